@@ -1,0 +1,171 @@
+"""One picture request on its way down, and what a back end reports on the way up.
+
+A request enters at an edge, is checked, becomes one immutable :class:`ImageRequest` and goes down. A back end
+never touches records or folders: it tells the studio what happened through :class:`Report`, whose calls return
+only when the news is on disk.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+
+__all__ = [
+    "FINAL_STATES",
+    "Backend",
+    "BackendName",
+    "ImageRequest",
+    "Reference",
+    "Report",
+    "SavedImage",
+    "State",
+    "WorkState",
+]
+
+BackendName: TypeAlias = Literal["api", "chatgpt-web"]
+
+State: TypeAlias = Literal[
+    "queued",
+    "starting",
+    "needs_sign_in",
+    "needs_verification",
+    "submitting",
+    "generating",
+    "saving",
+    "saved",
+    "partial",
+    "refused",
+    "failed",
+    "cancelled",
+    "interrupted",
+]
+"""The states of a generation's record, in the order they are met."""
+
+WorkState: TypeAlias = Literal[
+    "queued", "starting", "needs_sign_in", "needs_verification", "submitting", "generating", "saving"
+]
+"""The states a back end may report; how a generation ended is the studio's to say."""
+
+FINAL_STATES: frozenset[State] = frozenset(("saved", "partial", "refused", "failed", "cancelled", "interrupted"))
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A reference picture that passed the checks: inside an allowed root, real magic bytes, within limits."""
+
+    path: Path
+    mime_type: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+
+
+class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked, checked and complete. Sizes in pixels, times in seconds."""
+
+    prompt: str
+    backend: BackendName
+    n: int = 1
+    size: str = "auto"
+    quality: str = "auto"
+    output_format: str = "png"
+    background: str = "auto"
+    output_compression: int | None = None
+    reference_images: tuple[Reference, ...] = ()
+    mask: Reference | None = None
+    conversation_mode: Literal["new", "continue"] = "new"
+    continue_from: str | None = None
+    """Id of the earlier generation; set by the studio also when ``conversation_mode`` is ``continue``."""
+    continue_url: str | None = None
+    """Web only: address of that generation's conversation."""
+    continue_image: Reference | None = None
+    """API only: that generation's first picture."""
+    timeout_seconds: float = 420.0
+
+
+class SavedImage(msgspec.Struct, frozen=True, kw_only=True, rename={"mime_type": "mimeType"}):
+    """One picture on disk, described from its own bytes."""
+
+    path: str
+    mime_type: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+    alpha: bool
+    c2pa: bool
+
+
+class Report(Protocol):
+    """How a back end tells what happens. Every awaited call is on disk when it returns.
+
+    A back end raises :class:`~cdp_image_mcp.errors.ImageError` to end a generation early. Pictures saved before
+    that stay: the studio then ends it as ``partial``.
+    """
+
+    @property
+    def generation_id(self) -> str:
+        """The id of this generation, 32 hexadecimal digits."""
+        ...
+
+    @property
+    def stop_wanted(self) -> bool:
+        """True when the cancellation that is under way was asked for by the user (``cancel_image``): the web back
+        end then presses its own turn's stop button; at a shutdown it must not."""
+        ...
+
+    @property
+    def images(self) -> tuple[SavedImage, ...]:
+        """The pictures saved so far, in order."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Everything stored by :meth:`state` so far, also before a restart."""
+        ...
+
+    async def state(self, state: WorkState, /, **facts: Any) -> None:
+        """Move to ``state`` and store ``facts`` (JSON values; ``sent_prompt``, ``submitted``, ``spent``, ``model``,
+        ``usage``, ``cost_usd``, ``conversation_url``, ``conversation_id``, …) in the record.
+
+        Call it with ``"submitting"`` *before* anything is sent, and store ``submitted=True`` as soon as it is known.
+        """
+        ...
+
+    def progress(self, message: str, fraction: float | None = None) -> None:
+        """A true sentence about now for the caller's progress line; kept in memory only, never blocks."""
+        ...
+
+    async def save(self, data: bytes, /, *, source: Mapping[str, str] | None = None) -> SavedImage:
+        """Write one finished picture unchanged, with fsync, under the next free name; ``source`` holds ids that tell
+        it from others (``file_id``), never addresses. The same ``file_id`` twice returns the first one's entry.
+
+        Raises ImageError ``disk`` when it cannot be written, ``service_error`` when the bytes are no whole picture.
+        """
+        ...
+
+    async def save_partial(self, data: bytes, index: int, /) -> None:
+        """A preview that a stream sent: shown as progress where possible, never kept as a result."""
+        ...
+
+    async def waiting_for_person(self) -> None:
+        """Stop the generation's clock; the next :meth:`state` call of another kind starts it again."""
+        ...
+
+
+class Backend(Protocol):
+    """A way to make pictures. One object per process; both calls may be cancelled at any await."""
+
+    async def generate(self, request: ImageRequest, report: Report, /) -> None:
+        """Make the pictures of ``request``; returns when all are saved, raises ImageError otherwise."""
+        ...
+
+    async def status(self) -> dict[str, Any]:
+        """Facts for ``backend_status``: the seed's keys ``configured``, ``ready``, ``message``, ``details``.
+        Never starts, shows or hides anything."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections and processes. Idempotent."""
+        ...
