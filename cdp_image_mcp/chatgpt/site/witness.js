@@ -1,0 +1,289 @@
+// Runs in an isolated world of each document of our own tab: it looks and tells, it changes nothing.
+// Called as (roles, bindingName); `roles` is locators.json's table after the user's overrides.
+(roles, bindingName) => {
+  const MESSAGE_IDS = ["data-message-id", "data-chatgpt-selection-message-id"];
+
+  const inVisibleTree = (element) => {
+    if (element.closest("[hidden], [inert]")) return false;
+    if (element.closest('[aria-hidden="true"]')) return false;
+    const style = getComputedStyle(element);
+    if (style.visibility !== "visible" || style.display === "none") return false;
+    const box = element.getBoundingClientRect();
+    return box.width > 0 && box.height > 0;
+  };
+  const nameOf = (element) =>
+    (element.getAttribute("aria-label") || element.innerText || element.textContent || "").trim().replace(/\s+/g, " ");
+
+  const candidates = (locator, root) => {
+    const found = [];
+    for (const element of (root || document).querySelectorAll(locator.css)) {
+      if (!locator.hidden && !inVisibleTree(element)) continue;
+      if (locator.outside && element.closest(locator.outside)) continue;
+      if (locator.text && !locator.text.includes(nameOf(element))) continue;
+      found.push(element);
+    }
+    return found;
+  };
+  // All matches of the first locator that matches anything.
+  const all = (role, root) => {
+    for (const locator of roles[role] || []) {
+      const found = candidates(locator, root);
+      if (found.length) return found;
+    }
+    return [];
+  };
+  // Matches of every locator: for signs of which one account shows this and another that.
+  const every = (role, root) => [...new Set((roles[role] || []).flatMap((locator) => candidates(locator, root)))];
+  // The one element of a role: the first locator with exactly one match wins; two matches are no answer.
+  const one = (role, root) => {
+    for (const locator of roles[role] || []) {
+      const found = candidates(locator, root);
+      if (found.length === 1) return found[0];
+    }
+    return null;
+  };
+  const explain = (role) =>
+    (roles[role] || []).map((locator) => ({ css: locator.css, found: candidates(locator).length }));
+
+  const has = (role, root) => all(role, root).length > 0;
+  const fileId = (address) => {
+    const match = /[?&]id=(file[-_][A-Za-z0-9_-]+)/.exec(address) || /\/(file[-_][A-Za-z0-9_-]{8,})/.exec(address);
+    return match ? match[1] : null;
+  };
+
+  // --- turns -------------------------------------------------------------------------------------------------
+  const turnIds = (element) => {
+    const ids = [];
+    for (const name of ["data-turn-key", "data-content-search-turn-key", "data-turn-id", ...MESSAGE_IDS])
+      if (element.hasAttribute(name)) ids.push(element.getAttribute(name));
+    for (const name of MESSAGE_IDS)
+      for (const inner of element.querySelectorAll(`[${name}]`)) ids.push(inner.getAttribute(name));
+    for (const inner of element.querySelectorAll("[data-chatgpt-search-message-ids]"))
+      ids.push(...inner.getAttribute("data-chatgpt-search-message-ids").split(/[\s,]+/));
+    return [...new Set(ids.filter(Boolean))];
+  };
+  const userPart = (roles.user_part || []).map((locator) => locator.css).join(", ") || ":not(*)";
+  const isUser = (element) => element.matches(userPart) || element.querySelector(userPart) !== null;
+  const turns = () => every("turn").filter((element, _, list) => !list.some((o) => o !== element && o.contains(element)));
+
+  // Our turn: the container that carries our message's id and what follows it up to the next person's turn.
+  // Without an id yet: the first container none of whose ids was there before the prompt was sent.
+  const ourTurns = (watched) => {
+    const list = turns();
+    let start = -1;
+    if (watched.user) start = list.findIndex((element) => turnIds(element).includes(watched.user));
+    if (start < 0)
+      start = list.findIndex((element) => {
+        const ids = turnIds(element);
+        return ids.length > 0 && isUser(element) && !ids.some((id) => watched.known.includes(id));
+      });
+    if (start < 0) return { first: null, group: [] };
+    let end = start + 1;
+    while (end < list.length && !isUser(list[end])) end += 1;
+    return { first: list[start], group: list.slice(start, end), next: list[end] || null };
+  };
+
+  const imageFacts = (img) => {
+    const address = img.currentSrc || img.src || "";
+    return {
+      file: fileId(address) || fileId(img.getAttribute("srcset") || ""),
+      blob: address.startsWith("blob:") ? address : null,
+      width: img.naturalWidth,
+      height: img.naturalHeight,
+      complete: img.complete && img.naturalWidth > 0,
+    };
+  };
+  const ourImages = (ours) => {
+    const found = [];
+    for (const img of every("picture")) {
+      if (img.closest(userPart) || img.closest("form, nav, aside, [role=alert], [role=status]")) continue;
+      const inGroup = ours.group.some((element) => element.contains(img));
+      const loose =
+        !inGroup &&
+        ours.first !== null &&
+        img.closest("main") !== null &&
+        !turns().some((element) => element.contains(img)) &&
+        (ours.first.compareDocumentPosition(img) & Node.DOCUMENT_POSITION_FOLLOWING) !== 0 &&
+        (!ours.next || (ours.next.compareDocumentPosition(img) & Node.DOCUMENT_POSITION_PRECEDING) !== 0);
+      if (inGroup || loose) found.push(imageFacts(img));
+    }
+    const kept = new Map();
+    for (const image of found) {
+      const key = image.file || image.blob;
+      if (!key) continue;
+      const before = kept.get(key);
+      if (!before || image.width > before.width || (image.complete && !before.complete)) kept.set(key, image);
+    }
+    return [...kept.values()];
+  };
+  const spokenText = (element) => {
+    let text = "";
+    const walk = (node) => {
+      if (text.length > 6000) return;
+      if (node.nodeType === Node.TEXT_NODE) {
+        text += node.data;
+        return;
+      }
+      if (node.nodeType !== Node.ELEMENT_NODE) return;
+      if (node.matches(userPart) || node.matches("button, script, style, .sr-only, [hidden], [aria-hidden=true]")) return;
+      for (const child of node.childNodes) walk(child);
+      if (node.matches("p, div, li, br, h1, h2, h3, h4, pre")) text += "\n";
+    };
+    walk(element);
+    return text;
+  };
+
+  const snapshot = (watched) => {
+    const ours = ourTurns(watched);
+    const within = (role) => every(role).filter((element) => ours.group.some((turn) => turn.contains(element)));
+    const drawing = every("drawing").filter((element) => {
+      if (ours.group.some((turn) => turn.contains(element))) return true;
+      return element.closest("main") !== null && !turns().some((turn) => turn.contains(element)) && ours.first !== null;
+    });
+    const percent = drawing.map((element) => /(\d{1,3})\s?%/.exec((element.parentElement || element).textContent || ""));
+    const stop = has("stop");
+    const errors = within("turn_error");
+    const answer = ours.group.map(spokenText).join("\n").trim();
+    return {
+      address: location.href,
+      found: ours.group.length > 0,
+      images: ourImages(ours),
+      drawing: drawing.length > 0,
+      percent: percent.filter(Boolean).map((match) => Number(match[1]))[0] ?? null,
+      stop,
+      error: errors.length ? (errors[0].innerText || "").slice(0, 2000) : null,
+      retry: within("retry").length > 0,
+      text: stop ? "" : answer.slice(0, 4000),
+      panel: within("ab_panel").length > 0 || (ours.first !== null && has("ab_panel")),
+      rate_dialog: has("rate_dialog"),
+      expired: has("expired_modal"),
+      cannot_load: has("cannot_load"),
+      approval: within("tool_approval").length > 0,
+      alerts: every("alert").map((element) => (element.innerText || "").trim().slice(0, 500)).filter(Boolean).slice(0, 3),
+      settled: ours.group.length > 0,
+    };
+  };
+
+  // --- telling -----------------------------------------------------------------------------------------------
+  let watched = null;
+  let last = "";
+  let timer = null;
+  const tell = () => {
+    timer = null;
+    if (watched === null) return;
+    let text;
+    try {
+      text = JSON.stringify({ kind: "turn", ...snapshot(watched) });
+    } catch (error) {
+      text = JSON.stringify({ kind: "fault", message: String(error) });
+    }
+    if (text === last) return;
+    last = text;
+    globalThis[bindingName](text);
+  };
+  // One report per burst of changes. The delay only gathers a burst: nothing runs while the page is still.
+  const changed = () => {
+    if (watched !== null && timer === null) timer = setTimeout(tell, 60);
+  };
+  const watch = (what) => {
+    watched = what;
+    last = "";
+    changed();
+    return true;
+  };
+  const unwatch = () => {
+    watched = null;
+    return true;
+  };
+  // What waits for a condition on the page is woken by the same changes.
+  const waiting = new Set();
+  const recheck = () => {
+    for (const check of [...waiting]) check();
+  };
+  const until = (test, milliseconds) =>
+    new Promise((resolve) => {
+      const finish = (value) => {
+        waiting.delete(check);
+        clearTimeout(limit);
+        resolve(value);
+      };
+      const check = () => {
+        const value = test();
+        if (value) finish(value);
+      };
+      const limit = setTimeout(() => finish(null), milliseconds);
+      waiting.add(check);
+      check();
+    });
+
+  const observer = new MutationObserver(() => {
+    changed();
+    if (waiting.size) recheck();
+  });
+  const observe = () =>
+    observer.observe(document, {
+      subtree: true,
+      childList: true,
+      characterData: true,
+      attributes: true,
+      attributeFilter: ["src", "srcset", "class", "hidden", "disabled", "aria-disabled", "aria-hidden", "aria-busy",
+        "aria-pressed", "aria-label", "style", "data-testid", "data-upload-state", "inert"],
+    });
+  observe();
+  document.addEventListener("load", (event) => event.target instanceof HTMLImageElement && changed(), true);
+
+  // --- composer ----------------------------------------------------------------------------------------------
+  const editorText = (element) => {
+    if (element instanceof HTMLTextAreaElement) return element.value;
+    const lines = [];
+    const lineOf = (block) => {
+      let text = "";
+      const walk = (node) => {
+        if (node.nodeType === Node.TEXT_NODE) text += node.data;
+        else if (node.nodeName === "BR") {
+          if (!node.classList.contains("ProseMirror-trailingBreak") && node.nextSibling) text += "\n";
+        } else if (node.nodeType === Node.ELEMENT_NODE && node.getAttribute("contenteditable") !== "false")
+          node.childNodes.forEach(walk);
+      };
+      walk(block);
+      return text;
+    };
+    const blocks = [...element.children].filter((child) => /^(P|DIV|LI|PRE|H[1-6]|UL|OL)$/.test(child.nodeName));
+    if (!blocks.length) return lineOf(element);
+    for (const block of blocks) lines.push(lineOf(block));
+    return lines.join("\n");
+  };
+  const focusComposer = () => {
+    const element = one("composer");
+    if (element === null) return false;
+    element.focus();
+    return document.activeElement === element || element.contains(document.activeElement);
+  };
+  const composerText = () => {
+    const element = one("composer");
+    return element === null ? null : editorText(element);
+  };
+  const usable = (button) =>
+    button !== null && !button.disabled && button.getAttribute("aria-disabled") !== "true" && inVisibleTree(button);
+
+  const known = () => [...new Set(turns().flatMap(turnIds))];
+
+  const states = () => {
+    const present = {};
+    for (const role of Object.keys(roles)) present[role] = every(role).length;
+    return {
+      address: location.href,
+      title: document.title,
+      ready: document.readyState,
+      present,
+      composer: one("composer") !== null,
+      turns: turns().length,
+      words: (document.body?.innerText || "").length,
+    };
+  };
+
+  globalThis.witness = {
+    all, every, one, has, explain, states, snapshot, watch, unwatch, until, known,
+    editorText, focusComposer, composerText, usable, nameOf, inVisibleTree,
+  };
+}
