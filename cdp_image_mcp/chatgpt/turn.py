@@ -1,0 +1,107 @@
+"""What the network says about one turn of ours: the prompt we sent and everything that came of it."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+__all__ = ["Pointer", "StreamEnd", "ToolError", "Turn"]
+
+StreamEnd: TypeAlias = Literal["complete", "done", "cut"]
+"""How the answer's own stream ended: with ``message_stream_complete``, with ``[DONE]`` alone, or with neither."""
+
+
+class Pointer(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture file of the conversation. Sizes as the site told them, 0 or empty where it did not."""
+
+    file_id: str
+    """``file_…`` or ``file-…``, without scheme; the same id as in the address of the picture."""
+    width: int = 0
+    height: int = 0
+    size_bytes: int = 0
+    mime_type: str = ""
+    message_id: str
+    final: bool
+    """False for a preview: its message is not finished, or the file was replaced by another one."""
+    gen_id: str = ""
+    group_id: str = ""
+    """The A/B group the picture stands in, empty outside one."""
+
+
+class ToolError(msgspec.Struct, frozen=True):
+    """A tool that failed, in the site's own words: class name of the error (may be empty) and its text."""
+
+    name: str
+    text: str
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """One turn as far as the network has told it. Only ids decide what belongs to it, never position or time."""
+
+    user_message_id: str | None = None
+    conversation_id: str | None = None
+    """A UUID; interim ids (``WEB:…``, ``local-…``) are never given."""
+    prompt_sent: str | None = None
+    """The text the page itself put into its request."""
+    picture_hint: bool = False
+    """Whether the request carried the ``picture_v2`` hint (the tool pill was on)."""
+    reference_ids: tuple[str, ...] = ()
+    """Files we attached. They never count as pictures, wherever they turn up."""
+    pictures: tuple[Pointer, ...] = ()
+    """Each file once, in the order they were first seen, previews with ``final`` False."""
+    expected_count: int = 0
+    """Pictures announced by tool calls and placeholders; 0 when nothing was announced. The site may give others."""
+    picture_promised: bool = False
+    """A sign that only picture turns have: ``image_gen_*`` metadata, an image tool call, the use case."""
+    tool_used: bool = False
+    """Any tool call or tool node, also of search or Python."""
+    async_status: int | None = None
+    """1 to 7 while something runs (7 queued, 3 drawing, 5 a batch); 4 and None mean not running (2026)."""
+    async_seen: bool = False
+    """Whether ``async_status`` was ever told; None means settled only then."""
+    handed_off: bool = False
+    """The stream said it goes on elsewhere (websocket, or reading the conversation)."""
+    stream_ended: StreamEnd | None = None
+    turn_complete: bool = False
+    """The site said the turn is over: the stream (if not handed off), its topic, or a completion notice."""
+    conversation_read: bool = False
+    """The conversation's JSON was read and contains our message."""
+    answered_text: str | None = None
+    """The finished answer in words: assistant, to all, text, end of turn. Cards and tool texts are never it."""
+    partial_text: str | None = None
+    """Words of the assistant to all that are not (yet) an answer."""
+    error: str | None = None
+    """The error object of the stream, as one sentence."""
+    tool_error: ToolError | None = None
+    blocked: bool = False
+    """Moderation: a blocked flag on our turn, or a finished picture message without a picture."""
+    paragen: bool = False
+    """Two candidates are shown side by side and wait for a choice."""
+    model: str | None = None
+    plan: str | None = None
+    title: str | None = None
+    unplaced_pictures: int = 0
+    """Pictures of our conversation that no id ties to any turn yet: reading the conversation once would tell."""
+    stale: bool = False
+    """The site asked its own page to read the conversation again, and that has not been seen since."""
+
+    @property
+    def final_pictures(self) -> tuple[Pointer, ...]:
+        return tuple(picture for picture in self.pictures if picture.final)
+
+    @property
+    def previews(self) -> tuple[Pointer, ...]:
+        return tuple(picture for picture in self.pictures if not picture.final)
+
+    @property
+    def running(self) -> bool:
+        """Whether the site's own status says that something is being made."""
+        return self.async_status is not None and self.async_status != SETTLED
+
+    @property
+    def known(self) -> bool:
+        """Whether the network has told anything at all about an answer to our message."""
+        return self.stream_ended is not None or self.conversation_read or self.tool_used or bool(self.pictures)
+
+
+SETTLED = 4
+"""``async_status`` of something done and unread; stays for months, on text turns too (measured 2026)."""
