@@ -1,0 +1,65 @@
+"""A driver for Chrome, Edge, Chromium and Brave over the raw DevTools protocol. It knows nothing of any site.
+
+::
+
+    from cdp_image_mcp import cdp
+    from cdp_image_mcp.cdp import input
+
+    options = cdp.LaunchOptions(browser=cdp.find_browser(), profile=Path("/abs/profile"), mode="headless")
+    async with cdp.launch(options) as browser:
+        async with await cdp.Page.create(browser.connection) as page:
+            bodies = await cdp.Bodies.start(page)                    # before the navigation
+            world = await page.add_world("watch", script=SCRIPT, binding="report")
+            async with cdp.live_streams(page, lambda request: "/stream" in request.url) as streams:
+                await page.navigate("http://127.0.0.1:8000/")
+                with world.messages() as messages, bodies.watch(lambda r: r.mime_type.startswith("image/")) as images:
+                    editor = await page.query("[contenteditable]")
+                    await input.focus(editor)
+                    await input.insert_text(page, "a picture of a cat")
+                    await input.press(page, "Enter")
+                    stream = await streams.next(timeout=10)
+                    async for chunk in stream:
+                        ...
+                    text = await messages.next(timeout=10)
+                    request = await images.next(timeout=60)
+                    body = await bodies.read(request)                # body.data, body.way
+"""
+
+from .bodies import Bodies, Body, Request
+from .connection import Connection, connect
+from .discovery import FoundBrowser, find_all, find_browser
+from .errors import CDPError, LaunchError
+from .launcher import Browser, LaunchOptions, PlainWindow, attach, launch, open_plain
+from .page import Node, Page, World
+from .session import Event, Session, Subscription
+from .streams import live_streams, websocket_frames
+from .window import Window, WindowReport
+
+__all__ = [
+    "Bodies",
+    "Body",
+    "Browser",
+    "CDPError",
+    "Connection",
+    "Event",
+    "FoundBrowser",
+    "LaunchError",
+    "LaunchOptions",
+    "Node",
+    "Page",
+    "PlainWindow",
+    "Request",
+    "Session",
+    "Subscription",
+    "Window",
+    "WindowReport",
+    "World",
+    "attach",
+    "connect",
+    "find_all",
+    "find_browser",
+    "launch",
+    "live_streams",
+    "open_plain",
+    "websocket_frames",
+]

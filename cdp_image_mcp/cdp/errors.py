@@ -1,0 +1,307 @@
+"""Everything the driver raises.
+
+::
+
+    CDPError
+    ├── ProtocolError            the browser answered a command with an error (code, message, data, method)
+    ├── ScriptError              a script in the page threw
+    ├── NavigationError          Page.navigate answered with an errorText, or the document never came
+    ├── CommandTimeout           no answer in time (also a TimeoutError)
+    ├── EventTimeout             no event in time (also a TimeoutError)
+    ├── EventOverflow            a subscription was not read and reached its bound
+    ├── SubscriptionClosed       the subscription's owner closed it while it was read
+    ├── SessionClosed            the target was closed or detached
+    ├── PageCrashed              the renderer died; Page.navigate and Page.reload bring the session back
+    ├── BrowserGone              the connection ended (also a ConnectionError)
+    ├── NodeError                an element cannot be used: gone, without a box
+    │   └── ClickBlocked         something else lies over the point to click
+    ├── FileError                a file for an upload is missing, relative or no regular file
+    ├── BodyUnavailable          no way gave the bytes of a response
+    ├── StreamFailed             a live stream ended in an error
+    └── LaunchError
+        ├── BrowserNotFound      nothing found; lists every place tried
+        ├── BrowserFailed        the browser started and gave up, or never opened its port
+        ├── ProfileInUse         another browser holds the profile
+        ├── ProfileNotWritable   the profile folder cannot be made or written, or the disk is full
+        ├── NoDisplay            a window was asked for and there is no display
+        └── NeedsNoSandbox       running as root
+
+Protocol error codes and wordings: Chromium 156, 2026-11. -32000 covers many cases told apart only by their wording.
+"""
+
+# ruff: noqa: N818 - an exception here says what happened (PageCrashed); "Error" behind it would add nothing
+
+from collections.abc import Sequence
+from pathlib import Path
+
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+SESSION_NOT_FOUND = -32001
+SERVER_ERROR = -32000
+
+NAVIGATED_OR_CLOSED = "Inspected target navigated or closed"
+STALE_CONTEXT = (
+    "Cannot find context with specified id",
+    "Execution context was destroyed",
+    "uniqueContextId not found",
+)
+NO_BODY = ("No data found for resource with given identifier", "No resource with given identifier found")
+EVICTED = "evicted from inspector cache"
+ALREADY_FINISHED = "already finished loading"
+TERMINATED = "Execution was terminated"
+
+
+class CDPError(Exception):
+    """Base of everything the driver raises."""
+
+
+class ProtocolError(CDPError):
+    """The browser answered a command with an error."""
+
+    def __init__(self, code: int, message: str, data: str | None = None, method: str = "") -> None:
+        super().__init__(f"{method}: {message} ({code})" + (f": {data}" if data else ""))
+        self.code = code
+        self.message = message
+        self.data = data
+        self.method = method
+
+    @property
+    def unknown_method(self) -> bool:
+        """The browser is too old for the method, or it belongs to another kind of session."""
+        return self.code == METHOD_NOT_FOUND
+
+    @property
+    def navigated(self) -> bool:
+        """The page navigated or closed while the command ran."""
+        return NAVIGATED_OR_CLOSED in self.message
+
+    @property
+    def stale_context(self) -> bool:
+        """The JavaScript context of the command is gone; a newer one may exist."""
+        return any(wording in self.message for wording in STALE_CONTEXT)
+
+    @property
+    def no_body(self) -> bool:
+        """The browser does not hold (or no longer knows) this response body."""
+        return any(wording in self.message for wording in NO_BODY)
+
+    @property
+    def evicted(self) -> bool:
+        """The body was there and was thrown out to make room."""
+        return EVICTED in self.message
+
+    @property
+    def already_finished(self) -> bool:
+        """A stream was asked for after its response had ended: read the body instead."""
+        return ALREADY_FINISHED in self.message
+
+    @property
+    def session_gone(self) -> bool:
+        """The session id is not known (any more)."""
+        return self.code == SESSION_NOT_FOUND
+
+
+class ScriptError(CDPError):
+    """A script in the page threw; ``description`` is the page's own text and therefore data, not advice."""
+
+    def __init__(self, description: str, *, line: int | None = None) -> None:
+        super().__init__(f"a script in the page failed: {description}")
+        self.description = description
+        self.line = line
+
+
+class NavigationError(CDPError):
+    """The address could not be loaded; ``error_text`` is Chrome's ``net::ERR_…`` or empty."""
+
+    def __init__(self, url: str, error_text: str) -> None:
+        super().__init__(f"could not open {url}: {error_text}")
+        self.url = url
+        self.error_text = error_text
+
+
+class CommandTimeout(CDPError, TimeoutError):
+    """The browser did not answer a command in time. It may still carry the command out."""
+
+    def __init__(self, method: str, seconds: float) -> None:
+        super().__init__(f"{method} was not answered within {seconds:g} s; it may still have been carried out")
+        self.method = method
+        self.seconds = seconds
+
+
+class EventTimeout(CDPError, TimeoutError):
+    """An awaited event did not come in time."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"{what} did not come within {seconds:g} s")
+        self.what = what
+        self.seconds = seconds
+
+
+class EventOverflow(CDPError):
+    """A subscription was not read while its queue filled up; it is closed, nothing was dropped silently."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(
+            f"{limit} unread events of {what}: the subscription was closed, events after these are missing"
+        )
+        self.what = what
+        self.limit = limit
+
+
+class SubscriptionClosed(CDPError):
+    """``close`` was called on the subscription while it was being read."""
+
+    def __init__(self) -> None:
+        super().__init__("this subscription was closed by its owner")
+
+
+class SessionClosed(CDPError):
+    """The target was closed or the session detached from it."""
+
+    def __init__(self, reason: str, method: str = "") -> None:
+        super().__init__((f"{method}: " if method else "") + f"the page's session is closed: {reason}")
+        self.reason = reason
+        self.method = method
+
+
+class PageCrashed(CDPError):
+    """The page's renderer died. Only Page.navigate and Page.reload are answered until the page is loaded again."""
+
+    def __init__(self, method: str = "") -> None:
+        super().__init__((f"{method}: " if method else "") + "the page crashed; reload it or navigate to go on")
+        self.method = method
+
+
+class BrowserGone(CDPError, ConnectionError):
+    """The connection to the browser ended.
+
+    ``graceful`` is true when this side had asked for the end (close, Browser.close), false when it was lost.
+    ``stderr`` holds the browser's last lines if this process started it. ``cause`` is what ended the connection.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        graceful: bool = False,
+        cause: BaseException | None = None,
+        stderr: Sequence[str] = (),
+    ) -> None:
+        lines = "".join(f"\n  {line}" for line in stderr) if stderr and not graceful else ""
+        super().__init__(message + (f"; its last lines:{lines}" if lines else ""))
+        self.graceful = graceful
+        self.cause = cause
+        self.stderr = tuple(stderr)
+        self.message = message
+
+
+class NodeError(CDPError):
+    """An element cannot be used as asked: it left the page, or has no box on screen."""
+
+
+class ClickBlocked(NodeError):
+    """Another element lies over the point to click; ``cover`` describes it (tag, id, classes)."""
+
+    def __init__(self, cover: str, x: float, y: float) -> None:
+        super().__init__(f"the click at {x:.0f},{y:.0f} would land on {cover}; nothing was clicked")
+        self.cover = cover
+        self.x = x
+        self.y = y
+
+
+class FileError(CDPError):
+    """A file for an upload cannot be used. Chrome itself accepts such paths silently and fails later."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}; nothing was given to the page")
+        self.path = path
+        self.reason = reason
+
+
+class BodyUnavailable(CDPError):
+    """No way gave the bytes. ``tried`` lists each way with the reason it failed, in order."""
+
+    def __init__(self, url: str, tried: Sequence[str]) -> None:
+        super().__init__(f"no bytes for {url}: " + "; ".join(tried))
+        self.url = url
+        self.tried = tuple(tried)
+
+
+class StreamFailed(CDPError):
+    """A live stream ended in an error after the bytes given so far; ``canceled`` means the page ended it."""
+
+    def __init__(self, url: str, error_text: str, *, canceled: bool = False) -> None:
+        super().__init__(f"the stream of {url} ended: {error_text}")
+        self.url = url
+        self.error_text = error_text
+        self.canceled = canceled
+
+
+class LaunchError(CDPError):
+    """The browser could not be had."""
+
+
+class BrowserNotFound(LaunchError):
+    """No browser at any place. ``tried`` is the full list, in order."""
+
+    def __init__(self, tried: Sequence[str], *, explicit: str | None = None, reason: str = "") -> None:
+        if explicit is not None:
+            text = f"the browser given, {explicit}, {reason or 'does not exist'}. Give the path of the program itself"
+        else:
+            text = (
+                "no Chrome, Edge, Chromium or Brave found. Install one, or give its path (CHROME_PATH). Tried: "
+                + ", ".join(tried)
+            )
+        super().__init__(text)
+        self.tried = tuple(tried)
+        self.explicit = explicit
+
+
+class BrowserFailed(LaunchError):
+    """The browser started and gave up, could not be executed, or did not open its port in time."""
+
+    def __init__(self, reason: str, *, exit_code: int | None = None, stderr: Sequence[str] = ()) -> None:
+        lines = "".join(f"\n  {line}" for line in stderr)
+        code = f" (exit code {exit_code})" if exit_code is not None else ""
+        super().__init__(reason + code + (f"; its last lines:{lines}" if lines else ""))
+        self.reason = reason
+        self.exit_code = exit_code
+        self.stderr = tuple(stderr)
+
+
+class ProfileInUse(LaunchError):
+    """Another browser holds the profile. ``pid`` and ``host`` as far as known."""
+
+    def __init__(self, profile: Path, *, pid: int | None = None, host: str | None = None, reason: str) -> None:
+        super().__init__(f"the browser profile {profile} is in use: {reason}")
+        self.profile = profile
+        self.pid = pid
+        self.host = host
+        self.reason = reason
+
+
+class ProfileNotWritable(LaunchError):
+    """The profile folder cannot be made or written."""
+
+    def __init__(self, profile: Path, reason: str, *, errno: int | None = None) -> None:
+        super().__init__(f"the browser profile {profile} cannot be written: {reason}")
+        self.profile = profile
+        self.reason = reason
+        self.errno = errno
+
+
+class NoDisplay(LaunchError):
+    """A window was asked for and there is no display."""
+
+    def __init__(self, detail: str = "neither DISPLAY nor WAYLAND_DISPLAY is set") -> None:
+        super().__init__(f"no display for a browser window ({detail}). Start from a desktop session, or run headless")
+
+
+class NeedsNoSandbox(LaunchError):
+    """Chrome refuses to run as root without --no-sandbox."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the browser does not run as root with its sandbox. Run as an ordinary user, or, in a container you trust, "
+            "add --no-sandbox to the browser's arguments"
+        )

@@ -1,0 +1,485 @@
+"""The commands, answers and events of the Chrome DevTools Protocol that the driver uses, as structs.
+
+Written by hand from the protocol's "tip of tree" (devtools-protocol r1684464, 2026-11) and what Chromium 156 sends.
+Only fields that somebody reads are here; unknown ones are ignored, so a newer browser does no harm. Times:
+``timestamp`` is seconds on a monotonic clock, ``wall_time`` seconds since 1970.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class Wire(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
+    """Base of all: camelCase on the wire, what is not set is not sent."""
+
+
+# ---- Target, Browser, SystemInfo
+
+
+class TargetInfo(Wire):
+    target_id: str
+    type: str
+    title: str = ""
+    url: str = ""
+    attached: bool = False
+    opener_id: str | None = None
+    browser_context_id: str | None = None
+
+
+class TargetList(Wire):
+    target_infos: list[TargetInfo]
+
+
+class AttachToTarget(Wire):
+    target_id: str
+    flatten: bool
+
+
+class AttachToTargetReply(Wire):
+    session_id: str
+
+
+class AttachedToTarget(Wire):
+    session_id: str
+    target_info: TargetInfo
+    waiting_for_debugger: bool = False
+
+
+class DetachedFromTarget(Wire):
+    session_id: str
+    target_id: str | None = None
+
+
+class TargetDestroyed(Wire):
+    target_id: str
+
+
+class CreateTarget(Wire):
+    url: str
+    left: int | None = None
+    top: int | None = None
+    width: int | None = None
+    height: int | None = None
+    window_state: str | None = None
+    new_window: bool = False
+    background: bool = False
+
+
+class CreateTargetReply(Wire):
+    target_id: str
+
+
+class InspectorDetached(Wire):
+    reason: str = ""
+
+
+class BrowserVersion(Wire):
+    """``product`` is like ``Chrome/156.0.8078.79``; headless says HeadlessChrome in both fields."""
+
+    product: str
+    user_agent: str
+    protocol_version: str = ""
+    revision: str = ""
+    js_version: str = ""
+
+
+class ProcessInfo(Wire):
+    type: str
+    id: int
+
+
+class ProcessList(Wire):
+    process_info: list[ProcessInfo]
+
+
+class Bounds(Wire):
+    """Of a window, in device independent pixels."""
+
+    left: int | None = None
+    top: int | None = None
+    width: int | None = None
+    height: int | None = None
+    window_state: Literal["normal", "minimized", "maximized", "fullscreen"] | None = None
+
+
+class WindowForTarget(Wire):
+    window_id: int
+    bounds: Bounds
+
+
+class SetWindowBounds(Wire):
+    window_id: int
+    bounds: Bounds
+
+
+# ---- Page
+
+
+class Navigate(Wire):
+    url: str
+
+
+class NavigateReply(Wire):
+    frame_id: str
+    loader_id: str | None = None
+    error_text: str | None = None
+
+
+class Frame(Wire):
+    id: str
+    loader_id: str = ""
+    url: str = ""
+    parent_id: str | None = None
+
+
+class FrameTree(Wire):
+    frame: Frame
+
+
+class FrameTreeReply(Wire):
+    frame_tree: FrameTree
+
+
+class FrameNavigated(Wire):
+    frame: Frame
+
+
+class NavigatedWithinDocument(Wire):
+    frame_id: str
+    url: str
+
+
+class LifecycleEvent(Wire):
+    frame_id: str
+    loader_id: str
+    name: str
+    timestamp: float = 0.0
+
+
+class AddScript(Wire):
+    source: str
+    world_name: str
+    run_immediately: bool = True
+
+
+class AddScriptReply(Wire):
+    identifier: str
+
+
+class DialogOpening(Wire):
+    url: str
+    message: str
+    type: Literal["alert", "confirm", "prompt", "beforeunload"]
+
+
+class FileChooserOpened(Wire):
+    frame_id: str
+    mode: Literal["selectSingle", "selectMultiple"]
+    backend_node_id: int | None = None
+
+
+class ResourceContent(Wire):
+    content: msgspec.Raw
+    base64_encoded: bool
+
+
+class Screenshot(Wire):
+    data: bytes
+
+
+class CreateIsolatedWorld(Wire):
+    frame_id: str
+    world_name: str
+
+
+class CreateIsolatedWorldReply(Wire):
+    execution_context_id: int
+
+
+# ---- Runtime
+
+
+class RemoteObject(Wire):
+    type: str
+    subtype: str | None = None
+    class_name: str | None = None
+    value: msgspec.Raw | None = None
+    unserializable_value: str | None = None
+    object_id: str | None = None
+    description: str | None = None
+
+
+class ExceptionDetails(Wire):
+    text: str
+    line_number: int = 0
+    exception: RemoteObject | None = None
+
+
+class EvaluateReply(Wire):
+    result: RemoteObject
+    exception_details: ExceptionDetails | None = None
+
+
+class Evaluate(Wire):
+    expression: str
+    unique_context_id: str | None = None
+    await_promise: bool = False
+    return_by_value: bool = False
+    user_gesture: bool = False
+
+
+class CallArgument(Wire):
+    value: Any = msgspec.UNSET
+    object_id: str | None = None
+
+
+class CallFunctionOn(Wire):
+    function_declaration: str
+    object_id: str | None = None
+    unique_context_id: str | None = None
+    arguments: list[CallArgument] = []
+    await_promise: bool = False
+    return_by_value: bool = False
+    user_gesture: bool = False
+
+
+class ContextAuxData(Wire):
+    is_default: bool = False
+    type: str = ""
+    frame_id: str = ""
+
+
+class ExecutionContext(Wire):
+    id: int
+    unique_id: str
+    name: str = ""
+    origin: str = ""
+    aux_data: ContextAuxData = msgspec.field(default_factory=ContextAuxData)
+
+
+class ContextCreated(Wire):
+    context: ExecutionContext
+
+
+class ContextDestroyed(Wire):
+    execution_context_id: int = 0
+    execution_context_unique_id: str = ""
+
+
+class AddBinding(Wire):
+    name: str
+    execution_context_name: str | None = None
+
+
+class BindingCalled(Wire):
+    name: str
+    payload: str
+    execution_context_id: int
+
+
+# ---- DOM, Input
+
+
+class ScrollIntoView(Wire):
+    object_id: str
+
+
+class ContentQuads(Wire):
+    quads: list[list[float]]
+
+
+class DescribedNode(Wire):
+    backend_node_id: int
+    node_name: str = ""
+    frame_id: str | None = None
+
+
+class DescribeNodeReply(Wire):
+    node: DescribedNode
+
+
+class ResolveNodeReply(Wire):
+    object: RemoteObject
+
+
+class SetFileInputFiles(Wire):
+    files: list[str]
+    object_id: str | None = None
+    backend_node_id: int | None = None
+
+
+class KeyEvent(Wire):
+    type: Literal["keyDown", "rawKeyDown", "keyUp", "char"]
+    modifiers: int = 0
+    key: str | None = None
+    code: str | None = None
+    text: str | None = None
+    unmodified_text: str | None = None
+    windows_virtual_key_code: int = 0
+    native_virtual_key_code: int = 0
+    commands: list[str] = []
+
+
+class MouseEvent(Wire):
+    type: Literal["mouseMoved", "mousePressed", "mouseReleased"]
+    x: float
+    y: float
+    button: Literal["none", "left", "middle", "right"] = "none"
+    buttons: int = 0
+    click_count: int = 0
+
+
+# ---- Network, IO
+
+
+class Initiator(Wire):
+    type: str
+    url: str | None = None
+
+
+class NetworkRequest(Wire):
+    url: str
+    method: str
+    headers: dict[str, str] = {}
+    post_data: str | None = None
+    has_post_data: bool = False
+
+
+class NetworkResponse(Wire):
+    url: str
+    status: int
+    status_text: str = ""
+    headers: dict[str, str] = {}
+    mime_type: str = ""
+    from_disk_cache: bool = False
+    from_service_worker: bool = False
+    encoded_data_length: float = 0
+
+
+class RequestWillBeSent(Wire):
+    request_id: str
+    request: NetworkRequest
+    loader_id: str = ""
+    document_url: str = msgspec.field(name="documentURL", default="")
+    timestamp: float = 0.0
+    wall_time: float = 0.0
+    initiator: Initiator | None = None
+    redirect_response: NetworkResponse | None = None
+    type: str = "Other"
+    frame_id: str | None = None
+
+
+class ResponseReceived(Wire):
+    request_id: str
+    response: NetworkResponse
+    loader_id: str = ""
+    timestamp: float = 0.0
+    type: str = "Other"
+    frame_id: str | None = None
+
+
+class DataReceived(Wire):
+    request_id: str
+    data_length: int
+    encoded_data_length: int = 0
+    data: bytes | None = None
+
+
+class LoadingFinished(Wire):
+    request_id: str
+    timestamp: float = 0.0
+    encoded_data_length: float = 0
+
+
+class LoadingFailed(Wire):
+    request_id: str
+    timestamp: float = 0.0
+    type: str = "Other"
+    error_text: str = ""
+    canceled: bool = False
+    blocked_reason: str | None = None
+
+
+class ServedFromCache(Wire):
+    request_id: str
+
+
+class ResponseBody(Wire):
+    """``body`` is base64 or text, told by ``base64_encoded``: read that first, then decode as bytes or str."""
+
+    body: msgspec.Raw
+    base64_encoded: bool
+
+
+class StreamResourceContentReply(Wire):
+    buffered_data: bytes = b""
+
+
+class WebSocketCreated(Wire):
+    request_id: str
+    url: str
+
+
+class WebSocketFrameBody(Wire):
+    opcode: int
+    payload_data: str
+    mask: bool = False
+
+
+class WebSocketFrameEvent(Wire):
+    request_id: str
+    response: WebSocketFrameBody
+    timestamp: float = 0.0
+
+
+class WebSocketClosed(Wire):
+    request_id: str
+
+
+class LoadNetworkResourceOptions(Wire):
+    # Both must be on the wire, so they have no default that would be left out.
+    disable_cache: bool
+    include_credentials: bool
+
+
+class LoadNetworkResource(Wire):
+    url: str
+    options: LoadNetworkResourceOptions
+    frame_id: str | None = None
+
+
+class LoadedResource(Wire):
+    success: bool
+    net_error: float | None = None
+    net_error_name: str | None = None
+    http_status_code: float | None = None
+    stream: str | None = None
+
+
+class LoadNetworkResourceReply(Wire):
+    resource: LoadedResource
+
+
+class ReadReply(Wire):
+    data: msgspec.Raw
+    eof: bool
+    base64_encoded: bool = False
+
+
+class ResolveBlobReply(Wire):
+    uuid: str
+
+
+# ---- Emulation
+
+
+class ScreenInfo(Wire):
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class ScreenInfos(Wire):
+    screen_infos: list[ScreenInfo]

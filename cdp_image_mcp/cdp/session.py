@@ -1,0 +1,318 @@
+"""A flat session (a page, a worker, the browser itself) and the subscriptions to its events.
+
+A subscription is registered when it is made, so it is made before the command whose events it waits for::
+
+    with session.subscribe("Page.loadEventFired") as events:
+        await session.call("Page.reload")
+        await events.next(timeout=10)
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+import msgspec
+
+from .errors import BrowserGone, CDPError, EventOverflow, EventTimeout, PageCrashed, SessionClosed, SubscriptionClosed
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+T = TypeVar("T")
+
+DEFAULT_TIMEOUT = 30.0
+DEFAULT_QUEUE = 10_000
+# The two commands a session with a dead renderer still answers (Chromium 156).
+REVIVING = frozenset({"Page.navigate", "Page.reload"})
+
+Params = dict[str, Any] | msgspec.Struct | None
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One event: its method, its undecoded parameters, the session it came on (None: the browser)."""
+
+    method: str
+    params: msgspec.Raw
+    session_id: str | None
+
+    def decode(self, kind: type[T]) -> T:
+        """The parameters as ``kind``. Raises msgspec.ValidationError when Chrome's answer has another shape."""
+        return msgspec.json.decode(self.params, type=kind)
+
+
+Listener = Callable[[Event], None]
+
+
+class Session:
+    """Commands and events of one target. Made by the connection, never by hand."""
+
+    __slots__ = (
+        "_children",
+        "_closed",
+        "_connection",
+        "_crashed",
+        "_listeners",
+        "_subscriptions",
+        "session_id",
+        "target_id",
+        "target_type",
+    )
+
+    def __init__(self, connection: "Connection", session_id: str | None, target_id: str, target_type: str) -> None:
+        self._connection = connection
+        self.session_id = session_id
+        self.target_id = target_id
+        self.target_type = target_type
+        self._listeners: dict[str, tuple[Listener, ...]] = {}
+        self._subscriptions: set[Subscription] = set()
+        self._children: set[str] = set()
+        self._closed: CDPError | None = None
+        self._crashed = False
+
+    @property
+    def connection(self) -> "Connection":
+        """The connection the session lives on."""
+        return self._connection
+
+    @property
+    def closed(self) -> CDPError | None:
+        """Why nothing works any more (SessionClosed or BrowserGone), or None while the session lives."""
+        return self._closed
+
+    @property
+    def crashed(self) -> bool:
+        """True from a renderer crash until the page is loaded again."""
+        return self._crashed
+
+    @overload
+    async def call(self, method: str, params: Params = None, *, timeout: float = ...) -> msgspec.Raw: ...
+    @overload
+    async def call(self, method: str, params: Params = None, *, timeout: float = ..., reply: type[T]) -> T: ...
+
+    async def call(
+        self, method: str, params: Params = None, *, timeout: float = DEFAULT_TIMEOUT, reply: type[Any] | None = None
+    ) -> Any:
+        """Send one command and wait for its answer, as ``reply`` or undecoded.
+
+        Raises ProtocolError (the browser's own error), CommandTimeout after ``timeout`` seconds, PageCrashed,
+        SessionClosed, BrowserGone. Cancelling stops the wait only: the command has been sent and may be carried out.
+        """
+        raw = await self._connection.send(self, method, params, timeout)
+        return raw if reply is None else msgspec.json.decode(raw, type=reply)
+
+    async def pipeline(
+        self, commands: Sequence[tuple[str, Params]], *, timeout: float = DEFAULT_TIMEOUT
+    ) -> list[msgspec.Raw | CDPError]:
+        """Send all commands at once, in order, and wait for all answers; an error stands in its command's place.
+
+        A connection or session that ends meanwhile raises instead, as with ``call``.
+        """
+        return await self._connection.send_all(self, commands, timeout)
+
+    def subscribe(self, *methods: str, limit: int = DEFAULT_QUEUE) -> "Subscription":
+        """A queue of the events named, filled from now on; at ``limit`` unread ones it closes with EventOverflow."""
+        return Subscription(self, methods, limit)
+
+    def listen(self, listener: Listener, *methods: str) -> Callable[[], None]:
+        """Call ``listener`` inside the reader for each event named; returns the function that ends it.
+
+        For bookkeeping that must be done before the next message is read. The listener must be quick and must not
+        raise: an exception ends the connection with that cause. Anything that waits belongs in a subscription.
+        """
+        for method in methods:
+            self._listeners[method] = (*self._listeners.get(method, ()), listener)
+
+        def stop() -> None:
+            for method in methods:
+                rest = tuple(entry for entry in self._listeners.get(method, ()) if entry is not listener)
+                if rest:
+                    self._listeners[method] = rest
+                else:
+                    self._listeners.pop(method, None)
+
+        return stop
+
+    async def detach(self) -> None:
+        """Detach from the target, which lives on. Harmless when the session is closed already."""
+        if self._closed is None and self.session_id is not None:
+            try:
+                await self._connection.browser.call("Target.detachFromTarget", {"sessionId": self.session_id})
+            except (SessionClosed, BrowserGone):
+                return
+
+    # The rest is called by the connection's reader only.
+
+    def dispatch(self, event: Event) -> None:
+        """Hand an event to those who asked for it (reader only)."""
+        for listener in self._listeners.get(event.method, ()):
+            listener(event)
+
+    def adopt_child(self, session_id: str) -> None:
+        """Remember a session attached through this one: it ends with it (reader only)."""
+        self._children.add(session_id)
+
+    def children(self) -> list[str]:
+        """Ids of sessions attached through this one (reader only)."""
+        return list(self._children)
+
+    def mark_crashed(self) -> None:
+        """The renderer died (reader only): everyone who waits for an event learns it in the order of events."""
+        self._crashed = True
+        for subscription in list(self._subscriptions):
+            subscription.interrupt(PageCrashed())
+
+    def mark_revived(self) -> None:
+        """The page was loaded again after a crash (reader only)."""
+        self._crashed = False
+
+    def mark_closed(self, error: CDPError) -> None:
+        """Nothing comes any more (reader only)."""
+        if self._closed is None:
+            self._closed = error
+            for subscription in list(self._subscriptions):
+                subscription.finish(error)
+            self._listeners.clear()
+
+    def register(self, subscription: "Subscription") -> None:
+        """Count a subscription in (called by Subscription only)."""
+        self._subscriptions.add(subscription)
+
+    def unregister(self, subscription: "Subscription") -> None:
+        """Count a subscription out (called by Subscription only)."""
+        self._subscriptions.discard(subscription)
+
+
+class Subscription:
+    """A bounded queue of events with one reader. Use as a context manager; iterate, or call ``next``.
+
+    Queued events are always given before an end. A crash of the page raises PageCrashed once, at its place in the
+    order, and the queue goes on; SessionClosed, BrowserGone and EventOverflow are final.
+    """
+
+    __slots__ = ("_error", "_limit", "_methods", "_queue", "_session", "_stop", "_waiter")
+
+    def __init__(self, session: Session, methods: Sequence[str], limit: int) -> None:
+        self._session = session
+        self._methods = tuple(methods)
+        self._limit = limit
+        self._queue: deque[Event | PageCrashed] = deque()
+        self._error: CDPError | None = session.closed
+        self._waiter: asyncio.Future[None] | None = None
+        self._stop: Callable[[], None] | None = None
+        if self._error is None:
+            self._stop = session.listen(self._push, *methods)
+            session.register(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        """The next event; ends without an error only after ``close``."""
+        try:
+            return await self.next()
+        except SubscriptionClosed:
+            raise StopAsyncIteration from None
+
+    async def next(self, timeout: float | None = None) -> Event:
+        """The next event. Raises EventTimeout after ``timeout`` seconds, PageCrashed, or what ended the queue.
+
+        Cancelling loses no event.
+        """
+        if self._queue or self._error is not None:
+            return self._take()
+        if self._waiter is not None:
+            raise RuntimeError("a subscription has one reader at a time")
+        loop = asyncio.get_running_loop()
+        self._waiter = waiter = loop.create_future()
+        timer = None
+        if timeout is not None:
+            timer = loop.call_later(timeout, _expire, waiter, EventTimeout(" or ".join(self._methods), timeout))
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+        return self._take()
+
+    async def until(self, kind: type[T], accept: Callable[[T], bool], timeout: float | None = None) -> T:
+        """Read on until an event, decoded as ``kind``, is accepted. ``timeout`` is for all of it."""
+        loop = asyncio.get_running_loop()
+        end = None if timeout is None else loop.time() + timeout
+        while True:
+            left = None if end is None else max(0.0, end - loop.time())
+            try:
+                event = await self.next(left)
+            except EventTimeout:
+                raise EventTimeout(" or ".join(self._methods), timeout or 0.0) from None
+            decoded = event.decode(kind)
+            if accept(decoded):
+                return decoded
+
+    def poll(self) -> Event | None:
+        """An event that is here already, or None. Raises as ``next`` does."""
+        return self._take() if self._queue or self._error is not None else None
+
+    def close(self) -> None:
+        """Stop listening and drop what is queued."""
+        self._queue.clear()
+        self._end(SubscriptionClosed())
+
+    def interrupt(self, error: PageCrashed) -> None:
+        """Put an error between the events (reader only)."""
+        if "Inspector.targetCrashed" not in self._methods:
+            self._queue.append(error)
+            self._wake()
+
+    def finish(self, error: CDPError) -> None:
+        """No more events (reader only)."""
+        self._end(error)
+
+    def _push(self, event: Event) -> None:
+        if len(self._queue) >= self._limit:
+            self._end(EventOverflow(" or ".join(self._methods), self._limit))
+            return
+        self._queue.append(event)
+        self._wake()
+
+    def _end(self, error: CDPError) -> None:
+        if self._error is None:
+            self._error = error
+        if self._stop is not None:
+            self._stop()
+            self._stop = None
+        self._session.unregister(self)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _take(self) -> Event:
+        if self._queue:
+            entry = self._queue.popleft()
+            if isinstance(entry, Event):
+                return entry
+            raise entry
+        error = self._error
+        if error is None:
+            raise RuntimeError("woken without an event")
+        raise error
+
+
+def _expire(waiter: "asyncio.Future[None]", error: EventTimeout) -> None:
+    if not waiter.done():
+        waiter.set_exception(error)
