@@ -1,17 +1,43 @@
-"""The heart: accepts requests, runs each as a job of this process, waits, joins, cancels and recovers."""
+"""The heart: accepts requests, runs each as a job of this process, waits, joins, cancels and recovers.
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+What could lose, double or mistake a picture here, and what is done about it:
+
+- a call that is cancelled while its request is being accepted: accepting and starting are shielded, so there is
+  either nothing at all or a running job that an identical call joins;
+- a limit, a crash or a shutdown after the prompt was sent: the generation stays collectable (``interrupted`` with its
+  conversation), and whoever asks next collects instead of sending again;
+- a record that cannot be written after the picture was paid for: the truth is kept in memory and written again when
+  somebody asks; the picture's file is found beside the record at the next start;
+- two processes that want to recover the same generation: ``Library.adopt`` gives it to one.
+"""
+
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import anyio
 import msgspec
 
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.intake import Accepted, Intake, given
+from cdp_image_mcp.job import Job
+from cdp_image_mcp.ledger import Ledger
+from cdp_image_mcp.library import Claim, Entry, Library
 from cdp_image_mcp.record import Record
 from cdp_image_mcp.request import Backend, BackendName
+from cdp_image_mcp.runner import Runner, collectable
 from cdp_image_mcp.schema import GenerateImage
+from cdp_image_mcp.shield import shielded
 
 __all__ = ["News", "Standing", "Studio", "open_studio"]
+
+NEWS_SECONDS = 5.0
+"""Clients show progress; more often only costs them."""
+FOREIGN_SECONDS = 0.5
+"""How often the record of another process is read: no event reaches across processes on all three systems."""
+ASKS_PERSON = frozenset(("needs_sign_in", "needs_verification"))
 
 
 class News(msgspec.Struct, frozen=True):
@@ -41,47 +67,284 @@ class Standing(msgspec.Struct, frozen=True):
 Listener = Callable[[News], Awaitable[None]]
 
 
+@runtime_checkable
+class Visible(Protocol):
+    """A back end with a window."""
+
+    async def visibility(
+        self, action: Literal["status", "show", "hide", "toggle"], *, start_browser: bool
+    ) -> dict[str, Any]: ...
+
+
 class Studio:
     """One per process, opened with :func:`open_studio`. All waiting calls may be cancelled: the job goes on."""
 
-    settings: Settings
+    def __init__(self, settings: Settings, library: Library, ledger: Ledger, runner: Runner) -> None:
+        self.settings = settings
+        self.library = library
+        self.ledger = ledger
+        self._runner = runner
+        self._intake = Intake(settings, library, ledger)
+        self._recovered = False
 
     async def generate(self, arguments: GenerateImage, listener: Listener | None = None) -> Standing:
         """Accept a request and wait at most ``wait_seconds`` (argument or setting). Raises ImageError for what is
         refused before anything is sent; a generation that failed comes back with its record's ``error``."""
-        raise NotImplementedError
+        seconds = float(arguments.wait_seconds) if given(arguments.wait_seconds) else self.settings.wait_seconds
+        accepted = await self._intake.accept(arguments, secrets.token_hex(16))
+        with shielded():
+            claim = await self.library.claim_or_register(accepted.record, accepted.parent)
+            await self._take_up(claim, accepted)
+        try:
+            self._recover_rest()
+            standing = await self._wait(claim.record.generation_id, seconds, listener)
+        finally:
+            await self.library.release(claim.waiter)
+        return msgspec.structs.replace(standing, joined=claim.joined)
 
     async def wait(
         self, generation_id: str | None, seconds: float | None = None, listener: Listener | None = None
     ) -> Standing:
         """Wait for a generation of this or another process or of an earlier run; None: the newest unfinished one,
         else the newest. Raises ImageError ``not_found``."""
-        raise NotImplementedError
+        generation_id = generation_id or await self._newest()
+        await self._revive(generation_id)
+        async with self.library.waiting(generation_id):
+            return await self._wait(generation_id, self.settings.wait_seconds if seconds is None else seconds, listener)
 
     async def cancel(self, generation_id: str) -> Standing:
         """Stop it and keep what is there. Idempotent. Raises ImageError ``not_found``."""
-        raise NotImplementedError
+        if (job := self._runner.jobs.get(generation_id)) is not None:
+            await self._runner.cancel(job)
+            return self._standing(job)
+        entry = await self._find(generation_id)
+        if entry.alive:
+            await self._runner.cancel_elsewhere(entry)
+            with anyio.move_on_after(30):
+                while entry.alive:
+                    await anyio.sleep(FOREIGN_SECONDS)
+                    entry = await self._find(generation_id)
+        elif not entry.record.finished and (adopted := await self.library.adopt(generation_id)) is not None:
+            await self._runner.end_orphan(adopted)
+            entry = await self._find(generation_id)
+        return Standing(record=entry.record, folder=str(entry.folder.path))
 
     async def collect(self) -> list[Standing]:
         """Fetch what the site finished for every unfinished generation of earlier runs."""
-        raise NotImplementedError
+        found: list[str] = []
+        await self.library.rescan()
+        for entry in [*await self.library.unfinished(), *await self.library.newest(200)]:
+            if entry.record.generation_id not in found and (not entry.record.finished or collectable(entry.record)):
+                found.append(entry.record.generation_id)
+        return [await self.wait(generation_id, 1800) for generation_id in found]
 
     async def status(self, backend: Literal["api", "chatgpt-web", "auto"] | None = None) -> dict[str, Any]:
         """The answer of ``backend_status``: seed's keys and ours. Starts, shows and hides nothing."""
-        raise NotImplementedError
+        selected = backend or self.settings.backend
+        names: list[BackendName] = ["api", "chatgpt-web"] if selected == "auto" else [selected]
+        statuses = [await self._status_of(name) for name in names]
+        newest = await self.library.newest(10)
+        running = [e for e in await self.library.unfinished() if e.alive or e.record.generation_id in self._runner.jobs]
+        problems = [f"{problem.variable}: {problem.message}" for problem in self.settings.problems]
+        return {
+            "selected_backend": selected,
+            "default_backend": self.settings.backend,
+            "statuses": statuses,
+            "running": [self._line(entry) for entry in running],
+            "newest": [self._line(entry) for entry in newest],
+            "quota": msgspec.to_builtins(await self.ledger.quota()),
+            "problems": [*problems, *self.library.problems(), *self.ledger.problems(), *self._runner.problems()],
+        }
 
     async def visibility(
         self, action: Literal["status", "show", "hide", "toggle"], *, start_browser: bool = False
     ) -> dict[str, Any]:
         """The answer of ``browser_visibility``, within 45 s."""
-        raise NotImplementedError
+        backend = self._runner.backend("chatgpt-web")
+        if not isinstance(backend, Visible):
+            raise ImageError("internal", "The web back end of this process has no window.")
+        return await backend.visibility(action, start_browser=start_browser)
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    async def _take_up(self, claim: Claim, accepted: Accepted) -> None:
+        """Start what this process now has to do for a claim."""
+        if claim.kind == "new":
+            self._runner.start(Job(accepted.requests[0], claim.record, claim.folder), accepted.requests)
+        elif claim.kind == "orphaned":
+            await self._runner.recover(claim.record, claim.folder)
+
+    async def _revive(self, generation_id: str) -> None:
+        """Before waiting: write a record that could not be written, adopt an orphan, collect what was left."""
+        if (job := self._runner.jobs.get(generation_id)) is not None:
+            await self._runner.settle(job)
+            return
+        entry = await self._find(generation_id)
+        if entry.alive:
+            return
+        with shielded():
+            if not entry.record.finished or collectable(entry.record):
+                adopted = await self.library.adopt(generation_id)
+                if adopted is not None:
+                    await self._runner.recover(adopted.record, adopted.folder)
+
+    def _recover_rest(self) -> None:
+        """Once per process, behind the first request: what earlier processes left unfinished."""
+        if not self._recovered:
+            self._recovered = True
+            self._runner.start_soon(self._recover_all)
+
+    async def _recover_all(self) -> None:
+        for entry in await self.library.unfinished():
+            if not entry.alive and entry.record.generation_id not in self._runner.jobs:
+                await self._revive(entry.record.generation_id)
+
+    async def _wait(self, generation_id: str, seconds: float, listener: Listener | None) -> Standing:
+        """Until it is finished, a person is newly needed, or the time is over."""
+        standing: Standing | None = None
+        async with anyio.create_task_group() as group:
+            if listener is not None:
+                group.start_soon(self._tell, generation_id, listener)
+            with anyio.move_on_after(seconds):
+                standing = await self._until_news(generation_id)
+            group.cancel_scope.cancel()
+        if standing is None:
+            standing = await self._current(generation_id)
+        if standing.record.finished and not standing.record.fetched:
+            await self.library.mark_fetched(generation_id)
+        return standing
+
+    async def _until_news(self, generation_id: str) -> Standing:
+        asked_before = (await self._current(generation_id)).record.state in ASKS_PERSON
+        while (job := self._runner.jobs.get(generation_id)) is None:
+            standing = await self._current(generation_id)
+            if standing.record.finished or (standing.record.state in ASKS_PERSON and not asked_before):
+                return standing
+            asked_before = standing.record.state in ASKS_PERSON
+            await anyio.sleep(FOREIGN_SECONDS)
+        while not job.done.is_set() and not (job.record.state in ASKS_PERSON and not asked_before):
+            await job.news()
+            asked_before = asked_before and job.record.state in ASKS_PERSON
+        return self._standing(job)
+
+    async def _tell(self, generation_id: str, listener: Listener) -> None:
+        while True:
+            if (news := (await self._current(generation_id)).news) is not None:
+                await listener(news)
+            await anyio.sleep(NEWS_SECONDS)
+
+    async def _current(self, generation_id: str) -> Standing:
+        if (job := self._runner.jobs.get(generation_id)) is not None:
+            return self._standing(job)
+        entry = await self._find(generation_id)
+        news = None
+        if entry.alive:
+            news = News(f"{describe(entry.record.state)} in another process", entry.record.elapsed_seconds, None)
+        return Standing(record=entry.record, folder=str(entry.folder.path), news=news)
+
+    def _standing(self, job: Job) -> Standing:
+        elapsed = anyio.current_time() - job.started_at
+        news = None if job.done.is_set() else News(sentence(job), round(elapsed, 1), job.typical)
+        # The answer describes one moment; the job may go on while it is written.
+        record = msgspec.structs.replace(
+            job.record, images=list(job.record.images), facts=dict(job.record.facts), elapsed_seconds=round(elapsed, 3)
+        )
+        if job.done.is_set():
+            record.elapsed_seconds = job.record.elapsed_seconds
+        position = job.position if job.record.state == "queued" else None
+        return Standing(record=record, folder=str(job.folder.path), news=news, position=position)
+
+    async def _find(self, generation_id: str) -> Entry:
+        entry = await self.library.find(generation_id)
+        if entry is None:
+            raise ImageError("not_found", f"There is no generation {generation_id}.")
+        return entry
+
+    async def _newest(self) -> str:
+        entries = await self.library.unfinished() or await self.library.newest(1)
+        if not entries:
+            raise ImageError("not_found", "Nothing has been generated here yet.")
+        return entries[0].record.generation_id
+
+    async def _status_of(self, name: BackendName) -> dict[str, Any]:
+        status: dict[str, Any]
+        try:
+            status = await self._runner.backend(name).status()
+        except ImageError as error:
+            status = {"configured": False, "ready": False, "message": error.message}
+        details: dict[str, Any] = {"output_root": str(self.settings.output_dir), **status.get("details", {})}
+        if (rest := await self.ledger.resting(name)) is not None:
+            details["resting"] = {"code": rest.code, "until": rest.reset_at}
+        if (typical := await self.ledger.typical(name)) is not None:
+            details["typical_seconds"] = round(typical, 1)
+        if name == "chatgpt-web":
+            details["pictures_today"] = await self.ledger.web_pictures_today()
+        else:
+            details["spent_today_usd"] = round(await self.ledger.spent_today(), 4)
+        return {"backend": name, **status, "details": details}
+
+    def _line(self, entry: Entry) -> dict[str, Any]:
+        record = entry.record
+        if (job := self._runner.jobs.get(record.generation_id)) is not None:
+            record = job.record
+        line = {
+            "generation_id": record.generation_id,
+            "state": record.state,
+            "backend": record.backend,
+            "created_at": record.created_at,
+            "prompt": record.prompt[:80],
+            "output_dir": str(entry.folder.path),
+            "images": len(record.images),
+        }
+        if record.error:
+            line["code"] = record.error["code"]
+        return line
+
+
+def sentence(job: Job) -> str:
+    """What is happening now, for people."""
+    if job.record.state == "queued" and job.position is not None:
+        return f"queued {ordinal(job.position)}"
+    if job.message:
+        return job.message
+    if job.record.state == "generating":
+        drawn = anyio.current_time() - job.state_since
+        usual = f" of typically {job.typical:.0f} s" if job.typical else ""
+        return f"drawing {drawn:.0f} s{usual}"
+    return describe(job.record.state)
+
+
+def describe(state: str) -> str:
+    return {
+        "queued": "queued",
+        "starting": "opening the browser",
+        "needs_sign_in": "waiting for a person to sign in in the browser window",
+        "needs_verification": "waiting for a person to pass the site's check in the browser window",
+        "submitting": "sending the prompt",
+        "generating": "drawing",
+        "saving": "saving the picture",
+    }.get(state, state)
+
+
+def ordinal(number: int) -> str:
+    if number % 100 in (11, 12, 13):
+        return f"{number}th"
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
 @asynccontextmanager
 async def open_studio(
     settings: Settings, backends: Mapping[BackendName, Backend] | None = None
-) -> AsyncIterator[Studio]:
+) -> AsyncGenerator[Studio]:
     """A studio whose jobs live as long as this context. Opens nothing but memory; ``backends`` replaces the real
     ones in tests. Leaving stops jobs in order and records them as ``interrupted``."""
-    raise NotImplementedError
-    yield Studio()
+    library = Library(settings.output_dir)
+    ledger = Ledger(settings.output_dir.parent / "ledger.jsonl", library)
+    async with anyio.create_task_group() as group:
+        runner = Runner(settings, library, ledger, group, backends)
+        try:
+            yield Studio(settings, library, ledger, runner)
+        finally:
+            with shielded():
+                await runner.aclose()
+            group.cancel_scope.cancel()

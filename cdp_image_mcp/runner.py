@@ -1,0 +1,377 @@
+"""Runs jobs: their turn, their clock, the change of back end, and how each one ends."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, cast, runtime_checkable
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+import msgspec
+
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import Code, ImageError
+from cdp_image_mcp.folder import Folder
+from cdp_image_mcp.gallery import Gallery
+from cdp_image_mcp.job import Job
+from cdp_image_mcp.ledger import Ledger
+from cdp_image_mcp.library import Entry, Library
+from cdp_image_mcp.record import Record
+from cdp_image_mcp.request import Backend, BackendName, ImageRequest, Report, State
+from cdp_image_mcp.turns import Turns
+
+__all__ = ["Runner", "collectable"]
+
+log = logging.getLogger(__name__)
+
+API_CONCURRENCY = 4
+CANCEL_FILE = ".cancel"
+"""Put into a generation's folder by a process that wants another one to stop it."""
+CANCEL_SECONDS = 1.0
+RESTS: frozenset[Code] = frozenset(("quota_reached", "rate_limited", "billing"))
+FALLS_BACK: frozenset[Code] = frozenset(
+    (
+        *("api_key_missing", "api_key_invalid", "organization_unverified", "model_unavailable", "billing"),
+        *("rate_limited", "quota_reached", "service_error", "network", "browser_not_found", "browser_failed"),
+        *("needs_sign_in", "verification_required", "profile_in_use", "site_changed"),
+    )
+)
+"""What lets ``auto`` try the other back end, as long as nothing was submitted."""
+
+
+@runtime_checkable
+class Collector(Protocol):
+    """A back end at which a finished picture can be fetched later."""
+
+    async def collect(self, request: ImageRequest, report: Report, /) -> None:
+        """Fetch what the site finished for a generation that was submitted earlier; never submits anything.
+
+        Raises ImageError ``not_found`` when nothing is there and nothing will come, others when it may be tried again.
+        """
+        ...
+
+
+def collectable(record: Record) -> bool:
+    """Whether the site may hold pictures of this generation that were never fetched."""
+    return (
+        record.backend == "chatgpt-web"
+        and record.state == "interrupted"
+        and record.submitted is not False
+        and not record.facts.get("given_up")
+    )
+
+
+class Runner:
+    """The jobs of this process and the back ends they run on. Owned by the studio's task group."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        library: Library,
+        ledger: Ledger,
+        group: anyio.abc.TaskGroup,
+        backends: Mapping[BackendName, Backend] | None,
+    ) -> None:
+        self.jobs: dict[str, Job] = {}
+        self._settings = settings
+        self._library = library
+        self._ledger = ledger
+        self._group = group
+        self._backends: dict[BackendName, Backend] = dict(backends or {})
+        self._turns = Turns(settings.profile_dir)
+        self._api_slots = anyio.Semaphore(API_CONCURRENCY)
+        self._gallery = Gallery(library)
+        self._closing = False
+
+    # --- back ends ---------------------------------------------------------------------------------------------
+
+    def backend(self, name: BackendName) -> Backend:
+        """The back end, made at its first use: a client that only lists tools must not pay for either."""
+        if name not in self._backends:
+            if name == "api":
+                from cdp_image_mcp.openai import ApiBackend
+
+                self._backends[name] = ApiBackend(self._settings, self._ledger)
+            else:
+                from cdp_image_mcp.chatgpt.backend import WebBackend
+
+                self._backends[name] = WebBackend(self._settings, self._ledger, self._group)
+        return self._backends[name]
+
+    def problems(self) -> list[str]:
+        return [*self._turns.problems(), *self._gallery.problems()]
+
+    # --- starting and stopping ---------------------------------------------------------------------------------
+
+    def start_soon(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run background work that must never bring the server down."""
+        self._group.start_soon(self._guarded, work)
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except ImageError as error:
+            log.warning("background work stopped: %s", error)
+        except Exception:
+            log.exception("background work failed")
+
+    def start(self, job: Job, requests: tuple[ImageRequest, ...]) -> None:
+        """Begin a new generation; ``requests`` are the ways to try in order."""
+        self._begin(job, lambda: self._generate(job, requests))
+
+    async def recover(self, record: Record, folder: Folder) -> None:
+        """Go on with a generation that this process just adopted: collect it, or end it truthfully."""
+        job = Job(request_of(record), record, folder)
+        job.collecting = True
+        for image in await folder.strays(record):
+            record.images.append(image)
+            record.sources.append({})
+        self._begin(job, lambda: self._collect(job))
+
+    async def end_orphan(self, entry: Entry) -> None:
+        """Cancel a generation nobody works on."""
+        job = Job(request_of(entry.record), entry.record, entry.folder)
+        await self._end(job, "cancelled", cancelled_error(entry.record))
+
+    async def cancel(self, job: Job) -> None:
+        """Stop a job of this process for its user and wait until its record says so."""
+        if not job.done.is_set():
+            job.stop_wanted = True
+            job.scope.cancel()
+            await job.done.wait()
+
+    async def cancel_elsewhere(self, entry: Entry) -> None:
+        """Ask the process that owns a generation to stop it."""
+        path = anyio.Path(entry.folder.path / CANCEL_FILE)
+        try:
+            await path.touch(0o600)
+        except OSError as error:
+            raise ImageError("disk", f"The wish to cancel could not be left in {path.parent}: {error}.") from None
+
+    async def settle(self, job: Job) -> None:
+        """Write again what a full disk kept from being written."""
+        if job.unwritten and job.done.is_set():
+            await job.folder.write(job.record)
+            job.unwritten = False
+            self.jobs.pop(job.generation_id, None)
+
+    async def aclose(self) -> None:
+        """Stop all jobs in order, record them, let go of the back ends."""
+        self._closing = True
+        for job in list(self.jobs.values()):
+            job.scope.cancel()
+        for job in list(self.jobs.values()):
+            await job.done.wait()
+        for backend in self._backends.values():
+            await backend.aclose()
+
+    # --- one job -----------------------------------------------------------------------------------------------
+
+    def _begin(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
+        self.jobs[job.generation_id] = job
+        self._group.start_soon(self._run, job, work)
+
+    async def _run(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            job.typical = await self._typical(job)
+            with job.scope:
+                await self._watched(job, work)
+            if job.scope.cancelled_caught:
+                await self._end_cancelled(job)
+        except ImageError as error:
+            await self._end_failed(job, error)
+        except Exception as error:
+            log.exception("generation %s failed", job.generation_id)
+            fault = ImageError("internal", f"{type(error).__name__} in the program.", submitted=job.record.submitted)
+            await self._end_failed(job, fault)
+        finally:
+            job.end()
+            if not job.unwritten:
+                self.jobs.pop(job.generation_id, None)
+
+    async def _typical(self, job: Job) -> float | None:
+        try:
+            return await self._ledger.typical(job.request.backend)
+        except ImageError:
+            return None
+
+    async def _watched(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
+        """The work, and beside it a look for other processes' wish to cancel."""
+        problem: ImageError | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch_cancel, job)
+            # An error must leave this group as itself and not wrapped in an exception group.
+            try:
+                await work()
+            except ImageError as error:
+                problem = error
+            group.cancel_scope.cancel()
+        if problem is not None:
+            raise problem
+
+    async def _watch_cancel(self, job: Job) -> None:
+        path = job.folder.path / CANCEL_FILE
+        while not await anyio.to_thread.run_sync(path.exists):  # noqa: ASYNC110 - another process makes the file
+            await anyio.sleep(CANCEL_SECONDS)
+        await anyio.to_thread.run_sync(lambda: path.unlink(missing_ok=True))
+        job.stop_wanted = True
+        job.scope.cancel()
+
+    async def _generate(self, job: Job, requests: tuple[ImageRequest, ...]) -> None:
+        for request, following in zip(requests, (*requests[1:], None), strict=True):
+            job.request = request
+            job.record.backend = request.backend
+            try:
+                await self._with_turn(job, lambda request=request: self.backend(request.backend).generate(request, job))
+                break
+            except ImageError as error:
+                await self._remember(request.backend, error)
+                may_change = error.code in FALLS_BACK and error.submitted is False and job.record.submitted is False
+                if following is None or not may_change:
+                    raise
+                log.info("%s cannot do it (%s), trying %s", request.backend, error.code, following.backend)
+                job.record.fallback_from, job.record.fallback_reason = request.backend, error.code
+        await self._end_done(job)
+
+    async def _collect(self, job: Job) -> None:
+        record = job.record
+        backend = self.backend(record.backend) if record.backend == "chatgpt-web" else None
+        if record.submitted is False or not isinstance(backend, Collector):
+            raise ImageError(
+                "cancelled",
+                "The server ended while this generation was running"
+                + (
+                    ", before anything was sent."
+                    if record.submitted is False
+                    else "; its answer cannot be fetched later."
+                ),
+                submitted=record.submitted,
+                spent=record.spent,
+                retryable=True,
+                next_step="Call generate_image again if the picture is still wanted.",
+                details={"given_up": True},
+            )
+        if len(record.images) < job.request.n:
+            await self._with_turn(job, lambda: cast("Collector", backend).collect(job.request, job))
+        await self._end_done(job)
+
+    async def _with_turn(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
+        """Run ``work`` when it is this job's turn, within the generation's own limit."""
+        if job.request.backend == "api":
+            async with self._api_slots:
+                await self._limited(job, work)
+            return
+
+        def at(position: int) -> None:
+            job.position = position
+            job.progress("")
+
+        async with self._turns.take(on_position=at):
+            job.position = None
+            await self._limited(job, work)
+
+    async def _limited(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
+        with job.clock.limit() as limit:
+            await work()
+        if limit.cancelled_caught:
+            sent = job.record.submitted
+            raise ImageError(
+                "timeout",
+                f"{job.request.timeout_seconds:g} s were over "
+                + ("before anything was sent." if sent is False else "before the picture was there."),
+                submitted=sent,
+                spent=job.record.spent,
+            )
+
+    # --- how it ends -------------------------------------------------------------------------------------------
+
+    async def _end_done(self, job: Job) -> None:
+        timings = job.record.timings
+        await self._end(job, "saved" if len(job.images) >= job.request.n else "partial", None)
+        try:
+            await self._ledger.add_duration(job.record.backend, timings.browser + timings.submit + timings.generate)
+            await self._ledger.clear_rest(job.record.backend)
+        except ImageError as error:
+            log.warning("the ledger was not written: %s", error)
+
+    async def _end_cancelled(self, job: Job) -> None:
+        if job.stop_wanted:
+            await self._end(job, "cancelled", cancelled_error(job.record))
+            return
+        record = job.record
+        error = ImageError(
+            "cancelled",
+            "The server was ended while this generation was running.",
+            submitted=record.submitted,
+            spent=record.spent,
+            retryable=True,
+            next_step="Call wait_for_image with this generation_id: what the site finished is collected.",
+        )
+        await self._end(job, "interrupted", error)
+
+    async def _end_failed(self, job: Job, error: ImageError) -> None:
+        record = job.record
+        if record.submitted is False and error.submitted is not False:
+            record.submitted = error.submitted
+        record.spent = error.spent if record.submitted is not False else False
+        if error.details.pop("given_up", False) or (job.collecting and error.code == "not_found"):
+            record.facts["given_up"] = True
+        state: State = "failed"
+        if job.collecting or self._left_at_site(record, error):
+            state = "interrupted"
+        elif error.code == "refused":
+            state = "refused"
+        if record.images:
+            state = "saved" if len(record.images) >= job.request.n else "partial"
+        await self._end(job, state, None if state == "saved" else error)
+
+    @staticmethod
+    def _left_at_site(record: Record, error: ImageError) -> bool:
+        """Whether the site may still finish, or has finished, what this process could not fetch."""
+        reasons: frozenset[Code] = frozenset(
+            (
+                *("timeout", "network", "browser_failed", "disk", "internal", "needs_sign_in"),
+                *("verification_required", "profile_in_use", "site_changed"),
+            )
+        )
+        return record.backend == "chatgpt-web" and record.submitted is not False and error.code in reasons
+
+    async def _end(self, job: Job, state: State, error: ImageError | None) -> None:
+        try:
+            await job.finish(state, error)
+        except ImageError as problem:
+            # The truth stays in memory; the next wait writes it again.
+            log.exception("the record of %s could not be written: %s", job.generation_id, problem)
+            job.unwritten = True
+            if job.record.error is None and not job.record.images:
+                job.record.error = problem.as_dict()
+        if job.record.images:
+            self.start_soon(self._gallery.refresh)
+
+    async def _remember(self, backend: BackendName, error: ImageError) -> None:
+        """Leave a back end alone that said when it may be asked again."""
+        if error.code in RESTS and error.reset_at is not None and backend == "chatgpt-web":
+            try:
+                await self._ledger.rest_until(backend, error.code, error.reset_at)
+            except ImageError as problem:
+                log.warning("the resting time was not noted: %s", problem)
+
+
+def cancelled_error(record: Record) -> ImageError:
+    sent = record.submitted
+    message = "Cancelled before anything was sent." if sent is False else "Cancelled; the request had been sent."
+    return ImageError("cancelled", message, submitted=sent, spent=record.spent)
+
+
+def request_of(record: Record) -> ImageRequest:
+    """The request as far as collecting needs it; reference files are not looked at again."""
+    asked = record.request
+    return msgspec.structs.replace(
+        ImageRequest(prompt=record.prompt, backend=record.backend),
+        n=asked.get("n", 1),
+        size=asked.get("size", "auto"),
+        output_format=asked.get("output_format", "png"),
+        background=asked.get("background", "auto"),
+        conversation_mode=record.conversation_mode,
+        timeout_seconds=float(asked.get("timeout_seconds", 420)),
+    )
