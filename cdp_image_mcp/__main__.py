@@ -1,0 +1,8 @@
+"""``python -m cdp_image_mcp``: the same as the ``cdp-image-mcp`` command."""
+
+import sys
+
+from cdp_image_mcp.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Words that came from outside, made harmless: bounded, without control characters, ANSI codes or hidden letters."""
+
+import re
+import unicodedata
+from typing import Any
+
+__all__ = ["clean", "clean_tree", "sound"]
+
+# ECMA-48 escape sequences: CSI, OSC (ended by BEL or ST), and the two-character ones.
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+_KEPT = {"\n", "\t"}
+# The tag block U+E0000..E007F can carry a whole hidden message that no screen shows and every model reads. Joiners
+# (U+200C, U+200D) stay: Persian, Hindi and family emoji need them.
+_TAGS = range(0xE0000, 0xE0080)
+_JOINERS = {"\u200c", "\u200d"}
+
+
+def _allowed(char: str) -> bool:
+    if char in _KEPT or char in _JOINERS:
+        return True
+    # Cc control, Cf format (bidirectional overrides among them), Cs lone surrogates, Co private use.
+    return unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co"} and ord(char) not in _TAGS
+
+
+def clean(text: str, limit: int = 500) -> str:
+    """``text`` without what a terminal or a model could be tricked by, at most ``limit`` characters long."""
+    # A prefix far above the limit is enough: the rest would be cut anyway and may be megabytes.
+    plain = _ANSI.sub("", text[: limit * 4 + 1000]).replace("\r\n", "\n").replace("\r", "\n")
+    plain = "".join(char for char in plain if _allowed(char)).strip()
+    if len(plain) > limit:
+        return plain[: limit - 1].rstrip() + "…"
+    return plain
+
+
+def clean_tree(value: Any, limit: int = 500) -> Any:
+    """The same for every string inside a JSON value, keys included."""
+    if isinstance(value, str):
+        return clean(value, limit)
+    if isinstance(value, dict):
+        return {clean(str(key), 100): clean_tree(item, limit) for key, item in value.items()}  # type: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, list | tuple):
+        return [clean_tree(item, limit) for item in value]  # type: ignore[reportUnknownVariableType]
+    return value
+
+
+def sound(text: str) -> str:
+    """``text`` with lone surrogates (undecodable bytes of file names) replaced, so that it can be written as UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,153 @@
+"""Small pictures for answers, made beside the originals by a browser; the originals are never touched."""
+
+import os
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from cdp_image_mcp.request import SavedImage
+
+__all__ = [
+    "PREVIEW_BYTES",
+    "PREVIEW_EDGE",
+    "Canvas",
+    "FilePreviewer",
+    "Picture",
+    "PreviewError",
+    "PreviewMaker",
+    "Previewer",
+]
+
+PREVIEW_EDGE = 1568
+"""Pixels of the longer side: what models look at best (platform documentation, 2026); larger only costs tokens."""
+PREVIEW_BYTES = 500_000
+PREVIEW_SECONDS = 12.0
+"""Longest time for all previews of one answer: the call has already waited, and clients give up at 60 s."""
+
+SUFFIXES = {"image/webp": ".webp", "image/jpeg": ".jpg", "image/png": ".png"}
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """Bytes that can be put into an answer."""
+
+    mime_type: str
+    data: bytes
+
+
+class PreviewError(Exception):
+    """No preview could be made; the text says why in one sentence."""
+
+
+class PreviewMaker(Protocol):
+    """Makes previews for one answer."""
+
+    async def preview(self, image: SavedImage, most_bytes: int) -> Picture:
+        """A picture of at most ``most_bytes`` bytes and :data:`PREVIEW_EDGE` pixels. Raises PreviewError, OSError."""
+        ...
+
+
+class Previewer(Protocol):
+    """Where previews come from."""
+
+    def open(self) -> AbstractAsyncContextManager[PreviewMaker]:
+        """A maker for one answer. Nothing is started before its first picture needs it."""
+        ...
+
+
+class Canvas(Protocol):
+    """Something that can decode a picture and draw it smaller: in the product, a blank page of a browser."""
+
+    async def shrink(self, data: bytes, mime_type: str, /, *, alpha: bool, edge: int, most_bytes: int) -> Picture:
+        """``data`` with its longer side at most ``edge`` pixels, in at most ``most_bytes``. Raises PreviewError."""
+        ...
+
+
+OpenCanvas = Callable[[], AbstractAsyncContextManager[Canvas]]
+
+
+class FilePreviewer:
+    """Originals that are small enough, previews made before, and else a canvas that is opened when first needed."""
+
+    def __init__(self, open_canvas: OpenCanvas) -> None:
+        self._open_canvas = open_canvas
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[PreviewMaker]:
+        async with AsyncExitStack() as stack:
+            yield _FileMaker(self._open_canvas, stack)
+
+
+class _FileMaker:
+    def __init__(self, open_canvas: OpenCanvas, stack: AsyncExitStack) -> None:
+        self._open_canvas = open_canvas
+        self._stack = stack
+        self._canvas: Canvas | None = None
+        self._closed_because: str | None = None
+        self._deadline = anyio.current_time() + PREVIEW_SECONDS
+
+    async def preview(self, image: SavedImage, most_bytes: int) -> Picture:
+        original = Path(image.path)
+        if image.bytes <= most_bytes and max(image.width, image.height) <= PREVIEW_EDGE:
+            return Picture(image.mime_type, await anyio.to_thread.run_sync(original.read_bytes))
+        made = await anyio.to_thread.run_sync(_stored, original, most_bytes)
+        if made is not None:
+            return made
+        data = await anyio.to_thread.run_sync(original.read_bytes)
+        picture = await self._shrunk(image, data, most_bytes)
+        # A preview that cannot be stored (full disk, read-only folder) is still good for this answer.
+        with suppress(OSError):
+            await anyio.to_thread.run_sync(_store, original, picture)
+        return picture
+
+    async def _shrunk(self, image: SavedImage, data: bytes, most_bytes: int) -> Picture:
+        if self._closed_because is not None:
+            raise PreviewError(self._closed_because)
+        try:
+            with anyio.fail_at(self._deadline):
+                if self._canvas is None:
+                    self._canvas = await self._stack.enter_async_context(self._open_canvas())
+                return await self._canvas.shrink(
+                    data, image.mime_type, alpha=image.alpha, edge=PREVIEW_EDGE, most_bytes=most_bytes
+                )
+        except TimeoutError:
+            self._closed_because = "Making previews took too long."
+            raise PreviewError(self._closed_because) from None
+        except PreviewError as error:
+            if self._canvas is None:
+                self._closed_because = str(error)
+            raise
+
+
+def _preview_path(original: Path, suffix: str) -> Path:
+    return original.with_name(f"preview-{original.stem.removeprefix('image-')}{suffix}")
+
+
+def _stored(original: Path, most_bytes: int) -> Picture | None:
+    """A preview made earlier that is not older than its picture and fits."""
+    taken = original.stat().st_mtime_ns
+    for mime_type, suffix in SUFFIXES.items():
+        path = _preview_path(original, suffix)
+        try:
+            facts = path.stat()
+            if facts.st_size <= most_bytes and facts.st_mtime_ns >= taken:
+                return Picture(mime_type, path.read_bytes())
+        except OSError:
+            continue
+    return None
+
+
+def _store(original: Path, picture: Picture) -> None:
+    path = _preview_path(original, SUFFIXES[picture.mime_type])
+    waiting = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with os.fdopen(os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(picture.data)
+        waiting.replace(path)
+    finally:
+        waiting.unlink(missing_ok=True)
