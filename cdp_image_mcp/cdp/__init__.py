@@ -29,8 +29,9 @@ from .bodies import Bodies, Body, Request
 from .connection import Connection, connect
 from .discovery import FoundBrowser, find_all, find_browser
 from .errors import CDPError, LaunchError
-from .launcher import Browser, LaunchOptions, PlainWindow, attach, launch, open_plain
+from .launcher import Browser, LaunchOptions, attach, launch
 from .page import Node, Page, World
+from .plain import PlainWindow, open_plain
 from .session import Event, Session, Subscription
 from .streams import live_streams, websocket_frames
 from .window import Window, WindowReport

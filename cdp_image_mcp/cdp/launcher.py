@@ -1,25 +1,45 @@
-"""A browser to drive: attached to if the profile's browser runs and can be driven, else started on a leash."""
+"""A browser to drive: attached to if the profile's browser runs and can be driven, else started on a leash.
 
+The rule: a living holder of the profile that answers on its port is attached to; one that cannot be driven is an error that
+names it; else a browser is started. Two that start at once: Chrome's own lock decides, the loser attaches.
+"""
+
+import contextlib
+import os
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from .connection import Connection
+import anyio
+import anyio.to_thread
+import psutil
+
+from . import switches
+from .connection import Connection, connect
 from .discovery import FoundBrowser
-from .protocol import BrowserVersion
+from .errors import BrowserFailed, BrowserGone, CDPError, LaunchError, NoDisplay, ProfileInUse
+from .exits import explain_exit
+from .process import BrowserProcess, start
+from .profile import PORT_FILE, Holder, prepare_profile, read_endpoint, read_holder
+from .protocol import BrowserVersion, ProcessList
+from .switches import Mode
 
-Mode = Literal["headless", "hidden", "visible"]
+# No event tells that the port file was written; reading it costs 20 microseconds.
+POLL = 0.01
+# A browser that another process has just started needs this long at most until it can be attached to.
+ATTACH_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchOptions:
     """How to start a browser.
 
-    ``browser`` comes from discovery. ``mode``: hidden is a headed browser without a window until a page makes one (minimised or
-    off screen, see ``window``). ``extra_args`` come last and win; their --disable-features are merged with ours. ``environment``
-    replaces the process's. Seconds: ``start_timeout`` until the port is open, ``close_timeout`` for the orderly end.
+    ``browser`` comes from discovery. ``mode``: hidden is headed, its window made minimised by ``Page.create`` or put away
+    by ``Window.hide``. ``extra_args`` come last and win; their --disable-features are merged with ours. ``environment``
+    replaces the process's. ``debug_port`` 0: a free one. Seconds: ``start_timeout`` until the port is open,
+    ``close_timeout`` for the orderly end.
     """
 
     browser: FoundBrowser
@@ -32,33 +52,82 @@ class LaunchOptions:
     start_timeout: float = 30.0
     close_timeout: float = 10.0
 
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The environment the browser gets."""
+        return os.environ if self.environment is None else self.environment
+
+    def check_display(self) -> None:
+        """Raise NoDisplay when a window has nowhere to go."""
+        if sys.platform.startswith("linux") and not any(arg.startswith("--headless") for arg in self.extra_args):
+            if not self.variables.get("DISPLAY") and not self.variables.get("WAYLAND_DISPLAY"):
+                raise NoDisplay
+
 
 class Browser:
     """A browser that can be driven, until its block ends."""
 
-    connection: Connection
-    pid: int | None
-    version: BrowserVersion
-    owned: bool
-    profile: Path
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        endpoint: str,
+        pid: int | None,
+        version: BrowserVersion,
+        profile: Path,
+        process: BrowserProcess | None,
+        close_timeout: float,
+    ) -> None:
+        self.connection = connection
+        self.endpoint = endpoint
+        self.pid = pid
+        self.version = version
+        self.profile = profile
+        self._process = process
+        self._close_timeout = close_timeout
+        self._ended = False
+
+    @property
+    def owned(self) -> bool:
+        """Started by us, and ended by ``close``; False when it was attached to."""
+        return self._process is not None
 
     @property
     def headless(self) -> bool:
-        """Without any window (told by the browser itself, not by what was asked for)."""
-        raise NotImplementedError
+        """Without any window: told by the browser itself, not by what was asked for."""
+        return "Headless" in self.version.user_agent or "Headless" in self.version.product
 
-    @property
-    def endpoint(self) -> str:
-        """The websocket address."""
-        raise NotImplementedError
+    def lines(self) -> tuple[str, ...]:
+        """The last lines the browser wrote, if it is ours."""
+        return self._process.lines() if self._process else ()
 
     async def close(self) -> None:
         """End our own browser in order (cookies are kept); only disconnect from one that was attached to. Idempotent."""
-        raise NotImplementedError
+        if self._process is None:
+            await self.connection.close()
+        else:
+            await self.quit()
 
     async def quit(self) -> None:
-        """End the browser in order, whoever started it. Idempotent."""
-        raise NotImplementedError
+        """End the browser in order, whoever started it: Browser.close, 10 s, SIGTERM, 3 s, the whole group. Idempotent.
+
+        Not to be cancelled half-way: it shields itself.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        with anyio.CancelScope(shield=True):
+            self.connection.expect_end()
+            try:
+                await self.connection.browser.call("Browser.close", timeout=5)
+            except CDPError:
+                if self._process is not None:
+                    self._process.drop_leash()
+            if self._process is not None:
+                await self._process.end(self._close_timeout)
+            elif self.pid is not None:
+                await anyio.to_thread.run_sync(_wait_foreign, self.pid, self._close_timeout)
+            await self.connection.close()
 
 
 @asynccontextmanager
@@ -68,38 +137,218 @@ async def launch(options: LaunchOptions) -> AsyncGenerator[Browser, None]:
     A new one ends with the block, with cancellation (both in order, shielded) and, by its leash, with this process.
     Raises the LaunchError tree.
     """
-    raise NotImplementedError
-    yield
+    options = replace(options, profile=Path(os.path.abspath(options.profile)))  # noqa: PTH100 - resolve() asks the disk
+    if options.mode != "headless":
+        options.check_display()
+    await anyio.to_thread.run_sync(prepare_profile, options.profile, options.browser)
+    endpoint, process = await _obtain(options)
+    try:
+        async with _driven(endpoint, process, options) as browser:
+            yield browser
+    finally:
+        if process is not None:
+            with anyio.CancelScope(shield=True):
+                process.drop_leash()
+                await process.end(options.close_timeout)
 
 
 @asynccontextmanager
 async def attach(profile: Path) -> AsyncGenerator[Browser, None]:
-    """The browser running on the profile, ``owned`` False. Raises ProfileInUse or BrowserFailed when there is none to drive."""
-    raise NotImplementedError
-    yield
-
-
-class PlainWindow:
-    """An ordinary browser window without any debugging switch, for a person to sign in."""
-
-    pid: int
-
-    async def wait_closed(self) -> int:
-        """Wait until the person has closed (on macOS: quit) the browser; its exit code."""
-        raise NotImplementedError
-
-    @property
-    def closed(self) -> bool:
-        """The browser has ended."""
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        """End it. On Linux cookies of the last 30 s may be lost (SIGTERM is all an undriven Chrome understands)."""
-        raise NotImplementedError
+    """The browser that runs on the profile, ``owned`` False. Raises ProfileInUse, or BrowserFailed when none runs."""
+    holder = await anyio.to_thread.run_sync(read_holder, profile)
+    endpoint = await _endpoint_of(profile, holder) if holder else None
+    if endpoint is None:
+        raise BrowserFailed(f"no browser runs on the profile {profile}")
+    async with connect(endpoint) as connection:
+        yield await _browser(connection, endpoint, profile, None, 10.0)
 
 
 @asynccontextmanager
-async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[PlainWindow, None]:
-    """An ordinary window on the profile at ``url``; closed with the block if the person has not done so. ``mode`` is ignored."""
-    raise NotImplementedError
-    yield
+async def _driven(
+    endpoint: str, process: BrowserProcess | None, options: LaunchOptions
+) -> AsyncGenerator[Browser, None]:
+    async with connect(endpoint, last_lines=process.lines if process else tuple) as connection:
+        browser = await _browser(connection, endpoint, options.profile, process, options.close_timeout)
+        if options.debug_port and browser.owned:
+            # With a fixed port Chrome writes no such file, and no other process of ours could attach.
+            await anyio.to_thread.run_sync(_write_endpoint, options.profile, endpoint)
+        try:
+            yield browser
+        finally:
+            with anyio.CancelScope(shield=True):
+                await browser.close()
+
+
+async def _browser(
+    connection: Connection, endpoint: str, profile: Path, process: BrowserProcess | None, close_timeout: float
+) -> Browser:
+    version = await connection.browser.call("Browser.getVersion", reply=BrowserVersion)
+    processes = await connection.browser.call("SystemInfo.getProcessInfo", reply=ProcessList)
+    pid = next((entry.id for entry in processes.process_info if entry.type == "browser"), None)
+    if process is not None and pid is not None and not _is_ours(pid, process.pid):
+        process = None  # another starter won: its port file was found, and our own process is on its way out
+    return Browser(
+        connection,
+        endpoint=endpoint,
+        pid=pid,
+        version=version,
+        profile=profile,
+        process=process,
+        close_timeout=close_timeout,
+    )
+
+
+async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
+    """An address to connect to, with the process if it was started here."""
+    with anyio.move_on_after(options.start_timeout) as scope:
+        while True:
+            holder = await anyio.to_thread.run_sync(read_holder, options.profile)
+            if holder is not None:
+                endpoint = await _endpoint_of(options.profile, holder)
+                if endpoint is not None:
+                    return endpoint, None
+                continue  # it has ended meanwhile
+            process = _start(options)
+            try:
+                endpoint = await _wait_for_port(process, options.profile)
+                if endpoint is not None:
+                    return endpoint, process
+                failure = await _failure(process, options)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    process.drop_leash()
+                    await process.end(2.0)
+                raise
+            if not isinstance(failure, ProfileInUse) or not await _holder_here(options.profile):
+                raise failure
+    raise _too_slow(options, scope)
+
+
+def _too_slow(options: LaunchOptions, scope: anyio.CancelScope) -> BrowserFailed:
+    if not scope.cancelled_caught:
+        raise RuntimeError("left the loop without a browser")
+    return BrowserFailed(
+        f"{options.browser.path} did not open its debugging port within {options.start_timeout:g} s. "
+        "A very slow or overloaded machine, or a browser whose policy forbids debugging"
+    )
+
+
+def _start(options: LaunchOptions) -> BrowserProcess:
+    arguments = switches.driven(
+        options.profile,
+        options.mode,
+        platform=sys.platform,
+        window_size=options.window_size,
+        debug_port=options.debug_port,
+        extra=options.extra_args,
+    )
+    return start(str(options.browser.path), arguments, options.variables)
+
+
+async def _wait_for_port(process: BrowserProcess, profile: Path) -> str | None:
+    """The new browser's address, or None when the process ended first.
+
+    An old port file is not deleted but recognised: at the same moment another process may be starting a browser here, and
+    deleting would destroy the file that it waits for.
+    """
+    old = _port_file(profile)
+    while process.returncode is None:
+        if process.endpoint is not None:
+            return process.endpoint
+        new = _port_file(profile)
+        if new != old and (endpoint := read_endpoint(profile)) is not None:
+            return endpoint
+        await anyio.sleep(POLL)
+    return None
+
+
+async def _failure(process: BrowserProcess, options: LaunchOptions) -> LaunchError:
+    code = await process.wait()
+    await process.wait_drained()
+    return explain_exit(code, process.lines(), options.profile, str(options.browser.path))
+
+
+async def _holder_here(profile: Path) -> bool:
+    holder = await anyio.to_thread.run_sync(read_holder, profile)
+    return holder is not None and holder.here
+
+
+async def _endpoint_of(profile: Path, holder: Holder) -> str | None:
+    """The address of the running browser, or None when it ended meanwhile. Raises ProfileInUse."""
+    if not holder.here:
+        raise ProfileInUse(
+            profile,
+            pid=holder.pid,
+            host=holder.host,
+            reason=f"by a browser (process {holder.pid}) on the computer {holder.host}. Close it there; "
+            f"if that computer is gone, delete {profile / 'SingletonLock'}",
+        )
+    with anyio.move_on_after(ATTACH_PATIENCE):
+        while await _still_held(profile, holder):
+            endpoint = read_endpoint(profile)
+            if endpoint is not None and await _answers(endpoint):
+                return endpoint
+            if not await anyio.to_thread.run_sync(_has_port, holder):
+                break
+            await anyio.sleep(0.05)
+        else:
+            return None
+    raise ProfileInUse(
+        profile,
+        pid=holder.pid,
+        host=holder.host,
+        reason=f"by a browser that cannot be driven{f' (process {holder.pid})' if holder.pid else ''}. Close that window",
+    )
+
+
+async def _still_held(profile: Path, holder: Holder) -> bool:
+    return await anyio.to_thread.run_sync(read_holder, profile) == holder
+
+
+async def _answers(endpoint: str) -> bool:
+    try:
+        async with connect(endpoint, timeout=2.0) as connection:
+            await connection.browser.call("Browser.getVersion", timeout=2.0)
+    except BrowserGone:
+        return False
+    except CDPError:
+        return False
+    return True
+
+
+def _has_port(holder: Holder) -> bool:
+    """The browser was started with a debugging port, so that one can be waited for."""
+    if holder.pid is None:
+        return True
+    try:
+        arguments = psutil.Process(holder.pid).cmdline()
+    except psutil.Error:
+        return True
+    return any(argument.startswith("--remote-debugging-port") for argument in arguments)
+
+
+def _is_ours(pid: int, started: int) -> bool:
+    """``pid`` is the process started, or its descendant (a wrapper that does not exec)."""
+    if pid == started:
+        return True
+    try:
+        return any(parent.pid == started for parent in psutil.Process(pid).parents())
+    except psutil.Error:
+        return False
+
+
+def _wait_foreign(pid: int, patience: float) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+        psutil.Process(pid).wait(patience)
+
+
+def _port_file(profile: Path) -> bytes | None:
+    try:
+        return (profile / PORT_FILE).read_bytes()
+    except OSError:
+        return None
+
+
+def _write_endpoint(profile: Path, endpoint: str) -> None:
+    port, path = endpoint.split(":", 2)[2].split("/", 1)
+    (profile / PORT_FILE).write_text(f"{port}\n/{path}", encoding="ascii")

@@ -1,12 +1,33 @@
-"""Who holds a browser profile, and where that browser can be reached."""
+"""Who holds a browser profile, and where that browser can be reached.
 
+Chromium 156, Linux (macOS is the same code there): ``SingletonLock`` is a link to ``<host>-<pid>``. Windows: ``lockfile``
+is held open without sharing; read in the sources of puppeteer and Chromium, not yet seen by us.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import socket
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
+
+from .discovery import FoundBrowser, snap_problem
+from .errors import ProfileNotWritable
+
+PORT_FILE = "DevToolsActivePort"
+LOCK_LINK = "SingletonLock"
+LOCK_FILE = "lockfile"
+BROWSER_NAMES = ("chrom", "edge", "brave")
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The browser that holds a profile. ``pid`` is None where the system does not tell; ``here`` False means another host."""
+    """The browser that holds a profile. ``pid`` is None where the system does not tell; ``here`` False: another host."""
 
     pid: int | None
     host: str
@@ -14,10 +35,107 @@ class Holder:
 
 
 def read_holder(profile: Path) -> Holder | None:
-    """The living browser that holds the profile, or one of another host; None when free (a stale lock is free)."""
-    raise NotImplementedError
+    """The living browser that holds the profile, or one of another host; None when free.
+
+    A lock of this host whose process is dead, or is no browser, is stale: Chrome takes it over, and so does this.
+    """
+    if sys.platform == "win32":
+        return _read_lockfile(profile)
+    try:
+        target = os.readlink(profile / LOCK_LINK)  # noqa: PTH115 - the target is no path
+    except OSError:
+        return None
+    host, _, number = target.rpartition("-")
+    if not number.isdigit():
+        return None
+    pid = int(number)
+    if host != socket.gethostname():
+        return Holder(pid, host, here=False)
+    return Holder(pid, host, here=True) if is_browser(pid) else None
 
 
 def read_endpoint(profile: Path) -> str | None:
-    """The websocket address in the profile's DevToolsActivePort, which may be of an earlier browser; None without one."""
-    raise NotImplementedError
+    """The websocket address in the profile's DevToolsActivePort, which may be an earlier browser's; None without one.
+
+    The file outlives its browser. The uuid in the path tells browsers apart: a port used again answers 404 or nothing.
+    """
+    try:
+        text = (profile / PORT_FILE).read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    match = re.fullmatch(r"(\d{1,5})\n(/devtools/browser/[0-9A-Za-z-]+)\n?", text)
+    return f"ws://127.0.0.1:{match[1]}{match[2]}" if match else None
+
+
+def is_browser(pid: int) -> bool:
+    """The process lives and is a browser's (a zombie is dead; a process whose name we may not read counts as one)."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        names = [process.name().lower()]
+        with contextlib.suppress(psutil.AccessDenied):
+            names.append(Path(process.exe()).name.lower())
+        with contextlib.suppress(psutil.AccessDenied):
+            if any(argument.startswith("--user-data-dir=") for argument in process.cmdline()):
+                return True
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+    return any(part in name for name in names for part in BROWSER_NAMES)
+
+
+def prepare_profile(profile: Path, browser: FoundBrowser) -> None:
+    """Make the profile folder, for its owner only, and see that it can be written. Raises ProfileNotWritable."""
+    problem = snap_problem(browser, profile, Path.home())
+    if problem is not None:
+        raise ProfileNotWritable(profile, problem)
+    try:
+        if not profile.is_dir():
+            profile.parent.mkdir(parents=True, exist_ok=True)
+            profile.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryFile(dir=profile) as probe:
+            probe.write(bytes(65_536))
+            probe.flush()
+    except OSError as error:
+        raise ProfileNotWritable(profile, _disk_reason(error), errno=error.errno) from error
+
+
+def _read_lockfile(profile: Path) -> Holder | None:
+    path = profile / LOCK_FILE
+    if not path.exists():
+        return None
+    try:
+        with path.open("rb"):
+            return None  # nobody keeps it to himself: stale
+    except PermissionError:
+        pass
+    except OSError:
+        return None
+    return Holder(_pid_by_command_line(profile), socket.gethostname(), here=True)
+
+
+def _pid_by_command_line(profile: Path) -> int | None:
+    wanted = os.path.normcase(str(profile))
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        arguments: list[str] = process.info["cmdline"] or []
+        if any(argument.startswith("--type=") for argument in arguments):
+            continue
+        for argument in arguments:
+            if (
+                argument.startswith("--user-data-dir=")
+                and os.path.normcase(argument.split("=", 1)[1].strip('"')) == wanted
+            ):
+                return int(process.info["pid"])
+    return None
+
+
+def _disk_reason(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full. Free some space"
+    if error.errno == errno.EROFS:
+        return "the file system is read-only. Choose another folder"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "no permission. Choose another folder, or make this one yours"
+    return f"{error.strerror}. Choose another folder"

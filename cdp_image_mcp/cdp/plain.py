@@ -1,0 +1,98 @@
+"""An ordinary browser window for a person, without any debugging switch: account providers refuse driven browsers."""
+
+import os
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from . import switches
+from .errors import BrowserFailed, ProfileInUse
+from .exits import explain_exit
+from .launcher import POLL, LaunchOptions
+from .process import BrowserProcess, start
+from .profile import prepare_profile, read_holder
+
+
+class PlainWindow:
+    """An ordinary browser window without any debugging switch, for a person to sign in. Made by ``open_plain``."""
+
+    def __init__(self, process: BrowserProcess) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """The browser's process."""
+        return self._process.pid
+
+    @property
+    def closed(self) -> bool:
+        """The browser has ended."""
+        return self._process.returncode is not None
+
+    async def wait_closed(self) -> int:
+        """Wait until the person has closed (on macOS: quit) the browser; its exit code. Cancelling only stops the wait."""
+        return await self._process.wait()
+
+    async def close(self) -> None:
+        """End it. On Linux cookies of the last 30 s may be lost: SIGTERM is all that an undriven Chrome understands.
+
+        Idempotent; shields itself from cancellation.
+        """
+        with anyio.CancelScope(shield=True):
+            self._process.terminate()
+            await self._process.end(0 if self.closed else 5.0)
+
+
+@asynccontextmanager
+async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[PlainWindow, None]:
+    """An ordinary window on the profile at ``url``; ended with the block if the person has not closed it before.
+
+    ``mode``, ``debug_port`` and ``window_size`` are ignored, and debugging switches among ``extra_args`` left out. The window
+    also ends when this process dies (Linux and macOS). Raises the LaunchError tree; ProfileInUse too when a driven browser
+    runs on the profile, since the start would only be handed over to it.
+    """
+    profile = Path(os.path.abspath(options.profile))  # noqa: PTH100 - resolve() asks the disk
+    options.check_display()
+    await anyio.to_thread.run_sync(prepare_profile, profile, options.browser)
+    holder = await anyio.to_thread.run_sync(read_holder, profile)
+    if holder is not None:
+        raise ProfileInUse(
+            profile, pid=holder.pid, host=holder.host, reason=f"by a browser (process {holder.pid}). Close it first"
+        )
+    arguments = switches.plain(profile, url, platform=sys.platform, extra=options.extra_args)
+    process = start(str(options.browser.path), arguments, options.variables, leash=False)
+    window = PlainWindow(process)
+    try:
+        _guard(process)
+        await _wait_for_hold(process, options, profile)
+        yield window
+    finally:
+        await window.close()
+
+
+async def _wait_for_hold(process: BrowserProcess, options: LaunchOptions, profile: Path) -> None:
+    """The window is up when the profile is its own; a start that is handed over ends without ever holding it."""
+    with anyio.move_on_after(options.start_timeout):
+        while process.returncode is None:
+            if await anyio.to_thread.run_sync(read_holder, profile) is not None:
+                return
+            await anyio.sleep(POLL)
+        await process.wait_drained()
+        raise explain_exit(process.returncode, process.lines(), profile, str(options.browser.path))
+    raise BrowserFailed(
+        f"{options.browser.path} did not take its profile within {options.start_timeout:g} s", stderr=process.lines()
+    )
+
+
+def _guard(process: BrowserProcess) -> None:
+    """A leash without a switch. Windows would need a job object; there an orphaned window stays until it is closed."""
+    if os.name != "posix":
+        return
+    from .process_posix import end_guard, guard
+
+    number, end = guard(process.pid)
+    process.on_exit(lambda: end_guard(number, end))

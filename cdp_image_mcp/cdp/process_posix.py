@@ -1,0 +1,123 @@
+"""Starting the browser on Linux and macOS.
+
+posix_spawn places the pipe on descriptors 3 and 4, where Chrome looks for it, without running Python between fork and exec.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+PIPE_IN, PIPE_OUT = 3, 4
+LEASH = "--remote-debugging-pipe"
+# Ends the group when its standard input does: the leash of a browser that may have no debugging switch.
+_GUARD = 'read -r _; kill -s TERM -- "-$1"; sleep 2; kill -s KILL -- "-$1"'
+
+Spawned = tuple[int, int, Callable[[], int], list[int]]
+
+
+def spawn(program: str, arguments: Sequence[str], environment: Mapping[str, str], leash: bool) -> Spawned:
+    """The pid, a descriptor with stdout and stderr, a function that waits for the exit, the ends of the leash to keep."""
+    ours: list[int] = []
+    theirs: list[int] = []
+    try:
+        output, output_writer = _pipe()
+        ours.append(output)
+        theirs.append(output_writer)
+        actions: list[tuple[object, ...]] = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, output_writer, 1),
+            (os.POSIX_SPAWN_DUP2, output_writer, 2),
+        ]
+        switches = list(arguments)
+        if leash:
+            into, leash_end = _pipe()
+            answers, out_of = _pipe()
+            theirs += [into, out_of]
+            ours += [leash_end, answers]
+            actions += [(os.POSIX_SPAWN_DUP2, into, PIPE_IN), (os.POSIX_SPAWN_DUP2, out_of, PIPE_OUT)]
+            switches.insert(0, LEASH)
+        keep = (PIPE_IN, PIPE_OUT) if leash else ()
+        actions += [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in keep]
+        pid = os.posix_spawn(
+            program,
+            [program, *switches],
+            dict(environment),
+            file_actions=actions,
+            setpgroup=0,  # so that Ctrl-C in our terminal is ours alone, and the whole tree can be ended
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores both; the browser must not inherit that
+        )
+    except BaseException:
+        for number in ours:
+            os.close(number)
+        raise
+    finally:
+        for number in theirs:
+            os.close(number)
+    return pid, output, lambda: _wait(pid), ours[1:]
+
+
+def guard(pid: int) -> tuple[int, int]:
+    """A small process that ends the group of ``pid`` when this process dies; its pid and the descriptor that it watches."""
+    watched, end = _pipe()
+    try:
+        number = os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", _GUARD, "sh", str(pid)],
+            {"PATH": os.defpath},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, watched, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+                *((os.POSIX_SPAWN_CLOSE, number) for number in _inheritable()),
+            ],
+            setpgroup=0,
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGTERM),
+        )
+    except BaseException:
+        os.close(end)
+        raise
+    finally:
+        os.close(watched)
+    return number, end
+
+
+def end_guard(number: int, end: int) -> None:
+    """The browser has ended: its guard goes before it could mistake another group for it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(number, signal.SIGKILL)
+    _wait(number)
+    os.close(end)
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe whose ends no child inherits, above the numbers that are given out on purpose."""
+    import fcntl
+
+    ends: list[int] = []
+    for number in os.pipe():
+        ends.append(fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 10))
+        os.close(number)
+    return ends[0], ends[1]
+
+
+def _inheritable() -> list[int]:
+    """Descriptors that this process was given by its own parent in a way that children would get them too."""
+    numbers: list[int] = []
+    for entry in Path("/dev/fd").iterdir():
+        number = int(entry.name) if entry.name.isdigit() else 0
+        with contextlib.suppress(OSError):
+            if number > 2 and os.get_inheritable(number):
+                numbers.append(number)
+    return numbers
+
+
+def _wait(pid: int) -> int:
+    try:
+        _, status = os.waitpid(pid, 0)
+    except ChildProcessError:
+        return -1  # somebody else in this process collected it
+    return os.waitstatus_to_exitcode(status)
