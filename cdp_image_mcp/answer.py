@@ -220,7 +220,7 @@ def _shortened(value: Any, limit: int) -> Any:
     return value
 
 
-def _base64_length(size: int) -> int:
+def base64_length(size: int) -> int:
     return (size + 2) // 3 * 4
 
 
@@ -244,7 +244,7 @@ class _Room:
         share = self.left // (after + 1) - BLOCK
         fits = min(share // 4 * 3, PREVIEW_BYTES)
         try:
-            if self.images == "full" and _base64_length(image.bytes) <= self.left - BLOCK - after * RESERVED_PREVIEW:
+            if self.images == "full" and base64_length(image.bytes) <= self.left - BLOCK - after * RESERVED_PREVIEW:
                 self._take(await _original(image))
                 return
             if self.images == "full":
@@ -259,7 +259,7 @@ class _Room:
             self._leave_out(index, str(error))
 
     def _take(self, picture: Picture) -> None:
-        self.left -= _base64_length(len(picture.data)) + BLOCK
+        self.left -= base64_length(len(picture.data)) + BLOCK
         self.pictures.append(picture)
 
     def _leave_out(self, index: int, reason: str) -> None:
@@ -298,7 +298,7 @@ async def _with_pictures(
 
 
 def _block_length(picture: Picture) -> int:
-    return _base64_length(len(picture.data)) + BLOCK
+    return base64_length(len(picture.data)) + BLOCK
 
 
 def encoded(picture: Picture) -> str:

@@ -33,7 +33,7 @@ from cdp_image_mcp.schema import (
 from cdp_image_mcp.studio import Standing, Studio
 from cdp_image_mcp.tools import ARGUMENTS, INSTRUCTIONS, TOOLS
 
-__all__ = ["App", "OpenApp", "make_server"]
+__all__ = ["App", "OpenApp", "make_server", "result_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ OpenApp: TypeAlias = Callable[[], AbstractAsyncContextManager[App]]
 ToolResult: TypeAlias = types.CallToolResult | types.InputRequiredResult
 
 
-def _result(answer: Answer) -> types.CallToolResult:
+def result_of(answer: Answer) -> types.CallToolResult:
     # No structured_content beside pictures: Codex then drops the pictures (openai/codex#38287, 2026-08), Claude Code
     # and VS Code the text.
     content: list[types.ContentBlock] = [types.TextContent(type="text", text=answer.text)]
@@ -69,7 +69,7 @@ def _result(answer: Answer) -> types.CallToolResult:
 
 def _failed(error: ImageError, generation_id: str | None) -> types.CallToolResult:
     fields = failure(error, generation_id)
-    return _result(Answer(fields, fitted(fields), failed=True))
+    return result_of(Answer(fields, fitted(fields), failed=True))
 
 
 def _structured(fields: dict[str, Any]) -> types.CallToolResult:
@@ -145,7 +145,7 @@ class _Call:
         return await self._answer(standing, images)
 
     async def _answer(self, standing: Standing, images: Images) -> types.CallToolResult:
-        return _result(await compose(standing, images, self.app.previewer))
+        return result_of(await compose(standing, images, self.app.previewer))
 
     def _wait_seconds(self, given: float | msgspec.UnsetType) -> float:
         return self.app.settings.wait_seconds if given is msgspec.UNSET else given
