@@ -1,17 +1,44 @@
 """All generations on disk: creating, finding, joining and adopting them, over processes and restarts."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import secrets
+import shutil
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
+import anyio
+import anyio.to_thread
 import msgspec
 
-from cdp_image_mcp.folder import Folder
+from cdp_image_mcp import index, names
+from cdp_image_mcp.database import Database
+from cdp_image_mcp.disk import disk_error, finish, make_folder
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.folder import SIDECAR, Folder, Stamp, encode_record, read_record, write_record
+from cdp_image_mcp.owner import is_alive, is_elsewhere, this_process
 from cdp_image_mcp.record import Owner, Record
 from cdp_image_mcp.request import BackendName
 
 __all__ = ["Claim", "Entry", "Library"]
+
+T = TypeVar("T")
+
+JOIN_SECONDS = 24 * 3600
+"""How long an answer that nobody fetched waits for the same question."""
+
+ELSEWHERE_SECONDS = 2 * 3600
+"""An owner on another machine or in another container cannot be looked at. No record stays without a change for so
+long while somebody works on it: the longest generation is 30 minutes."""
+
+BYTES_PER_PICTURE = 8 * 1024 * 1024
+KEPT_PROBLEMS = 100
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -32,7 +59,7 @@ class Claim(msgspec.Struct, frozen=True):
     submitted on the web; it now belongs to us and wants to be recovered."""
     record: Record
     folder: Folder
-    waiter: int
+    waiter: str
 
     @property
     def joined(self) -> bool:
@@ -49,6 +76,16 @@ class Library:
     def __init__(self, root: Path, *, owner: Owner | None = None) -> None:
         self.root = root
         """``owner`` is this process unless a test plays another."""
+        self.owner = owner or this_process()
+        self._parents = index.Parents(root)
+        self._problems: list[str] = []
+        self._folders: weakref.WeakValueDictionary[Path, Folder] = weakref.WeakValueDictionary()
+        self._waiters: dict[str, tuple[str, float]] = {}
+        self._guard = threading.Lock()
+        self._born = ""
+        self._database = Database(
+            root / ".index.sqlite3", index.TABLES, index.VERSION, fill=self._fill, told=self._problems.append
+        )
 
     async def claim_or_register(self, record: Record, parent: Path | None = None) -> Claim:
         """In one step over all processes: join an identical generation that nobody waits on, else create this one.
@@ -58,63 +95,345 @@ class Library:
         after submitting. The caller is registered as waiting in the same transaction, so two identical calls that
         are open at the same time become two generations. A new record is durable on disk when this returns.
         """
-        raise NotImplementedError
+        return await finish(partial(self._accept, record, parent, join=True))
 
     async def claim(self, fingerprint: str) -> Claim | None:
         """The joining half alone: an identical generation nobody waits on, now waited on by us, else None."""
-        raise NotImplementedError
+        return await finish(partial(self._claim, fingerprint))
 
     async def create(self, record: Record, parent: Path | None = None) -> Folder:
         """A new folder (0700, made exclusively) with its durable record, without joining and without waiting.
 
         ``parent`` is an allowed output folder, default the root. ``record.owner`` is set to this process if unset.
         """
-        raise NotImplementedError
+        claim = await finish(partial(self._accept, record, parent, join=False))
+        return claim.folder
 
     async def check_room(self, pictures: int, parent: Path | None = None) -> None:
         """Raise ImageError ``disk`` when there is clearly no room for that many more pictures. For use before
         anything is sent."""
-        raise NotImplementedError
+        await anyio.to_thread.run_sync(_check_room, pictures, parent or self.root)
 
     @asynccontextmanager
-    async def waiting(self, generation_id: str) -> AsyncIterator[None]:
+    async def waiting(self, generation_id: str) -> AsyncGenerator[None]:
         """Register a call as waiting on a generation while the context is open (``wait_for_image``)."""
-        raise NotImplementedError
-        yield
+        waiter = await finish(partial(self._wait, generation_id))
+        try:
+            yield
+        finally:
+            await self.release(waiter)
 
-    async def release(self, waiter: int) -> None:
+    async def release(self, waiter: str) -> None:
         """The call of a :class:`Claim` has its answer. Idempotent, finishes also when cancelled."""
-        raise NotImplementedError
+        await finish(partial(self._release, waiter))
 
     async def mark_fetched(self, generation_id: str) -> None:
         """A call was answered with the end of this generation: identical calls no longer join it."""
-        raise NotImplementedError
+        await finish(partial(self._run, partial(self._mark_fetched, generation_id=generation_id)))
 
     async def adopt(self, generation_id: str) -> Entry | None:
         """Make this process the owner of an unfinished generation whose owner is dead; None when it is finished,
         owned by a living process (ours included) or not there. Exactly one process ever gets it."""
-        raise NotImplementedError
+        return await finish(partial(self._run, partial(self._adopt, generation_id=generation_id)))
 
     async def find(self, generation_id: str) -> Entry | None:
         """That generation, read from its sidecar; folders the index does not know yet are looked at too."""
-        raise NotImplementedError
+        return await anyio.to_thread.run_sync(self._find, generation_id)
 
     async def newest(self, limit: int = 10) -> list[Entry]:
         """The newest generations, newest first."""
-        raise NotImplementedError
+        return await self._entries("ORDER BY created DESC, id LIMIT ?", limit)
 
     async def unfinished(self) -> list[Entry]:
         """All generations in a state that is not final, newest first, running ones (``alive``) included."""
-        raise NotImplementedError
+        found = await self._entries("WHERE finished = 0 ORDER BY created DESC, id")
+        return [entry for entry in found if not entry.record.finished]
 
     async def latest_finished(self, backend: BackendName) -> Entry | None:
         """The newest generation of ``backend`` with pictures (``saved`` or ``partial``)."""
-        raise NotImplementedError
+        found = await self._entries(
+            "WHERE backend = ? AND state IN ('saved', 'partial') ORDER BY ended DESC LIMIT 20", backend
+        )
+        return next(iter(found), None)
 
     async def rescan(self) -> int:
         """Walk all known output folders and bring the index up to them; answers how many generations there are."""
-        raise NotImplementedError
+        return await anyio.to_thread.run_sync(self._view, self._sync)
+
+    async def changes(self, since: int, born: str) -> tuple[str, list[index.Row], list[str]]:
+        """What the index holds that is newer than ``since``: a token of the index, rows, and ids that are gone. With
+        another ``born`` token than the answered one everything is given, for the old numbers mean nothing then."""
+        return await anyio.to_thread.run_sync(self._view, partial(_changes, root=self.root, since=since, born=born))
+
+    async def since(self, at: float) -> list[Record]:
+        """The records of generations that ended, or if unfinished changed last, after ``at`` (epoch seconds)."""
+        rest = "WHERE ended >= ? ORDER BY ended"
+        look = partial(index.rows, root=self.root, rest=rest, values=(at,))
+        found = await anyio.to_thread.run_sync(self._view, look)
+        return [row.record for row in found]
 
     def problems(self) -> list[str]:
         """Sentences about garbled sidecars, a rebuilt index and the like, of this process so far."""
-        raise NotImplementedError
+        return list(dict.fromkeys(self._problems))[-KEPT_PROBLEMS:]
+
+    async def _entries(self, rest: str, *values: object) -> list[Entry]:
+        def look() -> list[Entry]:
+            found = self._view(partial(index.rows, root=self.root, rest=rest, values=values))
+            return [entry for row in found if (entry := self._entry(row)) is not None]
+
+        return await anyio.to_thread.run_sync(look)
+
+    # What follows runs in threads.
+
+    def _fill(self, db: sqlite3.Connection) -> int:
+        return index.fill(db, self._parents, self._problems)
+
+    def _sync(self, db: sqlite3.Connection) -> int:
+        return index.sync(db, self._parents, self._problems)
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """One transaction. After the index was made anew, by whichever process, our waiting calls go into it again."""
+
+        def whole(db: sqlite3.Connection) -> tuple[str, T]:
+            (born,) = db.execute("SELECT token FROM born").fetchone()
+            if born != self._born:
+                with self._guard:
+                    waiting = list(self._waiters.items())
+                for waiter, (generation_id, since) in waiting:
+                    index.add_waiter(db, waiter, generation_id, self.owner, since)
+            return born, work(db)
+
+        self._born, result = self._database.run(whole)
+        return result
+
+    def _view(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return self._database.view(work)
+
+    def _accept(self, record: Record, parent: Path | None, *, join: bool) -> Claim:
+        record.owner = record.owner or self.owner
+        data = encode_record(record)
+        kept = msgspec.json.decode(data, type=Record)
+        made: list[tuple[Path, Stamp]] = []
+
+        def work(db: sqlite3.Connection) -> Claim:
+            if join and (claim := self._join(db, record.fingerprint, record.generation_id)) is not None:
+                return claim
+            if not made:
+                made.append(self._make(kept, parent or self.root))
+            path, stamp = made[0]
+            index.put(db, self.root, path, kept, stamp)
+            waiter = self._add_waiter(db, record.generation_id) if join else ""
+            return Claim("new", record, self._folder(path), waiter)
+
+        try:
+            claim = self._run(work)
+        except BaseException:
+            for path, _ in made:  # nothing was sent yet, and no answer will name it
+                _remove_empty(path)
+            raise
+        if claim.joined:
+            for path, _ in made:  # the index broke half way, and a second look found one to join
+                _remove_empty(path)
+        self._keep_waiter(claim)
+        return claim
+
+    def _claim(self, fingerprint: str) -> Claim | None:
+        claim = self._run(partial(self._join, fingerprint=fingerprint, own_id=""))
+        if claim is not None:
+            self._keep_waiter(claim)
+        return claim
+
+    def _make(self, record: Record, parent: Path) -> tuple[Path, Stamp]:
+        at = datetime.fromtimestamp(index.epoch(record.created_at) or time.time()).astimezone()
+        try:
+            parent.mkdir(0o700, parents=True, exist_ok=True)
+            if parent != self.root:
+                self._parents.add(parent)
+            attempt = 1
+            while True:
+                path = parent / names.folder_name(record.prompt, at, attempt)
+                try:
+                    make_folder(path)
+                except FileExistsError:
+                    attempt += 1
+                else:
+                    break
+        except OSError as error:
+            raise disk_error(error, "Making a folder for the pictures", parent) from error
+        try:
+            return path, write_record(path, record)
+        except BaseException:
+            _remove_empty(path)
+            raise
+
+    def _folder(self, path: Path) -> Folder:
+        with self._guard:
+            folder = self._folders.get(path)
+            if folder is None:
+                folder = self._folders[path] = Folder(path, self._noted)
+            return folder
+
+    def _noted(self, record: Record, path: Path, stamp: Stamp) -> None:
+        """The sidecar is written already and is what counts; an index that cannot follow is brought up later."""
+        try:
+            self._run(lambda db: index.put(db, self.root, path, record, stamp))
+        except ImageError as error:
+            self._problems.append(f"The index is behind until the next rescan: {error.message}")
+
+    def _wait(self, generation_id: str) -> str:
+        waiter = self._run(partial(self._add_waiter, generation_id=generation_id))
+        with self._guard:
+            self._waiters[waiter] = (generation_id, time.time())
+        return waiter
+
+    def _add_waiter(self, db: sqlite3.Connection, generation_id: str) -> str:
+        waiter = secrets.token_hex(16)
+        index.add_waiter(db, waiter, generation_id, self.owner, time.time())
+        return waiter
+
+    def _keep_waiter(self, claim: Claim) -> None:
+        if claim.waiter:
+            with self._guard:
+                self._waiters[claim.waiter] = (claim.record.generation_id, time.time())
+
+    def _release(self, waiter: str) -> None:
+        with self._guard:
+            known = self._waiters.pop(waiter, None)
+        if known is not None:
+            self._run(lambda db: db.execute("DELETE FROM waiters WHERE id = ?", (waiter,)))
+
+    def _join(self, db: sqlite3.Connection, fingerprint: str, own_id: str) -> Claim | None:
+        candidates = index.rows(
+            db,
+            self.root,
+            "WHERE fingerprint = ? AND id != ? AND (finished = 0 OR"
+            " (fetched = 0 AND state IN ('saved', 'partial') AND ended >= ?)) ORDER BY created, id",
+            (fingerprint, own_id, time.time() - JOIN_SECONDS),
+        )
+        for row in candidates:
+            if self._is_waited_on(db, row.id):
+                continue
+            entry = self._entry(row, db)
+            kind = self._joinable(entry.record) if entry is not None else None
+            if entry is None or kind is None:
+                continue
+            if kind == "orphaned":
+                entry = self._take_over(db, entry)
+            return Claim(kind, entry.record, entry.folder, self._add_waiter(db, row.id))
+        return None
+
+    def _joinable(self, record: Record) -> Literal["running", "finished", "orphaned"] | None:
+        if not record.finished:
+            if _works(record):
+                return "running"
+            # The site goes on without us and what it made can be collected; an API request died with its process.
+            return "orphaned" if record.backend == "chatgpt-web" and record.submitted is not False else None
+        if record.state not in {"saved", "partial"} or record.fetched or not record.images:
+            return None
+        if time.time() - index.epoch(record.finished_at or record.updated_at) > JOIN_SECONDS:
+            return None
+        return "finished" if all(_is_there(Path(image.path), image.bytes) for image in record.images) else None
+
+    def _is_waited_on(self, db: sqlite3.Connection, generation_id: str) -> bool:
+        waited = False
+        for waiter, since, raw in db.execute(
+            "SELECT id, since, owner FROM waiters WHERE generation = ?", (generation_id,)
+        ).fetchall():
+            owner = msgspec.json.decode(raw, type=Owner)
+            if _lives(owner, since):
+                waited = True
+            else:
+                db.execute("DELETE FROM waiters WHERE id = ?", (waiter,))
+        return waited
+
+    def _mark_fetched(self, db: sqlite3.Connection, generation_id: str) -> None:
+        for row in index.rows(db, self.root, "WHERE id = ?", (generation_id,)):
+            record, _ = read_record(row.folder)
+            if record.finished and not record.fetched:
+                record.fetched = True
+                index.put(db, self.root, row.folder, record, write_record(row.folder, record))
+
+    def _adopt(self, db: sqlite3.Connection, generation_id: str) -> Entry | None:
+        for row in index.rows(db, self.root, "WHERE id = ?", (generation_id,)):
+            entry = self._entry(row, db)
+            if entry is not None and not entry.record.finished and not entry.alive:
+                return self._take_over(db, entry)
+        return None
+
+    def _take_over(self, db: sqlite3.Connection, entry: Entry) -> Entry:
+        entry.record.owner = self.owner
+        path = entry.folder.path
+        index.put(db, self.root, path, entry.record, write_record(path, entry.record))
+        return Entry(entry.record, entry.folder, alive=True)
+
+    def _find(self, generation_id: str) -> Entry | None:
+        look = partial(index.rows, root=self.root, rest="WHERE id = ?", values=(generation_id,))
+
+        for row in self._view(look):
+            if (row.folder / SIDECAR).exists():
+                return self._entry(row)
+
+        def look_again(db: sqlite3.Connection) -> list[index.Row]:
+            self._sync(db)
+            return look(db)
+
+        return next((self._entry(row) for row in self._view(look_again)), None)
+
+    def _entry(self, row: index.Row, db: sqlite3.Connection | None = None) -> Entry | None:
+        """The generation from its sidecar, which is what counts; None when its folder is gone. From a garbled sidecar
+        nothing can be read, but the index still has its last good state."""
+        try:
+            record, stamp = read_record(row.folder)
+        except ImageError as error:
+            if error.code == "not_found":
+                return None
+            self._problems.append(error.message)
+            record, stamp = row.record, None
+        if stamp is not None and db is not None and record != row.record:
+            index.put(db, self.root, row.folder, record, stamp)
+        return Entry(record, self._folder(row.folder), not record.finished and _works(record))
+
+
+def _changes(db: sqlite3.Connection, root: Path, since: int, born: str) -> tuple[str, list[index.Row], list[str]]:
+    (token,) = db.execute("SELECT token FROM born").fetchone()
+    after = since if token == born else 0
+    found = index.rows(db, root, "WHERE change > ? ORDER BY change", (after,))
+    gone = [id_ for (id_,) in db.execute("SELECT id FROM removed WHERE change > ?", (after,))]
+    return token, found, gone
+
+
+def _works(record: Record) -> bool:
+    return record.owner is not None and _lives(record.owner, index.epoch(record.updated_at))
+
+
+def _lives(owner: Owner, heard_at: float) -> bool:
+    return is_alive(owner) or (is_elsewhere(owner) and time.time() - heard_at < ELSEWHERE_SECONDS)
+
+
+def _is_there(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
+
+
+def _remove_empty(path: Path) -> None:
+    """Take back a folder that was just made and never named to anybody; with anything else in it, it stays."""
+    with suppress(OSError):
+        (path / SIDECAR).unlink(missing_ok=True)
+        path.rmdir()
+
+
+def _check_room(pictures: int, parent: Path) -> None:
+    place = next((folder for folder in (parent, *parent.parents) if folder.is_dir()), parent)
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        raise disk_error(error, "Looking for free space", place) from error
+    wanted = pictures * BYTES_PER_PICTURE
+    if free < wanted:
+        raise ImageError(
+            "disk",
+            f"Nothing was sent: the disk of {parent} has {free / 1e6:.0f} MB free, and {pictures} pictures may need"
+            f" {wanted / 1e6:.0f} MB.",
+        )

@@ -23,6 +23,8 @@ class Owner(msgspec.Struct, frozen=True):
     started: float
     """``psutil.Process(pid).create_time()``, seconds since the epoch."""
     host: str
+    mark: str = ""
+    """Linux: boot id and start tick. There ``started`` moves whenever the clock is set, this does not."""
 
 
 class Failure(msgspec.Struct, frozen=True):

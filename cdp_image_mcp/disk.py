@@ -1,0 +1,184 @@
+"""Files written whole or not at all, and what a failing disk is called."""
+
+import contextlib
+import errno
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from cdp_image_mcp.errors import ImageError
+
+if sys.platform == "darwin":
+    from fcntl import F_FULLFSYNC, fcntl
+
+__all__ = [
+    "PART",
+    "disk_error",
+    "finish",
+    "make_folder",
+    "put_new",
+    "replace_file",
+    "settle",
+    "sync_folder",
+    "write_part",
+]
+
+T = TypeVar("T")
+
+PART = ".part"
+"""Ending of temporary files. They start with a dot and never meet a reader."""
+
+_serial = itertools.count(1)
+
+NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
+"""What file systems without hard links (FAT, some shares, Android) answer to one."""
+
+FREE_SPACE = "Ask the user to free space on that disk, then call wait_for_image."
+PERMISSIONS = "Ask the user to correct the folder's permissions or to choose another one with GPT_IMAGE_OUTPUT_DIR."
+
+CAUSES: dict[int, tuple[str, str]] = {
+    errno.ENOSPC: ("the disk is full", FREE_SPACE),
+    errno.EDQUOT: ("the user's disk quota is used up", FREE_SPACE),
+    errno.EFBIG: ("the file would be larger than the system allows here", FREE_SPACE),
+    errno.EROFS: ("the disk is mounted read-only", PERMISSIONS),
+    errno.EACCES: ("permission is denied", PERMISSIONS),
+    errno.EPERM: ("the system does not permit it", PERMISSIONS),
+    errno.ENOENT: ("the folder is gone", "Ask the user whether the folder was moved or deleted."),
+    errno.ENOTDIR: ("a file lies where a folder should be", "Ask the user to move that file away."),
+    errno.EIO: ("the disk reports an error", "Ask the user to check the disk; keep no other work on it."),
+}
+
+
+async def finish(work: Callable[[], T]) -> T:
+    """Run blocking ``work`` in a thread and see it through, even when the caller is, or already was, cancelled."""
+    results: list[T] = []
+    with anyio.CancelScope(shield=True):
+        results.append(await anyio.to_thread.run_sync(work))
+    return results[0]
+
+
+def disk_error(error: OSError, doing: str, path: Path) -> ImageError:
+    """The error a caller sees: what was being done, to which path, why it failed, and what to do."""
+    cause, step = CAUSES.get(error.errno or 0, (error.strerror or type(error).__name__, None))
+    return ImageError(
+        "disk",
+        f"{doing} failed: {cause} ({path}). What was saved before is untouched.",
+        next_step=step,
+        details={"path": str(path), "errno": errno.errorcode.get(error.errno or 0, "")},
+    )
+
+
+def write_part(path: Path, data: bytes) -> tuple[Path, os.stat_result]:
+    """Write ``data`` durably to a new temporary file beside ``path``, 0600. Raises OSError and leaves nothing then."""
+    part = path.with_name(f".{path.name}.{os.getpid()}-{next(_serial)}{PART}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    handle = os.open(part, flags, 0o600)
+    try:
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            _sync(handle)
+            facts = os.fstat(handle)
+        finally:
+            os.close(handle)
+    except BaseException:
+        _drop(part)
+        raise
+    return part, facts
+
+
+def replace_file(path: Path, data: bytes) -> os.stat_result:
+    """Put ``data`` in the place of ``path`` in one step, durable on return; a reader sees the old or the new file.
+
+    Raises OSError; the old file is then as it was. The answer describes the new file.
+    """
+    part, facts = write_part(path, data)
+    try:
+        _replace(part, path)
+    except BaseException:
+        _drop(part)
+        raise
+    sync_folder(path.parent)
+    return facts
+
+
+def put_new(path: Path, data: bytes) -> None:
+    """Create ``path`` with ``data``, durable on return. Raises FileExistsError rather than touch an existing file."""
+    part, _ = write_part(path, data)
+    try:
+        settle(part, path)
+    except BaseException:
+        _drop(part)
+        raise
+    sync_folder(path.parent)
+
+
+def settle(part: Path, path: Path) -> None:
+    """Give a finished temporary file its name, never over another file. Raises FileExistsError."""
+    if sys.platform == "win32":
+        part.rename(path)  # refuses an existing name there
+        return
+    try:
+        path.hardlink_to(part)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        # The empty file makes the name ours; replacing it then overwrites nothing of anybody's.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        part.replace(path)
+    else:
+        part.unlink()
+
+
+def make_folder(path: Path) -> None:
+    """A new folder, 0700, its name durable on return. Raises FileExistsError when there is anything of that name."""
+    path.mkdir(0o700)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make names in a folder durable where the system can (Windows cannot, and does it by itself)."""
+    if sys.platform == "win32":
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # some shares refuse to sync folders; the file itself is safe already
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync(handle: int) -> None:
+    if sys.platform == "darwin":
+        # Plain fsync leaves the bytes in the drive's own cache there; shares do not know the strong form.
+        with contextlib.suppress(OSError):
+            fcntl(handle, F_FULLFSYNC)
+            return
+    os.fsync(handle)
+
+
+def _replace(part: Path, path: Path) -> None:
+    """On Windows a virus scanner or a reader that holds the old file for a moment makes the rename fail."""
+    give_up = time.monotonic() + (3 if sys.platform == "win32" else 0)
+    while True:
+        try:
+            part.replace(path)
+        except PermissionError:
+            if time.monotonic() >= give_up:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _drop(part: Path) -> None:
+    with contextlib.suppress(OSError):
+        part.unlink()
