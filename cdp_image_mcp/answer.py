@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import msgspec
@@ -16,7 +16,10 @@ from cdp_image_mcp.preview import PREVIEW_BYTES, Picture, Previewer, PreviewErro
 from cdp_image_mcp.record import Record
 from cdp_image_mcp.request import FINAL_STATES, SavedImage
 from cdp_image_mcp.schema import Images
-from cdp_image_mcp.studio import Standing
+
+if TYPE_CHECKING:
+    # Loaded by the first call, not by the server's start.
+    from cdp_image_mcp.studio import Standing
 
 __all__ = [
     "LIMIT",
@@ -106,7 +109,7 @@ def _metadata(record: Record) -> dict[str, Any]:
     return told
 
 
-def _progress(standing: Standing) -> dict[str, Any]:
+def _progress(standing: "Standing") -> dict[str, Any]:
     fields: dict[str, Any] = {"state": standing.record.state}
     if standing.news is not None:
         fields["message"] = clean(standing.news.message)
@@ -124,7 +127,7 @@ def _images(record: Record) -> list[dict[str, Any]]:
     return listed
 
 
-def describe(standing: Standing) -> dict[str, Any]:
+def describe(standing: "Standing") -> dict[str, Any]:
     """The contract's fields of a generation that has not failed, in the contract's order."""
     record = standing.record
     status = status_of(record)
@@ -267,7 +270,7 @@ class _Room:
         self.not_inline.append({"index": index, "reason": clean(reason, 300)})
 
 
-async def compose(standing: Standing, images: Images, previewer: Previewer) -> Answer:
+async def compose(standing: "Standing", images: Images, previewer: Previewer) -> Answer:
     """The answer for a standing: failed generations become the contract's failure, pictures are put beside the JSON
     as ``images`` says, and the whole stays under :data:`LIMIT` characters."""
     record = standing.record

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import mcp_types as types
@@ -12,7 +12,8 @@ from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import NoBackChannelError
 
-from cdp_image_mcp.studio import Standing
+if TYPE_CHECKING:
+    from cdp_image_mcp.studio import Standing
 
 __all__ = ["ANSWER_KEY", "PERSON_STATES", "Person"]
 
@@ -43,7 +44,7 @@ class Person:
         self._site = site
         self._asked: set[tuple[str, str]] = set()
 
-    def may_ask(self, ctx: ServerRequestContext[Any, Any], standing: Standing) -> bool:
+    def may_ask(self, ctx: ServerRequestContext[Any, Any], standing: "Standing") -> bool:
         """Whether this standing needs a person and this client can ask one who was not asked yet."""
         capabilities = ctx.session.client_capabilities
         asking = None if capabilities is None else capabilities.elicitation
@@ -51,7 +52,7 @@ class Person:
             return False
         return (standing.record.generation_id, standing.record.state) not in self._asked
 
-    def interim(self, standing: Standing) -> types.InputRequiredResult:
+    def interim(self, standing: "Standing") -> types.InputRequiredResult:
         """The question as 2026-07-28 has it. The client repeats its call with the answer; the generation's id
         travels in the sealed state, so that the repeated call never makes a second picture."""
         state = self._note(standing)
@@ -64,9 +65,9 @@ class Person:
     async def ask_and_wait(
         self,
         ctx: ServerRequestContext[Any, Any],
-        standing: Standing,
-        wait: Callable[[], Awaitable[Standing]],
-    ) -> Standing:
+        standing: "Standing",
+        wait: Callable[[], Awaitable["Standing"]],
+    ) -> "Standing":
         """Ask as the handshake era does and wait meanwhile; the question ends with the wait, and the wait with a
         "no". "Yes" only says that the person went there: what counts is where the generation stands."""
         state = self._note(standing)
@@ -102,7 +103,7 @@ class Person:
             return None
         return answer.action == "accept"
 
-    def _note(self, standing: Standing) -> str:
+    def _note(self, standing: "Standing") -> str:
         state = standing.record.state
         self._asked.add((standing.record.generation_id, state))
         return state

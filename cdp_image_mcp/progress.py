@@ -2,11 +2,13 @@
 
 import contextlib
 import logging
+from typing import TYPE_CHECKING
 
 import anyio
 from mcp.server.session import ServerSession
 
-from cdp_image_mcp.studio import News
+if TYPE_CHECKING:
+    from cdp_image_mcp.studio import News
 
 __all__ = ["Progress"]
 
@@ -23,7 +25,7 @@ class Progress:
         self._session = session
         self._last = -1.0
 
-    async def __call__(self, news: News) -> None:
+    async def __call__(self, news: "News") -> None:
         if news.elapsed <= self._last:
             return
         self._last = news.elapsed

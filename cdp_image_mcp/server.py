@@ -1,9 +1,9 @@
 """The MCP server: five tools over a studio, both protocol eras, every failure as data the model can act on."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import mcp_types as types
 import msgspec
@@ -30,8 +30,11 @@ from cdp_image_mcp.schema import (
     WaitForImage,
     parse,
 )
-from cdp_image_mcp.studio import Standing, Studio
 from cdp_image_mcp.tools import ARGUMENTS, INSTRUCTIONS, TOOLS
+
+if TYPE_CHECKING:
+    # Loaded by the first call: a client that only lists the tools must not wait for it.
+    from cdp_image_mcp.studio import Standing, Studio
 
 __all__ = ["App", "OpenApp", "make_server", "result_of"]
 
@@ -44,7 +47,8 @@ SIGN_IN_STATE_SECONDS = 3600.0
 class App:
     """What the handlers share while the server runs."""
 
-    def __init__(self, settings: Settings, studio: Studio, previewer: Previewer) -> None:
+    def __init__(self, settings: Settings, studio: "Callable[[], Awaitable[Studio]]", previewer: Previewer) -> None:
+        """``studio`` is opened when it is first awaited."""
         self.settings = settings
         self.studio = studio
         self.previewer = previewer
@@ -91,11 +95,11 @@ def _given(value: Any) -> Any:
 class _Call:
     """One tool call under way."""
 
-    def __init__(self, ctx: Context, params: types.CallToolRequestParams) -> None:
+    def __init__(self, ctx: Context, params: types.CallToolRequestParams, studio: "Studio") -> None:
         self.ctx = ctx
         self.params = params
         self.app = ctx.lifespan_context
-        self.studio = self.app.studio
+        self.studio = studio
         self.progress = Progress(ctx.session)
 
     async def run(self, arguments: msgspec.Struct) -> ToolResult:
@@ -132,7 +136,7 @@ class _Call:
         standing = await self.studio.wait(generation_id, seconds if _accepted(self.params) else 0, self.progress)
         return await self._answer(standing, images)
 
-    async def _settle(self, standing: Standing, seconds: float, images: Images) -> ToolResult:
+    async def _settle(self, standing: "Standing", seconds: float, images: Images) -> ToolResult:
         """Ask the person where one is needed and the client can; then answer."""
         person = self.app.person
         if seconds > 0 and person.may_ask(self.ctx, standing):
@@ -144,7 +148,7 @@ class _Call:
             )
         return await self._answer(standing, images)
 
-    async def _answer(self, standing: Standing, images: Images) -> types.CallToolResult:
+    async def _answer(self, standing: "Standing", images: Images) -> types.CallToolResult:
         return result_of(await compose(standing, images, self.app.previewer))
 
     def _wait_seconds(self, given: float | msgspec.UnsetType) -> float:
@@ -168,7 +172,7 @@ async def _call_tool(ctx: Context, params: types.CallToolRequestParams) -> ToolR
     try:
         arguments = parse(kind, params.arguments)
         generation_id = _given(getattr(arguments, "generation_id", None))
-        return await _Call(ctx, params).run(arguments)
+        return await _Call(ctx, params, await ctx.lifespan_context.studio()).run(arguments)
     except ImageError as error:
         return _failed(error, generation_id)
     except MCPError:

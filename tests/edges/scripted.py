@@ -95,6 +95,9 @@ class ScriptedStudio(Studio):
         self.holding: str | None = None
         self.cancelled_calls = 0
 
+    async def itself(self) -> Studio:
+        return self
+
     async def _next(self, answers: list[Standing | Exception], listener: Listener | None) -> Standing:
         for news in self.news:
             if listener is not None:
@@ -166,11 +169,11 @@ class FakeCanvas:
         return Picture("image/webp", bytes(most_bytes))
 
 
-def app_of(studio: Studio, canvas: FakeCanvas | None = None) -> OpenApp:
+def app_of(studio: ScriptedStudio, canvas: FakeCanvas | None = None) -> OpenApp:
     """Opens an app round ``studio`` without a browser."""
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[App]:
-        yield App(studio.settings, studio, FilePreviewer((canvas or FakeCanvas()).open))
+        yield App(studio.settings, studio.itself, FilePreviewer((canvas or FakeCanvas()).open))
 
     return opened
