@@ -1,45 +1,222 @@
-"""Typing, clicking and choosing files, as trusted input."""
+"""Typing, clicking and choosing files, as trusted input. Measured on Chromium 156 with ProseMirror, 2026-11."""
 
+import stat
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-from .page import Node, Page
+import anyio.to_thread
+import msgspec
+
+from .errors import ClickBlocked, FileError, NodeError, ProtocolError
+from .node import Node
+from .page import Page
+from .protocol import ContentQuads, FileChooserOpened, KeyEvent, MouseEvent, ScrollIntoView, SetFileInputFiles
+
+Modifier = Literal["Alt", "Control", "Meta", "Shift"]
+MODIFIERS: dict[Modifier, int] = {"Alt": 1, "Control": 2, "Meta": 4, "Shift": 8}
+# Key: its code, its Windows virtual key code, the text it types.
+KEYS: dict[str, tuple[str, int, str]] = {
+    "Enter": ("Enter", 13, "\r"),
+    "Tab": ("Tab", 9, ""),
+    "Escape": ("Escape", 27, ""),
+    "Backspace": ("Backspace", 8, ""),
+    "Delete": ("Delete", 46, ""),
+    "ArrowLeft": ("ArrowLeft", 37, ""),
+    "ArrowUp": ("ArrowUp", 38, ""),
+    "ArrowRight": ("ArrowRight", 39, ""),
+    "ArrowDown": ("ArrowDown", 40, ""),
+    "Home": ("Home", 36, ""),
+    "End": ("End", 35, ""),
+    "PageUp": ("PageUp", 33, ""),
+    "PageDown": ("PageDown", 34, ""),
+    " ": ("Space", 32, " "),
+}
+# Headed and hidden without focus emulation a click is never answered; 10 s is far more than an answer takes.
+CLICK_TIMEOUT = 10.0
+
+# Waits one frame (or 100 ms where no frame comes), so that two looks at the place tell whether it still moves.
+_NEXT_FRAME = """function() {
+  return new Promise(resolve => { requestAnimationFrame(() => resolve()); setTimeout(resolve, 100); });
+}"""
+_VIEWPORT = "function() { return [innerWidth, innerHeight]; }"
+_COVER = """function(x, y) {
+  let hit = document.elementFromPoint(x, y);
+  while (hit && hit.shadowRoot) {
+    const inner = hit.shadowRoot.elementFromPoint(x, y);
+    if (!inner || inner === hit) break;
+    hit = inner;
+  }
+  if (!hit) return "nothing (outside the view)";
+  const parent = node => node.parentNode || node.host;
+  for (let node = hit; node; node = parent(node)) if (node === this) return "";
+  const outer = this.closest("button, a, label, [role=button], [role=menuitem]");
+  if (outer && outer !== this && (outer === hit || outer.contains(hit))) return "";
+  const id = hit.id ? "#" + hit.id : "";
+  const classes = [...hit.classList].slice(0, 4).map(name => "." + name).join("");
+  return (hit.localName + id + classes).slice(0, 200);
+}"""
+_FILE_INPUT = "function() { return [this.localName === 'input' && this.type === 'file', !!this.multiple]; }"
 
 
 async def focus(node: Node) -> None:
     """Give the element the keyboard. Raises NodeError when it cannot have it."""
-    raise NotImplementedError
+    try:
+        await node.page.session.call("DOM.focus", {"objectId": node.object_id})
+    except ProtocolError as error:
+        raise NodeError(f"the element cannot be focused: {error.message}") from error
 
 
 async def insert_text(page: Page, text: str) -> None:
-    """Insert text at the caret as one input event. Exact for every script and emoji; a newline makes a paragraph, never submits."""
-    raise NotImplementedError
+    """Insert text at the caret as one trusted input event.
+
+    Exact for every script and emoji. A newline becomes a paragraph of the editor and never submits. Read the text back:
+    an editor may change it.
+    """
+    await page.session.call("Input.insertText", {"text": text})
 
 
-async def press(page: Page, key: str, *, modifiers: Sequence[str] = ()) -> None:
-    """Press and release a named key ("Enter", "Escape", "Backspace", "a" …) with "Alt", "Control", "Meta", "Shift"."""
-    raise NotImplementedError
+async def press(page: Page, key: str, *, modifiers: Sequence[Modifier] = ()) -> None:
+    """Press and release a key of KEYS, or one letter or digit. Raises ValueError for another."""
+    await _key(page, key, modifiers, ())
 
 
 async def clear(page: Page) -> None:
     """Select everything in the focused editor and delete it."""
-    raise NotImplementedError
+    await _key(page, "a", ("Meta",) if sys.platform == "darwin" else ("Control",), ("selectAll",))
+    await press(page, "Backspace")
 
 
 async def click(node: Node, *, force: bool = False) -> tuple[float, float]:
-    """Scroll the element into view and click its middle; where that was, in CSS pixels.
+    """Scroll the element into view, wait until it stands still, click its middle; where that was, in CSS pixels.
 
-    Raises NodeError (gone, no box) and ClickBlocked (something lies over it; ``force`` leaves this check out): nothing was
-    clicked then.
+    Raises NodeError (gone, no box) and ClickBlocked (something lies over it; ``force`` leaves this check out): nothing
+    was clicked then.
     """
-    raise NotImplementedError
+    page = node.page
+    x, y = await _point(node)
+    await _mouse(page, MouseEvent(type="mouseMoved", x=x, y=y))
+    if not force:  # after the move, which may have opened something
+        cover = await node.call(_COVER, x, y, reply=str)
+        if cover:
+            raise ClickBlocked(cover, x, y)
+    await _mouse(page, MouseEvent(type="mousePressed", x=x, y=y, button="left", buttons=1, click_count=1))
+    await _mouse(page, MouseEvent(type="mouseReleased", x=x, y=y, button="left", click_count=1))
+    return x, y
 
 
 async def set_files(node: Node, files: Sequence[Path]) -> None:
-    """Put files into an ``<input type=file>`` (hidden ones too). Raises FileError before anything is given to the page."""
-    raise NotImplementedError
+    """Put files into an ``<input type=file>``, hidden ones too. Raises FileError, NodeError before anything is given."""
+    paths = await anyio.to_thread.run_sync(_checked, files)
+    is_input, multiple = await node.call(_FILE_INPUT, reply=tuple[bool, bool])
+    if not is_input:
+        raise NodeError("the element takes no files")
+    if len(paths) > 1 and not multiple:
+        raise NodeError(f"the element takes one file, not {len(paths)}")
+    await node.page.session.call("DOM.setFileInputFiles", SetFileInputFiles(files=paths, object_id=node.object_id))
 
 
 async def choose_files(node: Node, files: Sequence[Path], *, timeout: float = 10.0) -> None:
-    """Click a button that opens a file chooser and answer it. Raises EventTimeout when none opened."""
-    raise NotImplementedError
+    """Click what opens a file chooser and answer the chooser. Raises EventTimeout when none opened, as well as ``click``'s.
+
+    No chooser of the system is seen.
+    """
+    paths = await anyio.to_thread.run_sync(_checked, files)
+    session = node.page.session
+    await session.call("Page.setInterceptFileChooserDialog", {"enabled": True})
+    try:
+        with session.subscribe("Page.fileChooserOpened") as opened:
+            await click(node)
+            chooser = (await opened.next(timeout)).decode(FileChooserOpened)
+        if chooser.backend_node_id is None:
+            raise NodeError("the chooser belongs to no input element")
+        if chooser.mode == "selectSingle" and len(paths) > 1:
+            raise NodeError(f"the chooser takes one file, not {len(paths)}")
+        await session.call(
+            "DOM.setFileInputFiles", SetFileInputFiles(files=paths, backend_node_id=chooser.backend_node_id)
+        )
+    finally:
+        with anyio.CancelScope(shield=True):
+            if session.closed is None and not session.crashed:
+                await session.call("Page.setInterceptFileChooserDialog", {"enabled": False}, timeout=5)
+
+
+async def _key(page: Page, key: str, modifiers: Sequence[Modifier], commands: Sequence[str]) -> None:
+    if key in KEYS:
+        code, number, text = KEYS[key]
+    elif len(key) == 1 and key.isascii() and key.isalnum():
+        code = f"Digit{key}" if key.isdigit() else f"Key{key.upper()}"
+        number, text = ord(key.upper()), key
+    else:
+        raise ValueError(f"no such key: {key!r}; text is typed by insert_text")
+    bits = sum(MODIFIERS[name] for name in set(modifiers))
+    if bits & ~MODIFIERS["Shift"]:
+        text = ""  # a chord types nothing
+    down = KeyEvent(
+        type="keyDown" if text else "rawKeyDown",
+        modifiers=bits,
+        key=key,
+        code=code,
+        text=text or None,
+        unmodified_text=text or None,
+        windows_virtual_key_code=number,
+        native_virtual_key_code=number,
+        commands=list(commands),
+    )
+    up = KeyEvent(
+        type="keyUp",
+        modifiers=bits,
+        key=key,
+        code=code,
+        windows_virtual_key_code=number,
+        native_virtual_key_code=number,
+    )
+    await page.session.call("Input.dispatchKeyEvent", down)
+    await page.session.call("Input.dispatchKeyEvent", up)
+
+
+async def _mouse(page: Page, event: MouseEvent) -> None:
+    await page.session.call("Input.dispatchMouseEvent", event, timeout=CLICK_TIMEOUT)
+
+
+async def _point(node: Node) -> tuple[float, float]:
+    """The middle of the element's visible part, once it stands still."""
+    session = node.page.session
+    try:
+        await session.call("DOM.scrollIntoViewIfNeeded", ScrollIntoView(object_id=node.object_id))
+        before: list[list[float]] = []
+        for _ in range(20):
+            raw = await session.call("DOM.getContentQuads", {"objectId": node.object_id})
+            quads = msgspec.json.decode(raw, type=ContentQuads).quads
+            if quads and quads == before:
+                break
+            before = quads
+            await node.call(_NEXT_FRAME)
+    except ProtocolError as error:
+        raise NodeError(f"the element cannot be clicked: {error.message}") from error
+    width, height = await node.call(_VIEWPORT, reply=tuple[float, float])
+    for quad in before:
+        left, right = max(0.0, min(quad[0::2])), min(width, max(quad[0::2]))
+        top, bottom = max(0.0, min(quad[1::2])), min(height, max(quad[1::2]))
+        if right - left >= 1 and bottom - top >= 1:
+            return (left + right) / 2, (top + bottom) / 2
+    raise NodeError("the element cannot be clicked: it has no box in the view")
+
+
+def _checked(files: Sequence[Path]) -> list[str]:
+    """Absolute, existing, regular, readable: Chrome takes anything else silently, and the page then reads nothing."""
+    paths: list[str] = []
+    for path in files:
+        if not path.is_absolute():
+            raise FileError(path, "is not an absolute path")
+        try:
+            real = path.resolve(strict=True)
+            if not stat.S_ISREG(real.stat().st_mode):
+                raise FileError(path, "is not a regular file")
+            with real.open("rb"):
+                pass
+        except OSError as error:
+            raise FileError(path, error.strerror or str(error)) from error
+        paths.append(str(real))
+    return paths

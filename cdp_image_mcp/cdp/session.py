@@ -111,9 +111,14 @@ class Session:
         """
         return await self._connection.send_all(self, commands, timeout)
 
-    def subscribe(self, *methods: str, limit: int = DEFAULT_QUEUE) -> "Subscription":
-        """A queue of the events named, filled from now on; at ``limit`` unread ones it closes with EventOverflow."""
-        return Subscription(self, methods, limit)
+    def subscribe(
+        self, *methods: str, limit: int = DEFAULT_QUEUE, where: Callable[[Event], bool] | None = None
+    ) -> "Subscription":
+        """A queue of the events named, filled from now on; at ``limit`` unread ones it closes with EventOverflow.
+
+        ``where`` leaves events out; it runs inside the reader, under the rules of ``listen``.
+        """
+        return Subscription(self, methods, limit, where)
 
     def listen(self, listener: Listener, *methods: str) -> Callable[[], None]:
         """Call ``listener`` inside the reader for each event named; returns the function that ends it.
@@ -191,12 +196,15 @@ class Subscription:
     order, and the queue goes on; SessionClosed, BrowserGone and EventOverflow are final.
     """
 
-    __slots__ = ("_error", "_limit", "_methods", "_queue", "_session", "_stop", "_waiter")
+    __slots__ = ("_error", "_limit", "_methods", "_queue", "_session", "_stop", "_waiter", "_where")
 
-    def __init__(self, session: Session, methods: Sequence[str], limit: int) -> None:
+    def __init__(
+        self, session: Session, methods: Sequence[str], limit: int, where: Callable[[Event], bool] | None
+    ) -> None:
         self._session = session
         self._methods = tuple(methods)
         self._limit = limit
+        self._where = where
         self._queue: deque[Event | PageCrashed] = deque()
         self._error: CDPError | None = session.closed
         self._waiter: asyncio.Future[None] | None = None
@@ -282,6 +290,8 @@ class Subscription:
         self._end(error)
 
     def _push(self, event: Event) -> None:
+        if self._where is not None and not self._where(event):
+            return
         if len(self._queue) >= self._limit:
             self._end(EventOverflow(" or ".join(self._methods), self._limit))
             return
