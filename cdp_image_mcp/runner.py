@@ -38,6 +38,9 @@ FALLS_BACK: frozenset[Code] = frozenset(
 )
 """What lets ``auto`` try the other back end, as long as nothing was submitted."""
 
+SITE_SAID: frozenset[Code] = frozenset(("text_only", "quota_reached", "rate_limited", "service_error"))
+"""Answers of the site itself: collecting again would bring the same."""
+
 
 @runtime_checkable
 class Collector(Protocol):
@@ -317,13 +320,27 @@ class Runner:
         if error.details.pop("given_up", False) or (job.collecting and error.code == "not_found"):
             record.facts["given_up"] = True
         state: State = "failed"
-        if job.collecting or self._left_at_site(record, error):
-            state = "interrupted"
-        elif error.code == "refused":
+        if error.code == "refused":
             state = "refused"
+        elif (job.collecting and error.code not in SITE_SAID) or self._left_at_site(record, error):
+            state = "interrupted"
         if record.images:
             state = "saved" if len(record.images) >= job.request.n else "partial"
+        await self._keep_structure(job, error)
         await self._end(job, state, None if state == "saved" else error)
+
+    async def _keep_structure(self, job: Job, error: ImageError) -> None:
+        """A page that was not understood: its bare structure goes into a file beside the record."""
+        structure = error.details.pop("page_structure", None)
+        if structure is None:
+            return
+        path = job.folder.path / "page-report.json"
+        try:
+            await anyio.Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(structure)))
+        except OSError as problem:
+            log.warning("the page report was not written: %s", problem)
+        else:
+            error.details["report"] = str(path)
 
     @staticmethod
     def _left_at_site(record: Record, error: ImageError) -> bool:
@@ -341,7 +358,7 @@ class Runner:
             await job.finish(state, error)
         except ImageError as problem:
             # The truth stays in memory; the next wait writes it again.
-            log.exception("the record of %s could not be written: %s", job.generation_id, problem)
+            log.exception("the record of %s could not be written", job.generation_id)
             job.unwritten = True
             if job.record.error is None and not job.record.images:
                 job.record.error = problem.as_dict()

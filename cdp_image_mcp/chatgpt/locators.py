@@ -35,7 +35,7 @@ class SiteFile(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def _ours() -> dict[str, tuple[Locator, ...]]:
-    text = resources.files(__package__).joinpath("site/locators.json").read_bytes()
+    text = resources.files("cdp_image_mcp.chatgpt").joinpath("site/locators.json").read_bytes()
     return msgspec.json.decode(text, type=SiteFile).roles
 
 
@@ -72,6 +72,6 @@ def _read(path: Path) -> SiteFile:
 
 def witness_source(site: SiteFile, binding: str) -> str:
     """The page script with its table, as an expression that runs once per document."""
-    script = resources.files(__package__).joinpath("site/witness.js").read_text("utf-8")
+    script = resources.files("cdp_image_mcp.chatgpt").joinpath("site/witness.js").read_text("utf-8")
     table = msgspec.json.encode({role: list(locators) for role, locators in site.roles.items()}).decode()
     return f"({script.strip()})({table}, {msgspec.json.encode(binding).decode()})"

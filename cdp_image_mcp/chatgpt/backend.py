@@ -1,0 +1,204 @@
+"""The web back end: arrives, lets the person act where needed, draws turn by turn, collects what was left."""
+
+import logging
+from typing import Any, Literal
+
+import anyio
+import anyio.abc
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp import input as human
+from cdp_image_mcp.chatgpt import words as wordings
+from cdp_image_mcp.chatgpt.address import Site
+from cdp_image_mcp.chatgpt.arrival import Arrival, arrive
+from cdp_image_mcp.chatgpt.collecting import Collecting
+from cdp_image_mcp.chatgpt.composer import Composer
+from cdp_image_mcp.chatgpt.drawing import ChallengeMet, Drawing, lost_error
+from cdp_image_mcp.chatgpt.eye import DocumentLeft
+from cdp_image_mcp.chatgpt.keeper import Keeper
+from cdp_image_mcp.chatgpt.locators import load, witness_source
+from cdp_image_mcp.chatgpt.person import Person
+from cdp_image_mcp.chatgpt.quota import Quota
+from cdp_image_mcp.chatgpt.tab import Tab
+from cdp_image_mcp.chatgpt.transcript import Transcript
+from cdp_image_mcp.chatgpt.turnwatch import watch_turn
+from cdp_image_mcp.chatgpt.visibility import Visibility
+from cdp_image_mcp.chatgpt.windowmode import WindowMemory
+from cdp_image_mcp.chatgpt.wish import choose_ratio, prompt_with_wishes
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.ledger import Ledger
+from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.shield import shielded
+
+__all__ = ["WebBackend"]
+
+log = logging.getLogger(__name__)
+
+PERSON_ROUNDS = 3
+"""Sign-ins and checks one generation may ask for before it gives up."""
+
+
+class WebBackend:
+    """One per process. The studio calls it for one generation at a time, holding the account's turn."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, group: anyio.abc.TaskGroup) -> None:
+        found = load(settings.site_file)
+        self._settings = settings
+        self._ledger = ledger
+        self._site = Site(settings.web_url)
+        self._words = wordings.load(found.words or None)
+        self._keeper = Keeper(settings, self._site, witness_source(found, "tell"), group)
+        self._memory = WindowMemory(settings.profile_dir, settings.window_mode)
+        self._person = Person(settings, self._keeper, self._memory)
+        self.window = Visibility(settings, self._keeper, self._memory)
+
+    # --- generating --------------------------------------------------------------------------------------------
+
+    async def generate(self, request: ImageRequest, report: Report, /) -> None:
+        """Submit the prompt in a turn of its own, once per picture still missing; see ``Drawing``."""
+        await report.state("starting", mode="direct-cdp", profile_dir=str(self._settings.profile_dir))
+        address = request.continue_url or self._site.home
+        try:
+            for _ in range(PERSON_ROUNDS):
+                tab, arrival = await self._arrive(address, report, fresh=request.continue_url is None)
+                try:
+                    await self._turns(tab, request, report)
+                except ChallengeMet as met:
+                    await self._person.pass_check(report, submitted=met.submitted)
+                    if met.submitted:
+                        await self.collect(request, report)
+                        return
+                    await report.state("starting", submitted=False)
+                    continue
+                log.debug("done as %s", arrival.detail)
+                return
+        except DocumentLeft:
+            sent = report.facts.get("submitted", False)
+            raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=sent) from None
+        except cdp.CDPError as error:
+            raise self._lost(error, report) from None
+        raise ImageError("verification_required", "The site asked for a check again and again. Nothing was sent.")
+
+    def _lost(self, error: cdp.CDPError, report: Report) -> ImageError:
+        if report.facts.get("submitted", False) is False:
+            return ImageError("browser_failed", f"{error} Nothing was sent.")
+        return lost_error(error)
+
+    async def _arrive(self, address: str, report: Report | None, *, fresh: bool) -> tuple[Tab, Arrival]:
+        """A tab that is ready for a prompt, with the person's help where needed."""
+        for _ in range(PERSON_ROUNDS):
+            tab = await self._keeper.borrow((await self._memory.choose()).mode)
+            arrival = await arrive(tab, address, fresh=fresh)
+            self.window.chat_ready = arrival.kind == "ready"
+            if report is not None and arrival.kind == "ready":
+                plan = arrival.account.plan if arrival.account else None
+                await report.state("starting", browser_mode=self._keeper.mode, plan=plan)
+            if arrival.kind == "ready":
+                return tab, arrival
+            sent = report.facts.get("submitted", False) if report is not None else False
+            log.info("the site is not ready: %s (%s)", arrival.kind, arrival.detail)
+            if arrival.kind == "signed_out":
+                await self._person.sign_in(report, submitted=sent)
+            else:
+                await self._person.pass_check(report, submitted=sent)
+        raise ImageError(
+            "needs_sign_in", "The site was still not signed in after the person had been asked. Nothing was sent."
+        )
+
+    async def _turns(self, tab: Tab, request: ImageRequest, report: Report) -> None:
+        """Successive turns in one conversation until all pictures are there or the site stops."""
+        while len(report.images) < request.n:
+            before = len(report.images)
+            await self._one_turn(tab, request, report, first=before == 0)
+            if len(report.images) == before:
+                raise ImageError("internal", "A turn ended well without a picture.", submitted=True)
+
+    async def _one_turn(self, tab: Tab, request: ImageRequest, report: Report, *, first: bool) -> None:
+        composer = Composer(tab)
+        await composer.empty()
+        if first and request.reference_images:
+            report.progress("attaching the reference pictures")
+            await composer.attach([reference.path for reference in request.reference_images])
+        chosen = first and await choose_ratio(tab, request.size)
+        text = prompt_with_wishes(request, ratio_chosen=chosen)
+        await composer.write(text)
+        known = self._site.conversation_id(tab.page.url)
+        async with watch_turn(tab, Transcript(conversation_id=known)) as watch:
+            drawing = Drawing(watch, report, self._words)
+            try:
+                await drawing.send(composer, text)
+                await drawing.pictures(request.n - len(report.images))
+            except anyio.get_cancelled_exc_class():
+                if report.stop_wanted:
+                    await self._press_stop(tab)
+                raise
+            finally:
+                with shielded():
+                    await self._note_quota(watch.quotas)
+
+    async def _press_stop(self, tab: Tab) -> None:
+        """Our own turn is the only one running here: one prompt at a time. Pressed once, never waited for long."""
+        try:
+            with shielded(5):
+                node = await tab.eye.node("witness.one('stop')")
+                if node is not None:
+                    await human.click(node)
+        except (cdp.CDPError, DocumentLeft, TimeoutError) as error:
+            log.info("the stop control was not pressed: %s", error)
+
+    async def _note_quota(self, quotas: tuple[Quota, ...]) -> None:
+        try:
+            for quota in quotas:
+                await self._ledger.set_quota(quota.feature, quota.remaining, quota.reset_at)
+        except ImageError as error:
+            log.warning("the quota was not noted: %s", error)
+
+    # --- collecting --------------------------------------------------------------------------------------------
+
+    async def collect(self, request: ImageRequest, report: Report, /) -> None:
+        """Open the conversation of a generation that was submitted earlier and save what the site finished."""
+        await report.state("starting")
+        try:
+            for _ in range(PERSON_ROUNDS):
+                collecting = Collecting(self._site, report, self._words)
+                tab, _ = await self._arrive(collecting.address, report, fresh=False)
+                try:
+                    await collecting.run(tab, request)
+                except ChallengeMet:
+                    await self._person.pass_check(report, submitted=True)
+                    continue
+                return
+        except DocumentLeft:
+            raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=True) from None
+        except cdp.CDPError as error:
+            raise lost_error(error) from None
+        raise ImageError("verification_required", "The site asked for a check again and again.", submitted=True)
+
+    # --- the rest ----------------------------------------------------------------------------------------------
+
+    async def sign_in(self) -> Arrival:
+        """``login``: the person signs in, then the session endpoint is asked whether it worked."""
+        await self._person.sign_in(None)
+        tab = await self._keeper.borrow((await self._memory.choose()).mode)
+        arrival = await arrive(tab, self._site.home, fresh=False)
+        if arrival.kind == "challenge":
+            await self._person.pass_check(None)
+            arrival = await arrive(
+                await self._keeper.borrow(self._keeper.mode or "visible"), self._site.home, fresh=False
+            )
+        return arrival
+
+    async def status(self) -> dict[str, Any]:
+        """See ``Backend``; asks the window where it is and runs nothing in the page."""
+        return await self.window.backend_status()
+
+    async def visibility(
+        self, action: Literal["status", "show", "hide", "toggle"], *, start_browser: bool
+    ) -> dict[str, Any]:
+        """The answer of ``browser_visibility``."""
+        return await self.window.act(action, start_browser=start_browser)
+
+    async def aclose(self) -> None:
+        """Close our browser in order."""
+        await self._keeper.close()

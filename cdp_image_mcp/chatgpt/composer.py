@@ -1,0 +1,227 @@
+"""Typing a prompt and sending it once.
+
+What could send wrongly or twice, and what is done:
+
+- an old draft or attachment would go along: the editor and its attachments are emptied and read back empty;
+- the page wipes text typed while it loads: the text is read back until it stays, and typed again into an empty editor;
+- the send control does nothing, or something lies over it: nothing is pressed a second time. Whether the prompt went
+  out is decided by the page's own request on the network, the emptied editor and our new turn; when none of these is
+  seen and the text still stands in the editor, nothing was sent; anything else is "unknown" and never repeated.
+"""
+
+import logging
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+from cdp_image_mcp.cdp import input as human
+from cdp_image_mcp.cdp.bodies import Watch
+from cdp_image_mcp.cdp.errors import ClickBlocked, NodeError
+from cdp_image_mcp.cdp.page import Node
+from cdp_image_mcp.chatgpt.arrival import close_dialogs
+from cdp_image_mcp.chatgpt.sitereport import role_not_found
+from cdp_image_mcp.chatgpt.tab import Tab
+from cdp_image_mcp.errors import ImageError
+
+__all__ = ["Composer", "same_text"]
+
+log = logging.getLogger(__name__)
+
+CHUNK = 16_000
+"""Characters per insertion; longer ones were seen to fail (one driver, 2026-08)."""
+TYPE_ATTEMPTS = 4
+SEND_READY_SECONDS = 20.0
+UPLOAD_SECONDS = 120.0
+
+
+class Attachments(msgspec.Struct):
+    count: int
+    busy: bool
+
+
+class Composer:
+    """The composer of the page a tab shows. All errors raised before :meth:`send` mean nothing was sent."""
+
+    def __init__(self, tab: Tab) -> None:
+        self._tab = tab
+        self._eye = tab.eye
+
+    async def empty(self) -> None:
+        """Remove an old draft and old attachments."""
+        for _ in range(20):
+            node = await self._eye.node("witness.every('attachment_remove')[0] || null")
+            if node is None:
+                break
+            before = (await self._attachments()).count
+            await self._click(node, "attachment_remove")
+            await self._eye.ask(
+                f"witness.until(() => witness.all('attachment').length < {max(before, 1)}"
+                " || !witness.has('attachment_remove'), 3000).then(Boolean)"
+            )
+        await self._clear_text()
+
+    async def _clear_text(self) -> None:
+        for _ in range(TYPE_ATTEMPTS):
+            await self._focus()
+            if not await self._text():
+                return
+            await human.clear(self._tab.page)
+            await self._eye.ask("witness.until(() => (witness.composerText() || '').trim() === '', 1500).then(Boolean)")
+            if not await self._text():
+                return
+        raise ImageError("site_changed", "An old draft in the composer could not be removed. Nothing was sent.")
+
+    async def write(self, text: str) -> None:
+        """Type ``text`` and read it back until it stands there unchanged."""
+        for attempt in range(TYPE_ATTEMPTS):
+            await self._focus()
+            for start in range(0, len(text), CHUNK):
+                await human.insert_text(self._tab.page, text[start : start + CHUNK])
+            # Hydration wipes text within moments of typing; two equal readings a frame apart are the proof.
+            await self._eye.ask("new Promise((resolve) => setTimeout(resolve, 30))")
+            standing = await self._text()
+            if same_text(standing, text):
+                return
+            if (await self._attachments()).count and not standing:
+                raise ImageError("site_changed", "The site turned the prompt into an attachment. Nothing was sent.")
+            log.info("the composer holds %d characters instead of %d (attempt %d)", len(standing), len(text), attempt)
+            await self._clear_text()
+        raise ImageError("site_changed", "The composer does not keep the prompt as it was typed. Nothing was sent.")
+
+    async def attach(self, files: list[Path]) -> None:
+        """Attach reference pictures one after the other; each is proven by its chip or by the end of its upload."""
+        for number, path in enumerate(files, 1):
+            await self._attach_one(path, number)
+        ready = await self._eye.ask(
+            f"witness.until(() => !witness.has('attachment_busy'), {UPLOAD_SECONDS * 1000}).then(Boolean)",
+            timeout=UPLOAD_SECONDS + 10,
+        )
+        if not ready:
+            raise ImageError("network", "A reference picture was not uploaded within 2 minutes. Nothing was sent.")
+
+    async def _attach_one(self, path: Path, number: int) -> None:
+        before = (await self._attachments()).count
+        with self._tab.bodies.watch(lambda request: self._tab.site.is_upload_done(request.url)) as uploads:
+            if await self._by_input(path) and await self._arrived(uploads, before, 8):
+                return
+            # Some builds ignore files put into the input (live 2026-10-02); the chooser is the person's own way.
+            if await self._by_chooser(path) and await self._arrived(uploads, before, 15):
+                return
+        raise ImageError(
+            "site_changed",
+            f"Reference picture {number} ({path.name}) did not reach the composer. Nothing was sent.",
+            details={"role": "file_input"},
+        )
+
+    async def _by_input(self, path: Path) -> bool:
+        node = await self._eye.node("witness.all('file_input')[0] || null")
+        if node is None:
+            return False
+        await human.set_files(node, [path])
+        return True
+
+    async def _by_chooser(self, path: Path) -> bool:
+        menu = await self._eye.node("witness.one('attach_menu')")
+        if menu is None:
+            return False
+        await self._click(menu, "attach_menu")
+        row = await self._eye.node("witness.until(() => witness.all('attach_row')[0], 3000)")
+        if row is None:
+            await human.press(self._tab.page, "Escape")
+            return False
+        try:
+            await human.choose_files(row, [path], timeout=8)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _arrived(self, uploads: Watch, before: int, seconds: float) -> bool:
+        """A new chip, or the upload's own last call."""
+        arrived = anyio.Event()
+        async with anyio.create_task_group() as group:
+
+            async def chip() -> None:
+                if await self._eye.ask(
+                    f"witness.until(() => witness.all('attachment').length > {before}, {seconds * 1000}).then(Boolean)",
+                    timeout=seconds + 5,
+                ):
+                    arrived.set()
+
+            async def upload() -> None:
+                request = await uploads.next()
+                if request.status is not None and request.status < 400:
+                    arrived.set()
+
+            group.start_soon(chip)
+            group.start_soon(upload)
+            with anyio.move_on_after(seconds):
+                await arrived.wait()
+            group.cancel_scope.cancel()
+        return arrived.is_set()
+
+    async def ready_to_send(self) -> None:
+        """Wait for the send control; late or ``aria-disabled`` while something loads."""
+        ready = await self._eye.ask(
+            f"witness.until(() => witness.usable(witness.one('send')), {SEND_READY_SECONDS * 1000}).then(Boolean)",
+            timeout=SEND_READY_SECONDS + 10,
+        )
+        if not ready:
+            raise await role_not_found(self._tab, "send")
+
+    async def send(self) -> None:
+        """Press the send control once. Raises ImageError only when nothing was pressed."""
+        node = await self._eye.node("witness.one('send')")
+        if node is None:
+            raise await role_not_found(self._tab, "send")
+        await self._click(node, "send")
+
+    async def holds(self, text: str) -> bool:
+        """Whether ``text`` still stands in the editor."""
+        return same_text(await self._text(), text)
+
+    async def _click(self, node: Node, role: str) -> None:
+        try:
+            await human.click(node)
+        except ClickBlocked:
+            await close_dialogs(self._tab)
+            try:
+                await human.click(node)
+            except (ClickBlocked, NodeError) as error:
+                raise ImageError(
+                    "site_changed", f"The {role.replace('_', ' ')} control cannot be pressed: {error} Nothing was sent."
+                ) from None
+        except NodeError as error:
+            raise ImageError("site_changed", f"The {role.replace('_', ' ')} control went away: {error}") from None
+
+    async def _focus(self) -> None:
+        if await self._eye.ask("witness.focusComposer()", reply=bool):
+            return
+        node = await self._eye.node("witness.one('composer')")
+        if node is None:
+            raise await role_not_found(self._tab, "composer")
+        await self._click(node, "composer")
+
+    async def _text(self) -> str:
+        text: Any = await self._eye.ask("witness.composerText()")
+        if not isinstance(text, str):
+            raise await role_not_found(self._tab, "composer")
+        return text.strip("\n\u200b\ufeff ")
+
+    async def _attachments(self) -> Attachments:
+        return await self._eye.ask(
+            "({count: witness.all('attachment').length, busy: witness.has('attachment_busy')})", reply=Attachments
+        )
+
+
+def same_text(standing: str, wanted: str) -> bool:
+    """Whether two texts are the same to a reader: editors double line ends and use no-break spaces (four drivers)."""
+    return _folded(standing) == _folded(wanted)
+
+
+def _folded(text: str) -> str:
+    text = unicodedata.normalize("NFC", text).replace("\u200b", "").replace("\ufeff", "")
+    return re.sub(r"\s+", " ", text).strip()

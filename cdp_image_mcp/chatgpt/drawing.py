@@ -1,0 +1,295 @@
+"""One turn: the prompt goes out once, and every picture the site finishes for it is saved.
+
+Where the rules stand: who says that a picture is final, ``verdict.py``; what counts as its bytes, ``capture.py``; what
+proves that a prompt went out, here (:meth:`Drawing.send`).
+"""
+
+import logging
+from datetime import datetime
+
+import anyio
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp import input as human
+from cdp_image_mcp.chatgpt.capture import Captured, Mismatch, capture
+from cdp_image_mcp.chatgpt.composer import Composer
+from cdp_image_mcp.chatgpt.eye import DocumentLeft
+from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome, turn_outcome
+from cdp_image_mcp.chatgpt.sitereport import page_structure
+from cdp_image_mcp.chatgpt.turn import Pointer
+from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
+from cdp_image_mcp.chatgpt.verdict import Verdict
+from cdp_image_mcp.chatgpt.words import Words
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.request import Report
+
+__all__ = ["ChallengeMet", "Drawing"]
+
+log = logging.getLogger(__name__)
+
+SENT_SECONDS = 15.0
+"""How long the page may take from the press to its own request."""
+BYTES_SECONDS = 20.0
+"""How long the page may take to load a finished picture before the conversation is loaded anew."""
+LATE_SECONDS = 3.0
+"""How long further pictures of the turn are waited for when none was announced."""
+
+
+class ChallengeMet(Exception):  # noqa: N818 - a state, not a failure
+    """The site shows a check; the person has to pass it before this goes on."""
+
+    def __init__(self, *, submitted: bool) -> None:
+        super().__init__("The site shows a check.")
+        self.submitted = submitted
+
+
+class Drawing:
+    """One turn being watched. ``report`` gets every fact as soon as it is known."""
+
+    def __init__(self, watch: TurnWatch, report: Report, words: Words) -> None:
+        self._watch = watch
+        self._report = report
+        self._words = words
+        self._taken: set[str] = set()
+        self._skipped_panel = False
+
+    async def send(self, composer: Composer, text: str) -> None:
+        """Press send once and prove what came of it. The text stands in the composer already.
+
+        Raises ImageError with ``submitted`` telling the truth, ChallengeMet when a check kept the prompt out.
+        """
+        watch, report = self._watch, self._report
+        await composer.ready_to_send()
+        await watch.remember_turns()
+        await watch.look(None)
+        # From here on nobody can say that nothing was sent; so it stands on disk before the press.
+        await report.state(
+            "submitting", sent_prompt=text, submitted="unknown", submitted_at=datetime.now().astimezone().isoformat()
+        )
+        try:
+            await composer.send()
+        except ImageError:
+            await report.state("submitting", submitted=False)
+            raise
+        if await self._went_out(composer, text):
+            await report.state("generating", submitted=True)
+        else:
+            await self._not_seen(composer, text)
+
+    async def _went_out(self, composer: Composer, text: str) -> bool:
+        """The page's own request on the network, or our turn on the page and the editor without the text."""
+        watch = self._watch
+        with anyio.move_on_after(SENT_SECONDS):
+            while not watch.request_seen.is_set():
+                mark = watch.mark()
+                if watch.lost is not None or watch.challenge is not None:
+                    return False
+                if watch.page.found and not await self._holds(composer, text):
+                    return True
+                await watch.news_since(mark, None)
+        return watch.request_seen.is_set()
+
+    async def _holds(self, composer: Composer, text: str) -> bool:
+        try:
+            return await composer.holds(text)
+        except (DocumentLeft, ImageError, cdp.CDPError):
+            return False
+
+    async def _not_seen(self, composer: Composer, text: str) -> None:
+        """No request and no turn of ours after the press."""
+        if self._watch.lost is None and await self._holds(composer, text):
+            await self._report.state("submitting", submitted=False)
+            if self._watch.page.rate_dialog:
+                raise ImageError(
+                    "rate_limited",
+                    "The site says there were too many requests. Nothing was sent.",
+                    retry_after_seconds=300,
+                )
+            raise ImageError(
+                "site_changed",
+                "Send was pressed once and the site did not take the prompt; it still stands in the composer.",
+                details={"role": "send", "page_structure": await page_structure(self._watch.tab)},
+            )
+        raise (
+            lost_error(self._watch.lost)
+            if self._watch.lost
+            else ImageError(
+                "site_changed",
+                "Send was pressed once and neither the site's request nor our turn was seen. It is not pressed again.",
+                submitted="unknown",
+                next_step="Call wait_for_image: if the site took the prompt, its picture is collected.",
+            )
+        )
+
+    async def pictures(self, wanted: int) -> int:
+        """Wait for the turn's end and save its pictures; answers how many. Raises ImageError, ChallengeMet."""
+        saved = 0
+        while True:
+            watch = self._watch
+            mark = watch.mark()
+            await self._note()
+            self._check_trouble()
+            judged = watch.judge()
+            if judged.action == "no_picture":
+                raise self._no_picture(judged)
+            if judged.action == "pictures_final":
+                saved += await self._take(judged)
+                if not judged.missing:
+                    saved += await self._late(wanted - saved)
+                    await self._close_panel()
+                    return saved
+            if judged.advise == "reload":
+                await self._reload()
+                continue
+            await watch.news_since(mark, judged.recheck_seconds)
+
+    # --- what the witnesses say --------------------------------------------------------------------------------
+
+    async def _note(self) -> None:
+        """Put what is newly known into the record; the conversation's id first of all."""
+        turn, report = self._watch.turn, self._report
+        facts = report.facts
+        news: dict[str, object] = {}
+        if turn.conversation_id and facts.get("conversation_id") != turn.conversation_id:
+            news["conversation_id"] = turn.conversation_id
+            news["conversation_url"] = self._watch.tab.site.conversation(turn.conversation_id)
+        if turn.user_message_id and facts.get("user_message_id") != turn.user_message_id:
+            news["user_message_id"] = turn.user_message_id
+        if turn.model and facts.get("model") != turn.model:
+            news["model"] = turn.model
+        if news:
+            await report.state("generating", submitted=True, **news)
+        if self._watch.page.percent is not None:
+            report.progress(f"the site has drawn {self._watch.page.percent} %", self._watch.page.percent / 100)
+        elif turn.async_status == 7 and not turn.pictures:
+            report.progress("queued at the site")
+        else:
+            report.progress("")
+
+    def _check_trouble(self) -> None:
+        watch = self._watch
+        if watch.lost is not None:
+            raise lost_error(watch.lost)
+        if watch.challenge is not None:
+            raise ChallengeMet(submitted=True)
+        if watch.refused is not None:
+            status, body, mitigated = watch.refused
+            if mitigated:
+                # The check stood before the site: the prompt never reached it.
+                raise ChallengeMet(submitted=False)
+            outcome = http_outcome(status, body, now=datetime.now().astimezone(), words=self._words)
+            if outcome is not None:
+                raise outcome.error()
+        if watch.page.expired:
+            raise ImageError("needs_sign_in", "The session ended while the picture was being made.", submitted=True)
+        if watch.page.approval:
+            raise ImageError(
+                "text_only", "The site wants a person to approve a tool before it goes on.", submitted=True
+            )
+
+    def _no_picture(self, judged: Verdict) -> ImageError:
+        watch = self._watch
+        at = datetime.now().astimezone()
+        outcome = turn_outcome(judged, watch.turn, now=at, words=self._words)
+        if outcome.code in {"text_only", "service_error"}:
+            for alert in watch.page.alerts:
+                told = alert_outcome(alert, now=at, words=self._words)
+                if told is not None:
+                    return told.error()
+        return outcome.error()
+
+    # --- the pictures ------------------------------------------------------------------------------------------
+
+    async def _take(self, judged: Verdict) -> int:
+        pointers = [p for p in self._watch.turn.final_pictures if p.file_id in judged.file_ids]
+        if judged.from_page:
+            pointers = [
+                Pointer(file_id=i.file or i.blob or "", width=i.width, height=i.height, message_id="", final=True)
+                for i in self._watch.page.images
+                if i.complete
+            ]
+        saved = 0
+        for pointer in pointers:
+            if pointer.file_id not in self._taken:
+                captured = await self._bytes(pointer)
+                await self._save(pointer, captured, from_page=judged.from_page)
+                saved += 1
+        return saved
+
+    async def _save(self, pointer: Pointer, captured: Captured, *, from_page: bool) -> None:
+        await self._report.state("saving")
+        source = {"file_id": pointer.file_id} if not pointer.file_id.startswith("blob:") else {}
+        await self._report.save(captured.data, source=source)
+        self._taken.add(pointer.file_id)
+        facts: dict[str, object] = {"capture": captured.way}
+        if from_page:
+            facts["confidence"] = "page"
+        elif not captured.exact:
+            facts["confidence"] = "dimensions"
+        await self._report.state("generating", **facts)
+
+    async def _bytes(self, pointer: Pointer) -> Captured:
+        """The picture's bytes; the conversation is loaded anew once when the page does not bring them."""
+        for attempt in (1, 2):
+            try:
+                return await capture(self._watch, pointer, BYTES_SECONDS)
+            except Mismatch as error:
+                log.info("picture %s: %s", pointer.file_id, error)
+                reason = str(error)
+            except cdp.CDPError as error:
+                raise lost_error(error) from None
+            if attempt == 1:
+                await self._reload()
+        raise ImageError(
+            "network",
+            f"The site finished a picture whose bytes could not be had: {reason}.",
+            submitted=True,
+            spent=True,
+            next_step="Call wait_for_image: the conversation is opened again and the picture collected.",
+        )
+
+    async def _late(self, open_places: int) -> int:
+        """Pictures nobody announced may follow the first one at once."""
+        if open_places <= 0:
+            return 0
+        saved = 0
+        with anyio.move_on_after(LATE_SECONDS):
+            while True:
+                mark = self._watch.mark()
+                judged = self._watch.judge()
+                if judged.action == "pictures_final" and set(judged.file_ids) - self._taken:
+                    saved += await self._take(judged)
+                await self._watch.news_since(mark, None)
+        return saved
+
+    async def _reload(self) -> None:
+        try:
+            landed = await self._watch.reload()
+        except cdp.CDPError as error:
+            raise lost_error(error) from None
+        if landed.challenged:
+            raise ChallengeMet(submitted=True)
+
+    async def _close_panel(self) -> None:
+        """The panel that asks which picture is better locks the composer; both are saved, so it is skipped."""
+        if not self._watch.page.panel or self._skipped_panel:
+            return
+        self._skipped_panel = True
+        node = await self._watch.tab.eye.node("witness.one('ab_skip')")
+        if node is None:
+            log.info("the panel has no skip control")
+            return
+        try:
+            await human.click(node)
+        except (cdp.errors.NodeError, DocumentLeft) as error:
+            log.info("the panel could not be skipped: %s", error)
+
+
+def lost_error(error: cdp.CDPError) -> ImageError:
+    """The browser or its page went away while a turn was under way."""
+    return ImageError(
+        "browser_failed",
+        f"The browser was lost while the picture was being made: {error}",
+        submitted=True,
+        next_step="Call wait_for_image with this generation_id: the picture is collected from its conversation.",
+    )

@@ -1,0 +1,99 @@
+"""Calling the person: to sign in in an ordinary window, or to pass a check in the driven one."""
+
+import logging
+import sys
+
+import anyio
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.chatgpt.arrival import wait_until_passed
+from cdp_image_mcp.chatgpt.keeper import Keeper, launch_problem
+from cdp_image_mcp.chatgpt.windowmode import WindowMemory, has_display
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import Fact, ImageError
+from cdp_image_mcp.request import Report
+
+__all__ = ["Person", "sign_in_text"]
+
+log = logging.getLogger(__name__)
+
+
+def sign_in_text(platform: str = sys.platform) -> str:
+    """What the person has to do. On macOS closing a window does not end the program, which holds the profile."""
+    end = "quit the browser (Cmd-Q)" if platform == "darwin" else "close that browser window"
+    return f"A browser window has been opened. Sign in to ChatGPT there, then {end}; the rest goes on by itself."
+
+
+class Person:
+    """Asks the person and waits, within the login time. Raises ImageError when nobody can be asked."""
+
+    def __init__(self, settings: Settings, keeper: Keeper, memory: WindowMemory) -> None:
+        self._settings = settings
+        self._keeper = keeper
+        self._memory = memory
+
+    def _require_display(self, code: str, what: str, submitted: Fact) -> None:
+        if self._settings.window_mode == "headless":
+            reason = "CHATGPT_WINDOW_MODE is headless, so no window may be shown"
+        elif not has_display():
+            reason = "there is no display to show a window on"
+        else:
+            return
+        raise ImageError(
+            "needs_sign_in" if code == "needs_sign_in" else "verification_required",
+            f"{what}, and {reason}.",
+            submitted=submitted,
+        )
+
+    async def sign_in(self, report: Report | None, *, submitted: Fact = False) -> None:
+        """Open an ordinary window with no debugging switch and wait until the person has closed it."""
+        self._require_display("needs_sign_in", "Nobody is signed in at the site", submitted)
+        await self._keeper.close(quit_browser=True)
+        if report is not None:
+            await report.waiting_for_person()
+            await report.state("needs_sign_in")
+            report.progress(sign_in_text())
+        options = self._keeper.options("visible")
+        try:
+            with anyio.fail_after(self._settings.login_timeout):
+                async with cdp.open_plain(options, self._settings.web_url) as window:
+                    await window.wait_closed()
+        except TimeoutError:
+            raise ImageError(
+                "needs_sign_in",
+                f"Nobody signed in within {self._settings.login_timeout:g} s; the window was closed.",
+                submitted=submitted,
+            ) from None
+        except cdp.LaunchError as error:
+            raise launch_problem(error) from None
+
+    async def pass_check(self, report: Report | None, *, submitted: Fact = False) -> None:
+        """Show the driven window on the site and only listen until the check is gone."""
+        if self._keeper.mode == "headless" and self._settings.window_mode == "auto" and has_display():
+            await self._memory.met_check()
+        self._require_display("verification_required", "The site wants a person to pass a check", submitted)
+        if report is not None:
+            await report.waiting_for_person()
+            await report.state("needs_verification")
+            report.progress("The site wants a check: pass it in the browser window; the rest goes on by itself.")
+        tab = await self._keeper.borrow(
+            "visible" if self._keeper.mode == "headless" else self._keeper.mode or "visible"
+        )
+        try:
+            with anyio.fail_after(self._settings.login_timeout):
+                async with anyio.create_task_group() as group:
+
+                    async def passed() -> None:
+                        await wait_until_passed(tab)
+                        group.cancel_scope.cancel()
+
+                    group.start_soon(passed)
+                    await anyio.lowlevel.checkpoint()
+                    await tab.open(self._settings.web_url)
+                    await tab.window.show()
+        except TimeoutError:
+            raise ImageError(
+                "verification_required",
+                f"Nobody passed the site's check within {self._settings.login_timeout:g} s.",
+                submitted=submitted,
+            ) from None

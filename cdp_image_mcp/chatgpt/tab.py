@@ -1,0 +1,125 @@
+"""Our own tab: the page, the eye in it, and everything the network shows of it."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+import msgspec
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp.bodies import Request
+from cdp_image_mcp.cdp.streams import LiveStreams, StreamRequest
+from cdp_image_mcp.cdp.window import Window
+from cdp_image_mcp.chatgpt.address import Site
+from cdp_image_mcp.chatgpt.eye import Eye
+
+__all__ = ["Landing", "Tab", "landing", "open_tab"]
+
+log = logging.getLogger(__name__)
+
+
+class Landing(msgspec.Struct, frozen=True):
+    """The document a navigation ended in, judged before any script looks at it."""
+
+    address: str
+    status: int
+    challenged: bool
+
+
+class Tab:
+    """Lives as long as :func:`open_tab`'s block. Never touches another tab."""
+
+    def __init__(
+        self, browser: cdp.Browser, page: cdp.Page, bodies: cdp.Bodies, streams: LiveStreams, site: Site, script: str
+    ) -> None:
+        self.browser = browser
+        self.page = page
+        self.bodies = bodies
+        self.streams = streams
+        self.site = site
+        self.eye = Eye(page, script)
+        self.window = Window(page)
+
+    @property
+    def closed(self) -> cdp.CDPError | None:
+        """Why the tab is gone, None while it is there."""
+        return self.page.session.closed
+
+    async def wait_closed(self) -> None:
+        """Until the tab is gone."""
+        with self.page.session.subscribe("Inspector.detached") as events:
+            try:
+                async for _ in events:
+                    pass
+            except cdp.CDPError as error:
+                log.info("our tab is gone: %s", error)
+
+    def documents(self) -> "cdp.bodies.Watch":
+        """Documents of the main frame from now on, each when its response's head is there."""
+        return self.bodies.watch(self._is_document, stage="responded")
+
+    async def settle(self) -> Landing | None:
+        """After the page went on by itself: wait until its document can be looked into, and judge that document."""
+        self.eye.close()
+        await self.page.evaluate("0", retry=True)
+        documents = [request for request in self.bodies.requests if self._is_document(request) and request.status]
+        return landing(documents[-1]) if documents else None
+
+    async def open(self, address: str) -> Landing:
+        """Go to an address of the site and judge the response. No script of ours runs in the new document yet.
+
+        Raises NavigationError, EventTimeout, CDPError; ValueError for an address we may not open.
+        """
+        if not self.site.may_open(address):
+            raise ValueError(f"{address} is not on the site.")
+        self.eye.close()
+        with self.documents() as documents:
+            await self.page.navigate(address, until="DOMContentLoaded")
+            return await self._landing(documents)
+
+    async def reload(self) -> Landing:
+        """The same address again, judged as with :meth:`open`."""
+        self.eye.close()
+        with self.documents() as documents:
+            await self.page.reload(until="DOMContentLoaded")
+            return await self._landing(documents)
+
+    async def _landing(self, documents: "cdp.bodies.Watch") -> Landing:
+        # Redirects and the site's own forwarding may bring several documents; the last one is where we are.
+        request = await documents.next(timeout=10)
+        with anyio.move_on_after(0):
+            while True:
+                request = await documents.next()
+        return landing(request)
+
+    def _is_document(self, request: Request) -> bool:
+        return request.type == "Document" and request.frame_id == self.page.frame_id
+
+
+def landing(request: Request) -> Landing:
+    """Judge a document's response. A check page is known by its header and status first (recorded 2026-06-11: 403 with
+    ``cf-mitigated: challenge``, and no title before its own script ran)."""
+    headers = {name.lower(): value for name, value in (request.headers or {}).items()}
+    challenged = headers.get("cf-mitigated", "").lower() == "challenge"
+    return Landing(address=request.url, status=request.status or 0, challenged=challenged)
+
+
+@asynccontextmanager
+async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: bool) -> AsyncGenerator[Tab]:
+    """A tab of our own with capture on; closed with the block."""
+
+    def is_turn(request: StreamRequest) -> bool:
+        return site.is_turn_request(request.url, request.method) or site.is_resumed_stream(request.url, request.method)
+
+    new_window = not browser.headless
+    page = await cdp.Page.create(browser.connection, new_window=new_window, window_size=(1280, 900))
+    async with page:
+        if hidden:
+            await Window(page).hide()
+        bodies = await cdp.Bodies.start(page)
+        try:
+            async with cdp.live_streams(page, is_turn) as streams:
+                yield Tab(browser, page, bodies, streams, site, script)
+        finally:
+            bodies.stop()

@@ -1,0 +1,281 @@
+"""Watches one turn from before its prompt is sent: both witnesses, brought together.
+
+The network's witness is the transcript (stream, websocket, conversation JSON); the page's is the eye's report of our
+own turn. Each piece of news wakes whoever waits. Nothing is asked of the page while it is still.
+"""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import msgspec
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp.bodies import Request
+from cdp_image_mcp.chatgpt.address import file_id
+from cdp_image_mcp.chatgpt.eye import BindingCalled, DocumentLeft, quoted
+from cdp_image_mcp.chatgpt.quota import Quota, read_quotas
+from cdp_image_mcp.chatgpt.tab import Landing, Tab, landing
+from cdp_image_mcp.chatgpt.transcript import Transcript
+from cdp_image_mcp.chatgpt.turn import Turn
+from cdp_image_mcp.chatgpt.verdict import PageImage, PageSigns, Verdict, verdict
+
+__all__ = ["PageReport", "TurnWatch", "watch_turn"]
+
+log = logging.getLogger(__name__)
+
+
+class SeenImage(msgspec.Struct, frozen=True):
+    file: str | None = None
+    blob: str | None = None
+    width: int = 0
+    height: int = 0
+    complete: bool = False
+
+
+class PageReport(msgspec.Struct, frozen=True):
+    """``witness.snapshot()``."""
+
+    kind: str = "turn"
+    address: str = ""
+    found: bool = False
+    images: tuple[SeenImage, ...] = ()
+    drawing: bool = False
+    percent: int | None = None
+    stop: bool = False
+    error: str | None = None
+    retry: bool = False
+    text: str = ""
+    panel: bool = False
+    rate_dialog: bool = False
+    expired: bool = False
+    cannot_load: bool = False
+    approval: bool = False
+    alerts: tuple[str, ...] = ()
+    message: str = ""
+
+
+class TurnWatch:
+    """What both witnesses know of our turn so far."""
+
+    def __init__(self, tab: Tab, transcript: Transcript) -> None:
+        self.tab = tab
+        self.transcript = transcript
+        self.page = PageReport()
+        self.known: list[str] = []
+        """Ids of turns that were there before ours."""
+        self.request_seen = anyio.Event()
+        """The page sent its own request: the prompt is out."""
+        self.refused: tuple[int, bytes, bool] | None = None
+        """Status and body when the site refused that request, and whether a check was the reason."""
+        self.quotas: tuple[Quota, ...] = ()
+        self.challenge: Landing | None = None
+        self.lost: cdp.CDPError | None = None
+        """Why watching ended, when it ended by itself."""
+        self.reloads = 0
+        self._stream_ended_at: float | None = None
+        self._changed_at = anyio.current_time()
+        self._news = anyio.Event()
+
+    # --- for whoever waits -------------------------------------------------------------------------------------
+
+    @property
+    def turn(self) -> Turn:
+        return self.transcript.turn()
+
+    @property
+    def signs(self) -> PageSigns:
+        page = self.page
+        return PageSigns(
+            images=tuple(
+                PageImage(
+                    file_id=image.file,
+                    natural_width=image.width,
+                    natural_height=image.height,
+                    complete=image.complete,
+                    blob=image.blob is not None,
+                )
+                for image in page.images
+            ),
+            drawing=page.drawing,
+            stop_visible=page.stop,
+            error_node=page.error is not None or (page.retry and not page.images and not page.drawing),
+            turn_text=page.text or page.error or "",
+            quiet_seconds=anyio.current_time() - self._changed_at,
+            ab_panel=page.panel,
+        )
+
+    def judge(self) -> Verdict:
+        since = None if self._stream_ended_at is None else anyio.current_time() - self._stream_ended_at
+        return verdict(self.turn, self.signs, since_stream_end=since, reloads=self.reloads)
+
+    def mark(self) -> anyio.Event:
+        """The present moment, for :meth:`news_since`."""
+        return self._news
+
+    async def news_since(self, mark: anyio.Event, seconds: float | None) -> None:
+        """Until something has changed since ``mark``, at most ``seconds``."""
+        with anyio.move_on_after(seconds if seconds is not None else float("inf")):
+            await mark.wait()
+
+    def tell(self) -> None:
+        """Something changed: wake everyone who waits."""
+        self._changed_at = anyio.current_time()
+        self._news.set()
+        self._news = anyio.Event()
+
+    # --- the page ----------------------------------------------------------------------------------------------
+
+    async def look(self, user_message_id: str | None) -> None:
+        """Let the eye report on our turn from now on; again after every new document."""
+        await self.tab.eye.ask(f"witness.watch({quoted({'user': user_message_id, 'known': self.known})})")
+
+    async def remember_turns(self) -> None:
+        """Note what is on the page before the prompt goes out."""
+        self.known = await self.tab.eye.ask("witness.known()", reply=list[str])
+
+    async def reload(self) -> Landing:
+        """Load the conversation anew and look again, unless a check came instead."""
+        self.reloads += 1
+        self.page = PageReport()
+        address = self.tab.page.url
+        turn = self.turn
+        if turn.conversation_id is not None and self.tab.site.conversation_id(address) != turn.conversation_id:
+            landed = await self.tab.open(self.tab.site.conversation(turn.conversation_id))
+        else:
+            landed = await self.tab.reload()
+        if not landed.challenged:
+            await self.look_again()
+        self.tell()
+        return landed
+
+    async def look_again(self) -> None:
+        """Open the eye in the present document and go on watching."""
+        for _ in range(3):
+            try:
+                await self.tab.eye.open()
+                await self.look(self.turn.user_message_id)
+            except DocumentLeft:
+                await self.tab.settle()
+            else:
+                return
+
+    # --- listeners ---------------------------------------------------------------------------------------------
+
+    async def listen_stream(self) -> None:
+        async for stream in self.tab.streams:
+            if self.tab.site.is_turn_request(stream.request.url, stream.request.method):
+                if stream.request.post_data is not None:
+                    self.transcript.feed_request(stream.request.post_data.encode())
+                self._stream_ended_at = None
+                self.request_seen.set()
+                self.tell()
+            ok = True
+            head = b""
+            try:
+                async for chunk in stream:
+                    if stream.status is not None and stream.status >= 400:
+                        head += chunk[: 65536 - len(head)]
+                    elif self.transcript.feed_stream(chunk):
+                        self._take_quotas(())
+                        self.tell()
+            except cdp.errors.StreamFailed as error:
+                log.info("the answer's stream broke: %s", error)
+                ok = False
+            if stream.status is not None and stream.status >= 400:
+                self.refused = (stream.status, head, self._mitigated(stream.request.request_id))
+            self.transcript.stream_ended(ok)
+            self._stream_ended_at = anyio.current_time()
+            self.tell()
+
+    def _mitigated(self, request_id: str) -> bool:
+        for request in self.tab.bodies.requests:
+            if request.request_id == request_id:
+                return landing(request).challenged
+        return False
+
+    async def listen_socket(self) -> None:
+        with cdp.websocket_frames(self.tab.page) as frames:
+            async for frame in frames:
+                if not frame.sent and self.transcript.feed_socket(frame.data):
+                    self.tell()
+
+    async def listen_answers(self) -> None:
+        """Conversation JSON and quota answers, read as soon as they are complete."""
+        site = self.tab.site
+
+        def wanted(request: Request) -> bool:
+            return site.is_conversation_answer(request.url) or site.is_quota_answer(request.url)
+
+        with self.tab.bodies.watch(wanted) as answers:
+            async for request in answers:
+                if request.status != 200:
+                    continue
+                try:
+                    body = await self.tab.bodies.read(request, again=False)
+                except (cdp.errors.BodyUnavailable, cdp.errors.ProtocolError) as error:
+                    log.info("an answer of the site could not be read: %s", error)
+                    continue
+                if site.is_quota_answer(request.url):
+                    self._take_quotas(read_quotas(body.data))
+                elif self.transcript.feed_conversation(body.data):
+                    self.tell()
+
+    def _take_quotas(self, quotas: tuple[Quota, ...]) -> None:
+        if quotas:
+            self.quotas = quotas
+            self.tell()
+
+    async def listen_page(self) -> None:
+        with self.tab.eye.messages() as messages:
+            async for event in messages:
+                called = event.decode(BindingCalled)
+                report = msgspec.json.decode(called.payload, type=PageReport)
+                if report.kind == "fault":
+                    log.warning("the page script failed: %s", report.message)
+                    continue
+                self.page = report
+                self.tell()
+
+    async def listen_documents(self) -> None:
+        """New documents by themselves: a check, or a reload by the site or the person."""
+        with self.tab.documents() as documents:
+            async for request in documents:
+                landed = landing(request)
+                if landed.challenged:
+                    self.challenge = landed
+                self.tell()
+
+    async def listen_pictures(self) -> None:
+        """A picture's own request ended: somebody may wait for its bytes."""
+        with self.tab.bodies.watch(lambda request: file_id(request.url) is not None) as pictures:
+            async for _ in pictures:
+                self.tell()
+
+
+@asynccontextmanager
+async def watch_turn(tab: Tab, transcript: Transcript) -> AsyncGenerator[TurnWatch]:
+    """Listen to everything from now on. A lost browser or page is told by ``lost``, never swallowed."""
+    watch = TurnWatch(tab, transcript)
+    async with anyio.create_task_group() as group:
+
+        async def owned(listener: Any) -> None:
+            try:
+                await listener()
+            except cdp.CDPError as error:
+                if watch.lost is None:
+                    watch.lost = error
+                watch.tell()
+
+        listeners = (
+            *(watch.listen_stream, watch.listen_socket, watch.listen_answers),
+            *(watch.listen_page, watch.listen_documents, watch.listen_pictures),
+        )
+        for listener in listeners:
+            group.start_soon(owned, listener)
+        # All subscriptions must stand before anything is typed.
+        await anyio.lowlevel.checkpoint()
+        yield watch
+        group.cancel_scope.cancel()

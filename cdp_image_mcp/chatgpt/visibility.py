@@ -1,0 +1,172 @@
+"""``browser_visibility`` and the web part of ``backend_status``: the truth about browser and window at this moment."""
+
+from typing import Any, Literal
+
+import anyio
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.chatgpt.keeper import Keeper
+from cdp_image_mcp.chatgpt.tab import Tab
+from cdp_image_mcp.chatgpt.windowmode import WindowMemory, has_display
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
+
+__all__ = ["Visibility"]
+
+START_SECONDS = 40.0
+
+
+class Visibility:
+    """Shows and hides our window. ``busy`` is true while a generation uses the browser: then only what can be done
+    without starting it anew is done at once, the rest from the next start on."""
+
+    def __init__(self, settings: Settings, keeper: Keeper, memory: WindowMemory) -> None:
+        self._settings = settings
+        self._keeper = keeper
+        self._memory = memory
+        self._tried: dict[str, Any] = {}
+        self.busy = False
+        self.chat_ready = False
+        """Whether the last arrival at the site found it ready."""
+
+    async def act(self, action: Literal["status", "show", "hide", "toggle"], *, start_browser: bool) -> dict[str, Any]:
+        """The answer of ``browser_visibility``; within 45 s whatever happens."""
+        applied: Literal["status", "show", "hide"] = "status" if action == "toggle" else action
+        if action == "toggle":
+            facts = await self._facts()
+            applied = "hide" if facts["visible"] else "show"
+        message: str | None = None
+        if applied != "status":
+            if not has_display():
+                message = "There is no display on this machine, so there is no window to show or hide."
+            else:
+                self._memory.asked = "visible" if applied == "show" else "hidden"
+        if start_browser and self._keeper.tab is None:
+            message = await self._start() or message
+        if applied != "status" and message is None:
+            message = await self._apply(applied)
+        facts = await self._facts()
+        return {
+            "backend": "chatgpt-web",
+            "supported": True,
+            "requested_action": action,
+            **({"applied_action": applied} if applied != "status" else {}),
+            **facts,
+            "message": message or describe(facts),
+        }
+
+    async def backend_status(self) -> dict[str, Any]:
+        """Keys of the seed's ``statuses`` entry for the web back end."""
+        facts = await self._facts()
+        found = None
+        try:
+            found = cdp.find_browser(self._settings.chrome_path)
+        except cdp.LaunchError as error:
+            message = str(error)
+        else:
+            message = "Session ready." if facts["chat_ready"] else "Configured; the browser starts at the first use."
+        session = {
+            "ready": facts["chat_ready"],
+            "starting": False,
+            "session_reused": True,
+            "profile_dir": str(self._settings.profile_dir),
+            **{name: value for name, value in facts.items() if name != "mode"},
+            "mode": "direct",
+        }
+        choice = await self._memory.choose()
+        details = {
+            "mode": "direct",
+            "profile_dir": str(self._settings.profile_dir),
+            "default_hide_window": self._settings.window_mode != "visible",
+            "hide_window": choice.mode != "visible",
+            "login_timeout_seconds": self._settings.login_timeout,
+            "session": session,
+            "window_mode": self._settings.window_mode,
+            "next_window": choice.mode,
+            "next_window_reason": choice.why,
+            "browser": None if found is None else {"kind": found.kind, "path": str(found.path)},
+            "site": self._settings.web_url,
+        }
+        return {
+            "configured": found is not None,
+            "ready": bool(facts["chat_ready"]),
+            "message": message,
+            "details": details,
+        }
+
+    async def _start(self) -> str | None:
+        """Start the browser on a blank tab; arriving at the site is the first generation's business."""
+        try:
+            with anyio.fail_after(START_SECONDS):
+                await self._keeper.borrow((await self._memory.choose()).mode)
+        except ImageError as error:
+            return f"The browser was not started: {error.message}"
+        except TimeoutError:
+            return f"The browser did not start within {START_SECONDS:g} s."
+        return None
+
+    async def _apply(self, action: Literal["show", "hide"]) -> str:
+        tab = self._keeper.tab
+        if tab is None:
+            when = "will be visible" if action == "show" else "will be hidden"
+            return f"No browser is open; its window {when} when it starts."
+        if self._keeper.mode == "headless":
+            if self.busy:
+                return "A generation is running in a browser without a window; the wish counts from the next start on."
+            try:
+                tab = await self._keeper.borrow("visible" if action == "show" else "hidden")
+            except ImageError as error:
+                return f"The window could not be opened: {error.message}"
+        return await self._move(tab, action)
+
+    async def _move(self, tab: Tab, action: Literal["show", "hide"]) -> str:
+        try:
+            with anyio.fail_after(15):
+                report = await (tab.window.show() if action == "show" else tab.window.hide())
+        except (cdp.CDPError, TimeoutError) as error:
+            self._tried[f"{action}_error"] = str(error) or "it took too long"
+            return f"The window could not be {'shown' if action == 'show' else 'hidden'}: {error}"
+        self._tried = {f"{action}_method": report.method, "hide_attempted": action == "hide"}
+        if report.note:
+            self._tried[f"{action}_error"] = report.note
+        done = report.hidden if action == "hide" else not report.hidden
+        state = "hidden" if report.hidden else "visible"
+        return f"The window is {state}." if done else f"The window is still {state}. {report.note}"
+
+    async def _facts(self) -> dict[str, Any]:
+        """Asked at this moment; runs no script in the page."""
+        tab = self._keeper.tab
+        place = "closed"
+        if tab is not None:
+            try:
+                with anyio.fail_after(5):
+                    place = (await tab.window.status()).place
+            except (cdp.CDPError, TimeoutError):
+                place = "closed"
+        is_open = place != "closed"
+        choice = await self._memory.choose()
+        facts: dict[str, Any] = {
+            "mode": "direct",
+            "default_hide_window": self._settings.window_mode != "visible",
+            "hide_window": choice.mode != "visible",
+            "browser_open": is_open,
+            "browser_mode": self._keeper.mode if is_open else None,
+            "chat_ready": is_open and self.chat_ready,
+            "hide_ready": is_open and self.chat_ready,
+            "hidden": is_open and place != "visible",
+            "visible": is_open and place == "visible",
+            "place": place,
+            "hide_attempted": False,
+            **{name: value for name, value in self._tried.items() if value is not None},
+        }
+        if tab is not None and is_open:
+            facts["current_url"] = tab.page.url.split("?")[0].split("#")[0]
+        return facts
+
+
+def describe(facts: dict[str, Any]) -> str:
+    if not facts["browser_open"]:
+        return "No browser is open."
+    if facts["place"] == "headless":
+        return "The browser is open without a window (headless)."
+    return f"The browser window is {facts['place']}."

@@ -1,0 +1,70 @@
+"""What the site has no control for becomes one plain line in the prompt; what it has a control for is pressed."""
+
+import math
+from typing import Any
+
+from cdp_image_mcp.cdp import input as human
+from cdp_image_mcp.cdp.errors import ClickBlocked, NodeError
+from cdp_image_mcp.chatgpt.eye import quoted
+from cdp_image_mcp.chatgpt.tab import Tab
+from cdp_image_mcp.request import ImageRequest
+
+__all__ = ["choose_ratio", "prompt_with_wishes"]
+
+RATIOS: dict[str, float] = {"1:1": 1.0, "3:4": 3 / 4, "9:16": 9 / 16, "4:3": 4 / 3, "16:9": 16 / 9}
+"""What the aspect chooser offers (five tools, 2026-04 to 2026-09)."""
+
+
+def prompt_with_wishes(request: ImageRequest, *, ratio_chosen: bool) -> str:
+    """The prompt as it is typed: unchanged, unless size or background were asked for and nothing else says so."""
+    wishes: list[str] = []
+    if request.size != "auto" and not ratio_chosen:
+        if ":" in request.size:
+            wishes.append(f"Aspect ratio {request.size}.")
+        else:
+            width, _, height = request.size.partition("x")
+            divisor = math.gcd(int(width), int(height)) or 1
+            wishes.append(f"Aspect ratio {int(width) // divisor}:{int(height) // divisor} ({width}x{height} pixels).")
+    if request.background == "transparent":
+        wishes.append("Transparent background.")
+    elif request.background == "opaque":
+        wishes.append("Opaque background.")
+    return f"{request.prompt}\n\n{' '.join(wishes)}" if wishes else request.prompt
+
+
+def offered_ratio(size: str) -> str | None:
+    """The chooser's option that is this size's ratio, within one percent; None for others."""
+    first, _, second = size.partition(":" if ":" in size else "x")
+    if not (first.isdigit() and second.isdigit() and int(second)):
+        return None
+    wanted = int(first) / int(second)
+    for name, value in RATIOS.items():
+        if abs(wanted / value - 1) < 0.01:
+            return name
+    return None
+
+
+async def choose_ratio(tab: Tab, size: str) -> bool:
+    """Press the ratio in the aspect chooser where there is one. False: not there, nothing changed."""
+    ratio = offered_ratio(size)
+    button = await tab.eye.node("witness.one('ratio_button')") if ratio else None
+    if button is None:
+        return False
+    try:
+        await human.click(button)
+        option = await tab.eye.node(
+            "witness.until(() => witness.all('ratio_option').find((option) =>"
+            f" witness.nameOf(option).endsWith({quoted(ratio)})), 2000)"
+        )
+        if option is None:
+            await human.press(tab.page, "Escape")
+            return False
+        await human.click(option)
+    except (ClickBlocked, NodeError):
+        return False
+    chosen: Any = await tab.eye.ask(
+        "witness.until(() => { const button = witness.one('ratio_button');"
+        f" return button && (button.innerText + (button.title || '')).includes({quoted(ratio)}); }}, 1500)"
+        ".then(Boolean)"
+    )
+    return chosen is True
