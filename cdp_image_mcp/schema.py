@@ -129,7 +129,19 @@ def parse(kind: type[msgspec.Struct], arguments: dict[str, Any] | None) -> Any:
     for name, value in given.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ImageError("invalid_input", f"Nothing was sent. Expected a finite number - at `$.{name}`")
+        if any(not each.isascii() and _is_broken(each) for each in _strings(value)):
+            raise ImageError("invalid_input", f"Nothing was sent. Expected whole Unicode characters - at `$.{name}`")
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
         raise ImageError("invalid_input", f"Nothing was sent. {error}") from None
+
+
+def _strings(value: Any) -> list[str]:
+    items: list[Any] = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, str)]
+
+
+def _is_broken(text: str) -> bool:
+    """Half of a surrogate pair cannot be written to a record or typed into a page."""
+    return any("\ud800" <= char <= "\udfff" for char in text)

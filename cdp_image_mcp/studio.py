@@ -87,6 +87,10 @@ class Studio:
         self._intake = Intake(settings, library, ledger)
         self._recovered = False
 
+    def backend(self, name: BackendName) -> Backend:
+        """The back end itself, for what is asked of it beside pictures (``login``, ``doctor --probe``, previews)."""
+        return self._runner.backend(name)
+
     async def generate(self, arguments: GenerateImage, listener: Listener | None = None) -> Standing:
         """Accept a request and wait at most ``wait_seconds`` (argument or setting). Raises ImageError for what is
         refused before anything is sent; a generation that failed comes back with its record's ``error``."""
