@@ -1,7 +1,7 @@
 """The tools' arguments: msgspec structs from which the input schemas are made and by which calls are checked."""
 
 import math
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 import msgspec
 from msgspec import Meta
@@ -129,7 +129,7 @@ def parse(kind: type[msgspec.Struct], arguments: dict[str, Any] | None) -> Any:
     for name, value in given.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ImageError("invalid_input", f"Nothing was sent. Expected a finite number - at `$.{name}`")
-        if any(not each.isascii() and _is_broken(each) for each in _strings(value)):
+        if any(_is_broken(each) for each in _strings(value)):
             raise ImageError("invalid_input", f"Nothing was sent. Expected whole Unicode characters - at `$.{name}`")
     try:
         return msgspec.convert(given, kind)
@@ -138,10 +138,14 @@ def parse(kind: type[msgspec.Struct], arguments: dict[str, Any] | None) -> Any:
 
 
 def _strings(value: Any) -> list[str]:
-    items: list[Any] = value if isinstance(value, list) else [value]
+    items = cast("list[Any]", value) if isinstance(value, list) else [value]
     return [item for item in items if isinstance(item, str)]
 
 
 def _is_broken(text: str) -> bool:
     """Half of a surrogate pair cannot be written to a record or typed into a page."""
-    return any("\ud800" <= char <= "\udfff" for char in text)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
