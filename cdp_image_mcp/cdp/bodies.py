@@ -1,44 +1,42 @@
 """The bytes of responses, exactly as they came.
 
-Order of the ways: what the browser holds (durable), the resource in the frame, a second request (GET), the blob in the page.
+Order of the ways: what the browser holds (durable), the resource of the frame, the blob in the page, a second request.
+Whether bytes are a whole picture is for the caller to say; a way whose bytes he refuses is passed over.
+Measured on Chromium 156, 2026-11.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+import base64
+import binascii
+import urllib.parse
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
+from .errors import BodyUnavailable, CDPError, CommandTimeout, EventTimeout, PageCrashed, ProtocolError, ScriptError
 from .page import Page
+from .protocol import (
+    CallArgument,
+    CallFunctionOn,
+    CreateIsolatedWorld,
+    CreateIsolatedWorldReply,
+    LoadNetworkResource,
+    LoadNetworkResourceOptions,
+    LoadNetworkResourceReply,
+    ReadReply,
+    ResolveBlobReply,
+    ResourceContent,
+    ResponseBody,
+)
+from .requests import Request, Requests, Stage, Watch
+from .script import result_of
 
-Way = Literal["network", "resource", "request", "blob"]
-State = Literal["sent", "responded", "finished", "failed"]
-
-
-@dataclass(eq=False)
-class Request:
-    """What is known of one request so far; changes as events come in."""
-
-    session_id: str | None
-    request_id: str
-    url: str
-    method: str
-    type: str
-    frame_id: str | None
-    loader_id: str
-    post_data: str | None = None
-    state: State = "sent"
-    status: int | None = None
-    mime_type: str = ""
-    headers: dict[str, str] | None = None
-    encoded_length: float = 0.0
-    data_length: int = 0
-    error_text: str = ""
-    canceled: bool = False
-    redirects: tuple[str, ...] = ()
-
-    @property
-    def ended(self) -> bool:
-        """The response is complete, or failed (a stream that a page's reader consumed may end so with all bytes there)."""
-        return self.state in ("finished", "failed")
+Way = Literal["network", "resource", "blob", "request", "data"]
+Accept = Callable[[bytes], bool]
+READ_SIZE = 4 * 1024 * 1024
+EMPTY_STATUS = (204, 205, 304)
 
 
 @dataclass(frozen=True)
@@ -50,65 +48,228 @@ class Body:
     tried: tuple[str, ...] = ()
 
 
-class Watch:
-    """Requests of a capture, each given once when it reaches the stage asked for; a context manager and an iterator."""
-
-    async def next(self, timeout: float | None = None) -> Request:
-        """The next request. Raises as ``Subscription.next``."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Stop watching."""
-        raise NotImplementedError
-
-
 class Bodies:
-    """The requests of a page's session and their bodies. Bookkeeping is bounded: the oldest ended requests are forgotten."""
+    """The requests of a page's session and their bodies. Made by ``start``, ends with the page or ``stop``."""
 
-    durable: bool
+    def __init__(self, page: Page, requests: Requests, *, durable: bool) -> None:
+        self._page = page
+        self._requests = requests
+        self.durable = durable
 
     @staticmethod
     async def start(
         page: Page, *, total: int = 512 * 1024 * 1024, each: int = 128 * 1024 * 1024, remember: int = 2000
     ) -> "Bodies":
-        """Record from now on: before the navigation whose responses are wanted. Sizes in bytes are the browser's budgets."""
-        raise NotImplementedError
+        """Record from now on: before the navigation whose responses are wanted.
+
+        ``total`` and ``each`` are the browser's budgets in bytes, ``remember`` the number of requests kept here.
+        ``durable`` tells whether the browser keeps bodies beyond a navigation and as blobs (about Chrome 145 and later).
+        """
+        requests = Requests(page.session, remember)
+        # Both budgets matter: without the total the command succeeds and changes nothing.
+        durable = {"maxTotalBufferSize": total, "maxResourceBufferSize": each}
+        answers = await page.session.pipeline(
+            [("Network.configureDurableMessages", durable), ("Network.enable", durable)]
+        )
+        kept = not isinstance(answers[0], CDPError)
+        if isinstance(answers[0], ProtocolError) and answers[0].unknown_method:
+            # About 141-144 take it as a parameter, older ones ignore it.
+            await page.session.call("Network.enable", {**durable, "enableDurableMessages": True})
+        elif isinstance(answers[0], CDPError):
+            raise answers[0]
+        if isinstance(answers[1], CDPError):
+            raise answers[1]
+        return Bodies(page, requests, durable=kept)
 
     @property
     def requests(self) -> Sequence[Request]:
         """Those remembered, oldest first."""
-        raise NotImplementedError
+        return self._requests.known
 
-    def watch(
-        self, accept: Callable[[Request], bool], *, stage: Literal["sent", "responded", "ended"] = "ended"
-    ) -> Watch:
-        """Requests from now on that ``accept`` takes when they reach ``stage``."""
-        raise NotImplementedError
+    def watch(self, accept: Callable[[Request], bool], *, stage: Stage = "ended") -> Watch:
+        """Requests from now on that ``accept`` takes when they reach ``stage``. It runs in the reader and must not raise."""
+        return self._requests.watch(accept, stage)
 
     async def wait_ended(self, request: Request, timeout: float = 60.0) -> Request:
-        """Wait until the request has ended. Raises EventTimeout, SessionClosed …"""
-        raise NotImplementedError
+        """Wait until the request has ended. Raises EventTimeout, PageCrashed, SessionClosed, BrowserGone."""
+        with self.watch(lambda other: other is request) as ended:
+            if not request.ended:
+                await ended.next(timeout)
+        return request
 
     async def read(
-        self,
-        request: Request,
-        *,
-        accept: Callable[[bytes], bool] | None = None,
-        timeout: float = 60.0,
-        again: bool = True,
+        self, request: Request, *, accept: Accept | None = None, timeout: float = 60.0, again: bool = True
     ) -> Body:
-        """The body of an ended request; bytes that ``accept`` refuses count as not had, and the next way is tried.
+        """The body of a request, best read as soon as it has ended.
 
-        ``again`` False leaves out the second request, for addresses that work once. Raises BodyUnavailable.
+        Bytes that ``accept`` refuses count as not had, and the next way is tried. ``again`` False leaves out the second
+        request, for addresses that work once. ``timeout`` is for all ways together. Raises BodyUnavailable;
+        SessionClosed and BrowserGone as they come.
         """
-        raise NotImplementedError
+        frame_id = request.frame_id or self._page.frame_id
+        attempt = _Attempt(request.url, accept, timeout)
+        legitimately_empty = request.status in EMPTY_STATUS or request.headers.get("content-length") == "0"
+        body = await attempt.via(
+            "network", lambda left: self._from_network(request, left), empty_is_fine=legitimately_empty
+        )
+        return body or await self._other_ways(attempt, frame_id, again=again and request.method == "GET")
 
     async def read_url(
-        self, url: str, *, accept: Callable[[bytes], bool] | None = None, timeout: float = 60.0, again: bool = True
+        self, url: str, *, accept: Accept | None = None, timeout: float = 60.0, again: bool = True
     ) -> Body:
-        """The bytes behind an address shown in the page for which no request was seen: memory-cached images and ``blob:``."""
-        raise NotImplementedError
+        """The bytes behind an address in the page for which no request was seen: memory-cached images, ``blob:``.
+
+        Raises as ``read``.
+        """
+        attempt = _Attempt(url, accept, timeout)
+        for request in reversed(self._requests.known):
+            if request.url == url and request.state == "finished":
+                body = await attempt.via("network", lambda left, held=request: self._from_network(held, left))
+                if body is not None:
+                    return body
+                break
+        return await self._other_ways(attempt, self._page.frame_id, again=again)
 
     def stop(self) -> None:
         """Record no more."""
-        raise NotImplementedError
+        self._requests.stop()
+
+    async def _other_ways(self, attempt: "_Attempt", frame_id: str, *, again: bool) -> Body:
+        url = attempt.url
+        scheme = url.partition(":")[0].lower()
+        body = None
+        if scheme == "data":
+            body = await attempt.via("data", lambda _left: _from_data(url))
+        else:
+            body = await attempt.via("resource", lambda left: self._from_frame(frame_id, url, left))
+            if body is None and scheme == "blob":
+                body = await attempt.via("blob", lambda left: self._from_blob(frame_id, url, left))
+            elif body is None and again and scheme in ("http", "https"):
+                body = await attempt.via("request", lambda left: self._by_request(frame_id, url, left))
+        if body is None:
+            raise BodyUnavailable(url, attempt.tried)
+        return body
+
+    async def _from_network(self, request: Request, timeout: float) -> bytes:
+        reply = await self._page.session.call(
+            "Network.getResponseBody", {"requestId": request.request_id}, timeout=timeout, reply=ResponseBody
+        )
+        return _content(reply.body, reply.base64_encoded)
+
+    async def _from_frame(self, frame_id: str, url: str, timeout: float) -> bytes:
+        reply = await self._page.session.call(
+            "Page.getResourceContent", {"frameId": frame_id, "url": url}, timeout=timeout, reply=ResourceContent
+        )
+        return _content(reply.content, reply.base64_encoded)
+
+    async def _by_request(self, frame_id: str, url: str, timeout: float) -> bytes:
+        """A second request with the page's cookies; the HTTP cache may answer it. A one-time address may be spent by it."""
+        command = LoadNetworkResource(
+            url=url,
+            frame_id=frame_id,
+            options=LoadNetworkResourceOptions(disable_cache=False, include_credentials=True),
+        )
+        reply = await self._page.session.call(
+            "Network.loadNetworkResource", command, timeout=timeout, reply=LoadNetworkResourceReply
+        )
+        resource = reply.resource
+        if not resource.success or resource.stream is None:
+            status = f" (HTTP {resource.http_status_code:g})" if resource.http_status_code else ""
+            raise _Refused(f"{resource.net_error_name or 'no answer'}{status}")
+        return await self._read_stream(resource.stream, timeout)
+
+    async def _from_blob(self, frame_id: str, url: str, timeout: float) -> bytes:
+        """The page's blob by its address, taken in an isolated world; the bytes do not pass through JavaScript."""
+        session = self._page.session
+        world = await session.call(
+            "Page.createIsolatedWorld",
+            CreateIsolatedWorld(frame_id=frame_id, world_name="bodies"),
+            timeout=timeout,
+            reply=CreateIsolatedWorldReply,
+        )
+        raw = await session.call(
+            "Runtime.callFunctionOn",
+            CallFunctionOn(
+                function_declaration="url => fetch(url).then(response => response.blob())",
+                execution_context_id=world.execution_context_id,
+                arguments=[CallArgument(value=url)],
+                await_promise=True,
+            ),
+            timeout=timeout,
+        )
+        object_id = result_of(raw).object_id
+        blob = await session.call("IO.resolveBlob", {"objectId": object_id}, timeout=timeout, reply=ResolveBlobReply)
+        data = await self._read_stream(f"blob:{blob.uuid}", timeout)
+        await session.call("Runtime.releaseObject", {"objectId": object_id})
+        return data
+
+    async def _read_stream(self, handle: str, timeout: float) -> bytes:
+        session = self._page.session
+        parts: list[bytes] = []
+        while True:
+            part = await session.call(
+                "IO.read", {"handle": handle, "size": READ_SIZE}, timeout=timeout, reply=ReadReply
+            )
+            parts.append(_content(part.data, part.base64_encoded))
+            if part.eof:
+                break
+        await session.call("IO.close", {"handle": handle})
+        return b"".join(parts)
+
+
+class _Refused(Exception):  # noqa: N818 - a reason on its way to the list of reasons
+    """A way gave no bytes, in words."""
+
+
+class _Attempt:
+    """Ways tried one after another within one deadline, with the reasons why they failed."""
+
+    def __init__(self, url: str, accept: Accept | None, timeout: float) -> None:
+        self.url = url
+        self.tried: list[str] = []
+        self._accept = accept
+        self._end = asyncio.get_running_loop().time() + timeout
+
+    async def via(
+        self, way: Way, take: Callable[[float], Awaitable[bytes]], *, empty_is_fine: bool = False
+    ) -> Body | None:
+        """Try one way with the time that is left; None when it gave nothing."""
+        left = self._end - asyncio.get_running_loop().time()
+        if left <= 0:
+            self.tried.append(f"{way}: no time left")
+            return None
+        try:
+            data = await take(left)
+        except ProtocolError as error:
+            self.tried.append(f"{way}: {error.message}")
+        except (CommandTimeout, EventTimeout, PageCrashed, ScriptError, _Refused) as error:
+            self.tried.append(f"{way}: {error}")
+        else:
+            if not data and not empty_is_fine:
+                # fetch().blob() without durable messages: empty, and no error.
+                self.tried.append(f"{way}: empty")
+            elif self._accept is not None and not self._accept(data):
+                self.tried.append(f"{way}: {len(data)} bytes that were refused")
+            else:
+                return Body(data, way, tuple(self.tried))
+        return None
+
+
+def _content(raw: msgspec.Raw, base64_encoded: bool) -> bytes:
+    """Base64 is decoded by msgspec straight from the message: no text of the whole body is ever made."""
+    if base64_encoded:
+        return msgspec.json.decode(raw, type=bytes)
+    return msgspec.json.decode(raw, type=str).encode("utf-8", "surrogatepass")
+
+
+async def _from_data(url: str) -> bytes:
+    head, comma, text = url.partition(",")
+    if not comma:
+        raise _Refused("not a data: address")
+    raw = urllib.parse.unquote_to_bytes(text)
+    if not head.endswith(";base64"):
+        return raw
+    try:
+        return base64.b64decode(raw, validate=True)
+    except binascii.Error as error:
+        raise _Refused(f"bad base64 ({error})") from error

@@ -138,11 +138,11 @@ class EventTimeout(CDPError, TimeoutError):
 
 
 class EventOverflow(CDPError):
-    """A subscription was not read while its queue filled up; it is closed, nothing was dropped silently."""
+    """A queue was not read while it filled up; it is closed, nothing was dropped silently."""
 
     def __init__(self, what: str, limit: int) -> None:
         super().__init__(
-            f"{limit} unread events of {what}: the subscription was closed, events after these are missing"
+            f"unread {what} reached the bound of {limit}: the queue was closed, the later ones are missing"
         )
         self.what = what
         self.limit = limit

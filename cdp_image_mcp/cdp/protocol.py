@@ -223,6 +223,7 @@ class EvaluateReply(Wire):
 
 class Evaluate(Wire):
     expression: str
+    context_id: int | None = None
     unique_context_id: str | None = None
     await_promise: bool = False
     return_by_value: bool = False
@@ -237,6 +238,7 @@ class CallArgument(Wire):
 class CallFunctionOn(Wire):
     function_declaration: str
     object_id: str | None = None
+    execution_context_id: int | None = None
     unique_context_id: str | None = None
     arguments: list[CallArgument] = []
     await_promise: bool = False

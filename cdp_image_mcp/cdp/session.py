@@ -8,14 +8,13 @@ A subscription is registered when it is made, so it is made before the command w
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
-from .errors import BrowserGone, CDPError, EventOverflow, EventTimeout, PageCrashed, SessionClosed, SubscriptionClosed
+from .errors import BrowserGone, CDPError, EventTimeout, PageCrashed, SessionClosed
+from .mailbox import Mailbox
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -54,7 +53,7 @@ class Session:
         "_connection",
         "_crashed",
         "_listeners",
-        "_subscriptions",
+        "_mailboxes",
         "session_id",
         "target_id",
         "target_type",
@@ -66,7 +65,7 @@ class Session:
         self.target_id = target_id
         self.target_type = target_type
         self._listeners: dict[str, tuple[Listener, ...]] = {}
-        self._subscriptions: set[Subscription] = set()
+        self._mailboxes: dict[Mailbox[Any], bool] = {}
         self._children: set[str] = set()
         self._closed: CDPError | None = None
         self._crashed = False
@@ -118,7 +117,15 @@ class Session:
 
         ``where`` leaves events out; it runs inside the reader, under the rules of ``listen``.
         """
-        return Subscription(self, methods, limit, where)
+        subscription = Subscription(" or ".join(methods), limit)
+
+        def push(event: Event) -> None:
+            if where is None or where(event):
+                subscription.put(event)
+
+        self.register(subscription, crashes="Inspector.targetCrashed" not in methods)
+        subscription.on_end(self.listen(push, *methods))
+        return subscription
 
     def listen(self, listener: Listener, *methods: str) -> Callable[[], None]:
         """Call ``listener`` inside the reader for each event named; returns the function that ends it.
@@ -165,8 +172,9 @@ class Session:
     def mark_crashed(self) -> None:
         """The renderer died (reader only): everyone who waits for an event learns it in the order of events."""
         self._crashed = True
-        for subscription in list(self._subscriptions):
-            subscription.interrupt(PageCrashed())
+        for mailbox, crashes in list(self._mailboxes.items()):
+            if crashes:
+                mailbox.interrupt(PageCrashed())
 
     def mark_revived(self) -> None:
         """The page was loaded again after a crash (reader only)."""
@@ -176,85 +184,21 @@ class Session:
         """Nothing comes any more (reader only)."""
         if self._closed is None:
             self._closed = error
-            for subscription in list(self._subscriptions):
-                subscription.finish(error)
+            for mailbox in list(self._mailboxes):
+                mailbox.finish(error)
             self._listeners.clear()
 
-    def register(self, subscription: "Subscription") -> None:
-        """Count a subscription in (called by Subscription only)."""
-        self._subscriptions.add(subscription)
+    def register(self, mailbox: Mailbox[Any], *, crashes: bool = True) -> None:
+        """Tell ``mailbox`` of a crash (unless it should not know) and of the end of the session."""
+        if self._closed is not None:
+            mailbox.finish(self._closed)
+            return
+        self._mailboxes[mailbox] = crashes
+        mailbox.on_end(lambda: self._mailboxes.pop(mailbox, None))
 
-    def unregister(self, subscription: "Subscription") -> None:
-        """Count a subscription out (called by Subscription only)."""
-        self._subscriptions.discard(subscription)
 
-
-class Subscription:
-    """A bounded queue of events with one reader. Use as a context manager; iterate, or call ``next``.
-
-    Queued events are always given before an end. A crash of the page raises PageCrashed once, at its place in the
-    order, and the queue goes on; SessionClosed, BrowserGone and EventOverflow are final.
-    """
-
-    __slots__ = ("_error", "_limit", "_methods", "_queue", "_session", "_stop", "_waiter", "_where")
-
-    def __init__(
-        self, session: Session, methods: Sequence[str], limit: int, where: Callable[[Event], bool] | None
-    ) -> None:
-        self._session = session
-        self._methods = tuple(methods)
-        self._limit = limit
-        self._where = where
-        self._queue: deque[Event | PageCrashed] = deque()
-        self._error: CDPError | None = session.closed
-        self._waiter: asyncio.Future[None] | None = None
-        self._stop: Callable[[], None] | None = None
-        if self._error is None:
-            self._stop = session.listen(self._push, *methods)
-            session.register(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __len__(self) -> int:
-        return len(self._queue)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        """The next event; ends without an error only after ``close``."""
-        try:
-            return await self.next()
-        except SubscriptionClosed:
-            raise StopAsyncIteration from None
-
-    async def next(self, timeout: float | None = None) -> Event:
-        """The next event. Raises EventTimeout after ``timeout`` seconds, PageCrashed, or what ended the queue.
-
-        Cancelling loses no event.
-        """
-        if self._queue or self._error is not None:
-            return self._take()
-        if self._waiter is not None:
-            raise RuntimeError("a subscription has one reader at a time")
-        loop = asyncio.get_running_loop()
-        self._waiter = waiter = loop.create_future()
-        timer = None
-        if timeout is not None:
-            timer = loop.call_later(timeout, _expire, waiter, EventTimeout(" or ".join(self._methods), timeout))
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-            if timer is not None:
-                timer.cancel()
-        return self._take()
+class Subscription(Mailbox[Event]):
+    """A queue of a session's events. Made by ``Session.subscribe``; see Mailbox for its rules."""
 
     async def until(self, kind: type[T], accept: Callable[[T], bool], timeout: float | None = None) -> T:
         """Read on until an event, decoded as ``kind``, is accepted. ``timeout`` is for all of it."""
@@ -264,65 +208,8 @@ class Subscription:
             left = None if end is None else max(0.0, end - loop.time())
             try:
                 event = await self.next(left)
-            except EventTimeout:
-                raise EventTimeout(" or ".join(self._methods), timeout or 0.0) from None
+            except EventTimeout as error:
+                raise EventTimeout(error.what, timeout or 0.0) from None
             decoded = event.decode(kind)
             if accept(decoded):
                 return decoded
-
-    def poll(self) -> Event | None:
-        """An event that is here already, or None. Raises as ``next`` does."""
-        return self._take() if self._queue or self._error is not None else None
-
-    def close(self) -> None:
-        """Stop listening and drop what is queued."""
-        self._queue.clear()
-        self._end(SubscriptionClosed())
-
-    def interrupt(self, error: PageCrashed) -> None:
-        """Put an error between the events (reader only)."""
-        if "Inspector.targetCrashed" not in self._methods:
-            self._queue.append(error)
-            self._wake()
-
-    def finish(self, error: CDPError) -> None:
-        """No more events (reader only)."""
-        self._end(error)
-
-    def _push(self, event: Event) -> None:
-        if self._where is not None and not self._where(event):
-            return
-        if len(self._queue) >= self._limit:
-            self._end(EventOverflow(" or ".join(self._methods), self._limit))
-            return
-        self._queue.append(event)
-        self._wake()
-
-    def _end(self, error: CDPError) -> None:
-        if self._error is None:
-            self._error = error
-        if self._stop is not None:
-            self._stop()
-            self._stop = None
-        self._session.unregister(self)
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _take(self) -> Event:
-        if self._queue:
-            entry = self._queue.popleft()
-            if isinstance(entry, Event):
-                return entry
-            raise entry
-        error = self._error
-        if error is None:
-            raise RuntimeError("woken without an event")
-        raise error
-
-
-def _expire(waiter: "asyncio.Future[None]", error: EventTimeout) -> None:
-    if not waiter.done():
-        waiter.set_exception(error)

@@ -1,24 +1,65 @@
-"""The browser's window: put away, brought back, and the truth about where it is."""
+"""The browser's window: put away, brought back, and the truth about where it is.
 
+Seen on X11 with openbox (Chromium 156, 2026-11): a far off-screen place is drawn back to a strip at the edge. Wayland, macOS
+and Windows are written from reports and have not been seen by us.
+"""
+
+import os
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
+from .errors import BrowserGone, CommandTimeout, ProtocolError, ScriptError, SessionClosed
 from .page import Page
-from .protocol import Bounds
+from .protocol import (
+    Bounds,
+    BrowserVersion,
+    CreateIsolatedWorld,
+    CreateIsolatedWorldReply,
+    Evaluate,
+    ScreenInfo,
+    ScreenInfos,
+    SetWindowBounds,
+    WindowForTarget,
+)
+from .script import value_of
 
 Place = Literal["visible", "minimized", "offscreen", "headless", "closed"]
+Method = Literal["offscreen", "minimize", "restore"]
+# Pixels of a window that may show at the edge of the screen and still count as out of sight.
+SLIVER = 8
+PAINT_TIMEOUT = 3.0
+_TWO_FRAMES = "new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(() => resolve(true))))"
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How windows are put away on one kind of desktop: where to (None: it cannot be done there), and why."""
+
+    name: str
+    away: tuple[int, int] | None
+    reason: str
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "x11": Strategy("x11", (-20_000, -20_000), "most window managers allow it; those that do not are found out"),
+    "wayland": Strategy("wayland", None, "a program cannot place its windows there"),
+    # -32000 is where Windows itself keeps minimised windows, and would be taken for that.
+    "windows": Strategy("windows", (-20_000, -20_000), "allowed"),
+    "macos": Strategy("macos", (-20_000, 40), "drawn back near the menu bar by some versions; found out"),
+}
 
 
 @dataclass(frozen=True)
 class WindowReport:
-    """``place`` at the moment of asking; ``method`` by which it was put there (None: by the user, or headless);
+    """``place`` at the moment of asking, and ``method`` by which we put it there (None: not by us).
 
     ``paints``: whether the page still draws, None if not asked. ``note``: what did not work, in words.
     """
 
     place: Place
     bounds: Bounds | None = None
-    method: Literal["offscreen", "minimize", "restore"] | None = None
+    method: Method | None = None
     paints: bool | None = None
     note: str = ""
 
@@ -29,20 +70,193 @@ class WindowReport:
 
 
 class Window:
-    """The window that holds a page."""
+    """The window that holds a page. Remembers its last visible place."""
 
-    def __init__(self, page: Page, *, platform: str | None = None, wayland: bool | None = None) -> None:
-        """``platform`` as sys.platform; both default to this machine."""
-        raise NotImplementedError
+    def __init__(self, page: Page, *, strategy: Strategy | None = None) -> None:
+        self._page = page
+        self.strategy = strategy or strategy_here()
+        self._last_visible: Bounds | None = None
+        self._method: Method | None = None
+        self._hidden_as: Place | None = None
+        self._headless: bool | None = None
 
     async def status(self, *, probe: bool = False) -> WindowReport:
-        """Where it is now. Runs no script, unless ``probe`` asks whether the page paints. Never raises for a closed window."""
-        raise NotImplementedError
+        """Where it is now. Runs no script, unless ``probe`` asks whether the page paints. A closed window is a place too.
+
+        A window that the user moved, minimised or restored since is told as it is, with ``method`` None.
+        """
+        try:
+            if await self._is_headless():
+                return WindowReport("headless", paints=await self._paints() if probe else None)
+            place, bounds = await self._look()
+            if place == "visible":
+                self._last_visible = bounds
+            if place != self._hidden_as:
+                self._hidden_as = self._method = None
+            return WindowReport(place, bounds, self._method, await self._paints() if probe else None)
+        except (SessionClosed, BrowserGone):
+            return WindowReport("closed")
+        except ProtocolError as error:
+            if self._page.session.closed is not None or "No target" in error.message or error.session_gone:
+                return WindowReport("closed")
+            raise
 
     async def hide(self, *, probe: bool = True) -> WindowReport:
-        """Out of sight: off screen if the system allows it and the page still paints there, else minimised."""
-        raise NotImplementedError
+        """Out of sight: off screen where that works and the page still paints there, else minimised.
+
+        ``probe`` False runs no script and takes the place alone as proof. Already hidden: nothing is done.
+        """
+        before = await self.status()
+        if before.hidden:
+            return before
+        notes: list[str] = []
+        if self.strategy.away is not None:
+            report = await self._move_away(probe, notes)
+            if report is not None:
+                return report
+        else:
+            notes.append(f"{self.strategy.name}: {self.strategy.reason}")
+        return await self._minimize(probe, notes)
 
     async def show(self) -> WindowReport:
-        """Back to the last visible place and size, in front."""
-        raise NotImplementedError
+        """Back to the last visible place and size, in front. Takes the focus: it is asked for by the person."""
+        before = await self.status()
+        if before.place in ("headless", "closed"):
+            return before
+        window = await self._window()
+        if window.bounds.window_state == "minimized":
+            await self._set(window.window_id, Bounds(window_state="normal"))
+        place, bounds = await self._look()
+        if place != "visible" or self._hidden_as is not None:
+            # State and position cannot be set in one command.
+            await self._set(window.window_id, self._last_visible_place(bounds))
+            place, bounds = await self._look()
+        await self._page.session.call("Page.bringToFront")
+        self._hidden_as = None
+        self._method = None
+        note = "" if place == "visible" else "the window did not come back on the screen"
+        return WindowReport(place, bounds, "restore", note=note)
+
+    async def _move_away(self, probe: bool, notes: list[str]) -> WindowReport | None:
+        window = await self._window()
+        if self.strategy.away is None:
+            return None
+        if window.bounds.window_state in ("maximized", "fullscreen"):
+            await self._set(window.window_id, Bounds(window_state="normal"))
+        left, top = self.strategy.away
+        await self._set(window.window_id, Bounds(left=left, top=top))
+        place, bounds = await self._look()
+        paints = await self._paints() if probe and place == "offscreen" else None
+        if place == "offscreen" and paints is not False:
+            self._hidden_as, self._method = "offscreen", "offscreen"
+            return WindowReport("offscreen", bounds, "offscreen", paints)
+        notes.append(
+            "off screen the page does not paint"
+            if place == "offscreen"
+            else f"the desktop drew the window back to {bounds.left},{bounds.top}"
+        )
+        # Back first, or it would be restored from the edge of the screen later.
+        await self._set(window.window_id, self._last_visible_place(bounds))
+        return None
+
+    async def _minimize(self, probe: bool, notes: list[str]) -> WindowReport:
+        window = await self._window()
+        await self._set(window.window_id, Bounds(window_state="minimized"))
+        place, bounds = await self._look()
+        if place != "minimized":
+            notes.append("the desktop does not minimise windows")
+            return WindowReport(place, bounds, note="; ".join(notes))
+        self._hidden_as, self._method = "minimized", "minimize"
+        paints = await self._paints() if probe else None
+        if paints is False:
+            notes.append("minimised, the page does not paint")
+        return WindowReport("minimized", bounds, "minimize", paints, "; ".join(notes))
+
+    def _last_visible_place(self, now: Bounds) -> Bounds:
+        last = self._last_visible or Bounds()
+        return Bounds(
+            left=last.left if last.left is not None else 40,
+            top=last.top if last.top is not None else 40,
+            width=last.width or now.width,
+            height=last.height or now.height,
+        )
+
+    async def _look(self) -> tuple[Place, Bounds]:
+        bounds = (await self._window()).bounds
+        if bounds.window_state == "minimized":
+            return "minimized", bounds
+        if bounds.window_state in ("maximized", "fullscreen"):
+            return "visible", bounds
+        return ("visible" if _seen(bounds, await self._screens()) else "offscreen"), bounds
+
+    async def _window(self) -> WindowForTarget:
+        return await self._page.connection.browser.call(
+            "Browser.getWindowForTarget", {"targetId": self._page.target_id}, reply=WindowForTarget
+        )
+
+    async def _set(self, window_id: int, bounds: Bounds) -> None:
+        await self._page.connection.browser.call(
+            "Browser.setWindowBounds", SetWindowBounds(window_id=window_id, bounds=bounds)
+        )
+
+    async def _screens(self) -> list[ScreenInfo]:
+        try:
+            reply = await self._page.session.call("Emulation.getScreenInfos", reply=ScreenInfos)
+        except ProtocolError as error:
+            if not error.unknown_method:
+                raise
+            return []
+        return reply.screen_infos
+
+    async def _is_headless(self) -> bool:
+        if self._headless is None:
+            version = await self._page.connection.browser.call("Browser.getVersion", reply=BrowserVersion)
+            self._headless = "Headless" in version.user_agent
+        return self._headless
+
+    async def _paints(self) -> bool:
+        """Two frames come, asked for in a world of our own."""
+        session = self._page.session
+        try:
+            world = await session.call(
+                "Page.createIsolatedWorld",
+                CreateIsolatedWorld(frame_id=self._page.frame_id, world_name="window"),
+                reply=CreateIsolatedWorldReply,
+            )
+            raw = await session.call(
+                "Runtime.evaluate",
+                Evaluate(
+                    expression=_TWO_FRAMES,
+                    context_id=world.execution_context_id,
+                    await_promise=True,
+                    return_by_value=True,
+                ),
+                timeout=PAINT_TIMEOUT,
+            )
+            return bool(value_of(raw, bool))
+        except (CommandTimeout, ScriptError, ProtocolError):
+            return False
+
+
+def strategy_here() -> Strategy:
+    """The strategy for this machine's desktop."""
+    if sys.platform == "win32":
+        return STRATEGIES["windows"]
+    if sys.platform == "darwin":
+        return STRATEGIES["macos"]
+    # Chrome 140 and later are Wayland programs in a Wayland session, where DISPLAY is usually set as well.
+    wayland = bool(os.environ.get("WAYLAND_DISPLAY"))
+    return STRATEGIES["wayland" if wayland else "x11"]
+
+
+def _seen(bounds: Bounds, screens: list[ScreenInfo]) -> bool:
+    """More than a sliver of the window lies on a screen. Without knowledge of screens: it does not end left of or above 0."""
+    left, top = bounds.left or 0, bounds.top or 0
+    right, bottom = left + (bounds.width or 0), top + (bounds.height or 0)
+    if not screens:
+        return right > SLIVER and bottom > SLIVER
+    return any(
+        min(right, screen.left + screen.width) - max(left, screen.left) > SLIVER
+        and min(bottom, screen.top + screen.height) - max(top, screen.top) > SLIVER
+        for screen in screens
+    )

@@ -1,11 +1,10 @@
 """An isolated world: our script beside the page's own, unseen by it, and what the script reports."""
 
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from .errors import SubscriptionClosed
+from .mailbox import Mailbox
 from .protocol import BindingCalled
-from .session import Event, Subscription
+from .session import DEFAULT_QUEUE, Event
 
 if TYPE_CHECKING:
     from .page import Page
@@ -27,7 +26,16 @@ class World:
         """
         if self.binding is None:
             raise ValueError(f"the world {self.name} was made without a binding")
-        return Messages(self.page.session.subscribe("Runtime.bindingCalled", where=self._is_mine))
+        messages = Messages(f"messages of {self.name}", DEFAULT_QUEUE)
+
+        def push(event: Event) -> None:
+            call = event.decode(BindingCalled)
+            if call.name == self.binding and self.page.is_main_context(call.execution_context_id, self.name):
+                messages.put(call.payload)
+
+        self.page.session.register(messages)
+        messages.on_end(self.page.session.listen(push, "Runtime.bindingCalled"))
+        return messages
 
     async def remove(self) -> None:
         """No script and no binding in documents from now on; the present document keeps both until it is left."""
@@ -36,39 +44,6 @@ class World:
         if self.binding is not None:
             await self.page.session.call("Runtime.removeBinding", {"name": self.binding})
 
-    def _is_mine(self, event: Event) -> bool:
-        call = event.decode(BindingCalled)
-        return call.name == self.binding and self.page.is_main_context(call.execution_context_id, self.name)
 
-
-class Messages:
-    """Messages of a world, in order, lossless. A context manager; iterate, or call ``next``."""
-
-    def __init__(self, events: Subscription) -> None:
-        self._events = events
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> str:
-        """The next message; ends without an error only after ``close``."""
-        try:
-            return await self.next()
-        except SubscriptionClosed:
-            raise StopAsyncIteration from None
-
-    async def next(self, timeout: float | None = None) -> str:
-        """The next message. Raises as ``Subscription.next``; cancelling loses none."""
-        return (await self._events.next(timeout)).decode(BindingCalled).payload
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._events.close()
+class Messages(Mailbox[str]):
+    """Messages of a world, in order, lossless; see Mailbox for its rules."""

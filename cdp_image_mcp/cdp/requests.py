@@ -1,0 +1,151 @@
+"""What a page asked of the network: one record per request, kept inside the reader, bounded."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .mailbox import Mailbox
+from .protocol import DataReceived, LoadingFailed, LoadingFinished, RequestWillBeSent, ResponseReceived
+from .session import DEFAULT_QUEUE, Event, Session
+
+State = Literal["sent", "responded", "finished", "failed"]
+Stage = Literal["sent", "responded", "ended"]
+
+
+@dataclass(eq=False)
+class Request:
+    """What is known of one request so far; changes as events come in.
+
+    ``request_id`` is only unique within its session. ``headers`` are the response's, names in lower case.
+    ``encoded_length``: bytes on the wire with headers; ``data_length``: bytes of the body that the page was given
+    (0 for a body read as a blob).
+    """
+
+    session_id: str | None
+    request_id: str
+    url: str
+    method: str
+    type: str
+    frame_id: str | None
+    loader_id: str
+    post_data: str | None = None
+    state: State = "sent"
+    status: int | None = None
+    mime_type: str = ""
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    encoded_length: float = 0.0
+    data_length: int = 0
+    error_text: str = ""
+    canceled: bool = False
+    redirects: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """The response is complete, or failed. (A body that a page's reader consumed may fail with all bytes there.)"""
+        return self.state in ("finished", "failed")
+
+
+class Watch(Mailbox[Request]):
+    """Requests, each given once when it reaches the stage asked for; see Mailbox for its rules."""
+
+
+class Requests:
+    """The requests of one session. At most ``remember`` are kept: the oldest ended ones go first, then the oldest."""
+
+    def __init__(self, session: Session, remember: int) -> None:
+        self._session = session
+        self._remember = remember
+        self._known: OrderedDict[str, Request] = OrderedDict()
+        self._watches: dict[Watch, tuple[Callable[[Request], bool], Stage]] = {}
+        self._handlers: dict[str, Callable[[Event], None]] = {
+            "Network.requestWillBeSent": self._on_sent,
+            "Network.responseReceived": self._on_response,
+            "Network.dataReceived": self._on_data,
+            "Network.loadingFinished": self._on_finished,
+            "Network.loadingFailed": self._on_failed,
+        }
+        self.stop = session.listen(lambda event: self._handlers[event.method](event), *self._handlers)
+
+    @property
+    def known(self) -> Sequence[Request]:
+        """Those remembered, oldest first."""
+        return tuple(self._known.values())
+
+    def watch(self, accept: Callable[[Request], bool], stage: Stage) -> Watch:
+        """Requests from now on that ``accept`` takes when they reach ``stage``. It runs in the reader and must not raise."""
+        watch = Watch(f"requests that have {stage}", DEFAULT_QUEUE)
+        self._watches[watch] = (accept, stage)
+        watch.on_end(lambda: self._watches.pop(watch, None))
+        self._session.register(watch)
+        return watch
+
+    def _tell(self, request: Request, stage: Stage) -> None:
+        for watch, (accept, wanted) in list(self._watches.items()):
+            if wanted == stage and accept(request):
+                watch.put(request)
+
+    def _on_sent(self, event: Event) -> None:
+        sent = event.decode(RequestWillBeSent)
+        known = self._known.get(sent.request_id)
+        if known is not None and sent.redirect_response is not None:
+            known.redirects = (*known.redirects, known.url)
+            known.url, known.method = sent.request.url, sent.request.method
+            return
+        request = Request(
+            session_id=event.session_id,
+            request_id=sent.request_id,
+            url=sent.request.url,
+            method=sent.request.method,
+            type=sent.type,
+            frame_id=sent.frame_id,
+            loader_id=sent.loader_id,
+            post_data=sent.request.post_data,
+        )
+        self._known[sent.request_id] = request
+        self._make_room()
+        self._tell(request, "sent")
+
+    def _on_response(self, event: Event) -> None:
+        received = event.decode(ResponseReceived)
+        request = self._known.get(received.request_id)
+        if request is None:
+            return
+        response = received.response
+        request.type = received.type
+        request.status = response.status
+        request.mime_type = response.mime_type
+        request.headers = {name.lower(): value for name, value in response.headers.items()}
+        request.frame_id = received.frame_id or request.frame_id
+        if not request.ended:
+            request.state = "responded"
+        self._tell(request, "responded")
+
+    def _on_data(self, event: Event) -> None:
+        received = event.decode(DataReceived)
+        request = self._known.get(received.request_id)
+        if request is not None:
+            request.data_length += received.data_length
+
+    def _on_finished(self, event: Event) -> None:
+        finished = event.decode(LoadingFinished)
+        request = self._known.get(finished.request_id)
+        if request is not None:
+            request.encoded_length = finished.encoded_data_length
+            request.state = "finished"
+            self._tell(request, "ended")
+
+    def _on_failed(self, event: Event) -> None:
+        failed = event.decode(LoadingFailed)
+        request = self._known.get(failed.request_id)
+        if request is not None:
+            request.error_text = failed.error_text or (failed.blocked_reason or "")
+            request.canceled = failed.canceled
+            request.state = "failed"
+            self._tell(request, "ended")
+
+    def _make_room(self) -> None:
+        if len(self._known) <= self._remember:
+            return
+        oldest = next((key for key, request in self._known.items() if request.ended), next(iter(self._known)))
+        del self._known[oldest]
