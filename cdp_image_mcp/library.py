@@ -81,6 +81,8 @@ class Library:
         self._problems: list[str] = []
         self._folders: weakref.WeakValueDictionary[Path, Folder] = weakref.WeakValueDictionary()
         self._waiters: dict[str, tuple[str, float]] = {}
+        self._released: set[str] = set()
+        self._fetched: set[str] = set()
         self._guard = threading.Lock()
         self._born = ""
         self._database = Database(
@@ -116,7 +118,8 @@ class Library:
 
     @asynccontextmanager
     async def waiting(self, generation_id: str) -> AsyncGenerator[None]:
-        """Register a call as waiting on a generation while the context is open (``wait_for_image``)."""
+        """Register a call as waiting on a generation while the context is open (``wait_for_image``). Never raises: a
+        disk that takes nothing any more must not keep a caller from its pictures; see :meth:`problems`."""
         waiter = await finish(partial(self._wait, generation_id))
         try:
             yield
@@ -124,16 +127,19 @@ class Library:
             await self.release(waiter)
 
     async def release(self, waiter: str) -> None:
-        """The call of a :class:`Claim` has its answer. Idempotent, finishes also when cancelled."""
+        """The call of a :class:`Claim` has its answer. Idempotent, finishes also when cancelled, never raises."""
         await finish(partial(self._release, waiter))
 
     async def mark_fetched(self, generation_id: str) -> None:
-        """A call was answered with the end of this generation: identical calls no longer join it."""
-        await finish(partial(self._run, partial(self._mark_fetched, generation_id=generation_id)))
+        """A call was answered with the end of this generation: identical calls no longer join it. Nothing for an
+        unfinished one. Never raises; what the disk does not take is remembered by this process."""
+        self._fetched.add(generation_id)
+        await finish(partial(self._keep_books, partial(self._mark_fetched, generation_id=generation_id)))
 
     async def adopt(self, generation_id: str) -> Entry | None:
-        """Make this process the owner of an unfinished generation whose owner is dead; None when it is finished,
-        owned by a living process (ours included) or not there. Exactly one process ever gets it."""
+        """Make this process the owner of an unfinished generation whose owner is dead, or of an interrupted one whose
+        picture may be at the site; None when it is finished, owned by a living process (ours included) or not there.
+        Exactly one process ever gets it."""
         return await finish(partial(self._run, partial(self._adopt, generation_id=generation_id)))
 
     async def find(self, generation_id: str) -> Entry | None:
@@ -179,7 +185,10 @@ class Library:
     async def _entries(self, rest: str, *values: object) -> list[Entry]:
         def look() -> list[Entry]:
             found = self._view(partial(index.rows, root=self.root, rest=rest, values=values))
-            return [entry for row in found if (entry := self._entry(row)) is not None]
+            entries = [(row, entry) for row in found if (entry := self._entry(row)) is not None]
+            if stale := [row for row, entry in entries if row.record != entry.record]:
+                self._keep_books(lambda db: [self._entry(row, db) for row in stale])
+            return [entry for _, entry in entries]
 
         return await anyio.to_thread.run_sync(look)
 
@@ -201,10 +210,23 @@ class Library:
                     waiting = list(self._waiters.items())
                 for waiter, (generation_id, since) in waiting:
                     index.add_waiter(db, waiter, generation_id, self.owner, since)
+            for waiter in released:
+                db.execute("DELETE FROM waiters WHERE id = ?", (waiter,))
             return born, work(db)
 
+        with self._guard:
+            released = set(self._released)
         self._born, result = self._database.run(whole)
+        with self._guard:
+            self._released -= released
         return result
+
+    def _keep_books(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        """For what must not cost a caller its answer."""
+        try:
+            self._run(work)
+        except ImageError as error:
+            self._problems.append(f"Not noted in the library: {error.message}")
 
     def _view(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return self._database.view(work)
@@ -281,13 +303,14 @@ class Library:
             self._problems.append(f"The index is behind until the next rescan: {error.message}")
 
     def _wait(self, generation_id: str) -> str:
-        waiter = self._run(partial(self._add_waiter, generation_id=generation_id))
+        waiter = secrets.token_hex(16)
         with self._guard:
             self._waiters[waiter] = (generation_id, time.time())
+        self._keep_books(partial(self._add_waiter, generation_id=generation_id, waiter=waiter))
         return waiter
 
-    def _add_waiter(self, db: sqlite3.Connection, generation_id: str) -> str:
-        waiter = secrets.token_hex(16)
+    def _add_waiter(self, db: sqlite3.Connection, generation_id: str, waiter: str = "") -> str:
+        waiter = waiter or secrets.token_hex(16)
         index.add_waiter(db, waiter, generation_id, self.owner, time.time())
         return waiter
 
@@ -298,9 +321,10 @@ class Library:
 
     def _release(self, waiter: str) -> None:
         with self._guard:
-            known = self._waiters.pop(waiter, None)
-        if known is not None:
-            self._run(lambda db: db.execute("DELETE FROM waiters WHERE id = ?", (waiter,)))
+            if self._waiters.pop(waiter, None) is None:
+                return
+            self._released.add(waiter)
+        self._keep_books(lambda _: None)  # every transaction takes out what was released
 
     def _join(self, db: sqlite3.Connection, fingerprint: str, own_id: str) -> Claim | None:
         candidates = index.rows(
@@ -328,7 +352,8 @@ class Library:
                 return "running"
             # The site goes on without us and what it made can be collected; an API request died with its process.
             return "orphaned" if record.backend == "chatgpt-web" and record.submitted is not False else None
-        if record.state not in {"saved", "partial"} or record.fetched or not record.images:
+        fetched = record.fetched or record.generation_id in self._fetched
+        if record.state not in {"saved", "partial"} or fetched or not record.images:
             return None
         if time.time() - index.epoch(record.finished_at or record.updated_at) > JOIN_SECONDS:
             return None
@@ -356,12 +381,14 @@ class Library:
     def _adopt(self, db: sqlite3.Connection, generation_id: str) -> Entry | None:
         for row in index.rows(db, self.root, "WHERE id = ?", (generation_id,)):
             entry = self._entry(row, db)
-            if entry is not None and not entry.record.finished and not entry.alive:
+            if entry is not None and not entry.alive and (not entry.record.finished or entry.record.collectable):
                 return self._take_over(db, entry)
         return None
 
     def _take_over(self, db: sqlite3.Connection, entry: Entry) -> Entry:
         entry.record.owner = self.owner
+        if entry.record.finished:
+            entry.record.state, entry.record.finished_at = "starting", None
         path = entry.folder.path
         index.put(db, self.root, path, entry.record, write_record(path, entry.record))
         return Entry(entry.record, entry.folder, alive=True)

@@ -98,6 +98,16 @@ class Record(msgspec.Struct, kw_only=True):
     def finished(self) -> bool:
         return self.state in FINAL_STATES
 
+    @property
+    def collectable(self) -> bool:
+        """Whether the site may hold pictures of this generation that were never fetched."""
+        return (
+            self.backend == "chatgpt-web"
+            and self.state == "interrupted"
+            and self.submitted is not False
+            and not self.facts.get("given_up")
+        )
+
     def failure(self) -> ImageError | None:
         """The error that ended this generation, as it was raised."""
         return ImageError.from_dict(self.error) if self.error else None

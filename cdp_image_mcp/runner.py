@@ -20,7 +20,7 @@ from cdp_image_mcp.record import Record
 from cdp_image_mcp.request import Backend, BackendName, ImageRequest, Report, State
 from cdp_image_mcp.turns import Turns
 
-__all__ = ["Runner", "collectable"]
+__all__ = ["Runner"]
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +52,6 @@ class Collector(Protocol):
         Raises ImageError ``not_found`` when nothing is there and nothing will come, others when it may be tried again.
         """
         ...
-
-
-def collectable(record: Record) -> bool:
-    """Whether the site may hold pictures of this generation that were never fetched."""
-    return (
-        record.backend == "chatgpt-web"
-        and record.state == "interrupted"
-        and record.submitted is not False
-        and not record.facts.get("given_up")
-    )
 
 
 class Runner:

@@ -27,7 +27,7 @@ from cdp_image_mcp.ledger import Ledger
 from cdp_image_mcp.library import Claim, Entry, Library
 from cdp_image_mcp.record import Record
 from cdp_image_mcp.request import Backend, BackendName
-from cdp_image_mcp.runner import Runner, collectable
+from cdp_image_mcp.runner import Runner
 from cdp_image_mcp.schema import GenerateImage
 from cdp_image_mcp.shield import shielded
 
@@ -138,7 +138,7 @@ class Studio:
         found: list[str] = []
         await self.library.rescan()
         for entry in [*await self.library.unfinished(), *await self.library.newest(200)]:
-            if entry.record.generation_id not in found and (not entry.record.finished or collectable(entry.record)):
+            if entry.record.generation_id not in found and (not entry.record.finished or entry.record.collectable):
                 found.append(entry.record.generation_id)
         return [await self.wait(generation_id, 1800) for generation_id in found]
 
@@ -187,7 +187,7 @@ class Studio:
         if entry.alive:
             return
         with shielded():
-            if not entry.record.finished or collectable(entry.record):
+            if not entry.record.finished or entry.record.collectable:
                 adopted = await self.library.adopt(generation_id)
                 if adopted is not None:
                     await self._runner.recover(adopted.record, adopted.folder)

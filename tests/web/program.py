@@ -1,0 +1,121 @@
+"""The real program, as a client starts it: a process on stdio, with its own folders, against the stand-in site."""
+
+import os
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import psutil
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp_types import CallToolResult, ImageContent, TextContent
+
+__all__ = ["Answer", "Program", "browser_switches", "environment", "profile_processes", "running_program"]
+
+
+def browser_switches() -> str:
+    """What tests add to every browser: no traffic of its own, and no sandbox for root."""
+    quiet = "--disable-background-networking --disable-component-update --disable-sync"
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return f"{quiet} --no-sandbox" if root else quiet
+
+
+def environment(folder: Path, site: str, **variables: str) -> dict[str, str]:
+    """The variables of a program whose every file lies in ``folder``."""
+    base = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT", "TMPDIR") if name in os.environ}
+    return {
+        **base,
+        "HOME": str(folder),
+        "XDG_DATA_HOME": str(folder / "data"),
+        "GPT_IMAGE_BACKEND": "chatgpt-web",
+        "GPT_IMAGE_OUTPUT_DIR": str(folder / "output" / "chatgpt-images"),
+        "GPT_IMAGE_WAIT_SECONDS": "60",
+        "CHATGPT_WEB_URL": site,
+        "CHATGPT_WEB_PROFILE_DIR": str(folder / "profile"),
+        "CHATGPT_WINDOW_MODE": "headless",
+        "CHATGPT_CHROME_ARGS": browser_switches(),
+        "GPT_IMAGE_LOG": "info",
+        **variables,
+    }
+
+
+@dataclass
+class Answer:
+    """A tool's answer: its JSON, its pictures, whether it is an error."""
+
+    data: dict[str, Any]
+    pictures: list[ImageContent]
+    is_error: bool
+    size: int
+
+    @property
+    def status(self) -> str:
+        return self.data["status"]
+
+    @property
+    def code(self) -> str | None:
+        return self.data.get("code")
+
+    def files(self) -> list[bytes]:
+        return [Path(image["path"]).read_bytes() for image in self.data["images"]]
+
+    def record(self) -> dict[str, Any]:
+        return msgspec.json.decode((Path(self.data["output_dir"]) / "metadata.json").read_bytes())
+
+
+@dataclass
+class Program:
+    client: Client
+    folder: Path
+    messages: list[str] = field(default_factory=list[str])
+
+    async def call(self, tool: str, **arguments: Any) -> Answer:
+        async def progress(_value: float, _total: float | None, message: str | None) -> None:
+            self.messages.append(message or "")
+
+        with anyio.fail_after(150):
+            result = await self.client.call_tool(tool, arguments, progress_callback=progress)
+        return answer_of(result)
+
+    async def generate(self, prompt: str, **arguments: Any) -> Answer:
+        return await self.call("generate_image", prompt=prompt, **arguments)
+
+
+def answer_of(result: CallToolResult) -> Answer:
+    texts = [block.text for block in result.content if isinstance(block, TextContent)]
+    pictures = [block for block in result.content if isinstance(block, ImageContent)]
+    size = len(result.model_dump_json(by_alias=True))
+    return Answer(msgspec.json.decode(texts[0]), pictures, bool(result.is_error), size)
+
+
+@asynccontextmanager
+async def running_program(
+    folder: Path, site: str, *, mode: str = "legacy", variables: Mapping[str, str] | None = None
+) -> AsyncGenerator[Program]:
+    """The server process and a client of the Python SDK; its standard error goes to ``folder/stderr``."""
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "cdp_image_mcp"],
+        env=environment(folder, site, **(variables or {})),
+        cwd=folder,
+    )
+    with (folder / "stderr").open("a", encoding="utf-8") as log:
+        async with Client(stdio_client(parameters, errlog=log), mode=mode) as client:
+            yield Program(client, folder)
+
+
+def profile_processes(folder: Path) -> list[psutil.Process]:
+    """Processes that work on a profile below ``folder``."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(folder) in word for word in process.cmdline()):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found

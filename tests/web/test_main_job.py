@@ -1,0 +1,65 @@
+"""One picture from the client's call to the file on disk, through a real browser."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from fixtures.site import Switches, running_site
+from tests.web.program import running_program
+
+pytestmark = pytest.mark.anyio
+
+WAYS = {
+    "classic, recorded turn, websocket": Switches(),
+    "rebuilt, recorded turn, websocket": Switches(generation="rebuilt"),
+    "classic, recorded turn, conversation JSON": Switches(arrival="poll"),
+    "rebuilt, recorded turn, conversation JSON": Switches(generation="rebuilt", arrival="poll"),
+    "classic, bare hand-off": Switches(stream="handoff", arrival="poll"),
+    "rebuilt, bare hand-off": Switches(generation="rebuilt", stream="handoff", arrival="poll"),
+    "classic, previews with their own id first": Switches(stream="inline", previews=2),
+    "classic, previews under the same id": Switches(stream="inline", previews=2, preview_ids="same"),
+    "rebuilt, previews first, blob source": Switches(generation="rebuilt", stream="inline", previews=2),
+    "classic, 8 MB picture": Switches(picture_bytes=8_000_000),
+    "classic, JPEG": Switches(format="jpeg"),
+    "rebuilt, WebP": Switches(generation="rebuilt", format="webp"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_saved_file_is_the_final_picture_and_one_prompt_went_out(way: str, tmp_path: Path) -> None:
+    with running_site(WAYS[way]) as site:
+        async with running_program(tmp_path, site.url) as program:
+            answer = await program.generate("a lighthouse at dusk")
+        assert answer.status == "saved", answer.data
+        finals = [picture for picture in site.log.pictures if picture.kind == "final"]
+        assert [hashlib.sha256(data).hexdigest() for data in answer.files()] == [picture.sha256 for picture in finals]
+        assert [prompt.text for prompt in site.log.prompts] == ["a lighthouse at dusk"]
+        assert site.log.untrusted == []
+        assert site.log.wrong_presses == []
+    image = answer.data["images"][0]
+    assert (image["width"], image["height"], image["bytes"]) == (finals[0].width, finals[0].height, finals[0].bytes)
+    assert image["c2pa"] is True
+    assert answer.record()["state"] == "saved"
+    assert len(answer.pictures) == 1
+
+
+PROMPTS = {
+    "quotes": "a sign that says \"don't\" and 'do' — „so“ «ja»",
+    "scripts": "Ein Bär, 一只熊, медведь, 곰, クマ, con gấu, 👩‍🚀🐻‍❄️ é e\u0301",
+    "blank lines": "first line\n\nthird line\n\n\nsixth line",
+    "markup": "<b>bold</b> & `code` *stars* # no heading\n- no list\n/slash @at",
+    "long": " ".join(f"word{number}" for number in range(2200))[:20_000].strip(),
+}
+
+
+@pytest.mark.parametrize("kind", PROMPTS)
+@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+async def test_exactly_the_asked_text_reaches_the_site_once(kind: str, generation: str, tmp_path: Path) -> None:
+    with running_site(Switches(generation=generation)) as site:  # type: ignore[arg-type]
+        async with running_program(tmp_path, site.url) as program:
+            answer = await program.generate(PROMPTS[kind])
+        assert answer.status == "saved", answer.data
+        assert [prompt.text for prompt in site.log.prompts] == [PROMPTS[kind]]
+    assert answer.data["prompt"] == PROMPTS[kind]
+    assert answer.data["sent_prompt"] == PROMPTS[kind]
