@@ -1,42 +1,168 @@
-"""What a turn without a picture means in the contract's codes."""
+"""What a turn without a picture means in the contract's codes: structure first, words last."""
 
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from cdp_image_mcp.chatgpt.reset import reset_time
 from cdp_image_mcp.chatgpt.turn import Turn
-from cdp_image_mcp.chatgpt.verdict import Verdict
-from cdp_image_mcp.chatgpt.words import Words
-from cdp_image_mcp.errors import Code, ImageError
+from cdp_image_mcp.chatgpt.verdict import Kind, Verdict
+from cdp_image_mcp.chatgpt.wire import decode, obj, text
+from cdp_image_mcp.chatgpt.words import Meaning, Words, load
+from cdp_image_mcp.errors import Code, Fact, ImageError
+from cdp_image_mcp.plaintext import clean
 
 __all__ = ["Outcome", "alert_outcome", "http_outcome", "turn_outcome"]
 
+LONGEST = 2_000
+
+_CODES: dict[Meaning, Code] = {
+    "quota": "quota_reached",
+    "upload_quota": "quota_reached",
+    "rate": "rate_limited",
+    "question": "text_only",
+    "refused": "refused",
+    "failed": "service_error",
+}
+_FEATURES: dict[Meaning, str] = {"quota": "image_gen", "upload_quota": "file_upload"}
+
+_BY_STRUCTURE: dict[Kind, Code] = {
+    "answer": "text_only",
+    "stopped": "refused",
+    "blocked": "refused",
+    "tool_error": "service_error",
+    "stream_error": "service_error",
+    "page_error": "service_error",
+}
+"""What each kind is when no known wording says more. Words after a started drawing are a guardrail's (2026)."""
+
+_ERROR_NAMES: tuple[tuple[str, Meaning], ...] = (
+    ("ratelimit", "quota"),
+    ("quota", "quota"),
+    ("moderation", "refused"),
+    ("contentpolicy", "refused"),
+    ("safety", "refused"),
+    ("guardrail", "refused"),
+)
+"""Parts of a tool error's class name (``ChatGPTAgentToolRateLimitException`` seen 2026-08; the others defensive)."""
+
+_MESSAGES: dict[Code, str] = {
+    "quota_reached": "The site says that the plan's limit is used up",
+    "rate_limited": "The site says that requests come too quickly",
+    "text_only": "The site answered in words and made no picture",
+    "refused": "The site's moderation stopped the picture",
+    "service_error": "The site failed to make the picture",
+}
+
+_UNSPENT: frozenset[Code] = frozenset(("quota_reached", "rate_limited", "text_only"))
+"""Pictures are charged when drawing starts (the counter falls within the stream, 2026-04-24): these never started."""
+
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """A code of the contract with what is known beside it. ``spent`` is unknown unless structure tells."""
+    """A code of the contract with what is known beside it; ``details.text`` holds the turn's own words alone."""
 
     code: Code
     message: str
+    spent: Fact = "unknown"
     reset_at: str | None = None
     retry_after_seconds: float | None = None
     details: dict[str, Any] = {}
 
-    def error(self) -> ImageError:
-        """The exception for a turn that was submitted."""
-        raise NotImplementedError
+    def error(self, *, submitted: Fact = True) -> ImageError:
+        """The exception that carries it to the caller."""
+        return ImageError(
+            self.code,
+            self.message,
+            submitted=submitted,
+            spent=self.spent if submitted is not False else False,
+            reset_at=self.reset_at,
+            retry_after_seconds=self.retry_after_seconds,
+            details=dict(self.details),
+        )
 
 
 def turn_outcome(found: Verdict, turn: Turn, *, now: datetime, words: Words | None = None) -> Outcome:
-    """The outcome of a ``no_picture`` verdict; structure first, the turn's own words last. ``now`` has an offset."""
-    raise NotImplementedError
+    """The outcome of a ``no_picture`` verdict. ``now`` needs an offset; ``reset_at`` is in its zone."""
+    kind = found.kind or "answer"
+    said = clean(found.text, LONGEST)
+    failed = turn.tool_error
+    meaning = _by_name(failed.name) if failed else None
+    whole = "\n".join(part for part in (said, failed.text if failed else "", turn.error or "") if part)
+    meaning = meaning or (words or load()).meaning(whole)
+    code = _CODES[meaning] if meaning else _BY_STRUCTURE[kind]
+    if kind == "stopped" and not meaning and not said:
+        code = "service_error"
+    if code == "text_only" and kind != "answer":
+        # Only a turn that never drew can have been a mere answer.
+        code = _BY_STRUCTURE[kind]
+    return _outcome(code, meaning, said, whole, now, started=turn.picture_promised, kind=kind)
 
 
 def alert_outcome(text: str, *, now: datetime, words: Words | None = None) -> Outcome | None:
     """What an alert or a dialog outside our turn means, None when it says nothing known."""
-    raise NotImplementedError
+    said = clean(text, LONGEST)
+    meaning = (words or load()).meaning(said)
+    if meaning is None or meaning == "question":
+        return None
+    return _outcome(_CODES[meaning], meaning, said, said, now)
 
 
 def http_outcome(status: int, body: bytes, *, now: datetime, words: Words | None = None) -> Outcome | None:
-    """What a refused POST of the conversation means, None below 400."""
-    raise NotImplementedError
+    """What a refused POST of the conversation means, None below 400. A check page (403 with ``cf-mitigated``) is for
+    the caller to recognise by its header first."""
+    if status < 400:
+        return None
+    said = clean(_detail(body), LONGEST)
+    meaning = (words or load()).meaning(said)
+    code: Code = "service_error"
+    if status == 401:
+        code = "needs_sign_in"
+    elif meaning in {"quota", "upload_quota"}:
+        code = "quota_reached"
+    elif status == 429:
+        code, meaning = "rate_limited", "rate"
+    elif status == 413:
+        code = "invalid_input"
+    elif meaning == "refused":
+        code = "refused"
+    outcome = _outcome(code, meaning, said, said, now)
+    sentence = f"The site refused the request with HTTP {status}" + (f": {said[:300]}" if said else ".")
+    return msgspec.structs.replace(
+        outcome, message=sentence, spent=False, details={**outcome.details, "http_status": status}
+    )
+
+
+def _by_name(name: str) -> Meaning | None:
+    plain = name.replace("_", "").lower()
+    return next((meaning for part, meaning in _ERROR_NAMES if part in plain), None)
+
+
+def _outcome(
+    code: Code, meaning: Meaning | None, said: str, whole: str, now: datetime, *, started: bool = False, kind: str = ""
+) -> Outcome:
+    details: dict[str, Any] = {"text": said} if said else {}
+    if meaning in _FEATURES:
+        details["feature"] = _FEATURES[meaning]
+    if kind and kind != "answer":
+        details["kind"] = kind
+    moment = reset_time(whole, now) if code in {"quota_reached", "rate_limited"} else None
+    lead = _MESSAGES.get(code, "The site refused the request")
+    return Outcome(
+        code=code,
+        message=f"{lead}: {said[:300]}" if said else f"{lead}.",
+        spent=False if code in _UNSPENT and not (started and code == "text_only") else "unknown",
+        reset_at=moment.isoformat(timespec="seconds") if moment else None,
+        retry_after_seconds=(moment - now).total_seconds() if moment else None,
+        details=details,
+    )
+
+
+def _detail(body: bytes) -> str:
+    value = obj(decode(body))
+    for key in ("detail", "error", "message"):
+        inner = value.get(key)
+        found = text(inner) or text(obj(inner).get("message")) or text(obj(inner).get("code"))
+        if found:
+            return found
+    return ""

@@ -73,7 +73,11 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """The error object of the stream, as one sentence."""
     tool_error: ToolError | None = None
     blocked: bool = False
-    """Moderation: a blocked flag on our turn, or a finished picture message without a picture."""
+    """Moderation: a blocked flag on a message of our turn."""
+    empty_picture: bool = False
+    """A finished picture message holds no picture: so does every placeholder, so it says little before a long wait."""
+    card_waiting: bool = False
+    """A card that holds a picture's place is still in the conversation, as last read."""
     paragen: bool = False
     """Two candidates are shown side by side and wait for a choice."""
     model: str | None = None

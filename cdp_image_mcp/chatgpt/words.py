@@ -1,12 +1,20 @@
 """Wordings of the site by language: the last resort, and only for our own turn's text or an alert."""
 
+import unicodedata
+from functools import lru_cache
+from importlib import resources
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["Meaning", "Rule", "Words", "load"]
+from cdp_image_mcp.errors import ImageError
 
-Meaning: TypeAlias = Literal["quota", "upload_quota", "rate", "refused", "failed"]
+__all__ = ["Meaning", "Rule", "Words", "folded", "load"]
+
+Meaning: TypeAlias = Literal["quota", "upload_quota", "rate", "question", "refused", "failed"]
+
+LONGEST = 6_000
+"""Characters of a text that are looked at."""
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -19,13 +27,51 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     date: str = ""
 
 
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    about: str = ""
+    rules: tuple[Rule, ...] = ()
+
+
 class Words(msgspec.Struct, frozen=True):
     """The wordings in force, the user's first."""
 
     rules: tuple[Rule, ...]
 
+    def rule(self, text: str) -> Rule | None:
+        """The first wording that fits."""
+        plain = folded(text)
+        return next((rule for rule in self.rules if _fits(rule, plain)), None)
+
     def meaning(self, text: str) -> Meaning | None:
-        raise NotImplementedError
+        rule = self.rule(text)
+        return rule.meaning if rule else None
+
+
+def folded(text: str) -> str:
+    """``text`` for comparing: compatibility forms and case folded, accents off, quotes and spaces made plain."""
+    plain = unicodedata.normalize("NFKD", text[:LONGEST]).casefold()
+    plain = "".join(char for char in plain if not unicodedata.combining(char) or "\u3099" <= char <= "\u309a")
+    plain = unicodedata.normalize("NFC", plain).translate(_PLAIN)
+    return " ".join(plain.split())
+
+
+_PLAIN = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "“": '"', "”": '"', "–": "-", "—": "-", "đ": "d", "ł": "l"})
+
+
+def _fits(rule: Rule, plain: str) -> bool:
+    return all(any(_phrase(phrase) in plain for phrase in group) for group in rule.all)
+
+
+@lru_cache(maxsize=4096)
+def _phrase(phrase: str) -> str:
+    # A space at the end of a phrase says that the word ends there.
+    return folded(phrase) + (" " if phrase.endswith(" ") else "")
+
+
+@lru_cache(maxsize=1)
+def _ours() -> tuple[Rule, ...]:
+    data = resources.files("cdp_image_mcp.chatgpt").joinpath("site/words.json").read_bytes()
+    return msgspec.json.decode(data, type=_File).rules
 
 
 def load(extra: dict[str, Any] | None = None) -> Words:
@@ -33,4 +79,13 @@ def load(extra: dict[str, Any] | None = None) -> Words:
 
     Raises ImageError ``configuration`` naming the place in ``extra`` that cannot be used.
     """
-    raise NotImplementedError
+    if not extra:
+        return Words(_ours())
+    try:
+        theirs = msgspec.convert(extra, _File).rules
+    except msgspec.ValidationError as error:
+        raise ImageError("configuration", f"CHATGPT_SITE_FILE: words: {error}") from None
+    for number, rule in enumerate(theirs, start=1):
+        if not rule.all or not all(group and all(phrase.strip() for phrase in group) for group in rule.all):
+            raise ImageError("configuration", f"CHATGPT_SITE_FILE: words: rule {number} has an empty group of phrases.")
+    return Words((*theirs, *_ours()))

@@ -1,0 +1,163 @@
+"""When a limit ends, in the site's own words: "in 3 hours and 20 minutes", "after 4:30 PM", "until Aug 16, 2026"."""
+
+import re
+from datetime import datetime, time, timedelta
+
+from cdp_image_mcp.chatgpt.words import folded
+
+__all__ = ["reset_time"]
+
+FARTHEST = timedelta(days=62)
+
+# Everything below is folded text: lower case, accents off, Latin d and l for đ and ł.
+_UNITS: tuple[tuple[timedelta, str], ...] = (
+    (timedelta(seconds=1), r"seconds?|secs?|segundos?|sekunden?|sekundy?|secondes?|секунд\w*|giay|秒钟?|초"),
+    (timedelta(minutes=1), r"minut[a-z]*|mins?|минут\w*|phut|分钟|分鐘|分間|分|분"),
+    (
+        timedelta(hours=1),
+        r"hours?|hrs?|horas?|stunden?|heures?|godzin\w*|час(?:а|ов)?|gio|tieng|个?小时|個?小時|時間|시간",
+    ),
+    (timedelta(days=1), r"days?|dias?|tage?n?|jours?|dzien|dni|день|дня|дней|ngay|天|日間?|일"),
+    (timedelta(weeks=1), r"weeks?|semanas?|wochen?|semaines?|tydzien|tygodni\w*|недел\w*|tuan|周|週間?|주"),
+)
+_ONE = r"an?|one|un|una|une|um|uma|eine?[mnr]?|jedn[aeą]|через|одну|один|mot|一"
+_DURATION = re.compile(
+    rf"(?:(?P<number>\d{{1,4}}(?:[.,]\d+)?)|(?<!\w)(?P<one>{_ONE}))\s?(?:"
+    + "|".join(f"(?P<u{index}>{words})" for index, (_, words) in enumerate(_UNITS))
+    + r")(?![a-z])"
+)
+_UNDER_A_MINUTE = ("less than a minute", "不到一分", "меньше минуты", "менее минуты", "niz minut")
+_CUES = (
+    "reset", "again", "restablec", "intental", "redefin", "reinici", "tente", "zuruckgesetzt", "versuch", "reinitialis",
+    "reessay", "odnowi", "sprobuj", "сброс", "сбрас", "через", "обнов", "попроб", "重置", "恢复", "恢復", "再试",
+    "再試", "リセット", "待ち", "재설정", "초기화", "다시", "dat lai", "thu lai", "until", "after", "wait",
+)  # fmt: skip
+_CLOCK_IN_UNITS = re.compile(r"\d{1,2}\s?(?:点|點|时|時(?!間)|시(?!간))\s?\d{1,2}\s?(?:分|분)")
+_SENTENCE = re.compile(r"[.!?;](?=\s|$)|[。！？；]|\n")
+_TOMORROW = re.compile(
+    r"\btomorrow\b|明天|\bзавтра\b|내일|明日|\bngay mai\b|\bmanana\b|\bamanha\b|\bmorgen\b|\bdemain\b|\bjutro\b"
+)
+
+_AFTER_NOON = {"pm", "ch", "오후", "下午", "午後", "晚上"}
+_BEFORE_NOON = {"am", "sa", "오전", "上午", "午前", "凌晨"}
+_CLOCK = re.compile(
+    r"(?P<before>오전|오후|上午|下午|午前|午後|凌晨|晚上)?\s?(?<!\d)(?P<hour>[01]?\d|2[0-4])"
+    r"(?:(?::|h|时|時|点|點|시)\s?(?P<minute>[0-5]\d)?(?:分|분)?)?"
+    r"\s?(?P<after>a\.?m\.?|p\.?m\.?|sa|ch)?(?![a-z0-9:])"
+)
+
+_MONTHS = (
+    ("jan", "янв", "ene", "sty"), ("feb", "fev", "фев", "lut"), ("mar", "мар"), ("apr", "avr", "abr", "апр", "kwi"),
+    ("may", "mai", "мая", "maj"), ("jun", "juin", "июн", "cze"), ("jul", "juil", "июл", "lip"),
+    ("aug", "aout", "ago", "авг", "sie"), ("sep", "set", "сен", "wrz"), ("oct", "okt", "out", "окт", "paz"),
+    ("nov", "ноя", "lis"), ("dec", "dez", "dic", "дек", "gru"),
+)  # fmt: skip
+_NAME = r"(?P<month>[a-zа-я]{3,10})\.?"
+_DATES = (
+    re.compile(r"(?P<year>20\d\d)-(?P<number>\d\d)-(?P<day>\d\d)"),
+    re.compile(r"(?:(?P<year>20\d\d)\s?[年년]\s?)?(?P<number>\d{1,2})\s?[月월]\s?(?P<day>\d{1,2})\s?[日일]"),
+    re.compile(r"(?P<day>\d{1,2})\.(?P<number>\d{1,2})\.(?P<year>20\d\d)"),
+    re.compile(r"(?P<day>\d{1,2}) thang (?P<number>\d{1,2})(?:,? (?:nam )?(?P<year>20\d\d))?"),
+    re.compile(rf"\b{_NAME} (?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,? (?P<year>20\d\d))?\b"),
+    re.compile(rf"\b(?P<day>\d{{1,2}})\.? (?:de )?{_NAME}(?: (?:de )?(?P<year>20\d\d))?\b"),
+)
+_STAMP = re.compile(r"20\d\d-\d\d-\d\dt\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:z|[+-]\d\d:?\d\d)")
+
+
+def reset_time(text: str, now: datetime) -> datetime | None:
+    """The moment ``text`` names, in ``now``'s zone; None when it names none. ``now`` must have an offset.
+
+    A clock time without a date is its next occurrence, a date without a clock its first minute.
+    """
+    plain = folded(text)
+    moment = _stamp(plain, now) or _dated(plain, now) or _duration(plain, now) or _clocked(plain, now)
+    if moment is None or not now <= moment <= now + FARTHEST:
+        return None
+    return moment.replace(microsecond=0)
+
+
+def _stamp(plain: str, now: datetime) -> datetime | None:
+    found = _STAMP.search(plain)
+    try:
+        return datetime.fromisoformat(found[0].upper()).astimezone(now.tzinfo) if found else None
+    except ValueError:
+        return None
+
+
+def _dated(plain: str, now: datetime) -> datetime | None:
+    for pattern in _DATES:
+        for found in pattern.finditer(plain):
+            day = _day(found.groupdict(), now)
+            if day is None:
+                continue
+            rest = plain[: found.start()] + " ; " + plain[found.end() :]
+            return datetime.combine(day, _clock(rest) or time(), now.tzinfo)
+    return None
+
+
+def _day(parts: dict[str, str | None], now: datetime) -> datetime | None:
+    number = parts.get("number")
+    month = int(number) if number else _month(parts.get("month") or "")
+    day = int(parts.get("day") or 0)
+    year = int(parts.get("year") or 0)
+    for candidate in (year,) if year else (now.year, now.year + 1):
+        try:
+            found = datetime(candidate, month, day, tzinfo=now.tzinfo)
+        except ValueError:
+            continue
+        if year or found.date() >= now.date():
+            return found
+    return None
+
+
+def _month(name: str) -> int:
+    return next((n for n, starts in enumerate(_MONTHS, start=1) if name.startswith(starts)), 0)
+
+
+def _duration(plain: str, now: datetime) -> datetime | None:
+    """The sum of neighbouring spans in the first sentence that speaks of a reset, else in the last that has any."""
+    found: list[tuple[bool, timedelta]] = []
+    for sentence in _SENTENCE.split(_CLOCK_IN_UNITS.sub(" ", plain)):
+        span = _span(sentence)
+        if span is not None:
+            found.append((any(cue in sentence for cue in _CUES), span))
+    cued = [span for cue, span in found if cue]
+    chosen = cued[0] if cued else found[-1][1] if found else None
+    return now + chosen if chosen is not None else None
+
+
+def _span(sentence: str) -> timedelta | None:
+    total, end = timedelta(), None
+    for found in _DURATION.finditer(sentence):
+        if end is not None and found.start() - end > 12:
+            # "3 images per 24 hours … in 5 hours": the later one is the answer.
+            total = timedelta()
+        end = found.end()
+        unit = next(unit for index, (unit, _) in enumerate(_UNITS) if found[f"u{index}"])
+        total += unit * float((found["number"] or "1").replace(",", "."))
+    if end is None and any(words in sentence for words in _UNDER_A_MINUTE):
+        return timedelta(minutes=1)
+    return total if end is not None else None
+
+
+def _clocked(plain: str, now: datetime) -> datetime | None:
+    clock = _clock(plain)
+    tomorrow = _TOMORROW.search(plain) is not None
+    if clock is None and not tomorrow:
+        return None
+    moment = datetime.combine(now, clock or time(), now.tzinfo)
+    return moment + timedelta(days=1) if tomorrow or moment <= now else moment
+
+
+def _clock(plain: str) -> time | None:
+    for found in _CLOCK.finditer(plain):
+        half = (found["before"] or found["after"] or "").replace(".", "")
+        if not half and found["minute"] is None:
+            continue
+        hour = int(found["hour"])
+        if half in _AFTER_NOON and hour < 12:
+            hour += 12
+        elif half in _BEFORE_NOON and hour == 12:
+            hour = 0
+        return time(hour % 24, int(found["minute"] or 0))
+    return None

@@ -1,0 +1,46 @@
+"""Reading JSON whose shape is the site's to change: a wrong type reads as absent."""
+
+import re
+from typing import Any, cast
+
+import msgspec
+
+__all__ = ["decode", "flag", "integer", "items", "obj", "text", "uuid_of"]
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def decode(data: bytes | str) -> Any:
+    """The JSON value, or None for anything that is not JSON."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def obj(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def items(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def integer(value: Any) -> int:
+    """A whole number of sane size, else 0; the site writes some sizes as floats."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return int(value) if 0 <= value < 2**53 else 0
+
+
+def flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def uuid_of(value: Any) -> str:
+    """``value`` if it is a UUID, else empty: interim conversation ids are none."""
+    return value.lower() if isinstance(value, str) and _UUID.fullmatch(value) else ""
