@@ -56,8 +56,9 @@ WORK_NEXT = (
 NEXT: dict[str, str] = {
     "working": WORK_NEXT,
     "needs_sign_in": (
-        "Ask the user to sign in by hand in the browser window that is open on this machine, then call wait_for_image "
-        "with this generation_id. Do not call generate_image again: this one goes on by itself."
+        "Ask the user to sign in by hand in the browser window that is open on this machine and then to close that "
+        "window (on a Mac: quit that browser). Then call wait_for_image with this generation_id. Do not call "
+        "generate_image again: this one goes on by itself."
     ),
     "needs_verification": (
         "Ask the user to pass the site's check by hand in the browser window that is open on this machine, then call "

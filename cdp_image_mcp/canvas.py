@@ -1,21 +1,210 @@
-"""Drawing pictures smaller in a blank page of a browser."""
+"""Drawing pictures smaller in a blank page of a browser: one that is open without a window, else a short-lived one."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import base64
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import anyio
+import anyio.to_thread
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.preview import Canvas, PreviewError
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.preview import Canvas, Picture, PreviewError
 
-__all__ = ["BrowserCanvas"]
+if TYPE_CHECKING:
+    # The driver is loaded when a picture is there to be shown.
+    from cdp_image_mcp.cdp import Browser, Connection, Page
+    from cdp_image_mcp.studio import Studio
+
+__all__ = ["BrowserCanvas", "open_browser"]
+
+logger = logging.getLogger(__name__)
+
+PROFILE_PREFIX = "cdp-image-mcp-preview-"
+STALE_SECONDS = 600.0
+"""A throw-away profile this old belongs to a process that was killed before it could delete it."""
+PART = 3 * 1024 * 1024
+"""Bytes of one piece on their way into the page; a multiple of three, so that base64 pieces need no padding."""
+
+KEEP_PART = """async (part, first) => {
+    const bytes = await (await fetch('data:application/octet-stream;base64,' + part)).arrayBuffer();
+    globalThis.parts = first ? [bytes] : [...globalThis.parts, bytes];
+}"""
+
+# Sides go down in steps only after quality has: a smaller sharp picture tells a model less than a larger soft one.
+SHRINK = """async (type, wanted, edge, limit) => {
+    const blob = new Blob(globalThis.parts, {type});
+    globalThis.parts = [];
+    let bitmap;
+    try {
+        bitmap = await createImageBitmap(blob);
+    } catch (error) {
+        return {failure: 'The browser could not decode the picture.'};
+    }
+    try {
+        for (let side = edge; side >= 48; side = Math.floor(side * 0.75)) {
+            const scale = Math.min(1, side / Math.max(bitmap.width, bitmap.height));
+            const width = Math.max(1, Math.round(bitmap.width * scale));
+            const height = Math.max(1, Math.round(bitmap.height * scale));
+            const canvas = new OffscreenCanvas(width, height);
+            const context = canvas.getContext('2d');
+            context.imageSmoothingQuality = 'high';
+            context.drawImage(bitmap, 0, 0, width, height);
+            for (const quality of [0.9, 0.8, 0.65, 0.5]) {
+                const made = await canvas.convertToBlob({type: wanted, quality});
+                if (made.type === wanted && made.size <= limit) {
+                    const reader = new FileReader();
+                    const read = new Promise((done, failed) => {
+                        reader.onload = () => done(reader.result);
+                        reader.onerror = () => failed(reader.error);
+                    });
+                    reader.readAsDataURL(made);
+                    const address = await read;
+                    return {data: address.slice(address.indexOf(',') + 1)};
+                }
+            }
+        }
+        return {failure: 'No preview is small enough for the room that is left.'};
+    } finally {
+        bitmap.close();
+    }
+}"""
+
+
+@runtime_checkable
+class _HasBrowser(Protocol):
+    """A back end that drives a browser."""
+
+    @property
+    def browser(self) -> "Browser | None": ...
+
+
+def open_browser(studio: "Studio") -> "Browser | None":
+    """The browser that the studio's web back end has open at this moment."""
+    try:
+        backend = studio.backend("chatgpt-web")
+    except ImageError:
+        return None
+    return backend.browser if isinstance(backend, _HasBrowser) else None
 
 
 class BrowserCanvas:
-    """Opens a canvas in a browser."""
+    """Opens canvases. ``running`` gives the browser that this process has open, if it has one."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, running: "Callable[[], Browser | None] | None" = None) -> None:
         self._settings = settings
+        self._running = running
+        # A browser weighs a few hundred megabytes: answers that come together take turns.
+        self._turn = anyio.Lock()
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Canvas]:
-        raise PreviewError("This version cannot make previews yet.")
+        """A blank page in a browser context of its own: no cookies, no history, no window.
+
+        Raises PreviewError with the reason when there is no browser that could be used.
+        """
+        from cdp_image_mcp.cdp import CDPError
+
+        open_browser = self._running() if self._running is not None else None
+        # In a browser with windows the page would open one before the person's eyes.
+        if open_browser is not None and open_browser.headless and open_browser.connection.gone is None:
+            try:
+                async with _blank_page(open_browser.connection) as page:
+                    yield _PageCanvas(page)
+            except CDPError as error:
+                raise _no_preview(error) from None
+            return
+        async with self._turn:
+            try:
+                async with self._short_lived() as browser, _blank_page(browser.connection) as page:
+                    yield _PageCanvas(page)
+            except CDPError as error:
+                raise _no_preview(error) from None
+
+    @asynccontextmanager
+    async def _short_lived(self) -> "AsyncGenerator[Browser]":
+        from cdp_image_mcp.cdp import LaunchOptions, find_browser, launch
+
+        browser = await anyio.to_thread.run_sync(find_browser, self._settings.chrome_path)
+        profile = await anyio.to_thread.run_sync(_new_profile, browser.snap)
+        try:
+            options = LaunchOptions(
+                browser=browser, profile=profile, mode="headless", extra_args=self._settings.chrome_args
+            )
+            async with launch(options) as launched:
+                yield launched
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(_delete, profile)
+
+
+class _PageCanvas:
+    def __init__(self, page: "Page") -> None:
+        self._page = page
+
+    async def shrink(self, data: bytes, mime_type: str, /, *, alpha: bool, edge: int, most_bytes: int) -> Picture:
+        # JPEG is read by every client and model; only transparency needs WebP.
+        wanted = "image/webp" if alpha else "image/jpeg"
+        with _told():
+            for start in range(0, len(data), PART):
+                part = base64.b64encode(data[start : start + PART]).decode("ascii")
+                await self._page.call(KEEP_PART, part, start == 0, retry=False)
+            made: dict[str, Any] = await self._page.call(SHRINK, mime_type, wanted, edge, most_bytes, retry=False)
+        if (failure := made.get("failure")) is not None:
+            raise PreviewError(failure)
+        return Picture(wanted, base64.b64decode(made["data"]))
+
+
+@contextmanager
+def _told():  # noqa: ANN202  pyright infers it
+    from cdp_image_mcp.cdp import CDPError
+
+    try:
         yield
+    except CDPError as error:
+        raise _no_preview(error) from None
+
+
+def _no_preview(error: Exception) -> PreviewError:
+    logger.info("no preview: %s", error)
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return PreviewError(f"No preview: {first}")
+
+
+@asynccontextmanager
+async def _blank_page(connection: "Connection") -> "AsyncGenerator[Page]":
+    from cdp_image_mcp.cdp import CDPError, Page
+
+    browser = connection.browser
+    made = await browser.call("Target.createBrowserContext", {"disposeOnDetach": True}, reply=dict[str, str])
+    context = {"browserContextId": made["browserContextId"]}
+    try:
+        target = await browser.call("Target.createTarget", {"url": "about:blank", **context}, reply=dict[str, str])
+        async with await Page.attach(connection, target["targetId"]) as page:
+            yield page
+    finally:
+        # Takes its pages with it.
+        with anyio.CancelScope(shield=True), suppress(CDPError):
+            await browser.call("Target.disposeBrowserContext", context, timeout=5.0)
+
+
+def _new_profile(snap: bool) -> Path:
+    """A throw-away profile, where the browser may write: a snap cannot write to the system's temporary folder."""
+    parent = Path.home() / "snap" if snap else Path(tempfile.gettempdir())
+    for old in parent.glob(f"{PROFILE_PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=PROFILE_PREFIX, dir=parent))
+
+
+def _delete(profile: Path) -> None:
+    shutil.rmtree(profile, ignore_errors=True)
+    if profile.exists():
+        logger.warning("a throw-away profile could not be deleted: %s", profile)

@@ -27,8 +27,9 @@ MODERN = "2026"
 # The window is ours: signing in at the same address in the person's everyday browser would not help.
 MESSAGES = {
     "needs_sign_in": (
-        "Please sign in to ChatGPT in the browser window that cdp-image-mcp has opened on this computer. "
-        "It keeps a profile of its own, so another browser window does not count. The picture then goes on by itself."
+        "Please sign in to ChatGPT in the browser window that cdp-image-mcp has opened on this computer, "
+        "and then close that window (on a Mac: quit that browser). It keeps a profile of its own, so signing in "
+        "anywhere else does not count. The picture then goes on by itself."
     ),
     "needs_verification": (
         "ChatGPT wants to see that a person is there. Please pass the check in the browser window that cdp-image-mcp "

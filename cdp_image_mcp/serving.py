@@ -7,26 +7,26 @@ import sys
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
 from mcp.server.stdio import stdio_server
 
-from cdp_image_mcp.canvas import BrowserCanvas
+from cdp_image_mcp.canvas import BrowserCanvas, open_browser
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.preview import FilePreviewer
 from cdp_image_mcp.server import App, OpenApp, make_server
+from cdp_image_mcp.stopping import Stop
 
 if TYPE_CHECKING:
+    from cdp_image_mcp.cdp import Browser
     from cdp_image_mcp.studio import Studio
 
 __all__ = ["open_app", "serve", "serve_app"]
 
 logger = logging.getLogger(__name__)
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 CLOSING_SECONDS = 15.0
 """Longest time for leaving in order; what hangs then is left, the records on disk are whole at any moment."""
 FLUSHING_SECONDS = 2.0
@@ -54,6 +54,10 @@ class _LazyStudio:
     def close(self) -> None:
         self._closing.set()
 
+    def browser(self) -> "Browser | None":
+        """The browser that the web back end has open, for previews."""
+        return None if self._studio is None else open_browser(self._studio)
+
     async def _hold(self, *, task_status: "anyio.abc.TaskStatus[Studio]") -> None:
         from cdp_image_mcp.studio import open_studio
 
@@ -67,49 +71,8 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     """What the handlers of this process share. Nothing is loaded or opened before the first call."""
     async with anyio.create_task_group() as group:
         studio = _LazyStudio(settings, group)
-        yield App(settings, studio, FilePreviewer(BrowserCanvas(settings).open))
+        yield App(settings, studio, FilePreviewer(BrowserCanvas(settings, studio.browser).open))
         studio.close()
-
-
-class _Stop:
-    """The first signal ends the serving; more of them while we leave are heard and change nothing."""
-
-    def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
-        self._event = anyio.Event()
-
-    def note(self, number: int) -> None:
-        if self.signal is None:
-            self.signal = signal.Signals(number)
-            self._event.set()
-
-    async def wait(self) -> None:
-        await self._event.wait()
-
-
-async def _listen(stop: _Stop, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-    try:
-        with anyio.open_signal_receiver(*SIGNALS) as signals:
-            task_status.started()
-            async for number in signals:
-                stop.note(number)
-    except NotImplementedError:
-        _listen_without_loop(stop)
-        task_status.started()
-
-
-def _listen_without_loop(stop: _Stop) -> None:
-    """Windows: its event loop takes no signal handlers, but wakes up for the interpreter's own."""
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-
-    def handler(number: int, _: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stop.note, number)
-
-    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-        if (number := getattr(signal, name, None)) is not None:
-            signal.signal(number, handler)
 
 
 def _leave_within(seconds: float) -> None:
@@ -120,14 +83,9 @@ def _leave_within(seconds: float) -> None:
     timer.start()
 
 
-async def _cancel_on_stop(stop: _Stop, scope: anyio.CancelScope) -> None:
-    await stop.wait()
-    scope.cancel()
-
-
 async def serve_app(open_app: OpenApp) -> None:
     """Serve on standard input and output until the end of input or a signal; a signal ends the process here."""
-    stop = _Stop()
+    stop = Stop()
 
     @asynccontextmanager
     async def closing_in_time() -> AsyncGenerator[App]:
@@ -141,8 +99,8 @@ async def serve_app(open_app: OpenApp) -> None:
     async with stdio_server() as (incoming, outgoing):
         try:
             async with anyio.create_task_group() as group:
-                await group.start(_listen, stop)
-                group.start_soon(_cancel_on_stop, stop, group.cancel_scope)
+                await group.start(stop.listen)
+                group.start_soon(stop.cancel, group.cancel_scope)
                 await server.run(incoming, outgoing, server.create_initialization_options())
                 _leave_within(FLUSHING_SECONDS)
                 group.cancel_scope.cancel()

@@ -1,0 +1,57 @@
+"""Signals that ask the process to end, on every system."""
+
+import signal
+from types import FrameType
+
+import anyio
+import anyio.abc
+
+__all__ = ["Stop"]
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
+
+
+class Stop:
+    """The first signal counts; more of them while the process leaves are heard and change nothing."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._event = anyio.Event()
+
+    def note(self, number: int) -> None:
+        if self.signal is None:
+            self.signal = signal.Signals(number)
+            self._event.set()
+
+    async def wait(self) -> None:
+        """Until a signal has come."""
+        await self._event.wait()
+
+    async def listen(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Take signals until cancelled (on Windows: until the process ends)."""
+        try:
+            with anyio.open_signal_receiver(*SIGNALS) as signals:
+                task_status.started()
+                async for number in signals:
+                    self.note(number)
+        except NotImplementedError:
+            self._listen_without_loop()
+            task_status.started()
+
+    def _listen_without_loop(self) -> None:
+        """Windows: its event loop takes no signal handlers, but wakes up for the interpreter's own."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+
+        def handler(number: int, _: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self.note, number)
+
+        for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+            if (number := getattr(signal, name, None)) is not None:
+                signal.signal(number, handler)
+
+    async def cancel(self, scope: anyio.CancelScope) -> None:
+        """Cancel ``scope`` when a signal comes."""
+        await self.wait()
+        scope.cancel()

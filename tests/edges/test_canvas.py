@@ -1,0 +1,143 @@
+"""Previews by a real browser: sizes, alpha, limits, and nothing left behind."""
+
+import io
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+from PIL import Image
+
+from cdp_image_mcp.canvas import PROFILE_PREFIX, BrowserCanvas
+from cdp_image_mcp.cdp import LaunchOptions, find_browser, launch
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.preview import PREVIEW_BYTES, PREVIEW_EDGE, FilePreviewer, Picture, PreviewError
+from tests.edges.scripted import saved
+
+pytestmark = pytest.mark.anyio
+ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+
+
+@pytest.fixture
+def browsing(settings: Settings) -> Settings:
+    return Settings(output_dir=settings.output_dir, profile_dir=settings.profile_dir, chrome_args=ARGUMENTS)
+
+
+def noise(width: int, height: int, *, mode: str = "RGB") -> bytes:
+    """A PNG that does not compress: the hardest picture to make small."""
+    image = Image.frombytes(mode, (width, height), os.urandom(width * height * len(mode)))
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=0)
+    return out.getvalue()
+
+
+def opened(picture: Picture) -> Image.Image:
+    image = Image.open(io.BytesIO(picture.data))
+    image.load()
+    return image
+
+
+def left_behind() -> list[str]:
+    folders = [path.name for path in Path(tempfile.gettempdir()).glob(f"{PROFILE_PREFIX}*")]
+    children = [child.name() for child in psutil.Process().children(recursive=True)]
+    return folders + [name for name in children if "chrom" in name]
+
+
+async def test_a_large_picture_becomes_a_small_jpeg_that_shows_the_same(browsing: Settings) -> None:
+    source = Image.new("RGB", (3136, 1000), (200, 30, 30))
+    source.paste((20, 60, 220), (1568, 0, 3136, 1000))
+    out = io.BytesIO()
+    source.save(out, "PNG")
+    with anyio.fail_after(60):
+        async with BrowserCanvas(browsing).open() as canvas:
+            made = await canvas.shrink(
+                out.getvalue(), "image/png", alpha=False, edge=PREVIEW_EDGE, most_bytes=PREVIEW_BYTES
+            )
+    image = opened(made)
+    assert (made.mime_type, image.format, image.size) == ("image/jpeg", "JPEG", (1568, 500))
+    left, right = image.getpixel((300, 250)), image.getpixel((1300, 250))
+    assert isinstance(left, tuple)
+    assert isinstance(right, tuple)
+    assert left[0] > 150 > right[0]
+    assert left_behind() == []
+
+
+async def test_transparency_stays_transparent(browsing: Settings) -> None:
+    out = io.BytesIO()
+    Image.new("RGBA", (2000, 2000), (0, 255, 0, 0)).save(out, "PNG")
+    with anyio.fail_after(60):
+        async with BrowserCanvas(browsing).open() as canvas:
+            made = await canvas.shrink(out.getvalue(), "image/png", alpha=True, edge=1568, most_bytes=PREVIEW_BYTES)
+    image = opened(made)
+    assert (made.mime_type, image.mode) == ("image/webp", "RGBA")
+    assert image.getchannel("A").getextrema() == (0, 0)
+
+
+async def test_incompressible_pictures_get_smaller_until_they_fit(browsing: Settings) -> None:
+    data = noise(2400, 1800)
+    assert len(data) > 12_000_000
+    with anyio.fail_after(60):
+        async with BrowserCanvas(browsing).open() as canvas:
+            sizes: list[int] = []
+            for most in (500_000, 70_000, 5_000):
+                made = await canvas.shrink(data, "image/png", alpha=False, edge=1568, most_bytes=most)
+                opened(made)
+                sizes.append(len(made.data))
+            with pytest.raises(PreviewError, match="small enough"):
+                await canvas.shrink(data, "image/png", alpha=False, edge=1568, most_bytes=100)
+    assert sizes[0] <= 500_000
+    assert sizes[1] <= 70_000
+    assert sizes[2] <= 5_000
+
+
+async def test_bytes_that_are_no_picture_are_told_and_the_page_goes_on(browsing: Settings) -> None:
+    with anyio.fail_after(60):
+        async with BrowserCanvas(browsing).open() as canvas:
+            with pytest.raises(PreviewError, match="could not decode"):
+                await canvas.shrink(b"nonsense" * 1000, "image/png", alpha=False, edge=1568, most_bytes=1000)
+            made = await canvas.shrink(noise(100, 100), "image/png", alpha=False, edge=50, most_bytes=100_000)
+    assert opened(made).size == (50, 50)
+
+
+async def test_without_any_browser_the_reason_is_told(tmp_path: Path) -> None:
+    nothing = Settings(output_dir=tmp_path, profile_dir=tmp_path, chrome_path=tmp_path / "no-browser")
+    image = saved(tmp_path, 1, noise(2000, 100), width=2000, height=100)
+    with anyio.fail_after(60):
+        async with FilePreviewer(BrowserCanvas(nothing).open).open() as maker:
+            with pytest.raises(PreviewError, match="no-browser"):
+                await maker.preview(image, 1000)
+    assert left_behind() == []
+
+
+async def test_an_open_browser_without_windows_is_used_and_kept_clean(browsing: Settings, tmp_path: Path) -> None:
+    options = LaunchOptions(browser=find_browser(), profile=tmp_path / "profile", extra_args=ARGUMENTS)
+    with anyio.fail_after(60):
+        async with launch(options) as browser:
+            async with BrowserCanvas(browsing, lambda: browser).open() as canvas:
+                await canvas.shrink(noise(200, 200), "image/png", alpha=False, edge=100, most_bytes=100_000)
+                browsers = [child for child in psutil.Process().children() if "chrom" in child.name()]
+            contexts = await browser.connection.browser.call("Target.getBrowserContexts", reply=dict[str, object])
+    assert len(browsers) == 1
+    assert contexts["browserContextIds"] == []
+
+
+async def test_a_profile_that_a_killed_process_left_is_swept_away(browsing: Settings) -> None:
+    old = Path(tempfile.mkdtemp(prefix=PROFILE_PREFIX))
+    os.utime(old, (time.time() - 3600, time.time() - 3600))
+    with anyio.fail_after(60):
+        async with BrowserCanvas(browsing).open():
+            pass
+    assert left_behind() == []
+
+
+async def test_a_cancelled_preview_leaves_no_browser(browsing: Settings) -> None:
+    with anyio.fail_after(60):
+        with anyio.CancelScope() as scope:
+            async with BrowserCanvas(browsing).open():
+                scope.cancel()
+                await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert left_behind() == []
