@@ -63,7 +63,8 @@ class Bodies:
         """Record from now on: before the navigation whose responses are wanted.
 
         ``total`` and ``each`` are the browser's budgets in bytes, ``remember`` the number of requests kept here.
-        ``durable`` tells whether the browser keeps bodies beyond a navigation and as blobs (about Chrome 145 and later).
+        ``durable`` tells whether the browser keeps bodies beyond a navigation and as blobs (about Chrome
+        145 and later).
         """
         requests = Requests(page.session, remember)
         # Both budgets matter: without the total the command succeeds and changes nothing.
@@ -87,7 +88,7 @@ class Bodies:
         return self._requests.known
 
     def watch(self, accept: Callable[[Request], bool], *, stage: Stage = "ended") -> Watch:
-        """Requests from now on that ``accept`` takes when they reach ``stage``. It runs in the reader and must not raise."""
+        """Requests that ``accept`` takes when they reach ``stage``. It runs in the reader and must not raise."""
         return self._requests.watch(accept, stage)
 
     async def wait_ended(self, request: Request, timeout: float = 60.0) -> Request:
@@ -163,7 +164,7 @@ class Bodies:
         return _content(reply.content, reply.base64_encoded)
 
     async def _by_request(self, frame_id: str, url: str, timeout: float) -> bytes:
-        """A second request with the page's cookies; the HTTP cache may answer it. A one-time address may be spent by it."""
+        """A second request with the page's cookies; the HTTP cache may answer. It may spend a one-time address."""
         command = LoadNetworkResource(
             url=url,
             frame_id=frame_id,

@@ -116,7 +116,7 @@ def find_browser(
     machine: Machine | None = None,
     preference: Sequence[Kind] = PREFERENCE,
 ) -> FoundBrowser:
-    """The browser to use: ``given`` if set (and nothing else then), else the first kind of ``preference`` that is there.
+    """The browser to use: ``given`` if set (and nothing else then), else the first of ``preference`` that is there.
 
     Looks at fixed places, PATH, then (Windows) the registry. Raises BrowserNotFound with everything tried.
     """
@@ -243,7 +243,7 @@ def _is_snap(machine: Machine, path: PurePath) -> bool:
     if machine.platform in ("win32", "darwin"):
         return False
     real = machine.real(path)
-    if "/snap/" in path.as_posix() or os.path.basename(os.path.realpath(real)) == "snap":  # noqa: PTH119 - of a link's end
+    if "/snap/" in path.as_posix() or real.resolve().name == "snap":
         return True
     # Ubuntu's chromium-browser is a short script that starts the snap.
     try:
@@ -255,7 +255,7 @@ def _is_snap(machine: Machine, path: PurePath) -> bool:
 
 
 def app_path(name: str) -> str | None:
-    r"""The default value of ``SOFTWARE\Microsoft\Windows\CurrentVersion\App Paths\<name>``; Windows only, not yet seen."""
+    r"""The default value of ``SOFTWARE\Microsoft\Windows\CurrentVersion\App Paths\<name>``; not yet seen by us."""
     if sys.platform != "win32":
         return None
     import winreg

@@ -107,7 +107,7 @@ async def click(node: Node, *, force: bool = False) -> tuple[float, float]:
 
 
 async def set_files(node: Node, files: Sequence[Path]) -> None:
-    """Put files into an ``<input type=file>``, hidden ones too. Raises FileError, NodeError before anything is given."""
+    """Put files into an ``<input type=file>``, hidden ones too. Raises FileError, NodeError first."""
     paths = await anyio.to_thread.run_sync(_checked, files)
     is_input, multiple = await node.call(_FILE_INPUT, reply=tuple[bool, bool])
     if not is_input:
@@ -118,7 +118,7 @@ async def set_files(node: Node, files: Sequence[Path]) -> None:
 
 
 async def choose_files(node: Node, files: Sequence[Path], *, timeout: float = 10.0) -> None:
-    """Click what opens a file chooser and answer the chooser. Raises EventTimeout when none opened, as well as ``click``'s.
+    """Click what opens a file chooser and answer it. Raises EventTimeout when none opened, and as ``click``.
 
     No chooser of the system is seen.
     """

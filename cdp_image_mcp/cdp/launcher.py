@@ -1,7 +1,7 @@
 """A browser to drive: attached to if the profile's browser runs and can be driven, else started on a leash.
 
-The rule: a living holder of the profile that answers on its port is attached to; one that cannot be driven is an error that
-names it; else a browser is started. Two that start at once: Chrome's own lock decides, the loser attaches.
+The rule: a living holder of the profile that answers on its port is attached to; one that cannot be driven is an
+error that names it; else a browser is started. Two that start at once: Chrome's own lock decides, the loser attaches.
 """
 
 import contextlib
@@ -36,10 +36,10 @@ ATTACH_PATIENCE = 5.0
 class LaunchOptions:
     """How to start a browser.
 
-    ``browser`` comes from discovery. ``mode``: hidden is headed, its window made minimised by ``Page.create`` or put away
-    by ``Window.hide``. ``extra_args`` come last and win; their --disable-features are merged with ours. ``environment``
-    replaces the process's. ``debug_port`` 0: a free one. Seconds: ``start_timeout`` until the port is open,
-    ``close_timeout`` for the orderly end.
+    ``browser`` comes from discovery. ``mode``: hidden is headed, its window made minimised by ``Page.create`` or put
+    away by ``Window.hide``. ``extra_args`` come last and win; their --disable-features are merged with ours.
+    ``environment`` replaces the process's. ``debug_port`` 0: a free one. Seconds: ``start_timeout`` until the port is
+    open, ``close_timeout`` for the orderly end.
     """
 
     browser: FoundBrowser
@@ -56,6 +56,10 @@ class LaunchOptions:
     def variables(self) -> Mapping[str, str]:
         """The environment the browser gets."""
         return os.environ if self.environment is None else self.environment
+
+    def absolute(self) -> "LaunchOptions":
+        """The same with an absolute profile: a relative one can hang Chrome."""
+        return replace(self, profile=Path(os.path.abspath(self.profile)))  # noqa: PTH100 - resolve() asks the disk
 
     def check_display(self) -> None:
         """Raise NoDisplay when a window has nowhere to go."""
@@ -102,7 +106,7 @@ class Browser:
         return self._process.lines() if self._process else ()
 
     async def close(self) -> None:
-        """End our own browser in order (cookies are kept); only disconnect from one that was attached to. Idempotent."""
+        """End our own browser in order (cookies are kept), or disconnect from one attached to. Idempotent."""
         if self._process is None:
             await self.connection.close()
         else:
@@ -137,7 +141,7 @@ async def launch(options: LaunchOptions) -> AsyncGenerator[Browser, None]:
     A new one ends with the block, with cancellation (both in order, shielded) and, by its leash, with this process.
     Raises the LaunchError tree.
     """
-    options = replace(options, profile=Path(os.path.abspath(options.profile)))  # noqa: PTH100 - resolve() asks the disk
+    options = options.absolute()
     if options.mode != "headless":
         options.check_display()
     await anyio.to_thread.run_sync(prepare_profile, options.profile, options.browser)
@@ -248,8 +252,8 @@ def _start(options: LaunchOptions) -> BrowserProcess:
 async def _wait_for_port(process: BrowserProcess, profile: Path) -> str | None:
     """The new browser's address, or None when the process ended first.
 
-    An old port file is not deleted but recognised: at the same moment another process may be starting a browser here, and
-    deleting would destroy the file that it waits for.
+    An old port file is not deleted but recognised: at the same moment another process may be starting a browser here,
+    and deleting would destroy the file that it waits for.
     """
     old = _port_file(profile)
     while process.returncode is None:
@@ -297,7 +301,7 @@ async def _endpoint_of(profile: Path, holder: Holder) -> str | None:
         profile,
         pid=holder.pid,
         host=holder.host,
-        reason=f"by a browser that cannot be driven{f' (process {holder.pid})' if holder.pid else ''}. Close that window",
+        reason=f"by a browser that cannot be driven (process {holder.pid or 'unknown'}). Close that window",
     )
 
 

@@ -14,8 +14,8 @@ T = TypeVar("T")
 class Mailbox(Generic[T]):
     """Use as a context manager; iterate, or call ``next``.
 
-    What is queued is always given before an end. An interruption (a crash of the page) is raised once, at its place in the
-    order, and the queue goes on; SessionClosed, BrowserGone, EventOverflow and the like are final.
+    What is queued is always given before an end. An interruption (a crash of the page) is raised once, at its place
+    in the order, and the queue goes on; SessionClosed, BrowserGone, EventOverflow and the like are final.
     """
 
     def __init__(self, what: str, limit: int) -> None:

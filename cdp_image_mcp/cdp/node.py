@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Node:
-    """A handle on an element, in the world it was found in; ends with its document. Made by ``Page.find`` and ``query``."""
+    """A handle on an element, in the world it was found in; ends with its document. Made by ``Page.find``."""
 
     def __init__(self, page: "Page", object_id: str) -> None:
         self.page = page

@@ -63,7 +63,7 @@ _SETUP: tuple[tuple[str, Params], ...] = (
 
 
 class Page:
-    """A page over its own session. Dialogs are answered by themselves (alert and beforeunload accepted, others dismissed).
+    """A page over its own session. Dialogs answer themselves: alert and beforeunload accepted, others dismissed.
 
     Use as a context manager, or call ``close``. Made by ``create`` and ``attach``.
     """
@@ -195,7 +195,8 @@ class Page:
         """The JSON value of an expression (a promise is awaited) in the main world or an added one, as ``reply``.
 
         ``retry``: once more in the new document when a navigation took the context away; False for what must not run
-        twice. ``timeout`` ends the wait, not the script. Raises ScriptError, ProtocolError, CommandTimeout, PageCrashed.
+        twice. ``timeout`` ends the wait, not the script. Raises ScriptError, ProtocolError, CommandTimeout,
+        PageCrashed.
         """
 
         def command(context: str) -> Params:
@@ -242,7 +243,7 @@ class Page:
         return await self.find("selector => document.querySelector(selector)", selector, world=world)
 
     async def add_world(self, name: str, *, script: str = "", binding: str | None = None) -> World:
-        """An isolated world with a script that runs in every document from now on (before its own scripts) and in this one.
+        """An isolated world with a script that runs in this document and first in every later one.
 
         ``binding``: a function of that name exists in the world; the string that the script passes to it comes out of
         ``World.messages``. Both survive navigations. The page's own scripts see neither.
@@ -331,7 +332,7 @@ class Page:
                 self.url = moved.url
 
     async def _reach(self, events: Subscription, loader_id: str | None, until: Milestone, end: float, url: str) -> None:
-        """Read on until the document of ``loader_id`` (None: the next one), or one that replaced it, is at ``until``."""
+        """Read on until the document of ``loader_id`` (None: the next), or one that replaced it, is at ``until``."""
         committed = False
         seconds = end - asyncio.get_running_loop().time()
         while True:

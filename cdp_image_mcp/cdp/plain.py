@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -34,7 +33,7 @@ class PlainWindow:
         return self._process.returncode is not None
 
     async def wait_closed(self) -> int:
-        """Wait until the person has closed (on macOS: quit) the browser; its exit code. Cancelling only stops the wait."""
+        """Wait until the person has closed (on macOS: quit) the browser; its exit code. Safe to cancel."""
         return await self._process.wait()
 
     async def close(self) -> None:
@@ -51,11 +50,12 @@ class PlainWindow:
 async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[PlainWindow, None]:
     """An ordinary window on the profile at ``url``; ended with the block if the person has not closed it before.
 
-    ``mode``, ``debug_port`` and ``window_size`` are ignored, and debugging switches among ``extra_args`` left out. The window
-    also ends when this process dies (Linux and macOS). Raises the LaunchError tree; ProfileInUse too when a driven browser
-    runs on the profile, since the start would only be handed over to it.
+    ``mode``, ``debug_port`` and ``window_size`` are ignored, and debugging switches among ``extra_args`` left out.
+    The window also ends when this process dies (Linux and macOS). Raises the LaunchError tree; ProfileInUse too when
+    a driven browser runs on the profile, since the start would only be handed over to it.
     """
-    profile = Path(os.path.abspath(options.profile))  # noqa: PTH100 - resolve() asks the disk
+    options = options.absolute()
+    profile = options.profile
     options.check_display()
     await anyio.to_thread.run_sync(prepare_profile, profile, options.browser)
     holder = await anyio.to_thread.run_sync(read_holder, profile)
@@ -68,21 +68,21 @@ async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[PlainWi
     window = PlainWindow(process)
     try:
         _guard(process)
-        await _wait_for_hold(process, options, profile)
+        await _wait_for_hold(process, options)
         yield window
     finally:
         await window.close()
 
 
-async def _wait_for_hold(process: BrowserProcess, options: LaunchOptions, profile: Path) -> None:
+async def _wait_for_hold(process: BrowserProcess, options: LaunchOptions) -> None:
     """The window is up when the profile is its own; a start that is handed over ends without ever holding it."""
     with anyio.move_on_after(options.start_timeout):
         while process.returncode is None:
-            if await anyio.to_thread.run_sync(read_holder, profile) is not None:
+            if await anyio.to_thread.run_sync(read_holder, options.profile) is not None:
                 return
             await anyio.sleep(POLL)
         await process.wait_drained()
-        raise explain_exit(process.returncode, process.lines(), profile, str(options.browser.path))
+        raise explain_exit(process.returncode, process.lines(), options.profile, str(options.browser.path))
     raise BrowserFailed(
         f"{options.browser.path} did not take its profile within {options.start_timeout:g} s", stderr=process.lines()
     )

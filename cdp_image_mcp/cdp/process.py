@@ -1,7 +1,7 @@
 """The browser's process: started in a group of its own, its output drained, on a leash if it is driven.
 
-The leash is Chrome's debugging pipe: nothing is ever written to it, and when its other end closes, by ``drop_leash`` or by the
-death of this process however sudden, the browser ends in order (Chromium 156, 70-215 ms, cookies kept).
+The leash is Chrome's debugging pipe: nothing is ever written to it, and when its other end closes, by ``drop_leash``
+or by the death of this process however sudden, the browser ends in order (Chromium 156, 70-215 ms, cookies kept).
 """
 
 import asyncio
@@ -83,7 +83,7 @@ class BrowserProcess:
                     member.kill()
 
     async def end(self, patience: float) -> None:
-        """Wait ``patience`` seconds for an orderly end that was asked for, then insist: SIGTERM, 3 s, the whole group."""
+        """Wait ``patience`` seconds for an orderly end, then insist: SIGTERM, 3 s, the whole group."""
         with anyio.move_on_after(patience):
             await self.wait()
             return

@@ -1,6 +1,7 @@
 """Starting the browser on Linux and macOS.
 
-posix_spawn places the pipe on descriptors 3 and 4, where Chrome looks for it, without running Python between fork and exec.
+posix_spawn places the pipe on descriptors 3 and 4, where Chrome looks for it, without running Python between fork and
+exec.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ Spawned = tuple[int, int, Callable[[], int], list[int]]
 
 
 def spawn(program: str, arguments: Sequence[str], environment: Mapping[str, str], leash: bool) -> Spawned:
-    """The pid, a descriptor with stdout and stderr, a function that waits for the exit, the ends of the leash to keep."""
+    """The pid, a descriptor with its output, a function that waits for its exit, the ends of the leash to keep."""
     ours: list[int] = []
     theirs: list[int] = []
     try:
@@ -60,7 +61,7 @@ def spawn(program: str, arguments: Sequence[str], environment: Mapping[str, str]
 
 
 def guard(pid: int) -> tuple[int, int]:
-    """A small process that ends the group of ``pid`` when this process dies; its pid and the descriptor that it watches."""
+    """A small process that ends the group of ``pid`` when this one dies; its pid and the end of its leash."""
     watched, end = _pipe()
     try:
         number = os.posix_spawn(

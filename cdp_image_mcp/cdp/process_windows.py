@@ -1,7 +1,7 @@
-"""Starting the browser on Windows. Written from chromedriver's and choreographer's way with the pipe; not yet seen by us.
+"""Starting the browser on Windows: the pipe as chromedriver and choreographer use it; not yet seen by us.
 
-Chrome takes the two handles of its debugging pipe by number (``--remote-debugging-io-pipes=<read>,<write>``); only handles on
-the list are inherited, so the leash stays with this one child.
+Chrome takes the two handles of its debugging pipe by number (``--remote-debugging-io-pipes=<read>,<write>``); only
+handles on the list are inherited, so the leash stays with this one child.
 """
 
 import os
@@ -15,7 +15,7 @@ Spawned = tuple[int, int, Callable[[], int], list[int]]
 
 
 def spawn(program: str, arguments: Sequence[str], environment: Mapping[str, str], leash: bool) -> Spawned:
-    """The pid, a descriptor with stdout and stderr, a function that waits for the exit, the ends of the leash to keep."""
+    """The pid, a descriptor with its output, a function that waits for its exit, the ends of the leash to keep."""
     if sys.platform != "win32":
         raise RuntimeError("for Windows only")
     import msvcrt

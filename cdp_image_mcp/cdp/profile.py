@@ -1,7 +1,7 @@
 """Who holds a browser profile, and where that browser can be reached.
 
-Chromium 156, Linux (macOS is the same code there): ``SingletonLock`` is a link to ``<host>-<pid>``. Windows: ``lockfile``
-is held open without sharing; read in the sources of puppeteer and Chromium, not yet seen by us.
+Chromium 156, Linux (macOS is the same code there): ``SingletonLock`` is a link to ``<host>-<pid>``. Windows:
+``lockfile`` is held open without sharing; read in the sources of puppeteer and Chromium, not yet seen by us.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ BROWSER_NAMES = ("chrom", "edge", "brave")
 
 @dataclass(frozen=True)
 class Holder:
-    """The browser that holds a profile. ``pid`` is None where the system does not tell; ``here`` False: another host."""
+    """The browser that holds a profile. ``pid`` None: the system does not tell; ``here`` False: another host."""
 
     pid: int | None
     host: str

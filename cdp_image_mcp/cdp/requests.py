@@ -73,7 +73,7 @@ class Requests:
         return tuple(self._known.values())
 
     def watch(self, accept: Callable[[Request], bool], stage: Stage) -> Watch:
-        """Requests from now on that ``accept`` takes when they reach ``stage``. It runs in the reader and must not raise."""
+        """Requests that ``accept`` takes when they reach ``stage``. It runs in the reader and must not raise."""
         watch = Watch(f"requests that have {stage}", DEFAULT_QUEUE)
         self._watches[watch] = (accept, stage)
         watch.on_end(lambda: self._watches.pop(watch, None))

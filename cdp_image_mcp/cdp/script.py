@@ -36,7 +36,7 @@ def result_of(raw: msgspec.Raw) -> RemoteObject:
 
 
 def value_of(raw: msgspec.Raw, kind: Any) -> Any:
-    """The JSON value that a script gave, as ``kind``; undefined is None. Raises ScriptError, msgspec.ValidationError."""
+    """The JSON value that a script gave, as ``kind``; undefined is None. Raises ScriptError, ValidationError."""
     result = result_of(raw)
     if result.unserializable_value is not None:
         return msgspec.convert(UNSERIALIZABLE.get(result.unserializable_value, result.unserializable_value), kind)

@@ -191,8 +191,8 @@ class LiveStreams(Mailbox[LiveStream]):
 async def live_streams(page: Page, accept: Callable[[StreamRequest], bool]) -> AsyncGenerator[LiveStreams, None]:
     """Watch the page by a second session and stream each response whose request ``accept`` takes.
 
-    ``accept`` runs in the reader and must not raise. Survives navigations; streams still open end with SessionClosed when
-    the block ends. The page notices nothing and reads its response as ever.
+    ``accept`` runs in the reader and must not raise. Survives navigations; streams still open end with SessionClosed
+    when the block ends. The page notices nothing and reads its response as ever.
     """
     async with _second_session(page) as session:
         with LiveStreams(page, session, accept) as streams:

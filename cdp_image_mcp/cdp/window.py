@@ -1,7 +1,7 @@
 """The browser's window: put away, brought back, and the truth about where it is.
 
-Seen on X11 with openbox (Chromium 156, 2026-11): a far off-screen place is drawn back to a strip at the edge. Wayland, macOS
-and Windows are written from reports and have not been seen by us.
+Seen on X11 with openbox (Chromium 156, 2026-11): a far off-screen place is drawn back to a strip at the edge.
+Wayland, macOS and Windows are written from reports and have not been seen by us.
 """
 
 import os
@@ -81,7 +81,7 @@ class Window:
         self._headless: bool | None = None
 
     async def status(self, *, probe: bool = False) -> WindowReport:
-        """Where it is now. Runs no script, unless ``probe`` asks whether the page paints. A closed window is a place too.
+        """Where it is now, closed included. Runs no script, unless ``probe`` asks whether the page paints.
 
         A window that the user moved, minimised or restored since is told as it is, with ``method`` None.
         """
@@ -250,7 +250,7 @@ def strategy_here() -> Strategy:
 
 
 def _seen(bounds: Bounds, screens: list[ScreenInfo]) -> bool:
-    """More than a sliver of the window lies on a screen. Without knowledge of screens: it does not end left of or above 0."""
+    """More than a sliver of the window lies on a screen (or, with no screens known, right of and below 0)."""
     left, top = bounds.left or 0, bounds.top or 0
     right, bottom = left + (bounds.width or 0), top + (bounds.height or 0)
     if not screens:
