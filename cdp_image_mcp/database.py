@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ __all__ = ["Database"]
 
 T = TypeVar("T")
 BUSY_SECONDS = 10.0
+TABLE = re.compile(r"CREATE TABLE (\w+)")
 
 DISK = {
     sqlite3.SQLITE_FULL,
@@ -138,15 +140,18 @@ class Database:
 
     def _check(self, connection: sqlite3.Connection) -> None:
         """Look a file over when this process meets it first; later damage shows itself as an error."""
-        facts = self.path.stat()
-        if self._checked == (facts.st_dev, facts.st_ino):
-            return
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version != self._version:
             raise _UnusableError(f"version {version} instead of {self._version}")
+        facts = self.path.stat()
+        if self._checked == (facts.st_dev, facts.st_ino):
+            return
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise _UnusableError(str(verdict))
+        found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if missing := set(TABLE.findall(self._tables)) - found:
+            raise _UnusableError(f"no table {', '.join(sorted(missing))}")
         self._checked = (facts.st_dev, facts.st_ino)
 
     def _judge(self, error: sqlite3.Error) -> Exception:

@@ -5,12 +5,13 @@ import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
-from cdp_image_mcp.disk import replace_file
+from cdp_image_mcp.disk import PART, replace_file
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.folder import SIDECAR, Stamp, read_record
 from cdp_image_mcp.record import Owner, Record
@@ -153,8 +154,12 @@ def fill(connection: sqlite3.Connection, parents: Parents, problems: list[str]) 
     return sync(connection, parents, problems)
 
 
-def sync(connection: sqlite3.Connection, parents: Parents, problems: list[str]) -> int:
-    """Walk the output folders and bring the index up to them; only sidecars that changed are read."""
+def sync(connection: sqlite3.Connection, parents: Parents, problems: list[str], *, tidy: bool = False) -> int:
+    """Walk the output folders and bring the index up to them; only sidecars that changed are read.
+
+    ``tidy`` takes away folders whose maker died before the record was in them. Only under the lock of the index,
+    which every maker holds.
+    """
     known: dict[str, tuple[str, Stamp]] = {
         folder: (id_, Stamp(mtime_ns, size, int(inode)))
         for id_, folder, mtime_ns, size, inode in connection.execute(
@@ -164,7 +169,7 @@ def sync(connection: sqlite3.Connection, parents: Parents, problems: list[str]) 
     places = {id_: folder for folder, (id_, _) in known.items()}
     seen: set[str] = set()
     for parent in parents.all():
-        for folder, stamp in _sidecars(parent, strict=parent != parents.root, problems=problems):
+        for folder, stamp in _sidecars(parent, strict=parent != parents.root, problems=problems, tidy=tidy):
             stored = _stored(parents.root, folder)
             seen.add(stored)
             if stored in known and known[stored][1] == stamp:
@@ -197,7 +202,7 @@ def add_waiter(connection: sqlite3.Connection, waiter: str, generation_id: str, 
     )
 
 
-def _sidecars(parent: Path, *, strict: bool, problems: list[str]) -> Iterator[tuple[Path, Stamp]]:
+def _sidecars(parent: Path, *, strict: bool, problems: list[str], tidy: bool) -> Iterator[tuple[Path, Stamp]]:
     try:
         with os.scandir(parent) as entries:
             folders = sorted(
@@ -219,10 +224,23 @@ def _sidecars(parent: Path, *, strict: bool, problems: list[str]) -> Iterator[tu
         try:
             yield parent / name, Stamp.of((parent / name / SIDECAR).stat())
         except FileNotFoundError:
-            if OUR_FOLDERS.match(name):
+            if OUR_FOLDERS.match(name) and not _is_abandoned(parent / name, tidy=tidy):
                 problems.append(f"{parent / name} has no {SIDECAR}; it is left out.")
         except OSError as error:
             problems.append(f"{parent / name / SIDECAR} cannot be read: {error.strerror}.")
+
+
+def _is_abandoned(folder: Path, *, tidy: bool) -> bool:
+    """Whether nothing but the beginning of a first record lies there: nothing can have been sent for it."""
+    with suppress(OSError):
+        parts = list(folder.iterdir())
+        if all(part.name.startswith(f".{SIDECAR}.") and part.name.endswith(PART) for part in parts):
+            if tidy:
+                for part in parts:
+                    part.unlink()
+                folder.rmdir()
+            return True
+    return False
 
 
 def _stored(root: Path, folder: Path) -> str:

@@ -164,7 +164,7 @@ class Library:
 
     async def rescan(self) -> int:
         """Walk all known output folders and bring the index up to them; answers how many generations there are."""
-        return await anyio.to_thread.run_sync(self._view, self._sync)
+        return await finish(self._rescan)
 
     async def changes(self, since: int, born: str) -> tuple[str, list[index.Row], list[str]]:
         """What the index holds that is newer than ``since``: a token of the index, rows, and ids that are gone. With
@@ -199,6 +199,12 @@ class Library:
 
     def _sync(self, db: sqlite3.Connection) -> int:
         return index.sync(db, self._parents, self._problems)
+
+    def _rescan(self) -> int:
+        try:
+            return self._run(partial(index.sync, parents=self._parents, problems=self._problems, tidy=True))
+        except ImageError:
+            return self._view(self._sync)
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """One transaction. After the index was made anew, by whichever process, our waiting calls go into it again."""

@@ -1,0 +1,312 @@
+# ruff: noqa: ASYNC221 - a test may look at its own files
+"""One generation's folder: whole files, nothing overwritten, faults that leave the earlier state as it was."""
+
+import os
+import stat
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+from cdp_image_mcp import disk
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.folder import SIDECAR, Folder, encode_record, read_record
+from cdp_image_mcp.imagefile import inspect
+from cdp_image_mcp.record import Record
+from tests.library.making import a_record, picture
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    path = tmp_path / "20261103-040506-a-lighthouse"
+    path.mkdir(0o700)
+    return Folder(path)
+
+
+def names(folder: Folder) -> list[str]:
+    return sorted(path.name for path in folder.path.iterdir())
+
+
+async def test_a_record_comes_back_as_it_was_written(folder: Folder) -> None:
+    record = a_record("Ein Leuchtturm – 灯台", facts={"note": "é"}, usage={"tokens": 3})
+    with anyio.fail_after(10):
+        await folder.write(record)
+        assert await folder.read() == record
+
+    raw = (folder.path / SIDECAR).read_text("utf-8")
+    assert raw.startswith('{\n  "version": 1')
+    assert "灯台" in raw
+    assert stat.S_IMODE((folder.path / SIDECAR).stat().st_mode) == 0o600
+    assert names(folder) == [SIDECAR]
+
+
+async def test_half_characters_from_a_page_do_not_cost_the_record(folder: Folder) -> None:
+    record = a_record("half \ud83d a fox", facts={"text": ["\udc00"], "\ud800": 1, "nan": float("nan")})
+    with anyio.fail_after(10):
+        await folder.write(record)
+        read = await folder.read()
+
+    assert read.prompt == "half \ufffd a fox"
+    assert read.facts == {"text": ["\ufffd"], "\ufffd": 1, "nan": None}
+
+
+async def test_pictures_are_numbered_and_their_bytes_are_not_touched(folder: Folder) -> None:
+    sorts = [("PNG", "png"), ("JPEG", "jpg"), ("WEBP", "webp")]
+    with anyio.fail_after(10):
+        for number, (kind, extension) in enumerate(sorts, 1):
+            data = picture(kind)
+            saved = await folder.add_picture(data, inspect(data))
+            assert Path(saved.path) == folder.path / f"image-{number:02}.{extension}"
+            assert Path(saved.path).read_bytes() == data
+            assert stat.S_IMODE(Path(saved.path).stat().st_mode) == 0o600
+            assert saved.bytes == len(data)
+    assert names(folder) == ["image-01.png", "image-02.jpg", "image-03.webp"]
+
+
+async def test_nothing_that_lies_there_is_ever_overwritten(folder: Folder) -> None:
+    (folder.path / "image-01.png").write_bytes(b"somebody's")
+    (folder.path / "image-07.jpg").symlink_to(folder.path / "nowhere")
+    data = picture()
+    with anyio.fail_after(10):
+        saved = await folder.add_picture(data, inspect(data))
+
+    assert Path(saved.path).name == "image-08.png"
+    assert (folder.path / "image-01.png").read_bytes() == b"somebody's"
+
+
+async def test_pictures_added_at_the_same_time_through_two_objects_get_names_of_their_own(folder: Folder) -> None:
+    twin = Folder(folder.path)
+    pictures = [picture() for _ in range(20)]
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            for number, data in enumerate(pictures):
+                group.start_soon((folder, twin)[number % 2].add_picture, data, inspect(data))
+
+    assert len(names(folder)) == 20
+    assert {(folder.path / name).read_bytes() for name in names(folder)} == set(pictures)
+
+
+async def test_a_file_system_without_hard_links_overwrites_nothing_either(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(self: Path, target: Path) -> None:
+        raise OSError(disk.errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    part, _ = disk.write_part(folder.path / "image", b"new")
+    (folder.path / "image-01.png").write_bytes(b"old")
+    with pytest.raises(FileExistsError):
+        disk.settle(part, folder.path / "image-01.png")
+    disk.settle(part, folder.path / "image-02.png")
+
+    assert (folder.path / "image-01.png").read_bytes() == b"old"
+    assert (folder.path / "image-02.png").read_bytes() == b"new"
+    assert names(folder) == ["image-01.png", "image-02.png"]
+
+
+async def test_bytes_handed_over_are_saved_even_when_the_caller_was_cancelled(folder: Folder) -> None:
+    data = picture()
+    record = a_record()
+    with anyio.fail_after(10):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            record.images.append(await folder.add_picture(data, inspect(data)))
+            await folder.write(record)
+        # Shielded: both were done although the scope was cancelled before they began.
+        assert (await folder.read()).images == record.images
+    assert Path(record.images[0].path).read_bytes() == data
+
+
+async def test_a_record_changed_right_after_the_call_is_not_torn(folder: Folder) -> None:
+    record = a_record(prompt="first")
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            for state in ("starting", "submitting", "generating", "saving", "saved"):
+                record.state = state
+                group.start_soon(folder.write, msgspec.structs.replace(record))
+        assert (await folder.read()).state == "saved"
+
+
+async def test_paths_follow_a_folder_that_was_moved_and_never_lead_out_of_it(folder: Folder, tmp_path: Path) -> None:
+    data = picture()
+    with anyio.fail_after(10):
+        record = a_record()
+        saved = await folder.add_picture(data, inspect(data))
+        record.images = [saved, msgspec.structs.replace(saved, path="C:\\Users\\x\\..\\image-02.png")]
+        await folder.write(record)
+        moved = Folder(folder.path.rename(tmp_path / "elsewhere"))
+        images = (await moved.read()).images
+
+    assert [image.path for image in images] == [str(moved.path / "image-01.png"), str(moved.path / "image-02.png")]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"{", b"[]", b"\xff\xfe\0", b"{}", b'{"version": 2}', b"[" * 100_000, b"nul" * 10],
+    ids=["empty", "cut", "list", "bytes", "nothing", "newer", "deep", "words"],
+)
+async def test_a_garbled_record_is_told_and_left_alone(folder: Folder, garbage: bytes) -> None:
+    (folder.path / SIDECAR).write_bytes(garbage)
+    with anyio.fail_after(10), pytest.raises(ImageError, match="left as it is") as caught:
+        await folder.read()
+
+    assert caught.value.code == "disk"
+    assert (folder.path / SIDECAR).read_bytes() == garbage
+
+
+async def test_no_record_is_not_found(folder: Folder) -> None:
+    with anyio.fail_after(10), pytest.raises(ImageError) as caught:
+        await folder.read()
+    assert caught.value.code == "not_found"
+
+
+async def test_pictures_that_the_record_does_not_know_are_rescued(folder: Folder) -> None:
+    listed, unlisted, in_part, linked_twice = (picture() for _ in range(4))
+    with anyio.fail_after(10):
+        record = a_record(images=[await folder.add_picture(listed, inspect(listed))])
+        await folder.add_picture(unlisted, inspect(unlisted))
+        await folder.add_picture(linked_twice, inspect(linked_twice))
+        (folder.path / ".image.1-1.part").write_bytes(in_part)
+        (folder.path / ".image.1-2.part").write_bytes(in_part[:-20])
+        (folder.path / ".metadata.json.1-3.part").write_bytes(b"{")
+        os.link(folder.path / "image-03.png", folder.path / ".image.1-4.part")
+        (folder.path / "image-09.png").write_bytes(b"")
+        strays = await folder.strays(record)
+
+    assert [Path(stray.path).read_bytes() for stray in strays] == [unlisted, linked_twice, in_part]
+    assert names(folder) == ["image-01.png", "image-02.png", "image-03.png", "image-09.png", "image-10.png"]
+
+
+# Failing disks.
+
+
+@contextmanager
+def small_disk(at: Path, kilobytes: int) -> Generator[Path]:
+    """A file system of that size. Mounted for the test and taken away by it; as another user than root an own mount
+    namespace would be needed, and the limit on file sizes stands in (see the test below)."""
+    at.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=700", "tmpfs", str(at)], check=True)
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", str(at)], check=True)
+
+
+needs_root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root; a file size limit stands in"
+)
+
+
+@needs_root
+async def test_a_full_disk_leaves_record_and_pictures_whole(tmp_path: Path) -> None:
+    with anyio.fail_after(60), small_disk(tmp_path / "small", 400) as place:
+        folder = Folder(place)
+        data = picture(size=(80, 80))
+        record = a_record(images=[await folder.add_picture(data, inspect(data))])
+        await folder.write(record)
+        before = names(folder)
+        big = picture(size=(900, 900))
+        with pytest.raises(ImageError, match="disk is full") as caught:
+            await folder.add_picture(big, inspect(big))
+        assert caught.value.code == "disk"
+        assert caught.value.details["errno"] == "ENOSPC"
+        assert names(folder) == before
+
+        while True:  # to the last byte
+            try:
+                with (place / "filler").open("ab") as filler:
+                    filler.write(b"x" * 512)
+            except OSError:
+                break
+        later = msgspec.structs.replace(record, state="saved")
+        with pytest.raises(ImageError, match="disk is full"):
+            await folder.write(later)
+        assert (await folder.read()).state == "queued"
+        assert Path(record.images[0].path).read_bytes() == data
+
+        (place / "filler").unlink()
+        await folder.write(later)
+        assert (await folder.read()).state == "saved"
+
+
+@needs_root
+async def test_a_read_only_disk_leaves_everything_and_says_so(tmp_path: Path) -> None:
+    with anyio.fail_after(60), small_disk(tmp_path / "small", 400) as place:
+        folder = Folder(place)
+        record = a_record()
+        await folder.write(record)
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        data = picture()
+        with pytest.raises(ImageError, match="read-only"):
+            await folder.add_picture(data, inspect(data))
+        with pytest.raises(ImageError, match="read-only"):
+            await folder.write(msgspec.structs.replace(record, state="saved"))
+        assert await folder.read() == record
+
+
+async def test_a_file_size_limit_leaves_record_and_pictures_whole(folder: Folder) -> None:
+    """The way to a full disk that every user can go: the limit of the own process."""
+    import resource
+
+    data = picture()
+    record = a_record(images=[await folder.add_picture(data, inspect(data))])
+    await folder.write(record)
+    before = names(folder)
+    big = picture(size=(300, 300))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with anyio.fail_after(10), pytest.raises(ImageError, match="larger than the system allows") as caught:
+            await folder.add_picture(big, inspect(big))
+        with anyio.fail_after(10), pytest.raises(ImageError, match="larger than the system allows"):
+            await folder.write(msgspec.structs.replace(record, facts={"much": "x" * 9000}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert caught.value.code == "disk"
+    assert names(folder) == before
+    assert read_record(folder.path)[0] == record
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [("EACCES", "permission is denied"), ("EDQUOT", "quota"), ("EIO", "reports an error"), ("ENOSPC", "is full")],
+)
+async def test_each_failure_of_a_disk_has_its_own_words(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, number: str, words: str
+) -> None:
+    record = a_record()
+    await folder.write(record)
+
+    def fail(handle: int) -> None:
+        raise OSError(getattr(disk.errno, number), "said the system")
+
+    monkeypatch.setattr(disk.os, "fsync", fail)
+    data = picture()
+    with anyio.fail_after(10):
+        with pytest.raises(ImageError, match=words) as caught:
+            await folder.add_picture(data, inspect(data))
+        with pytest.raises(ImageError, match=words):
+            await folder.write(msgspec.structs.replace(record, state="saved"))
+        monkeypatch.undo()
+        assert (await folder.read()).state == "queued"
+    assert caught.value.next_step
+    assert names(folder) == [SIDECAR]
+
+
+async def test_a_folder_that_vanished_is_an_error_and_not_made_again(folder: Folder) -> None:
+    folder.path.rmdir()
+    with anyio.fail_after(10), pytest.raises(ImageError, match="folder is gone"):
+        await folder.write(a_record())
+    assert not folder.path.exists()
+
+
+def test_the_encoding_of_a_record_is_stable() -> None:
+    record = a_record()
+    assert msgspec.json.decode(encode_record(record), type=Record) == record

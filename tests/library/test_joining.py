@@ -1,0 +1,302 @@
+"""Who joins whom: never two payments for one question, never one answer for two open questions."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import msgspec
+import pytest
+
+from cdp_image_mcp.folder import read_record
+from cdp_image_mcp.library import Library
+from tests.library.making import DEAD, a_record, ago, end, finished, other_process
+
+pytestmark = pytest.mark.anyio
+
+WORKER = """
+import json, sys
+import anyio
+from pathlib import Path
+from cdp_image_mcp.library import Library
+from tests.library.making import a_record
+
+async def main():
+    library = Library(Path(sys.argv[1]))
+    print("ready", flush=True)
+    waiters = []
+    async for line in lines():
+        command, *rest = json.loads(line)
+        if command == "ask":
+            claim = await library.claim_or_register(a_record(generation_id=rest[0], fingerprint=rest[1]))
+            waiters.append(claim.waiter)
+            answer = [claim.kind, claim.record.generation_id]
+        elif command == "adopt":
+            answer = await library.adopt(rest[0]) is not None
+        elif command == "release":
+            for waiter in waiters:
+                await library.release(waiter)
+            answer = len(waiters)
+        print(json.dumps(answer), flush=True)
+
+async def lines():
+    while line := await anyio.to_thread.run_sync(sys.stdin.readline):
+        yield line
+
+anyio.run(main)
+"""
+
+
+class Worker:
+    """A second server process with the same output root."""
+
+    def __init__(self, root: Path) -> None:
+        self.process = other_process(WORKER, str(root))
+
+    def read(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+    def ready(self) -> None:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n"
+
+    def tell(self, *command: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+
+    async def ask(self, *command: str) -> Any:
+        self.tell(*command)
+        return await anyio.to_thread.run_sync(self.read)
+
+
+async def test_two_identical_calls_that_are_open_are_two_generations(library: Library) -> None:
+    with anyio.fail_after(10):
+        first = await library.claim_or_register(a_record())
+        second = await library.claim_or_register(a_record())
+
+    assert (first.kind, second.kind) == ("new", "new")
+    assert first.folder.path != second.folder.path
+
+
+async def test_a_call_joins_the_running_generation_that_nobody_waits_on(library: Library) -> None:
+    with anyio.fail_after(10):
+        first = await library.claim_or_register(a_record())
+        await library.release(first.waiter)
+        await library.release(first.waiter)
+        second = await library.claim_or_register(a_record())
+        third = await library.claim_or_register(a_record())
+        other = await library.claim_or_register(a_record(fingerprint="other"))
+
+    assert second.kind == "running"
+    assert second.joined
+    assert second.record.generation_id == first.record.generation_id
+    assert second.folder is first.folder
+    assert third.kind == "new"
+    assert other.kind == "new"
+
+
+async def test_a_call_gets_the_finished_answer_nobody_fetched_and_only_once(library: Library) -> None:
+    with anyio.fail_after(10):
+        first = await library.claim_or_register(a_record())
+        await library.release(first.waiter)
+        await finished(library, first.folder, first.record)
+        second = await library.claim_or_register(a_record())
+        parallel = await library.claim_or_register(a_record())
+        await library.mark_fetched(second.record.generation_id)
+        await library.release(second.waiter)
+        await library.release(parallel.waiter)
+        parallel.record.state = "cancelled"
+        await parallel.folder.write(parallel.record)
+        third = await library.claim_or_register(a_record())
+
+    assert second.kind == "finished"
+    assert second.record.images == first.record.images
+    assert parallel.kind == "new"
+    assert third.kind == "new"
+    assert read_record(first.folder.path)[0].fetched
+
+
+async def test_what_was_fetched_stays_fetched_after_the_index_was_lost(library: Library, root: Path) -> None:
+    with anyio.fail_after(10):
+        first = await library.claim_or_register(a_record())
+        await finished(library, first.folder, first.record)
+        await library.mark_fetched(first.record.generation_id)
+        await library.release(first.waiter)
+        (root / ".index.sqlite3").unlink()
+        assert (await Library(root).claim_or_register(a_record())).kind == "new"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "failed"},
+        {"state": "refused"},
+        {"state": "cancelled"},
+        {"state": "interrupted"},
+        {"finished_at": ago(hours=25)},
+        {"fetched": True},
+    ],
+    ids=str,
+)
+async def test_ends_that_are_no_answer_are_not_joined(library: Library, change: dict[str, Any]) -> None:
+    with anyio.fail_after(10):
+        record = a_record()
+        folder = await library.create(record)
+        await finished(library, folder, record)
+        await folder.write(msgspec.structs.replace(record, **change))
+        assert (await library.claim_or_register(a_record())).kind == "new"
+
+
+async def test_an_answer_whose_pictures_were_deleted_is_not_joined(library: Library) -> None:
+    with anyio.fail_after(10):
+        record = a_record()
+        await finished(library, await library.create(record), record)
+        Path(record.images[0].path).unlink()
+        assert (await library.claim_or_register(a_record())).kind == "new"
+
+
+async def test_a_partial_answer_is_joined_too(library: Library) -> None:
+    with anyio.fail_after(10):
+        record = a_record()
+        await finished(library, await library.create(record), record, "partial")
+        claim = await library.claim(record.fingerprint)
+        assert claim is not None
+        assert claim.kind == "finished"
+        assert await library.claim(record.fingerprint) is None
+
+
+async def test_an_orphan_that_was_sent_to_the_site_is_joined_to_be_recovered(library: Library) -> None:
+    with anyio.fail_after(10):
+        sent = a_record(owner=DEAD, state="generating", submitted=True)
+        await library.create(sent)
+        claim = await library.claim_or_register(a_record())
+
+    assert claim.kind == "orphaned"
+    assert claim.record.owner == library.owner
+    assert read_record(claim.folder.path)[0].owner == library.owner
+
+
+@pytest.mark.parametrize("change", [{"submitted": False}, {"submitted": True, "backend": "api"}], ids=str)
+async def test_an_orphan_that_can_bring_nothing_is_not_joined(library: Library, change: dict[str, Any]) -> None:
+    with anyio.fail_after(10):
+        await library.create(a_record(owner=DEAD, **change))
+        assert (await library.claim_or_register(a_record())).kind == "new"
+
+
+async def test_waiting_calls_count_as_waiting(library: Library) -> None:
+    with anyio.fail_after(10):
+        first = await library.claim_or_register(a_record())
+        await library.release(first.waiter)
+        async with library.waiting(first.record.generation_id):
+            assert (await library.claim("same")) is None
+        assert (await library.claim("same")) is not None
+
+
+async def test_a_cancelled_wait_is_no_longer_waiting(library: Library) -> None:
+    with anyio.fail_after(10):
+        first = await library.claim_or_register(a_record())
+        await library.release(first.waiter)
+        with anyio.CancelScope() as scope:
+            async with library.waiting(first.record.generation_id):
+                scope.cancel()
+                await anyio.sleep_forever()
+        assert (await library.claim("same")) is not None
+
+
+async def test_open_calls_stay_open_when_the_index_is_lost(library: Library, root: Path) -> None:
+    with anyio.fail_after(10):
+        first = await library.claim_or_register(a_record())
+        (root / ".index.sqlite3").write_bytes(b"broken" * 1000)
+        second = await library.claim_or_register(a_record())
+        await library.release(first.waiter)
+        third = await library.claim_or_register(a_record())
+
+    assert second.kind == "new"
+    assert third.kind == "running"
+    assert third.record.generation_id == first.record.generation_id
+
+
+async def test_exactly_one_of_many_adopts_an_orphan(library: Library, root: Path) -> None:
+    with anyio.fail_after(30):
+        orphan = a_record(owner=DEAD, state="generating", submitted=True)
+        folder = await library.create(orphan)
+        workers = [Worker(root) for _ in range(3)]
+        try:
+            for worker in workers:
+                await anyio.to_thread.run_sync(worker.ready)
+            for worker in workers:
+                worker.tell("adopt", orphan.generation_id)
+            mine = await library.adopt(orphan.generation_id) is not None
+            got = [await anyio.to_thread.run_sync(worker.read) for worker in workers]
+        finally:
+            for worker in workers:
+                end(worker.process)
+
+    assert sum([mine, *got]) == 1
+    owner = read_record(folder.path)[0].owner
+    assert owner is not None
+    assert owner.pid in {library.owner.pid, *(worker.process.pid for worker in workers)}
+
+
+async def test_finished_and_owned_generations_cannot_be_adopted(library: Library) -> None:
+    with anyio.fail_after(10):
+        record = a_record(owner=DEAD)
+        await finished(library, await library.create(record), record)
+        assert await library.adopt(record.generation_id) is None
+        own = a_record()
+        await library.create(own)
+        assert await library.adopt(own.generation_id) is None
+        assert await library.adopt("f" * 32) is None
+
+
+async def test_identical_calls_that_race_in_processes_become_as_many_generations(root: Path) -> None:
+    with anyio.fail_after(60):
+        workers = [Worker(root) for _ in range(4)]
+        try:
+            for worker in workers:
+                await anyio.to_thread.run_sync(worker.ready)
+            seen: list[tuple[str, str]] = []
+            for round_ in range(5):
+                for number, worker in enumerate(workers):
+                    worker.tell("ask", f"{round_:016x}{number:016x}", f"fingerprint {round_}")
+                seen += [tuple(await anyio.to_thread.run_sync(worker.read)) for worker in workers]
+        finally:
+            for worker in workers:
+                end(worker.process)
+
+    assert [kind for kind, _ in seen] == ["new"] * 20
+    assert len({generation for _, generation in seen}) == 20
+
+
+async def test_calls_of_dead_processes_wait_no_more(library: Library, root: Path) -> None:
+    with anyio.fail_after(30):
+        worker = Worker(root)
+        try:
+            await anyio.to_thread.run_sync(worker.ready)
+            record = a_record()
+            await library.create(record)
+            kind, generation = await worker.ask("ask", "e" * 32, "same")
+            assert (kind, generation) == ("running", record.generation_id)
+            assert await library.claim("same") is None
+        finally:
+            end(worker.process)
+        claim = await library.claim("same")
+
+    assert claim is not None
+    assert claim.record.generation_id == record.generation_id
+
+
+async def test_a_generation_of_another_living_process_is_joined(library: Library, root: Path) -> None:
+    with anyio.fail_after(30):
+        worker = Worker(root)
+        try:
+            await anyio.to_thread.run_sync(worker.ready)
+            assert await worker.ask("ask", "e" * 32, "same") == ["new", "e" * 32]
+            assert await worker.ask("release") == 1
+            claim = await library.claim_or_register(a_record())
+            assert (claim.kind, claim.record.generation_id) == ("running", "e" * 32)
+        finally:
+            end(worker.process)

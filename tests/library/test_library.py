@@ -1,0 +1,420 @@
+# ruff: noqa: ASYNC221 - a test may look at its own files
+"""Creating and finding generations, and an index that may break at any time."""
+
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+from cdp_image_mcp import library as module
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.folder import SIDECAR, read_record, write_record
+from cdp_image_mcp.library import Library
+from cdp_image_mcp.record import Owner
+from tests.library.making import DEAD, a_record, ago, finished, new_id, picture
+from tests.library.test_folder import needs_root, small_disk
+
+pytestmark = pytest.mark.anyio
+
+INDEX = ".index.sqlite3"
+
+
+def folders(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+
+
+async def test_opening_touches_nothing_and_neither_does_looking(library: Library, root: Path) -> None:
+    with anyio.fail_after(10):
+        assert await library.newest() == []
+        assert await library.find(new_id()) is None
+        assert await library.unfinished() == []
+        assert await library.latest_finished("api") is None
+    assert not root.exists()
+    assert library.problems() == []
+
+
+async def test_a_created_generation_is_on_disk_at_once(library: Library, root: Path) -> None:
+    record = a_record("A lighthouse")
+    with anyio.fail_after(10):
+        folder = await library.create(record)
+
+    assert folder.path.parent == root
+    assert folder.path.name.endswith("-a-lighthouse")
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
+    assert stat.S_IMODE((root / INDEX).stat().st_mode) == 0o600
+    assert read_record(folder.path)[0] == record
+    assert record.owner == library.owner
+
+
+async def test_fifty_of_the_same_second_get_fifty_folders(library: Library, root: Path) -> None:
+    at = ago(seconds=1)
+    records = [a_record(created_at=at) for _ in range(50)]
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            for record in records:
+                group.start_soon(library.create, record)
+        found = {entry.record.generation_id for entry in await library.newest(60)}
+
+    assert found == {record.generation_id for record in records}
+    assert len(folders(root)) == 50
+
+
+async def test_generations_are_found_newest_first(library: Library) -> None:
+    with anyio.fail_after(10):
+        records = [a_record(created_at=ago(minutes=number), backend="api") for number in (3, 1, 2)]
+        for record in records:
+            folder = await library.create(record)
+            if record is not records[1]:
+                record.finished_at = record.created_at
+                await finished(library, folder, record)
+        newest = [entry.record for entry in await library.newest(2)]
+        unfinished = await library.unfinished()
+        latest = await library.latest_finished("api")
+        found = await library.find(records[0].generation_id)
+
+    assert newest == [records[1], records[2]]
+    assert [entry.record for entry in unfinished] == [records[1]]
+    assert unfinished[0].alive
+    assert latest is not None
+    assert latest.record == records[2]
+    assert found is not None
+    assert found.record == records[0]
+    assert not found.alive
+
+
+async def test_another_output_folder_is_remembered_by_the_index_and_after_its_loss(
+    library: Library, root: Path, tmp_path: Path
+) -> None:
+    record = a_record()
+    with anyio.fail_after(10):
+        folder = await library.create(record, tmp_path / "project" / "art")
+        (tmp_path / "project" / "art" / "unrelated").mkdir()
+        (tmp_path / "project" / "art" / "unrelated" / SIDECAR).write_text("not ours")
+        (root / INDEX).unlink()
+        entry = await Library(root).find(record.generation_id)
+
+    assert folder.path.parent == tmp_path / "project" / "art"
+    assert entry is not None
+    assert entry.folder.path == folder.path
+    assert library.problems() == []
+
+
+async def test_an_output_folder_that_is_away_keeps_its_generations(library: Library, tmp_path: Path) -> None:
+    drive = tmp_path / "drive"
+    record = a_record()
+    with anyio.fail_after(10):
+        await library.create(record, drive)
+        drive.rename(tmp_path / "unplugged")
+        assert await library.rescan() == 1
+        assert await library.newest() == []
+        (tmp_path / "unplugged").rename(drive)
+        assert [entry.record for entry in await library.newest()] == [record]
+
+
+async def test_a_root_that_was_moved_still_knows_everything(library: Library, root: Path, tmp_path: Path) -> None:
+    with anyio.fail_after(10):
+        record = a_record()
+        await finished(library, await library.create(record), record)
+        root.rename(tmp_path / "moved")
+        entry = await Library(tmp_path / "moved").find(record.generation_id)
+
+    assert entry is not None
+    assert Path(entry.record.images[0].path).parent == entry.folder.path
+    assert Path(entry.record.images[0].path).exists()
+
+
+async def test_a_folder_dropped_in_is_found_by_id_and_by_a_rescan(library: Library, root: Path) -> None:
+    with anyio.fail_after(10):
+        await library.create(a_record())
+        for name in ("20260101-000000-restored", "any name the user likes"):
+            (root / name).mkdir()
+            record = a_record()
+            write_record(root / name, record)
+            entry = await library.find(record.generation_id)
+            assert entry is not None
+            assert entry.folder.path == root / name
+        assert await library.rescan() == 3
+
+
+async def test_a_deleted_or_renamed_folder_is_noticed(library: Library, root: Path) -> None:
+    with anyio.fail_after(10):
+        kept, gone = a_record(), a_record()
+        folder = await library.create(kept)
+        shutil.rmtree((await library.create(gone)).path)
+        folder.path.rename(root / "the one I like")
+        assert await library.find(gone.generation_id) is None
+        entry = await library.find(kept.generation_id)
+        assert entry is not None
+        assert entry.folder.path.name == "the one I like"
+        assert await library.rescan() == 1
+
+
+async def test_a_copied_folder_is_told_and_does_not_become_a_second_generation(library: Library, root: Path) -> None:
+    with anyio.fail_after(10):
+        record = a_record()
+        folder = await library.create(record)
+        shutil.copytree(folder.path, root / "a copy")
+        assert await library.rescan() == 1
+        entry = await library.find(record.generation_id)
+
+    assert entry is not None
+    assert entry.folder.path == folder.path
+    assert any("is a copy of" in problem for problem in library.problems())
+
+
+async def test_a_folder_whose_maker_died_before_the_record_is_taken_away_and_others_are_told(
+    library: Library, root: Path
+) -> None:
+    with anyio.fail_after(10):
+        await library.create(a_record())
+        for name in ("20260101-000000-begun", "20260101-000000-empty", "20260101-000000-pictures", "empty"):
+            (root / name).mkdir()
+        (root / "20260101-000000-begun" / ".metadata.json.12-1.part").write_bytes(b"{")
+        (root / "20260101-000000-pictures" / "image-01.png").write_bytes(picture())
+        assert await library.rescan() == 1
+
+    assert (root / "20260101-000000-pictures" / "image-01.png").exists()
+    assert (root / "empty").exists()
+    assert not (root / "20260101-000000-begun").exists()
+    assert not (root / "20260101-000000-empty").exists()
+    assert [problem for problem in library.problems() if "pictures has no metadata.json" in problem]
+
+
+async def test_a_garbled_sidecar_is_told_and_its_last_good_state_is_given(library: Library) -> None:
+    with anyio.fail_after(10):
+        record, other = a_record(), a_record()
+        folder = await library.create(record)
+        await finished(library, folder, record)
+        await library.create(other)
+        (folder.path / SIDECAR).write_bytes(b'{"version": 1, "generation')
+        entry = await library.find(record.generation_id)
+        newest = await library.newest()
+
+    assert entry is not None
+    assert entry.record.images == record.images
+    assert len(newest) == 2
+    assert any("cannot be read" in problem for problem in library.problems())
+    assert (folder.path / SIDECAR).read_bytes() == b'{"version": 1, "generation'
+    assert Path(record.images[0].path).exists()
+
+
+async def test_a_garbled_sidecar_does_not_stop_a_rebuild(library: Library, root: Path) -> None:
+    with anyio.fail_after(10):
+        bad = await library.create(a_record())
+        good = a_record()
+        await library.create(good)
+        (bad.path / SIDECAR).write_bytes(b"\0" * 100)
+        (root / INDEX).unlink()
+        fresh = Library(root)
+        assert [entry.record for entry in await fresh.newest()] == [good]
+
+    assert any(str(bad.path) in problem for problem in fresh.problems())
+    assert bad.path.exists()
+
+
+def _cut(index: Path) -> None:
+    with index.open("r+b") as file:
+        file.truncate(index.stat().st_size // 2 + 100)
+
+
+def _older(index: Path) -> None:
+    connection = sqlite3.connect(index)
+    connection.execute("PRAGMA user_version = 0")
+    connection.commit()
+    connection.close()
+
+
+def _other_tables(index: Path) -> None:
+    connection = sqlite3.connect(index)
+    connection.execute("DROP TABLE waiters")
+    connection.commit()
+    connection.close()
+
+
+def _scribbled(index: Path) -> None:
+    with index.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(index.stat().st_size - 4096))
+
+
+BREAKS: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "empty": lambda index: index.write_bytes(b""),
+    "cut": _cut,
+    "garbage": lambda index: index.write_bytes(b"<html>" * 5000),
+    "scribbled": _scribbled,
+    "older": _older,
+    "other tables": _other_tables,
+}
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["next start", "while running"])
+@pytest.mark.parametrize("how", BREAKS)
+async def test_a_broken_index_is_made_again_and_told(library: Library, root: Path, how: str, fresh: bool) -> None:
+    with anyio.fail_after(20):
+        records = [a_record(created_at=ago(minutes=number)) for number in range(30)]
+        for record in records:
+            await library.create(record)
+        BREAKS[how](root / INDEX)
+        used = Library(root) if fresh else library
+        assert [entry.record for entry in await used.newest(100)] == records
+        added = a_record(fingerprint="another")
+        await used.claim_or_register(added)
+        assert await used.find(added.generation_id) is not None
+        assert len(await Library(root).newest(100)) == 31
+
+    assert len(used.problems()) == 1
+    assert "anew" in used.problems()[0]
+
+
+async def test_a_journal_of_a_broken_index_does_not_break_the_new_one(library: Library, root: Path) -> None:
+    with anyio.fail_after(10):
+        record = a_record()
+        await library.create(record)
+        (root / INDEX).write_bytes(b"broken" * 2000)
+        (root / (INDEX + "-journal")).write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + b"\xff" * 9000)
+        assert [entry.record for entry in await library.newest()] == [record]
+        await library.create(a_record())
+        assert len(await library.newest()) == 2
+
+
+async def test_an_index_behind_its_sidecars_catches_up(library: Library, root: Path) -> None:
+    """A process can die between the sidecar, which counts, and the index."""
+    with anyio.fail_after(10):
+        record = a_record(owner=DEAD)
+        folder = await library.create(record)
+        ended = msgspec.structs.replace(record, state="failed")
+        write_record(folder.path, ended)
+        assert await library.unfinished() == []
+        assert (await library.newest())[0].record.state == "failed"
+        connection = sqlite3.connect(root / INDEX)
+        assert connection.execute("SELECT state, finished FROM generations").fetchall() == [("failed", 1)]
+        connection.close()
+
+
+async def test_questions_walk_no_folders(library: Library, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(300):
+        path = root / f"20260101-000000-{number}"
+        path.mkdir(parents=True)
+        write_record(path, a_record(state="failed", created_at=ago(hours=number)))
+    with anyio.fail_after(30):
+        assert await library.rescan() == 300
+        fresh = Library(root)
+        read: list[Path] = []
+
+        def counted(folder: Path) -> object:
+            read.append(folder)
+            return read_record(folder)
+
+        def walked(*_: object) -> None:
+            raise AssertionError("the folders were walked")
+
+        monkeypatch.setattr(os, "scandir", walked)
+        monkeypatch.setattr(module, "read_record", counted)
+        assert len(await fresh.newest(10)) == 10
+        assert await fresh.unfinished() == []
+        assert await fresh.latest_finished("api") is None
+        await fresh.create(a_record())
+    assert len(read) == 10
+
+
+@needs_root
+async def test_a_full_disk_refuses_a_new_generation_and_leaves_no_trace_of_it(tmp_path: Path) -> None:
+    with anyio.fail_after(60), small_disk(tmp_path / "small", 600) as place:
+        library = Library(place / "pictures")
+        first = a_record()
+        folder = await library.create(first)
+        before = folders(library.root)
+        filler = place / "filler"
+        with filler.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"x" * 512)
+            except OSError:
+                pass
+        with pytest.raises(ImageError) as caught:
+            await library.claim_or_register(a_record(fingerprint="another"))
+        assert caught.value.code == "disk"
+        assert caught.value.submitted is False
+        assert folders(library.root) == before
+        entry = await library.find(first.generation_id)
+        assert entry is not None
+        async with library.waiting(first.generation_id):
+            pass
+        await library.mark_fetched(first.generation_id)
+        with pytest.raises(ImageError, match="Nothing was sent"):
+            await library.check_room(1)
+
+        filler.unlink()
+        first.state = "failed"
+        await folder.write(first)
+        again = await library.claim_or_register(a_record(fingerprint="another"))
+        assert again.kind == "new"
+
+
+@needs_root
+async def test_a_read_only_disk_can_still_be_looked_at(tmp_path: Path) -> None:
+    with anyio.fail_after(60), small_disk(tmp_path / "small", 600) as place:
+        library = Library(place / "pictures")
+        record = a_record()
+        await library.create(record)
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        for reader in (library, Library(place / "pictures")):
+            assert [entry.record for entry in await reader.newest()] == [record]
+            assert await reader.find(record.generation_id) is not None
+        with pytest.raises(ImageError) as caught:
+            await library.create(a_record())
+        assert caught.value.code == "disk"
+
+
+async def test_a_file_in_the_place_of_the_root_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with anyio.fail_after(10):
+        with pytest.raises(ImageError) as caught:
+            await Library(tmp_path / "file").create(a_record())
+        assert caught.value.code == "disk"
+        with pytest.raises(ImageError) as caught:
+            await Library(tmp_path / "ok").create(a_record(), tmp_path / "file")
+        assert caught.value.code == "disk"
+
+
+async def test_room_is_looked_for_where_the_pictures_will_go(library: Library, tmp_path: Path) -> None:
+    with anyio.fail_after(10):
+        await library.check_room(1)
+        with pytest.raises(ImageError, match="may need") as caught:
+            await library.check_room(10**9, tmp_path / "not" / "there")
+    assert caught.value.code == "disk"
+
+
+async def test_a_generation_of_an_owner_on_another_machine_is_left_to_it_for_two_hours(library: Library) -> None:
+    elsewhere = Owner(pid=DEAD.pid, started=1.0, host="another machine")
+    with anyio.fail_after(10):
+        fresh, old = a_record(owner=elsewhere), a_record(owner=elsewhere, updated_at=ago(hours=3))
+        await library.create(fresh)
+        await library.create(old)
+        assert {entry.record.generation_id: entry.alive for entry in await library.unfinished()} == {
+            fresh.generation_id: True,
+            old.generation_id: False,
+        }
+        assert await library.adopt(fresh.generation_id) is None
+        assert await library.adopt(old.generation_id) is not None
+
+
+async def test_pictures_are_kept_by_their_own_bytes(library: Library) -> None:
+    """The seed's worst fault: two calls of one second shared a folder and overwrote each other."""
+    at = ago(seconds=1)
+    data = [picture(), picture()]
+    with anyio.fail_after(10):
+        records = [a_record("same words", created_at=at), a_record("same words", created_at=at)]
+        for record, one in zip(records, data, strict=True):
+            await finished(library, await library.create(record), record, data=one)
+
+    assert [Path(record.images[0].path).read_bytes() for record in records] == data
