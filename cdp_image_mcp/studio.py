@@ -343,7 +343,7 @@ async def open_studio(
     """A studio whose jobs live as long as this context. Opens nothing but memory; ``backends`` replaces the real
     ones in tests. Leaving stops jobs in order and records them as ``interrupted``."""
     library = Library(settings.output_dir)
-    ledger = Ledger(settings.output_dir.parent / "ledger.jsonl", library)
+    ledger = Ledger(settings.profile_dir.parent / "ledger.jsonl", library)
     async with anyio.create_task_group() as group:
         runner = Runner(settings, library, ledger, group, backends)
         try:

@@ -18,6 +18,7 @@ from cdp_image_mcp.chatgpt.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.keeper import Keeper
 from cdp_image_mcp.chatgpt.locators import load, witness_source
 from cdp_image_mcp.chatgpt.person import Person
+from cdp_image_mcp.chatgpt.probe import probe_roles
 from cdp_image_mcp.chatgpt.quota import Quota
 from cdp_image_mcp.chatgpt.tab import Tab
 from cdp_image_mcp.chatgpt.transcript import Transcript
@@ -59,6 +60,7 @@ class WebBackend:
         """Submit the prompt in a turn of its own, once per picture still missing; see ``Drawing``."""
         await report.state("starting", mode="direct-cdp", profile_dir=str(self._settings.profile_dir))
         address = request.continue_url or self._site.home
+        self.window.busy = True
         try:
             for _ in range(PERSON_ROUNDS):
                 tab, arrival = await self._arrive(address, report, fresh=request.continue_url is None)
@@ -78,6 +80,8 @@ class WebBackend:
             raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=sent) from None
         except cdp.CDPError as error:
             raise self._lost(error, report) from None
+        finally:
+            self.window.busy = False
         raise ImageError("verification_required", "The site asked for a check again and again. Nothing was sent.")
 
     def _lost(self, error: cdp.CDPError, report: Report) -> ImageError:
@@ -128,7 +132,7 @@ class WebBackend:
             drawing = Drawing(watch, report, self._words)
             try:
                 await drawing.send(composer, text)
-                await drawing.pictures(request.n - len(report.images))
+                await drawing.pictures()
             except anyio.get_cancelled_exc_class():
                 if report.stop_wanted:
                     await self._press_stop(tab)
@@ -156,15 +160,16 @@ class WebBackend:
 
     # --- collecting --------------------------------------------------------------------------------------------
 
-    async def collect(self, request: ImageRequest, report: Report, /) -> None:
+    async def collect(self, _request: ImageRequest, report: Report, /) -> None:
         """Open the conversation of a generation that was submitted earlier and save what the site finished."""
         await report.state("starting")
+        self.window.busy = True
         try:
             for _ in range(PERSON_ROUNDS):
                 collecting = Collecting(self._site, report, self._words)
                 tab, _ = await self._arrive(collecting.address, report, fresh=False)
                 try:
-                    await collecting.run(tab, request)
+                    await collecting.run(tab)
                 except ChallengeMet:
                     await self._person.pass_check(report, submitted=True)
                     continue
@@ -173,6 +178,8 @@ class WebBackend:
             raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=True) from None
         except cdp.CDPError as error:
             raise lost_error(error) from None
+        finally:
+            self.window.busy = False
         raise ImageError("verification_required", "The site asked for a check again and again.", submitted=True)
 
     # --- the rest ----------------------------------------------------------------------------------------------
@@ -188,6 +195,15 @@ class WebBackend:
                 await self._keeper.borrow(self._keeper.mode or "visible"), self._site.home, fresh=False
             )
         return arrival
+
+    async def probe(self) -> list[tuple[str, bool, str]]:
+        """``doctor --probe``: what of the page is found; sends nothing. Raises ImageError when nobody is signed in."""
+        tab = await self._keeper.borrow((await self._memory.choose()).mode)
+        arrival = await arrive(tab, self._site.home, fresh=False)
+        if arrival.kind != "ready":
+            code = "needs_sign_in" if arrival.kind == "signed_out" else "verification_required"
+            raise ImageError(code, f"The site is not ready for prompts: {arrival.detail}.")
+        return await probe_roles(tab)
 
     async def status(self) -> dict[str, Any]:
         """See ``Backend``; asks the window where it is and runs nothing in the page."""

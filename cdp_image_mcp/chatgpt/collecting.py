@@ -19,7 +19,7 @@ from cdp_image_mcp.chatgpt.transcript import Transcript
 from cdp_image_mcp.chatgpt.turnwatch import watch_turn
 from cdp_image_mcp.chatgpt.words import Words
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.request import Report
 
 __all__ = ["Collecting", "SentMessage", "sent_messages"]
 
@@ -53,7 +53,7 @@ class Collecting:
         known = self._report.facts.get("conversation_id")
         return self._site.conversation(known) if isinstance(known, str) else self._site.home
 
-    async def run(self, tab: Tab, request: ImageRequest) -> None:
+    async def run(self, tab: Tab) -> None:
         """Save what is finished, wait for what is still being drawn.
 
         Raises ImageError ``not_found`` when nothing of ours is at the site, the site's own answer when there will be
@@ -79,7 +79,7 @@ class Collecting:
             if landed.challenged:
                 raise ChallengeMet(submitted=True)
             await self._report.state("generating", submitted=True)
-            await Drawing(watch, self._report, self._words).pictures(request.n - len(self._report.images))
+            await Drawing(watch, self._report, self._words).pictures()
 
     async def _search(self, tab: Tab) -> tuple[str, str]:
         """Our conversation among the newest of the history."""

@@ -18,7 +18,7 @@ from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome, turn_outc
 from cdp_image_mcp.chatgpt.sitereport import page_structure
 from cdp_image_mcp.chatgpt.turn import Pointer
 from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
-from cdp_image_mcp.chatgpt.verdict import Verdict
+from cdp_image_mcp.chatgpt.verdict import SMALLEST, Verdict
 from cdp_image_mcp.chatgpt.words import Words
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import Report
@@ -31,8 +31,6 @@ SENT_SECONDS = 15.0
 """How long the page may take from the press to its own request."""
 BYTES_SECONDS = 20.0
 """How long the page may take to load a finished picture before the conversation is loaded anew."""
-LATE_SECONDS = 3.0
-"""How long further pictures of the turn are waited for when none was announced."""
 
 
 class ChallengeMet(Exception):  # noqa: N818 - a state, not a failure
@@ -121,23 +119,25 @@ class Drawing:
             )
         )
 
-    async def pictures(self, wanted: int) -> int:
-        """Wait for the turn's end and save its pictures; answers how many. Raises ImageError, ChallengeMet."""
-        saved = 0
+    async def pictures(self) -> int:
+        """Wait for the turn's end and save its pictures; answers how many. Raises ImageError, ChallengeMet.
+
+        A picture whose message is finished is saved at once; the verdict then only says whether more will come.
+        """
         while True:
             watch = self._watch
             mark = watch.mark()
             await self._note()
             self._check_trouble()
+            await self._take(list(watch.turn.final_pictures))
             judged = watch.judge()
-            if judged.action == "no_picture":
+            if judged.action == "no_picture" and not self._taken:
                 raise self._no_picture(judged)
-            if judged.action == "pictures_final":
-                saved += await self._take(judged)
-                if not judged.missing:
-                    saved += await self._late(wanted - saved)
-                    await self._close_panel()
-                    return saved
+            if judged.action == "pictures_final" and judged.from_page:
+                await self._take(self._shown(), from_page=True)
+            if judged.action != "wait":
+                await self._close_panel()
+                return len(self._taken)
             if judged.advise == "reload":
                 await self._reload()
                 continue
@@ -200,21 +200,19 @@ class Drawing:
 
     # --- the pictures ------------------------------------------------------------------------------------------
 
-    async def _take(self, judged: Verdict) -> int:
-        pointers = [p for p in self._watch.turn.final_pictures if p.file_id in judged.file_ids]
-        if judged.from_page:
-            pointers = [
-                Pointer(file_id=i.file or i.blob or "", width=i.width, height=i.height, message_id="", final=True)
-                for i in self._watch.page.images
-                if i.complete
-            ]
-        saved = 0
+    def _shown(self) -> list[Pointer]:
+        """The page's own pictures as pointers, for when the network never told of them."""
+        return [
+            Pointer(file_id=i.file or i.blob or "", width=i.width, height=i.height, message_id="", final=True)
+            for i in self._watch.page.images
+            if i.complete and min(i.width, i.height) >= SMALLEST
+        ]
+
+    async def _take(self, pointers: list[Pointer], *, from_page: bool = False) -> None:
         for pointer in pointers:
             if pointer.file_id not in self._taken:
                 captured = await self._bytes(pointer)
-                await self._save(pointer, captured, from_page=judged.from_page)
-                saved += 1
-        return saved
+                await self._save(pointer, captured, from_page=from_page)
 
     async def _save(self, pointer: Pointer, captured: Captured, *, from_page: bool) -> None:
         await self._report.state("saving")
@@ -247,20 +245,6 @@ class Drawing:
             spent=True,
             next_step="Call wait_for_image: the conversation is opened again and the picture collected.",
         )
-
-    async def _late(self, open_places: int) -> int:
-        """Pictures nobody announced may follow the first one at once."""
-        if open_places <= 0:
-            return 0
-        saved = 0
-        with anyio.move_on_after(LATE_SECONDS):
-            while True:
-                mark = self._watch.mark()
-                judged = self._watch.judge()
-                if judged.action == "pictures_final" and set(judged.file_ids) - self._taken:
-                    saved += await self._take(judged)
-                await self._watch.news_since(mark, None)
-        return saved
 
     async def _reload(self) -> None:
         try:

@@ -53,9 +53,9 @@ class Keeper:
         """Our tab in a browser of ``mode``; another mode is changed in order. Raises ImageError for launch problems."""
         async with self._lock:
             if (held := self._held) is not None:
-                if held.alive and held.tab is not None and held.mode == mode:
+                if held.alive and held.tab is not None and held.wanted == mode:
                     return held.tab
-                await held.let_go(quit_browser=held.mode != mode)
+                await held.let_go(quit_browser=held.wanted != mode)
             self._held = held = Held(self.options(mode), self._site, self._script)
             return await held.start(self._group)
 
@@ -85,7 +85,9 @@ class Held:
     """A browser and our tab in it, from start to end."""
 
     def __init__(self, options: cdp.LaunchOptions, site: Site, script: str) -> None:
+        self.wanted: Mode = options.mode
         self.mode: Mode = options.mode
+        """What it is; a browser that another process started keeps the window it was given there."""
         self.browser: cdp.Browser | None = None
         self.tab: Tab | None = None
         self._options = options
@@ -123,8 +125,8 @@ class Held:
         try:
             async with cdp.launch(self._options) as browser:
                 self.browser = browser
-                # A browser another process started has the window that one chose.
-                self.mode = "headless" if browser.headless else self._options.mode
+                if browser.headless or self.wanted == "headless":
+                    self.mode = "headless" if browser.headless else "hidden"
                 async with open_tab(browser, self._site, self._script, hidden=self.mode == "hidden") as tab:
                     self.tab = tab
                     told = True

@@ -197,7 +197,7 @@ class TurnWatch:
         return False
 
     async def listen_socket(self) -> None:
-        with cdp.websocket_frames(self.tab.page) as frames:
+        async with cdp.websocket_frames(self.tab.page) as frames:
             async for frame in frames:
                 if not frame.sent and self.transcript.feed_socket(frame.data):
                     self.tell()

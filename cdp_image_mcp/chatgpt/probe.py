@@ -1,0 +1,31 @@
+"""``doctor --probe``: whether each role is found on the present page. Nothing is typed and nothing is sent."""
+
+from typing import Any
+
+from cdp_image_mcp.chatgpt.tab import Tab
+
+__all__ = ["probe_roles"]
+
+AT_REST = ("composer", "composer_form", "file_input", "attach_menu", "new_chat", "signed_in")
+"""Roles that a signed-in home page shows by itself."""
+WITH_TEXT = ("send",)
+"""Roles that exist only once there is text (the classic page shows a voice control instead)."""
+IN_A_TURN = ("stop", "turn", "user_part", "picture", "drawing")
+"""Roles that exist only in a conversation."""
+
+
+async def probe_roles(tab: Tab) -> list[tuple[str, bool, str]]:
+    """(role, found or not to be expected here, how) for each role of the way through."""
+    rows: list[tuple[str, bool, str]] = []
+    for role in (*AT_REST, *WITH_TEXT, *IN_A_TURN):
+        tried: list[dict[str, Any]] = await tab.eye.ask(f"witness.explain('{role}')", reply=list[dict[str, Any]])
+        hit = next((one for one in tried if one["found"]), None)
+        if hit is not None:
+            unique = "" if hit["found"] == 1 else f" ({hit['found']} of them)"
+            rows.append((role, True, f"by {hit['css']}{unique}"))
+        elif role in AT_REST:
+            rows.append((role, False, f"none of {len(tried)} locators finds it"))
+        else:
+            when = "once there is text" if role in WITH_TEXT else "in a conversation"
+            rows.append((role, True, f"not on this page; expected only {when}"))
+    return rows
