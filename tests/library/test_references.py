@@ -1,0 +1,217 @@
+"""Reference pictures: what may be read, and that nothing else ever is."""
+
+import hashlib
+import os
+import socket
+import struct
+import zlib
+from pathlib import Path
+
+import anyio
+import pytest
+
+from cdp_image_mcp import references as module
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.references import (
+    MAX_BYTES,
+    allowed_output_dir,
+    check_reference,
+    check_references,
+    read_reference,
+)
+from tests.library.making import picture
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def allowed(tmp_path: Path) -> Path:
+    path = tmp_path / "Pictures"
+    path.mkdir()
+    return path
+
+
+async def refusal(path: str | Path, *roots: Path) -> ImageError:
+    with anyio.fail_after(10), pytest.raises(ImageError) as caught:
+        await check_reference(str(path), roots, "reference_images[0]")
+    assert caught.value.code == "invalid_input"
+    assert caught.value.submitted is False
+    assert "reference_images[0]" in caught.value.message
+    assert caught.value.details["field"] == "reference_images[0]"
+    return caught.value
+
+
+async def test_a_picture_in_an_allowed_folder_is_described_by_its_bytes(allowed: Path) -> None:
+    data = picture("JPEG", (30, 20))
+    path = allowed / "sub folder" / "wrong ending.png"
+    path.parent.mkdir()
+    path.write_bytes(data)
+    with anyio.fail_after(10):
+        reference = await check_reference(str(path), [allowed], "mask")
+        assert await read_reference(reference) == data
+
+    assert reference.path == path
+    assert (reference.mime_type, reference.width, reference.height) == ("image/jpeg", 30, 20)
+    assert reference.bytes == len(data)
+    assert reference.sha256 == hashlib.sha256(data).hexdigest()
+
+
+async def test_several_keep_their_order_and_the_bad_one_is_named(allowed: Path) -> None:
+    for name in ("b.png", "a.png"):
+        (allowed / name).write_bytes(picture())
+    (allowed / "c.png").write_bytes(b"GIF89a")
+    paths = [str(allowed / name) for name in ("b.png", "a.png", "c.png")]
+    with anyio.fail_after(10):
+        assert [one.path.name for one in await check_references(paths[:2], [allowed])] == ["b.png", "a.png"]
+        with pytest.raises(ImageError, match=r"reference_images\[2\].*a GIF"):
+            await check_references(paths, [allowed])
+
+
+@pytest.mark.parametrize("path", ["relative.png", "", "~/a.png", "./a.png", "a\0b", "/a\0b", "/" + "x" * 5000])
+async def test_paths_that_are_none_are_refused(path: str, allowed: Path) -> None:
+    await refusal(path, allowed)
+
+
+async def test_what_lies_outside_is_answered_the_same_whether_it_exists_or_not(allowed: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(picture())
+    there = await refusal(tmp_path / "secret.png", allowed)
+    missing = await refusal(tmp_path / "absent.png", allowed)
+
+    assert "outside the allowed folders" in there.message
+    assert there.message.replace("secret", "absent") == missing.message
+    assert (await refusal(allowed / ".." / "secret.png", allowed)).message.endswith(there.message[-40:])
+    assert "none" in (await refusal(tmp_path / "secret.png")).message
+
+
+async def test_links_are_followed_before_the_place_is_judged(allowed: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.png").write_bytes(picture())
+    (allowed / "link.png").symlink_to(outside / "a.png")
+    (allowed / "folder").symlink_to(outside)
+    (allowed / "circle").symlink_to(allowed / "circle")
+    for path in (allowed / "link.png", allowed / "folder" / "a.png"):
+        assert "outside" in (await refusal(path, allowed)).message
+    await refusal(allowed / "circle", allowed)
+    (outside / "back.png").symlink_to(allowed / "real.png")
+    (allowed / "real.png").write_bytes(picture())
+    (tmp_path / "root link").symlink_to(allowed)
+    with anyio.fail_after(10):
+        assert (await check_reference(str(outside / "back.png"), [allowed], "mask")).path == allowed / "real.png"
+        linked = await check_reference(str(tmp_path / "root link" / "real.png"), [tmp_path / "root link"], "mask")
+        assert linked.path == allowed / "real.png"
+
+
+async def test_folders_with_a_dot_below_the_root_are_never_used(tmp_path: Path) -> None:
+    root = tmp_path / ".local" / "pictures"
+    (root / ".ssh" / "deep").mkdir(parents=True)
+    for path in (root / ".ssh" / "deep" / "a.png", root / "fine.png", root / ".hidden.png"):
+        path.write_bytes(picture())
+    (root / "link").symlink_to(root / ".ssh")
+    for path in (root / ".ssh" / "deep" / "a.png", root / ".hidden.png", root / "link" / "deep" / "a.png"):
+        assert "dot" in (await refusal(path, root)).message
+    with anyio.fail_after(10):
+        await check_reference(str(root / "fine.png"), [root], "mask")
+        # A root named by the user may itself lie below a dot: only what is below it counts.
+        await check_reference(str(root / ".ssh" / "deep" / "a.png"), [root, root / ".ssh"], "mask")
+
+
+async def test_only_regular_files_are_read_and_nothing_hangs(allowed: Path) -> None:
+    os.mkfifo(allowed / "pipe.png")
+    (allowed / "folder.png").mkdir()
+    with socket.socket(socket.AF_UNIX) as server:
+        here = Path.cwd()
+        os.chdir(allowed)  # addresses of sockets are short
+        try:
+            server.bind("socket.png")
+        finally:
+            os.chdir(here)
+        assert "not a regular file" in (await refusal(allowed / "pipe.png", allowed)).message
+        assert "folder" in (await refusal(allowed / "folder.png", allowed)).message
+        await refusal(allowed / "socket.png", allowed)
+    assert "no such file" in (await refusal(allowed / "absent.png", allowed)).message
+    assert "no such file" in (await refusal(allowed / "absent" / "a.png", allowed)).message
+    await refusal(allowed, allowed)
+    await refusal("/dev/zero", Path("/dev"))
+
+
+def wide_png(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+async def test_the_limits_are_25_megabytes_and_100_megapixels(allowed: Path) -> None:
+    (allowed / "wide.png").write_bytes(wide_png(10_000, 10_001))
+    (allowed / "fits.png").write_bytes(wide_png(10_000, 10_000))
+    (allowed / "full.png").write_bytes(picture().ljust(MAX_BYTES, b"\0"))
+    (allowed / "heavy.png").write_bytes(picture().ljust(MAX_BYTES + 1, b"\0"))
+    with (allowed / "sparse.png").open("wb") as file:
+        file.truncate(1 << 40)
+    with anyio.fail_after(20):
+        await check_reference(str(allowed / "fits.png"), [allowed], "mask")
+        await check_reference(str(allowed / "full.png"), [allowed], "mask")
+    assert "megapixels" in (await refusal(allowed / "wide.png", allowed)).message
+    assert "MB" in (await refusal(allowed / "heavy.png", allowed)).message
+    assert "MB" in (await refusal(allowed / "sparse.png", allowed)).message
+
+
+@pytest.mark.parametrize("data", [b"", b"text", b"<svg/>", picture()[:-20], b"%PDF-1.4"], ids=repr)
+async def test_what_is_no_whole_picture_is_refused(allowed: Path, data: bytes) -> None:
+    (allowed / "a.png").write_bytes(data)
+    await refusal(allowed / "a.png", allowed)
+
+
+async def test_an_unreadable_path_is_shown_shortened(allowed: Path) -> None:
+    error = await refusal("x" * 100_000, allowed)
+    assert len(error.message) < 1000
+
+
+async def test_a_file_changed_after_the_check_is_not_sent(allowed: Path) -> None:
+    path = allowed / "a.png"
+    path.write_bytes(picture())
+    with anyio.fail_after(10):
+        reference = await check_reference(str(path), [allowed], "mask")
+        path.write_bytes(picture())
+        with pytest.raises(ImageError, match="changed after"):
+            await read_reference(reference)
+        path.unlink()
+        with pytest.raises(ImageError, match="no such file"):
+            await read_reference(reference)
+
+
+async def test_a_link_put_there_between_the_check_and_the_opening_leads_nowhere(
+    allowed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "a.png").write_bytes(picture())
+    (allowed / "sub").mkdir()
+    (allowed / "sub" / "a.png").write_bytes(picture())
+    judged = module._inside  # pyright: ignore[reportPrivateUsage]
+
+    def judge_then_swap(path: str, roots: tuple[Path, ...], field: str) -> tuple[Path, Path]:
+        verdict = judged(path, roots, field)
+        if (allowed / "sub").is_symlink():
+            return verdict
+        (allowed / "sub").rename(allowed / "was")
+        (allowed / "sub").symlink_to(secret)
+        return verdict
+
+    monkeypatch.setattr(module, "_inside", judge_then_swap)
+    error = await refusal(allowed / "sub" / "a.png", allowed)
+    assert "no such file" in error.message or "link" in error.message
+
+
+async def test_output_folders_obey_the_same_rules_and_need_not_exist(allowed: Path, tmp_path: Path) -> None:
+    (allowed / "file").write_text("")
+    with anyio.fail_after(10):
+        assert await allowed_output_dir(str(allowed / "new" / "deep"), [allowed]) == allowed / "new" / "deep"
+        assert await allowed_output_dir(str(allowed), [allowed]) == allowed
+        for path in (allowed / "file", allowed / "file" / "below", tmp_path / "x", allowed / ".git" / "x", Path("art")):
+            with pytest.raises(ImageError, match="output_dir") as caught:
+                await allowed_output_dir(str(path), [allowed])
+            assert caught.value.code == "invalid_input"
+    assert not (allowed / "new").exists()
