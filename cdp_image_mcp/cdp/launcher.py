@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -171,8 +171,17 @@ async def attach(profile: Path) -> AsyncGenerator[Browser, None]:
 async def _driven(
     endpoint: str, process: BrowserProcess | None, options: LaunchOptions
 ) -> AsyncGenerator[Browser, None]:
-    async with connect(endpoint, last_lines=process.lines if process else tuple) as connection:
-        browser = await _browser(connection, endpoint, options.profile, process, options.close_timeout)
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(
+                connect(endpoint, last_lines=process.lines if process else tuple)
+            )
+            browser = await _browser(connection, endpoint, options.profile, process, options.close_timeout)
+        except BrowserGone as error:
+            lines = process.lines() if process else ()
+            raise BrowserFailed(
+                f"the browser ended before it could be driven: {error.message}", stderr=lines
+            ) from error
         if options.debug_port and browser.owned:
             # With a fixed port Chrome writes no such file, and no other process of ours could attach.
             await anyio.to_thread.run_sync(_write_endpoint, options.profile, endpoint)
@@ -216,6 +225,7 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
             try:
                 endpoint = await _wait_for_port(process, options.profile)
                 if endpoint is not None:
+                    _check_port(endpoint, options)
                     return endpoint, process
                 failure = await _failure(process, options)
             except BaseException:
@@ -226,6 +236,14 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
             if not isinstance(failure, ProfileInUse) or not await _holder_here(options.profile):
                 raise failure
     raise _too_slow(options, scope)
+
+
+def _check_port(endpoint: str, options: LaunchOptions) -> None:
+    # When 127.0.0.1:<port> is taken Chrome listens on [::1] alone, without an error.
+    if options.debug_port and not endpoint.startswith(f"ws://127.0.0.1:{options.debug_port}/"):
+        raise BrowserFailed(
+            f"the debugging port {options.debug_port} is taken by another program. Choose another one, or 0 for a free one"
+        )
 
 
 def _too_slow(options: LaunchOptions, scope: anyio.CancelScope) -> BrowserFailed:

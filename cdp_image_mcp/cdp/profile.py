@@ -63,7 +63,7 @@ def read_endpoint(profile: Path) -> str | None:
         text = (profile / PORT_FILE).read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
-    match = re.fullmatch(r"(\d{1,5})\n(/devtools/browser/[0-9A-Za-z-]+)\n?", text)
+    match = re.fullmatch(r"(\d{1,5})\n(/devtools/browser/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\n?", text)
     return f"ws://127.0.0.1:{match[1]}{match[2]}" if match else None
 
 

@@ -204,7 +204,7 @@ class RemoteObject(Wire):
     type: str
     subtype: str | None = None
     class_name: str | None = None
-    value: msgspec.Raw | None = None
+    value: msgspec.Raw = msgspec.Raw()  # empty: undefined, or no JSON value
     unserializable_value: str | None = None
     object_id: str | None = None
     description: str | None = None

@@ -40,7 +40,7 @@ def value_of(raw: msgspec.Raw, kind: Any) -> Any:
     result = result_of(raw)
     if result.unserializable_value is not None:
         return msgspec.convert(UNSERIALIZABLE.get(result.unserializable_value, result.unserializable_value), kind)
-    if result.value is None:
+    if not bytes(result.value):
         return msgspec.convert(None, kind)
     return msgspec.json.decode(result.value, type=kind)
 
@@ -50,6 +50,6 @@ def _script_error(details: ExceptionDetails) -> ScriptError:
     if thrown is None:
         return ScriptError(details.text, line=details.line_number)
     text = thrown.description
-    if text is None and thrown.value is not None:
+    if text is None and bytes(thrown.value):
         text = bytes(thrown.value).decode()
     return ScriptError(text or details.text, line=details.line_number)

@@ -1,0 +1,1 @@
+"""The driver against a fake peer, folder trees and a real browser."""
