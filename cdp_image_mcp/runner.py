@@ -9,6 +9,7 @@ import anyio.abc
 import anyio.to_thread
 import msgspec
 
+from cdp_image_mcp.background import background
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import Code, ImageError
 from cdp_image_mcp.folder import Folder
@@ -190,17 +191,9 @@ class Runner:
 
     async def _watched(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         """The work, and beside it a look for other processes' wish to cancel."""
-        problem: ImageError | None = None
-        async with anyio.create_task_group() as group:
+        async with background() as group:
             group.start_soon(self._watch_cancel, job)
-            # An error must leave this group as itself and not wrapped in an exception group.
-            try:
-                await work()
-            except ImageError as error:
-                problem = error
-            group.cancel_scope.cancel()
-        if problem is not None:
-            raise problem
+            await work()
 
     async def _watch_cancel(self, job: Job) -> None:
         path = job.folder.path / CANCEL_FILE

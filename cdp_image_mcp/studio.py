@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import anyio
 import msgspec
 
+from cdp_image_mcp.background import background
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.intake import Accepted, Intake, given
@@ -206,12 +207,11 @@ class Studio:
     async def _wait(self, generation_id: str, seconds: float, listener: Listener | None) -> Standing:
         """Until it is finished, a person is newly needed, or the time is over."""
         standing: Standing | None = None
-        async with anyio.create_task_group() as group:
+        async with background() as group:
             if listener is not None:
                 group.start_soon(self._tell, generation_id, listener)
             with anyio.move_on_after(seconds):
                 standing = await self._until_news(generation_id)
-            group.cancel_scope.cancel()
         if standing is None:
             standing = await self._current(generation_id)
         if standing.record.finished and not standing.record.fetched:

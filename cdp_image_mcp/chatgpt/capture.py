@@ -82,6 +82,11 @@ def _requests(watch: TurnWatch, wanted: str) -> list[Request]:
     return found[::-1]
 
 
+def carries(request: Request, wanted: str) -> bool:
+    """Whether a request is for that file's bytes, and not for the JSON that tells its address."""
+    return file_id(request.url) == wanted and not request.mime_type.endswith(("json", "html"))
+
+
 def check(data: bytes, pointer: Pointer, way: str, *, drawing: bool = False) -> Captured | str:
     """Whether bytes are the finished picture; else why not. While the page still draws, bytes of no stated size may
     be a preview under the same id: they do not count as exact."""
@@ -110,7 +115,7 @@ async def _read(watch: TurnWatch, request: Request, pointer: Pointer) -> Capture
 async def _from_page(watch: TurnWatch, pointer: Pointer) -> Captured | None:
     """A picture that stands in our turn complete and with the right dimensions, though its request was never seen:
     from the memory cache, or as a ``blob:``."""
-    if any(file_id(request.url) == pointer.file_id and not request.ended for request in watch.tab.bodies.requests):
+    if any(carries(request, pointer.file_id) and not request.ended for request in watch.tab.bodies.requests):
         return None
     for image in watch.page.images:
         if not _shows(image, pointer):

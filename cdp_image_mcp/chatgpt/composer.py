@@ -18,6 +18,7 @@ from typing import Any
 import anyio
 import msgspec
 
+from cdp_image_mcp.background import background
 from cdp_image_mcp.cdp import input as human
 from cdp_image_mcp.cdp.bodies import Watch
 from cdp_image_mcp.cdp.errors import ClickBlocked, NodeError
@@ -49,6 +50,7 @@ class Composer:
     def __init__(self, tab: Tab) -> None:
         self._tab = tab
         self._eye = tab.eye
+        self._attached = 0
 
     async def empty(self) -> None:
         """Remove an old draft and old attachments."""
@@ -76,26 +78,42 @@ class Composer:
         raise ImageError("site_changed", "An old draft in the composer could not be removed. Nothing was sent.")
 
     async def write(self, text: str) -> None:
-        """Type ``text`` and read it back until it stands there unchanged."""
+        """Type ``text`` until it stands in the editor unchanged and the send control can be used.
+
+        Until the page's own script has taken over, what is typed is lost: the control that comes with the text is the
+        sign that the editor knows it.
+        """
         for attempt in range(TYPE_ATTEMPTS):
-            await self._focus()
-            for start in range(0, len(text), CHUNK):
-                await human.insert_text(self._tab.page, text[start : start + CHUNK])
-            # Hydration wipes text within moments of typing; two equal readings a frame apart are the proof.
-            await self._eye.ask("new Promise((resolve) => setTimeout(resolve, 30))")
+            await self._type(text)
+            outcome: str = await self._eye.ask(
+                "witness.until(() => witness.usable(witness.one('send')) ? 'ready' :"
+                f" (witness.composerText() || '').trim() === '' && 'wiped', {SEND_READY_SECONDS * 1000})"
+                ".then((how) => how || 'late')",
+                reply=str,
+                timeout=SEND_READY_SECONDS + 10,
+            )
             standing = await self._text()
             if same_text(standing, text):
-                return
-            if (await self._attachments()).count and not standing:
+                if outcome == "ready":
+                    return
+                if outcome == "late":
+                    raise await role_not_found(self._tab, "send")
+            elif not standing and (await self._attachments()).count > self._attached:
                 raise ImageError("site_changed", "The site turned the prompt into an attachment. Nothing was sent.")
             log.info("the composer holds %d characters instead of %d (attempt %d)", len(standing), len(text), attempt)
             await self._clear_text()
         raise ImageError("site_changed", "The composer does not keep the prompt as it was typed. Nothing was sent.")
 
+    async def _type(self, text: str) -> None:
+        await self._focus()
+        for start in range(0, len(text), CHUNK):
+            await human.insert_text(self._tab.page, text[start : start + CHUNK])
+
     async def attach(self, files: list[Path]) -> None:
         """Attach reference pictures one after the other; each is proven by its chip or by the end of its upload."""
         for number, path in enumerate(files, 1):
             await self._attach_one(path, number)
+        self._attached = (await self._attachments()).count
         ready = await self._eye.ask(
             f"witness.until(() => !witness.has('attachment_busy'), {UPLOAD_SECONDS * 1000}).then(Boolean)",
             timeout=UPLOAD_SECONDS + 10,
@@ -142,7 +160,7 @@ class Composer:
     async def _arrived(self, uploads: Watch, before: int, seconds: float) -> bool:
         """A new chip, or the upload's own last call."""
         arrived = anyio.Event()
-        async with anyio.create_task_group() as group:
+        async with background() as group:
 
             async def chip() -> None:
                 if await self._eye.ask(
@@ -160,17 +178,7 @@ class Composer:
             group.start_soon(upload)
             with anyio.move_on_after(seconds):
                 await arrived.wait()
-            group.cancel_scope.cancel()
         return arrived.is_set()
-
-    async def ready_to_send(self) -> None:
-        """Wait for the send control; late or ``aria-disabled`` while something loads."""
-        ready = await self._eye.ask(
-            f"witness.until(() => witness.usable(witness.one('send')), {SEND_READY_SECONDS * 1000}).then(Boolean)",
-            timeout=SEND_READY_SECONDS + 10,
-        )
-        if not ready:
-            raise await role_not_found(self._tab, "send")
 
     async def send(self) -> None:
         """Press the send control once. Raises ImageError only when nothing was pressed."""

@@ -57,7 +57,6 @@ class Drawing:
         Raises ImageError with ``submitted`` telling the truth, ChallengeMet when a check kept the prompt out.
         """
         watch, report = self._watch, self._report
-        await composer.ready_to_send()
         await watch.remember_turns()
         await watch.look(None)
         # From here on nobody can say that nothing was sent; so it stands on disk before the press.

@@ -13,6 +13,7 @@ import anyio
 import anyio.abc
 
 from cdp_image_mcp import cdp
+from cdp_image_mcp.background import background
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.tab import Tab, open_tab
 from cdp_image_mcp.config import Settings
@@ -145,21 +146,25 @@ class Held:
                 task_status.started()
 
     async def _until_over(self, browser: cdp.Browser, tab: Tab) -> None:
-        async with anyio.create_task_group() as group:
+        over = anyio.Event()
+        async with background() as group:
 
             async def when_gone() -> None:
                 gone = await browser.connection.wait_gone()
                 log.info("the browser is gone: %s", gone)
-                group.cancel_scope.cancel()
+                over.set()
 
             async def when_closed() -> None:
                 await tab.wait_closed()
-                group.cancel_scope.cancel()
+                over.set()
 
-            group.start_soon(when_gone)
-            group.start_soon(when_closed)
-            await self._leave.wait()
-            group.cancel_scope.cancel()
+            async def when_wanted() -> None:
+                await self._leave.wait()
+                over.set()
+
+            for wait in (when_gone, when_closed, when_wanted):
+                group.start_soon(wait)
+            await over.wait()
 
 
 def launch_problem(error: cdp.LaunchError) -> ImageError:

@@ -6,6 +6,7 @@ import sys
 import anyio
 
 from cdp_image_mcp import cdp
+from cdp_image_mcp.background import background
 from cdp_image_mcp.chatgpt.arrival import wait_until_passed
 from cdp_image_mcp.chatgpt.keeper import Keeper, launch_problem
 from cdp_image_mcp.chatgpt.windowmode import WindowMemory, has_display
@@ -81,16 +82,18 @@ class Person:
         )
         try:
             with anyio.fail_after(self._settings.login_timeout):
-                async with anyio.create_task_group() as group:
+                over = anyio.Event()
+                async with background() as group:
 
                     async def passed() -> None:
                         await wait_until_passed(tab)
-                        group.cancel_scope.cancel()
+                        over.set()
 
                     group.start_soon(passed)
                     await anyio.lowlevel.checkpoint()
                     await tab.open(self._settings.web_url)
                     await tab.window.show()
+                    await over.wait()
         except TimeoutError:
             raise ImageError(
                 "verification_required",

@@ -13,6 +13,7 @@ import anyio
 import msgspec
 
 from cdp_image_mcp import cdp
+from cdp_image_mcp.background import background
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.eye import BindingCalled, DocumentLeft, quoted
@@ -259,7 +260,7 @@ class TurnWatch:
 async def watch_turn(tab: Tab, transcript: Transcript) -> AsyncGenerator[TurnWatch]:
     """Listen to everything from now on. A lost browser or page is told by ``lost``, never swallowed."""
     watch = TurnWatch(tab, transcript)
-    async with anyio.create_task_group() as group:
+    async with background() as group:
 
         async def owned(listener: Any) -> None:
             try:
@@ -278,4 +279,3 @@ async def watch_turn(tab: Tab, transcript: Transcript) -> AsyncGenerator[TurnWat
         # All subscriptions must stand before anything is typed.
         await anyio.lowlevel.checkpoint()
         yield watch
-        group.cancel_scope.cancel()
