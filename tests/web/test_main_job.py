@@ -32,7 +32,7 @@ async def test_the_saved_file_is_the_final_picture_and_one_prompt_went_out(way: 
         async with running_program(tmp_path, site.url) as program:
             answer = await program.generate("a lighthouse at dusk")
         assert answer.status == "saved", answer.data
-        finals = [picture for picture in site.log.pictures if picture.kind == "final"]
+        finals = site.log.pictures("final")
         assert [hashlib.sha256(data).hexdigest() for data in answer.files()] == [picture.sha256 for picture in finals]
         assert [prompt.text for prompt in site.log.prompts] == ["a lighthouse at dusk"]
         assert site.log.untrusted == []
