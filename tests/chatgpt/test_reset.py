@@ -1,0 +1,94 @@
+"""The reset time in the site's own words."""
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from cdp_image_mcp.chatgpt.reset import reset_time
+
+NOW = datetime(2026, 8, 14, 15, 0, 30, 500, tzinfo=timezone(timedelta(hours=2)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("resets in 3 hours and 20 minutes", "2026-08-14T18:20:30"),
+        ("in 10 hours", "2026-08-15T01:00:30"),
+        ("in less than a minute", "2026-08-14T15:01:30"),
+        ("in an hour", "2026-08-14T16:00:30"),
+        ("in 2 days, 3 hours and 5 minutes", "2026-08-16T18:05:30"),
+        ("3 images per 24 hours. It resets in 5 hours.", "2026-08-14T20:00:30"),
+        ("It resets in 5 hours. The plan has 3 images per 24 hours.", "2026-08-14T20:00:30"),
+        ("через час", "2026-08-14T16:00:30"),
+        ("менее минуты", "2026-08-14T15:01:30"),
+        ("不到一分钟后重置", "2026-08-14T15:01:30"),
+        ("mniej niż minutę", "2026-08-14T15:01:30"),
+        ("menos de un minuto", "2026-08-14T15:01:30"),
+        ("in weniger als einer Minute", "2026-08-14T15:01:30"),
+        ("moins d’une minute", "2026-08-14T15:01:30"),
+    ],
+)
+def test_spans_are_added_to_now(text: str, expected: str) -> None:
+    moment = reset_time(text, NOW)
+    assert moment is not None
+    assert moment.isoformat() == f"{expected}+02:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("after 4:30 PM", "2026-08-14T16:30:00"),
+        ("until 3:45 p.m.", "2026-08-14T15:45:00"),
+        ("until 2:45 PM", "2026-08-15T14:45:00"),
+        ("at 12:15 AM", "2026-08-15T00:15:00"),
+        ("after 5 PM", "2026-08-14T17:00:00"),
+        ("tomorrow at 9:00 AM", "2026-08-15T09:00:00"),
+        ("Try again tomorrow.", "2026-08-15T00:00:00"),
+        ("21:49までお待ちください", "2026-08-14T21:49:00"),
+        ("下午4点30分后重置", "2026-08-14T16:30:00"),
+        ("오후 4시 30분까지", "2026-08-14T16:30:00"),
+        ("jusqu’à 16h30", "2026-08-14T16:30:00"),
+        ("sau 4:30 CH", "2026-08-14T16:30:00"),
+    ],
+)
+def test_clock_times_are_the_next_of_their_kind(text: str, expected: str) -> None:
+    moment = reset_time(text, NOW)
+    assert moment is not None
+    assert moment.isoformat() == f"{expected}+02:00"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["after Aug 16, 2026", "16 August 2026", "am 16. August", "16 août 2026", "16 de agosto de 2026", "16 августа",
+     "16 sierpnia 2026", "2026年8月16日", "8月16日", "8월 16일", "16 tháng 8 năm 2026", "16.08.2026", "2026-08-16"],
+)  # fmt: skip
+def test_dates_are_their_first_minute(text: str) -> None:
+    moment = reset_time(text, NOW)
+    assert moment is not None
+    assert moment.isoformat() == "2026-08-16T00:00:00+02:00"
+
+
+def test_a_date_with_a_clock_time_is_that_minute() -> None:
+    moment = reset_time("Limit reached. Try again after Aug 16, 2026 at 4:30 PM.", NOW)
+    assert moment is not None
+    assert moment.isoformat() == "2026-08-16T16:30:00+02:00"
+
+
+def test_a_date_without_a_year_is_the_next_one() -> None:
+    december = NOW.replace(month=12, day=30)
+    moment = reset_time("after Jan 2", december)
+    assert moment is not None
+    assert moment.date().isoformat() == "2027-01-02"
+
+
+def test_a_whole_timestamp_is_taken_as_it_is() -> None:
+    moment = reset_time("2026-08-16T05:00:00Z", NOW)
+    assert moment is not None
+    assert moment.isoformat() == "2026-08-16T07:00:00+02:00"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Please upgrade.", "wait a few minutes", "24h", "at 99:99", "on Aug 99", "in 900 days", "Aug 16, 2020"]
+)
+def test_what_names_no_time_gives_none(text: str) -> None:
+    assert reset_time(text, NOW) is None
