@@ -109,9 +109,11 @@ class _FileMaker:
         if self._closed_because is not None:
             raise PreviewError(self._closed_because)
         try:
+            if self._canvas is None:
+                # Not inside the limit: the canvas outlives it, and its tasks must not be left in a scope that ended.
+                # Starting a browser has a limit of its own.
+                self._canvas = await self._stack.enter_async_context(self._open_canvas())
             with anyio.fail_at(self._deadline):
-                if self._canvas is None:
-                    self._canvas = await self._stack.enter_async_context(self._open_canvas())
                 return await self._canvas.shrink(
                     data, image.mime_type, alpha=image.alpha, edge=PREVIEW_EDGE, most_bytes=most_bytes
                 )

@@ -196,6 +196,11 @@ class WebBackend:
             )
         return arrival
 
+    @property
+    def browser(self) -> cdp.Browser | None:
+        """The browser that is open at this moment; previews are drawn in a context of their own in it."""
+        return self._keeper.browser
+
     async def probe(self) -> list[tuple[str, bool, str]]:
         """``doctor --probe``: what of the page is found; sends nothing. Raises ImageError when nobody is signed in."""
         tab = await self._keeper.borrow((await self._memory.choose()).mode)
