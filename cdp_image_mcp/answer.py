@@ -28,6 +28,7 @@ __all__ = [
     "describe",
     "encoded",
     "failure",
+    "failure_of",
     "fitted",
     "json_text",
     "status_of",
@@ -189,6 +190,11 @@ def _interrupted(record: Record) -> ImageError:
     )
 
 
+def failure_of(record: Record) -> ImageError:
+    """Why a generation ended without a picture; a process that died could not write it down."""
+    return record.failure() or _interrupted(record)
+
+
 def failure(error: ImageError, generation_id: str | None = None) -> dict[str, Any]:
     """The contract's fields of a failure; words of the site inside it are bounded and harmless."""
     told = error.as_dict()
@@ -276,7 +282,7 @@ async def compose(standing: "Standing", images: Images, previewer: Previewer) ->
     as ``images`` says, and the whole stays under :data:`LIMIT` characters."""
     record = standing.record
     if status_of(record) == "failed":
-        fields = failure(record.failure() or _interrupted(record), record.generation_id)
+        fields = failure(failure_of(record), record.generation_id)
         return Answer(fields, fitted(fields), failed=True)
     fields = describe(standing)
     if images == "none" or not record.finished or not record.images:

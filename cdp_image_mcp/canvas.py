@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cdp_image_mcp.cdp import Browser, Connection, Page
     from cdp_image_mcp.studio import Studio
 
-__all__ = ["BrowserCanvas", "open_browser"]
+__all__ = ["BrowserCanvas", "open_browser", "short_lived"]
 
 logger = logging.getLogger(__name__)
 
@@ -122,26 +122,26 @@ class BrowserCanvas:
             return
         async with self._turn:
             try:
-                async with self._short_lived() as browser, _blank_page(browser.connection) as page:
+                async with short_lived(self._settings) as browser, _blank_page(browser.connection) as page:
                     yield _PageCanvas(page)
             except CDPError as error:
                 raise _no_preview(error) from None
 
-    @asynccontextmanager
-    async def _short_lived(self) -> "AsyncGenerator[Browser]":
-        from cdp_image_mcp.cdp import LaunchOptions, find_browser, launch
 
-        browser = await anyio.to_thread.run_sync(find_browser, self._settings.chrome_path)
-        profile = await anyio.to_thread.run_sync(_new_profile, browser.snap)
-        try:
-            options = LaunchOptions(
-                browser=browser, profile=profile, mode="headless", extra_args=self._settings.chrome_args
-            )
-            async with launch(options) as launched:
-                yield launched
-        finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(_delete, profile)
+@asynccontextmanager
+async def short_lived(settings: Settings) -> "AsyncGenerator[Browser]":
+    """A browser without a window on a throw-away profile, both gone after the block. Raises the LaunchError tree."""
+    from cdp_image_mcp.cdp import LaunchOptions, find_browser, launch
+
+    browser = await anyio.to_thread.run_sync(find_browser, settings.chrome_path)
+    profile = await anyio.to_thread.run_sync(_new_profile, browser.snap)
+    try:
+        options = LaunchOptions(browser=browser, profile=profile, mode="headless", extra_args=settings.chrome_args)
+        async with launch(options) as launched:
+            yield launched
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(_delete, profile)
 
 
 class _PageCanvas:

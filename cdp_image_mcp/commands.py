@@ -2,29 +2,38 @@
 
 import argparse
 import json
+import logging
+import secrets
 import sys
-import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import webbrowser
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import anyio
+import anyio.to_thread
+import msgspec
 
-from cdp_image_mcp.answer import describe, failure, status_of
-from cdp_image_mcp.cli import DONE, FAILED, PERSON, USAGE
-from cdp_image_mcp.config import Settings
-from cdp_image_mcp.errors import CODES, Code, ImageError
-from cdp_image_mcp.plaintext import clean
+from cdp_image_mcp.answer import failure
+from cdp_image_mcp.cli import DONE, FAILED, PERSON
+from cdp_image_mcp.config import APP_NAME, Settings
+from cdp_image_mcp.errors import ImageError, image_error_in
+from cdp_image_mcp.gallery import Gallery
+from cdp_image_mcp.holding import studio_apart
+from cdp_image_mcp.intake import Intake
+from cdp_image_mcp.library import Library
+from cdp_image_mcp.outcome import fields_of, standing_code, tell_failure, tell_standing, tell_stopped
 from cdp_image_mcp.schema import GenerateImage, parse
-from cdp_image_mcp.studio import News, Standing, Studio, open_studio
+from cdp_image_mcp.stopping import Stop
 from cdp_image_mcp.terminal import Terminal
+from cdp_image_mcp.turns import Turns
+from cdp_image_mcp.watch import follow
 
 __all__ = ["run"]
 
-PATIENT = 1800.0
-"""Seconds of one wait; the command waits again until the generation has ended."""
+logger = logging.getLogger(__name__)
+
 WISHES = (
     "backend",
     "n",
@@ -40,86 +49,47 @@ WISHES = (
     "output_dir",
 )
 
-
-def exit_code(code: Code) -> int:
-    """The exit code of a failure."""
-    if code == "invalid_input":
-        return USAGE
-    return PERSON if CODES[code].person else FAILED
+Command: TypeAlias = Callable[[argparse.Namespace, Settings, Terminal], Awaitable[int]]
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     """Run the command and answer its exit code; every failure is told on standard error (or as JSON)."""
     terminal = Terminal()
+    for problem in settings.problems:
+        terminal.say(f"{problem.variable}: {problem.message}", "yellow")
     try:
-        return anyio.run(partial(COMMANDS[parsed.command], parsed, settings, terminal))
-    except ImageError as error:
-        return tell_failure(terminal, failure(error), as_json=getattr(parsed, "json", False))
-    except KeyboardInterrupt:
-        terminal.say("Stopped.", "yellow")
+        return anyio.run(_stoppable, partial(COMMANDS[parsed.command], parsed, settings, terminal), terminal)
+    except BrokenPipeError:
+        # Whoever read our output has gone; saying so would fail the same way.
         return FAILED
+    except Exception as error:
+        known = image_error_in(error)
+        if known is None:
+            logger.exception("%s failed", parsed.command)
+            known = ImageError("internal", f"A fault in {APP_NAME} ({type(error).__name__}).", submitted="unknown")
+        return tell_failure(terminal, failure(known), as_json=getattr(parsed, "json", False))
 
 
-def tell_failure(terminal: Terminal, fields: dict[str, Any], *, as_json: bool) -> int:
-    if as_json:
-        terminal.result(json.dumps(fields, ensure_ascii=False, indent=2))
-    else:
-        terminal.say(f"{terminal.colour('failed', 'red')}: {fields['message']} ({fields['code']})")
-        spent = {True: "It was sent and counts.", "unknown": "It may have been sent and paid for."}
-        if fields["submitted"] is not False:
-            terminal.say(spent.get(fields["spent"], "It was sent; nothing was spent."))
-        terminal.say(f"Next: {fields['next_step']}")
-    return exit_code(fields["code"])
+async def _stoppable(work: Callable[[], Awaitable[int]], terminal: Terminal) -> int:
+    """Run ``work``; a signal cancels it, so that browsers are closed and records written before the process ends."""
+    stop, code, failed = Stop(), FAILED, None
+    async with anyio.create_task_group() as group:
+        await group.start(stop.listen)
+        group.start_soon(stop.cancel, group.cancel_scope)
+        try:
+            code = await work()
+        except Exception as error:  # noqa: BLE001  raised again below, outside of the group that would wrap it
+            failed = error
+        group.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
+    if stop.signal is not None:
+        terminal.say(f"Stopped by {stop.signal.name}.", "yellow")
+        return FAILED
+    return code
 
 
-class _Watch:
-    """Follows one generation on the terminal; its clock goes on between two news."""
-
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-        self._news: News | None = None
-        self._at = 0.0
-        self._person_told = False
-
-    async def __call__(self, news: News) -> None:
-        self._news, self._at = news, time.monotonic()
-        self._show()
-
-    def _show(self) -> None:
-        if self._news is not None:
-            self._terminal.progress(self._news, self._news.elapsed + time.monotonic() - self._at)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncGenerator[None]:
-        async with anyio.create_task_group() as group:
-            if self._terminal.live:
-                group.start_soon(self._tick)
-            try:
-                yield
-            finally:
-                group.cancel_scope.cancel()
-                self._terminal.clear()
-
-    async def _tick(self) -> None:
-        while True:
-            await anyio.sleep(0.5)
-            self._show()
-
-    def person(self, standing: Standing) -> None:
-        if not self._person_told and standing.record.state in {"needs_sign_in", "needs_verification"}:
-            self._person_told = True
-            what = "sign in" if standing.record.state == "needs_sign_in" else "pass the site's check"
-            self._terminal.say(f"Please {what} in the browser window that is open; the picture then goes on.", "yellow")
-
-
-async def _follow(studio: Studio, arguments: GenerateImage, terminal: Terminal) -> Standing:
-    watch = _Watch(terminal)
-    async with watch.running():
-        standing = await studio.generate(arguments, watch)
-        while not standing.record.finished:
-            watch.person(standing)
-            standing = await studio.wait(standing.record.generation_id, PATIENT, watch)
-    return standing
+# --- generate ---------------------------------------------------------------------------------------------------
 
 
 def _arguments(parsed: argparse.Namespace) -> GenerateImage:
@@ -127,46 +97,158 @@ def _arguments(parsed: argparse.Namespace) -> GenerateImage:
     given: dict[str, Any] = {name: value for name in WISHES if (value := getattr(parsed, name)) is not None}
     for name in ("mask", "output_dir"):
         if name in given:
-            given[name] = str(Path(given[name]).expanduser().absolute())
+            given[name] = _absolute(given[name])
     if parsed.reference_images:
-        given["reference_images"] = [str(Path(each).expanduser().absolute()) for each in parsed.reference_images]
-    return parse(GenerateImage, given | {"prompt": prompt, "wait_seconds": PATIENT})
+        given["reference_images"] = [_absolute(each) for each in parsed.reference_images]
+    return parse(GenerateImage, given | {"prompt": prompt})
 
 
-def tell_standing(terminal: Terminal, standing: Standing, *, as_json: bool) -> int:
-    """The end of a generation: its paths (or JSON) on standard output, the rest on standard error."""
-    record, status = standing.record, status_of(standing.record)
-    if status == "failed":
-        error = record.failure() or ImageError("internal", "The generation ended without a picture.")
-        return tell_failure(terminal, failure(error, record.generation_id), as_json=as_json)
-    fields = describe(standing)
-    if as_json:
-        terminal.result(json.dumps(fields, ensure_ascii=False, indent=2))
-    else:
-        for image in record.images:
-            terminal.result(image.path)
-        for missing in record.failures:
-            terminal.say(f"picture {missing.index}: {clean(missing.message)} ({missing.code})", "yellow")
-        met = fields.get("honoured", True)
-        if met is not True and status != "cancelled":
-            terminal.say(f"Not as asked: {', '.join(met)}; got {json.dumps(fields['actual'])}.", "yellow")
-        if status == "cancelled":
-            terminal.say("Cancelled.", "yellow")
-    return DONE if status == "saved" else FAILED
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 async def _generate(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
-    arguments = _arguments(parsed)
-    async with open_studio(settings) as studio:
-        standing = await _follow(studio, arguments, terminal)
-    return tell_standing(terminal, standing, as_json=parsed.json)
+    arguments = await anyio.to_thread.run_sync(_arguments, parsed)
+    if parsed.dry_run:
+        return await _dry_run(arguments, settings, terminal)
+    return await generate(arguments, settings, terminal, as_json=parsed.json)
 
 
-async def _status(_: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
-    async with open_studio(settings) as studio:
-        fields = await studio.status(None)
-    terminal.result(json.dumps(fields, ensure_ascii=False, indent=2, default=str))
+async def generate(arguments: GenerateImage, settings: Settings, terminal: Terminal, *, as_json: bool) -> int:
+    """One generation from beginning to end on a terminal."""
+    accepted: list[str] = []
+    try:
+        async with studio_apart(settings) as studio:
+            standing = await follow(studio, arguments, terminal, accepted)
+    except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope(shield=True):
+            entry = await Library(settings.output_dir).find(accepted[0]) if accepted else None
+            tell_stopped(terminal, entry.record if entry is not None else None)
+        raise
+    return tell_standing(terminal, standing, as_json=as_json)
+
+
+async def _dry_run(arguments: GenerateImage, settings: Settings, terminal: Terminal) -> int:
+    """Every check that needs no network, and what would then happen."""
+    async with studio_apart(settings) as studio:
+        accepted = await Intake(settings, studio.library, studio.ledger).accept(arguments, secrets.token_hex(16))
+    first = accepted.requests[0]
+    told: dict[str, Any] = {
+        "dry_run": True,
+        "backend": first.backend,
+        "otherwise": [request.backend for request in accepted.requests[1:]],
+        "output_root": str(accepted.parent or settings.output_dir),
+        "request": {name: value for name, value in msgspec.to_builtins(first, enc_hook=str).items() if value},
+    }
+    if first.backend == "api":
+        told["model"] = settings.model
+    terminal.say("Nothing was sent. This is what would be asked for:")
+    terminal.result(json.dumps(told, ensure_ascii=False, indent=2))
     return DONE
 
 
-COMMANDS = {"generate": _generate, "status": _status}
+# --- the others -------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class SignsIn(Protocol):
+    """A back end at which a person signs in."""
+
+    async def sign_in(self) -> Any:
+        """Open the window, wait for the person; the result's ``kind`` is ``ready`` when it worked."""
+        ...
+
+
+async def _login(_: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    from cdp_image_mcp.chatgpt.person import sign_in_text
+
+    settings.require_usable()
+    async with studio_apart(settings) as studio:
+        backend = studio.backend("chatgpt-web")
+        if not isinstance(backend, SignsIn):
+            raise ImageError("internal", "The web back end cannot sign in.")
+        async with Turns(settings.profile_dir).take(on_position=partial(_tell_position, terminal)):
+            terminal.say(sign_in_text())
+            terminal.say("Nothing is read from that window while you sign in. Ctrl-C gives up.", "dim")
+            arrival = await backend.sign_in()
+    if arrival.kind == "ready":
+        terminal.say("You are signed in.", "green")
+        return DONE
+    terminal.say("The window was closed and nobody is signed in.", "yellow")
+    return PERSON
+
+
+def _tell_position(terminal: Terminal, position: int) -> None:
+    if position:
+        terminal.say(f"Waiting until the browser is free (place {position} in the queue).", "dim")
+
+
+async def _status(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    async with studio_apart(settings) as studio:
+        fields = await studio.status(None)
+    if parsed.json:
+        terminal.result(json.dumps(fields, ensure_ascii=False, indent=2, default=str))
+    else:
+        _tell_status(terminal, fields)
+    return DONE
+
+
+def _tell_status(terminal: Terminal, fields: dict[str, Any]) -> None:
+    for entry in fields["statuses"]:
+        mark = "ready" if entry["ready"] else "configured" if entry["configured"] else "not set up"
+        default = " (default)" if entry["backend"] == fields["default_backend"] else ""
+        terminal.result(f"{entry['backend']}{default}: {mark}. {entry['message']}")
+    for title in ("running", "newest"):
+        lines: list[dict[str, Any]] = fields.get(title) or []
+        terminal.result(f"{title}: {len(lines) or 'none'}")
+        for line in lines:
+            terminal.result(f"  {line['generation_id']}  {line['state']:<18} {line['prompt']!r}")
+            terminal.result(f"  {'':32}  {line['output_dir']}")
+    problems: list[str] = fields.get("problems") or []
+    for problem in problems:
+        terminal.result(f"problem: {problem}")
+
+
+async def _collect(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    async with studio_apart(settings) as studio:
+        terminal.say("Looking for pictures that the site finished and nobody fetched …")
+        found = await studio.collect()
+    if parsed.json:
+        terminal.result(json.dumps([fields_of(standing) for standing in found], ensure_ascii=False, indent=2))
+    else:
+        for standing in found:
+            tell_standing(terminal, standing, as_json=False)
+        terminal.say(f"{len(found)} looked at." if found else "There was nothing to collect.")
+    return max((standing_code(standing) for standing in found), default=DONE)
+
+
+async def _gallery(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    path = await Gallery(Library(settings.output_dir)).rebuild()
+    terminal.result(str(path))
+    if parsed.open and not await anyio.to_thread.run_sync(webbrowser.open, path.as_uri()):
+        terminal.say("No browser could be opened; open the path by hand.", "yellow")
+        return FAILED
+    return DONE
+
+
+async def _doctor(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    from cdp_image_mcp.doctor import examine, tell
+
+    return tell(terminal, await examine(settings, probe=parsed.probe), as_json=parsed.json)
+
+
+async def _demo(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    from cdp_image_mcp.demo import demonstrate
+
+    return await demonstrate(parsed.prompt, settings, terminal, as_json=parsed.json)
+
+
+COMMANDS: dict[str, Command] = {
+    "generate": _generate,
+    "login": _login,
+    "status": _status,
+    "collect": _collect,
+    "gallery": _gallery,
+    "doctor": _doctor,
+    "demo": _demo,
+}

@@ -19,8 +19,8 @@ from cdp_image_mcp import __version__
 from cdp_image_mcp.cli import DONE, FAILED
 from cdp_image_mcp.config import APP_NAME, VARIABLES, Settings
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.holding import studio_apart
 from cdp_image_mcp.plaintext import clean
-from cdp_image_mcp.studio import open_studio
 from cdp_image_mcp.terminal import Terminal
 
 __all__ = ["Check", "Probes", "examine", "tell"]
@@ -212,7 +212,7 @@ async def _network(name: str, address: str) -> Check:
 
 async def _probe(settings: Settings) -> list[Check]:
     try:
-        async with open_studio(settings) as studio:
+        async with studio_apart(settings) as studio:
             backend = studio.backend("chatgpt-web")
             if not isinstance(backend, Probes):
                 return [Check("probe", "failed", "This version's web back end cannot look into the page.")]

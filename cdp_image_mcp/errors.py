@@ -1,10 +1,10 @@
 """The one exception that travels to a caller, and the table of its codes."""
 
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
-__all__ = ["CODES", "Code", "ErrorRule", "Fact", "ImageError"]
+__all__ = ["CODES", "Code", "ErrorRule", "Fact", "ImageError", "image_error_in"]
 
 Code: TypeAlias = Literal[
     "invalid_input",
@@ -232,3 +232,11 @@ class ImageError(Exception):
             next_step=fields.get("next_step"),
             details=fields.get("details"),
         )
+
+
+def image_error_in(error: BaseException) -> ImageError | None:
+    """``error`` itself, or the one ImageError that task groups have wrapped; None for everything else."""
+    if isinstance(error, BaseExceptionGroup):
+        wrapped = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return image_error_in(wrapped[0]) if len(wrapped) == 1 else None
+    return error if isinstance(error, ImageError) else None

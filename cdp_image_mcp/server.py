@@ -16,7 +16,7 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from cdp_image_mcp import __version__
 from cdp_image_mcp.answer import Answer, compose, encoded, failure, fitted
 from cdp_image_mcp.config import APP_NAME, Settings
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import ImageError, image_error_in
 from cdp_image_mcp.person import ANSWER_KEY, Person, is_modern
 from cdp_image_mcp.plaintext import clean, clean_tree
 from cdp_image_mcp.preview import Previewer
@@ -173,11 +173,11 @@ async def _call_tool(ctx: Context, params: types.CallToolRequestParams) -> ToolR
         arguments = parse(kind, params.arguments)
         generation_id = _given(getattr(arguments, "generation_id", None))
         return await _Call(ctx, params, await ctx.lifespan_context.studio()).run(arguments)
-    except ImageError as error:
-        return _failed(error, generation_id)
     except MCPError:
         raise
     except Exception as error:
+        if (known := image_error_in(error)) is not None:
+            return _failed(known, generation_id)
         # An exception that escapes would reach an old client with its text, paths and all (legacy era, SDK 2.3).
         logger.exception("%s failed", params.name)
         fault = ImageError("internal", f"A fault in {APP_NAME} ({type(error).__name__}).", submitted="unknown")

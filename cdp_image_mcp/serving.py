@@ -10,18 +10,17 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.abc
 from mcp.server.stdio import stdio_server
 
 from cdp_image_mcp.canvas import BrowserCanvas, open_browser
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.holding import late_studio
 from cdp_image_mcp.preview import FilePreviewer
 from cdp_image_mcp.server import App, OpenApp, make_server
 from cdp_image_mcp.stopping import Stop
 
 if TYPE_CHECKING:
     from cdp_image_mcp.cdp import Browser
-    from cdp_image_mcp.studio import Studio
 
 __all__ = ["open_app", "serve", "serve_app"]
 
@@ -33,46 +32,15 @@ FLUSHING_SECONDS = 2.0
 """Longest time for the last answers to reach a client that has closed its end."""
 
 
-class _LazyStudio:
-    """The studio, opened by the first call. A task of its own enters and leaves it, whoever called first."""
-
-    def __init__(self, settings: Settings, group: anyio.abc.TaskGroup) -> None:
-        self._settings = settings
-        self._group = group
-        self._opening = anyio.Lock()
-        self._studio: Studio | None = None
-        self._closing = anyio.Event()
-
-    async def __call__(self) -> "Studio":
-        async with self._opening:
-            if self._studio is not None:
-                return self._studio
-            studio: Studio = await self._group.start(self._hold)
-            self._studio = studio
-            return studio
-
-    def close(self) -> None:
-        self._closing.set()
-
-    def browser(self) -> "Browser | None":
-        """The browser that the web back end has open, for previews."""
-        return None if self._studio is None else open_browser(self._studio)
-
-    async def _hold(self, *, task_status: "anyio.abc.TaskStatus[Studio]") -> None:
-        from cdp_image_mcp.studio import open_studio
-
-        async with open_studio(self._settings) as studio:
-            task_status.started(studio)
-            await self._closing.wait()
-
-
 @asynccontextmanager
 async def open_app(settings: Settings) -> AsyncGenerator[App]:
     """What the handlers of this process share. Nothing is loaded or opened before the first call."""
-    async with anyio.create_task_group() as group:
-        studio = _LazyStudio(settings, group)
-        yield App(settings, studio, FilePreviewer(BrowserCanvas(settings, studio.browser).open))
-        studio.close()
+    async with late_studio(settings) as studio:
+
+        def browser() -> "Browser | None":
+            return None if studio.opened is None else open_browser(studio.opened)
+
+        yield App(settings, studio, FilePreviewer(BrowserCanvas(settings, browser).open))
 
 
 def _leave_within(seconds: float) -> None:

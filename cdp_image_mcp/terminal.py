@@ -50,10 +50,11 @@ def _make_sound(stream: TextIO, *, result: bool) -> None:
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is None:
         return
-    if sys.platform == "win32" and not stream.isatty():
-        reconfigure(encoding="utf-8")
-    # Paths on POSIX may hold undecodable bytes: as results they go out as they came in.
-    reconfigure(errors="surrogateescape" if result and sys.platform != "win32" else "backslashreplace")
+    if result and not stream.isatty():
+        # Scripts get JSON and paths as UTF-8 whatever the locale; undecodable bytes of names go out as they came in.
+        reconfigure(encoding="utf-8", errors="surrogateescape")
+    else:
+        reconfigure(errors="backslashreplace")
 
 
 class Terminal:
@@ -69,6 +70,7 @@ class Terminal:
         _make_sound(self._err, result=False)
         self.live = self._err.isatty() and environ.get("TERM") != "dumb"
         self._colours = _reads_colours(self._err, environ)
+        self._out_colours = _reads_colours(self._out, environ)
         self._drawn = 0
         self._plain: tuple[str, float] = ("", 0.0)
         self._full, self._empty = ("█", "░") if self._can_say("█░") else ("#", ".")
@@ -83,6 +85,10 @@ class Terminal:
     def colour(self, text: str, name: str) -> str:
         """``text`` in a colour for standard error, or as it is."""
         return f"\x1b[{COLOURS[name]}m{text}\x1b[0m" if self._colours else text
+
+    def colour_result(self, text: str, name: str) -> str:
+        """``text`` in a colour for standard output, or as it is."""
+        return f"\x1b[{COLOURS[name]}m{text}\x1b[0m" if self._out_colours else text
 
     def result(self, text: str) -> None:
         """One result on standard output."""

@@ -19,9 +19,10 @@ import msgspec
 from cdp_image_mcp.cli import DONE
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.holding import studio_apart
 from cdp_image_mcp.outcome import fields_of, tell_standing
 from cdp_image_mcp.schema import GenerateImage, parse
-from cdp_image_mcp.studio import Standing, open_studio
+from cdp_image_mcp.studio import Standing
 from cdp_image_mcp.terminal import Terminal
 from cdp_image_mcp.watch import follow
 
@@ -111,7 +112,7 @@ async def demonstrate(prompt: str, settings: Settings, terminal: Terminal, *, as
             site_file=None,
             daily_limit=None,
         )
-        async with open_studio(demo) as studio:
+        async with studio_apart(demo) as studio:
             standing = await follow(studio, arguments, terminal, [])
         kept = await anyio.to_thread.run_sync(_keep, standing, settings.output_dir / FOLDER)
     if as_json and standing.record.images:
