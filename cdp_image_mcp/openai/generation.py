@@ -1,0 +1,408 @@
+"""One generation at the API: its requests, their repetition, its pictures and what they cost."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import msgspec
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai.download import Downloader, FetchError
+from cdp_image_mcp.openai.exchange import BrokenError, Line
+from cdp_image_mcp.openai.failures import Verdict, clean
+from cdp_image_mcp.openai.ledger import Ledger
+from cdp_image_mcp.openai.pacing import Jitter, Pace, Tries
+from cdp_image_mcp.openai.payload import make_body
+from cdp_image_mcp.openai.plan import Plan
+from cdp_image_mcp.openai.prices import Range, cost
+from cdp_image_mcp.openai.profiles import Profile
+from cdp_image_mcp.openai.receiving import Answer, read_answer
+from cdp_image_mcp.request import ImageRequest, Report
+
+__all__ = ["Generation", "Means"]
+
+log = logging.getLogger(__name__)
+
+PLAIN_PATIENCE = 600.0
+"""Longest silence in seconds before a plain answer; high quality in 4K takes up to 300 (2026-07)."""
+
+STREAM_PATIENCE = 300.0
+MOST_STREAMS = 4
+BILLED_NOTE = "The request had been sent and was given up; the API may have made and billed the picture."
+
+
+class Means(msgspec.Struct, frozen=True):
+    """What all generations of this process share."""
+
+    line: Line
+    pace: Pace
+    downloader: Downloader
+    ledger: Ledger
+    streams: anyio.CapacityLimiter
+    jitter: Jitter
+    resend_unclear: bool
+    """The user's wish: send again after a silence or a cut, although the first try may have been paid."""
+
+
+class Generation:
+    """Runs once. Pictures go to the report as they come; money goes to the ledger with each answer."""
+
+    def __init__(
+        self,
+        request: ImageRequest,
+        report: Report,
+        plan: Plan,
+        profile: Profile,
+        means: Means,
+        *,
+        url: str,
+        key: str | None,
+        deadline: float,
+        estimate: Range | None,
+    ) -> None:
+        self._request = request
+        self._report = report
+        self._plan = plan
+        self._profile = profile
+        self._means = means
+        self._url = url
+        self._key = key
+        self._deadline = deadline
+        self._estimate = estimate
+        self._left_out: set[str] = set()
+        self._out = 0
+        """Requests that have left and have no answer yet."""
+        self._was_sent = False
+        self._paid = False
+        self._facts: dict[str, Any] = {}
+        self._revised: list[str] = []
+        self._request_ids: list[str] = []
+        self._usage: dict[str, Any] = {}
+        self._cost: float | None = None
+        self._warnings = list(plan.warnings)
+        self._errors: list[ImageError] = []
+
+    async def run(self) -> None:
+        """Make the pictures. Raises ImageError when one is missing; those saved stay."""
+        sent = {name: value for name, value in self._plan.parameters.items() if name not in {"prompt", "model"}}
+        await self._report.state(
+            "submitting",
+            sent_prompt=self._request.prompt,
+            model=str(self._plan.parameters["model"]),
+            submitted=False,
+            spent=False,
+            sent_parameters=sent,
+            requests=self._plan.requests,
+        )
+        try:
+            if self._plan.requests == 1:
+                await self._guarded(0)
+            else:
+                async with anyio.create_task_group() as group:
+                    for index in range(self._plan.requests):
+                        group.start_soon(self._limited, index)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._settle()
+        if self._errors:
+            raise self._whole_error()
+
+    async def _limited(self, index: int) -> None:
+        async with self._means.streams:
+            await self._guarded(index)
+
+    async def _guarded(self, index: int) -> None:
+        """One request; its failure takes no other request with it."""
+        try:
+            await self._request_until_done(index)
+        except ImageError as error:
+            self._errors.append(error)
+
+    # --- one request ------------------------------------------------------------------------------------------
+
+    async def _request_until_done(self, index: int) -> None:
+        tries = Tries(self._deadline, self._means.jitter)
+        while True:
+            await self._wait_for_pace()
+            verdict = await self._once(index)
+            if verdict is None:
+                return
+            if self._drop_parameter(verdict):
+                continue
+            delay = tries.delay(verdict.again, verdict.wait) if verdict.again else None
+            if delay is None:
+                await self._remember_rest(verdict)
+                raise verdict.error
+            if verdict.again == "limit":
+                self._means.pace.hold(delay)
+            self._report.progress(f"{verdict.error.message} Sent again in {delay:.0f} s.")
+            if verdict.error.submitted is not True and self._plan.requests == 1:
+                await self._report.state("submitting", submitted=False, spent=False)
+            await anyio.sleep(delay)
+
+    async def _once(self, index: int) -> Verdict | None:
+        """Send the request one time; None when it was answered with pictures."""
+        exchange = _Exchange(self, index)
+        body = make_body(self._plan, leave_out=frozenset(self._left_out))
+        streamed = "stream" in self._plan.parameters and "stream" not in self._left_out
+        patience = STREAM_PATIENCE if streamed else max(PLAIN_PATIENCE, self._request.timeout_seconds)
+        try:
+            async with self._means.line.send(self._url, body, patience=patience, on_sent=exchange.sent) as reply:
+                outcome = await read_answer(reply, exchange, key=self._key)
+                request_id = reply.headers.get("x-request-id") or reply.headers.get("x-generation-id")
+        except BrokenError as broken:
+            outcome = self._judge_broken(broken, exchange)
+            request_id = None
+        if isinstance(outcome, Verdict):
+            exchange.over()
+            if outcome.error.spent == "unknown":
+                await self._book_unclear()
+            return outcome
+        await self._fetch(outcome, exchange)
+        exchange.over()
+        await self._book(outcome, request_id)
+        self._check_count(outcome)
+        return None
+
+    def _drop_parameter(self, verdict: Verdict) -> bool:
+        """Leave out a parameter the server does not know, once, if it was our idea. One the user chose is never
+        dropped: a picture that is not what was asked would be paid."""
+        name = (verdict.unknown_parameter or "").partition("[")[0]
+        if name not in self._plan.parameters or name in self._plan.asked or name in self._left_out:
+            return False
+        self._left_out |= {"stream", "partial_images"} if name in {"stream", "partial_images"} else {name}
+        return True
+
+    def _judge_broken(self, broken: BrokenError, exchange: "_Exchange") -> Verdict:
+        """Up to ``sending`` the request was not whole and cannot have been paid. After that nobody can tell."""
+        if broken.phase in {"connecting", "sending"} and not exchange.left:
+            doing = "connecting" if broken.phase == "connecting" else "sending the request"
+            error = ImageError(
+                "network", f"The API could not be reached: {broken.words} while {doing}.", submitted=False
+            )
+            return Verdict(error, "service", None, None)
+        late = "before the answer began" if broken.phase == "waiting" else "within the answer"
+        error = ImageError(
+            "timeout" if broken.kind == "timeout" else "network",
+            f"The connection to the API broke {late} ({broken.words}). {BILLED_NOTE}",
+            submitted=True,
+            spent="unknown",
+            next_step="Nothing more can be collected. Call again only if paying twice is acceptable.",
+        )
+        again = "service" if self._means.resend_unclear and not exchange.pictures else None
+        return Verdict(error, again, None, None)
+
+    async def _wait_for_pace(self) -> None:
+        while (left := self._means.pace.left) > 0:
+            if anyio.current_time() + left >= self._deadline:
+                raise ImageError(
+                    "rate_limited",
+                    "The API asked for a pause that is longer than this generation may take. Nothing was sent.",
+                    retry_after_seconds=left,
+                )
+            self._report.progress(f"The API asked for a pause of {left:.0f} s.")
+            await anyio.sleep(left)
+
+    async def _remember_rest(self, verdict: Verdict) -> None:
+        error = verdict.error
+        if error.code == "rate_limited" and error.reset_at is not None:
+            await self._means.ledger.rest_until("api", error.code, error.reset_at)
+
+    # --- what comes back --------------------------------------------------------------------------------------
+
+    async def _fetch(self, answer: Answer, exchange: "_Exchange") -> None:
+        """Pictures that the answer only named by address."""
+        for address in answer.addresses:
+            self._report.progress("Fetching a picture from the address the API named.")
+            try:
+                data = await self._means.downloader.fetch(address)
+            except FetchError as fault:
+                answer.faults.append(f"a picture could not be fetched: {fault}")
+                continue
+            answer.pictures += 1
+            await exchange.picture(data)
+
+    def _check_count(self, answer: Answer) -> None:
+        wanted = self._request.n if self._plan.requests == 1 else 1
+        if answer.pictures >= wanted and not answer.faults:
+            return
+        reason = "; ".join(answer.faults[:5]) or "the rest is missing"
+        made = "no picture" if not answer.pictures else f"{answer.pictures} of {wanted} pictures"
+        self._errors.append(
+            ImageError(
+                "service_error",
+                f"The API's answer held {made}: {reason}.",
+                submitted=True,
+                spent=True if answer.pictures or answer.usage else "unknown",
+                next_step="The answer was probably paid; look into the account before calling again.",
+            )
+        )
+
+    async def _book(self, answer: Answer, request_id: str | None) -> None:
+        """Add usage and cost, and tell the ledger."""
+        self._paid = True
+        _add(self._usage, answer.usage or {})
+        dollars = self._dollars(answer)
+        if dollars is not None:
+            self._cost = round((self._cost or 0.0) + dollars, 6)
+            await self._spend(dollars, answer.usage)
+        elif self._profile.cost != "free":
+            await self._book_unclear()
+        told = {name: answer.told[name] for name in ("quality", "background") if name in answer.told}
+        self._facts |= told | {
+            f"told_{name}": answer.told[name] for name in ("size", "output_format") if name in answer.told
+        }
+        if answer.created is not None:
+            self._facts["openai_created"] = answer.created
+        self._revised += answer.revised_prompts
+        if request_id:
+            self._request_ids.append(clean(request_id, self._key, 100))
+
+    def _dollars(self, answer: Answer) -> float | None:
+        if self._profile.cost == "free":
+            return 0.0
+        usage = answer.usage or {}
+        if self._profile.cost == "told":
+            told = usage.get("cost")
+            return float(told) if isinstance(told, int | float) and told >= 0 else None
+        price = self._plan.model.price
+        return cost(price, usage) if price is not None else None
+
+    async def _book_unclear(self) -> None:
+        """A budget counts on the worse case: what may have been paid is noted with the high end of the estimate."""
+        if self._estimate is not None and self._estimate.high > 0:
+            await self._spend(self._estimate.high / self._plan.requests, {"estimated": True})
+
+    async def _spend(self, dollars: float, usage: Mapping[str, Any] | None) -> None:
+        if dollars <= 0:
+            return
+        try:
+            await self._means.ledger.spend(dollars, dict(usage or {}), generation_id=self._report.generation_id)
+        except ImageError as error:
+            # The picture is paid and saved; an unwritten ledger line must not turn it into a failure.
+            log.warning("The ledger could not be written: %s", error.message)
+            self._warnings.append("The ledger could not be written; the day's sum is too low.")
+
+    # --- the end ----------------------------------------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        """Write down what is known now, also after a failure or a cancellation."""
+        facts: dict[str, Any] = dict(self._facts)
+        for name, found in (("revised_prompt", self._revised), ("request_id", self._request_ids)):
+            if found:
+                facts[name] = found[0] if len(found) == 1 else found
+        if self._usage:
+            facts["usage"] = self._usage
+        if self._cost is not None:
+            facts["cost_usd"] = self._cost
+        if self._left_out:
+            facts["left_out"] = sorted(self._left_out)
+        if self._out:
+            for _ in range(self._out):
+                await self._book_unclear()
+            facts |= {"billing_note": BILLED_NOTE}
+        if self._warnings:
+            facts["warnings"] = self._warnings
+        if self._was_sent:
+            facts["submitted"], facts["spent"] = self._standing()
+        state = "saving" if self._report.images else "generating" if self._was_sent else "submitting"
+        await self._report.state(state, **facts)
+
+    def _standing(self) -> tuple[Any, Any]:
+        """Submitted and spent for all requests together: what is certain wins over what is not, and that over no."""
+        submitted = [error.submitted for error in self._errors]
+        spent = [error.spent for error in self._errors]
+        if self._paid:
+            return True, True
+        if self._out:
+            return True, "unknown"
+        return _strongest(submitted), _strongest(spent)
+
+    def _whole_error(self) -> ImageError:
+        """The first failure, told for all."""
+        error = self._errors[0]
+        if self._was_sent:
+            error.submitted, error.spent = self._standing()
+        if len(self._errors) > 1:
+            error.details["failures"] = [{"code": one.code, "message": one.message} for one in self._errors]
+        return error
+
+    # --- called by the exchanges ------------------------------------------------------------------------------
+
+    async def left(self) -> None:
+        self._out += 1
+        first, self._was_sent = not self._was_sent, True
+        if first or self._plan.requests == 1:
+            await self._report.state("generating", submitted=True)
+
+    def came_back(self) -> None:
+        self._out -= 1
+
+    def tell_begun(self) -> None:
+        self._report.progress("The API's answer is arriving.")
+
+    async def save(self, data: bytes, number: int) -> None:
+        """Save one picture; a failure is kept and the others still come."""
+        if self._plan.requests == 1 and not self._report.images:
+            await self._report.state("saving")
+        try:
+            # What is paid is written, even while the generation is being cancelled.
+            with anyio.CancelScope(shield=True):
+                await self._report.save(data, source={"picture": str(number)})
+        except ImageError as error:
+            error.submitted, error.spent = True, True
+            self._errors.append(error)
+            return
+        if self._request.n > 1:
+            done = len(self._report.images)
+            self._report.progress(f"{done} of {self._request.n} pictures are saved.", min(1.0, done / self._request.n))
+
+    async def preview(self, data: bytes, index: int) -> None:
+        await self._report.save_partial(data, index)
+
+
+class _Exchange:
+    """One request on its way: the sink of its answer, and whether it has left."""
+
+    def __init__(self, generation: Generation, index: int) -> None:
+        self._generation = generation
+        self._index = index
+        self._open = False
+        self.left = False
+        self.pictures = 0
+
+    async def sent(self) -> None:
+        self.left = self._open = True
+        await self._generation.left()
+
+    def over(self) -> None:
+        """Its end is known: it no longer counts as out."""
+        if self._open:
+            self._open = False
+            self._generation.came_back()
+
+    async def begun(self) -> None:
+        self._generation.tell_begun()
+
+    async def picture(self, data: bytes) -> None:
+        self.pictures += 1
+        await self._generation.save(data, self._index + self.pictures)
+
+    async def partial(self, data: bytes, index: int) -> None:
+        await self._generation.preview(data, index)
+
+
+def _add(total: dict[str, Any], usage: Mapping[str, Any]) -> None:
+    """Add the numbers of ``usage`` to ``total``, level by level."""
+    for name, value in usage.items():
+        if isinstance(value, Mapping):
+            _add(total.setdefault(name, {}), value)  # pyright: ignore[reportUnknownArgumentType]
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            total[name] = total.get(name, 0) + value
+
+
+def _strongest(facts: list[Any]) -> Any:
+    if True in facts:
+        return True
+    return "unknown" if "unknown" in facts else False

@@ -1,0 +1,140 @@
+"""The picture models: what each takes, what it costs and when it ends. A dated table, not code."""
+
+import re
+from datetime import date
+
+import msgspec
+
+from cdp_image_mcp.openai.prices import Grid, Price
+from cdp_image_mcp.openai.sizes import ANY, FIXED, FREE, SizeRule
+
+__all__ = ["MODELS", "UNKNOWN", "Model", "end_warning", "find_model", "is_gpt_image"]
+
+CLASSIC_QUALITIES = ("auto", "low", "medium", "high")
+ALL_QUALITIES = (*CLASSIC_QUALITIES, "xhigh", "max")
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """One model. ``source`` and ``seen`` name where its rules were read and when."""
+
+    name: str
+    sizes: SizeRule
+    qualities: tuple[str, ...]
+    transparent: bool
+    formats: tuple[str, ...] = ("png", "jpeg", "webp")
+    prompt_limit: int = 32_000
+    price: Price | None
+    """None: unknown."""
+    grid: Grid | None = None
+    tokens: dict[str, dict[tuple[int, int], int]] | None = None
+    """Output tokens by quality and size, for models with fixed sizes."""
+    ends: date | None = None
+    """Day on which the vendor stops it."""
+    replaced_by: str | None = None
+    source: str
+    seen: str
+
+
+def _table(square: int, portrait: int, landscape: int) -> dict[tuple[int, int], int]:
+    return {(1024, 1024): square, (1024, 1536): portrait, (1536, 1024): landscape}
+
+
+FIXED_TOKENS = {"low": _table(272, 408, 400), "medium": _table(1056, 1584, 1568), "high": _table(4160, 6240, 6208)}
+"""Output tokens of the 1.x models. Source: image generation guide; 272, 1056 and 4160 also in recorded answers."""
+
+PRICE_2 = Price(5, 8, 30, 10, "image generation guide; text output from a third-party table", "2026-04-21")
+PRICE_25 = Price(5, 8, 30, 0, "image generation guide, 2.5 edition", "2026-09-10")
+PRICE_26 = Price(5, 8, 30, 0, "the vendor's model page", "2026-11-05")
+PRICE_15 = Price(5, 8, 32, 10, "third-party price table; text output unverified", "2025-12-17")
+PRICE_MINI = Price(2, 2.5, 8, 8, "third-party price table", "2025-12-17")
+
+GRID_2 = Grid({"low": 16, "medium": 48, "high": 96})
+GRID_25 = Grid({"low": 16, "medium": 24, "high": 48, "xhigh": 64, "max": 96})
+GRID_26 = Grid(GRID_25.cells, uncertain={"low": 4, "medium": 4})
+"""One vendor saw low and medium cost three to four times the tokens of 2.5, high and above the same (2026-11-05)."""
+
+LAST_DAY_OF_1 = date(2026, 12, 1)
+"""Source: the vendor's deprecations page, notice of 2026-06-02."""
+
+
+def _free(name: str, price: Price, grid: Grid, *, transparent: bool, source: str, seen: str) -> Model:
+    qualities = CLASSIC_QUALITIES if name == "gpt-image-2" else ALL_QUALITIES
+    return Model(
+        name=name,
+        sizes=FREE,
+        qualities=qualities,
+        transparent=transparent,
+        price=price,
+        grid=grid,
+        source=source,
+        seen=seen,
+    )
+
+
+def _fixed(name: str, price: Price | None, ends: date) -> Model:
+    return Model(
+        name=name,
+        sizes=FIXED,
+        qualities=CLASSIC_QUALITIES,
+        transparent=True,
+        price=price,
+        tokens=FIXED_TOKENS,
+        ends=ends,
+        replaced_by="gpt-image-2.6-sunburst",
+        source="official SDK and the vendor's deprecations page",
+        seen="2026-11-17",
+    )
+
+
+SDK = "official SDK"
+MODELS: dict[str, Model] = {
+    model.name: model
+    for model in (
+        _free("gpt-image-2.6-sunburst", PRICE_26, GRID_26, transparent=True, source=SDK, seen="2026-11-17"),
+        _free("gpt-image-2.6-flare", PRICE_26, GRID_26, transparent=True, source=SDK, seen="2026-11-17"),
+        _free("gpt-image-2.5-sunburst", PRICE_25, GRID_25, transparent=True, source=SDK, seen="2026-11-17"),
+        _free("gpt-image-2.5-flare", PRICE_25, GRID_25, transparent=True, source=SDK, seen="2026-11-17"),
+        # Transparent is announced as a preview for this one, but was refused live on 2026-10-08.
+        _free("gpt-image-2", PRICE_2, GRID_2, transparent=False, source=SDK, seen="2026-11-17"),
+        _fixed("gpt-image-1.5", PRICE_15, LAST_DAY_OF_1),
+        _fixed("gpt-image-1-mini", PRICE_MINI, LAST_DAY_OF_1),
+        _fixed("chatgpt-image-latest", PRICE_15, LAST_DAY_OF_1),
+        _fixed("gpt-image-1", PRICE_15, date(2026, 10, 23)),
+    )
+}
+
+UNKNOWN = Model(
+    name="",
+    sizes=ANY,
+    qualities=ALL_QUALITIES,
+    transparent=True,
+    price=None,
+    source="none: the loosest rules, the server decides",
+    seen="2026-11-23",
+)
+
+
+def find_model(name: str) -> Model:
+    """The rules for ``name``, also with a snapshot's date at its end or a router's ``vendor/`` before it.
+
+    A name that is not in the table gets the loosest rules.
+    """
+    bare = name.rpartition("/")[2]
+    known = MODELS.get(bare) or MODELS.get(re.sub(r"-\d{4}-\d{2}-\d{2}$", "", bare))
+    return known or msgspec.structs.replace(UNKNOWN, name=name)
+
+
+def is_gpt_image(name: str) -> bool:
+    """Whether ``name`` is of the family that refuses ``response_format`` and always answers in base64."""
+    return name.rpartition("/")[2].startswith(("gpt-image", "chatgpt-image"))
+
+
+def end_warning(model: Model, today: date) -> str | None:
+    """A sentence for ``backend_status`` when the model has ended or will; None otherwise."""
+    if model.ends is None:
+        return None
+    instead = f" Set GPT_IMAGE_MODEL to {model.replaced_by}." if model.replaced_by else ""
+    if today >= model.ends:
+        return f"{model.name} was to be shut down on {model.ends.isoformat()}.{instead}"
+    days = (model.ends - today).days
+    return f"{model.name} will be shut down on {model.ends.isoformat()}, in {days} day{'s' * (days != 1)}.{instead}"

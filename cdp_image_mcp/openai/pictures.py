@@ -1,0 +1,193 @@
+"""Pictures out of JSON while it arrives: long base64 strings are decoded piece by piece and never held as text."""
+
+import binascii
+import io
+import re
+from typing import Any
+
+import msgspec
+
+__all__ = ["LARGEST_PICTURE", "AnswerError", "PictureReader", "picture_index"]
+
+LARGEST_PICTURE = 100 * 1024 * 1024
+"""Bytes; the largest size any model makes is 33 MB uncompressed."""
+
+LARGEST_REST = 4 * 1024 * 1024
+"""Bytes of everything in an answer that is no picture."""
+
+LOOK_BACK = 256
+"""A key, its colon and its quote are looked for across this many bytes of what came before."""
+
+STRING = re.compile(rb'"(?:b64_json|partial_image_b64)"\s*:\s*"|"(?:url|image_url)"\s*:\s*"(?=data:)')
+CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+SPACE = b" \t\r\n"
+MARK = "@picture:"
+LONGEST_PREFIX = 256
+
+
+class AnswerError(ValueError):
+    """The bytes are no JSON, or more than anybody sends."""
+
+
+class _Base64:
+    """Decodes a base64 text given in pieces, with or without the prefix of a data URL."""
+
+    def __init__(self) -> None:
+        self._file = io.BytesIO()
+        self._carry = b""
+        self._escape = b""
+        self._prefix: bytes | None = b""
+        self._padded = False
+        self.wrong: str | None = None
+
+    def feed(self, piece: bytes) -> None:
+        if self._escape or b"\\" in piece:
+            piece = self._unescape(piece)
+        if self._prefix is not None:
+            piece = self._after_prefix(piece)
+        if piece and not self.wrong:
+            self._decode(self._carry + piece)
+
+    def close(self) -> bytes | None:
+        """The picture, None when the text was no base64; ``wrong`` then says why."""
+        if self._prefix:
+            start, self._prefix = self._prefix, None
+            self._decode(start)
+        if self._escape:
+            self.wrong = "it ends in half an escape"
+        if self._carry and not self.wrong:
+            rest, self._carry = self._carry, b""
+            self._decode(rest + b"=" * (-len(rest) % 4))
+        # getvalue hands over the buffer itself instead of a copy, as long as nobody writes again.
+        data = self._file.getvalue()
+        self._file = io.BytesIO()
+        if not self.wrong and not data:
+            self.wrong = "it is empty"
+        return None if self.wrong else data
+
+    def _unescape(self, piece: bytes) -> bytes:
+        r"""JSON escapes: PHP writes ``\/``, .NET writes ``+`` as ``\u002B``."""
+        piece, self._escape = self._escape + piece, b""
+        if cut := CUT_ESCAPE.search(piece):
+            piece, self._escape = piece[: cut.start()], piece[cut.start() :]
+        try:
+            return msgspec.json.decode(b'"' + piece.translate(None, SPACE) + b'"', type=str).encode()
+        except msgspec.MsgspecError:
+            self.wrong = "it holds a broken escape"
+            return b""
+
+    def _after_prefix(self, piece: bytes) -> bytes:
+        start = (self._prefix or b"") + piece
+        if not start.startswith(b"data:"[: len(start)]):
+            self._prefix = None
+            return start
+        _, comma, rest = start.partition(b",")
+        if comma:
+            self._prefix = None
+            return rest
+        self._prefix = start
+        if len(start) > LONGEST_PREFIX:
+            self.wrong = "its data URL has no comma"
+        return b""
+
+    def _decode(self, text: bytes) -> None:
+        if self._padded and text.strip(SPACE):
+            self.wrong = "it goes on after its padding"
+            return
+        whole = len(text) & ~3
+        try:
+            data = binascii.a2b_base64(memoryview(text)[:whole], strict_mode=True)
+        except binascii.Error:
+            text = text.translate(None, SPACE)
+            whole = len(text) & ~3
+            try:
+                data = binascii.a2b_base64(text[:whole], strict_mode=True)
+            except binascii.Error as error:
+                self.wrong = f"it is no base64 ({error})"
+                return
+        self._padded = self._padded or len(data) * 4 < whole * 3
+        self._carry = text[whole:]
+        self._file.write(data)
+        if self._file.tell() > LARGEST_PICTURE:
+            self.wrong = f"it is larger than {LARGEST_PICTURE} bytes"
+            self._file = io.BytesIO()
+
+
+class PictureReader:
+    """One JSON text, fed in pieces. Memory: one decoded picture and everything that is no picture."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._looked = 0
+        self._passed = 0
+        """Everything before this offset is settled: a key found there had its picture taken out."""
+        self._open: _Base64 | None = None
+        self._done: dict[int, bytes | str] = {}
+        self.count = 0
+        """Pictures whose string has ended."""
+
+    def feed(self, piece: bytes) -> None:
+        """Read on. Raises :class:`AnswerError` when what is no picture grows beyond all reason."""
+        at = 0
+        while at < len(piece):
+            if self._open is None:
+                piece, at = self._outside(piece[at:]), 0
+                continue
+            end = piece.find(b'"', at)
+            self._open.feed(piece[at:end] if end >= 0 else piece[at:] if at else piece)
+            if end < 0:
+                return
+            data = self._open.close()
+            self._done[self.count] = self._open.wrong or "" if data is None else data
+            self.count += 1
+            self._open = None
+            at = end
+
+    def _outside(self, piece: bytes) -> bytes:
+        """Keep ``piece`` until the next picture's string begins; returns what follows its opening quote."""
+        self._rest += piece
+        found = STRING.search(self._rest, max(self._passed, self._looked - LOOK_BACK))
+        if found is None:
+            self._looked = len(self._rest)
+            if self._looked > LARGEST_REST:
+                raise AnswerError(f"it holds more than {LARGEST_REST} bytes beside pictures")
+            return b""
+        begin = found.end()
+        found = None  # a match keeps the buffer from being resized
+        following = bytes(self._rest[begin:])
+        del self._rest[begin:]
+        self._rest += f"{MARK}{self.count}".encode()
+        self._looked = self._passed = len(self._rest)
+        self._open = _Base64()
+        return following
+
+    def take(self, index: int) -> bytes:
+        """Picture ``index``, once. Raises :class:`AnswerError` when its text was no base64."""
+        data = self._done.pop(index, "it was not there")
+        if isinstance(data, str):
+            raise AnswerError(data)
+        return data
+
+    def forget(self) -> None:
+        """Let go of every picture that was not taken."""
+        self._done.clear()
+
+    def finish(self) -> Any:
+        """The JSON, with a mark where each picture was (see :func:`picture_index`). Raises :class:`AnswerError`."""
+        if self._open is not None:
+            raise AnswerError("it ends inside a picture")
+        try:
+            return msgspec.json.decode(bytes(self._rest))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise AnswerError(f"it is no JSON ({error})") from None
+
+    def text(self, limit: int = 2000) -> str:
+        """The beginning of what is no picture, for people."""
+        return bytes(self._rest[:limit]).decode("utf-8", "replace")
+
+
+def picture_index(value: Any) -> int | None:
+    """Which picture stood where ``value`` now is, None when none did."""
+    if isinstance(value, str) and value.startswith(MARK) and value[len(MARK) :].isdigit():
+        return int(value[len(MARK) :])
+    return None

@@ -1,0 +1,232 @@
+"""What a request becomes for one model at one server: checked, with every parameter that will be sent."""
+
+from typing import Any
+
+import msgspec
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai.mask import LARGE_MASK, check_mask
+from cdp_image_mcp.openai.models import Model, find_model, is_gpt_image
+from cdp_image_mcp.openai.prices import PARTIAL_TOKENS, Range, grid_tokens, input_image_tokens
+from cdp_image_mcp.openai.profiles import EditForm, Profile
+from cdp_image_mcp.openai.sizes import SQUARE, nearest, parse_ratio, parse_size, wrong_size
+from cdp_image_mcp.request import ImageRequest, Reference
+
+__all__ = ["Plan", "estimate_cost", "estimate_tokens", "make_plan"]
+
+MOST_REFERENCES = 16
+LONGEST_DATA_URL = 20_971_520
+"""Characters of one picture in a JSON edit; larger ones go as form parts. Source: OpenAPI file of 2026-08-21."""
+
+EXPERIMENTAL_PIXELS = 2560 * 1440
+"""Above this many the guide calls sizes experimental, and one answer takes minutes."""
+
+LONG_QUALITIES = frozenset(("high", "xhigh", "max"))
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One generation as it will be sent: ``requests`` requests of ``parameters`` each."""
+
+    model: Model
+    parameters: dict[str, Any]
+    """The JSON fields or form values, prompt and model first, without pictures."""
+    asked: frozenset[str]
+    """Names among them that the caller chose. Only the others may be left out when a server does not know them."""
+    pictures: tuple[Reference, ...] = ()
+    mask: Reference | None = None
+    form: EditForm = "json"
+    requests: int = 1
+    partials: int = 0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def edit(self) -> bool:
+        return bool(self.pictures)
+
+
+def make_plan(request: ImageRequest, model_name: str, profile: Profile) -> Plan:
+    """Check ``request`` and lay out what will be sent. Reads the mask's header from disk, nothing else.
+
+    Raises ImageError ``invalid_input`` with ``details.field`` and what the model takes.
+    """
+    model = find_model(model_name)
+    pictures = request.reference_images
+    if request.continue_image is not None:
+        pictures = (request.continue_image, *pictures)
+    _check_choices(request, model, profile)
+    _check_pictures(request, pictures, profile)
+    parameters: dict[str, Any] = {"model": model_name, "prompt": request.prompt}
+    size_field, size = _size(request.size, model, profile)
+    if size is not None:
+        parameters[size_field] = size
+    wishes = {
+        "quality": (request.quality, "auto"),
+        "background": (request.background, "auto"),
+        "output_format": (request.output_format, "png"),
+        "output_compression": (request.output_compression, None),
+    }
+    # What equals the default is left out: fewer fields that a compatible server might not know.
+    parameters |= {name: value for name, (value, default) in wishes.items() if value != default}
+    asked = frozenset(parameters) | {"n"}
+    if profile.ask_for_base64 and not is_gpt_image(model_name):
+        parameters["response_format"] = "b64_json"
+    requests = _requests(request, pictures, model, profile)
+    if request.n // requests > 1:
+        parameters["n"] = request.n
+    partials = _partials(request, model) if profile.streams and request.n // requests == 1 else 0
+    if requests > 1 or partials:
+        parameters |= {"stream": True, "partial_images": partials}
+    return Plan(
+        model=model,
+        parameters=parameters,
+        asked=asked,
+        pictures=pictures,
+        mask=request.mask,
+        form=_form(profile, pictures, request.mask),
+        requests=requests,
+        partials=partials,
+        warnings=_warnings(request),
+    )
+
+
+def _refuse(field: str, message: str, takes: str) -> ImageError:
+    return ImageError(
+        "invalid_input", f"Nothing was sent. {field}: {message}", details={"field": field, "accepted": takes}
+    )
+
+
+def _check_choices(request: ImageRequest, model: Model, profile: Profile) -> None:
+    who = model.name or "the model"
+    if not request.prompt.strip():
+        raise _refuse("prompt", "it is empty.", "1 to 32000 characters")
+    if len(request.prompt) > model.prompt_limit:
+        raise _refuse("prompt", f"it is {len(request.prompt)} characters long.", f"1 to {model.prompt_limit}")
+    if not 1 <= request.n <= 10:
+        raise _refuse("n", f"{request.n} is not a number from 1 to 10.", "1 to 10")
+    if request.quality not in model.qualities:
+        takes = ", ".join(model.qualities)
+        raise _refuse("quality", f"{who} does not know {request.quality!r}; it takes {takes}.", takes)
+    formats = [name for name in model.formats if name in profile.formats]
+    if request.output_format not in formats:
+        takes = ", ".join(formats)
+        message = f"{who} at {profile.name} does not make {request.output_format!r}; it takes {takes}."
+        raise _refuse("output_format", message, takes)
+    if request.background == "transparent":
+        if not model.transparent:
+            raise _refuse(
+                "background",
+                f"{who} does not draw transparent backgrounds; gpt-image-2.5 and later do (GPT_IMAGE_MODEL).",
+                "auto, opaque",
+            )
+        if request.output_format == "jpeg":
+            raise _refuse("background", "a jpeg cannot be transparent; ask for png or webp.", "auto, opaque")
+    if request.output_compression is not None:
+        if not 0 <= request.output_compression <= 100:
+            raise _refuse("output_compression", "it must be from 0 to 100.", "0 to 100")
+        if request.output_format == "png":
+            raise _refuse("output_compression", "it is for jpeg and webp only.", "jpeg, webp")
+
+
+def _check_pictures(request: ImageRequest, pictures: tuple[Reference, ...], profile: Profile) -> None:
+    if len(pictures) > MOST_REFERENCES:
+        message = f"{len(pictures)} pictures are too many, the continued one counts."
+        raise _refuse("reference_images", message, f"at most {MOST_REFERENCES}")
+    for picture in pictures:
+        if picture.mime_type not in profile.reference_formats:
+            takes = ", ".join(profile.reference_formats)
+            raise _refuse("reference_images", f"{picture.mime_type} is not taken there; it takes {takes}.", takes)
+    if request.mask is not None:
+        if not profile.masks:
+            raise _refuse("mask", f"{profile.name} has no masks of this kind.", "none")
+        check_mask(request.mask, pictures[0] if pictures else None)
+
+
+def _size(wish: str, model: Model, profile: Profile) -> tuple[str, str | None]:
+    """The field and the value to send; None: leave it to the model."""
+    if wish == "auto":
+        return "size", None
+    if ratio := parse_ratio(wish):
+        if 0 in ratio:
+            raise _refuse("size", f"{wish} is no ratio.", "a ratio such as 16:9")
+        if profile.ratio_field:
+            return profile.ratio_field, wish
+        wide, high = nearest(model.sizes, *ratio)
+        return "size", f"{wide}x{high}"
+    size = parse_size(wish)
+    takes = model.sizes.describe()
+    if size is None:
+        raise _refuse("size", f"{wish!r} is neither auto nor a size nor a ratio.", takes)
+    if why := wrong_size(model.sizes, *size):
+        raise _refuse("size", f"{model.name or 'the model'} does not make {wish}: {why}. It takes {takes}.", takes)
+    return "size", f"{size[0]}x{size[1]}"
+
+
+def _requests(request: ImageRequest, pictures: tuple[Reference, ...], model: Model, profile: Profile) -> int:
+    """One request for all, or one stream for each picture.
+
+    Streams are better where one picture takes minutes: each is saved as soon as it is drawn, one that fails takes no
+    other with it, and a single silent answer of many minutes would meet the idle limits of gateways (about 100 s).
+    They cost the input once per picture, so not with reference pictures.
+    """
+    size = parse_size(request.size)
+    slow = request.quality in LONG_QUALITIES or (size is not None and size[0] * size[1] > EXPERIMENTAL_PIXELS)
+    known = model.price is not None
+    return request.n if request.n > 1 and profile.streams and slow and known and not pictures else 1
+
+
+def _partials(request: ImageRequest, model: Model) -> int:
+    """How many partial pictures to ask for: they are paid, so at most one for every tenth of the picture's price."""
+    quality = "medium" if request.quality == "auto" else request.quality
+    tokens = estimate_tokens(model, request.size, quality)
+    return min(2, int(tokens.low) // (10 * PARTIAL_TOKENS)) if tokens else 0
+
+
+def _form(profile: Profile, pictures: tuple[Reference, ...], mask: Reference | None) -> EditForm:
+    if not pictures:
+        return "json"
+    sent = (*pictures, mask) if mask else pictures
+    too_long = any(4 * -(-picture.bytes // 3) + 40 > LONGEST_DATA_URL for picture in sent)
+    return "multipart" if profile.form == "json" and too_long else profile.form
+
+
+def _warnings(request: ImageRequest) -> tuple[str, ...]:
+    if request.mask is not None and request.mask.bytes > LARGE_MASK:
+        return (f"The mask has {request.mask.bytes} bytes; the API may refuse masks above 4 MB.",)
+    return ()
+
+
+def estimate_tokens(model: Model, size: str, quality: str) -> Range | None:
+    """Output tokens of one picture before it is made; None for a model without figures.
+
+    ``auto`` for the quality spans low to high, for the size the classic ones: count on the high end.
+    """
+    if model.grid is None and model.tokens is None:
+        return None
+    if ratio := parse_ratio(size):
+        wanted = [nearest(model.sizes, *ratio)] if 0 not in ratio else [SQUARE]
+    else:
+        known = parse_size(size)
+        wanted = [known] if known else [SQUARE, (1536, 1024)]
+    qualities = ["low", "high"] if quality == "auto" else [quality]
+    counts: list[float] = []
+    for name in qualities:
+        for dimensions in wanted:
+            if model.tokens is not None:
+                counts.append(model.tokens.get(name, model.tokens["high"]).get(dimensions, 0))
+            elif model.grid is not None:
+                tokens = grid_tokens(model.grid.cells.get(name, 96), *dimensions)
+                counts += [tokens, tokens * model.grid.uncertain.get(name, 1.0)]
+    return Range(min(counts), max(counts))
+
+
+def estimate_cost(plan: Plan, size: str, quality: str, n: int) -> Range | None:
+    """Dollars for the whole plan; None for a model without figures."""
+    tokens = estimate_tokens(plan.model, size, quality)
+    price = plan.model.price
+    if tokens is None or price is None:
+        return None
+    text = len(str(plan.parameters["prompt"]).encode()) // 3 + 20
+    pictures = sum(input_image_tokens(picture.width, picture.height) for picture in plan.pictures)
+    asked = plan.requests * (text * price.text_in + pictures * price.image_in)
+    made = tokens.plus(plan.partials * PARTIAL_TOKENS).times(n * price.image_out)
+    return made.plus(asked).times(1 / 1_000_000)

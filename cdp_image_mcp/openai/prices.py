@@ -1,0 +1,99 @@
+"""What a picture costs: prices per token, the cost of an answer, and an estimate before anything is sent."""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any, cast
+
+import msgspec
+
+__all__ = ["PARTIAL_TOKENS", "Grid", "Price", "Range", "cost", "grid_tokens", "input_image_tokens"]
+
+PARTIAL_TOKENS = 100
+"""Image output tokens for each partial picture of a stream. Source: image generation guide, 2026-04-21."""
+
+
+class Price(msgspec.Struct, frozen=True):
+    """Dollars for a million tokens; ``source`` and ``seen`` say where and when the figures were read.
+
+    Cached input is not told apart in the answers of the images endpoints, so all input counts at the full price
+    and a cost is an upper bound.
+    """
+
+    text_in: float
+    image_in: float
+    image_out: float
+    text_out: float
+    source: str
+    seen: str
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Least and most; equal when it is known."""
+
+    low: float
+    high: float
+
+    def times(self, factor: float) -> "Range":
+        return Range(self.low * factor, self.high * factor)
+
+    def plus(self, other: float) -> "Range":
+        return Range(self.low + other, self.high + other)
+
+
+class Grid(msgspec.Struct, frozen=True):
+    """How output tokens follow from quality and size: cells along the long edge, by quality.
+
+    ``uncertain`` multiplies the high end of an estimate where only third parties have measured.
+    """
+
+    cells: Mapping[str, int]
+    uncertain: Mapping[str, float] = {}
+
+
+def grid_tokens(cells: int, wide: int, high: int) -> int:
+    """Output tokens of one picture of ``wide`` x ``high`` pixels with ``cells`` cells along the long edge.
+
+    Rebuilt from the behaviour of the price calculator in the guide; exact for every independent figure known
+    (196, 439, 1756, 3122 and 7024 for 1024x1024, 1372 for 1024x1536 at 48 cells, 120 for 1536x864 at 16).
+    """
+    long, short = max(wide, high), min(wide, high)
+    area = cells * max(1, (2 * cells * short + long) // (2 * long))
+    return -(-area * (2_000_000 + wide * high) // 4_000_000)
+
+
+def input_image_tokens(wide: int, high: int) -> int:
+    """Image input tokens of one reference picture: 32-pixel patches, at least 64, at most 1536.
+
+    An estimate: 1024 for 1024x1024 and 64 for 128x128 were measured on gpt-image-2 (2026-09-16, 2026-08-12).
+    """
+    return min(1536, max(64, ceil(wide / 32) * ceil(high / 32)))
+
+
+def _count(fields: Mapping[str, Any], name: str) -> int:
+    value = fields.get(name)
+    return int(value) if isinstance(value, int | float) and value > 0 else 0
+
+
+def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = usage.get(name)
+    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+
+
+def cost(price: Price, usage: Mapping[str, Any]) -> float | None:
+    """Dollars for the ``usage`` of an answer; None when it holds no tokens at all.
+
+    Where the kinds are not split, input counts as image tokens (the dearer kind) and so does output.
+    """
+    asked = _details(usage, "input_tokens_details")
+    made = _details(usage, "output_tokens_details")
+    text_in, image_in = _count(asked, "text_tokens"), _count(asked, "image_tokens")
+    if not asked:
+        image_in = _count(usage, "input_tokens")
+    text_out, image_out = _count(made, "text_tokens"), _count(made, "image_tokens")
+    if not made:
+        image_out = _count(usage, "output_tokens")
+    if not (text_in or image_in or text_out or image_out):
+        return None
+    dollars = text_in * price.text_in + image_in * price.image_in
+    dollars += text_out * price.text_out + image_out * price.image_out
+    return round(dollars / 1_000_000, 6)

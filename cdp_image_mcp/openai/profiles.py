@@ -1,0 +1,189 @@
+"""Servers that speak the images API, and where each differs. Chosen by host, or by ``OPENAI_COMPAT``."""
+
+from typing import Literal, TypeAlias
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import msgspec
+
+from cdp_image_mcp.config import Problem, Settings
+from cdp_image_mcp.errors import ImageError
+
+__all__ = ["PROFILES", "EditForm", "Profile", "address", "choose_profile", "profile_problem"]
+
+EditForm: TypeAlias = Literal["json", "multipart", "input_references", "ref_images"]
+"""How reference pictures travel: ``images`` of data URLs, form parts, or the fields of OpenRouter and LocalAI."""
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """What one kind of server wants. ``source`` and ``seen`` name where that was read and when."""
+
+    name: str
+    hosts: tuple[str, ...] = ()
+    """Host names, or endings of them when they begin with a dot."""
+    generations: str = "/images/generations"
+    edits: str = "/images/edits"
+    form: EditForm = "multipart"
+    masks: bool = True
+    auth: Literal["bearer", "api-key"] = "bearer"
+    key_needed: bool = True
+    encrypted: bool = False
+    """Its own hosts are only ever asked over https."""
+    streams: bool = False
+    ask_for_base64: bool = False
+    """Send ``response_format`` to models that are not of the vendor's family, which refuses it."""
+    ratio_field: str | None = None
+    """Takes a ratio as it is, in this field."""
+    formats: tuple[str, ...] = ("png", "jpeg", "webp")
+    reference_formats: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp")
+    api_version: str | None = None
+    """Sent as ``api-version`` when OPENAI_API_VERSION is not set."""
+    cost: Literal["tokens", "told", "free"] = "tokens"
+    """By the price table, by ``usage.cost`` in the answer, or nothing to pay."""
+    source: str
+    seen: str
+
+
+AZURE_HOSTS = (
+    ".openai.azure.com",
+    ".services.ai.azure.com",
+    ".cognitiveservices.azure.com",
+    ".openai.azure.us",
+    ".openai.azure.cn",
+)
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="openai",
+            hosts=("api.openai.com", ".api.openai.com"),  # the second: us, eu, ae, au, in, jp
+            form="json",
+            encrypted=True,
+            streams=True,
+            source="official SDK 3.54.0, recorded answers",
+            seen="2026-11-17",
+        ),
+        Profile(
+            name="azure",
+            hosts=AZURE_HOSTS,
+            auth="api-key",
+            encrypted=True,
+            streams=True,
+            formats=("png", "jpeg"),
+            reference_formats=("image/png", "image/jpeg"),
+            api_version="preview",
+            source="Azure documentation, v1 paths",
+            seen="2026-04-17",
+        ),
+        Profile(
+            name="azure-deployment",
+            auth="api-key",
+            encrypted=True,
+            streams=True,
+            formats=("png", "jpeg"),
+            reference_formats=("image/png", "image/jpeg"),
+            api_version="2025-04-01-preview",
+            source="Azure documentation, deployment paths",
+            seen="2026-03-20",
+        ),
+        Profile(
+            name="openrouter",
+            hosts=("openrouter.ai", ".openrouter.ai"),
+            generations="/images",
+            edits="/images",
+            form="input_references",
+            masks=False,
+            encrypted=True,
+            ratio_field="aspect_ratio",
+            cost="told",
+            source="recorded answer and the vendor's tutorial",
+            seen="2026-08-12",
+        ),
+        # It passes unknown fields on to many upstreams and wrongly believes in response_format: send none.
+        Profile(name="litellm", source="LiteLLM documentation", seen="2026-10-10"),
+        # A vertical bar in the prompt begins a negative prompt there; masks are white where ours are clear.
+        Profile(
+            name="localai",
+            edits="/images/generations",
+            form="ref_images",
+            masks=False,
+            key_needed=False,
+            ask_for_base64=True,
+            cost="free",
+            source="LocalAI source",
+            seen="2026-08-22",
+        ),
+        Profile(
+            name="vllm",
+            key_needed=False,
+            ask_for_base64=True,
+            cost="free",
+            source="vLLM-Omni documentation",
+            seen="2026-11-23",
+        ),
+        Profile(
+            name="ollama",
+            key_needed=False,
+            ask_for_base64=True,
+            cost="free",
+            source="copy of Ollama's compatibility page",
+            seen="2026-11-23",
+        ),
+        Profile(name="generic", ask_for_base64=True, source="what relays have in common", seen="2026-11-23"),
+    )
+}
+
+
+def _belongs(host: str, profile: Profile) -> bool:
+    return any(host.endswith(known) if known.startswith(".") else host == known for known in profile.hosts)
+
+
+def choose_profile(settings: Settings) -> Profile:
+    """The profile for the settings. ``OPENAI_COMPAT`` is a name, or a name and how edits travel: ``litellm:json``.
+
+    Raises ImageError ``configuration`` for a name that is not in the table.
+    """
+    if problem := profile_problem(settings):
+        raise ImageError(
+            "configuration", f"{problem.variable}: {problem.message}", details={"variables": [problem.variable]}
+        )
+    parts = urlsplit(settings.base_url)
+    host = (parts.hostname or "").lower()
+    name, _, form = (settings.compat or "").strip().lower().partition(":")
+    by_host = next((profile for profile in PROFILES.values() if _belongs(host, profile)), PROFILES["generic"])
+    profile = PROFILES[name] if name else by_host
+    if profile.name == "azure" and "/deployments/" in parts.path:
+        profile = PROFILES["azure-deployment"]
+    if form == "json":
+        profile = msgspec.structs.replace(profile, form="json")
+    elif form == "multipart":
+        profile = msgspec.structs.replace(profile, form="multipart")
+    return profile
+
+
+def profile_problem(settings: Settings) -> Problem | None:
+    """What is wrong with ``OPENAI_COMPAT`` or with the base address for its host, None when nothing is."""
+    name, colon, form = (settings.compat or "").strip().lower().partition(":")
+    if (name and name not in PROFILES) or (colon and (not name or form not in {"json", "multipart"})):
+        return Problem(
+            "OPENAI_COMPAT", f"it takes one of {', '.join(PROFILES)}, with :json or :multipart after it for edits."
+        )
+    parts = urlsplit(settings.base_url)
+    host = (parts.hostname or "").lower()
+    if parts.scheme == "http" and any(_belongs(host, known) for known in PROFILES.values() if known.encrypted):
+        return Problem("OPENAI_BASE_URL", f"{host} is only asked over https: the key travels there.")
+    return None
+
+
+def address(profile: Profile, settings: Settings, path: str) -> str:
+    """The full address of ``path``, with ``api-version`` where the profile wants one."""
+    parts = urlsplit(settings.base_url)
+    base = parts.path.rstrip("/")
+    if profile.name == "azure" and base in {"", "/openai"}:
+        base = "/openai/v1"
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    version = settings.api_version if profile.auth == "api-key" else None
+    version = version or profile.api_version
+    if version and not any(name == "api-version" for name, _ in query):
+        query.append(("api-version", version))
+    return urlunsplit((parts.scheme, parts.netloc, base + path, urlencode(query), ""))

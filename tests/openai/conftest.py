@@ -1,0 +1,59 @@
+"""A running images server and a back end that asks it."""
+
+from collections.abc import AsyncGenerator, Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.openai import ApiBackend
+from fixtures.images_api import ImagesApi, running_api
+from tests.openai.doubles import KEY, MemoryLedger, MemoryReport, no_jitter
+
+MakeBackend = Callable[..., ApiBackend]
+
+
+@pytest.fixture
+def api() -> Generator[ImagesApi]:
+    with running_api() as running:
+        yield running
+
+
+@pytest.fixture
+def ledger() -> MemoryLedger:
+    return MemoryLedger()
+
+
+@pytest.fixture
+def report() -> MemoryReport:
+    return MemoryReport()
+
+
+@pytest.fixture
+async def make_backend(api: ImagesApi, ledger: MemoryLedger, tmp_path: Path) -> AsyncGenerator[MakeBackend]:
+    """Make back ends for the running server; settings and constructor arguments by name."""
+    made: list[ApiBackend] = []
+
+    def make(*, resend_unclear: bool = False, resolver: Any = None, **fields: Any) -> ApiBackend:
+        values = {
+            "output_dir": tmp_path,
+            "profile_dir": tmp_path,
+            "api_key": KEY,
+            "base_url": api.url,
+            "compat": "openai",
+        }
+        settings = Settings(**{**values, **fields})
+        more = {"resolver": resolver} if resolver else {}
+        backend = ApiBackend(settings, ledger, resend_unclear=resend_unclear, jitter=no_jitter, **more)
+        made.append(backend)
+        return backend
+
+    yield make
+    for backend in made:
+        await backend.aclose()
+
+
+@pytest.fixture
+async def backend(make_backend: MakeBackend) -> ApiBackend:
+    return make_backend()
