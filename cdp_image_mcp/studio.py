@@ -117,6 +117,11 @@ class Studio:
         async with self.library.waiting(generation_id):
             return await self._wait(generation_id, self.settings.wait_seconds if seconds is None else seconds, listener)
 
+    def news(self, generation_id: str) -> News | None:
+        """What is happening at this moment to a generation that this process works on; None for all others."""
+        job = self._runner.jobs.get(generation_id)
+        return None if job is None else self._standing(job).news
+
     async def cancel(self, generation_id: str) -> Standing:
         """Stop it and keep what is there. Idempotent. Raises ImageError ``not_found``."""
         if (job := self._runner.jobs.get(generation_id)) is not None:

@@ -21,9 +21,10 @@ TICK = 0.5
 
 async def follow(studio: Studio, arguments: GenerateImage, terminal: Terminal, accepted: list[str]) -> Standing:
     """Where the generation ended. Its id is put into ``accepted`` as soon as there is one."""
-    watch = _Watch(terminal)
+    watch = _Watch(studio, terminal)
     async with watch.running():
         standing = await studio.generate(msgspec.structs.replace(arguments, wait_seconds=0))
+        watch.generation_id = standing.record.generation_id
         accepted.append(standing.record.generation_id)
         while not standing.record.finished:
             watch.tell_person(standing)
@@ -32,7 +33,9 @@ async def follow(studio: Studio, arguments: GenerateImage, terminal: Terminal, a
 
 
 class _Watch:
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, studio: Studio, terminal: Terminal) -> None:
+        self.generation_id = ""
+        self._studio = studio
         self._terminal = terminal
         self._news: News | None = None
         self._at = 0.0
@@ -60,7 +63,11 @@ class _Watch:
     async def _tick(self) -> None:
         while True:
             await anyio.sleep(TICK)
-            self._show()
+            # A listener hears every 5 s, as clients like it; a person sees more.
+            if (news := self._studio.news(self.generation_id)) is not None:
+                await self(news)
+            else:
+                self._show()
 
     def tell_person(self, standing: Standing) -> None:
         """Once for each state in which a person has to act."""

@@ -98,7 +98,7 @@ async def demonstrate(prompt: str, settings: Settings, terminal: Terminal, *, as
     site = _site()
     snap = await _require_browser(settings)
     terminal.say(
-        "A demo: a real browser, a stand-in site on this machine, no account. Nothing is sent anywhere.", "dim"
+        "Demo: a real browser and a stand-in site on this machine. No account is used and nothing leaves it.", "dim"
     )
     async with _scratch(snap=snap) as scratch, site.serve() as running:
         demo = msgspec.structs.replace(
