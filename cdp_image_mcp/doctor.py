@@ -26,6 +26,7 @@ from cdp_image_mcp.terminal import Terminal
 __all__ = ["Check", "Probes", "examine", "tell"]
 
 PACKAGES = ("mcp", "websockets", "httpx", "anyio", "msgspec", "platformdirs", "psutil")
+WEB_ONLY = frozenset(("browser", "profile", "window mode", "sign-in", "network, site"))
 CONNECT_SECONDS = 4.0
 LOW_DISK, NO_DISK = 1_000_000_000, 100_000_000
 """Bytes free: below the first a warning, below the second a failure; a picture takes 2 to 25 MB."""
@@ -65,7 +66,15 @@ async def examine(settings: Settings, *, probe: bool = False) -> list[Check]:
         checks.append(await _guarded("network, API", lambda: _network("network, API", settings.base_url)))
     if probe:
         checks.extend(await _probe(settings))
-    return checks
+    return [_weighed(check, settings) for check in checks]
+
+
+def _weighed(check: Check, settings: Settings) -> Check:
+    """What only the browser way needs is no failure where pictures come from the API."""
+    by_api = settings.backend == "api" or (settings.backend == "auto" and settings.api_key is not None)
+    if check.level == "failed" and by_api and check.name in WEB_ONLY:
+        return msgspec.structs.replace(check, level="warning")
+    return check
 
 
 async def _guarded(name: str, check: Callable[[], Awaitable[Check]]) -> Check:
@@ -203,7 +212,7 @@ async def _network(name: str, address: str) -> Check:
         with anyio.fail_after(CONNECT_SECONDS):
             await (await anyio.connect_tcp(host, port)).aclose()
     except (OSError, TimeoutError) as error:
-        reason = clean(str(error)) or f"no answer within {CONNECT_SECONDS:g} s"
+        reason = clean(getattr(error, "strerror", None) or str(error)) or f"no answer within {CONNECT_SECONDS:g} s"
         proxied = any(os.environ.get(variable) for variable in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"))
         advice = "Expected behind a proxy." if proxied else "Check the connection, a firewall or a proxy."
         return Check(name, "warning" if proxied else "failed", f"{host}:{port} cannot be reached: {reason}.", advice)
@@ -236,11 +245,12 @@ def tell(terminal: Terminal, checks: list[Check], *, as_json: bool) -> int:
     width = max(len(check.name) for check in checks)
     colours = {"ok": "green", "warning": "yellow", "failed": "red"}
     for check in checks:
-        lines = [check.message, *([f"→ {check.advice}"] if check.advice else [])]
+        advice = [f"To do: {check.advice}"] if check.advice else []
+        first, *rest = [line for text in (check.message, *advice) for line in terminal.wrapped(text, width + 11)]
         level = terminal.colour_result(f"{check.level:<7}", colours[check.level])
-        terminal.result(f"{level}  {check.name:<{width}}  {lines[0]}")
-        for line in lines[1:]:
-            terminal.result(f"{'':7}  {'':{width}}  {line}")
+        terminal.result(f"{level}  {check.name:<{width}}  {first}")
+        for line in rest:
+            terminal.result(f"{'':{width + 11}}{line}")
     warnings = sum(check.level == "warning" for check in checks)
     terminal.say(f"{len(checks)} checks: {failed} failed, {warnings} with a warning.", "red" if failed else "green")
     return FAILED if failed else DONE

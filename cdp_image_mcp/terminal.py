@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Mapping
 from typing import TextIO
@@ -94,6 +95,12 @@ class Terminal:
         """One result on standard output."""
         self.clear()
         print(text, file=self._out, flush=True)
+
+    def wrapped(self, text: str, indent: int) -> list[str]:
+        """``text`` in lines that fit beside ``indent`` columns on a terminal; one line where nobody looks."""
+        if not self._out.isatty():
+            return [text]
+        return textwrap.wrap(text, max(shutil.get_terminal_size().columns - indent - 1, 30)) or [""]
 
     def say(self, text: str = "", colour: str | None = None) -> None:
         """One line for a person on standard error."""

@@ -65,8 +65,9 @@ sent may already be paid for.\
 """
 
 STATUS = """\
-Show which back ends are ready (OpenAI API, ChatGPT in the browser), running and newest pictures with their ids, \
-known limits and configuration problems. Starts and changes nothing.\
+Show which ways of making pictures are ready, what is running, and the newest pictures with their ids.
+
+Also tells limits known so far and configuration problems. Starts and changes nothing.\
 """
 
 VISIBILITY = """\

@@ -89,7 +89,7 @@ class ScriptedStudio(Studio):
         self.calls: list[str] = []
         self.generated: list[Standing | Exception] = []
         self.waited: list[Standing | Exception] = []
-        self.news: list[News] = []
+        self.told: list[News] = []
         self.hold = anyio.Event()
         """Calls whose log line starts with ``holding`` wait for this event before they answer."""
         self.holding: str | None = None
@@ -99,7 +99,7 @@ class ScriptedStudio(Studio):
         return self
 
     async def _next(self, answers: list[Standing | Exception], listener: Listener | None) -> Standing:
-        for news in self.news:
+        for news in self.told:
             if listener is not None:
                 await listener(news)
         if self.holding is not None and self.calls[-1].startswith(self.holding) and not self.calls[-1].endswith(" 0"):

@@ -152,7 +152,7 @@ async def test_progress_reaches_a_client_that_asked_and_only_grows(
     studio: ScriptedStudio, era: Era, tmp_path: Path
 ) -> None:
     studio.generated = [standing(tmp_path)]
-    studio.news = [News("queued 2nd", 0.0, 60.0), News("drawing", 5.0, 60.0), News("older", 4.0, 60.0)]
+    studio.told = [News("queued 2nd", 0.0, 60.0), News("drawing", 5.0, 60.0), News("older", 4.0, 60.0)]
     told: list[tuple[float, float | None, str | None]] = []
 
     async def tell(progress: float, total: float | None, message: str | None) -> None:
