@@ -99,6 +99,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return self.status not in UNFINISHED
 
     @property
+    def ties(self) -> tuple[object, ...]:
+        """Everything its place depends on."""
+        return (self.parent, self.exchange, self.tasks, self.role, self.hidden, self.origins)
+
+    @property
     def call(self) -> bool:
         """Whether it is the assistant speaking to a tool."""
         return self.role == "assistant" and self.recipient not in {"", "all"}

@@ -1,6 +1,6 @@
 """Which messages of a conversation belong to our turn: decided by ids alone, never by position or time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -10,8 +10,6 @@ from cdp_image_mcp.chatgpt.node import Node
 __all__ = ["Anchors", "Place", "place"]
 
 Place: TypeAlias = Literal["ours", "other", "unknown"]
-FARTHEST = 2_000
-ROUNDS = 4
 
 
 class Anchors(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,34 +30,29 @@ def place(nodes: Mapping[str, Node], links: Mapping[str, str], anchors: Anchors)
     """The place of every node. ``links`` are parents of messages without content.
 
     In this order: our own message's descendants are ours, descendants of another person's message are not; the same
-    ``turn_exchange_id`` or image task as ours is ours, another exchange is not; what came by our own stream is ours.
-    The stream's word comes last because some streams begin with the previous answer (seen 2026-05).
+    ``turn_exchange_id`` or image task as ours is ours, another exchange is not; what came by our own stream is ours,
+    and what descends from it. The stream's word comes late because some begin with the previous answer (2026-05).
     """
-    if not (anchors.users or anchors.parent):
-        return {key: "ours" if node.origins & anchors.origins else "unknown" for key, node in nodes.items()}
     before = _above(nodes, links, anchors)
-    places: dict[str, Place] = {key: _by_chain(node, nodes, links, anchors, before) for key, node in nodes.items()}
-    exchanges, tasks = _ties(nodes, places, anchors)
-    for _ in range(ROUNDS):
-        for key, node in nodes.items():
-            if places[key] == "unknown":
-                places[key] = _by_ties(node, exchanges, tasks)
-        more = _ties(nodes, places, anchors)
-        if more == (exchanges, tasks):
-            break
-        exchanges, tasks = more
+
+    def known(key: str) -> Place | None:
+        if key in anchors.users:
+            return "ours"
+        node = nodes.get(key)
+        if key in before or (node is not None and node.role == "user" and not node.hidden):
+            return "other"
+        return None
+
+    places = _inherited(nodes, links, known)
     for key, node in nodes.items():
-        if places[key] != "unknown" or not node.origins & anchors.origins or node.role == "user":
-            continue
-        if node.exchange and exchanges and node.exchange not in exchanges:
+        if places[key] == "unknown" and node.origins & anchors.past:
             places[key] = "other"
-        else:
-            places[key] = "ours"
-    # A picture may be tied only to a placeholder that the stream alone placed.
-    exchanges, tasks = _ties(nodes, places, anchors)
+    exchanges = _tie(nodes, links, places, anchors)
     for key, node in nodes.items():
-        if places[key] == "unknown":
-            places[key] = _by_ties(node, exchanges, tasks)
+        if places[key] == "unknown" and node.origins & anchors.origins:
+            elsewhere = node.exchange and exchanges and node.exchange not in exchanges
+            places[key] = "other" if elsewhere else "ours"
+    _tie(nodes, links, places, anchors)
     return places
 
 
@@ -74,42 +67,52 @@ def _above(nodes: Mapping[str, Node], links: Mapping[str, str], anchors: Anchors
     starts = [anchors.parent, *(_parent(user, nodes, links) for user in anchors.users)]
     for start in starts:
         key = start
-        while key and key not in above and len(above) < FARTHEST:
+        while key and key not in above:
             above.add(key)
             key = _parent(key, nodes, links)
     return frozenset(above - anchors.users)
 
 
-def _by_chain(
-    node: Node, nodes: Mapping[str, Node], links: Mapping[str, str], anchors: Anchors, before: frozenset[str]
-) -> Place:
-    if node.id in anchors.users:
-        return "ours"
-    if node.id in before or (node.role == "user" and not node.hidden):
-        return "other"
-    key, steps = _parent(node.id, nodes, links), 0
-    while key and steps < FARTHEST:
-        if key in anchors.users:
-            return "ours"
-        above = nodes.get(key)
-        if key in before or (above is not None and above.role == "user" and not above.hidden):
-            return "other"
-        key, steps = _parent(key, nodes, links), steps + 1
-    return "other" if node.origins & anchors.past else "unknown"
+def _inherited(
+    nodes: Mapping[str, Node], links: Mapping[str, str], known: Callable[[str], Place | None]
+) -> dict[str, Place]:
+    """For every node the place of the nearest of itself and its ancestors that has one; each link is walked once."""
+    found: dict[str, Place] = {}
+    for start in nodes:
+        path: dict[str, None] = {}
+        key = start
+        while key and key not in found and key not in path and known(key) is None:
+            path[key] = None
+            key = _parent(key, nodes, links)
+        place: Place = found.get(key) or (known(key) if key else None) or "unknown"
+        found.update(dict.fromkeys(path, place))
+        found.setdefault(start, place)
+    return {key: found[key] for key in nodes}
 
 
-def _ties(
-    nodes: Mapping[str, Node], places: Mapping[str, Place], anchors: Anchors
-) -> tuple[frozenset[str], frozenset[str]]:
-    ours = [node for key, node in nodes.items() if places[key] == "ours"]
-    exchanges = {node.exchange for node in ours if node.exchange}
-    tasks = {task for node in ours for task in node.tasks}
-    return anchors.exchanges | exchanges, frozenset(tasks)
+def _tie(
+    nodes: Mapping[str, Node], links: Mapping[str, str], places: dict[str, Place], anchors: Anchors
+) -> frozenset[str]:
+    """Place what exchanges, image tasks and parents tie to what is placed already; answers our exchanges."""
+    while True:
+        ours = [node for key, node in nodes.items() if places[key] == "ours"]
+        exchanges = anchors.exchanges | {node.exchange for node in ours if node.exchange}
+        tasks = {task for node in ours for task in node.tasks}
+        loose = [key for key, place in places.items() if place == "unknown"]
+        for key in loose:
+            places[key] = _by_ties(nodes[key], exchanges, tasks)
+        if any(places[key] == "unknown" for key in loose):
+            places.update(_inherited(nodes, links, _settled(places)))
+        if all(places[key] == "unknown" for key in loose):
+            return frozenset(exchanges)
 
 
-def _by_ties(node: Node, exchanges: frozenset[str], tasks: frozenset[str]) -> Place:
-    if node.role == "user":
-        return "unknown"
+def _settled(places: Mapping[str, Place]) -> Callable[[str], Place | None]:
+    settled: dict[str, Place | None] = {key: place for key, place in places.items() if place != "unknown"}
+    return settled.get
+
+
+def _by_ties(node: Node, exchanges: Collection[str], tasks: Collection[str]) -> Place:
     if (node.exchange and node.exchange in exchanges) or any(task in tasks for task in node.tasks):
         return "ours"
     return "other" if node.exchange and exchanges else "unknown"

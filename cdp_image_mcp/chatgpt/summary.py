@@ -15,6 +15,8 @@ from cdp_image_mcp.plaintext import clean
 __all__ = ["Said", "Told", "summary"]
 
 USE_CASE = "image gen"
+LONGEST = 4_000
+"""Characters of an answer that are kept."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +121,7 @@ def summary(
         stream_ended=told.end,
         turn_complete=told.over,
         conversation_read=told.read,
-        answered_text=clean(answers[-1].words, 8000) if answers else None,
+        answered_text=clean(answers[-1].words[:LONGEST], LONGEST) if answers else None,
         partial_text=_partial(ours),
         error=clean(error, 1000) if error else None,
         tool_error=failed[-1].error if failed else None,
@@ -193,7 +195,8 @@ def _paragen(ours: list[Node], told: Told) -> bool:
 
 def _partial(ours: list[Node]) -> str | None:
     speeches = [node for node in ours if node.speech and not node.answer]
-    return (clean(speeches[-1].words, 8000) or None) if speeches else None
+    # Grows by the word: it is cleaned only where it is shown.
+    return (speeches[-1].words[:LONGEST] or None) if speeches else None
 
 
 def _unplaced(nodes: Mapping[str, Node], places: Mapping[str, Place], told: Told, known: Collection[str]) -> int:

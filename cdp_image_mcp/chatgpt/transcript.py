@@ -8,7 +8,7 @@ import msgspec
 from cdp_image_mcp.chatgpt.conversations import Reading, read_conversations
 from cdp_image_mcp.chatgpt.frames import TOPIC, Update, read_frame
 from cdp_image_mcp.chatgpt.node import Node, merged, read_node
-from cdp_image_mcp.chatgpt.placing import Anchors, place
+from cdp_image_mcp.chatgpt.placing import Anchors, Place, place
 from cdp_image_mcp.chatgpt.quota import Quota, quotas_of
 from cdp_image_mcp.chatgpt.sent import Sent, read_request
 from cdp_image_mcp.chatgpt.stream import StreamDecoder, StreamEvent
@@ -59,6 +59,10 @@ class Transcript:
         self._links: dict[str, str] = {}
         self._quotas: tuple[Quota, ...] = ()
         self._topics: OrderedDict[str, _Topic] = OrderedDict()
+        self._places: dict[str, Place] = {}
+        self._anchors: Anchors | None = None
+        self._moved = True
+        """A message came or changed its ties since the places were last worked out."""
         self._number = 0
         self._begin()
         self._turn = self._judge()
@@ -74,7 +78,6 @@ class Transcript:
         self._complete: set[str] = set()
         """Conversations and topics whose completion was announced."""
         self._statuses: OrderedDict[str, int | None] = OrderedDict()
-        self._read: set[str] = set()
         self._blocked: set[str] = set()
         self._stale: set[str] = set()
         self._paragen: dict[str, bool] = {}
@@ -89,6 +92,11 @@ class Transcript:
         known = self._sent.message_ids if self._sent else self._users
         if known and sent.message_ids[-1] not in known:
             self._begin()
+        elif not known and not self._present.intersection(sent.message_ids):
+            # What was said of the conversation before our message is in it says nothing about our turn.
+            self._statuses.clear()
+            self._complete.clear()
+            self._stale.clear()
         self._sent = sent
         self._users = sent.message_ids
         if sent.conversation_id:
@@ -168,14 +176,17 @@ class Transcript:
             complete_notice=bool(self._complete & ({ours} | topics)),
             async_seen=ours in self._statuses,
             async_status=self._statuses.get(ours),
-            read=bool(self._read.intersection(self._users)),
+            read=bool(self._present.intersection(self._users)),
             stale=ours in self._stale,
             paragen=self._paragen.get(ours),
             title=self._title,
             blocked_ids=frozenset(self._blocked),
             present=self._present,
         )
-        return summary(self._nodes, place(self._nodes, self._links, anchors), self._users, self._sent, told)
+        if anchors != self._anchors or self._moved:
+            self._places = place(self._nodes, self._links, anchors)
+            self._anchors, self._moved = anchors, False
+        return summary(self._nodes, self._places, self._users, self._sent, told)
 
     def _adopt(self, conversation: str) -> None:
         """Learn which conversation is ours and forget what was heard of others."""
@@ -184,6 +195,7 @@ class Transcript:
         if not self._named and "" in self._statuses:
             self._statuses[conversation] = self._statuses.pop("")
         self._named = conversation
+        self._moved = True
         for key in [key for key, node in self._nodes.items() if node.conversation not in {"", conversation}]:
             del self._nodes[key]
 
@@ -191,7 +203,10 @@ class Transcript:
         if node is None:
             return
         known = self._nodes.get(node.id)
-        self._nodes[node.id] = merged(known, node) if known else node
+        if known:
+            node = merged(known, node)
+        self._moved = self._moved or known is None or known.ties != node.ties
+        self._nodes[node.id] = node
         if len(self._nodes) > MOST_NODES:
             del self._nodes[next(key for key in self._nodes if key not in self._users)]
 
@@ -295,25 +310,42 @@ class Transcript:
 
     def _take_reading(self, reading: Reading) -> None:
         ids = frozenset(node.id for node in reading.nodes)
+        if not self._users:
+            self._users = self._asked_by(reading)
         ours = ids.intersection(self._users)
         if ours:
             self._adopt(reading.conversation_id)
         conversation = reading.conversation_id or (self._named if ours else "")
+        self._moved = True
         if conversation and conversation == self._named:
             self._links = dict(reading.links)
         elif len(self._links) < MOST_NODES:
             self._links.update(reading.links)
         for node in reading.nodes:
             self._take(node)
-        self._read.update(ours)
         for blocked in reading.blocked:
             _add(self._blocked, blocked)
         if conversation and reading.async_told:
             self._set_status(conversation, reading.async_status)
-        if ours:
+        if ours or not self._users or conversation == self._named:
             self._present = ids
+        if ours:
             self._title = reading.title or self._title
             self._stale.discard(conversation)
+
+    def _asked_by(self, reading: Reading) -> tuple[str, ...]:
+        """Our message, when the page's request was not seen: the one that our stream's messages answer."""
+        read = {node.id: node for node in reading.nodes}
+        heard = [key for key, node in self._nodes.items() if self._stream in node.origins and node.role != "user"]
+        for start in heard:
+            key, passed = start, set[str]()
+            while key and key not in passed:
+                passed.add(key)
+                node = read.get(key)
+                if node is not None and node.role == "user" and not node.hidden:
+                    return (key,)
+                key = reading.links.get(key, "")
+        return ()
 
 
 def _add(marks: set[str], mark: str) -> None:

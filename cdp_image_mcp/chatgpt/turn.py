@@ -68,7 +68,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     answered_text: str | None = None
     """The finished answer in words: assistant, to all, text, end of turn. Cards and tool texts are never it."""
     partial_text: str | None = None
-    """Words of the assistant to all that are not (yet) an answer."""
+    """Words of the assistant to all that are not (yet) an answer, bounded but not cleaned."""
     error: str | None = None
     """The error object of the stream, as one sentence."""
     tool_error: ToolError | None = None

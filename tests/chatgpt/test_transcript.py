@@ -116,6 +116,32 @@ def test_what_sends_no_message_of_a_person_is_no_request(body: bytes) -> None:
     assert heard.turn().user_message_id is None
 
 
+def test_a_turn_whose_request_was_not_seen_is_known_by_its_own_stream() -> None:
+    heard = Transcript()
+    heard.feed_stream(sse(call(), QUEUED, card(), IMAGE_CASE, COMPLETE, DONE))
+    heard.feed_socket(update("add-messages", messages=[picture("leaf", metadata={"parent_id": "card"})]))
+    assert finals(heard.turn()) == [file_id(1)]
+    earlier = [prompt("before", "old-user"), picture("old", file_id(5), metadata={"parent_id": "old-user"})]
+    said = prompt(metadata={"parent_id": "old"})
+    heard.feed_conversation(conversation(*earlier, said, call(metadata={"parent_id": USER}), picture("leaf")))
+    turn = heard.turn()
+    assert turn.user_message_id == USER
+    assert turn.conversation_read
+    assert finals(turn) == [file_id(1)]
+
+
+def test_the_rest_of_a_conversation_before_our_message_says_nothing_about_our_turn() -> None:
+    heard = Transcript(conversation_id=CONVERSATION)
+    heard.feed_conversation(conversation(prompt("before", "u0"), answer("x", "a0", parent="u0"), async_status=4))
+    heard.feed_socket(update("refetch-conversation"))
+    heard.feed_request(request(conversation=CONVERSATION, parent="a0"))
+    turn = heard.turn()
+    assert (turn.async_seen, turn.conversation_read, turn.turn_complete, turn.stale) == (False, False, False, False)
+    heard.feed_conversation(conversation(prompt("before", "u0"), answer("x", "a0", parent="u0")))
+    assert not heard.turn().conversation_read
+    assert heard.turn().answered_text is None
+
+
 # The recorded turn
 
 
