@@ -26,7 +26,7 @@ from .protocol import (
     InspectorDetached,
     TargetDestroyed,
 )
-from .session import REVIVING, Event, Params, Session
+from .session import ANSWERED_AFTER_CRASH, Event, Params, Session
 
 # Chrome 156 drops the connection without a word at a message of 101 MiB; 99 MiB pass.
 MAX_MESSAGE = 99 * 1024 * 1024
@@ -190,7 +190,7 @@ class Connection:
     def _register(self, session: Session, method: str, timeout: float) -> tuple[int, Waiter]:
         if session.closed is not None:
             raise _again(session.closed, method)
-        if session.crashed and method not in REVIVING:
+        if session.crashed and method not in ANSWERED_AFTER_CRASH:
             raise PageCrashed(method)
         number = next(self._ids)
         future: asyncio.Future[msgspec.Raw] = self._loop.create_future()
@@ -305,7 +305,7 @@ class Connection:
     def _on_crashed(self, session: Session) -> None:
         session.mark_crashed()
         for waiter in self._waiters.values():
-            if waiter.session is session and waiter.method not in REVIVING and not waiter.future.done():
+            if waiter.session is session and waiter.method not in ANSWERED_AFTER_CRASH and not waiter.future.done():
                 waiter.future.set_exception(PageCrashed(waiter.method))
 
     def _lose(self, error: ConnectionClosed) -> None:

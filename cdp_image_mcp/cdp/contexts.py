@@ -2,7 +2,7 @@
 
 import asyncio
 
-from .errors import CommandTimeout, EventTimeout
+from .errors import CommandTimeout, EventTimeout, PageCrashed
 from .protocol import ContextCreated, ContextDestroyed
 from .session import Event, Session
 
@@ -34,6 +34,8 @@ class Contexts:
         end = asyncio.get_running_loop().time() + timeout
         with self._session.subscribe(CREATED) as created:
             while (found := self.get(frame_id, world)) is None:
+                if self._session.crashed:
+                    raise PageCrashed(method)
                 try:
                     await created.next(max(0.0, end - asyncio.get_running_loop().time()))
                 except EventTimeout:

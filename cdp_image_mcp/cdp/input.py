@@ -35,6 +35,8 @@ KEYS: dict[str, tuple[str, int, str]] = {
 }
 # Headed and hidden without focus emulation a click is never answered; 10 s is far more than an answer takes.
 CLICK_TIMEOUT = 10.0
+# An element that moves for longer is clicked where it is.
+MOVING_FRAMES = 120
 
 # Waits one frame (or 100 ms where no frame comes), so that two looks at the place tell whether it still moves.
 _NEXT_FRAME = """function() {
@@ -96,10 +98,17 @@ async def click(node: Node, *, force: bool = False) -> tuple[float, float]:
     """
     page = node.page
     x, y = await _point(node)
-    await _mouse(page, MouseEvent(type="mouseMoved", x=x, y=y))
-    if not force:  # after the move, which may have opened something
+    while True:
+        await _mouse(page, MouseEvent(type="mouseMoved", x=x, y=y))
+        if force:
+            break
+        # After the move, which may have opened something.
         cover = await node.call(_COVER, x, y, reply=str)
-        if cover:
+        if not cover:
+            break
+        x_before, y_before = x, y
+        x, y = await _point(node)
+        if (x, y) == (x_before, y_before):
             raise ClickBlocked(cover, x, y)
     await _mouse(page, MouseEvent(type="mousePressed", x=x, y=y, button="left", buttons=1, click_count=1))
     await _mouse(page, MouseEvent(type="mouseReleased", x=x, y=y, button="left", click_count=1))
@@ -186,10 +195,12 @@ async def _point(node: Node) -> tuple[float, float]:
     try:
         await session.call("DOM.scrollIntoViewIfNeeded", ScrollIntoView(object_id=node.object_id))
         before: list[list[float]] = []
-        for _ in range(20):
+        still = 0
+        for _ in range(MOVING_FRAMES):
             raw = await session.call("DOM.getContentQuads", {"objectId": node.object_id})
             quads = msgspec.json.decode(raw, type=ContentQuads).quads
-            if quads and quads == before:
+            still = still + 1 if quads and quads == before else 0
+            if still == 2:  # an animation that has just been asked for does not move in its first frame
                 break
             before = quads
             await node.call(_NEXT_FRAME)

@@ -36,8 +36,8 @@ ATTACH_PATIENCE = 5.0
 class LaunchOptions:
     """How to start a browser.
 
-    ``browser`` comes from discovery. ``mode``: hidden is headed, its window made minimised by ``Page.create`` or put
-    away by ``Window.hide``. ``extra_args`` come last and win; their --disable-features are merged with ours.
+    ``browser`` comes from discovery. ``mode``: hidden is headed; nothing is seen before a page is made, whose
+    window ``Window.hide`` then puts away. ``extra_args`` come last and win; their --disable-features are merged with ours.
     ``environment`` replaces the process's. ``debug_port`` 0: a free one. Seconds: ``start_timeout`` until the port is
     open, ``close_timeout`` for the orderly end.
     """

@@ -88,17 +88,18 @@ class Page:
         url: str = "about:blank",
         *,
         new_window: bool = False,
-        window_state: Literal["normal", "minimized"] | None = None,
+        background: bool = False,
         window_size: tuple[int, int] | None = None,
     ) -> "Page":
         """A tab of our own, set up and at ``url`` (not waited for; use ``navigate``).
 
-        ``window_state`` and ``window_size`` are for a window that has to be made for it.
+        ``background``: without taking the focus or coming to the front. ``window_size`` is for a window that has to be
+        made for it. (Chromium 156 on X11 does not make minimised windows, whatever it is asked.)
         """
         width, height = window_size or (None, None)
         target = await connection.browser.call(
             "Target.createTarget",
-            CreateTarget(url=url, width=width, height=height, window_state=window_state, new_window=new_window),
+            CreateTarget(url=url, width=width, height=height, background=background, new_window=new_window),
             reply=CreateTargetReply,
         )
         return await Page._open(connection, target.target_id, own=True)

@@ -61,7 +61,6 @@ class CreateTarget(Wire):
     top: int | None = None
     width: int | None = None
     height: int | None = None
-    window_state: str | None = None
     new_window: bool = False
     background: bool = False
 

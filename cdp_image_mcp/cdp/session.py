@@ -23,8 +23,10 @@ T = TypeVar("T")
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_QUEUE = 10_000
-# The two commands a session with a dead renderer still answers (Chromium 156).
+# What a session with a dead renderer still answers (Chromium 156): the two commands that bring it back, and bodies that
+# the browser itself keeps.
 REVIVING = frozenset({"Page.navigate", "Page.reload"})
+ANSWERED_AFTER_CRASH = REVIVING | {"Network.getResponseBody"}
 
 Params = dict[str, Any] | msgspec.Struct | None
 

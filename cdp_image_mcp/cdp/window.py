@@ -4,10 +4,13 @@ Seen on X11 with openbox (Chromium 156, 2026-11): a far off-screen place is draw
 Wayland, macOS and Windows are written from reports and have not been seen by us.
 """
 
+import asyncio
 import os
 import sys
 from dataclasses import dataclass
 from typing import Literal
+
+import anyio
 
 from .errors import BrowserGone, CommandTimeout, ProtocolError, ScriptError, SessionClosed
 from .page import Page
@@ -29,6 +32,10 @@ Method = Literal["offscreen", "minimize", "restore"]
 # Pixels of a window that may show at the edge of the screen and still count as out of sight.
 SLIVER = 8
 PAINT_TIMEOUT = 3.0
+# Seconds. Openbox answers within 50 ms; no event tells of it.
+SETTLED = 0.3
+UNSETTLED = 3.0
+LOOK_AGAIN = 0.03
 _TWO_FRAMES = "new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(() => resolve(true))))"
 
 
@@ -126,12 +133,12 @@ class Window:
         window = await self._window()
         if window.bounds.window_state == "minimized":
             await self._set(window.window_id, Bounds(window_state="normal"))
-        place, bounds = await self._look()
+        place, bounds = await self._settle("visible")
         if place != "visible" or self._hidden_as is not None:
             # State and position cannot be set in one command.
             await self._set(window.window_id, self._last_visible_place(bounds))
-            place, bounds = await self._look()
         await self._page.session.call("Page.bringToFront")
+        place, bounds = await self._settle("visible")
         self._hidden_as = None
         self._method = None
         note = "" if place == "visible" else "the window did not come back on the screen"
@@ -145,7 +152,7 @@ class Window:
             await self._set(window.window_id, Bounds(window_state="normal"))
         left, top = self.strategy.away
         await self._set(window.window_id, Bounds(left=left, top=top))
-        place, bounds = await self._look()
+        place, bounds = await self._settle("offscreen")
         paints = await self._paints() if probe and place == "offscreen" else None
         if place == "offscreen" and paints is not False:
             self._hidden_as, self._method = "offscreen", "offscreen"
@@ -162,7 +169,7 @@ class Window:
     async def _minimize(self, probe: bool, notes: list[str]) -> WindowReport:
         window = await self._window()
         await self._set(window.window_id, Bounds(window_state="minimized"))
-        place, bounds = await self._look()
+        place, bounds = await self._settle("minimized")
         if place != "minimized":
             notes.append("the desktop does not minimise windows")
             return WindowReport(place, bounds, note="; ".join(notes))
@@ -188,6 +195,26 @@ class Window:
         if bounds.window_state in ("maximized", "fullscreen"):
             return "visible", bounds
         return ("visible" if _seen(bounds, await self._screens()) else "offscreen"), bounds
+
+    async def _settle(self, wanted: Place) -> tuple[Place, Bounds]:
+        """Where the window is once the desktop has done, or undone, what was asked for; it tells nobody when.
+
+        A place counts when it held for SETTLED: sooner, the browser tells its own wish and not what came of it.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + UNSETTLED
+        place, bounds = await self._look()
+        since = loop.time()
+        while loop.time() < end:
+            held = loop.time() - since
+            if held >= SETTLED and (place == wanted or held >= 2 * SETTLED):
+                break
+            await anyio.sleep(LOOK_AGAIN)
+            now = await self._look()
+            if now != (place, bounds):
+                place, bounds = now
+                since = loop.time()
+        return place, bounds
 
     async def _window(self) -> WindowForTarget:
         return await self._page.connection.browser.call(

@@ -86,6 +86,7 @@ def _app(site: Site) -> Starlette:
     async def broken(_request: Request) -> Response:
         async def events() -> AsyncIterator[bytes]:
             yield b"data: half"
+            await site.go.wait()
             raise ConnectionResetError
 
         return StreamingResponse(events(), media_type="text/event-stream")
@@ -104,10 +105,10 @@ def _app(site: Site) -> Starlette:
     return Starlette(
         routes=[
             Route("/page/{name}", page),
-            Route("/image/{size:int}", image),
+            Route("/image/{size:int}", image, methods=["GET", "POST"]),
             Route("/dot.png", real_image),
             Route("/sse", sse, methods=["GET", "POST"]),
-            Route("/broken", broken),
+            Route("/broken", broken, methods=["GET", "POST"]),
             Route("/moved", moved),
             Route("/cookie", cookie),
             Route("/empty", empty),

@@ -1,0 +1,221 @@
+"""Bytes of responses from a real browser, each way and each trap."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import anyio
+import pytest
+
+from cdp_image_mcp.cdp import Bodies, Page, Request
+from cdp_image_mcp.cdp.errors import BodyUnavailable, EventTimeout, PageCrashed, ProtocolError
+from cdp_image_mcp.cdp.requests import Requests
+from tests.cdp.peer import attach_session, connected
+from tests.cdp.site import PAGES, PNG, Site, picture
+
+pytestmark = pytest.mark.anyio
+
+MB = 1024 * 1024
+
+
+@pytest.fixture
+async def bodies(page: Page, site: Site) -> AsyncGenerator[Bodies, None]:
+    bodies = await Bodies.start(page)
+    await page.navigate(site.url("/page/images"))
+    yield bodies
+
+
+def of(path: str) -> Any:
+    return lambda request: path in request.url
+
+
+async def fetched(bodies: Bodies, page: Page, script: str, path: str) -> Request:
+    """The request that a script makes, ended."""
+    with bodies.watch(of(path)) as watch:
+        await page.evaluate(f"({script}, undefined)")
+        return await watch.next(20)
+
+
+@pytest.mark.parametrize("script", ["asBlob('{0}')", "asBuffer('{0}')", "show('{0}')", "readStream('{0}')"])
+async def test_whatever_way_the_page_reads_it_the_bytes_are_exact(
+    page: Page, bodies: Bodies, site: Site, script: str
+) -> None:
+    with anyio.fail_after(60):
+        path = f"/image/{2 * MB}?script={len(script)}"
+        request = await fetched(bodies, page, script.format(path), path)
+        body = await bodies.read(request)
+        assert body.data == picture(2 * MB)
+        assert body.way == "network"
+        assert bodies.durable
+
+
+async def test_twenty_five_megabytes_read_as_a_blob_are_exact(page: Page, bodies: Bodies) -> None:
+    with anyio.fail_after(60):
+        request = await fetched(bodies, page, f"asBlob('/image/{25 * MB}')", f"/image/{25 * MB}")
+        body = await bodies.read(request)
+        assert (body.data == picture(25 * MB), body.way) == (True, "network")
+
+
+async def test_a_body_outlives_a_navigation(page: Page, bodies: Bodies, site: Site) -> None:
+    with anyio.fail_after(60):
+        request = await fetched(bodies, page, "asBlob('/image/50000')", "/image/50000")
+        await page.navigate(site.url("/page/plain"))
+        assert (await bodies.read(request, again=False)).data == picture(50_000)
+
+
+async def test_a_body_outlives_a_crash_of_the_page(page: Page, bodies: Bodies) -> None:
+    with anyio.fail_after(60):
+        request = await fetched(bodies, page, "asBlob('/image/50000')", "/image/50000")
+        with pytest.raises(PageCrashed):
+            await page.session.call("Page.crash")
+        assert (await bodies.read(request, again=False)).data == picture(50_000)
+
+
+async def test_a_picture_sent_as_text_is_exact(page: Page, bodies: Bodies) -> None:
+    with anyio.fail_after(60):
+        request = await fetched(bodies, page, "asBuffer('/image/70000?mime=text/plain')", "/image/70000")
+        assert (await bodies.read(request)).data == picture(70_000)
+
+
+async def test_text_is_given_in_its_own_bytes(page: Page, bodies: Bodies, site: Site) -> None:
+    with anyio.fail_after(60):
+        with bodies.watch(of("/page/editor")) as watch:
+            await page.navigate(site.url("/page/editor"))
+            request = await watch.next(5)
+        assert (await bodies.read(request)).data == (PAGES / "editor.html").read_bytes()
+
+
+async def test_an_empty_answer_is_empty_and_no_failure(page: Page, bodies: Bodies) -> None:
+    with anyio.fail_after(60):
+        request = await fetched(bodies, page, "asBuffer('/empty')", "/empty")
+        assert (await bodies.read(request)).data == b""
+
+
+async def test_what_is_known_of_a_request_is_right(page: Page, bodies: Bodies) -> None:
+    with anyio.fail_after(60):
+        request = await fetched(bodies, page, "asBuffer('/moved?to=/image/1000')", "/image/1000")
+        assert (request.status, request.mime_type, request.state) == (200, "image/png", "finished")
+        assert request.headers["content-length"] == "1000"
+        assert request.data_length == 1000
+        assert [address.endswith("/moved?to=/image/1000") for address in request.redirects] == [True]
+        sent = await fetched(bodies, page, "readStream('/sse?count=1')", "/sse")
+        assert (sent.method, sent.post_data) == ("POST", "{}")
+
+
+async def test_a_request_that_fails_has_ended_and_says_why(page: Page, bodies: Bodies) -> None:
+    with anyio.fail_after(60):
+        request = await fetched(bodies, page, "fetch('http://127.0.0.1:1/x').catch(() => 0)", ":1/x")
+        assert request.state == "failed"
+        assert request.error_text
+        with pytest.raises(BodyUnavailable) as caught:
+            await bodies.read(request)
+        assert [reason.split(":")[0] for reason in caught.value.tried] == ["network", "resource", "request"]
+
+
+async def test_bytes_that_the_caller_refuses_lead_to_the_next_way(page: Page, bodies: Bodies, site: Site) -> None:
+    with anyio.fail_after(60):
+        path = "/image/40000?refused=1"
+        request = await fetched(bodies, page, f"asBlob('{path}')", path)
+        seen = 0
+
+        def second_time(data: bytes) -> bool:
+            nonlocal seen
+            seen += 1
+            return seen > 1 and data.startswith(PNG)
+
+        before = site.hits["/image/40000"]
+        body = await bodies.read(request, accept=second_time)
+        assert (body.way, body.data) == ("request", picture(40_000))
+        assert site.hits["/image/40000"] == before + 1
+        assert "refused" in body.tried[0]
+
+
+async def test_a_one_time_address_is_not_asked_again(page: Page, bodies: Bodies, site: Site) -> None:
+    with anyio.fail_after(60):
+        request = await fetched(bodies, page, "asBlob('/image/41000')", "/image/41000")
+        with pytest.raises(BodyUnavailable):
+            await bodies.read(request, accept=lambda _data: False, again=False)
+        assert site.hits["/image/41000"] == 1
+
+
+async def test_an_image_from_memory_without_a_request_is_had_by_its_address(page: Page, site: Site) -> None:
+    with anyio.fail_after(60):
+        await page.navigate(site.url("/page/images"))
+        await page.evaluate("show('/dot.png')")
+        bodies = await Bodies.start(page)
+        before = site.hits["/dot.png"]
+        body = await bodies.read_url(site.url("/dot.png"), again=False)
+        assert (body.way, body.data) == ("resource", (PAGES / "dot.png").read_bytes())
+        assert site.hits["/dot.png"] == before
+
+
+@pytest.mark.parametrize("revoked", ["false", "true"])
+async def test_a_blob_image_is_had_by_its_address_even_when_revoked(page: Page, bodies: Bodies, revoked: str) -> None:
+    with anyio.fail_after(60):
+        address = await page.evaluate(f"showBlob('/dot.png', {revoked})", reply=str)
+        assert address.startswith("blob:")
+        body = await bodies.read_url(address)
+        assert body.data == (PAGES / "dot.png").read_bytes()
+
+
+async def test_a_large_blob_that_no_element_holds_is_read_in_pieces(page: Page, bodies: Bodies) -> None:
+    with anyio.fail_after(60):
+        script = f"(async () => URL.createObjectURL(window.kept = await (await fetch('/image/{9 * MB}')).blob()))()"
+        address = await page.evaluate(script, reply=str)
+        body = await bodies.read_url(address)
+        assert (body.data == picture(9 * MB), body.way) == (True, "blob")
+
+
+async def test_a_data_address_is_its_own_body(page: Page, bodies: Bodies) -> None:
+    with anyio.fail_after(60):
+        assert (await bodies.read_url("data:image/png;base64,iVBORw0KGgo=")).data == PNG
+        with pytest.raises(BodyUnavailable, match="base64"):
+            await bodies.read_url("data:image/png;base64,***")
+
+
+async def test_a_blob_of_another_document_is_unavailable_with_every_reason(
+    page: Page, bodies: Bodies, site: Site
+) -> None:
+    with anyio.fail_after(60):
+        with pytest.raises(BodyUnavailable) as caught:
+            await bodies.read_url(f"blob:{site.origin}/11111111-2222-3333-4444-555555555555")
+        assert [reason.split(":")[0] for reason in caught.value.tried] == ["resource", "blob"]
+
+
+async def test_waiting_for_an_end_that_does_not_come_meets_its_deadline(page: Page, bodies: Bodies, site: Site) -> None:
+    with anyio.fail_after(60):
+        with bodies.watch(of("/sse"), stage="sent") as watch:
+            await page.evaluate("(readStream('/sse?count=2&hold=1'), undefined)")
+            request = await watch.next(5)
+        with pytest.raises(EventTimeout):
+            await bodies.wait_ended(request, 0.2)
+
+
+async def test_an_older_browser_without_durable_messages_is_used_all_the_same() -> None:
+    with anyio.fail_after(10):
+        async with connected() as (peer, connection):
+            session = await attach_session(peer, connection)
+            page = Page(connection, session, own=False)
+            peer.answers["Network.configureDurableMessages"] = {"error": {"code": -32601, "message": "wasn't found"}}
+            bodies = await Bodies.start(page)
+            assert not bodies.durable
+            assert (await peer.command("Network.enable", 2))["params"]["enableDurableMessages"] is True
+            peer.answers["Network.configureDurableMessages"] = {"error": {"code": -32602, "message": "bad"}}
+            with pytest.raises(ProtocolError):
+                await Bodies.start(page)
+
+
+async def test_bookkeeping_forgets_the_oldest_ended_requests() -> None:
+    with anyio.fail_after(10):
+        async with connected() as (peer, connection):
+            session = await attach_session(peer, connection)
+            requests = Requests(session, remember=3)
+            for number in range(5):
+                await peer.event(
+                    "Network.requestWillBeSent",
+                    {"requestId": str(number), "request": {"url": f"/{number}", "method": "GET"}},
+                    "S1",
+                )
+                if number != 0:
+                    await peer.event("Network.loadingFinished", {"requestId": str(number)}, "S1")
+            await peer.settle(connection)
+            assert [request.request_id for request in requests.known] == ["0", "3", "4"]

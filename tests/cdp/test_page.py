@@ -1,0 +1,274 @@
+"""Pages of a real browser: navigation, scripts, worlds, crashes."""
+
+import socket
+
+import anyio
+import msgspec
+import pytest
+
+from cdp_image_mcp.cdp import Browser, Page
+from cdp_image_mcp.cdp.errors import (
+    CommandTimeout,
+    NavigationError,
+    NodeError,
+    PageCrashed,
+    ProtocolError,
+    ScriptError,
+    SessionClosed,
+)
+from tests.cdp.site import Site
+
+pytestmark = pytest.mark.anyio
+
+REPORTER = """
+report("start " + location.pathname);
+new MutationObserver(() => report(document.title)).observe(document, {subtree: true, childList: true});
+"""
+
+
+async def targets(browser: Browser) -> list[str]:
+    reply = await browser.connection.browser.call("Target.getTargets", reply=dict[str, list[dict[str, object]]])
+    return [str(target["targetId"]) for target in reply["targetInfos"] if target["type"] == "page"]
+
+
+async def test_navigation_waits_for_the_document_and_knows_its_address(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        await page.navigate(site.url("/page/plain"))
+        assert page.url == site.url("/page/plain")
+        assert await page.evaluate("document.readyState", reply=str) == "complete"
+
+
+async def test_a_fragment_is_a_navigation_without_a_document(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        await page.navigate(site.url("/page/plain"))
+        await page.evaluate("window.mark = 1")
+        await page.navigate(site.url("/page/plain#part"))
+        assert await page.evaluate("window.mark") == 1
+        assert page.url.endswith("#part")
+
+
+async def test_a_redirect_is_followed_to_its_end(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        await page.navigate(site.url("/moved?to=/page/plain"))
+        assert page.url == site.url("/page/plain")
+
+
+async def test_a_redirect_by_script_is_followed_as_well(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        await page.navigate(site.url("/page/hop"))
+        assert page.url == site.url("/page/plain")
+
+
+async def test_an_address_that_does_not_answer_is_an_error_with_its_text(page: Page) -> None:
+    with anyio.fail_after(30):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with pytest.raises(NavigationError, match="ERR_CONNECTION_REFUSED"):
+            await page.navigate(f"http://127.0.0.1:{port}/")
+
+
+async def test_reload_brings_a_new_document(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        await page.navigate(site.url("/page/plain"))
+        await page.evaluate("window.mark = 1")
+        await page.reload()
+        assert await page.evaluate("typeof window.mark", reply=str) == "undefined"
+
+
+async def test_values_come_as_the_type_asked_for(page: Page) -> None:
+    with anyio.fail_after(30):
+        assert await page.evaluate("Promise.resolve([1, 'zwei', null])", reply=tuple[int, str, None]) == (
+            1,
+            "zwei",
+            None,
+        )
+        assert await page.evaluate("undefined") is None
+        assert await page.evaluate("Infinity", reply=float) == float("inf")
+        assert await page.call("(a, b) => a.n + b", {"n": 1}, 2, reply=int) == 3
+        with pytest.raises(msgspec.ValidationError):
+            await page.evaluate("'text'", reply=int)
+
+
+async def test_what_a_script_throws_is_an_error_with_its_text(page: Page) -> None:
+    with anyio.fail_after(30):
+        with pytest.raises(ScriptError, match="no such thing"):
+            await page.evaluate("(() => { throw new TypeError('no such thing') })()")
+        with pytest.raises(ScriptError, match="plain words"):
+            await page.evaluate("Promise.reject('plain words')")
+
+
+async def test_a_script_that_never_ends_meets_the_deadline(page: Page) -> None:
+    with anyio.fail_after(30):
+        with pytest.raises(CommandTimeout):
+            await page.evaluate("new Promise(() => {})", timeout=0.2)
+
+
+async def test_a_script_cut_off_by_a_navigation_runs_once_more_in_the_new_document(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        await page.navigate(site.url("/page/plain"))
+        script = """new Promise(resolve => {
+            if (location.pathname === "/page/editor") resolve("there");
+            else location.href = "/page/editor";
+        })"""
+        assert await page.evaluate(script, reply=str) == "there"
+        await page.navigate(site.url("/page/plain"))
+        with pytest.raises(ProtocolError) as caught:
+            await page.evaluate(script, retry=False)
+        assert caught.value.navigated or caught.value.stale_context
+
+
+async def test_messages_of_a_world_survive_navigations_and_the_first_is_not_lost(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        await page.navigate(site.url("/page/plain"))
+        world = await page.add_world("watcher", script=REPORTER, binding="report")
+        with world.messages() as messages:
+            await page.navigate(site.url("/page/editor"))
+            assert await messages.next(5) == "start /page/editor"
+            await page.navigate("about:blank")
+            await page.navigate(site.url("/page/images"))
+            while await messages.next(5) != "start /page/images":
+                pass
+
+
+async def test_a_world_added_to_a_loaded_page_runs_there_at_once(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        await page.navigate(site.url("/page/plain"))
+        await page.add_world("watcher", script="globalThis.seen = document.title", binding="report")
+        assert await page.evaluate("seen", world="watcher", reply=str) == "plain"
+
+
+async def test_a_world_added_to_a_blank_page_runs_there_too(page: Page) -> None:
+    with anyio.fail_after(30):
+        world = await page.add_world(
+            "watcher", script="globalThis.count = (globalThis.count ?? 0) + 1", binding="report"
+        )
+        assert await page.evaluate("count", world="watcher") == 1
+        with world.messages() as messages:
+            await page.evaluate("report('hello')", world="watcher")
+            assert await messages.next(5) == "hello"
+
+
+async def test_three_thousand_messages_in_a_burst_all_come_in_order(page: Page) -> None:
+    with anyio.fail_after(30):
+        world = await page.add_world("watcher", binding="report")
+        with world.messages() as messages:
+            await page.evaluate("for (let i = 0; i < 3000; i++) report(String(i))", world="watcher")
+            assert [await messages.next(5) for _ in range(3000)] == [str(number) for number in range(3000)]
+
+
+async def test_the_page_sees_nothing_of_a_world(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        await page.add_world("watcher", script="globalThis.mine = 1", binding="report")
+        await page.navigate(site.url("/page/plain"))
+        assert await page.evaluate("[typeof report, typeof mine]") == ["undefined", "undefined"]
+
+
+async def test_a_removed_world_is_in_no_later_document(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        world = await page.add_world("watcher", script=REPORTER, binding="report")
+        await world.remove()
+        with world.messages() as messages:
+            await page.navigate(site.url("/page/plain"))
+            assert messages.poll() is None
+        with pytest.raises(ValueError, match="no world"):
+            await page.evaluate("1", world="watcher")
+
+
+async def test_an_element_is_found_used_and_missed(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        await page.navigate(site.url("/page/plain"))
+        node = await page.query("#title")
+        assert node is not None
+        assert await node.call("function(more) { return this.textContent + more; }", "!", reply=str) == "Plain!"
+        assert await page.call("node => node.id", node, reply=str) == "title"
+        assert await node.backend_id() > 0
+        assert await page.query("#nothing") is None
+        assert await page.find("() => ({not: 'an element'})") is None
+        await page.navigate(site.url("/page/editor"))
+        with pytest.raises(NodeError):
+            await node.call("function() { return 1; }")
+
+
+async def test_dialogs_do_not_stop_the_page(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        await page.navigate(site.url("/page/plain"))
+        assert await page.evaluate("[alert('hear ye'), confirm('sure?'), prompt('name?')]") == [None, False, None]
+        assert page.dialogs == ("hear ye", "sure?", "name?")
+
+
+async def test_a_page_that_asks_before_leaving_is_left(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        await page.navigate(site.url("/page/plain"))
+        await page.evaluate("addEventListener('beforeunload', event => event.preventDefault())", user_gesture=True)
+        await page.navigate(site.url("/page/editor"))
+        assert page.url == site.url("/page/editor")
+
+
+async def test_a_hidden_page_is_told_to_behave_as_if_seen(page: Page, site: Site, browser: Browser) -> None:
+    with anyio.fail_after(30):
+        await page.navigate(site.url("/page/plain"))
+        async with await Page.create(browser.connection):
+            assert await page.evaluate("[document.visibilityState, document.hasFocus()]") == ["visible", True]
+            assert await page.evaluate("new Promise(r => requestAnimationFrame(() => r(true)))")
+
+
+async def test_a_crash_is_told_and_navigation_brings_the_page_back(page: Page, site: Site) -> None:
+    with anyio.fail_after(30):
+        world = await page.add_world("watcher", script=REPORTER, binding="report")
+        await page.navigate(site.url("/page/plain"))
+        failures: list[BaseException] = []
+
+        async def wait_for_ever() -> None:
+            try:
+                await page.evaluate("new Promise(() => {})")
+            except PageCrashed as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait_for_ever)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(PageCrashed):
+                await page.session.call("Page.crash")
+        assert len(failures) == 1
+        with pytest.raises(PageCrashed):
+            await page.evaluate("1")
+        with world.messages() as messages:
+            await page.navigate(site.url("/page/editor"))
+            assert await messages.next(5) == "start /page/editor"
+        assert await page.evaluate("1 + 1") == 2
+
+
+async def test_closing_our_tab_closes_no_other(browser: Browser) -> None:
+    with anyio.fail_after(30):
+        async with await Page.create(browser.connection) as other:
+            page = await Page.create(browser.connection)
+            await page.close()
+            await page.close()
+            assert page.target_id not in await targets(browser)
+            assert other.target_id in await targets(browser)
+            with pytest.raises(SessionClosed):
+                await page.evaluate("1")
+
+
+async def test_a_tab_that_is_not_ours_stays_open(browser: Browser) -> None:
+    with anyio.fail_after(30):
+        async with await Page.create(browser.connection) as own:
+            async with await Page.attach(browser.connection, own.target_id) as guest:
+                assert not guest.own
+            assert own.target_id in await targets(browser)
+            assert await own.evaluate("1") == 1
+
+
+async def test_a_tab_closed_by_the_person_is_a_closed_session(browser: Browser) -> None:
+    with anyio.fail_after(30):
+        async with await Page.create(browser.connection) as page:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(browser.connection.browser.call, "Target.closeTarget", {"targetId": page.target_id})
+                with pytest.raises(SessionClosed):
+                    await page.evaluate("new Promise(() => {})")
+
+
+async def test_headless_is_at_least_1280_wide(page: Page) -> None:
+    with anyio.fail_after(30):
+        assert await page.evaluate("innerWidth", reply=int) >= 1280
+        assert (await page.screenshot()).startswith(b"\x89PNG")
