@@ -4,6 +4,7 @@ import contextlib
 import errno
 import itertools
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ if sys.platform == "darwin":
 
 __all__ = [
     "PART",
+    "check_room",
     "disk_error",
     "finish",
     "make_folder",
@@ -39,6 +41,9 @@ _serial = itertools.count(1)
 
 NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
 """What file systems without hard links (FAT, some shares, Android) answer to one."""
+
+BYTES_PER_PICTURE = 8 * 1024 * 1024
+"""Room looked for before a picture is asked for; a large PNG needs about that."""
 
 FREE_SPACE = "Ask the user to free space on that disk, then call wait_for_image."
 PERMISSIONS = "Ask the user to correct the folder's permissions or to choose another one with GPT_IMAGE_OUTPUT_DIR."
@@ -182,3 +187,19 @@ def _replace(part: Path, path: Path) -> None:
 def _drop(part: Path) -> None:
     with contextlib.suppress(OSError):
         part.unlink()
+
+
+def check_room(pictures: int, parent: Path) -> None:
+    """Raise ImageError ``disk`` when the disk of ``parent``, which need not exist yet, has clearly no room for them."""
+    place = next((folder for folder in (parent, *parent.parents) if folder.is_dir()), parent)
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        raise disk_error(error, "Looking for free space", place) from error
+    wanted = pictures * BYTES_PER_PICTURE
+    if free < wanted:
+        raise ImageError(
+            "disk",
+            f"Nothing was sent: the disk of {parent} has {free / 1e6:.0f} MB free, and {pictures} pictures may need"
+            f" {wanted / 1e6:.0f} MB.",
+        )

@@ -4,7 +4,9 @@ import contextlib
 import hashlib
 import os
 import re
+import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,13 +15,23 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from cdp_image_mcp.disk import PART, disk_error, finish, replace_file, settle, sync_folder, write_part
+from cdp_image_mcp.disk import PART, disk_error, finish, make_folder, replace_file, settle, sync_folder, write_part
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.imagefile import ImageFacts, NotAPictureError, inspect
-from cdp_image_mcp.record import Record, now
+from cdp_image_mcp.names import folder_name
+from cdp_image_mcp.record import Record, epoch, now
 from cdp_image_mcp.request import SavedImage
 
-__all__ = ["SIDECAR", "Folder", "Stamp", "encode_record", "read_record", "write_record"]
+__all__ = [
+    "SIDECAR",
+    "Folder",
+    "Stamp",
+    "encode_record",
+    "new_folder",
+    "read_record",
+    "take_back_folder",
+    "write_record",
+]
 
 SIDECAR = "metadata.json"
 MAX_SIDECAR_BYTES = 16 * 1024 * 1024
@@ -147,6 +159,37 @@ class Folder:
         if temporary:
             path.unlink()
         return saved
+
+
+def new_folder(parent: Path, record: Record) -> tuple[Path, Stamp]:
+    """Make the folder of a generation, exclusively and 0700, with its durable record. Blocking.
+
+    Raises ImageError ``disk`` and leaves nothing then.
+    """
+    at = datetime.fromtimestamp(epoch(record.created_at) or time.time()).astimezone()
+    attempt = 1
+    while True:
+        path = parent / folder_name(record.prompt, at, attempt)
+        try:
+            make_folder(path)
+        except FileExistsError:
+            attempt += 1
+        except OSError as error:
+            raise disk_error(error, "Making a folder for the pictures", parent) from error
+        else:
+            break
+    try:
+        return path, write_record(path, record)
+    except BaseException:
+        take_back_folder(path)
+        raise
+
+
+def take_back_folder(path: Path) -> None:
+    """Remove a folder that was just made and never named to anybody; with anything else in it, it stays."""
+    with contextlib.suppress(OSError):
+        (path / SIDECAR).unlink(missing_ok=True)
+        path.rmdir()
 
 
 def encode_record(record: Record) -> bytes:

@@ -6,7 +6,6 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -14,9 +13,9 @@ import msgspec
 from cdp_image_mcp.disk import PART, replace_file
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.folder import SIDECAR, Stamp, read_record
-from cdp_image_mcp.record import Owner, Record
+from cdp_image_mcp.record import Owner, Record, epoch
 
-__all__ = ["TABLES", "VERSION", "Parents", "Row", "add_waiter", "epoch", "fill", "forget", "put", "rows", "sync"]
+__all__ = ["TABLES", "VERSION", "Parents", "Row", "add_waiter", "fill", "forget", "put", "rows", "sync"]
 
 VERSION = 1
 
@@ -92,14 +91,6 @@ class Parents:
         if parent not in known:
             lines = [msgspec.json.encode(str(path)) + b"\n" for path in [*known[1:], parent]]
             replace_file(self.file, b"".join(lines))
-
-
-def epoch(at: str | None) -> float:
-    """Seconds since the epoch of an ISO 8601 time; 0 for what is none."""
-    try:
-        return datetime.fromisoformat(at or "").timestamp()
-    except (ValueError, OverflowError, OSError):
-        return 0.0
 
 
 def put(connection: sqlite3.Connection, root: Path, folder: Path, record: Record, stamp: Stamp) -> None:

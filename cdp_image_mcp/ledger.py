@@ -11,10 +11,9 @@ import msgspec
 
 from cdp_image_mcp.disk import finish, replace_file
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.index import epoch
 from cdp_image_mcp.library import Library
 from cdp_image_mcp.lockfile import LockFile
-from cdp_image_mcp.record import Record, now
+from cdp_image_mcp.record import Record, epoch, now
 from cdp_image_mcp.request import BackendName
 
 __all__ = ["Ledger", "Quota", "Rest"]

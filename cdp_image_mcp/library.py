@@ -1,14 +1,12 @@
 """All generations on disk: creating, finding, joining and adopting them, over processes and restarts."""
 
 import secrets
-import shutil
 import sqlite3
 import threading
 import time
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -17,14 +15,24 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from cdp_image_mcp import index, names
+from cdp_image_mcp import index
 from cdp_image_mcp.database import Database
-from cdp_image_mcp.disk import disk_error, finish, make_folder
+from cdp_image_mcp.disk import check_room, disk_error, finish
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.folder import SIDECAR, Folder, Stamp, encode_record, read_record, write_record
-from cdp_image_mcp.owner import is_alive, is_elsewhere, this_process
-from cdp_image_mcp.record import Owner, Record
+from cdp_image_mcp.folder import (
+    SIDECAR,
+    Folder,
+    Stamp,
+    encode_record,
+    new_folder,
+    read_record,
+    take_back_folder,
+    write_record,
+)
+from cdp_image_mcp.owner import this_process
+from cdp_image_mcp.record import Owner, Record, epoch
 from cdp_image_mcp.request import BackendName
+from cdp_image_mcp.waiters import Waiters, lives
 
 __all__ = ["Claim", "Entry", "Library"]
 
@@ -33,11 +41,6 @@ T = TypeVar("T")
 JOIN_SECONDS = 24 * 3600
 """How long an answer that nobody fetched waits for the same question."""
 
-ELSEWHERE_SECONDS = 2 * 3600
-"""An owner on another machine or in another container cannot be looked at. No record stays without a change for so
-long while somebody works on it: the longest generation is 30 minutes."""
-
-BYTES_PER_PICTURE = 8 * 1024 * 1024
 KEPT_PROBLEMS = 100
 
 
@@ -80,8 +83,7 @@ class Library:
         self._parents = index.Parents(root)
         self._problems: list[str] = []
         self._folders: weakref.WeakValueDictionary[Path, Folder] = weakref.WeakValueDictionary()
-        self._waiters: dict[str, tuple[str, float]] = {}
-        self._released: set[str] = set()
+        self._waiters = Waiters(self.owner)
         self._fetched: set[str] = set()
         self._guard = threading.Lock()
         self._born = ""
@@ -114,7 +116,7 @@ class Library:
     async def check_room(self, pictures: int, parent: Path | None = None) -> None:
         """Raise ImageError ``disk`` when there is clearly no room for that many more pictures. For use before
         anything is sent."""
-        await anyio.to_thread.run_sync(_check_room, pictures, parent or self.root)
+        await anyio.to_thread.run_sync(check_room, pictures, parent or self.root)
 
     @asynccontextmanager
     async def waiting(self, generation_id: str) -> AsyncGenerator[None]:
@@ -207,24 +209,15 @@ class Library:
             return self._view(self._sync)
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """One transaction. After the index was made anew, by whichever process, our waiting calls go into it again."""
+        """One transaction, in which the waiting calls of this process are brought up to date as well."""
 
-        def whole(db: sqlite3.Connection) -> tuple[str, T]:
+        def whole(db: sqlite3.Connection) -> tuple[str, set[str], T]:
             (born,) = db.execute("SELECT token FROM born").fetchone()
-            if born != self._born:
-                with self._guard:
-                    waiting = list(self._waiters.items())
-                for waiter, (generation_id, since) in waiting:
-                    index.add_waiter(db, waiter, generation_id, self.owner, since)
-            for waiter in released:
-                db.execute("DELETE FROM waiters WHERE id = ?", (waiter,))
-            return born, work(db)
+            released = self._waiters.renew(db, anew=born != self._born)
+            return born, released, work(db)
 
-        with self._guard:
-            released = set(self._released)
-        self._born, result = self._database.run(whole)
-        with self._guard:
-            self._released -= released
+        self._born, released, result = self._database.run(whole)
+        self._waiters.settle(released)
         return result
 
     def _keep_books(self, work: Callable[[sqlite3.Connection], object]) -> None:
@@ -250,49 +243,39 @@ class Library:
                 made.append(self._make(kept, parent or self.root))
             path, stamp = made[0]
             index.put(db, self.root, path, kept, stamp)
-            waiter = self._add_waiter(db, record.generation_id) if join else ""
+            waiter = self._waiters.add(db, record.generation_id) if join else ""
             return Claim("new", record, self._folder(path), waiter)
 
         try:
             claim = self._run(work)
         except BaseException:
             for path, _ in made:  # nothing was sent yet, and no answer will name it
-                _remove_empty(path)
+                take_back_folder(path)
             raise
         if claim.joined:
             for path, _ in made:  # the index broke half way, and a second look found one to join
-                _remove_empty(path)
-        self._keep_waiter(claim)
-        return claim
+                take_back_folder(path)
+        return self._kept(claim)
 
     def _claim(self, fingerprint: str) -> Claim | None:
         claim = self._run(partial(self._join, fingerprint=fingerprint, own_id=""))
-        if claim is not None:
-            self._keep_waiter(claim)
+        return None if claim is None else self._kept(claim)
+
+    def _kept(self, claim: Claim) -> Claim:
+        if claim.waiter:
+            self._waiters.keep(claim.waiter, claim.record.generation_id)
         return claim
 
     def _make(self, record: Record, parent: Path) -> tuple[Path, Stamp]:
-        at = datetime.fromtimestamp(index.epoch(record.created_at) or time.time()).astimezone()
         try:
             parent.mkdir(0o700, parents=True, exist_ok=True)
-            if parent != self.root:
+            if parent.samefile(self.root):
+                parent = self.root  # named in another way, through a link perhaps
+            else:
                 self._parents.add(parent)
-            attempt = 1
-            while True:
-                path = parent / names.folder_name(record.prompt, at, attempt)
-                try:
-                    make_folder(path)
-                except FileExistsError:
-                    attempt += 1
-                else:
-                    break
         except OSError as error:
             raise disk_error(error, "Making a folder for the pictures", parent) from error
-        try:
-            return path, write_record(path, record)
-        except BaseException:
-            _remove_empty(path)
-            raise
+        return new_folder(parent, record)
 
     def _folder(self, path: Path) -> Folder:
         with self._guard:
@@ -310,27 +293,13 @@ class Library:
 
     def _wait(self, generation_id: str) -> str:
         waiter = secrets.token_hex(16)
-        with self._guard:
-            self._waiters[waiter] = (generation_id, time.time())
-        self._keep_books(partial(self._add_waiter, generation_id=generation_id, waiter=waiter))
+        self._waiters.keep(waiter, generation_id)
+        self._keep_books(partial(self._waiters.add, generation_id=generation_id, waiter=waiter))
         return waiter
-
-    def _add_waiter(self, db: sqlite3.Connection, generation_id: str, waiter: str = "") -> str:
-        waiter = waiter or secrets.token_hex(16)
-        index.add_waiter(db, waiter, generation_id, self.owner, time.time())
-        return waiter
-
-    def _keep_waiter(self, claim: Claim) -> None:
-        if claim.waiter:
-            with self._guard:
-                self._waiters[claim.waiter] = (claim.record.generation_id, time.time())
 
     def _release(self, waiter: str) -> None:
-        with self._guard:
-            if self._waiters.pop(waiter, None) is None:
-                return
-            self._released.add(waiter)
-        self._keep_books(lambda _: None)  # every transaction takes out what was released
+        if self._waiters.release(waiter):
+            self._keep_books(lambda _: None)  # every transaction takes out what was released
 
     def _join(self, db: sqlite3.Connection, fingerprint: str, own_id: str) -> Claim | None:
         candidates = index.rows(
@@ -341,7 +310,7 @@ class Library:
             (fingerprint, own_id, time.time() - JOIN_SECONDS),
         )
         for row in candidates:
-            if self._is_waited_on(db, row.id):
+            if self._waiters.is_waited_on(db, row.id):
                 continue
             entry = self._entry(row, db)
             kind = self._joinable(entry.record) if entry is not None else None
@@ -349,7 +318,7 @@ class Library:
                 continue
             if kind == "orphaned":
                 entry = self._take_over(db, entry)
-            return Claim(kind, entry.record, entry.folder, self._add_waiter(db, row.id))
+            return Claim(kind, entry.record, entry.folder, self._waiters.add(db, row.id))
         return None
 
     def _joinable(self, record: Record) -> Literal["running", "finished", "orphaned"] | None:
@@ -361,21 +330,9 @@ class Library:
         fetched = record.fetched or record.generation_id in self._fetched
         if record.state not in {"saved", "partial"} or fetched or not record.images:
             return None
-        if time.time() - index.epoch(record.finished_at or record.updated_at) > JOIN_SECONDS:
+        if time.time() - epoch(record.finished_at or record.updated_at) > JOIN_SECONDS:
             return None
         return "finished" if all(_is_there(Path(image.path), image.bytes) for image in record.images) else None
-
-    def _is_waited_on(self, db: sqlite3.Connection, generation_id: str) -> bool:
-        waited = False
-        for waiter, since, raw in db.execute(
-            "SELECT id, since, owner FROM waiters WHERE generation = ?", (generation_id,)
-        ).fetchall():
-            owner = msgspec.json.decode(raw, type=Owner)
-            if _lives(owner, since):
-                waited = True
-            else:
-                db.execute("DELETE FROM waiters WHERE id = ?", (waiter,))
-        return waited
 
     def _mark_fetched(self, db: sqlite3.Connection, generation_id: str) -> None:
         for row in index.rows(db, self.root, "WHERE id = ?", (generation_id,)):
@@ -432,15 +389,11 @@ def _changes(db: sqlite3.Connection, root: Path, since: int, born: str) -> tuple
     after = since if token == born else 0
     found = index.rows(db, root, "WHERE change > ? ORDER BY change", (after,))
     gone = [id_ for (id_,) in db.execute("SELECT id FROM removed WHERE change > ?", (after,))]
-    return token, found, gone
+    return str(token), found, gone
 
 
 def _works(record: Record) -> bool:
-    return record.owner is not None and _lives(record.owner, index.epoch(record.updated_at))
-
-
-def _lives(owner: Owner, heard_at: float) -> bool:
-    return is_alive(owner) or (is_elsewhere(owner) and time.time() - heard_at < ELSEWHERE_SECONDS)
+    return record.owner is not None and lives(record.owner, epoch(record.updated_at))
 
 
 def _is_there(path: Path, size: int) -> bool:
@@ -448,25 +401,3 @@ def _is_there(path: Path, size: int) -> bool:
         return path.stat().st_size == size
     except OSError:
         return False
-
-
-def _remove_empty(path: Path) -> None:
-    """Take back a folder that was just made and never named to anybody; with anything else in it, it stays."""
-    with suppress(OSError):
-        (path / SIDECAR).unlink(missing_ok=True)
-        path.rmdir()
-
-
-def _check_room(pictures: int, parent: Path) -> None:
-    place = next((folder for folder in (parent, *parent.parents) if folder.is_dir()), parent)
-    try:
-        free = shutil.disk_usage(place).free
-    except OSError as error:
-        raise disk_error(error, "Looking for free space", place) from error
-    wanted = pictures * BYTES_PER_PICTURE
-    if free < wanted:
-        raise ImageError(
-            "disk",
-            f"Nothing was sent: the disk of {parent} has {free / 1e6:.0f} MB free, and {pictures} pictures may need"
-            f" {wanted / 1e6:.0f} MB.",
-        )

@@ -51,9 +51,8 @@ class LockFile:
             _close(handle)
             self._thread.release()
 
-    @contextmanager
-    def held(self, seconds: float = 30.0) -> Generator[None]:
-        """Hold the lock; waits at most ``seconds`` for it. Raises ImageError ``disk``."""
+    def acquire(self, seconds: float = 30.0) -> None:
+        """Take the lock; waits at most ``seconds`` for it. Raises ImageError ``disk``."""
         deadline = time.monotonic() + seconds
         if not self._thread.acquire(timeout=seconds):
             raise self._busy(seconds)
@@ -68,6 +67,11 @@ class LockFile:
                 self._thread.release()
         if self._handle is None:
             raise self._busy(seconds)
+
+    @contextmanager
+    def held(self, seconds: float = 30.0) -> Generator[None]:
+        """Hold the lock while the context is open. Raises as :meth:`acquire`."""
+        self.acquire(seconds)
         try:
             yield
         finally:

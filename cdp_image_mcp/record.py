@@ -8,12 +8,20 @@ import msgspec
 from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.request import FINAL_STATES, BackendName, ImageRequest, SavedImage, State
 
-__all__ = ["Failure", "Owner", "Record", "Timings", "new_record", "now"]
+__all__ = ["Failure", "Owner", "Record", "Timings", "epoch", "new_record", "now"]
 
 
 def now() -> str:
     """The local time with offset, ISO 8601 to the millisecond."""
     return datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
+def epoch(at: str | None) -> float:
+    """Seconds since the epoch of an ISO 8601 time; 0 for what is none."""
+    try:
+        return datetime.fromisoformat(at or "").timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0.0
 
 
 class Owner(msgspec.Struct, frozen=True):
