@@ -1,0 +1,94 @@
+"""The registry's ``server.json`` and the bundle's ``manifest.json``: valid, and true."""
+
+import json
+import re
+import tomllib
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from cdp_image_mcp import __version__
+from cdp_image_mcp.cli import main
+from cdp_image_mcp.config import VARIABLES, load
+from cdp_image_mcp.tools import TOOLS
+from tests.docs.documents import README, ROOT
+from tests.docs.manifests import SERVER_SCHEMA, SETTINGS
+
+SERVER: dict[str, Any] = json.loads((ROOT / ".mcp" / "server.json").read_text("utf-8"))
+MANIFEST: dict[str, Any] = json.loads((ROOT / ".mcp" / "manifest.json").read_text("utf-8"))
+BUNDLE_SCHEMA: dict[str, Any] = json.loads(
+    (ROOT / "fixtures" / "schemas" / "mcpb-manifest-v0.4.schema.json").read_text("utf-8")
+)
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def test_one_version_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert newest is not None
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert PROJECT["tool"]["hatch"]["version"]["path"] == "cdp_image_mcp/__init__.py"
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    told = capsys.readouterr().out.split()[-1]
+    (package,) = SERVER["packages"]
+    assert {newest[1], told, SERVER["version"], package["version"], MANIFEST["version"]} == {__version__}
+
+
+def problems(manifest: dict[str, Any]) -> list[str]:
+    Draft7Validator.check_schema(BUNDLE_SCHEMA)
+    return [error.message for error in Draft7Validator(BUNDLE_SCHEMA).iter_errors(manifest)]  # pyright: ignore[reportUnknownMemberType]
+
+
+def test_the_bundle_manifest_is_valid_against_the_vendors_schema() -> None:
+    assert problems(MANIFEST) == []
+
+
+@pytest.mark.parametrize("key", ["name", "version", "server", "author"])
+def test_the_schema_would_miss_a_part(key: str) -> None:
+    assert problems({name: value for name, value in MANIFEST.items() if name != key})
+
+
+def test_the_bundle_starts_a_file_that_is_there_with_every_setting_defaulted() -> None:
+    """A host replaces ``${user_config.x}`` only for settings with a value or a default; what is left over would reach
+    the server as the placeholder's own text."""
+    assert (ROOT / MANIFEST["server"]["entry_point"]).is_file()
+    environment: dict[str, str] = MANIFEST["server"]["mcp_config"]["env"]
+    questions: dict[str, Any] = MANIFEST["user_config"]
+    used = [re.fullmatch(r"\$\{user_config\.(\w+)\}", value) for value in environment.values()]
+    assert [match[1] for match in used if match] == list(questions) == list(SETTINGS)
+    assert set(environment) <= {variable.name for variable in VARIABLES}
+    answered = {name: questions[match[1]]["default"] for name, match in zip(environment, used, strict=True) if match}
+    assert load(answered).problems == ()
+    assert load(answered) == load({})
+    assert questions["openai_api_key"]["sensitive"] is True
+
+
+def test_the_bundle_lists_the_tools() -> None:
+    assert [tool["name"] for tool in MANIFEST["tools"]] == [tool.name for tool in TOOLS]
+
+
+def test_the_registry_entry_keeps_the_rules_of_its_schema() -> None:
+    """The rules of server.schema.json, 2025-12-11, that an entry like ours can break."""
+    assert SERVER["$schema"] == SERVER_SCHEMA
+    assert set(SERVER) <= {"$schema", "name", "title", "description", "version", "packages", "repository", "websiteUrl"}
+    assert re.fullmatch(r"[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+", SERVER["name"])
+    assert 3 <= len(SERVER["name"]) <= 200
+    assert 1 <= len(SERVER["description"]) <= 100
+    assert 1 <= len(SERVER["title"]) <= 100
+    (package,) = SERVER["packages"]
+    assert (package["registryType"], package["transport"]) == ("pypi", {"type": "stdio"})
+    assert package["identifier"] == PROJECT["project"]["name"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", package["version"])
+
+
+def test_the_registry_entry_names_every_variable_and_marks_the_key_as_secret() -> None:
+    (package,) = SERVER["packages"]
+    inputs: list[dict[str, Any]] = package["environmentVariables"]
+    assert [each["name"] for each in inputs] == [variable.name for variable in VARIABLES]
+    assert [each["name"] for each in inputs if each.get("isSecret")] == ["OPENAI_API_KEY"]
+    assert all(set(each) <= {"name", "description", "isRequired", "isSecret"} for each in inputs)
+
+
+def test_the_readme_carries_the_marker_that_the_registry_looks_for() -> None:
+    assert f"<!-- mcp-name: {SERVER['name']} -->" in README.read_text("utf-8")
