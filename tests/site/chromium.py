@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -28,29 +28,28 @@ _FLAGS = (
 class Tab:
     """One page. Events are kept; what the page printed as an error is in `complaints`."""
 
-    def __init__(self, socket: websockets.ClientConnection) -> None:
+    _ids = itertools.count(1)
+
+    def __init__(self, socket: websockets.ClientConnection, session: str = "") -> None:
         self._socket = socket
-        self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._watchers: list[tuple[Callable[[dict[str, Any]], bool], asyncio.Future[dict[str, Any]]]] = []
-        self.session = ""
+        self.session = session
         self.events: list[dict[str, Any]] = []
 
-    async def pump(self) -> None:
-        async for text in self._socket:
-            message: dict[str, Any] = msgspec.json.decode(text)
-            if "id" in message:
-                self._answers.pop(message["id"]).set_result(message)
-                continue
-            self.events.append(message)
-            for fits, found in self._watchers:
-                if not found.done() and fits(message):
-                    found.set_result(message)
+    def take(self, message: dict[str, Any]) -> None:
+        if "id" in message:
+            self._answers.pop(message["id"]).set_result(message)
+            return
+        self.events.append(message)
+        for fits, found in self._watchers:
+            if not found.done() and fits(message):
+                found.set_result(message)
 
-    async def send(self, method: str, *, browser: bool = False, **params: Any) -> dict[str, Any]:
+    async def send(self, method: str, **params: Any) -> dict[str, Any]:
         number = next(self._ids)
         command: dict[str, Any] = {"id": number, "method": method, "params": params}
-        if self.session and not browser:
+        if self.session:
             command["sessionId"] = self.session
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
@@ -127,36 +126,82 @@ class Tab:
         return found
 
 
+class Browser:
+    """A running Chromium. Every tab has a profile of its own."""
+
+    def __init__(self, socket: websockets.ClientConnection) -> None:
+        self._socket = socket
+        self._root = Tab(socket)
+        self._tabs: dict[str, Tab] = {"": self._root}
+
+    async def pump(self) -> None:
+        async for text in self._socket:
+            message: dict[str, Any] = msgspec.json.decode(text)
+            self._tabs.get(message.get("sessionId", ""), self._root).take(message)
+
+    @contextlib.asynccontextmanager
+    async def tab(self) -> AsyncGenerator[Tab]:
+        context = (await self._root.send("Target.createBrowserContext"))["browserContextId"]
+        target = await self._root.send(
+            "Target.createTarget", url="about:blank", browserContextId=context, width=1280, height=900
+        )
+        attached = await self._root.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+        tab = Tab(self._socket, attached["sessionId"])
+        self._tabs[tab.session] = tab
+        for domain in ("Page", "Runtime", "Network", "DOM"):
+            await tab.send(f"{domain}.enable")
+        try:
+            yield tab
+        finally:
+            await self._root.send("Target.disposeBrowserContext", browserContextId=context)
+            del self._tabs[tab.session]
+
+    async def close(self) -> None:
+        with contextlib.suppress(websockets.ConnectionClosed):
+            await self._root.send("Browser.close")
+
+
 @contextlib.asynccontextmanager
-async def open_tab(agent: str = "") -> AsyncGenerator[Tab]:
+async def open_browser(agent: str = "") -> AsyncGenerator[Browser]:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     assert program, "these tests need Chromium"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         flags = [*_FLAGS, f"--user-data-dir={folder}", *([f"--user-agent={agent}"] if agent else [])]
         process = await asyncio.create_subprocess_exec(
-            program, *flags, "about:blank", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+            program, *flags, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
         )
         try:
             address = await _address(process)
-            drain = asyncio.ensure_future(_drain(process))
-            async with websockets.connect(address, max_size=None, compression=None, proxy=None) as socket:
-                tab = Tab(socket)
-                pump = asyncio.ensure_future(tab.pump())
-                try:
-                    await _attach(tab)
-                    yield tab
-                    with contextlib.suppress(RuntimeError):
-                        await tab.send("Browser.close", browser=True)
+            async with (
+                _running(_drain(process)),
+                websockets.connect(address, max_size=None, compression=None, proxy=None) as socket,
+            ):
+                browser = Browser(socket)
+                async with _running(browser.pump()):
+                    yield browser
+                    await browser.close()
                     await process.wait()
-                finally:
-                    for task in (pump, drain):
-                        task.cancel()
-                        with contextlib.suppress(asyncio.CancelledError, websockets.ConnectionClosed):
-                            await task
         finally:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def open_tab(agent: str = "") -> AsyncGenerator[Tab]:
+    async with open_browser(agent) as browser, browser.tab() as tab:
+        yield tab
+
+
+@contextlib.asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, websockets.ConnectionClosed):
+            await task
 
 
 async def _address(process: asyncio.subprocess.Process) -> str:
@@ -172,12 +217,3 @@ async def _drain(process: asyncio.subprocess.Process) -> None:
     assert process.stderr is not None
     while await process.stderr.read(65_536):
         pass
-
-
-async def _attach(tab: Tab) -> None:
-    targets = await tab.send("Target.getTargets")
-    page = next(target for target in targets["targetInfos"] if target["type"] == "page")
-    attached = await tab.send("Target.attachToTarget", targetId=page["targetId"], flatten=True)
-    tab.session = attached["sessionId"]
-    for domain in ("Page", "Runtime", "Network", "DOM"):
-        await tab.send(f"{domain}.enable")
