@@ -36,7 +36,7 @@ async def make_backend(api: ImagesApi, ledger: MemoryLedger, tmp_path: Path) -> 
     made: list[ApiBackend] = []
 
     def make(*, resend_unclear: bool = False, resolver: Any = None, **fields: Any) -> ApiBackend:
-        values = {
+        values: dict[str, Any] = {
             "output_dir": tmp_path,
             "profile_dir": tmp_path,
             "api_key": KEY,

@@ -1,0 +1,202 @@
+"""Every row of the error table, asked through the whole back end."""
+
+from typing import Any
+
+import anyio
+import pytest
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.failures import clean, judge, stated_wait
+from fixtures.images_api import ERRORS, ImagesApi, error, html_page, raw, redirect
+from tests.openai.doubles import KEY, MemoryLedger, MemoryReport, ask
+
+pytestmark = pytest.mark.anyio
+
+# name of the row: our code, submitted, spent, retryable, how often it is asked in all
+TABLE: dict[str, tuple[str, Any, Any, bool, int]] = {
+    "key": ("api_key_invalid", False, False, False, 1),
+    "unverified": ("organization_unverified", False, False, False, 1),
+    "model_access": ("model_unavailable", False, False, False, 1),
+    "model": ("model_unavailable", False, False, False, 1),
+    "moderation": ("refused", True, False, False, 1),
+    "moderation_output": ("refused", True, "unknown", False, 1),
+    "size": ("invalid_input", False, False, False, 1),
+    "size_step": ("invalid_input", False, False, False, 1),
+    "background": ("invalid_input", False, False, False, 1),
+    "fidelity": ("invalid_input", False, False, False, 1),
+    "response_format": ("invalid_input", False, False, False, 1),
+    "image_data": ("invalid_input", False, False, False, 1),
+    "image_url": ("invalid_input", False, False, False, 1),
+    "image_mode": ("invalid_input", False, False, False, 1),
+    "stream_n": ("invalid_input", False, False, False, 1),
+    "policy": ("refused", True, "unknown", False, 1),
+    "rate": ("rate_limited", False, False, True, 9),
+    "rate_new_account": ("rate_limited", False, False, True, 1),
+    "rate_beyond": ("rate_limited", False, False, False, 1),
+    "slow_down": ("rate_limited", False, False, True, 9),
+    "quota": ("billing", False, False, False, 1),
+    "credit": ("billing", False, False, False, 1),
+    "organization_spend": ("billing", False, False, False, 1),
+    "project_spend": ("billing", False, False, False, 1),
+    "organization_usage": ("billing", False, False, False, 1),
+    "quota_by_type": ("billing", False, False, False, 1),
+    "hard_limit": ("billing", False, False, False, 1),
+    "not_active": ("billing", False, False, False, 1),
+    "deactivated": ("billing", False, False, False, 1),
+    "overloaded": ("service_error", False, False, True, 3),
+    "server": ("service_error", "unknown", False, True, 3),
+    "azure_filter": ("refused", True, "unknown", False, 1),
+    "azure_output_filter": ("refused", True, "unknown", False, 1),
+}
+
+
+async def failure(backend: ApiBackend, report: MemoryReport, **fields: Any) -> ImageError:
+    with anyio.fail_after(20), pytest.raises(ImageError) as caught:
+        await backend.generate(ask(**fields), report)
+    return caught.value
+
+
+def test_every_known_body_has_its_row() -> None:
+    assert set(TABLE) == set(ERRORS)
+
+
+@pytest.mark.parametrize("name", TABLE)
+async def test_each_error_body_becomes_our_code_and_is_repeated_only_when_it_may_be(
+    name: str, api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    code, submitted, spent, retryable, asked = TABLE[name]
+    # Limits that clear: without jitter nothing waits longer than the 20 ms asked for here. New accounts' 12 s lie
+    # beyond this request's deadline.
+    headers = {"retry-after-ms": "20"} if asked > 1 else {}
+    api.always = error(name, headers)
+    fields = {"timeout_seconds": 5.0} if name == "rate_new_account" else {}
+    found = await failure(backend, report, **fields)
+    assert (found.code, found.submitted, found.spent, found.retryable) == (code, submitted, spent, retryable)
+    assert len(api.posts) == asked
+    assert found.details["http_status"] == ERRORS[name].status
+    assert found.details["request_id"] == "req_0123456789abcdef"
+    assert found.details["text"]
+    assert report.known["submitted"] == submitted
+    assert report.known["spent"] == spent
+    assert report.pictures == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "spent", "asked"),
+    [
+        (502, "service_error", False, 3),
+        (520, "service_error", False, 3),
+        (504, "timeout", "unknown", 1),
+        (524, "timeout", "unknown", 1),
+        (404, "configuration", False, 1),
+        (413, "invalid_input", False, 1),
+    ],
+)
+async def test_html_pages_of_proxies_are_judged_by_their_status(
+    status: int, code: str, spent: Any, asked: int, api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.always = html_page(status)
+    found = await failure(backend, report)
+    assert (found.code, found.spent) == (code, spent)
+    assert found.details["text"] == f"example.org | {status}: A timeout occurred"
+    assert len(api.posts) == asked
+
+
+async def test_a_429_without_a_word_is_tried_twice_more(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.always = raw(429, b"slow down", {"content-type": "text/plain"})
+    found = await failure(backend, report)
+    assert (found.code, found.spent) == ("rate_limited", False)
+    assert len(api.posts) == 3
+
+
+@pytest.mark.parametrize(
+    ("advice", "name", "asked"), [("false", "server", 1), ("true", "server", 3), ("false", "rate", 1)]
+)
+async def test_the_servers_own_advice_on_repeating_is_followed(
+    advice: str, name: str, asked: int, api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.always = error(name, {"x-should-retry": advice})
+    await failure(backend, report)
+    assert len(api.posts) == asked
+
+
+async def test_another_address_is_not_followed_with_the_key(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(redirect(api.url + "/images/generations"))
+    found = await failure(backend, report)
+    assert found.code == "configuration"
+    assert len(api.posts) == 1
+
+
+async def test_an_error_within_a_success_is_an_error(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport, ledger: MemoryLedger
+) -> None:
+    api.play(raw(200, b'{"error": {"message": "upstream failed", "type": "server_error", "code": null}}'))
+    found = await failure(backend, report)
+    assert (found.code, found.submitted, found.spent) == ("service_error", True, "unknown")
+    assert len(api.posts) == 1
+    assert ledger.lines[0][1] == {"estimated": True}
+
+
+async def test_a_refusal_within_a_success_is_a_refusal(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(raw(200, b'{"error": {"message": "no", "code": "moderation_blocked"}}'))
+    assert (await failure(backend, report)).code == "refused"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"not json", b"[]", b'"x"', b"{}", b'{"data": []}', b'{"data": null}', b'{"data":[{}]}', b"<html>"]
+)
+async def test_a_success_without_a_picture_is_a_service_error_that_may_be_paid(
+    body: bytes, api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(raw(200, body))
+    found = await failure(backend, report)
+    assert (found.code, found.submitted) == ("service_error", True)
+    assert found.spent in {"unknown", True}
+    assert len(api.posts) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "seconds"),
+    [
+        ({"retry-after-ms": "1500"}, "", 1.5),
+        ({"retry-after-ms": "250", "retry-after": "9"}, "", 0.25),
+        ({"retry-after": "7"}, "try again in 1s", 7.0),
+        ({"retry-after": "0.5"}, "", 0.5),
+        ({"retry-after": "soon"}, "Please try again in 467ms.", 0.467),
+        ({}, "Please try again in 12s.", 12.0),
+        ({}, "Please try again in 1m12s. Visit the page.", 72.0),
+        ({}, "please try again in 2 minutes", 120.0),
+        ({}, "try again later", None),
+        ({"retry-after": "-3"}, "", None),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, "", 0.0),
+    ],
+)
+def test_the_stated_wait_is_read_from_headers_first_and_then_from_the_sentence(
+    headers: dict[str, str], message: str, seconds: float | None
+) -> None:
+    assert stated_wait(headers, message) == pytest.approx(seconds)
+
+
+def test_foreign_text_is_bounded_and_holds_neither_control_characters_nor_keys() -> None:
+    text = clean(f"a\x1b[31m\x00b\u202e {KEY} sk-live-abcdefgh " + "x" * 5000, KEY)
+    assert len(text) <= 1000
+    assert KEY not in text
+    assert "sk-live" not in text
+    assert not set(text) & set("\x1b\x00\u202e")
+
+
+@pytest.mark.parametrize("body", [None, [], "text", {"error": "words"}, {"error": ["x"]}, {"error": {"code": 13}}, 7])
+def test_bodies_of_any_shape_are_judged(body: Any) -> None:
+    assert judge(400, {}, body).error.code == "invalid_input"
+    assert judge(500, {}, body).error.code == "service_error"
+
+
+def test_a_plain_sentence_in_place_of_an_error_object_is_kept() -> None:
+    assert judge(400, {}, {"error": "bad things"}).error.details["text"] == "bad things"

@@ -1,0 +1,209 @@
+"""Connections that fail, fall silent or clear: what is sent again, how long is waited, and what is told."""
+
+import math
+import socket
+import time
+from typing import Any
+
+import anyio
+import pytest
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.pacing import Pace, Tries, full_jitter
+from fixtures.images_api import ImagesApi, cut, draw, error, html_page, png, silence
+from tests.openai.conftest import MakeBackend
+from tests.openai.doubles import MemoryLedger, MemoryReport, ask, no_jitter
+
+pytestmark = pytest.mark.anyio
+
+
+async def failure(backend: ApiBackend, report: MemoryReport, **fields: Any) -> ImageError:
+    with anyio.fail_after(20), pytest.raises(ImageError) as caught:
+        await backend.generate(ask(**fields), report)
+    return caught.value
+
+
+async def test_a_limit_that_clears_is_waited_for_as_long_as_the_server_says(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(error("rate", {"retry-after-ms": "300"}), error("slow_down", {"retry-after": "0.2"}))
+    began = time.monotonic()
+    with anyio.fail_after(20):
+        await backend.generate(ask(), report)
+    # Not a speed limit: the server's own 0.5 s must have passed.
+    assert time.monotonic() - began >= 0.5
+    assert len(api.posts) == 3
+    assert len(report.pictures) == 1
+    assert any("Sent again" in sentence for sentence in report.sentences)
+
+
+async def test_a_wait_in_the_sentence_is_obeyed_too(api: ImagesApi, backend: ApiBackend, report: MemoryReport) -> None:
+    api.play(error("rate"))  # "try again in 467ms"
+    began = time.monotonic()
+    with anyio.fail_after(20):
+        await backend.generate(ask(), report)
+    assert time.monotonic() - began >= 0.467
+
+
+async def test_a_limit_beyond_the_deadline_is_told_at_once_and_remembered(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport, ledger: MemoryLedger
+) -> None:
+    api.always = error("rate", {"retry-after": "3600"})
+    found = await failure(backend, report)
+    assert (found.code, found.retryable, found.submitted) == ("rate_limited", True, False)
+    assert found.retry_after_seconds == 3600
+    assert found.reset_at is not None
+    assert len(api.posts) == 1
+    again = await failure(backend, MemoryReport())
+    assert (again.code, again.submitted) == ("rate_limited", False)
+    assert again.retry_after_seconds == pytest.approx(3600, abs=30)
+    assert len(api.posts) == 1
+    assert (await backend.status())["details"]["resting"] == {"code": "rate_limited", "reset_at": found.reset_at}
+
+
+async def test_the_deadline_of_the_caller_counts_more_than_the_requests_own(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.always = error("rate", {"retry-after": "30"})
+    with anyio.fail_after(20), pytest.raises(ImageError):
+        await backend.generate(ask(timeout_seconds=1800), report)
+    assert len(api.posts) == 1
+
+
+async def test_a_limit_met_by_one_request_holds_the_next(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(error("rate", {"retry-after-ms": "400"}))
+    other = MemoryReport()
+    held = anyio.Event()
+    original = report.progress
+
+    def progress(message: str, fraction: float | None = None) -> None:
+        original(message, fraction)
+        held.set()
+
+    async def later() -> None:
+        await held.wait()
+        await backend.generate(ask(), other)
+
+    report.progress = progress
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(backend.generate, ask(), report)
+            group.start_soon(later)
+    assert any("asked for a pause" in sentence for sentence in other.sentences)
+    assert len(api.posts) == 3
+
+
+async def test_an_account_without_credit_rests_but_may_be_asked_on_purpose(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport, ledger: MemoryLedger
+) -> None:
+    api.play(error("quota"))
+    await failure(backend, report)
+    assert ledger.rest is not None
+    assert ledger.rest.code == "billing"
+    with anyio.fail_after(10):
+        await backend.generate(ask(), MemoryReport())
+    assert ledger.rest is None
+
+
+async def test_a_server_that_recovers_is_asked_again(api: ImagesApi, backend: ApiBackend, report: MemoryReport) -> None:
+    api.play(error("server"), html_page(502))
+    with anyio.fail_after(20):
+        await backend.generate(ask(), report)
+    assert report.pictures == [png()]
+    assert report.known["spent"] is True
+
+
+async def test_refused_connections_are_tried_again_and_then_told_as_nothing_sent(
+    make_backend: MakeBackend, report: MemoryReport
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
+        port = taken.getsockname()[1]
+        backend = make_backend(base_url=f"http://127.0.0.1:{port}/v1")
+        found = await failure(backend, report)
+    assert (found.code, found.submitted, found.spent, found.retryable) == ("network", False, False, True)
+    assert sum("Sent again" in sentence for sentence in report.sentences) == 2
+    assert report.known["submitted"] is False
+
+
+async def test_a_host_without_an_address_is_a_network_error_of_nothing_sent(
+    make_backend: MakeBackend, report: MemoryReport
+) -> None:
+    found = await failure(make_backend(base_url="http://nowhere.invalid/v1"), report)
+    assert (found.code, found.submitted) == ("network", False)
+
+
+async def test_a_connection_cut_after_the_request_is_not_sent_again(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport, ledger: MemoryLedger
+) -> None:
+    for where in ("before", "headers"):
+        api.play(cut(where))
+        found = await failure(backend, MemoryReport())
+        assert (found.code, found.submitted, found.spent) == ("network", True, "unknown")
+        assert "paying twice" in found.next_step
+    assert len(api.posts) == 2
+    assert [usage for _, usage, _ in ledger.lines] == [{"estimated": True}] * 2
+
+
+@pytest.mark.parametrize("quality", ["low", "high"], ids=["plain", "streamed"])
+async def test_a_silence_that_is_too_long_is_a_timeout_that_may_be_paid(
+    quality: str, api: ImagesApi, backend: ApiBackend, report: MemoryReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdp_image_mcp.openai.generation.PLAIN_PATIENCE", 0.0)
+    monkeypatch.setattr("cdp_image_mcp.openai.generation.STREAM_PATIENCE", 0.3)
+    api.play(silence())
+    found = await failure(backend, report, quality=quality, timeout_seconds=0.3)
+    assert (found.code, found.submitted, found.spent) == ("timeout", True, "unknown")
+    assert len(api.posts) == 1
+
+
+async def test_a_stop_at_the_callers_deadline_is_recorded_as_perhaps_paid(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(silence())
+    with anyio.move_on_after(1.0) as scope:
+        await backend.generate(ask(), report)
+    assert scope.cancelled_caught
+    assert (report.known["submitted"], report.known["spent"]) == (True, "unknown")
+
+
+async def test_slow_bytes_are_no_failure(api: ImagesApi, backend: ApiBackend, report: MemoryReport) -> None:
+    api.play(draw([png(64, 64)], piece=40, pause=0.005))
+    with anyio.fail_after(30):
+        await backend.generate(ask(), report)
+    assert report.pictures == [png(64, 64)]
+
+
+async def test_tries_end_and_never_wait_past_the_deadline() -> None:
+    tries = Tries(anyio.current_time() + 10, no_jitter)
+    assert [tries.delay("service", None) for _ in range(3)] == [0.0, 0.0, None]
+    assert [tries.delay("limit", 4.0) for _ in range(2)] == [4.0, 4.0]
+    assert tries.delay("limit", 11.0) is None
+    endless = Tries(math.inf, no_jitter)
+    assert [endless.delay("limit", 1e9) for _ in range(9)] == [1e9] * 8 + [None]
+
+
+async def test_jitter_is_full_without_a_stated_wait_and_only_adds_to_a_stated_one() -> None:
+    tops: list[float] = []
+
+    def top(most: float) -> float:
+        tops.append(most)
+        return most
+
+    tries = Tries(math.inf, top)
+    delays = [tries.delay("limit", None) for _ in range(8)]
+    assert delays == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert Tries(math.inf, top).delay("limit", 10.0) == 11.0
+    assert all(0 <= full_jitter(3.0) <= 3 for _ in range(100))
+
+
+async def test_a_pause_only_grows() -> None:
+    pace = Pace()
+    assert pace.left == 0
+    pace.hold(5)
+    pace.hold(1)
+    assert 4 < pace.left <= 5

@@ -1,0 +1,194 @@
+"""Streams: partial pictures as progress, one finished picture, and everything that can go wrong between."""
+
+import threading
+from typing import Any
+
+import anyio
+import pytest
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai import ApiBackend
+from fixtures.images_api import ImagesApi, Play, Response, draw, error, png, raw, stream
+from fixtures.images_api import Request as ApiRequest
+from tests.openai.conftest import MakeBackend
+from tests.openai.doubles import MemoryLedger, MemoryReport, ask
+
+pytestmark = pytest.mark.anyio
+
+LARGE = png(512, 512, size=3_000_000)
+
+
+async def failure(backend: ApiBackend, report: MemoryReport, **fields: Any) -> ImageError:
+    with anyio.fail_after(20), pytest.raises(ImageError) as caught:
+        await backend.generate(ask(**{"quality": "high", **fields}), report)
+    return caught.value
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("piece", [1 << 16, 4099])
+async def test_partial_pictures_are_previews_and_the_finished_one_is_saved(
+    newline: str, done: bool, piece: int, api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(stream(LARGE, newline=newline, done=done, piece=piece, comments=True))
+    with anyio.fail_after(20):
+        await backend.generate(ask(quality="high"), report)
+    sent = api.posts[0].json()
+    assert (sent["stream"], sent["partial_images"]) == (True, 2)
+    assert "n" not in sent
+    assert report.previews == [(0, png(64, 64, seed=0)), (1, png(64, 64, seed=1))]
+    assert report.pictures == [LARGE]
+    assert report.known["usage"]["output_tokens"] == 1956
+    assert report.known["cost_usd"] > 0
+
+
+async def test_a_stream_in_pieces_of_a_few_bytes_is_read_all_the_same(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(stream(png(64, 64, seed=3), newline="\r\n", piece=3))
+    with anyio.fail_after(20):
+        await backend.generate(ask(quality="high"), report)
+    assert report.pictures == [png(64, 64, seed=3)]
+
+
+async def test_fewer_partial_pictures_than_asked_are_normal(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(stream(partials=0))
+    with anyio.fail_after(10):
+        await backend.generate(ask(quality="high"), report)
+    assert (len(report.previews), len(report.pictures)) == (0, 1)
+
+
+async def test_the_last_event_counts_without_its_blank_line(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(stream(LARGE, last_blank=False))
+    with anyio.fail_after(10):
+        await backend.generate(ask(quality="high"), report)
+    assert report.pictures == [LARGE]
+
+
+async def test_a_plain_answer_to_a_wish_for_a_stream_is_read_as_one(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(draw([LARGE]))
+    with anyio.fail_after(10):
+        await backend.generate(ask(quality="high"), report)
+    assert api.posts[0].json()["stream"] is True
+    assert report.pictures == [LARGE]
+
+
+@pytest.mark.parametrize(
+    "play", [stream(cut_after_partials=True), stream(end_after_partials=True)], ids=["cut", "ended"]
+)
+async def test_a_dropped_stream_is_not_sent_again_and_a_preview_is_never_the_picture(
+    play: Play, api: ImagesApi, backend: ApiBackend, report: MemoryReport, ledger: MemoryLedger
+) -> None:
+    api.play(play)
+    found = await failure(backend, report)
+    assert (found.code, found.submitted, found.spent) == ("network", True, "unknown")
+    assert (len(report.previews), report.pictures) == (2, [])
+    assert len(api.posts) == 1
+    assert ledger.lines[0][1] == {"estimated": True}
+
+
+async def test_a_dropped_stream_is_sent_again_when_the_user_wants_that(
+    api: ImagesApi, make_backend: MakeBackend, report: MemoryReport
+) -> None:
+    api.play(stream(cut_after_partials=True))
+    with anyio.fail_after(20):
+        await make_backend(resend_unclear=True).generate(ask(quality="high"), report)
+    assert len(api.posts) == 2
+    assert len(report.pictures) == 1
+
+
+async def test_an_error_within_the_stream_is_told_and_not_repeated(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    fields = {
+        "type": "image_generation_server_error",
+        "code": "image_generation_failed",
+        "message": "failed",
+        "param": None,
+    }
+    api.play(stream(fails=fields))
+    found = await failure(backend, report)
+    assert (found.code, found.submitted, found.spent) == ("service_error", True, "unknown")
+    assert found.details["api_code"] == "image_generation_failed"
+    assert len(api.posts) == 1
+
+
+async def test_a_moderation_block_within_the_stream_is_a_refusal(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(stream(fails="moderation_output"))
+    found = await failure(backend, report)
+    assert (found.code, found.spent) == ("refused", "unknown")
+    assert found.details["moderation_categories"] == ["sexual"]
+
+
+async def test_a_limit_at_the_very_beginning_of_a_stream_is_waited_for(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(stream(partials=0, fails="rate"))
+    with anyio.fail_after(10):
+        await backend.generate(ask(quality="high"), report)
+    assert len(api.posts) == 2
+
+
+async def test_a_server_that_does_not_know_streams_is_asked_again_without(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    body = b'{"error":{"code":"unknown_parameter","param":"partial_images","message":"Unknown parameter"}}'
+    api.play(raw(400, body))
+    with anyio.fail_after(10):
+        await backend.generate(ask(quality="high"), report)
+    assert "stream" not in api.posts[1].json()
+    assert len(report.pictures) == 1
+
+
+async def test_long_pictures_come_by_streams_side_by_side(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport, ledger: MemoryLedger
+) -> None:
+    together = threading.Barrier(3)
+
+    async def meet(request: ApiRequest, response: Response) -> None:
+        import asyncio
+
+        # All three must be under way at once, or the barrier is never passed.
+        await asyncio.to_thread(together.wait, 10)
+        await stream()(request, response)
+
+    api.always = meet
+    with anyio.fail_after(20):
+        await backend.generate(ask(quality="high", n=3), report)
+    assert [request.json().get("n") for request in api.posts] == [None] * 3
+    assert len(report.pictures) == 3
+    assert report.known["usage"]["output_tokens"] == 3 * 1956
+    assert report.known["cost_usd"] == pytest.approx(sum(line[0] for line in ledger.lines))
+    assert [facts["usage"] for _, facts in report.history if "usage" in facts] == [report.known["usage"]]
+
+
+async def test_one_refused_stream_leaves_the_others_their_pictures(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(stream(), error("moderation"), stream())
+    found = await failure(backend, report, n=3)
+    assert len(report.pictures) == 2
+    assert (found.code, found.submitted, found.spent) == ("refused", True, True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"quality": "low", "n": 3}, {"quality": "auto", "n": 2}, {"quality": "low"}],
+    ids=["3 low", "2 auto", "1 low"],
+)
+async def test_quick_pictures_come_by_one_plain_request(
+    fields: dict[str, Any], api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    with anyio.fail_after(10):
+        await backend.generate(ask(**fields), report)
+    assert len(api.posts) == 1
+    assert "stream" not in api.posts[0].json()
+    assert len(report.pictures) == fields.get("n", 1)
