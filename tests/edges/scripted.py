@@ -90,6 +90,9 @@ class ScriptedStudio(Studio):
         self.generated: list[Standing | Exception] = []
         self.waited: list[Standing | Exception] = []
         self.told: list[News] = []
+        self.signing_in: Standing | None = None
+        self.pause = 0.0
+        """Seconds after each news: a client that gets its answer in the same breath may drop the news (TS SDK v1)."""
         self.hold = anyio.Event()
         """Calls whose log line starts with ``holding`` wait for this event before they answer."""
         self.holding: str | None = None
@@ -102,6 +105,7 @@ class ScriptedStudio(Studio):
         for news in self.told:
             if listener is not None:
                 await listener(news)
+                await anyio.sleep(self.pause)
         if self.holding is not None and self.calls[-1].startswith(self.holding) and not self.calls[-1].endswith(" 0"):
             try:
                 await self.hold.wait()
@@ -115,12 +119,16 @@ class ScriptedStudio(Studio):
 
     async def generate(self, arguments: GenerateImage, listener: Listener | None = None) -> Standing:
         self.calls.append(f"generate {arguments.prompt[:20]}")
+        if self.signing_in is not None and arguments.prompt.startswith("sign in"):
+            return self.signing_in
         return await self._next(self.generated, listener)
 
     async def wait(
         self, generation_id: str | None, seconds: float | None = None, listener: Listener | None = None
     ) -> Standing:
         self.calls.append(f"wait {generation_id} {seconds:g}")
+        if self.signing_in is not None and seconds:
+            await anyio.sleep(1)  # the person takes a moment; no event tells this studio that one has acted
         return await self._next(self.waited, listener)
 
     async def cancel(self, generation_id: str) -> Standing:

@@ -1,6 +1,7 @@
 """A server process over a scripted studio, for tests that need real pipes: ``python -m tests.edges.served FOLDER``.
 
-Its one generation never ends until the process does; the studio's end is told on standard error and in a file.
+Its generation is working when asked for and saved when waited for; a prompt "hold on" holds the call back, one that
+begins with "sign in" wants a person. The studio's end and its calls are told in the file ``closed``.
 """
 
 import sys
@@ -14,6 +15,7 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.preview import FilePreviewer
 from cdp_image_mcp.server import App
 from cdp_image_mcp.serving import serve_app
+from cdp_image_mcp.studio import News
 from tests.edges.scripted import FakeCanvas, ScriptedStudio, standing
 
 
@@ -26,6 +28,9 @@ async def main(folder: Path) -> None:
         studio.generated = [standing(folder / "pictures", "generating")]
         studio.waited = [standing(folder / "pictures")]
         studio.holding = "generate hold"
+        studio.pause = 0.2
+        studio.told = [News("drawing", 3.0, 60.0)]
+        studio.signing_in = standing(folder / "pictures", "needs_sign_in")
         try:
             yield App(settings, studio.itself, FilePreviewer(FakeCanvas().open))
         finally:
