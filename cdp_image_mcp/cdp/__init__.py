@@ -3,7 +3,7 @@
 ::
 
     from cdp_image_mcp import cdp
-    from cdp_image_mcp.cdp import input
+    from cdp_image_mcp.cdp import keyboard_mouse
 
     options = cdp.LaunchOptions(browser=cdp.find_browser(), profile=Path("/abs/profile"), mode="headless")
     async with cdp.launch(options) as browser:
@@ -14,9 +14,9 @@
                 await page.navigate("http://127.0.0.1:8000/")
                 with world.messages() as messages, bodies.watch(lambda r: r.mime_type.startswith("image/")) as images:
                     editor = await page.query("[contenteditable]")
-                    await input.focus(editor)
-                    await input.insert_text(page, "a picture of a cat")
-                    await input.press(page, "Enter")
+                    await keyboard_mouse.focus(editor)
+                    await keyboard_mouse.insert_text(page, "a picture of a cat")
+                    await keyboard_mouse.press(page, "Enter")
                     stream = await streams.next(timeout=10)
                     async for chunk in stream:
                         ...

@@ -37,9 +37,9 @@ class LaunchOptions:
     """How to start a browser.
 
     ``browser`` comes from discovery. ``mode``: hidden is headed; nothing is seen before a page is made, whose
-    window ``Window.hide`` then puts away. ``extra_args`` come last and win; their --disable-features are merged with ours.
-    ``environment`` replaces the process's. ``debug_port`` 0: a free one. Seconds: ``start_timeout`` until the port is
-    open, ``close_timeout`` for the orderly end.
+    window ``Window.hide`` then puts away. ``extra_args`` come last and win; their --disable-features are merged with
+    ours. ``environment`` replaces the process's. ``debug_port`` 0: a free one. Seconds: ``start_timeout`` until the
+    port is open, ``close_timeout`` for the orderly end.
     """
 
     browser: FoundBrowser
@@ -242,7 +242,7 @@ def _check_port(endpoint: str, options: LaunchOptions) -> None:
     # When 127.0.0.1:<port> is taken Chrome listens on [::1] alone, without an error.
     if options.debug_port and not endpoint.startswith(f"ws://127.0.0.1:{options.debug_port}/"):
         raise BrowserFailed(
-            f"the debugging port {options.debug_port} is taken by another program. Choose another one, or 0 for a free one"
+            f"the debugging port {options.debug_port} is taken by another program. Choose another, or 0 for a free one"
         )
 
 

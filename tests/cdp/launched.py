@@ -17,4 +17,4 @@ async def main(profile: str, *extra: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:])
+    anyio.run(main, sys.argv[1], *sys.argv[2:])

@@ -4,9 +4,8 @@ import asyncio
 import random
 import socket
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from collections.abc import Generator
 from functools import lru_cache
 from pathlib import Path
 
@@ -56,21 +55,26 @@ def _sse_event(number: int, size: int) -> bytes:
     return f"event: delta\ndata: {number} {'ä€😀'[number % 3] * size}\n\n".encode()
 
 
-def _app(site: Site) -> Starlette:
-    async def page(request: Request) -> Response:
+class _Answers:
+    """What the site answers."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def page(self, request: Request) -> Response:
         return FileResponse(PAGES / f"{request.path_params['name']}.html")
 
-    async def image(request: Request) -> Response:
+    async def image(self, request: Request) -> Response:
         size = int(request.path_params["size"])
-        site.hits[request.url.path] += 1
-        cache = request.query_params.get("cache", "no-store")
+        self._site.hits[request.url.path] += 1
         mime = request.query_params.get("mime", "image/png")
-        return Response(picture(size), media_type=mime, headers={"cache-control": cache})
+        return Response(picture(size), media_type=mime, headers={"cache-control": "no-store"})
 
-    async def real_image(_request: Request) -> Response:
+    async def dot(self, request: Request) -> Response:
+        self._site.hits[request.url.path] += 1
         return FileResponse(PAGES / "dot.png")
 
-    async def sse(request: Request) -> Response:
+    async def sse(self, request: Request) -> Response:
         count, size = int(request.query_params["count"]), int(request.query_params.get("size", "10"))
         held = request.query_params.get("hold") == "1"
 
@@ -78,40 +82,44 @@ def _app(site: Site) -> Starlette:
             for number in range(count):
                 yield _sse_event(number, size)
                 if held and number == 0:
-                    await site.go.wait()
+                    await self._site.go.wait()
                 await asyncio.sleep(0)
 
         return StreamingResponse(events(), media_type="text/event-stream")
 
-    async def broken(_request: Request) -> Response:
+    async def broken(self, _request: Request) -> Response:
         async def events() -> AsyncIterator[bytes]:
             yield b"data: half"
-            await site.go.wait()
+            await self._site.go.wait()
             raise ConnectionResetError
 
         return StreamingResponse(events(), media_type="text/event-stream")
 
-    async def moved(request: Request) -> Response:
+    async def moved(self, request: Request) -> Response:
         return RedirectResponse(request.query_params["to"])
 
-    async def cookie(_request: Request) -> Response:
+    async def cookie(self, _request: Request) -> Response:
         response = Response("set")
         response.set_cookie("kept", "yes", max_age=86_400)
         return response
 
-    async def empty(_request: Request) -> Response:
+    async def empty(self, _request: Request) -> Response:
         return Response(status_code=204)
 
+
+def _app(site: Site) -> Starlette:
+    answers = _Answers(site)
+    both = ["GET", "POST"]
     return Starlette(
         routes=[
-            Route("/page/{name}", page),
-            Route("/image/{size:int}", image, methods=["GET", "POST"]),
-            Route("/dot.png", real_image),
-            Route("/sse", sse, methods=["GET", "POST"]),
-            Route("/broken", broken, methods=["GET", "POST"]),
-            Route("/moved", moved),
-            Route("/cookie", cookie),
-            Route("/empty", empty),
+            Route("/page/{name}", answers.page),
+            Route("/image/{size:int}", answers.image, methods=both),
+            Route("/dot.png", answers.dot),
+            Route("/sse", answers.sse, methods=both),
+            Route("/broken", answers.broken, methods=both),
+            Route("/moved", answers.moved),
+            Route("/cookie", answers.cookie),
+            Route("/empty", answers.empty),
         ]
     )
 

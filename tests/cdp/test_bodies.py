@@ -1,7 +1,6 @@
 """Bytes of responses from a real browser, each way and each trap."""
 
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -18,14 +17,19 @@ MB = 1024 * 1024
 
 
 @pytest.fixture
-async def bodies(page: Page, site: Site) -> AsyncGenerator[Bodies, None]:
+async def bodies(page: Page, site: Site) -> Bodies:
     bodies = await Bodies.start(page)
     await page.navigate(site.url("/page/images"))
-    yield bodies
+    return bodies
 
 
-def of(path: str) -> Any:
-    return lambda request: path in request.url
+def of(path: str) -> Callable[[Request], bool]:
+    """Requests whose address has this in it."""
+
+    def accept(request: Request) -> bool:
+        return path in request.url
+
+    return accept
 
 
 async def fetched(bodies: Bodies, page: Page, script: str, path: str) -> Request:

@@ -261,11 +261,10 @@ async def test_a_tab_that_is_not_ours_stays_open(browser: Browser) -> None:
 
 async def test_a_tab_closed_by_the_person_is_a_closed_session(browser: Browser) -> None:
     with anyio.fail_after(30):
-        async with await Page.create(browser.connection) as page:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(browser.connection.browser.call, "Target.closeTarget", {"targetId": page.target_id})
-                with pytest.raises(SessionClosed):
-                    await page.evaluate("new Promise(() => {})")
+        async with await Page.create(browser.connection) as page, anyio.create_task_group() as tasks:
+            tasks.start_soon(browser.connection.browser.call, "Target.closeTarget", {"targetId": page.target_id})
+            with pytest.raises(SessionClosed):
+                await page.evaluate("new Promise(() => {})")
 
 
 async def test_headless_is_at_least_1280_wide(page: Page) -> None:

@@ -83,7 +83,7 @@ async def test_it_does_not_outlive_a_killed_starter(headed: LaunchOptions) -> No
     with anyio.fail_after(60):
         command = [sys.executable, "-c", STARTER, str(headed.profile), *EXTRA]
         root = Path(__file__).parents[2]
-        with subprocess.Popen(
+        with subprocess.Popen(  # noqa: ASYNC220 - it is killed, not waited for
             command, stdout=subprocess.PIPE, text=True, cwd=root, env=dict(headed.variables)
         ) as process:
             assert process.stdout is not None

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp import Browser, LaunchOptions, Page, Window, WindowReport, input
+from cdp_image_mcp.cdp import Browser, LaunchOptions, Page, Window, WindowReport, keyboard_mouse
 from cdp_image_mcp.cdp.errors import SessionClosed
 from cdp_image_mcp.cdp.protocol import Bounds, SetWindowBounds, WindowForTarget
 from cdp_image_mcp.cdp.window import STRATEGIES
@@ -35,8 +35,8 @@ async def move(page: Page, bounds: Bounds) -> None:
 
 async def becomes(window: Window, place: str) -> WindowReport:
     """The report once the window manager has done what it was told; it tells nobody when."""
-    while (report := await window.status()).place != place:
-        await anyio.sleep(0.02)
+    while (report := await window.status()).place != place:  # noqa: ASYNC110
+        await anyio.sleep(0.02)  # the window manager sends us no event
     return report
 
 
@@ -45,10 +45,10 @@ async def works(page: Page) -> None:
     editor, button = await page.query("#editor"), await page.query("#button")
     assert editor is not None
     assert button is not None
-    await input.focus(editor)
-    await input.clear(page)
-    await input.insert_text(page, "typed")
-    await input.click(button)
+    await keyboard_mouse.focus(editor)
+    await keyboard_mouse.clear(page)
+    await keyboard_mouse.insert_text(page, "typed")
+    await keyboard_mouse.click(button)
     assert await page.evaluate("editor.textContent", reply=str) == "typed"
     assert "button" in await page.evaluate("log.map(entry => entry[0])", reply=list[str])
     assert await page.evaluate("document.visibilityState", reply=str) == "visible"
@@ -129,9 +129,9 @@ async def test_a_closed_window_is_told_as_closed(headed: LaunchOptions) -> None:
             assert (await window.status()).place == "visible"
             with page.session.subscribe("Inspector.detached") as gone:
                 await browser.connection.browser.call("Target.closeTarget", {"targetId": page.target_id})
+                assert (await gone.next(5)).method == "Inspector.detached"
                 with pytest.raises(SessionClosed):
-                    while True:
-                        await gone.next(5)
+                    await gone.next(5)
             assert (await window.status()).place == "closed"
             assert (await window.show()).place == "closed"
             # The browser itself outlives its last window: another can be opened.

@@ -1,12 +1,11 @@
 """Trusted typing, clicking and files in a real browser."""
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
 import pytest
 
-from cdp_image_mcp.cdp import Node, Page, input
+from cdp_image_mcp.cdp import Node, Page, keyboard_mouse
 from cdp_image_mcp.cdp.errors import ClickBlocked, EventTimeout, FileError, NodeError
 from tests.cdp.site import Site
 
@@ -16,9 +15,9 @@ TEXT = "“Quotes” 'and' \"more\"\n\nblank line above, ünïcödé, 漢字, ا
 
 
 @pytest.fixture
-async def form(page: Page, site: Site) -> AsyncGenerator[Page, None]:
+async def form(page: Page, site: Site) -> Page:
     await page.navigate(site.url("/page/editor"))
-    yield page
+    return page
 
 
 async def node(page: Page, selector: str) -> Node:
@@ -33,8 +32,8 @@ async def log(page: Page) -> list[tuple[str, bool]]:
 
 async def test_text_arrives_exactly_and_as_trusted_input(form: Page) -> None:
     with anyio.fail_after(30):
-        await input.focus(await node(form, "#editor"))
-        await input.insert_text(form, TEXT)
+        await keyboard_mouse.focus(await node(form, "#editor"))
+        await keyboard_mouse.insert_text(form, TEXT)
         lines = "[...editor.childNodes].map(node => node.textContent).join('\\n')"
         assert await form.evaluate(lines, reply=str) == TEXT
         assert ("beforeinput:insertText", True) in await log(form)
@@ -44,26 +43,26 @@ async def test_text_arrives_exactly_and_as_trusted_input(form: Page) -> None:
 async def test_twenty_thousand_characters_arrive(form: Page) -> None:
     with anyio.fail_after(30):
         text = "0123456789" * 2000
-        await input.focus(await node(form, "#editor"))
-        await input.insert_text(form, text)
+        await keyboard_mouse.focus(await node(form, "#editor"))
+        await keyboard_mouse.insert_text(form, text)
         assert await form.evaluate("editor.textContent", reply=str) == text
 
 
 async def test_a_draft_is_cleared(form: Page) -> None:
     with anyio.fail_after(30):
-        await input.focus(await node(form, "#editor"))
-        await input.insert_text(form, TEXT)
-        await input.clear(form)
+        await keyboard_mouse.focus(await node(form, "#editor"))
+        await keyboard_mouse.insert_text(form, TEXT)
+        await keyboard_mouse.clear(form)
         assert (await form.evaluate("editor.innerText", reply=str)).strip() == ""
 
 
 async def test_enter_is_a_real_key_and_shift_enter_another(form: Page) -> None:
     with anyio.fail_after(30):
-        await input.focus(await node(form, "#editor"))
-        await input.insert_text(form, "one")
-        await input.press(form, "Enter", modifiers=["Shift"])
-        await input.insert_text(form, "two")
-        await input.press(form, "Enter")
+        await keyboard_mouse.focus(await node(form, "#editor"))
+        await keyboard_mouse.insert_text(form, "one")
+        await keyboard_mouse.press(form, "Enter", modifiers=["Shift"])
+        await keyboard_mouse.insert_text(form, "two")
+        await keyboard_mouse.press(form, "Enter")
         assert await form.evaluate("sent", reply=str) == "one\ntwo"
         keys = [entry for entry in await log(form) if entry[0].startswith("key:")]
         assert keys == [("key:Enter+shift", True), ("key:Enter", True)]
@@ -72,13 +71,13 @@ async def test_enter_is_a_real_key_and_shift_enter_another(form: Page) -> None:
 async def test_an_unknown_key_is_refused(form: Page) -> None:
     with anyio.fail_after(30):
         with pytest.raises(ValueError, match="insert_text"):
-            await input.press(form, "ß")
+            await keyboard_mouse.press(form, "ß")
 
 
 @pytest.mark.parametrize("selector", ["#button", "#inner", "#button svg", "#far"])
 async def test_a_click_is_trusted_and_hits_what_was_meant(form: Page, selector: str) -> None:
     with anyio.fail_after(30):
-        await input.click(await node(form, selector))
+        await keyboard_mouse.click(await node(form, selector))
         assert await log(form) == [("far" if selector == "#far" else "button", True)]
 
 
@@ -86,7 +85,7 @@ async def test_a_button_inside_a_shadow_root_is_clicked(form: Page) -> None:
     with anyio.fail_after(30):
         deep = await form.find("() => document.getElementById('host').shadowRoot.getElementById('deep')")
         assert deep is not None
-        await input.click(deep)
+        await keyboard_mouse.click(deep)
         assert await log(form) == [("deep", True)]
 
 
@@ -94,11 +93,11 @@ async def test_a_covered_button_is_not_clicked_and_the_cover_is_named(form: Page
     with anyio.fail_after(30):
         covered = await node(form, "#covered")
         with pytest.raises(ClickBlocked) as caught:
-            await input.click(covered)
+            await keyboard_mouse.click(covered)
         assert caught.value.cover == "div#cover.sheet.modal"
         assert await log(form) == []
         await form.evaluate("document.getElementById('cover').remove()")
-        await input.click(covered)
+        await keyboard_mouse.click(covered)
         assert await log(form) == [("covered", True)]
 
 
@@ -106,20 +105,18 @@ async def test_an_element_without_a_box_is_not_clicked(form: Page) -> None:
     with anyio.fail_after(30):
         gone = await node(form, "#gone")
         with pytest.raises(NodeError):
-            await input.click(gone)
+            await keyboard_mouse.click(gone)
         button = await node(form, "#button")
         await form.evaluate("document.getElementById('button').remove()")
         with pytest.raises(NodeError):
-            await input.click(button)
+            await keyboard_mouse.click(button)
 
 
 async def test_a_moving_button_is_waited_for(form: Page) -> None:
     with anyio.fail_after(30):
-        await form.evaluate(
-            "document.getElementById('button').animate([{translate: '0 0'}, {translate: '400px 0'}], {duration: 200, fill: 'forwards'})"
-            " && undefined"
-        )
-        x, _y = await input.click(await node(form, "#button"))
+        moves = "[{translate: '0 0'}, {translate: '400px 0'}], {duration: 200, fill: 'forwards'}"
+        await form.evaluate(f"(document.getElementById('button').animate({moves}), undefined)")
+        x, _y = await keyboard_mouse.click(await node(form, "#button"))
         assert x > 400
         assert await log(form) == [("button", True)]
 
@@ -128,7 +125,7 @@ async def test_files_arrive_in_a_hidden_input(form: Page, tmp_path: Path) -> Non
     with anyio.fail_after(30):
         (tmp_path / "a.txt").write_text("eins")
         (tmp_path / "b ü.txt").write_text("zwei")
-        await input.set_files(await node(form, "#file"), [tmp_path / "a.txt", tmp_path / "b ü.txt"])
+        await keyboard_mouse.set_files(await node(form, "#file"), [tmp_path / "a.txt", tmp_path / "b ü.txt"])
         assert await form.evaluate(
             "new Promise(r => { const look = () => window.files ? r(files) : setTimeout(look, 5); look(); })"
         ) == [["a.txt", 4, "eins"], ["b ü.txt", 4, "zwei"]]
@@ -145,7 +142,7 @@ async def test_a_bad_file_is_refused_before_the_page_hears_of_it(
         (tmp_path / "folder").mkdir()
         path = tmp_path / name if name else Path("relative.txt")
         with pytest.raises(FileError, match=reason):
-            await input.set_files(await node(form, "#file"), [path])
+            await keyboard_mouse.set_files(await node(form, "#file"), [path])
         assert await log(form) == []
 
 
@@ -153,15 +150,15 @@ async def test_two_files_for_an_input_of_one_are_refused(form: Page, tmp_path: P
     with anyio.fail_after(30):
         (tmp_path / "a.txt").write_text("eins")
         with pytest.raises(NodeError, match="one file"):
-            await input.set_files(await node(form, "#one"), [tmp_path / "a.txt", tmp_path / "a.txt"])
+            await keyboard_mouse.set_files(await node(form, "#one"), [tmp_path / "a.txt", tmp_path / "a.txt"])
         with pytest.raises(NodeError, match="no files"):
-            await input.set_files(await node(form, "#button"), [tmp_path / "a.txt"])
+            await keyboard_mouse.set_files(await node(form, "#button"), [tmp_path / "a.txt"])
 
 
 async def test_a_file_chooser_is_answered(form: Page, tmp_path: Path) -> None:
     with anyio.fail_after(30):
         (tmp_path / "a.txt").write_text("eins")
-        await input.choose_files(await node(form, "#choose"), [tmp_path / "a.txt"])
+        await keyboard_mouse.choose_files(await node(form, "#choose"), [tmp_path / "a.txt"])
         assert await form.evaluate("document.getElementById('file').files.length") == 1
         with pytest.raises(EventTimeout):
-            await input.choose_files(await node(form, "#button"), [tmp_path / "a.txt"], timeout=0.3)
+            await keyboard_mouse.choose_files(await node(form, "#button"), [tmp_path / "a.txt"], timeout=0.3)

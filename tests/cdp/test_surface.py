@@ -1,0 +1,44 @@
+"""What the driver shows to the outside."""
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp import errors
+
+
+def test_the_surface_is_pinned() -> None:
+    assert sorted(cdp.__all__) == [
+        "Bodies",
+        "Body",
+        "Browser",
+        "CDPError",
+        "Connection",
+        "Event",
+        "FoundBrowser",
+        "LaunchError",
+        "LaunchOptions",
+        "Node",
+        "Page",
+        "PlainWindow",
+        "Request",
+        "Session",
+        "Subscription",
+        "Window",
+        "WindowReport",
+        "World",
+        "attach",
+        "connect",
+        "find_all",
+        "find_browser",
+        "launch",
+        "live_streams",
+        "open_plain",
+        "websocket_frames",
+    ]
+    assert all(hasattr(cdp, name) for name in cdp.__all__)
+
+
+def test_every_error_is_of_one_tree_and_named_in_its_picture() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert len(kinds) > 15
+    for kind in kinds:
+        assert issubclass(kind, cdp.CDPError)
+        assert kind.__name__ in (errors.__doc__ or "")
