@@ -10,7 +10,8 @@ session endpoint: unknown                                      signs on the page
 a visible challenge frame and no composer                      ``challenge`` (the script alone is on healthy pages too)
 expired-session, account or workspace picker                   ``signed_out``; the person chooses
 rate dialog                                                    error ``rate_limited``
-announcement, promo, offers                                    closed by their close or not-now control, at most 5
+announcement, promo, offers                                    closed by their close or not-now control, else Escape
+a layer over the composer that stays                           ``blocked``; the person answers it
 Work mode, temporary chat                                      Chat pressed, temporary chat left
 conversation could not be loaded                               one reload, then error ``not_found``
 no composer                                                    error ``site_changed`` naming the role
@@ -22,7 +23,7 @@ from typing import Literal
 
 import msgspec
 
-from cdp_image_mcp.cdp import input as human
+from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.errors import ClickBlocked, NavigationError, NodeError
 from cdp_image_mcp.chatgpt.accounts import Account, read_session
 from cdp_image_mcp.chatgpt.eye import DocumentLeft, quoted
@@ -30,7 +31,7 @@ from cdp_image_mcp.chatgpt.sitereport import role_not_found
 from cdp_image_mcp.chatgpt.tab import Landing, Tab, landing
 from cdp_image_mcp.errors import ImageError
 
-__all__ = ["Arrival", "States", "arrive", "close_dialogs", "wait_until_passed"]
+__all__ = ["Arrival", "States", "arrive", "close_dialogs", "in_the_way", "wait_until_passed"]
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +56,10 @@ fetch('/api/auth/session', {credentials: 'include', headers: {accept: 'applicati
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """Where we are. ``ready``: the composer is there, nobody has to do anything."""
+    """Where we are. ``ready``: the composer is there, nobody has to do anything. ``blocked``: something lies over it
+    that only a person can answer."""
 
-    kind: Literal["ready", "signed_out", "challenge"]
+    kind: Literal["ready", "signed_out", "challenge", "blocked"]
     detail: str = ""
     account: Account | None = None
 
@@ -70,6 +72,7 @@ class States(msgspec.Struct):
     ready: str
     present: dict[str, int]
     composer: bool
+    blocked: bool
     turns: int
     words: int
 
@@ -152,13 +155,11 @@ async def _look(tab: Tab, address: str, *, fresh: bool, attempt: int) -> Arrival
         timeout=COMPOSER_SECONDS + 10,
     )
     states = await eye.ask("witness.states()", reply=States)
-    if (person := needs_person(states, account)) is not None:
-        return person
-    refuse(states)
     if states.shows("cannot_load"):
         return await _reload_once(tab, address, fresh=fresh, attempt=attempt)
-    await close_dialogs(tab)
-    await _chat_mode(tab, address, states, attempt)
+    await _leave_temporary(tab, address, states, attempt)
+    if (person := await in_the_way(tab, account)) is not None:
+        return person
     if fresh and (states.turns or tab.site.conversation_id(tab.page.url)):
         await _leave_restored(tab)
     if not await eye.ask("witness.one('composer') !== null"):
@@ -166,19 +167,40 @@ async def _look(tab: Tab, address: str, *, fresh: bool, attempt: int) -> Arrival
     return Arrival("ready", account=account)
 
 
-def needs_person(states: States, account: Account) -> Arrival | None:
+async def in_the_way(tab: Tab, account: Account | None = None) -> Arrival | None:
+    """Whether something keeps a prompt from being sent, after closing what may be closed. Asked again right before
+    sending: dialogs come late. Raises ImageError ``rate_limited``."""
+    for _ in range(2):
+        states = await tab.eye.ask("witness.states()", reply=States)
+        if (person := needs_person(states, account)) is not None:
+            return person
+        refuse(states)
+        if not await close_dialogs(tab):
+            break
+    await _press_chat(tab)
+    if await tab.eye.ask("witness.blocked()", reply=bool):
+        return Arrival("blocked", "a dialog lies over the composer that only a person can answer", account)
+    return None
+
+
+def needs_person(states: States, account: Account | None) -> Arrival | None:
     """Signs on the page that only a person can answer."""
     if states.shows("challenge") and not states.composer:
         return Arrival("challenge", "a check is shown")
     if states.shows("security_page"):
-        return Arrival("challenge", "the site shows its account-security page")
+        return Arrival("blocked", "the site shows its account-security page")
     if states.shows("expired_modal"):
         return Arrival("signed_out", "the session has expired", account)
     if states.shows("account_picker"):
         return Arrival("signed_out", "the site asks which account to use", account)
     if states.shows("workspace_picker"):
         return Arrival("signed_out", "the site asks which workspace to use", account)
-    if account.state == "unknown" and states.shows("signed_out") and not states.shows("signed_in"):
+    if (
+        account is not None
+        and account.state == "unknown"
+        and states.shows("signed_out")
+        and not states.shows("signed_in")
+    ):
         return Arrival("signed_out", "the page offers to log in", account)
     return None
 
@@ -194,34 +216,42 @@ def refuse(states: States) -> None:
         )
 
 
-async def close_dialogs(tab: Tab) -> None:
-    """Close announcements, offers and promotions by their close or not-now control. Never a primary button."""
+async def close_dialogs(tab: Tab) -> bool:
+    """Close announcements, offers and promotions by their close or not-now control, a last one by Escape; never by a
+    primary button. Answers whether anything was done."""
+    done = False
     for _ in range(5):
-        node = await tab.eye.node(
-            "(() => { if (witness.has('announcement')) return witness.one('announcement_close');"
-            " for (const box of witness.all('dialog')) { const close = witness.all('dialog_close', box);"
-            " if (close.length) return close[0]; } return null; })()"
-        )
-        if node is None:
-            return
-        before = await tab.eye.ask("witness.all('dialog').length + witness.all('announcement').length", reply=int)
+        before = await tab.eye.ask("witness.layers().length", reply=int)
+        if before == 0:
+            return done
+        node = await tab.eye.node("witness.layerClose()")
+        done = True
         try:
-            await human.click(node)
+            if node is None:
+                await human.press(tab.page, "Escape")
+            else:
+                await human.click(node)
         except (ClickBlocked, NodeError) as error:
             log.info("a dialog could not be closed: %s", error)
-            return
-        await tab.eye.ask(
-            "witness.until(() => witness.all('dialog').length + witness.all('announcement').length"
-            f" < {before}, 3000).then(Boolean)"
+            return done
+        gone = await tab.eye.ask(
+            f"witness.until(() => witness.layers().length < {before}, {800 if node is None else 3000}).then(Boolean)"
         )
+        if not gone:
+            return done
+    return done
 
 
-async def _chat_mode(tab: Tab, address: str, states: States, attempt: int) -> None:
-    """Leave Work mode and temporary chats: neither makes pictures."""
-    if states.shows("work_mode") and (chat := await tab.eye.node("witness.one('chat_mode')")) is not None:
+async def _press_chat(tab: Tab) -> None:
+    """Leave Work mode, which makes no pictures."""
+    if (chat := await tab.eye.node("witness.has('work_mode') ? witness.one('chat_mode') : null")) is not None:
         await human.click(chat)
         await tab.eye.ask("witness.until(() => !witness.has('work_mode'), 3000).then(Boolean)")
-    if states.shows("temporary_chat") or states.shows("temporary_layer"):
+
+
+async def _leave_temporary(tab: Tab, address: str, states: States, attempt: int) -> None:
+    """Temporary chats make no pictures either; the site's own address tells them best."""
+    if "temporary-chat=true" in tab.page.url or states.shows("temporary_chat"):
         if attempt > 1:
             raise ImageError(
                 "site_changed",

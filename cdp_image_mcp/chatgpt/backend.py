@@ -7,13 +7,13 @@ import anyio
 import anyio.abc
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp import input as human
+from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.chatgpt import words as wordings
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.arrival import Arrival, arrive
 from cdp_image_mcp.chatgpt.collecting import Collecting
 from cdp_image_mcp.chatgpt.composer import Composer
-from cdp_image_mcp.chatgpt.drawing import ChallengeMet, Drawing, lost_error
+from cdp_image_mcp.chatgpt.drawing import ChallengeMet, Drawing, NotReady, StartOver, lost_error
 from cdp_image_mcp.chatgpt.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.keeper import Keeper
 from cdp_image_mcp.chatgpt.locators import load, witness_source
@@ -73,6 +73,11 @@ class WebBackend:
                         return
                     await report.state("starting", submitted=False)
                     continue
+                except NotReady as late:
+                    await self._ask(late.arrival, report)
+                    continue
+                except StartOver:
+                    continue
                 log.debug("done as %s", arrival.detail)
                 return
         except DocumentLeft:
@@ -100,15 +105,24 @@ class WebBackend:
                 await report.state("starting", browser_mode=self._keeper.mode, plan=plan)
             if arrival.kind == "ready":
                 return tab, arrival
-            sent = report.facts.get("submitted", False) if report is not None else False
-            log.info("the site is not ready: %s (%s)", arrival.kind, arrival.detail)
-            if arrival.kind == "signed_out":
-                await self._person.sign_in(report, submitted=sent)
-            else:
-                await self._person.pass_check(report, submitted=sent)
+            await self._ask(arrival, report)
         raise ImageError(
             "needs_sign_in", "The site was still not signed in after the person had been asked. Nothing was sent."
         )
+
+    async def _ask(self, arrival: Arrival, report: Report | None) -> None:
+        """Let the person do what only a person may."""
+        sent = report.facts.get("submitted", False) if report is not None else False
+        log.info("the site is not ready: %s (%s)", arrival.kind, arrival.detail)
+        if arrival.kind == "challenge":
+            await self._person.pass_check(report, submitted=sent)
+        else:
+            await self._person.in_plain_window(
+                report,
+                state="needs_sign_in" if arrival.kind == "signed_out" else "needs_verification",
+                why=arrival.detail,
+                submitted=sent,
+            )
 
     async def _turns(self, tab: Tab, request: ImageRequest, report: Report) -> None:
         """Successive turns in one conversation until all pictures are there or the site stops."""
@@ -186,7 +200,7 @@ class WebBackend:
 
     async def sign_in(self) -> Arrival:
         """``login``: the person signs in, then the session endpoint is asked whether it worked."""
-        await self._person.sign_in(None)
+        await self._person.in_plain_window(None, state="needs_sign_in", why="sign-in was asked for", submitted=False)
         tab = await self._keeper.borrow((await self._memory.choose()).mode)
         arrival = await arrive(tab, self._site.home, fresh=False)
         if arrival.kind == "challenge":

@@ -109,6 +109,8 @@ async def _read(watch: TurnWatch, request: Request, pointer: Pointer) -> Capture
         body = await watch.tab.bodies.read(request, accept=fits)
     except cdp.errors.BodyUnavailable as error:
         return str(error)
+    if body.tried:
+        log.info("the picture's bytes came by %s after: %s", body.way, "; ".join(body.tried))
     return check(body.data, pointer, body.way, drawing=watch.page.drawing)
 
 

@@ -19,7 +19,7 @@ import anyio
 import msgspec
 
 from cdp_image_mcp.background import background
-from cdp_image_mcp.cdp import input as human
+from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.bodies import Watch
 from cdp_image_mcp.cdp.errors import ClickBlocked, NodeError
 from cdp_image_mcp.cdp.page import Node

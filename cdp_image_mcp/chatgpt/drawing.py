@@ -10,7 +10,8 @@ from datetime import datetime
 import anyio
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp import input as human
+from cdp_image_mcp.cdp import keyboard_mouse as human
+from cdp_image_mcp.chatgpt.arrival import Arrival, in_the_way
 from cdp_image_mcp.chatgpt.capture import Captured, Mismatch, capture
 from cdp_image_mcp.chatgpt.composer import Composer
 from cdp_image_mcp.chatgpt.eye import DocumentLeft
@@ -23,7 +24,7 @@ from cdp_image_mcp.chatgpt.words import Words
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import Report
 
-__all__ = ["ChallengeMet", "Drawing"]
+__all__ = ["ChallengeMet", "Drawing", "NotReady", "StartOver"]
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,18 @@ SENT_SECONDS = 15.0
 """How long the page may take from the press to its own request."""
 BYTES_SECONDS = 20.0
 """How long the page may take to load a finished picture before the conversation is loaded anew."""
+
+
+class NotReady(Exception):  # noqa: N818 - a state, not a failure
+    """Something came between typing and sending that a person has to answer; nothing was sent."""
+
+    def __init__(self, arrival: Arrival) -> None:
+        super().__init__(arrival.detail)
+        self.arrival = arrival
+
+
+class StartOver(Exception):  # noqa: N818 - a state, not a failure
+    """Nothing was sent, and what kept it from being sent is gone: it may begin anew."""
 
 
 class ChallengeMet(Exception):  # noqa: N818 - a state, not a failure
@@ -54,9 +67,12 @@ class Drawing:
     async def send(self, composer: Composer, text: str) -> None:
         """Press send once and prove what came of it. The text stands in the composer already.
 
-        Raises ImageError with ``submitted`` telling the truth, ChallengeMet when a check kept the prompt out.
+        Raises ImageError with ``submitted`` telling the truth, NotReady when nothing was sent and a person is needed,
+        ChallengeMet when a check kept the prompt out.
         """
         watch, report = self._watch, self._report
+        if (arrival := await in_the_way(watch.tab)) is not None:
+            raise NotReady(arrival)
         await watch.remember_turns()
         await watch.look(None)
         # From here on nobody can say that nothing was sent; so it stands on disk before the press.
@@ -67,6 +83,8 @@ class Drawing:
             await composer.send()
         except ImageError:
             await report.state("submitting", submitted=False)
+            if (arrival := await in_the_way(watch.tab)) is not None:
+                raise NotReady(arrival) from None
             raise
         if await self._went_out(composer, text):
             await report.state("generating", submitted=True)
@@ -79,7 +97,7 @@ class Drawing:
         with anyio.move_on_after(SENT_SECONDS):
             while not watch.request_seen.is_set():
                 mark = watch.mark()
-                if watch.lost is not None or watch.challenge is not None:
+                if watch.lost is not None or watch.challenge is not None or watch.mitigated:
                     return False
                 if watch.page.found and not await self._holds(composer, text):
                     return True
@@ -94,6 +112,9 @@ class Drawing:
 
     async def _not_seen(self, composer: Composer, text: str) -> None:
         """No request and no turn of ours after the press."""
+        if self._watch.mitigated or self._watch.challenge is not None:
+            await self._behind_check()
+            return
         if self._watch.lost is None and await self._holds(composer, text):
             await self._report.state("submitting", submitted=False)
             if self._watch.page.rate_dialog:
@@ -118,6 +139,18 @@ class Drawing:
             )
         )
 
+    async def _behind_check(self) -> None:
+        """A check answered the page's requests before the prompt could go out. The page is loaded anew: that ends
+        whatever its script still had in mind, and brings either the check itself or a page that works."""
+        landed = await self._watch.reload()
+        if self._watch.request_seen.is_set():
+            await self._report.state("generating", submitted=True)
+            return
+        await self._report.state("submitting", submitted=False)
+        if landed.challenged:
+            raise ChallengeMet(submitted=False)
+        raise StartOver
+
     async def pictures(self) -> int:
         """Wait for the turn's end and save its pictures; answers how many. Raises ImageError, ChallengeMet.
 
@@ -134,10 +167,13 @@ class Drawing:
                 raise self._no_picture(judged)
             if judged.action == "pictures_final" and judged.from_page:
                 await self._take(self._shown(), from_page=True)
+            if judged.action == "pictures_final" and set(judged.file_ids) - self._taken and not judged.from_page:
+                # More arrived while the last one was being saved.
+                continue
             if judged.action != "wait":
                 await self._close_panel()
                 return len(self._taken)
-            if judged.advise == "reload":
+            if judged.advise == "reload" or (watch.mitigated and not self._taken):
                 await self._reload()
                 continue
             await watch.news_since(mark, judged.recheck_seconds)

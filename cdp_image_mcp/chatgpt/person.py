@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from typing import Literal, TypeAlias
 
 import anyio
 
@@ -11,18 +12,30 @@ from cdp_image_mcp.chatgpt.arrival import wait_until_passed
 from cdp_image_mcp.chatgpt.keeper import Keeper, launch_problem
 from cdp_image_mcp.chatgpt.windowmode import WindowMemory, has_display
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.errors import Fact, ImageError
+from cdp_image_mcp.errors import Code, Fact, ImageError
 from cdp_image_mcp.request import Report
 
 __all__ = ["Person", "sign_in_text"]
 
 log = logging.getLogger(__name__)
 
+PersonState: TypeAlias = Literal["needs_sign_in", "needs_verification"]
+ERROR_OF: dict[PersonState, Code] = {
+    "needs_sign_in": "needs_sign_in",
+    "needs_verification": "verification_required",
+}
+"""The error when nobody can be asked."""
+
 
 def sign_in_text(platform: str = sys.platform) -> str:
     """What the person has to do. On macOS closing a window does not end the program, which holds the profile."""
     end = "quit the browser (Cmd-Q)" if platform == "darwin" else "close that browser window"
     return f"A browser window has been opened. Sign in to ChatGPT there, then {end}; the rest goes on by itself."
+
+
+def answer_text(why: str, platform: str = sys.platform) -> str:
+    end = "quit the browser (Cmd-Q)" if platform == "darwin" else "close that browser window"
+    return f"A browser window has been opened because {why}. Answer it there, then {end}; the rest goes on by itself."
 
 
 class Person:
@@ -33,27 +46,24 @@ class Person:
         self._keeper = keeper
         self._memory = memory
 
-    def _require_display(self, code: str, what: str, submitted: Fact) -> None:
+    def _require_display(self, state: PersonState, what: str, submitted: Fact) -> None:
         if self._settings.window_mode == "headless":
             reason = "CHATGPT_WINDOW_MODE is headless, so no window may be shown"
         elif not has_display():
             reason = "there is no display to show a window on"
         else:
             return
-        raise ImageError(
-            "needs_sign_in" if code == "needs_sign_in" else "verification_required",
-            f"{what}, and {reason}.",
-            submitted=submitted,
-        )
+        raise ImageError(ERROR_OF[state], f"A person is needed ({what}), and {reason}.", submitted=submitted)
 
-    async def sign_in(self, report: Report | None, *, submitted: Fact = False) -> None:
-        """Open an ordinary window with no debugging switch and wait until the person has closed it."""
-        self._require_display("needs_sign_in", "Nobody is signed in at the site", submitted)
+    async def in_plain_window(self, report: Report | None, *, state: PersonState, why: str, submitted: Fact) -> None:
+        """Open an ordinary window with no debugging switch and wait until the person has closed it: for signing in,
+        and for every question of the site that lies over the page."""
+        self._require_display(state, why, submitted)
         await self._keeper.close(quit_browser=True)
         if report is not None:
             await report.waiting_for_person()
-            await report.state("needs_sign_in")
-            report.progress(sign_in_text())
+            await report.state(state)
+            report.progress(sign_in_text() if state == "needs_sign_in" else answer_text(why))
         options = self._keeper.options("visible")
         try:
             with anyio.fail_after(self._settings.login_timeout):
@@ -61,8 +71,8 @@ class Person:
                     await window.wait_closed()
         except TimeoutError:
             raise ImageError(
-                "needs_sign_in",
-                f"Nobody signed in within {self._settings.login_timeout:g} s; the window was closed.",
+                ERROR_OF[state],
+                f"Nobody answered within {self._settings.login_timeout:g} s ({why}); the window was closed.",
                 submitted=submitted,
             ) from None
         except cdp.LaunchError as error:
@@ -72,7 +82,7 @@ class Person:
         """Show the driven window on the site and only listen until the check is gone."""
         if self._keeper.mode == "headless" and self._settings.window_mode == "auto" and has_display():
             await self._memory.met_check()
-        self._require_display("verification_required", "The site wants a person to pass a check", submitted)
+        self._require_display("needs_verification", "the site wants a check to be passed", submitted)
         if report is not None:
             await report.waiting_for_person()
             await report.state("needs_verification")

@@ -75,8 +75,21 @@ class Tab:
             raise ValueError(f"{address} is not on the site.")
         self.eye.close()
         with self.documents() as documents:
-            await self.page.navigate(address, until="DOMContentLoaded")
+            try:
+                await self.page.navigate(address, until="DOMContentLoaded")
+            except cdp.errors.NavigationError:
+                # An error status without a body is a failed navigation to the browser; its status says more.
+                landed = await self._failed(documents)
+                if landed is None:
+                    raise
+                return landed
             return await self._landing(documents)
+
+    async def _failed(self, documents: "cdp.bodies.Watch") -> Landing | None:
+        with anyio.move_on_after(0.5):
+            landed = landing(await documents.next())
+            return landed if landed.status >= 400 else None
+        return None
 
     async def reload(self) -> Landing:
         """The same address again, judged as with :meth:`open`."""

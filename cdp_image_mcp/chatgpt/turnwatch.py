@@ -73,6 +73,8 @@ class TurnWatch:
         """Status and body when the site refused that request, and whether a check was the reason."""
         self.quotas: tuple[Quota, ...] = ()
         self.challenge: Landing | None = None
+        self.mitigated = False
+        """A check answered one of the page's own requests while the page looks fine."""
         self.lost: cdp.CDPError | None = None
         """Why watching ended, when it ended by itself."""
         self.reloads = 0
@@ -141,6 +143,7 @@ class TurnWatch:
         """Load the conversation anew and look again, unless a check came instead."""
         self.reloads += 1
         self.page = PageReport()
+        self.mitigated = False
         address = self.tab.page.url
         turn = self.turn
         if turn.conversation_id is not None and self.tab.site.conversation_id(address) != turn.conversation_id:
@@ -249,6 +252,14 @@ class TurnWatch:
                     self.challenge = landed
                 self.tell()
 
+    async def listen_checks(self) -> None:
+        """Requests of the page that a check answered (403 with ``cf-mitigated``; two sources, 2026)."""
+        with self.tab.bodies.watch(lambda request: landing(request).challenged, stage="responded") as checks:
+            async for request in checks:
+                if request.type != "Document":
+                    self.mitigated = True
+                    self.tell()
+
     async def listen_pictures(self) -> None:
         """A picture's own request ended: somebody may wait for its bytes."""
         with self.tab.bodies.watch(lambda request: file_id(request.url) is not None) as pictures:
@@ -272,7 +283,7 @@ async def watch_turn(tab: Tab, transcript: Transcript) -> AsyncGenerator[TurnWat
 
         listeners = (
             *(watch.listen_stream, watch.listen_socket, watch.listen_answers),
-            *(watch.listen_page, watch.listen_documents, watch.listen_pictures),
+            *(watch.listen_page, watch.listen_documents, watch.listen_pictures, watch.listen_checks),
         )
         for listener in listeners:
             group.start_soon(owned, listener)

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from cdp_image_mcp.cdp import input as human
+from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.errors import ClickBlocked, NodeError
 from cdp_image_mcp.chatgpt.eye import quoted
 from cdp_image_mcp.chatgpt.tab import Tab

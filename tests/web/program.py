@@ -75,11 +75,11 @@ class Program:
     messages: list[str] = field(default_factory=list[str])
 
     async def call(self, tool: str, **arguments: Any) -> Answer:
-        async def progress(_value: float, _total: float | None, message: str | None) -> None:
+        async def note(progress: float, total: float | None, message: str | None) -> None:
             self.messages.append(message or "")
 
         with anyio.fail_after(150):
-            result = await self.client.call_tool(tool, arguments, progress_callback=progress)
+            result = await self.client.call_tool(tool, arguments, progress_callback=note)
         return answer_of(result)
 
     async def generate(self, prompt: str, **arguments: Any) -> Answer:

@@ -268,6 +268,31 @@
 
   const known = () => [...new Set(turns().flatMap(turnIds))];
 
+  // What lies over an element's middle and is neither part of it nor around it: the outermost such layer.
+  const covering = (element) => {
+    if (element === null) return null;
+    const box = element.getBoundingClientRect();
+    let top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    if (top === null || element.contains(top) || top.contains(element)) return null;
+    while (top.parentElement && !top.parentElement.contains(element)) top = top.parentElement;
+    return top;
+  };
+  // Layers that may be in the way: dialogs, and whatever covers the composer or its send control.
+  const layers = () => {
+    const found = [...every("announcement"), ...every("dialog"), covering(one("composer")), covering(one("send"))];
+    return [...new Set(found.filter((layer) => layer !== null && !layer.contains(one("composer"))))];
+  };
+  const layerClose = () => {
+    const announcement = one("announcement_close");
+    if (announcement !== null) return announcement;
+    for (const layer of layers()) {
+      const close = every("dialog_close", layer);
+      if (close.length) return close[0];
+    }
+    return null;
+  };
+  const blocked = () => covering(one("composer")) !== null || covering(one("send")) !== null;
+
   const states = () => {
     const present = {};
     for (const role of Object.keys(roles)) present[role] = every(role).length;
@@ -277,6 +302,7 @@
       ready: document.readyState,
       present,
       composer: one("composer") !== null,
+      blocked: blocked(),
       turns: turns().length,
       words: (document.body?.innerText || "").length,
     };
@@ -284,6 +310,6 @@
 
   globalThis.witness = {
     all, every, one, has, explain, states, snapshot, watch, unwatch, until, known,
-    editorText, focusComposer, composerText, usable, nameOf, inVisibleTree,
+    layers, layerClose, blocked, editorText, focusComposer, composerText, usable, nameOf, inVisibleTree,
   };
 }

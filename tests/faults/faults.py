@@ -1,0 +1,137 @@
+"""The faults: what each one does to a running program, and how it is undone."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import psutil
+
+from tests.faults.peer import Peer
+from tests.web.program import profile_processes
+
+__all__ = ["FAULTS", "Stage", "browser_processes"]
+
+
+class Stage:
+    """What the faults work on."""
+
+    def __init__(self, folder: Path, peer: Peer) -> None:
+        self.folder = folder
+        self.peer = peer
+        self.output = folder / "output"
+        self.filler = self.output / "filler"
+
+    def browser(self) -> psutil.Process | None:
+        """The browser's main process on our profile."""
+        for process in browser_processes(self.folder):
+            if not any(word.startswith("--type=") for word in process.cmdline()):
+                return process
+        return None
+
+    def renderers(self) -> list[psutil.Process]:
+        return [p for p in browser_processes(self.folder) if "--type=renderer" in p.cmdline()]
+
+
+def browser_processes(folder: Path) -> list[psutil.Process]:
+    return [p for p in profile_processes(folder) if any("--user-data-dir=" in w for w in p.cmdline())]
+
+
+async def kill_browser(stage: Stage) -> bool:
+    return _kill(stage.browser())
+
+
+async def kill_renderer(stage: Stage) -> bool:
+    killed = [_kill(process) for process in stage.renderers()]
+    return any(killed)
+
+
+async def kill_server(stage: Stage) -> bool:
+    stage.peer.process.kill()
+    return True
+
+
+async def end_server(stage: Stage) -> bool:
+    stage.peer.process.terminate()
+    return True
+
+
+async def client_vanishes(stage: Stage) -> bool:
+    await stage.peer.vanish()
+    return True
+
+
+async def cut_websocket(stage: Stage) -> bool:
+    """Cut the connection between server and browser in the kernel. Needs root and a kernel that can."""
+    port_file = stage.folder / "profile" / "DevToolsActivePort"
+    if shutil.which("ss") is None or not port_file.exists():
+        return False
+    lines = port_file.read_text().splitlines()
+    if not lines:
+        return False
+    done = await anyio.run_process(["ss", "-K", "dst", "127.0.0.1", "dport", "=", lines[0]], check=False)
+    return done.returncode == 0
+
+
+async def stall_browser(stage: Stage) -> bool:
+    process = stage.browser()
+    if process is None:
+        return False
+    try:
+        process.suspend()
+        await anyio.sleep(1.5)
+        process.resume()
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
+async def fill_disk(stage: Stage) -> bool:
+    """Only on a file system of its own; see ``mount``."""
+    if not stage.output.is_mount():
+        return False
+    with stage.filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+        except OSError:
+            pass
+    return True
+
+
+def _kill(process: psutil.Process | None) -> bool:
+    if process is None:
+        return False
+    try:
+        process.send_signal(signal.SIGKILL)
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
+def mount(output: Path, megabytes: int = 160) -> Callable[[], None] | None:
+    """A small file system for the pictures, when we may; answers how to take it away."""
+    output.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() != 0:
+        return None
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(output)], capture_output=True
+    )
+    if done.returncode != 0:
+        return None
+    return lambda: subprocess.run(["umount", "-l", str(output)], check=True)
+
+
+FAULTS = {
+    "browser killed": kill_browser,
+    "renderer killed": kill_renderer,
+    "server killed": kill_server,
+    "server ended": end_server,
+    "client gone": client_vanishes,
+    "websocket cut": cut_websocket,
+    "browser stalled": stall_browser,
+    "disk full": fill_disk,
+}

@@ -1,0 +1,107 @@
+"""A client that can be as rude as real ones: it talks JSON-RPC over pipes and may stop, vanish or be cut off."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import msgspec
+
+__all__ = ["Gone", "Peer"]
+
+
+class Gone(Exception):  # noqa: N818 - it says what happened
+    """The server process ended, or its pipe did."""
+
+
+class Peer:
+    """One server process and the calls that wait on it. Used inside a task group that runs :meth:`read`."""
+
+    def __init__(self, process: anyio.abc.Process) -> None:
+        self.process = process
+        self._next = 1
+        self._waiting: dict[int, tuple[anyio.Event, list[dict[str, Any]]]] = {}
+        self._gone = anyio.Event()
+
+    @staticmethod
+    async def start(folder: Path, variables: Mapping[str, str]) -> "Peer":
+        with (folder / "stderr").open("ab") as log:
+            process = await anyio.open_process(
+                [sys.executable, "-m", "cdp_image_mcp"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=dict(variables),
+                cwd=folder,
+            )
+        return Peer(process)
+
+    async def read(self) -> None:
+        """Hand answers to whoever waits, until the pipe ends."""
+        buffer = b""
+        try:
+            async for chunk in self.process.stdout or ():  # type: ignore[union-attr]
+                *lines, buffer = (buffer + chunk).split(b"\n")
+                for line in filter(None, lines):
+                    message = msgspec.json.decode(line)
+                    waiter = self._waiting.pop(message.get("id"), None)
+                    if waiter is not None and "method" not in message:
+                        waiter[1].append(message)
+                        waiter[0].set()
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass
+        finally:
+            self._gone.set()
+            for event, _ in self._waiting.values():
+                event.set()
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        try:
+            await self.process.stdin.send(msgspec.json.encode(message) + b"\n")  # type: ignore[union-attr]
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise Gone from error
+
+    async def request(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises Gone when the server went away before it answered."""
+        number, self._next = self._next, self._next + 1
+        answered: tuple[anyio.Event, list[dict[str, Any]]] = (anyio.Event(), [])
+        self._waiting[number] = answered
+        if self._gone.is_set():
+            raise Gone
+        await self.send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+        await answered[0].wait()
+        if not answered[1]:
+            raise Gone
+        return answered[1][0]
+
+    async def open(self) -> None:
+        await self.request(
+            "initialize",
+            {
+                "protocolVersion": "2025-11-25",
+                "capabilities": {},
+                "clientInfo": {"name": "rude", "version": "1"},
+            },
+        )
+        await self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """The JSON of a tool's answer."""
+        answer = await self.request("tools/call", {"name": tool, "arguments": arguments})
+        return msgspec.json.decode(answer["result"]["content"][0]["text"])
+
+    async def vanish(self) -> None:
+        """Close both pipes without a word, as a client that was killed does."""
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                await stream.aclose()
+
+    async def end(self) -> None:
+        """The orderly end: close the input and wait; a server that stays is a fault."""
+        if self.process.stdin is not None:
+            await self.process.stdin.aclose()
+        with anyio.fail_after(30):
+            await self.process.wait()
