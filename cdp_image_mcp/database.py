@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from cdp_image_mcp.disk import disk_error
+from cdp_image_mcp.disk import disk_error, make_path
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.lockfile import LockFile
 
@@ -64,7 +64,7 @@ class Database:
         """Do ``work`` in one immediate transaction. It may be done twice when the file turns out to be unusable only
         on the way; its first transaction has then left no trace. Raises ImageError ``disk``."""
         try:
-            self.path.parent.mkdir(0o700, parents=True, exist_ok=True)
+            make_path(self.path.parent)
         except OSError as error:
             raise disk_error(error, "Making a folder", self.path.parent) from error
         with self._lock.held():

@@ -25,6 +25,7 @@ __all__ = [
     "disk_error",
     "finish",
     "make_folder",
+    "make_path",
     "put_new",
     "replace_file",
     "settle",
@@ -57,6 +58,7 @@ CAUSES: dict[int, tuple[str, str]] = {
     errno.EPERM: ("the system does not permit it", PERMISSIONS),
     errno.ENOENT: ("the folder is gone", "Ask the user whether the folder was moved or deleted."),
     errno.ENOTDIR: ("a file lies where a folder should be", "Ask the user to move that file away."),
+    errno.EEXIST: ("a file lies where a folder should be", "Ask the user to move that file away."),
     errno.EIO: ("the disk reports an error", "Ask the user to check the disk; keep no other work on it."),
 }
 
@@ -147,6 +149,19 @@ def make_folder(path: Path) -> None:
     """A new folder, 0700, its name durable on return. Raises FileExistsError when there is anything of that name."""
     path.mkdir(0o700)
     sync_folder(path.parent)
+
+
+def make_path(path: Path) -> None:
+    """Make a folder and what is missing above it, 0700, names durable on return. Raises OSError."""
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make_path(path.parent)
+    try:
+        make_folder(path)
+    except FileExistsError:
+        if not path.is_dir():  # otherwise another process was faster
+            raise
 
 
 def sync_folder(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import anyio.to_thread
 import msgspec
 
-from cdp_image_mcp.disk import finish, replace_file
+from cdp_image_mcp.disk import finish, make_path, replace_file
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import Library
 from cdp_image_mcp.lockfile import LockFile
@@ -170,7 +170,7 @@ class Ledger:
     def _append(self, line: _Line) -> None:
         self._unwritten.append(line)
         try:
-            self.path.parent.mkdir(0o700, parents=True, exist_ok=True)
+            make_path(self.path.parent)
             with self._lock.held():
                 lines, broken = self._read()
                 mine = list(self._unwritten)
@@ -185,7 +185,7 @@ class Ledger:
         try:
             if not records and not self.path.exists():
                 return
-            self.path.parent.mkdir(0o700, parents=True, exist_ok=True)
+            make_path(self.path.parent)
             with self._lock.held():
                 lines, broken = self._read()
                 if self.path.exists() and not broken:

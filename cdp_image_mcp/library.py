@@ -17,7 +17,7 @@ import msgspec
 
 from cdp_image_mcp import index
 from cdp_image_mcp.database import Database
-from cdp_image_mcp.disk import check_room, disk_error, finish
+from cdp_image_mcp.disk import check_room, disk_error, finish, make_path
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.folder import (
     SIDECAR,
@@ -268,7 +268,7 @@ class Library:
 
     def _make(self, record: Record, parent: Path) -> tuple[Path, Stamp]:
         try:
-            parent.mkdir(0o700, parents=True, exist_ok=True)
+            make_path(parent)
             if parent.samefile(self.root):
                 parent = self.root  # named in another way, through a link perhaps
             else:

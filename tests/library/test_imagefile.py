@@ -19,7 +19,7 @@ PICTURES: dict[str, bytes] = {
     "png-palette": picture("PNG", mode="P"),
     "png-grey-alpha": picture("PNG", mode="LA"),
     "png-transparent-colour": picture("PNG", mode="P", transparency=0),
-    "png-large": picture("PNG", (300, 200)),
+    "png-large": picture("PNG", (60, 40)),
     "jpeg": picture("JPEG"),
     "jpeg-progressive": picture("JPEG", (64, 48), progressive=True),
     "jpeg-grey": picture("JPEG", mode="L"),
