@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import anyio
 
-from cdp_image_mcp.openai.exchange import USER_AGENT, describe
+from cdp_image_mcp.openai.exchange import USER_AGENT, certificates, describe
 from cdp_image_mcp.openai.pictures import LARGEST_PICTURE
 
 if TYPE_CHECKING:
@@ -141,7 +141,11 @@ class Downloader:
 
         # No proxy from the environment: it would look the name up again, where nobody checks.
         return httpx.AsyncClient(
-            timeout=TIMEOUT, follow_redirects=False, trust_env=False, headers={"User-Agent": USER_AGENT}
+            verify=certificates(),
+            timeout=TIMEOUT,
+            follow_redirects=False,
+            trust_env=False,
+            headers={"User-Agent": USER_AGENT},
         )
 
     async def aclose(self) -> None:

@@ -1,8 +1,10 @@
 """One HTTP exchange with the API: a request goes out once, and what went wrong is said without the request."""
 
+import logging
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import anyio
@@ -15,7 +17,7 @@ from cdp_image_mcp.openai.profiles import Profile
 if TYPE_CHECKING:
     import httpx  # heavy: a client that only lists tools must not pay for it
 
-__all__ = ["BrokenError", "Line", "Phase", "Reply"]
+__all__ = ["USER_AGENT", "BrokenError", "Line", "Phase", "Reply", "certificates", "describe"]
 
 Phase: TypeAlias = Literal["connecting", "sending", "waiting", "receiving"]
 """How far an exchange got. Up to ``sending`` the server cannot have begun to draw: the request was not whole."""
@@ -37,6 +39,18 @@ class BrokenError(Exception):
         self.phase: Phase = phase
         self.kind = kind
         self.words = words
+
+
+@cache
+def certificates() -> ssl.SSLContext:
+    """The trusted certificates, read once for all clients of the process: a tenth of a second each time. Every client
+    is made with them, so here the libraries' logging is turned down too."""
+    import httpx
+
+    # Their own lines hold response headers (cookies, what a server echoes) and whole addresses (signed ones).
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return httpx.create_ssl_context()
 
 
 def describe(error: Exception, phase: Phase) -> BrokenError:
@@ -173,6 +187,7 @@ class Line:
 
         return httpx.AsyncClient(
             auth=with_key,
+            verify=certificates(),
             headers=headers,
             follow_redirects=False,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=KEEP_ALIVE),

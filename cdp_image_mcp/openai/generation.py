@@ -147,11 +147,15 @@ class Generation:
         body = make_body(self._plan, leave_out=frozenset(self._left_out))
         streamed = "stream" in self._plan.parameters and "stream" not in self._left_out
         patience = STREAM_PATIENCE if streamed else max(PLAIN_PATIENCE, self._request.timeout_seconds)
+        began = anyio.current_time()
         try:
             async with self._means.line.send(self._url, body, patience=patience, on_sent=exchange.sent) as reply:
                 outcome = await read_answer(reply, exchange, key=self._key)
                 request_id = reply.headers.get("x-request-id") or reply.headers.get("x-generation-id")
+                status = reply.status
+            log.debug("Images request answered: HTTP %d in %.1f s", status, anyio.current_time() - began)
         except BrokenError as broken:
+            log.debug("Images request broke while %s: %s", broken.phase, broken.words)
             outcome = self._judge_broken(broken, exchange)
             request_id = None
         if isinstance(outcome, Verdict):

@@ -1,0 +1,203 @@
+"""Model rules: what is refused before anything is sent, and what is sent instead."""
+
+import hashlib
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.mask import has_alpha
+from cdp_image_mcp.openai.models import MODELS, end_warning, find_model, is_gpt_image
+from cdp_image_mcp.openai.plan import make_plan
+from cdp_image_mcp.openai.profiles import PROFILES
+from cdp_image_mcp.request import Reference
+from fixtures.images_api import ImagesApi, png
+from tests.openai.conftest import MakeBackend
+from tests.openai.doubles import MemoryReport, ask
+
+pytestmark = pytest.mark.anyio
+
+OPENAI = PROFILES["openai"]
+
+
+def refused(model: str = "gpt-image-2", profile: str = "openai", **fields: Any) -> ImageError:
+    with pytest.raises(ImageError) as caught:
+        make_plan(ask(**fields), model, PROFILES[profile])
+    assert (caught.value.code, caught.value.submitted) == ("invalid_input", False)
+    return caught.value
+
+
+def picture(folder: Path, data: bytes, wide: int, high: int, kind: str = "image/png") -> Reference:
+    path = folder / f"{hashlib.sha256(data).hexdigest()[:8]}.bin"
+    path.write_bytes(data)
+    return Reference(path, kind, wide, high, len(data), hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "field", "word"),
+    [
+        ("gpt-image-2", {"quality": "xhigh"}, "quality", "auto, low, medium, high"),
+        ("gpt-image-1.5", {"quality": "max"}, "quality", "auto, low, medium, high"),
+        ("gpt-image-1.5", {"size": "1536x864"}, "size", "1024x1024, 1536x1024, 1024x1536, or auto"),
+        ("gpt-image-2", {"size": "1792x936"}, "size", "multiples of 16"),
+        ("gpt-image-2", {"size": "4096x2048"}, "size", "3840"),
+        ("gpt-image-2", {"size": "512x512"}, "size", "262144 pixels"),
+        ("gpt-image-2", {"size": "3200x1024"}, "size", "3 times"),
+        ("gpt-image-2", {"size": "3840x3840"}, "size", "pixels"),
+        ("gpt-image-2", {"size": "0:5"}, "size", "ratio"),
+        ("gpt-image-2", {"size": "big"}, "size", "neither"),
+        ("gpt-image-2", {"background": "transparent"}, "background", "2.5"),
+        ("gpt-image-2.5-flare", {"background": "transparent", "output_format": "jpeg"}, "background", "png or webp"),
+        ("gpt-image-2", {"output_compression": 50}, "output_compression", "jpeg and webp"),
+        ("gpt-image-2", {"output_compression": 101, "output_format": "webp"}, "output_compression", "0 to 100"),
+        ("gpt-image-2", {"output_format": "gif"}, "output_format", "png, jpeg, webp"),
+        ("gpt-image-2", {"n": 11}, "n", "1 to 10"),
+        ("gpt-image-2", {"prompt": "  "}, "prompt", "empty"),
+        ("gpt-image-2", {"prompt": "x" * 32_001}, "prompt", "32001"),
+    ],
+)
+def test_a_bad_combination_is_refused_naming_the_field_and_what_the_model_takes(
+    model: str, fields: dict[str, Any], field: str, word: str
+) -> None:
+    error = refused(model, **fields)
+    assert error.details["field"] == field
+    assert error.message.startswith(f"Nothing was sent. {field}:")
+    assert word in error.message
+    assert error.details["accepted"]
+
+
+async def test_a_refused_request_never_reaches_the_server(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    with pytest.raises(ImageError):
+        await backend.generate(ask(quality="max"), report)
+    with pytest.raises(ImageError):
+        backend.check(ask(size="17x17"))
+    assert (api.log, report.states) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("size", "sent"), [("auto", None), ("16:9", "1536x864"), ("1:1", "1024x1024"), ("01024x1024", "1024x1024")]
+)
+def test_sizes_are_sent_as_pixels_and_auto_is_left_to_the_model(size: str, sent: str | None) -> None:
+    assert make_plan(ask(size=size), "gpt-image-2", OPENAI).parameters.get("size") == sent
+
+
+def test_an_unknown_model_passes_with_the_loosest_rules() -> None:
+    request = ask(size="333x777", quality="max", background="transparent", output_format="webp")
+    plan = make_plan(request, "some-new-model", OPENAI)
+    assert plan.parameters["size"] == "333x777"
+    assert plan.parameters["quality"] == "max"
+    assert make_plan(ask(size="16:9"), "some-new-model", OPENAI).parameters["size"] == "1536x864"
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        ("gpt-image-2-2026-04-21", "gpt-image-2"),
+        ("openai/gpt-image-2", "gpt-image-2"),
+        ("gpt-image-2.5-sunburst-2026-09-08", "gpt-image-2.5-sunburst"),
+        ("gpt-image-1.5-2025-12-16", "gpt-image-1.5"),
+    ],
+)
+def test_snapshots_and_routers_names_have_the_rules_of_their_model(name: str, rules: str) -> None:
+    assert find_model(name) is MODELS[rules]
+
+
+def test_only_the_vendors_family_is_spared_response_format() -> None:
+    assert is_gpt_image("openai/gpt-image-2")
+    assert is_gpt_image("chatgpt-image-latest")
+    assert not is_gpt_image("flux-1")
+    for name in MODELS:
+        for profile in PROFILES.values():
+            assert "response_format" not in make_plan(ask(), name, profile).parameters
+
+
+@pytest.mark.parametrize(
+    ("today", "words"),
+    [
+        (date(2026, 11, 23), "will be shut down on 2026-12-01, in 8 days"),
+        (date(2026, 11, 30), "in 1 day."),
+        (date(2026, 12, 1), "was to be shut down on 2026-12-01"),
+    ],
+)
+def test_the_end_of_a_model_is_announced(today: date, words: str) -> None:
+    warning = end_warning(find_model("gpt-image-1.5"), today)
+    assert warning is not None
+    assert words in warning
+    assert "gpt-image-2.6-sunburst" in warning
+
+
+def test_a_model_without_an_end_is_not_warned_of() -> None:
+    assert end_warning(find_model("gpt-image-2"), date(2030, 1, 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "size", "word"),
+    [
+        (png(32, 32), "image/png", (32, 32), "no alpha"),
+        (png(32, 16, alpha=True), "image/png", (32, 16), "32x16"),
+        (b"\xff\xd8\xff", "image/jpeg", (32, 32), "must be a PNG"),
+        (b"\x89PNG\r\n\x1a\n", "image/png", (32, 32), "no alpha"),
+        (b"GIF89a", "image/png", (32, 32), "no alpha"),
+    ],
+)
+def test_a_mask_must_be_a_png_with_alpha_of_the_first_pictures_size(
+    data: bytes, kind: str, size: tuple[int, int], word: str, tmp_path: Path
+) -> None:
+    first = picture(tmp_path, png(32, 32, seed=1), 32, 32)
+    error = refused(reference_images=(first,), mask=picture(tmp_path, data, *size, kind))
+    assert error.details["field"] == "mask"
+    assert word in error.message
+
+
+def test_a_mask_needs_a_picture_and_belongs_to_the_continued_one(tmp_path: Path) -> None:
+    mask = picture(tmp_path, png(32, 32, alpha=True), 32, 32)
+    assert "belongs to a picture" in refused(mask=mask).message
+    earlier = picture(tmp_path, png(32, 32), 32, 32)
+    other = picture(tmp_path, png(64, 64), 64, 64)
+    plan = make_plan(ask(mask=mask, continue_image=earlier, reference_images=(other,)), "gpt-image-2", OPENAI)
+    assert plan.pictures == (earlier, other)
+
+
+def test_a_mask_that_went_away_is_told(tmp_path: Path) -> None:
+    mask = picture(tmp_path, png(32, 32, alpha=True), 32, 32)
+    mask.path.unlink()
+    error = refused(mask=mask, reference_images=(picture(tmp_path, png(32, 32), 32, 32),))
+    assert "cannot be read" in error.message
+
+
+def test_transparent_colours_count_as_alpha(tmp_path: Path) -> None:
+    import struct
+    import zlib
+
+    data = png(8, 8)
+    chunk = b"tRNS" + bytes(6)
+    written = data[:33] + struct.pack(">I", 6) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
+    path = tmp_path / "a.png"
+    path.write_bytes(written)
+    assert has_alpha(path)
+    path.write_bytes(data)
+    assert not has_alpha(path)
+
+
+def test_a_large_mask_is_warned_of(tmp_path: Path) -> None:
+    first = picture(tmp_path, png(32, 32), 32, 32)
+    mask = picture(tmp_path, png(32, 32, alpha=True, size=5_000_000), 32, 32)
+    assert make_plan(ask(reference_images=(first,), mask=mask), "gpt-image-2", OPENAI).warnings
+
+
+def test_the_continued_picture_counts_among_the_sixteen(tmp_path: Path) -> None:
+    one = picture(tmp_path, png(32, 32), 32, 32)
+    assert make_plan(ask(reference_images=(one,) * 16), "gpt-image-2", OPENAI).edit
+    assert "17" in refused(reference_images=(one,) * 16, continue_image=one).message
+
+
+async def test_without_a_key_nothing_is_sent(api: ImagesApi, make_backend: MakeBackend, report: MemoryReport) -> None:
+    with pytest.raises(ImageError) as caught:
+        await make_backend(api_key=None).generate(ask(), report)
+    assert (caught.value.code, caught.value.submitted) == ("api_key_missing", False)
+    assert api.log == []
