@@ -1,6 +1,8 @@
 """The web back end: arrives, lets the person act where needed, draws turn by turn, collects what was left."""
 
 import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import anyio
@@ -36,6 +38,8 @@ __all__ = ["WebBackend"]
 
 log = logging.getLogger(__name__)
 
+LOST_ROUNDS = 3
+"""How often one generation may lose its browser before it gives up; a picture that went out stays collectable."""
 PERSON_ROUNDS = 3
 """Sign-ins and checks one generation may ask for before it gives up."""
 
@@ -57,10 +61,37 @@ class WebBackend:
     # --- generating --------------------------------------------------------------------------------------------
 
     async def generate(self, request: ImageRequest, report: Report, /) -> None:
-        """Submit the prompt in a turn of its own, once per picture still missing; see ``Drawing``."""
+        """Submit the prompt in a turn of its own, once per picture still missing; see ``Drawing``.
+
+        A browser that is lost on the way is started again: before the prompt went out to try once more, afterwards
+        only to collect.
+        """
         await report.state("starting", mode="direct-cdp", profile_dir=str(self._settings.profile_dir))
-        address = request.continue_url or self._site.home
+        with self._in_use():
+            for attempt in range(LOST_ROUNDS):
+                try:
+                    if report.facts.get("submitted", False) is False:
+                        await self._generate(request, report)
+                    else:
+                        await self._collect(report)
+                except ImageError as error:
+                    if error.code != "browser_failed" or attempt == LOST_ROUNDS - 1:
+                        raise
+                    log.info("the browser was lost, starting again: %s", error)
+                    report.progress("the browser was lost and is started again")
+                else:
+                    return
+
+    @contextmanager
+    def _in_use(self) -> Generator[None]:
         self.window.busy = True
+        try:
+            yield
+        finally:
+            self.window.busy = False
+
+    async def _generate(self, request: ImageRequest, report: Report) -> None:
+        address = request.continue_url or self._site.home
         try:
             for _ in range(PERSON_ROUNDS):
                 tab, arrival = await self._arrive(address, report, fresh=request.continue_url is None)
@@ -69,7 +100,7 @@ class WebBackend:
                 except ChallengeMet as met:
                     await self._person.pass_check(report, submitted=met.submitted)
                     if met.submitted:
-                        await self.collect(request, report)
+                        await self._collect(report)
                         return
                     await report.state("starting", submitted=False)
                     continue
@@ -85,8 +116,6 @@ class WebBackend:
             raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=sent) from None
         except cdp.CDPError as error:
             raise self._lost(error, report) from None
-        finally:
-            self.window.busy = False
         raise ImageError("verification_required", "The site asked for a check again and again. Nothing was sent.")
 
     def _lost(self, error: cdp.CDPError, report: Report) -> ImageError:
@@ -176,8 +205,19 @@ class WebBackend:
 
     async def collect(self, _request: ImageRequest, report: Report, /) -> None:
         """Open the conversation of a generation that was submitted earlier and save what the site finished."""
+        with self._in_use():
+            for attempt in range(LOST_ROUNDS):
+                try:
+                    await self._collect(report)
+                except ImageError as error:
+                    if error.code != "browser_failed" or attempt == LOST_ROUNDS - 1:
+                        raise
+                    log.info("the browser was lost, starting again: %s", error)
+                else:
+                    return
+
+    async def _collect(self, report: Report) -> None:
         await report.state("starting")
-        self.window.busy = True
         try:
             for _ in range(PERSON_ROUNDS):
                 collecting = Collecting(self._site, report, self._words)
@@ -192,8 +232,6 @@ class WebBackend:
             raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=True) from None
         except cdp.CDPError as error:
             raise lost_error(error) from None
-        finally:
-            self.window.busy = False
         raise ImageError("verification_required", "The site asked for a check again and again.", submitted=True)
 
     # --- the rest ----------------------------------------------------------------------------------------------

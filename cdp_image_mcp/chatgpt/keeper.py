@@ -107,6 +107,7 @@ class Held:
             and not self._ended.is_set()
             and self.browser.connection.gone is None
             and self.tab.closed is None
+            and not self.tab.page.session.crashed
         )
 
     async def start(self, group: anyio.abc.TaskGroup) -> Tab:

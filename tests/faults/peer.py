@@ -91,6 +91,9 @@ class Peer:
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """The JSON of a tool's answer."""
         answer = await self.request("tools/call", {"name": tool, "arguments": arguments})
+        if "error" in answer:
+            # A server that ends answers what is in flight with "Connection closed".
+            raise Gone(answer["error"]["message"])
         return msgspec.json.decode(answer["result"]["content"][0]["text"])
 
     async def vanish(self) -> None:

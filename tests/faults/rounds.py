@@ -72,7 +72,7 @@ async def one_round(folder: Path, site: Site, chance: random.Random, number: int
         picture_delay_s=chance.choice([0.3, 0.8, 2.0]),
         picture_bytes=chance.choice([60_000, 300_000]),
     )
-    plan = [(chance.choice(list(FAULTS)), chance.uniform(0.0, 3.5)) for _ in range(chance.choice([1, 1, 2]))]
+    plan = [(chance.choice(list(FAULTS)), chance.uniform(0.0, 6.0)) for _ in range(chance.choice([1, 1, 2]))]
     prompts = [f"round {number} picture {k}" for k in range(chance.choice([1, 1, 2]))]
     figures.rounds += 1
     figures.requests += len(prompts)
