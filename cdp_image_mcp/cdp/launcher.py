@@ -22,7 +22,7 @@ from .discovery import FoundBrowser
 from .errors import BrowserFailed, BrowserGone, CDPError, LaunchError, NoDisplay, ProfileInUse
 from .exits import explain_exit
 from .process import BrowserProcess, start
-from .profile import PORT_FILE, Holder, prepare_profile, read_endpoint, read_holder
+from .profile import PORT_FILE, Holder, prepare_profile, read_endpoint, read_holder, remove_remains, socket_folder
 from .protocol import BrowserVersion, ProcessList
 from .switches import Mode
 
@@ -152,8 +152,7 @@ async def launch(options: LaunchOptions) -> AsyncGenerator[Browser, None]:
     finally:
         if process is not None:
             with anyio.CancelScope(shield=True):
-                process.drop_leash()
-                await process.end(options.close_timeout)
+                await _put_down(process, options.profile, options.close_timeout)
 
 
 @asynccontextmanager
@@ -230,12 +229,19 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
                 failure = await _failure(process, options)
             except BaseException:
                 with anyio.CancelScope(shield=True):
-                    process.drop_leash()
-                    await process.end(2.0)
+                    await _put_down(process, options.profile, 2.0)
                 raise
             if not isinstance(failure, ProfileInUse) or not await _holder_here(options.profile):
                 raise failure
     raise _too_slow(options, scope)
+
+
+async def _put_down(process: BrowserProcess, profile: Path, patience: float) -> None:
+    """End what may still run, and leave nothing of it in the temporary folder."""
+    folder = await anyio.to_thread.run_sync(socket_folder, profile, process.pid)
+    process.drop_leash()
+    await process.end(patience)
+    await anyio.to_thread.run_sync(remove_remains, folder)
 
 
 def _check_port(endpoint: str, options: LaunchOptions) -> None:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -13,14 +14,17 @@ from .errors import BrowserFailed, ProfileInUse
 from .exits import explain_exit
 from .launcher import POLL, LaunchOptions
 from .process import BrowserProcess, start
-from .profile import prepare_profile, read_holder
+from .profile import prepare_profile, read_holder, remove_remains, socket_folder
+
+TERMINATING = 5.0
 
 
 class PlainWindow:
     """An ordinary browser window without any debugging switch, for a person to sign in. Made by ``open_plain``."""
 
-    def __init__(self, process: BrowserProcess) -> None:
+    def __init__(self, process: BrowserProcess, profile: Path) -> None:
         self._process = process
+        self._profile = profile
 
     @property
     def pid(self) -> int:
@@ -42,8 +46,10 @@ class PlainWindow:
         Idempotent; shields itself from cancellation.
         """
         with anyio.CancelScope(shield=True):
+            folder = await anyio.to_thread.run_sync(socket_folder, self._profile, self.pid)
             self._process.terminate()
-            await self._process.end(0 if self.closed else 5.0)
+            await self._process.end(TERMINATING)
+            await anyio.to_thread.run_sync(remove_remains, folder)
 
 
 @asynccontextmanager
@@ -65,9 +71,9 @@ async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[PlainWi
         )
     arguments = switches.plain(profile, url, platform=sys.platform, extra=options.extra_args)
     process = start(str(options.browser.path), arguments, options.variables, leash=False)
-    window = PlainWindow(process)
+    window = PlainWindow(process, profile)
     try:
-        _guard(process)
+        _guard(process, profile)
         await _wait_for_hold(process, options)
         yield window
     finally:
@@ -88,11 +94,11 @@ async def _wait_for_hold(process: BrowserProcess, options: LaunchOptions) -> Non
     )
 
 
-def _guard(process: BrowserProcess) -> None:
+def _guard(process: BrowserProcess, profile: Path) -> None:
     """A leash without a switch. Windows would need a job object; there an orphaned window stays until it is closed."""
     if os.name != "posix":
         return
     from .process_posix import end_guard, guard
 
-    number, end = guard(process.pid)
+    number, end = guard(process.pid, profile)
     process.on_exit(lambda: end_guard(number, end))

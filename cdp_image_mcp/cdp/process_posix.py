@@ -13,7 +13,17 @@ from pathlib import Path
 PIPE_IN, PIPE_OUT = 3, 4
 LEASH = "--remote-debugging-pipe"
 # Ends the group when its standard input does: the leash of a browser that may have no debugging switch.
-_GUARD = 'read -r _; kill -s TERM -- "-$1"; sleep 2; kill -s KILL -- "-$1"'
+# An undriven browser has no other orderly end than SIGTERM, and leaves its socket's folder behind then.
+_GUARD = """
+read -r _
+socket=$(readlink "$2/SingletonSocket")
+kill -s TERM -- "-$1"
+sleep 2
+kill -s KILL -- "-$1"
+case "$socket" in
+  /*/SingletonSocket) rm -f "$socket" "${socket%/*}/SingletonCookie"; rmdir "${socket%/*}" ;;
+esac
+"""
 
 Spawned = tuple[int, int, Callable[[], int], list[int]]
 
@@ -60,13 +70,13 @@ def spawn(program: str, arguments: Sequence[str], environment: Mapping[str, str]
     return pid, output, lambda: _wait(pid), ours[1:]
 
 
-def guard(pid: int) -> tuple[int, int]:
+def guard(pid: int, profile: Path) -> tuple[int, int]:
     """A small process that ends the group of ``pid`` when this one dies; its pid and the end of its leash."""
     watched, end = _pipe()
     try:
         number = os.posix_spawn(
             "/bin/sh",
-            ["sh", "-c", _GUARD, "sh", str(pid)],
+            ["sh", "-c", _GUARD, "sh", str(pid), str(profile)],
             {"PATH": os.defpath},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, watched, 0),

@@ -21,6 +21,7 @@ from .errors import ProfileNotWritable
 
 PORT_FILE = "DevToolsActivePort"
 LOCK_LINK = "SingletonLock"
+SOCKET_LINK = "SingletonSocket"
 LOCK_FILE = "lockfile"
 BROWSER_NAMES = ("chrom", "edge", "brave")
 
@@ -65,6 +66,30 @@ def read_endpoint(profile: Path) -> str | None:
         return None
     match = re.fullmatch(r"(\d{1,5})\n(/devtools/browser/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\n?", text)
     return f"ws://127.0.0.1:{match[1]}{match[2]}" if match else None
+
+
+def socket_folder(profile: Path, pid: int) -> Path | None:
+    """The folder in the system's temporary place that the browser ``pid`` keeps while it holds the profile (POSIX).
+
+    A browser ended by SIGTERM or by force leaves it there (Chromium 156): ask while it lives, then ``remove_remains``.
+    """
+    try:
+        folder = (profile / SOCKET_LINK).readlink().parent
+        owner = os.readlink(profile / LOCK_LINK)  # noqa: PTH115 - the target is no path
+    except OSError:
+        return None
+    return folder if owner == f"{socket.gethostname()}-{pid}" and folder.is_absolute() else None
+
+
+def remove_remains(folder: Path | None) -> None:
+    """Remove a dead browser's socket folder. Takes only the two names that Chrome puts there."""
+    if folder is None:
+        return
+    for name in (SOCKET_LINK, "SingletonCookie"):
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def is_browser(pid: int) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
-from .errors import BrowserGone, CDPError, EventTimeout, PageCrashed, SessionClosed
+from .errors import BrowserGone, CDPError, EventTimeout, PageCrashed, ProtocolError, SessionClosed
 from .mailbox import Mailbox
 
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ class Session:
         if self._closed is None and self.session_id is not None:
             try:
                 await self._connection.browser.call("Target.detachFromTarget", {"sessionId": self.session_id})
-            except (SessionClosed, BrowserGone):
-                return
+            except (SessionClosed, BrowserGone, ProtocolError):
+                return  # it ended while it was being told to
 
     # The rest is called by the connection's reader only.
 

@@ -7,6 +7,7 @@ Wayland, macOS and Windows are written from reports and have not been seen by us
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -265,14 +266,14 @@ class Window:
             return False
 
 
-def strategy_here() -> Strategy:
-    """The strategy for this machine's desktop."""
+def strategy_here(environment: Mapping[str, str] | None = None) -> Strategy:
+    """The strategy for this machine's desktop; ``environment`` is the browser's, where it has one of its own."""
     if sys.platform == "win32":
         return STRATEGIES["windows"]
     if sys.platform == "darwin":
         return STRATEGIES["macos"]
     # Chrome 140 and later are Wayland programs in a Wayland session, where DISPLAY is usually set as well.
-    wayland = bool(os.environ.get("WAYLAND_DISPLAY"))
+    wayland = bool((os.environ if environment is None else environment).get("WAYLAND_DISPLAY"))
     return STRATEGIES["wayland" if wayland else "x11"]
 
 

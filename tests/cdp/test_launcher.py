@@ -29,7 +29,7 @@ from cdp_image_mcp.cdp.errors import (
     ProfileInUse,
     ProfileNotWritable,
 )
-from cdp_image_mcp.cdp.profile import read_holder
+from cdp_image_mcp.cdp.profile import read_holder, socket_folder
 from tests.cdp.conftest import EXTRA, QUIET
 from tests.cdp.site import Site
 
@@ -255,8 +255,11 @@ async def test_a_killed_browser_is_a_loss_with_its_cause(options: LaunchOptions)
 async def test_a_killed_browser_leaves_a_profile_that_starts_again(options: LaunchOptions) -> None:
     with anyio.fail_after(60):
         async with cdp.launch(options) as browser:
+            folder = socket_folder(options.profile, browser.pid or 0)
+            assert folder is not None
             os.kill(browser.pid or 0, signal.SIGKILL)
             await browser.connection.wait_gone()
+        assert not folder.exists()
         async with cdp.launch(options) as browser:
             assert browser.owned
 

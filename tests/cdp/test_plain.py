@@ -14,6 +14,7 @@ import pytest
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.cdp.errors import NoDisplay, ProfileInUse
+from cdp_image_mcp.cdp.profile import socket_folder
 from tests.cdp.conftest import EXTRA
 from tests.cdp.test_launcher import tree, wait_ended
 
@@ -46,7 +47,10 @@ async def test_it_has_no_debugging_switch_and_no_debugging_port(headed: LaunchOp
             assert not (headed.profile / "DevToolsActivePort").exists()
             assert not window.closed
             family = tree(window.pid)
+            folder = socket_folder(headed.profile, window.pid)
+            assert folder is not None
         assert await wait_ended(family, 3) == []
+        assert not folder.exists()
 
 
 async def test_the_persons_closing_is_noticed(headed: LaunchOptions) -> None:
@@ -89,6 +93,10 @@ async def test_it_does_not_outlive_a_killed_starter(headed: LaunchOptions) -> No
             assert process.stdout is not None
             pid = int(process.stdout.readline())
             family = tree(pid)
+            folder = socket_folder(headed.profile, pid)
+            assert folder is not None
             process.kill()
             process.wait()
             assert await wait_ended(family, 3) == []
+            while folder.exists():  # noqa: ASYNC110 - the guard is no child of ours
+                await anyio.sleep(0.02)

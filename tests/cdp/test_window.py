@@ -10,7 +10,7 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import Browser, LaunchOptions, Page, Window, WindowReport, keyboard_mouse
 from cdp_image_mcp.cdp.errors import SessionClosed
 from cdp_image_mcp.cdp.protocol import Bounds, SetWindowBounds, WindowForTarget
-from cdp_image_mcp.cdp.window import STRATEGIES
+from cdp_image_mcp.cdp.window import STRATEGIES, strategy_here
 from tests.cdp.site import Site
 
 pytestmark = pytest.mark.anyio
@@ -149,6 +149,11 @@ async def test_a_window_in_the_background_can_be_made_and_hidden(headed: LaunchO
             assert (await Window(page).hide()).hidden
             await page.navigate(site.url("/page/editor"))
             await works(page)
+
+
+async def test_a_wayland_session_is_told_from_an_x11_one() -> None:
+    assert strategy_here({"DISPLAY": ":0", "WAYLAND_DISPLAY": "wayland-0"}).away is None
+    assert strategy_here({"DISPLAY": ":0"}).away is not None
 
 
 async def test_headless_has_no_window_to_hide(page: Page, browser: Browser) -> None:
