@@ -12,7 +12,7 @@ import platformdirs
 
 from cdp_image_mcp.errors import ImageError
 
-__all__ = ["APP_NAME", "VARIABLES", "Problem", "Settings", "Variable", "WindowMode", "load"]
+__all__ = ["API", "APP_NAME", "VARIABLES", "Problem", "Settings", "Variable", "WindowMode", "load"]
 
 APP_NAME = "cdp-image-mcp"
 SITE = "https://chatgpt.com/"

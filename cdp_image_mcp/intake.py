@@ -8,7 +8,7 @@ from typing import Any, TypeGuard, TypeVar
 
 import msgspec
 
-from cdp_image_mcp.config import Settings
+from cdp_image_mcp.config import API, Settings
 from cdp_image_mcp.errors import Code, ImageError
 from cdp_image_mcp.ledger import Ledger
 from cdp_image_mcp.library import Entry, Library
@@ -138,7 +138,7 @@ class Intake:
 
     async def _unavailable(self, backend: BackendName, count: int) -> ImageError | None:
         """Why ``backend`` need not even be asked now."""
-        if backend == "api" and not self.settings.api_key:
+        if backend == "api" and not self.settings.api_key and self._key_needed():
             return ImageError("api_key_missing", "OPENAI_API_KEY is not set.")
         rest = await self.ledger.resting(backend)
         if rest is not None:
@@ -163,6 +163,14 @@ class Intake:
                     reset_at=tomorrow.isoformat(),
                 )
         return None
+
+    def _key_needed(self) -> bool:
+        """Compatible servers on people's own machines often want no key."""
+        if self.settings.base_url == API and self.settings.compat is None:
+            return True
+        from cdp_image_mcp.openai.profiles import choose_profile
+
+        return choose_profile(self.settings).key_needed
 
     async def _request(
         self,

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import anyio
@@ -25,6 +26,7 @@ from cdp_image_mcp.chatgpt.quota import Quota
 from cdp_image_mcp.chatgpt.tab import Tab
 from cdp_image_mcp.chatgpt.transcript import Transcript
 from cdp_image_mcp.chatgpt.turnwatch import watch_turn
+from cdp_image_mcp.chatgpt.uploads import upload_copies
 from cdp_image_mcp.chatgpt.visibility import Visibility
 from cdp_image_mcp.chatgpt.windowmode import WindowMemory
 from cdp_image_mcp.chatgpt.wish import choose_ratio, prompt_with_wishes
@@ -155,18 +157,20 @@ class WebBackend:
 
     async def _turns(self, tab: Tab, request: ImageRequest, report: Report) -> None:
         """Successive turns in one conversation until all pictures are there or the site stops."""
-        while len(report.images) < request.n:
-            before = len(report.images)
-            await self._one_turn(tab, request, report, first=before == 0)
-            if len(report.images) == before:
-                raise ImageError("internal", "A turn ended well without a picture.", submitted=True)
+        async with upload_copies(request.reference_images, self._settings.profile_dir) as files:
+            while len(report.images) < request.n:
+                before = len(report.images)
+                await self._one_turn(tab, request, report, files if before == 0 else [])
+                if len(report.images) == before:
+                    raise ImageError("internal", "A turn ended well without a picture.", submitted=True)
 
-    async def _one_turn(self, tab: Tab, request: ImageRequest, report: Report, *, first: bool) -> None:
+    async def _one_turn(self, tab: Tab, request: ImageRequest, report: Report, files: list[Path]) -> None:
+        first = not report.images
         composer = Composer(tab)
         await composer.empty()
-        if first and request.reference_images:
+        if files:
             report.progress("attaching the reference pictures")
-            await composer.attach([reference.path for reference in request.reference_images])
+            await composer.attach(files)
         chosen = first and await choose_ratio(tab, request.size)
         text = prompt_with_wishes(request, ratio_chosen=chosen)
         await composer.write(text)

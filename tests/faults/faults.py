@@ -50,13 +50,11 @@ async def kill_renderer(stage: Stage) -> bool:
 
 
 async def kill_server(stage: Stage) -> bool:
-    stage.peer.process.kill()
-    return True
+    return _signal(stage.peer, signal.SIGKILL)
 
 
 async def end_server(stage: Stage) -> bool:
-    stage.peer.process.terminate()
-    return True
+    return _signal(stage.peer, signal.SIGTERM)
 
 
 async def client_vanishes(stage: Stage) -> bool:
@@ -99,6 +97,14 @@ async def fill_disk(stage: Stage) -> bool:
                 file.write(bytes(65536))
         except OSError:
             pass
+    return True
+
+
+def _signal(peer: Peer, number: signal.Signals) -> bool:
+    try:
+        peer.process.send_signal(number)
+    except ProcessLookupError:
+        return False
     return True
 
 
