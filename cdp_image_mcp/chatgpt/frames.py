@@ -66,7 +66,7 @@ def _unwrap(value: Any, topic: str, updates: list[Update], depth: int) -> None:
             _conversation_update(obj(payload) or frame, updates)
         case "conversation-updates":
             for item in items(obj(payload).get("updates"))[:MOST]:
-                _batch_item(obj(item), updates)
+                _batch_item(obj(item), _conversation(obj(payload)), updates)
         case "conversation-turn-stream":
             _stream_item(obj(payload), topic, updates)
         case "conversation-turn-complete":
@@ -106,8 +106,8 @@ def _conversation_update(update: dict[str, Any], updates: list[Update]) -> None:
         updates.append(Update(kind="paragen", conversation=conversation, paragen=PARAGEN[kind]))
 
 
-def _batch_item(item: dict[str, Any], updates: list[Update]) -> None:
-    conversation, kind = _conversation(item), text(item.get("type"))
+def _batch_item(item: dict[str, Any], whole: str, updates: list[Update]) -> None:
+    conversation, kind = _conversation(item) or whole, text(item.get("type"))
     message = obj(item.get("message"))
     if message:
         updates.append(_message(message, conversation, completed=False))

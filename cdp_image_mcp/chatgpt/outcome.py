@@ -96,7 +96,7 @@ def turn_outcome(found: Verdict, turn: Turn, *, now: datetime, words: Words | No
     if code == "text_only" and kind != "answer":
         # Only a turn that never drew can have been a mere answer.
         code = _BY_STRUCTURE[kind]
-    return _outcome(code, meaning, said, whole, now, started=turn.picture_promised, kind=kind)
+    return _outcome(code, meaning, said, whole, now, started=turn.drawing_started, kind=kind)
 
 
 def alert_outcome(text: str, *, now: datetime, words: Words | None = None) -> Outcome | None:

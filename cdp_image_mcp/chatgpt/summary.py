@@ -105,6 +105,7 @@ def summary(
     answers = [node for node in ours if node.answer and not node.error]
     paragen = _paragen(ours, told)
     error = told.first("error")
+    started = bool(pictures) or any(node.image_sign or node.announced for node in ours)
     return Turn(
         user_message_id=users[-1] if users else None,
         conversation_id=told.conversation_id or None,
@@ -113,7 +114,8 @@ def summary(
         reference_ids=references,
         pictures=pictures,
         expected_count=_expected(ours, len(failed), paragen=paragen),
-        picture_promised=bool(pictures) or _promised(ours, told),
+        drawing_started=started,
+        picture_promised=started or any(said.use_case == USE_CASE for said in (told.stream, *told.topics)),
         tool_used=any(node.call or node.role == "tool" for node in ours),
         async_status=told.async_status,
         async_seen=told.async_seen,
@@ -135,11 +137,6 @@ def summary(
         unplaced_pictures=_unplaced(nodes, places, told, known),
         stale=told.stale,
     )
-
-
-def _promised(ours: list[Node], told: Told) -> bool:
-    signs = any(node.image_sign or node.announced for node in ours)
-    return signs or any(said.use_case == USE_CASE for said in (told.stream, *told.topics))
 
 
 def _references(nodes: Mapping[str, Node], sent: Sent | None) -> tuple[str, ...]:

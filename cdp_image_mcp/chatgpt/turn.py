@@ -50,8 +50,11 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """Each file once, in the order they were first seen, previews with ``final`` False."""
     expected_count: int = 0
     """Pictures announced by tool calls and placeholders; 0 when nothing was announced. The site may give others."""
+    drawing_started: bool = False
+    """The picture tool was called, or a message carries its marks (``image_gen_*``) or its picture."""
     picture_promised: bool = False
-    """A sign that only picture turns have: ``image_gen_*`` metadata, an image tool call, the use case."""
+    """``drawing_started``, or the stream calls the turn an image turn, which it says of the prompt, not of what is
+    done with it: a question in return may follow."""
     tool_used: bool = False
     """Any tool call or tool node, also of search or Python."""
     async_status: int | None = None

@@ -7,17 +7,18 @@ turn changed, on page or network. *At rest* is an ``async_status`` that was told
     What is seen                                                           What follows
 ==  =====================================================================  ============================================
 1   The network has finished pictures, all that were announced, and        pictures_final: at rest at once, else after
-    no message still draws                                                 3 s of quiet, 5 s while the status says
-                                                                           drawing (another may follow)
+    no message still draws                                                 3 s of quiet; another may follow while the
+                                                                           status says drawing (15 s), the page draws
+                                                                           (15 s), or both (60 s)
 2   The network has finished pictures, but fewer than announced, or        wait; pictures_final with ``missing`` after
     a message still draws, or an A/B panel lacks its second                8 s of quiet at rest, 60 s when no status was
                                                                            told; while it says drawing wait on, with
                                                                            one reload after 90 s of quiet
 3   The page shows an error node in our turn                               no_picture page_error after 2 s of quiet; if
-                                                                           a picture was promised and the status says
+                                                                           drawing had started and the status says
                                                                            drawing: one reload first, then 30 s
-4   The stream carried an error object                                     no_picture stream_error after 3 s; if a
-                                                                           picture was promised: one reload first, then
+4   The stream carried an error object                                     no_picture stream_error after 3 s; if
+                                                                           drawing had started: one reload first, then
                                                                            only when the conversation is at rest
 5   The network has only previews, or the page draws (canvas,              wait (rows 11 and 12 still apply); the page's
     progress, skeleton), unless row 8 fits at rest                         own picture is not taken
@@ -26,11 +27,11 @@ turn changed, on page or network. *At rest* is an ``async_status`` that was told
                                                                            status says drawing: one reload first
 7   A message of ours was blocked by moderation                            no_picture blocked after 2 s of quiet
 8   The finished answer in words (assistant, to all, end of turn)          no_picture after 2 s of quiet: *tool_error*
-                                                                           if a tool failed, *stopped* if a picture was
-                                                                           promised, else *answer*; while the status
+                                                                           if a tool failed, *stopped* if drawing had
+                                                                           started, else *answer*; while the status
                                                                            says drawing: 20 s, and one reload first if
-                                                                           a picture was promised
-9   A tool failed and nothing followed                                     no_picture tool_error after 10 s at rest,
+                                                                           drawing had started
+9   A tool failed and nothing followed                                     no_picture tool_error after 4 s at rest,
                                                                            60 s otherwise
 10  Words that are no finished answer, nothing promised, no tool, the      no_picture answer after 20 s of quiet
     turn over; or the network was not watched and the page has words
@@ -172,7 +173,10 @@ def _pictures(case: _Case) -> Verdict | None:
         found = msgspec.structs.replace(found, why="2: finished pictures, fewer than announced")
         return _short(case, found) if turn.running else case.after(8 if case.at_rest else 60, found)
     found = msgspec.structs.replace(found, why="1: finished pictures on the network")
-    return found if case.at_rest else case.after(5 if turn.running else 3, found)
+    if case.at_rest:
+        return found
+    drawing = case.signs.drawing
+    return case.after(60 if turn.running and drawing else 15 if turn.running or drawing else 3, found)
 
 
 def _short(case: _Case, found: Verdict) -> Verdict:
@@ -185,18 +189,18 @@ def _short(case: _Case, found: Verdict) -> Verdict:
 def _page_error(case: _Case) -> Verdict | None:
     if not case.signs.error_node or case.shown:
         return None
-    if case.turn.picture_promised and case.turn.running and not case.reloads:
+    if case.turn.drawing_started and case.turn.running and not case.reloads:
         return case.reload_after(2, "3: the page shows an error, the network says drawing")
-    doubtful = case.turn.picture_promised and case.turn.running
+    doubtful = case.turn.drawing_started and case.turn.running
     return case.after(30 if doubtful else 2, _none(case, "page_error", "3: error in our turn"))
 
 
 def _stream_error(case: _Case) -> Verdict | None:
     if not case.turn.error or case.shown:
         return None
-    if case.turn.picture_promised and not case.reloads:
+    if case.turn.drawing_started and not case.reloads:
         return case.reload_after(3, "4: an error in the stream of a picture turn")
-    if case.turn.picture_promised and not (case.turn.conversation_read and case.at_rest):
+    if case.turn.drawing_started and not (case.turn.conversation_read and case.at_rest):
         return None
     return case.after(3, _none(case, "stream_error", "4: an error in the stream", case.turn.error))
 
@@ -238,11 +242,11 @@ def _answer(case: _Case) -> Verdict | None:
     turn = case.turn
     if turn.answered_text is None:
         return None
-    kind: Kind = "tool_error" if turn.tool_error else "stopped" if turn.picture_promised else "answer"
+    kind: Kind = "tool_error" if turn.tool_error else "stopped" if turn.drawing_started else "answer"
     found = _none(case, kind, "8: the finished answer in words")
     if not turn.running:
         return case.after(2, found)
-    if turn.picture_promised and not case.reloads:
+    if turn.drawing_started and not case.reloads:
         return case.reload_after(20, "8: an answer in words, the network says drawing")
     return case.after(20, found)
 
@@ -250,7 +254,7 @@ def _answer(case: _Case) -> Verdict | None:
 def _tool_error(case: _Case) -> Verdict | None:
     if not case.turn.tool_error:
         return None
-    return case.after(10 if case.at_rest else 60, _none(case, "tool_error", "9: the tool failed"))
+    return case.after(4 if case.at_rest else 60, _none(case, "tool_error", "9: the tool failed"))
 
 
 def _loose_words(case: _Case) -> Verdict | None:

@@ -10,6 +10,8 @@ from cdp_image_mcp.chatgpt.turn import ToolError, Turn
 from cdp_image_mcp.chatgpt.verdict import Kind, Verdict
 from cdp_image_mcp.chatgpt.words import load
 from cdp_image_mcp.errors import CODES, ImageError
+from fixtures.site.switches import Language, Switches
+from fixtures.site.wordings import LOCALES, answer_text
 
 NOW = datetime(2026, 8, 14, 15, 0, tzinfo=timezone(timedelta(hours=2)))
 LANGUAGES = ["en", "zh", "ru", "ko", "ja", "vi", "es", "pt", "de", "fr", "pl"]
@@ -239,7 +241,7 @@ def test_an_unknown_tool_error_is_the_services_fault() -> None:
 
 
 def test_what_was_promised_may_have_been_charged() -> None:
-    assert outcome("stopped", "No.", Turn(picture_promised=True)).spent == "unknown"
+    assert outcome("stopped", "No.", Turn(drawing_started=True)).spent == "unknown"
 
 
 def test_the_error_carries_everything_to_the_caller() -> None:
@@ -250,6 +252,29 @@ def test_the_error_carries_everything_to_the_caller() -> None:
     assert error.retry_after_seconds == 12000
     assert error.next_step == CODES["quota_reached"].next_step
     assert error.details["text"].startswith("You've hit")
+
+
+STAND_IN: dict[str, str] = {
+    "refusal": "refused",
+    "guardrail": "refused",
+    "plan_limit": "quota_reached",
+    "clock_limit": "quota_reached",
+    "upload_limit": "quota_reached",
+    "clarify": "text_only",
+    "need_source": "text_only",
+    "pro_python": "text_only",
+    "text": "text_only",
+}
+
+
+@pytest.mark.parametrize("language", LOCALES)
+@pytest.mark.parametrize("kind", STAND_IN)
+def test_the_stand_ins_own_wordings_are_understood(kind: str, language: Language) -> None:
+    clock = kind == "clock_limit"
+    switches = Switches(language=language, limit_reset="clock" if clock else "hours")
+    found = outcome("answer", answer_text("plan_limit" if clock else kind, switches))
+    assert found.code == STAND_IN[kind]
+    assert (found.reset_at is not None) == (found.code == "quota_reached")
 
 
 # Alerts and refused requests

@@ -156,6 +156,12 @@ def test_the_recorded_stream_promises_a_picture_and_answers_nothing() -> None:
     assert turn.pictures == ()
 
 
+def test_the_use_case_alone_is_a_promise_and_no_drawing() -> None:
+    turn = begun(IMAGE_CASE, COMPLETE).turn()
+    assert (turn.picture_promised, turn.drawing_started) == (True, False)
+    assert recorded_turn().turn().drawing_started
+
+
 def test_a_finished_card_is_never_an_answer_in_any_language() -> None:
     for words in (
         "正在创建图片",
@@ -314,6 +320,12 @@ def test_a_late_replay_of_an_earlier_state_never_undoes_the_picture(state: str) 
     assert finals(heard.turn()) == [file_id(2)]
 
 
+def test_a_picture_that_stands_twice_is_final_when_one_of_them_is() -> None:
+    heard = queued_turn()
+    heard.feed_socket(update("add-messages", messages=[picture("a", status="in_progress"), picture("b")]))
+    assert (finals(heard.turn()), previews(heard.turn())) == ([file_id(1)], [])
+
+
 def test_rows_still_missing_make_a_preview_until_the_conversation_is_at_rest() -> None:
     half = pointer(file_id(1), metadata={"generation": {"gen_id": "g", "height": 600, "width": 1254}})
     leaf = message("leaf", "tool", [half], metadata=meta("call", async_task_type="image_gen"))
@@ -415,7 +427,7 @@ def test_the_picture_tool_may_have_any_name(name: str) -> None:
 def test_a_tool_call_announces_its_pictures(arguments: str, expected: int) -> None:
     turn = begun(call(arguments=arguments), COMPLETE).turn()
     assert turn.expected_count == expected
-    assert turn.picture_promised == (expected > 0)
+    assert turn.drawing_started == (expected > 0)
     assert turn.tool_used
 
 
@@ -559,6 +571,17 @@ def test_a_failed_tool_is_kept_by_name_and_words() -> None:
     assert (turn.tool_error.name, turn.tool_error.text) == (content["name"], content["text"])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"is_error": True}, {"metadata": {**meta("call"), "is_error": True}}, {"status": "finished_failed"}],
+)
+def test_every_sign_of_a_failed_message_is_heard_and_its_words_are_no_answer(change: dict[str, Any]) -> None:
+    turn = begun(answer("We're so sorry.") | change, COMPLETE).turn()
+    assert turn.tool_error is not None
+    assert turn.tool_error.text == "We're so sorry."
+    assert turn.answered_text is None
+
+
 def test_moderation_blocks_our_turn_by_the_messages_id() -> None:
     said = typed("moderation", message_id="answer", moderation_response={"blocked": True, "flagged": True})
     assert begun(answer("..."), said, COMPLETE).turn().blocked
@@ -593,6 +616,22 @@ def test_a_batch_is_heard_with_messages_bare_or_as_nodes(kind: str) -> None:
         heard = queued_turn()
         heard.feed_socket(batch(kind, message=shape))
         assert finals(heard.turn()) == [file_id(1)]
+
+
+def test_a_batch_may_name_its_conversation_once() -> None:
+    heard = queued_turn()
+    payload = {"conversation_id": CONVERSATION, "updates": [{"type": "convert-turn-to-paragen"}]}
+    heard.feed_socket(json.dumps({"type": "conversation-updates", "payload": payload}))
+    assert heard.turn().paragen
+    other = {"conversation_id": FOREIGN, "updates": [{"type": "add-turn-message", "message": picture("leaf")}]}
+    assert heard.feed_socket(json.dumps({"type": "conversation-updates", "payload": other})) is False
+
+
+def test_a_foreign_message_that_names_only_its_own_conversation_is_not_ours() -> None:
+    heard = queued_turn()
+    theirs = {"id": "x", "parent": "call", "conversation_id": FOREIGN, "message": picture("x", file_id(9))}
+    frame = {"type": "conversation-updates", "payload": {"updates": [{"type": "add-turn-message", "message": theirs}]}}
+    assert heard.feed_socket(json.dumps(frame)) is False
 
 
 def test_the_status_on_the_socket_is_heard_and_null_is_at_rest() -> None:
@@ -764,6 +803,27 @@ def test_the_batch_form_is_read_in_every_shape() -> None:
         heard = queued_turn()
         heard.feed_conversation(json.dumps(whole).encode())
         assert finals(heard.turn()) == [file_id(1)]
+
+
+@pytest.mark.parametrize(("told", "heard_as"), [(7, 7), (3, 3), (4, 4), (None, None), (True, None), ("3", None)])
+def test_the_status_of_a_reading_is_heard(told: Any, heard_as: int | None) -> None:
+    heard = begun(call(), COMPLETE)
+    heard.feed_conversation(conversation(prompt(), call(), async_status=told))
+    assert (heard.turn().async_seen, heard.turn().async_status) == (True, heard_as)
+
+
+@pytest.mark.parametrize(("told", "heard_as"), [(3, 3), (True, None), ("3", None)])
+def test_a_status_on_the_socket_that_is_no_number_is_none(told: Any, heard_as: int | None) -> None:
+    heard = queued_turn()
+    heard.feed_socket(status(told))
+    assert heard.turn().async_status == heard_as
+
+
+def test_a_message_told_again_without_its_exchange_keeps_it() -> None:
+    heard = queued_turn()
+    heard.feed_socket(update("add-messages", messages=[picture("leaf", parent="unknown", status="in_progress")]))
+    heard.feed_socket(update("add-messages", messages=[picture("leaf", metadata={"image_gen_title": "x"})]))
+    assert finals(heard.turn()) == [file_id(1)]
 
 
 def test_a_reading_without_a_status_is_not_at_rest() -> None:

@@ -88,8 +88,19 @@ def test_the_recorded_conversation_is_final_at_once() -> None:
 
 def test_while_the_status_says_drawing_a_little_quiet_is_wanted() -> None:
     waiting = after(with_picture(), 1)
-    assert (waiting.action, waiting.recheck_seconds) == ("wait", 4)
-    assert after(with_picture(), 5).action == "pictures_final"
+    assert (waiting.action, waiting.recheck_seconds) == ("wait", 14)
+    assert after(with_picture(), 15).action == "pictures_final"
+    drawing = {"drawing": True}
+    assert after(with_picture(), 59, signs=drawing).action == "wait"
+    assert after(with_picture(), 60, signs=drawing).action == "pictures_final"
+
+
+def test_without_any_status_a_moment_of_quiet_is_enough() -> None:
+    heard = begun(call(), picture("leaf"), COMPLETE, DONE)
+    assert after(heard, 2).action == "wait"
+    assert after(heard, 3).action == "pictures_final"
+    assert after(heard, 14, signs={"drawing": True}).action == "wait"
+    assert after(heard, 15, signs={"drawing": True}).action == "pictures_final"
 
 
 def test_a_stuck_stop_button_a_hidden_tab_and_a_drawing_page_do_not_delay_the_picture() -> None:
@@ -123,7 +134,7 @@ def several(*numbers: int, announced: int) -> Transcript:
 
 def test_all_announced_pictures_are_waited_for() -> None:
     assert after(several(1, 2, announced=4), 60).action == "wait"
-    found = after(several(1, 2, 3, 4, announced=4), 5)
+    found = after(several(1, 2, 3, 4, announced=4), 15)
     assert (found.action, len(found.file_ids)) == ("pictures_final", 4)
 
 
@@ -145,7 +156,7 @@ def test_when_the_site_says_it_still_draws_the_others_one_reload_is_advised() ->
 
 def test_more_pictures_than_announced_are_all_taken() -> None:
     heard = several(1, 2, 3, announced=1)
-    assert len(after(heard, 5).file_ids) == 3
+    assert len(after(heard, 15).file_ids) == 3
 
 
 def test_a_second_message_that_still_draws_is_waited_for() -> None:
@@ -247,6 +258,11 @@ def test_an_answer_beside_a_search_is_still_only_an_answer() -> None:
     assert after(begun(search, answer("Done."), COMPLETE), 2).kind == "answer"
 
 
+def test_a_turn_called_an_image_turn_may_still_end_in_a_question() -> None:
+    found = after(begun(answer("Which one?"), IMAGE_CASE, COMPLETE, DONE), 2)
+    assert (found.action, found.kind) == ("no_picture", "answer")
+
+
 def test_words_after_a_started_drawing_are_a_stopped_drawing() -> None:
     heard = queued_turn()
     heard.feed_socket(update("add-messages", messages=[answer("I could not finish that.", parent="card")]))
@@ -277,6 +293,8 @@ def test_a_failed_tool_with_the_assistants_words_is_a_tool_error() -> None:
     found = after(begun(call(), failed, answer("Limit.", parent="e"), COMPLETE), 2)
     assert (found.kind, found.text) == ("tool_error", "Limit.")
     alone = begun(call(), failed, COMPLETE)
+    rest = read_again(failed)
+    assert (after(rest, 3).action, after(rest, 4).kind) == ("wait", "tool_error")
     assert after(alone, 59).action == "wait"
     assert (after(alone, 60).kind, after(alone, 60).text) == ("tool_error", "raw")
 
@@ -403,6 +421,7 @@ TURNS = st.builds(
     Turn,
     pictures=st.lists(PICTURES, max_size=3).map(tuple),
     expected_count=st.integers(0, 4),
+    drawing_started=st.booleans(),
     picture_promised=st.booleans(),
     tool_used=st.booleans(),
     async_status=st.none() | st.integers(1, 7),
