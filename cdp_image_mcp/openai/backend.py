@@ -24,8 +24,9 @@ from cdp_image_mcp.request import ImageRequest, Report
 
 __all__ = ["ApiBackend"]
 
-BILLING_REST = 600.0
-"""Seconds for which `auto` leaves an account without credit alone; a request made on purpose is sent all the same."""
+BILLING_REST = 60.0
+"""Seconds for which an account without credit is left alone. Short: nothing says when the user has paid, asking costs
+nothing, and whoever has just paid must not be kept waiting."""
 
 ASSUMED = MODELS["gpt-image-2"]
 """Whose figures stand in for a model without any: the dearest tokens per picture in the table."""
@@ -144,7 +145,7 @@ class ApiBackend:
         rest = await self._ledger.resting("api")
         if rest is None or rest.code != "rate_limited":
             return rest is not None
-        left = _seconds_until(rest.reset_at)
+        left = _seconds_until(rest.reset_at or "")
         if left > 0 and anyio.current_time() + left >= deadline:
             raise ImageError(
                 "rate_limited",

@@ -279,14 +279,8 @@ class Generation:
             await self._spend(self._estimate.high / self._plan.requests, {"estimated": True})
 
     async def _spend(self, dollars: float, usage: Mapping[str, Any] | None) -> None:
-        if dollars <= 0:
-            return
-        try:
-            await self._means.ledger.spend(dollars, dict(usage or {}), generation_id=self._report.generation_id)
-        except ImageError as error:
-            # The picture is paid and saved; an unwritten ledger line must not turn it into a failure.
-            log.warning("The ledger could not be written: %s", error.message)
-            self._warnings.append("The ledger could not be written; the day's sum is too low.")
+        if dollars > 0:
+            await self._means.ledger.spend(dollars, dict(usage or {}))
 
     # --- the end ----------------------------------------------------------------------------------------------
 

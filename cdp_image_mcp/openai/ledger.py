@@ -16,7 +16,7 @@ class Rest(Protocol):
         ...
 
     @property
-    def reset_at(self) -> str:
+    def reset_at(self) -> str | None:
         """ISO 8601 with offset."""
         ...
 
@@ -28,8 +28,8 @@ class Ledger(Protocol):
         """Dollars spent since local midnight."""
         ...
 
-    async def spend(self, usd: float, usage: dict[str, Any] | None = None, *, generation_id: str | None = None) -> None:
-        """Note dollars just spent; the same ``generation_id`` adds up."""
+    async def spend(self, usd: float, usage: dict[str, Any] | None = None) -> None:
+        """Note dollars just spent. Never raises: a picture must not fail over its bookkeeping."""
         ...
 
     async def rest_until(self, backend: BackendName, code: str, reset_at: str) -> None:

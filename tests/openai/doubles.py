@@ -35,18 +35,15 @@ class MemoryLedger:
 
     def __init__(self, spent: float = 0.0) -> None:
         self.spent = spent
-        self.lines: list[tuple[float, dict[str, Any] | None, str | None]] = []
+        self.lines: list[tuple[float, dict[str, Any] | None]] = []
         self.rest: Rested | None = None
-        self.broken = False
 
     async def spent_today(self) -> float:
         return self.spent
 
-    async def spend(self, usd: float, usage: dict[str, Any] | None = None, *, generation_id: str | None = None) -> None:
-        if self.broken:
-            raise ImageError("disk", "The ledger cannot be written.")
+    async def spend(self, usd: float, usage: dict[str, Any] | None = None) -> None:
         self.spent += usd
-        self.lines.append((usd, usage, generation_id))
+        self.lines.append((usd, usage))
 
     async def rest_until(self, backend: BackendName, code: str, reset_at: str) -> None:
         assert backend == "api"

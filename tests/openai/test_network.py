@@ -146,7 +146,7 @@ async def test_a_connection_cut_after_the_request_is_not_sent_again(
         assert (found.code, found.submitted, found.spent) == ("network", True, "unknown")
         assert "paying twice" in found.next_step
     assert len(api.posts) == 2
-    assert [usage for _, usage, _ in ledger.lines] == [{"estimated": True}] * 2
+    assert [usage for _, usage in ledger.lines] == [{"estimated": True}] * 2
 
 
 @pytest.mark.parametrize("quality", ["low", "high"], ids=["plain", "streamed"])
