@@ -300,6 +300,8 @@ class Runner:
         if record.submitted is False and error.submitted is not False:
             record.submitted = error.submitted
         record.spent = error.spent if record.submitted is not False else False
+        # The record was told at the moment it became known; the place that failed may only suppose.
+        error.submitted, error.spent = record.submitted, record.spent
         if error.details.pop("given_up", False) or (job.collecting and error.code == "not_found"):
             record.facts["given_up"] = True
         state: State = "failed"

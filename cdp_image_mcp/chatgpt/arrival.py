@@ -3,7 +3,8 @@
 What is seen, in this order                                   What follows
 ------------------------------------------------------------  ----------------------------------------------------------
 the document's response: ``cf-mitigated`` or 403/503 of it     ``challenge``; no script looks at the page
-the document's response: 431, other 4xx and 5xx                an error that names the status
+the document's response: 431                                   leftover ``conv_key_*`` cookies go, then once more
+the document's response: other 4xx and 5xx                     an error that names the status
 a sign-in host or path                                         ``signed_out``
 session endpoint: signed in / guest / expired                  the answer, whatever the page shows (guests type too)
 session endpoint: unknown                                      signs on the page; without any, not signed out
@@ -28,7 +29,7 @@ from cdp_image_mcp.cdp.errors import ClickBlocked, NavigationError, NodeError
 from cdp_image_mcp.chatgpt.accounts import Account, read_session
 from cdp_image_mcp.chatgpt.eye import DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.sitereport import role_not_found
-from cdp_image_mcp.chatgpt.tab import Landing, Tab, landing
+from cdp_image_mcp.chatgpt.tab import TOO_LARGE, Landing, Tab, landing
 from cdp_image_mcp.errors import ImageError
 
 __all__ = ["Arrival", "States", "arrive", "close_dialogs", "in_the_way", "wait_until_passed"]
@@ -90,11 +91,12 @@ async def arrive(tab: Tab, address: str, *, fresh: bool) -> Arrival:
     """Open ``address`` and bring the page to where a prompt can be typed.
 
     ``fresh``: a new chat is wanted, so an old conversation that the site restores by itself is left again.
-    Raises ImageError with ``submitted`` false: ``network``, ``service_error``, ``rate_limited``, ``not_found``,
-    ``site_changed``.
+    Raises ImageError with ``submitted`` false: ``network``, ``service_error``, ``rate_limited``, ``site_changed``.
     """
     try:
         landed = await tab.open(address)
+        if landed.status == TOO_LARGE and await tab.forget_conversation_keys():
+            landed = await tab.open(address)
     except NavigationError as error:
         raise ImageError("network", f"The site could not be opened: {error}") from None
     if (early := _judge(tab, landed)) is not None:
@@ -147,8 +149,11 @@ async def _look(tab: Tab, address: str, *, fresh: bool, attempt: int) -> Arrival
     if account.state in {"guest", "expired"}:
         return Arrival("signed_out", f"the session endpoint says {account.state}", account)
     # Whatever decides comes by a change of the page; the time is only a backstop.
+    # A conversation's composer may stand there long before its turns, or instead of them.
+    conversation = tab.site.conversation_id(address)
+    shown = "witness.known().length > 0" if conversation else "true"
     await eye.ask(
-        "witness.until(() => witness.one('composer') || ['challenge','expired_modal','account_picker',"
+        f"witness.until(() => (witness.one('composer') && {shown}) || ['challenge','expired_modal','account_picker',"
         "'workspace_picker','rate_dialog','cannot_load','security_page'].some((role) => witness.has(role)) "
         f"|| (witness.has('signed_out') && {quoted(account.state != 'signed_in')}), {COMPOSER_SECONDS * 1000})"
         ".then(Boolean)",
@@ -157,6 +162,8 @@ async def _look(tab: Tab, address: str, *, fresh: bool, attempt: int) -> Arrival
     states = await eye.ask("witness.states()", reply=States)
     if states.shows("cannot_load"):
         return await _reload_once(tab, address, fresh=fresh, attempt=attempt)
+    if conversation is not None and tab.site.conversation_id(tab.page.url) != conversation:
+        raise ImageError("service_error", f"The site did not open the conversation {conversation}. Nothing was sent.")
     await _leave_temporary(tab, address, states, attempt)
     if (person := await in_the_way(tab, account)) is not None:
         return person
@@ -265,7 +272,7 @@ async def _leave_temporary(tab: Tab, address: str, states: States, attempt: int)
 async def _reload_once(tab: Tab, address: str, *, fresh: bool, attempt: int) -> Arrival:
     if attempt > 1:
         raise ImageError(
-            "not_found",
+            "service_error",
             f"The site could not load the conversation {tab.site.conversation_id(address) or ''}".strip() + ".",
         )
     await tab.reload()

@@ -87,22 +87,24 @@ class Drawing:
                 raise NotReady(arrival) from None
             raise
         if await self._went_out(composer, text):
-            await report.state("generating", submitted=True)
+            await report.state("generating", submitted=True if watch.request_seen.is_set() else "unknown")
         else:
             await self._not_seen(composer, text)
 
     async def _went_out(self, composer: Composer, text: str) -> bool:
-        """The page's own request on the network, or our turn on the page and the editor without the text."""
+        """The page's own request on the network; without it, our turn on the page and the editor without the text."""
         watch = self._watch
         with anyio.move_on_after(SENT_SECONDS):
             while not watch.request_seen.is_set():
                 mark = watch.mark()
                 if watch.lost is not None or watch.challenge is not None or watch.mitigated:
                     return False
-                if watch.page.found and not await self._holds(composer, text):
-                    return True
+                if watch.page.found and watch.signs.error_node:
+                    break
                 await watch.news_since(mark, None)
-        return watch.request_seen.is_set()
+        if watch.request_seen.is_set():
+            return True
+        return watch.page.found and not await self._holds(composer, text)
 
     async def _holds(self, composer: Composer, text: str) -> bool:
         try:

@@ -125,8 +125,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it is the finished answer: only the assistant's own words to all can be (recorded 2026-04-24)."""
         return self.speech and self.status == DONE and self.end_turn is True
 
-    def is_final(self, asset: Asset) -> bool:
-        return self.status == DONE and (self.settled or not asset.partial)
+    def is_final(self, asset: Asset, *, at_rest: bool) -> bool:
+        return self.status == DONE and (self.settled or at_rest or not asset.partial)
 
 
 def file_id_of(pointer: Any) -> str:

@@ -20,6 +20,8 @@ __all__ = ["StreamDecoder", "StreamEvent"]
 LONGEST_EVENT = 8 * 1024 * 1024
 """Characters of one event; far above the largest message, far below what would hurt."""
 MOST_CHANNELS = 64
+VERSION = "v1"
+"""The delta encoding's name; it was recorded as a JSON string and is read bare as well."""
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -108,6 +110,8 @@ class StreamDecoder:
         joined = "\n".join(lines).strip()
         if joined == "[DONE]":
             return [StreamEvent("done")]
+        if joined == VERSION:
+            return []
         value = decode(joined)
         if value is None and len(lines) > 1:
             # Blank lines between events get lost in some recordings.

@@ -86,7 +86,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
             return True
         if self.stream.complete and not self.stream.handed_off:
             return True
-        return self.read and self.async_seen and self.async_status in {None, SETTLED}
+        return self.read and self.at_rest
+
+    @property
+    def at_rest(self) -> bool:
+        return self.async_seen and self.async_status in {None, SETTLED}
 
     def first(self, name: str) -> str:
         """The first of our streams that said something under ``name``."""
@@ -100,7 +104,7 @@ def summary(
     ours = [node for key, node in nodes.items() if places[key] == "ours" and node.role in {"assistant", "tool"}]
     references = _references(nodes, sent)
     known = {*references, *_earlier(nodes, places)}
-    pictures = _pictures(ours, known)
+    pictures = _pictures(ours, known, at_rest=told.at_rest)
     failed = [node for node in ours if node.error]
     answers = [node for node in ours if node.answer and not node.error]
     paragen = _paragen(ours, told)
@@ -134,6 +138,7 @@ def summary(
         model=next((node.model for node in reversed(ours) if node.model), told.first("model")) or None,
         plan=told.first("plan") or None,
         title=clean(told.title or told.first("title"), 200) or None,
+        half_drawn=_half_drawn(ours, at_rest=told.at_rest),
         unplaced_pictures=_unplaced(nodes, places, told, known),
         stale=told.stale,
     )
@@ -152,15 +157,20 @@ def _earlier(nodes: Mapping[str, Node], places: Mapping[str, Place]) -> set[str]
     return {asset.file_id for node in others for asset in (*node.assets, *node.replaced)}
 
 
-def _pictures(ours: list[Node], known: Collection[str]) -> tuple[Pointer, ...]:
+def _pictures(ours: list[Node], known: Collection[str], *, at_rest: bool) -> tuple[Pointer, ...]:
     found: dict[str, Pointer] = {}
     for node in ours:
         for asset in (*node.replaced, *node.assets):
-            final = asset in node.assets and node.is_final(asset)
+            final = asset in node.assets and node.is_final(asset, at_rest=at_rest)
             before = found.get(asset.file_id)
             if asset.file_id not in known and (before is None or (final and not before.final)):
                 found[asset.file_id] = _pointer(asset, node, final=final)
     return tuple(found.values())
+
+
+def _half_drawn(ours: list[Node], *, at_rest: bool) -> bool:
+    done = [node for node in ours if node.status == DONE]
+    return any(not node.is_final(asset, at_rest=at_rest) for node in done for asset in node.assets)
 
 
 def _pointer(asset: Asset, node: Node, *, final: bool) -> Pointer:

@@ -14,9 +14,22 @@ from cdp_image_mcp.cdp.window import Window
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.eye import Eye
 
-__all__ = ["Landing", "Tab", "landing", "open_tab"]
+__all__ = ["TOO_LARGE", "Landing", "Tab", "landing", "open_tab"]
 
 log = logging.getLogger(__name__)
+
+TOO_LARGE = 431
+"""HTTP status when the cookies have grown too large: keys of temporary chats pile up (two tools, 2026-07)."""
+
+
+class CookieName(msgspec.Struct):
+    """Of a cookie only its name is read."""
+
+    name: str
+
+
+class Cookies(msgspec.Struct):
+    cookies: list[CookieName]
 
 
 class Landing(msgspec.Struct, frozen=True):
@@ -65,6 +78,14 @@ class Tab:
         await self.page.evaluate("0", retry=True)
         documents = [request for request in self.bodies.requests if self._is_document(request) and request.status]
         return landing(documents[-1]) if documents else None
+
+    async def forget_conversation_keys(self) -> bool:
+        """Delete the site's leftover ``conv_key_*`` cookies by name; whether there were any."""
+        answer = await self.page.session.call("Network.getCookies", {"urls": [self.site.base]}, reply=Cookies)
+        names = [cookie.name for cookie in answer.cookies if cookie.name.startswith("conv_key_")]
+        for name in names:
+            await self.page.session.call("Network.deleteCookies", {"name": name, "url": self.site.base})
+        return bool(names)
 
     async def open(self, address: str) -> Landing:
         """Go to an address of the site and judge the response. No script of ours runs in the new document yet.
@@ -126,7 +147,7 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
         return site.is_turn_request(request.url, request.method) or site.is_resumed_stream(request.url, request.method)
 
     new_window = not browser.headless
-    page = await cdp.Page.create(browser.connection, new_window=new_window, window_size=(1280, 900))
+    page = await cdp.Page.create(browser.connection, new_window=new_window, background=hidden, window_size=(1280, 900))
     async with page:
         if hidden:
             await Window(page).hide()

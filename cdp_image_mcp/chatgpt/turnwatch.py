@@ -18,7 +18,7 @@ from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.eye import BindingCalled, DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.quota import Quota, read_quotas
-from cdp_image_mcp.chatgpt.tab import Landing, Tab, landing
+from cdp_image_mcp.chatgpt.tab import TOO_LARGE, Landing, Tab, landing
 from cdp_image_mcp.chatgpt.transcript import Transcript
 from cdp_image_mcp.chatgpt.turn import Turn
 from cdp_image_mcp.chatgpt.verdict import PageImage, PageSigns, Verdict, verdict
@@ -74,7 +74,7 @@ class TurnWatch:
         self.quotas: tuple[Quota, ...] = ()
         self.challenge: Landing | None = None
         self.mitigated = False
-        """A check answered one of the page's own requests while the page looks fine."""
+        """Something before the site answered one of the page's own requests while the page looks fine."""
         self.lost: cdp.CDPError | None = None
         """Why watching ended, when it ended by itself."""
         self.reloads = 0
@@ -144,6 +144,7 @@ class TurnWatch:
         self.reloads += 1
         self.page = PageReport()
         self.mitigated = False
+        await self.tab.forget_conversation_keys()
         address = self.tab.page.url
         turn = self.turn
         if turn.conversation_id is not None and self.tab.site.conversation_id(address) != turn.conversation_id:
@@ -253,12 +254,16 @@ class TurnWatch:
                 self.tell()
 
     async def listen_checks(self) -> None:
-        """Requests of the page that a check answered (403 with ``cf-mitigated``; two sources, 2026)."""
-        with self.tab.bodies.watch(lambda request: landing(request).challenged, stage="responded") as checks:
-            async for request in checks:
-                if request.type != "Document":
-                    self.mitigated = True
-                    self.tell()
+        """Requests of the page that something before the site answered: a check (403 with ``cf-mitigated``; two
+        sources, 2026) or the limit of the cookies' size."""
+
+        def kept_out(request: Request) -> bool:
+            return request.type != "Document" and (landing(request).challenged or request.status == TOO_LARGE)
+
+        with self.tab.bodies.watch(kept_out, stage="responded") as checks:
+            async for _ in checks:
+                self.mitigated = True
+                self.tell()
 
     async def listen_pictures(self) -> None:
         """A picture's own request ended: somebody may wait for its bytes."""

@@ -37,7 +37,8 @@ turn changed, on page or network. *At rest* is an ``async_status`` that was told
     turn over; or the network was not watched and the page has words
 11  90 s after the stream ended with nothing (30 s if it was cut), 30 s    wait, and one reload is advised
     of them quiet; or 15 s of quiet after the site asked its page to
-    read the conversation again, or after a picture no id can place
+    read the conversation again, or after a picture that no id can place
+    or that is said to be half drawn in a finished message
 12  After that reload: the conversation was read, is at rest, holds no     no_picture after 90 s of quiet: *blocked* if
     picture and no card that promises one                                  the picture message is empty, else *stopped*
 13  Anything else: the stream ended with a finished card in any            wait; pictures come seconds or many minutes
@@ -315,6 +316,6 @@ def _next_look(case: _Case) -> float | None:
     if case.since_end is not None:
         patience = 30 if case.turn.stream_ended == "cut" else 90
         waits.append(max(patience - case.since_end, 30 - quiet, 0.0))
-    if case.turn.stale or case.turn.unplaced_pictures:
+    if case.turn.stale or case.turn.unplaced_pictures or case.turn.half_drawn:
         waits.append(max(15 - quiet, 0.0))
     return min(waits, default=None)
