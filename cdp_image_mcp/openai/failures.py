@@ -337,9 +337,10 @@ def judge(
         if rule.code in {"service_error", "timeout"}:
             again, submitted, spent = None, True, "unknown"
     where = f" (HTTP {status}{', ' + clean(name, key, 80) if name else ''})"
+    named = f": {clean(param, key, 100)}" if rule.code == "invalid_input" and param else ""
     error = ImageError(
         rule.code,
-        f"{says}{where}{': ' + param if rule.code == 'invalid_input' and param else ''}.",
+        f"{says}{where}{named}.",
         submitted=submitted,
         spent=spent,
         retryable=retryable,

@@ -18,7 +18,7 @@ from cdp_image_mcp.openai.plan import Plan
 from cdp_image_mcp.openai.prices import Range, cost
 from cdp_image_mcp.openai.profiles import Profile
 from cdp_image_mcp.openai.receiving import Answer, read_answer
-from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.request import ImageRequest, Report, WorkState
 
 __all__ = ["Generation", "Means"]
 
@@ -104,7 +104,10 @@ class Generation:
                         group.start_soon(self._limited, index)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._settle()
+                try:
+                    await self._settle()
+                except ImageError as problem:
+                    self._errors.append(problem)
         if self._errors:
             raise self._whole_error()
 
@@ -311,7 +314,7 @@ class Generation:
         """Submitted and spent for all requests together: what is certain wins over what is not, and that over no."""
         submitted = [error.submitted for error in self._errors]
         spent = [error.spent for error in self._errors]
-        if self._paid:
+        if self._paid or self._report.images:
             return True, True
         if self._out:
             return True, "unknown"
@@ -332,7 +335,15 @@ class Generation:
         self._out += 1
         first, self._was_sent = not self._was_sent, True
         if first or self._plan.requests == 1:
-            await self._report.state("generating", submitted=True)
+            await self._try_state("generating", submitted=True)
+
+    async def _try_state(self, state: WorkState, **facts: Any) -> None:
+        """Once the request has left, a record that cannot be written must not cost the picture: the next call of the
+        report meets the same disk and tells."""
+        try:
+            await self._report.state(state, **facts)
+        except ImageError as problem:
+            log.warning("The record could not be written: %s", problem.message)
 
     def came_back(self) -> None:
         self._out -= 1
@@ -343,7 +354,7 @@ class Generation:
     async def save(self, data: bytes, number: int) -> None:
         """Save one picture; a failure is kept and the others still come."""
         if self._plan.requests == 1 and not self._report.images:
-            await self._report.state("saving")
+            await self._try_state("saving")
         try:
             # What is paid is written, even while the generation is being cancelled.
             with anyio.CancelScope(shield=True):

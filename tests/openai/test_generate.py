@@ -251,9 +251,39 @@ async def test_an_answer_cut_after_its_first_picture_keeps_that_picture(
     with anyio.fail_after(10), pytest.raises(ImageError) as caught:
         await backend.generate(ask(n=2), report)
     assert report.pictures == pictures[:1]
-    assert (caught.value.code, caught.value.submitted, caught.value.spent) == ("network", True, "unknown")
+    assert (caught.value.code, caught.value.submitted, caught.value.spent) == ("network", True, True)
     assert len(api.posts) == 1
     assert ledger.lines[0][1] == {"estimated": True}
+
+
+async def test_a_record_that_cannot_be_written_does_not_cost_the_picture(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    original = report.state
+
+    async def state(name: Any, /, **facts: Any) -> None:
+        if name != "submitting":
+            raise ImageError("disk", "No space is left.")
+        await original(name, **facts)
+
+    report.state = state
+    with anyio.fail_after(10), pytest.raises(ImageError) as caught:
+        await backend.generate(ask(), report)
+    assert len(report.pictures) == 1
+    assert (caught.value.code, caught.value.submitted, caught.value.spent) == ("disk", True, True)
+
+
+async def test_nothing_is_sent_when_the_record_cannot_be_written(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    async def state(name: Any, /, **facts: Any) -> None:
+        raise ImageError("disk", "No space is left.")
+
+    report.state = state
+    with anyio.fail_after(10), pytest.raises(ImageError) as caught:
+        await backend.generate(ask(), report)
+    assert (caught.value.code, caught.value.submitted) == ("disk", False)
+    assert api.log == []
 
 
 @pytest.mark.parametrize("missing", ["created", "usage", "size", "quality", "background", "output_format"])

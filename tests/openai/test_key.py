@@ -25,6 +25,7 @@ TROUBLES: dict[str, Any] = {
     "success": draw(),
     "stream": stream(),
     "echoed": raw(401, ECHO),
+    "echoed as a parameter": raw(400, ECHO),
     "echoed in a success": raw(200, ECHO),
     "echoed in a page": raw(502, f"<title>{KEY}</title>".encode(), {"content-type": "text/html"}),
     "echoed as an id": draw(extra={"quality": KEY, "size": f"a{KEY}", "revised_prompt": f"with {KEY}"}),
