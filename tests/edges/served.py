@@ -1,12 +1,14 @@
 """A server process over a scripted studio, for tests that need real pipes: ``python -m tests.edges.served FOLDER``.
 
 Its generation is working when asked for and saved when waited for; a prompt "hold on" holds the call back, one that
-begins with "sign in" wants a person. The studio's end and its calls are told in the file ``closed``.
+begins with "sign in" wants a person. With ``quick`` nothing is slow. The studio's end and its calls are told in the
+file ``closed``.
 """
 
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -19,7 +21,7 @@ from cdp_image_mcp.studio import News
 from tests.edges.scripted import FakeCanvas, ScriptedStudio, standing
 
 
-async def main(folder: Path) -> None:
+async def main(folder: Path, *, quick: bool = False) -> None:
     settings = Settings(output_dir=folder / "pictures", profile_dir=folder / "profile", wait_seconds=600)
 
     @asynccontextmanager
@@ -27,10 +29,11 @@ async def main(folder: Path) -> None:
         studio = ScriptedStudio(settings)
         studio.generated = [standing(folder / "pictures", "generating")]
         studio.waited = [standing(folder / "pictures")]
-        studio.holding = "generate hold"
-        studio.pause = 0.2
+        if not quick:
+            studio.holding = "generate hold"
+            studio.pause = 0.2
+            studio.signing_in = standing(folder / "pictures", "needs_sign_in")
         studio.told = [News("drawing", 3.0, 60.0)]
-        studio.signing_in = standing(folder / "pictures", "needs_sign_in")
         try:
             yield App(settings, studio.itself, FilePreviewer(FakeCanvas().open))
         finally:
@@ -41,4 +44,4 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, Path(sys.argv[1]))
+    anyio.run(partial(main, Path(sys.argv[1]), quick="quick" in sys.argv))
