@@ -117,6 +117,12 @@ def test_one_value_on_several_data_lines_is_one_event() -> None:
     assert decoded(b'data: {"type":\ndata: "a"}\n\n')[0].data == {"type": "a"}
 
 
+def test_the_encodings_name_may_be_bare() -> None:
+    decoder = StreamDecoder()
+    assert decoder.feed(b"event: delta_encoding\ndata: v1\n\n") == []
+    assert decoder.garbage == 0
+
+
 def test_comments_and_known_fields_are_no_garbage() -> None:
     decoder = StreamDecoder()
     decoder.feed(b": ping\nid: 4\nretry: 1000\nevent: x\n\n")

@@ -326,14 +326,22 @@ def test_a_picture_that_stands_twice_is_final_when_one_of_them_is() -> None:
     assert (finals(heard.turn()), previews(heard.turn())) == ([file_id(1)], [])
 
 
-def test_rows_still_missing_make_a_preview_until_the_conversation_is_at_rest() -> None:
-    half = pointer(file_id(1), metadata={"generation": {"gen_id": "g", "height": 600, "width": 1254}})
-    leaf = message("leaf", "tool", [half], metadata=meta("call", async_task_type="image_gen"))
+HALF = pointer(file_id(1), metadata={"generation": {"gen_id": "g", "height": 600, "width": 1254}})
+HALF_DRAWN = message("leaf", "tool", [HALF], metadata=meta("call", async_task_type="image_gen"))
+
+
+@pytest.mark.parametrize("settle", ["status", "reading"])
+def test_rows_still_missing_make_a_preview_until_the_conversation_is_at_rest(settle: str) -> None:
     heard = queued_turn()
-    heard.feed_socket(update("add-messages", messages=[leaf]))
+    heard.feed_socket(update("add-messages", messages=[HALF_DRAWN]))
     assert previews(heard.turn()) == [file_id(1)]
-    heard.feed_conversation(conversation(prompt(), call(), leaf))
+    assert heard.turn().half_drawn
+    if settle == "status":
+        heard.feed_socket(status(4))
+    else:
+        heard.feed_conversation(conversation(prompt(), call(), HALF_DRAWN))
     assert finals(heard.turn()) == [file_id(1)]
+    assert not heard.turn().half_drawn
 
 
 def test_several_pictures_with_doubled_pointers_count_once_each_in_order() -> None:
@@ -420,6 +428,8 @@ def test_the_picture_tool_may_have_any_name(name: str) -> None:
         ('{"prompt":"a","size":"1024x1024","n":1}', 1),
         ('{"size":"1024x1536","n":3,"transparent_background":false}', 3),
         ('{"batch_requests":[{"prompt":"a"},{"prompt":"b"},{"prompt":"c"},{"prompt":"d"}]}', 4),
+        ('{"prompt":"a question for another tool"}', 0),
+        ('{"n":2,"size":"large"}', 0),
         ('{"search_query":[{"q":"lighthouse"}]}', 0),
         ("import matplotlib", 0),
     ],

@@ -24,6 +24,7 @@ from tests.chatgpt.talk import (
     message,
     meta,
     picture,
+    pointer,
     prompt,
     queued_turn,
     recording,
@@ -395,6 +396,13 @@ def test_what_the_site_wants_read_again_is_reloaded_if_its_page_does_not() -> No
     heard = queued_turn()
     heard.feed_socket(update("refetch-conversation"))
     assert after(heard, 14).recheck_seconds == 1
+    assert after(heard, 15).advise == "reload"
+
+
+def test_a_picture_said_to_be_half_drawn_in_a_finished_message_is_read_again_soon() -> None:
+    half = pointer(file_id(1), metadata={"generation": {"gen_id": "g", "height": 600, "width": 1254}})
+    heard = begun(call(), message("leaf", "tool", [half], metadata=meta("call")), COMPLETE, DONE)
+    assert after(heard, 14).action == "wait"
     assert after(heard, 15).advise == "reload"
 
 
