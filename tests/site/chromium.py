@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import anyio
 import msgspec
 import websockets
 
@@ -39,7 +40,10 @@ class Tab:
 
     def take(self, message: dict[str, Any]) -> None:
         if "id" in message:
-            self._answers.pop(message["id"]).set_result(message)
+            answer = self._answers.pop(message["id"])
+            # Whoever asked may have been cancelled meanwhile.
+            if not answer.done():
+                answer.set_result(message)
             return
         self.events.append(message)
         for fits, found in self._watchers:
@@ -153,8 +157,8 @@ class Browser:
         try:
             yield tab
         finally:
-            await self._root.send("Target.disposeBrowserContext", browserContextId=context)
-            del self._tabs[tab.session]
+            with anyio.CancelScope(shield=True):
+                await self._root.send("Target.disposeBrowserContext", browserContextId=context)
 
     async def close(self) -> None:
         with contextlib.suppress(websockets.ConnectionClosed):

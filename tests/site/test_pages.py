@@ -1,0 +1,272 @@
+"""The pages in a real Chromium: they load cleanly, follow a person and not a script, and show the picture."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from fixtures.site import Site, Switches, make_picture, serve
+from fixtures.site.variants import variant
+
+from .chromium import Browser, Tab, open_browser
+
+pytestmark = pytest.mark.anyio
+
+EDITORS = {
+    "classic": "#prompt-textarea:not([aria-hidden])",
+    "rebuilt": "form:not([hidden]) [data-composer-markdown]:not([aria-hidden])",
+    "mobile": "#mobile-composer-prompt",
+}
+SENDS = {
+    "classic": "#composer-submit-button:not([disabled]):not([aria-disabled])",
+    "rebuilt": "form[data-chatgpt-composer]:not([hidden]) button[type=submit]:not([disabled])",
+    "mobile": "button[data-composer-submit]:not([disabled])",
+}
+PROMPT = (
+    'A "red" fox\u2019s \u201cden\u201d\n\n\nafter  two blank lines \u72d0 \U0001f469\u200d\U0001f469\u200d\U0001f467'
+)
+PAGES = ("classic", "rebuilt", "mobile")
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncGenerator[Browser]:
+    async with open_browser() as browser:
+        yield browser
+
+
+class Person:
+    """Somebody at a page of the site."""
+
+    def __init__(self, site: Site, tab: Tab) -> None:
+        self.site = site
+        self.tab = tab
+
+    @property
+    def generation(self) -> str:
+        return self.site.switches.generation
+
+    async def arrive(self, path: str = "/") -> None:
+        await self.tab.go(self.site.url + path)
+        await self.tab.until("document.querySelector('nav a[href^=\"/c/\"]')")
+
+    async def write(self, text: str) -> None:
+        await self.tab.click(EDITORS[self.generation])
+        await self.tab.type(text)
+
+    async def send(self) -> None:
+        await self.tab.click(SENDS[self.generation])
+
+    async def sees_picture(self) -> None:
+        await self.tab.until("[...document.querySelectorAll('main img')].some((img) => img.naturalWidth >= 900)")
+
+    async def text(self) -> str:
+        return await self.tab.run("document.querySelector('main').innerText")
+
+
+@asynccontextmanager
+async def visiting(browser: Browser, **changes: Any) -> AsyncGenerator[Person]:
+    """A site of its own and somebody at its page."""
+    async with serve(Switches(**changes)) as site, browser.tab() as tab:
+        yield Person(site, tab)
+
+
+@pytest.mark.parametrize("generation", PAGES)
+async def test_a_prompt_is_typed_sent_once_and_answered_with_the_picture(browser: Browser, generation: str) -> None:
+    with anyio.fail_after(60):
+        async with visiting(browser, generation=generation) as person:
+            await person.arrive()
+            await person.write(PROMPT)
+            await person.send()
+            await person.sees_picture()
+            (prompt,) = person.site.log.prompts
+            assert prompt.text == PROMPT
+            assert person.tab.complaints == []
+            assert person.site.log.untrusted == []
+            (made,) = person.site.log.pictures()
+            assert {download.sent for download in person.site.log.downloads} == {made.bytes}
+            address = await person.tab.run("location.pathname")
+            assert address == f"/c/{prompt.conversation_id}"
+            folder = os.environ.get("SITE_SCREENSHOTS")
+            if folder:
+                await person.tab.shot(Path(folder) / f"{generation}.png")
+
+
+@pytest.mark.parametrize(
+    ("generation", "editor"),
+    [
+        ("classic", "prosemirror"),
+        ("classic", "lexical"),
+        ("classic", "textarea"),
+        ("rebuilt", "prosemirror"),
+        ("rebuilt", "lexical"),
+    ],
+)
+async def test_what_a_script_writes_never_reaches_the_editor(browser: Browser, generation: str, editor: str) -> None:
+    with anyio.fail_after(60):
+        async with visiting(browser, generation=generation, editor=editor) as person:
+            await person.arrive()
+            box = f"document.querySelector({EDITORS[generation]!r})"
+            write = "value" if editor == "textarea" else "textContent"
+            await person.tab.run(f"{box}.{write} = 'by script'; {box}.dispatchEvent(new Event('input'))")
+            await person.write(PROMPT)
+            await person.send()
+            await person.sees_picture()
+            assert [prompt.text for prompt in person.site.log.prompts] == [PROMPT]
+            assert person.site.log.untrusted
+
+
+@pytest.mark.parametrize("generation", PAGES)
+async def test_enter_submits_and_an_empty_composer_does_not(browser: Browser, generation: str) -> None:
+    with anyio.fail_after(60):
+        async with visiting(browser, generation=generation) as person:
+            await person.arrive()
+            await person.tab.click(EDITORS[generation])
+            await person.tab.key("Enter", 13, text="\r")
+            await person.tab.type("A fox")
+            await person.tab.key("Enter", 13, text="\r")
+            await person.sees_picture()
+            assert [prompt.text for prompt in person.site.log.prompts] == ["A fox"]
+
+
+async def test_long_text_is_taken_whole_and_select_all_clears_it(browser: Browser) -> None:
+    long = "\n".join(f"Line {number} of a very long prompt" for number in range(700))
+    assert len(long) > 20_000
+    with anyio.fail_after(60):
+        async with visiting(browser) as person:
+            await person.arrive()
+            await person.write("to be cleared")
+            await person.tab.key("a", 65, commands=("selectAll",))
+            await person.tab.key("Backspace", 8)
+            await person.tab.until("document.querySelector('[data-testid=composer-speech-button]')")
+            await person.tab.type(long)
+            await person.send()
+            await person.sees_picture()
+            assert [prompt.text for prompt in person.site.log.prompts] == [long]
+
+
+@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+async def test_text_typed_before_the_page_is_alive_is_lost(browser: Browser, generation: str) -> None:
+    with anyio.fail_after(60):
+        async with visiting(browser, generation=generation, hydrate_s=1.5) as person:
+            await person.tab.go(person.site.url)
+            await person.write("too early")
+            await person.tab.until("document.querySelector('nav a[href^=\"/c/\"]')")
+            await person.write("A fox")
+            await person.send()
+            await person.sees_picture()
+            assert [prompt.text for prompt in person.site.log.prompts] == ["A fox"]
+
+
+@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+async def test_a_reference_goes_up_before_the_prompt_and_is_echoed(
+    browser: Browser, generation: str, tmp_path: Path
+) -> None:
+    reference = tmp_path / "ref.png"
+    reference.write_bytes(make_picture("reference", size=(320, 200)).content)
+    chosen = "#upload-files" if generation == "classic" else "form:not([hidden]) input[aria-label='Attach files']"
+    with anyio.fail_after(60):
+        async with visiting(browser, generation=generation) as person:
+            await person.arrive()
+            await person.tab.files(chosen, reference)
+            await person.write("Like this")
+            await person.send()
+            await person.sees_picture()
+            (upload,) = person.site.log.uploads
+            (prompt,) = person.site.log.prompts
+            assert prompt.references == [upload.file_id]
+            assert upload.size == reference.stat().st_size
+            await person.tab.until("document.querySelector('main img[alt=\"ref.png\"]').naturalWidth === 320")
+
+
+@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+@pytest.mark.parametrize("key", ["36d", "40", "52d", "53c", "53e", "54", "57", "59b"])
+async def test_some_ways_to_the_picture_lead_to_it(browser: Browser, generation: str, key: str) -> None:
+    row = variant(key)
+    with anyio.fail_after(60):
+        async with visiting(browser, **{**row.changes, "generation": generation}) as person:
+            await person.arrive()
+            if key == "57":
+                await person.tab.until("location.pathname.startsWith('/c/')")
+                await person.tab.click("nav a[href='/']")
+            await person.write(row.prompt)
+            await person.send()
+            await person.sees_picture()
+            (prompt,) = person.site.log.prompts
+            assert prompt.parent_id == "client-created-root"
+            assert person.tab.complaints == []
+
+
+@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+async def test_the_choice_between_two_pictures_locks_the_composer_until_skipped(
+    browser: Browser, generation: str
+) -> None:
+    with anyio.fail_after(60):
+        async with visiting(browser, generation=generation, paragen=True) as person:
+            await person.arrive()
+            await person.write("A fox")
+            await person.send()
+            panel = "[data-testid=image-paragen-multigen]"
+            locked = f"document.querySelector({EDITORS[generation]!r}).contentEditable"
+            await person.tab.until(f"document.querySelector('{panel}') && {locked} === 'false'")
+            await person.tab.click(f"{panel} .text-token-text-tertiary")
+            await person.tab.until(f"{locked} === 'true'")
+            assert person.site.log.wrong_presses == []
+            assert len(person.site.log.pictures()) == 2
+
+
+async def test_a_primary_button_of_an_announcement_is_a_fault_and_its_close_is_not(browser: Browser) -> None:
+    with anyio.fail_after(60):
+        async with visiting(browser, dialogs=("beacon",)) as person:
+            await person.arrive()
+            await person.tab.click("[data-testid=modal-beacon] .btn-primary")
+            await person.tab.click("[data-testid=modal-beacon] [data-testid=close-button]")
+            await person.tab.until("!document.querySelector('[data-testid=modal-beacon]')")
+            await person.arrive()
+            assert await person.tab.run("!document.querySelector('[data-testid=modal-beacon]')")
+            assert [press.button for press in person.site.log.wrong_presses] == ["Get started"]
+
+
+async def test_guests_have_a_composer_and_signing_in_by_hand_brings_them_back(browser: Browser) -> None:
+    with anyio.fail_after(60):
+        async with visiting(browser, account="guest") as person:
+            await person.tab.go(person.site.url)
+            await person.tab.until("document.querySelector('[data-testid=login-button]')")
+            assert await person.tab.run("!!document.querySelector('#prompt-textarea')")
+            await person.tab.click("[data-testid=login-button]")
+            await person.tab.until("location.pathname === '/auth/login'")
+            await person.tab.click("form button")
+            await person.tab.until("document.querySelector('[data-testid=accounts-profile-button]')")
+            assert [sign_in.how for sign_in in person.site.log.sign_ins] == ["login page"]
+
+
+async def test_the_check_page_notices_script_and_goes_on_when_passed(browser: Browser) -> None:
+    with anyio.fail_after(60):
+        async with visiting(browser, challenge="until_passed") as person:
+            await person.tab.go(person.site.url)
+            while "Just a moment" not in (await title(person.tab)):
+                await anyio.lowlevel.checkpoint()
+            assert person.site.log.evaluations == []
+            await person.tab.run("document.querySelector('form')")
+            while not person.site.log.evaluations:
+                await anyio.lowlevel.checkpoint()
+            person.site.state.challenge_passed = True
+            await person.tab.until("document.querySelector('[data-testid=accounts-profile-button]')")
+
+
+async def title(tab: Tab) -> str:
+    """From outside the page."""
+    return (await tab.send("Target.getTargetInfo"))["targetInfo"]["title"]
+
+
+async def test_a_redirected_sign_in_host_leads_back_with_a_cookie(browser: Browser) -> None:
+    with anyio.fail_after(60):
+        async with visiting(browser, account="guest", login_host="localhost") as person:
+            await person.tab.go(f"{person.site.url}/auth/login")
+            assert await person.tab.run("location.hostname") == "localhost"
+            await person.tab.click("form button")
+            await person.tab.until("document.querySelector('[data-testid=accounts-profile-button]')")
+            assert await person.tab.run("location.hostname") == "127.0.0.1"
