@@ -11,6 +11,7 @@ import msgspec
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai.bill import Bill
 from cdp_image_mcp.openai.download import Downloader, Resolve, resolve
 from cdp_image_mcp.openai.exchange import Line
 from cdp_image_mcp.openai.generation import MOST_STREAMS, Generation, Means
@@ -174,12 +175,13 @@ class ApiBackend:
                 request,
                 report,
                 plan,
-                profile,
                 self._means(profile),
                 url=address(profile, self._settings, profile.edits if plan.edit else profile.generations),
                 key=self._settings.api_key,
                 deadline=deadline,
-                estimate=spread,
+                bill=Bill(
+                    self._ledger, plan.model.price, profile.cost, spread.high / plan.requests if spread else None
+                ),
             )
             try:
                 await generation.run()

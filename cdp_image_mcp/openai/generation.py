@@ -1,13 +1,13 @@
 """One generation at the API: its requests, their repetition, its pictures and what they cost."""
 
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 import anyio
 import msgspec
 
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai.bill import Bill
 from cdp_image_mcp.openai.download import Downloader, FetchError
 from cdp_image_mcp.openai.exchange import BrokenError, Line
 from cdp_image_mcp.openai.failures import Verdict, clean
@@ -15,8 +15,6 @@ from cdp_image_mcp.openai.ledger import Ledger
 from cdp_image_mcp.openai.pacing import Jitter, Pace, Tries
 from cdp_image_mcp.openai.payload import make_body
 from cdp_image_mcp.openai.plan import Plan
-from cdp_image_mcp.openai.prices import Range, cost
-from cdp_image_mcp.openai.profiles import Profile
 from cdp_image_mcp.openai.receiving import Answer, read_answer
 from cdp_image_mcp.request import ImageRequest, Report, WorkState
 
@@ -53,33 +51,28 @@ class Generation:
         request: ImageRequest,
         report: Report,
         plan: Plan,
-        profile: Profile,
         means: Means,
         *,
         url: str,
         key: str | None,
         deadline: float,
-        estimate: Range | None,
+        bill: Bill,
     ) -> None:
         self._request = request
         self._report = report
         self._plan = plan
-        self._profile = profile
         self._means = means
         self._url = url
         self._key = key
         self._deadline = deadline
-        self._estimate = estimate
+        self._bill = bill
         self._left_out: set[str] = set()
         self._out = 0
         """Requests that have left and have no answer yet."""
         self._was_sent = False
-        self._paid = False
         self._facts: dict[str, Any] = {}
         self._revised: list[str] = []
         self._request_ids: list[str] = []
-        self._usage: dict[str, Any] = {}
-        self._cost: float | None = None
         self._warnings = list(plan.warnings)
         self._errors: list[ImageError] = []
 
@@ -164,11 +157,11 @@ class Generation:
         if isinstance(outcome, Verdict):
             exchange.over()
             if outcome.error.spent == "unknown":
-                await self._book_unclear()
+                await self._bill.book_unclear()
             return outcome
         await self._fetch(outcome, exchange)
         exchange.over()
-        await self._book(outcome, request_id)
+        await self._note(outcome, request_id)
         self._check_count(outcome)
         return None
 
@@ -246,44 +239,18 @@ class Generation:
             )
         )
 
-    async def _book(self, answer: Answer, request_id: str | None) -> None:
-        """Add usage and cost, and tell the ledger."""
-        self._paid = True
-        _add(self._usage, answer.usage or {})
-        dollars = self._dollars(answer)
-        if dollars is not None:
-            self._cost = round((self._cost or 0.0) + dollars, 6)
-            await self._spend(dollars, answer.usage)
-        elif self._profile.cost != "free":
-            await self._book_unclear()
-        told = {name: answer.told[name] for name in ("quality", "background") if name in answer.told}
-        self._facts |= told | {
-            f"told_{name}": answer.told[name] for name in ("size", "output_format") if name in answer.told
-        }
+    async def _note(self, answer: Answer, request_id: str | None) -> None:
+        """Keep what an answer told, and book what it cost."""
+        await self._bill.book(answer.usage)
+        self._facts |= {name: answer.told[name] for name in ("quality", "background") if name in answer.told}
+        for name in ("size", "output_format"):
+            if name in answer.told:
+                self._facts[f"told_{name}"] = answer.told[name]
         if answer.created is not None:
             self._facts["openai_created"] = answer.created
         self._revised += answer.revised_prompts
         if request_id:
             self._request_ids.append(clean(request_id, self._key, 100))
-
-    def _dollars(self, answer: Answer) -> float | None:
-        if self._profile.cost == "free":
-            return 0.0
-        usage = answer.usage or {}
-        if self._profile.cost == "told":
-            told = usage.get("cost")
-            return float(told) if isinstance(told, int | float) and told >= 0 else None
-        price = self._plan.model.price
-        return cost(price, usage) if price is not None else None
-
-    async def _book_unclear(self) -> None:
-        """A budget counts on the worse case: what may have been paid is noted with the high end of the estimate."""
-        if self._estimate is not None and self._estimate.high > 0:
-            await self._spend(self._estimate.high / self._plan.requests, {"estimated": True})
-
-    async def _spend(self, dollars: float, usage: Mapping[str, Any] | None) -> None:
-        if dollars > 0:
-            await self._means.ledger.spend(dollars, dict(usage or {}))
 
     # --- the end ----------------------------------------------------------------------------------------------
 
@@ -293,15 +260,15 @@ class Generation:
         for name, found in (("revised_prompt", self._revised), ("request_id", self._request_ids)):
             if found:
                 facts[name] = found[0] if len(found) == 1 else found
-        if self._usage:
-            facts["usage"] = self._usage
-        if self._cost is not None:
-            facts["cost_usd"] = self._cost
+        if self._bill.usage:
+            facts["usage"] = self._bill.usage
+        if self._bill.cost is not None:
+            facts["cost_usd"] = self._bill.cost
         if self._left_out:
             facts["left_out"] = sorted(self._left_out)
         if self._out:
             for _ in range(self._out):
-                await self._book_unclear()
+                await self._bill.book_unclear()
             facts |= {"billing_note": BILLED_NOTE}
         if self._warnings:
             facts["warnings"] = self._warnings
@@ -314,7 +281,7 @@ class Generation:
         """Submitted and spent for all requests together: what is certain wins over what is not, and that over no."""
         submitted = [error.submitted for error in self._errors]
         spent = [error.spent for error in self._errors]
-        if self._paid or self._report.images:
+        if self._bill.paid or self._report.images:
             return True, True
         if self._out:
             return True, "unknown"
@@ -400,15 +367,6 @@ class _Exchange:
 
     async def partial(self, data: bytes, index: int) -> None:
         await self._generation.preview(data, index)
-
-
-def _add(total: dict[str, Any], usage: Mapping[str, Any]) -> None:
-    """Add the numbers of ``usage`` to ``total``, level by level."""
-    for name, value in usage.items():
-        if isinstance(value, Mapping):
-            _add(total.setdefault(name, {}), value)  # pyright: ignore[reportUnknownArgumentType]
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            total[name] = total.get(name, 0) + value
 
 
 def _strongest(facts: list[Any]) -> Any:
