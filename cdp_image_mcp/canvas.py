@@ -2,12 +2,8 @@
 
 import base64
 import logging
-import shutil
-import tempfile
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import anyio
@@ -16,6 +12,7 @@ import anyio.to_thread
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.preview import Canvas, Picture, PreviewError
+from cdp_image_mcp.scratch import scratch_folder
 
 if TYPE_CHECKING:
     # The driver is loaded when a picture is there to be shown.
@@ -27,8 +24,6 @@ __all__ = ["BrowserCanvas", "open_browser", "short_lived"]
 logger = logging.getLogger(__name__)
 
 PROFILE_PREFIX = "cdp-image-mcp-preview-"
-STALE_SECONDS = 600.0
-"""A throw-away profile this old belongs to a process that was killed before it could delete it."""
 PART = 3 * 1024 * 1024
 """Bytes of one piece on their way into the page; a multiple of three, so that base64 pieces need no padding."""
 
@@ -134,14 +129,10 @@ async def short_lived(settings: Settings) -> "AsyncGenerator[Browser]":
     from cdp_image_mcp.cdp import LaunchOptions, find_browser, launch
 
     browser = await anyio.to_thread.run_sync(find_browser, settings.chrome_path)
-    profile = await anyio.to_thread.run_sync(_new_profile, browser.snap)
-    try:
+    async with scratch_folder(PROFILE_PREFIX, snap=browser.snap) as profile:
         options = LaunchOptions(browser=browser, profile=profile, mode="headless", extra_args=settings.chrome_args)
         async with launch(options) as launched:
             yield launched
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(_delete, profile)
 
 
 class _PageCanvas:
@@ -192,19 +183,3 @@ async def _blank_page(connection: "Connection") -> "AsyncGenerator[Page]":
         # Takes its pages with it.
         with anyio.CancelScope(shield=True), suppress(CDPError):
             await browser.call("Target.disposeBrowserContext", context, timeout=5.0)
-
-
-def _new_profile(snap: bool) -> Path:
-    """A throw-away profile, where the browser may write: a snap cannot write to the system's temporary folder."""
-    parent = Path.home() / "snap" if snap else Path(tempfile.gettempdir())
-    for old in parent.glob(f"{PROFILE_PREFIX}*"):
-        with suppress(OSError):
-            if time.time() - old.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=PROFILE_PREFIX, dir=parent))
-
-
-def _delete(profile: Path) -> None:
-    shutil.rmtree(profile, ignore_errors=True)
-    if profile.exists():
-        logger.warning("a throw-away profile could not be deleted: %s", profile)

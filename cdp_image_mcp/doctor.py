@@ -246,7 +246,8 @@ def tell(terminal: Terminal, checks: list[Check], *, as_json: bool) -> int:
     colours = {"ok": "green", "warning": "yellow", "failed": "red"}
     for check in checks:
         advice = [f"To do: {check.advice}"] if check.advice else []
-        first, *rest = [line for text in (check.message, *advice) for line in terminal.wrapped(text, width + 11)]
+        texts = [" ".join(text.split()) for text in (check.message, *advice)]
+        first, *rest = [line for text in texts for line in terminal.wrapped(text, width + 11)]
         level = terminal.colour_result(f"{check.level:<7}", colours[check.level])
         terminal.result(f"{level}  {check.name:<{width}}  {first}")
         for line in rest:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import mcp_types as types
 import msgspec
@@ -56,6 +56,7 @@ class App:
 
 
 Context: TypeAlias = ServerRequestContext[App, Any]
+T = TypeVar("T")
 OpenApp: TypeAlias = Callable[[], AbstractAsyncContextManager[App]]
 ToolResult: TypeAlias = types.CallToolResult | types.InputRequiredResult
 
@@ -184,6 +185,34 @@ async def _call_tool(ctx: Context, params: types.CallToolRequestParams) -> ToolR
         return _failed(fault, generation_id)
 
 
+async def _list_resources(ctx: Context, _: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
+    from cdp_image_mcp.resources import list_pictures
+
+    studio = await ctx.lifespan_context.studio()
+    return types.ListResourcesResult(resources=await _told(list_pictures(studio.library)))
+
+
+async def _list_templates(_: Context, __: types.PaginatedRequestParams | None) -> types.ListResourceTemplatesResult:
+    from cdp_image_mcp.resources import TEMPLATES
+
+    return types.ListResourceTemplatesResult(resource_templates=TEMPLATES)
+
+
+async def _read_resource(ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+    from cdp_image_mcp.resources import read_picture
+
+    studio = await ctx.lifespan_context.studio()
+    return types.ReadResourceResult(contents=[await _told(read_picture(studio.library, params.uri))])
+
+
+async def _told(work: Awaitable[T]) -> T:
+    """A disk error in the words of the error, not of an exception."""
+    try:
+        return await work
+    except ImageError as error:
+        raise MCPError(types.INTERNAL_ERROR, clean(error.message)) from None
+
+
 def make_server(open_app: OpenApp) -> Server[App]:
     """The server; ``open_app`` is entered once for each run and must open nothing that costs time."""
 
@@ -201,6 +230,9 @@ def make_server(open_app: OpenApp) -> Server[App]:
         cache_hints={"tools/list": CacheHint(ttl_ms=3_600_000, scope="public")},
         on_list_tools=_list_tools,
         on_call_tool=_call_tool,
+        on_list_resources=_list_resources,
+        on_list_resource_templates=_list_templates,
+        on_read_resource=_read_resource,
     )
     security = RequestStateSecurity.ephemeral(ttl=SIGN_IN_STATE_SECONDS)
     server.middleware.append(RequestStateBoundary(security, default_audience=APP_NAME))

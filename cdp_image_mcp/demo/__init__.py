@@ -6,13 +6,10 @@ import json
 import os
 import shutil
 import sys
-import tempfile
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-import anyio
 import anyio.to_thread
 import msgspec
 
@@ -22,6 +19,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.holding import studio_apart
 from cdp_image_mcp.outcome import fields_of, tell_standing
 from cdp_image_mcp.schema import GenerateImage, parse
+from cdp_image_mcp.scratch import scratch_folder
 from cdp_image_mcp.studio import Standing
 from cdp_image_mcp.terminal import Terminal
 from cdp_image_mcp.watch import follow
@@ -30,6 +28,7 @@ __all__ = ["demonstrate"]
 
 PLACES = ("cdp_image_mcp.demo.site", "fixtures.site")
 """The stand-in as it lies in the wheel, and in a checkout."""
+SCRATCH_PREFIX = "cdp-image-mcp-demo-"
 FOLDER = "demo"
 """In the output root: a demo's picture is no generation, nobody can continue it and it counts for no limit."""
 
@@ -79,18 +78,6 @@ async def _require_browser(settings: Settings) -> bool:
     return found.snap
 
 
-@asynccontextmanager
-async def _scratch(*, snap: bool) -> AsyncGenerator[Path]:
-    """A folder that is gone afterwards; a snap cannot write to the system's temporary folder."""
-    parent = Path.home() / "snap" if snap else None
-    folder = Path(await anyio.to_thread.run_sync(lambda: tempfile.mkdtemp(prefix="cdp-image-mcp-demo-", dir=parent)))
-    try:
-        yield folder
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
-
-
 async def demonstrate(prompt: str, settings: Settings, terminal: Terminal, *, as_json: bool) -> int:
     """Make one picture of ``prompt`` at the stand-in and keep nothing but that picture."""
     settings.require_usable()
@@ -100,7 +87,7 @@ async def demonstrate(prompt: str, settings: Settings, terminal: Terminal, *, as
     terminal.say(
         "Demo: a real browser and a stand-in site on this machine. No account is used and nothing leaves it.", "dim"
     )
-    async with _scratch(snap=snap) as scratch, site.serve() as running:
+    async with scratch_folder(SCRATCH_PREFIX, snap=snap) as scratch, site.serve() as running:
         demo = msgspec.structs.replace(
             settings,
             backend="chatgpt-web",
