@@ -1,0 +1,86 @@
+"""Section ``generation``: from the call to the answer, warm and cold."""
+
+import random
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from fixtures.site import Switches
+from tests.bench.figures import OURS, Budget, NotMeasured, Round, Section, Unit, in_turn
+from tests.bench.plan import Plan
+from tests.bench.sides import Side
+from tests.bench.standin import StandIn, running_standin
+from tests.bench.stdio import McpProcess
+from tests.bench.web import Maker, draw, makers, warmed
+
+__all__ = ["run"]
+
+DELAY = 1.2
+WARM, SITE = "warm: call to answer", "warm: prompt to finished picture, the site itself"
+COLD, COLD_OWN = "cold: first call to answer", "cold: the same without the site's own time"
+BEFORE, AFTER = "warm: call to the prompt at the site", "warm: finished picture to answer"
+UNITS: Mapping[str, Unit] = {WARM: "s", BEFORE: "s", SITE: "s", AFTER: "s", COLD: "s", COLD_OWN: "s"}
+
+
+def run(plan: Plan) -> Section:
+    """A site that takes 1.2 s for a picture; each side in a browser of its own, the same wrapper and address."""
+    section = Section("generation", "Whole generation")
+    section.budgets = [Budget(WARM, 2.2), Budget(COLD_OWN, 2.5)]
+    section.notes.append(
+        f"The site needs {DELAY:g} s for the picture, and a little for the page, its stream and the drawing. "
+        "Cold: the profile has been used before, the browser does not run; the call is made as soon as the server has "
+        "answered `initialize`."
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-generation-", ignore_cleanup_errors=True) as folder:
+            place = Path(folder)
+            switches = Switches(picture_delay_s=DELAY)
+            with running_standin(switches) as standin, makers(plan, section, place, standin) as sides:
+                _warm(plan, section, standin, sides, place)
+                _cold(plan, section, standin, sides, place)
+    except NotMeasured as reason:
+        section.absent[OURS] = str(reason)
+    return section
+
+
+def _warm(plan: Plan, section: Section, standin: StandIn, sides: Mapping[str, Maker], folder: Path) -> None:
+    with ExitStack() as stack:
+        servers = warmed(stack, section, standin, sides, folder)
+        rounds = {who: _warm_round(side, server, standin, section) for who, (side, server) in servers.items()}
+        in_turn(section, plan.rounds(full=10), rounds, UNITS, plan.told)
+
+
+def _warm_round(side: Side, server: McpProcess, standin: StandIn, section: Section) -> Round:
+    def play(number: int) -> Mapping[str, float]:
+        drawn = draw(side, server, standin, f"a lighthouse, number {number} {random.random()}")
+        if not drawn.right:
+            section.notes.append(f"{side.who} saved something else than the finished picture in round {number + 1}.")
+        return {
+            WARM: drawn.whole,
+            BEFORE: drawn.asked_at - drawn.called_at,
+            SITE: drawn.site,
+            AFTER: drawn.overhead,
+        }
+
+    return play
+
+
+def _cold(plan: Plan, section: Section, standin: StandIn, sides: Mapping[str, Maker], folder: Path) -> None:
+    rounds: dict[str, Round] = {}
+    for who, make in sides.items():
+        if who in section.absent:
+            continue
+        # The folders of the warm part: a profile that has been used, as every profile but for its first day.
+        rounds[who] = _cold_round(make(folder / f"side-{list(sides).index(who)}"), standin)
+    in_turn(section, plan.rounds(full=5), rounds, UNITS, plan.told)
+
+
+def _cold_round(side: Side, standin: StandIn) -> Round:
+    def play(number: int) -> Mapping[str, float]:
+        with side.start() as server:
+            server.initialize()
+            drawn = draw(side, server, standin, f"a cold lighthouse, number {number} {random.random()}")
+        return {COLD: drawn.whole, COLD_OWN: drawn.whole - drawn.site}
+
+    return play

@@ -1,0 +1,52 @@
+"""Facts about this machine for the table: kind and size, never names or paths."""
+
+import os
+import platform
+import re
+import subprocess
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+
+__all__ = ["facts"]
+
+
+def facts(browser: Path | None) -> str:
+    """One line: date, processor, memory, system, Python, Node, browser, and how busy the machine was."""
+    memory = psutil.virtual_memory().total / 2**30
+    parts = [
+        datetime.now().astimezone().date().isoformat(),
+        f"{os.cpu_count()} x {_processor()}",
+        f"{memory:.0f} GiB memory",
+        f"{platform.system()} {platform.machine()}",
+        f"Python {platform.python_version()}",
+    ]
+    node = _version(["node", "--version"])
+    if node:
+        parts.append(f"Node {node}")
+    if browser is not None:
+        found = _version([str(browser), "--version"])
+        parts.append(f"browser {found}" if found else "browser of unknown version")
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    if busy is not None:
+        parts.append(f"load {busy:.1f} at the start")
+    return ", ".join(parts)
+
+
+def _processor() -> str:
+    with_names = Path("/proc/cpuinfo")
+    if with_names.exists():
+        found = re.search(r"^model name\s*:\s*(.+)$", with_names.read_text(), re.MULTILINE)
+        if found:
+            return " ".join(found[1].split())
+    return platform.processor() or platform.machine()
+
+
+def _version(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    found = re.search(r"\d+(\.\d+)+", done.stdout)
+    return found[0] if found else ""

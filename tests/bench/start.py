@@ -1,0 +1,47 @@
+"""Section ``start``: from making the process to the first two answers."""
+
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from tests.bench.figures import OURS, Budget, NotMeasured, Section, in_turn
+from tests.bench.plan import Plan
+from tests.bench.sides import BARE, SEED, Side, bare, ours, seed
+
+__all__ = ["run"]
+
+HELLO, LIST = "process start to `initialize` answered", "process start to `tools/list` answered"
+
+
+def run(plan: Plan) -> Section:
+    """Ours, a bare server of the same SDK, and the seed; none has to start a browser for it."""
+    section = Section("start", "Start")
+    section.budgets = [
+        Budget(HELLO, 1.15, BARE),
+        Budget(LIST, 1.15, BARE),
+        Budget(HELLO, 1.0, SEED),
+        Budget(LIST, 1.0, SEED),
+    ]
+    with tempfile.TemporaryDirectory(prefix="bench-start-") as folder:
+        place = Path(folder)
+        sides = [ours(place / "ours"), bare(place / "bare")]
+        try:
+            # `api`: else it would start its browser at once, and only disturb itself.
+            sides.append(seed(plan.workshop, place / "seed", GPT_IMAGE_BACKEND="api", OPENAI_API_KEY="none"))
+        except NotMeasured as reason:
+            section.absent[SEED] = str(reason)
+        for side in sides:
+            _once(side, 0)  # the first start writes byte code and fills the disk's cache
+        rounds = plan.rounds(full=15, quick=2)
+        in_turn(section, rounds, {side.who: partial(_once, side) for side in sides}, {HELLO: "s", LIST: "s"}, plan.told)
+    if OURS not in section.participants():
+        section.notes.append("Without our own figures nothing here can be compared.")
+    return section
+
+
+def _once(side: Side, _round: int) -> Mapping[str, float]:
+    with side.start() as server:
+        hello = server.initialize()
+        tools = server.tools()
+        return {HELLO: hello.at - server.started_at, LIST: tools.at - server.started_at}

@@ -1,0 +1,87 @@
+"""The results as text: Markdown tables for people and for the README."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench.figures import OURS, Budget, Measure, Section, shown
+
+__all__ = ["markdown", "write_readme"]
+
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+WIDE = 4
+"""More participants than this stand below each other instead of side by side."""
+
+
+def markdown(sections: Sequence[Section], facts: str) -> str:
+    """All sections, with the machine and how to read the cells."""
+    head = (
+        f"Measured {facts}. Cells: median (lowest to highest); ratio = ours divided by theirs. "
+        "Both sides ran in turn in one run, against the same stand-in site, by `python -m tests.bench`."
+    )
+    return "\n\n".join([head, *(_section(section) for section in sections)]) + "\n"
+
+
+def write_readme(readme: Path, text: str) -> None:
+    """Put ``text`` between the markers. Raises ValueError when they are not there."""
+    page = readme.read_text(encoding="utf-8")
+    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    if not pattern.search(page):
+        raise ValueError(f"{readme.name} has no {BEGIN} … {END}")
+    readme.write_text(pattern.sub(lambda _: f"{BEGIN}\n{text}{END}", page, count=1), encoding="utf-8")
+
+
+def _section(section: Section) -> str:
+    people = section.participants()
+    measures = list(section.measures.values())
+    parts = [f"### {section.title}"]
+    if people:
+        parts.append(_below(people, measures) if len(people) > WIDE else _beside(people, measures))
+    bullets = [
+        *(_judged(budget, section) for budget in section.budgets),
+        *(f"{who}: not measured: {reason}." for who, reason in section.absent.items()),
+        *section.notes,
+    ]
+    if bullets:
+        parts.append("\n".join(f"- {bullet}" for bullet in bullets))
+    return "\n\n".join(parts)
+
+
+def _beside(people: Sequence[str], measures: Sequence[Measure]) -> str:
+    rows = [[measure.name, *(_cell(measure, who) for who in people)] for measure in measures]
+    return _table(["", *people], rows)
+
+
+def _below(people: Sequence[str], measures: Sequence[Measure]) -> str:
+    rows = [[who, *(_cell(measure, who) for measure in measures)] for who in people]
+    return _table(["", *(measure.name for measure in measures)], rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _cell(measure: Measure, who: str) -> str:
+    values = measure.values.get(who)
+    median = measure.median(who)
+    if not values or median is None:
+        return "–"
+    text = shown(median, measure.unit)
+    if len(values) > 1 and measure.unit != "n":
+        low, high = (shown(value, measure.unit, median).split(" ")[0] for value in (min(values), max(values)))
+        text += f" ({low}–{high})"
+    ratio = measure.ratio(who)
+    return text if who == OURS or ratio is None else f"{text}, ratio {ratio:.2f}"
+
+
+def _judged(budget: Budget, section: Section) -> str:
+    found, kept = budget.judge(section.measures)
+    if budget.against is None:
+        unit = section.measures[budget.measure].unit if budget.measure in section.measures else "n"
+        limit, got = shown(budget.limit, unit), "" if found is None else shown(found, unit)
+        wanted = f"Budget: {budget.measure} at most {limit}"
+    else:
+        got = "" if found is None else f"{found:.2f}"
+        wanted = f"Budget: {budget.measure} at most {budget.limit:g} times {budget.against}"
+    return f"{wanted}: " + ("not measured" if kept is None else f"{got}, {'kept' if kept else '**missed**'}")
