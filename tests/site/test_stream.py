@@ -14,9 +14,8 @@ pytestmark = pytest.mark.anyio
 async def finished(visitor: Visitor, conversation_id: str) -> dict[str, Any]:
     """The conversation once its turn has ended on the server."""
     while True:
-        chat = (await visitor.conversation(conversation_id)).json()
         if visitor.site.find_turn(conversation_id) is None:
-            return chat
+            return (await visitor.conversation(conversation_id)).json()
         await anyio.sleep(0.02)
 
 
