@@ -154,28 +154,37 @@ async def _dry_run(arguments: GenerateImage, settings: Settings, terminal: Termi
 class SignsIn(Protocol):
     """A back end at which a person signs in."""
 
-    async def sign_in(self) -> Any:
-        """Open the window, wait for the person; the result's ``kind`` is ``ready`` when it worked."""
+    async def sign_in(self, opened: Callable[[], None] | None = None) -> Any:
+        """Open the window, call ``opened``, wait for the person; the result's ``kind`` is ``ready`` when it worked,
+        else its ``detail`` says why not."""
         ...
 
 
 async def _login(_: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
-    from cdp_image_mcp.chatgpt.person import sign_in_text
-
     settings.require_usable()
     async with studio_apart(settings) as studio:
         backend = studio.backend("chatgpt-web")
         if not isinstance(backend, SignsIn):
             raise ImageError("internal", "The web back end cannot sign in.")
-        async with Turns(settings.profile_dir).take(on_position=partial(_tell_position, terminal)):
+
+        def opened() -> None:
             terminal.say(sign_in_text())
             terminal.say("Nothing is read from that window while you sign in. Ctrl-C gives up.", "dim")
-            arrival = await backend.sign_in()
+
+        async with Turns(settings.profile_dir).take(on_position=partial(_tell_position, terminal)):
+            arrival = await backend.sign_in(opened)
     if arrival.kind == "ready":
         terminal.say("You are signed in.", "green")
         return DONE
-    terminal.say("The window was closed and nobody is signed in.", "yellow")
+    terminal.say(f"The window was closed, and ChatGPT is not ready yet: {arrival.detail}. Run this again.", "yellow")
     return PERSON
+
+
+def _tell_sign_in(terminal: Terminal) -> None:
+    from cdp_image_mcp.chatgpt.person import sign_in_text
+
+    terminal.say(sign_in_text())
+    terminal.say("Nothing is read from that window while you sign in. Ctrl-C gives up.", "dim")
 
 
 def _tell_position(terminal: Terminal, position: int) -> None:
