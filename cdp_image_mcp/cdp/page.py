@@ -90,18 +90,19 @@ class Page:
         new_window: bool = False,
         background: bool = False,
         window_size: tuple[int, int] | None = None,
+        window_place: tuple[int, int] | None = None,
     ) -> "Page":
         """A tab of our own, set up and at ``url`` (not waited for; use ``navigate``).
 
-        ``background``: without taking the focus or coming to the front. ``window_size`` is for a window that has to be
-        made for it. (Chromium 156 on X11 does not make minimised windows, whatever it is asked.)
+        ``background``: without taking the focus or coming to the front. ``window_size`` and ``window_place`` are for a
+        window that has to be made for it. (Chromium 156 on X11 does not make minimised windows, whatever it is asked.)
         """
         width, height = window_size or (None, None)
-        target = await connection.browser.call(
-            "Target.createTarget",
-            CreateTarget(url=url, width=width, height=height, background=background, new_window=new_window),
-            reply=CreateTargetReply,
+        left, top = window_place or (None, None)
+        wanted = CreateTarget(
+            url=url, left=left, top=top, width=width, height=height, background=background, new_window=new_window
         )
+        target = await connection.browser.call("Target.createTarget", wanted, reply=CreateTargetReply)
         return await Page._open(connection, target.target_id, own=True)
 
     @staticmethod

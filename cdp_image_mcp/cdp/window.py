@@ -78,10 +78,11 @@ class WindowReport:
 
 
 class Window:
-    """The window that holds a page. Remembers its last visible place."""
+    """The window that holds a page. Remembers its last visible place; a window ``made_away`` has none yet."""
 
-    def __init__(self, page: Page, *, strategy: Strategy | None = None) -> None:
+    def __init__(self, page: Page, *, strategy: Strategy | None = None, made_away: bool = False) -> None:
         self._page = page
+        self._made_away = made_away
         self.strategy = strategy or strategy_here()
         self._last_visible: Bounds | None = None
         self._method: Method | None = None
@@ -97,8 +98,9 @@ class Window:
             if await self._is_headless():
                 return WindowReport("headless", paints=await self._paints() if probe else None)
             place, bounds = await self._look()
-            if place == "visible":
+            if place == "visible" and not self._made_away:
                 self._last_visible = bounds
+            self._made_away = False
             if place != self._hidden_as:
                 self._hidden_as = self._method = None
             return WindowReport(place, bounds, self._method, await self._paints() if probe else None)
@@ -114,8 +116,9 @@ class Window:
 
         ``probe`` False runs no script and takes the place alone as proof. Already hidden: nothing is done.
         """
+        unproven = self._made_away
         before = await self.status()
-        if before.hidden:
+        if before.hidden and not unproven:
             return before
         notes: list[str] = []
         if self.strategy.away is not None:

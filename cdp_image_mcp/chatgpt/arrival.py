@@ -32,7 +32,7 @@ from cdp_image_mcp.chatgpt.sitereport import role_not_found
 from cdp_image_mcp.chatgpt.tab import TOO_LARGE, Landing, Tab, landing
 from cdp_image_mcp.errors import ImageError
 
-__all__ = ["Arrival", "States", "arrive", "close_dialogs", "in_the_way", "wait_until_passed"]
+__all__ = ["Arrival", "States", "arrive", "close_dialogs", "in_the_way", "is_passed", "wait_until_passed"]
 
 log = logging.getLogger(__name__)
 
@@ -300,6 +300,10 @@ async def wait_until_passed(tab: Tab) -> None:
     """While a check is up: only listen for a document of the site that is no check, and run nothing in the page."""
     with tab.documents() as documents:
         async for request in documents:
-            landed = landing(request)
-            if not landed.challenged and 200 <= landed.status < 300 and tab.site.ours(landed.address):
+            if is_passed(tab, landing(request)):
                 return
+
+
+def is_passed(tab: Tab, landed: Landing) -> bool:
+    """Whether a document is the site itself and no check."""
+    return not landed.challenged and 200 <= landed.status < 300 and tab.site.ours(landed.address)

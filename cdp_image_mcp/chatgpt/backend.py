@@ -1,8 +1,7 @@
 """The web back end: arrives, lets the person act where needed, draws turn by turn, collects what was left."""
 
 import logging
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,28 +68,19 @@ class WebBackend:
         only to collect.
         """
         await report.state("starting", mode="direct-cdp", profile_dir=str(self._settings.profile_dir))
-        with self._in_use():
-            for attempt in range(LOST_ROUNDS):
-                try:
-                    if report.facts.get("submitted", False) is False:
-                        await self._generate(request, report)
-                    else:
-                        await self._collect(report)
-                except ImageError as error:
-                    if error.code != "browser_failed" or attempt == LOST_ROUNDS - 1:
-                        raise
-                    log.info("the browser was lost, starting again: %s", error)
-                    report.progress("the browser was lost and is started again")
+        for attempt in range(LOST_ROUNDS):
+            try:
+                if report.facts.get("submitted", False) is False:
+                    await self._generate(request, report)
                 else:
-                    return
-
-    @contextmanager
-    def _in_use(self) -> Generator[None]:
-        self.window.busy = True
-        try:
-            yield
-        finally:
-            self.window.busy = False
+                    await self._collect(report)
+            except ImageError as error:
+                if error.code != "browser_failed" or attempt == LOST_ROUNDS - 1:
+                    raise
+                log.info("the browser was lost, starting again: %s", error)
+                report.progress("the browser was lost and is started again")
+            else:
+                return
 
     async def _generate(self, request: ImageRequest, report: Report) -> None:
         address = request.continue_url or self._site.home
@@ -127,6 +117,8 @@ class WebBackend:
 
     async def _arrive(self, address: str, report: Report | None, *, fresh: bool) -> tuple[Tab, Arrival]:
         """A tab that is ready for a prompt, with the person's help where needed."""
+        asked: Arrival | None = None
+        ended = ""
         for _ in range(PERSON_ROUNDS):
             tab = await self._keeper.borrow((await self._memory.choose()).mode)
             arrival = await arrive(tab, address, fresh=fresh)
@@ -136,24 +128,34 @@ class WebBackend:
                 await report.state("starting", browser_mode=self._keeper.mode, plan=plan)
             if arrival.kind == "ready":
                 return tab, arrival
-            await self._ask(arrival, report)
-        raise ImageError(
-            "needs_sign_in", "The site was still not signed in after the person had been asked. Nothing was sent."
+            if asked is not None and (asked.kind, asked.detail) == (arrival.kind, arrival.detail):
+                break  # the person has seen this very question and gone: asking again would be nagging
+            asked = arrival
+            ended = await self._ask(arrival, report)
+        raise self._unanswered(asked, ended, report)
+
+    def _unanswered(self, asked: Arrival | None, ended: str, report: Report | None) -> ImageError:
+        sent = report.facts.get("submitted", False) if report is not None else False
+        why = f"{asked.detail}; {ended}" if asked is not None and ended else "the site asked again and again"
+        return ImageError(
+            "needs_sign_in" if asked is None or asked.kind == "signed_out" else "verification_required",
+            f"A person was asked, and the site is still not ready ({why})." + ("" if sent else " Nothing was sent."),
+            submitted=sent,
         )
 
-    async def _ask(self, arrival: Arrival, report: Report | None) -> None:
-        """Let the person do what only a person may."""
+    async def _ask(self, arrival: Arrival, report: Report | None) -> str:
+        """Let the person do what only a person may. Answers how it ended, in words."""
         sent = report.facts.get("submitted", False) if report is not None else False
         log.info("the site is not ready: %s (%s)", arrival.kind, arrival.detail)
         if arrival.kind == "challenge":
             await self._person.pass_check(report, submitted=sent)
-        else:
-            await self._person.in_plain_window(
-                report,
-                state="needs_sign_in" if arrival.kind == "signed_out" else "needs_verification",
-                why=arrival.detail,
-                submitted=sent,
-            )
+            return "the check was passed"
+        return await self._person.in_plain_window(
+            report,
+            state="needs_sign_in" if arrival.kind == "signed_out" else "needs_verification",
+            why=arrival.detail,
+            submitted=sent,
+        )
 
     async def _turns(self, tab: Tab, request: ImageRequest, report: Report) -> None:
         """Successive turns in one conversation until all pictures are there or the site stops."""
@@ -209,16 +211,15 @@ class WebBackend:
 
     async def collect(self, _request: ImageRequest, report: Report, /) -> None:
         """Open the conversation of a generation that was submitted earlier and save what the site finished."""
-        with self._in_use():
-            for attempt in range(LOST_ROUNDS):
-                try:
-                    await self._collect(report)
-                except ImageError as error:
-                    if error.code != "browser_failed" or attempt == LOST_ROUNDS - 1:
-                        raise
-                    log.info("the browser was lost, starting again: %s", error)
-                else:
-                    return
+        for attempt in range(LOST_ROUNDS):
+            try:
+                await self._collect(report)
+            except ImageError as error:
+                if error.code != "browser_failed" or attempt == LOST_ROUNDS - 1:
+                    raise
+                log.info("the browser was lost, starting again: %s", error)
+            else:
+                return
 
     async def _collect(self, report: Report) -> None:
         await report.state("starting")
@@ -240,17 +241,21 @@ class WebBackend:
 
     # --- the rest ----------------------------------------------------------------------------------------------
 
-    async def sign_in(self) -> Arrival:
-        """``login``: the person signs in, then the session endpoint is asked whether it worked."""
-        await self._person.in_plain_window(None, state="needs_sign_in", why="sign-in was asked for", submitted=False)
-        tab = await self._keeper.borrow((await self._memory.choose()).mode)
-        arrival = await arrive(tab, self._site.home, fresh=False)
+    async def sign_in(self, opened: Callable[[], None] | None = None) -> Arrival:
+        """``login``: the person signs in, then the session endpoint is asked whether it worked. ``opened`` is called
+        when the window is there."""
+        await self._person.in_plain_window(
+            None, state="needs_sign_in", why="sign-in was asked for", submitted=False, opened=opened
+        )
+        arrival = await self._look()
         if arrival.kind == "challenge":
             await self._person.pass_check(None)
-            arrival = await arrive(
-                await self._keeper.borrow(self._keeper.mode or "visible"), self._site.home, fresh=False
-            )
+            arrival = await self._look()
         return arrival
+
+    async def _look(self) -> Arrival:
+        tab = await self._keeper.borrow((await self._memory.choose()).mode)
+        return await arrive(tab, self._site.home, fresh=False)
 
     @property
     def browser(self) -> cdp.Browser | None:

@@ -1,19 +1,29 @@
 """Keeps the browser: started at the first need, one tab of ours in it, closed in order at the end.
 
 A task of the studio's group holds the browser and the tab, so their blocks are entered and left in one place. Everybody
-else borrows the tab. A browser that ends by itself (crash, window closed by the user, its owner gone) is noticed by
-its connection and started or attached to again at the next need.
+else borrows the tab, and only while this process holds the account's turn: a browser without a window that another
+process started is ended where a window is needed.
+
+What is noticed            What follows at the next need
+-------------------------  ---------------------------------------------------------------------------------------------
+the browser ended          started, or attached to, again
+our tab closed or crashed  a new tab; the user's own tabs and the browser stay
+its last window closed     the browser is ended (nobody would see that it still runs) and started again
 """
 
 import logging
-from pathlib import Path
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal
 
 import anyio
 import anyio.abc
+import msgspec
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.background import background
+from cdp_image_mcp.cdp.errors import BrowserFailed, BrowserNotFound, ProfileInUse, ProfileNotWritable, ProtocolError
+from cdp_image_mcp.cdp.protocol import WindowForTarget
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.tab import Tab, open_tab
 from cdp_image_mcp.config import Settings
@@ -26,6 +36,15 @@ log = logging.getLogger(__name__)
 Mode = Literal["headless", "hidden", "visible"]
 
 
+class TargetInfo(msgspec.Struct, rename="camel"):
+    type: str
+    target_id: str
+
+
+class Targets(msgspec.Struct, rename="camel"):
+    target_infos: list[TargetInfo]
+
+
 class Keeper:
     """The one browser of this process."""
 
@@ -36,11 +55,13 @@ class Keeper:
         self._group = group
         self._lock = anyio.Lock()
         self._held: Held | None = None
+        self.check_is_up = False
+        """While the person is before a check, nobody may run a script in our tab."""
 
     @property
     def tab(self) -> Tab | None:
         """Our tab, when a browser is open."""
-        return self._held.tab if self._held is not None and self._held.alive else None
+        return self._held.usable_tab if self._held is not None and self._held.alive else None
 
     @property
     def browser(self) -> cdp.Browser | None:
@@ -51,12 +72,16 @@ class Keeper:
         return self._held.mode if self._held is not None and self._held.alive else None
 
     async def borrow(self, mode: Mode) -> Tab:
-        """Our tab in a browser of ``mode``; another mode is changed in order. Raises ImageError for launch problems."""
+        """Our tab, in a window of its own where ``mode`` wants one. Raises ImageError for launch problems.
+
+        A browser that runs without windows is ended in order where one is needed. One with windows goes on with them
+        whatever is wanted: the user may have tabs of his own there.
+        """
         async with self._lock:
             if (held := self._held) is not None:
-                if held.alive and held.tab is not None and held.wanted == mode:
-                    return held.tab
-                await held.let_go(quit_browser=held.wanted != mode)
+                if held.alive and held.suits(mode):
+                    return await held.tab_for(mode)
+                await held.let_go(quit_browser=held.alive)
             self._held = held = Held(self.options(mode), self._site, self._script)
             return await held.start(self._group)
 
@@ -66,6 +91,42 @@ class Keeper:
             if self._held is not None:
                 await self._held.let_go(quit_browser=quit_browser)
                 self._held = None
+
+    async def clear_profile(self) -> None:
+        """End every browser that is driven on the profile, whoever started it, so that an ordinary one may have it.
+
+        Raises ImageError ``profile_in_use`` for one that cannot be driven.
+        """
+        await self.close(quit_browser=True)
+        profile = self.options("headless").absolute().profile
+        try:
+            async with cdp.attach(profile) as browser:
+                log.info("ending the browser that another process keeps open")
+                await browser.quit()
+        except BrowserFailed:
+            return  # none runs
+        except cdp.LaunchError as error:
+            raise launch_problem(error) from None
+        except cdp.CDPError as error:
+            log.info("the other browser ended by itself: %s", error)
+
+    async def shared_window(self, tab: Tab) -> bool:
+        """Whether there are tabs besides ours in our tab's window."""
+        browser = tab.browser.connection.browser
+        targets = (await browser.call("Target.getTargets", reply=Targets)).target_infos
+        ours = await self._window_of(tab, tab.page.target_id)
+        others = [each.target_id for each in targets if each.type == "page" and each.target_id != tab.page.target_id]
+        return any([await self._window_of(tab, each) == ours for each in others])
+
+    @staticmethod
+    async def _window_of(tab: Tab, target_id: str) -> int | None:
+        try:
+            found = await tab.browser.connection.browser.call(
+                "Browser.getWindowForTarget", {"targetId": target_id}, reply=WindowForTarget
+            )
+        except ProtocolError:
+            return None  # closed meanwhile
+        return found.window_id
 
     def options(self, mode: Mode) -> cdp.LaunchOptions:
         """How the browser is started. Raises ImageError ``browser_not_found``."""
@@ -86,35 +147,51 @@ class Held:
     """A browser and our tab in it, from start to end."""
 
     def __init__(self, options: cdp.LaunchOptions, site: Site, script: str) -> None:
-        self.wanted: Mode = options.mode
         self.mode: Mode = options.mode
-        """What it is; a browser that another process started keeps the window it was given there."""
+        """What it is; a browser that another process started may have windows though none were wanted."""
         self.browser: cdp.Browser | None = None
-        self.tab: Tab | None = None
+        self._tab: Tab | None = None
         self._options = options
         self._site = site
         self._script = script
         self._leave = anyio.Event()
+        self._renew = anyio.Event()
+        self._opened = anyio.Event()
         self._ended = anyio.Event()
         self._quit = False
         self._problem: ImageError | None = None
 
     @property
     def alive(self) -> bool:
-        return (
-            self.browser is not None
-            and self.tab is not None
-            and not self._ended.is_set()
-            and self.browser.connection.gone is None
-            and self.tab.closed is None
-            and not self.tab.page.session.crashed
-        )
+        return self.browser is not None and not self._ended.is_set() and self.browser.connection.gone is None
+
+    @property
+    def usable_tab(self) -> Tab | None:
+        tab = self._tab
+        return None if tab is None or tab.closed is not None or tab.page.session.crashed else tab
+
+    def suits(self, mode: Mode) -> bool:
+        return mode == "headless" or self.mode != "headless"
 
     async def start(self, group: anyio.abc.TaskGroup) -> Tab:
         await group.start(self._hold)
-        if self.tab is None:
+        return self._opened_tab()
+
+    async def tab_for(self, mode: Mode) -> Tab:
+        """The tab, or a new one where it was closed or crashed."""
+        if self.mode != "headless" and mode != "headless":
+            self.mode = mode
+        if (tab := self.usable_tab) is not None:
+            return tab
+        self._opened = anyio.Event()
+        self._renew.set()
+        await self._opened.wait()
+        return self._opened_tab()
+
+    def _opened_tab(self) -> Tab:
+        if (tab := self.usable_tab) is None or self._ended.is_set():
             raise self._problem or ImageError("browser_failed", "The browser ended while it was being started.")
-        return self.tab
+        return tab
 
     async def let_go(self, *, quit_browser: bool = False) -> None:
         self._quit = quit_browser
@@ -125,15 +202,20 @@ class Held:
         """Owns the browser's and the tab's blocks. Launch problems are handed to whoever waits for the start."""
         told = False
         try:
-            async with cdp.launch(self._options) as browser:
+            async with self._launched() as browser:
                 self.browser = browser
-                if browser.headless or self.wanted == "headless":
+                if self.mode == "headless" or browser.headless:
                     self.mode = "headless" if browser.headless else "hidden"
-                async with open_tab(browser, self._site, self._script, hidden=self.mode == "hidden") as tab:
-                    self.tab = tab
-                    told = True
-                    task_status.started()
-                    await self._until_over(browser, tab)
+                going_on = True
+                while going_on:
+                    async with open_tab(browser, self._site, self._script, hidden=self.mode == "hidden") as tab:
+                        self._tab = tab
+                        self._opened.set()
+                        if not told:
+                            told = True
+                            task_status.started()
+                        await self._until_over(browser, tab)
+                    going_on = await self._another_tab(browser)
                 if self._quit:
                     await browser.quit()
         except cdp.LaunchError as error:
@@ -143,46 +225,78 @@ class Held:
             log.info("the browser ended: %s", error)
         finally:
             self._ended.set()
+            self._opened.set()
             if not told:
                 task_status.started()
 
+    @asynccontextmanager
+    async def _launched(self) -> AsyncGenerator[cdp.Browser]:
+        """The browser; one of another process without windows is ended first where a window is needed."""
+        async with AsyncExitStack() as stack:
+            browser = await stack.enter_async_context(cdp.launch(self._options))
+            if browser.headless and self.mode != "headless" and not browser.owned:
+                await browser.quit()
+                await stack.aclose()
+                browser = await stack.enter_async_context(cdp.launch(self._options))
+            yield browser
+
     async def _until_over(self, browser: cdp.Browser, tab: Tab) -> None:
+        """Until the browser or the tab is gone, the tab is to be renewed, or all is to end."""
         over = anyio.Event()
         async with background() as group:
-
-            async def when_gone() -> None:
-                gone = await browser.connection.wait_gone()
-                log.info("the browser is gone: %s", gone)
-                over.set()
 
             async def when_closed() -> None:
                 await tab.wait_closed()
                 over.set()
 
-            async def when_wanted() -> None:
-                await self._leave.wait()
+            group.start_soon(self._tell_end, browser, over)
+            group.start_soon(when_closed)
+            await over.wait()
+
+    async def _another_tab(self, browser: cdp.Browser) -> bool:
+        """After a tab: whether another one is wanted in this browser, waiting for that while the user's tabs are
+        there."""
+        if not self._renew.is_set():
+            if self._leave.is_set() or browser.connection.gone is not None or not await self._others(browser):
+                return False
+            over = anyio.Event()
+            async with background() as group:
+                group.start_soon(self._tell_end, browser, over)
+                await over.wait()
+        wanted = self._renew.is_set() and not self._leave.is_set() and browser.connection.gone is None
+        self._renew = anyio.Event()
+        return wanted
+
+    async def _tell_end(self, browser: cdp.Browser, over: anyio.Event) -> None:
+        async with anyio.create_task_group() as group:
+
+            async def when_gone() -> None:
+                log.info("the browser is gone: %s", await browser.connection.wait_gone())
                 over.set()
 
-            for wait in (when_gone, when_closed, when_wanted):
-                group.start_soon(wait)
-            await over.wait()
+            async def when(wish: anyio.Event) -> None:
+                await wish.wait()
+                over.set()
+
+            group.start_soon(when_gone)
+            group.start_soon(when, self._leave)
+            group.start_soon(when, self._renew)
+
+    @staticmethod
+    async def _others(browser: cdp.Browser) -> bool:
+        """Whether there are tabs that are not ours. A browser of another process is never ended by us anyway."""
+        if browser.headless or not browser.owned:
+            return False
+        targets = await browser.connection.browser.call("Target.getTargets", reply=Targets)
+        return any(target.type == "page" for target in targets.target_infos)
 
 
 def launch_problem(error: cdp.LaunchError) -> ImageError:
     """A launch error of the driver in the contract's codes; nothing has been sent then."""
-    from cdp_image_mcp.cdp.errors import BrowserNotFound, NoDisplay, ProfileInUse, ProfileNotWritable
-
     if isinstance(error, BrowserNotFound):
         return ImageError("browser_not_found", str(error))
     if isinstance(error, ProfileInUse):
         return ImageError("profile_in_use", str(error))
     if isinstance(error, ProfileNotWritable):
         return ImageError("disk", str(error))
-    if isinstance(error, NoDisplay):
-        return ImageError("needs_sign_in", str(error))
     return ImageError("browser_failed", str(error))
-
-
-def profile_exists(profile: Path) -> bool:
-    """Whether the profile was ever used."""
-    return (profile / "Default").is_dir()

@@ -10,7 +10,7 @@ import msgspec
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.streams import LiveStreams, StreamRequest
-from cdp_image_mcp.cdp.window import Window
+from cdp_image_mcp.cdp.window import Window, strategy_here
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.eye import Eye
 
@@ -44,15 +44,22 @@ class Tab:
     """Lives as long as :func:`open_tab`'s block. Never touches another tab."""
 
     def __init__(
-        self, browser: cdp.Browser, page: cdp.Page, bodies: cdp.Bodies, streams: LiveStreams, site: Site, script: str
+        self,
+        browser: cdp.Browser,
+        window: Window,
+        page: cdp.Page,
+        bodies: cdp.Bodies,
+        streams: LiveStreams,
+        site: Site,
+        script: str,
     ) -> None:
         self.browser = browser
+        self.window = window
         self.page = page
         self.bodies = bodies
         self.streams = streams
         self.site = site
         self.eye = Eye(page, script)
-        self.window = Window(page)
 
     @property
     def closed(self) -> cdp.CDPError | None:
@@ -146,14 +153,22 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
     def is_turn(request: StreamRequest) -> bool:
         return site.is_turn_request(request.url, request.method) or site.is_resumed_stream(request.url, request.method)
 
-    new_window = not browser.headless
-    page = await cdp.Page.create(browser.connection, new_window=new_window, background=hidden, window_size=(1280, 900))
+    # Never with the focus: whoever sits there is typing somewhere else.
+    away = strategy_here().away if hidden else None
+    page = await cdp.Page.create(
+        browser.connection,
+        new_window=not browser.headless,
+        background=not browser.headless,
+        window_size=(1280, 900),
+        window_place=away,
+    )
+    window = Window(page, made_away=away is not None)
     async with page:
         if hidden:
-            await Window(page).hide()
+            await window.hide()
         bodies = await cdp.Bodies.start(page)
         try:
             async with cdp.live_streams(page, is_turn) as streams:
-                yield Tab(browser, page, bodies, streams, site, script)
+                yield Tab(browser, window, page, bodies, streams, site, script)
         finally:
             bodies.stop()

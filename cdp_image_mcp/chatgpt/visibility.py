@@ -1,5 +1,6 @@
 """``browser_visibility`` and the web part of ``backend_status``: the truth about browser and window at this moment."""
 
+import math
 from typing import Any, Literal
 
 import anyio
@@ -10,22 +11,26 @@ from cdp_image_mcp.chatgpt.tab import Tab
 from cdp_image_mcp.chatgpt.windowmode import WindowMemory, has_display
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.turns import Turns
 
 __all__ = ["Visibility"]
 
-START_SECONDS = 40.0
+ACT_SECONDS = 38.0
+"""With the facts before and after it, and an orderly end of what was begun, the answer stays within 45 s."""
+TURN_SECONDS = 2.0
+FACTS_SECONDS = 3.0
 
 
 class Visibility:
-    """Shows and hides our window. ``busy`` is true while a generation uses the browser: then only what can be done
+    """Shows and hides our window. While a generation uses the browser, of whatever process, only what can be done
     without starting it anew is done at once, the rest from the next start on."""
 
     def __init__(self, settings: Settings, keeper: Keeper, memory: WindowMemory) -> None:
         self._settings = settings
         self._keeper = keeper
         self._memory = memory
+        self._turns = Turns(settings.profile_dir)
         self._tried: dict[str, Any] = {}
-        self.busy = False
         self.chat_ready = False
         """Whether the last arrival at the site found it ready."""
 
@@ -36,15 +41,10 @@ class Visibility:
             facts = await self._facts()
             applied = "hide" if facts["visible"] else "show"
         message: str | None = None
-        if applied != "status":
-            if not has_display():
-                message = "There is no display on this machine, so there is no window to show or hide."
-            else:
-                self._memory.asked = "visible" if applied == "show" else "hidden"
-        if start_browser and self._keeper.tab is None:
-            message = await self._start() or message
-        if applied != "status" and message is None:
-            message = await self._apply(applied)
+        with anyio.move_on_after(ACT_SECONDS) as limit:
+            message = await self._do(applied, start_browser)
+        if limit.cancelled_caught:
+            message = f"It was not done within {ACT_SECONDS:g} s."
         facts = await self._facts()
         return {
             "backend": "chatgpt-web",
@@ -54,6 +54,17 @@ class Visibility:
             **facts,
             "message": message or describe(facts),
         }
+
+    async def _do(self, action: Literal["status", "show", "hide"], start_browser: bool) -> str | None:
+        """What went wrong, or was done, in words; None when the facts say it all."""
+        if action != "status":
+            if not has_display():
+                return "There is no display on this machine, so there is no window to show or hide."
+            if self._settings.window_mode == "headless":
+                return "CHATGPT_WINDOW_MODE is headless, so no window may be shown."
+            self._memory.asked = "visible" if action == "show" else "hidden"
+        message = await self._start() if start_browser and self._keeper.tab is None else None
+        return message if message is not None or action == "status" else await self._apply(action)
 
     async def backend_status(self) -> dict[str, Any]:
         """Keys of the seed's ``statuses`` entry for the web back end."""
@@ -97,13 +108,19 @@ class Visibility:
     async def _start(self) -> str | None:
         """Start the browser on a blank tab; arriving at the site is the first generation's business."""
         try:
-            with anyio.fail_after(START_SECONDS):
-                await self._keeper.borrow((await self._memory.choose()).mode)
+            await self._borrow((await self._memory.choose()).mode)
         except ImageError as error:
             return f"The browser was not started: {error.message}"
-        except TimeoutError:
-            return f"The browser did not start within {START_SECONDS:g} s."
         return None
+
+    async def _borrow(self, mode: Literal["headless", "hidden", "visible"]) -> Tab:
+        """As every user of the browser only in turn: starting it anew would take it from a running generation, of this
+        process or another."""
+        with anyio.move_on_after(TURN_SECONDS) as limit:
+            async with self._turns.take():
+                limit.deadline = math.inf
+                return await self._keeper.borrow(mode)
+        raise ImageError("browser_failed", "A generation is using it; the wish counts from the next start on.")
 
     async def _apply(self, action: Literal["show", "hide"]) -> str:
         tab = self._keeper.tab
@@ -111,20 +128,23 @@ class Visibility:
             when = "will be visible" if action == "show" else "will be hidden"
             return f"No browser is open; its window {when} when it starts."
         if self._keeper.mode == "headless":
-            if self.busy:
-                return "A generation is running in a browser without a window; the wish counts from the next start on."
+            if action == "hide":
+                return "The browser is open without a window (headless)."
             try:
-                tab = await self._keeper.borrow("visible" if action == "show" else "hidden")
+                tab = await self._borrow("visible")
             except ImageError as error:
                 return f"The window could not be opened: {error.message}"
         return await self._move(tab, action)
 
     async def _move(self, tab: Tab, action: Literal["show", "hide"]) -> str:
         try:
-            with anyio.fail_after(15):
-                report = await (tab.window.show() if action == "show" else tab.window.hide())
-        except (cdp.CDPError, TimeoutError) as error:
-            self._tried[f"{action}_error"] = str(error) or "it took too long"
+            if action == "show":
+                report = await tab.window.show()
+            else:
+                # Before a check no script may run in the page, not even to see whether it paints.
+                report = await tab.window.hide(probe=self.chat_ready and not self._keeper.check_is_up)
+        except cdp.CDPError as error:
+            self._tried = {f"{action}_error": str(error)}
             return f"The window could not be {'shown' if action == 'show' else 'hidden'}: {error}"
         self._tried = {f"{action}_method": report.method, "hide_attempted": action == "hide"}
         if report.note:
@@ -139,7 +159,7 @@ class Visibility:
         place = "closed"
         if tab is not None:
             try:
-                with anyio.fail_after(5):
+                with anyio.fail_after(FACTS_SECONDS):
                     place = (await tab.window.status()).place
             except (cdp.CDPError, TimeoutError):
                 place = "closed"
@@ -150,7 +170,7 @@ class Visibility:
             "default_hide_window": self._settings.window_mode != "visible",
             "hide_window": choice.mode != "visible",
             "browser_open": is_open,
-            "browser_mode": self._keeper.mode if is_open else None,
+            "browser_mode": self._shape(place),
             "chat_ready": is_open and self.chat_ready,
             "hide_ready": is_open and self.chat_ready,
             "hidden": is_open and place != "visible",
@@ -162,6 +182,13 @@ class Visibility:
         if tab is not None and is_open:
             facts["current_url"] = tab.page.url.split("?")[0].split("#")[0]
         return facts
+
+    def _shape(self, place: str) -> str | None:
+        if place == "closed":
+            return None
+        if self._keeper.mode == "headless":
+            return "headless"
+        return "visible" if place == "visible" else "hidden"
 
 
 def describe(facts: dict[str, Any]) -> str:

@@ -1,0 +1,60 @@
+"""The browsers on a test's profile, seen from outside of the program."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+import psutil
+
+from cdp_image_mcp import cdp
+from fixtures.site.site import SESSION_COOKIE
+from tests.people.screen import until
+from tests.web.program import profile_processes
+
+__all__ = ["browsers", "command_line", "none_left", "pages", "session_cookie"]
+
+
+def browsers(folder: Path) -> list[psutil.Process]:
+    """Browsers (not their children) that work on the profile below ``folder``."""
+    found: list[psutil.Process] = []
+    for process in profile_processes(folder):
+        try:
+            words = process.cmdline()
+        except psutil.Error:
+            continue
+        if f"--user-data-dir={folder / 'profile'}" in words and not any(w.startswith("--type=") for w in words):
+            found.append(process)
+    return found
+
+
+def command_line(folder: Path) -> list[str]:
+    """Of the one browser that runs."""
+    (process,) = browsers(folder)
+    return process.cmdline()
+
+
+async def none_left(folder: Path, seconds: float = 3.0) -> None:
+    """No process of any kind works below ``folder`` within ``seconds``."""
+    await until(lambda: not profile_processes(folder), seconds)
+
+
+async def session_cookie(folder: Path, site: str) -> str | None:
+    """The value of the site's session cookie in the browser that runs."""
+    with anyio.fail_after(20):
+        async with cdp.attach(folder / "profile") as browser:
+            answer = await browser.connection.browser.call(
+                "Storage.getCookies", reply=dict[str, list[dict[str, object]]]
+            )
+    host = urlsplit(site).hostname
+    values = [c["value"] for c in answer["cookies"] if c["name"] == SESSION_COOKIE and c["domain"] == host]
+    return str(values[0]) if values else None
+
+
+async def pages(folder: Path) -> list[str]:
+    """The addresses of all tabs."""
+    with anyio.fail_after(20):
+        async with cdp.attach(folder / "profile") as browser:
+            answer = await browser.connection.browser.call(
+                "Target.getTargets", reply=dict[str, list[dict[str, object]]]
+            )
+    return [str(target["url"]) for target in answer["targetInfos"] if target["type"] == "page"]
