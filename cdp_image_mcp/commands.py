@@ -166,13 +166,8 @@ async def _login(_: argparse.Namespace, settings: Settings, terminal: Terminal) 
         backend = studio.backend("chatgpt-web")
         if not isinstance(backend, SignsIn):
             raise ImageError("internal", "The web back end cannot sign in.")
-
-        def opened() -> None:
-            terminal.say(sign_in_text())
-            terminal.say("Nothing is read from that window while you sign in. Ctrl-C gives up.", "dim")
-
         async with Turns(settings.profile_dir).take(on_position=partial(_tell_position, terminal)):
-            arrival = await backend.sign_in(opened)
+            arrival = await backend.sign_in(partial(_tell_sign_in, terminal))
     if arrival.kind == "ready":
         terminal.say("You are signed in.", "green")
         return DONE
