@@ -9,7 +9,7 @@ import msgspec
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.cdp.streams import LiveStreams, StreamRequest
+from cdp_image_mcp.cdp.streams import Frames, LiveStreams, StreamRequest
 from cdp_image_mcp.cdp.window import Window, strategy_here
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.eye import Eye
@@ -60,6 +60,8 @@ class Tab:
         self.streams = streams
         self.site = site
         self.eye = Eye(page, script)
+        self.hear: Callable[[str | bytes], None] | None = None
+        """Told every message that the page's websockets receive, by whoever watches a turn."""
 
     @property
     def closed(self) -> cdp.CDPError | None:
@@ -146,6 +148,16 @@ def landing(request: Request) -> Landing:
     return Landing(address=request.url, status=request.status or 0, challenged=challenged)
 
 
+async def _pass_on(frames: Frames, tab: Tab) -> None:
+    """Take every websocket message at once, wanted or not, so that none pile up between turns."""
+    try:
+        async for frame in frames:
+            if tab.hear is not None and not frame.sent:
+                tab.hear(frame.data)
+    except cdp.CDPError as error:
+        log.info("the page's websockets are heard no more: %s", error)
+
+
 @asynccontextmanager
 async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: bool) -> AsyncGenerator[Tab]:
     """A tab of our own with capture on; closed with the block."""
@@ -168,7 +180,15 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
             await window.hide()
         bodies = await cdp.Bodies.start(page)
         try:
-            async with cdp.live_streams(page, is_turn) as streams:
-                yield Tab(browser, window, page, bodies, streams, site, script)
+            # Both listen by second sessions that stay for the tab's life: when such a session is detached, Chromium
+            # (156) forgets that the first one wanted durable bodies.
+            async with (
+                cdp.live_streams(page, is_turn) as streams,
+                cdp.websocket_frames(page) as frames,
+                background() as group,
+            ):
+                tab = Tab(browser, window, page, bodies, streams, site, script)
+                group.start_soon(_pass_on, frames, tab)
+                yield tab
         finally:
             bodies.stop()

@@ -15,6 +15,7 @@ import msgspec
 from cdp_image_mcp import cdp
 from cdp_image_mcp.background import background
 from cdp_image_mcp.cdp.bodies import Request
+from cdp_image_mcp.cdp.streams import StreamRequest
 from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.eye import BindingCalled, DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.quota import Quota, read_quotas
@@ -26,6 +27,10 @@ from cdp_image_mcp.chatgpt.verdict import PageImage, PageSigns, Verdict, verdict
 __all__ = ["PageReport", "TurnWatch", "watch_turn"]
 
 log = logging.getLogger(__name__)
+
+
+class PostData(msgspec.Struct, rename="camel"):
+    post_data: str
 
 
 class SeenImage(msgspec.Struct, frozen=True):
@@ -71,6 +76,8 @@ class TurnWatch:
         """The page sent its own request: the prompt is out."""
         self.refused: tuple[int, bytes, bool] | None = None
         """Status and body when the site refused that request, and whether a check was the reason."""
+        self.unread = False
+        """The page read the conversation and we could not: loading it anew tells what it said."""
         self.quotas: tuple[Quota, ...] = ()
         self.challenge: Landing | None = None
         self.mitigated = False
@@ -143,7 +150,7 @@ class TurnWatch:
         """Load the conversation anew and look again, unless a check came instead."""
         self.reloads += 1
         self.page = PageReport()
-        self.mitigated = False
+        self.mitigated = self.unread = False
         await self.tab.forget_conversation_keys()
         address = self.tab.page.url
         turn = self.turn
@@ -172,8 +179,7 @@ class TurnWatch:
     async def listen_stream(self) -> None:
         async for stream in self.tab.streams:
             if self.tab.site.is_turn_request(stream.request.url, stream.request.method):
-                if stream.request.post_data is not None:
-                    self.transcript.feed_request(stream.request.post_data.encode())
+                await self._read_request(stream.request)
                 self._stream_ended_at = None
                 self.request_seen.set()
                 self.tell()
@@ -195,17 +201,26 @@ class TurnWatch:
             self._stream_ended_at = anyio.current_time()
             self.tell()
 
+    async def _read_request(self, request: StreamRequest) -> None:
+        """The page's own request names our message; its body is asked for when the event left it out (long ones)."""
+        body = request.post_data
+        if body is None:
+            answer = await self.tab.page.session.call(
+                "Network.getRequestPostData", {"requestId": request.request_id}, reply=PostData
+            )
+            body = answer.post_data
+        self.transcript.feed_request(body.encode())
+
     def _mitigated(self, request_id: str) -> bool:
         for request in self.tab.bodies.requests:
             if request.request_id == request_id:
                 return landing(request).challenged
         return False
 
-    async def listen_socket(self) -> None:
-        async with cdp.websocket_frames(self.tab.page) as frames:
-            async for frame in frames:
-                if not frame.sent and self.transcript.feed_socket(frame.data):
-                    self.tell()
+    def hear(self, message: str | bytes) -> None:
+        """One message of the page's websocket."""
+        if self.transcript.feed_socket(message):
+            self.tell()
 
     async def listen_answers(self) -> None:
         """Conversation JSON and quota answers, read as soon as they are complete."""
@@ -221,7 +236,9 @@ class TurnWatch:
                 try:
                     body = await self.tab.bodies.read(request, again=False)
                 except (cdp.errors.BodyUnavailable, cdp.errors.ProtocolError) as error:
-                    log.info("an answer of the site could not be read: %s", error)
+                    log.warning("an answer of the site could not be read: %s", error)
+                    self.unread = self.unread or site.is_conversation_answer(request.url)
+                    self.tell()
                     continue
                 if site.is_quota_answer(request.url):
                     self._take_quotas(read_quotas(body.data))
@@ -287,11 +304,15 @@ async def watch_turn(tab: Tab, transcript: Transcript) -> AsyncGenerator[TurnWat
                 watch.tell()
 
         listeners = (
-            *(watch.listen_stream, watch.listen_socket, watch.listen_answers),
+            *(watch.listen_stream, watch.listen_answers),
             *(watch.listen_page, watch.listen_documents, watch.listen_pictures, watch.listen_checks),
         )
         for listener in listeners:
             group.start_soon(owned, listener)
         # All subscriptions must stand before anything is typed.
         await anyio.lowlevel.checkpoint()
-        yield watch
+        tab.hear = watch.hear
+        try:
+            yield watch
+        finally:
+            tab.hear = None
