@@ -1,13 +1,14 @@
 """Our own tab: the page, the eye in it, and everything the network shows of it."""
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 import msgspec
 
 from cdp_image_mcp import cdp
+from cdp_image_mcp.background import background
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.streams import Frames, LiveStreams, StreamRequest
 from cdp_image_mcp.cdp.window import Window, strategy_here
