@@ -69,6 +69,19 @@ class Tab:
         await self.send("Page.navigate", url=url)
         await found
 
+    async def event(self, method: str, **params: Any) -> dict[str, Any]:
+        """The first event of this name with these parameters, also one that has already come."""
+
+        def fits(event: dict[str, Any]) -> bool:
+            return event["method"] == method and params.items() <= event["params"].items()
+
+        for event in self.events:
+            if fits(event):
+                return event
+        found: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._watchers.append((fits, found))
+        return await found
+
     async def run(self, script: str) -> Any:
         result = await self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in result:
@@ -144,11 +157,9 @@ class Browser:
             self._tabs.get(message.get("sessionId", ""), self._root).take(message)
 
     @contextlib.asynccontextmanager
-    async def tab(self) -> AsyncGenerator[Tab]:
+    async def tab(self, url: str = "about:blank") -> AsyncGenerator[Tab]:
         context = (await self._root.send("Target.createBrowserContext"))["browserContextId"]
-        target = await self._root.send(
-            "Target.createTarget", url="about:blank", browserContextId=context, width=1280, height=900
-        )
+        target = await self._root.send("Target.createTarget", url=url, browserContextId=context, width=1280, height=900)
         attached = await self._root.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         tab = Tab(self._socket, attached["sessionId"])
         self._tabs[tab.session] = tab
@@ -159,6 +170,10 @@ class Browser:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._root.send("Target.disposeBrowserContext", browserContextId=context)
+
+    async def closed(self, tab: Tab) -> None:
+        """Returns when the page has gone."""
+        await self._root.event("Target.detachedFromTarget", sessionId=tab.session)
 
     async def close(self) -> None:
         with contextlib.suppress(websockets.ConnectionClosed):

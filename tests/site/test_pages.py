@@ -63,8 +63,10 @@ class Person:
     async def sees_picture(self) -> None:
         await self.tab.until("[...document.querySelectorAll('main img')].some((img) => img.naturalWidth >= 900)")
 
-    async def text(self) -> str:
-        return await self.tab.run("document.querySelector('main').innerText")
+    async def sees_pictures(self, count: int) -> None:
+        """So many different finished pictures, counted by their visible layer."""
+        shown = "[...document.querySelectorAll('main img')].filter((img) => img.naturalWidth >= 900 && img.alt)"
+        await self.tab.until(f"{shown}.length === {count}")
 
 
 @asynccontextmanager
@@ -198,6 +200,53 @@ async def test_some_ways_to_the_picture_lead_to_it(browser: Browser, generation:
             (prompt,) = person.site.log.prompts
             assert prompt.parent_id == "client-created-root"
             assert person.tab.complaints == []
+
+
+@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+async def test_a_second_prompt_goes_on_where_the_first_ended_and_a_reload_shows_both(
+    browser: Browser, generation: str
+) -> None:
+    both = "[...document.querySelectorAll('main img')].filter((img) => img.naturalWidth >= 900 && img.alt).length === 2"
+    with anyio.fail_after(60):
+        async with visiting(browser, generation=generation) as person:
+            await person.arrive()
+            for number, words in enumerate(("A fox", "Now at night"), start=1):
+                await person.write(words)
+                await person.send()
+                await person.sees_pictures(number)
+            first, second = person.site.log.prompts
+            assert second.conversation_id == first.conversation_id
+            chat = person.site.state.conversations[first.conversation_id]
+            above = chat.nodes[second.parent_id]["message"]
+            assert above["content"]["content_type"] == "multimodal_text"
+            await person.arrive(f"/c/{first.conversation_id}")
+            await person.tab.until(both)
+
+
+@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+async def test_stop_is_told_to_the_site_and_ends_the_drawing(browser: Browser, generation: str) -> None:
+    stop = "[data-testid=stop-button]" if generation == "classic" else "form:not([hidden]) button[aria-label=Stop]"
+    with anyio.fail_after(60):
+        async with visiting(browser, generation=generation, stop_button="drawing", picture_delay_s=600) as person:
+            await person.arrive()
+            await person.write("A fox")
+            await person.send()
+            await person.tab.until("document.querySelector('main').innerText.includes('Many people')")
+            await person.tab.click(stop)
+            while not person.site.log.stops:
+                await anyio.lowlevel.checkpoint()
+            assert person.site.log.stops[0].conversation_id == person.site.log.prompts[0].conversation_id
+            assert person.site.log.pictures() == []
+
+
+async def test_a_sign_in_window_closes_itself_when_the_switch_says_so(browser: Browser) -> None:
+    with anyio.fail_after(60):
+        async with serve(Switches(account="guest", login_closes_window=True)) as site:
+            # As the only entry of its history: other windows may not be closed by their pages.
+            async with browser.tab(f"{site.url}/auth/login") as tab:
+                await tab.click("form button")
+                await browser.closed(tab)
+            assert [sign_in.how for sign_in in site.log.sign_ins] == ["login page"]
 
 
 @pytest.mark.parametrize("generation", ["classic", "rebuilt"])
