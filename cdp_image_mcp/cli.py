@@ -6,8 +6,10 @@ import logging
 import sys
 from collections.abc import Sequence
 
+import msgspec
+
 from cdp_image_mcp import __version__
-from cdp_image_mcp.config import APP_NAME, Settings, load
+from cdp_image_mcp.config import API, APP_NAME, Settings, load
 
 __all__ = ["EXIT_CODES", "main", "make_parser"]
 
@@ -88,6 +90,17 @@ def _configure_log(settings: Settings) -> None:
     )
 
 
+def _settings() -> Settings:
+    """All variables checked, those of compatible servers too, which only the API back end understands."""
+    settings = load()
+    if settings.base_url != API or settings.compat is not None:
+        from cdp_image_mcp.openai.profiles import profile_problem
+
+        if (problem := profile_problem(settings)) is not None:
+            return msgspec.structs.replace(settings, problems=(*settings.problems, problem))
+    return settings
+
+
 def _serve(settings: Settings) -> int:
     import anyio
 
@@ -113,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and answer its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     parsed = make_parser().parse_args(given)
-    settings = load()
+    settings = _settings()
     _configure_log(settings)
     if parsed.command in {None, "serve"}:
         return _serve(settings)

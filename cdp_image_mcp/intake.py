@@ -141,7 +141,7 @@ class Intake:
         if backend == "api" and not self.settings.api_key and self._key_needed():
             return ImageError("api_key_missing", "OPENAI_API_KEY is not set.")
         rest = await self.ledger.resting(backend)
-        if rest is not None:
+        if rest is not None and rest.reset_at is not None:
             code: Code = "quota_reached"
             if rest.code in ("rate_limited", "billing"):
                 code = rest.code

@@ -150,7 +150,9 @@ class _Call:
         return await self._answer(standing, images)
 
     async def _answer(self, standing: "Standing", images: Images) -> types.CallToolResult:
-        return result_of(await compose(standing, images, self.app.previewer))
+        result = result_of(await compose(standing, images, self.app.previewer))
+        await self.studio.fetched(standing)
+        return result
 
     def _wait_seconds(self, given: float | msgspec.UnsetType) -> float:
         return self.app.settings.wait_seconds if given is msgspec.UNSET else given

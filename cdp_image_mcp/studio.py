@@ -122,6 +122,12 @@ class Studio:
         job = self._runner.jobs.get(generation_id)
         return None if job is None else self._standing(job).news
 
+    async def fetched(self, standing: Standing) -> None:
+        """The caller has this answer. Called last of all: whoever gives up before is joined to the same generation
+        when it asks again, and pays once."""
+        if standing.record.finished and not standing.record.fetched:
+            await self.library.mark_fetched(standing.record.generation_id)
+
     async def cancel(self, generation_id: str) -> Standing:
         """Stop it and keep what is there. Idempotent. Raises ImageError ``not_found``."""
         if (job := self._runner.jobs.get(generation_id)) is not None:
@@ -219,8 +225,6 @@ class Studio:
                 standing = await self._until_news(generation_id)
         if standing is None:
             standing = await self._current(generation_id)
-        if standing.record.finished and not standing.record.fetched:
-            await self.library.mark_fetched(generation_id)
         return standing
 
     async def _until_news(self, generation_id: str) -> Standing:

@@ -29,6 +29,7 @@ async def follow(studio: Studio, arguments: GenerateImage, terminal: Terminal, a
         while not standing.record.finished:
             watch.tell_person(standing)
             standing = await studio.wait(standing.record.generation_id, PATIENT, watch)
+    await studio.fetched(standing)
     return standing
 
 

@@ -87,6 +87,7 @@ class ScriptedStudio(Studio):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.calls: list[str] = []
+        self.handed_out: list[str] = []
         self.generated: list[Standing | Exception] = []
         self.waited: list[Standing | Exception] = []
         self.told: list[News] = []
@@ -116,6 +117,9 @@ class ScriptedStudio(Studio):
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def fetched(self, standing: Standing) -> None:
+        self.handed_out.append(standing.record.generation_id)
 
     async def generate(self, arguments: GenerateImage, listener: Listener | None = None) -> Standing:
         self.calls.append(f"generate {arguments.prompt[:20]}")

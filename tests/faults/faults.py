@@ -128,7 +128,11 @@ def mount(output: Path, megabytes: int = 160) -> Callable[[], None] | None:
     )
     if done.returncode != 0:
         return None
-    return lambda: subprocess.run(["umount", "-l", str(output)], check=True)
+
+    def unmount() -> None:
+        subprocess.run(["umount", "-l", str(output)], check=True)
+
+    return unmount
 
 
 FAULTS = {

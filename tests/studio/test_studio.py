@@ -71,6 +71,7 @@ async def test_an_identical_call_joins_a_generation_nobody_waits_for(tmp_path: P
         first = await studio.generate(asking(wait_seconds=0.05))
         go_on.set()
         second = await studio.generate(asking(wait_seconds=10))
+        await studio.fetched(second)
         third = await studio.generate(asking(wait_seconds=10))
     assert second.joined
     assert second.record.generation_id == first.record.generation_id
