@@ -120,8 +120,6 @@ def _judge(tab: Tab, landed: Landing | None) -> Arrival | None:
         return Arrival("challenge", f"HTTP {landed.status}")
     if tab.site.is_login(tab.page.url) or tab.site.is_login(landed.address):
         return Arrival("signed_out", "the site asked to sign in")
-    if not tab.site.ours(tab.page.url):
-        return Arrival("signed_out", "the site led to another address")
     if landed.status == 431:
         raise ImageError(
             "service_error",
@@ -136,6 +134,8 @@ def _judge(tab: Tab, landed: Landing | None) -> Arrival | None:
             f"The site answered HTTP {landed.status}.",
             details={"http_status": landed.status},
         )
+    if not tab.site.ours(tab.page.url):
+        return Arrival("signed_out", "the site led to another address")
     return None
 
 

@@ -169,13 +169,11 @@ class WebBackend:
     async def _one_turn(self, tab: Tab, request: ImageRequest, report: Report, files: list[Path]) -> None:
         first = not report.images
         composer = Composer(tab)
-        await composer.empty()
         if files:
             report.progress("attaching the reference pictures")
-            await composer.attach(files)
         chosen = first and await choose_ratio(tab, request.size)
         text = prompt_with_wishes(request, ratio_chosen=chosen)
-        await composer.write(text)
+        await composer.fill(files, text)
         known = self._site.conversation_id(tab.page.url)
         async with watch_turn(tab, Transcript(conversation_id=known)) as watch:
             drawing = Drawing(watch, report, self._words)

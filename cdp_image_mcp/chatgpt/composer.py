@@ -54,6 +54,7 @@ class Composer:
 
     async def empty(self) -> None:
         """Remove an old draft and old attachments."""
+        self._attached = 0
         for _ in range(20):
             node = await self._eye.node("witness.every('attachment_remove')[0] || null")
             if node is None:
@@ -76,6 +77,31 @@ class Composer:
             if not await self._text():
                 return
         raise ImageError("site_changed", "An old draft in the composer could not be removed. Nothing was sent.")
+
+    async def fill(self, files: list[Path], text: str) -> None:
+        """Empty the composer, type ``text``, attach ``files``. Text first: that it is taken shows that the page's
+        script has taken over, and files given to a page before that are lost. What the page brings back late of an
+        old draft is found by looking again at the end."""
+        for _ in range(TYPE_ATTEMPTS):
+            await self.empty()
+            await self.write(text)
+            if files:
+                await self.attach(files)
+            if await self._sendable() and await self.stands(text):
+                return
+        raise ImageError("site_changed", "The composer keeps bringing back an old draft. Nothing was sent.")
+
+    async def _sendable(self) -> bool:
+        """Uploads keep the send control from being used for a while."""
+        return await self._eye.ask(
+            f"witness.until(() => witness.usable(witness.one('send')), {SEND_READY_SECONDS * 1000}).then(Boolean)",
+            reply=bool,
+            timeout=SEND_READY_SECONDS + 10,
+        )
+
+    async def stands(self, text: str) -> bool:
+        """Whether exactly ``text`` and exactly our attachments are in the composer."""
+        return same_text(await self._text(), text) and (await self._attachments()).count == self._attached
 
     async def write(self, text: str) -> None:
         """Type ``text`` until it stands in the editor unchanged and the send control can be used.

@@ -75,6 +75,8 @@ class Drawing:
             raise NotReady(arrival)
         await watch.remember_turns()
         await watch.look(None)
+        if not await composer.stands(text):
+            raise StartOver
         # From here on nobody can say that nothing was sent; so it stands on disk before the press.
         await report.state(
             "submitting", sent_prompt=text, submitted="unknown", submitted_at=datetime.now().astimezone().isoformat()
