@@ -84,7 +84,10 @@ class StandIn:
         self._hello = msgspec.json.decode(line, type=Hello)
 
     def log(self) -> list[Any_]:
-        return from_json(self._client.get("/__site/log").content)
+        try:
+            return from_json(self._client.get("/__site/log").content)
+        except httpx.HTTPError as error:
+            raise NotMeasured(f"the stand-in site went away: {error}") from None
 
     def turn(self, prompt: str) -> Turn:
         """The turn of the prompt that begins with these words. Raises NotMeasured when none arrived."""
