@@ -59,6 +59,13 @@ _COVER = """function(x, y) {
   const classes = [...hit.classList].slice(0, 4).map(name => "." + name).join("");
   return (hit.localName + id + classes).slice(0, 200);
 }"""
+# What a keyboard user presses with Enter; the others need the mouse.
+_TAKE_KEYS = """function() {
+  const target = this.closest('button, a[href], summary, [role^="menuitem"], [role="option"]');
+  if (!target || target.disabled) return false;
+  target.focus({preventScroll: true});
+  return target.getRootNode().activeElement === target;
+}"""
 _FILE_INPUT = "function() { return [this.localName === 'input' && this.type === 'file', !!this.multiple]; }"
 
 
@@ -93,6 +100,7 @@ async def clear(page: Page) -> None:
 async def click(node: Node, *, force: bool = False) -> tuple[float, float]:
     """Scroll the element into view, wait until it stands still, click its middle; where that was, in CSS pixels.
 
+    In a ``quiet`` page what answers the Enter key is pressed by that: the page sees a trusted click all the same.
     Raises NodeError (gone, no box) and ClickBlocked (something lies over it; ``force`` leaves this check out): nothing
     was clicked then.
     """
@@ -110,6 +118,9 @@ async def click(node: Node, *, force: bool = False) -> tuple[float, float]:
         x, y = await _point(node)
         if (x, y) == (x_before, y_before):
             raise ClickBlocked(cover, x, y)
+    if page.quiet and await node.call(_TAKE_KEYS, reply=bool):
+        await press(page, "Enter")
+        return x, y
     await _mouse(page, MouseEvent(type="mousePressed", x=x, y=y, button="left", buttons=1, click_count=1))
     await _mouse(page, MouseEvent(type="mouseReleased", x=x, y=y, button="left", click_count=1))
     return x, y

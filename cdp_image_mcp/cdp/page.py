@@ -75,6 +75,9 @@ class Page:
         self.own = own
         self.frame_id = ""
         self.url = ""
+        self.quiet = False
+        """Whether clicks must not take the focus from the person at this machine. A mouse press brings its window to
+        the front, out of the taskbar too, and touches do the same; keys do not (Chromium 156 on X11, 2026-11)."""
         self._loader_id = ""
         self._worlds: set[str] = set()
         self._dialogs: deque[str] = deque(maxlen=20)

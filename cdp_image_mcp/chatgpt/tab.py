@@ -175,6 +175,7 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
         window_size=(1280, 900),
         window_place=away,
     )
+    page.quiet = not browser.headless
     window = Window(page, made_away=away is not None)
     async with page:
         if hidden:

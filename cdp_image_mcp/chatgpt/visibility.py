@@ -156,11 +156,12 @@ class Visibility:
     async def _facts(self) -> dict[str, Any]:
         """Asked at this moment; runs no script in the page."""
         tab = self._keeper.tab
-        place = "closed"
+        place, method = "closed", None
         if tab is not None:
             try:
                 with anyio.fail_after(FACTS_SECONDS):
-                    place = (await tab.window.status()).place
+                    report = await tab.window.status()
+                place, method = report.place, report.method
             except (cdp.CDPError, TimeoutError):
                 place = "closed"
         is_open = place != "closed"
@@ -176,7 +177,8 @@ class Visibility:
             "hidden": is_open and place != "visible",
             "visible": is_open and place == "visible",
             "place": place,
-            "hide_attempted": False,
+            "hide_attempted": method is not None,
+            **({"hide_method": method} if method is not None else {}),
             **{name: value for name, value in self._tried.items() if value is not None},
         }
         if tab is not None and is_open:

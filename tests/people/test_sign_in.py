@@ -1,28 +1,38 @@
 """The person signs in in an ordinary window; the generation waits for that and goes on by itself."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import anyio
 import pytest
 
+from cdp_image_mcp.chatgpt.person import sign_in_text
 from fixtures.site import Site
-from tests.people.browsers import command_line, none_left, session_cookie
+from tests.people.browsers import browsers, command_line, none_left, session_cookie
 from tests.people.screen import Screen, until
-from tests.web.program import running_program
+from tests.web.program import Answer, environment, running_program
 
 pytestmark = pytest.mark.anyio
 
 
-async def sign_in(screen: Screen, site: Site, *, close: bool = True) -> None:
-    """What a person does: goes to the sign-in page, presses Continue there, closes the window."""
+def auto(screen: Screen, **variables: str) -> dict[str, str]:
+    return {**screen.variables, "CHATGPT_WINDOW_MODE": "auto", **variables}
+
+
+async def sign_in(screen: Screen, site: Site) -> str:
+    """What a person does: goes to the sign-in page and presses Continue there. Answers the window."""
     window = await screen.window()
     await screen.go(window, f"{site.url}/auth/login")
     await screen.window("Log in")
     await screen.click(window)
     await screen.press(window, "Tab", "Return")
     await until(lambda: bool(site.log.sign_ins))
-    if close:
-        await screen.close(window)
+    return window
+
+
+def is_ordinary(words: list[str]) -> bool:
+    return not any(part in word for word in words for part in ("remote-debugging", "headless", "automation"))
 
 
 async def test_a_generation_asks_for_the_sign_in_and_goes_on_by_itself(
@@ -35,21 +45,141 @@ async def test_a_generation_asks_for_the_sign_in_and_goes_on_by_itself(
             assert asked.status == "needs_sign_in", asked.data
             assert not asked.is_error
             assert "close" in asked.data["next"]
-            words = command_line(tmp_path)
-            assert not any("remote-debugging" in word or "headless" in word or "automation" in word for word in words)
-            await sign_in(screen, site)
+            assert is_ordinary(command_line(tmp_path))
+            screen.picture(tmp_path / "asked.png")
+            await screen.close(await sign_in(screen, site))
             answer = await program.call("wait_for_image", generation_id=asked.data["generation_id"])
             assert answer.status == "saved", answer.data
             assert "--headless=new" in command_line(tmp_path)
             assert screen.windows() == []
-            cookie = await session_cookie(tmp_path, site.url)
-            assert cookie in site.state.sessions
+            assert await session_cookie(tmp_path, site.url) in site.state.sessions
             assert [how.how for how in site.log.sign_ins] == ["login page"]
-            assert len(site.log.prompts) == 1
-            assert not site.log.prompts[0].guest
+            assert [prompt.guest for prompt in site.log.prompts] == [False]
             assert site.log.wrong_presses == []
         await none_left(tmp_path)
 
 
-def auto(screen: Screen, **variables: str) -> dict[str, str]:
-    return {**screen.variables, "CHATGPT_WINDOW_MODE": "auto", **variables}
+async def test_a_window_that_is_closed_without_signing_in_is_an_error_and_not_opened_again(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    site.set(account="guest")
+    with anyio.fail_after(90):
+        async with running_program(tmp_path, site.url, variables=auto(screen)) as program:
+            asked = await program.generate("a lighthouse at dusk")
+            assert asked.status == "needs_sign_in", asked.data
+            await screen.close(await screen.window())
+            answer = await program.call("wait_for_image", generation_id=asked.data["generation_id"])
+            unsigned(answer)
+            assert "the window was closed" in answer.data["message"]
+            assert screen.windows() == []
+    assert site.log.prompts == []
+
+
+async def test_when_nobody_comes_the_window_is_closed_and_nothing_was_sent(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    site.set(account="guest")
+    variables = auto(screen, CHATGPT_WEB_LOGIN_TIMEOUT_SECONDS="3")
+    with anyio.fail_after(90):
+        async with running_program(tmp_path, site.url, variables=variables) as program:
+            asked = await program.generate("a lighthouse at dusk")
+            assert asked.status == "needs_sign_in", asked.data
+            answer = await program.call("wait_for_image", generation_id=asked.data["generation_id"])
+            unsigned(answer)
+            assert "within 3 s" in answer.data["message"]
+            assert screen.windows() == []
+        await none_left(tmp_path)
+    assert site.log.prompts == []
+
+
+async def test_whoever_signed_in_but_left_the_window_open_is_believed_the_site(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    site.set(account="guest")
+    variables = auto(screen, CHATGPT_WEB_LOGIN_TIMEOUT_SECONDS="15")
+    with anyio.fail_after(120):
+        async with running_program(tmp_path, site.url, variables=variables) as program:
+            asked = await program.generate("a lighthouse at dusk")
+            assert asked.status == "needs_sign_in", asked.data
+            await sign_in(screen, site)
+            answer = await program.call("wait_for_image", generation_id=asked.data["generation_id"])
+            assert answer.status == "saved", answer.data
+
+
+@pytest.mark.parametrize("why", ["no display", "headless forced"])
+async def test_where_no_window_can_be_shown_it_is_an_error_at_once(
+    why: str, screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    site.set(account="guest")
+    variables = {"CHATGPT_WINDOW_MODE": "auto"} if why == "no display" else screen.variables
+    with anyio.fail_after(60):
+        async with running_program(tmp_path, site.url, variables=variables) as program:
+            answer = await program.generate("a lighthouse at dusk")
+            unsigned(answer)
+            assert ("no display" if why == "no display" else "CHATGPT_WINDOW_MODE") in answer.data["message"]
+    assert site.log.prompts == []
+
+
+def unsigned(answer: Answer) -> None:
+    assert answer.is_error
+    assert answer.code == "needs_sign_in", answer.data
+    assert answer.data["submitted"] is False
+    assert answer.data["spent"] is False
+    assert "login" in answer.data["next_step"]
+
+
+async def test_login_opens_an_ordinary_window_and_asks_the_site_whether_it_worked(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    site.set(account="guest")
+    with anyio.fail_after(90):
+        async with await login(tmp_path, site, screen) as process:
+            await until(lambda: bool(screen.windows()))
+            assert is_ordinary(command_line(tmp_path))
+            await screen.close(await sign_in(screen, site))
+            assert await process.wait() == 0
+        await none_left(tmp_path)
+    said = (tmp_path / "said").read_text()
+    assert said.index("browser window has been opened") < said.index("You are signed in.")
+
+
+async def test_login_says_when_the_window_was_closed_and_nobody_is_signed_in(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    site.set(account="guest")
+    with anyio.fail_after(90):
+        async with await login(tmp_path, site, screen) as process:
+            await screen.close(await screen.window())
+            assert await process.wait() == 3
+    assert "not ready yet" in (tmp_path / "said").read_text()
+
+
+async def test_login_ends_the_idle_browser_of_a_running_server_which_goes_on_afterwards(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    with anyio.fail_after(120):
+        async with running_program(tmp_path, site.url, variables=auto(screen)) as program:
+            assert (await program.generate("before")).status == "saved"
+            assert len(browsers(tmp_path)) == 1
+            async with await login(tmp_path, site, screen) as process:
+                await screen.close(await screen.window())
+                assert await process.wait() == 0
+            assert (await program.generate("after")).status == "saved"
+        await none_left(tmp_path)
+
+
+async def login(folder: Path, site: Site, screen: Screen) -> anyio.abc.Process:
+    with (folder / "said").open("wb") as said:
+        return await anyio.open_process(
+            [sys.executable, "-m", "cdp_image_mcp", "login"],
+            env=environment(folder, site.url, **auto(screen)),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+        )
+
+
+def test_on_a_mac_the_person_is_told_to_quit_the_browser() -> None:
+    assert "quit the browser" in sign_in_text("darwin")
+    assert "close that browser window" in sign_in_text("linux")
