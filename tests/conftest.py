@@ -7,3 +7,15 @@ import pytest
 def anyio_backend() -> str:
     """The driver stands on websockets' asyncio client, so asyncio is what is tested."""
     return "asyncio"
+
+
+LONGEST_FIRST = ("tests/web/test_variants", "tests/faults", "tests/web", "tests/people", "tests/library", "tests/edges")
+"""Files are spread over processes in this order: a long one begun last would leave the other processors idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        path = item.nodeid
+        return next((place for place, start in enumerate(LONGEST_FIRST) if path.startswith(start)), len(LONGEST_FIRST))
+
+    items.sort(key=rank)

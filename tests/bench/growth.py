@@ -100,7 +100,7 @@ def _conversation(plan: Plan, section: Section, standin: StandIn, side: Side) ->
     with side.start() as server:
         server.initialize()
         draw(side, server, standin, f"warming up {random.random()}")
-        turns = 3 if plan.quick else TURNS[-1]
+        turns = 2 if plan.quick else TURNS[-1]
         row = _row(plan, section, side, server, standin, turns, "conversation", continuing=True)
     for number in TURNS:
         near = [moment for moment in row if abs(moment.number - number) <= 1]
@@ -110,7 +110,7 @@ def _conversation(plan: Plan, section: Section, standin: StandIn, side: Side) ->
 
 
 def _soak(plan: Plan, section: Section, standin: StandIn, side: Side) -> None:
-    count = 4 if plan.quick else plan.soak
+    count = 2 if plan.quick else plan.soak
     with side.start() as server:
         server.initialize()
         draw(side, server, standin, f"warming up {random.random()}")
