@@ -37,13 +37,13 @@ UNITS: Mapping[str, Unit] = {
 }
 SETTLED_SECONDS = 2.0
 WAIT_SECONDS = 60.0
-MARGIN_SECONDS = 5.0
+MARGIN_SECONDS = 3.0
 
 
 def run(plan: Plan) -> Section:
     """Idle and installed without any site; drawing and waiting on the stand-in."""
     section = Section("footprint", "Footprint")
-    seconds = 4.0 if plan.quick else WAIT_SECONDS
+    seconds = 2.0 if plan.quick else WAIT_SECONDS
     section.budgets = [Budget(IDLE, 90e6), Budget(SERVER_CPU, 0.3 * seconds / WAIT_SECONDS)]
     section.notes.append(f"Processor times are of {seconds:g} s in the middle of a wait for a picture.")
     _idle(plan, section)
