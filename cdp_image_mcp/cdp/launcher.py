@@ -30,6 +30,9 @@ from .switches import Mode
 POLL = 0.01
 # A browser that another process has just started needs this long at most until it can be attached to.
 ATTACH_PATIENCE = 5.0
+# A window for signing in whose server was killed is ended within this time.
+LEAVING_PATIENCE = 3.0
+LOOK_AGAIN = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,9 +321,13 @@ async def _endpoint_of(profile: Path, holder: Holder) -> str | None:
                 return endpoint
             if not await anyio.to_thread.run_sync(_has_port, holder):
                 break
-            await anyio.sleep(0.05)
+            await anyio.sleep(LOOK_AGAIN)
         else:
             return None
+    with anyio.move_on_after(LEAVING_PATIENCE):
+        while await _still_held(profile, holder):  # noqa: ASYNC110 - another process's end sends us no event
+            await anyio.sleep(LOOK_AGAIN)
+        return None
     raise ProfileInUse(
         profile,
         pid=holder.pid,

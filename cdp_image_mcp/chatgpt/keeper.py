@@ -79,8 +79,8 @@ class Keeper:
         """
         async with self._lock:
             if (held := self._held) is not None:
-                if held.alive and held.suits(mode):
-                    return await held.tab_for(mode)
+                if held.alive and held.suits(mode) and (tab := await held.tab_for(mode)) is not None:
+                    return tab
                 await held.let_go(quit_browser=held.alive)
             self._held = held = Held(self.options(mode), self._site, self._script)
             return await held.start(self._group)
@@ -175,10 +175,12 @@ class Held:
 
     async def start(self, group: anyio.abc.TaskGroup) -> Tab:
         await group.start(self._hold)
-        return self._opened_tab()
+        if (tab := self.usable_tab) is None or self._ended.is_set():
+            raise self._problem or ImageError("browser_failed", "The browser ended while it was being started.")
+        return tab
 
-    async def tab_for(self, mode: Mode) -> Tab:
-        """The tab, or a new one where it was closed or crashed."""
+    async def tab_for(self, mode: Mode) -> Tab | None:
+        """The tab, or a new one where it was closed or crashed; None when the browser is on its way out."""
         if self.mode != "headless" and mode != "headless":
             self.mode = mode
         if (tab := self.usable_tab) is not None:
@@ -186,12 +188,7 @@ class Held:
         self._opened = anyio.Event()
         self._renew.set()
         await self._opened.wait()
-        return self._opened_tab()
-
-    def _opened_tab(self) -> Tab:
-        if (tab := self.usable_tab) is None or self._ended.is_set():
-            raise self._problem or ImageError("browser_failed", "The browser ended while it was being started.")
-        return tab
+        return None if self._ended.is_set() else self.usable_tab
 
     async def let_go(self, *, quit_browser: bool = False) -> None:
         self._quit = quit_browser

@@ -149,8 +149,13 @@ class Person:
             group.start_soon(passed)
             group.start_soon(gone)
             await anyio.lowlevel.checkpoint()
-            if not is_passed(tab, await tab.open(self._settings.web_url)):
-                await tab.window.show()
+            try:
+                if not is_passed(tab, await tab.open(self._settings.web_url)):
+                    await tab.window.show()
+            except cdp.CDPError as error:
+                if tab.closed is None and "No target" not in str(error):
+                    raise
+                log.info("the person closed the window at once: %s", error)
             await over.wait()
 
     async def _hide_again(self, tab: Tab) -> None:

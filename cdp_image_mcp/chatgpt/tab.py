@@ -166,11 +166,12 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
     def is_turn(request: StreamRequest) -> bool:
         return site.is_turn_request(request.url, request.method) or site.is_resumed_stream(request.url, request.method)
 
-    # Never with the focus: whoever sits there is typing somewhere else.
+    # A window of its own, also without a screen: only a new one may be given a size (Chromium 156), and another
+    # server's tab may be there already. Never with the focus: whoever sits there is typing somewhere else.
     away = strategy_here().away if hidden else None
     page = await cdp.Page.create(
         browser.connection,
-        new_window=not browser.headless,
+        new_window=True,
         background=not browser.headless,
         window_size=(1280, 900),
         window_place=away,

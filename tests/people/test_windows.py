@@ -1,0 +1,216 @@
+"""Where the window is, who moves it, and that it never gets in the way."""
+
+import subprocess
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from fixtures.site import Site
+from tests.people.browsers import browsers, none_left, pages, session_cookie
+from tests.people.screen import Screen, until
+from tests.people.test_check import is_headless
+from tests.people.test_sign_in import auto
+from tests.web.program import Program, running_program
+
+pytestmark = pytest.mark.anyio
+
+
+async def look(program: Program, action: str = "status", **arguments: bool) -> dict[str, object]:
+    with anyio.fail_after(45):
+        return (await program.call("browser_visibility", action=action, **arguments)).data
+
+
+@asynccontextmanager
+async def another_program(screen: Screen) -> AsyncGenerator[str]:
+    """Something else that the person works with; its window has the focus."""
+    process = await anyio.open_process(["xmessage", "-name", "elsewhere", "working here"], env=screen.variables)
+    try:
+        found: list[str] = []
+
+        def look() -> bool:
+            found[:] = screen.run("search", "--onlyvisible", "--name", "elsewhere").split()
+            return bool(found)
+
+        await until(look)
+        await screen.focus(found[0])
+        yield found[0]
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@asynccontextmanager
+async def focus_kept(screen: Screen, wanted: str) -> AsyncGenerator[None]:
+    """Nobody else has the focus while the block runs."""
+    thieves: list[str] = []
+
+    async def watch() -> None:
+        while True:
+            active = await anyio.to_thread.run_sync(screen.active)
+            if active != wanted:
+                thieves.append(active)
+            await anyio.sleep(0.02)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch)
+        yield
+        group.cancel_scope.cancel()
+    assert thieves == []
+
+
+@pytest.mark.parametrize("mode", ["hidden", "visible"])
+async def test_a_generation_in_a_window_takes_the_focus_from_nobody(
+    mode: str, screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    site.set(dialogs=("promo",))
+    variables = auto(screen, CHATGPT_WINDOW_MODE=mode)
+    with anyio.fail_after(90):
+        async with (
+            another_program(screen) as window,
+            focus_kept(screen, window),
+            running_program(tmp_path, site.url, variables=variables) as program,
+        ):
+            answer = await program.generate("a lighthouse at dusk", size="16:9")
+            assert answer.status == "saved", answer.data
+            assert answer.data["metadata"]["browser_mode"] == mode
+            facts = await look(program)
+            assert facts["hidden"] is (mode == "hidden")
+            assert bool(screen.windows()) is (mode == "visible")
+            screen.picture(tmp_path / "generated.png")
+        assert site.log.untrusted == []
+        assert site.log.wrong_presses == []
+
+
+async def test_show_hide_and_toggle_tell_what_is_true(screen: Screen, site: Site, tmp_path: Path) -> None:
+    variables = auto(screen, CHATGPT_WINDOW_MODE="hidden")
+    with anyio.fail_after(120):
+        async with running_program(tmp_path, site.url, variables=variables) as program:
+            facts = await look(program)
+            assert (facts["browser_open"], facts["place"]) == (False, "closed")
+            facts = await look(program, "hide", start_browser=True)
+            assert facts["hidden"]
+            assert facts["hide_method"] in {"offscreen", "minimize"}
+            assert screen.windows() == []
+
+            facts = await look(program, "toggle")
+            assert (facts["applied_action"], facts["visible"], facts["show_method"]) == ("show", True, "restore")
+            (window,) = screen.windows()
+            screen.picture(tmp_path / "shown.png")
+            home = screen.place(window)
+            assert 0 <= home[0] < 200
+            assert 0 <= home[1] < 200
+
+            # Moved by hand, hidden, shown: back where the person had put it.
+            screen.run("windowmove", "--sync", window, "300", "200")
+            assert (await look(program))["visible"]
+            facts = await look(program, "toggle")
+            assert (facts["applied_action"], facts["hidden"]) == ("hide", True)
+            await until(lambda: screen.windows() == [])
+            assert (await look(program, "show"))["visible"]
+            left, top = screen.place(window)
+            assert abs(left - 300) < 40
+            assert abs(top - 200) < 40
+
+            # Minimised by hand.
+            screen.run("windowminimize", window)
+            await until(lambda: screen.windows() == [])
+            facts = await look(program)
+            assert (facts["place"], facts["visible"], facts["hide_attempted"]) == ("minimized", False, False)
+            assert (await look(program, "show"))["visible"]
+
+            # Closed by hand.
+            await screen.close(window)
+            facts = await look(program)
+            assert (facts["browser_open"], facts["visible"], facts["place"]) == (False, False, "closed")
+            assert (await program.generate("a lighthouse")).status == "saved"
+            assert (await look(program))["visible"], "it was asked to be shown"
+
+
+async def test_changing_between_windows_and_none_keeps_the_sign_in(screen: Screen, site: Site, tmp_path: Path) -> None:
+    cookies: list[str | None] = []
+    with anyio.fail_after(150):
+        for mode in ("headless", "visible", "hidden", "headless"):
+            variables = auto(screen, CHATGPT_WINDOW_MODE=mode)
+            async with running_program(tmp_path, site.url, variables=variables) as program:
+                assert (await program.generate(f"a lighthouse, {mode}", images="none")).status == "saved"
+                assert is_headless(tmp_path) is (mode == "headless")
+                cookies.append(await session_cookie(tmp_path, site.url))
+            await none_left(tmp_path)
+        assert cookies[0] in site.state.sessions
+        assert len(set(cookies)) == 1
+
+
+async def test_show_brings_a_headless_browser_into_a_window_with_its_sign_in(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    with anyio.fail_after(120):
+        async with running_program(tmp_path, site.url, variables=auto(screen)) as program:
+            assert (await program.generate("before", images="none")).status == "saved"
+            cookie = await session_cookie(tmp_path, site.url)
+            facts = await look(program)
+            assert (facts["browser_mode"], facts["visible"]) == ("headless", False)
+            facts = await look(program, "show")
+            assert (facts["browser_mode"], facts["visible"]) == ("visible", True), facts
+            assert await session_cookie(tmp_path, site.url) == cookie
+            assert (await program.generate("after", images="none")).status == "saved"
+            assert (await look(program))["visible"]
+
+
+async def test_show_while_another_server_draws_without_a_window_disturbs_nothing(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    site.set(picture_delay_s=6.0)
+    with anyio.fail_after(120):
+        async with (
+            running_program(tmp_path, site.url, variables=auto(screen)) as drawing,
+            running_program(tmp_path, site.url, variables=auto(screen)) as showing,
+        ):
+            started = await drawing.generate("a lighthouse", wait_seconds=0)
+            await until(lambda: bool(site.log.prompts))
+            facts = await look(showing, "show", start_browser=True)
+            assert not facts["visible"]
+            assert "generation" in str(facts["message"])
+            answer = await drawing.call("wait_for_image", generation_id=started.data["generation_id"])
+            assert answer.status == "saved", answer.data
+        assert len(site.log.prompts) == 1
+
+
+async def test_the_users_own_tabs_stay_through_a_generation_and_the_closing_of_ours(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    variables = auto(screen, CHATGPT_WINDOW_MODE="visible")
+    theirs = f"{site.url}/library"
+    with anyio.fail_after(120):
+        async with running_program(tmp_path, site.url, variables=variables) as program:
+            assert (await program.generate("one", images="none")).status == "saved"
+            (window,) = screen.windows()
+            await screen.press(window, "ctrl+t")
+            await wait_for_pages(tmp_path, lambda open_now: len(open_now) == 2)
+            await screen.go(window, theirs)
+            await wait_for_pages(tmp_path, lambda open_now: theirs in open_now)
+            assert (await program.generate("two", images="none")).status == "saved"
+            assert theirs in await pages(tmp_path)
+            # The person closes our tab and keeps his own.
+            await screen.press(window, "ctrl+1", "ctrl+w")
+            await wait_for_pages(tmp_path, lambda open_now: open_now == [theirs])
+            before = browsers(tmp_path)[0].pid
+            assert (await program.generate("three", images="none")).status == "saved"
+            assert theirs in await pages(tmp_path)
+            assert browsers(tmp_path)[0].pid == before
+        await none_left(tmp_path)
+    assert len(site.log.prompts) == 3
+
+
+async def wait_for_pages(folder: Path, condition: Callable[[list[str]], bool]) -> None:
+    with anyio.fail_after(20):
+        while not condition(await pages(folder)):  # noqa: ASYNC110 - the browser tells nobody here
+            await anyio.sleep(0.1)
+
+
+def test_the_screen_has_what_the_tests_need() -> None:
+    for tool in ("Xvfb", "openbox", "xdotool", "import", "xmessage"):
+        assert subprocess.run(["which", tool], capture_output=True, check=False).returncode == 0, tool
