@@ -63,8 +63,11 @@ class Previewer(Protocol):
 class Canvas(Protocol):
     """Something that can decode a picture and draw it smaller: in the product, a blank page of a browser."""
 
-    async def shrink(self, data: bytes, mime_type: str, /, *, alpha: bool, edge: int, most_bytes: int) -> Picture:
-        """``data`` with its longer side at most ``edge`` pixels, in at most ``most_bytes``. Raises PreviewError."""
+    async def shrink(self, original: Path, mime_type: str, /, *, alpha: bool, edge: int, most_bytes: int) -> Picture:
+        """The picture in that file with its longer side at most ``edge`` pixels, in at most ``most_bytes``.
+
+        Raises PreviewError.
+        """
         ...
 
 
@@ -98,14 +101,13 @@ class _FileMaker:
         made = await anyio.to_thread.run_sync(_stored, original, most_bytes)
         if made is not None:
             return made
-        data = await anyio.to_thread.run_sync(original.read_bytes)
-        picture = await self._shrunk(image, data, most_bytes)
+        picture = await self._shrunk(image, most_bytes)
         # A preview that cannot be stored (full disk, read-only folder) is still good for this answer.
         with suppress(OSError):
             await anyio.to_thread.run_sync(_store, original, picture)
         return picture
 
-    async def _shrunk(self, image: SavedImage, data: bytes, most_bytes: int) -> Picture:
+    async def _shrunk(self, image: SavedImage, most_bytes: int) -> Picture:
         if self._closed_because is not None:
             raise PreviewError(self._closed_because)
         try:
@@ -115,7 +117,7 @@ class _FileMaker:
                 self._canvas = await self._stack.enter_async_context(self._open_canvas())
             with anyio.fail_at(self._deadline):
                 return await self._canvas.shrink(
-                    data, image.mime_type, alpha=image.alpha, edge=PREVIEW_EDGE, most_bytes=most_bytes
+                    Path(image.path), image.mime_type, alpha=image.alpha, edge=PREVIEW_EDGE, most_bytes=most_bytes
                 )
         except TimeoutError:
             self._closed_because = "Making previews took too long."

@@ -66,7 +66,8 @@ class Waiter(msgspec.Struct):
     method: str
     session: Session
     future: "asyncio.Future[msgspec.Raw]"
-    timer: asyncio.TimerHandle
+    timeout: float
+    deadline: float
 
 
 _encoder = msgspec.json.Encoder()
@@ -88,6 +89,7 @@ class Connection:
         self._sessions: dict[str, Session] = {}
         self._gone: BrowserGone | None = None
         self._closing = False
+        self._alarm: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self._reader_scope = anyio.CancelScope(shield=True)
         self.browser = Session(self, None, "", "browser")
@@ -194,9 +196,11 @@ class Connection:
             raise PageCrashed(method)
         number = next(self._ids)
         future: asyncio.Future[msgspec.Raw] = self._loop.create_future()
-        timer = self._loop.call_later(timeout, _expire, future, method, timeout)
-        waiter = Waiter(method, session, future, timer)
+        deadline = self._loop.time() + timeout
+        waiter = Waiter(method, session, future, timeout, deadline)
         self._waiters[number] = waiter
+        if self._alarm is None or deadline < self._alarm.when():
+            self._set_alarm(deadline)
         return number, waiter
 
     async def _transmit(self, number: int, waiter: Waiter, params: Params) -> None:
@@ -209,10 +213,25 @@ class Connection:
             # The reader may still hold answers that came before the end; it fails this waiter when it gets there.
             return
 
+    def _set_alarm(self, at: float) -> None:
+        """One timer for all commands, set to the earliest deadline: one for each would cost a fifth of a call."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(at, self._expire_late)
+
+    def _expire_late(self) -> None:
+        self._alarm = None
+        now = self._loop.time()
+        for waiter in self._waiters.values():
+            if waiter.deadline <= now and not waiter.future.done():
+                waiter.future.set_exception(CommandTimeout(waiter.method, waiter.timeout))
+        late = [waiter.deadline for waiter in self._waiters.values() if not waiter.future.done()]
+        if late:
+            self._set_alarm(min(late))
+
     def _forget(self, number: int) -> None:
         waiter = self._waiters.pop(number, None)
         if waiter is not None:
-            waiter.timer.cancel()
             if waiter.future.done() and not waiter.future.cancelled():
                 waiter.future.exception()  # retrieved: an unread failure is not worth a warning
             else:
@@ -325,6 +344,9 @@ class Connection:
         for waiter in self._waiters.values():
             if not waiter.future.done():
                 waiter.future.set_exception(_again(gone, waiter.method))
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         self._ended.set()
 
 
@@ -388,8 +410,3 @@ def _again(error: CDPError, method: str) -> CDPError:
     if isinstance(error, SessionClosed):
         return SessionClosed(error.reason, method)
     return error
-
-
-def _expire(future: "asyncio.Future[msgspec.Raw]", method: str, timeout: float) -> None:
-    if not future.done():
-        future.set_exception(CommandTimeout(method, timeout))

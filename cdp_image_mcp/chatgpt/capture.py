@@ -22,6 +22,8 @@ __all__ = ["Captured", "Mismatch", "capture"]
 
 log = logging.getLogger(__name__)
 
+BINARY = frozenset(("", "application/octet-stream", "binary/octet-stream"))
+"""Types under which storage hosts gave pictures before 2026."""
 SIZE_GRACE = 3.0
 """Seconds to wait for bytes of the stated size when others of the right dimensions are there."""
 
@@ -83,8 +85,11 @@ def _requests(watch: TurnWatch, wanted: str) -> list[Request]:
 
 
 def carries(request: Request, wanted: str) -> bool:
-    """Whether a request is for that file's bytes, and not for the JSON that tells its address."""
-    return file_id(request.url) == wanted and not request.mime_type.endswith(("json", "html"))
+    """Whether a request is for that file's bytes, and not for the JSON that tells its address: that address names the
+    file too, but is the page's alone to ask for."""
+    if file_id(request.url) != wanted or request.url.partition("?")[0].endswith("/download"):
+        return False
+    return request.mime_type.startswith("image/") or request.mime_type in BINARY
 
 
 def check(data: bytes, pointer: Pointer, way: str, *, drawing: bool = False) -> Captured | str:

@@ -176,7 +176,7 @@ class FakeCanvas:
             raise PreviewError(self.failure)
         yield self
 
-    async def shrink(self, _data: bytes, _type: str, /, *, most_bytes: int, **_: Any) -> Picture:
+    async def shrink(self, _original: Path, _type: str, /, *, most_bytes: int, **_: Any) -> Picture:
         self.asked.append(most_bytes)
         return Picture("image/webp", bytes(most_bytes))
 

@@ -21,6 +21,14 @@ pytestmark = pytest.mark.anyio
 ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 
 
+@pytest.fixture(autouse=True)
+def own_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Throw-away folders of this test alone: others run at the same time."""
+    place = tmp_path / "scratch"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+
+
 @pytest.fixture
 def browsing(settings: Settings) -> Settings:
     return Settings(output_dir=settings.output_dir, profile_dir=settings.profile_dir, chrome_args=ARGUMENTS)
@@ -46,7 +54,14 @@ def left_behind() -> list[str]:
     return folders + [name for name in children if "chrom" in name]
 
 
-async def test_a_large_picture_becomes_a_small_jpeg_that_shows_the_same(browsing: Settings) -> None:
+def kept(folder: Path, data: bytes) -> Path:
+    """A file with these bytes, as the library keeps pictures."""
+    path = folder / "image-01.png"
+    path.write_bytes(data)
+    return path
+
+
+async def test_a_large_picture_becomes_a_small_jpeg_that_shows_the_same(browsing: Settings, tmp_path: Path) -> None:
     source = Image.new("RGB", (3136, 1000), (200, 30, 30))
     source.paste((20, 60, 220), (1568, 0, 3136, 1000))
     out = io.BytesIO()
@@ -54,7 +69,7 @@ async def test_a_large_picture_becomes_a_small_jpeg_that_shows_the_same(browsing
     with anyio.fail_after(60):
         async with BrowserCanvas(browsing).open() as canvas:
             made = await canvas.shrink(
-                out.getvalue(), "image/png", alpha=False, edge=PREVIEW_EDGE, most_bytes=PREVIEW_BYTES
+                kept(tmp_path, out.getvalue()), "image/png", alpha=False, edge=PREVIEW_EDGE, most_bytes=PREVIEW_BYTES
             )
     image = opened(made)
     assert (made.mime_type, image.format, image.size) == ("image/jpeg", "JPEG", (1568, 500))
@@ -65,40 +80,46 @@ async def test_a_large_picture_becomes_a_small_jpeg_that_shows_the_same(browsing
     assert left_behind() == []
 
 
-async def test_transparency_stays_transparent(browsing: Settings) -> None:
+async def test_transparency_stays_transparent(browsing: Settings, tmp_path: Path) -> None:
     out = io.BytesIO()
     Image.new("RGBA", (2000, 2000), (0, 255, 0, 0)).save(out, "PNG")
     with anyio.fail_after(60):
         async with BrowserCanvas(browsing).open() as canvas:
-            made = await canvas.shrink(out.getvalue(), "image/png", alpha=True, edge=1568, most_bytes=PREVIEW_BYTES)
+            made = await canvas.shrink(
+                kept(tmp_path, out.getvalue()), "image/png", alpha=True, edge=1568, most_bytes=PREVIEW_BYTES
+            )
     image = opened(made)
     assert (made.mime_type, image.mode) == ("image/webp", "RGBA")
     assert image.getchannel("A").getextrema() == (0, 0)
 
 
-async def test_incompressible_pictures_get_smaller_until_they_fit(browsing: Settings) -> None:
+async def test_incompressible_pictures_get_smaller_until_they_fit(browsing: Settings, tmp_path: Path) -> None:
     data = noise(2400, 1800)
     assert len(data) > 12_000_000
     with anyio.fail_after(60):
         async with BrowserCanvas(browsing).open() as canvas:
             sizes: list[int] = []
             for most in (500_000, 70_000, 5_000):
-                made = await canvas.shrink(data, "image/png", alpha=False, edge=1568, most_bytes=most)
+                made = await canvas.shrink(kept(tmp_path, data), "image/png", alpha=False, edge=1568, most_bytes=most)
                 opened(made)
                 sizes.append(len(made.data))
             with pytest.raises(PreviewError, match="small enough"):
-                await canvas.shrink(data, "image/png", alpha=False, edge=1568, most_bytes=100)
+                await canvas.shrink(kept(tmp_path, data), "image/png", alpha=False, edge=1568, most_bytes=100)
     assert sizes[0] <= 500_000
     assert sizes[1] <= 70_000
     assert sizes[2] <= 5_000
 
 
-async def test_bytes_that_are_no_picture_are_told_and_the_page_goes_on(browsing: Settings) -> None:
+async def test_bytes_that_are_no_picture_are_told_and_the_page_goes_on(browsing: Settings, tmp_path: Path) -> None:
     with anyio.fail_after(60):
         async with BrowserCanvas(browsing).open() as canvas:
             with pytest.raises(PreviewError, match="could not decode"):
-                await canvas.shrink(b"nonsense" * 1000, "image/png", alpha=False, edge=1568, most_bytes=1000)
-            made = await canvas.shrink(noise(100, 100), "image/png", alpha=False, edge=50, most_bytes=100_000)
+                await canvas.shrink(
+                    kept(tmp_path, b"nonsense" * 1000), "image/png", alpha=False, edge=1568, most_bytes=1000
+                )
+            made = await canvas.shrink(
+                kept(tmp_path, noise(100, 100)), "image/png", alpha=False, edge=50, most_bytes=100_000
+            )
     assert opened(made).size == (50, 50)
 
 
@@ -117,7 +138,9 @@ async def test_an_open_browser_without_windows_is_used_and_kept_clean(browsing: 
     with anyio.fail_after(60):
         async with launch(options) as browser:
             async with BrowserCanvas(browsing, lambda: browser).open() as canvas:
-                await canvas.shrink(noise(200, 200), "image/png", alpha=False, edge=100, most_bytes=100_000)
+                await canvas.shrink(
+                    kept(tmp_path, noise(200, 200)), "image/png", alpha=False, edge=100, most_bytes=100_000
+                )
                 browsers = [child for child in psutil.Process().children() if "chrom" in child.name()]
             contexts = await browser.connection.browser.call("Target.getBrowserContexts", reply=dict[str, object])
     assert len(browsers) == 1
