@@ -218,11 +218,17 @@ class FileError(CDPError):
         self.reason = reason
 
 
+def _place(url: str) -> str:
+    """An address as a message may carry it: what follows ``?`` or ``#`` is often a key to the file, and a ``data:``
+    address is the file itself."""
+    return "data:" if url.startswith("data:") else url.partition("#")[0].partition("?")[0]
+
+
 class BodyUnavailable(CDPError):
     """No way gave the bytes. ``tried`` lists each way with the reason it failed, in order."""
 
     def __init__(self, url: str, tried: Sequence[str]) -> None:
-        super().__init__(f"no bytes for {url}: " + "; ".join(tried))
+        super().__init__(f"no bytes for {_place(url)}: " + "; ".join(tried))
         self.url = url
         self.tried = tuple(tried)
 
@@ -231,7 +237,7 @@ class StreamFailed(CDPError):
     """A live stream ended in an error after the bytes given so far; ``canceled`` means the page ended it."""
 
     def __init__(self, url: str, error_text: str, *, canceled: bool = False) -> None:
-        super().__init__(f"the stream of {url} ended: {error_text}")
+        super().__init__(f"the stream of {_place(url)} ended: {error_text}")
         self.url = url
         self.error_text = error_text
         self.canceled = canceled

@@ -113,7 +113,8 @@ async def _read(watch: TurnWatch, request: Request, pointer: Pointer) -> Capture
     try:
         body = await watch.tab.bodies.read(request, accept=fits)
     except cdp.errors.BodyUnavailable as error:
-        return str(error)
+        # Without the address: it is a key to the file, and this text goes into records and answers.
+        return "; ".join(error.tried)
     if body.tried:
         log.info("the picture's bytes came by %s after: %s", body.way, "; ".join(body.tried))
     return check(body.data, pointer, body.way, drawing=watch.page.drawing)
@@ -135,7 +136,7 @@ async def _from_page(watch: TurnWatch, pointer: Pointer) -> Captured | None:
                 address, accept=lambda data: isinstance(check(data, pointer, ""), Captured)
             )
         except cdp.errors.BodyUnavailable as error:
-            log.info("the shown picture could not be read: %s", error)
+            log.info("the shown picture could not be read: %s", "; ".join(error.tried))
             continue
         got = check(body.data, pointer, body.way)
         if isinstance(got, Captured):
