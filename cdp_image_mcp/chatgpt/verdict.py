@@ -14,9 +14,9 @@ turn changed, on page or network. *At rest* is an ``async_status`` that was told
     a message still draws, or an A/B panel lacks its second                8 s of quiet at rest, 60 s when no status was
                                                                            told; while it says drawing wait on, with
                                                                            one reload after 90 s of quiet
-3   The page shows an error node in our turn                               no_picture page_error after 2 s of quiet; if
-                                                                           drawing had started and the status says
-                                                                           drawing: one reload first, then 30 s
+3   The page shows an error node in our turn                               no_picture page_error after 2 s of quiet;
+                                                                           while the status says drawing: one reload,
+                                                                           then the error decides nothing any more
 4   The stream carried an error object                                     no_picture stream_error after 3 s; if
                                                                            drawing had started: one reload first, then
                                                                            only when the conversation is at rest
@@ -190,10 +190,10 @@ def _short(case: _Case, found: Verdict) -> Verdict:
 def _page_error(case: _Case) -> Verdict | None:
     if not case.signs.error_node or case.shown:
         return None
-    if case.turn.drawing_started and case.turn.running and not case.reloads:
-        return case.reload_after(2, "3: the page shows an error, the network says drawing")
-    doubtful = case.turn.drawing_started and case.turn.running
-    return case.after(30 if doubtful else 2, _none(case, "page_error", "3: error in our turn"))
+    if not case.turn.running:
+        return case.after(2, _none(case, "page_error", "3: error in our turn"))
+    # The picture may still come and is paid for: giving up here would be final, waiting is not.
+    return None if case.reloads else case.reload_after(2, "3: the page shows an error, the network says drawing")
 
 
 def _stream_error(case: _Case) -> Verdict | None:

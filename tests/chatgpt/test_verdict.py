@@ -316,8 +316,20 @@ def test_an_error_node_in_our_turn_ends_it() -> None:
 def test_an_error_node_against_the_status_wants_one_reload_first() -> None:
     signs = {"error_node": True}
     assert after(queued_turn(), 2, signs=signs).advise == "reload"
-    assert after(queued_turn(), 29, signs=signs, reloads=1).action == "wait"
-    assert after(queued_turn(), 30, signs=signs, reloads=1).kind == "page_error"
+    waiting = after(queued_turn(), LONG, since_stream_end=LONG, signs=signs, reloads=1)
+    assert (waiting.action, waiting.advise, waiting.recheck_seconds) == ("wait", None, None)
+
+
+def test_an_error_node_ends_the_turn_once_the_status_says_no_more_that_it_is_drawn() -> None:
+    heard = queued_turn()
+    heard.feed_socket(status(4))
+    assert after(heard, 2, signs={"error_node": True}, reloads=1).kind == "page_error"
+
+
+def test_a_block_is_told_although_the_page_shows_an_error_and_the_status_says_drawing() -> None:
+    turn = msgspec.structs.replace(queued_turn().turn(), blocked=True)
+    signs = PageSigns(quiet_seconds=2, error_node=True)
+    assert verdict(turn, signs, reloads=1).kind == "blocked"
 
 
 def test_an_error_node_never_outweighs_a_finished_picture() -> None:
