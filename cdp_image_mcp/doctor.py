@@ -22,6 +22,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.holding import studio_apart
 from cdp_image_mcp.plaintext import clean
 from cdp_image_mcp.terminal import Terminal
+from cdp_image_mcp.turns import Turns
 
 __all__ = ["Check", "Probes", "examine", "tell"]
 
@@ -225,7 +226,8 @@ async def _probe(settings: Settings) -> list[Check]:
             backend = studio.backend("chatgpt-web")
             if not isinstance(backend, Probes):
                 return [Check("probe", "failed", "This version's web back end cannot look into the page.")]
-            found = await backend.probe()
+            async with Turns(settings.profile_dir).take():
+                found = await backend.probe()
     except ImageError as error:
         return [Check("probe", "failed", clean(error.message, 1000), error.next_step)]
     advice = "The site may have changed: update, or set CHATGPT_SITE_FILE."
