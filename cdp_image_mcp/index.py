@@ -123,6 +123,11 @@ def put(connection: sqlite3.Connection, root: Path, folder: Path, record: Record
     )
 
 
+def unfetch(connection: sqlite3.Connection, generation_id: str) -> None:
+    """It is worked on again: the answer that was given is not its end any more."""
+    connection.execute("UPDATE generations SET fetched = 0 WHERE id = ?", (generation_id,))
+
+
 def forget(connection: sqlite3.Connection, generation_id: str) -> None:
     """Take out a generation whose folder is gone."""
     change = _next_change(connection)

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from cdp_image_mcp.folder import (
     take_back_folder,
     write_record,
 )
-from cdp_image_mcp.owner import this_process
+from cdp_image_mcp.owner import is_alive, this_process
 from cdp_image_mcp.record import Owner, Record, epoch
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.waiters import Waiters, lives
@@ -58,8 +58,8 @@ class Claim(msgspec.Struct, frozen=True):
 
     kind: Literal["new", "running", "finished", "orphaned"]
     """``new``: just registered, ours to run. ``running``: joined, its owner lives (may be another process).
-    ``finished``: joined, saved or partial and never fetched. ``orphaned``: joined, its owner died after it was
-    submitted on the web; it now belongs to us and wants to be recovered."""
+    ``finished``: joined, saved or partial and never fetched. ``orphaned``: joined, its owner died, or was shut down,
+    after it was submitted on the web; it now belongs to us and wants to be recovered."""
     record: Record
     folder: Folder
     waiter: str
@@ -96,14 +96,19 @@ class Library:
 
         Identical means the same ``record.fingerprint``. Joined are (a) running ones, (b) ``saved``/``partial`` ones
         of the last 24 h that were never fetched and whose files are there, (c) web generations whose owner died
-        after submitting. The caller is registered as waiting in the same transaction, so two identical calls that
-        are open at the same time become two generations. A new record is durable on disk when this returns.
+        after submitting, and ``interrupted`` ones of the last 24 h whose picture may be at the site. The caller is
+        registered as waiting in the same transaction, so two identical calls that are open at the same time become
+        two generations. A new record is durable on disk when this returns.
         """
         return await finish(partial(self._accept, record, parent, join=True))
 
     async def claim(self, fingerprint: str) -> Claim | None:
         """The joining half alone: an identical generation nobody waits on, now waited on by us, else None."""
         return await finish(partial(self._claim, fingerprint))
+
+    async def would_join(self, fingerprint: str) -> bool:
+        """Whether a call would be joined at this moment, without joining it."""
+        return await finish(partial(self._run, partial(self._would_join, fingerprint=fingerprint)))
 
     async def create(self, record: Record, parent: Path | None = None) -> Folder:
         """A new folder (0700, made exclusively) with its durable record, without joining and without waiting.
@@ -138,11 +143,17 @@ class Library:
         self._fetched.add(generation_id)
         await finish(partial(self._keep_books, partial(self._mark_fetched, generation_id=generation_id)))
 
-    async def adopt(self, generation_id: str) -> Entry | None:
+    async def adopt(self, generation_id: str, *, mine_idle: bool = False) -> Entry | None:
         """Make this process the owner of an unfinished generation whose owner is dead, or of an interrupted one whose
         picture may be at the site; None when it is finished, owned by a living process (ours included) or not there.
-        Exactly one process ever gets it."""
-        return await finish(partial(self._run, partial(self._adopt, generation_id=generation_id)))
+        Exactly one process ever gets it. ``mine_idle``: the caller knows that this process, should it be the owner,
+        does not work on it, because taking it over failed half-way."""
+        work = partial(self._adopt, generation_id=generation_id, mine_idle=mine_idle)
+        return await finish(partial(self._run, work))
+
+    def is_mine(self, record: Record) -> bool:
+        """Whether the record names this very process as its owner."""
+        return record.owner is not None and record.owner.pid == self.owner.pid and is_alive(record.owner)
 
     async def find(self, generation_id: str) -> Entry | None:
         """That generation, read from its sidecar; folders the index does not know yet are looked at too."""
@@ -156,6 +167,15 @@ class Library:
         """All generations in a state that is not final, newest first, running ones (``alive``) included."""
         found = await self._entries("WHERE finished = 0 ORDER BY created DESC, id")
         return [entry for entry in found if not entry.record.finished]
+
+    async def collectable(self, seconds: float | None = None) -> list[Entry]:
+        """Interrupted generations whose pictures may be at the site, newest first; with ``seconds`` only those that
+        ended within so many."""
+        found = await self._entries(
+            "WHERE backend = 'chatgpt-web' AND state = 'interrupted' AND ended >= ? ORDER BY created DESC, id",
+            0.0 if seconds is None else time.time() - seconds,
+        )
+        return [entry for entry in found if entry.record.collectable]
 
     async def latest_finished(self, backend: BackendName) -> Entry | None:
         """The newest generation of ``backend`` with pictures (``saved`` or ``partial``)."""
@@ -302,24 +322,35 @@ class Library:
             self._keep_books(lambda _: None)  # every transaction takes out what was released
 
     def _join(self, db: sqlite3.Connection, fingerprint: str, own_id: str) -> Claim | None:
+        for kind, entry in self._candidates(db, fingerprint, own_id):
+            taken = self._take_over(db, entry) if kind == "orphaned" else entry
+            waiter = self._waiters.add(db, taken.record.generation_id)
+            return Claim(kind, taken.record, taken.folder, waiter)
+        return None
+
+    def _would_join(self, db: sqlite3.Connection, fingerprint: str) -> bool:
+        return next(self._candidates(db, fingerprint, ""), None) is not None
+
+    def _candidates(
+        self, db: sqlite3.Connection, fingerprint: str, own_id: str
+    ) -> Iterator[tuple[Literal["running", "finished", "orphaned"], Entry]]:
+        """What a call with this fingerprint may join, oldest first."""
+        since = time.time() - JOIN_SECONDS
         candidates = index.rows(
             db,
             self.root,
             "WHERE fingerprint = ? AND id != ? AND (finished = 0 OR"
-            " (fetched = 0 AND state IN ('saved', 'partial') AND ended >= ?)) ORDER BY created, id",
-            (fingerprint, own_id, time.time() - JOIN_SECONDS),
+            " (fetched = 0 AND state IN ('saved', 'partial') AND ended >= ?) OR"
+            " (state = 'interrupted' AND ended >= ?)) ORDER BY created, id",
+            (fingerprint, own_id, since, since),
         )
         for row in candidates:
             if self._waiters.is_waited_on(db, row.id):
                 continue
             entry = self._entry(row, db)
             kind = self._joinable(entry.record) if entry is not None else None
-            if entry is None or kind is None:
-                continue
-            if kind == "orphaned":
-                entry = self._take_over(db, entry)
-            return Claim(kind, entry.record, entry.folder, self._waiters.add(db, row.id))
-        return None
+            if entry is not None and kind is not None:
+                yield kind, entry
 
     def _joinable(self, record: Record) -> Literal["running", "finished", "orphaned"] | None:
         if not record.finished:
@@ -327,10 +358,12 @@ class Library:
                 return "running"
             # The site goes on without us and what it made can be collected; an API request died with its process.
             return "orphaned" if record.backend == "chatgpt-web" and record.submitted is not False else None
+        recent = time.time() - epoch(record.finished_at or record.updated_at) <= JOIN_SECONDS
+        if record.collectable:
+            # Whoever was told of the interruption and asks again wants the picture, not a second one.
+            return "orphaned" if recent else None
         fetched = record.fetched or record.generation_id in self._fetched
-        if record.state not in {"saved", "partial"} or fetched or not record.images:
-            return None
-        if time.time() - epoch(record.finished_at or record.updated_at) > JOIN_SECONDS:
+        if record.state not in {"saved", "partial"} or fetched or not record.images or not recent:
             return None
         return "finished" if all(_is_there(Path(image.path), image.bytes) for image in record.images) else None
 
@@ -341,17 +374,21 @@ class Library:
                 record.fetched = True
                 index.put(db, self.root, row.folder, record, write_record(row.folder, record))
 
-    def _adopt(self, db: sqlite3.Connection, generation_id: str) -> Entry | None:
+    def _adopt(self, db: sqlite3.Connection, generation_id: str, *, mine_idle: bool) -> Entry | None:
         for row in index.rows(db, self.root, "WHERE id = ?", (generation_id,)):
             entry = self._entry(row, db)
-            if entry is not None and not entry.alive and (not entry.record.finished or entry.record.collectable):
+            if entry is None or (entry.alive and not (mine_idle and self.is_mine(entry.record))):
+                continue
+            if not entry.record.finished or entry.record.collectable:
                 return self._take_over(db, entry)
         return None
 
     def _take_over(self, db: sqlite3.Connection, entry: Entry) -> Entry:
         entry.record.owner = self.owner
         if entry.record.finished:
-            entry.record.state, entry.record.finished_at = "starting", None
+            entry.record.state, entry.record.finished_at, entry.record.fetched = "starting", None, False
+            self._fetched.discard(entry.record.generation_id)
+            index.unfetch(db, entry.record.generation_id)
         path = entry.folder.path
         index.put(db, self.root, path, entry.record, write_record(path, entry.record))
         return Entry(entry.record, entry.folder, alive=True)

@@ -1,0 +1,97 @@
+"""What was left at the site or half-way adopted is taken up again, and only by who may."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from cdp_image_mcp.folder import read_record
+from cdp_image_mcp.library import Library
+from cdp_image_mcp.record import Record, now
+from tests.library.making import DEAD, a_record, ago, finished
+
+pytestmark = pytest.mark.anyio
+
+
+def left(**more: object) -> Record:
+    """A generation that a shutdown stopped after its prompt was sent."""
+    fields: dict[str, object] = {"state": "interrupted", "submitted": True, "finished_at": now()}
+    return a_record(**(fields | more))  # type: ignore[arg-type]
+
+
+async def test_what_a_shutdown_left_at_the_site_is_joined_and_collected_not_paid_again(library: Library) -> None:
+    with anyio.fail_after(10):
+        record = left(fetched=True)
+        await library.create(record)
+        claim = await library.claim_or_register(a_record())
+        second = await library.claim_or_register(a_record())
+
+    assert (claim.kind, claim.record.generation_id) == ("orphaned", record.generation_id)
+    assert not claim.record.finished
+    assert read_record(claim.folder.path)[0].owner == library.owner
+    assert second.kind == "new"
+
+
+async def test_a_picture_collected_after_an_answered_interruption_waits_to_be_fetched_again(library: Library) -> None:
+    with anyio.fail_after(10):
+        record = left()
+        await library.create(record)
+        await library.mark_fetched(record.generation_id)
+        claim = await library.claim_or_register(a_record())
+        await finished(library, claim.folder, claim.record)
+        await library.release(claim.waiter)
+        again = await library.claim_or_register(a_record())
+
+    assert claim.kind == "orphaned"
+    assert (again.kind, again.record.generation_id) == ("finished", record.generation_id)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"submitted": False},
+        {"backend": "api"},
+        {"facts": {"given_up": True}},
+        {"finished_at": ago(hours=25), "updated_at": ago(hours=25)},
+    ],
+    ids=str,
+)
+async def test_what_can_bring_nothing_or_is_too_old_is_not_joined(library: Library, change: dict[str, object]) -> None:
+    with anyio.fail_after(10):
+        await library.create(left(**change))
+        assert (await library.claim_or_register(a_record())).kind == "new"
+
+
+async def test_collectable_ones_are_found_by_their_age(library: Library) -> None:
+    with anyio.fail_after(10):
+        young, old, unsent = left(), left(finished_at=ago(hours=25)), left(submitted=False)
+        for record in (young, old, unsent):
+            await library.create(record)
+        found = [entry.record.generation_id for entry in await library.collectable(24 * 3600)]
+        everything = {entry.record.generation_id for entry in await library.collectable()}
+
+    assert found == [young.generation_id]
+    assert everything == {young.generation_id, old.generation_id}
+
+
+async def test_a_process_takes_up_its_own_generation_only_when_it_says_nobody_works_on_it(
+    library: Library, root: Path
+) -> None:
+    with anyio.fail_after(10):
+        record = a_record(state="starting", submitted=True)
+        await library.create(record)
+        assert await library.adopt(record.generation_id) is None
+        assert await library.adopt(record.generation_id, mine_idle=True) is not None
+        # To a library that plays another process it is a stranger's, and alive.
+        assert await Library(root, owner=DEAD).adopt(record.generation_id, mine_idle=True) is None
+
+
+async def test_it_can_be_asked_whether_a_call_would_join_without_joining(library: Library) -> None:
+    with anyio.fail_after(10):
+        assert not await library.would_join("same")
+        first = await library.claim_or_register(a_record())
+        assert not await library.would_join("same")
+        await library.release(first.waiter)
+        assert await library.would_join("same")
+        assert await library.would_join("same")
+        assert not await library.would_join("other")
