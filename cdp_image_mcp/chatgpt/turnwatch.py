@@ -5,8 +5,9 @@ own turn. Each piece of news wakes whoever waits. Nothing is asked of the page w
 """
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -15,7 +16,7 @@ import msgspec
 from cdp_image_mcp import cdp
 from cdp_image_mcp.background import background
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.cdp.streams import StreamRequest
+from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
 from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.eye import BindingCalled, DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.quota import Quota, read_quotas
@@ -69,7 +70,6 @@ class TurnWatch:
     def __init__(self, tab: Tab, transcript: Transcript) -> None:
         self.tab = tab
         self.transcript = transcript
-        self.page = PageReport()
         self.known: list[str] = []
         """Ids of turns that were there before ours."""
         self.request_seen = anyio.Event()
@@ -85,6 +85,11 @@ class TurnWatch:
         self.lost: cdp.CDPError | None = None
         """Why watching ended, when it ended by itself."""
         self.reloads = 0
+        self._page = PageReport()
+        self._looking: tuple[str | None] | None = None
+        """The message the eye goes by, once it looks at all."""
+        self._stream: LiveStream | None = None
+        """The answer to our turn's request that is being read."""
         self._stream_ended_at: float | None = None
         self._changed_at = anyio.current_time()
         self._news = anyio.Event()
@@ -94,6 +99,26 @@ class TurnWatch:
     @property
     def turn(self) -> Turn:
         return self.transcript.turn()
+
+    @property
+    def page(self) -> PageReport:
+        """What the page shows of our turn; a reference picture that is shown once more is nothing of ours."""
+        given = self.turn.reference_ids
+        if not any(image.file in given for image in self._page.images):
+            return self._page
+        return msgspec.structs.replace(
+            self._page, images=tuple(image for image in self._page.images if image.file not in given)
+        )
+
+    @property
+    def stream_open(self) -> bool:
+        """The site is answering our turn's own request at this moment."""
+        return self._stream is not None
+
+    @property
+    def kept_out(self) -> bool:
+        """A check answers the page's requests, and nothing is coming in that a reload would cut off."""
+        return self.mitigated and not self.stream_open
 
     @property
     def signs(self) -> PageSigns:
@@ -140,7 +165,9 @@ class TurnWatch:
 
     async def look(self, user_message_id: str | None) -> None:
         """Let the eye report on our turn from now on; again after every new document."""
-        await self.tab.eye.ask(f"witness.watch({quoted({'user': user_message_id, 'known': self.known})})")
+        self._looking = (user_message_id,)
+        what = {"user": user_message_id, "known": self.known, "strict": user_message_id is not None}
+        await self.tab.eye.ask(f"witness.watch({quoted(what)})")
 
     async def remember_turns(self) -> None:
         """Note what is on the page before the prompt goes out."""
@@ -149,7 +176,7 @@ class TurnWatch:
     async def reload(self) -> Landing:
         """Load the conversation anew and look again, unless a check came instead."""
         self.reloads += 1
-        self.page = PageReport()
+        self._page = PageReport()
         self.mitigated = self.unread = False
         await self.tab.forget_conversation_keys()
         address = self.tab.page.url
@@ -176,40 +203,101 @@ class TurnWatch:
 
     # --- listeners ---------------------------------------------------------------------------------------------
 
-    async def listen_stream(self) -> None:
+    async def listen_streams(self, start: Callable[[Callable[[], Any]], object]) -> None:
+        """Answers that begin from now on, each read in a task of its own made by ``start``: one that stays open must
+        not hide the next."""
         async for stream in self.tab.streams:
-            if self.tab.site.is_turn_request(stream.request.url, stream.request.method):
-                await self._read_request(stream.request)
-                self._stream_ended_at = None
+            request = stream.request
+            if self.tab.site.is_turn_request(request.url, request.method):
+                # At once: the prompt is out, whatever becomes of reading the request.
                 self.request_seen.set()
+                self._stream = stream
+                self._stream_ended_at = None
                 self.tell()
-            ok = True
-            head = b""
-            try:
-                async for chunk in stream:
-                    if stream.status is not None and stream.status >= 400:
-                        head += chunk[: 65536 - len(head)]
-                    elif self.transcript.feed_stream(chunk):
-                        self._take_quotas(())
-                        self.tell()
-            except cdp.errors.StreamFailed as error:
-                log.info("the answer's stream broke: %s", error)
-                ok = False
-            if stream.status is not None and stream.status >= 400:
-                self.refused = (stream.status, head, self._mitigated(stream.request.request_id))
-            self.transcript.stream_ended(ok)
-            self._stream_ended_at = anyio.current_time()
-            self.tell()
+                start(partial(self._hear_answer, stream, start))
+            elif self.request_seen.is_set() or self.turn.user_message_id is not None:
+                start(partial(self._hear_resumed, stream))
+            else:
+                stream.close()  # an earlier turn's answer goes on: ours has not been sent
+
+    async def _hear_answer(self, stream: LiveStream, start: Callable[[Callable[[], Any]], object]) -> None:
+        """The answer to the page's own request."""
+        await self._read_request(stream.request)
+        start(self._look_closer)
+        ok, head = await self._read_stream(stream)
+        status = stream.status
+        if status is not None and status >= 400:
+            ok = False
+            mitigated = self._mitigated(stream.request.request_id)
+            # After a 5xx the site may have taken the prompt all the same.
+            if status < 500 or mitigated:
+                self.refused = (status, head, mitigated)
+            else:
+                log.warning("the site answered the prompt's request with status %d; watching on", status)
+        self._ended(stream, ok=ok)
+
+    async def _hear_resumed(self, stream: LiveStream) -> None:
+        """The same answer, asked for again; the site refuses that when there is nothing left to tell."""
+        ok, _ = await self._read_stream(stream, resumed=True)
+        if stream.status is not None and stream.status >= 400:
+            log.info("the answer was not resumed: status %d", stream.status)
+        else:
+            self._ended(stream, ok=ok)
+
+    async def _read_stream(self, stream: LiveStream, *, resumed: bool = False) -> tuple[bool, bytes]:
+        """Feed a stream until another takes its place; whether it came to its end, and the head of an error's body."""
+        head = b""
+        try:
+            async for chunk in stream:
+                if stream.status is not None and stream.status >= 400:
+                    head += chunk[: 65536 - len(head)]
+                    continue
+                if resumed:
+                    # Not before it brings something: one that is refused takes no place.
+                    resumed = False
+                    if self._stream is not None:
+                        self.transcript.stream_ended(ok=False)
+                    self._stream = stream
+                if self._stream is stream and self.transcript.feed_stream(chunk):
+                    self._take_quotas(())
+                    self.tell()
+        except cdp.errors.StreamFailed as error:
+            log.info("the answer's stream broke: %s", error)
+            return False, head
+        return True, head
+
+    def _ended(self, stream: LiveStream, *, ok: bool) -> None:
+        if self._stream is not stream:
+            return  # another took its place: its end says nothing
+        self._stream = None
+        self.transcript.stream_ended(ok)
+        self._stream_ended_at = anyio.current_time()
+        self.tell()
 
     async def _read_request(self, request: StreamRequest) -> None:
         """The page's own request names our message; its body is asked for when the event left it out (long ones)."""
         body = request.post_data
         if body is None:
-            answer = await self.tab.page.session.call(
-                "Network.getRequestPostData", {"requestId": request.request_id}, reply=PostData
-            )
+            try:
+                answer = await self.tab.page.session.call(
+                    "Network.getRequestPostData", {"requestId": request.request_id}, reply=PostData
+                )
+            except (cdp.errors.ProtocolError, cdp.errors.CommandTimeout) as error:
+                log.warning("the page's own request could not be read: %s", error)
+                return
             body = answer.post_data
         self.transcript.feed_request(body.encode())
+        self.tell()
+
+    async def _look_closer(self) -> None:
+        """Our message has its id: the eye need not guess any longer which turn is ours."""
+        ours = self.turn.user_message_id
+        if ours is None or self._looking is None or self._looking == (ours,):
+            return
+        try:
+            await self.look(ours)
+        except (DocumentLeft, cdp.errors.CommandTimeout, cdp.errors.ScriptError) as error:
+            log.info("the page is looked at again when its next document is there: %s", error)
 
     def _mitigated(self, request_id: str) -> bool:
         for request in self.tab.bodies.requests:
@@ -258,7 +346,7 @@ class TurnWatch:
                 if report.kind == "fault":
                     log.warning("the page script failed: %s", report.message)
                     continue
-                self.page = report
+                self._page = report
                 self.tell()
 
     async def listen_documents(self) -> None:
@@ -303,8 +391,12 @@ async def watch_turn(tab: Tab, transcript: Transcript) -> AsyncGenerator[TurnWat
                     watch.lost = error
                 watch.tell()
 
+        def start(task: Callable[[], Any]) -> None:
+            group.start_soon(owned, task)
+
+        _drop_unwatched(tab)
         listeners = (
-            *(watch.listen_stream, watch.listen_answers),
+            *(partial(watch.listen_streams, start), watch.listen_answers),
             *(watch.listen_page, watch.listen_documents, watch.listen_pictures, watch.listen_checks),
         )
         for listener in listeners:
@@ -316,3 +408,15 @@ async def watch_turn(tab: Tab, transcript: Transcript) -> AsyncGenerator[TurnWat
             yield watch
         finally:
             tab.hear = None
+
+
+def _drop_unwatched(tab: Tab) -> None:
+    """Answers that began while no turn was watched belong to an earlier one, or to a person's own prompt."""
+    while len(tab.streams):
+        try:
+            stream = tab.streams.poll()
+        except cdp.CDPError as error:
+            log.info("while no turn was watched: %s", error)
+            continue
+        if stream is not None:
+            stream.close()

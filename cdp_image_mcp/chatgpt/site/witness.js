@@ -67,12 +67,13 @@
   const turns = () => every("turn").filter((element, _, list) => !list.some((o) => o !== element && o.contains(element)));
 
   // Our turn: the container that carries our message's id and what follows it up to the next person's turn.
-  // Without an id yet: the first container none of whose ids was there before the prompt was sent.
+  // Without an id yet: the first container none of whose ids was there before the prompt was sent. With one that guess
+  // is no longer made: another person's turn may be new as well.
   const ourTurns = (watched) => {
     const list = turns();
     let start = -1;
     if (watched.user) start = list.findIndex((element) => turnIds(element).includes(watched.user));
-    if (start < 0)
+    if (start < 0 && !(watched.user && watched.strict))
       start = list.findIndex((element) => {
         const ids = turnIds(element);
         return ids.length > 0 && isUser(element) && !ids.some((id) => watched.known.includes(id));
