@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import msgspec
 
 from cdp_image_mcp import __version__
-from cdp_image_mcp.config import API, APP_NAME, Settings, load
+from cdp_image_mcp.config import API, APP_NAME, Problem, Settings, load
+from cdp_image_mcp.errors import ImageError
 
 __all__ = ["EXIT_CODES", "main", "make_parser"]
 
@@ -91,14 +92,26 @@ def _configure_log(settings: Settings) -> None:
 
 
 def _settings() -> Settings:
-    """All variables checked, those of compatible servers too, which only the API back end understands."""
+    """All variables checked, those too whose meaning only one part of the program knows. A bad one is left out, so
+    that what can be told about the rest is still told."""
     settings = load()
+    problems: list[Problem] = []
     if settings.base_url != API or settings.compat is not None:
         from cdp_image_mcp.openai.profiles import profile_problem
 
         if (problem := profile_problem(settings)) is not None:
-            return msgspec.structs.replace(settings, problems=(*settings.problems, problem))
-    return settings
+            problems.append(problem)
+    if settings.site_file is not None:
+        from cdp_image_mcp.chatgpt import locators, words
+
+        try:
+            words.load(locators.load(settings.site_file).words or None)
+        except ImageError as error:
+            problems.append(Problem("CHATGPT_SITE_FILE", error.message.removeprefix("CHATGPT_SITE_FILE: ")))
+            settings = msgspec.structs.replace(settings, site_file=None)
+    if settings.chrome_path is not None and not settings.chrome_path.is_file():
+        problems.append(Problem("CHROME_PATH", f"{settings.chrome_path} is no program file."))
+    return msgspec.structs.replace(settings, problems=(*settings.problems, *problems))
 
 
 def _serve(settings: Settings) -> int:

@@ -8,7 +8,12 @@ from cdp_image_mcp.request import SavedImage
 __all__ = ["actual", "honoured", "requested"]
 
 DEFAULTS: dict[str, Any] = {"n": 1, "size": "auto", "quality": "auto", "output_format": "png", "background": "auto"}
-NOT_WISHES = frozenset(("prompt", "wait_seconds", "images", "backend"))
+NOT_WISHES = frozenset(
+    (
+        *("prompt", "wait_seconds", "images", "backend", "timeout_seconds", "output_dir"),
+        *("conversation_mode", "continue_from"),
+    )
+)
 """Arguments that say nothing about the picture; ``backend`` stands beside it as ``requested_backend``."""
 
 RATIO_TOLERANCE = 0.02

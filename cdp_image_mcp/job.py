@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any
 
 import anyio
@@ -83,6 +83,8 @@ class Job:
         self.fraction: float | None = None
         self.position: int | None = None
         self.collecting = False
+        self.background = False
+        self.look_up_taken: Callable[[str], Awaitable[frozenset[str]]] | None = None
         self.unwritten = False
         """The end could not be written: the record on disk is older than this one."""
         self.typical: float | None = None
@@ -131,15 +133,17 @@ class Job:
             image = await self.folder.add_picture(data, facts)
             self.record.images.append(image)
             self.record.sources.append(origin)
+            # A picture that is here has been paid for, with money or with the day's quota.
+            self.record.submitted = self.record.spent = True
             await self._write()
             self.record.timings.save += anyio.current_time() - began
         self._wake()
         return image
 
     def _known(self, file_id: str | None, data: bytes) -> SavedImage | None:
-        """The entry of a picture that was saved before. While collecting after a crash, files may lie in the folder
-        whose ids were never recorded: those are known by their bytes."""
-        mark = hashlib.sha256(data).hexdigest() if self.collecting else None
+        """The entry of a picture that was saved before. On the web a picture may come again under another sign (a
+        ``blob:`` first, its file id later; after a crash a file nobody recorded): those are known by their bytes."""
+        mark = hashlib.sha256(data).hexdigest() if self.request.backend == "chatgpt-web" else None
         for image, source in zip(self.record.images, self.record.sources, strict=True):
             if (file_id and source.get("file_id") == file_id) or image.sha256 == mark:
                 return image
@@ -149,6 +153,9 @@ class Job:
         """Previews are not kept: a half-drawn picture in the folder would sooner or later be taken for a result."""
         self.progress(f"preview {index + 1} received ({len(data) // 1024} kB)", self.fraction)
         await anyio.lowlevel.checkpoint()
+
+    async def taken_ids(self) -> frozenset[str]:
+        return frozenset() if self.look_up_taken is None else await self.look_up_taken(self.generation_id)
 
     async def waiting_for_person(self) -> None:
         self.clock.stop()
@@ -167,7 +174,7 @@ class Job:
             self.record.error = None
             if error is not None:
                 self.record.error = error.as_dict()
-                if state == "partial":
+                if self.record.images:
                     self.record.failures = [
                         Failure(index, error.code, error.message)
                         for index in range(len(self.record.images) + 1, self.request.n + 1)
@@ -179,16 +186,26 @@ class Job:
     async def _move(self, state: State, facts: Mapping[str, Any]) -> None:
         record = self.record
         self._count_time()
+        before = {name: getattr(record, name) for name in (*RECORD_FIELDS, "state")}
+        known = dict(record.facts)
         for name, value in facts.items():
             if name in RECORD_FIELDS:
                 setattr(record, name, value)
             else:
                 record.facts[name] = value
-        if record.submitted is True and record.spent is False:
+        if facts.get("submitted") is True and record.spent is False:
             record.spent = "unknown"
         record.state = state
         self._wake()
-        await self._write()
+        try:
+            await self._write()
+        except ImageError:
+            # The press of send waits for this to be on disk: what could not be written is not done then.
+            if state == "submitting":
+                for name, value in before.items():
+                    setattr(record, name, value)
+                record.facts = known
+            raise
 
     def _count_time(self) -> None:
         at = anyio.current_time()

@@ -149,6 +149,16 @@ class Report(Protocol):
         """A preview that a stream sent: shown as progress where possible, never kept as a result."""
         ...
 
+    async def taken_ids(self) -> frozenset[str]:
+        """Ids of conversations and messages that belong to other generations: what carries one is not ours, however
+        alike it looks."""
+        ...
+
+    @property
+    def background(self) -> bool:
+        """Nobody waits for this one: no person may be asked for anything."""
+        ...
+
     async def waiting_for_person(self) -> None:
         """Stop the generation's clock; the next :meth:`state` call of another kind starts it again."""
         ...

@@ -11,6 +11,7 @@ import msgspec
 
 from cdp_image_mcp.background import background
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.disk import replace_file
 from cdp_image_mcp.errors import Code, ImageError
 from cdp_image_mcp.folder import Folder
 from cdp_image_mcp.gallery import Gallery
@@ -39,8 +40,13 @@ FALLS_BACK: frozenset[Code] = frozenset(
 )
 """What lets ``auto`` try the other back end, as long as nothing was submitted."""
 
-SITE_SAID: frozenset[Code] = frozenset(("text_only", "quota_reached", "rate_limited", "service_error"))
-"""Answers of the site itself: collecting again would bring the same."""
+UNREACHED: frozenset[Code] = frozenset(
+    (
+        *("timeout", "network", "browser_failed", "disk", "internal", "needs_sign_in"),
+        *("verification_required", "profile_in_use", "site_changed", "browser_not_found"),
+    )
+)
+"""Ends that are no answer of the site about our turn: its picture may be there."""
 
 
 @runtime_checkable
@@ -113,13 +119,12 @@ class Runner:
         """Begin a new generation; ``requests`` are the ways to try in order."""
         self._begin(job, lambda: self._generate(job, requests))
 
-    async def recover(self, record: Record, folder: Folder) -> None:
-        """Go on with a generation that this process just adopted: collect it, or end it truthfully."""
+    async def recover(self, record: Record, folder: Folder, *, background: bool = False) -> None:
+        """Go on with a generation that this process just adopted: collect it, or end it truthfully. In the
+        ``background`` no person is asked for anything."""
         job = Job(request_of(record), record, folder)
         job.collecting = True
-        for image in await folder.strays(record):
-            record.images.append(image)
-            record.sources.append({})
+        job.background = background
         self._begin(job, lambda: self._collect(job))
 
     async def end_orphan(self, entry: Entry) -> None:
@@ -143,9 +148,14 @@ class Runner:
             raise ImageError("disk", f"The wish to cancel could not be left in {path.parent}: {error}.") from None
 
     async def settle(self, job: Job) -> None:
-        """Write again what a full disk kept from being written."""
-        if job.unwritten and job.done.is_set():
+        """Write again what a full disk kept from being written; until that works, memory answers."""
+        if not (job.unwritten and job.done.is_set()):
+            return
+        try:
             await job.folder.write(job.record)
+        except ImageError as error:
+            log.warning("the record of %s still cannot be written: %s", job.generation_id, error)
+        else:
             job.unwritten = False
             self.jobs.pop(job.generation_id, None)
 
@@ -162,8 +172,22 @@ class Runner:
     # --- one job -----------------------------------------------------------------------------------------------
 
     def _begin(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
+        if self._closing:
+            # Its record says "queued" or what it said before; the next start finds it without an owner.
+            raise ImageError("cancelled", "The server is ending. Nothing was sent.", retryable=True)
+        job.look_up_taken = self._taken
         self.jobs[job.generation_id] = job
         self._group.start_soon(self._run, job, work)
+
+    async def _taken(self, generation_id: str) -> frozenset[str]:
+        """What of the site belongs to the newest other generations."""
+        taken: set[str] = set()
+        for entry in await self._library.newest(100):
+            record = entry.record
+            if record.generation_id != generation_id:
+                ids = (record.conversation_id, record.facts.get("user_message_id"))
+                taken.update(one for one in (*ids, *record.facts.get("used_message_ids", [])) if one)
+        return frozenset(taken)
 
     async def _run(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -177,7 +201,11 @@ class Runner:
         except Exception as error:
             log.exception("generation %s failed", job.generation_id)
             fault = ImageError("internal", f"{type(error).__name__} in the program.", submitted=job.record.submitted)
-            await self._end_failed(job, fault)
+            try:
+                await self._end_failed(job, fault)
+            except Exception:
+                # A fault of one generation must not bring the others down; its record is found at the next start.
+                log.exception("the end of generation %s was not recorded", job.generation_id)
         finally:
             job.end()
             if not job.unwritten:
@@ -192,7 +220,8 @@ class Runner:
     async def _watched(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         """The work, and beside it a look for other processes' wish to cancel."""
         async with background() as group:
-            group.start_soon(self._watch_cancel, job)
+            if not job.collecting:
+                group.start_soon(self._watch_cancel, job)
             await work()
 
     async def _watch_cancel(self, job: Job) -> None:
@@ -221,6 +250,11 @@ class Runner:
 
     async def _collect(self, job: Job) -> None:
         record = job.record
+        # A wish to cancel that an earlier owner left is not meant for this.
+        await anyio.to_thread.run_sync(lambda: (job.folder.path / CANCEL_FILE).unlink(missing_ok=True))
+        for image in await job.folder.strays(record):
+            record.images.append(image)
+            record.sources.append({})
         backend = self.backend(record.backend) if record.backend == "chatgpt-web" else None
         if record.submitted is False or not isinstance(backend, Collector):
             raise ImageError(
@@ -273,7 +307,15 @@ class Runner:
 
     async def _end_done(self, job: Job) -> None:
         timings = job.record.timings
-        await self._end(job, "saved" if len(job.images) >= job.request.n else "partial", None)
+        missing = None
+        if len(job.images) < job.request.n:
+            missing = ImageError(
+                "text_only" if job.images else "internal",
+                f"{len(job.images)} of {job.request.n} pictures were made.",
+                submitted=job.record.submitted,
+                spent=job.record.spent,
+            )
+        await self._end(job, "saved" if missing is None else "partial", missing)
         try:
             await self._ledger.add_duration(job.record.backend, timings.browser + timings.submit + timings.generate)
             await self._ledger.clear_rest(job.record.backend)
@@ -281,38 +323,63 @@ class Runner:
             log.warning("the ledger was not written: %s", error)
 
     async def _end_cancelled(self, job: Job) -> None:
-        if job.stop_wanted:
-            await self._end(job, "cancelled", cancelled_error(job.record))
-            return
         record = job.record
+        if record.finished:
+            return
+        if job.stop_wanted:
+            await self._end(job, "cancelled", cancelled_error(record))
+            return
+        if len(record.images) >= job.request.n:
+            await self._end(job, "saved", None)
+            return
+        collected = record.backend == "chatgpt-web" and record.submitted is not False
         error = ImageError(
             "cancelled",
             "The server was ended while this generation was running.",
             submitted=record.submitted,
             spent=record.spent,
             retryable=True,
-            next_step="Call wait_for_image with this generation_id: what the site finished is collected.",
+            next_step="Call wait_for_image with this generation_id: what the site finished is collected."
+            if collected
+            else "Call generate_image again if the picture is still wanted.",
         )
         await self._end(job, "interrupted", error)
 
     async def _end_failed(self, job: Job, error: ImageError) -> None:
+        """Every end but the good ones and a cancellation. What the site may still finish stays collectable."""
         record = job.record
-        if record.submitted is False and error.submitted is not False:
-            record.submitted = error.submitted
-        record.spent = error.spent if record.submitted is not False else False
-        # The record was told at the moment it became known; the place that failed may only suppose.
-        error.submitted, error.spent = record.submitted, record.spent
+        about_turn = error.submitted is not False
+        if about_turn:
+            record.submitted = error.submitted if record.submitted is False else record.submitted
+            record.spent = error.spent
+        elif record.submitted is not False and record.spent is False:
+            # An error about reaching the site says nothing of what became of the prompt that went out before.
+            record.spent = "unknown"
         if error.details.pop("given_up", False) or (job.collecting and error.code == "not_found"):
             record.facts["given_up"] = True
+        error.submitted, error.spent = record.submitted, record.spent
         state: State = "failed"
-        if error.code == "refused":
-            state = "refused"
-        elif (job.collecting and error.code not in SITE_SAID) or self._left_at_site(record, error):
+        if len(record.images) >= job.request.n:
+            state = "saved"
+        elif self._left_at_site(job, error, about_turn=about_turn):
             state = "interrupted"
-        if record.images:
-            state = "saved" if len(record.images) >= job.request.n else "partial"
+        elif record.images:
+            state = "partial"
+        elif error.code == "refused":
+            state = "refused"
+        elif job.collecting and error.code in {"not_found", "cancelled"}:
+            state = "interrupted"
         await self._keep_structure(job, error)
         await self._end(job, state, None if state == "saved" else error)
+
+    @staticmethod
+    def _left_at_site(job: Job, error: ImageError, *, about_turn: bool) -> bool:
+        """Whether the site may still finish, or has finished, what this process could not fetch: its own answer about
+        our turn is the end of it, trouble with reaching it is not."""
+        record = job.record
+        if record.backend != "chatgpt-web" or record.submitted is False or record.facts.get("given_up"):
+            return False
+        return not about_turn or error.code in UNREACHED
 
     async def _keep_structure(self, job: Job, error: ImageError) -> None:
         """A page that was not understood: its bare structure goes into a file beside the record."""
@@ -321,22 +388,13 @@ class Runner:
             return
         path = job.folder.path / "page-report.json"
         try:
-            await anyio.Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(structure)))
+            await anyio.to_thread.run_sync(
+                lambda: replace_file(path, msgspec.json.format(msgspec.json.encode(structure)))
+            )
         except OSError as problem:
             log.warning("the page report was not written: %s", problem)
         else:
             error.details["report"] = str(path)
-
-    @staticmethod
-    def _left_at_site(record: Record, error: ImageError) -> bool:
-        """Whether the site may still finish, or has finished, what this process could not fetch."""
-        reasons: frozenset[Code] = frozenset(
-            (
-                *("timeout", "network", "browser_failed", "disk", "internal", "needs_sign_in"),
-                *("verification_required", "profile_in_use", "site_changed"),
-            )
-        )
-        return record.backend == "chatgpt-web" and record.submitted is not False and error.code in reasons
 
     async def _end(self, job: Job, state: State, error: ImageError | None) -> None:
         try:

@@ -118,8 +118,8 @@ def prepare_profile(profile: Path, browser: FoundBrowser) -> None:
         raise ProfileNotWritable(profile, problem)
     try:
         if not profile.is_dir():
-            profile.parent.mkdir(parents=True, exist_ok=True)
-            profile.mkdir(mode=0o700, exist_ok=True)
+            for folder in (*reversed([p for p in profile.parents if not p.is_dir()]), profile):
+                folder.mkdir(mode=0o700, exist_ok=True)
         with tempfile.TemporaryFile(dir=profile) as probe:
             probe.write(bytes(65_536))
             probe.flush()

@@ -1,7 +1,7 @@
 """The web back end: arrives, lets the person act where needed, draws turn by turn, collects what was left."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,13 +67,26 @@ class WebBackend:
         A browser that is lost on the way is started again: before the prompt went out to try once more, afterwards
         only to collect.
         """
-        await report.state("starting", mode="direct-cdp", profile_dir=str(self._settings.profile_dir))
+        await report.state(
+            "starting",
+            mode="direct-cdp",
+            profile_dir=str(self._settings.profile_dir),
+            session_reused=self._keeper.tab is not None,
+        )
+        await self._surviving(lambda: self._remaining(request, report), report)
+
+    async def _remaining(self, request: ImageRequest, report: Report) -> None:
+        """What is still to be done: first the turn that went out, then turns for the pictures still missing."""
+        if report.facts.get("turn_pressed"):
+            await self._collect(report)
+        if len(report.images) < request.n:
+            await self._generate(request, report)
+
+    async def _surviving(self, work: Callable[[], Awaitable[None]], report: Report) -> None:
+        """Do ``work`` again with a new browser when one is lost; it must go on from what ``report`` knows."""
         for attempt in range(LOST_ROUNDS):
             try:
-                if report.facts.get("submitted", False) is False:
-                    await self._generate(request, report)
-                else:
-                    await self._collect(report)
+                await work()
             except ImageError as error:
                 if error.code != "browser_failed" or attempt == LOST_ROUNDS - 1:
                     raise
@@ -83,18 +96,20 @@ class WebBackend:
                 return
 
     async def _generate(self, request: ImageRequest, report: Report) -> None:
-        address = request.continue_url or self._site.home
         try:
             for _ in range(PERSON_ROUNDS):
-                tab, arrival = await self._arrive(address, report, fresh=request.continue_url is None)
+                # Later pictures belong into the conversation of the first one.
+                begun = report.facts.get("conversation_url") if report.images else None
+                address = begun or request.continue_url or self._site.home
+                tab, arrival = await self._arrive(address, report, fresh=address == self._site.home)
                 try:
                     await self._turns(tab, request, report)
                 except ChallengeMet as met:
                     await self._person.pass_check(report, submitted=met.submitted)
                     if met.submitted:
                         await self._collect(report)
-                        return
-                    await report.state("starting", submitted=False)
+                        if len(report.images) >= request.n:
+                            return
                     continue
                 except NotReady as late:
                     await self._ask(late.arrival, report)
@@ -108,7 +123,11 @@ class WebBackend:
             raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=sent) from None
         except cdp.CDPError as error:
             raise self._lost(error, report) from None
-        raise ImageError("verification_required", "The site asked for a check again and again. Nothing was sent.")
+        raise ImageError(
+            "verification_required",
+            "Something kept the prompt from being sent again and again.",
+            submitted=report.facts.get("submitted", False),
+        )
 
     def _lost(self, error: cdp.CDPError, report: Report) -> ImageError:
         if report.facts.get("submitted", False) is False:
@@ -180,6 +199,7 @@ class WebBackend:
             try:
                 await drawing.send(composer, text)
                 await drawing.pictures()
+                await report.state("generating", turn_pressed=False)
             except anyio.get_cancelled_exc_class():
                 if report.stop_wanted:
                     await self._press_stop(tab)
@@ -209,24 +229,17 @@ class WebBackend:
 
     async def collect(self, _request: ImageRequest, report: Report, /) -> None:
         """Open the conversation of a generation that was submitted earlier and save what the site finished."""
-        for attempt in range(LOST_ROUNDS):
-            try:
-                await self._collect(report)
-            except ImageError as error:
-                if error.code != "browser_failed" or attempt == LOST_ROUNDS - 1:
-                    raise
-                log.info("the browser was lost, starting again: %s", error)
-            else:
-                return
+        await self._surviving(lambda: self._collect(report), report)
 
     async def _collect(self, report: Report) -> None:
         await report.state("starting")
         try:
             for _ in range(PERSON_ROUNDS):
-                collecting = Collecting(self._site, report, self._words)
+                collecting = Collecting(self._site, report, self._words, taken=await report.taken_ids())
                 tab, _ = await self._arrive(collecting.address, report, fresh=False)
                 try:
                     await collecting.run(tab)
+                    await report.state("generating", turn_pressed=False)
                 except ChallengeMet:
                     await self._person.pass_check(report, submitted=True)
                     continue

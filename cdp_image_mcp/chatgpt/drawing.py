@@ -21,7 +21,7 @@ from cdp_image_mcp.chatgpt.turn import Pointer
 from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
 from cdp_image_mcp.chatgpt.verdict import SMALLEST, Verdict
 from cdp_image_mcp.chatgpt.words import Words
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.request import Report
 
 __all__ = ["ChallengeMet", "Drawing", "NotReady", "StartOver"]
@@ -63,6 +63,7 @@ class Drawing:
         self._words = words
         self._taken: set[str] = set()
         self._skipped_panel = False
+        self._sent_before: Fact = False
 
     async def send(self, composer: Composer, text: str) -> None:
         """Press send once and prove what came of it. The text stands in the composer already.
@@ -77,14 +78,11 @@ class Drawing:
         await watch.look(None)
         if not await composer.stands(text):
             raise StartOver
-        # From here on nobody can say that nothing was sent; so it stands on disk before the press.
-        await report.state(
-            "submitting", sent_prompt=text, submitted="unknown", submitted_at=datetime.now().astimezone().isoformat()
-        )
+        await self._before_press(text)
         try:
             await composer.send()
         except ImageError:
-            await report.state("submitting", submitted=False)
+            await self._not_sent()
             if (arrival := await in_the_way(watch.tab)) is not None:
                 raise NotReady(arrival) from None
             raise
@@ -92,6 +90,29 @@ class Drawing:
             await report.state("generating", submitted=True if watch.request_seen.is_set() else "unknown")
         else:
             await self._not_seen(composer, text)
+
+    async def _before_press(self, text: str) -> None:
+        """From here on nobody can say that nothing was sent; so it stands on disk before the press. The message of an
+        earlier turn of this generation is not this one's."""
+        facts = self._report.facts
+        self._sent_before = facts.get("submitted", False)
+        used = [*facts.get("used_message_ids", []), facts.get("user_message_id")]
+        known = self._watch.tab.site.conversation_id(self._watch.tab.page.url)
+        news: dict[str, object] = {"conversation_id": known} if known else {}
+        await self._report.state(
+            "submitting",
+            sent_prompt=text,
+            submitted="unknown" if self._sent_before is False else self._sent_before,
+            submitted_at=datetime.now().astimezone().isoformat(),
+            user_message_id=None,
+            used_message_ids=[one for one in used if one],
+            turn_pressed=True,
+            **news,
+        )
+
+    async def _not_sent(self) -> None:
+        """This turn's prompt did not go out; what went out for earlier pictures did."""
+        await self._report.state("submitting", submitted=self._sent_before, turn_pressed=False)
 
     async def _went_out(self, composer: Composer, text: str) -> bool:
         """The page's own request on the network; without it, our turn on the page and the editor without the text."""
@@ -120,8 +141,15 @@ class Drawing:
             await self._behind_check()
             return
         if self._watch.lost is None and await self._holds(composer, text):
-            await self._report.state("submitting", submitted=False)
-            if self._watch.page.rate_dialog:
+            structure = await page_structure(self._watch.tab)
+            limited = self._watch.page.rate_dialog
+            # The page may still be at it. Loading it anew ends that; only then is it certain.
+            await self._reload()
+            if self._watch.request_seen.is_set():
+                await self._report.state("generating", submitted=True)
+                return
+            await self._not_sent()
+            if limited:
                 raise ImageError(
                     "rate_limited",
                     "The site says there were too many requests. Nothing was sent.",
@@ -130,7 +158,7 @@ class Drawing:
             raise ImageError(
                 "site_changed",
                 "Send was pressed once and the site did not take the prompt; it still stands in the composer.",
-                details={"role": "send", "page_structure": await page_structure(self._watch.tab)},
+                details={"role": "send", "page_structure": structure},
             )
         raise (
             lost_error(self._watch.lost)
@@ -150,7 +178,7 @@ class Drawing:
         if self._watch.request_seen.is_set():
             await self._report.state("generating", submitted=True)
             return
-        await self._report.state("submitting", submitted=False)
+        await self._not_sent()
         if landed.challenged:
             raise ChallengeMet(submitted=False)
         raise StartOver

@@ -217,7 +217,7 @@ class Held:
                     await browser.quit()
         except cdp.LaunchError as error:
             self._problem = launch_problem(error)
-        except (cdp.CDPError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - this runs in the studio's group: no fault here may end other jobs
             self._problem = ImageError("browser_failed", f"The browser failed: {error}")
             log.info("the browser ended: %s", error)
         finally:

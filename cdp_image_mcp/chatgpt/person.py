@@ -51,9 +51,11 @@ class Person:
         self._keeper = keeper
         self._memory = memory
 
-    def require_display(self, state: PersonState, what: str, submitted: Fact) -> None:
-        """Raises ImageError when no window may or can be shown."""
-        if self._settings.window_mode == "headless":
+    def require_display(self, state: PersonState, what: str, submitted: Fact, report: Report | None = None) -> None:
+        """Raises ImageError when no window may or can be shown, or nobody is there who waits."""
+        if report is not None and report.background:
+            reason = "nobody waits for this picture at the moment"
+        elif self._settings.window_mode == "headless":
             reason = "CHATGPT_WINDOW_MODE is headless, so no window may be shown"
         elif not has_display():
             reason = "there is no display to show a window on"
@@ -76,7 +78,7 @@ class Person:
         The person's state is told, and ``opened`` called, once the window is there. Answers how it ended, in words;
         whether it helped, only the site can tell: also somebody who never closed the window may have signed in.
         """
-        self.require_display(state, why, submitted)
+        self.require_display(state, why, submitted, report)
         await self._keeper.clear_profile()
         try:
             async with cdp.open_plain(self._keeper.options("visible"), self._settings.web_url) as window:
@@ -101,7 +103,7 @@ class Person:
         The window is shown if the check is up in a window too, and hidden again afterwards if it was hidden.
         """
         headless = self._keeper.mode == "headless"
-        self.require_display("needs_verification", "the site wants a check to be passed", submitted)
+        self.require_display("needs_verification", "the site wants a check to be passed", submitted, report)
         if headless:
             await self._memory.met_check()
         if report is not None:

@@ -12,6 +12,7 @@ import anyio.to_thread
 import msgspec
 
 from cdp_image_mcp.config import WindowMode
+from cdp_image_mcp.disk import replace_file
 
 __all__ = ["Choice", "WindowMemory", "has_display"]
 
@@ -76,6 +77,4 @@ class WindowMemory:
         return memory
 
     def _write(self, memory: Memory) -> None:
-        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        temporary.write_bytes(msgspec.json.encode(memory))
-        temporary.replace(self._path)
+        replace_file(self._path, msgspec.json.encode(memory))

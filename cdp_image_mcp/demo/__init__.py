@@ -15,6 +15,7 @@ import msgspec
 
 from cdp_image_mcp.cli import DONE
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.disk import make_path
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.holding import studio_apart
 from cdp_image_mcp.outcome import fields_of, tell_standing
@@ -117,7 +118,7 @@ def _keep(standing: Standing, folder: Path) -> Standing:
     record = standing.record
     if not record.images:
         return standing
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_path(folder)
     stem, images = Path(standing.folder).name, list(record.images)
     for index, image in enumerate(images):
         source = Path(image.path)
