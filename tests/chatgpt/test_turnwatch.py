@@ -23,6 +23,10 @@ TURN = f"{BASE}backend-api/f/conversation"
 RESUME = f"{TURN}/resume"
 
 
+def nothing(*_: Any, **__: Any) -> Mailbox[Any]:
+    return Mailbox("requests", 10)
+
+
 class ScriptedEye:
     """Takes down what is asked of the page."""
 
@@ -49,7 +53,7 @@ class ScriptedTab:
         self.eye = ScriptedEye()
         self.hear = None
         self.begun: list[LiveStream] = []
-        self.bodies = SimpleNamespace(requests=list[Any](), watch=lambda *_, **__: Mailbox("requests", 10))
+        self.bodies = SimpleNamespace(requests=list[Any](), watch=nothing)
         self.page = SimpleNamespace(session=self, url=BASE)
 
     def documents(self) -> Mailbox[Any]:

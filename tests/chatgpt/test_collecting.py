@@ -1,0 +1,232 @@
+"""Finding our own prompt among the site's conversations: never another's, and given up only when all was read."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.chatgpt import collecting
+from cdp_image_mcp.chatgpt.address import Site
+from cdp_image_mcp.chatgpt.collecting import Collecting, read_sent
+from cdp_image_mcp.chatgpt.tab import Tab
+from cdp_image_mcp.chatgpt.words import Words
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.request import Report
+from tests.chatgpt.talk import conversation, prompt
+
+SITE = Site("https://chatgpt.com/")
+PRESSED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+TEXT = "a lighthouse\n\nat night"
+
+
+def chat(number: int) -> str:
+    return f"{number:08x}-7d3e-4b8a-9c41-2e5f8a7b9d10"
+
+
+def sent(identity: str, seconds: float | None = 0.0, text: str = TEXT) -> dict[str, Any]:
+    """A person's message, dated ``seconds`` after the press of send."""
+    at = None if seconds is None else (PRESSED + timedelta(seconds=seconds)).timestamp()
+    return prompt(text, identity, create_time=at)
+
+
+class ScriptedSite:
+    """The tab on a site with these conversations, the newest first; one of None never loads."""
+
+    def __init__(self, *chats: list[dict[str, Any]] | None, listed: bool = True) -> None:
+        self.chats = {chat(number): said for number, said in enumerate(chats)}
+        self.listed = listed
+        self.opened: list[str] = []
+        self.site = SITE
+        self.bodies = self.eye = self
+        self._answers: Mailbox[Any] = Mailbox("answers", 10)
+
+    async def ask(self, expression: str, **_: Any) -> Any:
+        links = [SITE.conversation(one) for one in self.chats] if self.listed else []
+        return links if "link.href" in expression else bool(links)
+
+    def watch(self, accept: Any) -> Mailbox[Any]:
+        assert accept(SimpleNamespace(url=f"https://chatgpt.com/backend-api/conversation/{chat(0)}"))
+        self._answers = Mailbox("answers", 10)
+        return self._answers
+
+    async def open(self, address: str = "") -> Any:
+        identity = SITE.conversation_id(address)
+        if identity is not None:
+            self.opened.append(identity)
+            said = self.chats[identity]
+            self._answers.put(SimpleNamespace(status=200, body=conversation(identity=chat(99))))
+            self._answers.put(SimpleNamespace(status=404, body=b"{}"))
+            if said is not None:
+                self._answers.put(SimpleNamespace(status=200, body=conversation(*said, identity=identity)))
+        return SimpleNamespace(challenged=False)
+
+    async def read(self, request: Any, *, again: bool) -> Any:
+        assert not again
+        return SimpleNamespace(data=request.body)
+
+
+async def searched(site: ScriptedSite, taken: frozenset[str] = frozenset(), **facts: Any) -> tuple[str, str]:
+    known = {"sent_prompt": TEXT, "submitted_at": PRESSED.isoformat(), **facts}
+    report = cast("Report", SimpleNamespace(facts=known))
+    with anyio.fail_after(20):
+        job = Collecting(SITE, report, cast("Words", None), taken=taken)
+        return await job._search(cast("Tab", site))  # pyright: ignore[reportPrivateUsage]
+
+
+async def found(site: ScriptedSite, taken: frozenset[str] = frozenset(), **facts: Any) -> str:
+    known = {"sent_prompt": TEXT, "submitted_at": PRESSED.isoformat(), **facts}
+    report = cast("Report", SimpleNamespace(facts=known))
+    with anyio.fail_after(20):
+        job = Collecting(SITE, report, cast("Words", None), taken=taken)
+        return await job._find_message(cast("Tab", site), chat(0))  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collecting, "READ_SECONDS", 0.05)
+
+
+@pytest.mark.anyio
+async def test_of_two_with_the_same_words_the_one_nearest_to_the_press_is_ours() -> None:
+    site = ScriptedSite([sent("later", 100)], [sent("ours", 2)], [sent("earlier", -90)])
+    assert await searched(site) == (chat(1), "ours")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("seconds", [-121, 136, 3600])
+async def test_the_same_words_of_another_time_are_not_ours(seconds: float) -> None:
+    with pytest.raises(ImageError) as caught:
+        await searched(ScriptedSite([sent("other", seconds)]))
+    assert caught.value.code == "not_found"
+
+
+@pytest.mark.anyio
+async def test_what_another_generation_has_in_its_record_is_not_ours() -> None:
+    site = ScriptedSite([sent("a", 1)], [sent("b", 2), sent("c", 30)])
+    assert await searched(site, frozenset({chat(0), "b"})) == (chat(1), "c")
+    assert site.opened == [chat(1)]
+
+
+@pytest.mark.anyio
+async def test_conversations_of_others_use_up_none_of_those_we_look_into() -> None:
+    others = [[sent(f"other{number}")] for number in range(6)]
+    site = ScriptedSite(*others, [sent("ours")])
+    assert await searched(site, frozenset(map(chat, range(6)))) == (chat(6), "ours")
+
+
+@pytest.mark.anyio
+async def test_an_earlier_turn_of_ours_with_the_same_words_is_not_this_one() -> None:
+    site = ScriptedSite([sent("first", 1), sent("second", 60)])
+    assert await found(site, used_message_ids=["first"]) == "second"
+    assert await searched(site, used_message_ids=["first"]) == (chat(0), "second")
+    with pytest.raises(ImageError) as caught:
+        await found(site, used_message_ids=["first", "second"])
+    assert caught.value.code == "not_found"
+
+
+@pytest.mark.anyio
+async def test_our_own_conversation_is_searched_although_another_generation_went_on_in_it() -> None:
+    site = ScriptedSite([sent("ours", 1), sent("theirs", 2)])
+    assert await found(site, frozenset({chat(0), "theirs"})) == "ours"
+
+
+@pytest.mark.anyio
+async def test_a_message_without_a_time_is_ours_only_when_there_is_no_other() -> None:
+    assert await searched(ScriptedSite([sent("timeless", None)])) == (chat(0), "timeless")
+    site = ScriptedSite([sent("timeless", None)], [sent("timed", 5)])
+    assert await searched(site) == (chat(1), "timed")
+    with pytest.raises(ImageError):
+        await searched(ScriptedSite([sent("timeless", None)], [sent("other", None)]))
+
+
+@pytest.mark.anyio
+async def test_words_are_compared_as_a_reader_would() -> None:
+    folded = sent("ours", text="a lighthouse\nat\u00a0night ")
+    assert await searched(ScriptedSite([folded])) == (chat(0), "ours")
+
+
+@pytest.mark.anyio
+async def test_a_conversation_that_did_not_load_leaves_it_open() -> None:
+    for search in (searched(ScriptedSite([], None)), found(ScriptedSite(None))):
+        with pytest.raises(ImageError) as caught:
+            await search
+        assert (caught.value.code, caught.value.submitted) == ("network", "unknown")
+    assert await searched(ScriptedSite(None, [sent("ours")])) == (chat(1), "ours")
+
+
+@pytest.mark.anyio
+async def test_a_history_that_did_not_load_leaves_it_open() -> None:
+    with pytest.raises(ImageError) as caught:
+        await searched(ScriptedSite([sent("ours")], listed=False))
+    assert (caught.value.code, caught.value.submitted) == ("network", "unknown")
+
+
+@pytest.mark.anyio
+async def test_it_is_given_up_when_all_there_is_was_read_or_the_last_is_older_than_the_press() -> None:
+    newer = [[sent(f"new{number}", 500, "other words")] for number in range(5)]
+    old = [[sent(f"old{number}", -500, "other words")] for number in range(2)]
+    for site, code in (
+        (ScriptedSite(*newer[:4]), "not_found"),
+        (ScriptedSite(*newer[:3], *old), "not_found"),
+        (ScriptedSite(*newer), "network"),
+    ):
+        with pytest.raises(ImageError) as caught:
+            await searched(site)
+        assert (caught.value.code, caught.value.submitted) == (code, "unknown")
+
+
+@pytest.mark.anyio
+async def test_opening_the_conversation_counts_as_the_one_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[int] = []
+
+    class Watched:
+        reloads = 0
+
+        async def reload(self) -> Any:
+            self.reloads += 1
+            return SimpleNamespace(challenged=False)
+
+    @asynccontextmanager
+    async def watch_turn(*_: Any) -> AsyncGenerator[Watched]:
+        yield Watched()
+
+    class Drawn:
+        def __init__(self, watch: Watched, *_: Any) -> None:
+            self._watch = watch
+
+        async def pictures(self) -> None:
+            judged.append(self._watch.reloads)
+
+    async def state(*_: Any, **__: Any) -> None:
+        pass
+
+    monkeypatch.setattr(collecting, "watch_turn", watch_turn)
+    monkeypatch.setattr(collecting, "Drawing", Drawn)
+    report = SimpleNamespace(facts={"conversation_id": chat(0), "user_message_id": "ours"}, state=state)
+    with anyio.fail_after(20):
+        await Collecting(SITE, cast("Report", report), cast("Words", None)).run(cast("Tab", ScriptedSite()))
+    assert judged == [1]
+
+
+def test_a_conversation_is_as_new_as_its_newest_message_whoever_wrote_it() -> None:
+    said: list[dict[str, Any]] = [
+        sent("ours"),
+        {**sent("answer", 50), "author": {"role": "assistant"}},
+        {"id": 7, "metadata": {}},
+    ]
+    read = read_sent(conversation(*said, identity=chat(0)), chat(0))
+    assert read is not None
+    assert [message.id for message in read.messages] == ["ours"]
+    assert read.changed == PRESSED.timestamp() + 50
+
+
+def test_what_is_not_that_conversation_was_not_read() -> None:
+    for body in (b"", b"[]", b"7", b'{"detail": "slow down"}', conversation(prompt(), identity=chat(1))):
+        assert read_sent(body, chat(0)) is None
+    assert read_sent(json.dumps([{"conversation_id": chat(0), "mapping": {}}]).encode(), chat(0)) is not None
