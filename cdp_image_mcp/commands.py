@@ -26,6 +26,7 @@ from cdp_image_mcp.library import Library
 from cdp_image_mcp.outcome import fields_of, standing_code, tell_failure, tell_standing, tell_stopped
 from cdp_image_mcp.schema import GenerateImage, parse
 from cdp_image_mcp.stopping import Stop
+from cdp_image_mcp.studio import Standing
 from cdp_image_mcp.terminal import Terminal
 from cdp_image_mcp.turns import Turns
 from cdp_image_mcp.watch import follow
@@ -187,6 +188,11 @@ def _tell_position(terminal: Terminal, position: int) -> None:
         terminal.say(f"Waiting until the browser is free (place {position} in the queue).", "dim")
 
 
+def _tell_person(terminal: Terminal, standing: Standing) -> None:
+    said = standing.news.message if standing.news is not None else "Please act in the open browser window."
+    terminal.say(said, "yellow")
+
+
 async def _status(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     async with studio_apart(settings) as studio:
         fields = await studio.status(None)
@@ -216,7 +222,7 @@ def _tell_status(terminal: Terminal, fields: dict[str, Any]) -> None:
 async def _collect(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     async with studio_apart(settings) as studio:
         terminal.say("Looking for pictures that the site finished and nobody fetched …")
-        found = await studio.collect()
+        found = await studio.collect(partial(_tell_person, terminal))
     if parsed.json:
         terminal.result(json.dumps([fields_of(standing) for standing in found], ensure_ascii=False, indent=2))
     else:

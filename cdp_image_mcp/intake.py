@@ -35,6 +35,16 @@ class Accepted(msgspec.Struct, frozen=True):
     """Folder to make the generation's folder in; None is the output root."""
 
 
+class Continued(msgspec.Struct, frozen=True):
+    """What ``continue`` means at this moment; exactly one of the two last."""
+
+    generation_id: str
+    url: str | None = None
+    """Web: address of the conversation."""
+    picture: Reference | None = None
+    """API: the picture."""
+
+
 class Intake:
     """Checks calls against the settings, the library and the ledger. All refusals are ImageErrors with
     ``submitted`` and ``spent`` false."""
@@ -56,10 +66,12 @@ class Intake:
         parent = await allowed_output_dir(arguments.output_dir, roots) if given(arguments.output_dir) else None
         requested = arguments.backend if given(arguments.backend) else settings.backend
         earlier = await self._earlier(arguments, requested)
-        route, skipped = await self._route(requested, earlier, api_only=mask is not None, count=arguments.n)
+        continued = await self._continued(earlier, requested)
+        mark = fingerprint(arguments, requested, references, mask, continued)
+        route, skipped = await self._route(requested, earlier, api_only=mask is not None, count=arguments.n, mark=mark)
         await self.library.check_room(arguments.n, parent)
         requests = [
-            await self._request(arguments, backend, references=references, mask=mask, earlier=earlier)
+            self._request(arguments, backend, references=references, mask=mask, continued=continued)
             for backend in route
         ]
         record = new_record(
@@ -67,7 +79,7 @@ class Intake:
             requests[0],
             requested=requested,
             asked=asked(arguments),
-            mark=fingerprint(arguments, requested, references, mask),
+            mark=mark,
         )
         if skipped is not None:
             record.fallback_from, record.fallback_reason = skipped
@@ -107,7 +119,7 @@ class Intake:
         return entry
 
     async def _route(
-        self, requested: str, earlier: Entry | None, *, api_only: bool, count: int
+        self, requested: str, earlier: Entry | None, *, api_only: bool, count: int, mark: str
     ) -> tuple[list[BackendName], tuple[str, str] | None]:
         """The back ends to try in order, and (back end, reason) when the first choice was skipped."""
         wanted: list[BackendName]
@@ -123,7 +135,7 @@ class Intake:
             wanted = ["api"]
         reasons: dict[BackendName, ImageError] = {}
         for backend in wanted:
-            if (reason := await self._unavailable(backend, count)) is not None:
+            if (reason := await self._unavailable(backend, count, mark)) is not None:
                 reasons[backend] = reason
         open_ways: list[BackendName] = [backend for backend in wanted if backend not in reasons]
         if not open_ways:
@@ -136,7 +148,7 @@ class Intake:
             return open_ways, (first, reasons[first].code)
         return open_ways if self.settings.fallback == "before-submit" else open_ways[:1], None
 
-    async def _unavailable(self, backend: BackendName, count: int) -> ImageError | None:
+    async def _unavailable(self, backend: BackendName, count: int, mark: str) -> ImageError | None:
         """Why ``backend`` need not even be asked now."""
         if backend == "api" and not self.settings.api_key and self._key_needed():
             return ImageError("api_key_missing", "OPENAI_API_KEY is not set.")
@@ -155,14 +167,24 @@ class Intake:
         limit = self.settings.daily_limit
         if backend == "chatgpt-web" and limit is not None:
             made = await self.ledger.web_pictures_today()
-            if made + count > limit:
+            coming = await self._coming()
+            # A call that joins what is there adds nothing to the day.
+            if made + coming + count > limit and not await self.library.would_join(mark):
                 tomorrow = datetime.combine(datetime.now().astimezone().date() + timedelta(days=1), time()).astimezone()
                 return ImageError(
                     "quota_reached",
-                    f"GPT_IMAGE_DAILY_LIMIT is {limit} pictures a day; {made} were made today and {count} more asked.",
+                    f"GPT_IMAGE_DAILY_LIMIT is {limit} pictures a day; {made} were made today, "
+                    + (f"{coming} are being made, " if coming else "")
+                    + f"and {count} more asked.",
                     reset_at=tomorrow.isoformat(),
                 )
         return None
+
+    async def _coming(self) -> int:
+        """Pictures that web generations, queued ones included, still owe; those they saved are counted as made."""
+        running = [entry.record for entry in await self.library.unfinished() if entry.alive]
+        owed = [int(record.request.get("n", 1)) - len(record.images) for record in running if on_web(record)]
+        return sum(max(0, number) for number in owed)
 
     def _key_needed(self) -> bool:
         """Compatible servers on people's own machines often want no key."""
@@ -172,14 +194,31 @@ class Intake:
 
         return choose_profile(self.settings).key_needed
 
-    async def _request(
+    async def _continued(self, earlier: Entry | None, requested: str) -> Continued | None:
+        """What is gone on from. Raises ImageError ``invalid_input`` when that generation has nothing of the kind."""
+        if earlier is None:
+            return None
+        record = earlier.record
+        if (record.backend if requested == "auto" else requested) == "chatgpt-web":
+            if not record.conversation_url:
+                raise ImageError(
+                    "invalid_input",
+                    f"continue_from: generation {record.generation_id} has no conversation at the site to go on in.",
+                )
+            return Continued(record.generation_id, url=record.conversation_url)
+        if not record.images:
+            raise ImageError("invalid_input", f"continue_from: generation {record.generation_id} has no picture.")
+        picture = await check_reference(record.images[0].path, (earlier.folder.path,), "continue_from")
+        return Continued(record.generation_id, picture=picture)
+
+    def _request(
         self,
         arguments: GenerateImage,
         backend: BackendName,
         *,
         references: tuple[Reference, ...],
         mask: Reference | None,
-        earlier: Entry | None,
+        continued: Continued | None,
     ) -> ImageRequest:
         request = ImageRequest(
             prompt=arguments.prompt,
@@ -194,23 +233,14 @@ class Intake:
             mask=mask,
             timeout_seconds=float(arguments.timeout_seconds),
         )
-        if earlier is None:
+        if continued is None:
             return request
-        record = earlier.record
-        if backend == "chatgpt-web":
-            if not record.conversation_url:
-                raise ImageError(
-                    "invalid_input",
-                    f"continue_from: generation {record.generation_id} has no conversation at the site to go on in.",
-                )
-            changes: dict[str, Any] = {"continue_url": record.conversation_url}
-        else:
-            if not record.images:
-                raise ImageError("invalid_input", f"continue_from: generation {record.generation_id} has no picture.")
-            picture = await check_reference(record.images[0].path, (earlier.folder.path,), "continue_from")
-            changes = {"continue_image": picture}
         return msgspec.structs.replace(
-            request, conversation_mode="continue", continue_from=record.generation_id, **changes
+            request,
+            conversation_mode="continue",
+            continue_from=continued.generation_id,
+            continue_url=continued.url,
+            continue_image=continued.picture,
         )
 
 
@@ -228,6 +258,10 @@ def sides(size: str) -> tuple[int, int] | None:
     return None
 
 
+def on_web(record: Record) -> bool:
+    return record.backend == "chatgpt-web"
+
+
 def asked(arguments: GenerateImage) -> dict[str, Any]:
     """The arguments as they were given, without the prompt, for the record and for calling again."""
     fields: dict[str, Any] = msgspec.to_builtins(arguments)
@@ -236,13 +270,20 @@ def asked(arguments: GenerateImage) -> dict[str, Any]:
 
 
 def fingerprint(
-    arguments: GenerateImage, requested: str, references: tuple[Reference, ...], mask: Reference | None
+    arguments: GenerateImage,
+    requested: str,
+    references: tuple[Reference, ...],
+    mask: Reference | None,
+    continued: Continued | None,
 ) -> str:
-    """SHA-256 over what decides the picture; reference files count by their bytes, not their names."""
+    """SHA-256 over what decides the picture; reference files count by their bytes, not their names, and "continue" by
+    the conversation or the picture that it means."""
     fields = msgspec.to_builtins(arguments)
     for name in UNSENT:
         fields.pop(name, None)
     fields["backend"] = requested
     fields["reference_images"] = [reference.sha256 for reference in references]
     fields["mask"] = mask.sha256 if mask else None
+    if continued is not None:
+        fields["continued"] = continued.picture.sha256 if continued.picture is not None else continued.url
     return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()

@@ -11,9 +11,10 @@ What could lose, double or mistake a picture here, and what is done about it:
 - two processes that want to recover the same generation: ``Library.adopt`` gives it to one.
 """
 
+import logging
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import anyio
@@ -25,7 +26,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.intake import Accepted, Intake, given
 from cdp_image_mcp.job import Job
 from cdp_image_mcp.ledger import Ledger
-from cdp_image_mcp.library import Claim, Entry, Library
+from cdp_image_mcp.library import JOIN_SECONDS, Claim, Entry, Library
 from cdp_image_mcp.record import Record
 from cdp_image_mcp.request import Backend, BackendName
 from cdp_image_mcp.runner import Runner
@@ -34,8 +35,12 @@ from cdp_image_mcp.shield import shielded
 
 __all__ = ["News", "Standing", "Studio", "open_studio"]
 
+log = logging.getLogger(__name__)
+
 NEWS_SECONDS = 5.0
 """Clients show progress; more often only costs them."""
+PATIENT = 1800.0
+"""Seconds of one wait while collecting; then it is waited for again."""
 FOREIGN_SECONDS = 0.5
 """How often the record of another process is read: no event reaches across processes on all three systems."""
 ASKS_PERSON = frozenset(("needs_sign_in", "needs_verification"))
@@ -87,6 +92,9 @@ class Studio:
         self._runner = runner
         self._intake = Intake(settings, library, ledger)
         self._recovered = False
+        self._taking = anyio.Lock()
+        """Held from the moment a generation becomes ours on disk until its job exists: whoever finds one of ours
+        without a job under it may take it for idle."""
 
     def backend(self, name: BackendName) -> Backend:
         """The back end itself, for what is asked of it beside pictures (``login``, ``doctor --probe``, previews)."""
@@ -98,10 +106,11 @@ class Studio:
         seconds = float(arguments.wait_seconds) if given(arguments.wait_seconds) else self.settings.wait_seconds
         accepted = await self._intake.accept(arguments, secrets.token_hex(16))
         with shielded():
-            claim = await self.library.claim_or_register(accepted.record, accepted.parent)
-            await self._take_up(claim, accepted)
+            async with self._taking:
+                claim = await self._claim(accepted)
         try:
-            self._recover_rest()
+            if any(request.backend == "chatgpt-web" for request in accepted.requests):
+                self._recover_rest()
             standing = await self._wait(claim.record.generation_id, seconds, listener)
         finally:
             await self.library.release(claim.waiter)
@@ -134,25 +143,38 @@ class Studio:
             await self._runner.cancel(job)
             return self._standing(job)
         entry = await self._find(generation_id)
+        if entry.alive and self.library.is_mine(entry.record):
+            return await self._cancel_mine(generation_id)
         if entry.alive:
             await self._runner.cancel_elsewhere(entry)
             with anyio.move_on_after(30):
                 while entry.alive:
                     await anyio.sleep(FOREIGN_SECONDS)
                     entry = await self._find(generation_id)
-        elif not entry.record.finished and (adopted := await self.library.adopt(generation_id)) is not None:
-            await self._runner.end_orphan(adopted)
+        elif not entry.record.finished:
+            await self._end_idle(generation_id)
             entry = await self._find(generation_id)
         return Standing(record=entry.record, folder=str(entry.folder.path))
 
-    async def collect(self) -> list[Standing]:
-        """Fetch what the site finished for every unfinished generation of earlier runs."""
-        found: list[str] = []
+    async def collect(self, person_needed: Callable[[Standing], None] | None = None) -> list[Standing]:
+        """Fetch what the site finished for every unfinished generation of earlier runs, each to its end; one that
+        fails comes back with its error. ``person_needed`` is called when somebody has to act in the window."""
         await self.library.rescan()
-        for entry in [*await self.library.unfinished(), *await self.library.newest(200)]:
-            if entry.record.generation_id not in found and (not entry.record.finished or entry.record.collectable):
-                found.append(entry.record.generation_id)
-        return [await self.wait(generation_id, 1800) for generation_id in found]
+        entries = [*await self.library.unfinished(), *await self.library.collectable()]
+        found = {entry.record.generation_id: entry for entry in entries}
+        return [await self._collected(entry, person_needed) for entry in found.values()]
+
+    async def _collected(self, entry: Entry, person_needed: Callable[[Standing], None] | None) -> Standing:
+        generation_id = entry.record.generation_id
+        try:
+            while not (standing := await self.wait(generation_id, PATIENT)).record.finished:
+                if person_needed is not None and standing.record.state in ASKS_PERSON:
+                    person_needed(standing)
+        except ImageError as error:
+            error.submitted, error.spent = entry.record.submitted, entry.record.spent
+            record = msgspec.structs.replace(entry.record, state="interrupted", error=error.as_dict())
+            return Standing(record=record, folder=str(entry.folder.path))
+        return standing
 
     async def status(self, backend: Literal["api", "chatgpt-web", "auto"] | None = None) -> dict[str, Any]:
         """The answer of ``backend_status``: seed's keys and ours. Starts, shows and hides nothing."""
@@ -183,37 +205,88 @@ class Studio:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
+    async def _claim(self, accepted: Accepted) -> Claim:
+        claim = await self.library.claim_or_register(accepted.record, accepted.parent)
+        try:
+            await self._take_up(claim, accepted)
+        except BaseException:
+            await self.library.release(claim.waiter)
+            raise
+        return claim
+
     async def _take_up(self, claim: Claim, accepted: Accepted) -> None:
         """Start what this process now has to do for a claim."""
+        record = claim.record
         if claim.kind == "new":
-            self._runner.start(Job(accepted.requests[0], claim.record, claim.folder), accepted.requests)
+            self._runner.start(Job(accepted.requests[0], record, claim.folder), accepted.requests)
         elif claim.kind == "orphaned":
-            await self._runner.recover(claim.record, claim.folder)
+            with truth_of(record):
+                await self._runner.recover(record, claim.folder)
+        elif claim.kind == "running" and record.generation_id not in self._runner.jobs and self.library.is_mine(record):
+            await self._adopt(record)
 
-    async def _revive(self, generation_id: str) -> None:
+    async def _revive(self, generation_id: str, *, background: bool = False) -> None:
         """Before waiting: write a record that could not be written, adopt an orphan, collect what was left."""
         if (job := self._runner.jobs.get(generation_id)) is not None:
-            await self._runner.settle(job)
-            return
-        entry = await self._find(generation_id)
-        if entry.alive:
-            return
+            with truth_of(job.record):
+                await self._runner.settle(job)
         with shielded():
-            if not entry.record.finished or entry.record.collectable:
-                adopted = await self.library.adopt(generation_id)
-                if adopted is not None:
-                    await self._runner.recover(adopted.record, adopted.folder)
+            async with self._taking:
+                if generation_id in self._runner.jobs:
+                    return
+                record = (await self._find(generation_id)).record
+                if not record.finished or record.collectable:
+                    await self._adopt(record, background=background)
+
+    async def _adopt(self, record: Record, *, background: bool = False) -> None:
+        """Go on with a generation without a job here, if nobody else works on it. Under the lock."""
+        with truth_of(record):
+            adopted = await self.library.adopt(record.generation_id, mine_idle=True)
+            if adopted is not None:
+                await self._runner.recover(adopted.record, adopted.folder, background=background)
+
+    async def _cancel_mine(self, generation_id: str) -> Standing:
+        """Ours, and a moment ago it had no job: it has one now, or nobody works on it."""
+        await self._end_idle(generation_id)
+        if (job := self._runner.jobs.get(generation_id)) is not None:
+            await self._runner.cancel(job)
+            return self._standing(job)
+        entry = await self._find(generation_id)
+        return Standing(record=entry.record, folder=str(entry.folder.path))
+
+    async def _end_idle(self, generation_id: str) -> None:
+        with shielded():
+            async with self._taking:
+                if generation_id in self._runner.jobs:
+                    return
+                if (await self._find(generation_id)).record.finished:
+                    return
+                if (adopted := await self.library.adopt(generation_id, mine_idle=True)) is not None:
+                    await self._runner.end_orphan(adopted)
 
     def _recover_rest(self) -> None:
-        """Once per process, behind the first request: what earlier processes left unfinished."""
+        """Once per process, behind the first request for the web: what earlier processes left."""
         if not self._recovered:
             self._recovered = True
             self._runner.start_soon(self._recover_all)
 
     async def _recover_all(self) -> None:
-        for entry in await self.library.unfinished():
-            if not entry.alive and entry.record.generation_id not in self._runner.jobs:
-                await self._revive(entry.record.generation_id)
+        """One after the other and only while no call's job runs: nobody waits for these."""
+        orphans = [entry for entry in await self.library.unfinished() if not entry.alive]
+        for entry in [*orphans, *await self.library.collectable(JOIN_SECONDS)]:
+            generation_id = entry.record.generation_id
+            await self._idle()
+            if generation_id in self._runner.jobs:
+                continue
+            try:
+                await self._revive(generation_id, background=True)
+            except ImageError as error:
+                log.warning("%s could not be taken up: %s", generation_id, error)
+
+    async def _idle(self) -> None:
+        """Until no job of this process runs."""
+        while running := [job for job in self._runner.jobs.values() if not job.done.is_set()]:
+            await running[0].done.wait()
 
     async def _wait(self, generation_id: str, seconds: float, listener: Listener | None) -> Standing:
         """Until it is finished, a person is newly needed, or the time is over."""
@@ -312,6 +385,16 @@ class Studio:
         if record.error:
             line["code"] = record.error["code"]
         return line
+
+
+@contextmanager
+def truth_of(record: Record) -> Generator[None]:
+    """What fails while an earlier generation is taken up says whether *that* was sent and paid."""
+    try:
+        yield
+    except ImageError as error:
+        error.submitted, error.spent = record.submitted, record.spent
+        raise
 
 
 def sentence(job: Job) -> str:

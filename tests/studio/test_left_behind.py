@@ -1,0 +1,272 @@
+"""What earlier calls and earlier processes left: taken up, never paid twice, never mistaken for something else."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.folder import Folder
+from cdp_image_mcp.library import Entry, Library
+from cdp_image_mcp.record import Record, now
+from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.schema import GenerateImage
+from cdp_image_mcp.studio import Standing
+from tests.library.making import DEAD, a_record, ago
+from tests.studio.scripted import Scripted, draw, png, studio_with
+
+pytestmark = pytest.mark.anyio
+
+
+def asking(prompt: str = "a bear", **arguments: object) -> GenerateImage:
+    return GenerateImage(prompt=prompt, **arguments)  # type: ignore[arg-type]
+
+
+async def sent_then_hangs(request: ImageRequest, report: Report) -> None:
+    await report.state("submitting", sent_prompt=request.prompt, submitted="unknown")
+    await report.state("generating", submitted=True, conversation_id="1", conversation_url="http://site/c/1")
+    await anyio.sleep_forever()
+
+
+async def collects(_request: ImageRequest, report: Report) -> None:
+    await report.save(png(3), source={"file_id": "file_3"})
+
+
+async def left(folder: Path, **more: Any) -> Record:
+    """A generation of a dead process on disk; an orphan unless ``more`` says otherwise."""
+    fields: dict[str, Any] = {"owner": DEAD, "state": "generating", "submitted": True, "fingerprint": "other"}
+    record = a_record(**(fields | more))
+    await Library(folder / "output").create(record)
+    return record
+
+
+async def interrupted(folder: Path, **more: Any) -> Record:
+    return await left(folder, **({"state": "interrupted", "finished_at": now(), "spent": "unknown"} | more))
+
+
+# --- joining ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_same_question_after_a_shutdown_collects_and_sends_nothing(tmp_path: Path) -> None:
+    async with studio_with(tmp_path, Scripted(sent_then_hangs)) as studio:
+        started = await studio.generate(asking(wait_seconds=0.3))
+    second = Scripted(draw, collects)
+    async with studio_with(tmp_path, second) as studio:
+        standing = await studio.generate(asking())
+    assert standing.joined
+    assert standing.record.generation_id == started.record.generation_id
+    assert standing.record.state == "saved"
+    assert (second.started, second.collected) == ([], [started.record.generation_id])
+
+
+async def test_make_it_blue_joins_only_what_went_on_from_the_same_conversation(tmp_path: Path) -> None:
+    async def draws(request: ImageRequest, report: Report) -> None:
+        url = request.continue_url or f"http://site/c/{request.prompt}"
+        await report.state("generating", submitted=True, conversation_url=url)
+        await report.save(png(len(request.prompt)))
+
+    async with studio_with(tmp_path, Scripted(draws)) as studio:
+        cat = await studio.generate(asking("cat"))
+        await studio.fetched(cat)
+        first = await studio.generate(asking("make it blue", conversation_mode="continue"))
+        again = await studio.generate(asking("make it blue", conversation_mode="continue"))
+        await studio.fetched(await studio.generate(asking("dog")))
+        other = await studio.generate(asking("make it blue", conversation_mode="continue"))
+    assert first.record.conversation_url == "http://site/c/cat"
+    assert (again.joined, again.record.generation_id) == (True, first.record.generation_id)
+    assert not other.joined
+    assert other.record.conversation_url == "http://site/c/dog"
+
+
+async def test_at_the_api_the_continued_picture_tells_two_calls_apart(tmp_path: Path) -> None:
+    async def draws(request: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True)
+        await report.save(png(len(request.prompt)))
+
+    async with studio_with(tmp_path, api=Scripted(draws), backend="api", api_key="test-key") as studio:
+        for prompt in ("cat", "a horse"):
+            await studio.fetched(await studio.generate(asking(prompt)))
+            blue = await studio.generate(asking("make it blue", conversation_mode="continue"))
+            assert not blue.joined
+
+
+# --- the day's limit --------------------------------------------------------------------------------------------
+
+
+async def test_running_generations_count_towards_the_daily_limit_and_can_still_be_joined(tmp_path: Path) -> None:
+    backend = Scripted(sent_then_hangs)
+    async with studio_with(tmp_path, backend, daily_limit=3) as studio:
+        first = await studio.generate(asking(n=2, wait_seconds=0.1))
+        with pytest.raises(ImageError) as caught:
+            await studio.generate(asking("a fox", n=2))
+        again = await studio.generate(asking(n=2, wait_seconds=0.1))
+        third = await studio.generate(asking("a fox", wait_seconds=0.1))
+    assert (caught.value.code, caught.value.submitted) == ("quota_reached", False)
+    assert again.record.generation_id == first.record.generation_id
+    assert not third.joined
+
+
+# --- recovery behind the user's jobs ----------------------------------------------------------------------------
+
+
+async def test_who_uses_the_api_gets_no_browser_for_what_was_left(tmp_path: Path) -> None:
+    orphan = await left(tmp_path)
+    web = Scripted(draw, collects)
+    async with studio_with(tmp_path, web, Scripted(draw), backend="api", api_key="test-key") as studio:
+        await studio.generate(asking())
+        await anyio.wait_all_tasks_blocked()
+        entry = await studio.library.find(orphan.generation_id)
+    assert web.collected == []
+    assert entry is not None
+    assert not entry.record.finished
+
+
+async def test_what_was_left_is_collected_one_by_one_behind_the_users_job(tmp_path: Path) -> None:
+    wanted = [await left(tmp_path), await interrupted(tmp_path)]
+    too_old = await interrupted(tmp_path, finished_at=ago(hours=25))
+    given_up = await interrupted(tmp_path, facts={"given_up": True})
+    events: list[str] = []
+    finished = anyio.Event()
+    go_on = anyio.Event()
+
+    async def slow(request: ImageRequest, report: Report) -> None:
+        await go_on.wait()
+        await draw(request, report)
+        events.append("user")
+
+    async def one(request: ImageRequest, report: Report) -> None:
+        events.append("begin")
+        assert len(studio._runner.jobs) == 1  # pyright: ignore[reportPrivateUsage]
+        assert studio._runner.jobs[report.generation_id].background  # pyright: ignore[reportPrivateUsage]
+        await collects(request, report)
+        events.append("end")
+        if events.count("end") == 2:
+            finished.set()
+
+    web = Scripted(slow, one)
+    async with studio_with(tmp_path, web) as studio:
+        await studio.generate(asking(wait_seconds=0.3))
+        assert events == []
+        go_on.set()
+        await finished.wait()
+    assert events == ["user", "begin", "end", "begin", "end"]
+    assert set(web.collected) == {record.generation_id for record in wanted}
+    assert not {too_old.generation_id, given_up.generation_id} & set(web.collected)
+
+
+# --- the command line's collecting ------------------------------------------------------------------------------
+
+
+async def test_collecting_waits_for_a_person_to_the_end_and_one_error_does_not_stop_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = await interrupted(tmp_path, created_at=ago(hours=1)), await interrupted(tmp_path)
+    told: list[str] = []
+    person = anyio.Event()
+
+    async def asks(request: ImageRequest, report: Report) -> None:
+        await report.waiting_for_person()
+        await report.state("needs_sign_in")
+        await person.wait()
+        await collects(request, report)
+
+    def tell(standing: Standing) -> None:
+        told.append(standing.record.state)
+        person.set()
+
+    async with studio_with(tmp_path, Scripted(draw, asks)) as studio:
+        adopt = studio.library.adopt
+
+        async def breaks(generation_id: str, *, mine_idle: bool = False) -> Entry | None:
+            if generation_id == bad.generation_id:
+                raise ImageError("disk", "There is no room.")
+            return await adopt(generation_id, mine_idle=mine_idle)
+
+        monkeypatch.setattr(studio.library, "adopt", breaks)
+        found = {standing.record.generation_id: standing.record for standing in await studio.collect(tell)}
+    assert told == ["needs_sign_in"]
+    assert found[good.generation_id].state == "saved"
+    error = found[bad.generation_id].error
+    assert error is not None
+    assert (error["code"], error["submitted"], error["spent"]) == ("disk", True, "unknown")
+
+
+# --- half-way adoptions -----------------------------------------------------------------------------------------
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch, runner: Any) -> None:
+    recover = runner.recover
+
+    async def fails(*_: Any, **__: Any) -> None:
+        monkeypatch.setattr(runner, "recover", recover)
+        raise ImageError("disk", "The folder cannot be read.")
+
+    monkeypatch.setattr(runner, "recover", fails)
+
+
+async def test_an_adoption_that_failed_half_way_is_told_truly_and_taken_up_by_the_next_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = await interrupted(tmp_path)
+    async with studio_with(tmp_path, Scripted(draw, collects)) as studio:
+        fail_once(monkeypatch, studio._runner)  # pyright: ignore[reportPrivateUsage]
+        with pytest.raises(ImageError) as caught:
+            await studio.wait(record.generation_id)
+        standing = await studio.wait(record.generation_id)
+    assert (caught.value.submitted, caught.value.spent) == (True, "unknown")
+    assert standing.record.state == "saved"
+
+
+async def test_an_adoption_that_failed_half_way_is_taken_up_by_the_same_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with studio_with(tmp_path, Scripted(sent_then_hangs)) as studio:
+        started = await studio.generate(asking(wait_seconds=0.3))
+    web = Scripted(draw, collects)
+    async with studio_with(tmp_path, web) as studio:
+        fail_once(monkeypatch, studio._runner)  # pyright: ignore[reportPrivateUsage]
+        with pytest.raises(ImageError) as caught:
+            await studio.generate(asking())
+        standing = await studio.generate(asking())
+    assert caught.value.submitted is True
+    assert standing.record.generation_id == started.record.generation_id
+    assert standing.record.state == "saved"
+    assert web.started == []
+
+
+async def test_an_adoption_that_failed_half_way_can_be_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = await interrupted(tmp_path)
+    async with studio_with(tmp_path, Scripted(draw, collects)) as studio:
+        fail_once(monkeypatch, studio._runner)  # pyright: ignore[reportPrivateUsage]
+        with pytest.raises(ImageError):
+            await studio.wait(record.generation_id)
+        with anyio.fail_after(10):
+            standing = await studio.cancel(record.generation_id)
+    assert standing.record.state == "cancelled"
+
+
+async def test_an_end_written_late_is_collected_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Folder.write
+    full = True
+
+    async def fills(self: Folder, record: Record) -> None:
+        if record.finished and full:
+            raise ImageError("disk", "There is no room.")
+        await write(self, record)
+
+    async def loses_its_browser(request: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True, conversation_url=f"http://site/c/{request.prompt}")
+        raise ImageError("browser_failed", "The browser went away.", submitted=True)
+
+    monkeypatch.setattr(Folder, "write", fills)
+    web = Scripted(loses_its_browser, collects)
+    async with studio_with(tmp_path, web) as studio:
+        first = await studio.generate(asking())
+        full = False
+        standing = await studio.wait(first.record.generation_id)
+    assert first.record.state == "interrupted"
+    assert standing.record.state == "saved"
+    assert web.collected == [first.record.generation_id]
