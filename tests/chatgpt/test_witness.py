@@ -1,0 +1,43 @@
+"""The page script in a real browser: which turn of the page is ours."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp import LaunchOptions, Page
+from cdp_image_mcp.chatgpt.eye import BINDING, Eye, quoted
+from cdp_image_mcp.chatgpt.locators import load, witness_source
+
+ROOT = ("--no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
+QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
+
+
+def turn(identity: str, answer: str) -> str:
+    said = f'<div data-message-author-role="user" data-message-id="{identity}">a lighthouse</div>'
+    return f'<div data-turn-key="{identity}">{said}<p>{answer}</p></div>'
+
+
+@pytest.mark.anyio
+async def test_with_our_messages_id_no_other_new_turn_is_taken_for_ours(tmp_path: Path) -> None:
+    options = LaunchOptions(browser=cdp.find_browser(), profile=tmp_path / "profile", extra_args=(*ROOT, *QUIET))
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
+            eye = Eye(page, witness_source(load(), BINDING))
+            await eye.open()
+
+            async def text(markup: str, watched: dict[str, Any]) -> str:
+                await eye.ask(f"document.body.innerHTML = {quoted(f'<main>{markup}</main>')}")
+                seen = await eye.ask(f"witness.snapshot({quoted({'known': ['old'], **watched})})")
+                assert seen["found"] == bool(seen["text"])
+                return seen["text"]
+
+            old, theirs, ours = turn("old", "before"), turn("theirs", "not ours"), turn("ours", "it is ours")
+            assert "not ours" in await text(old + theirs, {"user": None, "strict": False})
+            assert await text(old + theirs, {"user": "ours", "strict": True}) == ""
+            found = await text(old + theirs + ours, {"user": "ours", "strict": True})
+            assert "it is ours" in found
+            assert "not ours" not in found
