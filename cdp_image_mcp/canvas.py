@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import anyio
 import anyio.to_thread
@@ -131,13 +131,16 @@ class BrowserCanvas:
 
 
 @asynccontextmanager
-async def short_lived(settings: Settings) -> "AsyncGenerator[Browser]":
-    """A browser without a window on a throw-away profile, both gone after the block. Raises the LaunchError tree."""
+async def short_lived(
+    settings: Settings, mode: Literal["headless", "hidden"] = "headless"
+) -> "AsyncGenerator[Browser]":
+    """A browser on a throw-away profile, both gone after the block; no window is seen, also of one that could have
+    some. Raises the LaunchError tree."""
     from cdp_image_mcp.cdp import LaunchOptions, find_browser, launch
 
     browser = await anyio.to_thread.run_sync(find_browser, settings.chrome_path)
     async with scratch_folder(PROFILE_PREFIX, snap=browser.snap) as profile:
-        options = LaunchOptions(browser=browser, profile=profile, mode="headless", extra_args=settings.chrome_args)
+        options = LaunchOptions(browser=browser, profile=profile, mode=mode, extra_args=settings.chrome_args)
         async with launch(options) as launched:
             yield launched
 

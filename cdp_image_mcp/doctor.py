@@ -55,10 +55,10 @@ async def examine(settings: Settings, *, probe: bool = False) -> list[Check]:
     """All checks in the order in which a person would look."""
     checks = [_versions(), *_configuration(settings)]
     checks.append(await _guarded("disk", lambda: anyio.to_thread.run_sync(_disk, settings)))
-    checks.append(_display())
+    checks.append(await _guarded("display", lambda: _display(settings)))
     checks.append(await _guarded("browser", lambda: _browser(settings)))
     checks.append(await _guarded("window mode", lambda: _window_mode(settings)))
-    checks.append(await _guarded("profile", lambda: anyio.to_thread.run_sync(_profile, settings)))
+    checks.append(await _guarded("profile", lambda: _profile(settings)))
     checks.append(_sign_in(settings))
     checks.append(_key(settings))
     if settings.backend != "api":
@@ -129,17 +129,24 @@ def _disk(settings: Settings) -> Check:
     return Check("disk", "ok", message)
 
 
-def _display() -> Check:
+async def _display(settings: Settings) -> Check:
+    """A browser that could have windows is started, and makes none: a variable alone does not make a display."""
+    from cdp_image_mcp.canvas import short_lived
+    from cdp_image_mcp.cdp import LaunchError
+    from cdp_image_mcp.cdp.errors import NoDisplay
     from cdp_image_mcp.chatgpt.windowmode import has_display
 
-    if has_display():
-        return Check("display", "ok", "Windows can be shown.")
-    return Check(
-        "display",
-        "warning",
-        "There is no display: nobody can sign in or pass a check here.",
-        "Sign in once on this machine with a display (or X forwarding), or use the API back end.",
-    )
+    advice = "Sign in once on this machine with a display (or X forwarding), or use the API back end."
+    if not has_display():
+        return Check("display", "warning", "There is no display: nobody can sign in or pass a check here.", advice)
+    try:
+        with anyio.fail_after(45):
+            async with short_lived(settings, "hidden"):
+                return Check("display", "ok", "Windows can be shown.")
+    except NoDisplay as error:
+        return Check("display", "failed", clean(f"{error}.", 1000), advice)
+    except LaunchError:
+        return Check("display", "ok", "A display is set; whether the browser starts is told below.")
 
 
 async def _browser(settings: Settings) -> Check:
@@ -169,23 +176,31 @@ async def _window_mode(settings: Settings) -> Check:
     return Check("window mode", "ok", f"{settings.window_mode}; the next browser is {choice.mode}: {choice.why}.")
 
 
-def _profile(settings: Settings) -> Check:
-    from cdp_image_mcp.cdp.profile import read_holder
+async def _profile(settings: Settings) -> Check:
+    """Really written to, and really asked who holds it."""
+    from cdp_image_mcp import cdp
+    from cdp_image_mcp.cdp.errors import ProfileInUse, ProfileNotWritable
+    from cdp_image_mcp.cdp.profile import prepare_profile
 
     profile = settings.profile_dir
     if not profile.exists():
         if not os.access(_existing(profile), os.W_OK):
             return Check("profile", "failed", f"{profile} cannot be made.", "Correct CHATGPT_WEB_PROFILE_DIR.")
         return Check("profile", "ok", f"{profile} will be made at the first use.")
-    if not os.access(profile, os.W_OK | os.X_OK):
-        return Check("profile", "failed", f"{profile} cannot be written.", "Correct its owner and rights.")
+    try:
+        await anyio.to_thread.run_sync(lambda: prepare_profile(profile, cdp.find_browser(settings.chrome_path)))
+        async with cdp.attach(profile) as browser:
+            held = f", open in process {browser.pid} at this moment"
+    except ProfileNotWritable as error:
+        return Check("profile", "failed", clean(f"{error}."), "Correct CHATGPT_WEB_PROFILE_DIR, its owner and rights.")
+    except ProfileInUse as error:
+        return Check("profile", "failed", clean(f"{error}."), "Close that browser, then try again.")
+    except cdp.CDPError:
+        held = ""  # none runs; a browser that is not found has a line of its own
     if sys.platform != "win32" and profile.stat().st_mode & 0o077:
         advice = f"chmod 700 '{profile}': it holds the cookies of your account."
         return Check("profile", "warning", f"Other users of this machine can look into {profile}.", advice)
-    holder = read_holder(profile)
-    if holder is not None:
-        return Check("profile", "ok", f"{profile}, open in process {holder.pid} at this moment.")
-    return Check("profile", "ok", f"{profile}.")
+    return Check("profile", "ok", f"{profile}{held}.")
 
 
 def _sign_in(settings: Settings) -> Check:

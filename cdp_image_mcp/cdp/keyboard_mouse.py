@@ -64,7 +64,15 @@ _TAKE_KEYS = """function() {
   const target = this.closest('button, a[href], summary, [role^="menuitem"], [role="option"]');
   if (!target || target.disabled) return false;
   target.focus({preventScroll: true});
-  return target.getRootNode().activeElement === target;
+  if (target.getRootNode().activeElement !== target) return false;
+  globalThis.pressed = {target, clicked: false};
+  target.addEventListener('click', () => { globalThis.pressed.clicked = true; }, {capture: true, once: true});
+  return true;
+}"""
+# A row of a menu that acts on the key itself closes its menu.
+_WAS_PRESSED = """function() {
+  const {target, clicked} = globalThis.pressed;
+  return clicked || !target.isConnected || target.getClientRects().length === 0;
 }"""
 _FILE_INPUT = "function() { return [this.localName === 'input' && this.type === 'file', !!this.multiple]; }"
 
@@ -118,12 +126,22 @@ async def click(node: Node, *, force: bool = False) -> tuple[float, float]:
         x, y = await _point(node)
         if (x, y) == (x_before, y_before):
             raise ClickBlocked(cover, x, y)
-    if page.quiet and await node.call(_TAKE_KEYS, reply=bool):
-        await press(page, "Enter")
+    if page.quiet and await _press_by_key(node):
         return x, y
     await _mouse(page, MouseEvent(type="mousePressed", x=x, y=y, button="left", buttons=1, click_count=1))
     await _mouse(page, MouseEvent(type="mouseReleased", x=x, y=y, button="left", click_count=1))
     return x, y
+
+
+async def _press_by_key(node: Node) -> bool:
+    """Press what answers Enter; False when it does not, and nothing has happened."""
+    if not await node.call(_TAKE_KEYS, reply=bool):
+        return False
+    await press(node.page, "Enter")
+    try:
+        return await node.call(_WAS_PRESSED, reply=bool)
+    except (NodeError, ProtocolError):
+        return True  # it is gone, or its page went on: that was the press
 
 
 async def set_files(node: Node, files: Sequence[Path]) -> None:

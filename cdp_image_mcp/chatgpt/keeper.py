@@ -22,7 +22,15 @@ import msgspec
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.background import background
-from cdp_image_mcp.cdp.errors import BrowserFailed, BrowserNotFound, ProfileInUse, ProfileNotWritable, ProtocolError
+from cdp_image_mcp.cdp.errors import (
+    BrowserFailed,
+    BrowserNotFound,
+    NeedsNoSandbox,
+    NoDisplay,
+    ProfileInUse,
+    ProfileNotWritable,
+    ProtocolError,
+)
 from cdp_image_mcp.cdp.protocol import WindowForTarget
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.tab import Tab, open_tab
@@ -32,6 +40,13 @@ from cdp_image_mcp.errors import ImageError
 __all__ = ["Keeper", "launch_problem"]
 
 log = logging.getLogger(__name__)
+
+PROFILE_STEP = "Ask the user to make room there or to set CHATGPT_WEB_PROFILE_DIR to another folder, then call again."
+SANDBOX_STEP = (
+    "Ask the user to run this as an ordinary user or, in a container that is trusted, to set "
+    "CHATGPT_CHROME_ARGS=--no-sandbox."
+)
+DISPLAY_STEP = "Ask the user to start the client from a desktop session, or to set CHATGPT_WINDOW_MODE=headless."
 
 Mode = Literal["headless", "hidden", "visible"]
 
@@ -295,5 +310,9 @@ def launch_problem(error: cdp.LaunchError) -> ImageError:
     if isinstance(error, ProfileInUse):
         return ImageError("profile_in_use", str(error))
     if isinstance(error, ProfileNotWritable):
-        return ImageError("disk", str(error))
+        return ImageError("disk", str(error), next_step=PROFILE_STEP)
+    if isinstance(error, NeedsNoSandbox):
+        return ImageError("browser_failed", str(error), retryable=False, next_step=SANDBOX_STEP)
+    if isinstance(error, NoDisplay):
+        return ImageError("browser_failed", str(error), retryable=False, next_step=DISPLAY_STEP)
     return ImageError("browser_failed", str(error))

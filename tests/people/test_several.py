@@ -27,7 +27,7 @@ def one_at_a_time(site: Site) -> bool:
     return all(isinstance(entry, Prompt) == (number % 2 == 0) for number, entry in enumerate(kinds))
 
 
-@pytest.mark.parametrize("servers", [2, 4])
+@pytest.mark.parametrize("servers", [pytest.param(2, marks=pytest.mark.nightly), 4])
 async def test_ten_generations_of_several_servers_are_all_right_and_come_one_after_the_other(
     servers: int, site: Site, tmp_path: Path
 ) -> None:
@@ -60,7 +60,7 @@ async def test_ten_generations_of_several_servers_are_all_right_and_come_one_aft
 
 
 async def test_the_place_in_the_queue_is_told_in_the_answer(site: Site, tmp_path: Path) -> None:
-    site.set(picture_delay_s=5.0)
+    site.set(picture_delay_s=3.0)
     with anyio.fail_after(90):
         async with (
             running_program(tmp_path, site.url) as first,

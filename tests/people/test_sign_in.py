@@ -46,8 +46,9 @@ async def test_a_generation_asks_for_the_sign_in_and_goes_on_by_itself(
             assert not asked.is_error
             assert "close" in asked.data["next"]
             assert is_ordinary(command_line(tmp_path))
-            screen.picture(tmp_path / "asked.png")
-            await screen.close(await sign_in(screen, site))
+            window = await sign_in(screen, site)
+            screen.picture(tmp_path / "signed-in.png")
+            await screen.close(window)
             answer = await program.call("wait_for_image", generation_id=asked.data["generation_id"])
             assert answer.status == "saved", answer.data
             assert "--headless=new" in command_line(tmp_path)
@@ -92,6 +93,7 @@ async def test_when_nobody_comes_the_window_is_closed_and_nothing_was_sent(
     assert site.log.prompts == []
 
 
+@pytest.mark.nightly
 async def test_whoever_signed_in_but_left_the_window_open_is_believed_the_site(
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from fixtures.site import Site
+from fixtures.site import Site, make_picture
 from tests.people.browsers import browsers, none_left, pages, session_cookie
 from tests.people.screen import Screen, until
 from tests.people.test_check import is_headless
@@ -85,6 +85,28 @@ async def test_a_generation_in_a_window_takes_the_focus_from_nobody(
         assert site.log.wrong_presses == []
 
 
+async def test_what_lies_in_the_way_is_pressed_in_a_hidden_window_too(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    site.set(dialogs=("beacon", "connector"), work_mode=True, inputs="ignore")
+    variables = auto(screen, CHATGPT_WINDOW_MODE="hidden")
+    reference = tmp_path / "Pictures" / "reference.png"
+    reference.parent.mkdir()
+    reference.write_bytes(make_picture("reference", size=(320, 240)).content)
+    with anyio.fail_after(90):
+        async with (
+            another_program(screen) as window,
+            focus_kept(screen, window),
+            running_program(tmp_path, site.url, variables=variables) as program,
+        ):
+            answer = await program.generate("like this one", reference_images=[str(reference)], images="none")
+            assert answer.status == "saved", answer.data
+            assert screen.windows() == []
+        assert len(site.log.prompts[0].references) == 1
+        assert site.log.untrusted == []
+        assert site.log.wrong_presses == []
+
+
 async def test_show_hide_and_toggle_tell_what_is_true(screen: Screen, site: Site, tmp_path: Path) -> None:
     variables = auto(screen, CHATGPT_WINDOW_MODE="hidden")
     with anyio.fail_after(120):
@@ -133,7 +155,7 @@ async def test_show_hide_and_toggle_tell_what_is_true(screen: Screen, site: Site
 async def test_changing_between_windows_and_none_keeps_the_sign_in(screen: Screen, site: Site, tmp_path: Path) -> None:
     cookies: list[str | None] = []
     with anyio.fail_after(150):
-        for mode in ("headless", "visible", "hidden", "headless"):
+        for mode in ("headless", "hidden", "headless"):
             variables = auto(screen, CHATGPT_WINDOW_MODE=mode)
             async with running_program(tmp_path, site.url, variables=variables) as program:
                 assert (await program.generate(f"a lighthouse, {mode}", images="none")).status == "saved"
@@ -163,7 +185,7 @@ async def test_show_brings_a_headless_browser_into_a_window_with_its_sign_in(
 async def test_show_while_another_server_draws_without_a_window_disturbs_nothing(
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:
-    site.set(picture_delay_s=6.0)
+    site.set(picture_delay_s=4.0)
     with anyio.fail_after(120):
         async with (
             running_program(tmp_path, site.url, variables=auto(screen)) as drawing,
