@@ -133,16 +133,20 @@ async def _dry_run(arguments: GenerateImage, settings: Settings, terminal: Termi
     """Every check that needs no network, and what would then happen."""
     async with studio_apart(settings) as studio:
         accepted = await Intake(settings, studio.library, studio.ledger).accept(arguments, secrets.token_hex(16))
-    first = accepted.requests[0]
-    told: dict[str, Any] = {
-        "dry_run": True,
-        "backend": first.backend,
-        "otherwise": [request.backend for request in accepted.requests[1:]],
-        "output_root": str(accepted.parent or settings.output_dir),
-        "request": {name: value for name, value in msgspec.to_builtins(first, enc_hook=str).items() if value},
-    }
-    if first.backend == "api":
-        told["model"] = settings.model
+        first = accepted.requests[0]
+        told: dict[str, Any] = {
+            "dry_run": True,
+            "backend": first.backend,
+            "otherwise": [request.backend for request in accepted.requests[1:]],
+            "output_root": str(accepted.parent or settings.output_dir),
+            "request": {name: value for name, value in msgspec.to_builtins(first, enc_hook=str).items() if value},
+        }
+        if first.backend == "api":
+            from cdp_image_mcp.openai import ApiBackend
+
+            backend = ApiBackend(settings, studio.ledger)
+            backend.check(first)
+            told |= {"model": settings.model, "estimate": backend.estimate(first)}
     terminal.say("Nothing was sent. This is what would be asked for:")
     terminal.result(json.dumps(told, ensure_ascii=False, indent=2))
     return DONE

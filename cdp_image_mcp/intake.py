@@ -164,6 +164,8 @@ class Intake:
                 reset_at=rest.reset_at,
                 retry_after_seconds=wait,
             )
+        if backend == "chatgpt-web" and (used_up := await self._used_up()) is not None:
+            return used_up
         limit = self.settings.daily_limit
         if backend == "chatgpt-web" and limit is not None:
             made = await self.ledger.web_pictures_today()
@@ -185,6 +187,17 @@ class Intake:
         running = [entry.record for entry in await self.library.unfinished() if entry.alive]
         owed = [int(record.request.get("n", 1)) - len(record.images) for record in running if on_web(record)]
         return sum(max(0, number) for number in owed)
+
+    async def _used_up(self) -> ImageError | None:
+        """The quota as the site stated it last, when nothing of it is left until a time still to come."""
+        for quota in await self.ledger.quota():
+            if quota.feature == "image_gen" and quota.remaining == 0 and quota.reset_at is not None:
+                return ImageError(
+                    "quota_reached",
+                    f"The site said that no pictures are left until {quota.reset_at}. Nothing was sent.",
+                    reset_at=quota.reset_at,
+                )
+        return None
 
     def _key_needed(self) -> bool:
         """Compatible servers on people's own machines often want no key."""

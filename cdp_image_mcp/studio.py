@@ -25,7 +25,7 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.intake import Accepted, Intake, given
 from cdp_image_mcp.job import Job
-from cdp_image_mcp.ledger import Ledger
+from cdp_image_mcp.ledger import Ledger, Quota
 from cdp_image_mcp.library import JOIN_SECONDS, Claim, Entry, Library
 from cdp_image_mcp.record import Record
 from cdp_image_mcp.request import Backend, BackendName
@@ -190,7 +190,7 @@ class Studio:
             "statuses": statuses,
             "running": [self._line(entry) for entry in running],
             "newest": [self._line(entry) for entry in newest],
-            "quota": msgspec.to_builtins(await self.ledger.quota()),
+            "quota": [plain(quota) for quota in await self.ledger.quota()],
             "problems": [*problems, *self.library.problems(), *self.ledger.problems(), *self._runner.problems()],
         }
 
@@ -395,6 +395,16 @@ def truth_of(record: Record) -> Generator[None]:
     except ImageError as error:
         error.submitted, error.spent = record.submitted, record.spent
         raise
+
+
+def plain(quota: Quota) -> dict[str, Any]:
+    """A stated quota without the mark it has in the ledger's file."""
+    return {
+        "feature": quota.feature,
+        "remaining": quota.remaining,
+        "reset_at": quota.reset_at,
+        "seen_at": quota.at,
+    }
 
 
 def sentence(job: Job) -> str:

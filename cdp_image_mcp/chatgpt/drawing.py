@@ -205,7 +205,7 @@ class Drawing:
             if judged.action != "wait":
                 await self._close_panel()
                 return len(self._taken)
-            if judged.advise == "reload" or ((watch.mitigated or watch.unread) and not self._taken):
+            if judged.advise == "reload" or ((watch.kept_out or watch.unread) and not self._taken):
                 await self._reload()
                 continue
             await watch.news_since(mark, judged.recheck_seconds)

@@ -259,7 +259,7 @@ class TurnWatch:
                         self.transcript.stream_ended(ok=False)
                     self._stream = stream
                 if self._stream is stream and self.transcript.feed_stream(chunk):
-                    self._take_quotas(())
+                    self._take_quotas(self.transcript.quotas)
                     self.tell()
         except cdp.errors.StreamFailed as error:
             log.info("the answer's stream broke: %s", error)
