@@ -110,7 +110,12 @@ def _settings() -> Settings:
             problems.append(Problem("CHATGPT_SITE_FILE", error.message.removeprefix("CHATGPT_SITE_FILE: ")))
             settings = msgspec.structs.replace(settings, site_file=None)
     if settings.chrome_path is not None and not settings.chrome_path.is_file():
-        problems.append(Problem("CHROME_PATH", f"{settings.chrome_path} is no program file."))
+        problems.append(
+            Problem(
+                "CHROME_PATH",
+                f"{settings.chrome_path} is no program file; install Google Chrome or Microsoft Edge, or correct the path.",
+            )
+        )
     return msgspec.structs.replace(settings, problems=(*settings.problems, *problems))
 
 

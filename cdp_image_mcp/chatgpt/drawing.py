@@ -120,7 +120,7 @@ class Drawing:
         with anyio.move_on_after(SENT_SECONDS):
             while not watch.request_seen.is_set():
                 mark = watch.mark()
-                if watch.lost is not None or watch.challenge is not None or watch.mitigated:
+                if watch.lost is not None or watch.challenge is not None or watch.kept_out:
                     return False
                 if watch.page.found and watch.signs.error_node:
                     break
@@ -137,7 +137,7 @@ class Drawing:
 
     async def _not_seen(self, composer: Composer, text: str) -> None:
         """No request and no turn of ours after the press."""
-        if self._watch.mitigated or self._watch.challenge is not None:
+        if self._watch.kept_out or self._watch.challenge is not None:
             await self._behind_check()
             return
         if self._watch.lost is None and await self._holds(composer, text):

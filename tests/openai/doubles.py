@@ -115,5 +115,10 @@ class MemoryReport:
     async def save_partial(self, data: bytes, index: int, /) -> None:
         self.previews.append((index, data))
 
+    background = False
+
+    async def taken_ids(self) -> frozenset[str]:
+        raise AssertionError("the API collects nothing later")
+
     async def waiting_for_person(self) -> None:
         raise AssertionError("the API never waits for a person")
