@@ -2,10 +2,10 @@
 
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
-import anyio.abc
 import pytest
 
 from fixtures.site import Site
@@ -31,18 +31,26 @@ async def sent(peer: Peer, number: signal.Signals) -> None:
     os.kill(peer.process.pid, number)
 
 
-ENDS = {
+def signalled(number: signal.Signals) -> Callable[[Peer], Awaitable[None]]:
+    async def end(peer: Peer) -> None:
+        await sent(peer, number)
+
+    return end
+
+
+ENDS: dict[str, Callable[[Peer], Awaitable[None]]] = {
     "end of input": eof,
     "a client that died": vanished_client,
-    "SIGTERM": lambda peer: sent(peer, signal.SIGTERM),
-    "SIGINT": lambda peer: sent(peer, signal.SIGINT),
-    "SIGKILL": lambda peer: sent(peer, signal.SIGKILL),
+    "SIGTERM": signalled(signal.SIGTERM),
+    "SIGINT": signalled(signal.SIGINT),
+    "SIGKILL": signalled(signal.SIGKILL),
 }
 
 
 @pytest.mark.parametrize("end", ENDS)
 async def test_nothing_is_left_and_the_sign_in_is_kept(end: str, screen: Screen, site: Site, tmp_path: Path) -> None:
     variables = auto(screen, CHATGPT_WINDOW_MODE="hidden")
+    cookie: str | None = None
     with anyio.fail_after(90):
         async with anyio.create_task_group() as group:
             peer = await Peer.start(tmp_path, environment(tmp_path, site.url, **variables))

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
-import anyio.abc
 import pytest
 
 from fixtures.site import Site, Switches
