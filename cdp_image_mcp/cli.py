@@ -113,7 +113,7 @@ def _settings() -> Settings:
         problems.append(
             Problem(
                 "CHROME_PATH",
-                f"{settings.chrome_path} is no program file; install Google Chrome or Microsoft Edge, or correct the path.",
+                f"{settings.chrome_path} is no program file; install Chrome or Edge, or correct the path.",
             )
         )
     return msgspec.structs.replace(settings, problems=(*settings.problems, *problems))
