@@ -139,7 +139,7 @@ async def test_what_was_fetched_stays_fetched_after_the_index_was_lost(library: 
         {"finished_at": ago(hours=25)},
         {"fetched": True},
     ],
-    ids=lambda change: " ".join(change),
+    ids=" ".join,
 )
 async def test_ends_that_are_no_answer_are_not_joined(library: Library, change: dict[str, Any]) -> None:
     with anyio.fail_after(10):

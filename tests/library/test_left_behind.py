@@ -54,7 +54,7 @@ async def test_a_picture_collected_after_an_answered_interruption_waits_to_be_fe
         {"facts": {"given_up": True}},
         {"finished_at": ago(hours=25), "updated_at": ago(hours=25)},
     ],
-    ids=lambda change: " ".join(change),
+    ids=" ".join,
 )
 async def test_what_can_bring_nothing_or_is_too_old_is_not_joined(library: Library, change: dict[str, object]) -> None:
     with anyio.fail_after(10):
