@@ -102,7 +102,7 @@ def _versions() -> Check:
 def _configuration(settings: Settings) -> list[Check]:
     if settings.problems:
         return [
-            Check("configuration", "failed", f"{problem.variable}: {problem.message}", f"Correct {problem.variable}.")
+            Check(f"configuration, {problem.variable}", "failed", problem.message, f"Correct {problem.variable}.")
             for problem in settings.problems
         ]
     # Names only: a key, or a proxy's password among the browser's arguments, has no place in a pasted report.

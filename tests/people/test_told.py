@@ -109,7 +109,7 @@ def opened_by_hand(folder: Path, screen: Screen, stack: ExitStack) -> Trouble:
 
 def garbage(folder: Path, _: Screen, __: ExitStack) -> Trouble:
     path = str(folder / "no" / "chrome")
-    return Trouble("configuration", (path, "CHROME_PATH"), "configuration", {"CHROME_PATH": path})
+    return Trouble("configuration", (path, "CHROME_PATH"), "configuration, CHROME_PATH", {"CHROME_PATH": path})
 
 
 def no_browser(_: Path, __: Screen, ___: ExitStack) -> Trouble:
