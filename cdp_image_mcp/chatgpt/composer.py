@@ -12,6 +12,7 @@ What could send wrongly or twice, and what is done:
 import logging
 import re
 import unicodedata
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from cdp_image_mcp.cdp.bodies import Watch
 from cdp_image_mcp.cdp.errors import ClickBlocked, NodeError
 from cdp_image_mcp.cdp.page import Node
 from cdp_image_mcp.chatgpt.arrival import close_dialogs
+from cdp_image_mcp.chatgpt.outcome import alert_outcome
 from cdp_image_mcp.chatgpt.sitereport import role_not_found
 from cdp_image_mcp.chatgpt.tab import Tab
 from cdp_image_mcp.errors import ImageError
@@ -90,7 +92,19 @@ class Composer:
                 await self.attach(files)
             if await self._sendable() and await self.stands(text):
                 return
+            if files:
+                await self._told_why()
         raise ImageError("site_changed", "The composer keeps bringing back an old draft. Nothing was sent.")
+
+    async def _told_why(self) -> None:
+        """The site says by a notice why it does not take a file: the quota of uploads. Raises ImageError then."""
+        told: list[str] = await self._eye.ask(
+            "witness.every('alert').map((alert) => (alert.innerText || '').trim().slice(0, 500))", reply=list[str]
+        )
+        for text in told:
+            outcome = alert_outcome(text, now=datetime.now().astimezone())
+            if outcome is not None and outcome.code in {"quota_reached", "rate_limited"}:
+                raise outcome.error(submitted=False)
 
     async def _sendable(self) -> bool:
         """Uploads keep the send control from being used for a while."""
@@ -162,6 +176,7 @@ class Composer:
             # Some builds ignore files put into the input (live 2026-10-02); the chooser is the person's own way.
             if await self._by_chooser(path) and await self._arrived(uploads, before, 15):
                 return
+        await self._told_why()
         raise ImageError(
             "site_changed",
             f"Reference picture {number} ({path.name}) did not reach the composer. Nothing was sent.",
