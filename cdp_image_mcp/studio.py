@@ -360,7 +360,7 @@ class Studio:
             status = {"configured": False, "ready": False, "message": error.message}
         details: dict[str, Any] = {"output_root": str(self.settings.output_dir), **status.get("details", {})}
         if (rest := await self.ledger.resting(name)) is not None:
-            details["resting"] = {"code": rest.code, "until": rest.reset_at}
+            details["resting"] = {"code": rest.code, "reset_at": rest.reset_at}
         if (typical := await self.ledger.typical(name)) is not None:
             details["typical_seconds"] = round(typical, 1)
         if name == "chatgpt-web":

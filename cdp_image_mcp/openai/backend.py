@@ -231,7 +231,7 @@ class ApiBackend:
             details["budget_usd"] = settings.budget_usd
         rest = await self._ledger.resting("api")
         if rest is not None:
-            details["resting"] = {"code": rest.code, "until": rest.reset_at}
+            details["resting"] = {"code": rest.code, "reset_at": rest.reset_at}
         message = "OPENAI_API_KEY is configured." if settings.api_key else f"{profile.name} needs no key."
         if not configured:
             message = "Set OPENAI_API_KEY to use the API back end."
