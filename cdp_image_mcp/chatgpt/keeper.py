@@ -18,7 +18,6 @@ from typing import Literal
 
 import anyio
 import anyio.abc
-import msgspec
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.background import background
@@ -31,7 +30,7 @@ from cdp_image_mcp.cdp.errors import (
     ProfileNotWritable,
     ProtocolError,
 )
-from cdp_image_mcp.cdp.protocol import WindowForTarget
+from cdp_image_mcp.cdp.protocol import TargetList, WindowForTarget
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.tab import Tab, open_tab
 from cdp_image_mcp.config import Settings
@@ -49,15 +48,6 @@ SANDBOX_STEP = (
 DISPLAY_STEP = "Ask the user to start the client from a desktop session, or to set CHATGPT_WINDOW_MODE=headless."
 
 Mode = Literal["headless", "hidden", "visible"]
-
-
-class TargetInfo(msgspec.Struct, rename="camel"):
-    type: str
-    target_id: str
-
-
-class Targets(msgspec.Struct, rename="camel"):
-    target_infos: list[TargetInfo]
 
 
 class Keeper:
@@ -128,7 +118,7 @@ class Keeper:
     async def shared_window(self, tab: Tab) -> bool:
         """Whether there are tabs besides ours in our tab's window."""
         browser = tab.browser.connection.browser
-        targets = (await browser.call("Target.getTargets", reply=Targets)).target_infos
+        targets = (await browser.call("Target.getTargets", reply=TargetList)).target_infos
         ours = await self._window_of(tab, tab.page.target_id)
         others = [each.target_id for each in targets if each.type == "page" and each.target_id != tab.page.target_id]
         return any([await self._window_of(tab, each) == ours for each in others])
@@ -299,7 +289,7 @@ class Held:
         """Whether there are tabs that are not ours. A browser of another process is never ended by us anyway."""
         if browser.headless or not browser.owned:
             return False
-        targets = await browser.connection.browser.call("Target.getTargets", reply=Targets)
+        targets = await browser.connection.browser.call("Target.getTargets", reply=TargetList)
         return any(target.type == "page" for target in targets.target_infos)
 
 
