@@ -21,6 +21,16 @@ pytestmark = pytest.mark.anyio
 ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 
 
+def browsers() -> dict[int, str]:
+    return {child.pid: child.name() for child in psutil.Process().children(recursive=True) if "chrom" in child.name()}
+
+
+@pytest.fixture(autouse=True)
+def standing() -> dict[int, str]:
+    """Browsers of this process that were there before: other tests may keep one for the whole run."""
+    return browsers()
+
+
 @pytest.fixture(autouse=True)
 def own_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Throw-away folders of this test alone: others run at the same time."""
@@ -48,10 +58,9 @@ def opened(picture: Picture) -> Image.Image:
     return image
 
 
-def left_behind() -> list[str]:
+def left_behind(standing: dict[int, str]) -> list[str]:
     folders = [path.name for path in Path(tempfile.gettempdir()).glob(f"{PROFILE_PREFIX}*")]
-    children = [child.name() for child in psutil.Process().children(recursive=True)]
-    return folders + [name for name in children if "chrom" in name]
+    return folders + [name for pid, name in browsers().items() if pid not in standing]
 
 
 def kept(folder: Path, data: bytes) -> Path:
@@ -61,7 +70,9 @@ def kept(folder: Path, data: bytes) -> Path:
     return path
 
 
-async def test_a_large_picture_becomes_a_small_jpeg_that_shows_the_same(browsing: Settings, tmp_path: Path) -> None:
+async def test_a_large_picture_becomes_a_small_jpeg_that_shows_the_same(
+    browsing: Settings, tmp_path: Path, standing: dict[int, str]
+) -> None:
     source = Image.new("RGB", (3136, 1000), (200, 30, 30))
     source.paste((20, 60, 220), (1568, 0, 3136, 1000))
     out = io.BytesIO()
@@ -77,7 +88,7 @@ async def test_a_large_picture_becomes_a_small_jpeg_that_shows_the_same(browsing
     assert isinstance(left, tuple)
     assert isinstance(right, tuple)
     assert left[0] > 150 > right[0]
-    assert left_behind() == []
+    assert left_behind(standing) == []
 
 
 async def test_transparency_stays_transparent(browsing: Settings, tmp_path: Path) -> None:
@@ -123,17 +134,19 @@ async def test_bytes_that_are_no_picture_are_told_and_the_page_goes_on(browsing:
     assert opened(made).size == (50, 50)
 
 
-async def test_without_any_browser_the_reason_is_told(tmp_path: Path) -> None:
+async def test_without_any_browser_the_reason_is_told(tmp_path: Path, standing: dict[int, str]) -> None:
     nothing = Settings(output_dir=tmp_path, profile_dir=tmp_path, chrome_path=tmp_path / "no-browser")
     image = saved(tmp_path, 1, noise(2000, 100), width=2000, height=100)
     with anyio.fail_after(60):
         async with FilePreviewer(BrowserCanvas(nothing).open).open() as maker:
             with pytest.raises(PreviewError, match="no-browser"):
                 await maker.preview(image, 1000)
-    assert left_behind() == []
+    assert left_behind(standing) == []
 
 
-async def test_an_open_browser_without_windows_is_used_and_kept_clean(browsing: Settings, tmp_path: Path) -> None:
+async def test_an_open_browser_without_windows_is_used_and_kept_clean(
+    browsing: Settings, tmp_path: Path, standing: dict[int, str]
+) -> None:
     options = LaunchOptions(browser=find_browser(), profile=tmp_path / "profile", extra_args=ARGUMENTS)
     with anyio.fail_after(60):
         async with launch(options) as browser:
@@ -141,26 +154,30 @@ async def test_an_open_browser_without_windows_is_used_and_kept_clean(browsing: 
                 await canvas.shrink(
                     kept(tmp_path, noise(200, 200)), "image/png", alpha=False, edge=100, most_bytes=100_000
                 )
-                browsers = [child for child in psutil.Process().children() if "chrom" in child.name()]
+                own = [
+                    child
+                    for child in psutil.Process().children()
+                    if child.pid in browsers() and child.pid not in standing
+                ]
             contexts = await browser.connection.browser.call("Target.getBrowserContexts", reply=dict[str, object])
-    assert len(browsers) == 1
+    assert len(own) == 1
     assert contexts["browserContextIds"] == []
 
 
-async def test_a_profile_that_a_killed_process_left_is_swept_away(browsing: Settings) -> None:
+async def test_a_profile_that_a_killed_process_left_is_swept_away(browsing: Settings, standing: dict[int, str]) -> None:
     old = Path(tempfile.mkdtemp(prefix=PROFILE_PREFIX))
     os.utime(old, (time.time() - 3600, time.time() - 3600))
     with anyio.fail_after(60):
         async with BrowserCanvas(browsing).open():
             pass
-    assert left_behind() == []
+    assert left_behind(standing) == []
 
 
-async def test_a_cancelled_preview_leaves_no_browser(browsing: Settings) -> None:
+async def test_a_cancelled_preview_leaves_no_browser(browsing: Settings, standing: dict[int, str]) -> None:
     with anyio.fail_after(60):
         with anyio.CancelScope() as scope:
             async with BrowserCanvas(browsing).open():
                 scope.cancel()
                 await anyio.sleep_forever()
     assert scope.cancelled_caught
-    assert left_behind() == []
+    assert left_behind(standing) == []

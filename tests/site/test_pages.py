@@ -54,7 +54,12 @@ class Person:
         await self.tab.until("document.querySelector('nav a[href^=\"/c/\"]')")
 
     async def write(self, text: str) -> None:
-        await self.tab.click(EDITORS[self.generation])
+        box = f"document.querySelector({EDITORS[self.generation]!r})"
+        while True:
+            await self.tab.click(EDITORS[self.generation])
+            # A page still being laid out moves under the pointer; what is typed then goes nowhere.
+            if await self.tab.run(f"{box}.contains(document.activeElement)"):
+                break
         await self.tab.type(text)
 
     async def send(self) -> None:
