@@ -58,6 +58,11 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("OPENAI_PROJECT_ID", "none", "Project the API is billed to."),
     Variable("OPENAI_COMPAT", "by host", "Profile of a compatible server."),
     Variable("OPENAI_API_VERSION", "none", "`api-version` for Azure."),
+    Variable(
+        "OPENAI_RESEND_UNCLEAR",
+        "0",
+        "`1` sends an API request again after a read timeout or a dropped answer. It can pay for one picture twice.",
+    ),
     Variable("CHATGPT_WEB_URL", SITE, "Address of the site; others only https or on this machine."),
     Variable("CHATGPT_WEB_PROFILE_DIR", "per-user data folder", "Absolute path of the browser profile."),
     Variable("CHATGPT_WEB_LOGIN_TIMEOUT_SECONDS", "900", "How long a generation waits for a person, 1 to 86400."),
@@ -89,6 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     project: str | None = None
     compat: str | None = None
     api_version: str | None = None
+    resend_unclear: bool = False
+    """Send to the API again although the first try may have been paid."""
     web_url: str = SITE
     profile_dir: Path
     login_timeout: float = 900.0
@@ -260,6 +267,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         project=reader.read("OPENAI_PROJECT_ID", _header_text, None),
         compat=reader.text("OPENAI_COMPAT"),
         api_version=reader.text("OPENAI_API_VERSION"),
+        resend_unclear=reader.read("OPENAI_RESEND_UNCLEAR", _switch, default=False),
         web_url=reader.read("CHATGPT_WEB_URL", _web_address, SITE),
         profile_dir=reader.read("CHATGPT_WEB_PROFILE_DIR", _absolute, data / "profile"),
         login_timeout=reader.read("CHATGPT_WEB_LOGIN_TIMEOUT_SECONDS", _number(1, 86_400), 900.0),

@@ -80,7 +80,6 @@ class Job:
         self.done = anyio.Event()
         self.changed = anyio.Event()
         self.message = ""
-        self.fraction: float | None = None
         self.position: int | None = None
         self.collecting = False
         self.background = False
@@ -113,9 +112,8 @@ class Job:
             self.clock.run()
         await self._move(state, facts)
 
-    def progress(self, message: str, fraction: float | None = None) -> None:
+    def progress(self, message: str) -> None:
         self.message = message
-        self.fraction = fraction
         self._wake()
 
     async def save(self, data: bytes, /, *, source: Mapping[str, str] | None = None) -> SavedImage:
@@ -151,7 +149,7 @@ class Job:
 
     async def save_partial(self, data: bytes, index: int, /) -> None:
         """Previews are not kept: a half-drawn picture in the folder would sooner or later be taken for a result."""
-        self.progress(f"preview {index + 1} received ({len(data) // 1024} kB)", self.fraction)
+        self.progress(f"preview {index + 1} received ({len(data) // 1024} kB)")
         await anyio.lowlevel.checkpoint()
 
     async def taken_ids(self) -> frozenset[str]:

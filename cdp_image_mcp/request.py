@@ -133,7 +133,7 @@ class Report(Protocol):
         """
         ...
 
-    def progress(self, message: str, fraction: float | None = None) -> None:
+    def progress(self, message: str) -> None:
         """A true sentence about now for the caller's progress line; kept in memory only, never blocks."""
         ...
 

@@ -227,7 +227,7 @@ class Drawing:
         if news:
             await report.state("generating", submitted=True, **news)
         if self._watch.page.percent is not None:
-            report.progress(f"the site has drawn {self._watch.page.percent} %", self._watch.page.percent / 100)
+            report.progress(f"the site has drawn {self._watch.page.percent} %")
         elif turn.async_status == 7 and not turn.pictures:
             report.progress("queued at the site")
         else:

@@ -36,8 +36,7 @@ ASSUMED = MODELS["gpt-image-2"]
 class ApiBackend:
     """Makes pictures through ``POST /images/generations`` and ``/images/edits``. One object per process.
 
-    Nothing is opened before the first request. ``resend_unclear`` is the user's explicit wish to send again after a
-    silence or a cut, when the first try may already be paid. ``jitter`` and ``resolver`` are for tests.
+    Nothing is opened before the first request. ``jitter`` and ``resolver`` are for tests.
     """
 
     def __init__(
@@ -45,13 +44,11 @@ class ApiBackend:
         settings: Settings,
         ledger: Ledger,
         *,
-        resend_unclear: bool = False,
         jitter: Jitter = full_jitter,
         resolver: Resolve = resolve,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._resend_unclear = resend_unclear
         self._jitter = jitter
         self._downloader = Downloader(urlsplit(settings.base_url).hostname or "", resolver)
         self._line: Line | None = None
@@ -203,7 +200,7 @@ class ApiBackend:
             self._ledger,
             self._streams,
             self._jitter,
-            self._resend_unclear,
+            self._settings.resend_unclear,
         )
 
     async def status(self) -> dict[str, Any]:

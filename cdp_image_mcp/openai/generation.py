@@ -75,6 +75,8 @@ class Generation:
         self._request_ids: list[str] = []
         self._warnings = list(plan.warnings)
         self._errors: list[ImageError] = []
+        self._passed: list[ImageError] = []
+        """Failures after which a request was sent again: what those tries may have done stays true."""
 
     async def run(self) -> None:
         """Make the pictures. Raises ImageError when one is missing; those saved stay."""
@@ -133,8 +135,10 @@ class Generation:
             if verdict.again == "limit":
                 self._means.pace.hold(delay)
             self._report.progress(f"{verdict.error.message} Sent again in {delay:.0f} s.")
-            if verdict.error.submitted is not True and self._plan.requests == 1:
-                await self._report.state("submitting", submitted=False, spent=False)
+            self._passed.append(verdict.error)
+            if self._plan.requests == 1:
+                submitted, spent = self._standing()
+                await self._report.state("submitting", submitted=submitted, spent=spent)
             await anyio.sleep(delay)
 
     async def _once(self, index: int) -> Verdict | None:
@@ -188,6 +192,7 @@ class Generation:
             f"The connection to the API broke {late} ({broken.words}). {BILLED_NOTE}",
             submitted=True,
             spent="unknown",
+            retryable=False,
             next_step="Nothing more can be collected. Call again only if paying twice is acceptable.",
         )
         again = "service" if self._means.resend_unclear and not exchange.pictures else None
@@ -196,9 +201,13 @@ class Generation:
     async def _wait_for_pace(self) -> None:
         while (left := self._means.pace.left) > 0:
             if anyio.current_time() + left >= self._deadline:
+                submitted, spent = self._standing()
                 raise ImageError(
                     "rate_limited",
-                    "The API asked for a pause that is longer than this generation may take. Nothing was sent.",
+                    "The API asked for a pause that is longer than this generation may take."
+                    + (" Nothing was sent." if submitted is False else ""),
+                    submitted=submitted,
+                    spent=spent,
                     retry_after_seconds=left,
                 )
             self._report.progress(f"The API asked for a pause of {left:.0f} s.")
@@ -279,8 +288,8 @@ class Generation:
 
     def _standing(self) -> tuple[Any, Any]:
         """Submitted and spent for all requests together: what is certain wins over what is not, and that over no."""
-        submitted = [error.submitted for error in self._errors]
-        spent = [error.spent for error in self._errors]
+        submitted = [error.submitted for error in (*self._errors, *self._passed)]
+        spent = [error.spent for error in (*self._errors, *self._passed)]
         if self._bill.paid or self._report.images:
             return True, True
         if self._out:
@@ -332,7 +341,7 @@ class Generation:
             return
         if self._request.n > 1:
             done = len(self._report.images)
-            self._report.progress(f"{done} of {self._request.n} pictures are saved.", min(1.0, done / self._request.n))
+            self._report.progress(f"{done} of {self._request.n} pictures are saved.")
 
     async def preview(self, data: bytes, index: int) -> None:
         await self._report.save_partial(data, index)

@@ -35,7 +35,7 @@ async def make_backend(api: ImagesApi, ledger: MemoryLedger, tmp_path: Path) -> 
     """Make back ends for the running server; settings and constructor arguments by name."""
     made: list[ApiBackend] = []
 
-    def make(*, resend_unclear: bool = False, resolver: Any = None, **fields: Any) -> ApiBackend:
+    def make(*, resolver: Any = None, **fields: Any) -> ApiBackend:
         values: dict[str, Any] = {
             "output_dir": tmp_path,
             "profile_dir": tmp_path,
@@ -45,7 +45,7 @@ async def make_backend(api: ImagesApi, ledger: MemoryLedger, tmp_path: Path) -> 
         }
         settings = Settings(**{**values, **fields})
         more = {"resolver": resolver} if resolver else {}
-        backend = ApiBackend(settings, ledger, resend_unclear=resend_unclear, jitter=no_jitter, **more)
+        backend = ApiBackend(settings, ledger, jitter=no_jitter, **more)
         made.append(backend)
         return backend
 

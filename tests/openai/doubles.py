@@ -99,8 +99,7 @@ class MemoryReport:
         self.history.append((state, facts))
         self.known |= facts
 
-    def progress(self, message: str, fraction: float | None = None) -> None:
-        assert fraction is None or 0 <= fraction <= 1
+    def progress(self, message: str) -> None:
         self.sentences.append(message)
 
     async def save(self, data: bytes, /, *, source: Mapping[str, str] | None = None) -> SavedImage:

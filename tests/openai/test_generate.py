@@ -388,8 +388,8 @@ async def test_cancelling_while_waiting_to_send_again_records_that_nothing_was_s
     told = anyio.Event()
     original = report.progress
 
-    def progress(message: str, fraction: float | None = None) -> None:
-        original(message, fraction)
+    def progress(message: str) -> None:
+        original(message)
         told.set()
 
     report.progress = progress

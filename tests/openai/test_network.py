@@ -79,8 +79,8 @@ async def test_a_limit_met_by_one_request_holds_the_next(
     held = anyio.Event()
     original = report.progress
 
-    def progress(message: str, fraction: float | None = None) -> None:
-        original(message, fraction)
+    def progress(message: str) -> None:
+        original(message)
         held.set()
 
     async def later() -> None:
@@ -115,6 +115,59 @@ async def test_a_server_that_recovers_is_asked_again(api: ImagesApi, backend: Ap
         await backend.generate(ask(), report)
     assert report.pictures == [png()]
     assert report.known["spent"] is True
+
+
+async def test_what_a_failed_server_may_have_done_stays_unknown_while_waiting_and_at_the_end(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(error("server", {"retry-after-ms": "20"}), error("size"))
+    found = await failure(backend, report)
+    assert (found.code, found.submitted, found.spent) == ("invalid_input", "unknown", False)
+    assert (report.known["submitted"], report.known["spent"]) == ("unknown", False)
+    waiting = [facts for state, facts in report.history if state == "submitting"][1]
+    assert waiting == {"submitted": "unknown", "spent": False}
+
+
+async def test_a_generation_stopped_in_the_pause_after_a_failed_server_says_unknown(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.play(error("server", {"retry-after": "10"}))
+    with anyio.fail_after(20):
+        with anyio.CancelScope() as scope:
+            original = report.progress
+
+            def progress(message: str) -> None:
+                original(message)
+                scope.cancel()
+
+            report.progress = progress
+            await backend.generate(ask(), report)
+    assert (report.known["submitted"], report.known["spent"]) == ("unknown", False)
+
+
+async def test_a_pause_that_is_too_long_after_a_failed_server_does_not_say_that_nothing_was_sent(
+    api: ImagesApi, make_backend: MakeBackend, report: MemoryReport
+) -> None:
+    backend = make_backend()
+    api.play(error("server", {"retry-after-ms": "200"}), error("rate", {"retry-after-ms": "2000"}))
+    other = MemoryReport()
+    limited = anyio.Event()
+    original = report.progress
+
+    def progress(message: str) -> None:
+        original(message)
+        limited.set()
+
+    async def later() -> None:
+        await limited.wait()
+        await backend.generate(ask("another"), other)
+
+    report.progress = progress
+    async with anyio.create_task_group() as group:
+        group.start_soon(later)
+        found = await failure(backend, report, timeout_seconds=1.0)
+        assert (found.code, found.submitted) == ("rate_limited", "unknown")
+        assert "Nothing was sent" not in found.message
 
 
 async def test_refused_connections_are_tried_again_and_then_told_as_nothing_sent(

@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
+from cdp_image_mcp.config import VARIABLES, load
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from fixtures.images_api import ImagesApi, Play, Response, draw, error, png, raw, stream
@@ -91,6 +92,14 @@ async def test_a_dropped_stream_is_not_sent_again_and_a_preview_is_never_the_pic
     assert (len(report.previews), report.pictures) == (2, [])
     assert len(api.posts) == 1
     assert ledger.lines[0][1] == {"estimated": True}
+
+
+def test_sending_again_what_may_be_paid_is_off_unless_the_user_sets_its_variable() -> None:
+    assert load({}).resend_unclear is False
+    assert load({"OPENAI_RESEND_UNCLEAR": "1"}).resend_unclear is True
+    assert [p.variable for p in load({"OPENAI_RESEND_UNCLEAR": "maybe"}).problems] == ["OPENAI_RESEND_UNCLEAR"]
+    meaning = next(variable.meaning for variable in VARIABLES if variable.name == "OPENAI_RESEND_UNCLEAR")
+    assert "twice" in meaning
 
 
 async def test_a_dropped_stream_is_sent_again_when_the_user_wants_that(
