@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -39,10 +39,15 @@ def has_display(environ: Mapping[str, str] | None = None, platform: str = sys.pl
     return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
+def local_now() -> datetime:
+    return datetime.now().astimezone()
+
+
 class WindowMemory:
     """Chooses the mode for a browser that is signed in, and remembers that headless met a check."""
 
-    def __init__(self, profile_dir: Path, wanted: WindowMode) -> None:
+    def __init__(self, profile_dir: Path, wanted: WindowMode, now: Callable[[], datetime] = local_now) -> None:
+        self._now = now
         self._path = profile_dir.parent / f"{profile_dir.name}.window.json"
         self.wanted: WindowMode = wanted
         self.asked: Literal["hidden", "visible"] | None = None
@@ -54,27 +59,23 @@ class WindowMemory:
         if self.asked is not None:
             return Choice(self.asked, "browser_visibility asked for it")
         if self.wanted == "auto":
-            until = (await self._read()).hidden_until
-            if until is not None and datetime.fromisoformat(until) > datetime.now().astimezone():
-                return Choice("hidden", f"the site wanted a check from a headless browser; hidden until {until}")
+            until = await self._hidden_until()
+            if until is not None and until > self._now():
+                told = until.isoformat(timespec="seconds")
+                return Choice("hidden", f"the site wanted a check from a headless browser; hidden until {told}")
             return Choice("headless", "auto: headless once signed in")
         return Choice(self.wanted, f"CHATGPT_WINDOW_MODE is {self.wanted}")
 
     async def met_check(self) -> None:
         """A headless browser was checked: windows from now on, for a week."""
-        until = (datetime.now().astimezone() + HIDDEN_FOR).isoformat(timespec="seconds")
-        await anyio.to_thread.run_sync(self._write, Memory(hidden_until=until))
+        until = (self._now() + HIDDEN_FOR).isoformat(timespec="seconds")
+        await anyio.to_thread.run_sync(replace_file, self._path, msgspec.json.encode(Memory(hidden_until=until)))
 
-    async def _read(self) -> Memory:
+    async def _hidden_until(self) -> datetime | None:
         try:
-            data = await anyio.Path(self._path).read_bytes()
-            memory = msgspec.json.decode(data, type=Memory)
-            if memory.hidden_until is not None:
-                datetime.fromisoformat(memory.hidden_until)
-        except (OSError, msgspec.DecodeError, ValueError):
+            memory = msgspec.json.decode(await anyio.Path(self._path).read_bytes(), type=Memory)
+            # Without a zone, as somebody may have written it by hand, local time is meant.
+            return None if memory.hidden_until is None else datetime.fromisoformat(memory.hidden_until).astimezone()
+        except (OSError, msgspec.DecodeError, ValueError, OverflowError):
             # Not there or garbled: the worst that follows is one more check shown to the person.
-            return Memory()
-        return memory
-
-    def _write(self, memory: Memory) -> None:
-        replace_file(self._path, msgspec.json.encode(memory))
+            return None
