@@ -13,6 +13,7 @@ import msgspec
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.chatgpt.address import file_id
+from cdp_image_mcp.chatgpt.carousel import Carousel, carries
 from cdp_image_mcp.chatgpt.eye import quoted
 from cdp_image_mcp.chatgpt.turn import Pointer
 from cdp_image_mcp.chatgpt.turnwatch import SeenImage, TurnWatch
@@ -22,8 +23,6 @@ __all__ = ["Captured", "Mismatch", "capture"]
 
 log = logging.getLogger(__name__)
 
-BINARY = frozenset(("", "application/octet-stream", "binary/octet-stream"))
-"""Types under which storage hosts gave pictures before 2026."""
 SIZE_GRACE = 3.0
 """Seconds to wait for bytes of the stated size when others of the right dimensions are there."""
 
@@ -47,6 +46,7 @@ async def capture(watch: TurnWatch, pointer: Pointer, seconds: float) -> Capture
     tried: dict[int, str] = {}
     fallback: Captured | None = None
     fallback_at = 0.0
+    carousel = Carousel(watch)
     with anyio.move_on_after(seconds):
         while True:
             news = watch.mark()
@@ -68,6 +68,8 @@ async def capture(watch: TurnWatch, pointer: Pointer, seconds: float) -> Capture
                     return shown
             if fallback is not None and anyio.current_time() - fallback_at >= SIZE_GRACE:
                 return fallback
+            if fallback is None and await carousel.bring(pointer):
+                continue
             await watch.news_since(news, SIZE_GRACE if fallback is not None else None)
     if fallback is not None:
         return fallback
@@ -75,21 +77,22 @@ async def capture(watch: TurnWatch, pointer: Pointer, seconds: float) -> Capture
 
 
 def _requests(watch: TurnWatch, wanted: str) -> list[Request]:
-    """Ended requests for the file, newest first."""
+    """Ended requests for the file's bytes, newest first."""
     found = [
         request
         for request in watch.tab.bodies.requests
-        if request.ended and request.status == 200 and file_id(request.url) == wanted
+        if request.ended and request.status == 200 and names(request, wanted)
     ]
     return found[::-1]
 
 
-def carries(request: Request, wanted: str) -> bool:
-    """Whether a request is for that file's bytes, and not for the JSON that tells its address: that address names the
-    file too, but is the page's alone to ask for."""
+def names(request: Request, wanted: str) -> bool:
+    """Whether a request may be for that file's bytes, whatever type it says, and is not for the JSON that tells their
+    address: that one names the file too, but is the page's alone to ask for. Read like a picture it would be asked for
+    a second time, as the way that is left when the first bytes are none."""
     if file_id(request.url) != wanted or request.url.partition("?")[0].endswith("/download"):
         return False
-    return request.mime_type.startswith("image/") or request.mime_type in BINARY
+    return request.mime_type.partition(";")[0] != "application/json"
 
 
 def check(data: bytes, pointer: Pointer, way: str, *, drawing: bool = False) -> Captured | str:
@@ -139,7 +142,9 @@ async def _from_page(watch: TurnWatch, pointer: Pointer) -> Captured | None:
             log.info("the shown picture could not be read: %s", "; ".join(error.tried))
             continue
         got = check(body.data, pointer, body.way)
-        if isinstance(got, Captured):
+        # A ``blob:`` names no file: among several pictures only the stated size tells whose it is.
+        foreign = image.file is None and len(watch.turn.pictures) > 1
+        if isinstance(got, Captured) and not (foreign and pointer.size_bytes != len(body.data)):
             return got
     return None
 

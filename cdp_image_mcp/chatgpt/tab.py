@@ -69,6 +69,12 @@ class Tab:
         """Why the tab is gone, None while it is there."""
         return self.page.session.closed
 
+    @property
+    def loader_id(self) -> str:
+        """Which document the tab's requests come from now; empty before the first."""
+        documents = [request for request in self.bodies.requests if self._is_document(request) and request.status]
+        return documents[-1].loader_id if documents else ""
+
     async def wait_closed(self) -> None:
         """Until the tab is gone."""
         with self.page.session.subscribe("Inspector.detached") as events:

@@ -17,20 +17,11 @@ from tests.web.program import Answer, Program, running_program
 
 __all__ = ["Stage", "open_stage", "play", "rows"]
 
-OPEN = {"40": "pictures of a carousel that the page never mounts are not loaded yet"}
-"""Known to fail, with the reason: they run with the nightly ones until they are mended."""
-
 
 def rows(*generations: Generation) -> list[Any]:
     """The parameters of one page generation's test."""
     return [
-        pytest.param(
-            variant,
-            generation,
-            language,
-            id=f"{variant.key}-{generation}-{language}",
-            marks=[pytest.mark.nightly] if variant.key in OPEN else [],
-        )
+        pytest.param(variant, generation, language, id=f"{variant.key}-{generation}-{language}")
         for variant in (*VARIANTS, *MORE)
         for generation in variant.generations
         for language in variant.languages

@@ -117,6 +117,18 @@
     }
     return [...kept.values()];
   };
+  const mounted = () => (watched === null ? "" : JSON.stringify(ourImages(ourTurns(watched)).map((one) => one.file || one.blob)));
+  // The control of our own turn that mounts its next pictures, once each mounted picture has been given an address.
+  const pictureNext = () => {
+    if (watched === null) return null;
+    const { group } = ourTurns(watched);
+    const ours = (element) => group.some((turn) => turn.contains(element)) && !element.closest(userPart);
+    if (every("picture").some((img) => ours(img) && !(img.currentSrc || img.src || img.srcset))) return null;
+    const found = every("picture_next").filter(
+      (button) => ours(button) && usable(button) && !button.closest("form, a, [role=dialog], [role=menu]"),
+    );
+    return found.length === 1 ? found[0] : null;
+  };
   const spokenText = (element) => {
     let text = "";
     const walk = (node) => {
@@ -312,5 +324,6 @@
   globalThis.witness = {
     all, every, one, has, explain, states, snapshot, watch, unwatch, until, known,
     layers, layerClose, blocked, editorText, focusComposer, composerText, usable, nameOf, inVisibleTree,
+    mounted, pictureNext,
   };
 }
