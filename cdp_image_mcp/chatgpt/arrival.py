@@ -116,7 +116,7 @@ def _judge(tab: Tab, landed: Landing | None) -> Arrival | None:
     """The verdict that needs no script in the page; None when it may be looked at."""
     if landed is None:
         return None
-    if landed.challenged or (landed.status in {403, 503} and not tab.site.is_login(landed.address)):
+    if tab.is_check(landed):
         return Arrival("challenge", f"HTTP {landed.status}")
     if tab.site.is_login(tab.page.url) or tab.site.is_login(landed.address):
         return Arrival("signed_out", "the site asked to sign in")

@@ -126,6 +126,8 @@ async def _read(watch: TurnWatch, request: Request, pointer: Pointer) -> Capture
 async def _from_page(watch: TurnWatch, pointer: Pointer) -> Captured | None:
     """A picture that stands in our turn complete and with the right dimensions, though its request was never seen:
     from the memory cache, or as a ``blob:``."""
+    if watch.challenge is not None:
+        return None  # a ``blob:`` is read by script in the page
     if any(carries(request, pointer.file_id) and not request.ended for request in watch.tab.bodies.requests):
         return None
     for image in watch.page.images:

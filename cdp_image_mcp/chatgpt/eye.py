@@ -1,15 +1,18 @@
 """Our script in the page: an isolated world that exists only in documents we chose to look into.
 
 The world is made by hand for the present document and not for new ones: while a check page is up no script of ours may
-run there, and a check page is a new document like any other. Whoever opened a document looks at its response first.
+run there, and a check page is a new document like any other. Whoever opened a document looks at its response first;
+and a check may come between that look and ours, so the world's own document is judged before anything runs in it.
 """
 
+from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 import msgspec
 
 from cdp_image_mcp.cdp.errors import ProtocolError, ScriptError
 from cdp_image_mcp.cdp.page import Node, Page
+from cdp_image_mcp.cdp.protocol import FrameTreeReply
 from cdp_image_mcp.cdp.session import Subscription
 
 __all__ = ["DocumentLeft", "Eye"]
@@ -54,9 +57,11 @@ class BindingCalled(msgspec.Struct, rename="camel"):
 class Eye:
     """Looks into one page. One owner; not for several tasks at once except :meth:`ask`."""
 
-    def __init__(self, page: Page, script: str) -> None:
+    def __init__(self, page: Page, script: str, may_look: Callable[[str], bool] = lambda _loader: True) -> None:
+        """``may_look`` says of a document, by its loader id, whether script of ours may run in it."""
         self.page = page
         self._script = script
+        self._may_look = may_look
         self._context: int | None = None
         self._ready = False
 
@@ -82,8 +87,16 @@ class Eye:
             {"frameId": self.page.frame_id, "worldName": WORLD},
             reply=IsolatedWorld,
         )
+        # Asked after the world was made: either it is this document's, or its own is gone and nothing can run in it.
+        if not self._may_look(await self.loader_id()):
+            raise DocumentLeft("The page went to a document that is not to be looked into.")
         self._context = world.execution_context_id
         await self._evaluate(self._script, by_value=True, timeout=10)
+
+    async def loader_id(self) -> str:
+        """Which document the page shows; runs nothing in it."""
+        tree = await self.page.session.call("Page.getFrameTree", reply=FrameTreeReply)
+        return tree.frame_tree.frame.loader_id
 
     def close(self) -> None:
         """Forget the world; nothing is run in the page until the next :meth:`open`."""

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 TOO_LARGE = 431
 """HTTP status when the cookies have grown too large: keys of temporary chats pile up (two tools, 2026-07)."""
 
+SETTLE_SECONDS = 30.0
+"""How long a document may take from its request to its response."""
+
 
 class CookieName(msgspec.Struct):
     """Of a cookie only its name is read."""
@@ -60,7 +63,7 @@ class Tab:
         self.bodies = bodies
         self.streams = streams
         self.site = site
-        self.eye = Eye(page, script)
+        self.eye = Eye(page, script, self._may_look)
         self.hear: Callable[[str | bytes], None] | None = None
         """Told every message that the page's websockets receive, by whoever watches a turn."""
 
@@ -89,11 +92,32 @@ class Tab:
         return self.bodies.watch(self._is_document, stage="responded")
 
     async def settle(self) -> Landing | None:
-        """After the page went on by itself: wait until its document can be looked into, and judge that document."""
+        """After the page went on by itself: wait until its document's response is there, and judge that document; None
+        when nothing is known of it. Runs nothing in it: it may be a check. Raises EventTimeout, CDPError."""
         self.eye.close()
-        await self.page.evaluate("0", retry=True)
-        documents = [request for request in self.bodies.requests if self._is_document(request) and request.status]
-        return landing(documents[-1]) if documents else None
+        with self.documents() as documents:
+            while True:
+                document = self._document(await self.eye.loader_id())
+                if document is None:
+                    return None
+                if document.status is not None:
+                    return landing(document)
+                await documents.next(SETTLE_SECONDS)
+
+    def is_check(self, landed: Landing) -> bool:
+        """Whether a document is one in which no script of ours may run."""
+        return landed.challenged or (landed.status in {403, 503} and not self.site.is_login(landed.address))
+
+    def _may_look(self, loader_id: str) -> bool:
+        document = self._document(loader_id)
+        return document is None or (document.status is not None and not self.is_check(landing(document)))
+
+    def _document(self, loader_id: str) -> Request | None:
+        """The request that brought a document."""
+        for request in reversed(self.bodies.requests):
+            if request.loader_id == loader_id and self._is_document(request):
+                return request
+        return None
 
     async def forget_conversation_keys(self) -> bool:
         """Delete the site's leftover ``conv_key_*`` cookies by name; whether there were any."""
