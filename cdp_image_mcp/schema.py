@@ -1,12 +1,14 @@
 """The tools' arguments: msgspec structs from which the input schemas are made and by which calls are checked."""
 
-import math
+import re
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
 import msgspec
 from msgspec import Meta
 
+from cdp_image_mcp.complaint import is_sound, missing, unknown, unusable
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.plaintext import clean
 
 __all__ = [
     "BackendStatus",
@@ -118,34 +120,37 @@ def input_schema(kind: type[Arguments]) -> dict[str, Any]:
     return root
 
 
-def parse(kind: type[msgspec.Struct], arguments: dict[str, Any] | None) -> Any:
+def parse(kind: type[msgspec.Struct], arguments: Any) -> Any:
     """The arguments of a call as a struct of ``kind``; ImageError ``invalid_input`` names the field.
 
     The prompt is trimmed first, so that its limits count what would be sent.
     """
-    given = dict(arguments or {})
+    if not isinstance(arguments, dict | None):
+        raise ImageError("invalid_input", "Nothing was sent. The arguments must be a JSON object.")
+    given: dict[str, Any] = dict(cast("dict[str, Any]", arguments or {}))
     if isinstance(prompt := given.get("prompt"), str):
         given["prompt"] = prompt.strip()
-    for name, value in given.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ImageError("invalid_input", f"Nothing was sent. Expected a finite number - at `$.{name}`")
-        if any(_is_broken(each) for each in _strings(value)):
-            raise ImageError("invalid_input", f"Nothing was sent. Expected whole Unicode characters - at `$.{name}`")
+    for name in kind.__struct_fields__:
+        if not is_sound(given.get(name)):
+            raise _complaint(kind, given, name)
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
-        raise ImageError("invalid_input", f"Nothing was sent. {error}") from None
+        raise _complaint(kind, given, _field_of(error)) from None
 
 
-def _strings(value: Any) -> list[str]:
-    items = cast("list[Any]", value) if isinstance(value, list) else [value]
-    return [item for item in items if isinstance(item, str)]
+def _field_of(error: msgspec.ValidationError) -> str:
+    """The argument that msgspec's words are about; they name it as a path (``$.n``) or between backquotes."""
+    found = re.search(r"field `(.*)`$|at `\$\.([a-z_]+)", str(error), re.DOTALL)
+    return (found[1] or found[2]) if found is not None else ""
 
 
-def _is_broken(text: str) -> bool:
-    """Half of a surrogate pair cannot be written to a record or typed into a page."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
+def _complaint(kind: type[msgspec.Struct], given: dict[str, Any], field: str) -> ImageError:
+    known: dict[str, Any] = input_schema(cast("type[Arguments]", kind))["properties"]
+    if field not in known:
+        told = unknown(field, known)
+    elif field not in given:
+        told = missing(field, known[field])
+    else:
+        told = unusable(field, given[field], known[field])
+    return ImageError("invalid_input", f"Nothing was sent. {told}", details={"field": clean(field, 60)})
