@@ -2,6 +2,7 @@
 
 import base64
 import logging
+import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -34,6 +35,9 @@ KEEP_PART = """async (part, first) => {
 }"""
 
 UNDECODED = "The browser could not decode the picture."
+READY_SECONDS = 5.0
+EXPECTED_SECONDS = 15.0
+"""How long a page is kept for an answer that is expected; said again every few seconds while a call waits."""
 PICK = "globalThis.field = Object.assign(document.createElement('input'), {type: 'file'})"
 """A file field that stands in no document: the browser reads the picture from the disk itself. Through the protocol
 2 MB take 0.3 s and 25 MB 3 s; by the field any size takes 0.1 s (Chromium 156, two busy cores)."""
@@ -79,6 +83,15 @@ SHRINK = """async (type, wanted, edge, limit) => {
 }"""
 
 
+# The first drawing in a new page takes 0.1 s longer than the next: its script and the encoder are made ready.
+FIRST = """async () => {
+    const canvas = new OffscreenCanvas(8, 8);
+    canvas.getContext('2d').fillRect(0, 0, 8, 8);
+    const blob = await canvas.convertToBlob({type: 'image/jpeg'});
+    (await createImageBitmap(blob)).close();
+}"""
+
+
 @runtime_checkable
 class _HasBrowser(Protocol):
     """A back end that drives a browser."""
@@ -104,6 +117,18 @@ class BrowserCanvas:
         self._running = running
         # A browser weighs a few hundred megabytes: answers that come together take turns.
         self._turn = anyio.Lock()
+        self._spare: _Spare | None = None
+
+    def expect(self) -> None:
+        """An answer with previews may come soon: have a page ready then, if a browser is open. Said again while it is
+        waited for; :data:`EXPECTED_SECONDS` after the last time the page is closed."""
+        if (browser := self._open_browser()) is None:
+            return
+        if self._spare is not None and self._spare.is_of(browser):
+            self._spare.keep()
+            return
+        self._spare = _Spare(browser)
+        browser.connection.start(self._spare.live)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Canvas]:
@@ -113,11 +138,16 @@ class BrowserCanvas:
         """
         from cdp_image_mcp.cdp import CDPError
 
-        open_browser = self._running() if self._running is not None else None
-        # In a browser with windows the page would open one before the person's eyes.
-        if open_browser is not None and open_browser.headless and open_browser.connection.gone is None:
+        if (browser := self._open_browser()) is not None:
+            spare, self._spare = self._spare, None
             try:
-                async with _blank_page(open_browser.connection) as page:
+                if spare is not None and spare.is_of(browser) and (page := await spare.take()) is not None:
+                    try:
+                        yield _PageCanvas(page)
+                    finally:
+                        spare.give_back()
+                    return
+                async with _blank_page(browser.connection) as page:
                     yield _PageCanvas(page)
             except CDPError as error:
                 raise _no_preview(error) from None
@@ -128,6 +158,69 @@ class BrowserCanvas:
                     yield _PageCanvas(page)
             except CDPError as error:
                 raise _no_preview(error) from None
+
+    def _open_browser(self) -> "Browser | None":
+        """In a browser with windows the page would open one before the person's eyes."""
+        browser = self._running() if self._running is not None else None
+        if browser is None or not browser.headless or browser.connection.gone is not None:
+            return None
+        return browser
+
+
+class _Spare:
+    """A page that waits for one answer. It lives in a task of the browser's connection and ends with it."""
+
+    def __init__(self, browser: "Browser") -> None:
+        self._connection = browser.connection
+        self._page: Page | None = None
+        self._made = anyio.Event()
+        self._over = anyio.Event()
+        self._waiting = anyio.CancelScope()
+        self.keep()
+
+    def is_of(self, browser: "Browser") -> bool:
+        """Whether it is, or is about to be, a page of this browser."""
+        return self._connection is browser.connection and not self._over.is_set()
+
+    def keep(self) -> None:
+        self._waiting.deadline = anyio.current_time() + EXPECTED_SECONDS
+
+    async def take(self) -> "Page | None":
+        """The page, for the taker alone until :meth:`give_back`; None when it could not be made."""
+        self._waiting.deadline = math.inf
+        if self._waiting.cancel_called:
+            return None
+        try:
+            await self._made.wait()
+        except BaseException:
+            self.give_back()
+            raise
+        return self._page
+
+    def give_back(self) -> None:
+        """Close the page; the answer need not wait for that."""
+        self._over.set()
+
+    async def live(self) -> None:
+        """The page's life (a task of the connection)."""
+        from cdp_image_mcp.cdp import CDPError
+
+        try:
+            async with _blank_page(self._connection) as page:
+                await page.call(FIRST, retry=False, timeout=READY_SECONDS)
+                self._page = page
+                self._made.set()
+                with self._waiting:
+                    await self._over.wait()
+        except CDPError as error:
+            logger.info("no page was made ready for previews: %s", error)
+        except Exception:
+            # It would end the connection's other tasks, and with them a drawing that is paid for.
+            logger.exception("no page was made ready for previews")
+        finally:
+            self._page = None
+            self._over.set()
+            self._made.set()
 
 
 @asynccontextmanager

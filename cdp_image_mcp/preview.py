@@ -59,6 +59,10 @@ class Previewer(Protocol):
         """A maker for one answer. Nothing is started before its first picture needs it."""
         ...
 
+    def expect(self) -> None:
+        """An answer is being waited for; said again every few seconds as long as it is."""
+        ...
+
 
 class Canvas(Protocol):
     """Something that can decode a picture and draw it smaller: in the product, a blank page of a browser."""
@@ -77,8 +81,14 @@ OpenCanvas = Callable[[], AbstractAsyncContextManager[Canvas]]
 class FilePreviewer:
     """Originals that are small enough, previews made before, and else a canvas that is opened when first needed."""
 
-    def __init__(self, open_canvas: OpenCanvas) -> None:
+    def __init__(self, open_canvas: OpenCanvas, expect: Callable[[], None] | None = None) -> None:
+        """``expect`` is passed on: whoever opens canvases may get one ready."""
         self._open_canvas = open_canvas
+        self._expect = expect
+
+    def expect(self) -> None:
+        if self._expect is not None:
+            self._expect()
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[PreviewMaker]:

@@ -34,7 +34,7 @@ from cdp_image_mcp.tools import ARGUMENTS, INSTRUCTIONS, TOOLS
 
 if TYPE_CHECKING:
     # Loaded by the first call: a client that only lists the tools must not wait for it.
-    from cdp_image_mcp.studio import Standing, Studio
+    from cdp_image_mcp.studio import Listener, News, Standing, Studio
 
 __all__ = ["App", "OpenApp", "make_server", "result_of"]
 
@@ -123,13 +123,13 @@ class _Call:
         seconds, images = self._wait_seconds(arguments.wait_seconds), self._images(arguments.images)
         if self.params.request_state is not None:
             return await self._repeated(self.params.request_state, seconds, images)
-        return await self._settle(await self.studio.generate(arguments, self.progress), seconds, images)
+        return await self._settle(await self.studio.generate(arguments, self._listener(images)), seconds, images)
 
     async def _wait(self, arguments: WaitForImage) -> ToolResult:
         seconds, images = self._wait_seconds(arguments.wait_seconds), self._images(arguments.images)
         if self.params.request_state is not None:
             return await self._repeated(self.params.request_state, seconds, images)
-        standing = await self.studio.wait(_given(arguments.generation_id), seconds, self.progress)
+        standing = await self.studio.wait(_given(arguments.generation_id), seconds, self._listener(images))
         return await self._settle(standing, seconds, images)
 
     async def _repeated(self, generation_id: str, seconds: float, images: Images) -> ToolResult:
@@ -148,6 +148,16 @@ class _Call:
                 self.ctx, standing, lambda: self.studio.wait(identity, seconds, self.progress)
             )
         return await self._answer(standing, images)
+
+    def _listener(self, images: Images) -> "Listener":
+        """Hears every few seconds while the call waits: the client's progress, and a page ready for the previews."""
+
+        async def listen(news: "News") -> None:
+            if images != "none":
+                self.app.previewer.expect()
+            await self.progress(news)
+
+        return listen
 
     async def _answer(self, standing: "Standing", images: Images) -> types.CallToolResult:
         result = result_of(await compose(standing, images, self.app.previewer))

@@ -40,7 +40,8 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
         def browser() -> "Browser | None":
             return None if studio.opened is None else open_browser(studio.opened)
 
-        yield App(settings, studio, FilePreviewer(BrowserCanvas(settings, browser).open))
+        canvas = BrowserCanvas(settings, browser)
+        yield App(settings, studio, FilePreviewer(canvas.open, canvas.expect))
 
 
 def _leave_within(seconds: float) -> None:

@@ -4,15 +4,18 @@ import io
 import os
 import tempfile
 import time
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import psutil
 import pytest
 from PIL import Image
 
+from cdp_image_mcp import canvas as canvas_module
 from cdp_image_mcp.canvas import PROFILE_PREFIX, BrowserCanvas
-from cdp_image_mcp.cdp import LaunchOptions, find_browser, launch
+from cdp_image_mcp.cdp import Browser, LaunchOptions, find_browser, launch
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.preview import PREVIEW_BYTES, PREVIEW_EDGE, FilePreviewer, Picture, PreviewError
 from tests.edges.scripted import saved
@@ -162,6 +165,75 @@ async def test_an_open_browser_without_windows_is_used_and_kept_clean(
             contexts = await browser.connection.browser.call("Target.getBrowserContexts", reply=dict[str, object])
     assert len(own) == 1
     assert contexts["browserContextIds"] == []
+
+
+async def contexts_of(browser: Browser) -> list[str]:
+    reply = await browser.connection.browser.call("Target.getBrowserContexts", reply=dict[str, Any])
+    return reply["browserContextIds"]
+
+
+async def contexts_when(browser: Browser, count: int) -> list[str]:
+    """The browser contexts besides the default one, as soon as there are so many: no event tells of them."""
+    while len(found := await contexts_of(browser)) != count:  # noqa: ASYNC110
+        await anyio.sleep(0.02)
+    return found
+
+
+def open_browser_of(tmp_path: Path) -> AbstractAsyncContextManager[Browser]:
+    return launch(LaunchOptions(browser=find_browser(), profile=tmp_path / "profile", extra_args=ARGUMENTS))
+
+
+async def test_an_expected_answer_finds_its_page_open_and_the_page_is_closed_after_it(
+    browsing: Settings, tmp_path: Path
+) -> None:
+    picture = kept(tmp_path, noise(200, 200))
+    with anyio.fail_after(60):
+        async with open_browser_of(tmp_path) as browser:
+            canvases = BrowserCanvas(browsing, lambda: browser)
+            canvases.expect()
+            canvases.expect()
+            ready = await contexts_when(browser, 1)
+            async with canvases.open() as canvas:
+                await canvas.shrink(picture, "image/png", alpha=False, edge=100, most_bytes=100_000)
+                assert await contexts_of(browser) == ready
+                async with canvases.open() as second:
+                    await second.shrink(picture, "image/png", alpha=False, edge=100, most_bytes=100_000)
+                    assert len(await contexts_of(browser)) == 2
+            await contexts_when(browser, 0)
+
+
+async def test_a_page_that_was_expected_in_vain_does_not_stay(
+    browsing: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with anyio.fail_after(60):
+        async with open_browser_of(tmp_path) as browser:
+            canvases = BrowserCanvas(browsing, lambda: browser)
+            canvases.expect()
+            await contexts_when(browser, 1)
+            monkeypatch.setattr(canvas_module, "EXPECTED_SECONDS", 0.0)
+            canvases.expect()
+            await contexts_when(browser, 0)
+            async with canvases.open() as canvas:
+                made = await canvas.shrink(
+                    kept(tmp_path, noise(200, 200)), "image/png", alpha=False, edge=100, most_bytes=100_000
+                )
+            assert opened(made).size == (100, 100)
+
+
+async def test_a_browser_that_closes_under_an_expected_page_is_followed_by_one_of_its_own(
+    browsing: Settings, tmp_path: Path, standing: dict[int, str]
+) -> None:
+    with anyio.fail_after(60):
+        async with open_browser_of(tmp_path) as browser:
+            canvases = BrowserCanvas(browsing, lambda: browser)
+            canvases.expect()
+            await contexts_when(browser, 1)
+            await browser.close()
+            async with canvases.open() as canvas:
+                await canvas.shrink(
+                    kept(tmp_path, noise(200, 200)), "image/png", alpha=False, edge=100, most_bytes=100_000
+                )
+    assert left_behind(standing) == []
 
 
 async def test_a_profile_that_a_killed_process_left_is_swept_away(browsing: Settings, standing: dict[int, str]) -> None:
