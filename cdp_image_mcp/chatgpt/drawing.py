@@ -64,6 +64,8 @@ class Drawing:
         self._taken: set[str] = set()
         self._skipped_panel = False
         self._sent_before: Fact = False
+        self._learned: dict[str, object] = {}
+        """How the last picture was had: written with the next state, for each writing waits for the disk."""
 
     async def send(self, composer: Composer, text: str) -> None:
         """Press send once and prove what came of it. The text stands in the composer already.
@@ -184,7 +186,8 @@ class Drawing:
         raise StartOver
 
     async def pictures(self) -> int:
-        """Wait for the turn's end and save its pictures; answers how many. Raises ImageError, ChallengeMet.
+        """Wait for the turn's end and save its pictures; answers how many, and notes that the turn is done with.
+        Raises ImageError, ChallengeMet.
 
         A picture whose message is finished is saved at once; the verdict then only says whether more will come.
         """
@@ -204,11 +207,19 @@ class Drawing:
                 continue
             if judged.action != "wait":
                 await self._close_panel()
+                await self._report.state("generating", turn_pressed=False, **self._learned)
                 return len(self._taken)
             if judged.advise == "reload" or ((watch.kept_out or watch.unread) and not self._taken):
                 await self._reload()
                 continue
+            await self._still_generating()
             await watch.news_since(mark, judged.recheck_seconds)
+
+    async def _still_generating(self) -> None:
+        """A picture has been saved, and more may come."""
+        if self._learned:
+            learned, self._learned = self._learned, {}
+            await self._report.state("generating", **learned)
 
     # --- what the witnesses say --------------------------------------------------------------------------------
 
@@ -278,11 +289,12 @@ class Drawing:
     async def _take(self, pointers: list[Pointer], *, from_page: bool = False) -> None:
         for pointer in pointers:
             if pointer.file_id not in self._taken:
+                # While the page still loads it: after the bytes have come, each writing would keep the answer waiting.
+                await self._report.state("saving")
                 captured = await self._bytes(pointer)
                 await self._save(pointer, captured, from_page=from_page)
 
     async def _save(self, pointer: Pointer, captured: Captured, *, from_page: bool) -> None:
-        await self._report.state("saving")
         source = {"file_id": pointer.file_id} if not pointer.file_id.startswith("blob:") else {}
         await self._report.save(captured.data, source=source)
         self._taken.add(pointer.file_id)
@@ -291,7 +303,7 @@ class Drawing:
             facts["confidence"] = "page"
         elif not captured.exact:
             facts["confidence"] = "dimensions"
-        await self._report.state("generating", **facts)
+        self._learned |= facts
 
     async def _bytes(self, pointer: Pointer) -> Captured:
         """The picture's bytes; the conversation is loaded anew once when the page does not bring them."""

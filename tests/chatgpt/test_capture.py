@@ -155,3 +155,35 @@ async def test_the_carousel_is_turned_at_most_once_round_and_only_for_what_was_n
         carousel = Carousel(stuck)
         assert [await carousel.bring(pointer(3)) for _ in range(2)] == [False, False]
         assert cast("Carousels", stuck.tab.eye).asked == 1
+
+
+class Asked:
+    """Bodies that remember which of them were read."""
+
+    def __init__(self, data: bytes) -> None:
+        tells = SimpleNamespace(
+            url=f"https://site.example/backend-api/files/{file_id(1)}/download", mime_type="application/json"
+        )
+        also = SimpleNamespace(url=f"https://site.example/backend-api/files/{file_id(1)}", mime_type="application/json")
+        picture = SimpleNamespace(url=SIGNED, mime_type="text/plain")
+        self.requests = [cast("Request", one) for one in (picture, also, tells)]
+        for one in (picture, also, tells):
+            one.ended, one.status = True, 200
+        self.data = data
+        self.read_of: list[str] = []
+
+    async def read(self, request: Request, *, accept: Callable[[bytes], bool]) -> Body:
+        self.read_of.append(request.url)
+        assert accept(self.data)
+        return Body(self.data, "network")
+
+
+@pytest.mark.anyio
+async def test_the_answer_that_tells_where_a_picture_lies_is_never_read_as_the_picture() -> None:
+    data = make_picture("a picture", size=(320, 240)).content
+    watch, bodies = Watched(), Asked(data)
+    watch.tab = SimpleNamespace(bodies=bodies)
+    with anyio.fail_after(20):
+        got = await capture(cast("TurnWatch", watch), pointer(1, width=320, height=240), 5)
+    assert got.data == data
+    assert bodies.read_of == [SIGNED]
