@@ -35,10 +35,13 @@ async def scratch_folder(prefix: str, *, snap: bool = False) -> AsyncGenerator[P
 
 
 def _make(prefix: str, *, snap: bool) -> Path:
+    from cdp_image_mcp.cdp.profile import clear_dead
+
     parent = Path.home() / "snap" if snap else Path(tempfile.gettempdir())
     for old in parent.glob(f"{prefix}*"):
         with suppress(OSError):
             if time.time() - old.stat().st_mtime > STALE_SECONDS:
+                clear_dead(old)  # only the profile knows where its browser's socket lies
                 shutil.rmtree(old, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
 

@@ -22,7 +22,16 @@ from .discovery import FoundBrowser
 from .errors import BrowserFailed, BrowserGone, CDPError, LaunchError, NoDisplay, ProfileInUse
 from .exits import explain_exit
 from .process import BrowserProcess, start
-from .profile import PORT_FILE, Holder, prepare_profile, read_endpoint, read_holder, remove_remains, socket_folder
+from .profile import (
+    PORT_FILE,
+    Holder,
+    clear_dead,
+    prepare_profile,
+    read_endpoint,
+    read_holder,
+    remove_remains,
+    socket_folder,
+)
 from .protocol import BrowserVersion, ProcessList
 from .switches import Mode
 
@@ -223,6 +232,7 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
                 if endpoint is not None:
                     return endpoint, None
                 continue  # it has ended meanwhile
+            await anyio.to_thread.run_sync(clear_dead, options.profile)
             process = _start(options)
             try:
                 endpoint = await _wait_for_port(process, options.profile)

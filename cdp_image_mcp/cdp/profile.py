@@ -22,6 +22,8 @@ from .errors import ProfileNotWritable
 PORT_FILE = "DevToolsActivePort"
 LOCK_LINK = "SingletonLock"
 SOCKET_LINK = "SingletonSocket"
+SOCKET_FOLDER = re.compile(r"(org\.chromium|com\.google|com\.microsoft|com\.brave)\.[A-Za-z.]+\.[A-Za-z0-9]{6}")
+"""What Chromium calls its temporary folders (``base/files/file_util_posix.cc``); makers change the first part."""
 LOCK_FILE = "lockfile"
 BROWSER_NAMES = ("chrom", "edge", "brave")
 
@@ -90,6 +92,33 @@ def remove_remains(folder: Path | None) -> None:
             (folder / name).unlink()
     with contextlib.suppress(OSError):
         folder.rmdir()
+
+
+def clear_dead(profile: Path) -> None:
+    """Remove the socket folder of a browser that died on this profile: the next one takes the profile over and leaves
+    that folder where it is (Chromium 156). Does nothing while anybody listens there or holds the profile."""
+    try:
+        link = (profile / SOCKET_LINK).readlink()
+    except OSError:
+        return
+    if not link.is_absolute() or link.name != SOCKET_LINK or not SOCKET_FOLDER.fullmatch(link.parent.name):
+        return
+    # The holder is asked for last: a browser that is just starting has its lock before its socket.
+    if _is_deserted(link) and read_holder(profile) is None:
+        remove_remains(link.parent)
+
+
+def _is_deserted(path: Path) -> bool:
+    """A socket's file is there, and nobody listens behind it."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def is_browser(pid: int) -> bool:

@@ -252,6 +252,25 @@ async def test_a_killed_browser_is_a_loss_with_its_cause(options: LaunchOptions)
                 await page.evaluate("1")
 
 
+async def test_the_next_browser_clears_away_what_one_killed_with_its_starter_left(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser:
+            pid = browser.pid or 0
+            folder = socket_folder(options.profile, pid)
+            assert folder is not None
+            kept = [(link, link.readlink()) for link in options.profile.glob("Singleton*")]
+        # As it lies after a power cut: links and folder of a browser that is no more.
+        folder.mkdir(0o700)
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(folder / "SingletonSocket"))
+        for link, target in kept:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+        async with cdp.launch(options) as browser:
+            assert browser.owned
+            assert not folder.exists()
+
+
 async def test_a_killed_browser_leaves_a_profile_that_starts_again(options: LaunchOptions) -> None:
     with anyio.fail_after(60):
         async with cdp.launch(options) as browser:

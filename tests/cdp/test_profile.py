@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from cdp_image_mcp.cdp.errors import (
     ProfileNotWritable,
 )
 from cdp_image_mcp.cdp.exits import explain_exit
-from cdp_image_mcp.cdp.profile import prepare_profile, read_endpoint, read_holder
+from cdp_image_mcp.cdp.profile import clear_dead, prepare_profile, read_endpoint, read_holder
 
 BROWSER = FoundBrowser(Path("/usr/bin/chromium"), "chromium", snap=False, source="path")
 
@@ -50,6 +52,65 @@ def test_the_lock_of_a_living_browser_holds(tmp_path: Path) -> None:
         holder = read_holder(tmp_path)
     assert holder is not None
     assert (holder.pid, holder.here) == (process.pid, True)
+
+
+class Remains:
+    """A profile and the socket folder that its links point to; ``listen`` for a browser behind it."""
+
+    def __init__(self, place: Path, name: str = "org.chromium.Chromium.AbC123", *, listen: bool = False) -> None:
+        self.profile = place / "profile"
+        self.folder = place / name
+        self.profile.mkdir()
+        self.folder.mkdir()
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(self.folder / "SingletonSocket"))
+        if listen:
+            self.socket.listen()
+        else:
+            self.socket.close()
+        (self.folder / "SingletonCookie").symlink_to("123")
+        (self.profile / "SingletonSocket").symlink_to(self.folder / "SingletonSocket")
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A place whose name is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="s-") as folder:
+        yield Path(folder)
+
+
+def test_the_socket_folder_of_a_dead_browser_goes(short: Path) -> None:
+    remains = Remains(short)
+    clear_dead(remains.profile)
+    assert not remains.folder.exists()
+
+
+def test_a_socket_folder_stays_while_somebody_listens_there(short: Path) -> None:
+    remains = Remains(short, listen=True)
+    clear_dead(remains.profile)
+    remains.socket.close()
+    assert (remains.folder / "SingletonSocket").exists()
+
+
+def test_a_socket_folder_stays_while_the_profile_is_held_by_another_computer(short: Path) -> None:
+    remains = Remains(short)
+    lock(remains.profile, "some-other-host-1")
+    clear_dead(remains.profile)
+    assert (remains.folder / "SingletonSocket").exists()
+
+
+@pytest.mark.parametrize("name", ["pictures", "org.chromium.Chromium.AbC123.mine"])
+def test_a_folder_with_another_name_is_nobody_s_to_remove(short: Path, name: str) -> None:
+    remains = Remains(short, name)
+    clear_dead(remains.profile)
+    assert (remains.folder / "SingletonSocket").exists()
+
+
+def test_what_else_lies_in_the_socket_folder_stays(short: Path) -> None:
+    remains = Remains(short)
+    (remains.folder / "letter").write_text("mine")
+    clear_dead(remains.profile)
+    assert (remains.folder / "letter").read_text() == "mine"
 
 
 def test_the_lock_of_another_host_holds_whatever_runs_here(tmp_path: Path) -> None:
