@@ -28,7 +28,7 @@ from cdp_image_mcp.chatgpt.turnwatch import watch_turn
 from cdp_image_mcp.chatgpt.uploads import upload_copies
 from cdp_image_mcp.chatgpt.visibility import Visibility
 from cdp_image_mcp.chatgpt.windowmode import WindowMemory
-from cdp_image_mcp.chatgpt.wish import choose_ratio, prompt_with_wishes
+from cdp_image_mcp.chatgpt.wish import fill_in
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.ledger import Ledger
@@ -190,9 +190,7 @@ class WebBackend:
         composer = Composer(tab)
         if files:
             report.progress("attaching the reference pictures")
-        chosen = first and await choose_ratio(tab, request.size)
-        text = prompt_with_wishes(request, ratio_chosen=chosen)
-        await composer.fill(files, text)
+        text = await fill_in(composer, request, files, first=first)
         known = self._site.conversation_id(tab.page.url)
         async with watch_turn(tab, Transcript(conversation_id=known)) as watch:
             drawing = Drawing(watch, report, self._words)

@@ -50,7 +50,7 @@ class Composer:
     """The composer of the page a tab shows. All errors raised before :meth:`send` mean nothing was sent."""
 
     def __init__(self, tab: Tab) -> None:
-        self._tab = tab
+        self.tab = tab
         self._eye = tab.eye
         self._attached = 0
         self._chips_shown = False
@@ -75,7 +75,7 @@ class Composer:
             await self._focus()
             if not await self._text():
                 return
-            await human.clear(self._tab.page)
+            await human.clear(self.tab.page)
             await self._eye.ask("witness.until(() => (witness.composerText() || '').trim() === '', 1500).then(Boolean)")
             if not await self._text():
                 return
@@ -142,7 +142,7 @@ class Composer:
                 if outcome == "ready":
                     return
                 if outcome == "late":
-                    raise await role_not_found(self._tab, "send")
+                    raise await role_not_found(self.tab, "send")
             elif not standing and (await self._attachments()).count > self._attached:
                 raise ImageError("site_changed", "The site turned the prompt into an attachment. Nothing was sent.")
             log.info("the composer holds %d characters instead of %d (attempt %d)", len(standing), len(text), attempt)
@@ -152,7 +152,7 @@ class Composer:
     async def _type(self, text: str) -> None:
         await self._focus()
         for start in range(0, len(text), CHUNK):
-            await human.insert_text(self._tab.page, text[start : start + CHUNK])
+            await human.insert_text(self.tab.page, text[start : start + CHUNK])
 
     async def attach(self, files: list[Path]) -> None:
         """Attach reference pictures one after the other; each is proven by its chip or by the end of its upload."""
@@ -170,7 +170,7 @@ class Composer:
 
     async def _attach_one(self, path: Path, number: int) -> None:
         before = (await self._attachments()).count
-        with self._tab.bodies.watch(lambda request: self._tab.site.is_upload_done(request.url)) as uploads:
+        with self.tab.bodies.watch(lambda request: self.tab.site.is_upload_done(request.url)) as uploads:
             if await self._by_input(path) and await self._arrived(uploads, before, 8):
                 return
             # Some builds ignore files put into the input (live 2026-10-02); the chooser is the person's own way.
@@ -197,7 +197,7 @@ class Composer:
         await self._click(menu, "attach_menu")
         row = await self._eye.node("witness.until(() => witness.all('attach_row')[0], 3000)")
         if row is None:
-            await human.press(self._tab.page, "Escape")
+            await human.press(self.tab.page, "Escape")
             return False
         try:
             await human.choose_files(row, [path], timeout=8)
@@ -232,7 +232,7 @@ class Composer:
         """Press the send control once. Raises ImageError only when nothing was pressed."""
         node = await self._eye.node("witness.one('send')")
         if node is None:
-            raise await role_not_found(self._tab, "send")
+            raise await role_not_found(self.tab, "send")
         await self._click(node, "send")
 
     async def holds(self, text: str) -> bool:
@@ -243,7 +243,7 @@ class Composer:
         try:
             await human.click(node)
         except ClickBlocked:
-            await close_dialogs(self._tab)
+            await close_dialogs(self.tab)
             try:
                 await human.click(node)
             except (ClickBlocked, NodeError) as error:
@@ -258,13 +258,13 @@ class Composer:
             return
         node = await self._eye.node("witness.one('composer')")
         if node is None:
-            raise await role_not_found(self._tab, "composer")
+            raise await role_not_found(self.tab, "composer")
         await self._click(node, "composer")
 
     async def _text(self) -> str:
         text: Any = await self._eye.ask("witness.composerText()")
         if not isinstance(text, str):
-            raise await role_not_found(self._tab, "composer")
+            raise await role_not_found(self.tab, "composer")
         return text.strip("\n\u200b\ufeff ")
 
     async def _attachments(self) -> Attachments:

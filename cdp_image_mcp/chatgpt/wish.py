@@ -1,15 +1,23 @@
-"""What the site has no control for becomes one plain line in the prompt; what it has a control for is pressed."""
+"""What the site has no control for becomes one plain line in the prompt; what it shows a control for is pressed.
+
+The aspect chooser is shown only while the picture tool is on, and the tool is never switched on here. On one page
+generation its row is known by its words alone, on another it puts a sample prompt into the editor, and builds were seen
+that send that sample as soon as the tool is chosen (2026-10): a picture nobody asked for would be paid. The words in
+the prompt reach the site in every build, and what came of them is read from the picture's bytes.
+"""
 
 import math
+from pathlib import Path
 from typing import Any
 
 from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.errors import ClickBlocked, NodeError
+from cdp_image_mcp.chatgpt.composer import Composer
 from cdp_image_mcp.chatgpt.eye import quoted
 from cdp_image_mcp.chatgpt.tab import Tab
 from cdp_image_mcp.request import ImageRequest
 
-__all__ = ["choose_ratio", "prompt_with_wishes"]
+__all__ = ["fill_in", "prompt_with_wishes"]
 
 RATIOS: dict[str, float] = {"1:1": 1.0, "3:4": 3 / 4, "9:16": 9 / 16, "4:3": 4 / 3, "16:9": 16 / 9}
 """What the aspect chooser offers (five tools, 2026-04 to 2026-09)."""
@@ -42,6 +50,18 @@ def offered_ratio(size: str) -> str | None:
         if abs(wanted / value - 1) < 0.01:
             return name
     return None
+
+
+async def fill_in(composer: Composer, request: ImageRequest, files: list[Path], *, first: bool) -> str:
+    """Put the request into the composer: in a conversation's first turn the ratio by the page's own chooser where it
+    stands, everything else in words. Answers the text that stands there. Raises as ``Composer.fill``."""
+    text = prompt_with_wishes(request, ratio_chosen=False)
+    await composer.fill(files, text)
+    # Not before: a page whose script has not taken over yet shows no chooser, and that it keeps a text is the sign.
+    if first and await choose_ratio(composer.tab, request.size):
+        text = prompt_with_wishes(request, ratio_chosen=True)
+        await composer.fill(files, text)
+    return text
 
 
 async def choose_ratio(tab: Tab, size: str) -> bool:

@@ -97,6 +97,14 @@ def judge(variant: Variant, answer: Answer, site: Site, before: tuple[int, int])
         assert 1 <= len(prompts) <= variant.asked, context
         assert all(prompt.text.startswith(variant.prompt) for prompt in prompts), context
         assert len(prompts[0].references) == variant.references, context
+        # A size is told once: by the page's own chooser, or in the prompt's own words.
+        assert prompts[0].aspect == variant.aspect, context
+        in_words = variant.size != "auto" and not variant.aspect
+        assert (prompts[0].text != variant.prompt) == in_words, context
+        assert (f"Aspect ratio {variant.size}." in prompts[0].text) == in_words, context
+        if variant.size != "auto":
+            honoured = variant.changes.get("honour_ratio", True)
+            assert answer.data["honoured"] == (honoured or ["size"]), context
     else:
         expected = WITHOUT_A_PERSON.get(variant.expects, variant.expects)
         assert answer.code == expected, context
