@@ -50,13 +50,16 @@ WISHES = (
     "output_dir",
 )
 
+TELLING_PROBLEMS = frozenset(("generate", "login", "status", "doctor", "demo"))
+"""Commands whose own answer names every bad setting."""
+
 Command: TypeAlias = Callable[[argparse.Namespace, Settings, Terminal], Awaitable[int]]
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     """Run the command and answer its exit code; every failure is told on standard error (or as JSON)."""
     terminal = Terminal()
-    for problem in settings.problems:
+    for problem in () if parsed.command in TELLING_PROBLEMS else settings.problems:
         terminal.say(f"{problem.variable}: {problem.message}", "yellow")
     try:
         return anyio.run(_stoppable, partial(COMMANDS[parsed.command], parsed, settings, terminal), terminal)

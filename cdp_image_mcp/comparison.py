@@ -51,8 +51,6 @@ def actual(record: Record) -> dict[str, Any]:
 
 
 def _size_met(wish: str, image: SavedImage) -> bool:
-    if wish == "auto":
-        return True
     wide, cross, high = wish.partition("x")
     if cross:
         return (image.width, image.height) == (int(wide), int(high))
@@ -64,24 +62,29 @@ def _size_met(wish: str, image: SavedImage) -> bool:
 
 
 def honoured(record: Record) -> bool | list[str]:
-    """True, or the names of the arguments that were not met."""
+    """True, or the names of the arguments that were not met; where no picture came, no wish was."""
     wish, images = requested(record), record.images
-    web = record.backend == "chatgpt-web"
+    web, nothing = record.backend == "chatgpt-web", not record.images
     missed: list[str] = []
     if len(images) != wish["n"]:
         missed.append("n")
-    if not all(_size_met(wish["size"], image) for image in images):
+    if wish["size"] != "auto" and (nothing or not all(_size_met(wish["size"], image) for image in images)):
         missed.append("size")
     told = record.facts.get("quality")
-    if wish["quality"] != "auto" and (web or (isinstance(told, str) and told != wish["quality"])):
+    if wish["quality"] != "auto" and (web or nothing or (isinstance(told, str) and told != wish["quality"])):
         missed.append("quality")
-    if any(_format(image) != wish["output_format"] for image in images) and (
-        not web or "output_format" in record.request
-    ):
+    wanted = "output_format" in record.request or not (web or nothing)
+    if wanted and (nothing or any(_format(image) != wish["output_format"] for image in images)):
         missed.append("output_format")
-    if wish["background"] == "transparent" and not all(image.alpha for image in images):
-        missed.append("background")
-    if wish["background"] == "opaque" and record.facts.get("background") == "transparent":
+    if not _background_met(wish["background"], record):
         missed.append("background")
     missed.extend(name for name in ("output_compression", "mask") if web and wish.get(name) is not None)
     return missed or True
+
+
+def _background_met(wish: str, record: Record) -> bool:
+    if wish == "auto":
+        return True
+    if wish == "transparent":
+        return bool(record.images) and all(image.alpha for image in record.images)
+    return bool(record.images) and record.facts.get("background") != "transparent"

@@ -23,6 +23,12 @@ PLAIN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 FOLDER = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", 0) | NO_LINK
 """``O_PATH`` (Linux) also passes through folders that may be entered and not listed."""
+OUTSIDE_FILE = "Copy the file into an allowed folder, or ask the user to extend GPT_IMAGE_INPUT_ROOTS, then call again."
+OUTSIDE = {
+    "output_dir": "Leave output_dir out for the default folder, or name one inside an allowed folder; the user can set "
+    "another default with GPT_IMAGE_OUTPUT_DIR."
+}
+"""What helps where a path lies outside the allowed folders."""
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 BY_STEPS = os.open in os.supports_dir_fd and bool(NO_LINK)
 """Whether each folder on the way can be opened from the one before without following links (not on Windows)."""
@@ -105,7 +111,7 @@ def _inside(path: str, roots: tuple[Path, ...], field: str) -> tuple[Path, Path]
             field,
             path,
             f"It is outside the allowed folders ({allowed}).",
-            "Copy the file into an allowed folder, or ask the user to extend GPT_IMAGE_INPUT_ROOTS, then call again.",
+            OUTSIDE.get(field, OUTSIDE_FILE),
         )
     _refuse(field, path, "It lies in a folder whose name begins with a dot; those are never used.")
 

@@ -210,6 +210,23 @@ def test_wishes_that_were_not_met_are_named(tmp_path: Path, wish: dict[str, Any]
     assert fields["actual"] == {"n": 1, "size": "64x64", "output_format": "png", "alpha": False}
 
 
+@pytest.mark.parametrize(
+    ("wish", "missed"),
+    [
+        ({"n": 2, "size": "16:9"}, ["n", "size"]),
+        ({"size": "1024x1024", "quality": "high"}, ["n", "size", "quality"]),
+        ({"output_format": "webp", "background": "transparent"}, ["n", "output_format", "background"]),
+        ({"size": "auto", "background": "opaque"}, ["n", "background"]),
+        ({}, ["n"]),
+    ],
+)
+@pytest.mark.parametrize("backend", ["api", "chatgpt-web"])
+def test_where_nothing_came_no_wish_was_met(tmp_path: Path, backend: str, wish: dict[str, Any], missed: Any) -> None:
+    fields = describe(standing(tmp_path, "cancelled", backend=backend, request=wish))
+    assert fields["honoured"] == missed
+    assert fields["actual"] == {"n": 0}
+
+
 def test_the_api_met_a_quality_it_confirmed(tmp_path: Path) -> None:
     met = standing(tmp_path, backend="api", request={"quality": "high"}, facts={"quality": "high"})
     lowered = standing(tmp_path, backend="api", request={"quality": "high"}, facts={"quality": "medium"})

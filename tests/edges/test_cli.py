@@ -185,7 +185,13 @@ def test_a_console_that_cannot_say_everything_is_no_reason_to_fall_over(
 def test_bad_settings_are_told_by_every_command(environment: dict[str, str]) -> None:
     done = ran(environment | {"GPT_IMAGE_BACKEND": "paint"}, "generate", "a fox")
     assert done.returncode == 3
-    assert "GPT_IMAGE_BACKEND: 'paint' is not one of" in done.stderr
+    assert done.stderr.count("GPT_IMAGE_BACKEND: 'paint' is not one of") == 1
+    told = ran(environment | {"GPT_IMAGE_BACKEND": "paint"}, "generate", "a fox", "--json")
+    assert json.loads(told.stdout)["details"]["variables"] == ["GPT_IMAGE_BACKEND"]
+    assert told.stderr.count("GPT_IMAGE_BACKEND") <= 1
+    unused = ran(environment | {"GPT_IMAGE_BACKEND": "paint"}, "gallery")
+    assert unused.returncode == 0
+    assert unused.stderr.count("GPT_IMAGE_BACKEND") == 1
     served = ran(environment | {"GPT_IMAGE_BACKEND": "paint"}, stdin=subprocess.DEVNULL)
     assert served.returncode == 0
     assert "GPT_IMAGE_BACKEND" in served.stderr

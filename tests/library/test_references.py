@@ -213,5 +213,6 @@ async def test_output_folders_obey_the_same_rules_and_need_not_exist(allowed: Pa
         for path in (allowed / "file", allowed / "file" / "below", tmp_path / "x", allowed / ".git" / "x", Path("art")):
             with pytest.raises(ImageError, match="output_dir") as caught:
                 await allowed_output_dir(str(path), [allowed])
+            assert "file" not in caught.value.next_step  # there is none to copy
             assert caught.value.code == "invalid_input"
     assert not (allowed / "new").exists()
