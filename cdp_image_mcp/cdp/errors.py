@@ -37,7 +37,6 @@ from pathlib import Path
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 SESSION_NOT_FOUND = -32001
-SERVER_ERROR = -32000
 
 NAVIGATED_OR_CLOSED = "Inspected target navigated or closed"
 STALE_CONTEXT = (
@@ -45,10 +44,6 @@ STALE_CONTEXT = (
     "Execution context was destroyed",
     "uniqueContextId not found",
 )
-NO_BODY = ("No data found for resource with given identifier", "No resource with given identifier found")
-EVICTED = "evicted from inspector cache"
-ALREADY_FINISHED = "already finished loading"
-TERMINATED = "Execution was terminated"
 
 
 class CDPError(Exception):
@@ -79,21 +74,6 @@ class ProtocolError(CDPError):
     def stale_context(self) -> bool:
         """The JavaScript context of the command is gone; a newer one may exist."""
         return any(wording in self.message for wording in STALE_CONTEXT)
-
-    @property
-    def no_body(self) -> bool:
-        """The browser does not hold (or no longer knows) this response body."""
-        return any(wording in self.message for wording in NO_BODY)
-
-    @property
-    def evicted(self) -> bool:
-        """The body was there and was thrown out to make room."""
-        return EVICTED in self.message
-
-    @property
-    def already_finished(self) -> bool:
-        """A stream was asked for after its response had ended: read the body instead."""
-        return ALREADY_FINISHED in self.message
 
     @property
     def session_gone(self) -> bool:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from .errors import NodeError, PageCrashed, ProtocolError, SessionClosed
-from .protocol import CallFunctionOn, DescribeNodeReply
+from .protocol import CallFunctionOn
 from .script import arguments_of, value_of
 
 if TYPE_CHECKING:
@@ -39,11 +39,6 @@ class Node:
                 raise NodeError("the element's document is gone") from error
             raise
         return value_of(raw, reply)
-
-    async def backend_id(self) -> int:
-        """The element's backendNodeId, by which other sessions of the page know it."""
-        reply = await self.page.session.call("DOM.describeNode", {"objectId": self.object_id}, reply=DescribeNodeReply)
-        return reply.node.backend_node_id
 
     async def release(self) -> None:
         """Let the browser forget the handle. Harmless when its document is gone."""

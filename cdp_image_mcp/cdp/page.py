@@ -38,7 +38,6 @@ from .protocol import (
     Navigate,
     NavigatedWithinDocument,
     NavigateReply,
-    Screenshot,
 )
 from .script import arguments_of, result_of, value_of
 from .session import Event, Params, Session, Subscription
@@ -268,11 +267,6 @@ class Page:
             )
             await self.evaluate(f"{source}\n; undefined", world=name)
         return World(self, name, binding, added.identifier)
-
-    async def screenshot(self) -> bytes:
-        """A PNG of what is in the page's viewport. (Headless and minimised: never answered, CommandTimeout.)"""
-        reply = await self.session.call("Page.captureScreenshot", {"format": "png"}, reply=Screenshot)
-        return reply.data
 
     async def close(self) -> None:
         """Close our own tab and wait until it is gone; only detach from one that is not ours. Idempotent, shielded."""

@@ -183,10 +183,6 @@ class ResourceContent(Wire):
     base64_encoded: bool
 
 
-class Screenshot(Wire):
-    data: bytes
-
-
 class CreateIsolatedWorld(Wire):
     frame_id: str
     world_name: str
@@ -290,20 +286,6 @@ class ContentQuads(Wire):
     quads: list[list[float]]
 
 
-class DescribedNode(Wire):
-    backend_node_id: int
-    node_name: str = ""
-    frame_id: str | None = None
-
-
-class DescribeNodeReply(Wire):
-    node: DescribedNode
-
-
-class ResolveNodeReply(Wire):
-    object: RemoteObject
-
-
 class SetFileInputFiles(Wire):
     files: list[str]
     object_id: str | None = None
@@ -400,10 +382,6 @@ class LoadingFailed(Wire):
     error_text: str = ""
     canceled: bool = False
     blocked_reason: str | None = None
-
-
-class ServedFromCache(Wire):
-    request_id: str
 
 
 class ResponseBody(Wire):

@@ -50,6 +50,23 @@ class Watch(Mailbox[Request]):
     """Requests, each given once when it reaches the stage asked for; see Mailbox for its rules."""
 
 
+Handler = Callable[[Event], None]
+
+
+def hear_traffic(
+    session: Session, *, sent: Handler, responded: Handler, data: Handler, finished: Handler, failed: Handler
+) -> Callable[[], None]:
+    """Call the handlers in the reader for the events of a request's life; returns the function that ends it."""
+    handlers = {
+        "Network.requestWillBeSent": sent,
+        "Network.responseReceived": responded,
+        "Network.dataReceived": data,
+        "Network.loadingFinished": finished,
+        "Network.loadingFailed": failed,
+    }
+    return session.listen(lambda event: handlers[event.method](event), *handlers)
+
+
 class Requests:
     """The requests of one session. At most ``remember`` are kept: the oldest ended ones go first, then the oldest."""
 
@@ -58,14 +75,14 @@ class Requests:
         self._remember = remember
         self._known: OrderedDict[str, Request] = OrderedDict()
         self._watches: dict[Watch, tuple[Callable[[Request], bool], Stage]] = {}
-        self._handlers: dict[str, Callable[[Event], None]] = {
-            "Network.requestWillBeSent": self._on_sent,
-            "Network.responseReceived": self._on_response,
-            "Network.dataReceived": self._on_data,
-            "Network.loadingFinished": self._on_finished,
-            "Network.loadingFailed": self._on_failed,
-        }
-        self.stop = session.listen(lambda event: self._handlers[event.method](event), *self._handlers)
+        self.stop = hear_traffic(
+            session,
+            sent=self._on_sent,
+            responded=self._on_response,
+            data=self._on_data,
+            finished=self._on_finished,
+            failed=self._on_failed,
+        )
 
     @property
     def known(self) -> Sequence[Request]:

@@ -27,6 +27,7 @@ from .protocol import (
     WebSocketCreated,
     WebSocketFrameEvent,
 )
+from .requests import hear_traffic
 from .session import DEFAULT_QUEUE, Event, Session
 
 # Unread bytes of one stream at which it ends with EventOverflow.
@@ -105,15 +106,17 @@ class LiveStreams(Mailbox[LiveStream]):
         self._session = session
         self._accept = accept
         self._open: dict[str, LiveStream] = {}
-        self._handlers: dict[str, Callable[[Event], None]] = {
-            "Network.requestWillBeSent": self._on_sent,
-            "Network.responseReceived": self._on_response,
-            "Network.dataReceived": self._on_data,
-            "Network.loadingFinished": self._on_finished,
-            "Network.loadingFailed": self._on_failed,
-        }
         session.register(self)
-        self.on_end(session.listen(lambda event: self._handlers[event.method](event), *self._handlers))
+        self.on_end(
+            hear_traffic(
+                session,
+                sent=self._on_sent,
+                responded=self._on_response,
+                data=self._on_data,
+                finished=self._on_finished,
+                failed=self._on_failed,
+            )
+        )
 
     def _on_sent(self, event: Event) -> None:
         sent = event.decode(RequestWillBeSent)

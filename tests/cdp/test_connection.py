@@ -69,10 +69,6 @@ async def test_an_error_answer_names_code_message_data_and_method() -> None:
     [
         ("Inspected target navigated or closed", "navigated"),
         ("Cannot find context with specified id", "stale_context"),
-        ("No data found for resource with given identifier", "no_body"),
-        ("No resource with given identifier found", "no_body"),
-        ("Request content was evicted from inspector cache", "evicted"),
-        ("Request with the provided ID has already finished loading", "already_finished"),
     ],
 )
 async def test_errors_told_apart_by_their_wording_only(message: str, predicate: str) -> None:
