@@ -23,15 +23,16 @@ PLAIN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 FOLDER = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", 0) | NO_LINK
 """``O_PATH`` (Linux) also passes through folders that may be entered and not listed."""
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+BY_STEPS = os.open in os.supports_dir_fd and bool(NO_LINK)
+"""Whether each folder on the way can be opened from the one before without following links (not on Windows)."""
+
 OUTSIDE_FILE = "Copy the file into an allowed folder, or ask the user to extend GPT_IMAGE_INPUT_ROOTS, then call again."
 OUTSIDE = {
     "output_dir": "Leave output_dir out for the default folder, or name one inside an allowed folder; the user can set "
     "another default with GPT_IMAGE_OUTPUT_DIR."
 }
 """What helps where a path lies outside the allowed folders."""
-NO_WAIT = getattr(os, "O_NONBLOCK", 0)
-BY_STEPS = os.open in os.supports_dir_fd and bool(NO_LINK)
-"""Whether each folder on the way can be opened from the one before without following links (not on Windows)."""
 
 
 async def check_reference(path: str, roots: Sequence[Path], field: str) -> Reference:

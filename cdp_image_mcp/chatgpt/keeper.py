@@ -76,6 +76,16 @@ class Keeper:
     def mode(self) -> Mode | None:
         return self._held.mode if self._held is not None and self._held.alive else None
 
+    @property
+    def starting(self) -> bool:
+        """Whether a browser is being started at this moment."""
+        return self._held is not None and self._held.starting
+
+    @property
+    def problem(self) -> ImageError | None:
+        """Why the last browser did not start, or how it failed; None while one runs and after an orderly end."""
+        return None if self._held is None else self._held.problem
+
     async def borrow(self, mode: Mode) -> Tab:
         """Our tab, in a window of its own where ``mode`` wants one. Raises ImageError for launch problems.
 
@@ -164,11 +174,16 @@ class Held:
         self._opened = anyio.Event()
         self._ended = anyio.Event()
         self._quit = False
-        self._problem: ImageError | None = None
+        self.problem: ImageError | None = None
+        """Why it did not start, or what ended it."""
 
     @property
     def alive(self) -> bool:
         return self.browser is not None and not self._ended.is_set() and self.browser.connection.gone is None
+
+    @property
+    def starting(self) -> bool:
+        return self._tab is None and not self._ended.is_set()
 
     @property
     def usable_tab(self) -> Tab | None:
@@ -181,7 +196,7 @@ class Held:
     async def start(self, group: anyio.abc.TaskGroup) -> Tab:
         await group.start(self._hold)
         if (tab := self.usable_tab) is None or self._ended.is_set():
-            raise self._problem or ImageError("browser_failed", "The browser ended while it was being started.")
+            raise self.problem or ImageError("browser_failed", "The browser ended while it was being started.")
         return tab
 
     async def tab_for(self, mode: Mode) -> Tab | None:
@@ -221,9 +236,9 @@ class Held:
                 if self._quit:
                     await browser.quit()
         except cdp.LaunchError as error:
-            self._problem = launch_problem(error)
+            self.problem = launch_problem(error)
         except Exception as error:  # noqa: BLE001 - this runs in the studio's group: no fault here may end other jobs
-            self._problem = ImageError("browser_failed", f"The browser failed: {error}")
+            self.problem = ImageError("browser_failed", f"The browser failed: {error}")
             log.info("the browser ended: %s", error)
         finally:
             self._ended.set()

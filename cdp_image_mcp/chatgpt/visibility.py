@@ -46,11 +46,13 @@ class Visibility:
         if limit.cancelled_caught:
             message = f"It was not done within {ACT_SECONDS:g} s."
         facts = await self._facts()
+        # Only a window that is now as it was asked to be: a wish for the next start is told in words.
+        done = facts["visible"] if applied == "show" else facts["place"] in {"offscreen", "minimized"}
         return {
             "backend": "chatgpt-web",
             "supported": True,
             "requested_action": action,
-            **({"applied_action": applied} if applied != "status" else {}),
+            **({"applied_action": applied} if done and applied != "status" else {}),
             **facts,
             "message": message or describe(facts),
         }
@@ -75,10 +77,12 @@ class Visibility:
         except cdp.LaunchError as error:
             message = str(error)
         else:
-            message = "Session ready." if facts["chat_ready"] else "Configured; the browser starts at the first use."
+            message = self._readiness(facts)
+        problem = self._keeper.problem
         session = {
             "ready": facts["chat_ready"],
-            "starting": False,
+            "starting": self._keeper.starting,
+            **({} if problem is None else {"last_error": problem.message}),
             "session_reused": True,
             "profile_dir": str(self._settings.profile_dir),
             **{name: value for name, value in facts.items() if name != "mode"},
@@ -104,6 +108,15 @@ class Visibility:
             "message": message,
             "details": details,
         }
+
+    def _readiness(self, facts: dict[str, Any]) -> str:
+        if facts["chat_ready"]:
+            return "Session ready."
+        if self._keeper.starting:
+            return "The browser is starting."
+        if self._keeper.problem is not None:
+            return f"Configured; the last browser failed: {self._keeper.problem.message}"
+        return "Configured; the browser starts at the first use."
 
     async def _start(self) -> str | None:
         """Start the browser on a blank tab; arriving at the site is the first generation's business."""
