@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from tests.bench.browser import BareBrowser, bare_browser
-from tests.bench.figures import OURS, Budget, NotMeasured, Section, Unit, in_turn
+from tests.bench.figures import OURS, Budget, NotMeasured, Patience, Section, Unit, in_turn
 from tests.bench.plan import Plan
 from tests.bench.sides import ROOT
 
@@ -20,6 +20,7 @@ __all__ = ["run"]
 SCRIPTS = Path(__file__).with_name("drivers")
 FLOOR = "bare websockets + msgspec"
 RUN_SECONDS = 300
+PATIENCE = Patience(rounds=2, seconds=40)
 
 SERIAL, BIG = "one after the other, median", "20 MB answer"
 PARALLEL, CPU = "100 in flight", "processor time per call, 100 in flight"
@@ -72,7 +73,7 @@ def run(plan: Plan) -> Section:
         section.measure(name, unit, more_is_better=more)
     with bare_browser(plan.browser) as browser:
         rounds = {who: partial(_once, browser, runner, amounts) for who, runner in runners.items()}
-        in_turn(section, plan.rounds(full=5), rounds, units, plan.told)
+        in_turn(section, plan.rounds(full=5), rounds, units, plan.told, patience=PATIENCE)
     return section
 
 

@@ -1,12 +1,14 @@
 """What was measured: values of each participant for each measure, budgets, and what could not be measured and why."""
 
+import math
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["OURS", "Budget", "Measure", "NotMeasured", "Section", "Unit", "in_turn", "shown"]
+__all__ = ["OURS", "Budget", "Measure", "NotMeasured", "Patience", "Section", "Unit", "in_turn", "shown"]
 
 OURS = "cdp-image-mcp"
 
@@ -113,22 +115,42 @@ Round = Callable[[int], Mapping[str, float]]
 """One round of one participant: measure name to value. Gets the number of the round, from 0."""
 
 
+class Patience(msgspec.Struct, frozen=True):
+    """What a slow competitor gets: this many rounds at least, and no more once they have taken so many seconds."""
+
+    rounds: int = 3
+    seconds: float = math.inf
+
+
+ENDLESS = Patience()
+
+
 def in_turn(
     section: Section,
     rounds: int,
     participants: Mapping[str, Round],
     units: Mapping[str, Unit],
     told: Callable[[str], None],
+    *,
+    patience: Patience = ENDLESS,
 ) -> None:
     """Everyone once, then everyone again: what disturbs the machine meanwhile disturbs all alike.
 
     A participant that fails is left out from then on and its reason stands in ``section.absent``; values it has given
-    so far stay.
+    so far stay. Others than ours that used up ``patience`` play no more rounds; ours always plays all.
     """
     living = dict(participants)
+    used = dict.fromkeys(participants, 0.0)
     for number in range(rounds):
         for who, play in list(living.items()):
+            if who != OURS and number >= patience.rounds and used[who] > patience.seconds:
+                told(f"{section.name}: {who} plays no more: {number} rounds took {used[who]:.0f} s")
+                note = f"{who} is slow and had {number} rounds of {rounds} where it is compared."
+                section.notes += [] if note in section.notes else [note]
+                del living[who]
+                continue
             told(f"{section.name}: round {number + 1} of {rounds}, {who}")
+            began = time.monotonic()
             try:
                 values = play(number)
             except NotMeasured as reason:
@@ -136,6 +158,7 @@ def in_turn(
                 told(f"{section.name}: {who} is left out: {reason}")
                 del living[who]
                 continue
+            used[who] += time.monotonic() - began
             for name, value in values.items():
                 section.measure(name, units[name]).add(who, value)
 

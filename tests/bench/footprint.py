@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from fixtures.site import Switches
-from tests.bench.figures import OURS, Budget, NotMeasured, Round, Section, Unit, in_turn
+from tests.bench.figures import OURS, Budget, NotMeasured, Patience, Round, Section, Unit, in_turn
 from tests.bench.package import packages_of_node, packages_of_python, size_of
 from tests.bench.plan import Plan
 from tests.bench.sides import ROOT, SEED, SEED_PACKAGE, Side, bare, ours, seed
@@ -38,6 +38,7 @@ UNITS: Mapping[str, Unit] = {
 SETTLED_SECONDS = 2.0
 WAIT_SECONDS = 60.0
 MARGIN_SECONDS = 3.0
+PATIENCE = Patience(rounds=1, seconds=WAIT_SECONDS)
 
 
 def run(plan: Plan) -> Section:
@@ -101,7 +102,7 @@ def _drawing(
         rounds: dict[str, Round] = {
             who: partial(_wait, side, server, standin, seconds) for who, (side, server) in servers.items()
         }
-        in_turn(section, plan.rounds(full=2), rounds, UNITS, plan.told)
+        in_turn(section, plan.rounds(full=2), rounds, UNITS, plan.told, patience=PATIENCE)
 
 
 def _wait(side: Side, server: McpProcess, standin: StandIn, seconds: float, number: int) -> Mapping[str, float]:

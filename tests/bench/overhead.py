@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from fixtures.site import Switches
-from tests.bench.figures import OURS, Budget, NotMeasured, Round, Section, Unit, in_turn
+from tests.bench.figures import OURS, Budget, NotMeasured, Patience, Round, Section, Unit, in_turn
 from tests.bench.plan import Plan
 from tests.bench.sides import SEED, Side
 from tests.bench.standin import StandIn, running_standin
@@ -18,6 +18,8 @@ __all__ = ["run"]
 
 SIZES = {"0.1 MB": 100_000, "2 MB": 2_000_000, "8 MB": 8_000_000, "25 MB": 25_000_000}
 PREVIEWS = 2
+PATIENCE = Patience(rounds=3, seconds=15)
+"""For each case, of which there are eight."""
 DELAYS = (1.0, 3.5)
 """The site's time is drawn from here, the same for both sides: a program that looks every so often would else always
 be met at the same moment of its interval."""
@@ -48,6 +50,7 @@ def _case(
     plan: Plan, section: Section, standin: StandIn, servers: Mapping[str, tuple[Side, McpProcess]], name: str
 ) -> None:
     wrong: dict[str, int] = {}
+    played: dict[str, int] = {}
     rounds = plan.rounds(full=7)
 
     def round_of(who: str, side: Side, server: McpProcess) -> Round:
@@ -57,6 +60,7 @@ def _case(
             standin.set(picture_delay_s=chance.uniform(*DELAYS))
             drawn = draw(side, server, standin, f"a lighthouse, {name}, {number}, {random.random()}")
             standin.forget()
+            played[who] = number + 1
             if not drawn.right:
                 wrong[who] = wrong.get(who, 0) + 1
                 return {}
@@ -66,9 +70,9 @@ def _case(
 
     units: Mapping[str, Unit] = {name: "s"}
     here = {who: round_of(who, *pair) for who, pair in servers.items() if who not in section.absent}
-    in_turn(section, rounds, here, units, plan.told)
+    in_turn(section, rounds, here, units, plan.told, patience=PATIENCE)
     for who, times in wrong.items():
         section.notes.append(
-            f"{name}: {who} saved something else than the finished picture in {times} of {rounds} rounds; "
+            f"{name}: {who} saved something else than the finished picture in {times} of {played[who]} rounds; "
             "those have no time here."
         )

@@ -12,7 +12,7 @@ from tests.bench import driver, footprint, generation, growth, overhead, start
 from tests.bench.__main__ import SECTIONS, main
 from tests.bench.competitors import Workshop
 from tests.bench.curves import svg
-from tests.bench.figures import OURS, Budget, NotMeasured, Section, in_turn, shown
+from tests.bench.figures import OURS, Budget, NotMeasured, Patience, Round, Section, in_turn, shown
 from tests.bench.plan import Plan
 from tests.bench.sides import BARE, SEED
 from tests.bench.table import markdown, write_readme
@@ -41,6 +41,14 @@ def test_everyone_has_a_turn_before_anyone_has_a_second() -> None:
     in_turn(section, 2, {OURS: lambda _: player("a", 1), "other": lambda _: player("b", 4)}, {"time": "s"}, quietly)
     assert order == ["a", "b", "a", "b"]
     assert section.measures["time"].ratio("other") == 0.25
+
+
+def test_a_slow_competitor_has_fewer_rounds_and_the_table_says_so() -> None:
+    section = Section("x", "X")
+    players: dict[str, Round] = {who: lambda _: {"time": 1.0} for who in (OURS, "slow")}
+    in_turn(section, 5, players, {"time": "s"}, quietly, patience=Patience(rounds=2, seconds=-1))
+    assert {who: len(values) for who, values in section.measures["time"].values.items()} == {OURS: 5, "slow": 2}
+    assert "slow is slow and had 2 rounds of 5" in markdown([section], "today")
 
 
 def test_who_fails_is_told_with_the_reason_and_what_it_gave_before_stays() -> None:
