@@ -2,17 +2,21 @@
 requests the same. Nothing is sent and nothing is written here."""
 
 import hashlib
-from datetime import datetime, time, timedelta
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
 import msgspec
 
+from cdp_image_mcp.combination import wrong_combination
 from cdp_image_mcp.config import API, Settings
+from cdp_image_mcp.day import last_midnight, next_midnight, seconds_until
+from cdp_image_mcp.disk import check_room
 from cdp_image_mcp.errors import Code, ImageError
+from cdp_image_mcp.joining import Admit, Entry
 from cdp_image_mcp.ledger import Ledger
-from cdp_image_mcp.library import Entry, Library
-from cdp_image_mcp.record import Record, new_record
+from cdp_image_mcp.library import Library
+from cdp_image_mcp.record import Record, epoch, new_record
 from cdp_image_mcp.references import allowed_output_dir, check_reference, check_references
 from cdp_image_mcp.request import BackendName, ImageRequest, Reference
 from cdp_image_mcp.schema import GenerateImage
@@ -33,6 +37,8 @@ class Accepted(msgspec.Struct, frozen=True):
     record: Record
     parent: Path | None
     """Folder to make the generation's folder in; None is the output root."""
+    admit: Admit
+    """What still speaks against a new generation (no room, a rest, a limit); asked only when there is none to join."""
 
 
 class Continued(msgspec.Struct, frozen=True):
@@ -43,6 +49,17 @@ class Continued(msgspec.Struct, frozen=True):
     """Web: address of the conversation."""
     picture: Reference | None = None
     """API: the picture."""
+
+
+class Route(msgspec.Struct, frozen=True):
+    """Which back ends may make it."""
+
+    ways: list[BackendName]
+    """In the order they are tried."""
+    skipped: tuple[str, str] | None = None
+    """Back end and reason when the first choice is not tried."""
+    refusal: ImageError | None = None
+    """Why none of them may be asked now; a call that joins what is there needs none."""
 
 
 class Intake:
@@ -68,11 +85,10 @@ class Intake:
         earlier = await self._earlier(arguments, requested)
         continued = await self._continued(earlier, requested)
         mark = fingerprint(arguments, requested, references, mask, continued)
-        route, skipped = await self._route(requested, earlier, api_only=mask is not None, count=arguments.n, mark=mark)
-        await self.library.check_room(arguments.n, parent)
+        route = await self._route(requested, earlier, api_only=mask is not None, count=arguments.n)
         requests = [
             self._request(arguments, backend, references=references, mask=mask, continued=continued)
-            for backend in route
+            for backend in route.ways
         ]
         record = new_record(
             generation_id,
@@ -81,9 +97,25 @@ class Intake:
             asked=asked(arguments),
             mark=mark,
         )
-        if skipped is not None:
-            record.fallback_from, record.fallback_reason = skipped
-        return Accepted(requests=tuple(requests), record=record, parent=parent)
+        if route.skipped is not None:
+            record.fallback_from, record.fallback_reason = route.skipped
+        return Accepted(
+            requests=tuple(requests), record=record, parent=parent, admit=self._admit(route, arguments.n, parent)
+        )
+
+    def _admit(self, route: "Route", count: int, parent: Path | None) -> Admit:
+        limit = self.settings.daily_limit
+
+        def admit(of_today: Callable[[], list[Entry]]) -> None:
+            if route.refusal is not None:
+                raise route.refusal
+            check_room(count, parent or self.library.root)
+            # Others may have been registered since the way was chosen: here nobody comes between.
+            web = route.ways[0] == "chatgpt-web"
+            if web and limit is not None and (refusal := beyond(limit, count, of_today())) is not None:
+                raise refusal
+
+        return admit
 
     def _check_combinations(self, arguments: GenerateImage) -> None:
         if given(arguments.mask) and not arguments.reference_images:
@@ -92,12 +124,14 @@ class Intake:
             raise ImageError(
                 "invalid_input", "mask is taken by the API back end only; leave it out or use backend api."
             )
-        if given(arguments.output_compression) and arguments.output_format == "png":
-            raise ImageError("invalid_input", "output_compression goes with output_format jpeg or webp, not png.")
-        if arguments.background == "transparent" and arguments.output_format == "jpeg":
-            raise ImageError("invalid_input", "background transparent needs output_format png or webp.")
-        if any(part == 0 for part in sides(arguments.size) or (1, 1)):
-            raise ImageError("invalid_input", f"size {arguments.size!r} has a side of length 0.")
+        wrong = wrong_combination(
+            size=arguments.size,
+            output_format=arguments.output_format,
+            background=arguments.background,
+            output_compression=arguments.output_compression if given(arguments.output_compression) else None,
+        )
+        if wrong is not None:
+            raise ImageError("invalid_input", f"{wrong[0]}: {wrong[1]}")
 
     async def _earlier(self, arguments: GenerateImage, requested: str) -> Entry | None:
         """The generation to go on from."""
@@ -118,10 +152,8 @@ class Intake:
             raise ImageError("not_found", "conversation_mode continue: there is no finished generation to go on from.")
         return entry
 
-    async def _route(
-        self, requested: str, earlier: Entry | None, *, api_only: bool, count: int, mark: str
-    ) -> tuple[list[BackendName], tuple[str, str] | None]:
-        """The back ends to try in order, and (back end, reason) when the first choice was skipped."""
+    async def _route(self, requested: str, earlier: Entry | None, *, api_only: bool, count: int) -> "Route":
+        """Raises ImageError ``api_key_missing`` where no way is left for want of a key."""
         wanted: list[BackendName]
         if requested == "api":
             wanted = ["api"]
@@ -135,20 +167,23 @@ class Intake:
             wanted = ["api"]
         reasons: dict[BackendName, ImageError] = {}
         for backend in wanted:
-            if (reason := await self._unavailable(backend, count, mark)) is not None:
+            if (reason := await self._unavailable(backend, count)) is not None:
                 reasons[backend] = reason
         open_ways: list[BackendName] = [backend for backend in wanted if backend not in reasons]
-        if not open_ways:
-            raise reasons[wanted[-1] if "chatgpt-web" in wanted else wanted[0]]
         first = wanted[0]
+        if not open_ways:
+            refusal = reasons[wanted[-1] if "chatgpt-web" in wanted else first]
+            if refusal.code == "api_key_missing":
+                raise refusal
+            return Route(ways=wanted, refusal=refusal)
         if first in reasons:
             # A missing key is no change of mind: auto without a key is simply the web.
             if self.settings.fallback == "never" and reasons[first].code != "api_key_missing":
-                raise reasons[first]
-            return open_ways, (first, reasons[first].code)
-        return open_ways if self.settings.fallback == "before-submit" else open_ways[:1], None
+                return Route(ways=wanted, refusal=reasons[first])
+            return Route(ways=open_ways, skipped=(first, reasons[first].code))
+        return Route(ways=open_ways if self.settings.fallback == "before-submit" else open_ways[:1])
 
-    async def _unavailable(self, backend: BackendName, count: int, mark: str) -> ImageError | None:
+    async def _unavailable(self, backend: BackendName, count: int) -> ImageError | None:
         """Why ``backend`` need not even be asked now."""
         if backend == "api" and not self.settings.api_key and self._key_needed():
             return ImageError("api_key_missing", "OPENAI_API_KEY is not set.")
@@ -157,36 +192,16 @@ class Intake:
             code: Code = "quota_reached"
             if rest.code in ("rate_limited", "billing"):
                 code = rest.code
-            wait = max(0.0, (datetime.fromisoformat(rest.reset_at) - datetime.now().astimezone()).total_seconds())
             return ImageError(
                 code,
                 f"{backend} said so earlier and is left alone until {rest.reset_at}. Nothing was sent.",
                 reset_at=rest.reset_at,
-                retry_after_seconds=wait,
+                retry_after_seconds=seconds_until(rest.reset_at),
             )
-        if backend == "chatgpt-web" and (used_up := await self._used_up()) is not None:
-            return used_up
+        if backend == "api":
+            return None
         limit = self.settings.daily_limit
-        if backend == "chatgpt-web" and limit is not None:
-            made = await self.ledger.web_pictures_today()
-            coming = await self._coming()
-            # A call that joins what is there adds nothing to the day.
-            if made + coming + count > limit and not await self.library.would_join(mark):
-                tomorrow = datetime.combine(datetime.now().astimezone().date() + timedelta(days=1), time()).astimezone()
-                return ImageError(
-                    "quota_reached",
-                    f"GPT_IMAGE_DAILY_LIMIT is {limit} pictures a day; {made} were made today, "
-                    + (f"{coming} are being made, " if coming else "")
-                    + f"and {count} more asked.",
-                    reset_at=tomorrow.isoformat(),
-                )
-        return None
-
-    async def _coming(self) -> int:
-        """Pictures that web generations, queued ones included, still owe; those they saved are counted as made."""
-        running = [entry.record for entry in await self.library.unfinished() if entry.alive]
-        owed = [int(record.request.get("n", 1)) - len(record.images) for record in running if on_web(record)]
-        return sum(max(0, number) for number in owed)
+        return await self._used_up() or (None if limit is None else beyond(limit, count, await self.library.of_today()))
 
     async def _used_up(self) -> ImageError | None:
         """The quota as the site stated it last, when nothing of it is left until a time still to come."""
@@ -262,17 +277,24 @@ def given(value: T | msgspec.UnsetType) -> TypeGuard[T]:
     return value is not msgspec.UNSET
 
 
-def sides(size: str) -> tuple[int, int] | None:
-    """``WIDTHxHEIGHT`` or ``W:H`` as two numbers, None for ``auto``."""
-    for mark in ("x", ":"):
-        first, found, second = size.partition(mark)
-        if found and first.isdigit() and second.strip().isdigit():
-            return int(first), int(second)
-    return None
+def beyond(limit: int, count: int, of_today: list[Entry]) -> ImageError | None:
+    """Why ``count`` more pictures are above the day's limit; None when they are not."""
+    made = sum(len(entry.record.images) for entry in of_today if ended_today(entry.record))
+    running = [entry.record for entry in of_today if entry.alive]
+    coming = sum(max(0, int(record.request.get("n", 1)) - len(record.images)) for record in running)
+    if made + coming + count <= limit:
+        return None
+    return ImageError(
+        "quota_reached",
+        f"GPT_IMAGE_DAILY_LIMIT is {limit} pictures a day; {made} were made today, "
+        + (f"{coming} are being made, " if coming else "")
+        + f"and {count} more asked.",
+        reset_at=next_midnight(),
+    )
 
 
-def on_web(record: Record) -> bool:
-    return record.backend == "chatgpt-web"
+def ended_today(record: Record) -> bool:
+    return epoch(record.finished_at or record.updated_at) >= last_midnight()
 
 
 def asked(arguments: GenerateImage) -> dict[str, Any]:

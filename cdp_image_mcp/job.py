@@ -38,6 +38,7 @@ class Clock:
     """The total limit of a generation. It stands still in the queue and while a person is waited for."""
 
     def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
         self.left = seconds
         self._running_since: float | None = None
         self._scope: anyio.CancelScope | None = None
@@ -66,6 +67,12 @@ class Clock:
             self._running_since = None
         if self._scope is not None and not self._scope.cancel_called:
             self._scope.deadline = math.inf
+
+    def use_up(self) -> None:
+        """Let the limit end now."""
+        self.stop()
+        self.left = 0.0
+        self.run()
 
 
 class Job:

@@ -1,7 +1,6 @@
 """What was used up and what is left: durations, dollars, pictures of the day, quota and resting times."""
 
 import statistics
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -9,14 +8,16 @@ from typing import Any, TypeAlias
 import anyio.to_thread
 import msgspec
 
+from cdp_image_mcp.day import last_midnight
 from cdp_image_mcp.disk import finish, make_path, replace_file
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import Library
 from cdp_image_mcp.lockfile import LockFile
-from cdp_image_mcp.record import Record, epoch, now
+from cdp_image_mcp.owner import is_alive, this_process
+from cdp_image_mcp.record import Owner, Record, epoch, now
 from cdp_image_mcp.request import BackendName
 
-__all__ = ["Ledger", "Quota", "Rest"]
+__all__ = ["Ledger", "Quota", "Reserved", "Rest"]
 
 HISTORY = 20
 """Durations the typical one is taken from."""
@@ -57,15 +58,40 @@ class _Duration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     at: str
 
 
-_Line: TypeAlias = Quota | Rest | _Spend | _Duration
+class _Reserve(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="reserve"):
+    """Dollars that a generation under way may cost at most."""
+
+    generation_id: str
+    usd: float
+    owner: Owner
+    at: str
+
+
+class _Release(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="release"):
+    """That generation is over, and what it cost is in the ledger."""
+
+    generation_id: str
+    at: str
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    """The day's dollars at the moment of asking, without what was asked."""
+
+    granted: bool
+    spent: float
+    under_way: float
+
+
+_Line: TypeAlias = Quota | Rest | _Spend | _Duration | _Reserve | _Release
 
 
 class Ledger:
     """One small file of JSON lines, shared by all processes. Lines that cannot be read are skipped and told, and
     durations and dollars are then made up from the sidecars. "Today" is the local day.
 
-    Writing never raises: what cannot be written now counts in this process all the same, is told by
-    :meth:`problems`, and is written with the next line. A picture must not fail over its bookkeeping.
+    Writing never raises, nor does reading what stands in the file alone (durations, quota, rests): what cannot be
+    written now counts in this process all the same, is told by :meth:`problems`, and is written with the next line. A
+    picture must not fail over its bookkeeping.
     """
 
     def __init__(self, path: Path, library: Library) -> None:
@@ -82,15 +108,25 @@ class Ledger:
 
     async def spent_today(self) -> float:
         """Dollars spent since local midnight; what the sidecars of the day say counts when it is more."""
-        start = _midnight()
-        noted = sum(line.usd for line in await self._lines() if isinstance(line, _Spend) and epoch(line.at) >= start)
-        recorded = sum(record.cost_usd or 0.0 for record in await self._library.since(start))
-        return max(noted, recorded)
+        return _spent(await self._lines(), await self._library.since(last_midnight()))
+
+    async def reserve(self, generation_id: str, usd: float, budget: float) -> Reserved:
+        """Set dollars of the day's ``budget`` aside for a generation, if they are left; over all processes two never
+        get the same ones. What a process that died had set aside counts until midnight if its request had left and
+        nobody knows what it cost."""
+        await self._lines()
+        records = await self._library.since(last_midnight())
+        line = _Reserve(generation_id=generation_id, usd=usd, owner=this_process(), at=now())
+        return await finish(partial(self._reserve, line, budget, records))
+
+    async def release(self, generation_id: str) -> None:
+        """It is over: what it cost was noted with :meth:`spend`."""
+        await self._add(_Release(generation_id=generation_id, at=now()))
 
     async def web_pictures_today(self) -> int:
         """Pictures saved from the web back end in generations of this local day (from the sidecars)."""
-        records = await self._library.since(_midnight())
-        return sum(len(record.images) for record in records if record.backend == "chatgpt-web")
+        records = await self._library.since(last_midnight())
+        return sum(len(record.images) for record in records if record.on_web)
 
     async def add_duration(self, backend: BackendName, seconds: float) -> None:
         """Note how long a finished generation took, without queue and sign-in."""
@@ -133,9 +169,13 @@ class Ledger:
         lines, broken = await anyio.to_thread.run_sync(self._read)
         if (broken or not self.path.exists()) and not self._mended:
             self._mended = True
-            records = await self._library.since(epoch(now()) - HISTORY_SECONDS)
-            await finish(partial(self._mend, records))
-            lines, _ = await anyio.to_thread.run_sync(self._read)
+            try:
+                records = await self._library.since(epoch(now()) - HISTORY_SECONDS)
+            except ImageError as error:
+                self._problems.append(f"The ledger {self.path} could not be made up from the records: {error.message}")
+            else:
+                await finish(partial(self._mend, records))
+                lines, _ = await anyio.to_thread.run_sync(self._read)
         return lines + self._unwritten
 
     async def _add(self, line: _Line) -> None:
@@ -180,6 +220,22 @@ class Ledger:
         except (OSError, ImageError) as error:
             self._problems.append(f"The ledger {self.path} cannot be written: {error}.")
 
+    def _reserve(self, line: _Reserve, budget: float, records: list[Record]) -> Reserved:
+        try:
+            make_path(self.path.parent)
+            with self._lock.held():
+                lines, _ = self._read()
+                answer = _rest_of_day([*lines, *self._unwritten], records, line, budget)
+                if answer.granted:
+                    replace_file(self.path, _encoded([*lines, line]))
+                return answer
+        except (OSError, ImageError) as error:
+            self._problems.append(f"The ledger {self.path} cannot be written: {error}.")
+        answer = _rest_of_day([*self._read()[0], *self._unwritten], records, line, budget)
+        if answer.granted:
+            self._unwritten.append(line)
+        return answer
+
     def _mend(self, records: list[Record]) -> None:
         """Keep what can be read and take durations and dollars from the sidecars."""
         try:
@@ -199,10 +255,32 @@ class Ledger:
             self._problems.append(f"The ledger {self.path} cannot be mended: {error}.")
 
 
-def _midnight() -> float:
-    """Epoch seconds of the last local midnight; ``timestamp`` of a naive time knows summer time."""
-    today = datetime.now().astimezone().date()
-    return datetime(today.year, today.month, today.day).timestamp()  # noqa: DTZ001 - local on purpose
+def _spent(lines: list[_Line], records: list[Record]) -> float:
+    """Dollars of the day, of which ``records`` are the records."""
+    start = last_midnight()
+    noted = sum(line.usd for line in lines if isinstance(line, _Spend) and epoch(line.at) >= start)
+    return max(noted, sum(record.cost_usd or 0.0 for record in records))
+
+
+def _held(lines: list[_Line]) -> list[_Reserve]:
+    """What was set aside today and not released."""
+    start = last_midnight()
+    held: dict[str, _Reserve] = {}
+    for line in lines:
+        if isinstance(line, _Reserve) and epoch(line.at) >= start:
+            held[line.generation_id] = line
+        elif isinstance(line, _Release):
+            held.pop(line.generation_id, None)
+    return list(held.values())
+
+
+def _rest_of_day(lines: list[_Line], records: list[Record], wanted: _Reserve, budget: float) -> Reserved:
+    unclear = {record.generation_id for record in records if record.submitted is not False and record.cost_usd is None}
+    under_way = sum(line.usd for line in _held(lines) if is_alive(line.owner) or line.generation_id in unclear)
+    spent = _spent(lines, records)
+    # A price nobody knows is set aside as nothing: then at least something must be left.
+    granted = spent + under_way + wanted.usd <= budget and spent < budget
+    return Reserved(granted, spent, under_way)
 
 
 def _durations(records: list[Record]) -> list[_Line]:
@@ -217,8 +295,9 @@ def _durations(records: list[Record]) -> list[_Line]:
 
 def _needed(lines: list[_Line]) -> list[_Line]:
     """Without what no question can ask for any more."""
-    start = _midnight()
+    start = last_midnight()
     kept: list[_Line] = [line for line in lines if isinstance(line, _Spend) and epoch(line.at) >= start]
+    kept += _held(lines)
     durations = [line for line in lines if isinstance(line, _Duration)]
     for backend in ("api", "chatgpt-web"):
         kept += [line for line in durations if line.backend == backend][-HISTORY:]

@@ -5,11 +5,11 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -17,7 +17,8 @@ import msgspec
 
 from cdp_image_mcp import index
 from cdp_image_mcp.database import Database
-from cdp_image_mcp.disk import check_room, disk_error, finish, make_path
+from cdp_image_mcp.day import last_midnight
+from cdp_image_mcp.disk import disk_error, finish, make_path
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.folder import (
     SIDECAR,
@@ -29,44 +30,17 @@ from cdp_image_mcp.folder import (
     take_back_folder,
     write_record,
 )
+from cdp_image_mcp.joining import Admit, Claim, Entry, candidates, rows_like, works
 from cdp_image_mcp.owner import is_alive, this_process
-from cdp_image_mcp.record import Owner, Record, epoch
+from cdp_image_mcp.record import Owner, Record
 from cdp_image_mcp.request import BackendName
-from cdp_image_mcp.waiters import Waiters, lives
+from cdp_image_mcp.waiters import Waiters
 
 __all__ = ["Claim", "Entry", "Library"]
 
 T = TypeVar("T")
 
-JOIN_SECONDS = 24 * 3600
-"""How long an answer that nobody fetched waits for the same question."""
-
 KEPT_PROBLEMS = 100
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """A generation as it lies on disk at the moment of reading."""
-
-    record: Record
-    folder: Folder
-    alive: bool
-    """Unfinished and its owner process lives. False for everything finished or orphaned."""
-
-
-class Claim(msgspec.Struct, frozen=True):
-    """The generation a call waits on from now on; hand ``waiter`` to :meth:`Library.release` when it answers."""
-
-    kind: Literal["new", "running", "finished", "orphaned"]
-    """``new``: just registered, ours to run. ``running``: joined, its owner lives (may be another process).
-    ``finished``: joined, saved or partial and never fetched. ``orphaned``: joined, its owner died, or was shut down,
-    after it was submitted on the web; it now belongs to us and wants to be recovered."""
-    record: Record
-    folder: Folder
-    waiter: str
-
-    @property
-    def joined(self) -> bool:
-        return self.kind != "new"
 
 
 class Library:
@@ -91,24 +65,20 @@ class Library:
             root / ".index.sqlite3", index.TABLES, index.VERSION, fill=self._fill, told=self._problems.append
         )
 
-    async def claim_or_register(self, record: Record, parent: Path | None = None) -> Claim:
-        """In one step over all processes: join an identical generation that nobody waits on, else create this one.
+    async def claim_or_register(
+        self, record: Record, parent: Path | None = None, *, admit: Admit | None = None
+    ) -> Claim:
+        """In one step over all processes: join an identical generation that nobody waits on, else create this one if
+        ``admit`` does not raise.
 
         Identical means the same ``record.fingerprint``. Joined are (a) running ones, (b) ``saved``/``partial`` ones
-        of the last 24 h that were never fetched and whose files are there, (c) web generations whose owner died
-        after submitting, and ``interrupted`` ones of the last 24 h whose picture may be at the site. The caller is
+        of the last 24 h that were never fetched and whose files are there, (c) generations whose owner died after
+        submitting, and ``interrupted`` ones of the last 24 h whose picture may be at the site, (d) ends at the API of
+        the last 24 h that may have been paid, brought nothing and were never told. The caller is
         registered as waiting in the same transaction, so two identical calls that are open at the same time become
         two generations. A new record is durable on disk when this returns.
         """
-        return await finish(partial(self._accept, record, parent, join=True))
-
-    async def claim(self, fingerprint: str) -> Claim | None:
-        """The joining half alone: an identical generation nobody waits on, now waited on by us, else None."""
-        return await finish(partial(self._claim, fingerprint))
-
-    async def would_join(self, fingerprint: str) -> bool:
-        """Whether a call would be joined at this moment, without joining it."""
-        return await finish(partial(self._run, partial(self._would_join, fingerprint=fingerprint)))
+        return await finish(partial(self._accept, record, parent, join=True, admit=admit))
 
     async def create(self, record: Record, parent: Path | None = None) -> Folder:
         """A new folder (0700, made exclusively) with its durable record, without joining and without waiting.
@@ -118,10 +88,9 @@ class Library:
         claim = await finish(partial(self._accept, record, parent, join=False))
         return claim.folder
 
-    async def check_room(self, pictures: int, parent: Path | None = None) -> None:
-        """Raise ImageError ``disk`` when there is clearly no room for that many more pictures. For use before
-        anything is sent."""
-        await anyio.to_thread.run_sync(check_room, pictures, parent or self.root)
+    async def of_today(self) -> list[Entry]:
+        """The web generations of this local day and all unfinished ones."""
+        return await anyio.to_thread.run_sync(self._view, self._of_today)
 
     @asynccontextmanager
     async def waiting(self, generation_id: str) -> AsyncGenerator[None]:
@@ -250,7 +219,7 @@ class Library:
     def _view(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return self._database.view(work)
 
-    def _accept(self, record: Record, parent: Path | None, *, join: bool) -> Claim:
+    def _accept(self, record: Record, parent: Path | None, *, join: bool, admit: Admit | None = None) -> Claim:
         record.owner = record.owner or self.owner
         data = encode_record(record)
         kept = msgspec.json.decode(data, type=Record)
@@ -259,6 +228,8 @@ class Library:
         def work(db: sqlite3.Connection) -> Claim:
             if join and (claim := self._join(db, record.fingerprint, record.generation_id)) is not None:
                 return claim
+            if admit is not None:
+                admit(partial(self._of_today, db))
             if not made:
                 made.append(self._make(kept, parent or self.root))
             path, stamp = made[0]
@@ -275,16 +246,15 @@ class Library:
         if claim.joined:
             for path, _ in made:  # the index broke half way, and a second look found one to join
                 take_back_folder(path)
-        return self._kept(claim)
-
-    def _claim(self, fingerprint: str) -> Claim | None:
-        claim = self._run(partial(self._join, fingerprint=fingerprint, own_id=""))
-        return None if claim is None else self._kept(claim)
-
-    def _kept(self, claim: Claim) -> Claim:
         if claim.waiter:
             self._waiters.keep(claim.waiter, claim.record.generation_id)
         return claim
+
+    def _of_today(self, db: sqlite3.Connection) -> list[Entry]:
+        found = index.rows(
+            db, self.root, "WHERE backend = 'chatgpt-web' AND (finished = 0 OR ended >= ?)", (last_midnight(),)
+        )
+        return [entry for row in found if (entry := self._entry(row, db)) is not None]
 
     def _make(self, record: Record, parent: Path) -> tuple[Path, Stamp]:
         try:
@@ -322,50 +292,17 @@ class Library:
             self._keep_books(lambda _: None)  # every transaction takes out what was released
 
     def _join(self, db: sqlite3.Connection, fingerprint: str, own_id: str) -> Claim | None:
-        for kind, entry in self._candidates(db, fingerprint, own_id):
+        found = candidates(
+            rows_like(db, self.root, fingerprint, own_id),
+            lambda row: self._entry(row, db),
+            partial(self._waiters.is_waited_on, db),
+            self._fetched,
+        )
+        for kind, entry in found:
             taken = self._take_over(db, entry) if kind == "orphaned" else entry
             waiter = self._waiters.add(db, taken.record.generation_id)
             return Claim(kind, taken.record, taken.folder, waiter)
         return None
-
-    def _would_join(self, db: sqlite3.Connection, fingerprint: str) -> bool:
-        return next(self._candidates(db, fingerprint, ""), None) is not None
-
-    def _candidates(
-        self, db: sqlite3.Connection, fingerprint: str, own_id: str
-    ) -> Iterator[tuple[Literal["running", "finished", "orphaned"], Entry]]:
-        """What a call with this fingerprint may join, oldest first."""
-        since = time.time() - JOIN_SECONDS
-        candidates = index.rows(
-            db,
-            self.root,
-            "WHERE fingerprint = ? AND id != ? AND (finished = 0 OR"
-            " (fetched = 0 AND state IN ('saved', 'partial') AND ended >= ?) OR"
-            " (state = 'interrupted' AND ended >= ?)) ORDER BY created, id",
-            (fingerprint, own_id, since, since),
-        )
-        for row in candidates:
-            if self._waiters.is_waited_on(db, row.id):
-                continue
-            entry = self._entry(row, db)
-            kind = self._joinable(entry.record) if entry is not None else None
-            if entry is not None and kind is not None:
-                yield kind, entry
-
-    def _joinable(self, record: Record) -> Literal["running", "finished", "orphaned"] | None:
-        if not record.finished:
-            if _works(record):
-                return "running"
-            # The site goes on without us and what it made can be collected; an API request died with its process.
-            return "orphaned" if record.backend == "chatgpt-web" and record.submitted is not False else None
-        recent = time.time() - epoch(record.finished_at or record.updated_at) <= JOIN_SECONDS
-        if record.collectable:
-            # Whoever was told of the interruption and asks again wants the picture, not a second one.
-            return "orphaned" if recent else None
-        fetched = record.fetched or record.generation_id in self._fetched
-        if record.state not in {"saved", "partial"} or fetched or not record.images or not recent:
-            return None
-        return "finished" if all(_is_there(Path(image.path), image.bytes) for image in record.images) else None
 
     def _mark_fetched(self, db: sqlite3.Connection, generation_id: str) -> None:
         for row in index.rows(db, self.root, "WHERE id = ?", (generation_id,)):
@@ -418,7 +355,7 @@ class Library:
             record, stamp = row.record, None
         if stamp is not None and db is not None and record != row.record:
             index.put(db, self.root, row.folder, record, stamp)
-        return Entry(record, self._folder(row.folder), not record.finished and _works(record))
+        return Entry(record, self._folder(row.folder), not record.finished and works(record))
 
 
 def _changes(db: sqlite3.Connection, root: Path, since: int, born: str) -> tuple[str, list[index.Row], list[str]]:
@@ -427,14 +364,3 @@ def _changes(db: sqlite3.Connection, root: Path, since: int, born: str) -> tuple
     found = index.rows(db, root, "WHERE change > ? ORDER BY change", (after,))
     gone = [id_ for (id_,) in db.execute("SELECT id FROM removed WHERE change > ?", (after,))]
     return str(token), found, gone
-
-
-def _works(record: Record) -> bool:
-    return record.owner is not None and lives(record.owner, epoch(record.updated_at))
-
-
-def _is_there(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False

@@ -107,10 +107,14 @@ class Record(msgspec.Struct, kw_only=True):
         return self.state in FINAL_STATES
 
     @property
+    def on_web(self) -> bool:
+        return self.backend == "chatgpt-web"
+
+    @property
     def collectable(self) -> bool:
         """Whether the site may hold pictures of this generation that were never fetched."""
         return (
-            self.backend == "chatgpt-web"
+            self.on_web
             and self.state == "interrupted"
             and self.submitted is not False
             and not self.facts.get("given_up")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Protocol, cast, runtime_checkable
 
 import anyio
@@ -15,11 +16,13 @@ from cdp_image_mcp.disk import replace_file
 from cdp_image_mcp.errors import Code, ImageError
 from cdp_image_mcp.folder import Folder
 from cdp_image_mcp.gallery import Gallery
-from cdp_image_mcp.job import Job
+from cdp_image_mcp.job import Clock, Job
+from cdp_image_mcp.joining import Entry
 from cdp_image_mcp.ledger import Ledger
-from cdp_image_mcp.library import Entry, Library
+from cdp_image_mcp.library import Library
 from cdp_image_mcp.record import Record
 from cdp_image_mcp.request import Backend, BackendName, ImageRequest, Report, State
+from cdp_image_mcp.shield import shielded
 from cdp_image_mcp.turns import Turns
 
 __all__ = ["Runner"]
@@ -30,6 +33,12 @@ API_CONCURRENCY = 4
 CANCEL_FILE = ".cancel"
 """Put into a generation's folder by a process that wants another one to stop it."""
 CANCEL_SECONDS = 1.0
+LATE_SECONDS = 120.0
+"""How long the next prompt for the web waits at most for a turn that the site was still drawing when its time was
+over: twice what a picture typically takes there."""
+LATE_MEMORY = 900.0
+"""Seconds after which such a turn is taken to be over at the site."""
+LOST_ADVICE = "Nothing more can be collected. Call generate_image again only if paying twice is acceptable."
 RESTS: frozenset[Code] = frozenset(("quota_reached", "rate_limited", "billing"))
 FALLS_BACK: frozenset[Code] = frozenset(
     (
@@ -82,6 +91,8 @@ class Runner:
         self._api_slots = anyio.Semaphore(API_CONCURRENCY)
         self._gallery = Gallery(library)
         self._closing = False
+        self.web_used: Callable[[], None] = lambda: None
+        """Called when a generation begins at the site."""
 
     # --- back ends ---------------------------------------------------------------------------------------------
 
@@ -191,7 +202,7 @@ class Runner:
 
     async def _run(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            job.typical = await self._typical(job)
+            job.typical = await self._ledger.typical(job.request.backend)
             with job.scope:
                 await self._watched(job, work)
             if job.scope.cancelled_caught:
@@ -210,12 +221,6 @@ class Runner:
             job.end()
             if not job.unwritten:
                 self.jobs.pop(job.generation_id, None)
-
-    async def _typical(self, job: Job) -> float | None:
-        try:
-            return await self._ledger.typical(job.request.backend)
-        except ImageError:
-            return None
 
     async def _watched(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         """The work, and beside it a look for other processes' wish to cancel."""
@@ -237,6 +242,8 @@ class Runner:
             job.request = request
             job.record.backend = request.backend
             try:
+                if request.backend == "chatgpt-web":
+                    self.web_used()
                 await self._with_turn(job, lambda request=request: self.backend(request.backend).generate(request, job))
                 break
             except ImageError as error:
@@ -248,7 +255,8 @@ class Runner:
                 job.record.fallback_from, job.record.fallback_reason = request.backend, error.code
         await self._end_done(job)
 
-    async def _collect(self, job: Job) -> None:
+    async def _collect(self, job: Job, *, has_turn: bool = False) -> None:
+        """``has_turn``: the caller holds the turn for this job."""
         record = job.record
         # A wish to cancel that an earlier owner left is not meant for this.
         await anyio.to_thread.run_sync(lambda: (job.folder.path / CANCEL_FILE).unlink(missing_ok=True))
@@ -267,12 +275,13 @@ class Runner:
                 ),
                 submitted=record.submitted,
                 spent=record.spent,
-                retryable=True,
-                next_step="Call generate_image again if the picture is still wanted.",
+                retryable=record.submitted is False,
+                next_step=again_advice(record),
                 details={"given_up": True},
             )
         if len(record.images) < job.request.n:
-            await self._with_turn(job, lambda: cast("Collector", backend).collect(job.request, job))
+            within = self._limited if has_turn else self._with_turn
+            await within(job, lambda: cast("Collector", backend).collect(job.request, job))
         await self._end_done(job)
 
     async def _with_turn(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
@@ -288,7 +297,35 @@ class Runner:
 
         async with self._turns.take(on_position=at):
             job.position = None
+            if not job.collecting:
+                await self._after_late_turns(job)
             await self._limited(job, work)
+
+    async def _after_late_turns(self, job: Job) -> None:
+        """Before a prompt goes out: collect what the site was still drawing when its generation's time was over, for
+        an account has one prompt at a time. The late turn is never stopped, since it is paid for, and no prompt waits
+        for ever: each one is waited for once and at most ``LATE_SECONDS``; after that the prompt goes out beside it.
+        The turn is ``job``'s, and so is this wait; it counts as waiting in the queue."""
+        for entry in await self._library.collectable(LATE_MEMORY):
+            record = entry.record
+            was_late = (record.error or {}).get("code") == "timeout" and not record.facts.get("late_turn_awaited")
+            adopted = await self._library.adopt(record.generation_id) if was_late else None
+            if adopted is None:
+                continue
+            late = Job(request_of(adopted.record), adopted.record, adopted.folder)
+            late.collecting = late.background = True
+            late.clock = Clock(LATE_SECONDS)
+            adopted.record.facts["late_turn_awaited"] = True
+            job.progress("waiting for an earlier picture that the site is still drawing")
+            self._begin(late, partial(self._collect, late, has_turn=True))
+            try:
+                await late.done.wait()
+            finally:
+                # Without our turn nobody may work at the site.
+                late.clock.use_up()
+                with shielded():
+                    await late.done.wait()
+            job.progress("")
 
     async def _limited(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         with job.clock.limit() as limit:
@@ -297,7 +334,7 @@ class Runner:
             sent = job.record.submitted
             raise ImageError(
                 "timeout",
-                f"{job.request.timeout_seconds:g} s were over "
+                f"{job.clock.seconds:g} s were over "
                 + ("before anything was sent." if sent is False else "before the picture was there."),
                 submitted=sent,
                 spent=job.record.spent,
@@ -316,11 +353,8 @@ class Runner:
                 spent=job.record.spent,
             )
         await self._end(job, "saved" if missing is None else "partial", missing)
-        try:
-            await self._ledger.add_duration(job.record.backend, timings.browser + timings.submit + timings.generate)
-            await self._ledger.clear_rest(job.record.backend)
-        except ImageError as error:
-            log.warning("the ledger was not written: %s", error)
+        await self._ledger.add_duration(job.record.backend, timings.browser + timings.submit + timings.generate)
+        await self._ledger.clear_rest(job.record.backend)
 
     async def _end_cancelled(self, job: Job) -> None:
         record = job.record
@@ -338,10 +372,10 @@ class Runner:
             "The server was ended while this generation was running.",
             submitted=record.submitted,
             spent=record.spent,
-            retryable=True,
+            retryable=collected or record.submitted is False,
             next_step="Call wait_for_image with this generation_id: what the site finished is collected."
             if collected
-            else "Call generate_image again if the picture is still wanted.",
+            else again_advice(record),
         )
         await self._end(job, "interrupted", error)
 
@@ -411,10 +445,12 @@ class Runner:
     async def _remember(self, backend: BackendName, error: ImageError) -> None:
         """Leave a back end alone that said when it may be asked again."""
         if error.code in RESTS and error.reset_at is not None and backend == "chatgpt-web":
-            try:
-                await self._ledger.rest_until(backend, error.code, error.reset_at)
-            except ImageError as problem:
-                log.warning("the resting time was not noted: %s", problem)
+            await self._ledger.rest_until(backend, error.code, error.reset_at)
+
+
+def again_advice(record: Record) -> str:
+    """What to do about an end that left nothing to collect."""
+    return "Call generate_image again if the picture is still wanted." if record.submitted is False else LOST_ADVICE
 
 
 def cancelled_error(record: Record) -> ImageError:

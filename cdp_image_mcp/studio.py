@@ -15,6 +15,7 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import anyio
@@ -25,8 +26,9 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.intake import Accepted, Intake, given
 from cdp_image_mcp.job import Job
+from cdp_image_mcp.joining import JOIN_SECONDS, Claim, Entry
 from cdp_image_mcp.ledger import Ledger, Quota
-from cdp_image_mcp.library import JOIN_SECONDS, Claim, Entry, Library
+from cdp_image_mcp.library import Library
 from cdp_image_mcp.record import Record
 from cdp_image_mcp.request import Backend, BackendName
 from cdp_image_mcp.runner import Runner
@@ -91,7 +93,9 @@ class Studio:
         self.ledger = ledger
         self._runner = runner
         self._intake = Intake(settings, library, ledger)
-        self._recovered = False
+        self._ended_rest = False
+        self._collected_rest = False
+        runner.web_used = self._collect_rest
         self._taking = anyio.Lock()
         """Held from the moment a generation becomes ours on disk until its job exists: whoever finds one of ours
         without a job under it may take it for idle."""
@@ -109,8 +113,9 @@ class Studio:
             async with self._taking:
                 claim = await self._claim(accepted)
         try:
-            if any(request.backend == "chatgpt-web" for request in accepted.requests):
-                self._recover_rest()
+            self._end_rest()
+            if claim.record.backend == "chatgpt-web":
+                self._collect_rest()
             standing = await self._wait(claim.record.generation_id, seconds, listener)
         finally:
             await self.library.release(claim.waiter)
@@ -206,7 +211,7 @@ class Studio:
     # --- inside ------------------------------------------------------------------------------------------------
 
     async def _claim(self, accepted: Accepted) -> Claim:
-        claim = await self.library.claim_or_register(accepted.record, accepted.parent)
+        claim = await self.library.claim_or_register(accepted.record, accepted.parent, admit=accepted.admit)
         try:
             await self._take_up(claim, accepted)
         except BaseException:
@@ -264,16 +269,24 @@ class Studio:
                 if (adopted := await self.library.adopt(generation_id, mine_idle=True)) is not None:
                     await self._runner.end_orphan(adopted)
 
-    def _recover_rest(self) -> None:
-        """Once per process, behind the first request for the web: what earlier processes left."""
-        if not self._recovered:
-            self._recovered = True
-            self._runner.start_soon(self._recover_all)
+    def _end_rest(self) -> None:
+        """Once per process, behind its first request: what earlier processes left and no site can finish."""
+        if not self._ended_rest:
+            self._ended_rest = True
+            self._runner.start_soon(partial(self._recover, at_site=False))
 
-    async def _recover_all(self) -> None:
+    def _collect_rest(self) -> None:
+        """Once per process, as soon as the site is used: what it may have finished for earlier processes. Who works
+        with the API alone gets no browser for it."""
+        if not self._collected_rest:
+            self._collected_rest = True
+            self._runner.start_soon(partial(self._recover, at_site=True))
+
+    async def _recover(self, *, at_site: bool) -> None:
         """One after the other and only while no call's job runs: nobody waits for these."""
         orphans = [entry for entry in await self.library.unfinished() if not entry.alive]
-        for entry in [*orphans, *await self.library.collectable(JOIN_SECONDS)]:
+        left = [entry for entry in orphans if (entry.record.on_web and entry.record.submitted is not False) is at_site]
+        for entry in [*left, *(await self.library.collectable(JOIN_SECONDS) if at_site else [])]:
             generation_id = entry.record.generation_id
             await self._idle()
             if generation_id in self._runner.jobs:

@@ -1,7 +1,7 @@
 """The images endpoint of OpenAI and of servers that speak its language, by httpx. Importing this loads no httpx."""
 
 from cdp_image_mcp.openai.backend import ApiBackend
-from cdp_image_mcp.openai.ledger import Ledger, Rest
 from cdp_image_mcp.openai.profiles import profile_problem
+from cdp_image_mcp.openai.purse import Pause, Purse, SetAside
 
-__all__ = ["ApiBackend", "Ledger", "Rest", "profile_problem"]
+__all__ = ["ApiBackend", "Pause", "Purse", "SetAside", "profile_problem"]

@@ -1,8 +1,8 @@
 """The API back end: pictures from the images endpoint of OpenAI or of a server that speaks its language."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
-from datetime import date, datetime, time, timedelta
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,18 +10,20 @@ import anyio
 import msgspec
 
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.day import next_midnight, seconds_until
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.bill import Bill
 from cdp_image_mcp.openai.download import Downloader, Resolve, resolve
 from cdp_image_mcp.openai.exchange import Line
 from cdp_image_mcp.openai.generation import MOST_STREAMS, Generation, Means
-from cdp_image_mcp.openai.ledger import Ledger
 from cdp_image_mcp.openai.models import MODELS, end_warning, find_model
 from cdp_image_mcp.openai.pacing import Jitter, Pace, full_jitter
 from cdp_image_mcp.openai.plan import Plan, estimate_cost, estimate_tokens, make_plan
 from cdp_image_mcp.openai.prices import Range
 from cdp_image_mcp.openai.profiles import Profile, address, choose_profile, profile_problem
+from cdp_image_mcp.openai.purse import Purse, SetAside
 from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.shield import shielded
 
 __all__ = ["ApiBackend"]
 
@@ -42,19 +44,18 @@ class ApiBackend:
     def __init__(
         self,
         settings: Settings,
-        ledger: Ledger,
+        purse: Purse,
         *,
         jitter: Jitter = full_jitter,
         resolver: Resolve = resolve,
     ) -> None:
         self._settings = settings
-        self._ledger = ledger
+        self._purse = purse
         self._jitter = jitter
         self._downloader = Downloader(urlsplit(settings.base_url).hostname or "", resolver)
         self._line: Line | None = None
         self._pace = Pace()
         self._streams = anyio.CapacityLimiter(MOST_STREAMS)
-        self._reserved = 0.0
 
     def __repr__(self) -> str:
         return f"ApiBackend(model={self._settings.model!r})"
@@ -109,41 +110,32 @@ class ApiBackend:
         if profile.key_needed and not self._settings.api_key:
             raise ImageError("api_key_missing", "OPENAI_API_KEY is not set. Nothing was sent.")
 
-    @contextmanager
-    def _reserve(self, dollars: float) -> Generator[None]:
-        """Requests under way count against the budget, or four at once would each find it untouched."""
-        self._reserved += dollars
-        try:
-            yield
-        finally:
-            self._reserved -= dollars
-
-    async def _require_budget(self, spread: Range | None) -> None:
+    @asynccontextmanager
+    async def _within_budget(self, generation_id: str, spread: Range | None) -> AsyncGenerator[None]:
+        """Dollars set aside before anything is sent: requests that run at once, here or in other processes, would each
+        find the day's rest untouched. Raises ImageError ``billing``."""
         budget = self._settings.budget_usd
         if budget is None or (spread is not None and spread.high <= 0):
+            yield
             return
-        spent = await self._ledger.spent_today()
         needed = spread.high if spread else 0.0
-        if spent + self._reserved + needed <= budget and spent < budget:
-            return
-        tomorrow = (datetime.now().astimezone() + timedelta(days=1)).date()
-        midnight = datetime.combine(tomorrow, time()).astimezone()
-        raise ImageError(
-            "billing",
-            f"The day's budget of ${budget:.2f} does not allow it: ${spent:.2f} are spent, ${self._reserved:.2f} under "
-            f"way, and this may cost up to ${needed:.2f}. Nothing was sent.",
-            reset_at=midnight.isoformat(timespec="seconds"),
-            next_step="Ask for a lower quality or fewer pictures, wait until midnight, or ask the user to raise "
-            "GPT_IMAGE_BUDGET_USD; backend chatgpt-web does not count against it.",
-            details={"budget_usd": budget, "spent_today_usd": round(spent, 4), "estimate_usd": round(needed, 4)},
-        )
+        day: SetAside | None = None
+        try:
+            day = await self._purse.reserve(generation_id, needed, budget)
+            if not day.granted:
+                raise _beyond_budget(day, budget, needed)
+            yield
+        finally:
+            if day is None or day.granted:
+                with shielded():
+                    await self._purse.release(generation_id)
 
     async def _respect_rest(self, deadline: float) -> bool:
         """Whether a rest is on. A limit whose end is known is waited for, or told when it ends too late."""
-        rest = await self._ledger.resting("api")
+        rest = await self._purse.resting("api")
         if rest is None or rest.code != "rate_limited":
             return rest is not None
-        left = _seconds_until(rest.reset_at or "")
+        left = seconds_until(rest.reset_at)
         if left > 0 and anyio.current_time() + left >= deadline:
             raise ImageError(
                 "rate_limited",
@@ -165,8 +157,7 @@ class ApiBackend:
         self._require_key(profile)
         plan = await anyio.to_thread.run_sync(make_plan, request, self._settings.model, profile)
         spread = self._worst_case(request, plan, profile)
-        await self._require_budget(spread)
-        with self._reserve(spread.high if spread else 0.0):
+        async with self._within_budget(report.generation_id, spread):
             rested = await self._respect_rest(deadline)
             generation = Generation(
                 request,
@@ -176,19 +167,17 @@ class ApiBackend:
                 url=address(profile, self._settings, profile.edits if plan.edit else profile.generations),
                 key=self._settings.api_key,
                 deadline=deadline,
-                bill=Bill(
-                    self._ledger, plan.model.price, profile.cost, spread.high / plan.requests if spread else None
-                ),
+                bill=Bill(self._purse, plan.model.price, profile.cost, spread.high / plan.requests if spread else None),
             )
             try:
                 await generation.run()
             except ImageError as error:
                 if error.code == "billing":
                     until = datetime.now().astimezone() + timedelta(seconds=BILLING_REST)
-                    await self._ledger.rest_until("api", "billing", until.isoformat(timespec="seconds"))
+                    await self._purse.rest_until("api", "billing", until.isoformat(timespec="seconds"))
                 raise
         if rested:
-            await self._ledger.clear_rest("api")
+            await self._purse.clear_rest("api")
 
     def _means(self, profile: Profile) -> Means:
         if self._line is None:
@@ -197,7 +186,7 @@ class ApiBackend:
             self._line,
             self._pace,
             self._downloader,
-            self._ledger,
+            self._purse,
             self._streams,
             self._jitter,
             self._settings.resend_unclear,
@@ -223,10 +212,10 @@ class ApiBackend:
         if configured:
             sample = ImageRequest(prompt="a picture", backend="api", quality="medium", size="1024x1024")
             details["estimate"] = self.estimate(sample)
-        details["spent_today_usd"] = round(await self._ledger.spent_today(), 4)
+        details["spent_today_usd"] = round(await self._purse.spent_today(), 4)
         if settings.budget_usd is not None:
             details["budget_usd"] = settings.budget_usd
-        rest = await self._ledger.resting("api")
+        rest = await self._purse.resting("api")
         if rest is not None:
             details["resting"] = {"code": rest.code, "reset_at": rest.reset_at}
         message = "OPENAI_API_KEY is configured." if settings.api_key else f"{profile.name} needs no key."
@@ -252,10 +241,13 @@ def _as_assumed(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, model=ASSUMED)
 
 
-def _seconds_until(reset_at: str) -> float:
-    """0 for a time that has passed or cannot be read."""
-    try:
-        at = datetime.fromisoformat(reset_at)
-    except ValueError:
-        return 0.0
-    return max(0.0, (at.astimezone() - datetime.now().astimezone()).total_seconds())
+def _beyond_budget(day: SetAside, budget: float, needed: float) -> ImageError:
+    return ImageError(
+        "billing",
+        f"The day's budget of ${budget:.2f} does not allow it: ${day.spent:.2f} are spent, ${day.under_way:.2f} under "
+        f"way, and this may cost up to ${needed:.2f}. Nothing was sent.",
+        reset_at=next_midnight(),
+        next_step="Ask for a lower quality or fewer pictures, wait until midnight, or ask the user to raise "
+        "GPT_IMAGE_BUDGET_USD; backend chatgpt-web does not count against it.",
+        details={"budget_usd": budget, "spent_today_usd": round(day.spent, 4), "estimate_usd": round(needed, 4)},
+    )

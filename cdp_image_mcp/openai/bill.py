@@ -1,10 +1,10 @@
-"""What one generation cost: usage added up over its answers, dollars told to the ledger."""
+"""What one generation cost: usage added up over its answers, dollars told to the purse."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-from cdp_image_mcp.openai.ledger import Ledger
 from cdp_image_mcp.openai.prices import Price, cost
+from cdp_image_mcp.openai.purse import Purse
 
 __all__ = ["Bill"]
 
@@ -13,9 +13,9 @@ class Bill:
     """Adds up. ``worst`` are the most dollars that one request may cost, None when nobody knows."""
 
     def __init__(
-        self, ledger: Ledger, price: Price | None, kind: Literal["tokens", "told", "free"], worst: float | None
+        self, purse: Purse, price: Price | None, kind: Literal["tokens", "told", "free"], worst: float | None
     ) -> None:
-        self._ledger = ledger
+        self._purse = purse
         self._price = price
         self._kind = kind
         self._worst = worst
@@ -25,7 +25,7 @@ class Bill:
         self.cost: float | None = None
 
     async def book(self, usage: Mapping[str, Any] | None) -> None:
-        """Add one answer and tell the ledger."""
+        """Add one answer and tell the purse."""
         self.paid = True
         used = usage or {}
         _add(self.usage, used)
@@ -35,12 +35,12 @@ class Bill:
             return
         self.cost = round((self.cost or 0.0) + dollars, 6)
         if dollars > 0:
-            await self._ledger.spend(dollars, dict(used))
+            await self._purse.spend(dollars, dict(used))
 
     async def book_unclear(self) -> None:
         """A budget counts on the worse case: what may have been paid is noted with the high end of the estimate."""
         if self._worst:
-            await self._ledger.spend(self._worst, {"estimated": True})
+            await self._purse.spend(self._worst, {"estimated": True})
 
     def _dollars(self, usage: Mapping[str, Any]) -> float | None:
         if self._kind == "free":

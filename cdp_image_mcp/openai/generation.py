@@ -11,10 +11,10 @@ from cdp_image_mcp.openai.bill import Bill
 from cdp_image_mcp.openai.download import Downloader, FetchError
 from cdp_image_mcp.openai.exchange import BrokenError, Line
 from cdp_image_mcp.openai.failures import Verdict, clean
-from cdp_image_mcp.openai.ledger import Ledger
 from cdp_image_mcp.openai.pacing import Jitter, Pace, Tries
 from cdp_image_mcp.openai.payload import make_body
 from cdp_image_mcp.openai.plan import Plan
+from cdp_image_mcp.openai.purse import Purse
 from cdp_image_mcp.openai.receiving import Answer, read_answer
 from cdp_image_mcp.request import ImageRequest, Report, WorkState
 
@@ -36,7 +36,7 @@ class Means(msgspec.Struct, frozen=True):
     line: Line
     pace: Pace
     downloader: Downloader
-    ledger: Ledger
+    purse: Purse
     streams: anyio.CapacityLimiter
     jitter: Jitter
     resend_unclear: bool
@@ -44,7 +44,7 @@ class Means(msgspec.Struct, frozen=True):
 
 
 class Generation:
-    """Runs once. Pictures go to the report as they come; money goes to the ledger with each answer."""
+    """Runs once. Pictures go to the report as they come; money goes to the purse with each answer."""
 
     def __init__(
         self,
@@ -216,7 +216,7 @@ class Generation:
     async def _remember_rest(self, verdict: Verdict) -> None:
         error = verdict.error
         if error.code == "rate_limited" and error.reset_at is not None:
-            await self._means.ledger.rest_until("api", error.code, error.reset_at)
+            await self._means.purse.rest_until("api", error.code, error.reset_at)
 
     # --- what comes back --------------------------------------------------------------------------------------
 

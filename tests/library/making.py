@@ -11,8 +11,10 @@ from typing import Any
 
 from PIL import Image
 
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.folder import Folder
 from cdp_image_mcp.imagefile import inspect
+from cdp_image_mcp.joining import Claim
 from cdp_image_mcp.library import Library
 from cdp_image_mcp.record import Owner, Record, now
 from cdp_image_mcp.request import State
@@ -63,6 +65,20 @@ async def finished(
     record.finished_at = record.finished_at or now()
     await folder.write(record)
     return record
+
+
+async def joined(library: Library, fingerprint: str = "same") -> Claim | None:
+    """What a call with this fingerprint joins; None, and nothing is registered, when there is nothing."""
+
+    def refuse(_: object) -> None:
+        raise ImageError("not_found", "There is nothing to join.")
+
+    try:
+        return await library.claim_or_register(a_record(fingerprint=fingerprint), admit=refuse)
+    except ImageError as error:
+        if error.code != "not_found":
+            raise
+        return None
 
 
 def other_process(code: str, *arguments: str) -> "subprocess.Popen[str]":

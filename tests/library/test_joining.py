@@ -11,7 +11,8 @@ import pytest
 
 from cdp_image_mcp.folder import read_record
 from cdp_image_mcp.library import Library
-from tests.library.making import DEAD, a_record, ago, end, finished, other_process
+from cdp_image_mcp.record import now
+from tests.library.making import DEAD, a_record, ago, end, finished, joined, other_process
 
 pytestmark = pytest.mark.anyio
 
@@ -162,10 +163,10 @@ async def test_a_partial_answer_is_joined_too(library: Library) -> None:
     with anyio.fail_after(10):
         record = a_record()
         await finished(library, await library.create(record), record, "partial")
-        claim = await library.claim(record.fingerprint)
+        claim = await joined(library, record.fingerprint)
         assert claim is not None
         assert claim.kind == "finished"
-        assert await library.claim(record.fingerprint) is None
+        assert await joined(library, record.fingerprint) is None
 
 
 async def test_an_orphan_that_was_sent_to_the_site_is_joined_to_be_recovered(library: Library) -> None:
@@ -179,11 +180,70 @@ async def test_an_orphan_that_was_sent_to_the_site_is_joined_to_be_recovered(lib
     assert read_record(claim.folder.path)[0].owner == library.owner
 
 
-@pytest.mark.parametrize("change", [{"submitted": False}, {"submitted": True, "backend": "api"}], ids=str)
-async def test_an_orphan_that_can_bring_nothing_is_not_joined(library: Library, change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("backend", ["api", "chatgpt-web"])
+async def test_an_orphan_that_was_never_sent_is_not_joined(library: Library, backend: str) -> None:
     with anyio.fail_after(10):
-        await library.create(a_record(owner=DEAD, **change))
+        await library.create(a_record(owner=DEAD, submitted=False, backend=backend))
         assert (await library.claim_or_register(a_record())).kind == "new"
+
+
+async def test_an_orphan_that_was_sent_to_the_api_is_joined_to_be_told_of(library: Library) -> None:
+    with anyio.fail_after(10):
+        await library.create(a_record(owner=DEAD, submitted=True, backend="api", state="generating"))
+        assert (await library.claim_or_register(a_record())).kind == "orphaned"
+
+
+@pytest.mark.parametrize("state", ["failed", "interrupted"])
+async def test_a_lost_reply_of_the_api_is_told_once_before_it_is_paid_again(library: Library, state: str) -> None:
+    lost = a_record(backend="api", state=state, submitted=True, spent="unknown", finished_at=now())
+    with anyio.fail_after(10):
+        await library.create(lost)
+        claim = await library.claim_or_register(a_record())
+        assert (claim.kind, claim.record.generation_id) == ("finished", lost.generation_id)
+        await library.mark_fetched(lost.generation_id)
+        await library.release(claim.waiter)
+        assert (await library.claim_or_register(a_record())).kind == "new"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"spent": False}, {"submitted": False, "spent": False}, {"state": "cancelled"}, {"state": "refused"}],
+    ids=str,
+)
+async def test_an_end_at_the_api_that_cost_nothing_or_was_wanted_is_not_told_again(
+    library: Library, change: dict[str, Any]
+) -> None:
+    fields: dict[str, Any] = {"state": "failed", "submitted": True, "spent": "unknown", "finished_at": now()}
+    with anyio.fail_after(10):
+        await library.create(a_record(backend="api", **(fields | change)))
+        assert (await library.claim_or_register(a_record())).kind == "new"
+
+
+async def test_who_may_not_make_a_new_one_still_joins_and_leaves_no_trace_otherwise(library: Library) -> None:
+    with anyio.fail_after(10):
+        assert await joined(library) is None
+        assert await library.newest() == []
+        first = await library.claim_or_register(a_record())
+        assert await joined(library) is None
+        await library.release(first.waiter)
+        assert await joined(library, "other") is None
+        claim = await joined(library)
+        assert claim is not None
+        assert claim.record.generation_id == first.record.generation_id
+        assert len(await library.newest()) == 1
+
+
+async def test_what_decides_on_a_new_one_sees_those_of_today(library: Library) -> None:
+    seen: list[str] = []
+    with anyio.fail_after(10):
+        old = a_record(state="saved", finished_at=ago(days=2), updated_at=ago(days=2))
+        for record in (old, a_record(backend="api")):
+            await library.create(record)
+        running = await library.claim_or_register(a_record(fingerprint="a"))
+        await library.claim_or_register(
+            a_record(fingerprint="b"), admit=lambda today: seen.extend(e.record.generation_id for e in today())
+        )
+    assert seen == [running.record.generation_id]
 
 
 async def test_waiting_calls_count_as_waiting(library: Library) -> None:
@@ -191,8 +251,8 @@ async def test_waiting_calls_count_as_waiting(library: Library) -> None:
         first = await library.claim_or_register(a_record())
         await library.release(first.waiter)
         async with library.waiting(first.record.generation_id):
-            assert (await library.claim("same")) is None
-        assert (await library.claim("same")) is not None
+            assert await joined(library, "same") is None
+        assert await joined(library, "same") is not None
 
 
 async def test_a_cancelled_wait_is_no_longer_waiting(library: Library) -> None:
@@ -203,7 +263,7 @@ async def test_a_cancelled_wait_is_no_longer_waiting(library: Library) -> None:
             async with library.waiting(first.record.generation_id):
                 scope.cancel()
                 await anyio.sleep_forever()
-        assert (await library.claim("same")) is not None
+        assert await joined(library, "same") is not None
 
 
 async def test_open_calls_stay_open_when_the_index_is_lost(library: Library, root: Path) -> None:
@@ -280,10 +340,10 @@ async def test_calls_of_dead_processes_wait_no_more(library: Library, root: Path
             await library.create(record)
             kind, generation = await worker.ask("ask", "e" * 32, "same")
             assert (kind, generation) == ("running", record.generation_id)
-            assert await library.claim("same") is None
+            assert await joined(library, "same") is None
         finally:
             end(worker.process)
-        claim = await library.claim("same")
+        claim = await joined(library, "same")
 
     assert claim is not None
     assert claim.record.generation_id == record.generation_id

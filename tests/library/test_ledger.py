@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdp_image_mcp import ledger as module
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.ledger import Ledger
 from cdp_image_mcp.library import Library
-from cdp_image_mcp.record import Timings
-from tests.library.making import a_record, ago, end, finished, other_process
+from cdp_image_mcp.record import Record, Timings
+from tests.library.making import DEAD, a_record, ago, end, finished, other_process
 from tests.library.test_folder import needs_root, small_disk
 
 pytestmark = pytest.mark.anyio
@@ -224,6 +225,68 @@ async def test_a_full_disk_loses_no_entry_of_this_process(tmp_path: Path, librar
         (place / "filler").unlink()
         await ledger.spend(4.0)
         assert await Ledger(place / "ledger.jsonl", library).spent_today() == 7.0
+
+
+async def test_dollars_set_aside_come_back_when_the_generation_is_over(ledger: Ledger) -> None:
+    with anyio.fail_after(10):
+        assert (await ledger.reserve("a", 0.6, 1.0)).granted
+        refused = await ledger.reserve("b", 0.6, 1.0)
+        assert (refused.granted, refused.spent, refused.under_way) == (False, 0.0, 0.6)
+        await ledger.spend(0.25)
+        await ledger.release("a")
+        assert (await ledger.reserve("b", 0.6, 1.0)).granted
+
+
+async def test_what_a_dead_process_set_aside_counts_only_while_nobody_knows_its_cost(
+    ledger: Ledger, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unsent, known, unclear = (
+        a_record(backend="api", submitted=False),
+        a_record(backend="api", submitted=True, cost_usd=0.25),
+        a_record(backend="api", submitted=True),
+    )
+    with anyio.fail_after(10):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "this_process", lambda: DEAD)
+            for record in (unsent, known, unclear):
+                await library.create(record)
+                assert (await ledger.reserve(record.generation_id, 0.5, 10.0)).granted
+        day = await ledger.reserve("mine", 0.5, 1.0)
+    assert (day.granted, day.spent, day.under_way) == (False, 0.25, 0.5)
+
+
+@needs_root
+async def test_on_a_full_disk_the_budget_is_still_kept_within_this_process(tmp_path: Path, library: Library) -> None:
+    with anyio.fail_after(30), small_disk(tmp_path / "small", 100) as place:
+        ledger = Ledger(place / "ledger.jsonl", library)
+        with (place / "filler").open("wb", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(b"x" * 512)
+            except OSError:
+                pass
+        assert (await ledger.reserve("a", 0.6, 1.0)).granted
+        assert not (await ledger.reserve("b", 0.6, 1.0)).granted
+        await ledger.release("a")
+        assert (await ledger.reserve("b", 0.6, 1.0)).granted
+        assert any("cannot be written" in problem for problem in ledger.problems())
+
+
+async def test_noting_never_fails_although_the_records_cannot_be_read(
+    ledger: Ledger, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_at: float) -> list[Record]:
+        raise ImageError("disk", "The index is locked.")
+
+    monkeypatch.setattr(library, "since", fails)
+    with anyio.fail_after(10):
+        await ledger.spend(0.5)
+        await ledger.rest_until("api", "billing", soon(hours=1))
+        await ledger.clear_rest("api")
+        await ledger.add_duration("api", 12.0)
+        assert await ledger.typical("api") == 12.0
+        assert await ledger.resting("api") is None
+    assert any("The index is locked." in problem for problem in ledger.problems())
 
 
 SPENDER = """

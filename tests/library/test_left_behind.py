@@ -84,14 +84,3 @@ async def test_a_process_takes_up_its_own_generation_only_when_it_says_nobody_wo
         assert await library.adopt(record.generation_id, mine_idle=True) is not None
         # To a library that plays another process it is a stranger's, and alive.
         assert await Library(root, owner=DEAD).adopt(record.generation_id, mine_idle=True) is None
-
-
-async def test_it_can_be_asked_whether_a_call_would_join_without_joining(library: Library) -> None:
-    with anyio.fail_after(10):
-        assert not await library.would_join("same")
-        first = await library.claim_or_register(a_record())
-        assert not await library.would_join("same")
-        await library.release(first.waiter)
-        assert await library.would_join("same")
-        assert await library.would_join("same")
-        assert not await library.would_join("other")

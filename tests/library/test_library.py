@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from cdp_image_mcp import library as module
+from cdp_image_mcp.disk import check_room
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.folder import SIDECAR, read_record, write_record
 from cdp_image_mcp.library import Library
@@ -351,7 +352,7 @@ async def test_a_full_disk_refuses_a_new_generation_and_leaves_no_trace_of_it(tm
             pass
         await library.mark_fetched(first.generation_id)
         with pytest.raises(ImageError, match="Nothing was sent"):
-            await library.check_room(1)
+            check_room(1, library.root)
 
         filler.unlink()
         first.state = "failed"
@@ -386,11 +387,10 @@ async def test_a_file_in_the_place_of_the_root_is_an_error_of_the_disk(tmp_path:
         assert caught.value.code == "disk"
 
 
-async def test_room_is_looked_for_where_the_pictures_will_go(library: Library, tmp_path: Path) -> None:
-    with anyio.fail_after(10):
-        await library.check_room(1)
-        with pytest.raises(ImageError, match="may need") as caught:
-            await library.check_room(10**9, tmp_path / "not" / "there")
+def test_room_is_looked_for_where_the_pictures_will_go(tmp_path: Path) -> None:
+    check_room(1, tmp_path)
+    with pytest.raises(ImageError, match="may need") as caught:
+        check_room(10**9, tmp_path / "not" / "there")
     assert caught.value.code == "disk"
 
 

@@ -1,5 +1,6 @@
 """The back end's two neighbours, in memory: the report that keeps what it is told, and the ledger."""
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,12 @@ class Rested(msgspec.Struct, frozen=True):
     reset_at: str
 
 
+class Day(msgspec.Struct, frozen=True):
+    granted: bool
+    spent: float
+    under_way: float
+
+
 class MemoryLedger:
     """A ledger that forgets with the process."""
 
@@ -37,6 +44,7 @@ class MemoryLedger:
         self.spent = spent
         self.lines: list[tuple[float, dict[str, Any] | None]] = []
         self.rest: Rested | None = None
+        self.held: dict[str, float] = {}
 
     async def spent_today(self) -> float:
         return self.spent
@@ -44,6 +52,16 @@ class MemoryLedger:
     async def spend(self, usd: float, usage: dict[str, Any] | None = None) -> None:
         self.spent += usd
         self.lines.append((usd, usage))
+
+    async def reserve(self, generation_id: str, usd: float, budget: float) -> Day:
+        under_way = sum(self.held.values())
+        granted = self.spent + under_way + usd <= budget and self.spent < budget
+        if granted:
+            self.held[generation_id] = usd
+        return Day(granted, self.spent, under_way)
+
+    async def release(self, generation_id: str) -> None:
+        self.held.pop(generation_id, None)
 
     async def rest_until(self, backend: BackendName, code: str, reset_at: str) -> None:
         assert backend == "api"
@@ -62,7 +80,7 @@ class MemoryReport:
     """Keeps everything it is told, in order."""
 
     def __init__(self) -> None:
-        self.generation_id = "0123456789abcdef" * 2
+        self.generation_id = secrets.token_hex(16)
         self.stop_wanted = False
         self.states: list[str] = []
         self.known: dict[str, Any] = {}

@@ -8,8 +8,7 @@ import pytest
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.ledger import Ledger
 from cdp_image_mcp.library import Library
-from cdp_image_mcp.openai import ApiBackend
-from cdp_image_mcp.openai import Ledger as NeededLedger
+from cdp_image_mcp.openai import ApiBackend, Purse
 from cdp_image_mcp.record import Record
 from cdp_image_mcp.request import Backend
 from cdp_image_mcp.schema import GenerateImage
@@ -40,7 +39,7 @@ async def made(api: ImagesApi, folder: Path, **fields: object) -> Record:
 
 
 def test_the_real_ledger_and_the_back_end_fit_their_protocols(tmp_path: Path) -> None:
-    ledger: NeededLedger = Ledger(tmp_path / "ledger.jsonl", Library(tmp_path))
+    ledger: Purse = Ledger(tmp_path / "ledger.jsonl", Library(tmp_path))
     backend: Backend = ApiBackend(Settings(output_dir=tmp_path, profile_dir=tmp_path), ledger)
     assert backend is not None
 

@@ -1,0 +1,29 @@
+"""The local day that limits count by, and how long it is until a time."""
+
+from datetime import date, datetime, time, timedelta
+
+__all__ = ["last_midnight", "next_midnight", "seconds_until"]
+
+
+def last_midnight() -> float:
+    """Epoch seconds of the last local midnight."""
+    # ``timestamp`` of a naive time knows summer time; adding hours to an aware one does not.
+    return datetime.combine(_today(), time()).timestamp()
+
+
+def next_midnight() -> str:
+    """The next local midnight, ISO 8601 with offset."""
+    return datetime.combine(_today() + timedelta(days=1), time()).astimezone().isoformat(timespec="seconds")
+
+
+def seconds_until(at: str | None) -> float:
+    """Seconds until an ISO 8601 time with offset; 0 for one that has passed or cannot be read."""
+    try:
+        moment = datetime.fromisoformat(at or "")
+    except ValueError:
+        return 0.0
+    return max(0.0, (moment.astimezone() - datetime.now().astimezone()).total_seconds())
+
+
+def _today() -> date:
+    return datetime.now().astimezone().date()

@@ -1,0 +1,352 @@
+"""What could be paid twice, or sent while it must not be: lost replies, limits of the day, rests, late turns."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library import Library
+from cdp_image_mcp.record import Record
+from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.schema import GenerateImage
+from cdp_image_mcp.studio import Studio
+from tests.library.making import ago, end, other_process
+from tests.studio.scripted import Scripted, draw, studio_with
+from tests.studio.test_left_behind import asking, collects, left, sent_then_hangs
+
+pytestmark = pytest.mark.anyio
+
+API: dict[str, Any] = {"backend": "api", "api_key": "test-key"}
+
+
+# --- a reply of the API that was lost ---------------------------------------------------------------------------
+
+
+async def reply_lost(request: ImageRequest, report: Report) -> None:
+    await report.state("submitting", sent_prompt=request.prompt, submitted=False, spent=False)
+    await report.state("generating", submitted=True)
+    raise ImageError("network", "The connection broke.", submitted=True, spent="unknown", retryable=False)
+
+
+async def out_at_the_api(request: ImageRequest, report: Report) -> None:
+    await report.state("submitting", sent_prompt=request.prompt, submitted=False, spent=False)
+    await report.state("generating", submitted=True)
+    await anyio.sleep_forever()
+
+
+async def sent(studio: Studio, prompt: str = "a bear") -> str:
+    """Ask, give up at once, and see the request leave; the id of its generation."""
+    generation_id = (await studio.generate(asking(prompt, wait_seconds=0))).record.generation_id
+    while (await studio.wait(generation_id, 0)).record.submitted is not True:  # noqa: ASYNC110 - news ends calls no earlier
+        await anyio.sleep(0.02)
+    return generation_id
+
+
+async def test_a_lost_reply_nobody_was_told_of_is_told_before_the_same_question_pays_again(tmp_path: Path) -> None:
+    api = Scripted(reply_lost)
+    async with studio_with(tmp_path, api=api, **API) as studio:
+        first = await studio.generate(asking())  # the client gave up: nobody fetched this
+        told = await studio.generate(asking())
+        assert (told.joined, told.record.generation_id) == (True, first.record.generation_id)
+        assert told.record.error is not None
+        assert (told.record.error["code"], told.record.error["spent"]) == ("network", "unknown")
+        assert len(api.started) == 1
+        await studio.fetched(told)
+        again = await studio.generate(asking())
+    assert not again.joined
+    assert len(api.started) == 2
+
+
+@pytest.mark.parametrize("state", ["generating", "interrupted"])
+async def test_after_the_server_died_the_same_question_tells_of_the_lost_reply_first(
+    state: str, tmp_path: Path
+) -> None:
+    async with studio_with(tmp_path, api=Scripted(out_at_the_api), **API) as studio:
+        lost = await sent(studio)
+    if state == "generating":
+        await dies_again(tmp_path, lost)
+    api = Scripted(draw)
+    async with studio_with(tmp_path, api=api, **API) as studio:
+        told = await studio.generate(asking())
+        await studio.fetched(told)
+        assert (told.joined, told.record.generation_id, told.record.state) == (True, lost, "interrupted")
+        assert told.record.error is not None
+        assert (told.record.error["submitted"], told.record.error["spent"]) == (True, "unknown")
+        assert told.record.error["retryable"] is False
+        assert "twice" in told.record.error["next_step"]
+        assert api.started == []
+        again = await studio.generate(asking())
+    assert (again.record.state, api.started) == ("saved", ["a bear"])
+
+
+async def dies_again(folder: Path, generation_id: str) -> None:
+    """Put the record back to how a killed process leaves it."""
+    from tests.library.making import DEAD
+
+    entry = await Library(folder / "output").find(generation_id)
+    assert entry is not None
+    record = entry.record
+    record.state, record.owner, record.error, record.finished_at = "generating", DEAD, None, None
+    await entry.folder.write(record)
+
+
+async def test_waiting_for_collecting_and_continuing_a_lost_reply_pay_nothing(tmp_path: Path) -> None:
+    lost = await left(tmp_path, backend="api", requested_backend="api")
+    api = Scripted(draw)
+    async with studio_with(tmp_path, api=api, **API) as studio:
+        with pytest.raises(ImageError) as caught:
+            await studio.generate(asking("make it blue", continue_from=lost.generation_id))
+        standing = await studio.wait(lost.generation_id)
+        await studio.collect()
+        with pytest.raises(ImageError):
+            await studio.generate(asking("make it blue", conversation_mode="continue"))
+    assert caught.value.code == "invalid_input"
+    assert (standing.record.state, standing.record.submitted) == ("interrupted", True)
+    assert api.started == []
+
+
+async def test_a_lost_reply_that_the_user_cancelled_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    api = Scripted(out_at_the_api)
+    async with studio_with(tmp_path, api=api, **API) as studio:
+        await studio.cancel(await sent(studio))
+        api.play = draw
+        again = await studio.generate(asking())
+    assert (again.joined, again.record.state) == (False, "saved")
+
+
+# --- joining comes before every refusal -------------------------------------------------------------------------
+
+
+async def test_a_call_that_can_join_is_not_refused_by_a_rest_that_began_meanwhile(tmp_path: Path) -> None:
+    web = Scripted(sent_then_hangs)
+    async with studio_with(tmp_path, web) as studio:
+        first = await sent(studio)
+        await studio.ledger.rest_until("chatgpt-web", "rate_limited", ago(hours=-1))
+        joined = await studio.generate(asking(wait_seconds=0))
+        with pytest.raises(ImageError) as caught:
+            await studio.generate(asking("a fox", wait_seconds=0))
+    assert joined.record.generation_id == first
+    assert (caught.value.code, caught.value.submitted) == ("rate_limited", False)
+    assert web.started == ["a bear"]
+
+
+async def test_a_picture_nobody_fetched_is_given_although_the_quota_is_used_up(tmp_path: Path) -> None:
+    async with studio_with(tmp_path, Scripted(draw)) as studio:
+        first = await studio.generate(asking())
+        await studio.ledger.set_quota("image_gen", 0, ago(hours=-1))
+        again = await studio.generate(asking())
+    assert (again.joined, again.record.generation_id) == (True, first.record.generation_id)
+
+
+# --- the limits of the day, over processes ----------------------------------------------------------------------
+
+ASKER = """
+import sys
+from pathlib import Path
+import anyio
+from tests.studio.scripted import Scripted, studio_with
+from tests.studio.test_left_behind import asking, sent_then_hangs
+from cdp_image_mcp.errors import ImageError
+
+async def main():
+    async with studio_with(Path(sys.argv[1]), Scripted(sent_then_hangs), daily_limit=3) as studio:
+        accept = studio._intake.accept
+        async def accepted(*arguments):
+            found = await accept(*arguments)
+            print("accepted", flush=True)
+            await anyio.to_thread.run_sync(sys.stdin.readline)
+            return found
+        studio._intake.accept = accepted
+        try:
+            await studio.generate(asking(sys.argv[2], n=2, wait_seconds=0))
+            print("taken", flush=True)
+        except ImageError as error:
+            print(error.code, flush=True)
+        await anyio.to_thread.run_sync(sys.stdin.readline)
+
+anyio.run(main)
+"""
+
+
+async def test_two_processes_just_below_the_daily_limit_do_not_both_pass(tmp_path: Path) -> None:
+    """Both have been checked and found the day free before either has its record."""
+    processes = [other_process(ASKER, str(tmp_path), prompt) for prompt in ("a fox", "a hare")]
+    try:
+        with anyio.fail_after(30):
+            heard = [await hear(process) for process in processes]
+            assert heard == ["accepted", "accepted"]
+            for process in processes:
+                say(process)
+            answers = sorted([await hear(process) for process in processes])
+            for process in processes:
+                say(process)
+    finally:
+        for process in processes:
+            end(process)
+    assert answers == ["quota_reached", "taken"]
+    assert len(await Library(tmp_path / "output").newest()) == 1
+
+
+RESERVER = """
+import sys
+from pathlib import Path
+import anyio
+from cdp_image_mcp.ledger import Ledger
+from cdp_image_mcp.library import Library
+
+async def main():
+    ledger = Ledger(Path(sys.argv[1]) / "ledger.jsonl", Library(Path(sys.argv[1]) / "output"))
+    print("ready", flush=True)
+    await anyio.to_thread.run_sync(sys.stdin.readline)
+    day = await ledger.reserve(sys.argv[2], 0.6, 1.0)
+    print("taken" if day.granted else "refused", flush=True)
+    await anyio.to_thread.run_sync(sys.stdin.readline)
+
+anyio.run(main)
+"""
+
+
+async def test_two_processes_cannot_reserve_the_same_rest_of_the_budget(tmp_path: Path) -> None:
+    processes = [other_process(RESERVER, str(tmp_path), f"{number:032x}") for number in range(4)]
+    try:
+        with anyio.fail_after(30):
+            assert [await hear(process) for process in processes] == ["ready"] * 4
+            for process in processes:
+                say(process)
+            answers = sorted([await hear(process) for process in processes])
+    finally:
+        for process in processes:
+            end(process)
+    assert answers == ["refused", "refused", "refused", "taken"]
+
+
+async def hear(process: Any) -> str:
+    return str(await anyio.to_thread.run_sync(process.stdout.readline)).strip()
+
+
+def say(process: Any) -> None:
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+# --- what was left at the site ----------------------------------------------------------------------------------
+
+
+async def test_auto_with_a_key_opens_no_browser_for_what_was_left_until_the_web_is_used(tmp_path: Path) -> None:
+    orphan = await left(tmp_path)
+    unsent = await left(tmp_path, submitted=False, state="queued")
+    lost = await left(tmp_path, backend="api")
+    collected = anyio.Event()
+
+    async def tells(request: ImageRequest, report: Report) -> None:
+        await collects(request, report)
+        collected.set()
+
+    web = Scripted(draw, tells)
+    async with studio_with(tmp_path, web, Scripted(draw), backend="auto", api_key="test-key") as studio:
+        await studio.generate(asking())
+        # What needs no browser is told truly all the same.
+        for record in (unsent, lost):
+            await until_finished(studio, record)
+        assert web.collected == []
+        await studio.generate(asking("a fox", backend="chatgpt-web"))
+        await collected.wait()
+    assert web.collected == [orphan.generation_id]
+
+
+async def test_auto_that_falls_back_to_the_web_collects_what_was_left_there(tmp_path: Path) -> None:
+    orphan = await left(tmp_path)
+    collected = anyio.Event()
+
+    async def no_way(_request: ImageRequest, _report: Report) -> None:
+        raise ImageError("api_key_invalid", "The key is not taken.")
+
+    async def tells(request: ImageRequest, report: Report) -> None:
+        await collects(request, report)
+        collected.set()
+
+    web = Scripted(draw, tells)
+    async with studio_with(tmp_path, web, Scripted(no_way), backend="auto", api_key="test-key") as studio:
+        standing = await studio.generate(asking())
+        await collected.wait()
+    assert standing.record.fallback_from == "api"
+    assert web.collected == [orphan.generation_id]
+
+
+async def until_finished(studio: Studio, record: Record) -> None:
+    while (entry := await studio.library.find(record.generation_id)) is None or not entry.record.finished:  # noqa: ASYNC110
+        await anyio.sleep(0.05)
+
+
+# --- a turn that is still drawn when its time is over -----------------------------------------------------------
+
+
+async def timed_out(studio: Studio, web: Scripted) -> str:
+    web.play = sent_then_hangs
+    # The shortest time the schema takes is 30 s; the record is made by hand instead.
+    late = await studio.generate(GenerateImage(prompt="late", timeout_seconds=1, wait_seconds=10))
+    assert late.record.error is not None
+    assert (late.record.state, late.record.error["code"]) == ("interrupted", "timeout")
+    await studio.fetched(late)
+    return late.record.generation_id
+
+
+async def test_a_late_turn_is_collected_before_the_next_prompt_goes_out(tmp_path: Path) -> None:
+    web = Scripted(draw, collects)
+    async with studio_with(tmp_path, web) as studio:
+        late = await timed_out(studio, web)
+
+        async def after(request: ImageRequest, report: Report) -> None:
+            assert web.collected == [late]
+            await draw(request, report)
+
+        web.play = after
+        standing = await studio.generate(asking())
+        collected = await studio.wait(late)
+    assert standing.record.state == "saved"
+    assert (collected.record.state, web.collected) == ("saved", [late])
+
+
+async def test_a_late_turn_that_does_not_end_holds_the_next_prompt_up_once_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdp_image_mcp.runner.LATE_SECONDS", 0.2)
+
+    async def goes_on(_request: ImageRequest, _report: Report) -> None:
+        await anyio.sleep_forever()
+
+    web = Scripted(draw, goes_on)
+    async with studio_with(tmp_path, web) as studio:
+        late = await timed_out(studio, web)
+        web.play = draw
+        first = await studio.generate(asking())
+        second = await studio.generate(asking("a fox"))
+        entry = await studio.library.find(late)
+    assert [first.record.state, second.record.state] == ["saved", "saved"]
+    assert web.collected == [late]
+    assert entry is not None
+    assert entry.record.collectable
+
+
+async def test_cancelling_the_next_one_while_it_waits_for_a_late_turn_loses_neither(tmp_path: Path) -> None:
+    looking = anyio.Event()
+
+    async def goes_on(_request: ImageRequest, _report: Report) -> None:
+        looking.set()
+        await anyio.sleep_forever()
+
+    web = Scripted(draw, goes_on)
+    async with studio_with(tmp_path, web) as studio:
+        late = await timed_out(studio, web)
+        waiting = await studio.generate(asking(wait_seconds=0))
+        await looking.wait()
+        cancelled = await studio.cancel(waiting.record.generation_id)
+        entry = await studio.library.find(late)
+    assert (cancelled.record.state, cancelled.record.submitted) == ("cancelled", False)
+    assert entry is not None
+    assert entry.record.collectable
+    assert entry.record.error is not None
+    assert entry.record.error["code"] == "timeout"
