@@ -2,7 +2,7 @@
 
 Its generation is working when asked for and saved when waited for; a prompt "hold on" holds the call back, one that
 begins with "sign in" wants a person. With ``quick`` nothing is slow. The studio's end and its calls are told in the
-file ``closed``.
+file ``closed``; a named pipe ``hold-the-end`` in the folder holds the end up until it was written to.
 """
 
 import sys
@@ -38,6 +38,8 @@ async def main(folder: Path, *, quick: bool = False) -> None:
             yield App(settings, studio.itself, FilePreviewer(FakeCanvas().open))
         finally:
             with anyio.CancelScope(shield=True):
+                if (held := folder / "hold-the-end").exists():
+                    await anyio.to_thread.run_sync(held.read_bytes)
                 await anyio.Path(folder / "closed").write_text("\n".join(studio.calls))
 
     await serve_app(opened)

@@ -100,6 +100,26 @@ def test_signals_one_after_the_other_still_end_it_in_order(served: Process, tmp_
     end(served, tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the studio's end is held up by a named pipe")
+def test_a_second_signal_while_the_studio_closes_changes_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "hold-the-end")
+    command = [sys.executable, "-m", "tests.edges.served", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            send(process, HELLO)
+            receive(process)
+            send(process, READY)
+            wait_held(process)
+            process.send_signal(signal.SIGTERM)
+            # Opens as soon as the studio's end waits at the other end of the pipe.
+            with (tmp_path / "hold-the-end").open("w"):
+                process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGINT)
+            end(process, tmp_path)
+        finally:
+            process.kill()
+
+
 def test_without_loop_signals_the_server_still_ends_in_order(tmp_path: Path) -> None:
     """The way of Windows, whose event loop takes no signal handlers."""
     program = (
