@@ -152,11 +152,12 @@ async def test_a_preview_lies_beside_its_picture_and_is_made_once(tmp_path: Path
     assert await anyio.Path(images[0].path).read_bytes() == before
 
 
-def test_a_running_generation_lists_its_pictures_and_shows_none(tmp_path: Path) -> None:
+@pytest.mark.anyio
+async def test_a_running_generation_lists_its_pictures_and_shows_none(tmp_path: Path) -> None:
     images = [saved(tmp_path, 1, png(), width=64, height=64)]
-    answer = anyio.run(
-        compose, standing(tmp_path, "generating", images=images), "preview", FilePreviewer(FakeCanvas().open)
-    )
+    made = standing(tmp_path, "generating", images=images)
+    with anyio.fail_after(10):
+        answer = await compose(made, "preview", FilePreviewer(FakeCanvas().open))
     assert answer.pictures == []
     assert len(answer.fields["images"]) == 1
 
@@ -180,9 +181,11 @@ def test_every_state_has_its_status(state: State, status: str) -> None:
     assert status_of(record(state)) == status
 
 
-def test_an_interrupted_generation_that_was_sent_asks_to_be_collected(tmp_path: Path) -> None:
+@pytest.mark.anyio
+async def test_an_interrupted_generation_that_was_sent_asks_to_be_collected(tmp_path: Path) -> None:
     made = standing(tmp_path, "interrupted", spent="unknown")
-    answer = anyio.run(compose, made, "preview", FilePreviewer(FakeCanvas().open))
+    with anyio.fail_after(10):
+        answer = await compose(made, "preview", FilePreviewer(FakeCanvas().open))
     assert answer.failed
     assert answer.fields["submitted"] is True
     assert "wait_for_image" in answer.fields["next_step"]

@@ -179,9 +179,10 @@ async def test_damage_while_running_is_mended_too(ledger: Ledger, library: Libra
 
 @settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=300))
-def test_no_bytes_in_the_file_make_it_fail(raw: bytes) -> None:
-
-    async def ask(place: Path) -> None:
+async def test_no_bytes_in_the_file_make_it_fail(raw: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "ledger.jsonl").write_bytes(raw)
         ledger = Ledger(place / "ledger.jsonl", Library(place / "pictures"))
         with anyio.fail_after(10):
             before = await ledger.spent_today()
@@ -189,10 +190,6 @@ def test_no_bytes_in_the_file_make_it_fail(raw: bytes) -> None:
             assert await ledger.spent_today() == before + 1.0
             await ledger.resting("api")
             await ledger.quota()
-
-    with tempfile.TemporaryDirectory() as place:
-        (Path(place) / "ledger.jsonl").write_bytes(raw)
-        anyio.run(ask, Path(place))
 
 
 async def test_a_long_ledger_is_shortened_to_what_can_still_be_asked(
