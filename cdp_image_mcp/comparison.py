@@ -4,6 +4,7 @@ from typing import Any
 
 from cdp_image_mcp.record import Record
 from cdp_image_mcp.request import SavedImage
+from cdp_image_mcp.size import parse_size, ratio_of
 
 __all__ = ["actual", "honoured", "requested"]
 
@@ -51,13 +52,11 @@ def actual(record: Record) -> dict[str, Any]:
 
 
 def _size_met(wish: str, image: SavedImage) -> bool:
-    wide, cross, high = wish.partition("x")
-    if cross:
-        return (image.width, image.height) == (int(wide), int(high))
-    across, _, down = wish.partition(":")
-    if int(down) == 0 or image.height == 0:
+    if (size := parse_size(wish)) is not None:
+        return (image.width, image.height) == size
+    wanted = ratio_of(wish)
+    if wanted is None or image.height == 0:
         return False
-    wanted = int(across) / int(down)
     return abs(image.width / image.height - wanted) <= wanted * RATIO_TOLERANCE
 
 

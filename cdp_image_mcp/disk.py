@@ -26,7 +26,6 @@ __all__ = [
     "finish",
     "make_folder",
     "make_path",
-    "put_new",
     "replace_file",
     "settle",
     "sync_folder",
@@ -115,17 +114,6 @@ def replace_file(path: Path, data: bytes) -> os.stat_result:
         raise
     sync_folder(path.parent)
     return facts
-
-
-def put_new(path: Path, data: bytes) -> None:
-    """Create ``path`` with ``data``, durable on return. Raises FileExistsError rather than touch an existing file."""
-    part, _ = write_part(path, data)
-    try:
-        settle(part, path)
-    except BaseException:
-        _drop(part)
-        raise
-    sync_folder(path.parent)
 
 
 def settle(part: Path, path: Path) -> None:

@@ -1,6 +1,11 @@
 """What all tests share."""
 
+import hypothesis
 import pytest
+
+# A busy machine is slow; no test is about time.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from cdp_image_mcp.chatgpt.composer import Composer
 from cdp_image_mcp.chatgpt.eye import quoted
 from cdp_image_mcp.chatgpt.tab import Tab
 from cdp_image_mcp.request import ImageRequest
+from cdp_image_mcp.size import parse_size, ratio_of
 
 __all__ = ["fill_in", "prompt_with_wishes"]
 
@@ -27,12 +28,12 @@ def prompt_with_wishes(request: ImageRequest, *, ratio_chosen: bool) -> str:
     """The prompt as it is typed: unchanged, unless size or background were asked for and nothing else says so."""
     wishes: list[str] = []
     if request.size != "auto" and not ratio_chosen:
-        if ":" in request.size:
+        if (sides := parse_size(request.size)) is None:
             wishes.append(f"Aspect ratio {request.size}.")
         else:
-            width, _, height = request.size.partition("x")
-            divisor = math.gcd(int(width), int(height)) or 1
-            wishes.append(f"Aspect ratio {int(width) // divisor}:{int(height) // divisor} ({width}x{height} pixels).")
+            width, height = sides
+            divisor = math.gcd(width, height) or 1
+            wishes.append(f"Aspect ratio {width // divisor}:{height // divisor} ({width}x{height} pixels).")
     if request.background == "transparent":
         wishes.append("Transparent background.")
     elif request.background == "opaque":
@@ -42,10 +43,9 @@ def prompt_with_wishes(request: ImageRequest, *, ratio_chosen: bool) -> str:
 
 def offered_ratio(size: str) -> str | None:
     """The chooser's option that is this size's ratio, within one percent; None for others."""
-    first, _, second = size.partition(":" if ":" in size else "x")
-    if not (first.isdigit() and second.isdigit() and int(second)):
+    wanted = ratio_of(size)
+    if wanted is None:
         return None
-    wanted = int(first) / int(second)
     for name, value in RATIOS.items():
         if abs(wanted / value - 1) < 0.01:
             return name

@@ -4,13 +4,15 @@ from typing import Any
 
 import msgspec
 
+from cdp_image_mcp.combination import wrong_combination
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.mask import LARGE_MASK, check_mask
 from cdp_image_mcp.openai.models import Model, find_model, is_gpt_image
 from cdp_image_mcp.openai.prices import PARTIAL_TOKENS, Range, grid_tokens, input_image_tokens
 from cdp_image_mcp.openai.profiles import EditForm, Profile
-from cdp_image_mcp.openai.sizes import SQUARE, nearest, parse_ratio, parse_size, wrong_size
+from cdp_image_mcp.openai.sizes import SQUARE, nearest, wrong_size
 from cdp_image_mcp.request import ImageRequest, Reference
+from cdp_image_mcp.size import parse_ratio, parse_size
 
 __all__ = ["Plan", "estimate_cost", "estimate_tokens", "make_plan"]
 
@@ -111,20 +113,22 @@ def _check_choices(request: ImageRequest, model: Model, profile: Profile) -> Non
         takes = ", ".join(formats)
         message = f"{who} at {profile.name} does not make {request.output_format!r}; it takes {takes}."
         raise _refuse("output_format", message, takes)
-    if request.background == "transparent":
-        if not model.transparent:
-            raise _refuse(
-                "background",
-                f"{who} does not draw transparent backgrounds; gpt-image-2.5 and later do (GPT_IMAGE_MODEL).",
-                "auto, opaque",
-            )
-        if request.output_format == "jpeg":
-            raise _refuse("background", "a jpeg cannot be transparent; ask for png or webp.", "auto, opaque")
-    if request.output_compression is not None:
-        if not 0 <= request.output_compression <= 100:
-            raise _refuse("output_compression", "it must be from 0 to 100.", "0 to 100")
-        if request.output_format == "png":
-            raise _refuse("output_compression", "it is for jpeg and webp only.", "jpeg, webp")
+    if request.background == "transparent" and not model.transparent:
+        raise _refuse(
+            "background",
+            f"{who} does not draw transparent backgrounds; gpt-image-2.5 and later do (GPT_IMAGE_MODEL).",
+            "auto, opaque",
+        )
+    if request.output_compression is not None and not 0 <= request.output_compression <= 100:
+        raise _refuse("output_compression", "it must be from 0 to 100.", "0 to 100")
+    wrong = wrong_combination(
+        size=request.size,
+        output_format=request.output_format,
+        background=request.background,
+        output_compression=request.output_compression,
+    )
+    if wrong is not None:
+        raise _refuse(*wrong)
 
 
 def _check_pictures(request: ImageRequest, pictures: tuple[Reference, ...], profile: Profile) -> None:
@@ -146,8 +150,6 @@ def _size(wish: str, model: Model, profile: Profile) -> tuple[str, str | None]:
     if wish == "auto":
         return "size", None
     if ratio := parse_ratio(wish):
-        if 0 in ratio:
-            raise _refuse("size", f"{wish} is no ratio.", "a ratio such as 16:9")
         if profile.ratio_field:
             return profile.ratio_field, wish
         wide, high = nearest(model.sizes, *ratio)

@@ -1,12 +1,11 @@
 """Picture sizes a model takes, and the nearest of them to a ratio."""
 
-import re
 from functools import lru_cache
 from math import log
 
 import msgspec
 
-__all__ = ["ANY", "FIXED", "FREE", "SizeRule", "nearest", "parse_ratio", "parse_size", "wrong_size"]
+__all__ = ["ANY", "FIXED", "FREE", "SizeRule", "nearest", "wrong_size"]
 
 SQUARE = (1024, 1024)
 CLASSIC = (SQUARE, (1536, 1024), (1024, 1536))
@@ -50,18 +49,6 @@ FREE = SizeRule(step=16, longest=3840, ratio=3, least=655_360, most=8_294_400)
 
 ANY = SizeRule()
 """Models we know nothing about."""
-
-
-def parse_size(text: str) -> tuple[int, int] | None:
-    """``WIDTHxHEIGHT`` as numbers, None for anything else."""
-    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)
-    return (int(found[1]), int(found[2])) if found else None
-
-
-def parse_ratio(text: str) -> tuple[int, int] | None:
-    """``16:9`` as numbers, None for anything else."""
-    found = re.fullmatch(r"([0-9]{1,3}):([0-9]{1,3})", text)
-    return (int(found[1]), int(found[2])) if found else None
 
 
 def wrong_size(rule: SizeRule, wide: int, high: int) -> str | None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdp_image_mcp.openai.sizes import ANY, FIXED, FREE, SizeRule, nearest, parse_ratio, parse_size, wrong_size
+from cdp_image_mcp.openai.sizes import ANY, FIXED, FREE, SizeRule, nearest, wrong_size
+from cdp_image_mcp.size import parse_ratio, parse_size, ratio_of
 
 SIDES = st.integers(1, 999)
 
@@ -80,3 +81,6 @@ def test_words_are_neither_sizes_nor_ratios() -> None:
     assert parse_size("auto") is None
     assert parse_ratio("auto") is None
     assert parse_size("1024 x 1024") is None
+    assert (ratio_of("1536x1024"), ratio_of("3:2"), ratio_of("auto")) == (1.5, 1.5, None)
+    assert ratio_of("0x16") is None
+    assert ratio_of("16:0") is None
