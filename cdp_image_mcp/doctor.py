@@ -83,7 +83,11 @@ async def _guarded(name: str, check: Callable[[], Awaitable[Check]]) -> Check:
     try:
         return await check()
     except Exception as error:  # noqa: BLE001  whatever it is, it is told
-        return Check(name, "failed", clean(f"{type(error).__name__}: {error}"), "Report this with the whole output.")
+        return _fallen_over(name, error)
+
+
+def _fallen_over(name: str, error: Exception) -> Check:
+    return Check(name, "failed", clean(f"{type(error).__name__}: {error}"), "Report this with the whole output.")
 
 
 def _versions() -> Check:
@@ -245,6 +249,8 @@ async def _probe(settings: Settings) -> list[Check]:
                 found = await backend.probe()
     except ImageError as error:
         return [Check("probe", "failed", clean(error.message, 1000), error.next_step)]
+    except Exception as error:  # noqa: BLE001  the other findings are told all the same
+        return [_fallen_over("probe", error)]
     advice = "The site may have changed: update, or set CHATGPT_SITE_FILE."
     return [
         Check(f"probe, {role}", "ok" if there else "warning", clean(how), "" if there else advice)
