@@ -15,8 +15,9 @@ from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.carousel import Carousel, carries
 from cdp_image_mcp.chatgpt.eye import quoted
+from cdp_image_mcp.chatgpt.pagereport import SeenImage
 from cdp_image_mcp.chatgpt.turn import Pointer
-from cdp_image_mcp.chatgpt.turnwatch import SeenImage, TurnWatch
+from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
 from cdp_image_mcp.imagefile import ImageFacts, inspect
 
 __all__ = ["Captured", "Mismatch", "capture"]

@@ -12,8 +12,9 @@ from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.errors import ClickBlocked, CommandTimeout, NodeError, ScriptError
 from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.eye import DocumentLeft, quoted
+from cdp_image_mcp.chatgpt.pagereport import SeenImage
 from cdp_image_mcp.chatgpt.turn import Pointer
-from cdp_image_mcp.chatgpt.turnwatch import SeenImage, TurnWatch
+from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
 
 __all__ = ["Carousel", "carries"]
 

@@ -1,8 +1,9 @@
 """Our own tab: the page, the eye in it, and everything the network shows of it."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
 
 import anyio
 import msgspec
@@ -10,18 +11,22 @@ import msgspec
 from cdp_image_mcp import cdp
 from cdp_image_mcp.background import background
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.cdp.streams import Frames, LiveStreams, StreamRequest
+from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.cdp.streams import Frame, LiveStreams, StreamRequest
 from cdp_image_mcp.cdp.window import Window, strategy_here
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.eye import Eye
+from cdp_image_mcp.chatgpt.quota import Quota, read_quotas
 
-__all__ = ["TOO_LARGE", "Landing", "Tab", "landing", "open_tab"]
+__all__ = ["TOO_LARGE", "Landing", "Listener", "Tab", "landing", "open_tab"]
 
 log = logging.getLogger(__name__)
 
 TOO_LARGE = 431
 """HTTP status when the cookies have grown too large: keys of temporary chats pile up (two tools, 2026-07)."""
 
+HEARINGS = 4
+"""How often the page's websockets are listened to anew before a tab counts as broken."""
 SETTLE_SECONDS = 30.0
 """How long a document may take from its request to its response."""
 
@@ -44,6 +49,22 @@ class Landing(msgspec.Struct, frozen=True):
     challenged: bool
 
 
+class Listener(Protocol):
+    """Whoever watches a turn."""
+
+    def hear(self, message: str | bytes) -> None:
+        """One message that a websocket of the page received."""
+        ...
+
+    def missed(self) -> None:
+        """Some messages were not heard; later ones are again."""
+        ...
+
+    def deaf(self, error: cdp.CDPError) -> None:
+        """No message will be heard any more."""
+        ...
+
+
 class Tab:
     """Lives as long as :func:`open_tab`'s block. Never touches another tab."""
 
@@ -64,8 +85,11 @@ class Tab:
         self.streams = streams
         self.site = site
         self.eye = Eye(page, script, self._may_look)
-        self.hear: Callable[[str | bytes], None] | None = None
-        """Told every message that the page's websockets receive, by whoever watches a turn."""
+        self.listener: Listener | None = None
+        self.deaf: cdp.CDPError | None = None
+        """Why the page's websockets are heard no more."""
+        self.quotas: tuple[Quota, ...] = ()
+        """What the site said last of the account's quotas, in this tab."""
 
     @property
     def closed(self) -> cdp.CDPError | None:
@@ -179,14 +203,61 @@ def landing(request: Request) -> Landing:
     return Landing(address=request.url, status=request.status or 0, challenged=challenged)
 
 
-async def _pass_on(frames: Frames, tab: Tab) -> None:
-    """Take every websocket message at once, wanted or not, so that none pile up between turns."""
+async def _pass_on(frames: Mailbox[Frame], tab: Tab) -> None:
+    """Take every websocket message at once, wanted or not, so that none pile up between turns. When some were missed
+    it is listened anew, and whoever watches is told: what they said stands in the conversation."""
+    # Sessions that went deaf stay attached: when one is detached, Chromium (156) keeps bodies no longer.
+    async with AsyncExitStack() as sessions:
+        hearings = 1
+        while (problem := await _heard_until(frames, tab)) is not None:
+            if not frames.ended:
+                _tell_missed(tab)  # the page crashed; once it is loaded again it is heard by the same way
+                continue
+            try:
+                if tab.closed is not None or hearings == HEARINGS:
+                    raise problem
+                log.warning("messages of the page's websockets were missed: %s", problem)
+                hearings += 1
+                frames = await sessions.enter_async_context(cdp.websocket_frames(tab.page))
+            except cdp.CDPError as error:
+                log.info("the page's websockets are heard no more: %s", error)
+                tab.deaf = error
+                if tab.listener is not None:
+                    tab.listener.deaf(error)
+                return
+            _tell_missed(tab)
+
+
+async def _heard_until(frames: Mailbox[Frame], tab: Tab) -> cdp.CDPError | None:
+    """Pass on until something breaks; None when it was closed in order."""
     try:
         async for frame in frames:
-            if tab.hear is not None and not frame.sent:
-                tab.hear(frame.data)
+            if tab.listener is not None and not frame.sent:
+                tab.listener.hear(frame.data)
     except cdp.CDPError as error:
-        log.info("the page's websockets are heard no more: %s", error)
+        return error
+    return None
+
+
+def _tell_missed(tab: Tab) -> None:
+    if tab.listener is not None:
+        tab.listener.missed()
+
+
+async def _note_quotas(answers: "cdp.bodies.Watch", tab: Tab) -> None:
+    """The page asks for its quotas when it is loaded, whether or not a turn is watched."""
+    try:
+        async for request in answers:
+            if request.status != 200:
+                continue
+            try:
+                body = await tab.bodies.read(request, again=False)
+            except (cdp.errors.BodyUnavailable, cdp.errors.ProtocolError) as error:
+                log.warning("the site's quotas could not be read: %s", error)
+                continue
+            tab.quotas = read_quotas(body.data) or tab.quotas
+    except cdp.CDPError as error:
+        log.info("quotas are heard no more: %s", error)
 
 
 @asynccontextmanager
@@ -222,6 +293,8 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
             ):
                 tab = Tab(browser, window, page, bodies, streams, site, script)
                 group.start_soon(_pass_on, frames, tab)
-                yield tab
+                with bodies.watch(lambda request: site.is_quota_answer(request.url)) as quotas:
+                    group.start_soon(_note_quotas, quotas, tab)
+                    yield tab
         finally:
             bodies.stop()

@@ -80,6 +80,7 @@ class Transcript:
         self._statuses: OrderedDict[str, int | None] = OrderedDict()
         self._blocked: set[str] = set()
         self._stale: set[str] = set()
+        self._missed = False
         self._paragen: dict[str, bool] = {}
         self._present: frozenset[str] = frozenset()
         self._title = ""
@@ -97,6 +98,7 @@ class Transcript:
             self._statuses.clear()
             self._complete.clear()
             self._stale.clear()
+            self._missed = False
         self._sent = sent
         self._users = sent.message_ids
         if sent.conversation_id:
@@ -120,6 +122,11 @@ class Transcript:
         for update in heard:
             self._update(update)
         return self._changed() if heard else False
+
+    def missed(self) -> bool:
+        """Frames of the websocket were lost; only the conversation tells now what they said."""
+        self._missed = True
+        return self._changed()
 
     def feed_conversation(self, body: bytes) -> bool:
         """An answer of ``conversation/{id}`` or of the batch form."""
@@ -177,7 +184,7 @@ class Transcript:
             async_seen=ours in self._statuses,
             async_status=self._statuses.get(ours),
             read=bool(self._present.intersection(self._users)),
-            stale=ours in self._stale,
+            stale=self._missed or ours in self._stale,
             paragen=self._paragen.get(ours),
             title=self._title,
             blocked_ids=frozenset(self._blocked),
@@ -332,6 +339,7 @@ class Transcript:
         if ours:
             self._title = reading.title or self._title
             self._stale.discard(conversation)
+            self._missed = False
 
     def _asked_by(self, reading: Reading) -> tuple[str, ...]:
         """Our message, when the page's request was not seen: the one that our stream's messages answer."""

@@ -19,49 +19,20 @@ from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
 from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.eye import BindingCalled, DocumentLeft, quoted
-from cdp_image_mcp.chatgpt.quota import Quota, read_quotas
+from cdp_image_mcp.chatgpt.pagereport import PageReport
+from cdp_image_mcp.chatgpt.quota import Quota
 from cdp_image_mcp.chatgpt.tab import TOO_LARGE, Landing, Tab, landing
 from cdp_image_mcp.chatgpt.transcript import Transcript
 from cdp_image_mcp.chatgpt.turn import Turn
-from cdp_image_mcp.chatgpt.verdict import PageImage, PageSigns, Verdict, verdict
+from cdp_image_mcp.chatgpt.verdict import PageSigns, Verdict, verdict
 
-__all__ = ["PageReport", "TurnWatch", "watch_turn"]
+__all__ = ["TurnWatch", "watch_turn"]
 
 log = logging.getLogger(__name__)
 
 
 class PostData(msgspec.Struct, rename="camel"):
     post_data: str
-
-
-class SeenImage(msgspec.Struct, frozen=True):
-    file: str | None = None
-    blob: str | None = None
-    width: int = 0
-    height: int = 0
-    complete: bool = False
-
-
-class PageReport(msgspec.Struct, frozen=True):
-    """``witness.snapshot()``."""
-
-    kind: str = "turn"
-    address: str = ""
-    found: bool = False
-    images: tuple[SeenImage, ...] = ()
-    drawing: bool = False
-    percent: int | None = None
-    stop: bool = False
-    error: str | None = None
-    retry: bool = False
-    text: str = ""
-    panel: bool = False
-    rate_dialog: bool = False
-    expired: bool = False
-    cannot_load: bool = False
-    approval: bool = False
-    alerts: tuple[str, ...] = ()
-    message: str = ""
 
 
 class TurnWatch:
@@ -78,7 +49,6 @@ class TurnWatch:
         """Status and body when the site refused that request, and whether a check was the reason."""
         self.unread = False
         """The page read the conversation and we could not: loading it anew tells what it said."""
-        self.quotas: tuple[Quota, ...] = ()
         self.challenge: Landing | None = None
         self.mitigated = False
         """Something before the site answered one of the page's own requests while the page looks fine."""
@@ -101,14 +71,14 @@ class TurnWatch:
         return self.transcript.turn()
 
     @property
+    def quotas(self) -> tuple[Quota, ...]:
+        """What the site said last of the account's quotas."""
+        return self.tab.quotas
+
+    @property
     def page(self) -> PageReport:
         """What the page shows of our turn; a reference picture that is shown once more is nothing of ours."""
-        given = self.turn.reference_ids
-        if not any(image.file in given for image in self._page.images):
-            return self._page
-        return msgspec.structs.replace(
-            self._page, images=tuple(image for image in self._page.images if image.file not in given)
-        )
+        return self._page.without(self.turn.reference_ids)
 
     @property
     def stream_open(self) -> bool:
@@ -122,25 +92,7 @@ class TurnWatch:
 
     @property
     def signs(self) -> PageSigns:
-        page = self.page
-        return PageSigns(
-            images=tuple(
-                PageImage(
-                    file_id=image.file,
-                    natural_width=image.width,
-                    natural_height=image.height,
-                    complete=image.complete,
-                    blob=image.blob is not None,
-                )
-                for image in page.images
-            ),
-            drawing=page.drawing,
-            stop_visible=page.stop,
-            error_node=page.error is not None or (page.retry and not page.images and not page.drawing),
-            turn_text=page.text or page.error or "",
-            quiet_seconds=anyio.current_time() - self._changed_at,
-            ab_panel=page.panel,
-        )
+        return self.page.signs(anyio.current_time() - self._changed_at)
 
     def judge(self) -> Verdict:
         since = None if self._stream_ended_at is None else anyio.current_time() - self._stream_ended_at
@@ -259,7 +211,7 @@ class TurnWatch:
                         self.transcript.stream_ended(ok=False)
                     self._stream = stream
                 if self._stream is stream and self.transcript.feed_stream(chunk):
-                    self._take_quotas(self.transcript.quotas)
+                    self.tab.quotas = self.transcript.quotas or self.tab.quotas
                     self.tell()
         except cdp.errors.StreamFailed as error:
             log.info("the answer's stream broke: %s", error)
@@ -310,14 +262,21 @@ class TurnWatch:
         if self.transcript.feed_socket(message):
             self.tell()
 
+    def missed(self) -> None:
+        """What the page's websocket said meanwhile stands in the conversation: reading that is advised now."""
+        self.transcript.missed()
+        # A verdict advises one loading only, and that is behind us: what was missed since needs another.
+        self.unread = self.unread or self.reloads > 0
+        self.tell()
+
+    def deaf(self, error: cdp.CDPError) -> None:
+        """One of the two witnesses is gone for good."""
+        self.lost = self.lost or error
+        self.tell()
+
     async def listen_answers(self) -> None:
-        """Conversation JSON and quota answers, read as soon as they are complete."""
-        site = self.tab.site
-
-        def wanted(request: Request) -> bool:
-            return site.is_conversation_answer(request.url) or site.is_quota_answer(request.url)
-
-        with self.tab.bodies.watch(wanted) as answers:
+        """Conversation JSON, read as soon as it is complete."""
+        with self.tab.bodies.watch(lambda request: self.tab.site.is_conversation_answer(request.url)) as answers:
             async for request in answers:
                 if request.status != 200:
                     continue
@@ -325,18 +284,11 @@ class TurnWatch:
                     body = await self.tab.bodies.read(request, again=False)
                 except (cdp.errors.BodyUnavailable, cdp.errors.ProtocolError) as error:
                     log.warning("an answer of the site could not be read: %s", error)
-                    self.unread = self.unread or site.is_conversation_answer(request.url)
+                    self.unread = True
                     self.tell()
                     continue
-                if site.is_quota_answer(request.url):
-                    self._take_quotas(read_quotas(body.data))
-                elif self.transcript.feed_conversation(body.data):
+                if self.transcript.feed_conversation(body.data):
                     self.tell()
-
-    def _take_quotas(self, quotas: tuple[Quota, ...]) -> None:
-        if quotas:
-            self.quotas = quotas
-            self.tell()
 
     async def listen_page(self) -> None:
         with self.tab.eye.messages() as messages:
@@ -403,11 +355,13 @@ async def watch_turn(tab: Tab, transcript: Transcript) -> AsyncGenerator[TurnWat
             group.start_soon(owned, listener)
         # All subscriptions must stand before anything is typed.
         await anyio.lowlevel.checkpoint()
-        tab.hear = watch.hear
+        tab.listener = watch
+        if tab.deaf is not None:
+            watch.deaf(tab.deaf)
         try:
             yield watch
         finally:
-            tab.hear = None
+            tab.listener = None
 
 
 def _drop_unwatched(tab: Tab) -> None:

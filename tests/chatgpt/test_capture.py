@@ -11,8 +11,9 @@ from cdp_image_mcp.cdp.bodies import Body, Request
 from cdp_image_mcp.cdp.errors import BodyUnavailable, StreamFailed
 from cdp_image_mcp.chatgpt.capture import Mismatch, capture
 from cdp_image_mcp.chatgpt.carousel import Carousel
+from cdp_image_mcp.chatgpt.pagereport import PageReport, SeenImage
 from cdp_image_mcp.chatgpt.turn import Pointer, Turn
-from cdp_image_mcp.chatgpt.turnwatch import PageReport, SeenImage, TurnWatch
+from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
 from fixtures.site.pictures import make_picture
 from tests.chatgpt.talk import file_id
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import msgspec
@@ -12,12 +12,16 @@ import pytest
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions
+from cdp_image_mcp.cdp.errors import EventOverflow, PageCrashed
+from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.protocol import FrameTreeReply
+from cdp_image_mcp.cdp.streams import Frame
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.arrival import arrive
 from cdp_image_mcp.chatgpt.eye import BINDING, DocumentLeft
 from cdp_image_mcp.chatgpt.locators import load, witness_source
-from cdp_image_mcp.chatgpt.tab import Tab, open_tab
+from cdp_image_mcp.chatgpt.quota import Quota
+from cdp_image_mcp.chatgpt.tab import HEARINGS, Tab, _pass_on, open_tab  # pyright: ignore[reportPrivateUsage]
 from fixtures.site import Site as StandIn
 from fixtures.site import Switches, running_site
 
@@ -118,3 +122,97 @@ async def test_after_a_document_of_the_site_the_eye_opens_again(tmp_path: Path) 
         assert landed.status == 200
         await tab.eye.open()
         assert await tab.eye.ask("witness.one('composer') !== undefined")
+
+
+async def test_the_quotas_that_a_page_asks_for_when_it_is_loaded_are_heard(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (tab, _):
+        with tab.bodies.watch(lambda request: tab.site.is_quota_answer(request.url)) as answers:
+            await tab.reload()
+            await answers.next(20)
+        while not tab.quotas:
+            await anyio.lowlevel.checkpoint()
+        assert [(quota.feature, quota.remaining) for quota in tab.quotas if quota.feature == "image_gen"] == [
+            ("image_gen", 118)
+        ]
+        assert all(isinstance(quota, Quota) for quota in tab.quotas)
+
+
+class Heard:
+    """Whoever watches a turn."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.news = anyio.Event()
+
+    def hear(self, message: str | bytes) -> None:
+        self._note(str(message))
+
+    def missed(self) -> None:
+        self._note("missed")
+
+    def deaf(self, error: cdp.CDPError) -> None:
+        self._note(type(error).__name__)
+
+    def _note(self, what: str) -> None:
+        self.said.append(what)
+        self.news.set()
+        self.news = anyio.Event()
+
+    async def until(self, *said: str) -> None:
+        while self.said != list(said):
+            await self.news.wait()
+
+
+class Sockets:
+    """The page's websockets, each hearing of which can hold three messages."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.hearings: list[Mailbox[Frame]] = []
+        self.closed = None
+        self.page = self
+        self.listener = Heard()
+        self.deaf: cdp.CDPError | None = None
+        monkeypatch.setattr(cdp, "websocket_frames", self.listened)
+
+    @asynccontextmanager
+    async def listened(self, _page: object = None) -> AsyncGenerator[Mailbox[Frame]]:
+        self.hearings.append(Mailbox("frames", 3))
+        try:
+            yield self.hearings[-1]
+        finally:
+            assert len(self.hearings) <= HEARINGS
+
+    def say(self, *messages: str) -> None:
+        for message in messages:
+            self.hearings[-1].put(Frame("1", "", sent=False, data=message))
+
+
+async def test_after_an_overflow_the_websockets_are_heard_again_and_the_watch_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sockets = Sockets(monkeypatch)
+    with anyio.fail_after(20):
+        async with sockets.listened() as first, anyio.create_task_group() as group:
+            sockets.say("a", "b", "c", "lost")
+            group.start_soon(_pass_on, first, cast("Tab", sockets))
+            await sockets.listener.until("a", "b", "c", "missed")
+            sockets.say("d")
+            await sockets.listener.until("a", "b", "c", "missed", "d")
+            sockets.hearings[-1].interrupt(PageCrashed("read"))
+            sockets.say("e")
+            await sockets.listener.until("a", "b", "c", "missed", "d", "missed", "e")
+            assert len(sockets.hearings) == 2
+            group.cancel_scope.cancel()
+
+
+async def test_websockets_that_overflow_again_and_again_are_given_up_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
+    sockets = Sockets(monkeypatch)
+    with anyio.fail_after(20):
+        async with sockets.listened() as first, anyio.create_task_group() as group:
+            group.start_soon(_pass_on, first, cast("Tab", sockets))
+            for times in range(HEARINGS):
+                sockets.hearings[-1].finish(EventOverflow("frames", 3))
+                last = "missed" if times < HEARINGS - 1 else "EventOverflow"
+                await sockets.listener.until(*["missed"] * min(times + 1, HEARINGS - 1), *[last] * (last != "missed"))
+    assert isinstance(sockets.deaf, EventOverflow)
+    assert len(sockets.hearings) == HEARINGS

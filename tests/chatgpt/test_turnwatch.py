@@ -8,15 +8,16 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from cdp_image_mcp.cdp.errors import ProtocolError, StreamFailed, SubscriptionClosed
+from cdp_image_mcp.cdp.errors import CDPError, EventOverflow, ProtocolError, StreamFailed, SubscriptionClosed
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.eye import DocumentLeft
+from cdp_image_mcp.chatgpt.pagereport import PageReport, SeenImage
 from cdp_image_mcp.chatgpt.tab import Tab
 from cdp_image_mcp.chatgpt.transcript import Transcript
-from cdp_image_mcp.chatgpt.turnwatch import PageReport, SeenImage, TurnWatch, watch_turn
-from tests.chatgpt.talk import CONVERSATION, USER, card, file_id, request, sse
+from cdp_image_mcp.chatgpt.turnwatch import TurnWatch, watch_turn
+from tests.chatgpt.talk import CONVERSATION, USER, card, conversation, file_id, prompt, request, sse
 
 BASE = "https://chatgpt.com/"
 TURN = f"{BASE}backend-api/f/conversation"
@@ -51,7 +52,9 @@ class ScriptedTab:
         self.site = Site(BASE)
         self.streams: Mailbox[LiveStream] = Mailbox("streams", 100)
         self.eye = ScriptedEye()
-        self.hear = None
+        self.listener: Any = None
+        self.deaf: CDPError | None = None
+        self.quotas = ()
         self.begun: list[LiveStream] = []
         self.bodies = SimpleNamespace(requests=list[Any](), watch=nothing)
         self.page = SimpleNamespace(session=self, url=BASE)
@@ -197,6 +200,37 @@ async def test_a_resumed_answer_is_heard_after_ours_broke() -> None:
         resumed = tab.begin(RESUME)
         resumed.add(sse(card()))
         await until(watch, lambda: watch.turn.tool_used)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("reloads", [0, 1])
+async def test_what_was_missed_of_the_websocket_is_read_in_the_conversation(reloads: int) -> None:
+    tab = ScriptedTab()
+    async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER)) as watch:
+        assert not watch.turn.stale
+        watch.reloads = reloads
+        news = watch.mark()
+        assert tab.listener is watch
+        watch.missed()
+        assert news.is_set()
+        assert watch.turn.stale
+        assert watch.unread == (reloads > 0)
+        watch.transcript.feed_conversation(conversation(prompt()))
+        assert not watch.turn.stale
+    assert tab.listener is None
+
+
+@pytest.mark.anyio
+async def test_a_tab_that_hears_its_websockets_no_more_is_lost_with_its_cause() -> None:
+    tab = ScriptedTab()
+    problem = EventOverflow("frames", 1)
+    async with watching(tab) as watch:
+        assert watch.lost is None
+        watch.deaf(problem)
+        assert watch.lost is problem
+    tab.deaf = problem
+    async with watching(tab) as watch:
+        assert watch.lost is problem
 
 
 @pytest.mark.anyio
