@@ -14,7 +14,16 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-LONGEST_FIRST = ("tests/web/test_variants", "tests/faults", "tests/web", "tests/people", "tests/library", "tests/edges")
+LONGEST_FIRST = (
+    "tests/faults",
+    "tests/web/test_variants",
+    "tests/web",
+    "tests/people",
+    "tests/bench",
+    "tests/site",
+    "tests/edges",
+    "tests/library",
+)
 """Files are spread over processes in this order: a long one begun last would leave the other processors idle."""
 
 
