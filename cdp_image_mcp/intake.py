@@ -10,13 +10,14 @@ import msgspec
 
 from cdp_image_mcp.combination import wrong_combination
 from cdp_image_mcp.config import API, Settings
-from cdp_image_mcp.day import last_midnight, next_midnight, seconds_until
+from cdp_image_mcp.day import seconds_until
+from cdp_image_mcp.daylimit import beyond
 from cdp_image_mcp.disk import check_room
 from cdp_image_mcp.errors import Code, ImageError
 from cdp_image_mcp.joining import Admit, Entry
 from cdp_image_mcp.ledger import Ledger
 from cdp_image_mcp.library import Library
-from cdp_image_mcp.record import Record, epoch, new_record
+from cdp_image_mcp.record import Record, new_record
 from cdp_image_mcp.references import allowed_output_dir, check_reference, check_references
 from cdp_image_mcp.request import BackendName, ImageRequest, Reference
 from cdp_image_mcp.schema import GenerateImage
@@ -275,26 +276,6 @@ class Intake:
 def given(value: T | msgspec.UnsetType) -> TypeGuard[T]:
     """Whether an optional argument was given."""
     return value is not msgspec.UNSET
-
-
-def beyond(limit: int, count: int, of_today: list[Entry]) -> ImageError | None:
-    """Why ``count`` more pictures are above the day's limit; None when they are not."""
-    made = sum(len(entry.record.images) for entry in of_today if ended_today(entry.record))
-    running = [entry.record for entry in of_today if entry.alive]
-    coming = sum(max(0, int(record.request.get("n", 1)) - len(record.images)) for record in running)
-    if made + coming + count <= limit:
-        return None
-    return ImageError(
-        "quota_reached",
-        f"GPT_IMAGE_DAILY_LIMIT is {limit} pictures a day; {made} were made today, "
-        + (f"{coming} are being made, " if coming else "")
-        + f"and {count} more asked.",
-        reset_at=next_midnight(),
-    )
-
-
-def ended_today(record: Record) -> bool:
-    return epoch(record.finished_at or record.updated_at) >= last_midnight()
 
 
 def asked(arguments: GenerateImage) -> dict[str, Any]:

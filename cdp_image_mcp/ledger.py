@@ -17,7 +17,7 @@ from cdp_image_mcp.owner import is_alive, this_process
 from cdp_image_mcp.record import Owner, Record, epoch, now
 from cdp_image_mcp.request import BackendName
 
-__all__ = ["Ledger", "Quota", "Reserved", "Rest"]
+__all__ = ["Ledger", "QuotaLine", "Reserved", "Rest"]
 
 HISTORY = 20
 """Durations the typical one is taken from."""
@@ -27,7 +27,7 @@ MAX_BYTES = 4 * 1024 * 1024
 HISTORY_SECONDS = 90 * 24 * 3600
 
 
-class Quota(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="quota"):
+class QuotaLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="quota"):
     """Quota as the site stated it last. Times are ISO 8601 with offset."""
 
     feature: str
@@ -82,7 +82,7 @@ class Reserved(msgspec.Struct, frozen=True):
     under_way: float
 
 
-_Line: TypeAlias = Quota | Rest | _Spend | _Duration | _Reserve | _Release
+_Line: TypeAlias = QuotaLine | Rest | _Spend | _Duration | _Reserve | _Release
 
 
 class Ledger:
@@ -140,11 +140,11 @@ class Ledger:
 
     async def set_quota(self, feature: str, remaining: int | None, reset_at: str | None = None) -> None:
         """Note the quota the site stated."""
-        await self._add(Quota(feature=feature, remaining=remaining, reset_at=reset_at, at=now()))
+        await self._add(QuotaLine(feature=feature, remaining=remaining, reset_at=reset_at, at=now()))
 
-    async def quota(self) -> list[Quota]:
+    async def quota(self) -> list[QuotaLine]:
         """The newest statement per feature whose reset time has not passed."""
-        newest = {line.feature: line for line in await self._lines() if isinstance(line, Quota)}
+        newest = {line.feature: line for line in await self._lines() if isinstance(line, QuotaLine)}
         return [quota for quota in newest.values() if quota.reset_at is None or epoch(quota.reset_at) > epoch(now())]
 
     async def rest_until(self, backend: BackendName, code: str, reset_at: str) -> None:
@@ -301,7 +301,7 @@ def _needed(lines: list[_Line]) -> list[_Line]:
     durations = [line for line in lines if isinstance(line, _Duration)]
     for backend in ("api", "chatgpt-web"):
         kept += [line for line in durations if line.backend == backend][-HISTORY:]
-    kept += {line.feature: line for line in lines if isinstance(line, Quota)}.values()
+    kept += {line.feature: line for line in lines if isinstance(line, QuotaLine)}.values()
     kept += {line.backend: line for line in lines if isinstance(line, Rest)}.values()
     return kept
 

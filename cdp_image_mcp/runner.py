@@ -12,6 +12,7 @@ import msgspec
 
 from cdp_image_mcp.background import background
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.daylimit import beyond
 from cdp_image_mcp.disk import replace_file
 from cdp_image_mcp.errors import Code, ImageError
 from cdp_image_mcp.folder import Folder
@@ -244,6 +245,7 @@ class Runner:
             try:
                 if request.backend == "chatgpt-web":
                     self.web_used()
+                    await self._check_limit(job)
                 await self._with_turn(job, lambda request=request: self.backend(request.backend).generate(request, job))
                 break
             except ImageError as error:
@@ -254,6 +256,17 @@ class Runner:
                 log.info("%s cannot do it (%s), trying %s", request.backend, error.code, following.backend)
                 job.record.fallback_from, job.record.fallback_reason = request.backend, error.code
         await self._end_done(job)
+
+    async def _check_limit(self, job: Job) -> None:
+        """The day's limit for one that was accepted for the API and now goes to the web. Its record says so before the
+        others are counted: of several that change at once each sees the others, and at worst all are refused."""
+        limit = self._settings.daily_limit
+        if limit is None or job.record.fallback_from is None:
+            return
+        await job.state("queued")
+        others = [e for e in await self._library.of_today() if e.record.generation_id != job.generation_id]
+        if (refusal := beyond(limit, job.request.n, others)) is not None:
+            raise refusal
 
     async def _collect(self, job: Job, *, has_turn: bool = False) -> None:
         """``has_turn``: the caller holds the turn for this job."""

@@ -27,7 +27,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.intake import Accepted, Intake, given
 from cdp_image_mcp.job import Job
 from cdp_image_mcp.joining import JOIN_SECONDS, Claim, Entry
-from cdp_image_mcp.ledger import Ledger, Quota
+from cdp_image_mcp.ledger import Ledger, QuotaLine
 from cdp_image_mcp.library import Library
 from cdp_image_mcp.record import Record
 from cdp_image_mcp.request import Backend, BackendName
@@ -410,7 +410,7 @@ def truth_of(record: Record) -> Generator[None]:
         raise
 
 
-def plain(quota: Quota) -> dict[str, Any]:
+def plain(quota: QuotaLine) -> dict[str, Any]:
     """A stated quota without the mark it has in the ledger's file."""
     return {
         "feature": quota.feature,

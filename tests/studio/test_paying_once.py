@@ -190,6 +190,33 @@ async def test_two_processes_just_below_the_daily_limit_do_not_both_pass(tmp_pat
     assert len(await Library(tmp_path / "output").newest()) == 1
 
 
+async def test_who_falls_back_to_the_web_is_counted_there(tmp_path: Path) -> None:
+    async def no_way(_request: ImageRequest, _report: Report) -> None:
+        raise ImageError("api_key_invalid", "The key is not taken.")
+
+    web = Scripted(draw)
+    auto: dict[str, Any] = {"backend": "auto", "api_key": "test-key", "daily_limit": 3}
+    began = anyio.Event()
+    go_on = anyio.Event()
+
+    async def slow(request: ImageRequest, report: Report) -> None:
+        began.set()
+        await go_on.wait()
+        await no_way(request, report)
+
+    api = Scripted(slow)
+    async with studio_with(tmp_path, web, api, **auto) as studio:
+        # Accepted for the API while the web's day still has room for it.
+        waiting = await studio.generate(asking("a fox", n=2, wait_seconds=0))
+        await began.wait()
+        await studio.generate(asking("a hare", n=2, backend="chatgpt-web"))
+        go_on.set()
+        standing = await studio.wait(waiting.record.generation_id)
+    assert web.started == ["a hare"]
+    assert standing.record.error is not None
+    assert (standing.record.error["code"], standing.record.submitted) == ("quota_reached", False)
+
+
 RESERVER = """
 import sys
 from pathlib import Path
