@@ -192,31 +192,25 @@ def _arguments(raw: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _web_address(raw: str) -> str:
-    """https anywhere, plain http only on this machine: the profile's cookies travel there."""
-    parts = urlsplit(raw)
-    try:
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("it is not a usable address.") from None
-    loopback = host in {"127.0.0.1", "localhost", "::1"}
-    if not host or parts.username or parts.scheme not in {"http", "https"}:
-        raise ValueError("it is not an http or https address without a user name.")
-    if parts.scheme == "http" and not loopback:
-        raise ValueError("plain http is taken only for this machine (127.0.0.1, localhost, ::1).")
-    return raw.rstrip("/") + "/"
-
-
 def _base_address(raw: str) -> str:
     """Plain http is taken here: compatible servers run on people's own networks without certificates."""
-    parts = urlsplit(raw)
     try:
+        parts = urlsplit(raw)
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise ValueError("it is not a usable address.") from None
     if not host or parts.username or parts.scheme not in {"http", "https"}:
         raise ValueError("it is not an http or https address without a user name.")
     return raw.rstrip("/")
+
+
+def _web_address(raw: str) -> str:
+    """https anywhere, plain http only on this machine: the profile's cookies travel there."""
+    address = _base_address(raw)
+    parts = urlsplit(address)
+    if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
+        raise ValueError("plain http is taken only for this machine (127.0.0.1, localhost, ::1).")
+    return address + "/"
 
 
 def _header_text(raw: str) -> str:
