@@ -31,7 +31,11 @@ __all__ = ["Collecting", "SentMessage", "SentMessages", "read_sent"]
 log = logging.getLogger(__name__)
 
 HISTORY = 4
-"""Conversations looked into when ours is not known by id: one prompt at a time, so it is among the newest."""
+"""Conversations changed since the press that are looked into when ours is not known by id: one prompt at a time, so it
+is among the newest."""
+OLDER = 8
+"""The history is sorted by age but for what is pinned above it, and nothing tells where that ends. So one conversation
+older than the press says nothing of those further down; this many in a row are taken for the sorted part."""
 CLOCK_SLACK = timedelta(minutes=2)
 """The site's clock and ours may differ by this much."""
 SENT_WITHIN = timedelta(seconds=15)
@@ -104,20 +108,25 @@ class Collecting:
         links: list[str] = await tab.eye.ask("witness.every('history_link').map((link) => link.href)", reply=list[str])
         listed = dict.fromkeys(filter(None, map(self._site.conversation_id, links)))
         open_to_us = [conversation for conversation in listed if conversation not in self._taken]
-        read: list[tuple[str, SentMessages]] = []
-        unread = 0
-        for conversation in open_to_us[:HISTORY]:
+        candidates: list[tuple[str, SentMessage]] = []
+        found: tuple[str, SentMessage] | None = None
+        looked = unread = newer = older = 0
+        for looked, conversation in enumerate(open_to_us, 1):
             messages = await self._messages(tab, conversation)
             if messages is None:
                 unread += 1
             else:
-                read.append((conversation, messages))
-        found = self._ours([(conversation, message) for conversation, sent in read for message in sent.messages])
+                candidates += [(conversation, message) for message in messages.messages]
+                found = self._ours(candidates)
+                older = older + 1 if self._is_older(messages) else 0
+                newer += older == 0
+            if newer + unread >= HISTORY or older >= OLDER or (found is not None and looked >= HISTORY):
+                break
         if found is not None:
             return found[0], found[1].id
         if unread or not listed:
             self._not_read("the site's history was not loaded" if not listed else f"{unread} of them did not load")
-        if len(open_to_us) > HISTORY and not self._reaches_back(read[-1][1]):
+        if looked < len(open_to_us) and older < OLDER:
             self._not_read("there are newer ones than could be looked into")
         raise ImageError(
             "not_found",
@@ -180,8 +189,8 @@ class Collecting:
         ]
         return min(timely, key=lambda pair: pair[0])[1] if timely else None
 
-    def _reaches_back(self, read: SentMessages) -> bool:
-        """Whether a conversation last changed before the press of send, and with it every one further down."""
+    def _is_older(self, read: SentMessages) -> bool:
+        """Whether a conversation last changed before the press of send: ours is another."""
         pressed, changed = self._pressed, read.changed
         return pressed is not None and changed is not None and changed < (pressed - CLOCK_SLACK).timestamp()
 

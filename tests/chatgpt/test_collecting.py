@@ -181,6 +181,37 @@ async def test_it_is_given_up_when_all_there_is_was_read_or_the_last_is_older_th
         assert (caught.value.code, caught.value.submitted) == (code, "unknown")
 
 
+def others(count: int, seconds: float) -> list[list[dict[str, Any]]]:
+    return [[sent(f"other{number}", seconds, "other words")] for number in range(count)]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("pinned", [1, 4, 7])
+async def test_old_conversations_pinned_above_the_history_hide_nothing_below_them(pinned: int) -> None:
+    site = ScriptedSite(*others(pinned, -90_000), *others(2, 500), [sent("ours")], *others(9, -500))
+    assert await searched(site) == (chat(pinned + 2), "ours")
+
+
+@pytest.mark.anyio
+async def test_a_long_run_of_older_ones_is_the_end_and_a_short_one_is_not() -> None:
+    long = ScriptedSite(*others(2, 500), *others(20, -500))
+    with pytest.raises(ImageError) as caught:
+        await searched(long)
+    assert caught.value.code == "not_found"
+    assert len(long.opened) == 2 + collecting.OLDER
+    # Pinned ones of any age above newer ones than can be looked into.
+    with pytest.raises(ImageError) as caught:
+        await searched(ScriptedSite(*others(1, 500), *others(5, -500), *others(6, 500), [sent("ours")]))
+    assert caught.value.code == "network"
+
+
+@pytest.mark.anyio
+async def test_no_more_is_opened_than_is_needed_once_ours_is_found() -> None:
+    site = ScriptedSite([sent("ours")], *others(20, -500))
+    assert await searched(site) == (chat(0), "ours")
+    assert len(site.opened) == collecting.HISTORY
+
+
 @pytest.mark.anyio
 async def test_opening_the_conversation_counts_as_the_one_reload(monkeypatch: pytest.MonkeyPatch) -> None:
     judged: list[int] = []
