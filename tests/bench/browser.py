@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from cdp_image_mcp.cdp.profile import clear_dead
 from tests.bench.figures import NotMeasured
 
 __all__ = ["QUIET", "Tab", "Target", "bare_browser"]
@@ -89,6 +90,7 @@ def bare_browser(program: Path) -> Generator[BareBrowser]:
             yield BareBrowser(port, path)
         finally:
             _end(process)
+            clear_dead(Path(profile))
 
 
 def _port(process: "subprocess.Popen[bytes]", file: Path) -> tuple[int, str]:

@@ -12,6 +12,7 @@ from typing import IO, Any, cast
 import msgspec
 import psutil
 
+from cdp_image_mcp.cdp.profile import SOCKET_LINK, clear_dead
 from tests.bench.figures import NotMeasured
 
 __all__ = ["Answer", "McpProcess", "running"]
@@ -132,7 +133,8 @@ class McpProcess:
 
 @contextmanager
 def running(who: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Generator[McpProcess]:
-    """A server process for the length of the block; its standard error goes to a file in ``folder``."""
+    """A server process for the length of the block; its standard error goes to a file in ``folder``. What a killed
+    browser on a profile in there left in the temporary folder goes too."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "stderr"
     with log.open("ab") as errors:
@@ -154,3 +156,5 @@ def running(who: str, command: Sequence[str], environment: Mapping[str, str], fo
         yield server
     finally:
         server.close()
+        for link in folder.rglob(SOCKET_LINK):
+            clear_dead(link.parent)

@@ -119,7 +119,6 @@ def test_the_driver_section_runs_both_sides_that_need_no_download(plan: Plan) ->
     assert all(len(measure.values[OURS]) == 1 for measure in section.measures.values())
 
 
-@pytest.mark.nightly  # a busy machine was seen to need longer for the press than the proof waits
 def test_overhead_has_a_time_with_and_without_previews(plan: Plan) -> None:
     section = overhead.run(plan)
     assert OURS not in section.absent, section.absent
