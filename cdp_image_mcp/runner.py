@@ -10,6 +10,7 @@ import anyio.abc
 import anyio.to_thread
 import msgspec
 
+from cdp_image_mcp import ending
 from cdp_image_mcp.background import background
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.daylimit import beyond
@@ -39,7 +40,6 @@ LATE_SECONDS = 120.0
 over: twice what a picture typically takes there."""
 LATE_MEMORY = 900.0
 """Seconds after which such a turn is taken to be over at the site."""
-LOST_ADVICE = "Nothing more can be collected. Call generate_image again only if paying twice is acceptable."
 RESTS: frozenset[Code] = frozenset(("quota_reached", "rate_limited", "billing"))
 FALLS_BACK: frozenset[Code] = frozenset(
     (
@@ -49,14 +49,6 @@ FALLS_BACK: frozenset[Code] = frozenset(
     )
 )
 """What lets ``auto`` try the other back end, as long as nothing was submitted."""
-
-UNREACHED: frozenset[Code] = frozenset(
-    (
-        *("timeout", "network", "browser_failed", "disk", "internal", "needs_sign_in"),
-        *("verification_required", "profile_in_use", "site_changed", "browser_not_found"),
-    )
-)
-"""Ends that are no answer of the site about our turn: its picture may be there."""
 
 
 @runtime_checkable
@@ -142,7 +134,7 @@ class Runner:
     async def end_orphan(self, entry: Entry) -> None:
         """Cancel a generation nobody works on."""
         job = Job(request_of(entry.record), entry.record, entry.folder)
-        await self._end(job, "cancelled", cancelled_error(entry.record))
+        await self._end(job, "cancelled", ending.cancelled(entry.record))
 
     async def cancel(self, job: Job) -> None:
         """Stop a job of this process for its user and wait until its record says so."""
@@ -278,20 +270,7 @@ class Runner:
             record.sources.append({})
         backend = self.backend(record.backend) if record.backend == "chatgpt-web" else None
         if record.submitted is False or not isinstance(backend, Collector):
-            raise ImageError(
-                "cancelled",
-                "The server ended while this generation was running"
-                + (
-                    ", before anything was sent."
-                    if record.submitted is False
-                    else "; its answer cannot be fetched later."
-                ),
-                submitted=record.submitted,
-                spent=record.spent,
-                retryable=record.submitted is False,
-                next_step=again_advice(record),
-                details={"given_up": True},
-            )
+            raise ending.lost(record)
         if len(record.images) < job.request.n:
             within = self._limited if has_turn else self._with_turn
             await within(job, lambda: cast("Collector", backend).collect(job.request, job))
@@ -357,14 +336,7 @@ class Runner:
 
     async def _end_done(self, job: Job) -> None:
         timings = job.record.timings
-        missing = None
-        if len(job.images) < job.request.n:
-            missing = ImageError(
-                "text_only" if job.images else "internal",
-                f"{len(job.images)} of {job.request.n} pictures were made.",
-                submitted=job.record.submitted,
-                spent=job.record.spent,
-            )
+        missing = ending.missing(job)
         await self._end(job, "saved" if missing is None else "partial", missing)
         await self._ledger.add_duration(job.record.backend, timings.browser + timings.submit + timings.generate)
         await self._ledger.clear_rest(job.record.backend)
@@ -374,59 +346,18 @@ class Runner:
         if record.finished:
             return
         if job.stop_wanted:
-            await self._end(job, "cancelled", cancelled_error(record))
+            await self._end(job, "cancelled", ending.cancelled(record))
             return
         if len(record.images) >= job.request.n:
             await self._end(job, "saved", None)
             return
-        collected = record.backend == "chatgpt-web" and record.submitted is not False
-        error = ImageError(
-            "cancelled",
-            "The server was ended while this generation was running.",
-            submitted=record.submitted,
-            spent=record.spent,
-            retryable=collected or record.submitted is False,
-            next_step="Call wait_for_image with this generation_id: what the site finished is collected."
-            if collected
-            else again_advice(record),
-        )
-        await self._end(job, "interrupted", error)
+        await self._end(job, "interrupted", ending.stopped(record))
 
     async def _end_failed(self, job: Job, error: ImageError) -> None:
-        """Every end but the good ones and a cancellation. What the site may still finish stays collectable."""
-        record = job.record
-        about_turn = error.submitted is not False
-        if about_turn:
-            record.submitted = error.submitted if record.submitted is False else record.submitted
-            record.spent = error.spent
-        elif record.submitted is not False and record.spent is False:
-            # An error about reaching the site says nothing of what became of the prompt that went out before.
-            record.spent = "unknown"
-        if error.details.pop("given_up", False) or (job.collecting and error.code == "not_found"):
-            record.facts["given_up"] = True
-        error.submitted, error.spent = record.submitted, record.spent
-        state: State = "failed"
-        if len(record.images) >= job.request.n:
-            state = "saved"
-        elif self._left_at_site(job, error, about_turn=about_turn):
-            state = "interrupted"
-        elif record.images:
-            state = "partial"
-        elif error.code == "refused":
-            state = "refused"
-        elif job.collecting and error.code in {"not_found", "cancelled"}:
-            state = "interrupted"
+        """Every end but the good ones and a cancellation."""
+        state = ending.failed_state(job, error)
         await self._keep_structure(job, error)
         await self._end(job, state, None if state == "saved" else error)
-
-    @staticmethod
-    def _left_at_site(job: Job, error: ImageError, *, about_turn: bool) -> bool:
-        """Whether the site may still finish, or has finished, what this process could not fetch: its own answer about
-        our turn is the end of it, trouble with reaching it is not."""
-        record = job.record
-        if record.backend != "chatgpt-web" or record.submitted is False or record.facts.get("given_up"):
-            return False
-        return not about_turn or error.code in UNREACHED
 
     async def _keep_structure(self, job: Job, error: ImageError) -> None:
         """A page that was not understood: its bare structure goes into a file beside the record."""
@@ -459,17 +390,6 @@ class Runner:
         """Leave a back end alone that said when it may be asked again."""
         if error.code in RESTS and error.reset_at is not None and backend == "chatgpt-web":
             await self._ledger.rest_until(backend, error.code, error.reset_at)
-
-
-def again_advice(record: Record) -> str:
-    """What to do about an end that left nothing to collect."""
-    return "Call generate_image again if the picture is still wanted." if record.submitted is False else LOST_ADVICE
-
-
-def cancelled_error(record: Record) -> ImageError:
-    sent = record.submitted
-    message = "Cancelled before anything was sent." if sent is False else "Cancelled; the request had been sent."
-    return ImageError("cancelled", message, submitted=sent, spent=record.spent)
 
 
 def request_of(record: Record) -> ImageRequest:
