@@ -19,6 +19,9 @@ ACT_SECONDS = 38.0
 """With the facts before and after it, and an orderly end of what was begun, the answer stays within 45 s."""
 TURN_SECONDS = 2.0
 FACTS_SECONDS = 3.0
+"""A browser that has not told where its window is by then is stuck: it answers that within a millisecond otherwise."""
+STUCK = "unknown"
+"""The place of a window whose browser does not answer."""
 
 
 class Visibility:
@@ -137,9 +140,11 @@ class Visibility:
 
     async def _apply(self, action: Literal["show", "hide"]) -> str:
         tab = self._keeper.tab
+        when = "will be visible" if action == "show" else "will be hidden"
         if tab is None:
-            when = "will be visible" if action == "show" else "will be hidden"
             return f"No browser is open; its window {when} when it starts."
+        if (await self._where(tab))[0] == STUCK:
+            return f"The browser does not answer, so nothing was done; its window {when} when it starts anew."
         if self._keeper.mode == "headless":
             if action == "hide":
                 return "The browser is open without a window (headless)."
@@ -159,7 +164,8 @@ class Visibility:
         except cdp.CDPError as error:
             self._tried = {f"{action}_error": str(error)}
             return f"The window could not be {'shown' if action == 'show' else 'hidden'}: {error}"
-        self._tried = {f"{action}_method": report.method, "hide_attempted": action == "hide"}
+        # How it was hidden tells the window itself, for as long as nobody else moves it.
+        self._tried = {"show_method": report.method} if action == "show" else {}
         if report.note:
             self._tried[f"{action}_error"] = report.note
         done = report.hidden if action == "hide" else not report.hidden
@@ -169,14 +175,7 @@ class Visibility:
     async def _facts(self) -> dict[str, Any]:
         """Asked at this moment; runs no script in the page."""
         tab = self._keeper.tab
-        place, method = "closed", None
-        if tab is not None:
-            try:
-                with anyio.fail_after(FACTS_SECONDS):
-                    report = await tab.window.status()
-                place, method = report.place, report.method
-            except (cdp.CDPError, TimeoutError):
-                place = "closed"
+        place, method = ("closed", None) if tab is None else await self._where(tab)
         is_open = place != "closed"
         choice = await self._memory.choose()
         facts: dict[str, Any] = {
@@ -187,28 +186,47 @@ class Visibility:
             "browser_mode": self._shape(place),
             "chat_ready": is_open and self.chat_ready,
             "hide_ready": is_open and self.chat_ready,
-            "hidden": is_open and place != "visible",
+            "hidden": is_open and place not in {"visible", STUCK},
             "visible": is_open and place == "visible",
             "place": place,
-            "hide_attempted": method is not None,
+            "hide_attempted": method is not None or "hide_error" in self._tried,
             **({"hide_method": method} if method is not None else {}),
-            **{name: value for name, value in self._tried.items() if value is not None},
+            **self._tried,
         }
+        if place != "visible":
+            facts.pop("show_method", None)
         if tab is not None and is_open:
             facts["current_url"] = tab.page.url.split("?")[0].split("#")[0]
         return facts
 
+    @staticmethod
+    async def _where(tab: Tab) -> tuple[str, str | None]:
+        """The window's place, and how it was put there."""
+        try:
+            with anyio.fail_after(FACTS_SECONDS):
+                report = await tab.window.status()
+                if report.place == "headless":
+                    # Nothing had to be asked for that.
+                    await tab.browser.connection.browser.call("Browser.getVersion")
+        except TimeoutError:
+            return STUCK, None
+        except cdp.CDPError:
+            return "closed", None
+        return report.place, report.method
+
     def _shape(self, place: str) -> str | None:
         if place == "closed":
             return None
-        if self._keeper.mode == "headless":
-            return "headless"
+        if self._keeper.mode == "headless" or place == STUCK:
+            return self._keeper.mode
         return "visible" if place == "visible" else "hidden"
 
 
 def describe(facts: dict[str, Any]) -> str:
     if not facts["browser_open"]:
         return "No browser is open."
+    if facts["place"] == STUCK:
+        return "The browser is open and does not answer: it hangs, or the machine is busy or short of memory."
     if facts["place"] == "headless":
         return "The browser is open without a window (headless)."
     return f"The browser window is {facts['place']}."

@@ -11,7 +11,7 @@ from fixtures.site.site import SESSION_COOKIE
 from tests.people.screen import until
 from tests.web.program import profile_processes
 
-__all__ = ["browsers", "command_line", "none_left", "pages", "session_cookie"]
+__all__ = ["browsers", "command_line", "is_headless", "none_left", "pages", "session_cookie"]
 
 
 def browsers(folder: Path) -> list[psutil.Process]:
@@ -31,6 +31,10 @@ def command_line(folder: Path) -> list[str]:
     """Of the one browser that runs."""
     (process,) = browsers(folder)
     return process.cmdline()
+
+
+def is_headless(folder: Path) -> bool:
+    return any(word.startswith("--headless") for word in command_line(folder))
 
 
 async def none_left(folder: Path, seconds: float = 3.0) -> None:

@@ -97,6 +97,16 @@ class Screen:
             lambda: self.run("mousemove", "--window", window, str(across), str(down), "click", "1")
         )
 
+    async def press_button(self, window: str, pressed: Callable[[], bool], *keys: str) -> None:
+        """Click into the page, go to its button by ``keys`` and press it; looking and doing it again while a slow page
+        was not ready for it yet."""
+        with anyio.fail_after(60):
+            while not pressed():
+                await self.click(window)
+                await self.press(window, *keys)
+                with anyio.move_on_after(5):
+                    await until(pressed)
+
     async def close(self, window: str) -> None:
         """The window's close button."""
         await self.press(window, "alt+F4")
@@ -107,8 +117,8 @@ class Screen:
 
 
 @contextmanager
-def open_screen() -> Generator[Screen]:
-    """Xvfb and openbox for the length of the block."""
+def open_screen(manager: bool = True) -> Generator[Screen]:
+    """Xvfb, and openbox unless there is to be no window ``manager``, for the length of the block."""
     reader, writer = os.pipe()
     server = subprocess.Popen(
         ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1600x1200x24", "-nolisten", "tcp"],
@@ -116,25 +126,26 @@ def open_screen() -> Generator[Screen]:
         stderr=subprocess.DEVNULL,
     )
     os.close(writer)
-    manager = None
+    processes = [server]
     try:
         with os.fdopen(reader) as stream:
             number = stream.readline().strip()
         assert number, "Xvfb did not start"
         screen = Screen(f":{number}")
-        manager = subprocess.Popen(
-            ["openbox", "--startup", "/bin/echo ready"],
-            env={**os.environ, **screen.variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert manager.stdout is not None
-        assert manager.stdout.readline(), "openbox did not start"
+        if manager:
+            openbox = subprocess.Popen(
+                ["openbox", "--startup", "/bin/echo ready"],
+                env={**os.environ, **screen.variables},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            processes.insert(0, openbox)
+            assert openbox.stdout is not None
+            assert openbox.stdout.readline(), "openbox did not start"
         yield screen
     finally:
-        for process in (manager, server):
-            if process is not None:
-                process.terminate()
-                process.wait(10)
-                if process.stdout is not None:
-                    process.stdout.close()
+        for process in processes:
+            process.terminate()
+            process.wait(10)
+            if process.stdout is not None:
+                process.stdout.close()

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from fixtures.site import Site
-from tests.people.browsers import command_line, none_left
+from tests.people.browsers import is_headless, none_left
+from tests.people.person import auto, pass_by_hand
 from tests.people.screen import Screen, until
-from tests.people.test_sign_in import auto
 from tests.web.program import Program, running_program
 
 pytestmark = pytest.mark.anyio
@@ -19,18 +19,6 @@ pytestmark = pytest.mark.anyio
 def remembered(folder: Path) -> datetime:
     memory = msgspec.json.decode((folder / "profile.window.json").read_bytes(), type=dict[str, str])
     return datetime.fromisoformat(memory["hidden_until"])
-
-
-def is_headless(folder: Path) -> bool:
-    return any(word.startswith("--headless") for word in command_line(folder))
-
-
-async def pass_by_hand(screen: Screen, site: Site) -> None:
-    """What a person does: looks at the check and ticks its box."""
-    window = await screen.window("Just a moment")
-    await screen.click(window)
-    await screen.press(window, "Tab", "space")
-    await until(lambda: site.state.challenge_passed)
 
 
 async def passed_in_a_window(program: Program, screen: Screen, site: Site, folder: Path) -> None:

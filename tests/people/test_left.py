@@ -11,8 +11,8 @@ import pytest
 from fixtures.site import Site
 from tests.faults.peer import Peer
 from tests.people.browsers import browsers, none_left, session_cookie
+from tests.people.person import auto
 from tests.people.screen import Screen, until
-from tests.people.test_sign_in import auto
 from tests.web.program import environment, running_program
 
 pytestmark = pytest.mark.anyio

@@ -10,25 +10,11 @@ import pytest
 from cdp_image_mcp.chatgpt.person import sign_in_text
 from fixtures.site import Site
 from tests.people.browsers import browsers, command_line, none_left, session_cookie
+from tests.people.person import auto, sign_in
 from tests.people.screen import Screen, until
 from tests.web.program import Answer, environment, running_program
 
 pytestmark = pytest.mark.anyio
-
-
-def auto(screen: Screen, **variables: str) -> dict[str, str]:
-    return {**screen.variables, "CHATGPT_WINDOW_MODE": "auto", **variables}
-
-
-async def sign_in(screen: Screen, site: Site) -> str:
-    """What a person does: goes to the sign-in page and presses Continue there. Answers the window."""
-    window = await screen.window()
-    await screen.go(window, f"{site.url}/auth/login")
-    await screen.window("Log in")
-    await screen.click(window)
-    await screen.press(window, "Tab", "Return")
-    await until(lambda: bool(site.log.sign_ins))
-    return window
 
 
 def is_ordinary(words: list[str]) -> bool:

@@ -1,6 +1,6 @@
 """Which kind of window comes next, and how long a check that headless met is remembered. The clock is given."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -10,7 +10,7 @@ from cdp_image_mcp.chatgpt.windowmode import HIDDEN_FOR, WindowMemory, has_displ
 
 pytestmark = pytest.mark.anyio
 
-CHECKED = datetime(2026, 11, 20, 12, 0, tzinfo=timezone.utc)
+CHECKED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 class Clock:
@@ -37,7 +37,7 @@ async def test_a_check_that_headless_met_hides_windows_for_seven_days_and_no_lon
     assert await mode(tmp_path, clock) == "headless"
     with anyio.fail_after(5):
         await WindowMemory(tmp_path / "profile", "auto", clock).met_check()
-    assert HIDDEN_FOR == timedelta(days=7)
+    assert timedelta(days=7) == HIDDEN_FOR
     for passed, expected in (
         (timedelta(), "hidden"),
         (timedelta(days=7, seconds=-1), "hidden"),

@@ -10,18 +10,12 @@ import anyio.to_thread
 import pytest
 
 from fixtures.site import Site, make_picture
-from tests.people.browsers import browsers, none_left, pages, session_cookie
+from tests.people.browsers import browsers, is_headless, none_left, pages, session_cookie
+from tests.people.person import auto, look
 from tests.people.screen import Screen, until
-from tests.people.test_check import is_headless
-from tests.people.test_sign_in import auto
-from tests.web.program import Program, running_program
+from tests.web.program import running_program
 
 pytestmark = pytest.mark.anyio
-
-
-async def look(program: Program, action: str = "status", **arguments: bool) -> dict[str, object]:
-    with anyio.fail_after(45):
-        return (await program.call("browser_visibility", action=action, **arguments)).data
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import anyio
 import msgspec
 import psutil
 from mcp import Client, StdioServerParameters
+from mcp.client.session import ElicitationFnT
 from mcp.client.stdio import stdio_client
 from mcp_types import CallToolResult, ImageContent, TextContent
 
@@ -95,9 +96,15 @@ def answer_of(result: CallToolResult) -> Answer:
 
 @asynccontextmanager
 async def running_program(
-    folder: Path, site: str, *, mode: str = "legacy", variables: Mapping[str, str] | None = None
+    folder: Path,
+    site: str,
+    *,
+    mode: str = "legacy",
+    variables: Mapping[str, str] | None = None,
+    ask: ElicitationFnT | None = None,
 ) -> AsyncGenerator[Program]:
-    """The server process and a client of the Python SDK; its standard error goes to ``folder/stderr``."""
+    """The server process and a client of the Python SDK; its standard error goes to ``folder/stderr``. A client with
+    ``ask`` declares that it can ask its user, and asks by it."""
     parameters = StdioServerParameters(
         command=sys.executable,
         args=["-m", "cdp_image_mcp"],
@@ -105,7 +112,7 @@ async def running_program(
         cwd=folder,
     )
     with (folder / "stderr").open("a", encoding="utf-8") as log:
-        async with Client(stdio_client(parameters, errlog=log), mode=mode) as client:
+        async with Client(stdio_client(parameters, errlog=log), mode=mode, elicitation_callback=ask) as client:
             yield Program(client, folder)
 
 
