@@ -28,7 +28,7 @@ class Client:
     what: Literal["sign in", "pass the check", "say no"]
     questions: list[ElicitRequestURLParams] = field(default_factory=list[ElicitRequestURLParams])
 
-    async def ask(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+    async def ask(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:  # noqa: ARG002 - a name of the SDK
         assert isinstance(params, ElicitRequestURLParams)
         self.questions.append(params)
         # What the question speaks of is there before it is asked.

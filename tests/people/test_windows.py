@@ -1,104 +1,19 @@
-"""Where the window is, who moves it, and that it never gets in the way."""
+"""Where the window is and who moves it; the user's own tabs in it."""
 
 import subprocess
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 import pytest
 
-from fixtures.site import Site, make_picture
+from fixtures.site import Site
 from tests.people.browsers import browsers, is_headless, none_left, pages, session_cookie
 from tests.people.person import auto, look
 from tests.people.screen import Screen, until
 from tests.web.program import running_program
 
 pytestmark = pytest.mark.anyio
-
-
-@asynccontextmanager
-async def another_program(screen: Screen) -> AsyncGenerator[str]:
-    """Something else that the person works with; its window has the focus."""
-    process = await anyio.open_process(["xmessage", "-name", "elsewhere", "working here"], env=screen.variables)
-    try:
-        found: list[str] = []
-
-        def look() -> bool:
-            found[:] = screen.run("search", "--onlyvisible", "--name", "elsewhere").split()
-            return bool(found)
-
-        await until(look)
-        await screen.focus(found[0])
-        yield found[0]
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-@asynccontextmanager
-async def focus_kept(screen: Screen, wanted: str) -> AsyncGenerator[None]:
-    """Nobody else has the focus while the block runs."""
-    thieves: list[str] = []
-
-    async def watch() -> None:
-        while True:
-            active = await anyio.to_thread.run_sync(screen.active)
-            if active != wanted:
-                thieves.append(active)
-            await anyio.sleep(0.02)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(watch)
-        yield
-        group.cancel_scope.cancel()
-    assert thieves == []
-
-
-@pytest.mark.parametrize("mode", ["hidden", "visible"])
-async def test_a_generation_in_a_window_takes_the_focus_from_nobody(
-    mode: str, screen: Screen, site: Site, tmp_path: Path
-) -> None:
-    site.set(dialogs=("promo",))
-    variables = auto(screen, CHATGPT_WINDOW_MODE=mode)
-    with anyio.fail_after(90):
-        async with (
-            another_program(screen) as window,
-            focus_kept(screen, window),
-            running_program(tmp_path, site.url, variables=variables) as program,
-        ):
-            answer = await program.generate("a lighthouse at dusk", size="16:9")
-            assert answer.status == "saved", answer.data
-            assert answer.data["metadata"]["browser_mode"] == mode
-            facts = await look(program)
-            assert facts["hidden"] is (mode == "hidden")
-            assert bool(screen.windows()) is (mode == "visible")
-            screen.picture(tmp_path / "generated.png")
-        assert site.log.untrusted == []
-        assert site.log.wrong_presses == []
-
-
-async def test_what_lies_in_the_way_is_pressed_in_a_hidden_window_too(
-    screen: Screen, site: Site, tmp_path: Path
-) -> None:
-    site.set(dialogs=("beacon", "connector"), work_mode=True, inputs="ignore")
-    variables = auto(screen, CHATGPT_WINDOW_MODE="hidden")
-    reference = tmp_path / "Pictures" / "reference.png"
-    reference.parent.mkdir()
-    reference.write_bytes(make_picture("reference", size=(320, 240)).content)
-    with anyio.fail_after(90):
-        async with (
-            another_program(screen) as window,
-            focus_kept(screen, window),
-            running_program(tmp_path, site.url, variables=variables) as program,
-        ):
-            answer = await program.generate("like this one", reference_images=[str(reference)], images="none")
-            assert answer.status == "saved", answer.data
-            assert screen.windows() == []
-        assert len(site.log.prompts[0].references) == 1
-        assert site.log.untrusted == []
-        assert site.log.wrong_presses == []
 
 
 async def test_show_hide_and_toggle_tell_what_is_true(screen: Screen, site: Site, tmp_path: Path) -> None:
@@ -228,5 +143,5 @@ async def wait_for_pages(folder: Path, condition: Callable[[list[str]], bool]) -
 
 
 def test_the_screen_has_what_the_tests_need() -> None:
-    for tool in ("Xvfb", "openbox", "xdotool", "import", "xmessage"):
+    for tool in ("Xvfb", "openbox", "xdotool", "import", "xmessage", "xprop"):
         assert subprocess.run(["which", tool], capture_output=True, check=False).returncode == 0, tool
