@@ -85,6 +85,9 @@ def judge(
         again = None if rule.submitted else again
         if rule.code in {"service_error", "timeout"}:
             again, submitted, spent = None, True, "unknown"
+    if spent == "unknown":
+        # Programs call again by themselves what is called retryable; this could pay for one picture twice.
+        retryable = False
     where = f" (HTTP {status}{', ' + clean(name, key, 80) if name else ''})"
     named = f": {clean(param, key, 100)}" if rule.code == "invalid_input" and param else ""
     error = ImageError(

@@ -222,7 +222,6 @@ RULES: tuple[FailureRule, ...] = (
         statuses=_set(504, 524),
         submitted=True,
         spent="unknown",
-        retryable=True,
         says="A gateway before the API gave up waiting; the picture may have been made and billed",
         next_step="Ask for a lower quality or size, which is drawn faster, or let the user raise the gateway's limit.",
         seen="524 after 100 to 120 s of silence is a proxy's limit, 2026",

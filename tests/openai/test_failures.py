@@ -200,3 +200,12 @@ def test_bodies_of_any_shape_are_judged(body: Any) -> None:
 
 def test_a_plain_sentence_in_place_of_an_error_object_is_kept() -> None:
     assert judge(400, {}, {"error": "bad things"}).error.details["text"] == "bad things"
+
+
+@pytest.mark.parametrize("status", [504, 524, 599])
+async def test_what_may_have_been_paid_is_never_called_retryable(
+    status: int, api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    api.always = html_page(status)
+    found = await failure(backend, report)
+    assert (found.spent, found.retryable) == ("unknown", False)
