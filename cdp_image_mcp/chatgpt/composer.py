@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import msgspec
 
 from cdp_image_mcp.background import background
 from cdp_image_mcp.cdp import keyboard_mouse as human
@@ -41,11 +40,6 @@ SEND_READY_SECONDS = 20.0
 UPLOAD_SECONDS = 120.0
 
 
-class Attachments(msgspec.Struct):
-    count: int
-    busy: bool
-
-
 class Composer:
     """The composer of the page a tab shows. All errors raised before :meth:`send` mean nothing was sent."""
 
@@ -62,7 +56,7 @@ class Composer:
             node = await self._eye.node("witness.every('attachment_remove')[0] || null")
             if node is None:
                 break
-            before = (await self._attachments()).count
+            before = await self._attachments()
             await self._click(node, "attachment_remove")
             await self._eye.ask(
                 f"witness.until(() => witness.all('attachment').length < {max(before, 1)}"
@@ -119,7 +113,7 @@ class Composer:
         them may go on showing none; with any chip there must be as many as files."""
         if not same_text(await self._text(), text):
             return False
-        count = (await self._attachments()).count
+        count = await self._attachments()
         return count == self._attached or (count == 0 and not self._chips_shown)
 
     async def write(self, text: str) -> None:
@@ -143,7 +137,7 @@ class Composer:
                     return
                 if outcome == "late":
                     raise await role_not_found(self.tab, "send")
-            elif not standing and (await self._attachments()).count > self._attached:
+            elif not standing and await self._attachments() > self._attached:
                 raise ImageError("site_changed", "The site turned the prompt into an attachment. Nothing was sent.")
             log.info("the composer holds %d characters instead of %d (attempt %d)", len(standing), len(text), attempt)
             await self._clear_text()
@@ -160,7 +154,7 @@ class Composer:
             await self._attach_one(path, number)
         # What is shown is no measure of what is ours: an old attachment that comes back late would be counted in.
         self._attached = len(files)
-        self._chips_shown = (await self._attachments()).count > 0
+        self._chips_shown = await self._attachments() > 0
         ready = await self._eye.ask(
             f"witness.until(() => !witness.has('attachment_busy'), {UPLOAD_SECONDS * 1000}).then(Boolean)",
             timeout=UPLOAD_SECONDS + 10,
@@ -169,7 +163,7 @@ class Composer:
             raise ImageError("network", "A reference picture was not uploaded within 2 minutes. Nothing was sent.")
 
     async def _attach_one(self, path: Path, number: int) -> None:
-        before = (await self._attachments()).count
+        before = await self._attachments()
         with self.tab.bodies.watch(lambda request: self.tab.site.is_upload_done(request.url)) as uploads:
             if await self._by_input(path) and await self._arrived(uploads, before, 8):
                 return
@@ -267,10 +261,9 @@ class Composer:
             raise await role_not_found(self.tab, "composer")
         return text.strip("\n\u200b\ufeff ")
 
-    async def _attachments(self) -> Attachments:
-        return await self._eye.ask(
-            "({count: witness.all('attachment').length, busy: witness.has('attachment_busy')})", reply=Attachments
-        )
+    async def _attachments(self) -> int:
+        """How many the page shows."""
+        return await self._eye.ask("witness.all('attachment').length", reply=int)
 
 
 def same_text(standing: str, wanted: str) -> bool:

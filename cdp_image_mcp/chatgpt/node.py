@@ -53,7 +53,6 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     height: int
     size_bytes: int
     mime_type: str
-    gen_id: str
     partial: bool
     """Fewer rows are drawn than the picture has (read in the desktop page's code, 2026)."""
 
@@ -249,7 +248,6 @@ def _assets(content: dict[str, Any], *, generated: bool) -> tuple[Asset, ...]:
             height=height,
             size_bytes=integer(pointer.get("size_bytes")),
             mime_type=text(pointer.get("mime_type"))[:100],
-            gen_id=text(dalle.get("gen_id")) or text(generation.get("gen_id")),
             partial=0 < integer(generation.get("height")) < height,
         )
     return tuple(found.values())

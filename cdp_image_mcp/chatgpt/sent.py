@@ -17,8 +17,6 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """The ids of the user messages in it, the prompt's last."""
     parent_id: str
     conversation_id: str
-    prompt: str
-    picture_hint: bool
     reference_ids: tuple[str, ...]
     model: str
 
@@ -30,22 +28,13 @@ def read_request(body: bytes) -> Sent | None:
     ours = [m for m in messages if obj(m.get("author")).get("role") == "user" and text(m.get("id"))]
     if not ours:
         return None
-    prompt = ours[-1]
-    hints = [*items(request.get("system_hints")), *items(obj(prompt.get("metadata")).get("system_hints"))]
     return Sent(
         message_ids=tuple(text(message["id"]) for message in ours),
         parent_id=text(request.get("parent_message_id")),
         conversation_id=uuid_of(request.get("conversation_id")),
-        prompt=_prompt(prompt),
-        picture_hint="picture_v2" in hints,
         reference_ids=tuple(dict.fromkeys(file_id for message in ours for file_id in _references(message))),
         model=text(request.get("model")),
     )
-
-
-def _prompt(message: dict[str, Any]) -> str:
-    parts = items(obj(message.get("content")).get("parts"))
-    return "\n".join(part for part in parts if isinstance(part, str))
 
 
 def _references(message: dict[str, Any]) -> list[str]:

@@ -113,8 +113,6 @@ def summary(
     return Turn(
         user_message_id=users[-1] if users else None,
         conversation_id=told.conversation_id or None,
-        prompt_sent=sent.prompt if sent else _prompt(nodes, users),
-        picture_hint=bool(sent and sent.picture_hint),
         reference_ids=references,
         pictures=pictures,
         expected_count=_expected(ours, len(failed), paragen=paragen),
@@ -182,8 +180,6 @@ def _pointer(asset: Asset, node: Node, *, final: bool) -> Pointer:
         mime_type=asset.mime_type,
         message_id=node.id,
         final=final,
-        gen_id=asset.gen_id,
-        group_id=node.group,
     )
 
 
@@ -212,8 +208,3 @@ def _unplaced(nodes: Mapping[str, Node], places: Mapping[str, Place], told: Told
     loose = [node for key, node in nodes.items() if places[key] == "unknown" and node.role != "user"]
     done = [node for node in loose if node.status == DONE and node.conversation == told.conversation_id]
     return len({asset.file_id for node in done for asset in node.assets} - set(known))
-
-
-def _prompt(nodes: Mapping[str, Node], users: tuple[str, ...]) -> str | None:
-    node = nodes.get(users[-1]) if users else None
-    return (node.words or None) if node else None

@@ -22,9 +22,6 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
     final: bool
     """False for a preview: its message is not finished, or the file was replaced by another one."""
-    gen_id: str = ""
-    group_id: str = ""
-    """The A/B group the picture stands in, empty outside one."""
 
 
 class ToolError(msgspec.Struct, frozen=True):
@@ -40,10 +37,6 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     user_message_id: str | None = None
     conversation_id: str | None = None
     """A UUID; interim ids (``WEB:…``, ``local-…``) are never given."""
-    prompt_sent: str | None = None
-    """The text the page itself put into its request."""
-    picture_hint: bool = False
-    """Whether the request carried the ``picture_v2`` hint (the tool pill was on)."""
     reference_ids: tuple[str, ...] = ()
     """Files we attached. They never count as pictures, wherever they turn up."""
     pictures: tuple[Pointer, ...] = ()
