@@ -99,8 +99,11 @@ class Drawing:
         facts = self._report.facts
         self._sent_before = facts.get("submitted", False)
         used = [*facts.get("used_message_ids", []), facts.get("user_message_id")]
-        known = self._watch.tab.site.conversation_id(self._watch.tab.page.url)
-        news: dict[str, object] = {"conversation_id": known} if known else {}
+        site = self._watch.tab.site
+        known = site.conversation_id(self._watch.tab.page.url)
+        news: dict[str, object] = {}
+        if known:
+            news = {"conversation_id": known, "conversation_url": site.conversation(known)}
         await self._report.state(
             "submitting",
             sent_prompt=text,

@@ -100,7 +100,7 @@ def _conversation(plan: Plan, section: Section, standin: StandIn, side: Side) ->
     with side.start() as server:
         server.initialize()
         draw(side, server, standin, f"warming up {random.random()}")
-        turns = 2 if plan.quick else TURNS[-1]
+        turns = 3 if plan.quick else TURNS[-1]  # the third goes on from one that went on itself
         row = _row(plan, section, side, server, standin, turns, "conversation", continuing=True)
     for number in TURNS:
         near = [moment for moment in row if abs(moment.number - number) <= 1]
