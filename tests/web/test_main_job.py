@@ -63,3 +63,17 @@ async def test_exactly_the_asked_text_reaches_the_site_once(kind: str, generatio
         assert [prompt.text for prompt in site.log.prompts] == [PROMPTS[kind]]
     assert answer.data["prompt"] == PROMPTS[kind]
     assert answer.data["sent_prompt"] == PROMPTS[kind]
+
+
+async def test_a_picture_that_went_on_in_a_conversation_can_be_gone_on_with(tmp_path: Path) -> None:
+    with running_site(Switches()) as site:
+        async with running_program(tmp_path, site.url) as program:
+            answers = [
+                await program.generate("a lighthouse at dusk"),
+                await program.generate("make it blue", conversation_mode="continue"),
+                await program.generate("make it red", conversation_mode="continue"),
+            ]
+        assert [answer.status for answer in answers] == ["saved"] * 3, [answer.data for answer in answers]
+        assert len({prompt.conversation_id for prompt in site.log.prompts}) == 1
+        assert len(site.log.prompts) == 3
+    assert len({answer.record()["conversation_url"] for answer in answers}) == 1
