@@ -197,7 +197,6 @@ class WebBackend:
             try:
                 await drawing.send(composer, text)
                 await drawing.pictures()
-                await report.state("generating", turn_pressed=False)
             except anyio.get_cancelled_exc_class():
                 if report.stop_wanted:
                     await self._press_stop(tab)
@@ -237,7 +236,6 @@ class WebBackend:
                 tab, _ = await self._arrive(collecting.address, report, fresh=False)
                 try:
                     await collecting.run(tab)
-                    await report.state("generating", turn_pressed=False)
                 except ChallengeMet:
                     await self._person.pass_check(report, submitted=True)
                     continue
