@@ -14,7 +14,8 @@
     ├── PageCrashed              the renderer died; Page.navigate and Page.reload bring the session back
     ├── BrowserGone              the connection ended (also a ConnectionError)
     ├── NodeError                an element cannot be used: gone, without a box
-    │   └── ClickBlocked         something else lies over the point to click
+    │   ├── ClickBlocked         something else lies over the point to click
+    │   └── ClickMissed          the page took no notice of the press
     ├── FileError                a file for an upload is missing, relative or no regular file
     ├── BodyUnavailable          no way gave the bytes of a response
     ├── StreamFailed             a live stream ended in an error
@@ -187,6 +188,10 @@ class ClickBlocked(NodeError):
         self.cover = cover
         self.x = x
         self.y = y
+
+
+class ClickMissed(NodeError):
+    """The page was pressed where the element is, and each time nothing of it reached the element."""
 
 
 class FileError(CDPError):

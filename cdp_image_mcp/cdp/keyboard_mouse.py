@@ -9,7 +9,7 @@ from typing import Literal
 import anyio.to_thread
 import msgspec
 
-from .errors import ClickBlocked, FileError, NodeError, ProtocolError
+from .errors import ClickBlocked, ClickMissed, FileError, NodeError, ProtocolError
 from .node import Node
 from .page import Page
 from .protocol import ContentQuads, FileChooserOpened, KeyEvent, MouseEvent, ScrollIntoView, SetFileInputFiles
@@ -35,6 +35,8 @@ KEYS: dict[str, tuple[str, int, str]] = {
 }
 # Headed and hidden without focus emulation a click is never answered; 10 s is far more than an answer takes.
 CLICK_TIMEOUT = 10.0
+# How often a press is tried that the page takes no notice of; each waits for frames of the page first.
+PRESSES = 5
 # An element that moves for longer is clicked where it is.
 MOVING_FRAMES = 120
 
@@ -64,15 +66,23 @@ _TAKE_KEYS = """function() {
   const target = this.closest('button, a[href], summary, [role^="menuitem"], [role="option"]');
   if (!target || target.disabled) return false;
   target.focus({preventScroll: true});
-  if (target.getRootNode().activeElement !== target) return false;
-  globalThis.pressed = {target, clicked: false};
-  target.addEventListener('click', () => { globalThis.pressed.clicked = true; }, {capture: true, once: true});
-  return true;
+  return target.getRootNode().activeElement === target;
+}"""
+# Notes whether a press reaches the element, or the control that it is a part of.
+_LISTEN = """function() {
+  globalThis.press?.done.abort();
+  const controls = 'button, a, label, summary, [role="button"], [role^="menuitem"], [role="option"]';
+  const target = this.closest(controls) || this;
+  const press = globalThis.press = {target, reached: false, done: new AbortController()};
+  for (const kind of ['pointerdown', 'mousedown', 'click'])
+    addEventListener(kind, event => { if (event.composedPath().includes(target)) press.reached = true; },
+      {capture: true, signal: press.done.signal});
 }"""
 # A row of a menu that acts on the key itself closes its menu.
-_WAS_PRESSED = """function() {
-  const {target, clicked} = globalThis.pressed;
-  return clicked || !target.isConnected || target.getClientRects().length === 0;
+_REACHED = """function() {
+  const {target, reached, done} = globalThis.press;
+  done.abort();
+  return reached || !target.isConnected || target.getClientRects().length === 0;
 }"""
 _FILE_INPUT = "function() { return [this.localName === 'input' && this.type === 'file', !!this.multiple]; }"
 
@@ -105,41 +115,54 @@ async def clear(page: Page) -> None:
     await press(page, "Backspace")
 
 
-async def click(node: Node, *, force: bool = False) -> tuple[float, float]:
+async def click(node: Node) -> tuple[float, float]:
     """Scroll the element into view, wait until it stands still, click its middle; where that was, in CSS pixels.
 
     In a ``quiet`` page what answers the Enter key is pressed by that: the page sees a trusted click all the same.
-    Raises NodeError (gone, no box) and ClickBlocked (something lies over it; ``force`` leaves this check out): nothing
-    was clicked then.
+    A press of which nothing reached the element (the page moved under it, or took no input yet) is made again.
+    Raises NodeError (gone, no box), ClickBlocked (something lies over it) and ClickMissed: nothing was clicked then.
     """
     page = node.page
+    for _ in range(PRESSES):
+        x, y = await _uncovered(node)
+        if page.quiet and await _press_by_key(node):
+            return x, y
+        await node.call(_LISTEN)
+        await _mouse(page, MouseEvent(type="mousePressed", x=x, y=y, button="left", buttons=1, click_count=1))
+        await _mouse(page, MouseEvent(type="mouseReleased", x=x, y=y, button="left", click_count=1))
+        if await _reached(node):
+            return x, y
+    raise ClickMissed(f"the element was pressed {PRESSES} times and the page never took notice")
+
+
+async def _uncovered(node: Node) -> tuple[float, float]:
+    """A point of the element with nothing over it; the pointer is there."""
     x, y = await _point(node)
     while True:
-        await _mouse(page, MouseEvent(type="mouseMoved", x=x, y=y))
-        if force:
-            break
+        await _mouse(node.page, MouseEvent(type="mouseMoved", x=x, y=y))
         # After the move, which may have opened something.
         cover = await node.call(_COVER, x, y, reply=str)
         if not cover:
-            break
+            return x, y
         x_before, y_before = x, y
         x, y = await _point(node)
         if (x, y) == (x_before, y_before):
             raise ClickBlocked(cover, x, y)
-    if page.quiet and await _press_by_key(node):
-        return x, y
-    await _mouse(page, MouseEvent(type="mousePressed", x=x, y=y, button="left", buttons=1, click_count=1))
-    await _mouse(page, MouseEvent(type="mouseReleased", x=x, y=y, button="left", click_count=1))
-    return x, y
 
 
 async def _press_by_key(node: Node) -> bool:
     """Press what answers Enter; False when it does not, and nothing has happened."""
     if not await node.call(_TAKE_KEYS, reply=bool):
         return False
+    await node.call(_LISTEN)
     await press(node.page, "Enter")
+    return await _reached(node)
+
+
+async def _reached(node: Node) -> bool:
+    """Whether the press that was listened for reached the element."""
     try:
-        return await node.call(_WAS_PRESSED, reply=bool)
+        return await node.call(_REACHED, reply=bool)
     except (NodeError, ProtocolError):
         return True  # it is gone, or its page went on: that was the press
 

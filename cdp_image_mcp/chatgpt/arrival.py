@@ -25,7 +25,7 @@ from typing import Literal
 import msgspec
 
 from cdp_image_mcp.cdp import keyboard_mouse as human
-from cdp_image_mcp.cdp.errors import ClickBlocked, NavigationError, NodeError
+from cdp_image_mcp.cdp.errors import NavigationError, NodeError
 from cdp_image_mcp.chatgpt.accounts import Account, read_session
 from cdp_image_mcp.chatgpt.eye import DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.sitereport import role_not_found
@@ -238,7 +238,7 @@ async def close_dialogs(tab: Tab) -> bool:
                 await human.press(tab.page, "Escape")
             else:
                 await human.click(node)
-        except (ClickBlocked, NodeError) as error:
+        except NodeError as error:
             log.info("a dialog could not be closed: %s", error)
             return done
         gone = await tab.eye.ask(

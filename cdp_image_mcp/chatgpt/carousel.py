@@ -9,7 +9,7 @@ import logging
 
 from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.cdp.errors import ClickBlocked, CommandTimeout, NodeError, ScriptError
+from cdp_image_mcp.cdp.errors import CommandTimeout, NodeError, ScriptError
 from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.eye import DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.pagereport import SeenImage
@@ -50,7 +50,7 @@ class Carousel:
                 f"witness.until(() => witness.mounted() !== {quoted(before)}, {TURN_MILLISECONDS}).then(Boolean)",
                 reply=bool,
             )
-        except (ClickBlocked, CommandTimeout, DocumentLeft, NodeError, ScriptError) as error:
+        except (CommandTimeout, DocumentLeft, NodeError, ScriptError) as error:
             log.info("the carousel could not be turned: %s", error)
             changed = False
         self._stuck = not changed

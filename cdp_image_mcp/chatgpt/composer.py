@@ -240,12 +240,10 @@ class Composer:
             await close_dialogs(self.tab)
             try:
                 await human.click(node)
-            except (ClickBlocked, NodeError) as error:
-                raise ImageError(
-                    "site_changed", f"The {role.replace('_', ' ')} control cannot be pressed: {error} Nothing was sent."
-                ) from None
+            except NodeError as error:
+                raise _unpressed(role, error) from None
         except NodeError as error:
-            raise ImageError("site_changed", f"The {role.replace('_', ' ')} control went away: {error}") from None
+            raise _unpressed(role, error) from None
 
     async def _focus(self) -> None:
         if await self._eye.ask("witness.focusComposer()", reply=bool):
@@ -264,6 +262,13 @@ class Composer:
     async def _attachments(self) -> int:
         """How many the page shows."""
         return await self._eye.ask("witness.all('attachment').length", reply=int)
+
+
+def _unpressed(role: str, error: NodeError) -> ImageError:
+    name = role.replace("_", " ")
+    return ImageError(
+        "site_changed", f"The {name} control cannot be pressed: {error}. Nothing was sent.", details={"role": role}
+    )
 
 
 def same_text(standing: str, wanted: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cdp_image_mcp.cdp import keyboard_mouse as human
-from cdp_image_mcp.cdp.errors import ClickBlocked, NodeError
+from cdp_image_mcp.cdp.errors import NodeError
 from cdp_image_mcp.chatgpt.composer import Composer
 from cdp_image_mcp.chatgpt.eye import quoted
 from cdp_image_mcp.chatgpt.tab import Tab
@@ -80,7 +80,7 @@ async def choose_ratio(tab: Tab, size: str) -> bool:
             await human.press(tab.page, "Escape")
             return False
         await human.click(option)
-    except (ClickBlocked, NodeError):
+    except NodeError:
         return False
     chosen: Any = await tab.eye.ask(
         "witness.until(() => { const button = witness.one('ratio_button');"

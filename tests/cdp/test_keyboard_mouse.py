@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 from cdp_image_mcp.cdp import Node, Page, keyboard_mouse
-from cdp_image_mcp.cdp.errors import ClickBlocked, EventTimeout, FileError, NodeError
+from cdp_image_mcp.cdp.errors import ClickBlocked, ClickMissed, EventTimeout, FileError, NodeError
+from cdp_image_mcp.cdp.protocol import MouseEvent
 from tests.cdp.site import Site
 
 pytestmark = pytest.mark.anyio
@@ -119,6 +120,38 @@ async def test_a_moving_button_is_waited_for(form: Page) -> None:
         x, _y = await keyboard_mouse.click(await node(form, "#button"))
         assert x > 400
         assert await log(form) == [("button", True)]
+
+
+def moving_away(form: Page, monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
+    """The button leaves its place between the last look at it and the press, so many times."""
+    mouse = keyboard_mouse._mouse  # pyright: ignore[reportPrivateUsage]
+    moved = 0
+
+    async def sly(page: Page, event: MouseEvent) -> None:
+        nonlocal moved
+        if event.type == "mousePressed" and moved < times:
+            moved += 1
+            away = f"document.getElementById('button').style.translate = '{moved % 2 * 400}px 0'"
+            await form.evaluate(f"({away}, undefined)")
+        await mouse(page, event)
+
+    monkeypatch.setattr(keyboard_mouse, "_mouse", sly)
+
+
+async def test_a_press_that_missed_is_made_again_and_clicks_once(form: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    with anyio.fail_after(30):
+        moving_away(form, monkeypatch, times=1)
+        x, _y = await keyboard_mouse.click(await node(form, "#button"))
+        assert x > 400
+        assert await log(form) == [("button", True)]
+
+
+async def test_a_press_that_never_reaches_its_button_is_told(form: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    with anyio.fail_after(30):
+        moving_away(form, monkeypatch, times=100)
+        with pytest.raises(ClickMissed):
+            await keyboard_mouse.click(await node(form, "#button"))
+        assert await log(form) == []
 
 
 async def test_files_arrive_in_a_hidden_input(form: Page, tmp_path: Path) -> None:

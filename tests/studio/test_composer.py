@@ -6,7 +6,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from cdp_image_mcp.chatgpt.composer import Attachments, Composer
+from cdp_image_mcp.chatgpt.composer import Composer
 from cdp_image_mcp.chatgpt.tab import Tab
 
 pytestmark = pytest.mark.anyio
@@ -27,8 +27,8 @@ class Page:
     async def ask(self, question: str, **_: Any) -> Any:
         if "composerText" in question:
             return "a bear"
-        if "count:" in question:
-            return Attachments(count=self.chips, busy=False)
+        if "all('attachment').length" in question:
+            return self.chips
         return True
 
 
