@@ -38,7 +38,9 @@ class Variable(msgspec.Struct, frozen=True):
 
 
 VARIABLES: tuple[Variable, ...] = (
-    Variable("GPT_IMAGE_BACKEND", "auto", "`api`, `chatgpt-web` or `auto` (API first when a key is there)."),
+    Variable(
+        "GPT_IMAGE_BACKEND", "auto", "`api`, `chatgpt-web` or `auto` (API first when a key is there or none is needed)."
+    ),
     Variable("GPT_IMAGE_MODEL", "gpt-image-2", "Model of the API back end."),
     Variable("GPT_IMAGE_OUTPUT_DIR", "per-user data folder", "Absolute path of the output root."),
     Variable("GPT_IMAGE_WAIT_SECONDS", "45", "How long a call waits before it answers `working`, 0 to 1800."),

@@ -27,7 +27,7 @@ from cdp_image_mcp.turns import Turns
 __all__ = ["Check", "Probes", "examine", "tell"]
 
 PACKAGES = ("mcp", "websockets", "httpx", "anyio", "msgspec", "platformdirs", "psutil")
-WEB_ONLY = frozenset(("browser", "profile", "window mode", "sign-in", "network, site"))
+WEB_ONLY = frozenset(("display", "browser", "profile", "window mode", "sign-in", "network, site"))
 CONNECT_SECONDS = 4.0
 LOW_DISK, NO_DISK = 1_000_000_000, 100_000_000
 """Bytes free: below the first a warning, below the second a failure; a picture takes 2 to 25 MB."""
@@ -63,7 +63,7 @@ async def examine(settings: Settings, *, probe: bool = False) -> list[Check]:
     checks.append(_key(settings))
     if settings.backend != "api":
         checks.append(await _guarded("network, site", lambda: _network("network, site", settings.web_url)))
-    if settings.api_key:
+    if _api_usable(settings):
         checks.append(await _guarded("network, API", lambda: _network("network, API", settings.base_url)))
     if probe:
         checks.extend(await _probe(settings))
@@ -72,7 +72,7 @@ async def examine(settings: Settings, *, probe: bool = False) -> list[Check]:
 
 def _weighed(check: Check, settings: Settings) -> Check:
     """What only the browser way needs is no failure where pictures come from the API."""
-    by_api = settings.backend == "api" or (settings.backend == "auto" and settings.api_key is not None)
+    by_api = settings.backend == "api" or (settings.backend == "auto" and _api_usable(settings))
     if check.level == "failed" and by_api and check.name in WEB_ONLY:
         return msgspec.structs.replace(check, level="warning")
     return check
@@ -219,9 +219,27 @@ def _sign_in(settings: Settings) -> Check:
 def _key(settings: Settings) -> Check:
     if settings.api_key:
         return Check("API key", "ok", f"OPENAI_API_KEY is set; model {settings.model} at {settings.base_url}.")
+    from cdp_image_mcp.openai.profiles import choose_profile, key_missing
+
+    try:
+        if settings.backend != "chatgpt-web" and not key_missing(settings):
+            name = choose_profile(settings).name
+            return Check("API key", "ok", f"{name} wants none; model {settings.model} at {settings.base_url}.")
+    except ImageError as error:
+        return Check("API key", "failed", clean(error.message, 1000), "Correct OPENAI_COMPAT or OPENAI_BASE_URL.")
     if settings.backend == "api":
         return Check("API key", "failed", "OPENAI_API_KEY is not set.", "Set it, or GPT_IMAGE_BACKEND=chatgpt-web.")
     return Check("API key", "ok", "OPENAI_API_KEY is not set; pictures are made by ChatGPT in the browser.")
+
+
+def _api_usable(settings: Settings) -> bool:
+    """Whether requests to the API could be made as far as the key goes; what it is like has a check of its own."""
+    from cdp_image_mcp.openai.profiles import key_missing
+
+    try:
+        return not key_missing(settings)
+    except ImageError:
+        return False
 
 
 async def _network(name: str, address: str) -> Check:

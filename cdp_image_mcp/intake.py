@@ -186,7 +186,7 @@ class Intake:
 
     async def _unavailable(self, backend: BackendName, count: int) -> ImageError | None:
         """Why ``backend`` need not even be asked now."""
-        if backend == "api" and not self.settings.api_key and self._key_needed():
+        if backend == "api" and self._key_missing():
             return ImageError("api_key_missing", "OPENAI_API_KEY is not set.")
         rest = await self.ledger.resting(backend)
         if rest is not None and rest.reset_at is not None:
@@ -215,13 +215,15 @@ class Intake:
                 )
         return None
 
-    def _key_needed(self) -> bool:
+    def _key_missing(self) -> bool:
         """Compatible servers on people's own machines often want no key."""
+        if self.settings.api_key:
+            return False
         if self.settings.base_url == API and self.settings.compat is None:
-            return True
-        from cdp_image_mcp.openai.profiles import choose_profile
+            return True  # the common case, without loading the back end
+        from cdp_image_mcp.openai.profiles import key_missing
 
-        return choose_profile(self.settings).key_needed
+        return key_missing(self.settings)
 
     async def _continued(self, earlier: Entry | None, requested: str) -> Continued | None:
         """What is gone on from. Raises ImageError ``invalid_input`` when that generation has nothing of the kind."""

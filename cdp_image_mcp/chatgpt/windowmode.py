@@ -26,7 +26,7 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct):
-    """``window.json`` beside the profile."""
+    """``<profile folder>.window.json`` beside the profile."""
 
     hidden_until: str | None = None
 

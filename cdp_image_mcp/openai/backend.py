@@ -20,7 +20,7 @@ from cdp_image_mcp.openai.models import MODELS, end_warning, find_model
 from cdp_image_mcp.openai.pacing import Jitter, Pace, full_jitter
 from cdp_image_mcp.openai.plan import Plan, estimate_cost, estimate_tokens, make_plan
 from cdp_image_mcp.openai.prices import Range
-from cdp_image_mcp.openai.profiles import Profile, address, choose_profile, profile_problem
+from cdp_image_mcp.openai.profiles import Profile, address, choose_profile, key_missing, profile_problem
 from cdp_image_mcp.openai.purse import Purse, SetAside
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.shield import shielded
@@ -66,7 +66,7 @@ class ApiBackend:
         """Raise ImageError ``invalid_input`` naming the field and what the model takes, ``configuration``, or
         ``api_key_missing``. Sends nothing; reads the mask's header from disk."""
         profile = choose_profile(self._settings)
-        self._require_key(profile)
+        self._require_key()
         make_plan(request, self._settings.model, profile)
 
     def estimate(self, request: ImageRequest) -> dict[str, Any]:
@@ -106,8 +106,8 @@ class ApiBackend:
         quality = request.quality if request.quality in {"low", "medium", "high"} else "high"
         return estimate_cost(_as_assumed(plan), "auto", quality, request.n)
 
-    def _require_key(self, profile: Profile) -> None:
-        if profile.key_needed and not self._settings.api_key:
+    def _require_key(self) -> None:
+        if key_missing(self._settings):
             raise ImageError("api_key_missing", "OPENAI_API_KEY is not set. Nothing was sent.")
 
     @asynccontextmanager
@@ -154,7 +154,7 @@ class ApiBackend:
         billed and is recorded so (``spent`` is ``"unknown"``)."""
         deadline = min(anyio.current_effective_deadline(), anyio.current_time() + request.timeout_seconds)
         profile = choose_profile(self._settings)
-        self._require_key(profile)
+        self._require_key()
         plan = await anyio.to_thread.run_sync(make_plan, request, self._settings.model, profile)
         spread = self._worst_case(request, plan, profile)
         async with self._within_budget(report.generation_id, spread):
@@ -202,7 +202,7 @@ class ApiBackend:
         if problem is not None:
             return _status(False, f"{problem.variable}: {problem.message}", details)
         profile = choose_profile(settings)
-        configured = bool(settings.api_key) or not profile.key_needed
+        configured = not key_missing(settings)
         model = find_model(settings.model)
         details |= {"server": profile.name, "edits": profile.form, "model_known": bool(model.price)}
         if warning := end_warning(model, date.today()):  # noqa: DTZ011 - the vendor names days, not hours

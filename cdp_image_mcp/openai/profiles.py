@@ -8,7 +8,7 @@ import msgspec
 from cdp_image_mcp.config import Problem, Settings
 from cdp_image_mcp.errors import ImageError
 
-__all__ = ["PROFILES", "EditForm", "Profile", "address", "choose_profile", "profile_problem"]
+__all__ = ["PROFILES", "EditForm", "Profile", "address", "choose_profile", "key_missing", "profile_problem"]
 
 EditForm: TypeAlias = Literal["json", "multipart", "input_references", "ref_images"]
 """How reference pictures travel: ``images`` of data URLs, form parts, or the fields of OpenRouter and LocalAI."""
@@ -159,6 +159,11 @@ def choose_profile(settings: Settings) -> Profile:
     elif form == "multipart":
         profile = msgspec.structs.replace(profile, form="multipart")
     return profile
+
+
+def key_missing(settings: Settings) -> bool:
+    """Whether there is no key though the server wants one. Raises ImageError like :func:`choose_profile`."""
+    return not settings.api_key and choose_profile(settings).key_needed
 
 
 def profile_problem(settings: Settings) -> Problem | None:

@@ -17,9 +17,9 @@ class FailureRule(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the table. An answer matches when every given condition holds; the first match counts.
 
     ``submitted`` is False where the server turned the request away at the door. ``again`` is set only where nothing
-    can have been paid: an answer of 500 to 523 that held no picture is billed by nobody, but whether the server began
-    to work nobody knows either. It is told as ``submitted`` "unknown" and ``spent`` False, and stays so over every
-    later try of the same generation unless one of them is worse or brings the pictures.
+    can have been paid: an answer of 500, 502, 503 or 520 to 523 that held no picture is billed by nobody, but whether
+    the server began to work nobody knows either. It is told as ``submitted`` "unknown" and ``spent`` False, and stays
+    so over every later try of the same generation unless one of them is worse or brings the pictures.
     """
 
     code: Code

@@ -16,6 +16,8 @@ from cdp_image_mcp.demo import install_advice
 
 ARGUMENTS = "--no-sandbox --disable-background-networking --disable-component-update --disable-sync"
 LIMIT = 120
+NOBODY = "http://127.0.0.1:9/v1"
+BY_API = {"GPT_IMAGE_BACKEND": "api", "OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": NOBODY}
 
 
 @pytest.fixture
@@ -127,11 +129,34 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(environment: dict[str, st
 def test_where_pictures_come_from_the_api_a_missing_browser_is_no_failure(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    by_api = {"GPT_IMAGE_BACKEND": "api", "OPENAI_API_KEY": "sk-test", "CHROME_PATH": str(tmp_path / "nothing")}
-    _, found = checks(environment | by_api)
+    _, found = checks(environment | BY_API | {"CHROME_PATH": str(tmp_path / "nothing")})
     assert found["browser"]["level"] == "warning"
     assert found["API key"]["level"] == "ok"
     assert "network, site" not in found
+
+
+def test_where_pictures_come_from_the_api_a_display_that_is_gone_is_no_failure(environment: dict[str, str]) -> None:
+    _, found = checks(environment | BY_API | {"DISPLAY": ":987"})
+    assert found["display"]["level"] == "warning"
+    assert "no display" in found["display"]["message"]
+
+
+@pytest.mark.parametrize("backend", ["api", "auto"])
+def test_a_server_that_wants_no_key_is_an_api_like_any_other(
+    environment: dict[str, str], tmp_path: Path, backend: str
+) -> None:
+    keyless = {"GPT_IMAGE_BACKEND": backend, "OPENAI_COMPAT": "ollama", "OPENAI_BASE_URL": NOBODY}
+    _, found = checks(environment | keyless | {"CHROME_PATH": str(tmp_path / "nothing")})
+    assert found["API key"]["level"] == "ok"
+    assert "ollama" in found["API key"]["message"]
+    assert found["network, API"]["level"] == "failed"
+    assert found["browser"]["level"] == "warning"
+
+
+def test_a_server_of_an_unknown_kind_is_named_by_its_variable(environment: dict[str, str]) -> None:
+    _, found = checks(environment | {"OPENAI_COMPAT": "hal", "OPENAI_BASE_URL": NOBODY})
+    assert found["API key"]["level"] == "failed"
+    assert "OPENAI_COMPAT" in found["API key"]["message"]
 
 
 def test_a_report_for_people_wraps_nothing_where_nobody_looks(environment: dict[str, str]) -> None:
@@ -139,7 +164,3 @@ def test_a_report_for_people_wraps_nothing_where_nobody_looks(environment: dict[
     assert "\x1b" not in done.stdout
     assert all(line.startswith(("ok ", "warning", "failed", "   ")) for line in done.stdout.splitlines())
     assert "checks:" in done.stderr
-
-
-def test_the_temporary_folder_of_this_machine_is_clean() -> None:
-    assert list(Path(tempfile.gettempdir()).glob("cdp-image-mcp-demo-*")) == []
