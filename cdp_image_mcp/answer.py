@@ -68,6 +68,10 @@ NEXT: dict[str, str] = {
     "partial": "The pictures listed are saved; failures says why the others are missing. Ask only for the rest.",
     "cancelled": "Nothing more happens with this generation; pictures listed here are kept.",
 }
+COLLECT_NEXT = (
+    "The pictures listed are saved. Call wait_for_image with this generation_id first: the missing ones may still be "
+    "fetched, and asking for them anew would cost them twice."
+)
 
 
 class Answer(msgspec.Struct):
@@ -165,7 +169,7 @@ def describe(standing: "Standing") -> dict[str, Any]:
     if standing.joined:
         fields["joined"] = True
     if status in NEXT:
-        fields["next"] = NEXT[status]
+        fields["next"] = COLLECT_NEXT if record.collectable else NEXT[status]
     if record.failures:
         fields["failures"] = [
             {"index": each.index, "code": each.code, "message": clean(each.message)}
@@ -175,18 +179,20 @@ def describe(standing: "Standing") -> dict[str, Any]:
 
 
 def _interrupted(record: Record) -> ImageError:
-    sent = record.submitted is not False
+    sent, on_web = record.submitted is not False, record.on_web
+    next_step = "Call generate_image again; nothing was spent."
+    if sent and on_web:
+        next_step = "Call wait_for_image with this generation_id to collect it; do not pay for it again before that."
+    elif sent:
+        next_step = "Nothing can be collected there. Call generate_image again only if paying twice is acceptable."
     return ImageError(
-        "browser_failed" if record.backend == "chatgpt-web" else "service_error",
+        "browser_failed" if on_web else "cancelled",
         "The server stopped while this picture was being made"
-        + (", and it could not be collected yet." if sent else "; nothing had been sent."),
+        + ("; nothing had been sent." if not sent else ", and it could not be collected yet." if on_web else "."),
         submitted=record.submitted,
         spent=record.spent,
-        next_step=(
-            "Call wait_for_image with this generation_id to collect it; do not pay for it again before that."
-            if sent
-            else "Call generate_image again; nothing was spent."
-        ),
+        retryable=on_web or not sent,
+        next_step=next_step,
     )
 
 

@@ -10,7 +10,7 @@ import mcp_types as types
 import msgspec
 import pytest
 
-from cdp_image_mcp.answer import LIMIT, compose, describe, failure, status_of
+from cdp_image_mcp.answer import LIMIT, compose, describe, failure, failure_of, status_of
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.preview import FilePreviewer
 from cdp_image_mcp.record import Failure
@@ -189,6 +189,25 @@ async def test_an_interrupted_generation_that_was_sent_asks_to_be_collected(tmp_
     assert answer.failed
     assert answer.fields["submitted"] is True
     assert "wait_for_image" in answer.fields["next_step"]
+
+
+def test_a_missing_picture_that_may_still_be_fetched_is_never_asked_for_anew(tmp_path: Path) -> None:
+    one = [saved(tmp_path, 1, png(), width=64, height=64)]
+    late = [Failure(2, "timeout", "300 s were over")]
+    left = describe(standing(tmp_path, "interrupted", images=one, failures=late, request={"n": 2}))
+    assert left["status"] == "partial"
+    assert "wait_for_image" in left["next"]
+    assert "Ask only for the rest" not in left["next"]
+    given_up = standing(tmp_path, "interrupted", images=one, request={"n": 2}, facts={"given_up": True})
+    assert "Ask only for the rest" in describe(given_up)["next"]
+
+
+def test_an_end_that_nobody_wrote_down_is_never_offered_for_collecting_at_the_api() -> None:
+    error = failure_of(record("failed", backend="api", submitted=True, spent="unknown"))
+    assert error.retryable is False
+    assert "wait_for_image" not in error.next_step
+    unsent = failure_of(record("failed", backend="api", submitted=False))
+    assert (unsent.retryable, unsent.spent) == (True, False)
 
 
 @pytest.mark.parametrize(
