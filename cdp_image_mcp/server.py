@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+import anyio
 import mcp_types as types
 import msgspec
 from mcp import MCPError
@@ -42,6 +43,10 @@ logger = logging.getLogger(__name__)
 
 SIGN_IN_STATE_SECONDS = 3600.0
 """How long the sealed state of a question stays valid: people sign in with a second factor and come back late."""
+
+ANSWERING_SECONDS = 3.0
+"""With less of its time left a call does not ask a person: the question would vanish before it is read, and it is put
+once only. The next call asks."""
 
 
 class App:
@@ -94,7 +99,7 @@ def _given(value: Any) -> Any:
 
 
 class _Call:
-    """One tool call under way."""
+    """One tool call under way; its waiting in all, for the picture and for a person, is what ``wait_seconds`` says."""
 
     def __init__(self, ctx: Context, params: types.CallToolRequestParams, studio: "Studio") -> None:
         self.ctx = ctx
@@ -102,6 +107,7 @@ class _Call:
         self.app = ctx.lifespan_context
         self.studio = studio
         self.progress = Progress(ctx.session)
+        self.began = anyio.current_time()
 
     async def run(self, arguments: msgspec.Struct) -> ToolResult:
         match arguments:
@@ -143,10 +149,11 @@ class _Call:
         if seconds > 0 and person.may_ask(self.ctx, standing):
             if is_modern(self.ctx):
                 return person.interim(standing)
-            identity = standing.record.generation_id
-            standing = await person.ask_and_wait(
-                self.ctx, standing, lambda: self.studio.wait(identity, seconds, self.progress)
-            )
+            identity, left = standing.record.generation_id, self.began + seconds - anyio.current_time()
+            if left >= ANSWERING_SECONDS:
+                standing = await person.ask_and_wait(
+                    self.ctx, standing, lambda: self.studio.wait(identity, left, self.progress)
+                )
         return await self._answer(standing, images)
 
     def _listener(self, images: Images) -> "Listener":
