@@ -140,7 +140,8 @@ class _Call:
 
     async def _repeated(self, generation_id: str, seconds: float, images: Images) -> ToolResult:
         """The same call again, with the person's answer: wait on, and never start anything."""
-        standing = await self.studio.wait(generation_id, seconds if _accepted(self.params) else 0, self.progress)
+        seconds = seconds if _accepted(self.params) else 0
+        standing = await self.studio.wait(generation_id, seconds, self._listener(images))
         return await self._answer(standing, images)
 
     async def _settle(self, standing: "Standing", seconds: float, images: Images) -> ToolResult:
@@ -149,10 +150,11 @@ class _Call:
         if seconds > 0 and person.may_ask(self.ctx, standing):
             if is_modern(self.ctx):
                 return person.interim(standing)
+            listener = self._listener(images)
             identity, left = standing.record.generation_id, self.began + seconds - anyio.current_time()
             if left >= ANSWERING_SECONDS:
                 standing = await person.ask_and_wait(
-                    self.ctx, standing, lambda: self.studio.wait(identity, left, self.progress)
+                    self.ctx, standing, lambda: self.studio.wait(identity, left, listener)
                 )
         return await self._answer(standing, images)
 

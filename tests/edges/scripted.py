@@ -167,7 +167,11 @@ class FakeCanvas:
     def __init__(self, failure: str | None = None) -> None:
         self.failure = failure
         self.opened = 0
+        self.expected = 0
         self.asked: list[int] = []
+
+    def expect(self) -> None:
+        self.expected += 1
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Canvas]:
@@ -184,8 +188,10 @@ class FakeCanvas:
 def app_of(studio: ScriptedStudio, canvas: FakeCanvas | None = None) -> OpenApp:
     """Opens an app round ``studio`` without a browser."""
 
+    used = canvas or FakeCanvas()
+
     @asynccontextmanager
     async def opened() -> AsyncGenerator[App]:
-        yield App(studio.settings, studio.itself, FilePreviewer((canvas or FakeCanvas()).open))
+        yield App(studio.settings, studio.itself, FilePreviewer(used.open, used.expect))
 
     return opened

@@ -14,7 +14,7 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.server import make_server
 from cdp_image_mcp.studio import News
-from tests.edges.scripted import IDENTITY, ScriptedStudio, app_of, saved, standing
+from tests.edges.scripted import IDENTITY, FakeCanvas, ScriptedStudio, app_of, saved, standing
 from tests.edges.scripted import png as make_png
 
 Era = Literal["auto", "legacy"]
@@ -31,8 +31,8 @@ def studio(settings: Settings) -> ScriptedStudio:
     return ScriptedStudio(settings)
 
 
-def client(studio: ScriptedStudio, era: Era, **options: Any) -> Client:
-    return Client(make_server(app_of(studio)), mode=era, **options)
+def client(studio: ScriptedStudio, era: Era, *, canvas: FakeCanvas | None = None, **options: Any) -> Client:
+    return Client(make_server(app_of(studio, canvas)), mode=era, **options)
 
 
 def text_of(result: types.CallToolResult) -> dict[str, Any]:
@@ -248,6 +248,24 @@ async def test_a_call_with_no_time_left_for_an_answer_leaves_the_question_to_the
             await connected.call_tool("wait_for_image", {"wait_seconds": 600})
     assert text_of(result)["status"] == "needs_sign_in"
     assert (before, asked) == (0, 1)
+
+
+async def test_a_page_for_previews_is_expected_also_while_a_person_is_waited_for(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    studio.generated = [standing(tmp_path, "needs_sign_in")]
+    studio.waited = [standing(tmp_path)]
+    studio.told = [News("drawing", 3.0, None)]
+    canvas = FakeCanvas()
+
+    async def ask(_: ClientRequestContext, __: types.ElicitRequestParams) -> types.ElicitResult:
+        return types.ElicitResult(action="accept")
+
+    with anyio.fail_after(20):
+        async with client(studio, era, canvas=canvas, elicitation_callback=ask) as connected:
+            await connected.call_tool("generate_image", {"prompt": "a fox"})
+    assert [call.split()[0] for call in studio.calls] == ["generate", "wait"]
+    assert canvas.expected == 2
 
 
 async def test_a_person_who_declines_leaves_a_generation_that_can_be_waited_for(
