@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,53 @@ def test_a_stopped_generation_ends_in_order_and_says_what_became_of_it(
     assert f"Stopped by {name}" in err
     record = json.loads(next((tmp_path / "pictures").glob("*/metadata.json")).read_text())
     assert record["state"] == "interrupted"
+
+
+CLOSES_SLOWLY = """
+import sys, anyio
+from cdp_image_mcp import commands
+from cdp_image_mcp.cli import main
+
+async def work(*_):
+    print("working", flush=True)
+    try:
+        await anyio.sleep_forever()
+    finally:
+        with anyio.CancelScope(shield=True):
+            print("closing", flush=True)
+            await anyio.to_thread.run_sync(sys.stdin.readline)
+            print("closed", flush=True)
+
+commands.COMMANDS["status"] = work
+sys.exit(main(["status"]))
+"""
+
+
+def test_more_signals_while_a_command_closes_change_nothing(environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", CLOSES_SLOWLY],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        hanging = threading.Timer(LIMIT, process.kill)
+        hanging.start()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "working\n"
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == "closing\n"
+            for name in ("SIGINT", "SIGTERM", "SIGINT"):
+                process.send_signal(getattr(signal, name))
+            out, err = process.communicate("\n", timeout=LIMIT)
+        finally:
+            hanging.cancel()
+            process.kill()
+    assert (process.returncode, out) == (1, "closed\n")
+    assert "Stopped by SIGINT" in err
+    assert "Traceback" not in err
 
 
 def test_a_terminal_shows_a_line_that_is_drawn_over_and_leaves_it_clean(
