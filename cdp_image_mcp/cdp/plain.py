@@ -14,7 +14,7 @@ from .errors import BrowserFailed, ProfileInUse
 from .exits import explain_exit
 from .launcher import POLL, LaunchOptions
 from .process import BrowserProcess, start
-from .profile import prepare_profile, read_holder, remove_remains, socket_folder
+from .profile import clear_dead, prepare_profile, read_holder, remove_remains, socket_folder
 
 TERMINATING = 5.0
 
@@ -69,6 +69,7 @@ async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[PlainWi
         raise ProfileInUse(
             profile, pid=holder.pid, host=holder.host, reason=f"by a browser (process {holder.pid}). Close it first"
         )
+    await anyio.to_thread.run_sync(clear_dead, profile)
     arguments = switches.plain(profile, url, platform=sys.platform, extra=options.extra_args)
     process = start(str(options.browser.path), arguments, options.variables, leash=False)
     window = PlainWindow(process, profile)

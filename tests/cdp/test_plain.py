@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.cdp.errors import NoDisplay, ProfileInUse
-from cdp_image_mcp.cdp.profile import socket_folder
+from cdp_image_mcp.cdp.profile import remove_remains, socket_folder
 from tests.cdp.conftest import EXTRA
 from tests.cdp.test_launcher import tree, wait_ended
 
@@ -74,6 +75,26 @@ async def test_it_is_refused_while_a_driven_browser_holds_the_profile(headed: La
                 async with cdp.open_plain(headed, "about:blank"):
                     pass
             assert caught.value.pid == browser.pid
+
+
+async def test_it_clears_away_what_a_browser_that_died_left_in_the_temporary_folder(headed: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(replace(headed, mode="headless")) as browser:
+            folder = socket_folder(headed.profile, browser.pid or 0)
+            assert folder is not None
+            kept = [(link, link.readlink()) for link in headed.profile.glob("Singleton*")]
+        # As it lies after a power cut: links and folder of a browser that is no more.
+        folder.mkdir(0o700)
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(folder / "SingletonSocket"))
+        for link, target in kept:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+        try:
+            async with cdp.open_plain(headed, "about:blank"):
+                assert not folder.exists()
+        finally:
+            remove_remains(folder)
 
 
 async def test_without_a_display_it_is_told(options: LaunchOptions) -> None:
