@@ -76,17 +76,11 @@ class Library:
         submitting, and ``interrupted`` ones of the last 24 h whose picture may be at the site, (d) ends at the API of
         the last 24 h that may have been paid, brought nothing and were never told. The caller is
         registered as waiting in the same transaction, so two identical calls that are open at the same time become
-        two generations. A new record is durable on disk when this returns.
+        two generations. A new record is durable on disk when this returns, in a folder of its own (0700, made
+        exclusively) under ``parent``, an allowed output folder, by default the root. ``record.owner`` is set to this
+        process if unset.
         """
-        return await finish(partial(self._accept, record, parent, join=True, admit=admit))
-
-    async def create(self, record: Record, parent: Path | None = None) -> Folder:
-        """A new folder (0700, made exclusively) with its durable record, without joining and without waiting.
-
-        ``parent`` is an allowed output folder, default the root. ``record.owner`` is set to this process if unset.
-        """
-        claim = await finish(partial(self._accept, record, parent, join=False))
-        return claim.folder
+        return await finish(partial(self._accept, record, parent, admit))
 
     async def of_today(self) -> list[Entry]:
         """The web generations of this local day and all unfinished ones."""
@@ -219,14 +213,14 @@ class Library:
     def _view(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return self._database.view(work)
 
-    def _accept(self, record: Record, parent: Path | None, *, join: bool, admit: Admit | None = None) -> Claim:
+    def _accept(self, record: Record, parent: Path | None, admit: Admit | None) -> Claim:
         record.owner = record.owner or self.owner
         data = encode_record(record)
         kept = msgspec.json.decode(data, type=Record)
         made: list[tuple[Path, Stamp]] = []
 
         def work(db: sqlite3.Connection) -> Claim:
-            if join and (claim := self._join(db, record.fingerprint, record.generation_id)) is not None:
+            if (claim := self._join(db, record.fingerprint, record.generation_id)) is not None:
                 return claim
             if admit is not None:
                 admit(partial(self._of_today, db))
@@ -234,7 +228,7 @@ class Library:
                 made.append(self._make(kept, parent or self.root))
             path, stamp = made[0]
             index.put(db, self.root, path, kept, stamp)
-            waiter = self._waiters.add(db, record.generation_id) if join else ""
+            waiter = self._waiters.add(db, record.generation_id)
             return Claim("new", record, self._folder(path), waiter)
 
         try:
@@ -246,8 +240,7 @@ class Library:
         if claim.joined:
             for path, _ in made:  # the index broke half way, and a second look found one to join
                 take_back_folder(path)
-        if claim.waiter:
-            self._waiters.keep(claim.waiter, claim.record.generation_id)
+        self._waiters.keep(claim.waiter, claim.record.generation_id)
         return claim
 
     def _of_today(self, db: sqlite3.Connection) -> list[Entry]:

@@ -91,13 +91,6 @@ class Bodies:
         """Requests that ``accept`` takes when they reach ``stage``. It runs in the reader and must not raise."""
         return self._requests.watch(accept, stage)
 
-    async def wait_ended(self, request: Request, timeout: float = 60.0) -> Request:
-        """Wait until the request has ended. Raises EventTimeout, PageCrashed, SessionClosed, BrowserGone."""
-        with self.watch(lambda other: other is request) as ended:
-            if not request.ended:
-                await ended.next(timeout)
-        return request
-
     async def read(
         self, request: Request, *, accept: Accept | None = None, timeout: float = 60.0, again: bool = True
     ) -> Body:

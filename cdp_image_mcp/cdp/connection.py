@@ -107,11 +107,6 @@ class Connection:
         """Why the connection ended, or None while it lives."""
         return self._gone
 
-    @property
-    def pending(self) -> int:
-        """Commands that wait for their answers."""
-        return len(self._waiters)
-
     async def wait_gone(self) -> BrowserGone:
         """Wait until the connection has ended, for whatever reason, and tell which."""
         await self._ended.wait()

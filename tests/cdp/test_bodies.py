@@ -187,11 +187,11 @@ async def test_a_blob_of_another_document_is_unavailable_with_every_reason(
 
 async def test_waiting_for_an_end_that_does_not_come_meets_its_deadline(page: Page, bodies: Bodies, site: Site) -> None:
     with anyio.fail_after(60):
-        with bodies.watch(of("/sse"), stage="sent") as watch:
+        with bodies.watch(of("/sse"), stage="sent") as sent, bodies.watch(of("/sse")) as ended:
             await page.evaluate("(readStream('/sse?count=2&hold=1'), undefined)")
-            request = await watch.next(5)
-        with pytest.raises(EventTimeout):
-            await bodies.wait_ended(request, 0.2)
+            await sent.next(5)
+            with pytest.raises(EventTimeout):
+                await ended.next(0.2)
 
 
 async def test_an_older_browser_without_durable_messages_is_used_all_the_same() -> None:

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
+import msgspec
 from PIL import Image
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.folder import Folder
+from cdp_image_mcp.folder import Folder, encode_record
 from cdp_image_mcp.imagefile import inspect
 from cdp_image_mcp.joining import Claim
 from cdp_image_mcp.library import Library
@@ -53,6 +55,21 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (8, 6), mode: str = "RGB"
         image.putalpha(Image.effect_noise(size, 60))
     image.save(out, kind, **options)
     return out.getvalue()
+
+
+async def create(library: Library, record: Record, parent: Path | None = None) -> Folder:
+    """A generation as some earlier call left it: it joined nothing, and nobody waits for it."""
+    fingerprint, record.fingerprint = record.fingerprint, record.generation_id
+    try:
+        claim = await library.claim_or_register(record, parent)
+    finally:
+        record.fingerprint = fingerprint
+    await library.release(claim.waiter)
+    # Not Folder.write: that would date an old record anew.
+    data = encode_record(record)
+    put_back = claim.folder._write  # pyright: ignore[reportPrivateUsage]
+    await anyio.to_thread.run_sync(put_back, msgspec.json.decode(data, type=Record), data)
+    return claim.folder
 
 
 async def finished(

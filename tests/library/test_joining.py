@@ -12,7 +12,7 @@ import pytest
 from cdp_image_mcp.folder import read_record
 from cdp_image_mcp.library import Library
 from cdp_image_mcp.record import now
-from tests.library.making import DEAD, a_record, ago, end, finished, joined, other_process
+from tests.library.making import DEAD, a_record, ago, create, end, finished, joined, other_process
 
 pytestmark = pytest.mark.anyio
 
@@ -145,7 +145,7 @@ async def test_what_was_fetched_stays_fetched_after_the_index_was_lost(library: 
 async def test_ends_that_are_no_answer_are_not_joined(library: Library, change: dict[str, Any]) -> None:
     with anyio.fail_after(10):
         record = a_record()
-        folder = await library.create(record)
+        folder = await create(library, record)
         await finished(library, folder, record)
         await folder.write(msgspec.structs.replace(record, **change))
         assert (await library.claim_or_register(a_record())).kind == "new"
@@ -154,7 +154,7 @@ async def test_ends_that_are_no_answer_are_not_joined(library: Library, change: 
 async def test_an_answer_whose_pictures_were_deleted_is_not_joined(library: Library) -> None:
     with anyio.fail_after(10):
         record = a_record()
-        await finished(library, await library.create(record), record)
+        await finished(library, await create(library, record), record)
         Path(record.images[0].path).unlink()
         assert (await library.claim_or_register(a_record())).kind == "new"
 
@@ -162,7 +162,7 @@ async def test_an_answer_whose_pictures_were_deleted_is_not_joined(library: Libr
 async def test_a_partial_answer_is_joined_too(library: Library) -> None:
     with anyio.fail_after(10):
         record = a_record()
-        await finished(library, await library.create(record), record, "partial")
+        await finished(library, await create(library, record), record, "partial")
         claim = await joined(library, record.fingerprint)
         assert claim is not None
         assert claim.kind == "finished"
@@ -172,7 +172,7 @@ async def test_a_partial_answer_is_joined_too(library: Library) -> None:
 async def test_an_orphan_that_was_sent_to_the_site_is_joined_to_be_recovered(library: Library) -> None:
     with anyio.fail_after(10):
         sent = a_record(owner=DEAD, state="generating", submitted=True)
-        await library.create(sent)
+        await create(library, sent)
         claim = await library.claim_or_register(a_record())
 
     assert claim.kind == "orphaned"
@@ -183,13 +183,13 @@ async def test_an_orphan_that_was_sent_to_the_site_is_joined_to_be_recovered(lib
 @pytest.mark.parametrize("backend", ["api", "chatgpt-web"])
 async def test_an_orphan_that_was_never_sent_is_not_joined(library: Library, backend: str) -> None:
     with anyio.fail_after(10):
-        await library.create(a_record(owner=DEAD, submitted=False, backend=backend))
+        await create(library, a_record(owner=DEAD, submitted=False, backend=backend))
         assert (await library.claim_or_register(a_record())).kind == "new"
 
 
 async def test_an_orphan_that_was_sent_to_the_api_is_joined_to_be_told_of(library: Library) -> None:
     with anyio.fail_after(10):
-        await library.create(a_record(owner=DEAD, submitted=True, backend="api", state="generating"))
+        await create(library, a_record(owner=DEAD, submitted=True, backend="api", state="generating"))
         assert (await library.claim_or_register(a_record())).kind == "orphaned"
 
 
@@ -197,7 +197,7 @@ async def test_an_orphan_that_was_sent_to_the_api_is_joined_to_be_told_of(librar
 async def test_a_lost_reply_of_the_api_is_told_once_before_it_is_paid_again(library: Library, state: str) -> None:
     lost = a_record(backend="api", state=state, submitted=True, spent="unknown", finished_at=now())
     with anyio.fail_after(10):
-        await library.create(lost)
+        await create(library, lost)
         claim = await library.claim_or_register(a_record())
         assert (claim.kind, claim.record.generation_id) == ("finished", lost.generation_id)
         await library.mark_fetched(lost.generation_id)
@@ -215,7 +215,7 @@ async def test_an_end_at_the_api_that_cost_nothing_or_was_wanted_is_not_told_aga
 ) -> None:
     fields: dict[str, Any] = {"state": "failed", "submitted": True, "spent": "unknown", "finished_at": now()}
     with anyio.fail_after(10):
-        await library.create(a_record(backend="api", **(fields | change)))
+        await create(library, a_record(backend="api", **(fields | change)))
         assert (await library.claim_or_register(a_record())).kind == "new"
 
 
@@ -238,7 +238,7 @@ async def test_what_decides_on_a_new_one_sees_those_of_today(library: Library) -
     with anyio.fail_after(10):
         old = a_record(state="saved", finished_at=ago(days=2), updated_at=ago(days=2))
         for record in (old, a_record(backend="api")):
-            await library.create(record)
+            await create(library, record)
         running = await library.claim_or_register(a_record(fingerprint="a"))
         await library.claim_or_register(
             a_record(fingerprint="b"), admit=lambda today: seen.extend(e.record.generation_id for e in today())
@@ -282,7 +282,7 @@ async def test_open_calls_stay_open_when_the_index_is_lost(library: Library, roo
 async def test_exactly_one_of_many_adopts_an_orphan(library: Library, root: Path) -> None:
     with anyio.fail_after(30):
         orphan = a_record(owner=DEAD, state="generating", submitted=True)
-        folder = await library.create(orphan)
+        folder = await create(library, orphan)
         workers = [Worker(root) for _ in range(3)]
         try:
             for worker in workers:
@@ -304,10 +304,10 @@ async def test_exactly_one_of_many_adopts_an_orphan(library: Library, root: Path
 async def test_finished_and_owned_generations_cannot_be_adopted(library: Library) -> None:
     with anyio.fail_after(10):
         record = a_record(owner=DEAD)
-        await finished(library, await library.create(record), record)
+        await finished(library, await create(library, record), record)
         assert await library.adopt(record.generation_id) is None
         own = a_record()
-        await library.create(own)
+        await create(library, own)
         assert await library.adopt(own.generation_id) is None
         assert await library.adopt("f" * 32) is None
 
@@ -337,7 +337,7 @@ async def test_calls_of_dead_processes_wait_no_more(library: Library, root: Path
         try:
             await anyio.to_thread.run_sync(worker.ready)
             record = a_record()
-            await library.create(record)
+            await create(library, record)
             kind, generation = await worker.ask("ask", "e" * 32, "same")
             assert (kind, generation) == ("running", record.generation_id)
             assert await joined(library, "same") is None

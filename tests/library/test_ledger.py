@@ -16,7 +16,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.ledger import Ledger
 from cdp_image_mcp.library import Library
 from cdp_image_mcp.record import Record, Timings
-from tests.library.making import DEAD, a_record, ago, end, finished, other_process
+from tests.library.making import DEAD, a_record, ago, create, end, finished, other_process
 from tests.library.test_folder import needs_root, small_disk
 
 pytestmark = pytest.mark.anyio
@@ -108,7 +108,7 @@ async def test_pictures_of_today_are_counted_from_the_records(ledger: Ledger, li
     with anyio.fail_after(10):
         for more in ({}, {"finished_at": ago(days=2)}, {"backend": "api"}):
             record = a_record(**more)
-            await finished(library, await library.create(record), record)
+            await finished(library, await create(library, record), record)
         assert await ledger.web_pictures_today() == 1
 
 
@@ -117,7 +117,7 @@ async def test_dollars_in_the_records_count_when_the_ledger_lost_them(
 ) -> None:
     with anyio.fail_after(10):
         record = a_record(backend="api", cost_usd=0.4)
-        await finished(library, await library.create(record), record)
+        await finished(library, await create(library, record), record)
         await ledger.spend(0.4)
         assert await ledger.spent_today() == 0.4
         path.unlink()
@@ -127,7 +127,7 @@ async def test_dollars_in_the_records_count_when_the_ledger_lost_them(
 async def _with_history(library: Library) -> None:
     for seconds in (40, 50, 60):
         record = a_record(backend="api", timings=Timings(queue=500, generate=seconds, save=1))
-        await finished(library, await library.create(record), record)
+        await finished(library, await create(library, record), record)
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbled", "missing", "binary", "no end"])
@@ -246,7 +246,7 @@ async def test_what_a_dead_process_set_aside_counts_only_while_nobody_knows_its_
         with monkeypatch.context() as patch:
             patch.setattr(module, "this_process", lambda: DEAD)
             for record in (unsent, known, unclear):
-                await library.create(record)
+                await create(library, record)
                 assert (await ledger.reserve(record.generation_id, 0.5, 10.0)).granted
         day = await ledger.reserve("mine", 0.5, 1.0)
     assert (day.granted, day.spent, day.under_way) == (False, 0.25, 0.5)

@@ -8,7 +8,7 @@ import pytest
 from cdp_image_mcp.folder import read_record
 from cdp_image_mcp.library import Library
 from cdp_image_mcp.record import Record, now
-from tests.library.making import DEAD, a_record, ago, finished
+from tests.library.making import DEAD, a_record, ago, create, finished
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +22,7 @@ def left(**more: object) -> Record:
 async def test_what_a_shutdown_left_at_the_site_is_joined_and_collected_not_paid_again(library: Library) -> None:
     with anyio.fail_after(10):
         record = left(fetched=True)
-        await library.create(record)
+        await create(library, record)
         claim = await library.claim_or_register(a_record())
         second = await library.claim_or_register(a_record())
 
@@ -35,7 +35,7 @@ async def test_what_a_shutdown_left_at_the_site_is_joined_and_collected_not_paid
 async def test_a_picture_collected_after_an_answered_interruption_waits_to_be_fetched_again(library: Library) -> None:
     with anyio.fail_after(10):
         record = left()
-        await library.create(record)
+        await create(library, record)
         await library.mark_fetched(record.generation_id)
         claim = await library.claim_or_register(a_record())
         await finished(library, claim.folder, claim.record)
@@ -58,7 +58,7 @@ async def test_a_picture_collected_after_an_answered_interruption_waits_to_be_fe
 )
 async def test_what_can_bring_nothing_or_is_too_old_is_not_joined(library: Library, change: dict[str, object]) -> None:
     with anyio.fail_after(10):
-        await library.create(left(**change))
+        await create(library, left(**change))
         assert (await library.claim_or_register(a_record())).kind == "new"
 
 
@@ -66,7 +66,7 @@ async def test_collectable_ones_are_found_by_their_age(library: Library) -> None
     with anyio.fail_after(10):
         young, old, unsent = left(), left(finished_at=ago(hours=25)), left(submitted=False)
         for record in (young, old, unsent):
-            await library.create(record)
+            await create(library, record)
         found = [entry.record.generation_id for entry in await library.collectable(24 * 3600)]
         everything = {entry.record.generation_id for entry in await library.collectable()}
 
@@ -79,7 +79,7 @@ async def test_a_process_takes_up_its_own_generation_only_when_it_says_nobody_wo
 ) -> None:
     with anyio.fail_after(10):
         record = a_record(state="starting", submitted=True)
-        await library.create(record)
+        await create(library, record)
         assert await library.adopt(record.generation_id) is None
         assert await library.adopt(record.generation_id, mine_idle=True) is not None
         # To a library that plays another process it is a stranger's, and alive.

@@ -19,7 +19,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.folder import SIDECAR, read_record, write_record
 from cdp_image_mcp.library import Library
 from cdp_image_mcp.record import Owner
-from tests.library.making import DEAD, a_record, ago, finished, new_id, picture
+from tests.library.making import DEAD, a_record, ago, create, finished, new_id, picture
 from tests.library.test_folder import needs_root, small_disk
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +44,7 @@ async def test_opening_touches_nothing_and_neither_does_looking(library: Library
 async def test_a_created_generation_is_on_disk_at_once(library: Library, root: Path) -> None:
     record = a_record("A lighthouse")
     with anyio.fail_after(10):
-        folder = await library.create(record)
+        folder = await create(library, record)
 
     assert folder.path.parent == root
     assert folder.path.name.endswith("-a-lighthouse")
@@ -61,7 +61,7 @@ async def test_fifty_of_the_same_second_get_fifty_folders(library: Library, root
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             for record in records:
-                group.start_soon(library.create, record)
+                group.start_soon(create, library, record)
         found = {entry.record.generation_id for entry in await library.newest(60)}
 
     assert found == {record.generation_id for record in records}
@@ -72,7 +72,7 @@ async def test_generations_are_found_newest_first(library: Library) -> None:
     with anyio.fail_after(10):
         records = [a_record(created_at=ago(minutes=number), backend="api") for number in (3, 1, 2)]
         for record in records:
-            folder = await library.create(record)
+            folder = await create(library, record)
             if record is not records[1]:
                 record.finished_at = record.created_at
                 await finished(library, folder, record)
@@ -96,7 +96,7 @@ async def test_another_output_folder_is_remembered_by_the_index_and_after_its_lo
 ) -> None:
     record = a_record()
     with anyio.fail_after(10):
-        folder = await library.create(record, tmp_path / "project" / "art")
+        folder = await create(library, record, tmp_path / "project" / "art")
         (tmp_path / "project" / "art" / "unrelated").mkdir()
         (tmp_path / "project" / "art" / "unrelated" / SIDECAR).write_text("not ours")
         (root / INDEX).unlink()
@@ -112,7 +112,7 @@ async def test_an_output_folder_that_is_away_keeps_its_generations(library: Libr
     drive = tmp_path / "drive"
     record = a_record()
     with anyio.fail_after(10):
-        await library.create(record, drive)
+        await create(library, record, drive)
         drive.rename(tmp_path / "unplugged")
         assert await library.rescan() == 1
         assert await library.newest() == []
@@ -123,7 +123,7 @@ async def test_an_output_folder_that_is_away_keeps_its_generations(library: Libr
 async def test_a_root_that_was_moved_still_knows_everything(library: Library, root: Path, tmp_path: Path) -> None:
     with anyio.fail_after(10):
         record = a_record()
-        await finished(library, await library.create(record), record)
+        await finished(library, await create(library, record), record)
         root.rename(tmp_path / "moved")
         entry = await Library(tmp_path / "moved").find(record.generation_id)
 
@@ -134,7 +134,7 @@ async def test_a_root_that_was_moved_still_knows_everything(library: Library, ro
 
 async def test_a_folder_dropped_in_is_found_by_id_and_by_a_rescan(library: Library, root: Path) -> None:
     with anyio.fail_after(10):
-        await library.create(a_record())
+        await create(library, a_record())
         for name in ("20260101-000000-restored", "any name the user likes"):
             (root / name).mkdir()
             record = a_record()
@@ -148,8 +148,8 @@ async def test_a_folder_dropped_in_is_found_by_id_and_by_a_rescan(library: Libra
 async def test_a_deleted_or_renamed_folder_is_noticed(library: Library, root: Path) -> None:
     with anyio.fail_after(10):
         kept, gone = a_record(), a_record()
-        folder = await library.create(kept)
-        shutil.rmtree((await library.create(gone)).path)
+        folder = await create(library, kept)
+        shutil.rmtree((await create(library, gone)).path)
         folder.path.rename(root / "the one I like")
         assert await library.find(gone.generation_id) is None
         entry = await library.find(kept.generation_id)
@@ -161,7 +161,7 @@ async def test_a_deleted_or_renamed_folder_is_noticed(library: Library, root: Pa
 async def test_a_copied_folder_is_told_and_does_not_become_a_second_generation(library: Library, root: Path) -> None:
     with anyio.fail_after(10):
         record = a_record()
-        folder = await library.create(record)
+        folder = await create(library, record)
         shutil.copytree(folder.path, root / "a copy")
         assert await library.rescan() == 1
         entry = await library.find(record.generation_id)
@@ -175,7 +175,7 @@ async def test_a_folder_whose_maker_died_before_the_record_is_taken_away_and_oth
     library: Library, root: Path
 ) -> None:
     with anyio.fail_after(10):
-        await library.create(a_record())
+        await create(library, a_record())
         for name in ("20260101-000000-begun", "20260101-000000-empty", "20260101-000000-pictures", "empty"):
             (root / name).mkdir()
         (root / "20260101-000000-begun" / ".metadata.json.12-1.part").write_bytes(b"{")
@@ -192,9 +192,9 @@ async def test_a_folder_whose_maker_died_before_the_record_is_taken_away_and_oth
 async def test_a_garbled_sidecar_is_told_and_its_last_good_state_is_given(library: Library) -> None:
     with anyio.fail_after(10):
         record, other = a_record(), a_record()
-        folder = await library.create(record)
+        folder = await create(library, record)
         await finished(library, folder, record)
-        await library.create(other)
+        await create(library, other)
         (folder.path / SIDECAR).write_bytes(b'{"version": 1, "generation')
         entry = await library.find(record.generation_id)
         newest = await library.newest()
@@ -209,9 +209,9 @@ async def test_a_garbled_sidecar_is_told_and_its_last_good_state_is_given(librar
 
 async def test_a_garbled_sidecar_does_not_stop_a_rebuild(library: Library, root: Path) -> None:
     with anyio.fail_after(10):
-        bad = await library.create(a_record())
+        bad = await create(library, a_record())
         good = a_record()
-        await library.create(good)
+        await create(library, good)
         (bad.path / SIDECAR).write_bytes(b"\0" * 100)
         (root / INDEX).unlink()
         fresh = Library(root)
@@ -263,7 +263,7 @@ async def test_a_broken_index_is_made_again_and_told(library: Library, root: Pat
     with anyio.fail_after(20):
         records = [a_record(created_at=ago(minutes=number)) for number in range(30)]
         for record in records:
-            await library.create(record)
+            await create(library, record)
         BREAKS[how](root / INDEX)
         used = Library(root) if fresh else library
         assert [entry.record for entry in await used.newest(100)] == records
@@ -279,11 +279,11 @@ async def test_a_broken_index_is_made_again_and_told(library: Library, root: Pat
 async def test_a_journal_of_a_broken_index_does_not_break_the_new_one(library: Library, root: Path) -> None:
     with anyio.fail_after(10):
         record = a_record()
-        await library.create(record)
+        await create(library, record)
         (root / INDEX).write_bytes(b"broken" * 2000)
         (root / (INDEX + "-journal")).write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + b"\xff" * 9000)
         assert [entry.record for entry in await library.newest()] == [record]
-        await library.create(a_record())
+        await create(library, a_record())
         assert len(await library.newest()) == 2
 
 
@@ -291,7 +291,7 @@ async def test_an_index_behind_its_sidecars_catches_up(library: Library, root: P
     """A process can die between the sidecar, which counts, and the index."""
     with anyio.fail_after(10):
         record = a_record(owner=DEAD)
-        folder = await library.create(record)
+        folder = await create(library, record)
         ended = msgspec.structs.replace(record, state="failed")
         write_record(folder.path, ended)
         assert await library.unfinished() == []
@@ -323,7 +323,7 @@ async def test_questions_walk_no_folders(library: Library, root: Path, monkeypat
         assert len(await fresh.newest(10)) == 10
         assert await fresh.unfinished() == []
         assert await fresh.latest_finished("api") is None
-        await fresh.create(a_record())
+        await create(fresh, a_record())
     assert len(read) == 10
 
 
@@ -332,7 +332,7 @@ async def test_a_full_disk_refuses_a_new_generation_and_leaves_no_trace_of_it(tm
     with anyio.fail_after(60), small_disk(tmp_path / "small", 600) as place:
         library = Library(place / "pictures")
         first = a_record()
-        folder = await library.create(first)
+        folder = await create(library, first)
         before = folders(library.root)
         filler = place / "filler"
         with filler.open("wb", buffering=0) as file:
@@ -366,13 +366,13 @@ async def test_a_read_only_disk_can_still_be_looked_at(tmp_path: Path) -> None:
     with anyio.fail_after(60), small_disk(tmp_path / "small", 600) as place:
         library = Library(place / "pictures")
         record = a_record()
-        await library.create(record)
+        await create(library, record)
         subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
         for reader in (library, Library(place / "pictures")):
             assert [entry.record for entry in await reader.newest()] == [record]
             assert await reader.find(record.generation_id) is not None
         with pytest.raises(ImageError) as caught:
-            await library.create(a_record())
+            await create(library, a_record())
         assert caught.value.code == "disk"
 
 
@@ -380,10 +380,10 @@ async def test_a_file_in_the_place_of_the_root_is_an_error_of_the_disk(tmp_path:
     (tmp_path / "file").write_text("")
     with anyio.fail_after(10):
         with pytest.raises(ImageError) as caught:
-            await Library(tmp_path / "file").create(a_record())
+            await create(Library(tmp_path / "file"), a_record())
         assert caught.value.code == "disk"
         with pytest.raises(ImageError) as caught:
-            await Library(tmp_path / "ok").create(a_record(), tmp_path / "file")
+            await create(Library(tmp_path / "ok"), a_record(), tmp_path / "file")
         assert caught.value.code == "disk"
 
 
@@ -398,8 +398,8 @@ async def test_a_generation_of_an_owner_on_another_machine_is_left_to_it_for_two
     elsewhere = Owner(pid=DEAD.pid, started=1.0, host="another machine")
     with anyio.fail_after(10):
         fresh, old = a_record(owner=elsewhere), a_record(owner=elsewhere, updated_at=ago(hours=3))
-        await library.create(fresh)
-        await library.create(old)
+        await create(library, fresh)
+        await create(library, old)
         assert {entry.record.generation_id: entry.alive for entry in await library.unfinished()} == {
             fresh.generation_id: True,
             old.generation_id: False,
@@ -415,6 +415,6 @@ async def test_pictures_are_kept_by_their_own_bytes(library: Library) -> None:
     with anyio.fail_after(10):
         records = [a_record("same words", created_at=at), a_record("same words", created_at=at)]
         for record, one in zip(records, data, strict=True):
-            await finished(library, await library.create(record), record, data=one)
+            await finished(library, await create(library, record), record, data=one)
 
     assert [Path(record.images[0].path).read_bytes() for record in records] == data

@@ -13,7 +13,7 @@ from cdp_image_mcp.record import Record, now
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.schema import GenerateImage
 from cdp_image_mcp.studio import Standing
-from tests.library.making import DEAD, a_record, ago
+from tests.library.making import DEAD, a_record, ago, create
 from tests.studio.scripted import Scripted, draw, png, studio_with
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +37,7 @@ async def left(folder: Path, **more: Any) -> Record:
     """A generation of a dead process on disk; an orphan unless ``more`` says otherwise."""
     fields: dict[str, Any] = {"owner": DEAD, "state": "generating", "submitted": True, "fingerprint": "other"}
     record = a_record(**(fields | more))
-    await Library(folder / "output").create(record)
+    await create(Library(folder / "output"), record)
     return record
 
 
