@@ -40,6 +40,7 @@ class Clock:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.left = seconds
+        self.cut_short = False
         self._running_since: float | None = None
         self._scope: anyio.CancelScope | None = None
 
@@ -70,6 +71,7 @@ class Clock:
 
     def use_up(self) -> None:
         """Let the limit end now."""
+        self.cut_short = True
         self.stop()
         self.left = 0.0
         self.run()

@@ -38,6 +38,7 @@ CANCEL_SECONDS = 1.0
 LATE_SECONDS = 120.0
 """How long the next prompt for the web waits at most for a turn that the site was still drawing when its time was
 over: twice what a picture typically takes there."""
+LATE_NEWS = "waiting for an earlier picture that the site is still drawing"
 LATE_MEMORY = 900.0
 """Seconds after which such a turn is taken to be over at the site."""
 RESTS: frozenset[Code] = frozenset(("quota_reached", "rate_limited", "billing"))
@@ -75,6 +76,9 @@ class Runner:
         backends: Mapping[BackendName, Backend] | None,
     ) -> None:
         self.jobs: dict[str, Job] = {}
+        self.taking = anyio.Lock()
+        """Held from the moment a generation becomes ours on disk until its job exists: whoever finds one of ours
+        without a job under it may take it for idle."""
         self._settings = settings
         self._library = library
         self._ledger = ledger
@@ -179,6 +183,9 @@ class Runner:
         if self._closing:
             # Its record says "queued" or what it said before; the next start finds it without an owner.
             raise ImageError("cancelled", "The server is ending. Nothing was sent.", retryable=True)
+        earlier = self.jobs.get(job.generation_id)
+        if earlier is not None and not earlier.record.finished:
+            raise ImageError("internal", f"{job.generation_id} is being worked on already.", submitted="unknown")
         job.look_up_taken = self._taken
         self.jobs[job.generation_id] = job
         self._group.start_soon(self._run, job, work)
@@ -212,8 +219,9 @@ class Runner:
                 log.exception("the end of generation %s was not recorded", job.generation_id)
         finally:
             job.end()
-            if not job.unwritten:
-                self.jobs.pop(job.generation_id, None)
+            # Its end is on disk a moment before this, and may have been taken up again by then.
+            if not job.unwritten and self.jobs.get(job.generation_id) is job:
+                del self.jobs[job.generation_id]
 
     async def _watched(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         """The work, and beside it a look for other processes' wish to cancel."""
@@ -287,11 +295,35 @@ class Runner:
             job.position = position
             job.progress("")
 
-        async with self._turns.take(on_position=at):
-            job.position = None
-            if not job.collecting:
-                await self._after_late_turns(job)
+        waited_for: set[str] = set()
+        while True:
+            async with self._turns.take(on_position=at):
+                job.position = None
+                if not job.collecting:
+                    await self._after_late_turns(job)
+                late = None if job.collecting else self._late_here(waited_for)
+                if late is None:
+                    await self._in_turn(job, work)
+                    return
+            waited_for.add(late.generation_id)
+            job.progress(LATE_NEWS)
+            with anyio.move_on_after(LATE_SECONDS):
+                await late.done.wait()
+            job.progress("")
+
+    async def _in_turn(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
+        try:
             await self._limited(job, work)
+        except ImageError as error:
+            if error.code == "timeout" and job.record.submitted is not False:
+                # On disk before the turn is given back: whoever gets it looks there for late ones.
+                await self._end_failed(job, error)
+            raise
+
+    def _late_here(self, but: set[str]) -> Job | None:
+        """A late one that somebody asked for and that queues behind this one to be collected."""
+        jobs = (job for job in self.jobs.values() if job.collecting and not job.done.is_set())
+        return next((job for job in jobs if was_late(job.record) and job.generation_id not in but), None)
 
     async def _after_late_turns(self, job: Job) -> None:
         """Before a prompt goes out: collect what the site was still drawing when its generation's time was over, for
@@ -300,34 +332,46 @@ class Runner:
         The turn is ``job``'s, and so is this wait; it counts as waiting in the queue."""
         for entry in await self._library.collectable(LATE_MEMORY):
             record = entry.record
-            was_late = (record.error or {}).get("code") == "timeout" and not record.facts.get("late_turn_awaited")
-            adopted = await self._library.adopt(record.generation_id) if was_late else None
-            if adopted is None:
+            if not was_late(record) or record.facts.get("late_turn_awaited"):
                 continue
-            late = Job(request_of(adopted.record), adopted.record, adopted.folder)
-            late.collecting = late.background = True
-            late.clock = Clock(LATE_SECONDS)
-            adopted.record.facts["late_turn_awaited"] = True
-            job.progress("waiting for an earlier picture that the site is still drawing")
-            self._begin(late, partial(self._collect, late, has_turn=True))
+            with shielded():
+                late = await self._begin_late(record.generation_id)
+            if late is None:
+                continue
+            job.progress(LATE_NEWS)
             try:
                 await late.done.wait()
-            finally:
-                # Without our turn nobody may work at the site.
+            except BaseException:
+                # Without our turn nobody may work at the site; the next prompt waits for this one again.
+                late.record.facts.pop("late_turn_awaited", None)
                 late.clock.use_up()
                 with shielded():
                     await late.done.wait()
+                raise
             job.progress("")
+
+    async def _begin_late(self, generation_id: str) -> Job | None:
+        """Collect it in the turn that the caller holds; None when somebody else does already."""
+        async with self.taking:
+            adopted = await self._library.adopt(generation_id)
+            if adopted is None:
+                return None
+            late = Job(request_of(adopted.record), adopted.record, adopted.folder)
+            late.collecting = late.background = True
+            late.clock = Clock(LATE_SECONDS)
+            late.record.facts["late_turn_awaited"] = True
+            self._begin(late, partial(self._collect, late, has_turn=True))
+            return late
 
     async def _limited(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         with job.clock.limit() as limit:
             await work()
         if limit.cancelled_caught:
             sent = job.record.submitted
+            over = "The wait was cut short" if job.clock.cut_short else f"{job.clock.seconds:g} s were over"
             raise ImageError(
                 "timeout",
-                f"{job.clock.seconds:g} s were over "
-                + ("before anything was sent." if sent is False else "before the picture was there."),
+                f"{over} " + ("before anything was sent." if sent is False else "before the picture was there."),
                 submitted=sent,
                 spent=job.record.spent,
             )
@@ -354,7 +398,9 @@ class Runner:
         await self._end(job, "interrupted", ending.stopped(record))
 
     async def _end_failed(self, job: Job, error: ImageError) -> None:
-        """Every end but the good ones and a cancellation."""
+        """Every end but the good ones and a cancellation; once."""
+        if job.record.finished:
+            return
         state = ending.failed_state(job, error)
         await self._keep_structure(job, error)
         await self._end(job, state, None if state == "saved" else error)
@@ -390,6 +436,11 @@ class Runner:
         """Leave a back end alone that said when it may be asked again."""
         if error.code in RESTS and error.reset_at is not None and backend == "chatgpt-web":
             await self._ledger.rest_until(backend, error.code, error.reset_at)
+
+
+def was_late(record: Record) -> bool:
+    """Whether its time was over while the site may still have been drawing."""
+    return (record.error or {}).get("code") == "timeout"
 
 
 def request_of(record: Record) -> ImageRequest:

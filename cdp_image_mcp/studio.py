@@ -96,9 +96,6 @@ class Studio:
         self._ended_rest = False
         self._collected_rest = False
         runner.web_used = self._collect_rest
-        self._taking = anyio.Lock()
-        """Held from the moment a generation becomes ours on disk until its job exists: whoever finds one of ours
-        without a job under it may take it for idle."""
 
     def backend(self, name: BackendName) -> Backend:
         """The back end itself, for what is asked of it beside pictures (``login``, ``doctor --probe``, previews)."""
@@ -110,7 +107,7 @@ class Studio:
         seconds = float(arguments.wait_seconds) if given(arguments.wait_seconds) else self.settings.wait_seconds
         accepted = await self._intake.accept(arguments, secrets.token_hex(16))
         with shielded():
-            async with self._taking:
+            async with self._runner.taking:
                 claim = await self._claim(accepted)
         try:
             self._end_rest()
@@ -236,7 +233,7 @@ class Studio:
             with truth_of(job.record):
                 await self._runner.settle(job)
         with shielded():
-            async with self._taking:
+            async with self._runner.taking:
                 if generation_id in self._runner.jobs:
                     return
                 record = (await self._find(generation_id)).record
@@ -261,7 +258,7 @@ class Studio:
 
     async def _end_idle(self, generation_id: str) -> None:
         with shielded():
-            async with self._taking:
+            async with self._runner.taking:
                 if generation_id in self._runner.jobs:
                     return
                 if (await self._find(generation_id)).record.finished:
