@@ -1,6 +1,6 @@
 """How a generation ends: which state, and what its caller is told about sending, paying and calling again."""
 
-from cdp_image_mcp.errors import Code, ImageError
+from cdp_image_mcp.errors import CODES, Code, ImageError
 from cdp_image_mcp.job import Job
 from cdp_image_mcp.record import Record
 from cdp_image_mcp.request import State
@@ -16,18 +16,21 @@ UNREACHED: frozenset[Code] = frozenset(
 """Ends that are no answer of the site about our turn: its picture may be there."""
 
 LOST_ADVICE = "Nothing more can be collected. Call generate_image again only if paying twice is acceptable."
+REST_ADVICE = "What is saved has been paid for: ask again only for what is missing."
+DISK_ADVICE = "Ask the user to free space or to correct the folder's permissions. "
 
 
 def missing(job: Job) -> ImageError | None:
     """What an end without an error lacks; None when all pictures are there."""
     if len(job.images) >= job.request.n:
         return None
-    return ImageError(
-        "text_only" if job.images else "internal",
-        f"{len(job.images)} of {job.request.n} pictures were made.",
-        submitted=job.record.submitted,
-        spent=job.record.spent,
-    )
+    code: Code = "text_only" if job.images else "internal"
+    message, advice = f"{len(job.images)} of {job.request.n} pictures were made.", None
+    if job.images and job.collecting:
+        # Pictures are asked for one by one, and the turn that was under way then has been collected.
+        code, advice = "cancelled", REST_ADVICE
+        message += " The generation had ended before the others were asked for."
+    return ImageError(code, message, submitted=job.record.submitted, spent=job.record.spent, next_step=advice)
 
 
 def cancelled(record: Record) -> ImageError:
@@ -74,7 +77,8 @@ def failed_state(job: Job, error: ImageError) -> State:
     about_turn = error.submitted is not False
     if about_turn:
         record.submitted = error.submitted if record.submitted is False else record.submitted
-        record.spent = error.spent
+        # A later picture that cost nothing does not take back what the earlier ones did.
+        record.spent = True if record.images else error.spent
     elif record.submitted is not False and record.spent is False:
         # An error about reaching the site says nothing of what became of the prompt that went out before.
         record.spent = "unknown"
@@ -85,6 +89,8 @@ def failed_state(job: Job, error: ImageError) -> State:
         return "saved"
     if _left_at_site(record, error, about_turn=about_turn):
         return "interrupted"
+    if record.spent is not False:
+        _not_again(record, error)
     if record.images:
         return "partial"
     if error.code == "refused":
@@ -98,6 +104,15 @@ def _left_at_site(record: Record, error: ImageError, *, about_turn: bool) -> boo
     if not record.on_web or record.submitted is False or record.facts.get("given_up"):
         return False
     return not about_turn or error.code in UNREACHED
+
+
+def _not_again(record: Record, error: ImageError) -> None:
+    """Nothing is left at the site, and the same call would pay a second time."""
+    error.retryable = False
+    rule = CODES[error.code]
+    if rule.retryable and error.next_step == rule.next_step:
+        advice = REST_ADVICE if record.images else LOST_ADVICE
+        error.next_step = DISK_ADVICE + advice if error.code == "disk" else advice
 
 
 def _advice(record: Record) -> str:

@@ -178,7 +178,7 @@ class Job:
     async def finish(self, state: State, error: ImageError | None = None) -> None:
         """The end. Written even when the job's scope is cancelled; a disk error is kept for the caller to see."""
         with shielded():
-            self.record.error = None
+            self.record.error, self.record.failures = None, []
             if error is not None:
                 self.record.error = error.as_dict()
                 if self.record.images:

@@ -382,8 +382,9 @@ class Runner:
         timings = job.record.timings
         missing = ending.missing(job)
         await self._end(job, "saved" if missing is None else "partial", missing)
-        await self._ledger.add_duration(job.record.backend, timings.browser + timings.submit + timings.generate)
-        await self._ledger.clear_rest(job.record.backend)
+        if not job.collecting:  # which says nothing about how long a picture takes, nor whether one may be asked for
+            await self._ledger.add_duration(job.record.backend, timings.browser + timings.submit + timings.generate)
+            await self._ledger.clear_rest(job.record.backend)
 
     async def _end_cancelled(self, job: Job) -> None:
         record = job.record

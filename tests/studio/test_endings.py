@@ -1,0 +1,117 @@
+"""What a caller is told at the end about sending, paying and calling again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdp_image_mcp.ending import LOST_ADVICE
+from cdp_image_mcp.errors import CODES, Code, ImageError
+from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.schema import GenerateImage
+from tests.studio.scripted import Play, Scripted, draw, png, studio_with
+from tests.studio.test_left_behind import asking, collects, interrupted, left, sent_then_hangs
+
+pytestmark = pytest.mark.anyio
+
+API: dict[str, Any] = {"backend": "api", "api_key": "test-key"}
+
+
+def fails(code: Code, *, after: int = 0, **facts: Any) -> Play:
+    """Sent, ``after`` pictures saved, then that end."""
+
+    async def play(_request: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True, conversation_url="http://site/c/1")
+        for number in range(after):
+            await report.save(png(number))
+        raise ImageError(code, "It broke.", submitted=True, **facts)
+
+    return play
+
+
+async def ended(folder: Path, play: Play, *, api: bool, **arguments: Any) -> dict[str, Any]:
+    """The error that a generation ended with."""
+    backend = Scripted(play)
+    web, at_api = (None, backend) if api else (backend, None)
+    async with studio_with(folder, web, at_api, **(API if api else {})) as studio:
+        standing = await studio.generate(GenerateImage(prompt="a bear", **arguments))
+    assert standing.record.error is not None
+    return standing.record.error
+
+
+RETRYABLE = [code for code, rule in CODES.items() if rule.retryable]
+
+
+@pytest.mark.parametrize("code", RETRYABLE)
+async def test_what_the_api_may_have_been_paid_for_is_not_retryable_and_nothing_is_to_be_collected(
+    code: Code, tmp_path: Path
+) -> None:
+    error = await ended(tmp_path, fails(code), api=True)
+    assert (error["spent"], error["retryable"]) == ("unknown", False)
+    assert error["next_step"].endswith(LOST_ADVICE)
+
+
+async def test_a_time_limit_after_sending_to_the_api_is_told_so_too(tmp_path: Path) -> None:
+    error = await ended(tmp_path, sent_then_hangs, api=True, timeout_seconds=1)
+    assert (error["code"], error["retryable"], error["next_step"]) == ("timeout", False, LOST_ADVICE)
+
+
+async def test_advice_that_its_raiser_gave_is_kept(tmp_path: Path) -> None:
+    error = await ended(tmp_path, fails("service_error", next_step="Look into the account."), api=True)
+    assert (error["retryable"], error["next_step"]) == (False, "Look into the account.")
+
+
+async def test_what_was_certainly_not_paid_stays_retryable(tmp_path: Path) -> None:
+    error = await ended(tmp_path, fails("rate_limited", spent=False), api=True)
+    assert (error["spent"], error["retryable"]) == (False, True)
+
+
+async def test_pictures_already_paid_make_the_same_call_no_retry(tmp_path: Path) -> None:
+    error = await ended(tmp_path, fails("rate_limited", after=1, spent=False), api=True, n=2)
+    assert (error["spent"], error["retryable"]) == (True, False)
+    assert "missing" in error["next_step"]
+
+
+async def test_a_fault_of_the_site_after_sending_is_not_retryable(tmp_path: Path) -> None:
+    error = await ended(tmp_path, fails("service_error"), api=False)
+    assert (error["spent"], error["retryable"]) == ("unknown", False)
+
+
+async def test_what_is_left_at_the_site_may_be_tried_again_by_waiting(tmp_path: Path) -> None:
+    error = await ended(tmp_path, fails("timeout"), api=False)
+    assert error["retryable"] is True
+    assert "wait_for_image" in error["next_step"]
+
+
+async def test_a_quota_met_after_two_pictures_does_not_unpay_them(tmp_path: Path) -> None:
+    async with studio_with(tmp_path, Scripted(fails("quota_reached", after=2, spent=False))) as studio:
+        standing = await studio.generate(asking(n=4))
+    record = standing.record
+    assert (record.state, record.submitted, record.spent) == ("partial", True, True)
+
+
+async def test_pictures_that_were_never_asked_for_are_told_so(tmp_path: Path) -> None:
+    lost = await left(tmp_path, request={"n": 3})
+    async with studio_with(tmp_path, Scripted(draw, collects)) as studio:
+        record = (await studio.wait(lost.generation_id)).record
+    assert record.state == "partial"
+    assert [(failure.index, failure.code) for failure in record.failures] == [(2, "cancelled"), (3, "cancelled")]
+    assert "asked for" in record.failures[0].message
+
+
+async def test_failures_are_gone_when_the_pictures_are_there(tmp_path: Path) -> None:
+    web = Scripted(fails("timeout", after=1), collects)
+    async with studio_with(tmp_path, web) as studio:
+        first = await studio.generate(asking(n=2))
+        assert [failure.index for failure in first.record.failures] == [2]
+        record = (await studio.wait(first.record.generation_id)).record
+    assert (record.state, len(record.images), record.failures) == ("saved", 2, [])
+
+
+async def test_what_was_collected_says_nothing_about_a_rest_or_how_long_a_picture_takes(tmp_path: Path) -> None:
+    lost = await interrupted(tmp_path)
+    async with studio_with(tmp_path, Scripted(draw, collects)) as studio:
+        await studio.ledger.rest_until("chatgpt-web", "quota_reached", "2999-01-01T00:00:00+00:00")
+        assert (await studio.wait(lost.generation_id)).record.state == "saved"
+        assert await studio.ledger.resting("chatgpt-web") is not None
+        assert await studio.ledger.typical("chatgpt-web") is None
