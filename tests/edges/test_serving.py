@@ -1,11 +1,14 @@
 """The server as a real process on real pipes: ends of input, signals, readers that do not read, stray output."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +103,25 @@ def test_signals_one_after_the_other_still_end_it_in_order(served: Process, tmp_
     end(served, tmp_path)
 
 
+@contextmanager
+def opened_by_a_reader(pipe: Path) -> Generator[None]:
+    """The writing end of a named pipe, from when the studio's end waits at the other: until then it cannot be opened
+    without waiting, and a wait inside ``open`` would have no end if nobody ever came."""
+    until = time.monotonic() + ENDS
+    while True:
+        try:
+            writing = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError as error:
+            if error.errno != errno.ENXIO or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+    try:
+        yield
+    finally:
+        os.close(writing)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the studio's end is held up by a named pipe")
 def test_a_second_signal_while_the_studio_closes_changes_nothing(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "hold-the-end")
@@ -111,8 +133,7 @@ def test_a_second_signal_while_the_studio_closes_changes_nothing(tmp_path: Path)
             send(process, READY)
             wait_held(process)
             process.send_signal(signal.SIGTERM)
-            # Opens as soon as the studio's end waits at the other end of the pipe.
-            with (tmp_path / "hold-the-end").open("w"):
+            with opened_by_a_reader(tmp_path / "hold-the-end"):
                 process.send_signal(signal.SIGTERM)
                 process.send_signal(signal.SIGINT)
             end(process, tmp_path)

@@ -214,7 +214,7 @@ async def test_four_processes_take_turns_and_killed_holders_free_theirs(profile:
                 worker = workers[number]  # noqa: B023 - joined before the next round
                 assert worker.stdout is not None
                 assert worker.stdin is not None
-                while line := await anyio.to_thread.run_sync(worker.stdout.readline):
+                while line := await anyio.to_thread.run_sync(worker.stdout.readline, abandon_on_cancel=True):
                     if line == "out\n":
                         continue
                     assert line == "in\n"

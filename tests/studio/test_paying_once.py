@@ -251,7 +251,8 @@ async def test_two_processes_cannot_reserve_the_same_rest_of_the_budget(tmp_path
 
 
 async def hear(process: Any) -> str:
-    return str(await anyio.to_thread.run_sync(process.stdout.readline)).strip()
+    # Abandoned at the deadline: the process is killed then, and the thread reads the end.
+    return str(await anyio.to_thread.run_sync(process.stdout.readline, abandon_on_cancel=True)).strip()
 
 
 def say(process: Any) -> None:
