@@ -94,11 +94,11 @@ class Parents:
 
 
 def put(connection: sqlite3.Connection, root: Path, folder: Path, record: Record, stamp: Stamp) -> None:
-    """Insert or replace one generation. What was fetched once stays fetched."""
+    """Insert or replace one generation."""
     connection.execute(
         "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET folder = excluded.folder, backend = excluded.backend, state = excluded.state,"
-        " finished = excluded.finished, fetched = max(fetched, excluded.fetched), fingerprint = excluded.fingerprint,"
+        " finished = excluded.finished, fetched = excluded.fetched, fingerprint = excluded.fingerprint,"
         " pictures = excluded.pictures, cost_usd = excluded.cost_usd, created = excluded.created,"
         " ended = excluded.ended, mtime_ns = excluded.mtime_ns, size = excluded.size, inode = excluded.inode,"
         " change = excluded.change, record = excluded.record",
@@ -121,11 +121,6 @@ def put(connection: sqlite3.Connection, root: Path, folder: Path, record: Record
             msgspec.json.encode(record, enc_hook=str),
         ),
     )
-
-
-def unfetch(connection: sqlite3.Connection, generation_id: str) -> None:
-    """It is worked on again: the answer that was given is not its end any more."""
-    connection.execute("UPDATE generations SET fetched = 0 WHERE id = ?", (generation_id,))
 
 
 def forget(connection: sqlite3.Connection, generation_id: str) -> None:

@@ -13,12 +13,15 @@ from cdp_image_mcp.folder import Folder
 from cdp_image_mcp.record import Record, epoch
 from cdp_image_mcp.waiters import lives
 
-__all__ = ["JOIN_SECONDS", "Admit", "Claim", "Entry", "Kind", "candidates", "rows_like", "works"]
+__all__ = ["JOIN_SECONDS", "Admit", "Claim", "Entry", "Kind", "Told", "candidates", "end_of", "rows_like", "works"]
 
 JOIN_SECONDS = 24 * 3600
 """How long an answer that nobody fetched waits for the same question."""
 
 Kind: TypeAlias = Literal["running", "finished", "orphaned"]
+
+Told: TypeAlias = tuple[str, str | None]
+"""A generation and when it ended."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -55,14 +58,14 @@ def candidates(
     rows: list[index.Row],
     entry_of: Callable[[index.Row], Entry | None],
     is_waited_on: Callable[[str], bool],
-    fetched: Collection[str],
+    fetched: Collection[Told],
 ) -> Iterator[tuple[Kind, Entry]]:
-    """What a call may join among ``rows``, in their order. ``fetched``: ids known to be fetched beside the record."""
+    """What a call may join among ``rows``, in their order. ``fetched``: ends known to be told beside the record."""
     for row in rows:
         if is_waited_on(row.id):
             continue
         entry = entry_of(row)
-        kind = _joinable(entry.record, fetched=row.id in fetched) if entry is not None else None
+        kind = _joinable(entry.record, fetched=end_of(entry.record) in fetched) if entry is not None else None
         if entry is not None and kind is not None:
             yield kind, entry
 
@@ -75,6 +78,11 @@ def rows_like(db: sqlite3.Connection, root: Path, fingerprint: str, own_id: str)
         "WHERE fingerprint = ? AND id != ? AND (finished = 0 OR ended >= ?) ORDER BY created, id",
         (fingerprint, own_id, time.time() - JOIN_SECONDS),
     )
+
+
+def end_of(record: Record) -> Told:
+    """Which end of a generation a record tells of; one that is collected later has another one then."""
+    return record.generation_id, record.finished_at
 
 
 def works(record: Record) -> bool:

@@ -30,7 +30,7 @@ from cdp_image_mcp.folder import (
     take_back_folder,
     write_record,
 )
-from cdp_image_mcp.joining import Admit, Claim, Entry, candidates, rows_like, works
+from cdp_image_mcp.joining import Admit, Claim, Entry, Told, candidates, end_of, rows_like, works
 from cdp_image_mcp.owner import is_alive, this_process
 from cdp_image_mcp.record import Owner, Record
 from cdp_image_mcp.request import BackendName
@@ -58,7 +58,7 @@ class Library:
         self._problems: list[str] = []
         self._folders: weakref.WeakValueDictionary[Path, Folder] = weakref.WeakValueDictionary()
         self._waiters = Waiters(self.owner)
-        self._fetched: set[str] = set()
+        self._fetched: set[Told] = set()
         self._guard = threading.Lock()
         self._born = ""
         self._database = Database(
@@ -100,11 +100,13 @@ class Library:
         """The call of a :class:`Claim` has its answer. Idempotent, finishes also when cancelled, never raises."""
         await finish(partial(self._release, waiter))
 
-    async def mark_fetched(self, generation_id: str) -> None:
-        """A call was answered with the end of this generation: identical calls no longer join it. Nothing for an
-        unfinished one. Never raises; what the disk does not take is remembered by this process."""
-        self._fetched.add(generation_id)
-        await finish(partial(self._keep_books, partial(self._mark_fetched, generation_id=generation_id)))
+    async def mark_fetched(self, told: Record) -> None:
+        """A call was answered with this end of a generation: identical calls no longer join it. Nothing for an
+        unfinished one, nor for one that was taken up again meanwhile: that end has not been told yet. Never raises;
+        what the disk does not take is remembered by this process."""
+        if told.finished:
+            self._fetched.add(end_of(told))
+            await finish(partial(self._keep_books, partial(self._mark_fetched, told=told)))
 
     async def adopt(self, generation_id: str, *, mine_idle: bool = False) -> Entry | None:
         """Make this process the owner of an unfinished generation whose owner is dead, or of an interrupted one whose
@@ -297,10 +299,10 @@ class Library:
             return Claim(kind, taken.record, taken.folder, waiter)
         return None
 
-    def _mark_fetched(self, db: sqlite3.Connection, generation_id: str) -> None:
-        for row in index.rows(db, self.root, "WHERE id = ?", (generation_id,)):
+    def _mark_fetched(self, db: sqlite3.Connection, told: Record) -> None:
+        for row in index.rows(db, self.root, "WHERE id = ?", (told.generation_id,)):
             record, _ = read_record(row.folder)
-            if record.finished and not record.fetched:
+            if record.finished and not record.fetched and end_of(record) == end_of(told):
                 record.fetched = True
                 index.put(db, self.root, row.folder, record, write_record(row.folder, record))
 
@@ -317,8 +319,6 @@ class Library:
         entry.record.owner = self.owner
         if entry.record.finished:
             entry.record.state, entry.record.finished_at, entry.record.fetched = "starting", None, False
-            self._fetched.discard(entry.record.generation_id)
-            index.unfetch(db, entry.record.generation_id)
         path = entry.folder.path
         index.put(db, self.root, path, entry.record, write_record(path, entry.record))
         return Entry(entry.record, entry.folder, alive=True)

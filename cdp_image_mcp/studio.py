@@ -137,7 +137,7 @@ class Studio:
         """The caller has this answer. Called last of all: whoever gives up before is joined to the same generation
         when it asks again, and pays once."""
         if standing.record.finished and not standing.record.fetched:
-            await self.library.mark_fetched(standing.record.generation_id)
+            await self.library.mark_fetched(standing.record)
 
     async def cancel(self, generation_id: str) -> Standing:
         """Stop it and keep what is there. Idempotent. Raises ImageError ``not_found``."""

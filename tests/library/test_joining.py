@@ -106,7 +106,7 @@ async def test_a_call_gets_the_finished_answer_nobody_fetched_and_only_once(libr
         await finished(library, first.folder, first.record)
         second = await library.claim_or_register(a_record())
         parallel = await library.claim_or_register(a_record())
-        await library.mark_fetched(second.record.generation_id)
+        await library.mark_fetched(second.record)
         await library.release(second.waiter)
         await library.release(parallel.waiter)
         parallel.record.state = "cancelled"
@@ -124,7 +124,7 @@ async def test_what_was_fetched_stays_fetched_after_the_index_was_lost(library: 
     with anyio.fail_after(10):
         first = await library.claim_or_register(a_record())
         await finished(library, first.folder, first.record)
-        await library.mark_fetched(first.record.generation_id)
+        await library.mark_fetched(first.record)
         await library.release(first.waiter)
         (root / ".index.sqlite3").unlink()
         assert (await Library(root).claim_or_register(a_record())).kind == "new"
@@ -200,7 +200,7 @@ async def test_a_lost_reply_of_the_api_is_told_once_before_it_is_paid_again(libr
         await create(library, lost)
         claim = await library.claim_or_register(a_record())
         assert (claim.kind, claim.record.generation_id) == ("finished", lost.generation_id)
-        await library.mark_fetched(lost.generation_id)
+        await library.mark_fetched(lost)
         await library.release(claim.waiter)
         assert (await library.claim_or_register(a_record())).kind == "new"
 

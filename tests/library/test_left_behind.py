@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from cdp_image_mcp.folder import read_record
@@ -36,13 +37,28 @@ async def test_a_picture_collected_after_an_answered_interruption_waits_to_be_fe
     with anyio.fail_after(10):
         record = left()
         await create(library, record)
-        await library.mark_fetched(record.generation_id)
+        await library.mark_fetched(record)
         claim = await library.claim_or_register(a_record())
         await finished(library, claim.folder, claim.record)
         await library.release(claim.waiter)
         again = await library.claim_or_register(a_record())
 
     assert claim.kind == "orphaned"
+    assert (again.kind, again.record.generation_id) == ("finished", record.generation_id)
+
+
+async def test_an_answer_with_an_earlier_end_does_not_mark_the_picture_collected_since(library: Library) -> None:
+    """The call that was told of the interruption ends only when the picture is collected, or being collected."""
+    with anyio.fail_after(10):
+        record = left()
+        await create(library, record)
+        told = msgspec.structs.replace(record)
+        claim = await library.claim_or_register(a_record())
+        await library.mark_fetched(told)
+        await finished(library, claim.folder, claim.record)
+        await library.mark_fetched(told)
+        await library.release(claim.waiter)
+        again = await library.claim_or_register(a_record())
     assert (again.kind, again.record.generation_id) == ("finished", record.generation_id)
 
 

@@ -350,7 +350,7 @@ async def test_a_full_disk_refuses_a_new_generation_and_leaves_no_trace_of_it(tm
         assert entry is not None
         async with library.waiting(first.generation_id):
             pass
-        await library.mark_fetched(first.generation_id)
+        await library.mark_fetched(first)
         with pytest.raises(ImageError, match="Nothing was sent"):
             check_room(1, library.root)
 
