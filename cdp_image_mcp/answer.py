@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ __all__ = [
     "status_of",
     "wire_length",
 ]
+
+logger = logging.getLogger(__name__)
 
 LIMIT = 1_000_000
 """Characters of one serialised answer. Claude Desktop refuses results above 1,048,576 characters (seen 2025-07 to
@@ -248,14 +251,13 @@ async def _original(image: SavedImage) -> Picture:
 class _Room:
     """Fills the characters that the text leaves with pictures, fairly and in order."""
 
-    def __init__(self, characters: int, maker: PreviewMaker, images: Images) -> None:
+    def __init__(self, characters: int, images: Images) -> None:
         self.left = characters
-        self.maker = maker
         self.images = images
         self.pictures: list[Picture] = []
         self.not_inline: list[dict[str, Any]] = []
 
-    async def add(self, index: int, image: SavedImage, after: int) -> None:
+    async def add(self, maker: PreviewMaker, index: int, image: SavedImage, after: int) -> None:
         """Show picture ``index``; ``after`` pictures still want their share."""
         share = self.left // (after + 1) - BLOCK
         fits = min(share // 4 * 3, PREVIEW_BYTES)
@@ -266,7 +268,7 @@ class _Room:
             if self.images == "full":
                 reason = f"The original ({image.bytes:,} bytes) does not fit; the block is a preview."
                 self.not_inline.append({"index": index, "reason": reason})
-            self._take(await self.maker.preview(image, fits))
+            self._take(await maker.preview(image, fits))
         except FileNotFoundError:
             self._leave_out(index, "The file is no longer there.")
         except OSError as error:
@@ -300,10 +302,14 @@ async def _with_pictures(
     fields: dict[str, Any], shown: Sequence[SavedImage], images: Images, previewer: Previewer
 ) -> Answer:
     room = LIMIT - ENVELOPE - wire_length(fitted(fields)) - NOTE * len(shown)
-    async with previewer.open() as maker:
-        filler = _Room(room, maker, images)
-        for index, image in enumerate(shown, start=1):
-            await filler.add(index, image, len(shown) - index)
+    filler = _Room(room, images)
+    try:
+        async with previewer.open() as maker:
+            for index, image in enumerate(shown, start=1):
+                await filler.add(maker, index, image, len(shown) - index)
+    except (PreviewError, OSError) as error:
+        # Pictures that are saved are answered for, whatever becomes of what drew them smaller.
+        logger.info("the previews' canvas was not closed in order: %s", error)
     if filler.not_inline:
         fields = fields | {"not_inline": filler.not_inline}
     text = fitted(fields)

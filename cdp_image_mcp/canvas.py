@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.preview import Canvas, Picture, PreviewError
+from cdp_image_mcp.preview import PREVIEW_SECONDS, Canvas, Picture, PreviewError
 from cdp_image_mcp.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -36,8 +36,11 @@ KEEP_PART = """async (part, first) => {
 
 UNDECODED = "The browser could not decode the picture."
 READY_SECONDS = 5.0
+"""How long an answer waits for a page of the browser that is open; one that hangs does not make it any sooner."""
 EXPECTED_SECONDS = 15.0
 """How long a page is kept for an answer that is expected; said again every few seconds while a call waits."""
+CLOSING_SECONDS = 2.0
+"""Patience with the end of a browser whose profile is thrown away: nothing in it is worth an orderly end."""
 PICK = "globalThis.field = Object.assign(document.createElement('input'), {type: 'file'})"
 """A file field that stands in no document: the browser reads the picture from the disk itself. Through the protocol
 2 MB take 0.3 s and 25 MB 3 s; by the field any size takes 0.1 s (Chromium 156, two busy cores)."""
@@ -122,13 +125,8 @@ class BrowserCanvas:
     def expect(self) -> None:
         """An answer with previews may come soon: have a page ready then, if a browser is open. Said again while it is
         waited for; :data:`EXPECTED_SECONDS` after the last time the page is closed."""
-        if (browser := self._open_browser()) is None:
-            return
-        if self._spare is not None and self._spare.is_of(browser):
-            self._spare.keep()
-            return
-        self._spare = _Spare(browser)
-        browser.connection.start(self._spare.live)
+        if (browser := self._open_browser()) is not None:
+            self._spare_of(browser).keep()
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Canvas]:
@@ -136,28 +134,30 @@ class BrowserCanvas:
 
         Raises PreviewError with the reason when there is no browser that could be used.
         """
+        if (browser := self._open_browser()) is not None:
+            spare = self._spare_of(browser)
+            self._spare = None
+            try:
+                yield _PageCanvas(await spare.take())
+            finally:
+                spare.give_back()
+            return
         from cdp_image_mcp.cdp import CDPError
 
-        if (browser := self._open_browser()) is not None:
-            spare, self._spare = self._spare, None
-            try:
-                if spare is not None and spare.is_of(browser) and (page := await spare.take()) is not None:
-                    try:
-                        yield _PageCanvas(page)
-                    finally:
-                        spare.give_back()
-                    return
-                async with _blank_page(browser.connection) as page:
-                    yield _PageCanvas(page)
-            except CDPError as error:
-                raise _no_preview(error) from None
-            return
         async with self._turn:
             try:
-                async with short_lived(self._settings) as browser, _blank_page(browser.connection) as page:
-                    yield _PageCanvas(page)
+                async with short_lived(self._settings) as browser:
+                    # The page goes with its browser.
+                    yield _PageCanvas(await _attached(browser.connection, {}, PREVIEW_SECONDS))
             except CDPError as error:
                 raise _no_preview(error) from None
+
+    def _spare_of(self, browser: "Browser") -> "_Spare":
+        """The page that stands ready there, or a new one on its way."""
+        if self._spare is None or not self._spare.is_of(browser):
+            self._spare = _Spare(browser)
+            browser.connection.start(self._spare.live)
+        return self._spare
 
     def _open_browser(self) -> "Browser | None":
         """In a browser with windows the page would open one before the person's eyes."""
@@ -168,7 +168,8 @@ class BrowserCanvas:
 
 
 class _Spare:
-    """A page that waits for one answer. It lives in a task of the browser's connection and ends with it."""
+    """A page for one answer. It is made and closed in a task of the browser's connection, so that a browser which
+    hangs holds no answer up, and ends with it."""
 
     def __init__(self, browser: "Browser") -> None:
         self._connection = browser.connection
@@ -176,25 +177,27 @@ class _Spare:
         self._made = anyio.Event()
         self._over = anyio.Event()
         self._waiting = anyio.CancelScope()
+        self._failure = PreviewError("No preview: the open browser was closed.")
         self.keep()
 
     def is_of(self, browser: "Browser") -> bool:
         """Whether it is, or is about to be, a page of this browser."""
-        return self._connection is browser.connection and not self._over.is_set()
+        over = self._over.is_set() or self._waiting.cancel_called
+        return self._connection is browser.connection and not over
 
     def keep(self) -> None:
         self._waiting.deadline = anyio.current_time() + EXPECTED_SECONDS
 
-    async def take(self) -> "Page | None":
-        """The page, for the taker alone until :meth:`give_back`; None when it could not be made."""
+    async def take(self) -> "Page":
+        """The page, for the taker alone until :meth:`give_back`. Raises PreviewError without one after
+        :data:`READY_SECONDS`."""
         self._waiting.deadline = math.inf
-        if self._waiting.cancel_called:
-            return None
-        try:
+        with anyio.move_on_after(READY_SECONDS) as limit:
             await self._made.wait()
-        except BaseException:
-            self.give_back()
-            raise
+        if limit.cancelled_caught:
+            raise PreviewError("No preview: the open browser did not make a page in time.")
+        if self._page is None:
+            raise self._failure
         return self._page
 
     def give_back(self) -> None:
@@ -213,7 +216,7 @@ class _Spare:
                 with self._waiting:
                     await self._over.wait()
         except CDPError as error:
-            logger.info("no page was made ready for previews: %s", error)
+            self._failure = _no_preview(error)
         except Exception:
             # It would end the connection's other tasks, and with them a drawing that is paid for.
             logger.exception("no page was made ready for previews")
@@ -233,7 +236,9 @@ async def short_lived(
 
     browser = await anyio.to_thread.run_sync(find_browser, settings.chrome_path)
     async with scratch_folder(PROFILE_PREFIX, snap=browser.snap) as profile:
-        options = LaunchOptions(browser=browser, profile=profile, mode=mode, extra_args=settings.chrome_args)
+        options = LaunchOptions(
+            browser=browser, profile=profile, mode=mode, extra_args=settings.chrome_args, close_timeout=CLOSING_SECONDS
+        )
         async with launch(options) as launched:
             yield launched
 
@@ -286,16 +291,27 @@ def _no_preview(error: Exception) -> PreviewError:
 
 @asynccontextmanager
 async def _blank_page(connection: "Connection") -> "AsyncGenerator[Page]":
-    from cdp_image_mcp.cdp import CDPError, Page
+    """A page in a browser context of its own, beside the user's."""
+    from cdp_image_mcp.cdp import CDPError
 
     browser = connection.browser
     made = await browser.call("Target.createBrowserContext", {"disposeOnDetach": True}, reply=dict[str, str])
     context = {"browserContextId": made["browserContextId"]}
     try:
-        target = await browser.call("Target.createTarget", {"url": "about:blank", **context}, reply=dict[str, str])
-        async with await Page.attach(connection, target["targetId"]) as page:
+        async with await _attached(connection, context) as page:
             yield page
     finally:
         # Takes its pages with it.
         with anyio.CancelScope(shield=True), suppress(CDPError):
             await browser.call("Target.disposeBrowserContext", context, timeout=5.0)
+
+
+async def _attached(connection: "Connection", context: dict[str, str], seconds: float = math.inf) -> "Page":
+    """A new page, in ``context`` if one is named. Raises PreviewError when there is none after ``seconds``."""
+    from cdp_image_mcp.cdp import Page
+
+    with anyio.move_on_after(seconds):
+        wanted = {"url": "about:blank"} | context
+        target = await connection.browser.call("Target.createTarget", wanted, reply=dict[str, str])
+        return await Page.attach(connection, target["targetId"])
+    raise PreviewError("No preview: the browser did not make a page in time.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
-from .errors import BrowserGone, CDPError, EventTimeout, PageCrashed, ProtocolError, SessionClosed
+from .errors import BrowserGone, CDPError, CommandTimeout, EventTimeout, PageCrashed, ProtocolError, SessionClosed
 from .mailbox import Mailbox
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_QUEUE = 10_000
+DETACHING = 5.0
+"""Seconds. Nothing depends on having detached: the browser drops our sessions with the connection."""
 # What a session with a dead renderer still answers (Chromium 156): the two commands that bring it back, and bodies that
 # the browser itself keeps.
 REVIVING = frozenset({"Page.navigate", "Page.reload"})
@@ -149,12 +151,13 @@ class Session:
         return stop
 
     async def detach(self) -> None:
-        """Detach from the target, which lives on. Harmless when the session is closed already."""
+        """Detach from the target, which lives on. Harmless when the session is closed already or the browser hangs."""
         if self._closed is None and self.session_id is not None:
+            leaving = {"sessionId": self.session_id}
             try:
-                await self._connection.browser.call("Target.detachFromTarget", {"sessionId": self.session_id})
-            except (SessionClosed, BrowserGone, ProtocolError):
-                return  # it ended while it was being told to
+                await self._connection.browser.call("Target.detachFromTarget", leaving, timeout=DETACHING)
+            except (SessionClosed, BrowserGone, ProtocolError, CommandTimeout):
+                return  # it ended while it was being told to, or nobody is there to be told
 
     # The rest is called by the connection's reader only.
 

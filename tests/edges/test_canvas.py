@@ -4,7 +4,8 @@ import io
 import os
 import tempfile
 import time
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Generator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ import pytest
 from PIL import Image
 
 from cdp_image_mcp import canvas as canvas_module
+from cdp_image_mcp.answer import compose
 from cdp_image_mcp.canvas import PROFILE_PREFIX, BrowserCanvas
 from cdp_image_mcp.cdp import Browser, LaunchOptions, find_browser, launch
+from cdp_image_mcp.cdp import session as session_module
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.preview import PREVIEW_BYTES, PREVIEW_EDGE, FilePreviewer, Picture, PreviewError
 from tests.edges.scripted import saved
+from tests.edges.scripted import standing as standing_of
 
 pytestmark = pytest.mark.anyio
 ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
@@ -162,9 +166,8 @@ async def test_an_open_browser_without_windows_is_used_and_kept_clean(
                     for child in psutil.Process().children()
                     if child.pid in browsers() and child.pid not in standing
                 ]
-            contexts = await browser.connection.browser.call("Target.getBrowserContexts", reply=dict[str, object])
+            await contexts_when(browser, 0)
     assert len(own) == 1
-    assert contexts["browserContextIds"] == []
 
 
 async def contexts_of(browser: Browser) -> list[str]:
@@ -200,6 +203,49 @@ async def test_an_expected_answer_finds_its_page_open_and_the_page_is_closed_aft
                     await second.shrink(picture, "image/png", alpha=False, edge=100, most_bytes=100_000)
                     assert len(await contexts_of(browser)) == 2
             await contexts_when(browser, 0)
+
+
+@contextmanager
+def hanging(browser: Browser) -> Generator[None]:
+    """The browser neither ends nor answers while the block lasts."""
+    process = psutil.Process(browser.pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+async def test_a_browser_that_hangs_costs_the_answer_its_preview_and_no_time(
+    browsing: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canvas_module, "READY_SECONDS", 0.3)
+    image = saved(tmp_path, 1, noise(1700, 100), width=1700, height=100)
+    with anyio.fail_after(60):
+        async with open_browser_of(tmp_path) as browser:
+            canvases = BrowserCanvas(browsing, lambda: browser)
+            # Well below the 30 s that one command may take: nothing is waited for or tried twice.
+            with hanging(browser), anyio.fail_after(20):
+                answer = await compose(standing_of(tmp_path, images=[image]), "preview", FilePreviewer(canvases.open))
+    assert answer.fields["status"] == "saved"
+    assert (answer.pictures, [note["index"] for note in answer.fields["not_inline"]]) == ([], [1])
+    assert "in time" in answer.fields["not_inline"][0]["reason"]
+
+
+async def test_a_browser_that_begins_to_hang_while_it_draws_is_left_at_once(
+    browsing: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = kept(tmp_path, noise(200, 200))
+    monkeypatch.setattr(session_module, "DETACHING", 0.1)
+    with anyio.fail_after(60):
+        async with open_browser_of(tmp_path) as browser, AsyncExitStack() as stack:
+            canvas = await stack.enter_async_context(BrowserCanvas(browsing, lambda: browser).open())
+            with hanging(browser), anyio.fail_after(20):
+                with anyio.move_on_after(0.3) as limit:
+                    await canvas.shrink(picture, "image/png", alpha=False, edge=100, most_bytes=100_000)
+                await stack.aclose()
+            await contexts_when(browser, 0)
+    assert limit.cancelled_caught
 
 
 async def test_a_page_that_was_expected_in_vain_does_not_stay(
