@@ -44,7 +44,7 @@ async def none_left(folder: Path, seconds: float = 3.0) -> None:
 
 async def session_cookie(folder: Path, site: str) -> str | None:
     """The value of the site's session cookie in the browser that runs."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with cdp.attach(folder / "profile") as browser:
             answer = await browser.connection.browser.call(
                 "Storage.getCookies", reply=dict[str, list[dict[str, object]]]
@@ -56,7 +56,7 @@ async def session_cookie(folder: Path, site: str) -> str | None:
 
 async def pages(folder: Path) -> list[str]:
     """The addresses of all tabs."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with cdp.attach(folder / "profile") as browser:
             answer = await browser.connection.browser.call(
                 "Target.getTargets", reply=dict[str, list[dict[str, object]]]

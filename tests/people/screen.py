@@ -16,7 +16,7 @@ LOOK_AGAIN = 0.05
 """Neither X nor processes tell a test when they are done."""
 
 
-async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until ``condition`` holds; TimeoutError says that it never did."""
     with anyio.fail_after(seconds):
         while not await anyio.to_thread.run_sync(condition):  # noqa: ASYNC110 - see LOOK_AGAIN

@@ -137,7 +137,7 @@ async def test_the_users_own_tabs_stay_through_a_generation_and_the_closing_of_o
 
 
 async def wait_for_pages(folder: Path, condition: Callable[[list[str]], bool]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not condition(await pages(folder)):  # noqa: ASYNC110 - the browser tells nobody here
             await anyio.sleep(0.1)
 
