@@ -12,7 +12,6 @@ import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.preview import PREVIEW_SECONDS, Canvas, Picture, PreviewError
 from cdp_image_mcp.scratch import scratch_folder
 
@@ -105,10 +104,7 @@ class _HasBrowser(Protocol):
 
 def open_browser(studio: "Studio") -> "Browser | None":
     """The browser that the studio's web back end has open at this moment."""
-    try:
-        backend = studio.backend("chatgpt-web")
-    except ImageError:
-        return None
+    backend = studio.backend_in_use("chatgpt-web")
     return backend.browser if isinstance(backend, _HasBrowser) else None
 
 

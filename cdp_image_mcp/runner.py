@@ -106,6 +106,10 @@ class Runner:
                 self._backends[name] = WebBackend(self._settings, self._ledger, self._group)
         return self._backends[name]
 
+    def backend_in_use(self, name: BackendName) -> Backend | None:
+        """The back end, if it has been used."""
+        return self._backends.get(name)
+
     def problems(self) -> list[str]:
         return [*self._turns.problems(), *self._gallery.problems()]
 

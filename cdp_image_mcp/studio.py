@@ -98,8 +98,12 @@ class Studio:
         runner.web_used = self._collect_rest
 
     def backend(self, name: BackendName) -> Backend:
-        """The back end itself, for what is asked of it beside pictures (``login``, ``doctor --probe``, previews)."""
+        """The back end itself, for what is asked of it beside pictures (``login``, ``doctor --probe``)."""
         return self._runner.backend(name)
+
+    def backend_in_use(self, name: BackendName) -> Backend | None:
+        """The back end, if it has been used: making it costs time that a picture under way should have."""
+        return self._runner.backend_in_use(name)
 
     async def generate(self, arguments: GenerateImage, listener: Listener | None = None) -> Standing:
         """Accept a request and wait at most ``wait_seconds`` (argument or setting). Raises ImageError for what is
