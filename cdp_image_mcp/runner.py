@@ -10,7 +10,7 @@ import anyio.abc
 import anyio.to_thread
 import msgspec
 
-from cdp_image_mcp import ending
+from cdp_image_mcp import ending, stopfile
 from cdp_image_mcp.background import background
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.daylimit import beyond
@@ -32,9 +32,6 @@ __all__ = ["Runner"]
 log = logging.getLogger(__name__)
 
 API_CONCURRENCY = 4
-CANCEL_FILE = ".cancel"
-"""Put into a generation's folder by a process that wants another one to stop it."""
-CANCEL_SECONDS = 1.0
 LATE_SECONDS = 120.0
 """How long the next prompt for the web waits at most for a turn that the site was still drawing when its time was
 over: twice what a picture typically takes there."""
@@ -153,11 +150,7 @@ class Runner:
 
     async def cancel_elsewhere(self, entry: Entry) -> None:
         """Ask the process that owns a generation to stop it."""
-        path = anyio.Path(entry.folder.path / CANCEL_FILE)
-        try:
-            await path.touch(0o600)
-        except OSError as error:
-            raise ImageError("disk", f"The wish to cancel could not be left in {path.parent}: {error}.") from None
+        await stopfile.leave(entry.folder.path)
 
     async def settle(self, job: Job) -> None:
         """Write again what a full disk kept from being written; until that works, memory answers."""
@@ -230,15 +223,14 @@ class Runner:
     async def _watched(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         """The work, and beside it a look for other processes' wish to cancel."""
         async with background() as group:
-            if not job.collecting:
+            # What was left for an earlier owner is not meant for this one.
+            if not job.collecting or await stopfile.take_away(job.folder.path):
                 group.start_soon(self._watch_cancel, job)
             await work()
 
     async def _watch_cancel(self, job: Job) -> None:
-        path = job.folder.path / CANCEL_FILE
-        while not await anyio.to_thread.run_sync(path.exists):  # noqa: ASYNC110 - another process makes the file
-            await anyio.sleep(CANCEL_SECONDS)
-        await anyio.to_thread.run_sync(lambda: path.unlink(missing_ok=True))
+        await stopfile.wanted(job.folder.path)
+        await stopfile.take_away(job.folder.path)
         job.stop_wanted = True
         job.scope.cancel()
 
@@ -275,8 +267,6 @@ class Runner:
     async def _collect(self, job: Job, *, has_turn: bool = False) -> None:
         """``has_turn``: the caller holds the turn for this job."""
         record = job.record
-        # A wish to cancel that an earlier owner left is not meant for this.
-        await anyio.to_thread.run_sync(lambda: (job.folder.path / CANCEL_FILE).unlink(missing_ok=True))
         for image in await job.folder.strays(record):
             record.images.append(image)
             record.sources.append({})

@@ -157,7 +157,7 @@ class Studio:
                 while entry.alive:
                     await anyio.sleep(FOREIGN_SECONDS)
                     entry = await self._find(generation_id)
-        elif not entry.record.finished:
+        if not entry.alive and not entry.record.finished:
             await self._end_idle(generation_id)
             entry = await self._find(generation_id)
         return Standing(record=entry.record, folder=str(entry.folder.path))

@@ -1,0 +1,101 @@
+"""Cancelling what another process works on, by a file in its folder."""
+
+import errno
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psutil
+import pytest
+
+from cdp_image_mcp.record import Owner
+from cdp_image_mcp.request import ImageRequest, Report
+from tests.library.making import end, other_process
+from tests.studio.scripted import Scripted, draw, studio_with
+from tests.studio.test_left_behind import asking, interrupted, left, sent_then_hangs
+
+pytestmark = pytest.mark.anyio
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
+    """From now on the disk fails at this method of the file's path; grows with each time."""
+    real = getattr(Path, name)
+    failed: list[str] = []
+
+    def fails(self: Path, *arguments: Any, **more: Any) -> Any:
+        if self.name == ".cancel":
+            failed.append(name)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(self, *arguments, **more)
+
+    monkeypatch.setattr(Path, name, fails)
+    return failed
+
+
+async def test_a_folder_that_cannot_be_looked_into_does_not_end_what_is_being_paid_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = failing(monkeypatch, "stat")
+    monkeypatch.setattr("cdp_image_mcp.stopfile.LOOK_SECONDS", 0.02)
+
+    async def draws(request: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True)
+        while len(failed) < 2:  # noqa: ASYNC110 - counted by another thread
+            await anyio.sleep(0.02)
+        await draw(request, report)
+
+    async with studio_with(tmp_path, api=Scripted(draws), backend="api", api_key="test-key") as studio:
+        standing = await studio.generate(asking())
+    assert standing.record.state == "saved"
+
+
+async def test_a_wish_that_cannot_be_taken_away_is_heard_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, "unlink")
+    async with studio_with(tmp_path, Scripted(sent_then_hangs)) as studio:
+        started = await studio.generate(asking(wait_seconds=0))
+        Path(started.folder, ".cancel").touch()
+        standing = await studio.wait(started.record.generation_id)
+    assert standing.record.state == "cancelled"
+
+
+async def test_what_is_being_collected_can_be_cancelled_by_another_process(tmp_path: Path) -> None:
+    collecting = anyio.Event()
+
+    async def hangs(_request: ImageRequest, _report: Report) -> None:
+        collecting.set()
+        await anyio.sleep_forever()
+
+    late = await interrupted(tmp_path)
+    async with studio_with(tmp_path, Scripted(draw, hangs)) as studio:
+        started = await studio.wait(late.generation_id, 0)
+        await collecting.wait()
+        Path(started.folder, ".cancel").touch()
+        standing = await studio.wait(late.generation_id, 5)
+    assert standing.record.state == "cancelled"
+
+
+async def test_a_process_that_dies_before_it_heard_the_wish_leaves_nothing_behind(tmp_path: Path) -> None:
+    owner = other_process("import sys; sys.stdin.readline()")
+    try:
+        started = psutil.Process(owner.pid).create_time()
+        record = await left(tmp_path, owner=Owner(pid=owner.pid, started=started, host=platform.node()))
+        async with studio_with(tmp_path, Scripted(draw)) as studio:
+            entry = await studio.library.find(record.generation_id)
+            assert entry is not None
+            told: list[str] = []
+
+            async def cancels() -> None:
+                told.append((await studio.cancel(record.generation_id)).record.state)
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(cancels)
+                while not Path(entry.folder.path, ".cancel").exists():  # noqa: ASYNC110 - no event of a file
+                    await anyio.sleep(0.02)
+                end(owner)
+    finally:
+        end(owner)
+    assert told == ["cancelled"]
