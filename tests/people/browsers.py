@@ -1,5 +1,6 @@
 """The browsers on a test's profile, seen from outside of the program."""
 
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from fixtures.site.site import SESSION_COOKIE
 from tests.people.screen import until
 from tests.web.program import profile_processes
 
-__all__ = ["browsers", "command_line", "is_headless", "none_left", "pages", "session_cookie"]
+__all__ = ["bring_forward", "browsers", "command_line", "is_headless", "none_left", "pages", "session_cookie"]
 
 
 def browsers(folder: Path) -> list[psutil.Process]:
@@ -52,6 +53,18 @@ async def session_cookie(folder: Path, site: str) -> str | None:
     host = urlsplit(site).hostname
     values = [c["value"] for c in answer["cookies"] if c["name"] == SESSION_COOKIE and c["domain"] == host]
     return str(values[0]) if values else None
+
+
+async def bring_forward(folder: Path, address: Callable[[str], bool]) -> None:
+    """Make a tab the one that its window shows. A tab chosen by key may come after the key that closes one: the first
+    goes through the page, the second does not."""
+    with anyio.fail_after(60):
+        async with cdp.attach(folder / "profile") as browser:
+            answer = await browser.connection.browser.call(
+                "Target.getTargets", reply=dict[str, list[dict[str, object]]]
+            )
+            (tab,) = [t for t in answer["targetInfos"] if t["type"] == "page" and address(str(t["url"]))]
+            await browser.connection.browser.call("Target.activateTarget", {"targetId": tab["targetId"]})
 
 
 async def pages(folder: Path) -> list[str]:

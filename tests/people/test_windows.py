@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from fixtures.site import Site
-from tests.people.browsers import browsers, is_headless, none_left, pages, session_cookie
+from tests.people.browsers import bring_forward, browsers, is_headless, none_left, pages, session_cookie
 from tests.people.person import auto, look
 from tests.people.screen import Screen, until
 from tests.web.program import running_program
@@ -126,7 +126,8 @@ async def test_the_users_own_tabs_stay_through_a_generation_and_the_closing_of_o
             assert (await program.generate("two", images="none")).status == "saved"
             assert theirs in await pages(tmp_path)
             # The person closes our tab and keeps his own.
-            await screen.press(window, "ctrl+1", "ctrl+w")
+            await bring_forward(tmp_path, lambda address: address != theirs)
+            await screen.press(window, "ctrl+w")
             await wait_for_pages(tmp_path, lambda open_now: open_now == [theirs])
             before = browsers(tmp_path)[0].pid
             assert (await program.generate("three", images="none")).status == "saved"
