@@ -205,15 +205,11 @@ class Runner:
             if job.scope.cancelled_caught:
                 await self._end_cancelled(job)
         except ImageError as error:
-            await self._end_failed(job, error)
+            await self._end_guarded(job, error)
         except Exception as error:
             log.exception("generation %s failed", job.generation_id)
             fault = ImageError("internal", f"{type(error).__name__} in the program.", submitted=job.record.submitted)
-            try:
-                await self._end_failed(job, fault)
-            except Exception:
-                # A fault of one generation must not bring the others down; its record is found at the next start.
-                log.exception("the end of generation %s was not recorded", job.generation_id)
+            await self._end_guarded(job, fault)
         finally:
             job.end()
             # Its end is on disk a moment before this, and may have been taken up again by then.
@@ -238,10 +234,11 @@ class Runner:
         for request, following in zip(requests, (*requests[1:], None), strict=True):
             job.request = request
             job.record.backend = request.backend
+            if request.backend == "chatgpt-web":
+                self.web_used()
+                # Our own refusal is no word of the site: nothing rests for it.
+                await self._check_limit(job)
             try:
-                if request.backend == "chatgpt-web":
-                    self.web_used()
-                    await self._check_limit(job)
                 await self._with_turn(job, lambda request=request: self.backend(request.backend).generate(request, job))
                 break
             except ImageError as error:
@@ -251,6 +248,8 @@ class Runner:
                     raise
                 log.info("%s cannot do it (%s), trying %s", request.backend, error.code, following.backend)
                 job.record.fallback_from, job.record.fallback_reason = request.backend, error.code
+                # Nothing of that attempt was sent: what it would have sent is no fact about this generation.
+                job.record.model, job.record.sent_prompt, job.record.facts = None, None, {}
         await self._end_done(job)
 
     async def _check_limit(self, job: Job) -> None:
@@ -391,6 +390,13 @@ class Runner:
             await self._end(job, "saved", None)
             return
         await self._end(job, "interrupted", ending.stopped(record))
+
+    async def _end_guarded(self, job: Job, error: ImageError) -> None:
+        """A fault of one generation must not bring the others down; its record is found at the next start."""
+        try:
+            await self._end_failed(job, error)
+        except Exception:
+            log.exception("the end of generation %s was not recorded", job.generation_id)
 
     async def _end_failed(self, job: Job, error: ImageError) -> None:
         """Every end but the good ones and a cancellation; once."""

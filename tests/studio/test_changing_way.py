@@ -1,0 +1,89 @@
+"""When auto goes on with the other back end: what is remembered, and what its record says."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.folder import Folder
+from cdp_image_mcp.record import Record
+from cdp_image_mcp.request import ImageRequest, Report
+from tests.studio.scripted import Scripted, draw, studio_with
+from tests.studio.test_left_behind import asking
+
+pytestmark = pytest.mark.anyio
+
+AUTO: dict[str, Any] = {"backend": "auto", "api_key": "test-key"}
+
+
+async def refuses(request: ImageRequest, report: Report) -> None:
+    await report.state(
+        "submitting", sent_prompt=request.prompt, model="gpt-image-9", sent_parameters={"n": 1}, requests=1
+    )
+    raise ImageError("api_key_invalid", "The key is not taken.")
+
+
+async def test_our_own_daily_limit_puts_the_web_to_no_rest(tmp_path: Path) -> None:
+    began, go_on = anyio.Event(), anyio.Event()
+
+    async def slow(request: ImageRequest, report: Report) -> None:
+        began.set()
+        await go_on.wait()
+        await refuses(request, report)
+
+    web = Scripted(draw)
+    async with studio_with(tmp_path, web, Scripted(slow), daily_limit=3, **AUTO) as studio:
+        waiting = await studio.generate(asking("a fox", n=2, wait_seconds=0))
+        await began.wait()
+        await studio.generate(asking("a hare", n=2, backend="chatgpt-web"))
+        go_on.set()
+        refused = (await studio.wait(waiting.record.generation_id)).record
+        assert await studio.ledger.resting("chatgpt-web") is None
+        allowed = await studio.generate(asking("a bear", backend="chatgpt-web"))
+    assert refused.error is not None
+    assert (refused.error["code"], refused.submitted) == ("quota_reached", False)
+    assert (allowed.record.state, web.started) == ("saved", ["a hare", "a bear"])
+
+
+async def test_after_a_change_of_way_the_record_tells_of_the_new_one_only(tmp_path: Path) -> None:
+    async def draws(request: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True, conversation_url="http://site/c/1")
+        raise ImageError("refused", "Not this one.", submitted=True)
+
+    async with studio_with(tmp_path, Scripted(draws), Scripted(refuses), **AUTO) as studio:
+        record = (await studio.generate(asking())).record
+    assert (record.backend, record.fallback_from) == ("chatgpt-web", "api")
+    assert (record.model, record.sent_prompt) == (None, None)
+    assert "sent_parameters" not in record.facts
+    assert "requests" not in record.facts
+
+
+async def test_a_fault_while_one_end_is_written_leaves_the_other_jobs_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing, broken = anyio.Event(), anyio.Event()
+    write = Folder.write
+
+    async def breaks(self: Folder, record: Record) -> None:
+        if record.prompt == "a fox" and record.finished:
+            broken.set()
+            raise TypeError("a fact that is no JSON")
+        await write(self, record)
+
+    async def slow(request: ImageRequest, report: Report) -> None:
+        drawing.set()
+        await broken.wait()
+        await draw(request, report)
+
+    async def fails(_request: ImageRequest, _report: Report) -> None:
+        raise ImageError("service_error", "It broke.")
+
+    monkeypatch.setattr(Folder, "write", breaks)
+    async with studio_with(tmp_path, Scripted(slow), Scripted(fails), api_key="test-key") as studio:
+        good = await studio.generate(asking(wait_seconds=0))
+        await drawing.wait()
+        await studio.generate(asking("a fox", backend="api", wait_seconds=0))
+        standing = await studio.wait(good.record.generation_id)
+    assert standing.record.state == "saved"
