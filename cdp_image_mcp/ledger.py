@@ -263,11 +263,11 @@ def _spent(lines: list[_Line], records: list[Record]) -> float:
 
 
 def _held(lines: list[_Line]) -> list[_Reserve]:
-    """What was set aside today and not released."""
+    """What was set aside and not released: today, or by a process that lives, whose spending will be of today."""
     start = last_midnight()
     held: dict[str, _Reserve] = {}
     for line in lines:
-        if isinstance(line, _Reserve) and epoch(line.at) >= start:
+        if isinstance(line, _Reserve) and (epoch(line.at) >= start or is_alive(line.owner)):
             held[line.generation_id] = line
         elif isinstance(line, _Release):
             held.pop(line.generation_id, None)

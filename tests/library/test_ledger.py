@@ -252,6 +252,21 @@ async def test_what_a_dead_process_set_aside_counts_only_while_nobody_knows_its_
     assert (day.granted, day.spent, day.under_way) == (False, 0.25, 0.5)
 
 
+async def test_what_a_living_process_set_aside_before_midnight_is_held_on_the_new_day(
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with anyio.fail_after(10):
+        for owner in (module.this_process(), DEAD):
+            with monkeypatch.context() as patch:
+                patch.setattr(module, "this_process", lambda owner=owner: owner)
+                patch.setattr(module, "now", lambda: ago(hours=25))
+                await ledger.reserve(str(owner.pid), 0.6, 10.0)
+        day = await ledger.reserve("mine", 0.6, 1.0)
+        assert (day.granted, day.under_way) == (False, 0.6)
+        await ledger.release(str(module.this_process().pid))
+        assert (await ledger.reserve("mine", 0.6, 1.0)).granted
+
+
 @needs_root
 async def test_on_a_full_disk_the_budget_is_still_kept_within_this_process(tmp_path: Path, library: Library) -> None:
     with anyio.fail_after(30), small_disk(tmp_path / "small", 100) as place:

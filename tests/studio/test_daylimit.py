@@ -1,0 +1,60 @@
+"""How many pictures the day still allows: what was made, what is coming, and what the site has drawn without us."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdp_image_mcp.daylimit import beyond
+from cdp_image_mcp.folder import Folder, Stamp
+from cdp_image_mcp.joining import Entry
+from cdp_image_mcp.record import Record, now
+from tests.library.making import DEAD, a_record, ago
+
+
+def entry(*, alive: bool = False, **more: Any) -> Entry:
+    fields: dict[str, Any] = {"submitted": True, "request": {"n": 2}}
+    return Entry(a_record(**(fields | more)), Folder(Path("nowhere"), unnoted), alive)
+
+
+def unnoted(record: Record, path: Path, stamp: Stamp) -> None:
+    raise AssertionError("nothing is written here")
+
+
+LEFT: dict[str, Any] = {"state": "interrupted", "finished_at": now()}
+
+
+@pytest.mark.parametrize(
+    "counted",
+    [
+        entry(alive=True, state="generating"),
+        entry(**LEFT),
+        entry(state="generating", owner=DEAD),
+    ],
+    ids=["running", "left at the site", "its process died"],
+)
+def test_what_the_site_may_have_drawn_today_counts(counted: Entry) -> None:
+    assert beyond(3, 2, [counted]) is not None
+    assert beyond(4, 2, [counted]) is None
+
+
+@pytest.mark.parametrize(
+    "free",
+    [
+        entry(**LEFT, facts={"given_up": True}),
+        entry(**(LEFT | {"submitted": False})),
+        entry(state="queued", owner=DEAD, submitted=False),
+        entry(state="failed", finished_at=now()),
+        entry(state="generating", owner=DEAD, updated_at=ago(hours=25)),
+    ],
+    ids=["given up", "never sent", "died unsent", "failed", "of another day"],
+)
+def test_what_no_site_draws_today_does_not_count(free: Entry) -> None:
+    assert beyond(2, 2, [free]) is None
+
+
+def test_the_refusal_says_that_pictures_may_still_come() -> None:
+    refusal = beyond(1, 1, [entry(**LEFT)])
+    assert refusal is not None
+    assert "2 are being made or may be fetched" in refusal.message
+    assert (refusal.submitted, refusal.reset_at is not None) == (False, True)
