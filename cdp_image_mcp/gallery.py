@@ -9,7 +9,7 @@ import hashlib
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import anyio
@@ -33,13 +33,22 @@ MAX_ERROR = 600
 TYPES = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WebP"}
 
 
+class _Card(NamedTuple):
+    """A generation on the page: its data as JSON, newest by ``at`` (epoch seconds)."""
+
+    id: str
+    change: int
+    at: float
+    data: str
+
+
 class Gallery:
     """``index.html`` in the library's root, written whole or not at all."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
         self._lock = LockFile(library.root / ".gallery.lock")
-        self._cards: dict[str, tuple[float, str]] = {}
+        self._cards: dict[str, _Card] = {}
         self._born: str = ""
         self._change = 0
         self._asked = 0
@@ -82,21 +91,25 @@ class Gallery:
         # From reading to writing under one lock: of two processes the later one always knows at least as much.
         try:
             await finish(self._lock.acquire)
-            born, rows, gone = await self.library.changes(self._change, self._born)
-            await finish(partial(self._renew, born, rows, gone))
+            born, cards, gone = await self.library.changes(self._change, self._born, self._carded)
+            await finish(partial(self._renew, born, cards, gone))
         finally:
             self._lock.release()
 
-    def _renew(self, born: str, rows: list[Row], gone: list[str]) -> None:
+    def _carded(self, row: Row) -> _Card:
+        """All that is kept of a generation; its record is many times larger."""
+        return _Card(row.id, row.change, epoch(row.record.created_at), _encoded(_card(row, self.library.root)))
+
+    def _renew(self, born: str, cards: list[_Card], gone: list[str]) -> None:
         if born != self._born:
             self._cards.clear()
             self._born, self._change = born, 0
         for id_ in gone:
             self._cards.pop(id_, None)
-        for row in rows:
-            self._cards[row.id] = (epoch(row.record.created_at), _encoded(_card(row, self.library.root)))
-            self._change = max(self._change, row.change)
-        newest_first = [card for _, card in sorted(self._cards.values(), key=lambda pair: pair[0], reverse=True)]
+        for card in cards:
+            self._cards[card.id] = card
+            self._change = max(self._change, card.change)
+        newest_first = [card.data for card in sorted(self._cards.values(), key=lambda card: card.at, reverse=True)]
         page = _page(newest_first)
         try:
             replace_file(self.path, page.encode("utf-8", "replace"))

@@ -15,7 +15,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.folder import SIDECAR, Stamp, read_record
 from cdp_image_mcp.record import Owner, Record, epoch
 
-__all__ = ["TABLES", "VERSION", "Parents", "Row", "add_waiter", "fill", "forget", "put", "rows", "sync"]
+__all__ = ["TABLES", "VERSION", "Parents", "Row", "add_waiter", "each", "fill", "forget", "put", "rows", "sync"]
 
 VERSION = 1
 
@@ -130,13 +130,16 @@ def forget(connection: sqlite3.Connection, generation_id: str) -> None:
     connection.execute("INSERT INTO removed VALUES (?, ?)", (change, generation_id))
 
 
-def rows(connection: sqlite3.Connection, root: Path, rest: str, values: tuple[object, ...] = ()) -> list[Row]:
-    """The generations that the SQL after ``FROM generations`` picks."""
+def each(connection: sqlite3.Connection, root: Path, rest: str, values: tuple[object, ...] = ()) -> Iterator[Row]:
+    """The generations that the SQL after ``FROM generations`` picks, one at a time: thousands need not fit at once."""
     found = connection.execute(f"SELECT id, folder, change, record FROM generations {rest}", values)  # noqa: S608
-    return [
-        Row(id_, root / folder, change, msgspec.json.decode(record, type=Record))
-        for id_, folder, change, record in found
-    ]
+    for id_, folder, change, record in found:
+        yield Row(id_, root / folder, change, msgspec.json.decode(record, type=Record))
+
+
+def rows(connection: sqlite3.Connection, root: Path, rest: str, values: tuple[object, ...] = ()) -> list[Row]:
+    """The same as a list."""
+    return list(each(connection, root, rest, values))
 
 
 def fill(connection: sqlite3.Connection, parents: Parents, problems: list[str]) -> int:

@@ -153,10 +153,12 @@ class Library:
         """Walk all known output folders and bring the index up to them; answers how many generations there are."""
         return await finish(self._rescan)
 
-    async def changes(self, since: int, born: str) -> tuple[str, list[index.Row], list[str]]:
-        """What the index holds that is newer than ``since``: a token of the index, rows, and ids that are gone. With
-        another ``born`` token than the answered one everything is given, for the old numbers mean nothing then."""
-        return await anyio.to_thread.run_sync(self._view, partial(_changes, root=self.root, since=since, born=born))
+    async def changes(self, since: int, born: str, keep: Callable[[index.Row], T]) -> tuple[str, list[T], list[str]]:
+        """What the index holds that is newer than ``since``: a token of the index, what ``keep`` makes of each row, and
+        ids that are gone. With another ``born`` token than the answered one everything is given, for the old numbers
+        mean nothing then."""
+        look = partial(_changes, root=self.root, since=since, born=born, keep=keep)
+        return await anyio.to_thread.run_sync(self._view, look)
 
     async def since(self, at: float) -> list[Record]:
         """The records of generations that ended, or if unfinished changed last, after ``at`` (epoch seconds)."""
@@ -351,9 +353,11 @@ class Library:
         return Entry(record, self._folder(row.folder), not record.finished and works(record))
 
 
-def _changes(db: sqlite3.Connection, root: Path, since: int, born: str) -> tuple[str, list[index.Row], list[str]]:
+def _changes(
+    db: sqlite3.Connection, root: Path, since: int, born: str, keep: Callable[[index.Row], T]
+) -> tuple[str, list[T], list[str]]:
     (token,) = db.execute("SELECT token FROM born").fetchone()
     after = since if token == born else 0
-    found = index.rows(db, root, "WHERE change > ? ORDER BY change", (after,))
+    found = [keep(row) for row in index.each(db, root, "WHERE change > ? ORDER BY change", (after,))]
     gone = [id_ for (id_,) in db.execute("SELECT id FROM removed WHERE change > ?", (after,))]
     return str(token), found, gone
