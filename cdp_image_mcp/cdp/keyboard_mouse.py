@@ -2,7 +2,7 @@
 
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -68,15 +68,24 @@ _TAKE_KEYS = """function() {
   target.focus({preventScroll: true});
   return target.getRootNode().activeElement === target;
 }"""
-# Notes whether a press reaches the element, or the control that it is a part of.
-_LISTEN = """function() {
+# Notes whether a press reaches the element, or the control that it is a part of. A key that would reach something else,
+# because the page moved the focus meanwhile, reaches nothing: Enter in an editor sends what stands there.
+_LISTEN = """function(byKey) {
   globalThis.press?.done.abort();
   const controls = 'button, a, label, summary, [role="button"], [role^="menuitem"], [role="option"]';
   const target = this.closest(controls) || this;
   const press = globalThis.press = {target, reached: false, done: new AbortController()};
-  for (const kind of ['pointerdown', 'mousedown', 'click'])
-    addEventListener(kind, event => { if (event.composedPath().includes(target)) press.reached = true; },
-      {capture: true, signal: press.done.signal});
+  const listen = (kinds, heard) => {
+    for (const kind of kinds) addEventListener(kind, heard, {capture: true, signal: press.done.signal});
+  };
+  listen(['pointerdown', 'mousedown', 'click'], event => {
+    if (event.composedPath().includes(target)) press.reached = true;
+  });
+  if (byKey) listen(['keydown', 'keypress', 'keyup'], event => {
+    if (event.key !== 'Enter' || event.composedPath().includes(target)) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  });
 }"""
 # A row of a menu that acts on the key itself closes its menu.
 _REACHED = """function() {
@@ -115,24 +124,42 @@ async def clear(page: Page) -> None:
     await press(page, "Backspace")
 
 
-async def click(node: Node) -> tuple[float, float]:
+async def click(node: Node, *, again: Callable[[], Awaitable[bool]] | None = None) -> tuple[float, float]:
     """Scroll the element into view, wait until it stands still, click its middle; where that was, in CSS pixels.
 
     In a ``quiet`` page what answers the Enter key is pressed by that: the page sees a trusted click all the same.
-    A press of which nothing reached the element (the page moved under it, or took no input yet) is made again.
-    Raises NodeError (gone, no box), ClickBlocked (something lies over it) and ClickMissed: nothing was clicked then.
+    A press of which nothing reached the element (the page moved under it, or took no input yet) is made again, after
+    ``again`` was asked: False means that it may have worked all the same, and ends this without an error.
+    Raises NodeError (gone, no box) and ClickBlocked (something lies over it) when nothing was pressed, and ClickMissed
+    when no press was seen to reach it.
     """
-    page = node.page
-    for _ in range(PRESSES):
-        x, y = await _uncovered(node)
-        if page.quiet and await _press_by_key(node):
-            return x, y
-        await node.call(_LISTEN)
-        await _mouse(page, MouseEvent(type="mousePressed", x=x, y=y, button="left", buttons=1, click_count=1))
-        await _mouse(page, MouseEvent(type="mouseReleased", x=x, y=y, button="left", click_count=1))
+    x = y = 0.0
+    for attempt in range(PRESSES):
+        if attempt and again is not None and not await again():
+            break
+        try:
+            x, y = await _uncovered(node)
+            # The mouse is the other way for what takes no keys, or not these.
+            by_key = node.page.quiet and attempt % 2 == 0 and await node.call(_TAKE_KEYS, reply=bool)
+            await node.call(_LISTEN, by_key)
+        except NodeError as error:
+            if attempt:
+                raise ClickMissed(f"a press did not reach the element, and then: {error}") from error
+            raise
+        if by_key:
+            await press(node.page, "Enter")
+        else:
+            await _press_mouse(node.page, x, y)
         if await _reached(node):
-            return x, y
-    raise ClickMissed(f"the element was pressed {PRESSES} times and the page never took notice")
+            break
+    else:
+        raise ClickMissed(f"the element was pressed {PRESSES} times and the page never took notice")
+    return x, y
+
+
+async def _press_mouse(page: Page, x: float, y: float) -> None:
+    await _mouse(page, MouseEvent(type="mousePressed", x=x, y=y, button="left", buttons=1, click_count=1))
+    await _mouse(page, MouseEvent(type="mouseReleased", x=x, y=y, button="left", click_count=1))
 
 
 async def _uncovered(node: Node) -> tuple[float, float]:
@@ -148,15 +175,6 @@ async def _uncovered(node: Node) -> tuple[float, float]:
         x, y = await _point(node)
         if (x, y) == (x_before, y_before):
             raise ClickBlocked(cover, x, y)
-
-
-async def _press_by_key(node: Node) -> bool:
-    """Press what answers Enter; False when it does not, and nothing has happened."""
-    if not await node.call(_TAKE_KEYS, reply=bool):
-        return False
-    await node.call(_LISTEN)
-    await press(node.page, "Enter")
-    return await _reached(node)
 
 
 async def _reached(node: Node) -> bool:

@@ -4,14 +4,16 @@ What could send wrongly or twice, and what is done:
 
 - an old draft or attachment would go along: the editor and its attachments are emptied and read back empty;
 - the page wipes text typed while it loads: the text is read back until it stays, and typed again into an empty editor;
-- the send control does nothing, or something lies over it: nothing is pressed a second time. Whether the prompt went
-  out is decided by the page's own request on the network, the emptied editor and our new turn; when none of these is
-  seen and the text still stands in the editor, nothing was sent; anything else is "unknown" and never repeated.
+- a press that was not seen to reach the send control may have sent all the same: it is made again only while the text
+  still stands in the editor and the page's own request has not been seen. Whether the prompt went out is decided by
+  that request, the emptied editor and our new turn; when none of these is seen and the text still stands in the
+  editor, nothing was sent; anything else is "unknown" and never repeated.
 """
 
 import logging
 import re
 import unicodedata
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,10 @@ import anyio
 from cdp_image_mcp.background import background
 from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.bodies import Watch
-from cdp_image_mcp.cdp.errors import ClickBlocked, NodeError
+from cdp_image_mcp.cdp.errors import CDPError, ClickBlocked, ClickMissed, NodeError
 from cdp_image_mcp.cdp.page import Node
 from cdp_image_mcp.chatgpt.arrival import close_dialogs
+from cdp_image_mcp.chatgpt.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.outcome import alert_outcome
 from cdp_image_mcp.chatgpt.sitereport import role_not_found
 from cdp_image_mcp.chatgpt.tab import Tab
@@ -38,6 +41,8 @@ CHUNK = 16_000
 TYPE_ATTEMPTS = 4
 SEND_READY_SECONDS = 20.0
 UPLOAD_SECONDS = 120.0
+MISSED_SECONDS = 2.0
+"""How long the page's own request may follow a press of send that was not seen to reach it."""
 
 
 class Composer:
@@ -57,7 +62,7 @@ class Composer:
             if node is None:
                 break
             before = await self._attachments()
-            await self._click(node, "attachment_remove")
+            await self._press(node, "attachment_remove")
             await self._eye.ask(
                 f"witness.until(() => witness.all('attachment').length < {max(before, 1)}"
                 " || !witness.has('attachment_remove'), 3000).then(Boolean)"
@@ -188,7 +193,7 @@ class Composer:
         menu = await self._eye.node("witness.one('attach_menu')")
         if menu is None:
             return False
-        await self._click(menu, "attach_menu")
+        await self._press(menu, "attach_menu")
         row = await self._eye.node("witness.until(() => witness.all('attach_row')[0], 3000)")
         if row is None:
             await human.press(self.tab.page, "Escape")
@@ -222,28 +227,49 @@ class Composer:
                 await arrived.wait()
         return arrived.is_set()
 
-    async def send(self) -> None:
-        """Press the send control once. Raises ImageError only when nothing was pressed."""
+    async def send(self, text: str, request_seen: anyio.Event) -> None:
+        """Press the send control; what came of it is for the proofs to say. ``text`` stands in the editor, and
+        ``request_seen`` is set by the page's own request. Raises ImageError only when nothing was pressed."""
+
+        async def again() -> bool:
+            with anyio.move_on_after(MISSED_SECONDS):
+                await request_seen.wait()
+            return not request_seen.is_set() and await self.holds(text)
+
         node = await self._eye.node("witness.one('send')")
         if node is None:
             raise await role_not_found(self.tab, "send")
-        await self._click(node, "send")
+        try:
+            await self._click(node, "send", again)
+        except ClickMissed as error:
+            log.info("the send control took no notice: %s", error)
 
     async def holds(self, text: str) -> bool:
-        """Whether ``text`` still stands in the editor."""
-        return same_text(await self._text(), text)
-
-    async def _click(self, node: Node, role: str) -> None:
+        """Whether ``text`` still stands in the editor; not when that cannot be told."""
         try:
-            await human.click(node)
-        except ClickBlocked:
-            await close_dialogs(self.tab)
-            try:
-                await human.click(node)
-            except NodeError as error:
-                raise _unpressed(role, error) from None
-        except NodeError as error:
+            return same_text(await self._text(), text)
+        except (CDPError, DocumentLeft, ImageError):
+            return False
+
+    async def _press(self, node: Node, role: str) -> None:
+        try:
+            await self._click(node, role)
+        except ClickMissed as error:
             raise _unpressed(role, error) from None
+
+    async def _click(self, node: Node, role: str, again: Callable[[], Awaitable[bool]] | None = None) -> None:
+        """Raises ImageError when nothing was pressed, ClickMissed when no press was seen to reach the control."""
+        for attempt in (1, 2):
+            try:
+                await human.click(node, again=again)
+            except ClickMissed:
+                raise
+            except NodeError as error:
+                if attempt == 2 or not isinstance(error, ClickBlocked):
+                    raise _unpressed(role, error) from None
+            else:
+                return
+            await close_dialogs(self.tab)
 
     async def _focus(self) -> None:
         if await self._eye.ask("witness.focusComposer()", reply=bool):
@@ -251,7 +277,7 @@ class Composer:
         node = await self._eye.node("witness.one('composer')")
         if node is None:
             raise await role_not_found(self.tab, "composer")
-        await self._click(node, "composer")
+        await self._press(node, "composer")
 
     async def _text(self) -> str:
         text: Any = await self._eye.ask("witness.composerText()")

@@ -68,7 +68,7 @@ class Drawing:
         """How the last picture was had: written with the next state, for each writing waits for the disk."""
 
     async def send(self, composer: Composer, text: str) -> None:
-        """Press send once and prove what came of it. The text stands in the composer already.
+        """Press send and prove what came of it. The text stands in the composer already.
 
         Raises ImageError with ``submitted`` telling the truth, NotReady when nothing was sent and a person is needed,
         ChallengeMet when a check kept the prompt out.
@@ -82,7 +82,7 @@ class Drawing:
             raise StartOver
         await self._before_press(text)
         try:
-            await composer.send()
+            await composer.send(text, watch.request_seen)
         except ImageError:
             await self._not_sent()
             if (arrival := await in_the_way(watch.tab)) is not None:
@@ -132,20 +132,14 @@ class Drawing:
                 await watch.news_since(mark, None)
         if watch.request_seen.is_set():
             return True
-        return watch.page.found and not await self._holds(composer, text)
-
-    async def _holds(self, composer: Composer, text: str) -> bool:
-        try:
-            return await composer.holds(text)
-        except (DocumentLeft, ImageError, cdp.CDPError):
-            return False
+        return watch.page.found and not await composer.holds(text)
 
     async def _not_seen(self, composer: Composer, text: str) -> None:
         """No request and no turn of ours after the press."""
         if self._watch.kept_out or self._watch.challenge is not None:
             await self._behind_check()
             return
-        if self._watch.lost is None and await self._holds(composer, text):
+        if self._watch.lost is None and await composer.holds(text):
             structure = await page_structure(self._watch.tab)
             limited = self._watch.page.rate_dialog
             # The page may still be at it. Loading it anew ends that; only then is it certain.
@@ -162,7 +156,7 @@ class Drawing:
                 )
             raise ImageError(
                 "site_changed",
-                "Send was pressed once and the site did not take the prompt; it still stands in the composer.",
+                "Send was pressed and the site did not take the prompt; it still stands in the composer.",
                 details={"role": "send", "page_structure": structure},
             )
         raise (
@@ -170,7 +164,7 @@ class Drawing:
             if self._watch.lost
             else ImageError(
                 "site_changed",
-                "Send was pressed once and neither the site's request nor our turn was seen. It is not pressed again.",
+                "Send was pressed and neither the site's request nor our turn was seen. It is not pressed again.",
                 submitted="unknown",
                 next_step="Call wait_for_image: if the site took the prompt, its picture is collected.",
             )

@@ -154,6 +154,79 @@ async def test_a_press_that_never_reaches_its_button_is_told(form: Page, monkeyp
         assert await log(form) == []
 
 
+@pytest.fixture
+def robbed(form: Page, monkeypatch: pytest.MonkeyPatch) -> Page:
+    """A quiet page whose editor takes the keyboard back between the control's focus and the key."""
+    form.quiet = True
+    press = keyboard_mouse.press
+
+    async def late(page: Page, key: str) -> None:
+        await form.evaluate("(document.getElementById('editor').focus(), undefined)")
+        await press(page, key)
+
+    monkeypatch.setattr(keyboard_mouse, "press", late)
+    return form
+
+
+async def test_a_key_that_would_reach_something_else_reaches_nothing(robbed: Page) -> None:
+    with anyio.fail_after(30):
+        await keyboard_mouse.focus(await node(robbed, "#editor"))
+        await keyboard_mouse.insert_text(robbed, "an old draft")
+        await keyboard_mouse.click(await node(robbed, "#button"))
+        assert await robbed.evaluate("typeof sent", reply=str) == "undefined"
+        assert [entry for entry in await log(robbed) if not entry[0].startswith("beforeinput")] == [("button", True)]
+        await robbed.evaluate("(document.getElementById('editor').focus(), undefined)")
+        await keyboard_mouse.press(robbed, "Enter")
+        assert await robbed.evaluate("sent", reply=str) == "an old draft"
+
+
+async def test_no_press_follows_one_that_may_have_worked(robbed: Page) -> None:
+    asked: list[bool] = []
+
+    async def again() -> bool:
+        asked.append(True)
+        return False
+
+    with anyio.fail_after(30):
+        await keyboard_mouse.click(await node(robbed, "#button"), again=again)
+        assert asked == [True]
+        assert await log(robbed) == []
+
+
+async def test_a_press_by_mouse_that_missed_is_asked_about_as_well(form: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [True, False]
+
+    async def again() -> bool:
+        return answers.pop(0)
+
+    with anyio.fail_after(30):
+        moving_away(form, monkeypatch, times=100)
+        await keyboard_mouse.click(await node(form, "#button"), again=again)
+        assert answers == []
+        assert await log(form) == []
+
+
+async def test_what_covers_the_button_after_a_press_that_missed_is_told_as_a_miss(
+    form: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is told of a cover may press again: it means that nothing was pressed yet."""
+    mouse = keyboard_mouse._mouse  # pyright: ignore[reportPrivateUsage]
+
+    async def covering(page: Page, event: MouseEvent) -> None:
+        if event.type == "mousePressed":
+            cover = (
+                "document.body.append(Object.assign(document.createElement('div'), {style: 'position:fixed;inset:0'}))"
+            )
+            await form.evaluate(f"({cover}, undefined)")
+        await mouse(page, event)
+
+    with anyio.fail_after(30):
+        monkeypatch.setattr(keyboard_mouse, "_mouse", covering)
+        with pytest.raises(ClickMissed, match="div"):
+            await keyboard_mouse.click(await node(form, "#button"))
+        assert await log(form) == []
+
+
 async def test_files_arrive_in_a_hidden_input(form: Page, tmp_path: Path) -> None:
     with anyio.fail_after(30):
         (tmp_path / "a.txt").write_text("eins")
