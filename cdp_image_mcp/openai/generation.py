@@ -81,16 +81,13 @@ class Generation:
     async def run(self) -> None:
         """Make the pictures. Raises ImageError when one is missing; those saved stay."""
         sent = {name: value for name, value in self._plan.parameters.items() if name not in {"prompt", "model"}}
-        await self._report.state(
-            "submitting",
-            sent_prompt=self._request.prompt,
-            model=str(self._plan.parameters["model"]),
-            submitted=False,
-            spent=False,
-            sent_parameters=sent,
-            requests=self._plan.requests,
-        )
         try:
+            await self._about_to_send(
+                sent_prompt=self._request.prompt,
+                model=str(self._plan.parameters["model"]),
+                sent_parameters=sent,
+                requests=self._plan.requests,
+            )
             if self._plan.requests == 1:
                 await self._guarded(0)
             else:
@@ -105,6 +102,12 @@ class Generation:
                     self._errors.append(problem)
         if self._errors:
             raise self._whole_error()
+
+    async def _about_to_send(self, **facts: Any) -> None:
+        """From here on nobody can say that nothing was sent, should this process die or the disk take nothing more; so
+        it stands on disk before the first byte leaves. What did not leave is told when the generation ends."""
+        submitted, spent = self._standing()
+        await self._report.state("submitting", submitted=submitted or "unknown", spent=spent or "unknown", **facts)
 
     async def _limited(self, index: int) -> None:
         async with self._means.streams:
@@ -123,6 +126,8 @@ class Generation:
         tries = Tries(self._deadline, self._means.jitter)
         while True:
             await self._wait_for_pace()
+            if self._passed and self._plan.requests == 1:
+                await self._about_to_send()
             verdict = await self._once(index)
             if verdict is None:
                 return
@@ -281,8 +286,7 @@ class Generation:
             facts |= {"billing_note": BILLED_NOTE}
         if self._warnings:
             facts["warnings"] = self._warnings
-        if self._was_sent:
-            facts["submitted"], facts["spent"] = self._standing()
+        facts["submitted"], facts["spent"] = self._standing()
         state = "saving" if self._report.images else "generating" if self._was_sent else "submitting"
         await self._report.state(state, **facts)
 
@@ -329,11 +333,11 @@ class Generation:
 
     async def save(self, data: bytes, number: int) -> None:
         """Save one picture; a failure is kept and the others still come."""
-        if self._plan.requests == 1 and not self._report.images:
-            await self._try_state("saving")
         try:
             # What is paid is written, even while the generation is being cancelled.
             with anyio.CancelScope(shield=True):
+                if self._plan.requests == 1 and not self._report.images:
+                    await self._try_state("saving")
                 await self._report.save(data, source={"picture": str(number)})
         except ImageError as error:
             error.submitted, error.spent = True, True

@@ -5,11 +5,13 @@ import socket
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.pacing import Pace, Tries, full_jitter
+from cdp_image_mcp.request import WorkState
 from fixtures.images_api import ImagesApi, cut, draw, error, html_page, png, silence
 from tests.openai.conftest import MakeBackend
 from tests.openai.doubles import MemoryLedger, MemoryReport, ask, no_jitter
@@ -235,6 +237,59 @@ async def test_a_stop_at_the_callers_deadline_is_recorded_as_perhaps_paid(
         await backend.generate(ask(), report)
     assert scope.cancelled_caught
     assert (report.known["submitted"], report.known["spent"]) == (True, "unknown")
+
+
+@pytest.mark.parametrize("before", [(), ("rate",)], ids=["at once", "after a limit"])
+async def test_while_a_request_leaves_the_record_does_not_say_that_nothing_was_sent(
+    before: tuple[str, ...], api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    """The program may be killed, or the disk be full, before the record can be written again."""
+    left = anyio.Event()
+    original = report.state
+    times: list[None] = []
+    on_disk: dict[str, Any] = {}
+
+    async def state(state: WorkState, /, **facts: Any) -> None:
+        if state == "generating":
+            times.append(None)
+            if len(times) > len(before):
+                left.set()
+                await anyio.sleep_forever()
+        await original(state, **facts)
+
+    report.state = state
+    api.play(*(error(name, {"retry-after-ms": "20"}) for name in before))
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(backend.generate, ask(), report)
+            await left.wait()
+            on_disk |= report.known
+            report.state = original
+            group.cancel_scope.cancel()
+    assert (on_disk["submitted"], on_disk["spent"]) == ("unknown", "unknown")
+
+
+async def test_a_picture_that_came_whole_is_saved_although_the_generation_is_being_stopped(
+    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+) -> None:
+    picture = png(64, 64)
+    api.play(draw([picture]))
+    original = report.progress
+    with anyio.fail_after(20), anyio.CancelScope() as scope:
+
+        def progress(message: str) -> None:
+            original(message)
+            if "arriving" in message:
+                scope.cancel()
+
+        async def state(state: WorkState, /, **facts: Any) -> None:
+            await anyio.lowlevel.checkpoint()
+            await told(state, **facts)
+
+        told, report.state, report.progress = report.state, state, progress
+        await backend.generate(ask(), report)
+    assert report.pictures == [picture]
+    assert report.known["spent"] is True
 
 
 async def test_slow_bytes_are_no_failure(api: ImagesApi, backend: ApiBackend, report: MemoryReport) -> None:
