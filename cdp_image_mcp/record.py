@@ -8,7 +8,7 @@ import msgspec
 from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.request import FINAL_STATES, BackendName, ImageRequest, SavedImage, State
 
-__all__ = ["Failure", "Owner", "Record", "Timings", "epoch", "new_record", "now"]
+__all__ = ["Failure", "Owner", "Record", "Timings", "epoch", "new_record", "now", "request_of"]
 
 
 def now() -> str:
@@ -120,6 +120,11 @@ class Record(msgspec.Struct, kw_only=True):
             and not self.facts.get("given_up")
         )
 
+    @property
+    def timed_out(self) -> bool:
+        """Whether its time was over; the site may have been drawing still."""
+        return (self.error or {}).get("code") == "timeout"
+
     def failure(self) -> ImageError | None:
         """The error that ended this generation, as it was raised."""
         return ImageError.from_dict(self.error) if self.error else None
@@ -140,4 +145,18 @@ def new_record(
         request=asked,
         fingerprint=mark,
         conversation_mode=request.conversation_mode,
+    )
+
+
+def request_of(record: Record) -> ImageRequest:
+    """The request as far as collecting needs it; reference files are not looked at again."""
+    asked = record.request
+    return msgspec.structs.replace(
+        ImageRequest(prompt=record.prompt, backend=record.backend),
+        n=asked.get("n", 1),
+        size=asked.get("size", "auto"),
+        output_format=asked.get("output_format", "png"),
+        background=asked.get("background", "auto"),
+        conversation_mode=record.conversation_mode,
+        timeout_seconds=float(asked.get("timeout_seconds", 420)),
     )

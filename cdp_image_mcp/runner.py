@@ -22,7 +22,7 @@ from cdp_image_mcp.job import Clock, Job
 from cdp_image_mcp.joining import Entry
 from cdp_image_mcp.ledger import Ledger
 from cdp_image_mcp.library import Library
-from cdp_image_mcp.record import Record
+from cdp_image_mcp.record import Record, request_of
 from cdp_image_mcp.request import Backend, BackendName, ImageRequest, Report, State
 from cdp_image_mcp.shield import shielded
 from cdp_image_mcp.turns import Turns
@@ -316,7 +316,7 @@ class Runner:
     def _late_here(self, but: set[str]) -> Job | None:
         """A late one that somebody asked for and that queues behind this one to be collected."""
         jobs = (job for job in self.jobs.values() if job.collecting and not job.done.is_set())
-        return next((job for job in jobs if was_late(job.record) and job.generation_id not in but), None)
+        return next((job for job in jobs if job.record.timed_out and job.generation_id not in but), None)
 
     async def _after_late_turns(self, job: Job) -> None:
         """Before a prompt goes out: collect what the site was still drawing when its generation's time was over, for
@@ -325,7 +325,7 @@ class Runner:
         The turn is ``job``'s, and so is this wait; it counts as waiting in the queue."""
         for entry in await self._library.collectable(LATE_MEMORY):
             record = entry.record
-            if not was_late(record) or record.facts.get("late_turn_awaited"):
+            if not record.timed_out or record.facts.get("late_turn_awaited"):
                 continue
             with shielded():
                 late = await self._begin_late(record.generation_id)
@@ -437,22 +437,3 @@ class Runner:
         """Leave a back end alone that said when it may be asked again."""
         if error.code in RESTS and error.reset_at is not None and backend == "chatgpt-web":
             await self._ledger.rest_until(backend, error.code, error.reset_at)
-
-
-def was_late(record: Record) -> bool:
-    """Whether its time was over while the site may still have been drawing."""
-    return (record.error or {}).get("code") == "timeout"
-
-
-def request_of(record: Record) -> ImageRequest:
-    """The request as far as collecting needs it; reference files are not looked at again."""
-    asked = record.request
-    return msgspec.structs.replace(
-        ImageRequest(prompt=record.prompt, backend=record.backend),
-        n=asked.get("n", 1),
-        size=asked.get("size", "auto"),
-        output_format=asked.get("output_format", "png"),
-        background=asked.get("background", "auto"),
-        conversation_mode=record.conversation_mode,
-        timeout_seconds=float(asked.get("timeout_seconds", 420)),
-    )
