@@ -139,6 +139,8 @@ async def _dry_run(arguments: GenerateImage, settings: Settings, terminal: Termi
     """Every check that needs no network, and what would then happen."""
     async with studio_apart(settings) as studio:
         accepted = await Intake(settings, studio.library, studio.ledger).accept(arguments, secrets.token_hex(16))
+        today = await studio.library.of_today()
+        accepted.admit(lambda: today)
         first = accepted.requests[0]
         told: dict[str, Any] = {
             "dry_run": True,

@@ -79,6 +79,14 @@ def test_a_dry_run_sends_nothing_and_writes_nothing(with_key: dict[str, str], en
     assert not list((tmp_path / "pictures").glob("2*"))
 
 
+def test_a_dry_run_is_refused_as_the_run_itself_would_be(environment: dict[str, str]) -> None:
+    limited = environment | {"GPT_IMAGE_DAILY_LIMIT": "1"}
+    done = ran(limited, "generate", "a fox", "-n", "2", "--backend", "chatgpt-web", "--dry-run")
+    assert done.returncode == 1, done.stdout
+    assert "quota_reached" in done.stderr
+    assert done.stdout == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
