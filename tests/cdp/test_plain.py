@@ -50,7 +50,7 @@ async def test_it_has_no_debugging_switch_and_no_debugging_port(headed: LaunchOp
             family = tree(window.pid)
             folder = socket_folder(headed.profile, window.pid)
             assert folder is not None
-        assert await wait_ended(family, 3) == []
+        assert await wait_ended(family) == []
         assert not folder.exists()
 
 
@@ -118,6 +118,6 @@ async def test_it_does_not_outlive_a_killed_starter(headed: LaunchOptions) -> No
             assert folder is not None
             process.kill()
             process.wait()
-            assert await wait_ended(family, 3) == []
+            assert await wait_ended(family) == []
             while folder.exists():  # noqa: ASYNC110 - the guard is no child of ours
                 await anyio.sleep(0.02)

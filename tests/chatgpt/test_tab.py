@@ -24,6 +24,7 @@ from cdp_image_mcp.chatgpt.quota import Quota
 from cdp_image_mcp.chatgpt.tab import HEARINGS, Tab, _pass_on, open_tab  # pyright: ignore[reportPrivateUsage]
 from fixtures.site import Site as StandIn
 from fixtures.site import Switches, running_site
+from tests.people.screen import until
 
 pytestmark = pytest.mark.anyio
 
@@ -129,8 +130,7 @@ async def test_the_quotas_that_a_page_asks_for_when_it_is_loaded_are_heard(tmp_p
         with tab.bodies.watch(lambda request: tab.site.is_quota_answer(request.url)) as answers:
             await tab.reload()
             await answers.next(20)
-        while not tab.quotas:
-            await anyio.lowlevel.checkpoint()
+        await until(lambda: bool(tab.quotas))
         assert [(quota.feature, quota.remaining) for quota in tab.quotas if quota.feature == "image_gen"] == [
             ("image_gen", 118)
         ]

@@ -13,6 +13,7 @@ from cdp_image_mcp.chatgpt.backend import WebBackend
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.ledger import Ledger
 from cdp_image_mcp.library import Library
+from tests.people.screen import until
 
 pytestmark = pytest.mark.anyio
 
@@ -81,8 +82,7 @@ async def test_a_browser_under_way_is_told_as_starting(tmp_path: Path, group: an
 
     with anyio.fail_after(60):
         group.start_soon(show)
-        while not begun.exists():
-            await anyio.lowlevel.checkpoint()
+        await until(begun.exists)
         told = await web.status()
         starting.cancel()
     assert told["details"]["session"]["starting"] is True

@@ -38,9 +38,9 @@ def is_headless(folder: Path) -> bool:
     return any(word.startswith("--headless") for word in command_line(folder))
 
 
-async def none_left(folder: Path, seconds: float = 3.0) -> None:
-    """No process of any kind works below ``folder`` within ``seconds``."""
-    await until(lambda: not profile_processes(folder), seconds)
+async def none_left(folder: Path) -> None:
+    """No process of any kind works below ``folder`` any more, or soon."""
+    await until(lambda: not profile_processes(folder))
 
 
 async def session_cookie(folder: Path, site: str) -> str | None:

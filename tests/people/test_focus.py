@@ -16,6 +16,8 @@ from tests.web.program import running_program
 
 pytestmark = pytest.mark.anyio
 
+NOBODY = 0
+
 
 @asynccontextmanager
 async def another_program(screen: Screen, name: str = "elsewhere") -> AsyncGenerator[str]:
@@ -38,9 +40,10 @@ async def another_program(screen: Screen, name: str = "elsewhere") -> AsyncGener
 
 @asynccontextmanager
 async def focus_kept(screen: Screen, wanted: str) -> AsyncGenerator[None]:
-    """Nobody else has the focus while the block runs, be it for a moment: the desktop tells of every change."""
+    """Nobody else has the focus while the block runs, be it for a moment: the desktop tells of every change. At its
+    end nobody gets the focus, which is told after everything else that happened."""
     told: list[int] = []
-    listening = anyio.Event()
+    listening, last = anyio.Event(), anyio.Event()
     process = await anyio.open_process(["xprop", "-spy", "-root", "_NET_ACTIVE_WINDOW"], env=screen.variables)
 
     async def listen() -> None:
@@ -48,18 +51,24 @@ async def focus_kept(screen: Screen, wanted: str) -> AsyncGenerator[None]:
         async for line in TextReceiveStream(process.stdout):
             told.extend(int(number, 16) for number in re.findall("0x[0-9a-f]+", line))
             listening.set()
+            if told[-1:] == [NOBODY]:
+                last.set()
 
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(listen)
             await listening.wait()
             yield
+            screen.run("windowminimize", wanted)
+            await last.wait()
             process.terminate()
             await process.wait()
     finally:
         if process.returncode is None:
             process.kill()
         await process.aclose()
+    while told[-1:] == [NOBODY]:
+        told.pop()
     assert set(told) == {int(wanted)}, told
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -16,13 +18,27 @@ from tests.web.program import environment
 pytestmark = pytest.mark.anyio
 
 
+@asynccontextmanager
+async def killed_at_the_end() -> AsyncGenerator[list[Peer]]:
+    """The servers that the test lists, none of which outlives it, whatever fails."""
+    peers: list[Peer] = []
+    try:
+        yield peers
+    finally:
+        for peer in peers:
+            if peer.process.returncode is None:
+                peer.process.kill()
+        with anyio.CancelScope(shield=True):
+            for peer in peers:
+                await peer.process.wait()
+
+
 async def test_the_owner_of_the_browser_killed_three_times_loses_and_doubles_nothing(
     site: Site, tmp_path: Path
 ) -> None:
     site.switches = Switches(picture_delay_s=2.0)
     with anyio.fail_after(200):
-        async with anyio.create_task_group() as group:
-            peers: list[Peer] = []
+        async with anyio.create_task_group() as group, killed_at_the_end() as peers:
             for _ in range(4):
                 peer = await Peer.start(tmp_path, environment(tmp_path, site.url))
                 peers.append(peer)

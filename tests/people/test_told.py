@@ -152,7 +152,7 @@ async def test_it_is_told_with_what_to_do_and_doctor_says_the_same(
         assert line["level"] == "failed", line
         words = f"{line['message']} {line.get('advice', '')}"
         assert any(word in words for word in trouble.words), words
-    await none_left(folder, 5)
+    await none_left(folder)
     assert site.log.prompts == []
 
 
