@@ -57,6 +57,7 @@ class WebBackend:
         self._keeper = Keeper(settings, self._site, witness_source(found, "tell"), group)
         self._memory = WindowMemory(settings.profile_dir, settings.window_mode)
         self._person = Person(settings, self._keeper, self._memory)
+        self._noted: tuple[Quota, ...] = ()
         self.window = Visibility(settings, self._keeper, self._memory)
 
     # --- generating --------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ class WebBackend:
             try:
                 await work()
             except ImageError as error:
-                if error.code != "browser_failed" or attempt == LOST_ROUNDS - 1:
+                if error.code != "browser_failed" or not error.retryable or attempt == LOST_ROUNDS - 1:
                     raise
                 log.info("the browser was lost, starting again: %s", error)
                 report.progress("the browser was lost and is started again")
@@ -146,6 +147,7 @@ class WebBackend:
                 plan = arrival.account.plan if arrival.account else None
                 await report.state("starting", browser_mode=self._keeper.mode, plan=plan)
             if arrival.kind == "ready":
+                await self._note_quota(tab)
                 return tab, arrival
             if asked is not None and (asked.kind, asked.detail) == (arrival.kind, arrival.detail):
                 break  # the person has seen this very question and gone: asking again would be nagging
@@ -190,20 +192,23 @@ class WebBackend:
         composer = Composer(tab)
         if files:
             report.progress("attaching the reference pictures")
-        text = await fill_in(composer, request, files, first=first)
-        known = self._site.conversation_id(tab.page.url)
-        async with watch_turn(tab, Transcript(conversation_id=known)) as watch:
-            drawing = Drawing(watch, report, self._words)
-            try:
-                await drawing.send(composer, text)
-                await drawing.pictures()
-            except anyio.get_cancelled_exc_class():
-                if report.stop_wanted:
-                    await self._press_stop(tab)
-                raise
-            finally:
-                with shielded():
-                    await self._note_quota(watch.quotas)
+        try:
+            text = await fill_in(composer, request, files, first=first)
+            # Heard while the page was loaded: after a turn of minutes its time would be wrong.
+            await self._note_quota(tab)
+            known = self._site.conversation_id(tab.page.url)
+            async with watch_turn(tab, Transcript(conversation_id=known)) as watch:
+                drawing = Drawing(watch, report, self._words)
+                try:
+                    await drawing.send(composer, text)
+                    await drawing.pictures()
+                except anyio.get_cancelled_exc_class():
+                    if report.stop_wanted:
+                        await self._press_stop(tab)
+                    raise
+        finally:
+            with shielded():
+                await self._note_quota(tab)
 
     async def _press_stop(self, tab: Tab) -> None:
         """Our own turn is the only one running here: one prompt at a time. Pressed once, never waited for long."""
@@ -215,12 +220,18 @@ class WebBackend:
         except (cdp.CDPError, DocumentLeft, TimeoutError) as error:
             log.info("the stop control was not pressed: %s", error)
 
-    async def _note_quota(self, quotas: tuple[Quota, ...]) -> None:
+    async def _note_quota(self, tab: Tab) -> None:
+        """What the site said of its quotas since they were noted last."""
+        told = tab.quotas
+        if told is self._noted:
+            return
         try:
-            for quota in quotas:
+            for quota in told:
                 await self._ledger.set_quota(quota.feature, quota.remaining, quota.reset_at)
         except ImageError as error:
             log.warning("the quota was not noted: %s", error)
+        else:
+            self._noted = told
 
     # --- collecting --------------------------------------------------------------------------------------------
 
@@ -239,6 +250,9 @@ class WebBackend:
                 except ChallengeMet:
                     await self._person.pass_check(report, submitted=True)
                     continue
+                finally:
+                    with shielded():
+                        await self._note_quota(tab)
                 return
         except DocumentLeft:
             raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=True) from None

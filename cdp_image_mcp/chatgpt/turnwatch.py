@@ -20,7 +20,6 @@ from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
 from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.eye import BindingCalled, DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.pagereport import PageReport
-from cdp_image_mcp.chatgpt.quota import Quota
 from cdp_image_mcp.chatgpt.tab import TOO_LARGE, Landing, Tab, landing
 from cdp_image_mcp.chatgpt.transcript import Transcript
 from cdp_image_mcp.chatgpt.turn import Turn
@@ -69,11 +68,6 @@ class TurnWatch:
     @property
     def turn(self) -> Turn:
         return self.transcript.turn()
-
-    @property
-    def quotas(self) -> tuple[Quota, ...]:
-        """What the site said last of the account's quotas."""
-        return self.tab.quotas
 
     @property
     def page(self) -> PageReport:

@@ -1,0 +1,61 @@
+"""What the web back end does round its turns: starting again, and noting the account's quotas."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from cdp_image_mcp.chatgpt.quota import Quota
+from cdp_image_mcp.chatgpt.tab import Tab
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.request import Report
+from tests.chatgpt.test_visibility import backend
+
+pytestmark = pytest.mark.anyio
+
+
+class Silent:
+    """A report that nobody reads."""
+
+    def progress(self, message: str) -> None: ...
+
+
+@pytest.mark.parametrize(("retryable", "times"), [(False, 1), (True, 3)])
+async def test_a_browser_that_cannot_run_here_is_not_started_again(retryable: bool, times: int, tmp_path: Path) -> None:
+    started: list[bool] = []
+
+    async def work() -> None:
+        started.append(True)
+        raise ImageError("browser_failed", "There is no display.", retryable=retryable)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            web = backend(tmp_path, group)
+            with pytest.raises(ImageError):
+                await web._surviving(work, cast("Report", Silent()))  # pyright: ignore[reportPrivateUsage]
+            group.cancel_scope.cancel()
+    assert len(started) == times
+
+
+async def test_a_quota_is_noted_once_for_each_time_that_it_was_heard(tmp_path: Path) -> None:
+    noted: list[tuple[str, Any]] = []
+
+    class Page:
+        quotas = (Quota("image_gen", 3),)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            web = backend(tmp_path, group)
+
+            async def note(feature: str, remaining: int | None, _reset_at: str | None = None) -> None:
+                noted.append((feature, remaining))
+
+            web._ledger.set_quota = note  # type: ignore[method-assign] # pyright: ignore[reportPrivateUsage]
+            page = cast("Tab", Page())
+            for _ in range(2):
+                await web._note_quota(page)  # pyright: ignore[reportPrivateUsage]
+            page.quotas = (Quota("image_gen", 2),)
+            await web._note_quota(page)  # pyright: ignore[reportPrivateUsage]
+            group.cancel_scope.cancel()
+    assert noted == [("image_gen", 3), ("image_gen", 2)]
