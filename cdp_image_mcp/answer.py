@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LIMIT",
+    "STRUCTURED_LIMIT",
     "Answer",
     "compose",
     "describe",
@@ -44,6 +45,13 @@ LIMIT = 1_000_000
 ENVELOPE = 4_000
 """JSON-RPC frame, result keys and the SDK's own ``_meta`` round the content."""
 TEXT_LIMIT = 900_000
+STRUCTURED_LIMIT = (LIMIT - ENVELOPE) // 2
+"""Characters of an answer that is given twice over, as text and as data."""
+SHORTENINGS = (
+    *((characters, 1000) for characters in (16_000, 8000, 4000, 2000, 1000, 500, 250, 125, 62)),
+    *((62, items) for items in (250, 62, 15)),
+)
+"""Characters of a string and entries of a list, from what hardly hurts to what is always short enough."""
 BLOCK = 100
 """Characters of an image block beside its data."""
 NOTE = 400
@@ -218,24 +226,25 @@ def failure(error: ImageError, generation_id: str | None = None) -> dict[str, An
     return fields | told
 
 
-def fitted(fields: dict[str, Any]) -> str:
-    """The JSON of ``fields``, its longest strings shortened only if the answer could not be delivered otherwise."""
+def fitted(fields: dict[str, Any], most: int = TEXT_LIMIT) -> str:
+    """The JSON of ``fields``. If it had more than ``most`` characters on the wire, and so could not be delivered, its
+    longest strings and then its longest lists are shortened, and ``shortened`` says so."""
     text = json_text(fields)
-    limit = 32_000
-    while wire_length(text) > TEXT_LIMIT and limit > 100:
-        limit //= 2
-        fields = {name: _shortened(value, limit) for name, value in fields.items()} | {"shortened": True}
-        text = json_text(fields)
+    for limit, items in SHORTENINGS:
+        if wire_length(text) <= most:
+            break
+        short = {name: _shortened(value, limit, items) for name, value in fields.items()}
+        text = json_text(short | {"shortened": True})
     return text
 
 
-def _shortened(value: Any, limit: int) -> Any:
+def _shortened(value: Any, limit: int, items: int) -> Any:
     if isinstance(value, str):
         return value if len(value) <= limit else value[: limit - 1] + "…"
     if isinstance(value, dict):
-        return {key: _shortened(item, limit) for key, item in value.items()}  # type: ignore[reportUnknownVariableType]
+        return {key: _shortened(item, limit, items) for key, item in value.items()}  # type: ignore[reportUnknownVariableType]
     if isinstance(value, list):
-        return [_shortened(item, limit) for item in value]  # type: ignore[reportUnknownVariableType]
+        return [_shortened(item, limit, items) for item in value[:items]]  # type: ignore[reportUnknownVariableType]
     return value
 
 

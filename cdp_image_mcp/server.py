@@ -15,7 +15,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
 from cdp_image_mcp import __version__
-from cdp_image_mcp.answer import Answer, compose, encoded, failure, fitted
+from cdp_image_mcp.answer import STRUCTURED_LIMIT, Answer, compose, encoded, failure, fitted
 from cdp_image_mcp.config import APP_NAME, Settings
 from cdp_image_mcp.errors import ImageError, image_error_in
 from cdp_image_mcp.person import ANSWER_KEY, Person, is_modern
@@ -84,7 +84,7 @@ def _failed(error: ImageError, generation_id: str | None) -> types.CallToolResul
 
 def _structured(fields: dict[str, Any]) -> types.CallToolResult:
     plain: dict[str, Any] = clean_tree(msgspec.to_builtins(fields, str_keys=True, enc_hook=str), 4000)
-    text = fitted(plain)
+    text = fitted(plain, STRUCTURED_LIMIT)
     told: dict[str, Any] = msgspec.json.decode(text)
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], structured_content=told)
 

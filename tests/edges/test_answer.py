@@ -12,7 +12,7 @@ import mcp_types as types
 import msgspec
 import pytest
 
-from cdp_image_mcp.answer import LIMIT, compose, describe, failure, failure_of, status_of
+from cdp_image_mcp.answer import LIMIT, compose, describe, failure, failure_of, fitted, status_of
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.preview import Canvas, FilePreviewer, PreviewError
 from cdp_image_mcp.record import Failure
@@ -287,6 +287,15 @@ def test_a_failure_drops_details_that_would_not_fit() -> None:
     fields = failure(error)
     assert len(fields["message"]) == 4000
     assert fields["details"] == {"b": "kept"}
+
+
+def test_lists_are_shortened_only_where_shorter_strings_are_not_enough() -> None:
+    wordy = json.loads(fitted({"lines": ["狐" * 32_000] * 200}))
+    many = json.loads(fitted({"lines": [{"number": number} for number in range(200_000)]}))
+    assert (len(wordy["lines"]), wordy["shortened"]) == (200, True)
+    assert many["lines"][:2] == [{"number": 0}, {"number": 1}]
+    assert many["shortened"] is True
+    assert fitted({"lines": list(range(5000))}) == json.dumps({"lines": list(range(5000))}, separators=(",", ":"))
 
 
 def test_base64_lengths_are_counted_exactly() -> None:
