@@ -95,6 +95,13 @@ class Composer:
                 await self._told_why()
         raise ImageError("site_changed", "The composer keeps bringing back an old draft. Nothing was sent.")
 
+    async def change_text(self, files: list[Path], text: str) -> None:
+        """Type ``text`` in the place of what :meth:`fill` typed; its attachments stay, unless they did not last."""
+        await self._clear_text()
+        await self.write(text)
+        if not (await self._sendable() and await self.stands(text)):
+            await self.fill(files, text)
+
     async def _told_why(self) -> None:
         """The site says by a notice why it does not take a file: the quota of uploads. Raises ImageError then."""
         told: list[str] = await self._eye.ask(
