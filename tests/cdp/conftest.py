@@ -9,6 +9,7 @@ import pytest
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import Browser, FoundBrowser, LaunchOptions, Page
+from tests.browser import found_browser
 from tests.cdp.site import Site, serve_site
 
 # A test machine may be a container without another user; nothing of this is in the product.
@@ -25,7 +26,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def found() -> FoundBrowser:
     """The system's browser; none is a failure of the machine, not a reason to skip."""
-    return cdp.find_browser()
+    return found_browser()
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ from pathlib import Path
 import anyio
 
 from cdp_image_mcp import cdp
+from tests.browser import found_browser
 
 
 async def main(profile: str, *extra: str) -> None:
-    options = cdp.LaunchOptions(browser=cdp.find_browser(), profile=Path(profile), extra_args=extra)
+    options = cdp.LaunchOptions(browser=found_browser(), profile=Path(profile), extra_args=extra)
     async with cdp.launch(options) as browser:
         sys.stdout.write(f"{browser.pid}\n")
         sys.stdout.flush()

@@ -25,8 +25,9 @@ STARTER = """
 import sys, anyio
 from pathlib import Path
 from cdp_image_mcp import cdp
+from tests.browser import found_browser
 async def main():
-    options = cdp.LaunchOptions(browser=cdp.find_browser(), profile=Path(sys.argv[1]), extra_args=tuple(sys.argv[2:]))
+    options = cdp.LaunchOptions(browser=found_browser(), profile=Path(sys.argv[1]), extra_args=tuple(sys.argv[2:]))
     async with cdp.open_plain(options, "about:blank") as window:
         print(window.pid, flush=True)
         await anyio.sleep_forever()

@@ -24,6 +24,7 @@ from cdp_image_mcp.chatgpt.quota import Quota
 from cdp_image_mcp.chatgpt.tab import HEARINGS, Tab, _pass_on, open_tab  # pyright: ignore[reportPrivateUsage]
 from fixtures.site import Site as StandIn
 from fixtures.site import Switches, running_site
+from tests.browser import found_browser
 from tests.people.screen import until
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +36,7 @@ QUIET = ("--disable-background-networking", "--disable-component-update", "--dis
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncGenerator[tuple[Tab, StandIn]]:
     """A tab on the stand-in's home page, ready for a prompt."""
-    options = LaunchOptions(browser=cdp.find_browser(), profile=folder / "profile", extra_args=(*ROOT, *QUIET))
+    options = LaunchOptions(browser=found_browser(), profile=folder / "profile", extra_args=(*ROOT, *QUIET))
     async with AsyncExitStack() as stack:
         stack.enter_context(anyio.fail_after(90))
         site = stack.enter_context(running_site(Switches()))

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cdp_image_mcp.cdp import find_browser
+from tests.browser import found_browser
 from tests.docs.documents import ROOT
 
 PICTURE = ROOT / "fixtures" / "pictures" / "demo.png"
@@ -57,7 +57,7 @@ def main() -> int:
         page = folder / "page.html"
         page.write_text(PAGE.format(height=HEIGHT, text=text, picture=picture), "utf-8")
         PICTURE.parent.mkdir(exist_ok=True)
-        command = [str(find_browser().path), "--headless=new", *switches(), f"--user-data-dir={folder / 'profile'}"]
+        command = [str(found_browser().path), "--headless=new", *switches(), f"--user-data-dir={folder / 'profile'}"]
         command += ["--hide-scrollbars", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={PICTURE}", page.as_uri()]
         subprocess.run(command, capture_output=True, check=True, timeout=60)
     print(f"written: {PICTURE}")

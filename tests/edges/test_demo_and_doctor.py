@@ -29,7 +29,7 @@ def temporary() -> Generator[Path]:
 
 @pytest.fixture
 def environment(tmp_path: Path, temporary: Path) -> dict[str, str]:
-    own = ("OPENAI_", "GPT_", "CHATGPT_", "CHROME_PATH", "DISPLAY", "WAYLAND_DISPLAY")
+    own = ("OPENAI_", "GPT_", "CHATGPT_", "DISPLAY", "WAYLAND_DISPLAY")
     plain = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return plain | {
         "GPT_IMAGE_OUTPUT_DIR": str(tmp_path / "pictures"),

@@ -13,8 +13,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from cdp_image_mcp.cdp import find_browser
 from fixtures.site import Site
+from tests.browser import found_browser
 from tests.people.browsers import none_left
 from tests.people.screen import Screen, until
 from tests.web.program import browser_switches, environment, running_program
@@ -89,7 +89,7 @@ def other_computer(folder: Path, _: Screen, __: ExitStack) -> Trouble:
 def opened_by_hand(folder: Path, screen: Screen, stack: ExitStack) -> Trouble:
     process = subprocess.Popen(
         [
-            str(find_browser().path),
+            str(found_browser().path),
             f"--user-data-dir={folder / 'profile'}",
             "--no-first-run",
             *browser_switches().split(),

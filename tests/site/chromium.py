@@ -4,7 +4,6 @@ import asyncio
 import base64
 import contextlib
 import itertools
-import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 import anyio
 import msgspec
 import websockets
+
+from tests.browser import found_browser
 
 _FLAGS = (
     "--headless=new",
@@ -182,8 +183,7 @@ class Browser:
 
 @contextlib.asynccontextmanager
 async def open_browser(agent: str = "") -> AsyncGenerator[Browser]:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    assert program, "these tests need Chromium"
+    program = str(found_browser().path)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         flags = [*_FLAGS, f"--user-data-dir={folder}", *([f"--user-agent={agent}"] if agent else [])]
         process = await asyncio.create_subprocess_exec(

@@ -16,6 +16,8 @@ from mcp.client.session import ElicitationFnT
 from mcp.client.stdio import stdio_client
 from mcp_types import CallToolResult, ImageContent, TextContent
 
+from tests.browser import chosen
+
 __all__ = ["Answer", "Program", "browser_switches", "environment", "profile_processes", "running_program"]
 
 
@@ -40,6 +42,7 @@ def environment(folder: Path, site: str, **variables: str) -> dict[str, str]:
         "CHATGPT_WEB_PROFILE_DIR": str(folder / "profile"),
         "CHATGPT_WINDOW_MODE": "headless",
         "CHATGPT_CHROME_ARGS": browser_switches(),
+        **chosen(),
         "GPT_IMAGE_LOG": "info",
         **variables,
     }
