@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from cdp_image_mcp.chatgpt.keeper import Keeper
 from cdp_image_mcp.chatgpt.locators import load, witness_source
 from cdp_image_mcp.chatgpt.person import Person
 from cdp_image_mcp.chatgpt.probe import probe_roles
-from cdp_image_mcp.chatgpt.quota import Quota
+from cdp_image_mcp.chatgpt.quota import Quota, no_pictures_left
 from cdp_image_mcp.chatgpt.tab import Tab
 from cdp_image_mcp.chatgpt.transcript import Transcript
 from cdp_image_mcp.chatgpt.turnwatch import watch_turn
@@ -196,6 +197,7 @@ class WebBackend:
             text = await fill_in(composer, request, files, first=first)
             # Heard while the page was loaded: after a turn of minutes its time would be wrong.
             await self._note_quota(tab)
+            _refuse_used_up(tab.quotas, report)
             known = self._site.conversation_id(tab.page.url)
             async with watch_turn(tab, Transcript(conversation_id=known)) as watch:
                 drawing = Drawing(watch, report, self._words)
@@ -305,3 +307,17 @@ class WebBackend:
     async def aclose(self) -> None:
         """Close our browser in order."""
         await self._keeper.close()
+
+
+def _refuse_used_up(quotas: tuple[Quota, ...], report: Report) -> None:
+    """Raises ImageError ``quota_reached`` instead of sending what the site has just said it will not draw."""
+    used_up = no_pictures_left(quotas, now=datetime.now().astimezone())
+    if used_up is not None:
+        sent = report.facts.get("submitted", False)
+        raise ImageError(
+            "quota_reached",
+            f"The site says that no pictures are left until {used_up.reset_at}."
+            + (" This picture was not asked for." if sent else " Nothing was sent."),
+            submitted=sent,
+            reset_at=used_up.reset_at,
+        )

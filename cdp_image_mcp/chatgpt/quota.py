@@ -10,7 +10,9 @@ import msgspec
 
 from cdp_image_mcp.chatgpt.wire import decode, items, obj, text
 
-__all__ = ["Quota", "quotas_of", "read_quotas"]
+__all__ = ["Quota", "no_pictures_left", "quotas_of", "read_quotas"]
+
+PICTURES = "image_gen"
 
 
 class Quota(msgspec.Struct, frozen=True):
@@ -41,6 +43,14 @@ def quotas_of(said: dict[str, Any]) -> tuple[Quota, ...]:
             known = found.get(feature, Quota(feature))
             found[feature] = Quota(feature, 0, _reset(entry) or known.reset_at, blocked=True)
     return tuple(found.values())
+
+
+def no_pictures_left(quotas: tuple[Quota, ...], *, now: datetime) -> Quota | None:
+    """The quota that says of a time still to come that no pictures are left until then; None when none does."""
+    for quota in quotas:
+        if quota.feature == PICTURES and quota.remaining == 0 and quota.reset_at is not None:
+            return quota if datetime.fromisoformat(quota.reset_at) > now else None
+    return None
 
 
 def _count(value: Any) -> int | None:

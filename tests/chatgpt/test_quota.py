@@ -1,10 +1,11 @@
 """Quota told in passing."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
-from cdp_image_mcp.chatgpt.quota import Quota, read_quotas
+from cdp_image_mcp.chatgpt.quota import Quota, no_pictures_left, read_quotas
 
 
 def body(**fields: object) -> bytes:
@@ -43,3 +44,22 @@ def test_a_time_that_cannot_be_placed_is_unknown(reset: object) -> None:
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"<html>", b'{"limits_progress":[null,1,{}]}'])
 def test_anything_else_is_empty(data: bytes) -> None:
     assert read_quotas(data) == ()
+
+
+@pytest.mark.parametrize(
+    ("feature", "remaining", "reset_at", "refused"),
+    [
+        ("image_gen", 0, "2026-04-25T12:00:01+00:00", True),
+        ("image_gen", 0, "2026-04-25T11:59:59+00:00", False),
+        ("image_gen", 0, None, False),
+        ("image_gen", 1, "2026-04-25T12:00:01+00:00", False),
+        ("image_gen", None, "2026-04-25T12:00:01+00:00", False),
+        ("file_upload", 0, "2026-04-25T12:00:01+00:00", False),
+    ],
+)
+def test_only_pictures_that_are_used_up_until_later_keep_a_prompt_back(
+    feature: str, remaining: int | None, reset_at: str | None, refused: bool
+) -> None:
+    quota = Quota(feature, remaining, reset_at)
+    left = no_pictures_left((Quota("other", 5), quota), now=datetime(2026, 4, 25, 12, tzinfo=UTC))
+    assert left == (quota if refused else None)

@@ -1,0 +1,20 @@
+"""A quota that the page told of while it was loaded."""
+
+from pathlib import Path
+
+import pytest
+
+from fixtures.site import Switches, running_site
+from tests.web.program import running_program
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_page_that_says_no_pictures_are_left_is_sent_no_prompt(tmp_path: Path) -> None:
+    with running_site(Switches(remaining=0)) as site:
+        async with running_program(tmp_path, site.url) as program:
+            answer = await program.generate("a lighthouse at dusk")
+        assert (answer.status, answer.code) == ("failed", "quota_reached"), answer.data
+        assert (answer.data["submitted"], answer.data["spent"]) == (False, False)
+        assert "reset_at" in answer.data
+        assert site.log.prompts == []
