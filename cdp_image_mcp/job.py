@@ -10,7 +10,7 @@ import anyio
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.folder import Folder
-from cdp_image_mcp.imagefile import inspect
+from cdp_image_mcp.imagefile import ImageFacts, inspect
 from cdp_image_mcp.record import Failure, Record, now
 from cdp_image_mcp.request import ImageRequest, SavedImage, State, WorkState
 from cdp_image_mcp.shield import shielded
@@ -95,6 +95,8 @@ class Job:
         self.look_up_taken: Callable[[str], Awaitable[frozenset[str]]] | None = None
         self.unwritten = False
         """The end could not be written: the record on disk is older than this one."""
+        self._unsaved: list[tuple[bytes, ImageFacts, dict[str, str]]] = []
+        """Pictures of the API that the disk did not take: paid for, and nowhere else."""
         self.typical: float | None = None
         self.stop_wanted = False
         self.started_at = anyio.current_time() - record.elapsed_seconds
@@ -137,14 +139,24 @@ class Job:
         # A cancellation between the file and its entry would leave a paid picture that no record names.
         with shielded():
             began = anyio.current_time()
-            image = await self.folder.add_picture(data, facts)
-            self.record.images.append(image)
-            self.record.sources.append(origin)
             # A picture that is here has been paid for, with money or with the day's quota.
             self.record.submitted = self.record.spent = True
+            try:
+                image = await self._add(data, facts, origin)
+            except ImageError as error:
+                if not self.record.on_web:
+                    self._unsaved.append((data, facts, origin))
+                    error.next_step += " The server has the picture in memory until then: do not end it."
+                raise
             await self._write()
             self.record.timings.save += anyio.current_time() - began
         self._wake()
+        return image
+
+    async def _add(self, data: bytes, facts: ImageFacts, origin: dict[str, str]) -> SavedImage:
+        image = await self.folder.add_picture(data, facts)
+        self.record.images.append(image)
+        self.record.sources.append(origin)
         return image
 
     def _known(self, file_id: str | None, data: bytes) -> SavedImage | None:
@@ -174,6 +186,22 @@ class Job:
         """Everything is written that will be; whoever waits may answer."""
         self.done.set()
         self._wake()
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether this process has what the disk did not take."""
+        return self.unwritten or self.holds_pictures
+
+    @property
+    def holds_pictures(self) -> bool:
+        return bool(self._unsaved)
+
+    async def save_held(self) -> None:
+        """Write the pictures that the disk did not take before. Raises ImageError ``disk``."""
+        with shielded():
+            while self._unsaved:
+                await self._add(*self._unsaved[0])
+                del self._unsaved[0]
 
     async def finish(self, state: State, error: ImageError | None = None) -> None:
         """The end. Written even when the job's scope is cancelled; a disk error is kept for the caller to see."""

@@ -85,6 +85,7 @@ class Runner:
         self._api_slots = anyio.Semaphore(API_CONCURRENCY)
         self._gallery = Gallery(library)
         self._closing = False
+        self._settling = anyio.Lock()
         self.web_used: Callable[[], None] = lambda: None
         """Called when a generation begins at the site."""
 
@@ -154,15 +155,26 @@ class Runner:
 
     async def settle(self, job: Job) -> None:
         """Write again what a full disk kept from being written; until that works, memory answers."""
-        if not (job.unwritten and job.done.is_set()):
-            return
-        try:
-            await job.folder.write(job.record)
-        except ImageError as error:
-            log.warning("the record of %s still cannot be written: %s", job.generation_id, error)
-        else:
-            job.unwritten = False
-            self.jobs.pop(job.generation_id, None)
+        async with self._settling:
+            if not (job.unsettled and job.done.is_set()):
+                return
+            try:
+                if job.holds_pictures:
+                    await self._save_held(job)
+                else:
+                    await job.folder.write(job.record)
+            except ImageError as error:
+                log.warning("what %s made still cannot be written: %s", job.generation_id, error)
+            else:
+                job.unwritten = False
+                self.jobs.pop(job.generation_id, None)
+
+    async def _save_held(self, job: Job) -> None:
+        """Raises ImageError ``disk``."""
+        await job.save_held()
+        whole = len(job.images) >= job.request.n
+        await job.finish("saved" if whole else "partial", None if whole else job.record.failure())
+        self.start_soon(self._gallery.refresh)
 
     async def aclose(self) -> None:
         """Stop all jobs in order, record them, let go of the back ends."""
@@ -171,6 +183,7 @@ class Runner:
             job.scope.cancel()
         for job in list(self.jobs.values()):
             await job.done.wait()
+            await self.settle(job)
         for backend in self._backends.values():
             await backend.aclose()
 
@@ -213,7 +226,7 @@ class Runner:
         finally:
             job.end()
             # Its end is on disk a moment before this, and may have been taken up again by then.
-            if not job.unwritten and self.jobs.get(job.generation_id) is job:
+            if not job.unsettled and self.jobs.get(job.generation_id) is job:
                 del self.jobs[job.generation_id]
 
     async def _watched(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
@@ -389,7 +402,9 @@ class Runner:
         if len(record.images) >= job.request.n:
             await self._end(job, "saved", None)
             return
-        await self._end(job, "interrupted", ending.stopped(record))
+        # What the site made is collected; at the API pictures that are here are all there will be.
+        kept = record.images and not record.on_web
+        await self._end(job, "partial" if kept else "interrupted", ending.stopped(record))
 
     async def _end_guarded(self, job: Job, error: ImageError) -> None:
         """A fault of one generation must not bring the others down; its record is found at the next start."""

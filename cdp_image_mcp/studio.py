@@ -140,6 +140,9 @@ class Studio:
     async def fetched(self, standing: Standing) -> None:
         """The caller has this answer. Called last of all: whoever gives up before is joined to the same generation
         when it asks again, and pays once."""
+        job = self._runner.jobs.get(standing.record.generation_id)
+        if job is not None and job.holds_pictures:
+            return  # whoever asks the same again is given them, once the disk takes them
         if standing.record.finished and not standing.record.fetched:
             await self.library.mark_fetched(standing.record)
 
@@ -223,6 +226,8 @@ class Studio:
     async def _take_up(self, claim: Claim, accepted: Accepted) -> None:
         """Start what this process now has to do for a claim."""
         record = claim.record
+        if claim.joined and (job := self._runner.jobs.get(record.generation_id)) is not None:
+            await self._runner.settle(job)
         if claim.kind == "new":
             self._runner.start(Job(accepted.requests[0], record, claim.folder), accepted.requests)
         elif claim.kind == "orphaned":

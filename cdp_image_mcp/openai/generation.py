@@ -340,7 +340,8 @@ class Generation:
                     await self._try_state("saving")
                 await self._report.save(data, source={"picture": str(number)})
         except ImageError as error:
-            error.submitted, error.spent = True, True
+            # Programs call again by themselves what is called retryable; this could pay for one picture twice.
+            error.submitted, error.spent, error.retryable = True, True, False
             self._errors.append(error)
             return
         if self._request.n > 1:

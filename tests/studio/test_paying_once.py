@@ -1,5 +1,6 @@
 """What could be paid twice, or sent while it must not be: lost replies, limits of the day, rests, late turns."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from cdp_image_mcp.disk import write_part
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import Library
 from cdp_image_mcp.record import Record
@@ -14,7 +16,7 @@ from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.schema import GenerateImage
 from cdp_image_mcp.studio import Studio
 from tests.library.making import ago, end, other_process
-from tests.studio.scripted import Scripted, draw, studio_with
+from tests.studio.scripted import Scripted, draw, png, studio_with
 from tests.studio.test_left_behind import asking, collects, left, sent_then_hangs
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +93,79 @@ async def dies_again(folder: Path, generation_id: str) -> None:
     record = entry.record
     record.state, record.owner, record.error, record.finished_at = "generating", DEAD, None, None
     await entry.folder.write(record)
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["ended", "killed"])
+async def test_pictures_saved_before_the_server_went_are_given_before_the_same_question_pays_again(
+    killed: bool, tmp_path: Path
+) -> None:
+    saved = anyio.Event()
+
+    async def one_of_two(request: ImageRequest, report: Report) -> None:
+        await report.state("submitting", sent_prompt=request.prompt, submitted="unknown", spent="unknown")
+        await report.state("generating", submitted=True)
+        await report.save(png(1))
+        saved.set()
+        await anyio.sleep_forever()
+
+    async with studio_with(tmp_path, api=Scripted(one_of_two), **API) as studio:
+        first = (await studio.generate(asking(n=2, wait_seconds=0))).record.generation_id
+        await saved.wait()
+    if killed:
+        await dies_again(tmp_path, first)
+    api = Scripted(draw)
+    async with studio_with(tmp_path, api=api, **API) as studio:
+        again = await studio.generate(asking(n=2))
+    assert (again.joined, again.record.generation_id, api.started) == (True, first, [])
+    assert (again.record.state, len(again.record.images)) == ("partial", 1)
+    assert again.record.error is not None
+    assert (again.record.error["spent"], again.record.error["retryable"]) == (True, False)
+
+
+async def both_came(request: ImageRequest, report: Report) -> None:
+    """As the API's back end does it: one picture that cannot be saved takes no other with it."""
+    await report.state("submitting", sent_prompt=request.prompt, submitted="unknown", spent="unknown")
+    failures: list[ImageError] = []
+    for number in range(2):
+        try:
+            await report.save(png(number))
+        except ImageError as error:
+            error.submitted = error.spent = True
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+@pytest.mark.parametrize("by", ["waiting", "asking the same"])
+async def test_a_paid_picture_that_a_full_disk_did_not_take_is_given_when_there_is_room_again(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk_is_full = True
+
+    def on_a_small_disk(path: Path, data: bytes) -> Any:
+        if disk_is_full and path.name == "image":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_part(path, data)
+
+    monkeypatch.setattr("cdp_image_mcp.folder.write_part", on_a_small_disk)
+    api = Scripted(both_came)
+    async with studio_with(tmp_path, api=api, **API) as studio:
+        full = await studio.generate(asking(n=2))
+        await studio.fetched(full)
+        generation_id = full.record.generation_id
+        assert full.record.error is not None
+        assert (full.record.state, full.record.error["code"], full.record.spent) == ("failed", "disk", True)
+        assert "memory" in full.record.error["next_step"]
+        still_full = await studio.wait(generation_id)
+        assert still_full.record.state == "failed"
+        disk_is_full = False
+        there = await (studio.wait(generation_id) if by == "waiting" else studio.generate(asking(n=2)))
+        on_disk = await studio.library.find(generation_id)
+    assert (there.record.generation_id, there.record.state) == (generation_id, "saved")
+    assert [Path(image.path).read_bytes() for image in there.record.images] == [png(0), png(1)]
+    assert on_disk is not None
+    assert (on_disk.record.state, on_disk.record.error, on_disk.record.fetched) == ("saved", None, False)
+    assert api.started == ["a bear"]
 
 
 async def test_waiting_for_collecting_and_continuing_a_lost_reply_pay_nothing(tmp_path: Path) -> None:
