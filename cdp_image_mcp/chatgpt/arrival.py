@@ -14,7 +14,7 @@ rate dialog                                                    error ``rate_limi
 announcement, promo, offers                                    closed by their close or not-now control, else Escape
 a layer over the composer that stays                           ``blocked``; the person answers it
 Work mode, temporary chat                                      Chat pressed, temporary chat left
-conversation could not be loaded                               one reload, then error ``not_found``
+conversation could not be loaded                               one reload, then error ``service_error``
 no composer                                                    error ``site_changed`` naming the role
 """
 

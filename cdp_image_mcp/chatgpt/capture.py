@@ -12,8 +12,7 @@ import msgspec
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.chatgpt.address import file_id
-from cdp_image_mcp.chatgpt.carousel import Carousel, carries
+from cdp_image_mcp.chatgpt.carousel import Carousel, carries, is_of
 from cdp_image_mcp.chatgpt.eye import quoted
 from cdp_image_mcp.chatgpt.pagereport import SeenImage
 from cdp_image_mcp.chatgpt.turn import Pointer
@@ -82,18 +81,15 @@ def _requests(watch: TurnWatch, wanted: str) -> list[Request]:
     found = [
         request
         for request in watch.tab.bodies.requests
-        if request.ended and request.status == 200 and names(request, wanted)
+        if request.ended and request.status == 200 and may_carry(request, wanted)
     ]
     return found[::-1]
 
 
-def names(request: Request, wanted: str) -> bool:
-    """Whether a request may be for that file's bytes, whatever type it says, and is not for the JSON that tells their
-    address: that one names the file too, but is the page's alone to ask for. Read like a picture it would be asked for
-    a second time, as the way that is left when the first bytes are none."""
-    if file_id(request.url) != wanted or request.url.partition("?")[0].endswith("/download"):
-        return False
-    return request.mime_type.partition(";")[0] != "application/json"
+def may_carry(request: Request, wanted: str) -> bool:
+    """Whether a request may be for that file's bytes, whatever type it says but JSON: read like a picture, that would
+    be asked for a second time, as the way that is left when the first bytes are none."""
+    return is_of(request, wanted) and request.mime_type.partition(";")[0] != "application/json"
 
 
 def check(data: bytes, pointer: Pointer, way: str, *, drawing: bool = False) -> Captured | str:

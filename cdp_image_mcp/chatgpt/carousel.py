@@ -16,7 +16,7 @@ from cdp_image_mcp.chatgpt.pagereport import SeenImage
 from cdp_image_mcp.chatgpt.turn import Pointer
 from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
 
-__all__ = ["Carousel", "carries"]
+__all__ = ["Carousel", "carries", "is_of"]
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +71,15 @@ class Carousel:
         return any(request.ended and file_id(request.url) == image.file for request in self._watch.tab.bodies.requests)
 
 
+def is_of(request: Request, wanted: str) -> bool:
+    """Whether a request's address is that file's own. The JSON that tells the address names the file too, but is the
+    page's alone to ask for."""
+    return file_id(request.url) == wanted and not request.url.partition("?")[0].endswith("/download")
+
+
 def carries(request: Request, wanted: str) -> bool:
-    """Whether a request is for that file's bytes, and not for the JSON that tells its address: that address names the
-    file too, but is the page's alone to ask for."""
-    if file_id(request.url) != wanted or request.url.partition("?")[0].endswith("/download"):
-        return False
-    return request.mime_type.startswith("image/") or request.mime_type in BINARY
+    """Whether a request is for that file's bytes by the type it says."""
+    return is_of(request, wanted) and (request.mime_type.startswith("image/") or request.mime_type in BINARY)
 
 
 def _asked_for(watch: TurnWatch, wanted: str) -> bool:

@@ -136,10 +136,6 @@ class Transcript:
         return self._changed()
 
     @property
-    def conversation_id(self) -> str | None:
-        return self._turn.conversation_id
-
-    @property
     def quotas(self) -> tuple[Quota, ...]:
         """What the streams said about the account's limits, the newest."""
         return self._quotas

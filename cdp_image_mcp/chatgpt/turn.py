@@ -99,11 +99,6 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the site's own status says that something is being made."""
         return self.async_status is not None and self.async_status != SETTLED
 
-    @property
-    def known(self) -> bool:
-        """Whether the network has told anything at all about an answer to our message."""
-        return self.stream_ended is not None or self.conversation_read or self.tool_used or bool(self.pictures)
-
 
 SETTLED = 4
 """``async_status`` of something done and unread; stays for months, on text turns too (measured 2026)."""

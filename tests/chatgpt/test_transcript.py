@@ -69,7 +69,7 @@ def test_an_interim_id_is_no_conversation(interim: str) -> None:
     heard.feed_request(request(conversation=interim))
     assert heard.turn().conversation_id is None
     heard.feed_stream(sse(COMPLETE))
-    assert heard.conversation_id == CONVERSATION
+    assert heard.turn().conversation_id == CONVERSATION
 
 
 def test_the_same_request_again_changes_nothing() -> None:
@@ -253,7 +253,7 @@ def test_every_order_gives_the_same_pictures(order: tuple[str, ...], at: int) ->
     for step in steps:
         step(heard)
     assert finals(heard.turn()) == ["file_00000000a1b2c3d4e5f60718293a4b5c"]
-    assert heard.conversation_id == CONVERSATION
+    assert heard.turn().conversation_id == CONVERSATION
     assert heard.turn().answered_text is None
 
 
@@ -681,7 +681,7 @@ def test_a_foreign_picture_heard_before_ours_was_known_is_forgotten() -> None:
     heard.feed_request(request())
     heard.feed_stream(sse(call(), QUEUED, card(), COMPLETE))
     assert heard.turn().pictures == ()
-    assert heard.conversation_id == CONVERSATION
+    assert heard.turn().conversation_id == CONVERSATION
 
 
 def test_a_picture_of_our_conversation_that_no_id_places_is_not_taken_but_counted() -> None:
