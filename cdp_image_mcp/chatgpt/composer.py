@@ -166,7 +166,8 @@ class Composer:
             await self._attach_one(path, number)
         # What is shown is no measure of what is ours: an old attachment that comes back late would be counted in.
         self._attached = len(files)
-        self._chips_shown = await self._attachments() > 0
+        # One that was seen and is gone again was refused, and must not be sent without.
+        self._chips_shown = self._chips_shown or await self._attachments() > 0
         ready = await self._eye.ask(
             f"witness.until(() => !witness.has('attachment_busy'), {UPLOAD_SECONDS * 1000}).then(Boolean)",
             timeout=UPLOAD_SECONDS + 10,
@@ -221,6 +222,7 @@ class Composer:
                     f"witness.until(() => witness.all('attachment').length > {before}, {seconds * 1000}).then(Boolean)",
                     timeout=seconds + 5,
                 ):
+                    self._chips_shown = True
                     arrived.set()
 
             async def upload() -> None:

@@ -1,6 +1,8 @@
 """After a press that may have sent the prompt, nothing is pressed again."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -91,3 +93,34 @@ async def test_a_control_that_is_gone_before_any_press_is_told_as_not_sent(monke
     with pytest.raises(ImageError, match="Nothing was sent") as caught:
         await sent(Page(TEXT), monkeypatch, last=NodeError("no box"))
     assert caught.value.submitted is False
+
+
+async def test_an_attachment_that_was_seen_and_went_again_is_not_sent_without() -> None:
+    class Vanishing(Page):
+        """Each look for a new chip finds one, and none is there at the next."""
+
+        async def ask(self, question: str, **_: Any) -> Any:
+            if "until" in question:
+                return True
+            return TEXT if "composerText" in question else 0
+
+        @property
+        def bodies(self) -> "Vanishing":
+            return self
+
+        @contextmanager
+        def watch(self, _wanted: object) -> Generator["Vanishing"]:
+            yield self
+
+        async def next(self) -> None:
+            await anyio.sleep_forever()
+
+    class Chosen(Composer):
+        async def _by_input(self, path: Path) -> bool:
+            await anyio.lowlevel.checkpoint()
+            return bool(path)
+
+    with anyio.fail_after(10):
+        composing = Chosen(cast("Tab", Vanishing(TEXT)))
+        await composing.attach([Path("one.png")])
+        assert not await composing.stands(TEXT)
