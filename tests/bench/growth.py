@@ -48,7 +48,7 @@ def run(plan: Plan) -> Section:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-growth-", ignore_cleanup_errors=True) as folder:
             place = Path(folder)
-            with running_standin(Switches(picture_delay_s=0.3)) as standin:
+            with running_standin(Switches(picture_delay_s=0.3, remaining=10_000)) as standin:
                 wrapper = mapped_browser(place, plan.browser, standin)
                 _library(plan, section, standin, place, wrapper)
                 _conversation(plan, section, standin, ours(place / "conversation", wrapper))

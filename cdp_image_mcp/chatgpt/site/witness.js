@@ -78,10 +78,10 @@
         const ids = turnIds(element);
         return ids.length > 0 && isUser(element) && !ids.some((id) => watched.known.includes(id));
       });
-    if (start < 0) return { first: null, group: [] };
+    if (start < 0) return { list, first: null, group: [] };
     let end = start + 1;
     while (end < list.length && !isUser(list[end])) end += 1;
-    return { first: list[start], group: list.slice(start, end), next: list[end] || null };
+    return { list, first: list[start], group: list.slice(start, end), next: list[end] || null };
   };
 
   const imageFacts = (img) => {
@@ -103,7 +103,7 @@
         !inGroup &&
         ours.first !== null &&
         img.closest("main") !== null &&
-        !turns().some((element) => element.contains(img)) &&
+        !ours.list.some((element) => element.contains(img)) &&
         (ours.first.compareDocumentPosition(img) & Node.DOCUMENT_POSITION_FOLLOWING) !== 0 &&
         (!ours.next || (ours.next.compareDocumentPosition(img) & Node.DOCUMENT_POSITION_PRECEDING) !== 0);
       if (inGroup || loose) found.push(imageFacts(img));
@@ -151,7 +151,7 @@
     const within = (role) => every(role).filter((element) => ours.group.some((turn) => turn.contains(element)));
     const drawing = every("drawing").filter((element) => {
       if (ours.group.some((turn) => turn.contains(element))) return true;
-      return element.closest("main") !== null && !turns().some((turn) => turn.contains(element)) && ours.first !== null;
+      return element.closest("main") !== null && !ours.list.some((turn) => turn.contains(element)) && ours.first !== null;
     });
     const percent = drawing.map((element) => /(\d{1,3})\s?%/.exec((element.parentElement || element).textContent || ""));
     const stop = has("stop");
