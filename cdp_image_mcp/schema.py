@@ -36,7 +36,7 @@ Path: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
 class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Arguments of ``generate_image``. What was not given is ``UNSET``: the server's default counts. ``null`` is refused."""
+    """Arguments of ``generate_image``. What is not given is ``UNSET``, for the server's default. Null is refused."""
 
     prompt: Annotated[str, Meta(min_length=1, max_length=32_000, description="What to draw, in any language.")]
     backend: Annotated[
