@@ -52,7 +52,7 @@ def run(plan: Plan) -> Section:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-footprint-", ignore_cleanup_errors=True) as folder:
             place = Path(folder)
-            with running_standin(Switches()) as standin, makers(plan, section, place, standin) as sides:
+            with running_standin(Switches(remaining=10_000)) as standin, makers(plan, section, place, standin) as sides:
                 _drawing(plan, section, standin, sides, place, seconds)
     except NotMeasured as reason:
         section.absent[OURS] = str(reason)

@@ -35,7 +35,7 @@ def run(plan: Plan) -> Section:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-generation-", ignore_cleanup_errors=True) as folder:
             place = Path(folder)
-            switches = Switches(picture_delay_s=DELAY)
+            switches = Switches(picture_delay_s=DELAY, remaining=10_000)
             with running_standin(switches) as standin, makers(plan, section, place, standin) as sides:
                 _warm(plan, section, standin, sides, place)
                 _cold(plan, section, standin, sides, place)

@@ -35,7 +35,7 @@ def run(plan: Plan) -> Section:
         with tempfile.TemporaryDirectory(prefix="bench-overhead-", ignore_cleanup_errors=True) as folder:
             place = Path(folder)
             with ExitStack() as stack:
-                standin = stack.enter_context(running_standin(Switches()))
+                standin = stack.enter_context(running_standin(Switches(remaining=10_000)))
                 sides = stack.enter_context(makers(plan, section, place, standin))
                 servers = warmed(stack, section, standin, sides, place)
                 for (name, previews), wanted in cases.items():
