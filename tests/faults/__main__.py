@@ -1,4 +1,4 @@
-"""``python -m tests.faults [--rounds N] [--seed N] [-v]``: anyone can run the fault rounds."""
+"""``python -m tests.faults [--rounds N] [--seed N] [--backend api|web] [-v]``: anyone can run the fault rounds."""
 
 import argparse
 import logging
@@ -7,17 +7,21 @@ import sys
 
 import anyio
 
+from cdp_image_mcp.request import BackendName
 from tests.faults.rounds import run
 
 parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
 parser.add_argument("--rounds", type=int, default=25)
 parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+parser.add_argument("--backend", choices=["api", "web"], help="all rounds at this one; else each round draws its own")
 parser.add_argument("-v", "--verbose", action="store_true")
 arguments = parser.parse_args()
 logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s")
-print(f"seed {arguments.seed}")
-figures = anyio.run(run, arguments.rounds, arguments.seed)
+print(f"seed {arguments.seed}", flush=True)
+BACKENDS: dict[str, BackendName] = {"api": "api", "web": "chatgpt-web"}
+backend = BACKENDS.get(arguments.backend)
+figures = anyio.run(run, arguments.rounds, arguments.seed, backend)
 print(figures)
-for problem in (*figures.lost, *figures.doubled, *figures.untrue, *figures.left):
+for problem in figures.problems:
     print("-", problem)
-sys.exit(bool(figures.lost or figures.doubled or figures.untrue or figures.left))
+sys.exit(bool(figures.problems))

@@ -6,14 +6,16 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
+import msgspec
 import psutil
 
 from tests.faults.peer import Peer
 from tests.web.program import profile_processes
 
-__all__ = ["FAULTS", "Stage", "browser_processes"]
+__all__ = ["FAULTS", "PROCESS_FAULTS", "Stage", "browser_processes", "mount", "records"]
 
 
 class Stage:
@@ -100,6 +102,20 @@ async def fill_disk(stage: Stage) -> bool:
     return True
 
 
+async def end_input(stage: Stage) -> bool:
+    """The orderly end, in the middle of things."""
+    if stage.peer.process.stdin is None:
+        return False
+    await stage.peer.process.stdin.aclose()
+    return True
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """The records of all generations below ``folder``, as they lie on disk."""
+    found = sorted((folder / "output").glob("*/*/metadata.json"))
+    return [msgspec.json.decode(path.read_bytes()) for path in found]
+
+
 def _signal(peer: Peer, number: signal.Signals) -> bool:
     try:
         peer.process.send_signal(number)
@@ -145,3 +161,13 @@ FAULTS = {
     "browser stalled": stall_browser,
     "disk full": fill_disk,
 }
+"""What may happen to a generation at the site."""
+
+PROCESS_FAULTS = {
+    "server killed": kill_server,
+    "server ended": end_server,
+    "input ended": end_input,
+    "client gone": client_vanishes,
+    "disk full": fill_disk,
+}
+"""What may happen to one at the API, beside what happens on the line."""

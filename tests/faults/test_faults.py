@@ -11,9 +11,8 @@ pytestmark = pytest.mark.anyio
 
 
 def verdict(figures: Figures, seed: int) -> None:
-    print(f"seed {seed}: {figures}")
-    problems = [*figures.lost, *figures.doubled, *figures.untrue, *figures.left]
-    assert problems == [], f"seed {seed}"
+    print(f"seed {seed}\n{figures}")
+    assert figures.problems == [], f"seed {seed}"
 
 
 async def test_twenty_five_rounds_of_faults() -> None:

@@ -1,0 +1,268 @@
+"""A round at the API: requests with faults at random moments, and what must hold after the next start."""
+
+import hashlib
+import logging
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from cdp_image_mcp.request import FINAL_STATES
+from tests.faults.faults import PROCESS_FAULTS, Stage, browser_processes, records
+from tests.faults.figures import Side
+from tests.faults.line import TROUBLES, Asked, Line
+from tests.faults.peer import Gone, Peer
+from tests.faults.storm import Fault, storm
+from tests.web.program import environment
+
+__all__ = ["api_round"]
+
+log = logging.getLogger(__name__)
+
+ENDS_SERVER = frozenset(("server killed", "server ended", "input ended", "client gone"))
+TURNED_AWAY_MOST = 9
+"""How often one request may be sent that is always turned away: once, and eight times again."""
+
+
+@dataclass
+class Call:
+    """One question to the program."""
+
+    prompt: str
+    n: int
+    quality: str
+    told: dict[str, Any] | None = None
+    """The end of it, if it got to hear that."""
+    asked_first: int = 0
+    """Requests at the stand-in before the next start."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"prompt": self.prompt, "n": self.n, "quality": self.quality, "images": "none"}
+
+
+class Round:
+    """One round. ``figures`` lists what went wrong."""
+
+    def __init__(self, folder: Path, line: Line, chance: random.Random, number: int, figures: Side) -> None:
+        self.folder = folder
+        self.line = line
+        self.chance = chance
+        self.figures = figures
+        self.faults: dict[str, Fault] = {
+            **PROCESS_FAULTS,
+            "connection cut": self._cut,
+            "connection stalled": self._stall,
+        }
+        self.plan = [
+            (chance.choice(list(self.faults)), chance.uniform(0.0, 3.0)) for _ in range(chance.choice([1, 1, 2]))
+        ]
+        self.calls = {
+            call.prompt: call for call in (self._draw_call(number, k) for k in range(chance.choice([1, 1, 2])))
+        }
+        self.hit: set[str] = set()
+        self.at_death: dict[str, set[str]] = {}
+
+    def _draw_call(self, number: int, k: int) -> Call:
+        chance = self.chance
+        call = Call(
+            f"round {number} picture {k}", chance.choice([1, 1, 1, 2, 3]), chance.choice(["low", "medium", "high"])
+        )
+        troubles = [chance.choice([*["none"] * 6, *TROUBLES]) for _ in range(chance.choice([1, 2, 4]))]
+        if chance.random() < 0.05:
+            troubles = ["500"] * 8
+        self.line.expect(call.prompt, troubles, chance.randrange(1 << 30))
+        self.context = f"round {number} {self.plan} {troubles}"
+        log.info("%s: %s, n %d, %s", call.prompt, troubles, call.n, call.quality)
+        return call
+
+    async def _cut(self, stage: Stage) -> bool:  # noqa: ARG002 - every fault has this shape
+        return self.line.cut()
+
+    async def _stall(self, stage: Stage) -> bool:  # noqa: ARG002
+        return self.line.stall()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return environment(
+            self.folder,
+            "http://127.0.0.1:9/",
+            GPT_IMAGE_BACKEND="api",
+            OPENAI_BASE_URL=self.line.url,
+            OPENAI_COMPAT="openai",
+            OPENAI_API_KEY="test-key",
+        )
+
+    async def run(self) -> None:
+        self.figures.rounds += 1
+        self.figures.requests += len(self.calls)
+        log.info("%s", self.plan)
+        self.hit = await storm(
+            self.folder, self.variables, self._ask, list(self.calls), self.plan, self.faults, self.figures
+        )
+        (self.folder / "output" / "filler").unlink(missing_ok=True)
+        for call in self.calls.values():
+            call.asked_first = len(self.line.of(call.prompt))
+            for asked in self.line.of(call.prompt):
+                if asked.trouble != "none":
+                    self.figures.faults[asked.trouble] += 1
+        self.at_death = {record["generation_id"]: on_disk(self.folder, record) for record in self._records()}
+        await self._next_start()
+        for call in self.calls.values():
+            self._check(call)
+        self.figures.left.extend(f"{self.context}: a browser {p.pid}" for p in browser_processes(self.folder))
+
+    def _records(self) -> list[dict[str, Any]]:
+        return [record for record in records(self.folder) if record["prompt"] in self.calls]
+
+    # --- what a client does ---------------------------------------------------------------------------------------
+
+    async def _ask(self, stage: Stage, prompt: str) -> None:
+        """Ask, and do what the answers say: a silent line is given up, a full disk is emptied."""
+        call = self.calls[prompt]
+        try:
+            answer = await stage.peer.call("generate_image", **call.arguments, wait_seconds=8)
+            if answer["status"] == "working":
+                answer = await stage.peer.call("cancel_image", generation_id=answer["generation_id"])
+            elif "generation_id" in answer and "disk" in codes(answer):
+                call.told = answer
+                stage.filler.unlink(missing_ok=True)
+                answer = await stage.peer.call(
+                    "wait_for_image", generation_id=answer["generation_id"], wait_seconds=8, images="none"
+                )
+            call.told = answer
+            log.info("%s: %s %s", prompt, answer["status"], answer.get("code"))
+        except Gone:
+            log.info("%s: the server is gone", prompt)
+
+    async def _next_start(self) -> None:
+        """The next start: who was not told asks the same again, or for the same generation."""
+        peer = await Peer.start(self.folder, self.variables)
+        async with anyio.create_task_group() as group:
+            group.start_soon(peer.read)
+            await peer.open()
+            for call in self.calls.values():
+                if call.told is None and self.chance.random() < 0.7:
+                    answer = await peer.call("generate_image", **call.arguments, wait_seconds=30)
+                    log.info("%s again: %s %s", call.prompt, answer["status"], answer.get("code"))
+                    self._check_again(call, answer)
+            for record in self._records():
+                answer = await peer.call(
+                    "wait_for_image", generation_id=record["generation_id"], wait_seconds=30, images="none"
+                )
+                log.info("%s in the end: %s %s", record["prompt"], answer["status"], answer.get("message"))
+            await peer.end()
+            group.cancel_scope.cancel()
+
+    # --- what must hold -------------------------------------------------------------------------------------------
+
+    def _check_again(self, call: Call, answer: dict[str, Any]) -> None:
+        """Whoever was not told and asks the same again does not pay silently for what may have been paid."""
+        asked = self.line.of(call.prompt)
+        first, then = asked[: call.asked_first], asked[call.asked_first :]
+        if any(each.may_be_paid for each in first):
+            if then:
+                self.figures.doubled.append(f"{self.context}: {call.prompt} was paid again without a word")
+            if not answer.get("joined") and answer["status"] != "failed":
+                self.figures.untrue.append(f"{self.context}: {call.prompt} joined nothing: {answer}")
+        elif answer["status"] != "saved" and not (then == [] and answer.get("submitted") == "unknown"):
+            # A server killed between its last record and the first byte could not know that nothing had left.
+            self.figures.untrue.append(f"{self.context}: {call.prompt} again on a good line: {answer}")
+
+    def _check(self, call: Call) -> None:
+        mine = [record for record in self._records() if record["prompt"] == call.prompt]
+        asked = self.line.of(call.prompt)
+        mark = f"{self.context}: {call.prompt}"
+        first = asked[: call.asked_first]
+        for part in (first, asked[call.asked_first :]):
+            if sum(len(each.pictures) for each in part) > call.n:
+                self.figures.doubled.append(f"{mark}: {[each.trouble for each in part]} for {call.n} pictures")
+            if sum(not each.may_be_paid for each in part) > TURNED_AWAY_MOST * call.n:
+                self.figures.doubled.append(f"{mark}: sent {len(part)} times although turned away")
+        if len(mine) > 2:
+            self.figures.doubled.append(f"{mark} has {len(mine)} records")
+        have = {image["sha256"] for record in mine for image in record["images"]}
+        self._check_pictures(call, mine, have, mark)
+        # Records are listed in the order of their folders' names, and those begin with the time.
+        for record, requests in zip(mine, (first, asked[call.asked_first :]), strict=False):
+            self.figures.ends[record["state"]] += 1
+            if why := untrue(record, requests, call.n):
+                self.figures.untrue.append(f"{mark}: {why}: {record['state']} {record['error']}")
+        if call.told is not None and call.told["status"] == "failed" and (why := untrue_failure(call.told, first)):
+            self.figures.untrue.append(f"{mark} was told what {why}: {call.told}")
+
+    def _check_pictures(self, call: Call, mine: list[dict[str, Any]], have: set[str], mark: str) -> None:
+        asked = self.line.of(call.prompt)
+        drawn = {sha(picture) for each in asked for picture in each.pictures}
+        self.figures.pictures += len(have & drawn)
+        for record in mine:
+            kept = on_disk(self.folder, record)
+            listed = {image["sha256"] for image in record["images"]}
+            if listed - kept:
+                self.figures.lost.append(f"{mark}: files are not what the record says")
+            if kept - listed:
+                self.figures.lost.append(f"{mark}: files that the record does not name")
+            if (self.at_death.get(record["generation_id"], set()) & drawn) - listed:
+                self.figures.lost.append(f"{mark}: it lay whole on the disk and was not taken up")
+            if listed - drawn or len(listed) > call.n:
+                self.figures.doubled.append(f"{mark} has pictures that are not its own")
+        for one, other in ((a, b) for a in mine for b in mine if a["generation_id"] < b["generation_id"]):
+            if on_disk(self.folder, one) & on_disk(self.folder, other):
+                self.figures.doubled.append(f"{mark}: two generations have the same picture")
+        stopped = bool(self.hit & ENDS_SERVER) or (call.told or {}).get("status") == "cancelled"
+        whole = {sha(picture) for each in asked[: call.asked_first] for picture in each.whole()}
+        if not stopped and whole - have:
+            self.figures.lost.append(f"{mark}: it came whole: {[(r['state'], r['error']) for r in mine]}")
+        told = {image["sha256"] for image in (call.told or {}).get("images", [])}
+        if told - have:
+            self.figures.lost.append(f"{mark}: it was told as saved")
+
+
+async def api_round(folder: Path, line: Line, chance: random.Random, number: int, figures: Side) -> None:
+    """Raises nothing for what went wrong: it is listed in ``figures``."""
+    await Round(folder, line, chance, number, figures).run()
+
+
+def codes(answer: dict[str, Any]) -> set[str]:
+    return {answer.get("code", ""), *(failure["code"] for failure in answer.get("failures", []))}
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def on_disk(folder: Path, record: dict[str, Any]) -> set[str]:
+    """SHA-256 of every file beside the record, temporary ones too."""
+    for path in (folder / "output").glob("*/*/metadata.json"):
+        if record["generation_id"] in path.read_text():
+            return {sha(file.read_bytes()) for file in path.parent.iterdir() if file.name != "metadata.json"}
+    return set()
+
+
+def untrue(record: dict[str, Any], requests: Iterable[Asked], n: int) -> str | None:
+    """What is wrong with a record after the next start, None when nothing is."""
+    state, images = record["state"], len(record["images"])
+    if state not in FINAL_STATES:
+        return "it has not ended"
+    if (state == "saved") != (images == n) or (state == "partial" and not images):
+        return f"{images} pictures"
+    if images:
+        return None if (record["submitted"], record["spent"]) == (True, True) else "it was sent and paid"
+    if record["error"] is None:
+        return "it does not say why"
+    return untrue_failure(record["error"], requests) or untrue_failure(record | {"retryable": False}, requests)
+
+
+def untrue_failure(told: dict[str, Any], requests: Iterable[Asked]) -> str | None:
+    """What a failure without a picture says wrongly about sending and paying."""
+    sent = list(requests)
+    if any(each.may_be_paid for each in sent):
+        if told["submitted"] is False or told["spent"] is False:
+            return "may have been paid"
+        return "could pay twice" if told["retryable"] else None
+    if told["spent"] is True:
+        return "nobody was paid for"
+    return "was never sent" if told["submitted"] is True and not sent else None

@@ -1,0 +1,70 @@
+"""One server process, the calls that wait on it, and faults at their moments."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from tests.faults.faults import Stage
+from tests.faults.figures import Side
+from tests.faults.peer import Gone, Peer
+
+__all__ = ["Fault", "Plan", "storm"]
+
+Fault = Callable[[Stage], Awaitable[bool]]
+"""Answers whether it found anything to hit."""
+
+Plan = Sequence[tuple[str, float]]
+"""Faults by name, and after how many seconds each comes."""
+
+LONGEST = 40.0
+"""Seconds for all calls together."""
+
+
+async def storm(
+    folder: Path,
+    variables: Mapping[str, str],
+    ask: Callable[[Stage, str], Coroutine[Any, Any, None]],
+    prompts: Sequence[str],
+    plan: Plan,
+    faults: Mapping[str, Fault],
+    figures: Side,
+) -> set[str]:
+    """Start the server, ``ask`` for all prompts at once, let the faults come, and end it in order if it still lives.
+    ``ask`` may raise Gone. Answers which faults hit."""
+    stage = Stage(folder, await Peer.start(folder, variables))
+    peer = stage.peer
+    hit: set[str] = set()
+
+    async def break_it(kind: str, after: float) -> None:
+        await anyio.sleep(after)
+        found = await faults[kind](stage)
+        (figures.faults if found else figures.not_possible)[kind] += 1
+        if found:
+            hit.add(kind)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(peer.read)
+        try:
+            await peer.open()
+            with anyio.move_on_after(LONGEST):
+                async with anyio.create_task_group() as calls:
+                    for prompt in prompts:
+                        calls.start_soon(ask, stage, prompt)
+                    for kind, after in plan:
+                        calls.start_soon(break_it, kind, after)
+            await peer.end()
+        except (Gone, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            with anyio.move_on_after(15):
+                await peer.process.wait()
+        except TimeoutError:
+            pass  # it is noted below
+        finally:
+            if peer.process.returncode is None:
+                figures.left.append(f"the server did not end ({', '.join(sorted(hit)) or 'no fault'})")
+                peer.process.kill()
+            with anyio.CancelScope(shield=True):
+                await peer.process.wait()
+            group.cancel_scope.cancel()
+    return hit
