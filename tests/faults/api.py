@@ -104,6 +104,7 @@ class Round:
             self.folder, self.variables, self._ask, list(self.calls), self.plan, self.faults, self.figures
         )
         (self.folder / "output" / "filler").unlink(missing_ok=True)
+        self.line.mend()
         for call in self.calls.values():
             call.asked_first = len(self.line.of(call.prompt))
             for asked in self.line.of(call.prompt):

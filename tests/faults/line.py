@@ -151,6 +151,11 @@ class Line:
         """What becomes of the requests for ``prompt``, one after the other; of all after those: nothing bad."""
         self._expected[prompt] = _Expected(deque(troubles), random.Random(seed))
 
+    def mend(self) -> None:
+        """Nothing bad any more."""
+        for expected in self._expected.values():
+            expected.troubles.clear()
+
     def of(self, prompt: str) -> list[Asked]:
         """The requests for ``prompt`` so far."""
         return [asked for asked in self.asked if asked.prompt == prompt]
