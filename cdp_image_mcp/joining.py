@@ -51,7 +51,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 Admit: TypeAlias = Callable[[Callable[[], list[Entry]]], None]
 """Raises ImageError to refuse a new generation. Called in the very step that would register it; what it is given
-answers with the web generations of today and all unfinished ones, those just registered by others included."""
+answers with the web generations of today and all unfinished web ones, also those that others just registered."""
 
 
 def candidates(

@@ -83,7 +83,7 @@ class Library:
         return await finish(partial(self._accept, record, parent, admit))
 
     async def of_today(self) -> list[Entry]:
-        """The web generations of this local day and all unfinished ones."""
+        """The web generations of this local day and all unfinished web ones."""
         return await anyio.to_thread.run_sync(self._view, self._of_today)
 
     @asynccontextmanager
