@@ -45,9 +45,11 @@ def test_the_lock_of_a_living_process_that_is_no_browser_is_free(tmp_path: Path)
 
 
 def test_the_lock_of_a_living_browser_holds(tmp_path: Path) -> None:
-    code = "import sys; sys.stdin.read()"
+    code = "import sys; print(flush=True); sys.stdin.read()"
     arguments = [sys.executable, "-c", code, f"--user-data-dir={tmp_path}"]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # in the midst of its exec a process has no arguments that could be read
         lock(tmp_path, f"{socket.gethostname()}-{process.pid}")
         holder = read_holder(tmp_path)
     assert holder is not None

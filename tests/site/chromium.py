@@ -38,6 +38,7 @@ class Tab:
         self._watchers: list[tuple[Callable[[dict[str, Any]], bool], asyncio.Future[dict[str, Any]]]] = []
         self.session = session
         self.events: list[dict[str, Any]] = []
+        self._pointer = (0.0, 0.0)
 
     def take(self, message: dict[str, Any]) -> None:
         if "id" in message:
@@ -104,15 +105,30 @@ class Tab:
                     raise
 
     async def click(self, selector: str) -> None:
-        await self.until(f"document.querySelector({selector!r})")
-        box = await self.run(
-            f"(() => {{ const box = document.querySelector({selector!r}).getBoundingClientRect();"
+        """Press what the selector finds; again where the page moved under the pointer and something else was hit."""
+        found = f"document.querySelector({selector!r})"
+        while not await self._press(found):
+            await self._mouse("mouseReleased")
+        await self._mouse("mouseReleased")
+
+    async def _press(self, found: str) -> bool:
+        """Whether the element itself got the press: it acts on the release, which is still to come."""
+        await self.until(found)
+        self._pointer = await self.run(
+            f"(() => {{ const aim = {found}; globalThis.pressed = false;"
+            " document.addEventListener('mousedown', (event) => { globalThis.pressed = aim.contains(event.target); },"
+            " { capture: true, once: true }); const box = aim.getBoundingClientRect();"
             " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
         )
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            count = 0 if kind == "mouseMoved" else 1
-            button = "none" if kind == "mouseMoved" else "left"
-            await self.send("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button=button, clickCount=count)
+        await self._mouse("mouseMoved")
+        await self._mouse("mousePressed")
+        return bool(await self.run("globalThis.pressed"))
+
+    async def _mouse(self, kind: str) -> None:
+        pressing = kind != "mouseMoved"
+        x, y = self._pointer
+        button = "left" if pressing else "none"
+        await self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, clickCount=int(pressing))
 
     async def type(self, text: str) -> None:
         await self.send("Input.insertText", text=text)

@@ -54,13 +54,16 @@ class Person:
         await self.tab.until("document.querySelector('nav a[href^=\"/c/\"]')")
 
     async def write(self, text: str) -> None:
+        await self.enter_editor()
+        await self.tab.type(text)
+
+    async def enter_editor(self) -> None:
         box = f"document.querySelector({EDITORS[self.generation]!r})"
         while True:
             await self.tab.click(EDITORS[self.generation])
-            # A page still being laid out moves under the pointer; what is typed then goes nowhere.
+            # A page that comes alive takes the focus away again; what is typed then goes nowhere.
             if await self.tab.run(f"{box}.contains(document.activeElement)"):
                 break
-        await self.tab.type(text)
 
     async def send(self) -> None:
         await self.tab.click(SENDS[self.generation])
@@ -131,7 +134,7 @@ async def test_enter_submits_and_an_empty_composer_does_not(browser: Browser, ge
     with anyio.fail_after(60):
         async with visiting(browser, generation=generation) as person:
             await person.arrive()
-            await person.tab.click(EDITORS[generation])
+            await person.enter_editor()
             await person.tab.key("Enter", 13, text="\r")
             await person.tab.type("A fox")
             await person.tab.key("Enter", 13, text="\r")
