@@ -77,17 +77,13 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
 async def _stoppable(work: Callable[[], Awaitable[int]], terminal: Terminal) -> int:
     """Run ``work``; a signal cancels it, so that browsers are closed and records written before the process ends."""
     stop, code, failed = Stop(), FAILED, None
-    # The signals are heard from outside of what they end: a second Ctrl-C must not tear the closing of browsers.
-    async with anyio.create_task_group() as listening:
-        await listening.start(stop.listen)
-        async with anyio.create_task_group() as group:
-            group.start_soon(stop.cancel, group.cancel_scope)
-            try:
-                code = await work()
-            except Exception as error:  # noqa: BLE001  raised again below, outside of the groups that would wrap it
-                failed = error
-            group.cancel_scope.cancel()
-        listening.cancel_scope.cancel()
+    async with stop.heard(), anyio.create_task_group() as group:
+        group.start_soon(stop.cancel, group.cancel_scope)
+        try:
+            code = await work()
+        except Exception as error:  # noqa: BLE001  raised again below, outside of the groups that would wrap it
+            failed = error
+        group.cancel_scope.cancel()
     if failed is not None:
         raise failed
     if stop.signal is not None:

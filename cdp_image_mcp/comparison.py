@@ -63,7 +63,7 @@ def _size_met(wish: str, image: SavedImage) -> bool:
 def honoured(record: Record) -> bool | list[str]:
     """True, or the names of the arguments that were not met; where no picture came, no wish was."""
     wish, images = requested(record), record.images
-    web, nothing = record.backend == "chatgpt-web", not record.images
+    web, nothing = record.on_web, not record.images
     missed: list[str] = []
     if len(images) != wish["n"]:
         missed.append("n")

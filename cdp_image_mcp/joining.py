@@ -36,7 +36,7 @@ class Entry(msgspec.Struct, frozen=True):
 class Claim(msgspec.Struct, frozen=True):
     """The generation a call waits on from now on; hand ``waiter`` to :meth:`Library.release` when it answers."""
 
-    kind: Literal["new", "running", "finished", "orphaned"]
+    kind: Kind | Literal["new"]
     """``new``: just registered, ours to run. ``running``: joined, its owner lives (may be another process).
     ``finished``: joined, never fetched: saved, partial, or a lost reply of the API. ``orphaned``: joined, its owner
     died, or was shut down, after it was submitted; it now belongs to us and wants to be recovered."""

@@ -85,7 +85,7 @@ def tell_stopped(terminal: Terminal, record: Record | None) -> None:
             terminal.result(image.path)
     elif record.submitted is False:
         terminal.say("Nothing was sent and nothing was spent.")
-    elif record.backend == "chatgpt-web":
+    elif record.on_web:
         terminal.say(f"The prompt had been sent. '{APP_NAME} collect' fetches the picture when the site has made it.")
     else:
         terminal.say("The prompt had been sent to the API and may be charged; its picture is lost with the connection.")

@@ -132,9 +132,7 @@ class Runner:
     async def recover(self, record: Record, folder: Folder, *, background: bool = False) -> None:
         """Go on with a generation that this process just adopted: collect it, or end it truthfully. In the
         ``background`` no person is asked for anything."""
-        job = Job(request_of(record), record, folder)
-        job.collecting = True
-        job.background = background
+        job = _collecting(record, folder, background=background)
         self._begin(job, lambda: self._collect(job))
 
     async def end_orphan(self, entry: Entry) -> None:
@@ -282,7 +280,7 @@ class Runner:
         for image in await job.folder.strays(record):
             record.images.append(image)
             record.sources.append({})
-        backend = self.backend(record.backend) if record.backend == "chatgpt-web" else None
+        backend = self.backend(record.backend) if record.on_web else None
         if record.submitted is False or not isinstance(backend, Collector):
             raise ending.lost(record)
         if len(record.images) < job.request.n:
@@ -362,8 +360,7 @@ class Runner:
             adopted = await self._library.adopt(generation_id)
             if adopted is None:
                 return None
-            late = Job(request_of(adopted.record), adopted.record, adopted.folder)
-            late.collecting = late.background = True
+            late = _collecting(adopted.record, adopted.folder, background=True)
             late.clock = Clock(LATE_SECONDS)
             late.record.facts["late_turn_awaited"] = True
             self._begin(late, partial(self._collect, late, has_turn=True))
@@ -452,3 +449,10 @@ class Runner:
         """Leave a back end alone that said when it may be asked again."""
         if error.code in RESTS and error.reset_at is not None and backend == "chatgpt-web":
             await self._ledger.rest_until(backend, error.code, error.reset_at)
+
+
+def _collecting(record: Record, folder: Folder, *, background: bool) -> Job:
+    """A job that fetches what an earlier one left; in the ``background`` no person is asked for anything."""
+    job = Job(request_of(record), record, folder)
+    job.collecting, job.background = True, background
+    return job

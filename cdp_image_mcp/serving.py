@@ -65,22 +65,17 @@ async def serve_app(open_app: OpenApp) -> None:
                 _leave_within(CLOSING_SECONDS)
 
     server = make_server(closing_in_time)
-    # The signals are heard from outside of what they end: one that comes while the process leaves must not meet the
-    # interpreter's own handlers, which would cut the leaving short.
-    async with anyio.create_task_group() as listening:
-        await listening.start(stop.listen)
-        async with stdio_server() as (incoming, outgoing):
-            try:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(stop.cancel, group.cancel_scope)
-                    await server.run(incoming, outgoing, server.create_initialization_options())
-                    _leave_within(FLUSHING_SECONDS)
-                    group.cancel_scope.cancel()
-            finally:
-                # Also when the SDK's reader fell over a message that came after the signal.
-                if stop.signal is not None:
-                    _leave_now(stop.signal)
-        listening.cancel_scope.cancel()
+    async with stop.heard(), stdio_server() as (incoming, outgoing):
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(stop.cancel, group.cancel_scope)
+                await server.run(incoming, outgoing, server.create_initialization_options())
+                _leave_within(FLUSHING_SECONDS)
+                group.cancel_scope.cancel()
+        finally:
+            # Also when the SDK's reader fell over a message that came after the signal.
+            if stop.signal is not None:
+                _leave_now(stop.signal)
 
 
 def _leave_now(because: signal.Signals) -> None:

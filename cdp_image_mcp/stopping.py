@@ -1,6 +1,8 @@
 """Signals that ask the process to end, on every system."""
 
 import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from types import FrameType
 
 import anyio
@@ -27,8 +29,17 @@ class Stop:
         """Until a signal has come."""
         await self._event.wait()
 
-    async def listen(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Take signals until cancelled (on Windows: until the process ends)."""
+    @asynccontextmanager
+    async def heard(self) -> AsyncGenerator[None]:
+        """Signals are taken from before the block to after it (on Windows: until the process ends). What a signal
+        ends belongs inside: one that comes while that is being left must not meet the interpreter's own handlers,
+        which would cut the leaving short."""
+        async with anyio.create_task_group() as group:
+            await group.start(self._listen)
+            yield
+            group.cancel_scope.cancel()
+
+    async def _listen(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         try:
             with anyio.open_signal_receiver(*SIGNALS) as signals:
                 task_status.started()

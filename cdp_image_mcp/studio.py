@@ -115,7 +115,7 @@ class Studio:
                 claim = await self._claim(accepted)
         try:
             self._end_rest()
-            if claim.record.backend == "chatgpt-web":
+            if claim.record.on_web:
                 self._collect_rest()
             standing = await self._wait(claim.record.generation_id, seconds, listener)
         finally:

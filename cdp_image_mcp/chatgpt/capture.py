@@ -12,9 +12,10 @@ import msgspec
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.chatgpt.carousel import Carousel, carries, is_of
+from cdp_image_mcp.chatgpt.carousel import Carousel
 from cdp_image_mcp.chatgpt.eye import quoted
 from cdp_image_mcp.chatgpt.pagereport import SeenImage
+from cdp_image_mcp.chatgpt.picturerequest import carries, may_carry
 from cdp_image_mcp.chatgpt.turn import Pointer
 from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
 from cdp_image_mcp.imagefile import ImageFacts, inspect
@@ -84,12 +85,6 @@ def _requests(watch: TurnWatch, wanted: str) -> list[Request]:
         if request.ended and request.status == 200 and may_carry(request, wanted)
     ]
     return found[::-1]
-
-
-def may_carry(request: Request, wanted: str) -> bool:
-    """Whether a request may be for that file's bytes, whatever type it says but JSON: read like a picture, that would
-    be asked for a second time, as the way that is left when the first bytes are none."""
-    return is_of(request, wanted) and request.mime_type.partition(";")[0] != "application/json"
 
 
 def check(data: bytes, pointer: Pointer, way: str, *, drawing: bool = False) -> Captured | str:

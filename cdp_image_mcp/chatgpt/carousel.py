@@ -8,20 +8,18 @@ in our own turn, and a press of it changes nothing but what is shown; what is pr
 import logging
 
 from cdp_image_mcp.cdp import keyboard_mouse as human
-from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.errors import CommandTimeout, NodeError, ScriptError
 from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.eye import DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.pagereport import SeenImage
+from cdp_image_mcp.chatgpt.picturerequest import carries
 from cdp_image_mcp.chatgpt.turn import Pointer
 from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
 
-__all__ = ["Carousel", "carries", "is_of"]
+__all__ = ["Carousel"]
 
 log = logging.getLogger(__name__)
 
-BINARY = frozenset(("", "application/octet-stream", "binary/octet-stream"))
-"""Types under which storage hosts gave pictures before 2026."""
 TURN_MILLISECONDS = 3000
 """How long the page may take to show other pictures after the press."""
 
@@ -69,17 +67,6 @@ class Carousel:
         if image.complete or image.file is None:
             return image.complete
         return any(request.ended and file_id(request.url) == image.file for request in self._watch.tab.bodies.requests)
-
-
-def is_of(request: Request, wanted: str) -> bool:
-    """Whether a request's address is that file's own. The JSON that tells the address names the file too, but is the
-    page's alone to ask for."""
-    return file_id(request.url) == wanted and not request.url.partition("?")[0].endswith("/download")
-
-
-def carries(request: Request, wanted: str) -> bool:
-    """Whether a request is for that file's bytes by the type it says."""
-    return is_of(request, wanted) and (request.mime_type.startswith("image/") or request.mime_type in BINARY)
 
 
 def _asked_for(watch: TurnWatch, wanted: str) -> bool:

@@ -104,10 +104,7 @@ class Composer:
 
     async def _told_why(self) -> None:
         """The site says by a notice why it does not take a file: the quota of uploads. Raises ImageError then."""
-        told: list[str] = await self._eye.ask(
-            "witness.every('alert').map((alert) => (alert.innerText || '').trim().slice(0, 500))", reply=list[str]
-        )
-        for text in told:
+        for text in await self._eye.ask("witness.alerts()", reply=list[str]):
             outcome = alert_outcome(text, now=datetime.now().astimezone())
             if outcome is not None and outcome.code in {"quota_reached", "rate_limited"}:
                 raise outcome.error(submitted=False)

@@ -69,7 +69,8 @@ def judge(
     rule = next(rule for rule in RULES if rule.matches(status, name, kind, param, message))
     wait = stated_wait(headers, message) if rule.code in {"rate_limited", "service_error"} else None
     details = _details(status, name, kind, param, headers, fields, clean(message, key), key)
-    again, next_step, retryable, says = rule.again, rule.next_step, rule.retryable, rule.says
+    again, next_step, says = rule.again, rule.next_step, rule.says
+    retryable: bool | None = None
     submitted, spent = rule.submitted, rule.spent
     if too_many := _beyond_limit(message):
         again, retryable = None, False

@@ -32,7 +32,6 @@ class FailureRule(msgspec.Struct, frozen=True, kw_only=True):
     """Regular expression, searched in the message without regard to case."""
     submitted: Fact = False
     spent: Fact = False
-    retryable: bool | None = None
     again: Again | None = None
     says: str
     next_step: str | None = None

@@ -4,8 +4,6 @@
 import os
 import stat
 import subprocess
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -18,6 +16,7 @@ from cdp_image_mcp.folder import SIDECAR, Folder, encode_record, read_record
 from cdp_image_mcp.imagefile import inspect
 from cdp_image_mcp.record import Record
 from tests.library.making import a_record, picture
+from tests.library.smalldisk import fill_up, needs_root, small_disk
 
 pytestmark = pytest.mark.anyio
 
@@ -186,23 +185,6 @@ async def test_pictures_that_the_record_does_not_know_are_rescued(folder: Folder
 # Failing disks.
 
 
-@contextmanager
-def small_disk(at: Path, kilobytes: int) -> Generator[Path]:
-    """A file system of that size. Mounted for the test and taken away by it; as another user than root an own mount
-    namespace would be needed, and the limit on file sizes stands in (see the test below)."""
-    at.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=700", "tmpfs", str(at)], check=True)
-    try:
-        yield at
-    finally:
-        subprocess.run(["umount", str(at)], check=True)
-
-
-needs_root = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root; a file size limit stands in"
-)
-
-
 @needs_root
 async def test_a_full_disk_leaves_record_and_pictures_whole(tmp_path: Path) -> None:
     with anyio.fail_after(60), small_disk(tmp_path / "small", 400) as place:
@@ -218,19 +200,14 @@ async def test_a_full_disk_leaves_record_and_pictures_whole(tmp_path: Path) -> N
         assert caught.value.details["errno"] == "ENOSPC"
         assert names(folder) == before
 
-        while True:  # to the last byte
-            try:
-                with (place / "filler").open("ab") as filler:
-                    filler.write(b"x" * 512)
-            except OSError:
-                break
+        filler = fill_up(place)
         later = msgspec.structs.replace(record, state="saved")
         with pytest.raises(ImageError, match="disk is full"):
             await folder.write(later)
         assert (await folder.read()).state == "queued"
         assert Path(record.images[0].path).read_bytes() == data
 
-        (place / "filler").unlink()
+        filler.unlink()
         await folder.write(later)
         assert (await folder.read()).state == "saved"
 

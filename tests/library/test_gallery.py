@@ -19,7 +19,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.gallery import Gallery
 from cdp_image_mcp.library import Library
 from tests.library.making import a_record, ago, create, finished
-from tests.library.test_folder import needs_root, small_disk
+from tests.library.smalldisk import fill_up, needs_root, small_disk
 
 pytestmark = pytest.mark.anyio
 
@@ -260,18 +260,13 @@ async def test_a_full_disk_leaves_the_earlier_page_and_fails_no_generation(tmp_p
         await gallery.refresh()
         before = gallery.path.read_bytes()
         await create(library, a_record())
-        with (place / "filler").open("wb", buffering=0) as filler:
-            try:
-                while True:
-                    filler.write(b"x" * 512)
-            except OSError:
-                pass
+        filler = fill_up(place)
         await gallery.refresh()
         assert gallery.path.read_bytes() == before
         assert any("disk is full" in problem for problem in gallery.problems())
         with pytest.raises(ImageError) as caught:
             await gallery.rebuild()
         assert caught.value.code == "disk"
-        (place / "filler").unlink()
+        filler.unlink()
         await gallery.refresh()
         assert len(read(gallery).cards) == 2

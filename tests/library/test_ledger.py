@@ -17,7 +17,7 @@ from cdp_image_mcp.ledger import Ledger
 from cdp_image_mcp.library import Library
 from cdp_image_mcp.record import Record, Timings
 from tests.library.making import DEAD, a_record, ago, create, end, finished, other_process
-from tests.library.test_folder import needs_root, small_disk
+from tests.library.smalldisk import fill_up, needs_root, small_disk
 
 pytestmark = pytest.mark.anyio
 
@@ -210,16 +210,11 @@ async def test_a_full_disk_loses_no_entry_of_this_process(tmp_path: Path, librar
     with anyio.fail_after(30), small_disk(tmp_path / "small", 100) as place:
         ledger = Ledger(place / "ledger.jsonl", library)
         await ledger.spend(1.0)
-        with (place / "filler").open("wb", buffering=0) as filler:
-            try:
-                while True:
-                    filler.write(b"x" * 512)
-            except OSError:
-                pass
+        filler = fill_up(place)
         await ledger.spend(2.0)
         assert await ledger.spent_today() == 3.0
         assert any("cannot be written" in problem for problem in ledger.problems())
-        (place / "filler").unlink()
+        filler.unlink()
         await ledger.spend(4.0)
         assert await Ledger(place / "ledger.jsonl", library).spent_today() == 7.0
 
@@ -271,12 +266,7 @@ async def test_what_a_living_process_set_aside_before_midnight_is_held_on_the_ne
 async def test_on_a_full_disk_the_budget_is_still_kept_within_this_process(tmp_path: Path, library: Library) -> None:
     with anyio.fail_after(30), small_disk(tmp_path / "small", 100) as place:
         ledger = Ledger(place / "ledger.jsonl", library)
-        with (place / "filler").open("wb", buffering=0) as filler:
-            try:
-                while True:
-                    filler.write(b"x" * 512)
-            except OSError:
-                pass
+        fill_up(place)
         assert (await ledger.reserve("a", 0.6, 1.0)).granted
         assert not (await ledger.reserve("b", 0.6, 1.0)).granted
         await ledger.release("a")

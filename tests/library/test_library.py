@@ -20,7 +20,7 @@ from cdp_image_mcp.folder import SIDECAR, read_record, write_record
 from cdp_image_mcp.library import Library
 from cdp_image_mcp.record import Owner
 from tests.library.making import DEAD, a_record, ago, create, finished, new_id, picture
-from tests.library.test_folder import needs_root, small_disk
+from tests.library.smalldisk import fill_up, needs_root, small_disk
 
 pytestmark = pytest.mark.anyio
 
@@ -334,13 +334,7 @@ async def test_a_full_disk_refuses_a_new_generation_and_leaves_no_trace_of_it(tm
         first = a_record()
         folder = await create(library, first)
         before = folders(library.root)
-        filler = place / "filler"
-        with filler.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(b"x" * 512)
-            except OSError:
-                pass
+        filler = fill_up(place)
         with pytest.raises(ImageError) as caught:
             await library.claim_or_register(a_record(fingerprint="another"))
         assert caught.value.code == "disk"

@@ -17,7 +17,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.record import Owner
 from cdp_image_mcp.turns import Turns
 from tests.library.making import DEAD, end, other_process
-from tests.library.test_folder import needs_root, small_disk
+from tests.library.smalldisk import fill_up, needs_root, small_disk
 
 pytestmark = pytest.mark.anyio
 
@@ -163,12 +163,7 @@ async def test_a_disk_that_fills_up_during_a_turn_does_not_block_the_queue(tmp_p
     with anyio.fail_after(30), small_disk(tmp_path / "small", 300) as place:
         turns = Turns(place / "profile")
         async with turns.take():
-            with (place / "filler").open("wb", buffering=0) as filler:
-                try:
-                    while True:
-                        filler.write(b"x" * 512)
-                except OSError:
-                    pass
+            fill_up(place)
         async with turns.take():
             pass
         assert await turns.waiting() == 0

@@ -146,6 +146,8 @@
     return text;
   };
 
+  const alerts = () => every("alert").map((element) => (element.innerText || "").trim().slice(0, 500)).filter(Boolean);
+
   const snapshot = (watched) => {
     const ours = ourTurns(watched);
     const within = (role) => every(role).filter((element) => ours.group.some((turn) => turn.contains(element)));
@@ -172,7 +174,7 @@
       expired: has("expired_modal"),
       cannot_load: has("cannot_load"),
       approval: within("tool_approval").length > 0,
-      alerts: every("alert").map((element) => (element.innerText || "").trim().slice(0, 500)).filter(Boolean).slice(0, 3),
+      alerts: alerts().slice(0, 3),
       settled: ours.group.length > 0,
     };
   };
@@ -324,6 +326,6 @@
   globalThis.witness = {
     all, every, one, has, explain, states, snapshot, watch, unwatch, until, known,
     layers, layerClose, blocked, editorText, focusComposer, composerText, usable, nameOf, inVisibleTree,
-    mounted, pictureNext,
+    mounted, pictureNext, alerts,
   };
 }

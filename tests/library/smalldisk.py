@@ -1,0 +1,34 @@
+"""File systems that fill up, mounted for a test and taken away by it."""
+
+import os
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from itertools import repeat
+from pathlib import Path
+
+import pytest
+
+needs_root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root; a file size limit stands in"
+)
+
+
+@contextmanager
+def small_disk(at: Path, kilobytes: int) -> Generator[Path]:
+    """A file system of that size. As another user than root an own mount namespace would be needed: there the limit on
+    file sizes stands in (``test_folder``)."""
+    at.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=700", "tmpfs", str(at)], check=True)
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", str(at)], check=True)
+
+
+def fill_up(place: Path) -> Path:
+    """Not one byte more fits on that file system afterwards. The file returned is to be unlinked for room."""
+    filler = place / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        file.writelines(repeat(b"x" * 512))
+    return filler
