@@ -222,6 +222,8 @@ def _jpeg_segment(marker: int, body: bytes, found: _Found) -> None:
     if marker in JPEG_SIZES:
         if len(body) < 6 or found.width:
             raise _damaged("JPEG", "its size is stated twice or not at all")
+        if body[0] not in {8, 12, 16} or not body[5] or len(body) != 6 + 3 * body[5]:
+            raise _damaged("JPEG", "its header makes no sense")
         found.height, found.width = struct.unpack_from(">HH", body, 1)
         if not found.width or not found.height:
             raise _damaged("JPEG", "its size is zero")

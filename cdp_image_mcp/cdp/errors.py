@@ -8,6 +8,7 @@
     ├── NavigationError          Page.navigate answered with an errorText, or the document never came
     ├── CommandTimeout           no answer in time (also a TimeoutError)
     ├── EventTimeout             no event in time (also a TimeoutError)
+    ├── Hanging                  a browser or page that is there has answered nothing for a long while
     ├── EventOverflow            a subscription was not read and reached its bound
     ├── SubscriptionClosed       the subscription's owner closed it while it was read
     ├── SessionClosed            the target was closed or detached
@@ -106,6 +107,15 @@ class CommandTimeout(CDPError, TimeoutError):
     def __init__(self, method: str, seconds: float) -> None:
         super().__init__(f"{method} was not answered within {seconds:g} s; it may still have been carried out")
         self.method = method
+        self.seconds = seconds
+
+
+class Hanging(CDPError):
+    """A browser or a page is there and answers nothing."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"{what} has answered nothing for {seconds:g} s")
+        self.what = what
         self.seconds = seconds
 
 

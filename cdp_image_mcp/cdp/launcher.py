@@ -5,6 +5,7 @@ error that names it; else a browser is started. Two that start at once: Chrome's
 """
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, Mapping
@@ -19,13 +20,14 @@ import psutil
 from . import switches
 from .connection import Connection, connect
 from .discovery import FoundBrowser
-from .errors import BrowserFailed, BrowserGone, CDPError, LaunchError, NoDisplay, ProfileInUse
+from .errors import BrowserFailed, BrowserGone, CDPError, CommandTimeout, LaunchError, NoDisplay, ProfileInUse
 from .exits import explain_exit
 from .process import BrowserProcess, start
 from .profile import (
     PORT_FILE,
     Holder,
     clear_dead,
+    is_browser,
     prepare_profile,
     read_endpoint,
     read_holder,
@@ -35,12 +37,18 @@ from .profile import (
 from .protocol import BrowserVersion, ProcessList
 from .switches import Mode
 
+log = logging.getLogger(__name__)
+
 # No event tells that the port file was written; reading it costs 20 microseconds.
 POLL = 0.01
 # A browser that another process has just started needs this long at most until it can be attached to.
 ATTACH_PATIENCE = 5.0
 # A window for signing in whose server was killed is ended within this time.
 LEAVING_PATIENCE = 3.0
+# Of an orderly end that did not even begin: the browser did not answer Browser.close.
+HUNG_PATIENCE = 2.0
+# A killed process is gone at once, but for one that waits for a device.
+KILL_PATIENCE = 5.0
 LOOK_AGAIN = 0.05
 
 
@@ -124,25 +132,49 @@ class Browser:
         else:
             await self.quit()
 
+    async def answers(self, seconds: float) -> bool:
+        """Whether the browser itself still answers within that time; one that hangs keeps its connection. Raises
+        BrowserGone."""
+        try:
+            await self.connection.browser.call("Browser.getVersion", timeout=seconds)
+        except CommandTimeout:
+            return False
+        return True
+
+    async def kill(self) -> None:
+        """End a browser that hangs, at once and whoever started it; returns when its connection has broken, after 5 s
+        at the latest. What it had not written down is lost: the cookies of its last 30 s."""
+        log.warning("the browser (process %s) does not answer and is ended by force", self.pid)
+        if self._process is not None:
+            self._process.kill_tree()
+        elif self.pid is not None:
+            await anyio.to_thread.run_sync(_kill_foreign, self.pid)
+        with anyio.move_on_after(KILL_PATIENCE):
+            await self.connection.wait_gone()
+
     async def quit(self) -> None:
-        """End the browser in order, whoever started it: Browser.close, 10 s, SIGTERM, 3 s, the whole group. Idempotent.
+        """End the browser in order, whoever started it: Browser.close, 10 s (2 s when that was not answered within 5),
+        SIGTERM, 3 s, the whole group. Idempotent.
 
         Not to be cancelled half-way: it shields itself.
         """
         if self._ended:
             return
         self._ended = True
+        patience = self._close_timeout
         with anyio.CancelScope(shield=True):
             self.connection.expect_end()
             try:
                 await self.connection.browser.call("Browser.close", timeout=5)
-            except CDPError:
+            except CDPError as error:
+                if isinstance(error, CommandTimeout):
+                    patience = min(patience, HUNG_PATIENCE)
                 if self._process is not None:
                     self._process.drop_leash()
             if self._process is not None:
-                await self._process.end(self._close_timeout)
+                await self._process.end(patience)
             elif self.pid is not None:
-                await anyio.to_thread.run_sync(_wait_foreign, self.pid, self._close_timeout)
+                await anyio.to_thread.run_sync(_wait_foreign, self.pid, patience)
             await self.connection.close()
 
 
@@ -385,6 +417,12 @@ def _is_ours(pid: int, started: int) -> bool:
 def _wait_foreign(pid: int, patience: float) -> None:
     with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
         psutil.Process(pid).wait(patience)
+
+
+def _kill_foreign(pid: int) -> None:
+    if is_browser(pid):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            psutil.Process(pid).kill()
 
 
 def _port_file(profile: Path) -> bytes | None:

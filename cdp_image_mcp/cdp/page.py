@@ -1,6 +1,7 @@
 """One page (tab): navigation, scripts, worlds that report back, elements."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -14,6 +15,7 @@ from .contexts import Contexts
 from .errors import (
     BrowserGone,
     CDPError,
+    CommandTimeout,
     EventTimeout,
     NavigationError,
     PageCrashed,
@@ -42,6 +44,8 @@ from .protocol import (
 from .script import arguments_of, result_of, value_of
 from .session import Event, Params, Session, Subscription
 from .world import World
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Milestone = Literal["commit", "DOMContentLoaded", "load"]
@@ -143,6 +147,15 @@ class Page:
     def drop_world(self, name: str) -> None:
         """The world is no longer made for new documents (called by World.remove)."""
         self._worlds.discard(name)
+
+    async def answers(self, seconds: float) -> bool:
+        """Whether the document's main thread answers within that time; runs nothing in it. Raises PageCrashed,
+        SessionClosed, BrowserGone."""
+        try:
+            await self.session.call("Page.getFrameTree", timeout=seconds)
+        except CommandTimeout:
+            return False
+        return True
 
     async def navigate(self, url: str, *, until: Milestone = "load", timeout: float = 30.0) -> None:
         """Open ``url`` and wait for the new document's milestone; also a way back after a crash.
@@ -283,10 +296,14 @@ class Page:
                 return
             with self.connection.browser.subscribe("Target.detachedFromTarget") as detached:
                 try:
-                    await self.connection.browser.call("Target.closeTarget", {"targetId": self.target_id})
+                    await self.connection.browser.call(
+                        "Target.closeTarget", {"targetId": self.target_id}, timeout=CLOSING
+                    )
                     await detached.until(DetachedFromTarget, self._is_own_session, CLOSING)
                 except (ProtocolError, BrowserGone):
                     return  # gone already: a person closed it, or the browser ended
+                except (CommandTimeout, EventTimeout) as error:
+                    log.warning("our tab could not be closed, the browser hangs: %s", error)
 
     def _is_own_session(self, event: DetachedFromTarget) -> bool:
         return event.session_id == self.session.session_id

@@ -9,6 +9,9 @@ What is noticed            What follows at the next need
 the browser ended          started, or attached to, again
 our tab closed or crashed  a new tab; the user's own tabs and the browser stay
 its last window closed     the browser is ended (nobody would see that it still runs) and started again
+our page hangs             a new tab
+the browser hangs          without windows: ended by force and started again; with windows, in which the user may have
+                           tabs of his own: told, and left to him
 """
 
 import logging
@@ -46,6 +49,12 @@ SANDBOX_STEP = (
     "CHATGPT_CHROME_ARGS=--no-sandbox."
 )
 DISPLAY_STEP = "Ask the user to start the client from a desktop session, or to set CHATGPT_WINDOW_MODE=headless."
+
+HUNG_STEP = "Ask the user to close that browser, by force if need be, then call again."
+
+BROWSER_SECONDS = 20.0
+PAGE_SECONDS = 10.0
+"""How long a browser, or our page, may owe an answer that usually takes a millisecond before it counts as hanging."""
 
 Mode = Literal["headless", "hidden", "visible"]
 
@@ -94,6 +103,8 @@ class Keeper:
         """
         async with self._lock:
             if (held := self._held) is not None:
+                if held.alive:
+                    await held.end_hanging()
                 if held.alive and held.suits(mode) and (tab := await held.tab_for(mode)) is not None:
                     return tab
                 await held.let_go(quit_browser=held.alive)
@@ -193,6 +204,26 @@ class Held:
     def suits(self, mode: Mode) -> bool:
         return mode == "headless" or self.mode != "headless"
 
+    async def end_hanging(self) -> None:
+        """End a browser that hangs. Raises ImageError ``browser_failed`` where that is the user's to do."""
+        browser = self.browser
+        if browser is None:
+            return
+        try:
+            if await browser.answers(BROWSER_SECONDS):
+                return
+            if browser.headless:
+                await browser.kill()
+        except cdp.CDPError as error:
+            log.info("the browser ended meanwhile: %s", error)
+        if browser.connection.gone is None:
+            raise ImageError(
+                "browser_failed",
+                f"The browser (process {browser.pid}) is open and does not answer.",
+                retryable=False,
+                next_step=HUNG_STEP,
+            )
+
     async def start(self, group: anyio.abc.TaskGroup) -> Tab:
         await group.start(self._hold)
         if (tab := self.usable_tab) is None or self._ended.is_set():
@@ -200,10 +231,10 @@ class Held:
         return tab
 
     async def tab_for(self, mode: Mode) -> Tab | None:
-        """The tab, or a new one where it was closed or crashed; None when the browser is on its way out."""
+        """The tab, or a new one where it was closed, crashed or hangs; None when the browser is on its way out."""
         if self.mode != "headless" and mode != "headless":
             self.mode = mode
-        if (tab := self.usable_tab) is not None:
+        if (tab := self.usable_tab) is not None and await _answers(tab):
             return tab
         self._opened = anyio.Event()
         self._renew.set()
@@ -232,6 +263,8 @@ class Held:
                             told = True
                             task_status.started()
                         await self._until_over(browser, tab)
+                        if self._leave.is_set() and browser.owned:
+                            await browser.quit()  # takes our tab along: a browser that hangs keeps us waiting once
                     going_on = await self._another_tab(browser)
                 if self._quit:
                     await browser.quit()
@@ -306,6 +339,17 @@ class Held:
             return False
         targets = await browser.connection.browser.call("Target.getTargets", reply=TargetList)
         return any(target.type == "page" for target in targets.target_infos)
+
+
+async def _answers(tab: Tab) -> bool:
+    try:
+        if await tab.page.answers(PAGE_SECONDS):
+            return True
+    except cdp.CDPError as error:
+        log.info("our tab is gone: %s", error)
+    else:
+        log.warning("our page hangs; a new tab takes its place")
+    return False
 
 
 def launch_problem(error: cdp.LaunchError) -> ImageError:

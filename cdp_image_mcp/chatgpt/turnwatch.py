@@ -29,6 +29,11 @@ __all__ = ["TurnWatch", "watch_turn"]
 
 log = logging.getLogger(__name__)
 
+PULSE_SECONDS = 30.0
+"""How often browser and page are asked whether they still answer: what hangs sends no event."""
+HUNG_SECONDS = 30.0
+"""How long they may owe that answer. A page that decodes pictures keeps others waiting for a second or two."""
+
 
 class PostData(msgspec.Struct, rename="camel"):
     post_data: str
@@ -316,6 +321,19 @@ class TurnWatch:
                 self.mitigated = True
                 self.tell()
 
+    async def listen_pulse(self) -> None:
+        """Ends the watch when the page hangs, or a browser that nobody sees: both are replaced, and what the site has
+        made meanwhile is collected. A hanging browser with windows is the user's: it is waited for."""
+        page, browser = self.tab.page, self.tab.browser
+        while True:
+            await anyio.sleep(PULSE_SECONDS)
+            if not await browser.answers(HUNG_SECONDS):
+                if browser.headless:
+                    raise cdp.errors.Hanging("the browser", HUNG_SECONDS)
+                log.warning("the browser does not answer; it is waited for")
+            elif not await page.answers(HUNG_SECONDS):
+                raise cdp.errors.Hanging("our page", HUNG_SECONDS)
+
     async def listen_pictures(self) -> None:
         """A picture's own request ended: somebody may wait for its bytes."""
         with self.tab.bodies.watch(lambda request: file_id(request.url) is not None) as pictures:
@@ -344,6 +362,7 @@ async def watch_turn(tab: Tab, transcript: Transcript) -> AsyncGenerator[TurnWat
         listeners = (
             *(partial(watch.listen_streams, start), watch.listen_answers),
             *(watch.listen_page, watch.listen_documents, watch.listen_pictures, watch.listen_checks),
+            watch.listen_pulse,
         )
         for listener in listeners:
             group.start_soon(owned, listener)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cdp_image_mcp.imagefile import ImageFacts, NotAPictureError, inspect
 from tests.library.making import picture
@@ -152,6 +152,8 @@ def test_another_jumbf_segment_is_no_provenance() -> None:
         (b"RIFF\x04\0\0\0WAVE", "unknown", "RIFF"),
         (b"hello", "unknown", "no known format"),
         (b"\x89PN", "truncated", "too early"),
+        (PICTURES["jpeg"].replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x00"), "damaged", "header"),
+        (PICTURES["jpeg-grey"].replace(b"\x01\x01\x11\x00", b"\x02\x01\x11\x00", 1), "damaged", "header"),
     ],
 )
 def test_what_is_no_picture_is_called_by_its_name(data: bytes, kind: str, word: str) -> None:
@@ -206,6 +208,10 @@ def test_altered_pictures_never_crash_and_never_change_their_size_unseen(data: A
     verdict = opinion(altered)
 
     if verdict is not None and not altered.startswith(b"RIFF"):
-        with Image.open(io.BytesIO(altered)) as image:
+        try:
+            image = Image.open(io.BytesIO(altered))
+        except UnidentifiedImageError:
+            return  # it reads fewer kinds than there are, such as 8 bits a colour alone
+        with image:
             size = {(image.width, image.height), (image.height, image.width)}
             assert (verdict.width, verdict.height) in size

@@ -1,0 +1,159 @@
+"""A browser or a page that hangs for good is replaced, and what the site made is collected; one in which the user may
+have tabs of his own is left to him. In one process with the test, for the program's patience is too long for it."""
+
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import anyio
+import pytest
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp.protocol import TargetList
+from cdp_image_mcp.chatgpt import keeper, turnwatch
+from cdp_image_mcp.config import load
+from cdp_image_mcp.schema import GenerateImage
+from cdp_image_mcp.studio import Standing, Studio, open_studio
+from fixtures.site import Site
+from tests.people.browsers import browsers, none_left
+from tests.people.person import auto
+from tests.people.screen import Screen, until
+from tests.web.program import environment
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def working(
+    folder: Path, site: Site, monkeypatch: pytest.MonkeyPatch, **variables: str
+) -> AsyncGenerator[Studio]:
+    """A studio that soon loses patience; it and its browser are gone afterwards."""
+    for module, name in ((keeper, "BROWSER"), (keeper, "PAGE"), (turnwatch, "PULSE"), (turnwatch, "HUNG")):
+        monkeypatch.setattr(module, f"{name}_SECONDS", 1.5)
+    monkeypatch.setenv("DISPLAY", variables.get("DISPLAY", ""))
+    settings = load(environment(folder, site.url, **variables))
+    with anyio.fail_after(120):
+        async with open_studio(settings) as studio:
+            yield studio
+        await none_left(folder)
+
+
+async def ask(studio: Studio, prompt: str, **arguments: object) -> str:
+    """How it ended."""
+    standing = await studio.generate(GenerateImage(prompt=prompt, **arguments))  # type: ignore[arg-type]
+    return standing.record.state
+
+
+def saved(standing: Standing) -> list[str]:
+    return [sha256(Path(image.path).read_bytes()).hexdigest() for image in standing.record.images]
+
+
+def sent(site: Site) -> list[str]:
+    return [prompt.text for prompt in site.log.prompts]
+
+
+def stand_still(folder: Path) -> int:
+    (process,) = browsers(folder)
+    process.send_signal(signal.SIGSTOP)
+    return process.pid
+
+
+async def spin(folder: Path, site: Site) -> str:
+    """A script of the site's page never ends. Answers the page's target."""
+    async with cdp.attach(folder / "profile") as browser:
+        root = browser.connection.browser
+        targets = (await root.call("Target.getTargets", reply=TargetList)).target_infos
+        (ours,) = [target.target_id for target in targets if target.url.startswith(site.url)]
+        session = await browser.connection.attach(ours)
+        with pytest.raises(cdp.errors.CommandTimeout):
+            await session.call("Runtime.evaluate", {"expression": "for (;;) {}"}, timeout=0.5)
+        return ours
+
+
+async def open_pages(folder: Path) -> list[str]:
+    async with cdp.attach(folder / "profile") as browser:
+        targets = (await browser.connection.browser.call("Target.getTargets", reply=TargetList)).target_infos
+    return [target.target_id for target in targets if target.type == "page"]
+
+
+async def test_a_browser_that_hangs_between_two_prompts_is_replaced(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with working(tmp_path, site, monkeypatch) as studio:
+        assert await ask(studio, "before") == "saved"
+        hung = stand_still(tmp_path)
+        assert await ask(studio, "after") == "saved"
+        assert [process.pid for process in browsers(tmp_path)] != [hung]
+    assert sent(site) == ["before", "after"]
+
+
+async def test_a_browser_that_hangs_for_good_while_it_draws_loses_no_picture(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.set(picture_delay_s=2.0)
+    async with working(tmp_path, site, monkeypatch) as studio:
+        started = await studio.generate(GenerateImage(prompt="a lighthouse", wait_seconds=0))
+        await until(lambda: bool(site.log.prompts))
+        hung = stand_still(tmp_path)
+        done = await studio.wait(started.record.generation_id, 60)
+        assert done.record.state == "saved"
+        assert saved(done) == [made.sha256 for made in site.log.pictures("final")]
+        assert [process.pid for process in browsers(tmp_path)] != [hung]
+    assert sent(site) == ["a lighthouse"]
+
+
+@pytest.mark.parametrize("mode", ["headless", "hidden"])
+async def test_a_page_that_hangs_while_it_draws_is_left_for_a_new_tab(
+    mode: str, screen: Screen, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.set(picture_delay_s=4.0)
+    async with working(tmp_path, site, monkeypatch, **auto(screen, CHATGPT_WINDOW_MODE=mode)) as studio:
+        started = await studio.generate(GenerateImage(prompt="a lighthouse", wait_seconds=0))
+        await until(lambda: bool(site.log.prompts))
+        (process,) = browsers(tmp_path)
+        hung = await spin(tmp_path, site)
+        done = await studio.wait(started.record.generation_id, 60)
+        assert done.record.state == "saved"
+        assert saved(done) == [made.sha256 for made in site.log.pictures("final")]
+        assert [each.pid for each in browsers(tmp_path)] == [process.pid]
+        assert hung not in await open_pages(tmp_path)
+    assert sent(site) == ["a lighthouse"]
+
+
+async def test_a_page_that_hangs_between_two_prompts_is_left_for_a_new_tab(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with working(tmp_path, site, monkeypatch) as studio:
+        assert await ask(studio, "before") == "saved"
+        hung = await spin(tmp_path, site)
+        assert await ask(studio, "after") == "saved"
+        assert hung not in await open_pages(tmp_path)
+    assert sent(site) == ["before", "after"]
+
+
+async def test_a_hanging_browser_with_windows_is_told_and_left_to_the_person(
+    screen: Screen, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with working(tmp_path, site, monkeypatch, **auto(screen, CHATGPT_WINDOW_MODE="hidden")) as studio:
+        assert await ask(studio, "before") == "saved"
+        hung = stand_still(tmp_path)
+        standing = await studio.generate(GenerateImage(prompt="meanwhile"))
+        error = standing.record.error
+        assert error is not None
+        assert (error["code"], error["submitted"], error["retryable"]) == ("browser_failed", False, False)
+        assert f"process {hung}" in error["message"]
+        (process,) = browsers(tmp_path)
+        assert process.pid == hung
+        process.send_signal(signal.SIGCONT)
+        assert await ask(studio, "after") == "saved"
+    assert sent(site) == ["before", "after"]
+
+
+async def test_leaving_a_browser_that_hangs_ends_it(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with working(tmp_path, site, monkeypatch) as studio:
+        assert await ask(studio, "before") == "saved"
+        stand_still(tmp_path)
