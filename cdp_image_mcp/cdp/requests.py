@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Literal
 
 from .mailbox import Mailbox
@@ -13,13 +14,13 @@ State = Literal["sent", "responded", "finished", "failed"]
 Stage = Literal["sent", "responded", "ended"]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Request:
     """What is known of one request so far; changes as events come in.
 
     ``request_id`` is only unique within its session. ``headers`` are the response's, names in lower case.
     ``encoded_length``: bytes on the wire with headers; ``data_length``: bytes of the body that the page was given
-    (0 for a body read as a blob).
+    (0 for a body read as a blob). What the request itself carried is not kept: pages send much.
     """
 
     session_id: str | None
@@ -29,7 +30,6 @@ class Request:
     type: str
     frame_id: str | None
     loader_id: str
-    post_data: str | None = None
     state: State = "sent"
     status: int | None = None
     mime_type: str = ""
@@ -68,7 +68,8 @@ def hear_traffic(
 
 
 class Requests:
-    """The requests of one session. At most ``remember`` are kept: the oldest ended ones go first, then the oldest."""
+    """The requests of one session. At most ``remember`` are kept: the oldest ended ones go first, then the oldest.
+    Words that thousands of them share are kept once."""
 
     def __init__(self, session: Session, remember: int) -> None:
         self._session = session
@@ -110,14 +111,13 @@ class Requests:
             known.url, known.method = sent.request.url, sent.request.method
             return
         request = Request(
-            session_id=event.session_id,
+            session_id=self._session.session_id,
             request_id=sent.request_id,
             url=sent.request.url,
-            method=sent.request.method,
-            type=sent.type,
-            frame_id=sent.frame_id,
-            loader_id=sent.loader_id,
-            post_data=sent.request.post_data,
+            method=intern(sent.request.method),
+            type=intern(sent.type),
+            frame_id=None if sent.frame_id is None else intern(sent.frame_id),
+            loader_id=intern(sent.loader_id),
         )
         self._known[sent.request_id] = request
         self._make_room()
@@ -129,11 +129,11 @@ class Requests:
         if request is None:
             return
         response = received.response
-        request.type = received.type
+        request.type = intern(received.type)
         request.status = response.status
-        request.mime_type = response.mime_type
-        request.headers = {name.lower(): value for name, value in response.headers.items()}
-        request.frame_id = received.frame_id or request.frame_id
+        request.mime_type = intern(response.mime_type)
+        request.headers = {intern(name.lower()): intern(value) for name, value in response.headers.items()}
+        request.frame_id = intern(received.frame_id) if received.frame_id else request.frame_id
         if not request.ended:
             request.state = "responded"
         self._tell(request, "responded")

@@ -196,6 +196,7 @@ class WebBackend:
         try:
             text = await fill_in(composer, request, files, first=first)
             # Heard while the page was loaded: after a turn of minutes its time would be wrong.
+            await tab.quotas_told()
             await self._note_quota(tab)
             _refuse_used_up(tab.quotas, report)
             known = self._site.conversation_id(tab.page.url)

@@ -27,6 +27,8 @@ TOO_LARGE = 431
 
 HEARINGS = 4
 """How often the page's websockets are listened to anew before a tab counts as broken."""
+QUOTAS_SECONDS = 2.0
+"""How long a prompt waits for the page's own answer about quotas, which may say that no pictures are left."""
 SETTLE_SECONDS = 30.0
 """How long a document may take from its request to its response."""
 
@@ -90,6 +92,9 @@ class Tab:
         """Why the page's websockets are heard no more."""
         self.quotas: tuple[Quota, ...] = ()
         """What the site said last of the account's quotas, in this tab."""
+        self._quotas_of: Request | None = None
+        """The newest answer about quotas that has been read, or was found to tell nothing."""
+        self._quotas_news = anyio.Event()
 
     @property
     def closed(self) -> cdp.CDPError | None:
@@ -110,6 +115,37 @@ class Tab:
                     pass
             except cdp.CDPError as error:
                 log.info("our tab is gone: %s", error)
+
+    async def quotas_told(self) -> None:
+        """Until what the page has asked about quotas is answered; not for long, and not when it has asked nothing."""
+        with anyio.move_on_after(QUOTAS_SECONDS):
+            while self._asked_quotas() is not self._quotas_of:
+                await self._quotas_news.wait()
+
+    def _asked_quotas(self) -> Request | None:
+        """The newest request about quotas."""
+        return next((each for each in reversed(self.bodies.requests) if self.site.is_quota_answer(each.url)), None)
+
+    async def hear_quotas(self, answers: "cdp.bodies.Watch") -> None:
+        """The page asks for its quotas when it is loaded, whether or not a turn is watched."""
+        try:
+            async for request in answers:
+                await self._read_quotas(request)
+                self._quotas_of = request
+                self._quotas_news.set()
+                self._quotas_news = anyio.Event()
+        except cdp.CDPError as error:
+            log.info("quotas are heard no more: %s", error)
+
+    async def _read_quotas(self, request: Request) -> None:
+        if request.status != 200:
+            return
+        try:
+            body = await self.bodies.read(request, again=False)
+        except (cdp.errors.BodyUnavailable, cdp.errors.ProtocolError) as error:
+            log.warning("the site's quotas could not be read: %s", error)
+            return
+        self.quotas = read_quotas(body.data) or self.quotas
 
     def documents(self) -> "cdp.bodies.Watch":
         """Documents of the main frame from now on, each when its response's head is there."""
@@ -244,22 +280,6 @@ def _tell_missed(tab: Tab) -> None:
         tab.listener.missed()
 
 
-async def _note_quotas(answers: "cdp.bodies.Watch", tab: Tab) -> None:
-    """The page asks for its quotas when it is loaded, whether or not a turn is watched."""
-    try:
-        async for request in answers:
-            if request.status != 200:
-                continue
-            try:
-                body = await tab.bodies.read(request, again=False)
-            except (cdp.errors.BodyUnavailable, cdp.errors.ProtocolError) as error:
-                log.warning("the site's quotas could not be read: %s", error)
-                continue
-            tab.quotas = read_quotas(body.data) or tab.quotas
-    except cdp.CDPError as error:
-        log.info("quotas are heard no more: %s", error)
-
-
 @asynccontextmanager
 async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: bool) -> AsyncGenerator[Tab]:
     """A tab of our own with capture on; closed with the block."""
@@ -294,7 +314,7 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
                 tab = Tab(browser, window, page, bodies, streams, site, script)
                 group.start_soon(_pass_on, frames, tab)
                 with bodies.watch(lambda request: site.is_quota_answer(request.url)) as quotas:
-                    group.start_soon(_note_quotas, quotas, tab)
+                    group.start_soon(tab.hear_quotas, quotas)
                     yield tab
         finally:
             bodies.stop()

@@ -324,9 +324,9 @@ class TurnWatch:
     async def listen_pulse(self) -> None:
         """Ends the watch when the page hangs, or a browser that nobody sees: both are replaced, and what the site has
         made meanwhile is collected. A hanging browser with windows is the user's: it is waited for."""
-        page, browser = self.tab.page, self.tab.browser
         while True:
             await anyio.sleep(PULSE_SECONDS)
+            page, browser = self.tab.page, self.tab.browser
             if not await browser.answers(HUNG_SECONDS):
                 if browser.headless:
                     raise cdp.errors.Hanging("the browser", HUNG_SECONDS)
