@@ -17,6 +17,7 @@ def anyio_backend() -> str:
 LONGEST_FIRST = (
     "tests/faults",
     "tests/web/test_variants",
+    "tests/people/test_hanging",
     "tests/web",
     "tests/people",
     "tests/bench",

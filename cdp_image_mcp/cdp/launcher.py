@@ -1,7 +1,8 @@
 """A browser to drive: attached to if the profile's browser runs and can be driven, else started on a leash.
 
-The rule: a living holder of the profile that answers on its port is attached to; one that cannot be driven is an
-error that names it; else a browser is started. Two that start at once: Chrome's own lock decides, the loser attaches.
+The rule: a living holder of the profile that answers on its port is attached to; one without windows that answers
+nobody for 20 s is ended; one that cannot be driven is an error that names it; else a browser is started. Two that
+start at once: Chrome's own lock decides, the loser attaches.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from .connection import Connection, connect
 from .discovery import FoundBrowser
 from .errors import BrowserFailed, BrowserGone, CDPError, CommandTimeout, LaunchError, NoDisplay, ProfileInUse
 from .exits import explain_exit
-from .process import BrowserProcess, start
+from .process import BrowserProcess, is_helper, start, wait_for_helpers
 from .profile import (
     PORT_FILE,
     Holder,
@@ -49,6 +50,8 @@ LEAVING_PATIENCE = 3.0
 HUNG_PATIENCE = 2.0
 # A killed process is gone at once, but for one that waits for a device.
 KILL_PATIENCE = 5.0
+# Of one without windows that holds the profile and answers nobody, after both.
+HANGING_PATIENCE = 12.0
 LOOK_AGAIN = 0.05
 
 
@@ -347,7 +350,7 @@ async def _holder_here(profile: Path) -> bool:
 
 
 async def _endpoint_of(profile: Path, holder: Holder) -> str | None:
-    """The address of the running browser, or None when it ended meanwhile. Raises ProfileInUse."""
+    """The address of the running browser, or None when it ended meanwhile or was ended. Raises ProfileInUse."""
     if not holder.here:
         raise ProfileInUse(
             profile,
@@ -370,6 +373,17 @@ async def _endpoint_of(profile: Path, holder: Holder) -> str | None:
         while await _still_held(profile, holder):  # noqa: ASYNC110 - another process's end sends us no event
             await anyio.sleep(LOOK_AGAIN)
         return None
+    if holder.pid is not None and await anyio.to_thread.run_sync(_is_windowless, holder.pid):
+        with anyio.move_on_after(HANGING_PATIENCE):
+            while await _still_held(profile, holder):
+                endpoint = read_endpoint(profile)
+                if endpoint is not None and await _answers(endpoint):
+                    return endpoint
+                await anyio.sleep(LOOK_AGAIN)
+        log.warning("the browser (process %s) answers nobody and is ended by force", holder.pid)
+        await anyio.to_thread.run_sync(_kill_foreign, holder.pid)
+        if not await _still_held(profile, holder):
+            return None
     raise ProfileInUse(
         profile,
         pid=holder.pid,
@@ -401,7 +415,20 @@ def _has_port(holder: Holder) -> bool:
         arguments = psutil.Process(holder.pid).cmdline()
     except psutil.Error:
         return True
-    return any(argument.startswith("--remote-debugging-port") for argument in arguments)
+    return _names(arguments, "--remote-debugging-port")
+
+
+def _is_windowless(pid: int) -> bool:
+    """Another process of ours started it, and no person can have anything in it."""
+    try:
+        arguments = psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return False
+    return _names(arguments, "--headless") and _names(arguments, "--remote-debugging-port")
+
+
+def _names(arguments: list[str], switch: str) -> bool:
+    return any(argument.partition("=")[0] == switch for argument in arguments)
 
 
 def _is_ours(pid: int, started: int) -> bool:
@@ -417,12 +444,20 @@ def _is_ours(pid: int, started: int) -> bool:
 def _wait_foreign(pid: int, patience: float) -> None:
     with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
         psutil.Process(pid).wait(patience)
+    wait_for_helpers(pid)
 
 
 def _kill_foreign(pid: int) -> None:
-    if is_browser(pid):
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            psutil.Process(pid).kill()
+    """A browser of another process of ours, with its helpers."""
+    if not is_browser(pid):
+        return
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for member in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                if member.pid == pid or is_helper(member.pid):
+                    member.kill()
+    _wait_foreign(pid, KILL_PATIENCE)
 
 
 def _port_file(profile: Path) -> bytes | None:

@@ -149,12 +149,14 @@ class Page:
         self._worlds.discard(name)
 
     async def answers(self, seconds: float) -> bool:
-        """Whether the document's main thread answers within that time; runs nothing in it. Raises PageCrashed,
-        SessionClosed, BrowserGone."""
+        """Whether the page answers within that time; runs nothing in it. While it waits for another document's response
+        it does not (Chromium's sources, 2026-11). Raises PageCrashed, SessionClosed, BrowserGone."""
         try:
             await self.session.call("Page.getFrameTree", timeout=seconds)
         except CommandTimeout:
             return False
+        except ProtocolError as error:
+            log.debug("an answer all the same: %s", error)
         return True
 
     async def navigate(self, url: str, *, until: Milestone = "load", timeout: float = 30.0) -> None:
@@ -303,7 +305,7 @@ class Page:
                 except (ProtocolError, BrowserGone):
                     return  # gone already: a person closed it, or the browser ended
                 except (CommandTimeout, EventTimeout) as error:
-                    log.warning("our tab could not be closed, the browser hangs: %s", error)
+                    log.warning("our tab could not be closed: %s", error)
 
     def _is_own_session(self, event: DetachedFromTarget) -> bool:
         return event.session_id == self.session.session_id

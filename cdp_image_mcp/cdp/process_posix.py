@@ -7,14 +7,10 @@ exec.
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import psutil
-
 PIPE_IN, PIPE_OUT = 3, 4
-HELPERS_SECONDS = 3.0
 LEASH = "--remote-debugging-pipe"
 # Ends the group when its standard input does: the leash of a browser that may have no debugging switch.
 # An undriven browser has no other orderly end than SIGTERM, and leaves its socket's folder behind then.
@@ -33,8 +29,7 @@ Spawned = tuple[int, int, Callable[[], int], list[int]]
 
 
 def spawn(program: str, arguments: Sequence[str], environment: Mapping[str, str], leash: bool) -> Spawned:
-    """The pid, a descriptor with its output, a function that waits for its exit and its helpers', the ends of the
-    leash to keep."""
+    """The pid, a descriptor with its output, a function that waits for its exit, the ends of the leash to keep."""
     ours: list[int] = []
     theirs: list[int] = []
     try:
@@ -72,7 +67,7 @@ def spawn(program: str, arguments: Sequence[str], environment: Mapping[str, str]
     finally:
         for number in theirs:
             os.close(number)
-    return pid, output, lambda: _wait_for_all(pid), ours[1:]
+    return pid, output, lambda: _wait(pid), ours[1:]
 
 
 def guard(pid: int, profile: Path) -> tuple[int, int]:
@@ -129,29 +124,6 @@ def _inheritable() -> list[int]:
             if number > 2 and os.get_inheritable(number):
                 numbers.append(number)
     return numbers
-
-
-def _wait_for_all(pid: int) -> int:
-    """The browser's exit code, once its helpers have gone too. Its network service outlives it by up to 0.2 s on a
-    busy machine, writes cookies meanwhile and makes a deleted profile's folder again (Chromium 156, 2026-11)."""
-    code = _wait(pid)
-    end = time.monotonic() + HELPERS_SECONDS
-    while _has_helpers(pid) and time.monotonic() < end:
-        time.sleep(0.01)
-    return code
-
-
-def _has_helpers(group: int) -> bool:
-    """Whether helpers of the browser with that group live. What a person opened from the browser does not count."""
-    for number in psutil.pids():
-        with contextlib.suppress(OSError, psutil.Error):
-            if os.getpgid(number) == group and _is_helper(number):
-                return True
-    return False
-
-
-def _is_helper(pid: int) -> bool:
-    return any(word.startswith("--type=") for word in psutil.Process(pid).cmdline())
 
 
 def _wait(pid: int) -> int:

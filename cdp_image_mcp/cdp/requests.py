@@ -3,18 +3,19 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from sys import intern
 from typing import Literal
 
 from .mailbox import Mailbox
 from .protocol import DataReceived, LoadingFailed, LoadingFinished, RequestWillBeSent, ResponseReceived
 from .session import DEFAULT_QUEUE, Event, Session
 
+WORDS = 1000
+
 State = Literal["sent", "responded", "finished", "failed"]
 Stage = Literal["sent", "responded", "ended"]
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Request:
     """What is known of one request so far; changes as events come in.
 
@@ -69,11 +70,12 @@ def hear_traffic(
 
 class Requests:
     """The requests of one session. At most ``remember`` are kept: the oldest ended ones go first, then the oldest.
-    Words that thousands of them share are kept once."""
+    Words that many of them share are kept once."""
 
     def __init__(self, session: Session, remember: int) -> None:
         self._session = session
         self._remember = remember
+        self._words: dict[str, str] = {}
         self._known: OrderedDict[str, Request] = OrderedDict()
         self._watches: dict[Watch, tuple[Callable[[Request], bool], Stage]] = {}
         self.stop = hear_traffic(
@@ -114,10 +116,10 @@ class Requests:
             session_id=self._session.session_id,
             request_id=sent.request_id,
             url=sent.request.url,
-            method=intern(sent.request.method),
-            type=intern(sent.type),
-            frame_id=None if sent.frame_id is None else intern(sent.frame_id),
-            loader_id=intern(sent.loader_id),
+            method=self._shared(sent.request.method),
+            type=self._shared(sent.type),
+            frame_id=None if sent.frame_id is None else self._shared(sent.frame_id),
+            loader_id=self._shared(sent.loader_id),
         )
         self._known[sent.request_id] = request
         self._make_room()
@@ -129,11 +131,11 @@ class Requests:
         if request is None:
             return
         response = received.response
-        request.type = intern(received.type)
+        request.type = self._shared(received.type)
         request.status = response.status
-        request.mime_type = intern(response.mime_type)
-        request.headers = {intern(name.lower()): intern(value) for name, value in response.headers.items()}
-        request.frame_id = intern(received.frame_id) if received.frame_id else request.frame_id
+        request.mime_type = self._shared(response.mime_type)
+        request.headers = {self._shared(name.lower()): self._shared(value) for name, value in response.headers.items()}
+        request.frame_id = self._shared(received.frame_id) if received.frame_id else request.frame_id
         if not request.ended:
             request.state = "responded"
         self._tell(request, "responded")
@@ -160,6 +162,12 @@ class Requests:
             request.canceled = failed.canceled
             request.state = "failed"
             self._tell(request, "ended")
+
+    def _shared(self, word: str) -> str:
+        # Not sys.intern: what it is given stays for ever in Python 3.12.0 to 3.12.6.
+        if len(self._words) >= WORDS:
+            self._words.clear()
+        return self._words.setdefault(word, word)
 
     def _make_room(self) -> None:
         if len(self._known) <= self._remember:

@@ -80,6 +80,10 @@ class Drawing:
         await watch.look(None)
         if not await composer.stands(text):
             raise StartOver
+        if watch.lost is not None:
+            # What cannot be watched is not begun.
+            sent = report.facts.get("submitted", False)
+            raise ImageError("browser_failed", f"{watch.lost}; the prompt was not sent.", submitted=sent)
         await self._before_press(text)
         try:
             await composer.send(text, watch.request_seen)
@@ -125,7 +129,7 @@ class Drawing:
         with anyio.move_on_after(SENT_SECONDS):
             while not watch.request_seen.is_set():
                 mark = watch.mark()
-                if watch.lost is not None or watch.challenge is not None or watch.kept_out:
+                if watch.tab_gone or watch.challenge is not None or watch.kept_out:
                     return False
                 if watch.page.found and watch.signs.error_node:
                     break

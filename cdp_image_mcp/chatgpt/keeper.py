@@ -50,7 +50,10 @@ SANDBOX_STEP = (
 )
 DISPLAY_STEP = "Ask the user to start the client from a desktop session, or to set CHATGPT_WINDOW_MODE=headless."
 
-HUNG_STEP = "Ask the user to close that browser, by force if need be, then call again."
+HUNG_STEP = (
+    "Ask the user to close that browser, by force if need be. Then wait_for_image collects what was sent before, and a "
+    "call that sent nothing can be made again."
+)
 
 BROWSER_SECONDS = 20.0
 PAGE_SECONDS = 10.0
@@ -199,7 +202,9 @@ class Held:
     @property
     def usable_tab(self) -> Tab | None:
         tab = self._tab
-        return None if tab is None or tab.closed is not None or tab.page.session.crashed else tab
+        if tab is None or tab.closed is not None or tab.page.session.crashed or tab.deaf is not None:
+            return None
+        return tab
 
     def suits(self, mode: Mode) -> bool:
         return mode == "headless" or self.mode != "headless"
@@ -234,6 +239,8 @@ class Held:
         """The tab, or a new one where it was closed, crashed or hangs; None when the browser is on its way out."""
         if self.mode != "headless" and mode != "headless":
             self.mode = mode
+        if self._leave.is_set():
+            return None
         if (tab := self.usable_tab) is not None and await _answers(tab):
             return tab
         self._opened = anyio.Event()
@@ -242,7 +249,7 @@ class Held:
         return None if self._ended.is_set() else self.usable_tab
 
     async def let_go(self, *, quit_browser: bool = False) -> None:
-        self._quit = quit_browser
+        self._quit = self._quit or quit_browser
         self._leave.set()
         await self._ended.wait()
 
@@ -258,6 +265,7 @@ class Held:
                 while going_on:
                     async with open_tab(browser, self._site, self._script, hidden=self.mode == "hidden") as tab:
                         self._tab = tab
+                        self._renew = anyio.Event()  # a wish from before: this tab is what it wanted
                         self._opened.set()
                         if not told:
                             told = True

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
+from weakref import WeakSet
 
 import anyio
 import msgspec
@@ -92,8 +93,8 @@ class Tab:
         """Why the page's websockets are heard no more."""
         self.quotas: tuple[Quota, ...] = ()
         """What the site said last of the account's quotas, in this tab."""
-        self._quotas_of: Request | None = None
-        """The newest answer about quotas that has been read, or was found to tell nothing."""
+        self._quotas_read: WeakSet[Request] = WeakSet()
+        """Answers about quotas that were read, or told nothing."""
         self._quotas_news = anyio.Event()
 
     @property
@@ -119,19 +120,24 @@ class Tab:
     async def quotas_told(self) -> None:
         """Until what the page has asked about quotas is answered; not for long, and not when it has asked nothing."""
         with anyio.move_on_after(QUOTAS_SECONDS):
-            while self._asked_quotas() is not self._quotas_of:
+            while self._awaits_quotas():
                 await self._quotas_news.wait()
 
-    def _asked_quotas(self) -> Request | None:
-        """The newest request about quotas."""
-        return next((each for each in reversed(self.bodies.requests) if self.site.is_quota_answer(each.url)), None)
+    def _awaits_quotas(self) -> bool:
+        """The present document has asked, and what it was answered has not been read yet."""
+        loader = self.loader_id
+        return any(
+            request.loader_id == loader and request not in self._quotas_read
+            for request in self.bodies.requests
+            if self.site.is_quota_answer(request.url)
+        )
 
     async def hear_quotas(self, answers: "cdp.bodies.Watch") -> None:
         """The page asks for its quotas when it is loaded, whether or not a turn is watched."""
         try:
             async for request in answers:
                 await self._read_quotas(request)
-                self._quotas_of = request
+                self._quotas_read.add(request)
                 self._quotas_news.set()
                 self._quotas_news = anyio.Event()
         except cdp.CDPError as error:

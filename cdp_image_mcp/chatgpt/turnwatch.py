@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 PULSE_SECONDS = 30.0
 """How often browser and page are asked whether they still answer: what hangs sends no event."""
 HUNG_SECONDS = 30.0
-"""How long they may owe that answer. A page that decodes pictures keeps others waiting for a second or two."""
+"""How long the browser may owe that answer. Its page gets twice that: it decodes pictures, and answers nothing while it
+waits for another document (seen in Chromium's sources)."""
 
 
 class PostData(msgspec.Struct, rename="camel"):
@@ -78,6 +79,11 @@ class TurnWatch:
     def page(self) -> PageReport:
         """What the page shows of our turn; a reference picture that is shown once more is nothing of ours."""
         return self._page.without(self.turn.reference_ids)
+
+    @property
+    def tab_gone(self) -> bool:
+        """The page cannot send anything any more. One that hangs, or is no longer heard, still may."""
+        return self.lost is not None and (self.tab.closed is not None or self.tab.page.session.crashed)
 
     @property
     def stream_open(self) -> bool:
@@ -331,8 +337,8 @@ class TurnWatch:
                 if browser.headless:
                     raise cdp.errors.Hanging("the browser", HUNG_SECONDS)
                 log.warning("the browser does not answer; it is waited for")
-            elif not await page.answers(HUNG_SECONDS):
-                raise cdp.errors.Hanging("our page", HUNG_SECONDS)
+            elif not await page.answers(2 * HUNG_SECONDS):
+                raise cdp.errors.Hanging("our page", 2 * HUNG_SECONDS)
 
     async def listen_pictures(self) -> None:
         """A picture's own request ended: somebody may wait for its bytes."""

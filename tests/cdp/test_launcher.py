@@ -1,6 +1,7 @@
 """Starting, attaching to and ending a real browser."""
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ from cdp_image_mcp.cdp.errors import (
     ProfileInUse,
     ProfileNotWritable,
 )
+from cdp_image_mcp.cdp.process import is_helper
 from cdp_image_mcp.cdp.profile import read_holder, socket_folder
 from tests.cdp.conftest import EXTRA, QUIET
 from tests.cdp.site import Site
@@ -95,10 +97,23 @@ async def test_a_started_browser_is_ours_on_loopback_and_gone_with_its_block(opt
                 if connection.status == psutil.CONN_LISTEN
             }
             assert ports == {"127.0.0.1"}
-            family = tree(browser.pid)
+            helpers = [pid for pid in tree(browser.pid) if is_helper(pid)]
         # At once: its network service writes cookies on, and would make a deleted profile's folder again.
-        assert [pid for pid in family if lives(pid)] == []
+        assert [pid for pid in helpers if lives(pid)] == []
+        assert not psutil.pid_exists(browser.pid)
         assert read_holder(options.profile) is None
+
+
+async def test_a_system_that_does_not_tell_its_processes_keeps_no_end_from_being_told(
+    options: LaunchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> list[int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser:
+            monkeypatch.setattr(psutil, "pids", refused)
+        assert browser.connection.gone is not None
 
 
 async def test_no_tab_is_there_before_one_is_made(options: LaunchOptions) -> None:

@@ -12,16 +12,23 @@ import pytest
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions
-from cdp_image_mcp.cdp.errors import EventOverflow, PageCrashed
+from cdp_image_mcp.cdp.errors import EventOverflow, PageCrashed, SubscriptionClosed
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.protocol import FrameTreeReply
 from cdp_image_mcp.cdp.streams import Frame
+from cdp_image_mcp.chatgpt import words as wordings
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.arrival import arrive
+from cdp_image_mcp.chatgpt.composer import Composer
+from cdp_image_mcp.chatgpt.drawing import Drawing
 from cdp_image_mcp.chatgpt.eye import BINDING, DocumentLeft
 from cdp_image_mcp.chatgpt.locators import load, witness_source
 from cdp_image_mcp.chatgpt.quota import Quota
 from cdp_image_mcp.chatgpt.tab import HEARINGS, Tab, _pass_on, open_tab  # pyright: ignore[reportPrivateUsage]
+from cdp_image_mcp.chatgpt.transcript import Transcript
+from cdp_image_mcp.chatgpt.turnwatch import watch_turn
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.request import Report
 from fixtures.site import Site as StandIn
 from fixtures.site import Switches, running_site
 from tests.browser import found_browser
@@ -136,6 +143,49 @@ async def test_the_quotas_that_a_page_asks_for_when_it_is_loaded_are_heard(tmp_p
             ("image_gen", 118)
         ]
         assert all(isinstance(quota, Quota) for quota in tab.quotas)
+
+
+async def test_a_prompt_waits_for_quotas_only_while_the_page_itself_waits_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdp_image_mcp.chatgpt.tab.QUOTAS_SECONDS", 60.0)
+    async with opened(tmp_path) as (tab, site):
+        with anyio.fail_after(20):
+            await tab.quotas_told()
+        site.set(quota_delay_s=2.0)
+        with tab.bodies.watch(lambda request: tab.site.is_quota_answer(request.url), stage="sent") as asked:
+            ask = "void fetch('/backend-anon/conversation/init', {method: 'POST', body: '{}'})"
+            await tab.page.session.call("Runtime.evaluate", {"expression": ask})
+            request = await asked.next(20)
+            assert not request.ended
+            with anyio.fail_after(20):
+                await tab.quotas_told()
+            assert request.ended
+
+
+class Untold:
+    """A report that nobody reads."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, object] = {}
+
+    async def state(self, _state: str, /, **facts: object) -> None:
+        self.facts.update(facts)
+
+    def progress(self, message: str) -> None: ...
+
+
+async def test_a_turn_that_could_not_be_watched_is_not_begun(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (tab, site):
+        composer, report = Composer(tab), Untold()
+        await composer.fill([], "a fox")
+        tab.deaf = SubscriptionClosed()
+        async with watch_turn(tab, Transcript()) as watch:
+            with pytest.raises(ImageError, match="not sent") as caught:
+                await Drawing(watch, cast("Report", report), wordings.load()).send(composer, "a fox")
+        assert (caught.value.code, caught.value.submitted, caught.value.retryable) == ("browser_failed", False, True)
+        assert "turn_pressed" not in report.facts
+        assert site.log.prompts == []
 
 
 class Heard:

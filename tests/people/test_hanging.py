@@ -2,8 +2,8 @@
 have tabs of his own is left to him. In one process with the test, for the program's patience is too long for it."""
 
 import signal
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp import launcher
 from cdp_image_mcp.cdp.protocol import TargetList
 from cdp_image_mcp.chatgpt import keeper, turnwatch
 from cdp_image_mcp.config import load
@@ -20,7 +21,7 @@ from fixtures.site import Site
 from tests.people.browsers import browsers, none_left
 from tests.people.person import auto
 from tests.people.screen import Screen, until
-from tests.web.program import environment
+from tests.web.program import environment, running_program
 
 pytestmark = pytest.mark.anyio
 
@@ -29,9 +30,10 @@ pytestmark = pytest.mark.anyio
 async def working(
     folder: Path, site: Site, monkeypatch: pytest.MonkeyPatch, **variables: str
 ) -> AsyncGenerator[Studio]:
-    """A studio that soon loses patience; it and its browser are gone afterwards."""
-    for module, name in ((keeper, "BROWSER"), (keeper, "PAGE"), (turnwatch, "PULSE"), (turnwatch, "HUNG")):
-        monkeypatch.setattr(module, f"{name}_SECONDS", 1.5)
+    """A studio; it and its browser are gone afterwards."""
+    # A pulse once a second: how long an answer may take is only shortened when something hangs.
+    monkeypatch.setattr(turnwatch, "PULSE_SECONDS", 1.0)
+    monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("DISPLAY", variables.get("DISPLAY", ""))
     settings = load(environment(folder, site.url, **variables))
     with anyio.fail_after(120):
@@ -54,10 +56,23 @@ def sent(site: Site) -> list[str]:
     return [prompt.text for prompt in site.log.prompts]
 
 
+@contextmanager
+def impatience(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    with monkeypatch.context() as patch:
+        for module, name in ((keeper, "BROWSER"), (keeper, "PAGE"), (turnwatch, "HUNG")):
+            patch.setattr(module, f"{name}_SECONDS", 4.0)
+        yield
+
+
 def stand_still(folder: Path) -> int:
     (process,) = browsers(folder)
     process.send_signal(signal.SIGSTOP)
     return process.pid
+
+
+def replaced(folder: Path, hung: int) -> bool:
+    pids = [process.pid for process in browsers(folder)]
+    return len(pids) == 1 and pids != [hung]
 
 
 async def spin(folder: Path, site: Site) -> str:
@@ -84,8 +99,9 @@ async def test_a_browser_that_hangs_between_two_prompts_is_replaced(
     async with working(tmp_path, site, monkeypatch) as studio:
         assert await ask(studio, "before") == "saved"
         hung = stand_still(tmp_path)
-        assert await ask(studio, "after") == "saved"
-        assert [process.pid for process in browsers(tmp_path)] != [hung]
+        with impatience(monkeypatch):
+            assert await ask(studio, "after") == "saved"
+        assert replaced(tmp_path, hung)
     assert sent(site) == ["before", "after"]
 
 
@@ -97,10 +113,11 @@ async def test_a_browser_that_hangs_for_good_while_it_draws_loses_no_picture(
         started = await studio.generate(GenerateImage(prompt="a lighthouse", wait_seconds=0))
         await until(lambda: bool(site.log.prompts))
         hung = stand_still(tmp_path)
-        done = await studio.wait(started.record.generation_id, 60)
+        with impatience(monkeypatch):
+            done = await studio.wait(started.record.generation_id, 90)
         assert done.record.state == "saved"
         assert saved(done) == [made.sha256 for made in site.log.pictures("final")]
-        assert [process.pid for process in browsers(tmp_path)] != [hung]
+        assert replaced(tmp_path, hung)
     assert sent(site) == ["a lighthouse"]
 
 
@@ -114,7 +131,10 @@ async def test_a_page_that_hangs_while_it_draws_is_left_for_a_new_tab(
         await until(lambda: bool(site.log.prompts))
         (process,) = browsers(tmp_path)
         hung = await spin(tmp_path, site)
-        done = await studio.wait(started.record.generation_id, 60)
+        with monkeypatch.context() as patch:  # the browser itself keeps all its time
+            patch.setattr(turnwatch, "HUNG_SECONDS", 4.0)
+            patch.setattr(keeper, "PAGE_SECONDS", 4.0)
+            done = await studio.wait(started.record.generation_id, 90)
         assert done.record.state == "saved"
         assert saved(done) == [made.sha256 for made in site.log.pictures("final")]
         assert [each.pid for each in browsers(tmp_path)] == [process.pid]
@@ -139,7 +159,8 @@ async def test_a_hanging_browser_with_windows_is_told_and_left_to_the_person(
     async with working(tmp_path, site, monkeypatch, **auto(screen, CHATGPT_WINDOW_MODE="hidden")) as studio:
         assert await ask(studio, "before") == "saved"
         hung = stand_still(tmp_path)
-        standing = await studio.generate(GenerateImage(prompt="meanwhile"))
+        with impatience(monkeypatch):
+            standing = await studio.generate(GenerateImage(prompt="meanwhile"))
         error = standing.record.error
         assert error is not None
         assert (error["code"], error["submitted"], error["retryable"]) == ("browser_failed", False, False)
@@ -157,3 +178,16 @@ async def test_leaving_a_browser_that_hangs_ends_it(
     async with working(tmp_path, site, monkeypatch) as studio:
         assert await ask(studio, "before") == "saved"
         stand_still(tmp_path)
+
+
+async def test_a_hanging_browser_of_another_server_is_replaced_for_both(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "HANGING_PATIENCE", 1.0)
+    async with working(tmp_path, site, monkeypatch) as mine, running_program(tmp_path, site.url) as other:
+        assert (await other.generate("theirs")).status == "saved"
+        hung = stand_still(tmp_path)
+        assert await ask(mine, "mine") == "saved"
+        assert replaced(tmp_path, hung)
+        assert (await other.generate("theirs again")).status == "saved"
+    assert sent(site) == ["theirs", "mine", "theirs again"]
