@@ -2,7 +2,7 @@
 
 import sys
 
-from cdp_image_mcp.cli import main
+from cdp_image_mcp.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,6 +5,7 @@ never touches records or folders: it tells the studio what happened through :cla
 only when the news is on disk.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -21,6 +22,10 @@ __all__ = [
     "SavedImage",
     "State",
     "WorkState",
+    "parse_ratio",
+    "parse_size",
+    "ratio_of",
+    "wrong_combination",
 ]
 
 BackendName: TypeAlias = Literal["api", "chatgpt-web"]
@@ -179,3 +184,34 @@ class Backend(Protocol):
     async def aclose(self) -> None:
         """Let go of connections and processes. Idempotent."""
         ...
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """``WIDTHxHEIGHT`` as numbers, None for anything else."""
+    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def parse_ratio(text: str) -> tuple[int, int] | None:
+    """``16:9`` as numbers, None for anything else."""
+    found = re.fullmatch(r"([0-9]{1,3}):([0-9]{1,3})", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def ratio_of(text: str) -> float | None:
+    """Width by height of a size or a ratio; None for ``auto`` and where a side is 0."""
+    sides = parse_size(text) or parse_ratio(text)
+    return sides[0] / sides[1] if sides is not None and all(sides) else None
+
+
+def wrong_combination(
+    *, size: str, output_format: str, background: str, output_compression: int | None
+) -> tuple[str, str, str] | None:
+    """The argument at fault, what is wrong with it and what it takes; None when all go together."""
+    if output_compression is not None and output_format == "png":
+        return "output_compression", "it goes with output_format jpeg or webp, not png.", "output_format jpeg, webp"
+    if background == "transparent" and output_format == "jpeg":
+        return "background", "transparent needs output_format png or webp.", "auto, opaque"
+    if 0 in (parse_size(size) or parse_ratio(size) or ()):
+        return "size", f"{size!r} has a side of length 0.", "sides from 1"
+    return None

@@ -1,7 +1,11 @@
 """What all tests share."""
 
+from pathlib import Path
+
 import hypothesis
 import pytest
+
+from cdp_image_mcp.config import Settings
 
 # A busy machine is slow; no test is about time.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -14,6 +18,12 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings that touch nothing of the user's."""
+    return Settings(output_dir=tmp_path / "pictures", profile_dir=tmp_path / "profile", wait_seconds=5.0)
+
+
 LONGEST_FIRST = (
     "tests/faults",
     "tests/web/test_variants",
@@ -22,7 +32,8 @@ LONGEST_FIRST = (
     "tests/people",
     "tests/bench",
     "tests/site",
-    "tests/edges",
+    "tests/mcp_server",
+    "tests/cli",
     "tests/library",
 )
 """Files are spread over processes in this order: a long one begun last would leave the other processors idle."""

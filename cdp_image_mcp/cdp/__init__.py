@@ -27,11 +27,11 @@
 
 from .bodies import Bodies, Body, Request
 from .connection import Connection, connect
-from .discovery import FoundBrowser, find_all, find_browser
 from .errors import CDPError, LaunchError
-from .launcher import Browser, LaunchOptions, attach, launch
+from .launching.discovery import FoundBrowser, find_all, find_browser
+from .launching.launcher import Browser, LaunchOptions, attach, launch
+from .launching.plain import PlainWindow, open_plain
 from .page import Node, Page, World
-from .plain import PlainWindow, open_plain
 from .session import Event, Session, Subscription
 from .streams import live_streams, websocket_frames
 from .window import Window, WindowReport

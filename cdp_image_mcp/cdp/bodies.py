@@ -15,9 +15,17 @@ from typing import Literal
 
 import msgspec
 
-from .errors import BodyUnavailable, CDPError, CommandTimeout, EventTimeout, PageCrashed, ProtocolError, ScriptError
-from .page import Page
-from .protocol import (
+from cdp_image_mcp.cdp.errors import (
+    BodyUnavailable,
+    CDPError,
+    CommandTimeout,
+    EventTimeout,
+    PageCrashed,
+    ProtocolError,
+    ScriptError,
+)
+from cdp_image_mcp.cdp.page import Page
+from cdp_image_mcp.cdp.protocol import (
     CallArgument,
     CallFunctionOn,
     CreateIsolatedWorld,
@@ -30,8 +38,8 @@ from .protocol import (
     ResourceContent,
     ResponseBody,
 )
-from .requests import Request, Requests, Stage, Watch
-from .script import result_of
+from cdp_image_mcp.cdp.requests import Request, Requests, Stage, Watch
+from cdp_image_mcp.cdp.script import result_of
 
 Way = Literal["network", "resource", "blob", "request", "data"]
 Accept = Callable[[bytes], bool]

@@ -17,8 +17,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from .errors import BrowserGone, CDPError, CommandTimeout, PageCrashed, ProtocolError, SessionClosed
-from .protocol import (
+from cdp_image_mcp.cdp.errors import BrowserGone, CDPError, CommandTimeout, PageCrashed, ProtocolError, SessionClosed
+from cdp_image_mcp.cdp.protocol import (
     AttachedToTarget,
     AttachToTarget,
     AttachToTargetReply,
@@ -26,7 +26,7 @@ from .protocol import (
     InspectorDetached,
     TargetDestroyed,
 )
-from .session import ANSWERED_AFTER_CRASH, Event, Params, Session
+from cdp_image_mcp.cdp.session import ANSWERED_AFTER_CRASH, Event, Params, Session
 
 # Chrome 156 drops the connection without a word at a message of 101 MiB; 99 MiB pass.
 MAX_MESSAGE = 99 * 1024 * 1024

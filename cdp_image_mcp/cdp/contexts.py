@@ -2,9 +2,9 @@
 
 import asyncio
 
-from .errors import CommandTimeout, EventTimeout, PageCrashed
-from .protocol import ContextCreated, ContextDestroyed
-from .session import Event, Session
+from cdp_image_mcp.cdp.errors import CommandTimeout, EventTimeout, PageCrashed
+from cdp_image_mcp.cdp.protocol import ContextCreated, ContextDestroyed
+from cdp_image_mcp.cdp.session import Event, Session
 
 CREATED = "Runtime.executionContextCreated"
 DESTROYED = "Runtime.executionContextDestroyed"

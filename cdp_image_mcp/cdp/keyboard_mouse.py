@@ -9,10 +9,17 @@ from typing import Literal
 import anyio.to_thread
 import msgspec
 
-from .errors import ClickBlocked, ClickMissed, FileError, NodeError, ProtocolError
-from .node import Node
-from .page import Page
-from .protocol import ContentQuads, FileChooserOpened, KeyEvent, MouseEvent, ScrollIntoView, SetFileInputFiles
+from cdp_image_mcp.cdp.errors import ClickBlocked, ClickMissed, FileError, NodeError, ProtocolError
+from cdp_image_mcp.cdp.node import Node
+from cdp_image_mcp.cdp.page import Page
+from cdp_image_mcp.cdp.protocol import (
+    ContentQuads,
+    FileChooserOpened,
+    KeyEvent,
+    MouseEvent,
+    ScrollIntoView,
+    SetFileInputFiles,
+)
 
 Modifier = Literal["Alt", "Control", "Meta", "Shift"]
 MODIFIERS: dict[Modifier, int] = {"Alt": 1, "Control": 2, "Meta": 4, "Shift": 8}

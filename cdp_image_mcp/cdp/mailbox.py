@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from .errors import CDPError, EventOverflow, EventTimeout, SubscriptionClosed
+from cdp_image_mcp.cdp.errors import CDPError, EventOverflow, EventTimeout, SubscriptionClosed
 
 T = TypeVar("T")
 

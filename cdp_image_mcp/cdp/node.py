@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import NodeError, PageCrashed, ProtocolError, SessionClosed
-from .protocol import CallFunctionOn
-from .script import arguments_of, value_of
+from cdp_image_mcp.cdp.errors import NodeError, PageCrashed, ProtocolError, SessionClosed
+from cdp_image_mcp.cdp.protocol import CallFunctionOn
+from cdp_image_mcp.cdp.script import arguments_of, value_of
 
 if TYPE_CHECKING:
-    from .page import Page
+    from cdp_image_mcp.cdp.page import Page
 
 
 class Node:

@@ -10,9 +10,9 @@ from typing import Any, Literal, Self, TypeVar, overload
 import anyio
 import msgspec
 
-from .connection import Connection
-from .contexts import Contexts
-from .errors import (
+from cdp_image_mcp.cdp.connection import Connection
+from cdp_image_mcp.cdp.contexts import Contexts
+from cdp_image_mcp.cdp.errors import (
     BrowserGone,
     CDPError,
     CommandTimeout,
@@ -22,8 +22,8 @@ from .errors import (
     ProtocolError,
     SessionClosed,
 )
-from .node import Node
-from .protocol import (
+from cdp_image_mcp.cdp.node import Node
+from cdp_image_mcp.cdp.protocol import (
     AddBinding,
     AddScript,
     AddScriptReply,
@@ -41,9 +41,9 @@ from .protocol import (
     NavigatedWithinDocument,
     NavigateReply,
 )
-from .script import arguments_of, result_of, value_of
-from .session import Event, Params, Session, Subscription
-from .world import World
+from cdp_image_mcp.cdp.script import arguments_of, result_of, value_of
+from cdp_image_mcp.cdp.session import Event, Params, Session, Subscription
+from cdp_image_mcp.cdp.world import World
 
 log = logging.getLogger(__name__)
 

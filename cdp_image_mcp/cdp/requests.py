@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .mailbox import Mailbox
-from .protocol import DataReceived, LoadingFailed, LoadingFinished, RequestWillBeSent, ResponseReceived
-from .session import DEFAULT_QUEUE, Event, Session
+from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.cdp.protocol import DataReceived, LoadingFailed, LoadingFinished, RequestWillBeSent, ResponseReceived
+from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Session
 
 WORDS = 1000
 

@@ -5,8 +5,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from .errors import ScriptError
-from .protocol import CallArgument, EvaluateReply, ExceptionDetails, RemoteObject
+from cdp_image_mcp.cdp.errors import ScriptError
+from cdp_image_mcp.cdp.protocol import CallArgument, EvaluateReply, ExceptionDetails, RemoteObject
 
 # JSON has no word for these.
 UNSERIALIZABLE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf"), "-0": -0.0}

@@ -13,11 +13,19 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
-from .errors import BrowserGone, CDPError, CommandTimeout, EventTimeout, PageCrashed, ProtocolError, SessionClosed
-from .mailbox import Mailbox
+from cdp_image_mcp.cdp.errors import (
+    BrowserGone,
+    CDPError,
+    CommandTimeout,
+    EventTimeout,
+    PageCrashed,
+    ProtocolError,
+    SessionClosed,
+)
+from cdp_image_mcp.cdp.mailbox import Mailbox
 
 if TYPE_CHECKING:
-    from .connection import Connection
+    from cdp_image_mcp.cdp.connection import Connection
 
 T = TypeVar("T")
 

@@ -12,10 +12,17 @@ from dataclasses import dataclass
 import anyio
 import msgspec
 
-from .errors import BrowserGone, CDPError, ProtocolError, SessionClosed, StreamFailed, SubscriptionClosed
-from .mailbox import Mailbox
-from .page import Page
-from .protocol import (
+from cdp_image_mcp.cdp.errors import (
+    BrowserGone,
+    CDPError,
+    ProtocolError,
+    SessionClosed,
+    StreamFailed,
+    SubscriptionClosed,
+)
+from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.cdp.page import Page
+from cdp_image_mcp.cdp.protocol import (
     DataReceived,
     LoadingFailed,
     LoadingFinished,
@@ -27,8 +34,8 @@ from .protocol import (
     WebSocketCreated,
     WebSocketFrameEvent,
 )
-from .requests import hear_traffic
-from .session import DEFAULT_QUEUE, Event, Session
+from cdp_image_mcp.cdp.requests import hear_traffic
+from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Session
 
 # Unread bytes of one stream at which it ends with EventOverflow.
 STREAM_LIMIT = 64 * 1024 * 1024

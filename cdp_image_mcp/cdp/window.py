@@ -13,9 +13,9 @@ from typing import Literal
 
 import anyio
 
-from .errors import BrowserGone, CommandTimeout, ProtocolError, ScriptError, SessionClosed
-from .page import Page
-from .protocol import (
+from cdp_image_mcp.cdp.errors import BrowserGone, CommandTimeout, ProtocolError, ScriptError, SessionClosed
+from cdp_image_mcp.cdp.page import Page
+from cdp_image_mcp.cdp.protocol import (
     Bounds,
     BrowserVersion,
     CreateIsolatedWorld,
@@ -26,7 +26,7 @@ from .protocol import (
     SetWindowBounds,
     WindowForTarget,
 )
-from .script import value_of
+from cdp_image_mcp.cdp.script import value_of
 
 Place = Literal["visible", "minimized", "offscreen", "headless", "closed"]
 Method = Literal["offscreen", "minimize", "restore"]

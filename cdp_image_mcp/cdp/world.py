@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from .mailbox import Mailbox
-from .protocol import BindingCalled
-from .session import DEFAULT_QUEUE, Event
+from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.cdp.protocol import BindingCalled
+from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event
 
 if TYPE_CHECKING:
-    from .page import Page
+    from cdp_image_mcp.cdp.page import Page
 
 
 class World:

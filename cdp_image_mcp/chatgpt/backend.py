@@ -13,28 +13,28 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.chatgpt import words as wordings
 from cdp_image_mcp.chatgpt.address import Site
-from cdp_image_mcp.chatgpt.arrival import Arrival, arrive
 from cdp_image_mcp.chatgpt.collecting import Collecting
-from cdp_image_mcp.chatgpt.composer import Composer
 from cdp_image_mcp.chatgpt.drawing import ChallengeMet, Drawing, NotReady, StartOver, lost_error
-from cdp_image_mcp.chatgpt.eye import DocumentLeft
-from cdp_image_mcp.chatgpt.keeper import Keeper
-from cdp_image_mcp.chatgpt.locators import load, witness_source
-from cdp_image_mcp.chatgpt.person import Person
-from cdp_image_mcp.chatgpt.probe import probe_roles
-from cdp_image_mcp.chatgpt.quota import Quota, no_pictures_left
-from cdp_image_mcp.chatgpt.tab import Tab
-from cdp_image_mcp.chatgpt.transcript import Transcript
+from cdp_image_mcp.chatgpt.network.quota import Quota, no_pictures_left
+from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.page.arrival import Arrival, arrive
+from cdp_image_mcp.chatgpt.page.composer import Composer
+from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
+from cdp_image_mcp.chatgpt.page.locators import load, witness_source
+from cdp_image_mcp.chatgpt.page.probe import probe_roles
+from cdp_image_mcp.chatgpt.page.uploads import upload_copies
+from cdp_image_mcp.chatgpt.page.wish import fill_in
 from cdp_image_mcp.chatgpt.turnwatch import watch_turn
-from cdp_image_mcp.chatgpt.uploads import upload_copies
-from cdp_image_mcp.chatgpt.visibility import Visibility
-from cdp_image_mcp.chatgpt.windowmode import WindowMemory
-from cdp_image_mcp.chatgpt.wish import fill_in
+from cdp_image_mcp.chatgpt.window.keeper import Keeper
+from cdp_image_mcp.chatgpt.window.person import Person
+from cdp_image_mcp.chatgpt.window.tab import Tab
+from cdp_image_mcp.chatgpt.window.visibility import Visibility
+from cdp_image_mcp.chatgpt.window.windowmode import WindowMemory
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.ledger import Ledger
+from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.request import ImageRequest, Report
-from cdp_image_mcp.shield import shielded
+from cdp_image_mcp.system.tasks import shielded
 
 __all__ = ["WebBackend"]
 

@@ -12,13 +12,13 @@ import msgspec
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.chatgpt.carousel import Carousel
-from cdp_image_mcp.chatgpt.eye import quoted
-from cdp_image_mcp.chatgpt.pagereport import SeenImage
+from cdp_image_mcp.chatgpt.network.turn import Pointer
+from cdp_image_mcp.chatgpt.page.carousel import Carousel
+from cdp_image_mcp.chatgpt.page.eye import quoted
+from cdp_image_mcp.chatgpt.page.pagereport import SeenImage
 from cdp_image_mcp.chatgpt.picturerequest import carries, may_carry
-from cdp_image_mcp.chatgpt.turn import Pointer
 from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
-from cdp_image_mcp.imagefile import ImageFacts, inspect
+from cdp_image_mcp.library.imagefile import ImageFacts, inspect
 
 __all__ = ["Captured", "Mismatch", "capture"]
 

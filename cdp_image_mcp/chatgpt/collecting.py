@@ -16,12 +16,12 @@ import msgspec
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.chatgpt.address import Site
-from cdp_image_mcp.chatgpt.composer import same_text
 from cdp_image_mcp.chatgpt.drawing import ChallengeMet, Drawing
-from cdp_image_mcp.chatgpt.tab import Tab
-from cdp_image_mcp.chatgpt.transcript import Transcript
+from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.network.wire import items, obj
+from cdp_image_mcp.chatgpt.page.composer import same_text
 from cdp_image_mcp.chatgpt.turnwatch import watch_turn
-from cdp_image_mcp.chatgpt.wire import items, obj
+from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.chatgpt.words import Words
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import Report

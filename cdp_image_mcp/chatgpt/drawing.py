@@ -11,13 +11,13 @@ import anyio
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import keyboard_mouse as human
-from cdp_image_mcp.chatgpt.arrival import Arrival, in_the_way
 from cdp_image_mcp.chatgpt.capture import Captured, Mismatch, capture
-from cdp_image_mcp.chatgpt.composer import Composer
-from cdp_image_mcp.chatgpt.eye import DocumentLeft
+from cdp_image_mcp.chatgpt.network.turn import Pointer
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome, turn_outcome
-from cdp_image_mcp.chatgpt.sitereport import page_structure
-from cdp_image_mcp.chatgpt.turn import Pointer
+from cdp_image_mcp.chatgpt.page.arrival import Arrival, in_the_way
+from cdp_image_mcp.chatgpt.page.composer import Composer
+from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
+from cdp_image_mcp.chatgpt.page.sitereport import page_structure
 from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
 from cdp_image_mcp.chatgpt.verdict import SMALLEST, Verdict
 from cdp_image_mcp.chatgpt.words import Words

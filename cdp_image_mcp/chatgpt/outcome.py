@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 
+from cdp_image_mcp.chatgpt.network.turn import Turn
+from cdp_image_mcp.chatgpt.network.wire import decode, obj, text
 from cdp_image_mcp.chatgpt.reset import reset_time
-from cdp_image_mcp.chatgpt.turn import Turn
 from cdp_image_mcp.chatgpt.verdict import Kind, Verdict
-from cdp_image_mcp.chatgpt.wire import decode, obj, text
 from cdp_image_mcp.chatgpt.words import Meaning, Words, load
 from cdp_image_mcp.errors import Code, Fact, ImageError
-from cdp_image_mcp.plaintext import clean
+from cdp_image_mcp.system.plaintext import clean
 
 __all__ = ["Outcome", "alert_outcome", "http_outcome", "turn_outcome"]
 

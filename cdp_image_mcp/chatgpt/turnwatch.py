@@ -14,16 +14,16 @@ import anyio
 import msgspec
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.background import background
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
 from cdp_image_mcp.chatgpt.address import file_id
-from cdp_image_mcp.chatgpt.eye import BindingCalled, DocumentLeft, quoted
-from cdp_image_mcp.chatgpt.pagereport import PageReport
-from cdp_image_mcp.chatgpt.tab import TOO_LARGE, Landing, Tab, landing
-from cdp_image_mcp.chatgpt.transcript import Transcript
-from cdp_image_mcp.chatgpt.turn import Turn
+from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.network.turn import Turn
+from cdp_image_mcp.chatgpt.page.eye import BindingCalled, DocumentLeft, quoted
+from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.verdict import PageSigns, Verdict, verdict
+from cdp_image_mcp.chatgpt.window.tab import TOO_LARGE, Landing, Tab, landing
+from cdp_image_mcp.system.tasks import background
 
 __all__ = ["TurnWatch", "watch_turn"]
 

@@ -54,7 +54,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from cdp_image_mcp.chatgpt.turn import Turn
+from cdp_image_mcp.chatgpt.network.turn import Turn
 
 __all__ = ["SMALLEST", "Kind", "PageImage", "PageSigns", "Verdict", "verdict"]
 

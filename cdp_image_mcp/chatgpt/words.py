@@ -70,7 +70,7 @@ def _phrase(phrase: str) -> str:
 
 @lru_cache(maxsize=1)
 def _ours() -> tuple[Rule, ...]:
-    data = resources.files("cdp_image_mcp.chatgpt").joinpath("site/words.json").read_bytes()
+    data = resources.files("cdp_image_mcp.chatgpt.page").joinpath("site/words.json").read_bytes()
     return msgspec.json.decode(data, type=_File).rules
 
 

@@ -10,20 +10,20 @@ import anyio
 import msgspec
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.day import next_midnight, seconds_until
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.bill import Bill
-from cdp_image_mcp.openai.download import Downloader, Resolve, resolve
-from cdp_image_mcp.openai.exchange import Line
 from cdp_image_mcp.openai.generation import MOST_STREAMS, Generation, Means
 from cdp_image_mcp.openai.models import MODELS, end_warning, find_model
-from cdp_image_mcp.openai.pacing import Jitter, Pace, full_jitter
 from cdp_image_mcp.openai.plan import Plan, estimate_cost, estimate_tokens, make_plan
 from cdp_image_mcp.openai.prices import Range
 from cdp_image_mcp.openai.profiles import Profile, address, choose_profile, key_missing, profile_problem
 from cdp_image_mcp.openai.purse import Purse, SetAside
+from cdp_image_mcp.openai.wire.download import Downloader, Resolve, resolve
+from cdp_image_mcp.openai.wire.exchange import Line
+from cdp_image_mcp.openai.wire.pacing import Jitter, Pace, full_jitter
 from cdp_image_mcp.request import ImageRequest, Report
-from cdp_image_mcp.shield import shielded
+from cdp_image_mcp.system.day import next_midnight, seconds_until
+from cdp_image_mcp.system.tasks import shielded
 
 __all__ = ["ApiBackend"]
 

@@ -8,14 +8,14 @@ import msgspec
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.bill import Bill
-from cdp_image_mcp.openai.download import Downloader, FetchError
-from cdp_image_mcp.openai.exchange import BrokenError, Line
 from cdp_image_mcp.openai.failures import Verdict, clean
-from cdp_image_mcp.openai.pacing import Jitter, Pace, Tries
-from cdp_image_mcp.openai.payload import make_body
 from cdp_image_mcp.openai.plan import Plan
 from cdp_image_mcp.openai.purse import Purse
-from cdp_image_mcp.openai.receiving import Answer, read_answer
+from cdp_image_mcp.openai.wire.download import Downloader, FetchError
+from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
+from cdp_image_mcp.openai.wire.pacing import Jitter, Pace, Tries
+from cdp_image_mcp.openai.wire.payload import make_body
+from cdp_image_mcp.openai.wire.receiving import Answer, read_answer
 from cdp_image_mcp.request import ImageRequest, Report, WorkState
 
 __all__ = ["Generation", "Means"]

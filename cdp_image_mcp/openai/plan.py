@@ -4,15 +4,13 @@ from typing import Any
 
 import msgspec
 
-from cdp_image_mcp.combination import wrong_combination
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.mask import LARGE_MASK, check_mask
 from cdp_image_mcp.openai.models import Model, find_model, is_gpt_image
 from cdp_image_mcp.openai.prices import PARTIAL_TOKENS, Range, grid_tokens, input_image_tokens
 from cdp_image_mcp.openai.profiles import EditForm, Profile
 from cdp_image_mcp.openai.sizes import SQUARE, nearest, wrong_size
-from cdp_image_mcp.request import ImageRequest, Reference
-from cdp_image_mcp.size import parse_ratio, parse_size
+from cdp_image_mcp.request import ImageRequest, Reference, parse_ratio, parse_size, wrong_combination
 
 __all__ = ["Plan", "estimate_cost", "estimate_tokens", "make_plan"]
 

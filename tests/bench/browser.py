@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from cdp_image_mcp.cdp.profile import clear_dead
+from cdp_image_mcp.cdp.launching.profile import clear_dead
 from tests.bench.figures import NotMeasured
 
 __all__ = ["QUIET", "Tab", "Target", "bare_browser"]

@@ -5,9 +5,9 @@ import secrets
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from cdp_image_mcp.folder import SIDECAR, encode_record
-from cdp_image_mcp.imagefile import inspect
-from cdp_image_mcp.record import Record, Timings
+from cdp_image_mcp.library.folder import SIDECAR, encode_record
+from cdp_image_mcp.library.imagefile import inspect
+from cdp_image_mcp.library.record import Record, Timings
 from cdp_image_mcp.request import SavedImage
 from fixtures.site import make_picture
 

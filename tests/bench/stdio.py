@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 import msgspec
 import psutil
 
-from cdp_image_mcp.cdp.profile import SOCKET_LINK, clear_dead
+from cdp_image_mcp.cdp.launching.profile import SOCKET_LINK, clear_dead
 from tests.bench.figures import NotMeasured
 
 __all__ = ["Answer", "McpProcess", "running"]

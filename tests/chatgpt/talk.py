@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cdp_image_mcp.chatgpt.transcript import Transcript
+from cdp_image_mcp.chatgpt.network.transcript import Transcript
 
 RECORDINGS = Path(__file__).parents[2] / "fixtures" / "recordings"
 CONVERSATION = "6a1f0c52-7d3e-4b8a-9c41-2e5f8a7b9d10"

@@ -6,11 +6,11 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from cdp_image_mcp.chatgpt.quota import Quota
-from cdp_image_mcp.chatgpt.tab import Tab
+from cdp_image_mcp.chatgpt.network.quota import Quota
+from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import Report
-from tests.chatgpt.test_visibility import backend
+from tests.chatgpt.window.test_visibility import backend
 
 pytestmark = pytest.mark.anyio
 

@@ -10,9 +10,9 @@ import pytest
 from cdp_image_mcp.cdp.bodies import Body, Request
 from cdp_image_mcp.cdp.errors import BodyUnavailable, StreamFailed
 from cdp_image_mcp.chatgpt.capture import Mismatch, capture
-from cdp_image_mcp.chatgpt.carousel import Carousel
-from cdp_image_mcp.chatgpt.pagereport import PageReport, SeenImage
-from cdp_image_mcp.chatgpt.turn import Pointer, Turn
+from cdp_image_mcp.chatgpt.network.turn import Pointer, Turn
+from cdp_image_mcp.chatgpt.page.carousel import Carousel
+from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
 from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
 from fixtures.site.pictures import make_picture
 from tests.chatgpt.talk import file_id
@@ -122,7 +122,7 @@ async def test_the_carousel_is_turned_at_most_once_round_and_only_for_what_was_n
     async def click(_: Any) -> None:
         pass
 
-    monkeypatch.setattr("cdp_image_mcp.chatgpt.carousel.human.click", click)
+    monkeypatch.setattr("cdp_image_mcp.chatgpt.page.carousel.human.click", click)
 
     def watched(*requests: SimpleNamespace, turns: int = 99, complete: bool = True, shown: int = 1) -> TurnWatch:
         tab = SimpleNamespace(bodies=SimpleNamespace(requests=requests), loader_id="now", eye=Carousels(turns))

@@ -14,7 +14,7 @@ from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.chatgpt import collecting
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.collecting import Collecting, read_sent
-from cdp_image_mcp.chatgpt.tab import Tab
+from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.chatgpt.words import Words
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import Report

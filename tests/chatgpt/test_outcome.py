@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from cdp_image_mcp.chatgpt.network.turn import ToolError, Turn
 from cdp_image_mcp.chatgpt.outcome import Outcome, alert_outcome, http_outcome, turn_outcome
-from cdp_image_mcp.chatgpt.turn import ToolError, Turn
 from cdp_image_mcp.chatgpt.verdict import Kind, Verdict
 from cdp_image_mcp.chatgpt.words import load
 from cdp_image_mcp.errors import CODES, ImageError

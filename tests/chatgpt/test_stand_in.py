@@ -9,8 +9,8 @@ import anyio
 import msgspec
 import pytest
 
+from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.outcome import turn_outcome
-from cdp_image_mcp.chatgpt.transcript import Transcript
 from cdp_image_mcp.chatgpt.verdict import PageSigns, Verdict, verdict
 from fixtures.site.conversations import Conversation
 from fixtures.site.messages import message, new_id, text_content

@@ -12,11 +12,11 @@ from cdp_image_mcp.cdp.errors import CDPError, EventOverflow, ProtocolError, Str
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
 from cdp_image_mcp.chatgpt.address import Site
-from cdp_image_mcp.chatgpt.eye import DocumentLeft
-from cdp_image_mcp.chatgpt.pagereport import PageReport, SeenImage
-from cdp_image_mcp.chatgpt.tab import Tab
-from cdp_image_mcp.chatgpt.transcript import Transcript
+from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
+from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
 from cdp_image_mcp.chatgpt.turnwatch import TurnWatch, watch_turn
+from cdp_image_mcp.chatgpt.window.tab import Tab
 from tests.chatgpt.talk import CONVERSATION, USER, card, conversation, file_id, prompt, request, sse
 
 BASE = "https://chatgpt.com/"

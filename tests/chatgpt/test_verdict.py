@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdp_image_mcp.chatgpt.transcript import Transcript
-from cdp_image_mcp.chatgpt.turn import Pointer, StreamEnd, ToolError, Turn
+from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.network.turn import Pointer, StreamEnd, ToolError, Turn
 from cdp_image_mcp.chatgpt.verdict import PageImage, PageSigns, Verdict, verdict
 from tests.chatgpt.talk import (
     COMPLETE,

@@ -8,7 +8,7 @@ from typing import Any
 
 from cdp_image_mcp import __version__
 from cdp_image_mcp.config import VARIABLES
-from cdp_image_mcp.tools import TOOLS
+from cdp_image_mcp.mcp_server.tools import TOOLS
 from tests.docs.reference import first_sentence
 
 __all__ = ["NAME", "SERVER_SCHEMA", "SETTINGS", "bundle_manifest", "registry_entry"]

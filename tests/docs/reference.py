@@ -3,12 +3,12 @@
 import argparse
 from typing import Any, cast, get_args
 
-from cdp_image_mcp.cli import EXIT_CODES, make_parser
+from cdp_image_mcp.cli.main import EXIT_CODES, make_parser
 from cdp_image_mcp.config import VARIABLES
 from cdp_image_mcp.errors import CODES
+from cdp_image_mcp.mcp_server.tools import TOOLS
 from cdp_image_mcp.openai.models import MODELS
 from cdp_image_mcp.openai.profiles import PROFILES, EditForm
-from cdp_image_mcp.tools import TOOLS
 from tests.docs.markdown import table
 
 __all__ = ["BLOCKS", "command_list", "first_sentence", "limits"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cdp_image_mcp.library import Library
+from cdp_image_mcp.library.library import Library
 
 
 @pytest.fixture

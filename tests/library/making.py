@@ -14,12 +14,13 @@ import msgspec
 from PIL import Image
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.folder import Folder, encode_record
-from cdp_image_mcp.imagefile import inspect
-from cdp_image_mcp.joining import Claim
-from cdp_image_mcp.library import Library
-from cdp_image_mcp.record import Owner, Record, now
+from cdp_image_mcp.library.folder import Folder, encode_record
+from cdp_image_mcp.library.imagefile import inspect
+from cdp_image_mcp.library.joining import Claim
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.record import Record, now
 from cdp_image_mcp.request import State
+from cdp_image_mcp.system.owner import Owner
 
 _serial = itertools.count(1)
 

@@ -16,9 +16,9 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from cdp_image_mcp.folder import read_record
-from cdp_image_mcp.imagefile import inspect
-from cdp_image_mcp.library import Library
+from cdp_image_mcp.library.folder import read_record
+from cdp_image_mcp.library.imagefile import inspect
+from cdp_image_mcp.library.library import Library
 from tests.library.making import end, other_process
 
 pytestmark = pytest.mark.anyio
@@ -30,8 +30,8 @@ import base64, hashlib, json, sys
 import anyio
 import anyio.to_thread
 from pathlib import Path
-from cdp_image_mcp.library import Library
-from cdp_image_mcp.imagefile import inspect
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.imagefile import inspect
 from tests.library.making import a_record, picture
 
 def say(*what):

@@ -10,11 +10,11 @@ import anyio
 import msgspec
 import pytest
 
-from cdp_image_mcp import disk
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.folder import SIDECAR, Folder, encode_record, read_record
-from cdp_image_mcp.imagefile import inspect
-from cdp_image_mcp.record import Record
+from cdp_image_mcp.library.folder import SIDECAR, Folder, encode_record, read_record
+from cdp_image_mcp.library.imagefile import inspect
+from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.system import disk
 from tests.library.making import a_record, picture
 from tests.library.smalldisk import fill_up, needs_root, small_disk
 

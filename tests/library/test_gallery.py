@@ -14,10 +14,10 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from cdp_image_mcp import gallery as module
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.gallery import Gallery
-from cdp_image_mcp.library import Library
+from cdp_image_mcp.library.gallery import gallery as module
+from cdp_image_mcp.library.gallery.gallery import Gallery
+from cdp_image_mcp.library.library import Library
 from tests.library.making import a_record, ago, create, finished
 from tests.library.smalldisk import fill_up, needs_root, small_disk
 

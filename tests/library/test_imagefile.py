@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from cdp_image_mcp.imagefile import ImageFacts, NotAPictureError, inspect
+from cdp_image_mcp.library.imagefile import ImageFacts, NotAPictureError, inspect
 from tests.library.making import picture
 
 PICTURES: dict[str, bytes] = {

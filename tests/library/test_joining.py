@@ -9,9 +9,9 @@ import anyio.to_thread
 import msgspec
 import pytest
 
-from cdp_image_mcp.folder import read_record
-from cdp_image_mcp.library import Library
-from cdp_image_mcp.record import now
+from cdp_image_mcp.library.folder import read_record
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.record import now
 from tests.library.making import DEAD, a_record, ago, create, end, finished, joined, other_process
 
 pytestmark = pytest.mark.anyio
@@ -20,7 +20,7 @@ WORKER = """
 import json, sys
 import anyio
 from pathlib import Path
-from cdp_image_mcp.library import Library
+from cdp_image_mcp.library.library import Library
 from tests.library.making import a_record
 
 async def main():

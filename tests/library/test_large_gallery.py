@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cdp_image_mcp.folder import SIDECAR, encode_record
-from cdp_image_mcp.record import now
+from cdp_image_mcp.library.folder import SIDECAR, encode_record
+from cdp_image_mcp.library.record import now
 from cdp_image_mcp.request import SavedImage
 from tests.library.making import a_record, ago
 
@@ -22,8 +22,8 @@ WRITE = """
 import sys, tracemalloc
 from pathlib import Path
 import anyio
-from cdp_image_mcp.gallery import Gallery
-from cdp_image_mcp.library import Library
+from cdp_image_mcp.library.gallery.gallery import Gallery
+from cdp_image_mcp.library.library import Library
 
 tracemalloc.start()
 path = anyio.run(Gallery(Library(Path(sys.argv[1]))).rebuild)

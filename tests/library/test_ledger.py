@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdp_image_mcp import ledger as module
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.ledger import Ledger
-from cdp_image_mcp.library import Library
-from cdp_image_mcp.record import Record, Timings
+from cdp_image_mcp.library import ledger as module
+from cdp_image_mcp.library.ledger import Ledger
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.record import Record, Timings
 from tests.library.making import DEAD, a_record, ago, create, end, finished, other_process
 from tests.library.smalldisk import fill_up, needs_root, small_disk
 
@@ -296,8 +296,8 @@ import sys
 import anyio
 import anyio.to_thread
 from pathlib import Path
-from cdp_image_mcp.ledger import Ledger
-from cdp_image_mcp.library import Library
+from cdp_image_mcp.library.ledger import Ledger
+from cdp_image_mcp.library.library import Library
 
 async def main():
     ledger = Ledger(Path(sys.argv[1]), Library(Path(sys.argv[2])))

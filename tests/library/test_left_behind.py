@@ -6,9 +6,9 @@ import anyio
 import msgspec
 import pytest
 
-from cdp_image_mcp.folder import read_record
-from cdp_image_mcp.library import Library
-from cdp_image_mcp.record import Record, now
+from cdp_image_mcp.library.folder import read_record
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.record import Record, now
 from tests.library.making import DEAD, a_record, ago, create, finished
 
 pytestmark = pytest.mark.anyio

@@ -13,12 +13,12 @@ import anyio
 import msgspec
 import pytest
 
-from cdp_image_mcp import library as module
-from cdp_image_mcp.disk import check_room
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.folder import SIDECAR, read_record, write_record
-from cdp_image_mcp.library import Library
-from cdp_image_mcp.record import Owner
+from cdp_image_mcp.library import library as module
+from cdp_image_mcp.library.folder import SIDECAR, read_record, write_record
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.system.disk import check_room
+from cdp_image_mcp.system.owner import Owner
 from tests.library.making import DEAD, a_record, ago, create, finished, new_id, picture
 from tests.library.smalldisk import fill_up, needs_root, small_disk
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cdp_image_mcp.disk import make_folder
-from cdp_image_mcp.names import MAX_SLUG, folder_name, slug
+from cdp_image_mcp.library.names import MAX_SLUG, folder_name, slug
+from cdp_image_mcp.system.disk import make_folder
 
 AT = datetime(2026, 11, 3, 4, 5, 6).astimezone()
 FORBIDDEN = set('<>:"/\\|?*') | {chr(code) for code in range(32)} | {"\x7f"}

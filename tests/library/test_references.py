@@ -10,9 +10,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from cdp_image_mcp import references as module
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.references import (
+from cdp_image_mcp.library import references as module
+from cdp_image_mcp.library.references import (
     MAX_BYTES,
     allowed_output_dir,
     check_reference,

@@ -6,13 +6,14 @@ import anyio
 import pytest
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.ledger import Ledger
-from cdp_image_mcp.library import Library
+from cdp_image_mcp.library.ledger import Ledger
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.mcp_server.ways import InstalledWays
 from cdp_image_mcp.openai import ApiBackend, Purse
-from cdp_image_mcp.record import Record
 from cdp_image_mcp.request import Backend
-from cdp_image_mcp.schema import GenerateImage
-from cdp_image_mcp.studio import open_studio
+from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.studio import open_studio
 from fixtures.images_api import ImagesApi, draw, error, png, silence
 from tests.openai.doubles import KEY
 
@@ -34,7 +35,7 @@ def settings(api: ImagesApi, folder: Path) -> Settings:
 async def made(api: ImagesApi, folder: Path, **fields: object) -> Record:
     arguments = GenerateImage(prompt="a red fox", **fields)  # pyright: ignore[reportArgumentType]
     with anyio.fail_after(40):
-        async with open_studio(settings(api, folder)) as studio:
+        async with open_studio(settings(api, folder), InstalledWays()) as studio:
             return (await studio.generate(arguments)).record
 
 
@@ -96,7 +97,7 @@ async def test_a_shutdown_in_the_middle_is_recorded_as_perhaps_paid(api: ImagesA
     heard = threading.Event()
     api.play(silence(heard))
     with anyio.fail_after(40):
-        async with open_studio(settings(api, tmp_path)) as studio:
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
             standing = await studio.generate(GenerateImage(prompt="a red fox", wait_seconds=0))
             await anyio.to_thread.run_sync(heard.wait)
         folder = Path(standing.folder)

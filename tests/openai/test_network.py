@@ -10,7 +10,7 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
-from cdp_image_mcp.openai.pacing import Pace, Tries, full_jitter
+from cdp_image_mcp.openai.wire.pacing import Pace, Tries, full_jitter
 from cdp_image_mcp.request import WorkState
 from fixtures.images_api import ImagesApi, cut, draw, error, html_page, png, silence
 from tests.openai.conftest import MakeBackend

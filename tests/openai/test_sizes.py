@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp_image_mcp.openai.sizes import ANY, FIXED, FREE, SizeRule, nearest, wrong_size
-from cdp_image_mcp.size import parse_ratio, parse_size, ratio_of
+from cdp_image_mcp.request import parse_ratio, parse_size, ratio_of
 
 SIDES = st.integers(1, 999)
 

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from cdp_image_mcp import __version__
-from cdp_image_mcp.doctor import PACKAGES
-from cdp_image_mcp.imagefile import inspect
+from cdp_image_mcp.cli.doctor import PACKAGES
+from cdp_image_mcp.library.imagefile import inspect
 from tests.docs.documents import ROOT
 from tests.packaging.conftest import Run
 
@@ -65,7 +65,7 @@ def test_the_wheel_asks_for_the_seven_packages_and_no_others(metadata: Message) 
 def test_the_wheel_installs_one_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         text = archive.read(f"cdp_image_mcp-{__version__}.dist-info/entry_points.txt").decode()
-    assert text.split() == ["[console_scripts]", "cdp-image-mcp", "=", "cdp_image_mcp.cli:main"]
+    assert text.split() == ["[console_scripts]", "cdp-image-mcp", "=", "cdp_image_mcp.cli.main:main"]
 
 
 def test_the_demo_runs_from_what_the_wheel_holds(wheel: Path, tmp_path: Path, run: Run) -> None:
@@ -73,7 +73,7 @@ def test_the_demo_runs_from_what_the_wheel_holds(wheel: Path, tmp_path: Path, ru
     unpacked = tmp_path / "unpacked"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(unpacked)  # noqa: S202 - built a moment ago by ourselves
-    where = "import cdp_image_mcp.demo.site as site, sys; print(site.__file__, 'fixtures' in sys.modules)"
+    where = "import cdp_image_mcp.cli.demo.site as site, sys; print(site.__file__, 'fixtures' in sys.modules)"
     told = run(sys.executable, "-c", where, PYTHONPATH=str(unpacked))
     assert told.split() == [str(unpacked / "cdp_image_mcp/demo/site/__init__.py"), "False"]
     answer = msgspec.json.decode(

@@ -9,9 +9,9 @@ import pytest
 from jsonschema import Draft7Validator
 
 from cdp_image_mcp import __version__
-from cdp_image_mcp.cli import main
+from cdp_image_mcp.cli.main import main
 from cdp_image_mcp.config import VARIABLES, load
-from cdp_image_mcp.tools import TOOLS
+from cdp_image_mcp.mcp_server.tools import TOOLS
 from tests.docs.documents import README, ROOT
 from tests.docs.manifests import SERVER_SCHEMA, SETTINGS
 

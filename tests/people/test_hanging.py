@@ -11,12 +11,14 @@ import anyio
 import pytest
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp import launcher
+from cdp_image_mcp.cdp.launching import launcher
 from cdp_image_mcp.cdp.protocol import TargetList
-from cdp_image_mcp.chatgpt import keeper, turnwatch
+from cdp_image_mcp.chatgpt import turnwatch
+from cdp_image_mcp.chatgpt.window import keeper
 from cdp_image_mcp.config import load
-from cdp_image_mcp.schema import GenerateImage
-from cdp_image_mcp.studio import Standing, Studio, open_studio
+from cdp_image_mcp.mcp_server.ways import InstalledWays
+from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.studio import Standing, Studio, open_studio
 from fixtures.site import Site
 from tests.people.browsers import browsers, none_left
 from tests.people.person import auto
@@ -37,7 +39,7 @@ async def working(
     monkeypatch.setenv("DISPLAY", variables.get("DISPLAY", ""))
     settings = load(environment(folder, site.url, **variables))
     with anyio.fail_after(120):
-        async with open_studio(settings) as studio:
+        async with open_studio(settings, InstalledWays()) as studio:
             yield studio
         await none_left(folder)
 

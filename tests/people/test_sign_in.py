@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from cdp_image_mcp.chatgpt.person import sign_in_text
+from cdp_image_mcp.chatgpt.window.person import sign_in_text
 from fixtures.site import Site
 from tests.people.browsers import browsers, command_line, none_left, session_cookie
 from tests.people.person import auto, sign_in

@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from cdp_image_mcp.chatgpt.windowmode import HIDDEN_FOR, WindowMemory, has_display
+from cdp_image_mcp.chatgpt.window.windowmode import HIDDEN_FOR, WindowMemory, has_display
 
 pytestmark = pytest.mark.anyio
 

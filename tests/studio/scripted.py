@@ -11,7 +11,8 @@ import anyio
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.request import BackendName, ImageRequest, Report
-from cdp_image_mcp.studio import Studio, open_studio
+from cdp_image_mcp.studio.studio import Studio, open_studio
+from tests.ways import Given
 
 Play = Callable[[ImageRequest, Report], Awaitable[None]]
 
@@ -88,5 +89,5 @@ async def studio_with(
     if api is not None:
         backends["api"] = api
     with anyio.fail_after(30):
-        async with open_studio(settings(folder, **changes), backends) as studio:
+        async with open_studio(settings(folder, **changes), Given(backends)) as studio:
             yield studio

@@ -7,8 +7,8 @@ import anyio
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.folder import Folder
-from cdp_image_mcp.record import Record
+from cdp_image_mcp.library.folder import Folder
+from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import ImageRequest, Report
 from tests.studio.scripted import Scripted, draw, studio_with
 from tests.studio.test_left_behind import asking

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from cdp_image_mcp.daylimit import beyond
-from cdp_image_mcp.folder import Folder, Stamp
-from cdp_image_mcp.joining import Entry
-from cdp_image_mcp.record import Record, now
+from cdp_image_mcp.library.folder import Folder, Stamp
+from cdp_image_mcp.library.joining import Entry
+from cdp_image_mcp.library.record import Record, now
+from cdp_image_mcp.studio.daylimit import beyond
 from tests.library.making import DEAD, a_record, ago
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from cdp_image_mcp.ending import LOST_ADVICE
 from cdp_image_mcp.errors import CODES, Code, ImageError
 from cdp_image_mcp.request import ImageRequest, Report
-from cdp_image_mcp.schema import GenerateImage
+from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.ending import LOST_ADVICE
 from tests.studio.scripted import Play, Scripted, draw, png, studio_with
 from tests.studio.test_left_behind import asking, collects, interrupted, left, sent_then_hangs
 

@@ -7,11 +7,11 @@ import anyio
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.folder import Folder
-from cdp_image_mcp.library import Entry
-from cdp_image_mcp.record import Record
+from cdp_image_mcp.library.folder import Folder
+from cdp_image_mcp.library.library import Entry
+from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import ImageRequest, Report
-from cdp_image_mcp.schema import GenerateImage
+from cdp_image_mcp.studio.asked import GenerateImage
 from tests.studio.scripted import Scripted, draw, png, studio_with
 from tests.studio.test_left_behind import asking, collects, interrupted, sent_then_hangs
 

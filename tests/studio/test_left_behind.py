@@ -7,12 +7,12 @@ import anyio
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.folder import Folder
-from cdp_image_mcp.library import Entry, Library
-from cdp_image_mcp.record import Record, now
+from cdp_image_mcp.library.folder import Folder
+from cdp_image_mcp.library.library import Entry, Library
+from cdp_image_mcp.library.record import Record, now
 from cdp_image_mcp.request import ImageRequest, Report
-from cdp_image_mcp.schema import GenerateImage
-from cdp_image_mcp.studio import Standing
+from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.studio import Standing
 from tests.library.making import DEAD, a_record, ago, create
 from tests.studio.scripted import Scripted, draw, png, studio_with
 

@@ -8,13 +8,13 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from cdp_image_mcp.disk import write_part
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library import Library
-from cdp_image_mcp.record import Record
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import ImageRequest, Report
-from cdp_image_mcp.schema import GenerateImage
-from cdp_image_mcp.studio import Studio
+from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.studio import Studio
+from cdp_image_mcp.system.disk import write_part
 from tests.library.making import ago, end, other_process
 from tests.studio.scripted import Scripted, draw, png, studio_with
 from tests.studio.test_left_behind import asking, collects, left, sent_then_hangs
@@ -147,7 +147,7 @@ async def test_a_paid_picture_that_a_full_disk_did_not_take_is_given_when_there_
             raise OSError(errno.ENOSPC, "No space left on device")
         return write_part(path, data)
 
-    monkeypatch.setattr("cdp_image_mcp.folder.write_part", on_a_small_disk)
+    monkeypatch.setattr("cdp_image_mcp.library.folder.write_part", on_a_small_disk)
     api = Scripted(both_came)
     async with studio_with(tmp_path, api=api, **API) as studio:
         full = await studio.generate(asking(n=2))
@@ -296,8 +296,8 @@ RESERVER = """
 import sys
 from pathlib import Path
 import anyio
-from cdp_image_mcp.ledger import Ledger
-from cdp_image_mcp.library import Library
+from cdp_image_mcp.library.ledger import Ledger
+from cdp_image_mcp.library.library import Library
 
 async def main():
     ledger = Ledger(Path(sys.argv[1]) / "ledger.jsonl", Library(Path(sys.argv[1]) / "output"))
@@ -416,7 +416,7 @@ async def test_a_late_turn_is_collected_before_the_next_prompt_goes_out(tmp_path
 async def test_a_late_turn_that_does_not_end_holds_the_next_prompt_up_once_and_not_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cdp_image_mcp.runner.LATE_SECONDS", 0.2)
+    monkeypatch.setattr("cdp_image_mcp.studio.runner.LATE_SECONDS", 0.2)
 
     async def goes_on(_request: ImageRequest, _report: Report) -> None:
         await anyio.sleep_forever()

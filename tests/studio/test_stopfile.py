@@ -10,8 +10,8 @@ import anyio
 import psutil
 import pytest
 
-from cdp_image_mcp.record import Owner
 from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.system.owner import Owner
 from tests.library.making import end, other_process
 from tests.studio.scripted import Scripted, draw, studio_with
 from tests.studio.test_left_behind import asking, interrupted, left, sent_then_hangs
@@ -38,7 +38,7 @@ async def test_a_folder_that_cannot_be_looked_into_does_not_end_what_is_being_pa
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = failing(monkeypatch, "stat")
-    monkeypatch.setattr("cdp_image_mcp.stopfile.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("cdp_image_mcp.studio.stopfile.LOOK_SECONDS", 0.02)
 
     async def draws(request: ImageRequest, report: Report) -> None:
         await report.state("generating", submitted=True)

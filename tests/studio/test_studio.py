@@ -7,7 +7,7 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
-from cdp_image_mcp.schema import GenerateImage
+from cdp_image_mcp.studio.asked import GenerateImage
 from tests.studio.scripted import Scripted, draw, png, studio_with
 
 pytestmark = pytest.mark.anyio

@@ -7,8 +7,8 @@ import anyio
 import msgspec
 import pytest
 
-from cdp_image_mcp import doctor
-from cdp_image_mcp.chatgpt.probe import AT_REST, CLASSIC_ALONE
+from cdp_image_mcp.chatgpt.page.probe import AT_REST, CLASSIC_ALONE
+from cdp_image_mcp.cli import doctor
 from cdp_image_mcp.config import Settings
 from fixtures.site import Switches, running_site
 from tests.web.program import environment

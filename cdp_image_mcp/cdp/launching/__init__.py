@@ -1,0 +1,1 @@
+"""Browsers found, started, attached to and ended."""

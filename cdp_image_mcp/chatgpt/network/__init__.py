@@ -1,0 +1,1 @@
+"""What the site's network says of a turn."""

@@ -1,0 +1,150 @@
+"""Frames of the site's websocket, flattened into the updates they carry.
+
+Shapes: ``conversation-update`` and ``conversation-updates`` as the page's own code reads them, turn topics with
+``stream-item`` frames, ``reply`` frames with catch-ups (public clients and captures, 2026-04 to 2026-10).
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
+
+__all__ = ["Update", "read_frame"]
+
+DEEPEST = 8
+MOST = 5_000
+TOPIC = "conversation-turn-"
+
+NEWS = {"add-turn-message", "replace-turn-message", "upsert-turn-message", "stream-message-start"}
+REREAD = {
+    "refetch-conversation",
+    "async-task-insert-message",
+    "add-conversation-item",
+    "discard-items",
+    "stream-message-done",
+}
+PARAGEN = {"convert-turn-to-paragen": True, "resolve-paragen": False}
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing a frame says; ``conversation`` is a UUID or empty when the frame does not name one."""
+
+    kind: Literal["message", "status", "reread", "paragen", "item", "complete"]
+    conversation: str = ""
+    message: dict[str, Any] = {}
+    parent: str = ""
+    completed: bool = False
+    """message: told by ``async-task-completed``."""
+    status: int | None = None
+    paragen: bool = False
+    topic: str = ""
+    item_id: str = ""
+    encoded: str = ""
+    """item: server-sent events of the turn's topic."""
+
+
+def read_frame(payload: str | bytes) -> list[Update]:
+    """The updates of one frame; empty for pings, commands and anything unknown. Never raises."""
+    updates: list[Update] = []
+    _unwrap(decode(payload), "", updates, 0)
+    return updates
+
+
+def _unwrap(value: Any, topic: str, updates: list[Update], depth: int) -> None:
+    if depth > DEEPEST or len(updates) >= MOST:
+        return
+    for item in items(value):
+        _unwrap(item, topic, updates, depth + 1)
+    frame = obj(value)
+    if not frame:
+        return
+    topic = text(frame.get("topic_id")) or topic
+    payload = frame.get("payload")
+    match text(frame.get("type")):
+        case "conversation-update":
+            _conversation_update(obj(payload) or frame, updates)
+        case "conversation-updates":
+            for item in items(obj(payload).get("updates"))[:MOST]:
+                _batch_item(obj(item), _conversation(obj(payload)), updates)
+        case "conversation-turn-stream":
+            _stream_item(obj(payload), topic, updates)
+        case "conversation-turn-complete":
+            said = obj(payload)
+            updates.append(Update(kind="complete", conversation=_conversation(said), topic=_topic(said, topic)))
+        case "reply":
+            _unwrap(frame.get("reply"), topic, updates, depth + 1)
+        case _:
+            _unwrap(payload, topic, updates, depth + 1)
+    _unwrap(frame.get("catchups"), topic, updates, depth + 1)
+
+
+def _conversation(value: dict[str, Any]) -> str:
+    return uuid_of(value.get("conversation_id"))
+
+
+def _topic(said: dict[str, Any], topic: str) -> str:
+    turn = text(said.get("turn_id"))
+    return TOPIC + turn if turn and not topic.startswith(TOPIC) else topic
+
+
+def _conversation_update(update: dict[str, Any], updates: list[Update]) -> None:
+    conversation, content = _conversation(update), obj(update.get("update_content"))
+    kind = text(update.get("update_type"))
+    if kind == "set-conversation-async-status":
+        updates.append(_status(conversation, content.get("conversation_async_status")))
+        if content.get("is_async_correction") is True:
+            updates.append(Update(kind="reread", conversation=conversation))
+    found = [content.get("message"), *items(content.get("messages"))]
+    messages = [message for message in map(obj, found) if message]
+    completed = kind == "async-task-completed"
+    updates.extend(_message(message, conversation, completed=completed) for message in messages[:500])
+    # The page reads the conversation again where the news itself is missing.
+    if kind in REREAD or (kind.startswith("async-task-") and kind != "async-task-start" and not messages):
+        updates.append(Update(kind="reread", conversation=conversation))
+    if kind in PARAGEN:
+        updates.append(Update(kind="paragen", conversation=conversation, paragen=PARAGEN[kind]))
+
+
+def _batch_item(item: dict[str, Any], whole: str, updates: list[Update]) -> None:
+    conversation, kind = _conversation(item) or whole, text(item.get("type"))
+    message = obj(item.get("message"))
+    if message:
+        updates.append(_message(message, conversation, completed=False))
+    if kind in REREAD or (kind in NEWS and not message):
+        updates.append(Update(kind="reread", conversation=conversation))
+    if kind in PARAGEN:
+        updates.append(Update(kind="paragen", conversation=conversation, paragen=PARAGEN[kind]))
+
+
+def _message(value: dict[str, Any], conversation: str, *, completed: bool) -> Update:
+    """A message, bare or as a node of the conversation's mapping."""
+    inner = obj(value.get("message"))
+    message = inner or value
+    return Update(
+        kind="message",
+        conversation=conversation or _conversation(message) or _conversation(value),
+        message=message,
+        parent=text(value.get("parent")) or text(value.get("parent_id")),
+        completed=completed,
+    )
+
+
+def _status(conversation: str, value: Any) -> Update:
+    status = value if isinstance(value, int) and not isinstance(value, bool) else None
+    return Update(kind="status", conversation=conversation, status=status)
+
+
+def _stream_item(said: dict[str, Any], topic: str, updates: list[Update]) -> None:
+    encoded = text(said.get("encoded_item"))
+    if not encoded:
+        return
+    updates.append(
+        Update(
+            kind="item",
+            conversation=_conversation(said),
+            topic=_topic(said, topic),
+            item_id=text(said.get("stream_item_id")),
+            encoded=encoded,
+        )
+    )

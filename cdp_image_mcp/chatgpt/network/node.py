@@ -1,0 +1,283 @@
+"""One message of a conversation, reduced to what judging a turn needs."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from cdp_image_mcp.chatgpt.network.turn import ToolError
+from cdp_image_mcp.chatgpt.network.wire import decode, flag, integer, items, obj, text
+
+__all__ = ["Asset", "Node", "file_id_of", "merged", "read_node"]
+
+LONGEST_TEXT = 20_000
+
+DONE = "finished_successfully"
+UNFINISHED = {"", "in_progress"}
+
+OTHER_TOOLS = (
+    "api_tool",
+    "automations",
+    "bio",
+    "browser",
+    "canmore",
+    "computer",
+    "container",
+    "file_search",
+    "gcal",
+    "gmail",
+    "guardian_tool",
+    "msearch",
+    "myfiles_browser",
+    "python",
+    "research_kickoff_tool",
+    "user_settings",
+    "web",
+)
+"""Tools whose image pointers are no generated pictures (pages of the user's files, screenshots, plots). The picture
+tool's own name is opaque and changes (``dalle.text2im``, ``n7jupd_m``, ``t2uay3k.sj1i4kz``): it is never asked for."""
+
+CALL_KEYS = {"batch_requests", "skipped_mainline", "transparent_background", "referenced_image_ids"}
+"""Arguments only the picture tool has (recorded 2026-04 to 2026-09)."""
+
+_FILE_ID = re.compile(r"^(?:sediment|file-service)://(file[-_][A-Za-z0-9_-]{4,80})")
+# Citation marks of the page are private-use characters around their payload.
+_CITATION = re.compile("\ue200[^\ue201]*(?:\ue201|$)")
+
+
+class Asset(msgspec.Struct, frozen=True, kw_only=True):
+    """An image pointer as it stands in a message."""
+
+    file_id: str
+    width: int
+    height: int
+    size_bytes: int
+    mime_type: str
+    partial: bool
+    """Fewer rows are drawn than the picture has (read in the desktop page's code, 2026)."""
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A message. Empty strings stand for what was not told."""
+
+    id: str
+    role: str = ""
+    tool: str = ""
+    recipient: str = ""
+    kind: str = ""
+    status: str = ""
+    end_turn: bool | None = None
+    words: str = ""
+    hidden: bool = False
+    parent: str = ""
+    exchange: str = ""
+    tasks: tuple[str, ...] = ()
+    assets: tuple[Asset, ...] = ()
+    replaced: tuple[Asset, ...] = ()
+    """Pictures that stood here before others took their place."""
+    placeholder: str = ""
+    """The picture task this message holds the place of."""
+    image_sign: bool = False
+    announced: int = 0
+    """Pictures this tool call asks for; 0 when it is no picture call."""
+    group: str = ""
+    chosen: bool = False
+    error: ToolError | None = None
+    blocked: bool = False
+    empty: bool = False
+    """A finished picture message without a picture: a placeholder, or one that was taken away."""
+    model: str = ""
+    settled: bool = False
+    """Read from a conversation that is at rest, or told as completed: no more changes are under way."""
+    conversation: str = ""
+    origins: frozenset[str] = frozenset()
+    """Streams and topics it came by."""
+
+    @property
+    def finished(self) -> bool:
+        return self.status not in UNFINISHED
+
+    @property
+    def ties(self) -> tuple[object, ...]:
+        """Everything its place depends on."""
+        return (self.parent, self.exchange, self.tasks, self.role, self.hidden, self.origins)
+
+    @property
+    def call(self) -> bool:
+        """Whether it is the assistant speaking to a tool."""
+        return self.role == "assistant" and self.recipient not in {"", "all"}
+
+    @property
+    def speech(self) -> bool:
+        """Whether it is the assistant speaking to the person, in words."""
+        return (
+            self.role == "assistant"
+            and not self.call
+            and self.kind in {"text", "multimodal_text"}
+            and not self.hidden
+            and not self.assets
+            and bool(self.words.strip())
+        )
+
+    @property
+    def answer(self) -> bool:
+        """Whether it is the finished answer: only the assistant's own words to all can be (recorded 2026-04-24)."""
+        return self.speech and self.status == DONE and self.end_turn is True
+
+    def is_final(self, asset: Asset, *, at_rest: bool) -> bool:
+        return self.status == DONE and (self.settled or at_rest or not asset.partial)
+
+
+def file_id_of(pointer: Any) -> str:
+    """``file_…`` of ``sediment://file_…`` or of the older ``file-service://file-…``, else empty."""
+    found = _FILE_ID.match(pointer) if isinstance(pointer, str) else None
+    return found[1] if found else ""
+
+
+def read_node(
+    message: dict[str, Any], *, parent: str = "", conversation: str = "", origin: str = "", settled: bool = False
+) -> Node | None:
+    """The node of a message object, None when it has no id."""
+    identity = text(message.get("id"))
+    if not identity or len(identity) > 200:
+        return None
+    author, content, meta = obj(message.get("author")), obj(message.get("content")), obj(message.get("metadata"))
+    role, tool = text(author.get("role")), text(author.get("name"))
+    recipient, status = text(message.get("recipient")), text(message.get("status"))
+    kind = text(content.get("content_type"))
+    call = role == "assistant" and recipient not in {"", "all"}
+    words = _words(content)
+    return Node(
+        id=identity,
+        role=role,
+        tool=tool,
+        recipient=recipient,
+        kind=kind,
+        status=status,
+        end_turn=flag(message.get("end_turn")),
+        words=words,
+        hidden=_hidden(message, meta),
+        parent=parent or text(meta.get("parent_id")),
+        exchange=text(meta.get("turn_exchange_id")),
+        tasks=tuple(t for t in (text(meta.get(key)) for key in ("image_gen_task_id", "async_task_id")) if t),
+        assets=_assets(content, generated=_generated(meta) or not _other_tool(tool)),
+        placeholder=text(meta.get("image_gen_task_id")),
+        image_sign=role != "user" and _generated(meta),
+        announced=_announced(words, recipient) if call else 0,
+        group=text(meta.get("image_gen_group_id")),
+        chosen=bool(meta.get("selected_image_message_id") or meta.get("paragen_variant_choice")),
+        error=_error(role, status, content, meta, words, is_error=message.get("is_error") is True),
+        blocked=meta.get("output_blocked") is True,
+        empty=_empty_picture(role, status, kind, content, meta),
+        model=text(meta.get("resolved_model_slug")) or text(meta.get("model_slug")),
+        settled=settled and status not in UNFINISHED,
+        conversation=conversation,
+        origins=frozenset((origin,)) if origin else frozenset(),
+    )
+
+
+def merged(old: Node, new: Node) -> Node:
+    """What is known after hearing ``new`` about the same message; a late replay never undoes what was finished."""
+    origins = old.origins | new.origins
+    if old.finished and not new.finished:
+        seen = {asset.file_id for asset in (*old.assets, *old.replaced)}
+        late = tuple(asset for asset in new.assets if asset.file_id not in seen)
+        return msgspec.structs.replace(
+            old, origins=origins, parent=old.parent or new.parent, replaced=(*old.replaced, *late)
+        )
+    known = {asset.file_id for asset in new.assets}
+    gone = {asset.file_id for asset in old.replaced}
+    if new.assets and known <= gone:
+        # An earlier state again: the pictures that took its place stay.
+        new = msgspec.structs.replace(new, assets=old.assets)
+        known = {asset.file_id for asset in new.assets}
+    left = tuple(asset for asset in (*old.replaced, *old.assets) if asset.file_id not in known)
+    return msgspec.structs.replace(
+        new,
+        replaced=left[-50:],
+        origins=origins,
+        parent=new.parent or old.parent,
+        exchange=new.exchange or old.exchange,
+        tasks=tuple(dict.fromkeys((*old.tasks, *new.tasks))),
+        announced=new.announced or old.announced,
+        image_sign=new.image_sign or old.image_sign,
+        group=new.group or old.group,
+        model=new.model or old.model,
+        conversation=new.conversation or old.conversation,
+        settled=new.settled or (old.settled and new.finished),
+    )
+
+
+def _words(content: dict[str, Any]) -> str:
+    parts = [part for part in items(content.get("parts")) if isinstance(part, str)]
+    words = "\n".join(parts) if parts else text(content.get("text"))
+    return _CITATION.sub("", words[:LONGEST_TEXT])
+
+
+def _hidden(message: dict[str, Any], meta: dict[str, Any]) -> bool:
+    aside = text(message.get("channel")) in {"analysis", "commentary"}
+    return aside or meta.get("is_visually_hidden_from_conversation") is True
+
+
+def _generated(meta: dict[str, Any]) -> bool:
+    """Signs of the picture tool in metadata; the values may be false on a turn that does draw (2026-04-24)."""
+    if meta.get("async_task_type") == "image_gen" or text(meta.get("async_task_id")).startswith("imagegen"):
+        return True
+    return any(key.startswith("image_gen_") and value is not None for key, value in meta.items())
+
+
+def _other_tool(name: str) -> bool:
+    return name.split(".", 1)[0] in OTHER_TOOLS
+
+
+def _assets(content: dict[str, Any], *, generated: bool) -> tuple[Asset, ...]:
+    found: dict[str, Asset] = {}
+    for part in items(content.get("parts"))[:200]:
+        pointer = obj(part)
+        file_id = file_id_of(pointer.get("asset_pointer"))
+        if not file_id or pointer.get("content_type", "image_asset_pointer") != "image_asset_pointer":
+            continue
+        meta = obj(pointer.get("metadata"))
+        dalle, generation = obj(meta.get("dalle")), obj(meta.get("generation"))
+        if not (generated or dalle or generation):
+            continue
+        width, height = integer(pointer.get("width")), integer(pointer.get("height"))
+        found[file_id] = Asset(
+            file_id=file_id,
+            width=width,
+            height=height,
+            size_bytes=integer(pointer.get("size_bytes")),
+            mime_type=text(pointer.get("mime_type"))[:100],
+            partial=0 < integer(generation.get("height")) < height,
+        )
+    return tuple(found.values())
+
+
+def _announced(words: str, recipient: str) -> int:
+    """How many pictures a tool call asks for; 0 when it is not the picture tool's call, or not yet whole."""
+    if _other_tool(recipient) or not words.rstrip().endswith("}"):
+        return 0
+    arguments = obj(decode(words))
+    batch = items(arguments.get("batch_requests"))
+    drawing = arguments.keys() & CALL_KEYS or ("prompt" in arguments and arguments.keys() & {"n", "size"})
+    if not drawing:
+        return 0
+    return min(len(batch) or integer(arguments.get("n")) or 1, 50)
+
+
+def _error(
+    role: str, status: str, content: dict[str, Any], meta: dict[str, Any], words: str, *, is_error: bool
+) -> ToolError | None:
+    """A failed tool: ``system_error`` with the exception's name, or a failed status (seen 2026-05 to 2026-08)."""
+    if role not in {"tool", "assistant"}:
+        return None
+    failed = status in {"finished_failed", "finished_error", "failed"} or is_error or meta.get("is_error") is True
+    if not failed and text(content.get("content_type")) not in {"system_error", "error"}:
+        return None
+    return ToolError(text(content.get("name"))[:200], words[:4000])
+
+
+def _empty_picture(role: str, status: str, kind: str, content: dict[str, Any], meta: dict[str, Any]) -> bool:
+    if role != "tool" or status != DONE or kind != "multimodal_text" or not _generated(meta):
+        return False
+    return not any(file_id_of(obj(part).get("asset_pointer")) for part in items(content.get("parts")))

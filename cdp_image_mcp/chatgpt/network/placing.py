@@ -1,0 +1,118 @@
+"""Which messages of a conversation belong to our turn: decided by ids alone, never by position or time."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from cdp_image_mcp.chatgpt.network.node import Node
+
+__all__ = ["Anchors", "Place", "place"]
+
+Place: TypeAlias = Literal["ours", "other", "unknown"]
+
+
+class Anchors(msgspec.Struct, frozen=True, kw_only=True):
+    """What ties messages to our turn."""
+
+    users: frozenset[str]
+    """The ids of the user messages we sent."""
+    parent: str = ""
+    """The message we answered; it and everything above it is older than our turn."""
+    exchanges: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
+    """The answer's own stream, and the topics it was handed to."""
+    past: frozenset[str] = frozenset()
+    """The streams of earlier turns."""
+
+
+def place(nodes: Mapping[str, Node], links: Mapping[str, str], anchors: Anchors) -> dict[str, Place]:
+    """The place of every node. ``links`` are parents of messages without content.
+
+    In this order: our own message's descendants are ours, descendants of another person's message are not; the same
+    ``turn_exchange_id`` or image task as ours is ours, another exchange is not; what came by our own stream is ours,
+    and what descends from it. The stream's word comes late because some begin with the previous answer (2026-05).
+    """
+    before = _above(nodes, links, anchors)
+
+    def known(key: str) -> Place | None:
+        if key in anchors.users:
+            return "ours"
+        node = nodes.get(key)
+        if key in before or (node is not None and node.role == "user" and not node.hidden):
+            return "other"
+        return None
+
+    places = _inherited(nodes, links, known)
+    for key, node in nodes.items():
+        if places[key] == "unknown" and node.origins & anchors.past:
+            places[key] = "other"
+    exchanges = _tie(nodes, links, places, anchors)
+    for key, node in nodes.items():
+        if places[key] == "unknown" and node.origins & anchors.origins:
+            elsewhere = node.exchange and exchanges and node.exchange not in exchanges
+            places[key] = "other" if elsewhere else "ours"
+    _tie(nodes, links, places, anchors)
+    return places
+
+
+def _parent(key: str, nodes: Mapping[str, Node], links: Mapping[str, str]) -> str:
+    node = nodes.get(key)
+    return (node.parent if node else "") or links.get(key, "")
+
+
+def _above(nodes: Mapping[str, Node], links: Mapping[str, str], anchors: Anchors) -> frozenset[str]:
+    """Our message's ancestors."""
+    above: set[str] = set()
+    starts = [anchors.parent, *(_parent(user, nodes, links) for user in anchors.users)]
+    for start in starts:
+        key = start
+        while key and key not in above:
+            above.add(key)
+            key = _parent(key, nodes, links)
+    return frozenset(above - anchors.users)
+
+
+def _inherited(
+    nodes: Mapping[str, Node], links: Mapping[str, str], known: Callable[[str], Place | None]
+) -> dict[str, Place]:
+    """For every node the place of the nearest of itself and its ancestors that has one; each link is walked once."""
+    found: dict[str, Place] = {}
+    for start in nodes:
+        path: dict[str, None] = {}
+        key = start
+        while key and key not in found and key not in path and known(key) is None:
+            path[key] = None
+            key = _parent(key, nodes, links)
+        place: Place = found.get(key) or (known(key) if key else None) or "unknown"
+        found.update(dict.fromkeys(path, place))
+        found.setdefault(start, place)
+    return {key: found[key] for key in nodes}
+
+
+def _tie(
+    nodes: Mapping[str, Node], links: Mapping[str, str], places: dict[str, Place], anchors: Anchors
+) -> frozenset[str]:
+    """Place what exchanges, image tasks and parents tie to what is placed already; answers our exchanges."""
+    while True:
+        ours = [node for key, node in nodes.items() if places[key] == "ours"]
+        exchanges = anchors.exchanges | {node.exchange for node in ours if node.exchange}
+        tasks = {task for node in ours for task in node.tasks}
+        loose = [key for key, place in places.items() if place == "unknown"]
+        for key in loose:
+            places[key] = _by_ties(nodes[key], exchanges, tasks)
+        if any(places[key] == "unknown" for key in loose):
+            places.update(_inherited(nodes, links, _settled(places)))
+        if all(places[key] == "unknown" for key in loose):
+            return frozenset(exchanges)
+
+
+def _settled(places: Mapping[str, Place]) -> Callable[[str], Place | None]:
+    settled: dict[str, Place | None] = {key: place for key, place in places.items() if place != "unknown"}
+    return settled.get
+
+
+def _by_ties(node: Node, exchanges: Collection[str], tasks: Collection[str]) -> Place:
+    if (node.exchange and node.exchange in exchanges) or any(task in tasks for task in node.tasks):
+        return "ours"
+    return "other" if node.exchange and exchanges else "unknown"

@@ -1,0 +1,43 @@
+"""The page's own request of a turn: what was really sent, and by which id its answer is recognised."""
+
+from typing import Any
+
+import msgspec
+
+from cdp_image_mcp.chatgpt.network.node import file_id_of
+from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
+
+__all__ = ["Sent", "read_request"]
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What the POST body says."""
+
+    message_ids: tuple[str, ...]
+    """The ids of the user messages in it, the prompt's last."""
+    parent_id: str
+    conversation_id: str
+    reference_ids: tuple[str, ...]
+    model: str
+
+
+def read_request(body: bytes) -> Sent | None:
+    """Read a body; None when it is no request that sends a user's message."""
+    request = obj(decode(body))
+    messages = [obj(message) for message in items(request.get("messages"))[:50]]
+    ours = [m for m in messages if obj(m.get("author")).get("role") == "user" and text(m.get("id"))]
+    if not ours:
+        return None
+    return Sent(
+        message_ids=tuple(text(message["id"]) for message in ours),
+        parent_id=text(request.get("parent_message_id")),
+        conversation_id=uuid_of(request.get("conversation_id")),
+        reference_ids=tuple(dict.fromkeys(file_id for message in ours for file_id in _references(message))),
+        model=text(request.get("model")),
+    )
+
+
+def _references(message: dict[str, Any]) -> list[str]:
+    parts = [file_id_of(obj(part).get("asset_pointer")) for part in items(obj(message.get("content")).get("parts"))]
+    attached = items(obj(message.get("metadata")).get("attachments"))
+    return [file_id for file_id in (*parts, *(text(obj(item).get("id")) for item in attached)) if file_id]

@@ -1,0 +1,189 @@
+"""The conversation's event stream: server-sent events, the v1 delta encoding, typed objects.
+
+Facts: a turn recorded 2026-04-24 and one recorded 2026-09-28, both paid accounts, and six public clients. Data lines
+may end in spaces; CR, LF and CRLF all occur; typed objects carry no event line; an absent ``p``, ``o`` or ``c`` is
+that of the previous delta; ``append`` of an object merges; ``patch`` may lack ``p``.
+"""
+
+import codecs
+import re
+from collections import OrderedDict
+from typing import Any, Literal, cast
+
+import msgspec
+
+from cdp_image_mcp.chatgpt.network.delta import DeltaError, Path, apply, path_of
+from cdp_image_mcp.chatgpt.network.wire import decode
+
+__all__ = ["StreamDecoder", "StreamEvent"]
+
+LONGEST_EVENT = 8 * 1024 * 1024
+"""Characters of one event; far above the largest message, far below what would hurt."""
+MOST_CHANNELS = 64
+VERSION = "v1"
+"""The delta encoding's name; it was recorded as a JSON string and is read bare as well."""
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+class StreamEvent(msgspec.Struct, frozen=True):
+    """One thing the stream said. ``data`` must not be changed: documents share their unchanged parts."""
+
+    kind: Literal["message", "typed", "error", "done"]
+    data: dict[str, Any] = {}
+    """message: the document ``{"message": …, "conversation_id": …}`` as it stands after this delta;
+    typed: the whole object with its ``type``; error: the whole object with its ``error``."""
+
+
+class StreamDecoder:
+    """Decodes one stream, split anywhere. Never raises; what cannot be read is counted in :attr:`garbage`."""
+
+    def __init__(self) -> None:
+        self.garbage = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._fresh = True
+        self._skip_newline = False
+        self._line: list[str] = []
+        self._data: list[str] = []
+        self._size = 0
+        self._documents: OrderedDict[Any, Any] = OrderedDict()
+        self._pointer = ""
+        self._operation = "add"
+        self._channel: Any = 0
+
+    def feed(self, chunk: bytes) -> list[StreamEvent]:
+        return self._text(self._decoder.decode(chunk))
+
+    def close(self) -> list[StreamEvent]:
+        """The end of the bytes: a last event without its blank line is still read."""
+        events = self._text(self._decoder.decode(b"", final=True))
+        events += self._end_of_line("".join(self._line))
+        self._line.clear()
+        return events + self._dispatch()
+
+    def _text(self, text: str) -> list[StreamEvent]:
+        if self._fresh and text:
+            self._fresh = False
+            text = text.removeprefix("\ufeff")
+        if not text:
+            return []
+        # A carriage return ends its line at once; the newline that may follow in the next piece belongs to it.
+        if self._skip_newline:
+            text = text.removeprefix("\n")
+        self._skip_newline = text.endswith("\r")
+        *lines, rest = _LINE_END.split(text)
+        events: list[StreamEvent] = []
+        for line in lines:
+            events += self._end_of_line("".join((*self._line, line)))
+            self._line.clear()
+        if rest:
+            self._keep(self._line, rest)
+        return events
+
+    def _keep(self, place: list[str], text: str) -> None:
+        self._size += len(text)
+        if self._size > LONGEST_EVENT:
+            self.garbage += 1
+            self._line.clear()
+            self._data.clear()
+            self._size = 0
+            return
+        place.append(text)
+
+    def _end_of_line(self, line: str) -> list[StreamEvent]:
+        if not line.strip():
+            return self._dispatch()
+        name, colon, value = line.partition(":")
+        if colon and name == "data":
+            self._keep(self._data, value.strip())
+        elif line.startswith("{"):
+            # The body of a refused request is bare JSON, not an event.
+            return self._dispatch() + self._values([line])
+        elif name not in {"", "event", "id", "retry"}:
+            self.garbage += 1
+        return []
+
+    def _dispatch(self) -> list[StreamEvent]:
+        lines, self._data, self._size = self._data, [], 0
+        return self._values(lines) if lines else []
+
+    def _values(self, lines: list[str]) -> list[StreamEvent]:
+        joined = "\n".join(lines).strip()
+        if joined == "[DONE]":
+            return [StreamEvent("done")]
+        if joined == VERSION:
+            return []
+        value = decode(joined)
+        if value is None and len(lines) > 1:
+            # Blank lines between events get lost in some recordings.
+            return [event for line in lines for event in self._values([line])]
+        if isinstance(value, dict):
+            return self._object(cast("dict[str, Any]", value))
+        if not isinstance(value, str):
+            self.garbage += 1
+        return []
+
+    def _object(self, value: dict[str, Any]) -> list[StreamEvent]:
+        if value.get("error"):
+            return [StreamEvent("error", value)]
+        if isinstance(value.get("type"), str):
+            return [StreamEvent("typed", value)]
+        if "o" in value or "v" in value:
+            return self._delta(value)
+        if isinstance(value.get("message"), dict):
+            return [StreamEvent("message", value)]
+        if value.get("detail"):
+            return [StreamEvent("error", {"error": value["detail"]})]
+        self.garbage += 1
+        return []
+
+    def _delta(self, delta: dict[str, Any]) -> list[StreamEvent]:
+        """Fill in what the delta left out, apply it and give the document's new state."""
+        value = delta.get("v")
+        if "c" in delta and isinstance(delta["c"], int | str):
+            self._channel = delta["c"]
+        if isinstance(delta.get("o"), str):
+            self._operation = delta["o"]
+        if isinstance(delta.get("p"), str):
+            self._pointer = delta["p"]
+        elif isinstance(value, dict) and isinstance(cast("dict[str, Any]", value).get("message"), dict):
+            self._pointer, self._operation = "", "add"
+        elif delta.get("o") == "patch":
+            self._pointer = ""
+        before = self._documents.get(self._channel)
+        try:
+            after = self._changed(before, self._pointer, self._operation, value)
+        except DeltaError:
+            self.garbage += 1
+            return []
+        self._documents[self._channel] = after
+        self._documents.move_to_end(self._channel)
+        if len(self._documents) > MOST_CHANNELS:
+            self._documents.popitem(last=False)
+        if after is before or not isinstance(after, dict):
+            return []
+        document = cast("dict[str, Any]", after)
+        return [StreamEvent("message", document)] if isinstance(document.get("message"), dict) else []
+
+    def _changed(self, document: Any, pointer: str, operation: str, value: Any) -> Any:
+        path = path_of(pointer)
+        if operation != "patch":
+            return apply(document, path, operation, value)
+        if not isinstance(value, list):
+            raise DeltaError("a patch without its list")
+        operation = "append"
+        place: Path = path
+        for part in cast("list[Any]", value):
+            if not isinstance(part, dict):
+                raise DeltaError("a patch that is no object")
+            step = cast("dict[str, Any]", part)
+            if isinstance(step.get("p"), str):
+                place = _below(path, path_of(step["p"]))
+            if isinstance(step.get("o"), str):
+                operation = step["o"]
+            document = apply(document, place, operation, step.get("v"))
+        return document
+
+
+def _below(path: Path, inner: Path) -> Path:
+    """Where a part of a patch applies: below the patch's own place, unless it already starts at the document."""
+    return inner if inner[:1] == ("message",) else path + inner

@@ -1,0 +1,210 @@
+"""From the messages heard to the turn as it stands."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from cdp_image_mcp.chatgpt.network.node import DONE, Asset, Node
+from cdp_image_mcp.chatgpt.network.placing import Place
+from cdp_image_mcp.chatgpt.network.sent import Sent
+from cdp_image_mcp.chatgpt.network.turn import SETTLED, Pointer, StreamEnd, Turn
+from cdp_image_mcp.chatgpt.network.wire import obj, text
+from cdp_image_mcp.system.plaintext import clean
+
+__all__ = ["Said", "Told", "summary"]
+
+USE_CASE = "image gen"
+LONGEST = 4_000
+"""Characters of an answer that are kept."""
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What one stream or topic said beside messages."""
+
+    handed_off: bool = False
+    complete: bool = False
+    done: bool = False
+    error: str = ""
+    use_case: str = ""
+    model: str = ""
+    plan: str = ""
+    title: str = ""
+
+    def hearing(self, kind: str, said: dict[str, Any]) -> "Said":
+        """After a typed object."""
+        match kind:
+            case "message_stream_complete":
+                return msgspec.structs.replace(self, complete=True)
+            case "stream_handoff":
+                return msgspec.structs.replace(self, handed_off=True)
+            case "title_generation":
+                return msgspec.structs.replace(self, title=text(said.get("title")) or self.title)
+            case "server_ste_metadata":
+                meta = obj(said.get("metadata"))
+                return msgspec.structs.replace(
+                    self,
+                    use_case=text(meta.get("turn_use_case")) or self.use_case,
+                    model=text(meta.get("model_slug")) or self.model,
+                    plan=text(meta.get("plan_type")) or self.plan,
+                )
+            case _:
+                return self
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known beside messages when the turn is summed up."""
+
+    conversation_id: str
+    stream: Said
+    topics: tuple[Said, ...]
+    """What our turn's topics said."""
+    closed: bool
+    broken: bool
+    complete_notice: bool
+    async_seen: bool
+    async_status: int | None
+    read: bool
+    stale: bool
+    paragen: bool | None
+    title: str
+    blocked_ids: Collection[str]
+    present: Collection[str]
+    """The ids of the conversation's messages when it was last read; empty before."""
+
+    @property
+    def end(self) -> StreamEnd | None:
+        if self.stream.complete:
+            return "complete"
+        if self.stream.done and not self.broken:
+            return "done"
+        return "cut" if self.closed else None
+
+    @property
+    def over(self) -> bool:
+        if self.complete_notice or any(topic.complete or topic.done for topic in self.topics):
+            return True
+        if self.stream.complete and not self.stream.handed_off:
+            return True
+        return self.read and self.at_rest
+
+    @property
+    def at_rest(self) -> bool:
+        return self.async_seen and self.async_status in {None, SETTLED}
+
+    def first(self, name: str) -> str:
+        """The first of our streams that said something under ``name``."""
+        return next((found for said in (self.stream, *self.topics) if (found := text(getattr(said, name)))), "")
+
+
+def summary(
+    nodes: Mapping[str, Node], places: Mapping[str, Place], users: tuple[str, ...], sent: Sent | None, told: Told
+) -> Turn:
+    """The turn, from every message's place and what was told beside them."""
+    ours = [node for key, node in nodes.items() if places[key] == "ours" and node.role in {"assistant", "tool"}]
+    references = _references(nodes, sent)
+    known = {*references, *_earlier(nodes, places)}
+    pictures = _pictures(ours, known, at_rest=told.at_rest)
+    failed = [node for node in ours if node.error]
+    answers = [node for node in ours if node.answer and not node.error]
+    paragen = _paragen(ours, told)
+    error = told.first("error")
+    started = bool(pictures) or any(node.image_sign or node.announced for node in ours)
+    return Turn(
+        user_message_id=users[-1] if users else None,
+        conversation_id=told.conversation_id or None,
+        reference_ids=references,
+        pictures=pictures,
+        expected_count=_expected(ours, len(failed), paragen=paragen),
+        drawing_started=started,
+        picture_promised=started or any(said.use_case == USE_CASE for said in (told.stream, *told.topics)),
+        tool_used=any(node.call or node.role == "tool" for node in ours),
+        async_status=told.async_status,
+        async_seen=told.async_seen,
+        handed_off=told.stream.handed_off,
+        stream_ended=told.end,
+        turn_complete=told.over,
+        conversation_read=told.read,
+        answered_text=clean(answers[-1].words[:LONGEST], LONGEST) if answers else None,
+        partial_text=_partial(ours),
+        error=clean(error, 1000) if error else None,
+        tool_error=failed[-1].error if failed else None,
+        blocked=any(node.blocked or node.id in told.blocked_ids for node in ours),
+        empty_picture=not pictures and any(node.empty for node in ours),
+        card_waiting=any(node.placeholder and (not told.present or node.id in told.present) for node in ours),
+        paragen=paragen,
+        model=next((node.model for node in reversed(ours) if node.model), told.first("model")) or None,
+        plan=told.first("plan") or None,
+        title=clean(told.title or told.first("title"), 200) or None,
+        half_drawn=_half_drawn(ours, at_rest=told.at_rest),
+        unplaced_pictures=_unplaced(nodes, places, told, known),
+        stale=told.stale,
+    )
+
+
+def _references(nodes: Mapping[str, Node], sent: Sent | None) -> tuple[str, ...]:
+    """The person's own files, in order: a picture message may echo them."""
+    asked = sent.reference_ids if sent else ()
+    shown = [asset.file_id for node in nodes.values() if node.role == "user" for asset in node.assets]
+    return tuple(dict.fromkeys((*asked, *shown)))
+
+
+def _earlier(nodes: Mapping[str, Node], places: Mapping[str, Place]) -> set[str]:
+    """Files of other turns: an edit may show the picture it started from."""
+    others = [node for key, node in nodes.items() if places[key] == "other"]
+    return {asset.file_id for node in others for asset in (*node.assets, *node.replaced)}
+
+
+def _pictures(ours: list[Node], known: Collection[str], *, at_rest: bool) -> tuple[Pointer, ...]:
+    found: dict[str, Pointer] = {}
+    for node in ours:
+        for asset in (*node.replaced, *node.assets):
+            final = asset in node.assets and node.is_final(asset, at_rest=at_rest)
+            before = found.get(asset.file_id)
+            if asset.file_id not in known and (before is None or (final and not before.final)):
+                found[asset.file_id] = _pointer(asset, node, final=final)
+    return tuple(found.values())
+
+
+def _half_drawn(ours: list[Node], *, at_rest: bool) -> bool:
+    done = [node for node in ours if node.status == DONE]
+    return any(not node.is_final(asset, at_rest=at_rest) for node in done for asset in node.assets)
+
+
+def _pointer(asset: Asset, node: Node, *, final: bool) -> Pointer:
+    return Pointer(
+        file_id=asset.file_id,
+        width=asset.width,
+        height=asset.height,
+        size_bytes=asset.size_bytes,
+        mime_type=asset.mime_type,
+        message_id=node.id,
+        final=final,
+    )
+
+
+def _expected(ours: list[Node], failed: int, *, paragen: bool) -> int:
+    """Announced pictures: by calls less those that failed, by placeholders, by the A/B panel's two."""
+    calls = sum(node.announced for node in ours) - failed
+    placeholders = len({node.placeholder for node in ours if node.placeholder})
+    return max(calls, placeholders, 2 if paragen else 0, 0)
+
+
+def _paragen(ours: list[Node], told: Told) -> bool:
+    if told.paragen is False or any(node.chosen for node in ours):
+        return False
+    return told.paragen is True or any(node.group for node in ours)
+
+
+def _partial(ours: list[Node]) -> str | None:
+    speeches = [node for node in ours if node.speech and not node.answer]
+    # Grows by the word: it is cleaned only where it is shown.
+    return (speeches[-1].words[:LONGEST] or None) if speeches else None
+
+
+def _unplaced(nodes: Mapping[str, Node], places: Mapping[str, Place], told: Told, known: Collection[str]) -> int:
+    if not told.conversation_id:
+        return 0
+    loose = [node for key, node in nodes.items() if places[key] == "unknown" and node.role != "user"]
+    done = [node for node in loose if node.status == DONE and node.conversation == told.conversation_id]
+    return len({asset.file_id for node in done for asset in node.assets} - set(known))

@@ -1,0 +1,89 @@
+"""What the site has no control for becomes one plain line in the prompt; what it shows a control for is pressed.
+
+The aspect chooser is shown only while the picture tool is on, and the tool is never switched on here. On one page
+generation its row is known by its words alone, on another it puts a sample prompt into the editor, and builds were seen
+that send that sample as soon as the tool is chosen (2026-10): a picture nobody asked for would be paid. The words in
+the prompt reach the site in every build, and what came of them is read from the picture's bytes.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from cdp_image_mcp.cdp import keyboard_mouse as human
+from cdp_image_mcp.cdp.errors import NodeError
+from cdp_image_mcp.chatgpt.page.composer import Composer
+from cdp_image_mcp.chatgpt.page.eye import quoted
+from cdp_image_mcp.chatgpt.window.tab import Tab
+from cdp_image_mcp.request import ImageRequest, parse_size, ratio_of
+
+__all__ = ["fill_in", "prompt_with_wishes"]
+
+RATIOS: dict[str, float] = {"1:1": 1.0, "3:4": 3 / 4, "9:16": 9 / 16, "4:3": 4 / 3, "16:9": 16 / 9}
+"""What the aspect chooser offers (five tools, 2026-04 to 2026-09)."""
+
+
+def prompt_with_wishes(request: ImageRequest, *, ratio_chosen: bool) -> str:
+    """The prompt as it is typed: unchanged, unless size or background were asked for and nothing else says so."""
+    wishes: list[str] = []
+    if request.size != "auto" and not ratio_chosen:
+        if (sides := parse_size(request.size)) is None:
+            wishes.append(f"Aspect ratio {request.size}.")
+        else:
+            width, height = sides
+            divisor = math.gcd(width, height) or 1
+            wishes.append(f"Aspect ratio {width // divisor}:{height // divisor} ({width}x{height} pixels).")
+    if request.background == "transparent":
+        wishes.append("Transparent background.")
+    elif request.background == "opaque":
+        wishes.append("Opaque background.")
+    return f"{request.prompt}\n\n{' '.join(wishes)}" if wishes else request.prompt
+
+
+def offered_ratio(size: str) -> str | None:
+    """The chooser's option that is this size's ratio, within one percent; None for others."""
+    wanted = ratio_of(size)
+    if wanted is None:
+        return None
+    for name, value in RATIOS.items():
+        if abs(wanted / value - 1) < 0.01:
+            return name
+    return None
+
+
+async def fill_in(composer: Composer, request: ImageRequest, files: list[Path], *, first: bool) -> str:
+    """Put the request into the composer: in a conversation's first turn the ratio by the page's own chooser where it
+    stands, everything else in words. Answers the text that stands there. Raises as ``Composer.fill``."""
+    text = prompt_with_wishes(request, ratio_chosen=False)
+    await composer.fill(files, text)
+    # Not before: a page whose script has not taken over yet shows no chooser, and that it keeps a text is the sign.
+    if first and await choose_ratio(composer.tab, request.size):
+        text = prompt_with_wishes(request, ratio_chosen=True)
+        await composer.change_text(files, text)
+    return text
+
+
+async def choose_ratio(tab: Tab, size: str) -> bool:
+    """Press the ratio in the aspect chooser where there is one. False: not there, nothing changed."""
+    ratio = offered_ratio(size)
+    button = await tab.eye.node("witness.one('ratio_button')") if ratio else None
+    if button is None:
+        return False
+    try:
+        await human.click(button)
+        option = await tab.eye.node(
+            "witness.until(() => witness.all('ratio_option').find((option) =>"
+            f" witness.nameOf(option).endsWith({quoted(ratio)})), 2000)"
+        )
+        if option is None:
+            await human.press(tab.page, "Escape")
+            return False
+        await human.click(option)
+    except NodeError:
+        return False
+    chosen: Any = await tab.eye.ask(
+        "witness.until(() => { const button = witness.one('ratio_button');"
+        f" return button && (button.innerText + (button.title || '')).includes({quoted(ratio)}); }}, 1500)"
+        ".then(Boolean)"
+    )
+    return chosen is True

@@ -1,0 +1,326 @@
+"""Our own tab: the page, the eye in it, and everything the network shows of it."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
+from weakref import WeakSet
+
+import anyio
+import msgspec
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp.bodies import Request
+from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.cdp.streams import Frame, LiveStreams, StreamRequest
+from cdp_image_mcp.cdp.window import Window, strategy_here
+from cdp_image_mcp.chatgpt.address import Site
+from cdp_image_mcp.chatgpt.network.quota import Quota, read_quotas
+from cdp_image_mcp.chatgpt.page.eye import Eye
+from cdp_image_mcp.system.tasks import background
+
+__all__ = ["TOO_LARGE", "Landing", "Listener", "Tab", "landing", "open_tab"]
+
+log = logging.getLogger(__name__)
+
+TOO_LARGE = 431
+"""HTTP status when the cookies have grown too large: keys of temporary chats pile up (two tools, 2026-07)."""
+
+HEARINGS = 4
+"""How often the page's websockets are listened to anew before a tab counts as broken."""
+QUOTAS_SECONDS = 2.0
+"""How long a prompt waits for the page's own answer about quotas, which may say that no pictures are left."""
+SETTLE_SECONDS = 30.0
+"""How long a document may take from its request to its response."""
+
+
+class CookieName(msgspec.Struct):
+    """Of a cookie only its name is read."""
+
+    name: str
+
+
+class Cookies(msgspec.Struct):
+    cookies: list[CookieName]
+
+
+class Landing(msgspec.Struct, frozen=True):
+    """The document a navigation ended in, judged before any script looks at it."""
+
+    address: str
+    status: int
+    challenged: bool
+
+
+class Listener(Protocol):
+    """Whoever watches a turn."""
+
+    def hear(self, message: str | bytes) -> None:
+        """One message that a websocket of the page received."""
+        ...
+
+    def missed(self) -> None:
+        """Some messages were not heard; later ones are again."""
+        ...
+
+    def deaf(self, error: cdp.CDPError) -> None:
+        """No message will be heard any more."""
+        ...
+
+
+class Tab:
+    """Lives as long as :func:`open_tab`'s block. Never touches another tab."""
+
+    def __init__(
+        self,
+        browser: cdp.Browser,
+        window: Window,
+        page: cdp.Page,
+        bodies: cdp.Bodies,
+        streams: LiveStreams,
+        site: Site,
+        script: str,
+    ) -> None:
+        self.browser = browser
+        self.window = window
+        self.page = page
+        self.bodies = bodies
+        self.streams = streams
+        self.site = site
+        self.eye = Eye(page, script, self._may_look)
+        self.listener: Listener | None = None
+        self.deaf: cdp.CDPError | None = None
+        """Why the page's websockets are heard no more."""
+        self.quotas: tuple[Quota, ...] = ()
+        """What the site said last of the account's quotas, in this tab."""
+        self._quotas_read: WeakSet[Request] = WeakSet()
+        """Answers about quotas that were read, or told nothing."""
+        self._quotas_news = anyio.Event()
+
+    @property
+    def closed(self) -> cdp.CDPError | None:
+        """Why the tab is gone, None while it is there."""
+        return self.page.session.closed
+
+    @property
+    def loader_id(self) -> str:
+        """Which document the tab's requests come from now; empty before the first."""
+        documents = [request for request in self.bodies.requests if self._is_document(request) and request.status]
+        return documents[-1].loader_id if documents else ""
+
+    async def wait_closed(self) -> None:
+        """Until the tab is gone."""
+        with self.page.session.subscribe("Inspector.detached") as events:
+            try:
+                async for _ in events:
+                    pass
+            except cdp.CDPError as error:
+                log.info("our tab is gone: %s", error)
+
+    async def quotas_told(self) -> None:
+        """Until what the page has asked about quotas is answered; not for long, and not when it has asked nothing."""
+        with anyio.move_on_after(QUOTAS_SECONDS):
+            while self._awaits_quotas():
+                await self._quotas_news.wait()
+
+    def _awaits_quotas(self) -> bool:
+        """The present document has asked, and what it was answered has not been read yet."""
+        loader = self.loader_id
+        return any(
+            request.loader_id == loader and request not in self._quotas_read
+            for request in self.bodies.requests
+            if self.site.is_quota_answer(request.url)
+        )
+
+    async def hear_quotas(self, answers: "cdp.bodies.Watch") -> None:
+        """The page asks for its quotas when it is loaded, whether or not a turn is watched."""
+        try:
+            async for request in answers:
+                await self._read_quotas(request)
+                self._quotas_read.add(request)
+                self._quotas_news.set()
+                self._quotas_news = anyio.Event()
+        except cdp.CDPError as error:
+            log.info("quotas are heard no more: %s", error)
+
+    async def _read_quotas(self, request: Request) -> None:
+        if request.status != 200:
+            return
+        try:
+            body = await self.bodies.read(request, again=False)
+        except (cdp.errors.BodyUnavailable, cdp.errors.ProtocolError) as error:
+            log.warning("the site's quotas could not be read: %s", error)
+            return
+        self.quotas = read_quotas(body.data) or self.quotas
+
+    def documents(self) -> "cdp.bodies.Watch":
+        """Documents of the main frame from now on, each when its response's head is there."""
+        return self.bodies.watch(self._is_document, stage="responded")
+
+    async def settle(self) -> Landing | None:
+        """After the page went on by itself: wait until its document's response is there, and judge that document; None
+        when nothing is known of it. Runs nothing in it: it may be a check. Raises EventTimeout, CDPError."""
+        self.eye.close()
+        with self.documents() as documents:
+            while True:
+                document = self._document(await self.eye.loader_id())
+                if document is None:
+                    return None
+                if document.status is not None:
+                    return landing(document)
+                await documents.next(SETTLE_SECONDS)
+
+    def is_check(self, landed: Landing) -> bool:
+        """Whether a document is one in which no script of ours may run."""
+        return landed.challenged or (landed.status in {403, 503} and not self.site.is_login(landed.address))
+
+    def _may_look(self, loader_id: str) -> bool:
+        document = self._document(loader_id)
+        return document is None or (document.status is not None and not self.is_check(landing(document)))
+
+    def _document(self, loader_id: str) -> Request | None:
+        """The request that brought a document."""
+        for request in reversed(self.bodies.requests):
+            if request.loader_id == loader_id and self._is_document(request):
+                return request
+        return None
+
+    async def forget_conversation_keys(self) -> bool:
+        """Delete the site's leftover ``conv_key_*`` cookies by name; whether there were any."""
+        answer = await self.page.session.call("Network.getCookies", {"urls": [self.site.base]}, reply=Cookies)
+        names = [cookie.name for cookie in answer.cookies if cookie.name.startswith("conv_key_")]
+        for name in names:
+            await self.page.session.call("Network.deleteCookies", {"name": name, "url": self.site.base})
+        return bool(names)
+
+    async def open(self, address: str) -> Landing:
+        """Go to an address of the site and judge the response. No script of ours runs in the new document yet.
+
+        Raises NavigationError, EventTimeout, CDPError; ValueError for an address we may not open.
+        """
+        if not self.site.may_open(address):
+            raise ValueError(f"{address} is not on the site.")
+        self.eye.close()
+        with self.documents() as documents:
+            try:
+                await self.page.navigate(address, until="DOMContentLoaded")
+            except cdp.errors.NavigationError:
+                # An error status without a body is a failed navigation to the browser; its status says more.
+                landed = await self._failed(documents)
+                if landed is None:
+                    raise
+                return landed
+            return await self._landing(documents)
+
+    async def _failed(self, documents: "cdp.bodies.Watch") -> Landing | None:
+        with anyio.move_on_after(0.5):
+            landed = landing(await documents.next())
+            return landed if landed.status >= 400 else None
+        return None
+
+    async def reload(self) -> Landing:
+        """The same address again, judged as with :meth:`open`."""
+        self.eye.close()
+        with self.documents() as documents:
+            await self.page.reload(until="DOMContentLoaded")
+            return await self._landing(documents)
+
+    async def _landing(self, documents: "cdp.bodies.Watch") -> Landing:
+        # Redirects and the site's own forwarding may bring several documents; the last one is where we are.
+        request = await documents.next(timeout=10)
+        with anyio.move_on_after(0):
+            while True:
+                request = await documents.next()
+        return landing(request)
+
+    def _is_document(self, request: Request) -> bool:
+        return request.type == "Document" and request.frame_id == self.page.frame_id
+
+
+def landing(request: Request) -> Landing:
+    """Judge a document's response. A check page is known by its header and status first (recorded 2026-06-11: 403 with
+    ``cf-mitigated: challenge``, and no title before its own script ran)."""
+    headers = {name.lower(): value for name, value in (request.headers or {}).items()}
+    challenged = headers.get("cf-mitigated", "").lower() == "challenge"
+    return Landing(address=request.url, status=request.status or 0, challenged=challenged)
+
+
+async def _pass_on(frames: Mailbox[Frame], tab: Tab) -> None:
+    """Take every websocket message at once, wanted or not, so that none pile up between turns. When some were missed
+    it is listened anew, and whoever watches is told: what they said stands in the conversation."""
+    # Sessions that went deaf stay attached: when one is detached, Chromium (156) keeps bodies no longer.
+    async with AsyncExitStack() as sessions:
+        hearings = 1
+        while (problem := await _heard_until(frames, tab)) is not None:
+            if not frames.ended:
+                _tell_missed(tab)  # the page crashed; once it is loaded again it is heard by the same way
+                continue
+            try:
+                if tab.closed is not None or hearings == HEARINGS:
+                    raise problem
+                log.warning("messages of the page's websockets were missed: %s", problem)
+                hearings += 1
+                frames = await sessions.enter_async_context(cdp.websocket_frames(tab.page))
+            except cdp.CDPError as error:
+                log.info("the page's websockets are heard no more: %s", error)
+                tab.deaf = error
+                if tab.listener is not None:
+                    tab.listener.deaf(error)
+                return
+            _tell_missed(tab)
+
+
+async def _heard_until(frames: Mailbox[Frame], tab: Tab) -> cdp.CDPError | None:
+    """Pass on until something breaks; None when it was closed in order."""
+    try:
+        async for frame in frames:
+            if tab.listener is not None and not frame.sent:
+                tab.listener.hear(frame.data)
+    except cdp.CDPError as error:
+        return error
+    return None
+
+
+def _tell_missed(tab: Tab) -> None:
+    if tab.listener is not None:
+        tab.listener.missed()
+
+
+@asynccontextmanager
+async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: bool) -> AsyncGenerator[Tab]:
+    """A tab of our own with capture on; closed with the block."""
+
+    def is_turn(request: StreamRequest) -> bool:
+        return site.is_turn_request(request.url, request.method) or site.is_resumed_stream(request.url, request.method)
+
+    # A window of its own, also without a screen: only a new one may be given a size (Chromium 156), and another
+    # server's tab may be there already. Never with the focus: whoever sits there is typing somewhere else.
+    away = strategy_here().away if hidden else None
+    page = await cdp.Page.create(
+        browser.connection,
+        new_window=True,
+        background=not browser.headless,
+        window_size=(1280, 900),
+        window_place=away,
+    )
+    page.quiet = not browser.headless
+    window = Window(page, made_away=away is not None)
+    async with page:
+        if hidden:
+            await window.hide()
+        bodies = await cdp.Bodies.start(page)
+        try:
+            # Both listen by second sessions that stay for the tab's life: when such a session is detached, Chromium
+            # (156) forgets that the first one wanted durable bodies.
+            async with (
+                cdp.live_streams(page, is_turn) as streams,
+                cdp.websocket_frames(page) as frames,
+                background() as group,
+            ):
+                tab = Tab(browser, window, page, bodies, streams, site, script)
+                group.start_soon(_pass_on, frames, tab)
+                with bodies.watch(lambda request: site.is_quota_answer(request.url)) as quotas:
+                    group.start_soon(tab.hear_quotas, quotas)
+                    yield tab
+        finally:
+            bodies.stop()

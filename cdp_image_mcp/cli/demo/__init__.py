@@ -1,0 +1,143 @@
+"""The whole way through a real browser without an account: the bundled stand-in site, the ordinary web back end."""
+
+import importlib
+import importlib.util
+import json
+import os
+import shutil
+import sys
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import anyio.to_thread
+import msgspec
+
+from cdp_image_mcp.cli.exit_codes import DONE
+from cdp_image_mcp.cli.follow import fields_of, follow, tell_standing
+from cdp_image_mcp.cli.terminal import Terminal
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.mcp_server.arguments import parse
+from cdp_image_mcp.mcp_server.holding import studio_apart
+from cdp_image_mcp.previews.scratch import scratch_folder
+from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.studio import Standing
+from cdp_image_mcp.system.disk import make_path
+
+__all__ = ["demonstrate"]
+
+PLACES = ("cdp_image_mcp.cli.demo.site", "fixtures.site")
+"""The stand-in as it lies in the wheel, and in a checkout."""
+SCRATCH_PREFIX = "cdp-image-mcp-demo-"
+FOLDER = "demo"
+"""In the output root: a demo's picture is no generation, nobody can continue it and it counts for no limit."""
+
+
+class _Site(Protocol):
+    url: str
+
+
+class _SiteModule(Protocol):
+    def serve(self) -> AbstractAsyncContextManager[_Site]: ...
+
+
+def _site() -> _SiteModule:
+    for place in PLACES:
+        try:
+            found = importlib.util.find_spec(place)
+        except ModuleNotFoundError:
+            continue
+        if found is not None:
+            return cast("_SiteModule", importlib.import_module(place))
+    raise ImageError(
+        "internal", "The stand-in site is not part of this installation.", next_step="Install the package again."
+    )
+
+
+def install_advice(platform: str, *, apt: bool, root: bool) -> str:
+    """How to get a browser on this system; the demo never installs anything by itself."""
+    if platform == "linux" and apt:
+        return f"Run: {'' if root else 'sudo '}apt-get install chromium   and then the demo again."
+    if platform == "linux":
+        return "Install Chromium or Google Chrome with your package manager, then run the demo again."
+    if platform == "darwin":
+        return "Install Google Chrome (brew install --cask google-chrome), then run the demo again."
+    return "Install Google Chrome or Microsoft Edge, or set CHROME_PATH to the program file, then run the demo again."
+
+
+async def _require_browser(settings: Settings) -> bool:
+    """Whether it is confined as a snap; raises ImageError when there is none."""
+    from cdp_image_mcp.cdp import LaunchError, find_browser
+
+    try:
+        found = await anyio.to_thread.run_sync(find_browser, settings.chrome_path)
+    except LaunchError as error:
+        root = sys.platform != "win32" and os.geteuid() == 0
+        advice = install_advice(sys.platform, apt=shutil.which("apt-get") is not None, root=root)
+        raise ImageError("browser_not_found", str(error), next_step=advice) from None
+    return found.snap
+
+
+async def demonstrate(prompt: str, settings: Settings, terminal: Terminal, *, as_json: bool) -> int:
+    """Make one picture of ``prompt`` at the stand-in and keep nothing but that picture."""
+    settings.require_usable()
+    arguments = parse(GenerateImage, {"prompt": prompt, "backend": "chatgpt-web"})
+    site = _site()
+    snap = await _require_browser(settings)
+    terminal.say(
+        "Demo: a real browser and a stand-in site on this machine. No account is used and nothing leaves it.", "dim"
+    )
+    async with scratch_folder(SCRATCH_PREFIX, snap=snap) as scratch, site.serve() as running:
+        demo = msgspec.structs.replace(
+            settings,
+            backend="chatgpt-web",
+            web_url=f"{running.url}/",
+            output_dir=scratch / "pictures",
+            profile_dir=scratch / "profile",
+            window_mode="headless",
+            api_key=None,
+            site_file=None,
+            daily_limit=None,
+        )
+        async with studio_apart(demo) as studio:
+            standing = await follow(studio, arguments, terminal, [])
+        kept = await anyio.to_thread.run_sync(_keep, standing, settings.output_dir / FOLDER)
+    if as_json and standing.record.images:
+        terminal.result(json.dumps(_demo_fields(kept), ensure_ascii=False, indent=2))
+        return DONE
+    return tell_standing(terminal, kept, as_json=as_json)
+
+
+def _demo_fields(standing: Standing) -> dict[str, Any]:
+    return {"demo": True, **fields_of(standing)}
+
+
+def _keep(standing: Standing, folder: Path) -> Standing:
+    """Copy the pictures out of the scratch folder; the standing with their new paths."""
+    record = standing.record
+    if not record.images:
+        return standing
+    make_path(folder)
+    stem, images = Path(standing.folder).name, list(record.images)
+    for index, image in enumerate(images):
+        source = Path(image.path)
+        target = _write_new(folder, f"{stem}-{index + 1:02}", source.suffix, source.read_bytes())
+        images[index] = msgspec.structs.replace(image, path=str(target))
+    return msgspec.structs.replace(
+        standing, record=msgspec.structs.replace(record, images=images, profile_dir=None), folder=str(folder)
+    )
+
+
+def _write_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
+    """``data`` under a name that nothing had before."""
+    for number in range(1, 1000):
+        path = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        except FileExistsError:
+            continue
+        with os.fdopen(file, "wb") as out:
+            out.write(data)
+        return path
+    raise ImageError("disk", f"There is no free name for the picture in {folder}.")

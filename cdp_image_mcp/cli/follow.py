@@ -1,0 +1,155 @@
+"""Following one generation on a terminal until it has ended, and saying how."""
+
+import json
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import msgspec
+
+from cdp_image_mcp.cli.exit_codes import DONE, FAILED, exit_code
+from cdp_image_mcp.cli.terminal import Terminal
+from cdp_image_mcp.config import APP_NAME
+from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.mcp_server.answer import describe, failure, failure_of, status_of
+from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.studio import News, Standing, Studio
+from cdp_image_mcp.system.plaintext import clean
+
+__all__ = ["fields_of", "follow", "standing_code", "tell_failure", "tell_standing", "tell_stopped"]
+
+PATIENT = 1800.0
+"""Seconds of one wait; then it is waited for again."""
+TICK = 0.5
+"""Seconds between two drawings of the progress line: its clock goes on between two news."""
+
+
+async def follow(studio: Studio, arguments: GenerateImage, terminal: Terminal, accepted: list[str]) -> Standing:
+    """Where the generation ended. Its id is put into ``accepted`` as soon as there is one."""
+    watch = _Watch(studio, terminal)
+    async with watch.running():
+        standing = await studio.generate(msgspec.structs.replace(arguments, wait_seconds=0))
+        watch.generation_id = standing.record.generation_id
+        accepted.append(standing.record.generation_id)
+        while not standing.record.finished:
+            watch.tell_person(standing)
+            standing = await studio.wait(standing.record.generation_id, PATIENT, watch)
+    await studio.fetched(standing)
+    return standing
+
+
+class _Watch:
+    def __init__(self, studio: Studio, terminal: Terminal) -> None:
+        self.generation_id = ""
+        self._studio = studio
+        self._terminal = terminal
+        self._news: News | None = None
+        self._at = 0.0
+        self._person_told = ""
+
+    async def __call__(self, news: News) -> None:
+        self._news, self._at = news, time.monotonic()
+        self._show()
+
+    def _show(self) -> None:
+        if self._news is not None:
+            self._terminal.progress(self._news, self._news.elapsed + time.monotonic() - self._at)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        async with anyio.create_task_group() as group:
+            if self._terminal.live:
+                group.start_soon(self._tick)
+            try:
+                yield
+            finally:
+                group.cancel_scope.cancel()
+                self._terminal.clear()
+
+    async def _tick(self) -> None:
+        while True:
+            await anyio.sleep(TICK)
+            # A listener hears every 5 s, as clients like it; a person sees more.
+            if (news := self._studio.news(self.generation_id)) is not None:
+                await self(news)
+            else:
+                self._show()
+
+    def tell_person(self, standing: Standing) -> None:
+        """Once for each state in which a person has to act."""
+        state = standing.record.state
+        if state in {"needs_sign_in", "needs_verification"} and state != self._person_told:
+            self._person_told = state
+            said = standing.news.message if standing.news is not None else "Please act in the open browser window."
+            self._terminal.say(said, "yellow")
+
+
+def tell_failure(terminal: Terminal, fields: dict[str, Any], *, as_json: bool) -> int:
+    """A failure as the contract's JSON on standard output, or in words on standard error."""
+    if as_json:
+        terminal.result(json.dumps(fields, ensure_ascii=False, indent=2))
+        return exit_code(fields["code"])
+    terminal.say(f"{terminal.colour('Failed', 'red')} ({fields['code']}): {fields['message']}")
+    if fields["submitted"] is not False:
+        spent = {True: "It was sent, and it counts.", False: "It was sent, and nothing was spent."}
+        terminal.say(spent.get(fields["spent"], "It may have been sent and may count."))
+    if isinstance(said := fields.get("details", {}).get("text"), str):
+        terminal.say(f"The site said: {said}")
+    terminal.say(f"Next: {fields['next_step']}")
+    return exit_code(fields["code"])
+
+
+def fields_of(standing: Standing) -> dict[str, Any]:
+    """The contract's fields of how a generation ended, whichever way."""
+    record = standing.record
+    if status_of(record) != "failed":
+        return describe(standing)
+    return failure(failure_of(record), record.generation_id)
+
+
+def standing_code(standing: Standing) -> int:
+    """The exit code of how a generation ended. Only the whole order counts as done."""
+    status = status_of(standing.record)
+    if status == "failed":
+        return exit_code(failure_of(standing.record).code)
+    return DONE if status == "saved" else FAILED
+
+
+def tell_standing(terminal: Terminal, standing: Standing, *, as_json: bool) -> int:
+    """The end of a generation: its paths (or JSON) on standard output, the rest on standard error."""
+    record, status, fields = standing.record, status_of(standing.record), fields_of(standing)
+    if status == "failed":
+        return tell_failure(terminal, fields, as_json=as_json)
+    if as_json:
+        terminal.result(json.dumps(fields, ensure_ascii=False, indent=2))
+        return standing_code(standing)
+    for image in record.images:
+        terminal.result(image.path)
+    for missing in record.failures:
+        terminal.say(f"Picture {missing.index} is missing ({missing.code}): {clean(missing.message)}", "yellow")
+    if fields.get("honoured", True) is not True and status == "saved":
+        terminal.say(f"Not as asked: {', '.join(fields['honoured'])}. Got: {_told(fields['actual'])}.", "yellow")
+    if status not in {"saved", "partial"}:
+        terminal.say(f"{status.replace('_', ' ').capitalize()}.", "yellow")
+    return standing_code(standing)
+
+
+def _told(actual: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in actual.items())
+
+
+def tell_stopped(terminal: Terminal, record: Record | None) -> None:
+    """What became of a generation whose command was stopped."""
+    if record is None:
+        terminal.say("Nothing was sent.")
+    elif record.images:
+        for image in record.images:
+            terminal.result(image.path)
+    elif record.submitted is False:
+        terminal.say("Nothing was sent and nothing was spent.")
+    elif record.on_web:
+        terminal.say(f"The prompt had been sent. '{APP_NAME} collect' fetches the picture when the site has made it.")
+    else:
+        terminal.say("The prompt had been sent to the API and may be charged; its picture is lost with the connection.")

@@ -1,0 +1,144 @@
+"""What people see: results on standard output, everything else on standard error, plain where it is no terminal."""
+
+import os
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Mapping
+from typing import TextIO
+
+from cdp_image_mcp.studio.studio import News
+from cdp_image_mcp.system.plaintext import clean
+
+__all__ = ["Terminal", "clock"]
+
+PLAIN_EVERY = 30.0
+"""Seconds between two plain lines that say the same."""
+COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}
+
+
+def clock(seconds: float) -> str:
+    """``0:41``, ``12:05``, ``1:02:03``."""
+    whole = max(int(seconds), 0)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _reads_colours(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    if environ.get("NO_COLOR") or environ.get("TERM") == "dumb" or not stream.isatty():
+        return False
+    return sys.platform != "win32" or _windows_reads_escapes()
+
+
+def _windows_reads_escapes() -> bool:
+    """Old Windows consoles print escape sequences unless they are asked to read them."""
+    if sys.platform != "win32":
+        return True
+    import ctypes
+
+    kernel = ctypes.windll.kernel32
+    handle, mode = kernel.GetStdHandle(-12), ctypes.c_ulong()
+    if not kernel.GetConsoleMode(handle, ctypes.byref(mode)):
+        return False
+    enable_virtual_terminal_processing = 4
+    return bool(kernel.SetConsoleMode(handle, mode.value | enable_virtual_terminal_processing))
+
+
+def _make_sound(stream: TextIO, *, result: bool) -> None:
+    """A character that the stream cannot say must never end the program (cp1252, POSIX locale)."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is None:
+        return
+    if result and not stream.isatty():
+        # Scripts get JSON and paths as UTF-8 whatever the locale; undecodable bytes of names go out as they came in.
+        reconfigure(encoding="utf-8", errors="surrogateescape")
+    else:
+        reconfigure(errors="backslashreplace")
+
+
+class Terminal:
+    """The two streams of a command. ``result`` prints what a script wants, ``say`` what a person reads."""
+
+    def __init__(
+        self, out: TextIO | None = None, err: TextIO | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        environ = os.environ if environ is None else environ
+        _make_sound(self._out, result=True)
+        _make_sound(self._err, result=False)
+        self.live = self._err.isatty() and environ.get("TERM") != "dumb"
+        self._colours = _reads_colours(self._err, environ)
+        self._out_colours = _reads_colours(self._out, environ)
+        self._drawn = 0
+        self._plain: tuple[str, float] = ("", 0.0)
+        self._full, self._empty = ("█", "░") if self._can_say("█░") else ("#", ".")
+
+    def _can_say(self, text: str) -> bool:
+        try:
+            text.encode(self._err.encoding or "ascii")
+        except (UnicodeEncodeError, LookupError):
+            return False
+        return True
+
+    def colour(self, text: str, name: str) -> str:
+        """``text`` in a colour for standard error, or as it is."""
+        return f"\x1b[{COLOURS[name]}m{text}\x1b[0m" if self._colours else text
+
+    def colour_result(self, text: str, name: str) -> str:
+        """``text`` in a colour for standard output, or as it is."""
+        return f"\x1b[{COLOURS[name]}m{text}\x1b[0m" if self._out_colours else text
+
+    def result(self, text: str) -> None:
+        """One result on standard output."""
+        self.clear()
+        print(text, file=self._out, flush=True)
+
+    def wrapped(self, text: str, indent: int) -> list[str]:
+        """``text`` in lines that fit beside ``indent`` columns on a terminal; one line where nobody looks."""
+        if not self._out.isatty():
+            return [text]
+        return textwrap.wrap(text, max(shutil.get_terminal_size().columns - indent - 1, 30)) or [""]
+
+    def say(self, text: str = "", colour: str | None = None) -> None:
+        """One line for a person on standard error."""
+        self.clear()
+        print(self.colour(text, colour) if colour else text, file=self._err, flush=True)
+
+    def clear(self) -> None:
+        """Take the progress line away, so that something else can be written."""
+        if self._drawn:
+            self._err.write("\r" + " " * self._drawn + "\r")
+            self._err.flush()
+            self._drawn = 0
+
+    def progress(self, news: News, elapsed: float) -> None:
+        """Show where a generation stands: a line that is drawn over on a terminal, else a line now and then."""
+        message = clean(news.message, 200).replace("\n", " ")
+        if self.live:
+            self._draw(self._line(message, elapsed, news.expected))
+            return
+        said, at = self._plain
+        if message != said or time.monotonic() - at >= PLAIN_EVERY:
+            self._plain = (message, time.monotonic())
+            self.say(f"[{clock(elapsed)}] {message}")
+
+    def _line(self, message: str, elapsed: float, expected: float | None) -> str:
+        parts = [clock(elapsed)]
+        if expected:
+            # What is only typical never reads as done: the end is told by the picture alone.
+            share = min(elapsed / expected, 0.99)
+            cells = round(share * 20)
+            parts.append(self._full * cells + self._empty * (20 - cells))
+            parts.append(f"{share:4.0%}")
+        parts.append(message)
+        return "  ".join(parts)
+
+    def _draw(self, line: str) -> None:
+        columns = shutil.get_terminal_size().columns - 1
+        shown = line[:columns]
+        self._err.write("\r" + shown + " " * max(self._drawn - len(shown), 0))
+        self._err.flush()
+        self._drawn = len(shown)

@@ -1,0 +1,1 @@
+"""Generations on disk: their folders, records, index and ledger."""

@@ -1,0 +1,88 @@
+"""Asked versus got: what a generation was asked for, what its bytes are, and which wishes were not met."""
+
+from typing import Any
+
+from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.request import SavedImage, parse_size, ratio_of
+
+__all__ = ["actual", "honoured", "requested"]
+
+DEFAULTS: dict[str, Any] = {"n": 1, "size": "auto", "quality": "auto", "output_format": "png", "background": "auto"}
+NOT_WISHES = frozenset(
+    (
+        *("prompt", "wait_seconds", "images", "backend", "timeout_seconds", "output_dir"),
+        *("conversation_mode", "continue_from"),
+    )
+)
+"""Arguments that say nothing about the picture; ``backend`` stands beside it as ``requested_backend``."""
+
+RATIO_TOLERANCE = 0.02
+"""Sides are whole pixels, often multiples of 16: the nearest legal 16:9 is not exactly 16:9."""
+
+
+def requested(record: Record) -> dict[str, Any]:
+    """The wishes about the picture, defaults filled in."""
+    return DEFAULTS | {name: value for name, value in record.request.items() if name not in NOT_WISHES}
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    return values[0] if len(set(values)) == 1 else values
+
+
+def _format(image: SavedImage) -> str:
+    return image.mime_type.removeprefix("image/")
+
+
+def actual(record: Record) -> dict[str, Any]:
+    """What was delivered, read from the bytes; one value when all pictures agree, else a list in their order.
+
+    ``quality`` is there only when the back end reported it.
+    """
+    images = record.images
+    fields: dict[str, Any] = {"n": len(images)}
+    if images:
+        fields["size"] = _one_or_all([f"{image.width}x{image.height}" for image in images])
+        fields["output_format"] = _one_or_all([_format(image) for image in images])
+        fields["alpha"] = _one_or_all([image.alpha for image in images])
+    for name in ("quality", "background"):
+        if isinstance(told := record.facts.get(name), str):
+            fields[name] = told
+    return fields
+
+
+def _size_met(wish: str, image: SavedImage) -> bool:
+    if (size := parse_size(wish)) is not None:
+        return (image.width, image.height) == size
+    wanted = ratio_of(wish)
+    if wanted is None or image.height == 0:
+        return False
+    return abs(image.width / image.height - wanted) <= wanted * RATIO_TOLERANCE
+
+
+def honoured(record: Record) -> bool | list[str]:
+    """True, or the names of the arguments that were not met; where no picture came, no wish was."""
+    wish, images = requested(record), record.images
+    web, nothing = record.on_web, not record.images
+    missed: list[str] = []
+    if len(images) != wish["n"]:
+        missed.append("n")
+    if wish["size"] != "auto" and (nothing or not all(_size_met(wish["size"], image) for image in images)):
+        missed.append("size")
+    told = record.facts.get("quality")
+    if wish["quality"] != "auto" and (web or nothing or (isinstance(told, str) and told != wish["quality"])):
+        missed.append("quality")
+    wanted = "output_format" in record.request or not (web or nothing)
+    if wanted and (nothing or any(_format(image) != wish["output_format"] for image in images)):
+        missed.append("output_format")
+    if not _background_met(wish["background"], record):
+        missed.append("background")
+    missed.extend(name for name in ("output_compression", "mask") if web and wish.get(name) is not None)
+    return missed or True
+
+
+def _background_met(wish: str, record: Record) -> bool:
+    if wish == "auto":
+        return True
+    if wish == "transparent":
+        return bool(record.images) and all(image.alpha for image in record.images)
+    return bool(record.images) and record.facts.get("background") != "transparent"

@@ -1,0 +1,285 @@
+"""One generation's folder: its sidecar ``metadata.json`` and its pictures, each written whole or not at all."""
+
+import contextlib
+import hashlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.imagefile import ImageFacts, NotAPictureError, inspect
+from cdp_image_mcp.library.names import folder_name
+from cdp_image_mcp.library.record import Record, epoch, now
+from cdp_image_mcp.request import SavedImage
+from cdp_image_mcp.system.disk import (
+    PART,
+    disk_error,
+    finish,
+    make_folder,
+    replace_file,
+    settle,
+    sync_folder,
+    write_part,
+)
+
+__all__ = [
+    "SIDECAR",
+    "Folder",
+    "Stamp",
+    "encode_record",
+    "new_folder",
+    "read_record",
+    "take_back_folder",
+    "write_record",
+]
+
+SIDECAR = "metadata.json"
+MAX_SIDECAR_BYTES = 16 * 1024 * 1024
+MAX_PICTURE_BYTES = 512 * 1024 * 1024
+PICTURE = re.compile(r"image-(\d+)\.")
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+T = TypeVar("T")
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What tells one version of a sidecar from the next without reading it."""
+
+    mtime_ns: int
+    size: int
+    inode: int
+
+    @classmethod
+    def of(cls, facts: os.stat_result) -> "Stamp":
+        return cls(facts.st_mtime_ns, facts.st_size, facts.st_ino)
+
+
+Noted = Callable[[Record, Path, Stamp], None]
+
+
+class Folder:
+    """The folder of one generation. All methods finish their work even when the caller is cancelled meanwhile:
+    bytes that were handed over are on disk, or an error says so."""
+
+    def __init__(self, path: Path, noted: Noted | None = None) -> None:
+        self.path = path
+        """``noted`` is called in the writing thread after each written sidecar (the library's index)."""
+        self._noted = noted
+        self._turn = anyio.Lock()
+
+    async def read(self) -> Record:
+        """The record as it lies on disk, with picture paths inside this folder (also after it was moved).
+
+        Raises ImageError ``not_found`` (no sidecar) or ``disk`` (garbled; it is left as it is).
+        """
+        record, _ = await anyio.to_thread.run_sync(read_record, self.path)
+        return record
+
+    async def write(self, record: Record) -> None:
+        """Replace the sidecar: temporary file, fsync, rename. Stamps ``record.updated_at``; encodes at once, so later
+        changes of ``record`` do not tear it. Raises ImageError ``disk``; the earlier sidecar is then still whole."""
+        record.updated_at = now()
+        data = encode_record(record)
+        kept = msgspec.json.decode(data, type=Record)
+        await self._finish(partial(self._write, kept, data))
+
+    async def add_picture(self, data: bytes, facts: ImageFacts) -> SavedImage:
+        """Write ``data`` unchanged as the next free ``image-NN.ext``, 0600, never over anything. The record is not
+        touched: list the answer in ``record.images`` and :meth:`write`. Raises ImageError ``disk``."""
+        return await self._finish(partial(self._add_picture, data, facts))
+
+    async def strays(self, record: Record) -> list[SavedImage]:
+        """Whole pictures that lie here and are not in ``record.images`` (the process died between picture and
+        record), in order. Also rescues finished temporary files. Only for the owner of the generation."""
+        return await self._finish(partial(self._strays, record))
+
+    async def _finish(self, work: Callable[[], T]) -> T:
+        results: list[T] = []
+        with anyio.CancelScope(shield=True):
+            async with self._turn:
+                results.append(await finish(work))
+        return results[0]
+
+    def _write(self, record: Record, data: bytes) -> None:
+        stamp = _write_sidecar(self.path, data)
+        if self._noted is not None:
+            self._noted(record, self.path, stamp)
+
+    def _add_picture(self, data: bytes, facts: ImageFacts) -> SavedImage:
+        try:
+            part, _ = write_part(self.path / "image", data)
+            try:
+                path = self._place(part, facts)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    part.unlink()
+                raise
+        except OSError as error:
+            raise disk_error(error, "Saving a picture", self.path) from error
+        return _described(path, data, facts)
+
+    def _place(self, part: Path, facts: ImageFacts) -> Path:
+        number = 1 + max((int(found[1]) for name in _names(self.path) if (found := PICTURE.match(name))), default=0)
+        while True:
+            path = self.path / f"image-{number:02}.{facts.extension}"
+            try:
+                settle(part, path)
+            except FileExistsError:
+                number += 1
+            else:
+                sync_folder(self.path)
+                return path
+
+    def _strays(self, record: Record) -> list[SavedImage]:
+        known = {image.sha256 for image in record.images}
+        found: list[SavedImage] = []
+        try:
+            names = sorted(_names(self.path))
+            for name in [n for n in names if PICTURE.match(n)] + [n for n in names if n.endswith(PART)]:
+                if (stray := self._stray(self.path / name, known)) is not None:
+                    known.add(stray.sha256)
+                    found.append(stray)
+        except OSError as error:
+            raise disk_error(error, "Looking for pictures that were not recorded", self.path) from error
+        return found
+
+    def _stray(self, path: Path, known: set[str]) -> SavedImage | None:
+        """The picture in ``path`` unless it is known; temporary files get their name or, if useless, go."""
+        temporary = path.name.endswith(PART)
+        saved = None
+        if path.is_file() and 0 < path.stat().st_size <= MAX_PICTURE_BYTES:
+            data = path.read_bytes()
+            with contextlib.suppress(NotAPictureError):
+                facts = inspect(data)
+                saved = _described(path, data, facts)
+                if saved.sha256 in known:
+                    saved = None
+                elif temporary:
+                    return _described(self._place(path, facts), data, facts)
+        if temporary:
+            path.unlink()
+        return saved
+
+
+def new_folder(parent: Path, record: Record) -> tuple[Path, Stamp]:
+    """Make the folder of a generation, exclusively and 0700, with its durable record. Blocking.
+
+    Raises ImageError ``disk`` and leaves nothing then.
+    """
+    at = datetime.fromtimestamp(epoch(record.created_at) or time.time()).astimezone()
+    attempt = 1
+    while True:
+        path = parent / folder_name(record.prompt, at, attempt)
+        try:
+            make_folder(path)
+        except FileExistsError:
+            attempt += 1
+        except OSError as error:
+            raise disk_error(error, "Making a folder for the pictures", parent) from error
+        else:
+            break
+    try:
+        return path, write_record(path, record)
+    except BaseException:
+        take_back_folder(path)
+        raise
+
+
+def take_back_folder(path: Path) -> None:
+    """Remove a folder that was just made and never named to anybody; with anything else in it, it stays."""
+    with contextlib.suppress(OSError):
+        (path / SIDECAR).unlink(missing_ok=True)
+        path.rmdir()
+
+
+def encode_record(record: Record) -> bytes:
+    """The sidecar's bytes: UTF-8, indented by 2. Text from a page may hold half characters; they become U+FFFD."""
+    try:
+        data = msgspec.json.encode(record, enc_hook=str)
+    except UnicodeEncodeError:
+        data = msgspec.json.encode(_whole_characters(msgspec.to_builtins(record, enc_hook=str)))
+    return msgspec.json.format(data, indent=2)
+
+
+def _whole_characters(value: Any) -> Any:
+    match value:
+        case str():
+            return SURROGATE.sub("\ufffd", value)
+        case dict():
+            return {_whole_characters(key): _whole_characters(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        case list() | tuple():
+            return [_whole_characters(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return value
+
+
+def write_record(folder: Path, record: Record) -> Stamp:
+    """Replace the sidecar in ``folder`` as it is, durable on return. Blocking. Raises ImageError ``disk``."""
+    return _write_sidecar(folder, encode_record(record))
+
+
+def _write_sidecar(folder: Path, data: bytes) -> Stamp:
+    try:
+        return Stamp.of(replace_file(folder / SIDECAR, data))
+    except OSError as error:
+        raise disk_error(error, "Writing the record", folder / SIDECAR) from error
+
+
+def read_record(folder: Path) -> tuple[Record, Stamp]:
+    """The record in ``folder`` and the stamp of the file it came from. Blocking. Raises as :meth:`Folder.read`."""
+    path = folder / SIDECAR
+    try:
+        with path.open("rb") as file:
+            stamp = Stamp.of(os.fstat(file.fileno()))
+            data = file.read(MAX_SIDECAR_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError("not_found", f"There is no record in {folder}.") from None
+    except OSError as error:
+        raise disk_error(error, "Reading the record", path) from error
+    try:
+        if len(data) > MAX_SIDECAR_BYTES:
+            raise msgspec.ValidationError("it is far too large")
+        record = msgspec.json.decode(data, type=Record)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ImageError(
+            "disk",
+            f"The record {path} cannot be read ({error}). It was left as it is, its pictures too.",
+            next_step="Ask the user to restore the file from a backup or to move the folder out of the output root.",
+            retryable=False,
+            details={"path": str(path)},
+        ) from error
+    record.images = [_anchored(folder, image) for image in record.images]
+    return record, stamp
+
+
+def _anchored(folder: Path, image: SavedImage) -> SavedImage:
+    """Paths point into the folder the sidecar lies in, wherever it was moved and whatever it claims."""
+    name = re.split(r"[\\/]", image.path)[-1]
+    return msgspec.structs.replace(image, path=str(folder / name))
+
+
+def _described(path: Path, data: bytes, facts: ImageFacts) -> SavedImage:
+    return SavedImage(
+        path=str(path),
+        mime_type=facts.mime_type,
+        width=facts.width,
+        height=facts.height,
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        alpha=facts.alpha,
+        c2pa=facts.c2pa,
+    )
+
+
+def _names(folder: Path) -> Iterable[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries]

@@ -1,0 +1,124 @@
+"""Which generation a call joins instead of paying for a second one, and how the day's limit is kept meanwhile."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from cdp_image_mcp.library import index
+from cdp_image_mcp.library.folder import Folder
+from cdp_image_mcp.library.record import Record, epoch
+from cdp_image_mcp.library.waiters import lives
+
+__all__ = ["JOIN_SECONDS", "Admit", "Claim", "Entry", "Kind", "Told", "candidates", "end_of", "rows_like", "works"]
+
+JOIN_SECONDS = 24 * 3600
+"""How long an answer that nobody fetched waits for the same question."""
+
+Kind: TypeAlias = Literal["running", "finished", "orphaned"]
+
+Told: TypeAlias = tuple[str, str | None]
+"""A generation and when it ended."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A generation as it lies on disk at the moment of reading."""
+
+    record: Record
+    folder: Folder
+    alive: bool
+    """Unfinished and its owner process lives. False for everything finished or orphaned."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The generation a call waits on from now on; hand ``waiter`` to :meth:`Library.release` when it answers."""
+
+    kind: Kind | Literal["new"]
+    """``new``: just registered, ours to run. ``running``: joined, its owner lives (may be another process).
+    ``finished``: joined, never fetched: saved, partial, or a lost reply of the API. ``orphaned``: joined, its owner
+    died, or was shut down, after it was submitted; it now belongs to us and wants to be recovered."""
+    record: Record
+    folder: Folder
+    waiter: str
+
+    @property
+    def joined(self) -> bool:
+        return self.kind != "new"
+
+
+Admit: TypeAlias = Callable[[Callable[[], list[Entry]]], None]
+"""Raises ImageError to refuse a new generation. Called in the very step that would register it; what it is given
+answers with the web generations of today and all unfinished web ones, also those that others just registered."""
+
+
+def candidates(
+    rows: list[index.Row],
+    entry_of: Callable[[index.Row], Entry | None],
+    is_waited_on: Callable[[str], bool],
+    fetched: Collection[Told],
+) -> Iterator[tuple[Kind, Entry]]:
+    """What a call may join among ``rows``, in their order. ``fetched``: ends known to be told beside the record."""
+    for row in rows:
+        if is_waited_on(row.id):
+            continue
+        entry = entry_of(row)
+        kind = _joinable(entry.record, fetched=end_of(entry.record) in fetched) if entry is not None else None
+        if entry is not None and kind is not None:
+            yield kind, entry
+
+
+def rows_like(db: sqlite3.Connection, root: Path, fingerprint: str, own_id: str) -> list[index.Row]:
+    """What has this fingerprint and may be young enough, oldest first."""
+    return index.rows(
+        db,
+        root,
+        "WHERE fingerprint = ? AND id != ? AND (finished = 0 OR ended >= ?) ORDER BY created, id",
+        (fingerprint, own_id, time.time() - JOIN_SECONDS),
+    )
+
+
+def end_of(record: Record) -> Told:
+    """Which end of a generation a record tells of; one that is collected later has another one then."""
+    return record.generation_id, record.finished_at
+
+
+def works(record: Record) -> bool:
+    """Whether the process that owns a generation lives."""
+    return record.owner is not None and lives(record.owner, epoch(record.updated_at))
+
+
+def _joinable(record: Record, *, fetched: bool) -> Kind | None:
+    if not record.finished:
+        if works(record):
+            return "running"
+        # The site goes on without us and what it made can be collected. A request to the API died with its process:
+        # whoever asks again is told so before anything is paid a second time.
+        return "orphaned" if record.submitted is not False else None
+    if time.time() - epoch(record.finished_at or record.updated_at) > JOIN_SECONDS:
+        return None
+    if record.collectable:
+        # Whoever was told of the interruption and asks again wants the picture, not a second one.
+        return "orphaned"
+    if record.fetched or fetched:
+        return None
+    if _reply_lost(record):
+        return "finished"
+    if record.state not in {"saved", "partial"} or not record.images:
+        return None
+    return "finished" if all(_is_there(Path(image.path), image.bytes) for image in record.images) else None
+
+
+def _reply_lost(record: Record) -> bool:
+    """An end at the API that may have been paid and brought nothing. Told once, to whoever asks the same."""
+    ended = record.state in {"failed", "interrupted"} and not record.images
+    return record.backend == "api" and ended and record.submitted is not False and record.spent is not False
+
+
+def _is_there(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False

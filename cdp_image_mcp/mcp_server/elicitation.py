@@ -1,0 +1,115 @@
+"""Asking the person at the client to sign in or to pass a check, where the client can ask (URL elicitation)."""
+
+import contextlib
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import mcp_types as types
+from mcp import MCPError
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import NoBackChannelError
+
+if TYPE_CHECKING:
+    from cdp_image_mcp.studio.studio import Standing
+
+__all__ = ["ANSWER_KEY", "PERSON_STATES", "Person"]
+
+logger = logging.getLogger(__name__)
+
+PERSON_STATES = frozenset(("needs_sign_in", "needs_verification"))
+ANSWER_KEY = "person"
+MODERN = "2026"
+"""First protocol year without requests from server to client: there the question is an interim result."""
+
+# The window is ours: signing in at the same address in the person's everyday browser would not help.
+MESSAGES = {
+    "needs_sign_in": (
+        "Please sign in to ChatGPT in the browser window that cdp-image-mcp has opened on this computer, "
+        "and then close that window (on a Mac: quit that browser). It keeps a profile of its own, so signing in "
+        "anywhere else does not count. The picture then goes on by itself."
+    ),
+    "needs_verification": (
+        "ChatGPT wants to see that a person is there. Please pass the check in the browser window that cdp-image-mcp "
+        "has opened on this computer. The picture then goes on by itself."
+    ),
+}
+
+
+class Person:
+    """Asks at most once for each state of a generation: a model that polls must not make a client nag."""
+
+    def __init__(self, site: str) -> None:
+        self._site = site
+        self._asked: set[tuple[str, str]] = set()
+
+    def may_ask(self, ctx: ServerRequestContext[Any, Any], standing: "Standing") -> bool:
+        """Whether this standing needs a person and this client can ask one who was not asked yet."""
+        capabilities = ctx.session.client_capabilities
+        asking = None if capabilities is None else capabilities.elicitation
+        if asking is None or asking.url is None or standing.record.state not in PERSON_STATES:
+            return False
+        return (standing.record.generation_id, standing.record.state) not in self._asked
+
+    def interim(self, standing: "Standing") -> types.InputRequiredResult:
+        """The question as 2026-07-28 has it. The client repeats its call with the answer; the generation's id
+        travels in the sealed state, so that the repeated call never makes a second picture."""
+        state = self._note(standing)
+        params = types.ElicitRequestURLParams(message=MESSAGES[state], url=self._site)
+        return types.InputRequiredResult(
+            input_requests={ANSWER_KEY: types.ElicitRequest(params=params)},
+            request_state=standing.record.generation_id,
+        )
+
+    async def ask_and_wait(
+        self,
+        ctx: ServerRequestContext[Any, Any],
+        standing: "Standing",
+        wait: Callable[[], Awaitable["Standing"]],
+    ) -> "Standing":
+        """Ask as the handshake era does and wait meanwhile; the question ends with the wait, and the wait with a
+        "no". "Yes" only says that the person went there: what counts is where the generation stands."""
+        state = self._note(standing)
+        identity = uuid.uuid4().hex
+        waiting = anyio.CancelScope()
+
+        async def ask() -> None:
+            if await self._accepted(ctx, state, identity) is False:
+                waiting.cancel()
+
+        failure: Exception | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            try:
+                with waiting:
+                    standing = await wait()
+            except Exception as error:  # noqa: BLE001  raised again below, outside of the group that would wrap it
+                failure = error
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        if standing.record.state not in PERSON_STATES:
+            with anyio.move_on_after(1), contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+                await ctx.session.send_elicit_complete(identity, ctx.request_id)
+        return standing
+
+    async def _accepted(self, ctx: ServerRequestContext[Any, Any], state: str, identity: str) -> bool | None:
+        """The person's answer; None when the client could not ask after all."""
+        try:
+            answer = await ctx.session.elicit_url(MESSAGES[state], self._site, identity, ctx.request_id)
+        except (MCPError, NoBackChannelError, ValueError) as error:
+            logger.warning("the client declared URL elicitation and did not do it: %s", error)
+            return None
+        return answer.action == "accept"
+
+    def _note(self, standing: "Standing") -> str:
+        state = standing.record.state
+        self._asked.add((standing.record.generation_id, state))
+        return state
+
+
+def is_modern(ctx: ServerRequestContext[Any, Any]) -> bool:
+    """Whether this request speaks 2026-07-28 or later."""
+    return ctx.protocol_version >= MODERN

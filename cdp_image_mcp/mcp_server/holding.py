@@ -1,0 +1,67 @@
+"""A studio that is opened late and closed in order, whatever happens to whoever uses it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.abc
+
+from cdp_image_mcp.config import Settings
+
+if TYPE_CHECKING:
+    # Loaded when it is first asked for, not by the server's start.
+    from cdp_image_mcp.studio.studio import Studio
+
+__all__ = ["LateStudio", "late_studio", "studio_apart"]
+
+
+class LateStudio:
+    """The studio, opened by the first call. A task of its own enters and leaves it, whoever called first; that task
+    hears of no cancellation, so that jobs are always told to end and never torn away from under their records."""
+
+    def __init__(self, settings: Settings, group: anyio.abc.TaskGroup) -> None:
+        self._settings = settings
+        self._group = group
+        self._opening = anyio.Lock()
+        self._closing = anyio.Event()
+        self.opened: Studio | None = None
+
+    async def __call__(self) -> "Studio":
+        async with self._opening:
+            if self.opened is not None:
+                return self.opened
+            studio: Studio = await self._group.start(self._hold)
+            self.opened = studio
+            return studio
+
+    def close(self) -> None:
+        """Let the studio end its jobs and go; the group waits for it."""
+        self._closing.set()
+
+    async def _hold(self, *, task_status: "anyio.abc.TaskStatus[Studio]") -> None:
+        from cdp_image_mcp.mcp_server.ways import InstalledWays
+        from cdp_image_mcp.studio.studio import open_studio
+
+        with anyio.CancelScope(shield=True):
+            async with open_studio(self._settings, InstalledWays()) as studio:
+                task_status.started(studio)
+                await self._closing.wait()
+
+
+@asynccontextmanager
+async def late_studio(settings: Settings) -> AsyncGenerator[LateStudio]:
+    """A studio for the length of the block, not opened before it is asked for."""
+    async with anyio.create_task_group() as group:
+        studio = LateStudio(settings, group)
+        try:
+            yield studio
+        finally:
+            studio.close()
+
+
+@asynccontextmanager
+async def studio_apart(settings: Settings) -> AsyncGenerator["Studio"]:
+    """An open studio for the length of the block; a cancelled block ends its jobs in order."""
+    async with late_studio(settings) as studio:
+        yield await studio()

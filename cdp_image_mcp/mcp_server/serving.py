@@ -1,0 +1,106 @@
+"""Serving on standard input and output until the client goes away or a signal comes, and leaving in order."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import anyio
+from mcp.server.stdio import stdio_server
+
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.mcp_server.holding import late_studio
+from cdp_image_mcp.mcp_server.server import App, OpenApp, make_server
+from cdp_image_mcp.previews.canvas import BrowserCanvas
+from cdp_image_mcp.previews.preview import FilePreviewer
+from cdp_image_mcp.system.stopping import Stop
+
+if TYPE_CHECKING:
+    from cdp_image_mcp.cdp import Browser
+    from cdp_image_mcp.studio.studio import Studio
+
+__all__ = ["open_app", "open_browser", "serve", "serve_app"]
+
+logger = logging.getLogger(__name__)
+
+CLOSING_SECONDS = 15.0
+"""Longest time for leaving in order; what hangs then is left, the records on disk are whole at any moment."""
+FLUSHING_SECONDS = 2.0
+"""Longest time for the last answers to reach a client that has closed its end."""
+
+
+@runtime_checkable
+class _HasBrowser(Protocol):
+    """A back end that drives a browser."""
+
+    @property
+    def browser(self) -> "Browser | None": ...
+
+
+def open_browser(studio: "Studio") -> "Browser | None":
+    """The browser that the studio's web back end has open at this moment."""
+    backend = studio.backend_in_use("chatgpt-web")
+    return backend.browser if isinstance(backend, _HasBrowser) else None
+
+
+@asynccontextmanager
+async def open_app(settings: Settings) -> AsyncGenerator[App]:
+    """What the handlers of this process share. Nothing is loaded or opened before the first call."""
+    async with late_studio(settings) as studio:
+
+        def browser() -> "Browser | None":
+            return None if studio.opened is None else open_browser(studio.opened)
+
+        canvas = BrowserCanvas(settings, browser)
+        yield App(settings, studio, FilePreviewer(canvas.open, canvas.expect))
+
+
+def _leave_within(seconds: float) -> None:
+    """From now on the process ends within ``seconds``, whatever hangs: a thread that writes to a client which no
+    longer reads cannot be ended in any other way."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
+
+
+async def serve_app(open_app: OpenApp) -> None:
+    """Serve on standard input and output until the end of input or a signal; a signal ends the process here."""
+    stop = Stop()
+
+    @asynccontextmanager
+    async def closing_in_time() -> AsyncGenerator[App]:
+        async with open_app() as app:
+            try:
+                yield app
+            finally:
+                _leave_within(CLOSING_SECONDS)
+
+    server = make_server(closing_in_time)
+    async with stop.heard(), stdio_server() as (incoming, outgoing):
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(stop.cancel, group.cancel_scope)
+                await server.run(incoming, outgoing, server.create_initialization_options())
+                _leave_within(FLUSHING_SECONDS)
+                group.cancel_scope.cancel()
+        finally:
+            # Also when the SDK's reader fell over a message that came after the signal.
+            if stop.signal is not None:
+                _leave_now(stop.signal)
+
+
+def _leave_now(because: signal.Signals) -> None:
+    """The thread that reads standard input is blocked until the client closes it and cannot be joined."""
+    logger.info("stopped by %s", because.name)
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve this installation's studio on standard input and output."""
+    await serve_app(lambda: open_app(settings))

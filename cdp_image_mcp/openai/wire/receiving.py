@@ -1,0 +1,252 @@
+"""From an answer's bytes to pictures, usage and facts, whether it is one JSON text or a stream of events."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+import anyio
+import msgspec
+
+from cdp_image_mcp.openai.failures import Verdict, clean, judge
+from cdp_image_mcp.openai.wire.events import EventEnd, EventReader
+from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
+from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader, picture_index
+
+__all__ = ["Answer", "Sink", "read_answer"]
+
+LONGEST_ERROR = 1024 * 1024
+LONGEST_REVISED = 4000
+DRAIN = 1.0
+"""Seconds that the end of a stream is waited for after its picture."""
+
+
+class Sink(Protocol):
+    """Takes what an answer brings, as soon as it is there."""
+
+    async def begun(self) -> None:
+        """The first bytes of a successful answer have come."""
+        ...
+
+    async def picture(self, data: bytes) -> None:
+        """A finished picture."""
+        ...
+
+    async def partial(self, data: bytes, index: int) -> None:
+        """A partial picture of a stream."""
+        ...
+
+
+class Answer(msgspec.Struct, kw_only=True):
+    """What a successful answer said beside its pictures. Every field but ``pictures`` may be missing."""
+
+    pictures: int = 0
+    """Finished pictures handed to the sink."""
+    faults: list[str] = []
+    """Why items held no usable picture, in words."""
+    addresses: list[str] = []
+    """Pictures that are only named by address."""
+    created: int | None = None
+    usage: dict[str, Any] | None = None
+    told: dict[str, str] = {}
+    """``quality``, ``background``, ``size``, ``output_format`` as the server resolved them; ``auto`` left out."""
+    revised_prompts: list[str] = []
+
+
+async def read_answer(reply: Reply, sink: Sink, *, key: str | None) -> Answer | Verdict:
+    """Read the whole answer. Raises :class:`BrokenError` when it ends too early; what came before is with the sink."""
+    if not 200 <= reply.status < 300:
+        return await _read_error(reply, key)
+    if reply.content_type == "text/event-stream":
+        return await _Stream(reply, sink, key).read()
+    return await _read_json(reply, sink, key)
+
+
+async def _read_error(reply: Reply, key: str | None) -> Verdict:
+    try:
+        data = await reply.read_all(LONGEST_ERROR)
+    except BrokenError:
+        data = b""  # status and headers are enough to judge by
+    try:
+        body: Any = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        body = None
+    return judge(reply.status, reply.headers, body, data.decode("utf-8", "replace"), key=key)
+
+
+def _fields(tree: Any) -> Mapping[str, Any] | None:
+    return cast("Mapping[str, Any]", tree) if isinstance(tree, Mapping) else None
+
+
+def _items(tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    data = tree.get("data")
+    if not isinstance(data, list):
+        return []
+    return [cast("Mapping[str, Any]", item) for item in cast("list[Any]", data) if isinstance(item, Mapping)]
+
+
+def _note(answer: Answer, tree: Mapping[str, Any], key: str | None) -> None:
+    """Keep what ``tree`` tells beside pictures."""
+    created = tree.get("created", tree.get("created_at"))
+    if isinstance(created, int | float) and created > 0:
+        answer.created = int(created)
+    if (usage := _fields(tree.get("usage"))) is not None:
+        answer.usage = dict(usage)
+    for name in ("quality", "background", "size", "output_format"):
+        value = tree.get(name)
+        if isinstance(value, str) and value not in {"", "auto"}:
+            answer.told[name] = clean(value, key, 40)
+    for item in (tree, *_items(tree)):
+        if isinstance(revised := item.get("revised_prompt"), str) and revised:
+            answer.revised_prompts.append(clean(revised, key, LONGEST_REVISED))
+
+
+class _Items:
+    """Hands over the pictures of ``data`` one by one while the JSON is still arriving."""
+
+    def __init__(self, reader: PictureReader, sink: Sink, answer: Answer) -> None:
+        self.reader = reader
+        self._sink = sink
+        self._answer = answer
+        self._given = 0
+
+    async def give(self) -> None:
+        while self._given < self.reader.count:
+            index, self._given = self._given, self._given + 1
+            try:
+                data = self.reader.take(index)
+            except AnswerError as fault:
+                self._answer.faults.append(f"picture {index + 1} cannot be decoded: {fault}")
+                continue
+            self._answer.pictures += 1
+            await self._sink.picture(data)
+
+    def note_addresses(self, tree: Mapping[str, Any]) -> None:
+        """Items without base64 that name an address instead."""
+        for item in _items(tree):
+            address = item.get("url")
+            has_picture = picture_index(address) is not None or picture_index(item.get("b64_json")) is not None
+            if isinstance(address, str) and address and not has_picture:
+                self._answer.addresses.append(address)
+
+
+async def _read_json(reply: Reply, sink: Sink, key: str | None) -> Answer | Verdict:
+    answer, reader = Answer(), PictureReader()
+    items = _Items(reader, sink, answer)
+    begun = False
+    try:
+        while (piece := await reply.read()) is not None:
+            if not begun:
+                begun = True
+                await sink.begun()
+            reader.feed(piece)
+            await items.give()
+        tree = _fields(reader.finish())
+    except AnswerError as fault:
+        return _not_understood(reply, answer, reader, str(fault), key)
+    if tree is None:
+        return _not_understood(reply, answer, reader, "it is no JSON object", key)
+    if tree.get("error") and not answer.pictures:
+        return judge(reply.status, reply.headers, tree, key=key, begun=True)
+    _note(answer, tree, key)
+    items.note_addresses(tree)
+    return answer
+
+
+def _not_understood(reply: Reply, answer: Answer, reader: PictureReader, why: str, key: str | None) -> Answer | Verdict:
+    """A 200 that is no answer. Pictures that came whole before it broke are kept and counted."""
+    if answer.pictures:
+        answer.faults.append(f"the answer cannot be read to its end: {why}")
+        return answer
+    verdict = judge(reply.status, reply.headers, None, reader.text(), key=key, begun=True)
+    verdict.error.message = f"The API's answer cannot be read: {why}."
+    return verdict
+
+
+class _Stream:
+    """A stream of events: partial pictures, then one finished picture."""
+
+    def __init__(self, reply: Reply, sink: Sink, key: str | None) -> None:
+        self._reply = reply
+        self._sink = sink
+        self._key = key
+        self._answer = Answer()
+        self._reader = PictureReader()
+        self._partials = 0
+        self._verdict: Verdict | None = None
+        self._over = False
+
+    async def read(self) -> Answer | Verdict:
+        events = EventReader()
+        begun = False
+        while not self._over and (piece := await self._reply.read()) is not None:
+            if not begun:
+                begun = True
+                await self._sink.begun()
+            await self._take(events.feed(piece))
+        if not self._over:
+            await self._take(events.close())
+        elif self._answer.pictures:
+            await self._drain()
+        if self._verdict is not None and not self._answer.pictures:
+            return self._verdict
+        if not self._answer.pictures and not self._answer.addresses and not self._answer.faults:
+            raise BrokenError("receiving", "connection", "the stream ended before the picture was finished")
+        return self._answer
+
+    async def _drain(self) -> None:
+        """Read to the end, so that the connection can serve again; the picture is saved and does not wait for it."""
+        with anyio.move_on_after(DRAIN), contextlib.suppress(BrokenError):
+            while await self._reply.read() is not None:
+                pass
+
+    async def _take(self, tokens: list[bytes | EventEnd]) -> None:
+        for token in tokens:
+            if self._over:
+                return
+            if isinstance(token, EventEnd):
+                reader, self._reader = self._reader, PictureReader()
+                await self._event(token.name, reader)
+                continue
+            try:
+                self._reader.feed(token)
+            except AnswerError as fault:
+                self._answer.faults.append(str(fault))
+                self._reader = PictureReader()
+
+    async def _event(self, name: str, reader: PictureReader) -> None:
+        if reader.text(32).strip() == "[DONE]":
+            self._over = True
+            return
+        try:
+            tree = _fields(reader.finish())
+        except AnswerError:
+            return  # a keep-alive in words, or cut off: the end of the stream decides
+        if tree is None:
+            return
+        if tree.get("error"):
+            verdict = judge(self._reply.status, self._reply.headers, tree, key=self._key, begun=True)
+            # Before any partial picture it may still be a plain limit, which costs nothing.
+            self._verdict = msgspec.structs.replace(verdict, again=None) if self._partials else verdict
+            self._over = True
+            return
+        kind = str(tree.get("type") or name)
+        if kind.endswith("partial_image"):
+            await self._partial(tree, reader)
+        elif kind.endswith(".completed") or "data" in tree or ("b64_json" in tree and not kind):
+            await self._finished(tree, reader)
+
+    async def _partial(self, tree: Mapping[str, Any], reader: PictureReader) -> None:
+        index = tree.get("partial_image_index")
+        self._partials += 1
+        try:
+            data = reader.take(0)
+        except AnswerError:
+            return  # a preview; the picture itself is still to come
+        await self._sink.partial(data, index if isinstance(index, int) else self._partials - 1)
+
+    async def _finished(self, tree: Mapping[str, Any], reader: PictureReader) -> None:
+        items = _Items(reader, self._sink, self._answer)
+        await items.give()
+        items.note_addresses(tree if "data" in tree else {"data": [tree]})
+        _note(self._answer, tree, self._key)
+        self._over = True

@@ -1,0 +1,1 @@
+"""The heart: from a checked wish to a finished generation."""

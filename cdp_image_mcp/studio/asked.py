@@ -1,0 +1,105 @@
+"""What was asked: the arguments of ``generate_image`` as they were given, and what makes two of them the same."""
+
+import hashlib
+from typing import Annotated, Any, Literal, TypeAlias, TypeGuard, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from cdp_image_mcp.request import Reference
+
+__all__ = ["GenerateImage", "GenerationId", "Images", "Inline", "WaitSeconds", "asked", "fingerprint", "given"]
+
+T = TypeVar("T")
+
+UNSENT = ("wait_seconds", "timeout_seconds", "images", "output_dir")
+"""Arguments that do not change what is drawn; two calls that differ only here are the same request."""
+
+Images: TypeAlias = Literal["preview", "full", "none"]
+GenerationId: TypeAlias = Annotated[
+    str, Meta(pattern="^[0-9a-f]{32}$", description="generation_id from an earlier answer.")
+]
+WaitSeconds: TypeAlias = Annotated[
+    float,
+    Meta(ge=0, le=1800, description="Seconds this call waits before it answers with what there is. Default 45."),
+]
+Inline: TypeAlias = Annotated[
+    Images, Meta(description="Pictures in the answer beside the paths: small previews, originals that fit, or none.")
+]
+Path: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Arguments of ``generate_image``. What is not given is ``UNSET``, for the server's default. Null is refused."""
+
+    prompt: Annotated[str, Meta(min_length=1, max_length=32_000, description="What to draw, in any language.")]
+    backend: Annotated[
+        Literal["api", "chatgpt-web", "auto"] | msgspec.UnsetType,
+        Meta(description="Which way to make it; leave out for the user's default."),
+    ] = msgspec.UNSET
+    n: Annotated[int, Meta(ge=1, le=10, description="How many pictures. Each one is paid for.")] = 1
+    size: Annotated[
+        str,
+        Meta(
+            pattern=r"^(auto|[0-9]{1,5}x[0-9]{1,5}|[0-9]{1,3}:[0-9]{1,3})$",
+            description="auto, WIDTHxHEIGHT in pixels, or a ratio such as 16:9.",
+        ),
+    ] = "auto"
+    quality: Annotated[Literal["auto", "low", "medium", "high", "xhigh", "max"], Meta(description="API only.")] = "auto"
+    output_format: Annotated[
+        Literal["png", "jpeg", "webp"], Meta(description="API only; on the web the site decides.")
+    ] = "png"
+    background: Literal["auto", "opaque", "transparent"] = "auto"
+    output_compression: Annotated[int, Meta(ge=0, le=100, description="jpeg and webp only.")] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
+    reference_images: Annotated[
+        list[Path], Meta(max_length=16, description="Absolute paths of pictures to edit or to build on.")
+    ] = []
+    mask: Annotated[Path, Meta(description="Absolute path of a PNG with alpha; API only, with a reference image.")] | (
+        msgspec.UnsetType
+    ) = msgspec.UNSET
+    conversation_mode: Annotated[
+        Literal["new", "continue"], Meta(description="continue = go on from the last finished generation.")
+    ] = "new"
+    continue_from: GenerationId | msgspec.UnsetType = msgspec.UNSET
+    timeout_seconds: Annotated[
+        float, Meta(ge=30, le=1800, description="Limit for the whole generation, without queue and sign-in.")
+    ] = 420
+    wait_seconds: WaitSeconds | msgspec.UnsetType = msgspec.UNSET
+    output_dir: Annotated[Path, Meta(description="Absolute path inside an allowed folder.")] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
+    images: Inline | msgspec.UnsetType = msgspec.UNSET
+
+
+def given(value: T | msgspec.UnsetType) -> TypeGuard[T]:
+    """Whether an optional argument was given."""
+    return value is not msgspec.UNSET
+
+
+def asked(arguments: GenerateImage) -> dict[str, Any]:
+    """The arguments as they were given, without the prompt, for the record and for calling again."""
+    fields: dict[str, Any] = msgspec.to_builtins(arguments)
+    fields.pop("prompt")
+    return fields
+
+
+def fingerprint(
+    arguments: GenerateImage,
+    requested: str,
+    references: tuple[Reference, ...],
+    mask: Reference | None,
+    continued: str | None,
+) -> str:
+    """SHA-256 over what decides the picture; reference files count by their bytes, not their names. ``continued`` is
+    the conversation's address, or the SHA-256 of the picture, that is gone on from."""
+    fields = msgspec.to_builtins(arguments)
+    for name in UNSENT:
+        fields.pop(name, None)
+    fields["backend"] = requested
+    fields["reference_images"] = [reference.sha256 for reference in references]
+    fields["mask"] = mask.sha256 if mask else None
+    if continued is not None:
+        fields["continued"] = continued
+    return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()

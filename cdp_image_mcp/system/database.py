@@ -1,0 +1,186 @@
+"""A small SQLite file that several processes share and that may be broken at any time without harm."""
+
+import contextlib
+import os
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.system.disk import disk_error, make_path
+from cdp_image_mcp.system.lockfile import LockFile
+
+__all__ = ["Database"]
+
+T = TypeVar("T")
+BUSY_SECONDS = 10.0
+TABLE = re.compile(r"CREATE TABLE (\w+)")
+
+DISK = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_IOERR,
+}
+CUT = {sqlite3.SQLITE_IOERR_SHORT_READ}
+BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+class _UnusableError(Exception):
+    """The file is cut, garbled, or of another version."""
+
+
+class Database:
+    """Short transactions on a file that is made when missing and put aside and made anew when it is unusable.
+
+    SQLite's own locks guard the transactions. The lock file beside it guards the one thing they cannot: that nobody
+    works on the old file while another process puts a new one in its place (and on Windows, that it can be renamed).
+    Blocking: for threads. Every call opens and closes the file, so a deleted or replaced one is never written to.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        tables: str,
+        version: int,
+        *,
+        fill: Callable[[sqlite3.Connection], int] | None = None,
+        told: Callable[[str], None],
+    ) -> None:
+        """``tables`` is the SQL of an empty file, ``fill`` puts in what is known from elsewhere and answers how many
+        rows that were, ``told`` gets a sentence when a file had to be made anew."""
+        self.path = path
+        self._tables = tables
+        self._version = version
+        self._fill = fill
+        self._told = told
+        self._lock = LockFile(path.with_name(path.name + ".lock"))
+        self._checked: tuple[int, int] | None = None
+
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do ``work`` in one immediate transaction. It may be done twice when the file turns out to be unusable only
+        on the way; its first transaction has then left no trace. Raises ImageError ``disk``."""
+        try:
+            make_path(self.path.parent)
+        except OSError as error:
+            raise disk_error(error, "Making a folder", self.path.parent) from error
+        with self._lock.held():
+            try:
+                return self._attempt(work)
+            except _UnusableError as unusable:
+                aside = self._put_aside()
+                self._told(f"{self.path} was unusable ({unusable}); it was put aside as {aside} and made anew.")
+                try:
+                    return self._attempt(work, quiet=True)
+                except _UnusableError as again:
+                    raise ImageError("disk", f"{self.path} breaks again as soon as it is made: {again}") from again
+
+    def view(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """As :meth:`run` for reading. Where there is no folder, or it takes no file, ``fill`` makes a passing one in
+        memory."""
+        try:
+            if self.path.parent.is_dir() or self._fill is None:
+                return self.run(work)
+        except ImageError as error:
+            if error.code != "disk" or self._fill is None:
+                raise
+        with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+            connection.executescript(self._tables)
+            self._fill(connection)
+            return work(connection)
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], T], *, quiet: bool = False) -> T:
+        try:
+            self._make_if_missing(quiet=quiet)
+            with contextlib.closing(self._open()) as connection:
+                self._check(connection)
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    result = work(connection)
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        with contextlib.suppress(sqlite3.Error):  # closing rolls back as well
+                            connection.execute("ROLLBACK")
+                    raise
+                return result
+        except sqlite3.Error as error:
+            raise self._judge(error) from error
+        except OSError as error:
+            raise disk_error(error, "Opening the index", self.path) from error
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            # A journal that stays needs no new room on a disk that has become full, and a row can still be deleted.
+            connection.execute("PRAGMA journal_mode = PERSIST")
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _make_if_missing(self, *, quiet: bool) -> None:
+        if self.path.exists() and self.path.stat().st_size:
+            return
+        self._drop_journal()
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        with contextlib.closing(self._open()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in self._tables.split(";"):
+                connection.execute(statement)
+            rows = self._fill(connection) if self._fill else 0
+            connection.execute(f"PRAGMA user_version = {self._version}")
+            connection.execute("COMMIT")
+        if rows and not quiet:
+            self._told(f"{self.path} was missing and was made anew from {rows} records.")
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        """Look a file over when this process meets it first; later damage shows itself as an error."""
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version != self._version:
+            raise _UnusableError(f"version {version} instead of {self._version}")
+        facts = self.path.stat()
+        if self._checked == (facts.st_dev, facts.st_ino):
+            return
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise _UnusableError(str(verdict))
+        found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if missing := set(TABLE.findall(self._tables)) - found:
+            raise _UnusableError(f"no table {', '.join(sorted(missing))}")
+        self._checked = (facts.st_dev, facts.st_ino)
+
+    def _judge(self, error: sqlite3.Error) -> Exception:
+        extended = getattr(error, "sqlite_errorcode", None) or 0
+        code = extended & 0xFF
+        if code in BUSY:
+            return ImageError("disk", f"{self.path} has been locked by another program for {BUSY_SECONDS:g} s.")
+        if code in DISK and extended not in CUT:
+            return ImageError(
+                "disk",
+                f"{self.path} cannot be written: {error}. What was saved before is untouched.",
+                details={"path": str(self.path), "sqlite": getattr(error, "sqlite_errorname", "")},
+            )
+        return _UnusableError(str(error))
+
+    def _put_aside(self) -> str:
+        """Rename the unusable file, over the one put aside before. A journal of the old file left behind would be
+        played back into the new one and has to go with it."""
+        self._checked = None
+        aside = self.path.with_name(f"{self.path.name}.broken")
+        try:
+            self._drop_journal()
+            self.path.replace(aside)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise disk_error(error, "Putting a broken index aside", self.path) from error
+        return aside.name
+
+    def _drop_journal(self) -> None:
+        for ending in ("-journal", "-wal", "-shm"):
+            self.path.with_name(self.path.name + ending).unlink(missing_ok=True)

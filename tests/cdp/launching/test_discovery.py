@@ -1,0 +1,200 @@
+"""Finding the browser, on folder trees of three systems."""
+
+from pathlib import Path, PureWindowsPath
+
+import pytest
+
+from cdp_image_mcp.cdp.errors import BrowserNotFound
+from cdp_image_mcp.cdp.launching.discovery import FoundBrowser, Machine, find_all, find_browser, snap_problem
+
+WINDOWS = {
+    "ProgramFiles": r"C:\Program Files",
+    "ProgramFiles(x86)": r"C:\Program Files (x86)",
+    "ProgramW6432": r"C:\Program Files",
+    "LOCALAPPDATA": r"C:\Users\Ann\AppData\Local",
+    "Path": r"C:\Windows;D:\tools",
+}
+
+
+def put(root: Path, *paths: str, text: str = "#!/bin/sh\n") -> None:
+    """Programs at these places of a tree."""
+    for path in paths:
+        parts = PureWindowsPath(path)
+        real = root.joinpath(parts.drive.rstrip(":"), *parts.parts[1:]) if parts.drive else root / path.lstrip("/")
+        real.parent.mkdir(parents=True, exist_ok=True)
+        real.write_text(text)
+        real.chmod(0o755)
+
+
+def linux(root: Path, path: str = "/usr/bin:/snap/bin") -> Machine:
+    return Machine("linux", {"PATH": path, "HOME": "/home/ann"}, root)
+
+
+def mac(root: Path) -> Machine:
+    return Machine("darwin", {"PATH": "/usr/bin", "HOME": "/Users/ann"}, root)
+
+
+def windows(root: Path, apps: dict[str, str] | None = None) -> Machine:
+    return Machine("win32", WINDOWS, root, (apps or {}).get)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/opt/google/chrome/chrome", "chrome"),
+        ("/opt/microsoft/msedge/msedge", "edge"),
+        ("/opt/brave.com/brave/brave", "brave"),
+        ("/usr/bin/google-chrome-stable", "chrome"),
+        ("/usr/bin/microsoft-edge", "edge"),
+        ("/usr/bin/chromium", "chromium"),
+        ("/usr/bin/chromium-browser", "chromium"),
+        ("/usr/bin/brave-browser", "brave"),
+    ],
+)
+def test_each_place_of_linux_is_found_and_named(tmp_path: Path, path: str, kind: str) -> None:
+    put(tmp_path, path)
+    found = find_browser(machine=linux(tmp_path))
+    assert (found.path, found.kind, found.snap) == (tmp_path / path[1:], kind, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "chrome"),
+        ("/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge", "edge"),
+        ("/Users/ann/Applications/Chromium.app/Contents/MacOS/Chromium", "chromium"),
+        ("/Applications/Brave Browser.app/Contents/MacOS/Brave Browser", "brave"),
+    ],
+)
+def test_each_place_of_macos_is_found_and_named(tmp_path: Path, path: str, kind: str) -> None:
+    put(tmp_path, path)
+    found = find_browser(machine=mac(tmp_path))
+    assert (found.path, found.kind) == (tmp_path / path[1:], kind)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (r"C:\Program Files\Google\Chrome\Application\chrome.exe", "chrome"),
+        (r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe", "edge"),
+        (r"C:\Users\Ann\AppData\Local\Google\Chrome\Application\chrome.exe", "chrome"),
+        (r"C:\Users\Ann\AppData\Local\Chromium\Application\chrome.exe", "chromium"),
+        (r"C:\Program Files\BraveSoftware\Brave-Browser\Application\brave.exe", "brave"),
+    ],
+)
+def test_each_place_of_windows_is_found_and_named(tmp_path: Path, path: str, kind: str) -> None:
+    put(tmp_path, path)
+    found = find_browser(machine=windows(tmp_path))
+    assert found.kind == kind
+    assert found.source == "fixed"
+    assert found.path.is_file()
+
+
+def test_the_registry_of_windows_is_asked_last(tmp_path: Path) -> None:
+    put(tmp_path, r"E:\odd\chrome.exe")
+    machine = windows(tmp_path, {"chrome.exe": r'"E:\odd\chrome.exe"'})
+    found = find_browser(machine=machine)
+    assert (found.source, found.path) == ("registry", tmp_path / "E" / "odd" / "chrome.exe")
+    put(tmp_path, r"D:\tools\chrome.exe")
+    assert find_browser(machine=machine).source == "path"
+
+
+def test_a_registry_entry_of_a_browser_that_was_removed_is_no_find(tmp_path: Path) -> None:
+    with pytest.raises(BrowserNotFound) as caught:
+        find_browser(machine=windows(tmp_path, {"chrome.exe": r"E:\gone\chrome.exe"}))
+    assert r"E:\gone\chrome.exe" in caught.value.tried
+
+
+def test_chrome_comes_before_edge_chromium_and_brave(tmp_path: Path) -> None:
+    put(tmp_path, "/usr/bin/brave", "/usr/bin/chromium", "/opt/microsoft/msedge/msedge", "/usr/bin/google-chrome")
+    found, _tried = find_all(machine=linux(tmp_path))
+    assert [browser.kind for browser in found] == ["chrome", "edge", "chromium", "brave"]
+    assert find_browser(machine=linux(tmp_path), preference=("brave", "chrome")).kind == "brave"
+
+
+def test_a_package_comes_before_a_snap_and_a_snap_says_so(tmp_path: Path) -> None:
+    put(tmp_path, "/snap/bin/chromium")
+    assert find_browser(machine=linux(tmp_path)).snap
+    put(tmp_path, "/usr/bin/chromium")
+    assert not find_browser(machine=linux(tmp_path)).snap
+
+
+def test_a_script_that_starts_the_snap_is_a_snap(tmp_path: Path) -> None:
+    put(tmp_path, "/usr/bin/chromium-browser", text='#!/bin/sh\nexec /snap/bin/chromium "$@"\n')
+    assert find_browser(machine=linux(tmp_path)).snap
+
+
+def test_the_path_given_wins_and_nothing_else_is_looked_at(tmp_path: Path) -> None:
+    put(tmp_path, "/usr/bin/google-chrome", "/home/ann/bin/my-edge")
+    found = find_browser("/home/ann/bin/my-edge", machine=linux(tmp_path))
+    assert (found.kind, found.source) == ("edge", "given")
+    assert find_browser("~/bin/my-edge", machine=linux(tmp_path)).path == found.path
+
+
+def test_a_name_given_is_looked_for_on_path(tmp_path: Path) -> None:
+    put(tmp_path, "/usr/bin/google-chrome", "/usr/bin/chromium")
+    assert find_browser("chromium", machine=linux(tmp_path)).kind == "chromium"
+
+
+def test_an_app_given_on_macos_means_the_program_inside(tmp_path: Path) -> None:
+    put(tmp_path, "/Applications/Chromium.app/Contents/MacOS/Chromium")
+    found = find_browser("/Applications/Chromium.app", machine=mac(tmp_path))
+    assert found.path.name == "Chromium"
+    assert found.path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [("nothing", "does not exist"), ("folder", "is not a file"), ("plain", "cannot be executed")],
+)
+def test_a_path_given_that_is_no_program_says_why_and_does_not_fall_back(
+    tmp_path: Path, prepare: str, reason: str
+) -> None:
+    put(tmp_path, "/usr/bin/google-chrome")
+    place = tmp_path / "opt" / "x"
+    place.parent.mkdir()
+    if prepare == "folder":
+        place.mkdir()
+    elif prepare == "plain":
+        place.write_text("text")
+    with pytest.raises(BrowserNotFound, match=reason) as caught:
+        find_browser("/opt/x", machine=linux(tmp_path))
+    assert caught.value.explicit == "/opt/x"
+
+
+def test_nothing_found_lists_every_place(tmp_path: Path) -> None:
+    with pytest.raises(BrowserNotFound) as caught:
+        find_browser(machine=linux(tmp_path))
+    for place in ("/opt/google/chrome/chrome", "google-chrome on PATH", "/snap/bin/chromium", "brave on PATH"):
+        assert place in caught.value.tried
+        assert place in str(caught.value)
+    assert "CHROME_PATH" in str(caught.value)
+
+
+def test_a_relative_entry_of_path_is_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "/here/chromium")
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(BrowserNotFound):
+        find_browser(machine=linux(tmp_path, path=".:"))
+
+
+def test_one_browser_by_two_names_is_listed_once(tmp_path: Path) -> None:
+    put(tmp_path, "/opt/google/chrome/chrome")
+    (tmp_path / "usr" / "bin").mkdir(parents=True)
+    (tmp_path / "usr" / "bin" / "google-chrome").symlink_to(tmp_path / "opt" / "google" / "chrome" / "chrome")
+    found, _tried = find_all(machine=linux(tmp_path))
+    assert len(found) == 1
+
+
+def test_a_snap_cannot_keep_a_profile_in_a_hidden_folder_or_outside_home() -> None:
+    snap = FoundBrowser(Path("/snap/bin/chromium"), "chromium", snap=True, source="fixed")
+    home = Path("/home/ann")
+    assert "hidden" in (snap_problem(snap, home / ".local" / "share" / "x", home) or "")
+    assert "home folder" in (snap_problem(snap, Path("/srv/x"), home) or "")
+    assert snap_problem(snap, home / "snap" / "x", home) is None
+    plain = FoundBrowser(Path("/usr/bin/chromium"), "chromium", snap=False, source="path")
+    assert snap_problem(plain, home / ".local" / "x", home) is None
+
+
+def test_this_machine_has_a_browser() -> None:
+    assert find_browser().path.is_file()

@@ -1,0 +1,443 @@
+"""Starting, attaching to and ending a real browser."""
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import psutil
+import pytest
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp import FoundBrowser, LaunchOptions, Page
+from cdp_image_mcp.cdp.errors import (
+    BrowserFailed,
+    BrowserGone,
+    BrowserNotFound,
+    LaunchError,
+    NeedsNoSandbox,
+    NoDisplay,
+    ProfileInUse,
+    ProfileNotWritable,
+)
+from cdp_image_mcp.cdp.launching.process import is_helper
+from cdp_image_mcp.cdp.launching.profile import read_holder, socket_folder
+from tests.cdp.conftest import EXTRA, QUIET
+from tests.cdp.site import Site
+
+pytestmark = pytest.mark.anyio
+
+
+def processes_of(profile: Path) -> list[psutil.Process]:
+    """Every process whose command line names the profile (renderers and the like are named by their browser's)."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and any(str(profile) in argument for argument in process.cmdline()):
+                found.append(process)
+    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+
+
+ENDS = 30.0
+"""Seconds after which a process that should have ended counts as staying: a condition, not a claim about speed."""
+
+
+async def wait_ended(pids: list[int]) -> list[int]:
+    """Those that stay."""
+    living = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    _gone, alive = await anyio.to_thread.run_sync(lambda: psutil.wait_procs(living, timeout=ENDS))
+    return [process.pid for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def tree(pid: int) -> list[int]:
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).cmdline() != []  # the system has taken a dying one's memory already
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
+
+
+@contextlib.contextmanager
+def starter(profile: Path) -> Generator[tuple[subprocess.Popen[str], int], None, None]:
+    """Another process that has started a browser on the profile, and the browser's pid."""
+    command = [sys.executable, "-m", "tests.cdp.launched", str(profile), *EXTRA]
+    root = Path(__file__).parents[3]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
+        assert process.stdout is not None
+        try:
+            yield process, int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+async def test_a_started_browser_is_ours_on_loopback_and_gone_with_its_block(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser:
+            assert browser.owned
+            assert browser.headless
+            assert browser.pid is not None
+            assert browser.endpoint.startswith("ws://127.0.0.1:")
+            assert stat.S_IMODE(options.profile.stat().st_mode) == 0o700
+            ports = {
+                connection.laddr[0]
+                for connection in psutil.Process(browser.pid).net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN
+            }
+            assert ports == {"127.0.0.1"}
+            helpers = [pid for pid in tree(browser.pid) if is_helper(pid)]
+        # At once: its network service writes cookies on, and would make a deleted profile's folder again.
+        assert [pid for pid in helpers if lives(pid)] == []
+        assert not psutil.pid_exists(browser.pid)
+        assert read_holder(options.profile) is None
+
+
+async def test_a_system_that_does_not_tell_its_processes_keeps_no_end_from_being_told(
+    options: LaunchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> list[int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser:
+            monkeypatch.setattr(psutil, "pids", refused)
+        assert browser.connection.gone is not None
+
+
+async def test_no_tab_is_there_before_one_is_made(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser:
+            targets = await browser.connection.browser.call("Target.getTargets", reply=dict[str, list[dict[str, Any]]])
+            assert [target for target in targets["targetInfos"] if target["type"] == "page"] == []
+
+
+async def test_an_exception_in_the_block_ends_the_browser_in_order_and_comes_out(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        pids: list[int] = []
+
+        async def fail() -> None:
+            async with cdp.launch(options) as browser:
+                pids.append(browser.pid or 0)
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            await fail()
+        assert await wait_ended(pids) == []
+        assert '"exit_type":"Normal"' in (options.profile / "Default" / "Preferences").read_text()
+
+
+async def test_cancellation_ends_the_browser_in_order(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        pid = 0
+        with anyio.CancelScope() as scope:
+            async with cdp.launch(options) as browser:
+                pid = browser.pid or 0
+                scope.cancel()
+                await anyio.sleep_forever()
+        assert await wait_ended([pid]) == []
+        assert '"exit_type":"Normal"' in (options.profile / "Default" / "Preferences").read_text()
+
+
+async def test_cancellation_while_starting_leaves_no_process(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+
+                async def start() -> None:
+                    async with cdp.launch(options):
+                        raise AssertionError("cancelled too late to test anything")
+
+                tasks.start_soon(start)
+                while not processes_of(options.profile):  # noqa: ASYNC110 - a process appears without an event
+                    await anyio.sleep(0.005)
+                scope.cancel()
+        left = [process.pid for process in processes_of(options.profile)]
+        assert await wait_ended(left) == []
+        assert processes_of(options.profile) == []
+
+
+async def test_a_cookie_set_just_before_the_end_is_kept(options: LaunchOptions, site: Site) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
+            await page.navigate(site.url("/cookie"))
+        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
+            await page.navigate(site.url("/page/plain"))
+            assert "kept=yes" in await page.evaluate("document.cookie", reply=str)
+
+
+async def test_a_second_start_on_the_profile_attaches_and_leaves_the_browser_alive(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as first:
+            async with cdp.launch(options) as second:
+                assert not second.owned
+                assert second.pid == first.pid
+            async with cdp.attach(options.profile) as third:
+                assert third.pid == first.pid
+            await first.connection.browser.call("Browser.getVersion")
+
+
+async def test_two_starts_at_the_same_moment_share_one_browser(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        pids: list[int | None] = []
+        owned: list[bool] = []
+        both = anyio.Event()
+
+        async def start() -> None:
+            async with cdp.launch(options) as browser:
+                pids.append(browser.pid)
+                owned.append(browser.owned)
+                if len(pids) == 2:
+                    both.set()
+                await both.wait()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(start)
+            tasks.start_soon(start)
+        assert pids[0] == pids[1]
+        assert sorted(owned) == [False, True]
+
+
+async def test_quit_ends_a_browser_that_was_attached_to(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        with starter(options.profile) as (_process, pid):
+            async with cdp.attach(options.profile) as browser:
+                assert browser.pid == pid
+                await browser.quit()
+            assert await wait_ended([pid]) == []
+            assert '"exit_type":"Normal"' in (options.profile / "Default" / "Preferences").read_text()
+
+
+async def test_nothing_to_attach_to_is_told(tmp_path: Path) -> None:
+    with anyio.fail_after(10):
+        with pytest.raises(BrowserFailed, match="no browser runs"):
+            async with cdp.attach(tmp_path):
+                pass
+
+
+async def test_a_port_file_left_behind_is_not_believed(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        options.profile.mkdir()
+        stale = "1\n/devtools/browser/f715af49-d48e-4961-b21a-5ca63f46f984"
+        (options.profile / "DevToolsActivePort").write_text(stale)
+        async with cdp.launch(options) as browser:
+            assert browser.owned
+
+
+async def test_a_killed_starter_takes_its_browser_with_it_in_order(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        with starter(options.profile) as (process, pid):
+            family = tree(pid)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert await wait_ended(family) == []
+        assert '"exit_type":"Normal"' in (options.profile / "Default" / "Preferences").read_text()
+        assert read_holder(options.profile) is None
+
+
+async def test_another_child_of_the_starter_does_not_hold_the_leash(options: LaunchOptions, tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as first:
+            with subprocess.Popen(  # noqa: ASYNC220 - an ordinary child is the point
+                [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+            ) as child:
+                async with cdp.launch(replace(options, profile=tmp_path / "second")) as second:
+                    pipes = {str(Path(f"/proc/{first.pid}/fd/{number}").readlink()) for number in (3, 4)}
+                    for other in (child.pid, second.pid):
+                        held = {
+                            str(entry.readlink()) for entry in Path(f"/proc/{other}/fd").iterdir() if entry.is_symlink()
+                        }
+                        assert not held & pipes
+
+
+async def test_a_killed_browser_is_a_loss_with_its_cause(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
+            async with anyio.create_task_group() as tasks:
+
+                async def kill() -> None:
+                    os.kill(browser.pid or 0, signal.SIGKILL)
+
+                tasks.start_soon(kill)
+                with pytest.raises(BrowserGone, match="lost"):
+                    await page.evaluate("new Promise(() => {})")
+            gone = browser.connection.gone
+            assert gone is not None
+            assert not gone.graceful
+            with pytest.raises(BrowserGone):
+                await page.evaluate("1")
+
+
+async def test_the_next_browser_clears_away_what_one_killed_with_its_starter_left(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser:
+            pid = browser.pid or 0
+            folder = socket_folder(options.profile, pid)
+            assert folder is not None
+            kept = [(link, link.readlink()) for link in options.profile.glob("Singleton*")]
+        # As it lies after a power cut: links and folder of a browser that is no more.
+        folder.mkdir(0o700)
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(folder / "SingletonSocket"))
+        for link, target in kept:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+        async with cdp.launch(options) as browser:
+            assert browser.owned
+            assert not folder.exists()
+
+
+async def test_a_killed_browser_leaves_a_profile_that_starts_again(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser:
+            folder = socket_folder(options.profile, browser.pid or 0)
+            assert folder is not None
+            os.kill(browser.pid or 0, signal.SIGKILL)
+            await browser.connection.wait_gone()
+        assert not folder.exists()
+        async with cdp.launch(options) as browser:
+            assert browser.owned
+
+
+async def test_many_lines_of_the_browser_do_not_block_it(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        loud = replace(options, extra_args=(*options.extra_args, "--enable-logging=stderr", "--v=1"))
+        async with cdp.launch(loud) as browser, await Page.create(browser.connection) as page:
+            await page.evaluate("for (let i = 0; i < 5000; i++) console.log('x'.repeat(200))")
+            assert await page.evaluate("1 + 1") == 2
+            assert 0 < len(browser.lines()) <= 40
+
+
+async def test_a_fixed_port_can_be_attached_to_as_well(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        async with cdp.launch(replace(options, debug_port=port)) as browser:
+            assert f":{port}/" in browser.endpoint
+            async with cdp.attach(options.profile) as other:
+                assert other.pid == browser.pid
+
+
+async def test_a_fixed_port_that_is_taken_is_an_error(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(BrowserFailed, match=str(port)):
+                async with cdp.launch(replace(options, debug_port=port)):
+                    pass
+        # Its last helpers end by themselves a moment after it.
+        with anyio.move_on_after(3):
+            while processes_of(options.profile):  # noqa: ASYNC110 - processes send no event
+                await anyio.sleep(0.05)
+        assert processes_of(options.profile) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root is refused")
+async def test_root_without_no_sandbox_is_told(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        with pytest.raises(NeedsNoSandbox, match="--no-sandbox"):
+            async with cdp.launch(replace(options, extra_args=QUIET)):
+                pass
+
+
+async def test_a_window_without_a_display_is_told_before_anything_starts(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        with pytest.raises(NoDisplay, match="headless"):
+            async with cdp.launch(replace(options, mode="visible", environment={"PATH": os.environ["PATH"]})):
+                pass
+        assert not options.profile.exists()
+
+
+async def test_a_display_that_does_not_answer_is_told(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        environment = {**os.environ, "DISPLAY": ":987"}
+        with pytest.raises(NoDisplay):
+            async with cdp.launch(replace(options, mode="visible", environment=environment)):
+                pass
+
+
+async def test_a_profile_that_cannot_be_made_is_told(options: LaunchOptions, tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ProfileNotWritable):
+            async with cdp.launch(replace(options, profile=tmp_path / "file" / "profile")):
+                pass
+
+
+async def test_a_program_that_is_no_browser_is_told_with_its_last_lines(options: LaunchOptions, tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        program = tmp_path / "browser"
+        program.write_text("#!/bin/sh\necho 'cannot open shared object' >&2\nexit 127\n")
+        program.chmod(0o755)
+        with pytest.raises(BrowserFailed, match="cannot open shared object") as caught:
+            async with cdp.launch(replace(options, browser=cdp.find_browser(program))):
+                pass
+        assert caught.value.exit_code == 127
+
+
+async def test_a_file_that_cannot_be_executed_is_told(options: LaunchOptions, tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        program = tmp_path / "browser"
+        program.write_bytes(b"\x00\x01\x02")
+        program.chmod(0o755)
+        with pytest.raises(BrowserFailed, match="cannot be executed"):
+            async with cdp.launch(replace(options, browser=cdp.find_browser(program))):
+                pass
+        program.chmod(0o644)
+        with pytest.raises(BrowserNotFound):
+            cdp.find_browser(program)
+
+
+async def test_a_browser_that_never_opens_its_port_is_ended_and_told(options: LaunchOptions, tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        program = tmp_path / "browser"
+        program.write_text("#!/bin/sh\nexec sleep 1000\n")
+        program.chmod(0o755)
+        browser = FoundBrowser(program, "chromium", snap=False, source="given")
+        with pytest.raises(BrowserFailed, match="did not open"):
+            async with cdp.launch(replace(options, browser=browser, start_timeout=0.3)):
+                pass
+        assert not [p for p in psutil.Process().children(recursive=True) if "sleep" in p.name()]
+
+
+async def test_a_profile_of_another_host_is_told_by_its_name(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        options.profile.mkdir()
+        (options.profile / "SingletonLock").symlink_to("another-desk-4711")
+        with pytest.raises(ProfileInUse, match="another-desk") as caught:
+            async with cdp.launch(options):
+                pass
+        assert caught.value.host == "another-desk"
+
+
+async def test_a_window_that_cannot_be_driven_is_named_by_its_pid(headed: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.open_plain(headed, "about:blank") as plain:
+            for mode in ("visible", "headless"):
+                with pytest.raises(ProfileInUse) as caught:
+                    async with cdp.launch(replace(headed, mode=mode)):
+                        pass
+                assert caught.value.pid == plain.pid
+
+
+async def test_every_launch_error_says_what_to_do() -> None:
+    words = ("Close", "Choose", "Start", "Install", "Run", "give", "delete")
+    errors: list[LaunchError] = [
+        NoDisplay(),
+        NeedsNoSandbox(),
+        BrowserNotFound(["a"]),
+        ProfileInUse(Path("p"), reason="by another. Close that window"),
+    ]
+    for error in errors:
+        assert any(word in str(error) for word in words)

@@ -1,0 +1,124 @@
+"""An ordinary window for a person, on a real display."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp import LaunchOptions
+from cdp_image_mcp.cdp.errors import NoDisplay, ProfileInUse
+from cdp_image_mcp.cdp.launching.profile import remove_remains, socket_folder
+from tests.cdp.conftest import EXTRA
+from tests.cdp.launching.test_launcher import tree, wait_ended
+
+pytestmark = pytest.mark.anyio
+
+STARTER = """
+import sys, anyio
+from pathlib import Path
+from cdp_image_mcp import cdp
+from tests.browser import found_browser
+async def main():
+    options = cdp.LaunchOptions(browser=found_browser(), profile=Path(sys.argv[1]), extra_args=tuple(sys.argv[2:]))
+    async with cdp.open_plain(options, "about:blank") as window:
+        print(window.pid, flush=True)
+        await anyio.sleep_forever()
+anyio.run(main)
+"""
+
+
+async def test_it_has_no_debugging_switch_and_no_debugging_port(headed: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.open_plain(headed, "about:blank") as window:
+            arguments = psutil.Process(window.pid).cmdline()
+            assert not any("remote-debugging" in argument or "headless" in argument for argument in arguments)
+            listening = [
+                connection
+                for connection in psutil.Process(window.pid).net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN
+            ]
+            assert listening == []
+            assert not (headed.profile / "DevToolsActivePort").exists()
+            assert not window.closed
+            family = tree(window.pid)
+            folder = socket_folder(headed.profile, window.pid)
+            assert folder is not None
+        assert await wait_ended(family) == []
+        assert not folder.exists()
+
+
+async def test_the_persons_closing_is_noticed(headed: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.open_plain(headed, "about:blank") as window:
+            async with anyio.create_task_group() as tasks:
+
+                async def person() -> None:
+                    os.kill(window.pid, signal.SIGTERM)
+
+                tasks.start_soon(person)
+                await window.wait_closed()
+            assert window.closed
+            await window.close()
+
+
+async def test_it_is_refused_while_a_driven_browser_holds_the_profile(headed: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(headed) as browser:
+            with pytest.raises(ProfileInUse) as caught:
+                async with cdp.open_plain(headed, "about:blank"):
+                    pass
+            assert caught.value.pid == browser.pid
+
+
+async def test_it_clears_away_what_a_browser_that_died_left_in_the_temporary_folder(headed: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(replace(headed, mode="headless")) as browser:
+            folder = socket_folder(headed.profile, browser.pid or 0)
+            assert folder is not None
+            kept = [(link, link.readlink()) for link in headed.profile.glob("Singleton*")]
+        # As it lies after a power cut: links and folder of a browser that is no more.
+        folder.mkdir(0o700)
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(folder / "SingletonSocket"))
+        for link, target in kept:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+        try:
+            async with cdp.open_plain(headed, "about:blank"):
+                assert not folder.exists()
+        finally:
+            remove_remains(folder)
+
+
+async def test_without_a_display_it_is_told(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        with pytest.raises(NoDisplay):
+            async with cdp.open_plain(replace(options, environment={}), "about:blank"):
+                pass
+
+
+async def test_it_does_not_outlive_a_killed_starter(headed: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        command = [sys.executable, "-c", STARTER, str(headed.profile), *EXTRA]
+        root = Path(__file__).parents[3]
+        with subprocess.Popen(  # noqa: ASYNC220 - it is killed, not waited for
+            command, stdout=subprocess.PIPE, text=True, cwd=root, env=dict(headed.variables)
+        ) as process:
+            assert process.stdout is not None
+            pid = int(process.stdout.readline())
+            family = tree(pid)
+            folder = socket_folder(headed.profile, pid)
+            assert folder is not None
+            process.kill()
+            process.wait()
+            assert await wait_ended(family) == []
+            while folder.exists():  # noqa: ASYNC110 - the guard is no child of ours
+                await anyio.sleep(0.02)

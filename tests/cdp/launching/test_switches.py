@@ -1,0 +1,54 @@
+"""The browser's command line."""
+
+from pathlib import Path
+
+from cdp_image_mcp.cdp.launching import switches
+
+PROFILE = Path("/profiles/one")
+
+
+def driven(mode: switches.Mode = "headless", platform: str = "linux", extra: tuple[str, ...] = ()) -> list[str]:
+    return switches.driven(PROFILE, mode, platform=platform, window_size=(1280, 900), extra=extra)
+
+
+def test_the_users_disabled_features_are_united_with_ours_in_one_switch() -> None:
+    lists = [
+        switch for switch in driven(extra=("--disable-features=Foo,Translate", "--lang=de")) if "features" in switch
+    ]
+    assert lists == ["--disable-features=Translate,CalculateNativeWinOcclusion,Foo"]
+
+
+def test_extra_arguments_come_last() -> None:
+    assert driven(extra=("--lang=de", "--no-sandbox"))[-2:] == ["--lang=de", "--no-sandbox"]
+
+
+def test_the_password_store_is_the_same_in_every_mode() -> None:
+    every = [driven("headless"), driven("hidden"), driven("visible"), switches.plain(PROFILE, "x", platform="linux")]
+    assert all("--password-store=basic" in arguments for arguments in every)
+    assert not any("password" in switch for switch in driven(platform="darwin"))
+
+
+def test_no_sandbox_is_never_ours() -> None:
+    assert not any("sandbox" in switch for switch in [*driven(), *driven("visible")])
+
+
+def test_only_headless_is_headless() -> None:
+    assert "--headless=new" in driven("headless")
+    assert not any("headless" in switch for switch in driven("visible"))
+
+
+def test_an_ordinary_window_has_no_debugging_switch_even_when_asked() -> None:
+    arguments = switches.plain(
+        PROFILE,
+        "https://site.example/login",
+        platform="linux",
+        extra=("--remote-debugging-port=9222", "--headless", "--enable-automation", "--lang=de"),
+    )
+    assert not any("remote" in switch or "headless" in switch or "automation" in switch for switch in arguments)
+    assert "--lang=de" in arguments
+    assert arguments[-1] == "https://site.example/login"
+
+
+def test_every_switch_has_a_reason() -> None:
+    for table in (switches.COMMON, switches.DRIVEN, switches.WINDOWED, switches.DISABLED_FEATURES):
+        assert all(reason for _switch, reason in table)

@@ -1,0 +1,126 @@
+"""After a press that may have sent the prompt, nothing is pressed again."""
+
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from cdp_image_mcp.cdp.errors import ClickMissed, NodeError
+from cdp_image_mcp.chatgpt.page import composer
+from cdp_image_mcp.chatgpt.page.composer import Composer
+from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
+from cdp_image_mcp.chatgpt.window.tab import Tab
+from cdp_image_mcp.errors import ImageError
+
+pytestmark = pytest.mark.anyio
+
+TEXT = "a bear"
+
+
+class Page:
+    """A page with a send control, and what stands in its editor."""
+
+    def __init__(self, standing: str | None) -> None:
+        self.standing = standing
+        self.request = anyio.Event()
+
+    @property
+    def eye(self) -> "Page":
+        return self
+
+    async def node(self, _expression: str) -> object:
+        return object()
+
+    async def ask(self, question: str, **_: Any) -> Any:
+        if "composerText" not in question:
+            return 0
+        if self.standing is None:
+            raise DocumentLeft("The page went to another document.")
+        return self.standing
+
+
+Again = Callable[[], Awaitable[bool]] | None
+
+
+async def sent(page: Page, monkeypatch: pytest.MonkeyPatch, *, last: Exception | None = None) -> list[bool]:
+    """Send with a control that never takes notice; what each question for another press was answered."""
+    answers: list[bool] = []
+
+    async def click(_node: object, *, again: Again = None) -> None:
+        assert again is not None
+        for _ in range(3):
+            answers.append(await again())
+            if not answers[-1]:
+                return
+        if last is not None:
+            raise last
+
+    monkeypatch.setattr(composer.human, "click", click)
+    monkeypatch.setattr(composer, "MISSED_SECONDS", 0.01)
+    with anyio.fail_after(10):
+        await Composer(cast("Tab", page)).send(TEXT, page.request)
+    return answers
+
+
+async def test_while_the_text_stands_and_no_request_is_seen_it_is_pressed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await sent(Page(TEXT), monkeypatch) == [True, True, True]
+
+
+@pytest.mark.parametrize("standing", ["", "a bear\n", "another draft", None])
+async def test_an_editor_without_the_text_ends_it(standing: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = [True, True, True] if standing == "a bear\n" else [False]
+    assert await sent(Page(standing), monkeypatch) == expected
+
+
+async def test_the_request_of_the_page_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Page(TEXT)
+    page.request.set()
+    assert await sent(page, monkeypatch) == [False]
+
+
+async def test_presses_that_were_never_noticed_leave_it_to_the_proofs_whether_it_was_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await sent(Page(TEXT), monkeypatch, last=ClickMissed("never")) == [True, True, True]
+
+
+async def test_a_control_that_is_gone_before_any_press_is_told_as_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ImageError, match="Nothing was sent") as caught:
+        await sent(Page(TEXT), monkeypatch, last=NodeError("no box"))
+    assert caught.value.submitted is False
+
+
+async def test_an_attachment_that_was_seen_and_went_again_is_not_sent_without() -> None:
+    class Vanishing(Page):
+        """Each look for a new chip finds one, and none is there at the next."""
+
+        async def ask(self, question: str, **_: Any) -> Any:
+            if "until" in question:
+                return True
+            return TEXT if "composerText" in question else 0
+
+        @property
+        def bodies(self) -> "Vanishing":
+            return self
+
+        @contextmanager
+        def watch(self, _wanted: object) -> Generator["Vanishing"]:
+            yield self
+
+        async def next(self) -> None:
+            await anyio.sleep_forever()
+
+    class Chosen(Composer):
+        async def _by_input(self, path: Path) -> bool:
+            await anyio.lowlevel.checkpoint()
+            return bool(path)
+
+    with anyio.fail_after(10):
+        composing = Chosen(cast("Tab", Vanishing(TEXT)))
+        await composing.attach([Path("one.png")])
+        assert not await composing.stands(TEXT)

@@ -1,0 +1,269 @@
+"""Our own tab in a real browser: what runs in which document, and what is heard between turns."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import msgspec
+import pytest
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp import LaunchOptions
+from cdp_image_mcp.cdp.errors import EventOverflow, PageCrashed, SubscriptionClosed
+from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.cdp.protocol import FrameTreeReply
+from cdp_image_mcp.cdp.streams import Frame
+from cdp_image_mcp.chatgpt import words as wordings
+from cdp_image_mcp.chatgpt.address import Site
+from cdp_image_mcp.chatgpt.drawing import Drawing
+from cdp_image_mcp.chatgpt.network.quota import Quota
+from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.page.arrival import arrive
+from cdp_image_mcp.chatgpt.page.composer import Composer
+from cdp_image_mcp.chatgpt.page.eye import BINDING, DocumentLeft
+from cdp_image_mcp.chatgpt.page.locators import load, witness_source
+from cdp_image_mcp.chatgpt.turnwatch import watch_turn
+from cdp_image_mcp.chatgpt.window.tab import HEARINGS, Tab, _pass_on, open_tab  # pyright: ignore[reportPrivateUsage]
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.request import Report
+from fixtures.site import Site as StandIn
+from fixtures.site import Switches, running_site
+from tests.browser import found_browser
+from tests.people.screen import until
+
+pytestmark = pytest.mark.anyio
+
+ROOT = ("--no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
+QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncGenerator[tuple[Tab, StandIn]]:
+    """A tab on the stand-in's home page, ready for a prompt."""
+    options = LaunchOptions(browser=found_browser(), profile=folder / "profile", extra_args=(*ROOT, *QUIET))
+    async with AsyncExitStack() as stack:
+        stack.enter_context(anyio.fail_after(90))
+        site = stack.enter_context(running_site(Switches()))
+        browser = await stack.enter_async_context(cdp.launch(options))
+        script = witness_source(load(), BINDING)
+        tab = await stack.enter_async_context(open_tab(browser, Site(site.url), script, hidden=False))
+        assert (await arrive(tab, tab.site.home, fresh=True)).kind == "ready"
+        yield tab, site
+
+
+class Ran:
+    """Script that ran, with the address of the document it ran in."""
+
+    def __init__(self, tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.places: list[tuple[str, str]] = []
+        session, connection = tab.page.session, tab.page.connection
+        send = connection.send
+
+        async def sent(_connection: Any, to: Any, method: str, params: Any, timeout: float) -> msgspec.Raw:
+            answer = await send(to, method, params, timeout)
+            if to is session and method in {"Runtime.evaluate", "Runtime.callFunctionOn"}:
+                tree = msgspec.json.decode(await send(to, "Page.getFrameTree", None, timeout), type=FrameTreeReply)
+                document = tab._document(tree.frame_tree.frame.loader_id)  # pyright: ignore[reportPrivateUsage]
+                assert document is not None
+                self.places.append((str(document.status), method))
+            return answer
+
+        monkeypatch.setattr(type(connection), "send", sent)
+
+
+async def goes_to_a_check(tab: Tab, site: StandIn) -> None:
+    """The site's own reload, which nobody here has judged."""
+    site.switches = Switches(challenge="always")
+    with tab.documents() as documents:
+        await tab.page.session.call("Page.reload")
+        assert (await documents.next(20)).status == 403
+
+
+async def test_settling_on_a_check_runs_nothing_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(tmp_path) as (tab, site):
+        ran = Ran(tab, monkeypatch)
+        await goes_to_a_check(tab, site)
+        landed = await tab.settle()
+        assert landed is not None
+        assert landed.challenged
+        with pytest.raises(DocumentLeft):
+            await tab.eye.open()
+        with pytest.raises(DocumentLeft):
+            await tab.eye.ask("1")
+        assert ran.places == []
+        assert site.log.evaluations == []
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+async def test_a_check_that_comes_while_we_arrive_is_found_without_running_anything_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    async with opened(tmp_path) as (tab, site):
+        ran = Ran(tab, monkeypatch)
+        steps = 0
+        call = type(tab.page.session).call
+
+        async def stepped(self: Any, method: str, *given: Any, **more: Any) -> Any:
+            nonlocal steps
+            if method in {"Page.createIsolatedWorld", "Runtime.evaluate"}:
+                steps += 1
+                if steps == after:
+                    await goes_to_a_check(tab, site)
+            return await call(self, method, *given, **more)
+
+        monkeypatch.setattr(type(tab.page.session), "call", stepped)
+        arrival = await arrive(tab, tab.site.home, fresh=True)
+        assert arrival.kind == "challenge"
+        assert {status for status, _ in ran.places} <= {"200"}
+        assert site.log.evaluations == []
+
+
+async def test_after_a_document_of_the_site_the_eye_opens_again(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (tab, _):
+        await tab.page.reload()
+        with pytest.raises(DocumentLeft):
+            await tab.eye.ask("1")
+        landed = await tab.settle()
+        assert landed is not None
+        assert landed.status == 200
+        await tab.eye.open()
+        assert await tab.eye.ask("witness.one('composer') !== undefined")
+
+
+async def test_the_quotas_that_a_page_asks_for_when_it_is_loaded_are_heard(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (tab, _):
+        with tab.bodies.watch(lambda request: tab.site.is_quota_answer(request.url)) as answers:
+            await tab.reload()
+            await answers.next(20)
+        await until(lambda: bool(tab.quotas))
+        assert [(quota.feature, quota.remaining) for quota in tab.quotas if quota.feature == "image_gen"] == [
+            ("image_gen", 118)
+        ]
+        assert all(isinstance(quota, Quota) for quota in tab.quotas)
+
+
+async def test_a_prompt_waits_for_quotas_only_while_the_page_itself_waits_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdp_image_mcp.chatgpt.window.tab.QUOTAS_SECONDS", 60.0)
+    async with opened(tmp_path) as (tab, site):
+        with anyio.fail_after(20):
+            await tab.quotas_told()
+        site.set(quota_delay_s=2.0)
+        with tab.bodies.watch(lambda request: tab.site.is_quota_answer(request.url), stage="sent") as asked:
+            ask = "void fetch('/backend-anon/conversation/init', {method: 'POST', body: '{}'})"
+            await tab.page.session.call("Runtime.evaluate", {"expression": ask})
+            request = await asked.next(20)
+            assert not request.ended
+            with anyio.fail_after(20):
+                await tab.quotas_told()
+            assert request.ended
+
+
+class Untold:
+    """A report that nobody reads."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, object] = {}
+
+    async def state(self, _state: str, /, **facts: object) -> None:
+        self.facts.update(facts)
+
+    def progress(self, message: str) -> None: ...
+
+
+async def test_a_turn_that_could_not_be_watched_is_not_begun(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (tab, site):
+        composer, report = Composer(tab), Untold()
+        await composer.fill([], "a fox")
+        tab.deaf = SubscriptionClosed()
+        async with watch_turn(tab, Transcript()) as watch:
+            with pytest.raises(ImageError, match="not sent") as caught:
+                await Drawing(watch, cast("Report", report), wordings.load()).send(composer, "a fox")
+        assert (caught.value.code, caught.value.submitted, caught.value.retryable) == ("browser_failed", False, True)
+        assert "turn_pressed" not in report.facts
+        assert site.log.prompts == []
+
+
+class Heard:
+    """Whoever watches a turn."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.news = anyio.Event()
+
+    def hear(self, message: str | bytes) -> None:
+        self._note(str(message))
+
+    def missed(self) -> None:
+        self._note("missed")
+
+    def deaf(self, error: cdp.CDPError) -> None:
+        self._note(type(error).__name__)
+
+    def _note(self, what: str) -> None:
+        self.said.append(what)
+        self.news.set()
+        self.news = anyio.Event()
+
+    async def until(self, *said: str) -> None:
+        while self.said != list(said):
+            await self.news.wait()
+
+
+class Sockets:
+    """The page's websockets, each hearing of which can hold three messages."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.hearings: list[Mailbox[Frame]] = []
+        self.closed = None
+        self.page = self
+        self.listener = Heard()
+        self.deaf: cdp.CDPError | None = None
+        monkeypatch.setattr(cdp, "websocket_frames", self.listened)
+
+    @asynccontextmanager
+    async def listened(self, _page: object = None) -> AsyncGenerator[Mailbox[Frame]]:
+        self.hearings.append(Mailbox("frames", 3))
+        try:
+            yield self.hearings[-1]
+        finally:
+            assert len(self.hearings) <= HEARINGS
+
+    def say(self, *messages: str) -> None:
+        for message in messages:
+            self.hearings[-1].put(Frame("1", "", sent=False, data=message))
+
+
+async def test_after_an_overflow_the_websockets_are_heard_again_and_the_watch_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sockets = Sockets(monkeypatch)
+    with anyio.fail_after(20):
+        async with sockets.listened() as first, anyio.create_task_group() as group:
+            sockets.say("a", "b", "c", "lost")
+            group.start_soon(_pass_on, first, cast("Tab", sockets))
+            await sockets.listener.until("a", "b", "c", "missed")
+            sockets.say("d")
+            await sockets.listener.until("a", "b", "c", "missed", "d")
+            sockets.hearings[-1].interrupt(PageCrashed("read"))
+            sockets.say("e")
+            await sockets.listener.until("a", "b", "c", "missed", "d", "missed", "e")
+            assert len(sockets.hearings) == 2
+            group.cancel_scope.cancel()
+
+
+async def test_websockets_that_overflow_again_and_again_are_given_up_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
+    sockets = Sockets(monkeypatch)
+    with anyio.fail_after(20):
+        async with sockets.listened() as first, anyio.create_task_group() as group:
+            group.start_soon(_pass_on, first, cast("Tab", sockets))
+            for times in range(HEARINGS):
+                sockets.hearings[-1].finish(EventOverflow("frames", 3))
+                last = "missed" if times < HEARINGS - 1 else "EventOverflow"
+                await sockets.listener.until(*["missed"] * min(times + 1, HEARINGS - 1), *[last] * (last != "missed"))
+    assert isinstance(sockets.deaf, EventOverflow)
+    assert len(sockets.hearings) == HEARINGS

@@ -1,0 +1,90 @@
+"""What ``browser_visibility`` and ``backend_status`` say of a browser that is closed, starting, or cannot start."""
+
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Literal
+
+import anyio
+import pytest
+
+from cdp_image_mcp.chatgpt.backend import WebBackend
+from cdp_image_mcp.chatgpt.window import visibility
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.library.ledger import Ledger
+from cdp_image_mcp.library.library import Library
+from tests.people.screen import until
+
+pytestmark = pytest.mark.anyio
+
+
+def program(folder: Path, script: str) -> Path:
+    path = folder / "chrome"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o700)
+    return path
+
+
+@pytest.fixture
+async def group() -> AsyncGenerator[anyio.abc.TaskGroup]:
+    async with anyio.create_task_group() as group:
+        yield group
+        group.cancel_scope.cancel()
+
+
+def backend(folder: Path, group: anyio.abc.TaskGroup, script: str = "exit 1") -> WebBackend:
+    settings = Settings(
+        output_dir=folder / "pictures", profile_dir=folder / "profile", chrome_path=program(folder, script)
+    )
+    return WebBackend(settings, Ledger(folder / "ledger", Library(settings.output_dir)), group)
+
+
+@pytest.fixture
+def display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visibility, "has_display", lambda: True)
+
+
+@pytest.mark.usefixtures("display")
+@pytest.mark.parametrize("action", ["show", "hide", "toggle", "status"])
+async def test_an_action_counts_as_applied_only_where_there_was_a_window(
+    action: Literal["status", "show", "hide", "toggle"], tmp_path: Path, group: anyio.abc.TaskGroup
+) -> None:
+    with anyio.fail_after(30):
+        told = await backend(tmp_path, group).visibility(action, start_browser=False)
+    assert "applied_action" not in told
+    assert (told["requested_action"], told["browser_open"]) == (action, False)
+
+
+@pytest.mark.usefixtures("display")
+async def test_a_browser_that_cannot_start_is_told_until_one_starts(tmp_path: Path, group: anyio.abc.TaskGroup) -> None:
+    web = backend(tmp_path, group, "echo no luck >&2; exit 7")
+    with anyio.fail_after(60):
+        before = (await web.status())["details"]["session"]
+        told = await web.visibility("show", start_browser=True)
+        after = await web.status()
+    assert "last_error" not in before
+    assert "applied_action" not in told
+    assert "was not started" in told["message"]
+    session = after["details"]["session"]
+    assert session["starting"] is False
+    assert session["last_error"] in told["message"]
+    assert session["last_error"] in after["message"]
+
+
+async def test_a_browser_under_way_is_told_as_starting(tmp_path: Path, group: anyio.abc.TaskGroup) -> None:
+    begun = tmp_path / "begun"
+    web = backend(tmp_path, group, f"touch '{begun}'; exec '{sys.executable}' -c 'import time; time.sleep(60)'")
+    starting = anyio.CancelScope()
+
+    async def show() -> None:
+        with starting:
+            await web.visibility("status", start_browser=True)
+
+    with anyio.fail_after(60):
+        group.start_soon(show)
+        await until(begun.exists)
+        told = await web.status()
+        starting.cancel()
+    assert told["details"]["session"]["starting"] is True
+    assert told["ready"] is False
+    assert "starting" in told["message"]

@@ -1,0 +1,309 @@
+"""The command as people and scripts use it: real processes against an endpoint on this machine."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdp_image_mcp.cli.main import main, make_parser
+from tests.cli.api_stub import Stub, images_endpoint
+
+LIMIT = 60
+
+
+@pytest.fixture
+def endpoint() -> Generator[Stub]:
+    with images_endpoint() as stub:
+        yield stub
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    own = ("OPENAI_", "GPT_", "CHATGPT_", "NO_COLOR", "TERM", "CHROME_PATH")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    return plain | {
+        "GPT_IMAGE_OUTPUT_DIR": str(tmp_path / "pictures"),
+        "CHATGPT_WEB_PROFILE_DIR": str(tmp_path / "profile"),
+        "TERM": "xterm",
+    }
+
+
+@pytest.fixture
+def with_key(environment: dict[str, str], endpoint: Stub) -> dict[str, str]:
+    return environment | {"OPENAI_API_KEY": "sk-only-a-test", "OPENAI_BASE_URL": endpoint.url}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "cdp_image_mcp", *arguments]
+
+
+def ran(environment: dict[str, str], *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), env=environment, capture_output=True, text=True, timeout=LIMIT, encoding="utf-8", **options
+    )
+
+
+def test_generate_prints_only_the_path_on_standard_output(with_key: dict[str, str], endpoint: Stub) -> None:
+    done = ran(with_key, "generate", 'a "fox"\n\nin снег')
+    assert done.returncode == 0, done.stderr
+    path = Path(done.stdout.strip())
+    assert path.read_bytes() == endpoint.pictures[0]
+    assert [request["prompt"] for request in endpoint.requests] == ['a "fox"\n\nin снег']
+
+
+def test_generate_answers_the_contract_as_json(with_key: dict[str, str]) -> None:
+    done = ran(with_key, "generate", "a fox", "--json", "--quality", "high")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["status"], told["requested"]["quality"]) == (0, "saved", "high")
+
+
+def test_the_prompt_can_come_from_standard_input(with_key: dict[str, str], endpoint: Stub) -> None:
+    done = ran(with_key, "generate", "-", input="a fox from a pipe\n")
+    assert done.returncode == 0, done.stderr
+    assert endpoint.requests[0]["prompt"] == "a fox from a pipe"
+
+
+def test_a_dry_run_sends_nothing_and_writes_nothing(with_key: dict[str, str], endpoint: Stub, tmp_path: Path) -> None:
+    done = ran(with_key, "generate", "a fox", "--size", "16:9", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["request"]["size"] == "16:9"
+    assert endpoint.requests == []
+    assert not list((tmp_path / "pictures").glob("2*"))
+
+
+def test_a_dry_run_is_refused_as_the_run_itself_would_be(environment: dict[str, str]) -> None:
+    limited = environment | {"GPT_IMAGE_DAILY_LIMIT": "1"}
+    done = ran(limited, "generate", "a fox", "-n", "2", "--backend", "chatgpt-web", "--dry-run")
+    assert done.returncode == 1, done.stdout
+    assert "quota_reached" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["generate"], 2),
+        (["generate", "a fox", "-n", "11"], 2),
+        (["generate", "   "], 2),
+        (["generate", "a fox", "--size", "big"], 2),
+        (["paint", "a fox"], 2),
+        (["generate", "a fox", "--continue-from", "0" * 32], 1),
+        (["generate", "a fox", "--backend", "api"], 3),
+    ],
+)
+def test_exit_codes_tell_usage_failure_and_person(environment: dict[str, str], arguments: list[str], code: int) -> None:
+    done = ran(environment, *arguments)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_a_refusal_is_told_in_words_and_as_json(with_key: dict[str, str], endpoint: Stub) -> None:
+    endpoint.status, endpoint.error = 400, {"code": "moderation_blocked", "message": "Not this.", "type": "user_error"}
+    words = ran(with_key, "generate", "a fox")
+    told = json.loads(ran(with_key, "generate", "a fox", "--json").stdout)
+    assert words.returncode == 1
+    assert "Failed (refused)" in words.stderr
+    assert "Next: " in words.stderr
+    assert (told["status"], told["code"]) == ("failed", "refused")
+
+
+def test_fewer_pictures_than_asked_for_are_printed_and_count_as_failed(with_key: dict[str, str]) -> None:
+    done = ran(with_key, "generate", "a fox", "-n", "2")
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 1
+    assert "Picture 2 is missing" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_stopped_generation_ends_in_order_and_says_what_became_of_it(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path, name: str
+) -> None:
+    endpoint.answering.clear()
+    with subprocess.Popen(
+        command("generate", "a fox"), env=with_key, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert endpoint.arrived.wait(LIMIT)
+        process.send_signal(getattr(signal, name))
+        out, err = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out) == (1, "")
+    assert "had been sent" in err
+    assert f"Stopped by {name}" in err
+    record = json.loads(next((tmp_path / "pictures").glob("*/metadata.json")).read_text())
+    assert record["state"] == "interrupted"
+
+
+CLOSES_SLOWLY = """
+import sys, anyio
+from cdp_image_mcp.cli.main import commands
+from cdp_image_mcp.cli.main import main
+
+async def work(*_):
+    print("working", flush=True)
+    try:
+        await anyio.sleep_forever()
+    finally:
+        with anyio.CancelScope(shield=True):
+            print("closing", flush=True)
+            await anyio.to_thread.run_sync(sys.stdin.readline)
+            print("closed", flush=True)
+
+commands.COMMANDS["status"] = work
+sys.exit(main(["status"]))
+"""
+
+
+def test_more_signals_while_a_command_closes_change_nothing(environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", CLOSES_SLOWLY],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        hanging = threading.Timer(LIMIT, process.kill)
+        hanging.start()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "working\n"
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == "closing\n"
+            for name in ("SIGINT", "SIGTERM", "SIGINT"):
+                process.send_signal(getattr(signal, name))
+            out, err = process.communicate("\n", timeout=LIMIT)
+        finally:
+            hanging.cancel()
+            process.kill()
+    assert (process.returncode, out) == (1, "closed\n")
+    assert "Stopped by SIGINT" in err
+    assert "Traceback" not in err
+
+
+def test_a_terminal_shows_a_line_that_is_drawn_over_and_leaves_it_clean(
+    with_key: dict[str, str], endpoint: Stub
+) -> None:
+    endpoint.answering.clear()
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command("generate", "a fox"), env=with_key, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        while seen.count(b"\r") < 3:
+            seen += os.read(ours, 4096)
+        endpoint.answering.set()
+        out, _ = process.communicate(timeout=LIMIT)
+        try:
+            while block := os.read(ours, 4096):
+                seen += block
+        except OSError:
+            pass  # Linux ends a pseudo-terminal with EIO
+        os.close(ours)
+    assert process.returncode == 0
+    assert out.decode().strip().endswith("image-01.png")
+    assert b"\n" not in seen
+    assert seen.endswith(b" \r")
+
+
+def test_colours_only_on_terminals_that_want_them(environment: dict[str, str]) -> None:
+    def on_terminal(extra: dict[str, str]) -> bytes:
+        ours, theirs = pty.openpty()
+        subprocess.run(command("generate", "  "), env=environment | extra, stderr=theirs, timeout=LIMIT)
+        os.close(theirs)
+        seen = os.read(ours, 65536)
+        os.close(ours)
+        return seen
+
+    assert b"\x1b[31m" in on_terminal({})
+    assert b"\x1b" not in on_terminal({"NO_COLOR": "1"})
+    assert b"\x1b" not in on_terminal({"TERM": "dumb"})
+    assert "\x1b" not in ran(environment, "generate", "  ").stderr
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_console_that_cannot_say_everything_is_no_reason_to_fall_over(
+    with_key: dict[str, str], encoding: str, tmp_path: Path
+) -> None:
+    odd = with_key | {"PYTHONIOENCODING": encoding, "GPT_IMAGE_OUTPUT_DIR": str(tmp_path / "рисунки")}
+    done = subprocess.run(command("generate", "狐 🦊"), env=odd, capture_output=True, timeout=LIMIT)
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"image-01.png" in done.stdout
+
+
+def test_bad_settings_are_told_by_every_command(environment: dict[str, str]) -> None:
+    done = ran(environment | {"GPT_IMAGE_BACKEND": "paint"}, "generate", "a fox")
+    assert done.returncode == 3
+    assert done.stderr.count("GPT_IMAGE_BACKEND: 'paint' is not one of") == 1
+    told = ran(environment | {"GPT_IMAGE_BACKEND": "paint"}, "generate", "a fox", "--json")
+    assert json.loads(told.stdout)["details"]["variables"] == ["GPT_IMAGE_BACKEND"]
+    assert told.stderr.count("GPT_IMAGE_BACKEND") <= 1
+    unused = ran(environment | {"GPT_IMAGE_BACKEND": "paint"}, "gallery")
+    assert unused.returncode == 0
+    assert unused.stderr.count("GPT_IMAGE_BACKEND") == 1
+    served = ran(environment | {"GPT_IMAGE_BACKEND": "paint"}, stdin=subprocess.DEVNULL)
+    assert served.returncode == 0
+    assert "GPT_IMAGE_BACKEND" in served.stderr
+
+
+def test_serving_on_a_terminal_says_so(environment: dict[str, str]) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        command("serve"), env=environment, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        os.close(theirs)
+        os.close(ours)
+        process.communicate(timeout=LIMIT)
+    assert b"serves MCP on standard input and output" in first
+
+
+def test_status_is_words_for_people_and_json_for_scripts(with_key: dict[str, str]) -> None:
+    assert ran(with_key, "generate", "a fox").returncode == 0
+    words = ran(with_key, "status")
+    told = json.loads(ran(with_key, "status", "--json").stdout)
+    assert words.returncode == 0, words.stderr
+    assert "api: ready" in words.stdout
+    assert "'a fox'" in words.stdout
+    assert [entry["backend"] for entry in told["statuses"]] == ["api", "chatgpt-web"]
+
+
+def test_collecting_with_nothing_left_says_so(environment: dict[str, str]) -> None:
+    done = ran(environment, "collect")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "nothing to collect" in done.stderr
+    assert json.loads(ran(environment, "collect", "--json").stdout) == []
+
+
+def test_the_key_appears_nowhere(with_key: dict[str, str], endpoint: Stub, tmp_path: Path) -> None:
+    endpoint.status, endpoint.error = 401, {"message": "Incorrect API key provided: sk-only-a-test", "code": "x"}
+    loud = with_key | {"GPT_IMAGE_LOG": "debug"}
+    for arguments in (["generate", "a fox"], ["status", "--json"], ["doctor", "--json"]):
+        done = ran(loud, *arguments)
+        assert "sk-only-a-test" not in done.stdout + done.stderr
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or b"sk-only-a-test" not in path.read_bytes(), path
+
+
+def test_help_and_version_end_well(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--version"], ["--help"], ["generate", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 0
+    assert "Exit codes: 0 done; 1 failed" in " ".join(capsys.readouterr().out.split())
+
+
+def test_every_wish_of_the_tool_can_be_given() -> None:
+    from cdp_image_mcp.studio.asked import GenerateImage
+
+    taken = vars(make_parser().parse_args(["generate", "a fox"]))
+    # How long a call waits and what it shows are matters of an MCP answer; a command waits to the end.
+    assert set(GenerateImage.__struct_fields__) - {"wait_seconds", "images"} <= set(taken)

@@ -1,0 +1,45 @@
+"""Looking into the page waits for the account's turn, as everything in the browser does."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cdp_image_mcp.cli import doctor
+from cdp_image_mcp.system.turns import Turns
+from tests.studio.scripted import settings
+
+pytestmark = pytest.mark.anyio
+
+
+class Looking:
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.tickets: list[int] = []
+
+    async def probe(self) -> list[tuple[str, bool, str]]:
+        self.tickets.append(await self.turns.waiting())
+        return [("composer", True, "there")]
+
+
+async def test_a_probe_holds_the_turn_while_it_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(tmp_path / "profile")
+    looking = Looking(turns)
+
+    class Apart:
+        def backend(self, _: str) -> Looking:
+            return looking
+
+    @asynccontextmanager
+    async def apart(_: Any) -> AsyncGenerator[Any]:
+        yield Apart()
+
+    monkeypatch.setattr(doctor, "studio_apart", apart)
+    with anyio.fail_after(15):
+        checks = await doctor._probe(settings(tmp_path))  # pyright: ignore[reportPrivateUsage]
+        assert await turns.waiting() == 0
+    assert looking.tickets == [1]
+    assert [check.level for check in checks] == ["ok"]

@@ -1,0 +1,100 @@
+"""What people see while they wait."""
+
+import io
+
+import pytest
+
+from cdp_image_mcp.cli.terminal import Terminal, clock
+from cdp_image_mcp.studio.studio import News
+
+
+class Screen(io.TextIOWrapper):
+    """A stream that says it is a terminal."""
+
+    def __init__(self, *, tty: bool = True, encoding: str = "utf-8") -> None:
+        super().__init__(io.BytesIO(), encoding=encoding, write_through=True)
+        self._tty = tty
+
+    def isatty(self) -> bool:
+        return self._tty
+
+    @property
+    def seen(self) -> str:
+        raw = self.buffer
+        assert isinstance(raw, io.BytesIO)
+        return raw.getvalue().decode(self.encoding)
+
+
+@pytest.fixture(autouse=True)
+def columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0, "0:00"), (41.9, "0:41"), (725, "12:05"), (3723, "1:02:03"), (-5, "0:00")]
+)
+def test_the_clock_reads_like_a_clock(seconds: float, told: str) -> None:
+    assert clock(seconds) == told
+
+
+def test_the_bar_shows_the_share_of_what_is_typical_and_never_the_end() -> None:
+    screen = Screen()
+    terminal = Terminal(Screen(), screen, {})
+    terminal.progress(News("drawing", 30.0, 60.0), 30.0)
+    terminal.progress(News("drawing", 300.0, 60.0), 300.0)
+    first, second = screen.seen.split("\r")[1:]
+    assert first == "0:30  ██████████░░░░░░░░░░   50%  drawing"
+    assert "99%" in second
+    assert "100%" not in second
+
+
+def test_without_experience_there_is_no_bar_to_believe() -> None:
+    screen = Screen()
+    Terminal(Screen(), screen, {}).progress(News("drawing", 30.0, None), 30.0)
+    assert screen.seen == "\r0:30  drawing"
+
+
+def test_a_shorter_line_leaves_nothing_of_a_longer_one_and_nothing_wraps() -> None:
+    screen = Screen()
+    terminal = Terminal(Screen(), screen, {})
+    terminal.progress(News("x" * 300, 1.0, None), 1.0)
+    terminal.progress(News("short", 2.0, None), 2.0)
+    first, second = screen.seen.split("\r")[1:]
+    assert len(first) == 59
+    assert second.rstrip() == "0:02  short"
+    assert len(second) == 59
+
+
+def test_a_screen_without_block_letters_gets_a_plain_bar() -> None:
+    screen = Screen(encoding="ascii")
+    Terminal(Screen(), screen, {}).progress(News("drawing", 30.0, 60.0), 30.0)
+    assert "##########.........." in screen.seen
+
+
+def test_where_nobody_looks_a_line_comes_only_with_news() -> None:
+    log = Screen(tty=False)
+    terminal = Terminal(Screen(tty=False), log, {})
+    for elapsed in range(10):
+        terminal.progress(News("queued" if elapsed < 5 else "drawing", float(elapsed), 60.0), float(elapsed))
+    assert log.seen.splitlines() == ["[0:00] queued", "[0:05] drawing"]
+
+
+def test_news_cannot_move_the_cursor() -> None:
+    screen = Screen()
+    Terminal(Screen(), screen, {}).progress(News("a\x1b[2J\nb\rc", 1.0, None), 1.0)
+    assert screen.seen == "\r0:01  a b c"
+
+
+def test_results_are_utf_8_whatever_the_locale_and_keep_undecodable_names() -> None:
+    out = Screen(tty=False, encoding="ascii")
+    terminal = Terminal(out, Screen(), {})
+    terminal.result("/tmp/狐-\udcff.png")  # noqa: S108
+    raw = out.buffer
+    assert isinstance(raw, io.BytesIO)
+    assert raw.getvalue() == "/tmp/狐-".encode() + b"\xff.png\n"  # noqa: S108
+
+
+def test_long_advice_is_wrapped_for_people_and_left_whole_for_scripts() -> None:
+    text = "word " * 30
+    assert max(map(len, Terminal(Screen(), Screen(), {}).wrapped(text, 20))) <= 39
+    assert Terminal(Screen(tty=False), Screen(), {}).wrapped(text, 20) == [text]

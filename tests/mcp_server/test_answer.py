@@ -1,0 +1,304 @@
+"""What answers hold, and that the largest of them can be delivered."""
+
+import base64
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as types
+import msgspec
+import pytest
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.record import Failure
+from cdp_image_mcp.mcp_server.answer import LIMIT, compose, describe, failure, failure_of, fitted, status_of
+from cdp_image_mcp.mcp_server.server import result_of
+from cdp_image_mcp.previews.preview import Canvas, FilePreviewer, PreviewError
+from cdp_image_mcp.request import SavedImage, State
+from cdp_image_mcp.studio.asked import Images
+from cdp_image_mcp.studio.studio import Standing
+from tests.mcp_server.scripted import FakeCanvas, png, record, saved, standing
+
+CONTRACT = [
+    *("status", "generation_id", "requested_backend", "backend", "fallback_from", "prompt", "sent_prompt"),
+    *("output_dir", "image_path", "images", "requested", "actual", "honoured", "elapsed_seconds", "timings"),
+    *("metadata", "joined", "next", "failures"),
+]
+NASTY = {
+    "letters": "a" * 32_000,
+    "quotes and backslashes": '"\\' * 16_000,
+    "control characters": "\x01" * 32_000,
+    "emoji": "🦊" * 32_000,
+    "Chinese": "狐" * 32_000,
+}
+
+
+def wire(result: types.CallToolResult) -> str:
+    """The answer as it goes over the wire, only ASCII: the longest spelling that a client may count."""
+    message = {"jsonrpc": "2.0", "id": 2**53, "result": result.model_dump(by_alias=True, mode="json")}
+    return json.dumps(message)
+
+
+async def answered(made: Standing, images: Images = "preview", canvas: FakeCanvas | None = None) -> dict[str, Any]:
+    answer = await compose(made, images, FilePreviewer((canvas or FakeCanvas()).open))
+    assert len(wire(result_of(answer))) < LIMIT
+    return json.loads(answer.text) | {"_pictures": answer.pictures}
+
+
+@pytest.fixture(scope="module")
+def huge(tmp_path_factory: pytest.TempPathFactory) -> list[SavedImage]:
+    folder = tmp_path_factory.mktemp("huge")
+    data = png(2048, 2048, size=25_000_000)
+    return [saved(folder, index, data, width=2048, height=2048) for index in range(1, 13)]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("prompt", NASTY.values(), ids=NASTY.keys())
+@pytest.mark.parametrize("images", ["preview", "full", "none"])
+async def test_the_largest_answer_fits(huge: list[SavedImage], prompt: str, images: Images) -> None:
+    failures = [Failure(index, "service_error", "é" * 100_000) for index in range(1, 40)]
+    facts = {f"fact {index}": "<b>" * 10_000 for index in range(50)}
+    asked = {"n": 10, "reference_images": ["/" + "\x02" * 4000] * 16, "output_dir": "/" + "ü" * 4000}
+    made = standing(
+        Path("/tmp") / ("x" * 4000),  # noqa: S108  only a long name
+        "partial",
+        images=huge,
+        prompt=prompt,
+        sent_prompt=prompt,
+        failures=failures,
+        facts=facts,
+        request=asked,
+    )
+    with anyio.fail_after(60):
+        told = await answered(made, images)
+    assert told["status"] == "partial"
+    assert len(told["images"]) == 12
+    assert len(told["_pictures"]) <= 10
+
+
+@pytest.mark.anyio
+async def test_ten_large_pictures_share_the_room_evenly(huge: list[SavedImage], tmp_path: Path) -> None:
+    images: list[SavedImage] = []
+    for image in huge[:10]:
+        await anyio.Path(tmp_path / Path(image.path).name).hardlink_to(image.path)
+        images.append(msgspec.structs.replace(image, path=str(tmp_path / Path(image.path).name)))
+    with anyio.fail_after(60):
+        told = await answered(standing(tmp_path, images=images, request={"n": 10}))
+    sizes = [len(picture.data) for picture in told["_pictures"]]
+    assert len(sizes) == 10
+    assert min(sizes) > 60_000
+    assert max(sizes) < 1.2 * min(sizes)
+    assert "not_inline" not in told
+
+
+@pytest.mark.anyio
+async def test_full_gives_originals_that_fit_and_says_which_did_not(tmp_path: Path) -> None:
+    small, large = png(size=200_000), png(size=2_000_000)
+    images = [
+        saved(tmp_path, 1, small, width=64, height=64),
+        saved(tmp_path, 2, large, width=2000, height=2000),
+        saved(tmp_path, 3, small, width=64, height=64),
+    ]
+    with anyio.fail_after(20):
+        told = await answered(standing(tmp_path, images=images, request={"n": 3}), "full")
+    assert [picture.mime_type for picture in told["_pictures"]] == ["image/png", "image/webp", "image/png"]
+    assert [picture.data for picture in told["_pictures"]][0::2] == [small, small]
+    assert [note["index"] for note in told["not_inline"]] == [2]
+    assert "does not fit" in told["not_inline"][0]["reason"]
+
+
+@pytest.mark.anyio
+async def test_without_a_browser_the_paths_stand_alone_with_the_reason(tmp_path: Path) -> None:
+    images = [saved(tmp_path, 1, png(size=2_000_000), width=2000, height=2000)]
+    canvas = FakeCanvas("No browser was found for previews.")
+    with anyio.fail_after(20):
+        told = await answered(standing(tmp_path, images=images), canvas=canvas)
+    assert told["_pictures"] == []
+    assert told["image_path"] == images[0].path
+    assert told["not_inline"] == [{"index": 1, "reason": "No browser was found for previews."}]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [PreviewError("No preview: gone."), OSError(28, "No space left on device")])
+async def test_a_canvas_that_cannot_be_closed_costs_no_picture_and_no_answer(tmp_path: Path, error: Exception) -> None:
+    class Stuck(FakeCanvas):
+        @asynccontextmanager
+        async def open(self) -> AsyncGenerator[Canvas]:
+            async with super().open() as canvas:
+                yield canvas
+            raise error
+
+    images = [saved(tmp_path, 1, png(size=2_000_000), width=2000, height=2000)]
+    with anyio.fail_after(20):
+        told = await answered(standing(tmp_path, images=images), canvas=Stuck())
+    assert told["status"] == "saved"
+    assert len(told["_pictures"]) == 1
+    assert "not_inline" not in told
+
+
+@pytest.mark.anyio
+async def test_a_small_original_needs_no_browser(tmp_path: Path) -> None:
+    canvas = FakeCanvas()
+    with anyio.fail_after(20):
+        told = await answered(standing(tmp_path), canvas=canvas)
+    assert told["_pictures"][0].data == png()
+    assert canvas.opened == 0
+
+
+@pytest.mark.anyio
+async def test_a_picture_that_was_deleted_is_told(tmp_path: Path) -> None:
+    made = standing(tmp_path)
+    await anyio.Path(made.record.images[0].path).unlink()
+    with anyio.fail_after(20):
+        told = await answered(made)
+    assert told["not_inline"] == [{"index": 1, "reason": "The file is no longer there."}]
+
+
+@pytest.mark.anyio
+async def test_a_preview_lies_beside_its_picture_and_is_made_once(tmp_path: Path) -> None:
+    images = [saved(tmp_path, 1, png(size=2_000_000), width=2000, height=2000)]
+    before = await anyio.Path(images[0].path).read_bytes()
+    canvas = FakeCanvas()
+    with anyio.fail_after(20):
+        first = await answered(standing(tmp_path, images=images), canvas=canvas)
+        second = await answered(standing(tmp_path, images=images), canvas=canvas)
+    assert canvas.opened == 1
+    assert first["_pictures"] == second["_pictures"]
+    assert sorted([path.name async for path in anyio.Path(tmp_path).iterdir()]) == ["image-01.png", "preview-01.webp"]
+    assert [entry["path"] for entry in first["images"]] == [images[0].path]
+    assert await anyio.Path(images[0].path).read_bytes() == before
+
+
+@pytest.mark.anyio
+async def test_a_running_generation_lists_its_pictures_and_shows_none(tmp_path: Path) -> None:
+    images = [saved(tmp_path, 1, png(), width=64, height=64)]
+    made = standing(tmp_path, "generating", images=images)
+    with anyio.fail_after(10):
+        answer = await compose(made, "preview", FilePreviewer(FakeCanvas().open))
+    assert answer.pictures == []
+    assert len(answer.fields["images"]) == 1
+
+
+def test_the_fields_come_in_the_order_of_the_contract(tmp_path: Path) -> None:
+    made = msgspec.structs.replace(
+        standing(tmp_path, "partial", fallback_from="api", failures=[Failure(2, "timeout", "late")]), joined=True
+    )
+    assert [name for name in describe(made) if name in CONTRACT] == CONTRACT
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        *[(state, "working") for state in ("queued", "starting", "submitting", "generating", "saving")],
+        *[(state, state) for state in ("needs_sign_in", "needs_verification", "saved", "partial", "cancelled")],
+        *[(state, "failed") for state in ("refused", "failed", "interrupted")],
+    ],
+)
+def test_every_state_has_its_status(state: State, status: str) -> None:
+    assert status_of(record(state)) == status
+
+
+@pytest.mark.anyio
+async def test_an_interrupted_generation_that_was_sent_asks_to_be_collected(tmp_path: Path) -> None:
+    made = standing(tmp_path, "interrupted", spent="unknown")
+    with anyio.fail_after(10):
+        answer = await compose(made, "preview", FilePreviewer(FakeCanvas().open))
+    assert answer.failed
+    assert answer.fields["submitted"] is True
+    assert "wait_for_image" in answer.fields["next_step"]
+
+
+def test_a_missing_picture_that_may_still_be_fetched_is_never_asked_for_anew(tmp_path: Path) -> None:
+    one = [saved(tmp_path, 1, png(), width=64, height=64)]
+    late = [Failure(2, "timeout", "300 s were over")]
+    left = describe(standing(tmp_path, "interrupted", images=one, failures=late, request={"n": 2}))
+    assert left["status"] == "partial"
+    assert "wait_for_image" in left["next"]
+    assert "Ask only for the rest" not in left["next"]
+    given_up = standing(tmp_path, "interrupted", images=one, request={"n": 2}, facts={"given_up": True})
+    assert "Ask only for the rest" in describe(given_up)["next"]
+
+
+def test_an_end_that_nobody_wrote_down_is_never_offered_for_collecting_at_the_api() -> None:
+    error = failure_of(record("failed", backend="api", submitted=True, spent="unknown"))
+    assert error.retryable is False
+    assert "wait_for_image" not in error.next_step
+    unsent = failure_of(record("failed", backend="api", submitted=False))
+    assert (unsent.retryable, unsent.spent) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("wish", "missed"),
+    [
+        ({}, True),
+        ({"size": "64x64"}, True),
+        ({"size": "1:1"}, True),
+        ({"size": "64x65"}, ["size"]),
+        ({"size": "16:9"}, ["size"]),
+        ({"size": "0:0"}, ["size"]),
+        ({"n": 2}, ["n"]),
+        ({"quality": "high"}, ["quality"]),
+        ({"output_format": "webp"}, ["output_format"]),
+        ({"background": "transparent"}, ["background"]),
+        ({"output_compression": 50}, ["output_compression"]),
+    ],
+)
+def test_wishes_that_were_not_met_are_named(tmp_path: Path, wish: dict[str, Any], missed: Any) -> None:
+    fields = describe(standing(tmp_path, request=wish))
+    assert fields["honoured"] == missed
+    assert fields["actual"] == {"n": 1, "size": "64x64", "output_format": "png", "alpha": False}
+
+
+@pytest.mark.parametrize(
+    ("wish", "missed"),
+    [
+        ({"n": 2, "size": "16:9"}, ["n", "size"]),
+        ({"size": "1024x1024", "quality": "high"}, ["n", "size", "quality"]),
+        ({"output_format": "webp", "background": "transparent"}, ["n", "output_format", "background"]),
+        ({"size": "auto", "background": "opaque"}, ["n", "background"]),
+        ({}, ["n"]),
+    ],
+)
+@pytest.mark.parametrize("backend", ["api", "chatgpt-web"])
+def test_where_nothing_came_no_wish_was_met(tmp_path: Path, backend: str, wish: dict[str, Any], missed: Any) -> None:
+    fields = describe(standing(tmp_path, "cancelled", backend=backend, request=wish))
+    assert fields["honoured"] == missed
+    assert fields["actual"] == {"n": 0}
+
+
+def test_the_api_met_a_quality_it_confirmed(tmp_path: Path) -> None:
+    met = standing(tmp_path, backend="api", request={"quality": "high"}, facts={"quality": "high"})
+    lowered = standing(tmp_path, backend="api", request={"quality": "high"}, facts={"quality": "medium"})
+    assert describe(met)["honoured"] is True
+    assert describe(lowered)["honoured"] == ["quality"]
+
+
+def test_addresses_and_prompts_survive_unchanged(tmp_path: Path) -> None:
+    prompt = 'two "lines"\n\n\u202eand \U0001f468\u200d\U0001f469\u200d\U0001f467 \\ \x07'
+    fields = describe(standing(tmp_path, prompt=prompt, sent_prompt=prompt))
+    assert fields["prompt"] == fields["sent_prompt"] == prompt
+
+
+def test_a_failure_drops_details_that_would_not_fit() -> None:
+    error = ImageError("service_error", "x" * 90_000, details={"a": ["y" * 7000] * 50, "b": "kept"})
+    fields = failure(error)
+    assert len(fields["message"]) == 4000
+    assert fields["details"] == {"b": "kept"}
+
+
+def test_lists_are_shortened_only_where_shorter_strings_are_not_enough() -> None:
+    wordy = json.loads(fitted({"lines": ["狐" * 32_000] * 200}))
+    many = json.loads(fitted({"lines": [{"number": number} for number in range(200_000)]}))
+    assert (len(wordy["lines"]), wordy["shortened"]) == (200, True)
+    assert many["lines"][:2] == [{"number": 0}, {"number": 1}]
+    assert many["shortened"] is True
+    assert fitted({"lines": list(range(5000))}) == json.dumps({"lines": list(range(5000))}, separators=(",", ":"))
+
+
+def test_base64_lengths_are_counted_exactly() -> None:
+    from cdp_image_mcp.mcp_server.answer import base64_length
+
+    assert all(base64_length(size) == len(base64.b64encode(bytes(size))) for size in range(10))

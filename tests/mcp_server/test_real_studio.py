@@ -1,0 +1,134 @@
+"""The server over the real studio: what is saved is what clients can list, read and collect."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import mcp_types as types
+import pytest
+from mcp import Client, MCPError
+
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.mcp_server.resources import LARGEST
+from cdp_image_mcp.mcp_server.server import make_server
+from tests.mcp_server.painted import Painter, app
+from tests.mcp_server.scripted import png
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("era", ["auto", "legacy"])]
+
+
+@pytest.fixture
+def painter() -> Painter:
+    return Painter()
+
+
+def text_of(result: types.CallToolResult) -> dict[str, Any]:
+    return json.loads(cast("types.TextContent", result.content[0]).text)
+
+
+async def test_a_saved_picture_is_listed_and_read_byte_for_byte(settings: Settings, painter: Painter, era: Any) -> None:
+    with anyio.fail_after(60):
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            made = text_of(await client.call_tool("generate_image", {"prompt": "a fox", "backend": "chatgpt-web"}))
+            listed = (await client.list_resources()).resources
+            templates = (await client.list_resource_templates()).resource_templates
+            read = await client.read_resource(listed[0].uri)
+    assert [resource.uri for resource in listed] == [f"cdp-image://generation/{made['generation_id']}/1"]
+    assert str(settings.output_dir) not in listed[0].model_dump_json()
+    assert len(templates) == 1
+    contents = read.contents[0]
+    assert isinstance(contents, types.BlobResourceContents)
+    assert base64.b64decode(contents.blob) == painter.pictures[0] == Path(made["image_path"]).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "cdp-image://generation/" + "0" * 32 + "/1",
+        "cdp-image://generation/../../etc/passwd",
+        "file:///etc/passwd",
+        "cdp-image://generation/" + "0" * 32 + "/0",
+    ],
+)
+async def test_an_address_that_names_nothing_is_a_protocol_error(
+    settings: Settings, painter: Painter, era: Any, uri: str
+) -> None:
+    with anyio.fail_after(60):
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            with pytest.raises(MCPError, match="Resource not found"):
+                await client.read_resource(uri)
+
+
+async def test_a_picture_too_large_to_send_names_its_path(settings: Settings, painter: Painter, era: Any) -> None:
+    painter.pictures = [png(64, 64, size=LARGEST)]
+    with anyio.fail_after(60):
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            made = text_of(await client.call_tool("generate_image", {"prompt": "a fox", "images": "none"}))
+            with pytest.raises(MCPError) as caught:
+                await client.read_resource(f"cdp-image://generation/{made['generation_id']}/1")
+    assert made["image_path"] in str(caught.value)
+
+
+async def test_signing_in_late_costs_one_picture_and_is_collected(
+    settings: Settings, painter: Painter, era: Any
+) -> None:
+    painter.person = anyio.Event()
+    with anyio.fail_after(60):
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            first = text_of(await client.call_tool("generate_image", {"prompt": "a fox", "backend": "chatgpt-web"}))
+            waiting = text_of(await client.call_tool("wait_for_image", {"wait_seconds": 0}))
+            painter.person.set()
+            identity = {"generation_id": first["generation_id"]}
+            last = text_of(await client.call_tool("wait_for_image", identity))
+            again = text_of(await client.call_tool("wait_for_image", identity))
+    assert [answer["status"] for answer in (first, waiting, last, again)] == [
+        *("needs_sign_in", "needs_sign_in", "saved", "saved")
+    ]
+    assert painter.submitted == 1
+
+
+async def test_a_client_that_asks_the_person_pays_once(settings: Settings, painter: Painter, era: Any) -> None:
+    person = painter.person = anyio.Event()
+
+    async def ask(context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
+        assert isinstance(params, types.ElicitRequestURLParams)
+        person.set()
+        return types.ElicitResult(action="accept")
+
+    with anyio.fail_after(60):
+        async with Client(make_server(app(settings, painter)), mode=era, elicitation_callback=ask) as client:
+            made = text_of(await client.call_tool("generate_image", {"prompt": "a fox", "backend": "chatgpt-web"}))
+    assert (made["status"], painter.submitted) == ("saved", 1)
+
+
+async def test_words_instead_of_a_picture_come_as_data(settings: Settings, painter: Painter, era: Any) -> None:
+    painter.pictures = []
+    with anyio.fail_after(60):
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            result = await client.call_tool("generate_image", {"prompt": "a fox", "backend": "chatgpt-web"})
+    told = text_of(result)
+    assert result.is_error
+    assert (told["code"], told["submitted"], told["details"]["text"]) == ("text_only", True, "I would rather talk.")
+
+
+async def test_unknown_ids_are_tool_errors_that_say_where_to_look(
+    settings: Settings, painter: Painter, era: Any
+) -> None:
+    with anyio.fail_after(60):
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            for name in ("wait_for_image", "cancel_image"):
+                told = text_of(await client.call_tool(name, {"generation_id": "0" * 32}))
+                assert told["code"] == "not_found"
+                assert "backend_status" in told["next_step"]
+            nothing = text_of(await client.call_tool("wait_for_image", {}))
+    assert nothing["code"] == "not_found"
+
+
+async def test_status_holds_every_key_of_its_schema(settings: Settings, painter: Painter, era: Any) -> None:
+    with anyio.fail_after(60):
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            await client.list_tools()
+            told = text_of(await client.call_tool("backend_status", {}))
+    assert [entry["details"]["output_root"] for entry in told["statuses"]] == [str(settings.output_dir)] * 2

@@ -1,0 +1,329 @@
+"""The tools through real MCP clients of both eras, in memory, over a scripted studio."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import mcp_types as types
+import pytest
+from mcp import Client, MCPError
+from mcp.client.context import ClientRequestContext
+
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.mcp_server.server import make_server
+from cdp_image_mcp.studio.studio import News
+from tests.mcp_server.scripted import IDENTITY, FakeCanvas, ScriptedStudio, app_of, saved, standing
+from tests.mcp_server.scripted import png as make_png
+
+Era = Literal["auto", "legacy"]
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["auto", "legacy"])
+def era(request: pytest.FixtureRequest) -> Era:
+    return request.param
+
+
+@pytest.fixture
+def studio(settings: Settings) -> ScriptedStudio:
+    return ScriptedStudio(settings)
+
+
+def client(studio: ScriptedStudio, era: Era, *, canvas: FakeCanvas | None = None, **options: Any) -> Client:
+    return Client(make_server(app_of(studio, canvas)), mode=era, **options)
+
+
+def text_of(result: types.CallToolResult) -> dict[str, Any]:
+    first = result.content[0]
+    assert isinstance(first, types.TextContent)
+    return json.loads(first.text)
+
+
+async def test_the_five_tools_are_listed_with_titles_and_all_annotations(studio: ScriptedStudio, era: Era) -> None:
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            tools = (await connected.list_tools()).tools
+    names = ["generate_image", "wait_for_image", "cancel_image", "backend_status", "browser_visibility"]
+    assert [tool.name for tool in tools] == names
+    for tool in tools:
+        assert tool.title
+        assert tool.annotations is not None
+        hints = tool.annotations.model_dump(exclude={"title"})
+        assert all(isinstance(hint, bool) for hint in hints.values()), hints
+
+
+async def test_a_finished_picture_is_one_text_block_and_one_image_without_structured_content(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    studio.generated = [standing(tmp_path)]
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox"})
+    assert [block.type for block in result.content] == ["text", "image"]
+    assert result.structured_content is None
+    answer = text_of(result)
+    assert answer["status"] == "saved"
+    assert answer["image_path"] == answer["images"][0]["path"]
+    assert answer["honoured"] is True
+
+
+async def test_an_unfinished_picture_is_no_error_and_says_to_wait_and_not_to_pay_again(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    studio.generated = [standing(tmp_path, "generating")]
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox", "wait_seconds": 0})
+    answer = text_of(result)
+    assert not result.is_error
+    assert (answer["status"], answer["generation_id"]) == ("working", IDENTITY)
+    assert "wait_for_image" in answer["next"]
+    assert "do not call generate_image again" in answer["next"]
+
+
+async def test_bad_arguments_are_tool_errors_that_name_the_field(studio: ScriptedStudio, era: Era) -> None:
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox", "n": 11})
+            blank = await connected.call_tool("generate_image", {"prompt": "   "})
+            unknown = await connected.call_tool("generate_image", {"prompt": "a fox", "colour": "red"})
+    for each, named in ((result, "n must be"), (blank, "prompt must be"), (unknown, "no argument colour")):
+        answer = text_of(each)
+        assert each.is_error
+        assert (answer["status"], answer["code"], answer["submitted"]) == ("failed", "invalid_input", False)
+        assert named in answer["message"]
+    assert studio.calls == []
+
+
+async def test_an_unknown_tool_is_a_protocol_error(studio: ScriptedStudio, era: Era) -> None:
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            with pytest.raises(MCPError, match="Unknown tool: draw") as caught:
+                await connected.call_tool("draw", {})
+    assert caught.value.code == types.INVALID_PARAMS
+
+
+async def test_a_failure_carries_the_contract_and_the_generation(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    error = ImageError("quota_reached", "The limit is used up.", submitted=True, reset_at="2026-11-23T18:00:00+01:00")
+    studio.generated = [standing(tmp_path, "failed", error=error.as_dict())]
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox"})
+    answer = text_of(result)
+    assert result.is_error
+    assert list(answer) == [
+        *("status", "code", "message", "generation_id", "submitted", "spent", "retryable", "reset_at", "next_step")
+    ]
+    assert answer["generation_id"] == IDENTITY
+
+
+async def test_a_fault_of_our_own_is_told_without_its_text(studio: ScriptedStudio, era: Era) -> None:
+    studio.generated = [RuntimeError("/root/secret sk-123")]
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox"})
+    assert result.is_error
+    assert text_of(result)["code"] == "internal"
+    assert "secret" not in result.model_dump_json()
+
+
+async def test_the_status_tools_answer_twice_over_as_text_and_structure(studio: ScriptedStudio, era: Era) -> None:
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            await connected.list_tools()
+            status = await connected.call_tool("backend_status", {})
+            window = await connected.call_tool("browser_visibility", {"action": "show", "start_browser": True})
+            refused = await connected.call_tool("browser_visibility", {"action": "hide"})
+    assert text_of(status) == status.structured_content
+    assert text_of(window) == window.structured_content
+    assert refused.is_error
+    assert refused.structured_content is None
+    assert studio.calls == ["status None", "visibility show True", "visibility hide False"]
+
+
+async def test_images_none_leaves_the_pictures_out(studio: ScriptedStudio, era: Era, tmp_path: Path) -> None:
+    studio.waited = [standing(tmp_path)]
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            result = await connected.call_tool("wait_for_image", {"generation_id": IDENTITY, "images": "none"})
+    assert [block.type for block in result.content] == ["text"]
+
+
+async def test_progress_reaches_a_client_that_asked_and_only_grows(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    studio.generated = [standing(tmp_path)]
+    studio.told = [News("queued 2nd", 0.0, 60.0), News("drawing", 5.0, 60.0), News("older", 4.0, 60.0)]
+    told: list[tuple[float, float | None, str | None]] = []
+
+    async def tell(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            await connected.call_tool("generate_image", {"prompt": "a fox"}, progress_callback=tell)
+    assert told == [(0.0, 60.0, "queued 2nd"), (5.0, 60.0, "drawing")]
+
+
+async def test_cancelling_the_call_ends_only_the_waiting(studio: ScriptedStudio, era: Era, tmp_path: Path) -> None:
+    studio.generated = studio.waited = [standing(tmp_path)]
+    studio.holding = ""
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            async with anyio.create_task_group() as group:
+                group.start_soon(connected.call_tool, "generate_image", {"prompt": "a fox"})
+                while not studio.calls:
+                    await anyio.lowlevel.checkpoint()
+                group.cancel_scope.cancel()
+            while not studio.cancelled_calls:
+                await anyio.lowlevel.checkpoint()
+            studio.hold.set()
+            result = await connected.call_tool("wait_for_image", {})
+    assert text_of(result)["status"] == "saved"
+    assert studio.cancelled_calls == 1
+    assert not any(call.startswith("cancel") for call in studio.calls)
+
+
+async def test_a_client_that_can_ask_asks_once_and_the_same_generation_goes_on(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    studio.generated = [standing(tmp_path, "needs_sign_in")]
+    studio.waited = [standing(tmp_path)]
+    studio.holding = "wait"
+    asked: list[types.ElicitRequestURLParams] = []
+
+    async def ask(_: ClientRequestContext, params: types.ElicitRequestParams) -> types.ElicitResult:
+        assert isinstance(params, types.ElicitRequestURLParams)
+        asked.append(params)
+        studio.hold.set()
+        return types.ElicitResult(action="accept")
+
+    with anyio.fail_after(20):
+        async with client(studio, era, elicitation_callback=ask) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox"})
+    assert text_of(result)["status"] == "saved"
+    assert [params.url for params in asked] == [studio.settings.web_url]
+    assert "browser window" in asked[0].message
+    assert [call.split()[0] for call in studio.calls] == ["generate", "wait"]
+    assert studio.calls[1].startswith(f"wait {IDENTITY} ")
+
+
+async def test_a_call_that_asks_a_person_waits_no_longer_in_all_than_it_was_told_to(
+    studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    studio.generated = [standing(tmp_path, "needs_sign_in")]
+    studio.waited = [standing(tmp_path)]
+    studio.told, studio.pause = [News("drawing", 3.0, None)], 0.5
+
+    async def ask(_: ClientRequestContext, __: types.ElicitRequestParams) -> types.ElicitResult:
+        return types.ElicitResult(action="accept")
+
+    with anyio.fail_after(20):
+        async with client(studio, "legacy", elicitation_callback=ask) as connected:
+            await connected.call_tool("generate_image", {"prompt": "a fox", "wait_seconds": 10})
+    # Half a second at least had gone before the person was needed.
+    assert float(studio.calls[1].rpartition(" ")[2]) < 9.6
+
+
+async def test_a_call_with_no_time_left_for_an_answer_leaves_the_question_to_the_next_one(
+    studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    studio.generated = studio.waited = [standing(tmp_path, "needs_sign_in")]
+    studio.told, studio.pause = [News("drawing", 3.0, None)], 0.2
+    asked = 0
+
+    async def ask(_: ClientRequestContext, __: types.ElicitRequestParams) -> types.ElicitResult:
+        nonlocal asked
+        asked += 1
+        return types.ElicitResult(action="decline")
+
+    with anyio.fail_after(20):
+        async with client(studio, "legacy", elicitation_callback=ask) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox", "wait_seconds": 0.1})
+            before = asked
+            await connected.call_tool("wait_for_image", {"wait_seconds": 600})
+    assert text_of(result)["status"] == "needs_sign_in"
+    assert (before, asked) == (0, 1)
+
+
+async def test_a_page_for_previews_is_expected_also_while_a_person_is_waited_for(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    studio.generated = [standing(tmp_path, "needs_sign_in")]
+    studio.waited = [standing(tmp_path)]
+    studio.told = [News("drawing", 3.0, None)]
+    canvas = FakeCanvas()
+
+    async def ask(_: ClientRequestContext, __: types.ElicitRequestParams) -> types.ElicitResult:
+        return types.ElicitResult(action="accept")
+
+    with anyio.fail_after(20):
+        async with client(studio, era, canvas=canvas, elicitation_callback=ask) as connected:
+            await connected.call_tool("generate_image", {"prompt": "a fox"})
+    assert [call.split()[0] for call in studio.calls] == ["generate", "wait"]
+    assert canvas.expected == 2
+
+
+async def test_a_person_who_declines_leaves_a_generation_that_can_be_waited_for(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    studio.generated = studio.waited = [standing(tmp_path, "needs_sign_in")]
+    studio.holding = "wait"
+    asked = 0
+
+    async def ask(_: ClientRequestContext, params: types.ElicitRequestParams) -> types.ElicitResult:
+        nonlocal asked
+        asked += 1
+        return types.ElicitResult(action="decline")
+
+    with anyio.fail_after(20):
+        async with client(studio, era, elicitation_callback=ask) as connected:
+            first = await connected.call_tool("generate_image", {"prompt": "a fox"})
+            studio.hold.set()
+            again = await connected.call_tool("wait_for_image", {"generation_id": IDENTITY, "wait_seconds": 1})
+    for result in (first, again):
+        assert not result.is_error
+        assert text_of(result)["status"] == "needs_sign_in"
+        assert "wait_for_image" in text_of(result)["next"]
+    assert asked == 1
+    assert sum(call.startswith("generate") for call in studio.calls) == 1
+
+
+async def test_a_client_that_cannot_ask_gets_the_state_in_words(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    studio.generated = [standing(tmp_path, "needs_verification")]
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox"})
+    assert not result.is_error
+    assert text_of(result)["status"] == "needs_verification"
+
+
+async def test_words_of_the_site_are_bounded_and_harmless(studio: ScriptedStudio, era: Era, tmp_path: Path) -> None:
+    nasty = "no\x1b[31m picture\U000e0041\u202e\x00" + "x" * 50_000
+    error = ImageError("text_only", "The site answered in words.", submitted=True, details={"text": nasty})
+    studio.generated = [standing(tmp_path, "failed", error=error.as_dict())]
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            told = text_of(await connected.call_tool("generate_image", {"prompt": "a fox"}))["details"]["text"]
+    assert told.startswith("no picturexxx")
+    assert len(told) <= 8000
+
+
+async def test_more_pictures_than_asked_for_are_all_listed_and_the_asked_number_is_shown(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    images = [saved(tmp_path, index, make_png(), width=64, height=64) for index in (1, 2, 3)]
+    studio.generated = [standing(tmp_path, images=images, request={"n": 2})]
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox", "n": 2})
+    answer = text_of(result)
+    assert len(answer["images"]) == 3
+    assert answer["honoured"] == ["n"]
+    assert [block.type for block in result.content] == ["text", "image", "image"]

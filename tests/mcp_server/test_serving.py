@@ -1,0 +1,247 @@
+"""The server as a real process on real pipes: ends of input, signals, readers that do not read, stray output."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client, StdioServerParameters
+
+from cdp_image_mcp.mcp_server.answer import LIMIT
+
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
+}
+READY = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+HOLD = {
+    "jsonrpc": "2.0",
+    "id": 2,
+    "method": "tools/call",
+    "params": {"name": "generate_image", "arguments": {"prompt": "hold on"}},
+}
+ENDS = 30
+"""Seconds after which a process that should have ended counts as hanging."""
+
+Process = subprocess.Popen[bytes]
+
+
+def send(process: Process, *messages: dict[str, Any]) -> None:
+    assert process.stdin is not None
+    process.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+    process.stdin.flush()
+
+
+def receive(process: Process) -> dict[str, Any]:
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
+
+
+def ask(process: Process, number: int, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+    send(process, {"jsonrpc": "2.0", "id": number, "method": method, "params": params or {}})
+    answer = receive(process)
+    assert answer["id"] == number
+    return answer
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Generator[Process]:
+    command = [sys.executable, "-m", "tests.mcp_server.served", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            send(process, HELLO)
+            assert receive(process)["result"]["serverInfo"]["name"] == "cdp-image-mcp"
+            send(process, READY)
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_held(process: Process) -> None:
+    """A call is under way when a later one is answered before it."""
+    send(process, HOLD)
+    assert "result" in ask(process, 3, "ping")
+    assert "result" in ask(process, 4, "tools/list")
+
+
+def end(process: Process, tmp_path: Path) -> None:
+    assert process.wait(ENDS) == 0
+    assert (tmp_path / "closed").read_text() == "generate hold on"
+
+
+def test_the_end_of_input_ends_the_server_in_order(served: Process, tmp_path: Path) -> None:
+    wait_held(served)
+    assert served.stdin is not None
+    served.stdin.close()
+    end(served, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_signal_ends_the_server_in_order_while_the_client_still_listens(
+    served: Process, tmp_path: Path, name: str
+) -> None:
+    wait_held(served)
+    served.send_signal(getattr(signal, name))
+    end(served, tmp_path)
+
+
+def test_signals_one_after_the_other_still_end_it_in_order(served: Process, tmp_path: Path) -> None:
+    wait_held(served)
+    for name in ("SIGINT", "SIGTERM", "SIGINT"):
+        served.send_signal(getattr(signal, name))
+    end(served, tmp_path)
+
+
+@contextmanager
+def opened_by_a_reader(pipe: Path) -> Generator[None]:
+    """The writing end of a named pipe, from when the studio's end waits at the other: until then it cannot be opened
+    without waiting, and a wait inside ``open`` would have no end if nobody ever came."""
+    until = time.monotonic() + ENDS
+    while True:
+        try:
+            writing = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError as error:
+            if error.errno != errno.ENXIO or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+    try:
+        yield
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the studio's end is held up by a named pipe")
+def test_a_second_signal_while_the_studio_closes_changes_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "hold-the-end")
+    command = [sys.executable, "-m", "tests.mcp_server.served", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            send(process, HELLO)
+            receive(process)
+            send(process, READY)
+            wait_held(process)
+            process.send_signal(signal.SIGTERM)
+            with opened_by_a_reader(tmp_path / "hold-the-end"):
+                process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGINT)
+            end(process, tmp_path)
+        finally:
+            process.kill()
+
+
+def test_without_loop_signals_the_server_still_ends_in_order(tmp_path: Path) -> None:
+    """The way of Windows, whose event loop takes no signal handlers."""
+    program = (
+        "import anyio, sys, pathlib, runpy\n"
+        "def refuse(*signals): raise NotImplementedError\n"
+        "anyio.open_signal_receiver = refuse\n"
+        "from tests.mcp_server.served import main\n"
+        "anyio.run(main, pathlib.Path(sys.argv[1]))\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            send(process, HELLO)
+            receive(process)
+            send(process, READY)
+            wait_held(process)
+            process.send_signal(signal.SIGTERM)
+            end(process, tmp_path)
+        finally:
+            process.kill()
+
+
+def test_a_client_that_never_reads_is_left_behind_by_a_signal(served: Process, tmp_path: Path) -> None:
+    wait_held(served)
+    for number in range(10, 60):
+        send(served, {"jsonrpc": "2.0", "id": number, "method": "tools/list", "params": {}})
+    served.send_signal(signal.SIGTERM)
+    end(served, tmp_path)
+
+
+def test_a_client_that_never_reads_and_hangs_up_is_left_behind(served: Process, tmp_path: Path) -> None:
+    wait_held(served)
+    for number in range(10, 60):
+        send(served, {"jsonrpc": "2.0", "id": number, "method": "tools/list", "params": {}})
+    assert served.stdin is not None
+    served.stdin.close()
+    end(served, tmp_path)
+
+
+def test_half_lines_and_rubbish_are_survived(served: Process) -> None:
+    assert served.stdin is not None
+    served.stdin.write(b'{"jsonrpc": "2.0", "id": 5, "method": "pi')
+    served.stdin.flush()
+    served.stdin.write(b'ng"}\n\xff\xfe\x00 rubbish\n[]\n{}\nnull\n"\n' + b"[" * 100_000 + b"\n")
+    served.stdin.flush()
+    assert receive(served)["id"] == 5
+    answers = [ask_any(served, 6)]
+    assert answers[-1]["id"] == 6
+
+
+def ask_any(process: Process, number: int) -> dict[str, Any]:
+    """The answer to a ping, past any error messages without an id."""
+    send(process, {"jsonrpc": "2.0", "id": number, "method": "ping"})
+    while (answer := receive(process)).get("id") != number:
+        assert "error" in answer, answer
+    return answer
+
+
+def test_a_line_of_ten_megabytes_is_answered(served: Process) -> None:
+    answer = ask(served, 7, "tools/call", {"name": "generate_image", "arguments": {"prompt": "x" * 10_000_000}})
+    assert answer["result"]["isError"] is True
+    assert "invalid_input" in answer["result"]["content"][0]["text"]
+    assert len(json.dumps(answer)) < LIMIT
+    assert ask_any(served, 8)["result"] == {}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("era", ["auto", "legacy"])
+async def test_the_installed_command_serves_both_eras(tmp_path: Path, era: Any) -> None:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "GPT_", "CHATGPT_"))},
+        "GPT_IMAGE_OUTPUT_DIR": str(tmp_path / "pictures"),
+        "CHATGPT_WEB_PROFILE_DIR": str(tmp_path / "profile"),
+    }
+    parameters = StdioServerParameters(command=sys.executable, args=["-m", "cdp_image_mcp"], env=environment)
+    with anyio.fail_after(60):
+        async with Client(parameters, mode=era) as connected:
+            tools = await connected.list_tools()
+            assert connected.instructions is not None
+            refused = await connected.call_tool("generate_image", {"prompt": ""})
+    assert len(tools.tools) == 5
+    assert refused.is_error
+    assert [path.name async for path in anyio.Path(tmp_path).iterdir()] == []
+
+
+def test_starting_and_listing_loads_nothing_that_only_a_picture_needs(tmp_path: Path) -> None:
+    program = (
+        "import sys, anyio\n"
+        "from cdp_image_mcp.config import load\n"
+        "from cdp_image_mcp.mcp_server.serving import open_app\n"
+        "from cdp_image_mcp.mcp_server.server import make_server\n"
+        "from mcp import Client\n"
+        "before = set(sys.modules)\n"
+        "settings = load()\n"
+        "async def main():\n"
+        "    async with Client(make_server(lambda: open_app(settings)), mode='legacy') as client:\n"
+        "        await client.list_tools()\n"
+        "    print(*sorted(set(sys.modules) & {'httpx', 'websockets', 'sqlite3', 'psutil'}))\n"
+        "anyio.run(main)\n"
+    )
+    environment = os.environ | {"GPT_IMAGE_OUTPUT_DIR": str(tmp_path / "pictures")}
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=environment)
+    assert (ran.returncode, ran.stdout.strip()) == (0, ""), ran.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,168 @@
+"""Pictures named by address: without the key, bounded, from nowhere private."""
+
+import socket
+from collections.abc import AsyncGenerator
+from urllib.parse import urlsplit
+
+import anyio
+import pytest
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai.wire.download import Downloader, FetchError, is_public
+from fixtures.images_api import ImagesApi, Request, Response, draw, html_page, png, raw, redirect
+from tests.openai.conftest import MakeBackend
+from tests.openai.doubles import KEY, MemoryReport, ask
+
+pytestmark = pytest.mark.anyio
+
+PNG_HEADERS = {"content-type": "image/png"}
+
+
+@pytest.fixture
+async def downloader() -> AsyncGenerator[Downloader]:
+    made = Downloader("127.0.0.1")
+    yield made
+    await made.aclose()
+
+
+async def why_not(downloader: Downloader, url: str) -> str:
+    with anyio.fail_after(20), pytest.raises(FetchError) as caught:
+        await downloader.fetch(url)
+    return str(caught.value)
+
+
+async def test_a_picture_named_by_address_is_fetched_without_the_key(
+    api: ImagesApi, make_backend: MakeBackend, report: MemoryReport
+) -> None:
+    address = api.file("/generated/1.png", raw(200, png(seed=9), PNG_HEADERS))
+    api.play(draw(items=[{"url": address + "?sig=secret"}]))
+    with anyio.fail_after(10):
+        await make_backend(compat="localai").generate(ask(), report)
+    assert report.pictures == [png(seed=9)]
+    [get] = [request for request in api.log if request.method == "GET"]
+    assert get.query == {"sig": ["secret"]}
+    assert KEY not in str(get.headers)
+    assert "sig" not in str(report.history)
+
+
+async def test_a_failed_download_never_draws_again(
+    api: ImagesApi, make_backend: MakeBackend, report: MemoryReport
+) -> None:
+    api.play(draw(items=[{"url": api.file("/gone.png", html_page(404))}]))
+    with anyio.fail_after(10), pytest.raises(ImageError, match="could not be fetched") as caught:
+        await make_backend(compat="localai").generate(ask(), report)
+    assert len(api.posts) == 1
+    assert (caught.value.submitted, caught.value.spent) == (True, True)
+
+
+async def test_a_faulty_file_server_is_asked_again(api: ImagesApi, downloader: Downloader) -> None:
+    answers = [html_page(503), raw(200, png(), PNG_HEADERS)]
+
+    async def play(request: Request, response: Response) -> None:
+        await answers.pop(0)(request, response)
+
+    with anyio.fail_after(20):
+        assert await downloader.fetch(api.file("/a.png", play)) == png()
+    assert answers == []
+
+
+async def test_being_passed_on_is_followed_within_the_own_host_only(api: ImagesApi, downloader: Downloader) -> None:
+    target = api.file("/b.png", raw(200, png(), PNG_HEADERS))
+    with anyio.fail_after(10):
+        assert await downloader.fetch(api.file("/a.png", redirect("/b.png", 302))) == png()
+        assert await downloader.fetch(api.file("/c.png", redirect(target))) == png()
+    inner = target.replace("127.0.0.1", "localhost")
+    assert "not encrypted" in await why_not(downloader, api.file("/d.png", redirect(inner)))
+    loop = api.file("/e.png", redirect("/e.png"))
+    assert "passed on" in await why_not(downloader, loop)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://localhost/a.png",
+        "https://10.0.0.1/a.png",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[::1]/a.png",
+        "https://[::ffff:127.0.0.1]/a.png",
+        "https://2130706433/a.png",
+        "http://example.org/a.png",
+        "ftp://127.0.0.1/a.png",
+        "file:///etc/passwd",
+        "https://user@127.0.0.1/a.png",
+        "https://:99999/a.png",
+        "//example.org/a.png",
+    ],
+)
+async def test_private_plain_and_odd_addresses_are_not_fetched(url: str, downloader: Downloader) -> None:
+    assert await why_not(downloader, url)
+
+
+async def test_a_name_that_points_into_a_private_network_is_not_fetched() -> None:
+    async def resolver(host: str, port: int) -> list[str]:
+        return ["93.184.215.14", "192.168.1.1"]
+
+    assert "private network" in await why_not(Downloader("api.example", resolver), "https://pictures.example/a.png")
+
+
+async def test_the_connection_goes_to_the_address_that_was_checked(
+    api: ImagesApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def resolver(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    def rebound(*args: object, **kwargs: object) -> None:
+        raise AssertionError("the name was looked up a second time")
+
+    address = api.file("/a.png", raw(200, png(), PNG_HEADERS))
+    port = urlsplit(address).port
+    downloader = Downloader("pictures.example", resolver)
+    real = socket.getaddrinfo
+
+    def only_numbers(host: str | bytes | None, *args: object, **kwargs: object) -> object:
+        if host not in {"127.0.0.1", b"127.0.0.1"}:
+            rebound()
+        return real(host, *args, **kwargs)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    monkeypatch.setattr(socket, "getaddrinfo", only_numbers)
+    with anyio.fail_after(10):
+        assert await downloader.fetch(f"http://pictures.example:{port}/a.png") == png()
+    await downloader.aclose()
+    assert asked == ["pictures.example"]
+    assert api.log[0].headers["host"] == f"pictures.example:{port}"
+
+
+async def test_an_endless_picture_is_given_up(
+    api: ImagesApi, downloader: Downloader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdp_image_mcp.openai.wire.download.LARGEST_PICTURE", 100_000)
+    assert "larger than" in await why_not(downloader, api.file("/a.png", raw(200, bytes(200_000), PNG_HEADERS)))
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.215.14", True),
+        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True),
+        ("127.0.0.1", False),
+        ("0.0.0.0", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.0.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("fe80::1%eth0", False),
+        ("fc00::1", False),
+        ("::ffff:10.0.0.1", False),
+        ("64:ff9b::a00:1", False),
+        ("2002:7f00:1::", False),
+        ("name", False),
+    ],
+)
+def test_only_addresses_of_the_open_internet_are_public(address: str, public: bool) -> None:
+    assert is_public(address) is public

@@ -1,0 +1,97 @@
+"""Server-sent events: the same events however the bytes are cut."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdp_image_mcp.openai.wire.events import EventEnd, EventReader
+
+
+def read(chunks: list[bytes]) -> list[tuple[str, bytes]]:
+    """All events of a stream, each with its name and its data."""
+    reader, found, data = EventReader(), list[tuple[str, bytes]](), bytearray()
+    for token in [*(token for chunk in chunks for token in reader.feed(chunk)), *reader.close()]:
+        if isinstance(token, EventEnd):
+            found.append((token.name, bytes(data)))
+            data.clear()
+        else:
+            data += token
+    return found
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def plainly(data: bytes) -> list[tuple[str, bytes]]:
+    """The events of a whole stream by the rules of the standard, read line by line: the second opinion."""
+    text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    events: list[tuple[str, bytes]] = []
+    name, lines = "", list[bytes]()
+    for line in [*text.split(b"\n"), b""]:
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if not line:
+            if lines:
+                events.append((name, b"\n".join(lines)))
+            name, lines = "", []
+        elif field == b"data":
+            lines.append(value)
+        elif field == b"event":
+            name = value.decode("utf-8", "replace")
+    return events
+
+
+NEWLINES = st.sampled_from([b"\n", b"\r\n", b"\r"])
+FIELDS = st.sampled_from([b"data", b"event", b"id", b"retry", b"", b"unknown", b"datas"])
+VALUES = st.binary(max_size=30).map(lambda value: value.replace(b"\r", b"").replace(b"\n", b""))
+LINES = st.one_of(
+    st.just(b""),
+    st.tuples(FIELDS, st.sampled_from([b":", b": ", b":  ", b""]), VALUES).map(
+        lambda parts: parts[0] + parts[1] + (parts[2] if parts[1] else b"")
+    ),
+)
+STREAMS = st.lists(st.tuples(LINES, NEWLINES), max_size=25).map(lambda lines: b"".join(a + b for a, b in lines))
+
+
+@given(STREAMS, st.lists(st.integers(0, 10_000), max_size=12), st.booleans())
+def test_any_split_of_the_bytes_gives_the_events_of_the_standard(data: bytes, places: list[int], mark: bool) -> None:
+    data = b"\xef\xbb\xbf" + data if mark else data
+    assert read(cut(data, places)) == plainly(data)
+
+
+@given(STREAMS)
+def test_bytes_one_by_one_give_the_same_events(data: bytes) -> None:
+    assert read([bytes([byte]) for byte in data]) == plainly(data)
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_several_data_lines_are_joined_by_a_line_feed(newline: bytes) -> None:
+    assert read([newline.join([b"event: a", b"data: 1", b"data:2", b"data", b"", b""])]) == [("a", b"1\n2\n")]
+
+
+def test_a_carriage_return_and_its_line_feed_may_arrive_apart() -> None:
+    assert read([b"data: 1\r", b"\n\r", b"\n", b"data: 2\r\n\r\n"]) == [("", b"1"), ("", b"2")]
+
+
+def test_an_event_without_its_blank_line_counts_at_the_end_of_the_stream() -> None:
+    assert read([b"event: done\ndata: {}"]) == [("done", b"{}")]
+
+
+def test_comments_and_events_without_data_are_passed_over() -> None:
+    assert read([b": still there\n\nevent: ping\n\nid: 7\nretry: 10\n\ndata: x\n\n"]) == [("", b"x")]
+
+
+def test_a_line_of_many_megabytes_is_handed_out_as_it_comes() -> None:
+    reader, piece = EventReader(), b"A" * 65_536
+    reader.feed(b"data: ")
+    for _ in range(256):
+        assert reader.feed(piece) == [piece]
+    assert reader.feed(b"\n\n") == [EventEnd("")]
+
+
+def test_the_events_name_may_follow_its_data() -> None:
+    assert read([b"data: 1\nevent: late\n\n"]) == [("late", b"1")]

@@ -1,0 +1,301 @@
+"""Previews by a real browser: sizes, alpha, limits, and nothing left behind."""
+
+import io
+import os
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psutil
+import pytest
+from PIL import Image
+
+from cdp_image_mcp.cdp import Browser, LaunchOptions, find_browser, launch
+from cdp_image_mcp.cdp import session as session_module
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.mcp_server.answer import compose
+from cdp_image_mcp.previews import canvas as canvas_module
+from cdp_image_mcp.previews.canvas import PROFILE_PREFIX, BrowserCanvas
+from cdp_image_mcp.previews.preview import PREVIEW_BYTES, PREVIEW_EDGE, FilePreviewer, Picture, PreviewError
+from tests.mcp_server.scripted import saved
+from tests.mcp_server.scripted import standing as standing_of
+
+pytestmark = pytest.mark.anyio
+ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+
+
+def browsers() -> dict[int, str]:
+    return {child.pid: child.name() for child in psutil.Process().children(recursive=True) if "chrom" in child.name()}
+
+
+@pytest.fixture(autouse=True)
+def standing() -> dict[int, str]:
+    """Browsers of this process that were there before: other tests may keep one for the whole run."""
+    return browsers()
+
+
+@pytest.fixture(autouse=True)
+def own_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Throw-away folders of this test alone: others run at the same time."""
+    place = tmp_path / "scratch"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+
+
+@pytest.fixture
+def browsing(settings: Settings) -> Settings:
+    return Settings(output_dir=settings.output_dir, profile_dir=settings.profile_dir, chrome_args=ARGUMENTS)
+
+
+def noise(width: int, height: int, *, mode: str = "RGB") -> bytes:
+    """A PNG that does not compress: the hardest picture to make small."""
+    image = Image.frombytes(mode, (width, height), os.urandom(width * height * len(mode)))
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=0)
+    return out.getvalue()
+
+
+def opened(picture: Picture) -> Image.Image:
+    image = Image.open(io.BytesIO(picture.data))
+    image.load()
+    return image
+
+
+def left_behind(standing: dict[int, str]) -> list[str]:
+    folders = [path.name for path in Path(tempfile.gettempdir()).glob(f"{PROFILE_PREFIX}*")]
+    return folders + [name for pid, name in browsers().items() if pid not in standing]
+
+
+def kept(folder: Path, data: bytes) -> Path:
+    """A file with these bytes, as the library keeps pictures."""
+    path = folder / "image-01.png"
+    path.write_bytes(data)
+    return path
+
+
+async def test_a_large_picture_becomes_a_small_jpeg_that_shows_the_same(
+    browsing: Settings, tmp_path: Path, standing: dict[int, str]
+) -> None:
+    source = Image.new("RGB", (3136, 1000), (200, 30, 30))
+    source.paste((20, 60, 220), (1568, 0, 3136, 1000))
+    out = io.BytesIO()
+    source.save(out, "PNG")
+    with anyio.fail_after(60):
+        async with BrowserCanvas(browsing).open() as canvas:
+            made = await canvas.shrink(
+                kept(tmp_path, out.getvalue()), "image/png", alpha=False, edge=PREVIEW_EDGE, most_bytes=PREVIEW_BYTES
+            )
+    image = opened(made)
+    assert (made.mime_type, image.format, image.size) == ("image/jpeg", "JPEG", (1568, 500))
+    left, right = image.getpixel((300, 250)), image.getpixel((1300, 250))
+    assert isinstance(left, tuple)
+    assert isinstance(right, tuple)
+    assert left[0] > 150 > right[0]
+    assert left_behind(standing) == []
+
+
+async def test_transparency_stays_transparent(browsing: Settings, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    Image.new("RGBA", (2000, 2000), (0, 255, 0, 0)).save(out, "PNG")
+    with anyio.fail_after(60):
+        async with BrowserCanvas(browsing).open() as canvas:
+            made = await canvas.shrink(
+                kept(tmp_path, out.getvalue()), "image/png", alpha=True, edge=1568, most_bytes=PREVIEW_BYTES
+            )
+    image = opened(made)
+    assert (made.mime_type, image.mode) == ("image/webp", "RGBA")
+    assert image.getchannel("A").getextrema() == (0, 0)
+
+
+async def test_incompressible_pictures_get_smaller_until_they_fit(browsing: Settings, tmp_path: Path) -> None:
+    data = noise(2400, 1800)
+    assert len(data) > 12_000_000
+    with anyio.fail_after(60):
+        async with BrowserCanvas(browsing).open() as canvas:
+            sizes: list[int] = []
+            for most in (500_000, 70_000, 5_000):
+                made = await canvas.shrink(kept(tmp_path, data), "image/png", alpha=False, edge=1568, most_bytes=most)
+                opened(made)
+                sizes.append(len(made.data))
+            with pytest.raises(PreviewError, match="small enough"):
+                await canvas.shrink(kept(tmp_path, data), "image/png", alpha=False, edge=1568, most_bytes=100)
+    assert sizes[0] <= 500_000
+    assert sizes[1] <= 70_000
+    assert sizes[2] <= 5_000
+
+
+async def test_bytes_that_are_no_picture_are_told_and_the_page_goes_on(browsing: Settings, tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        async with BrowserCanvas(browsing).open() as canvas:
+            with pytest.raises(PreviewError, match="could not decode"):
+                await canvas.shrink(
+                    kept(tmp_path, b"nonsense" * 1000), "image/png", alpha=False, edge=1568, most_bytes=1000
+                )
+            made = await canvas.shrink(
+                kept(tmp_path, noise(100, 100)), "image/png", alpha=False, edge=50, most_bytes=100_000
+            )
+    assert opened(made).size == (50, 50)
+
+
+async def test_without_any_browser_the_reason_is_told(tmp_path: Path, standing: dict[int, str]) -> None:
+    nothing = Settings(output_dir=tmp_path, profile_dir=tmp_path, chrome_path=tmp_path / "no-browser")
+    image = saved(tmp_path, 1, noise(2000, 100), width=2000, height=100)
+    with anyio.fail_after(60):
+        async with FilePreviewer(BrowserCanvas(nothing).open).open() as maker:
+            with pytest.raises(PreviewError, match="no-browser"):
+                await maker.preview(image, 1000)
+    assert left_behind(standing) == []
+
+
+async def test_an_open_browser_without_windows_is_used_and_kept_clean(
+    browsing: Settings, tmp_path: Path, standing: dict[int, str]
+) -> None:
+    options = LaunchOptions(browser=find_browser(), profile=tmp_path / "profile", extra_args=ARGUMENTS)
+    with anyio.fail_after(60):
+        async with launch(options) as browser:
+            async with BrowserCanvas(browsing, lambda: browser).open() as canvas:
+                await canvas.shrink(
+                    kept(tmp_path, noise(200, 200)), "image/png", alpha=False, edge=100, most_bytes=100_000
+                )
+                own = [
+                    child
+                    for child in psutil.Process().children()
+                    if child.pid in browsers() and child.pid not in standing
+                ]
+            await contexts_when(browser, 0)
+    assert len(own) == 1
+
+
+async def contexts_of(browser: Browser) -> list[str]:
+    reply = await browser.connection.browser.call("Target.getBrowserContexts", reply=dict[str, Any])
+    return reply["browserContextIds"]
+
+
+async def contexts_when(browser: Browser, count: int) -> list[str]:
+    """The browser contexts besides the default one, as soon as there are so many: no event tells of them."""
+    while len(found := await contexts_of(browser)) != count:  # noqa: ASYNC110
+        await anyio.sleep(0.02)
+    return found
+
+
+def open_browser_of(tmp_path: Path) -> AbstractAsyncContextManager[Browser]:
+    return launch(LaunchOptions(browser=find_browser(), profile=tmp_path / "profile", extra_args=ARGUMENTS))
+
+
+async def test_an_expected_answer_finds_its_page_open_and_the_page_is_closed_after_it(
+    browsing: Settings, tmp_path: Path
+) -> None:
+    picture = kept(tmp_path, noise(200, 200))
+    with anyio.fail_after(60):
+        async with open_browser_of(tmp_path) as browser:
+            canvases = BrowserCanvas(browsing, lambda: browser)
+            canvases.expect()
+            canvases.expect()
+            ready = await contexts_when(browser, 1)
+            async with canvases.open() as canvas:
+                await canvas.shrink(picture, "image/png", alpha=False, edge=100, most_bytes=100_000)
+                assert await contexts_of(browser) == ready
+                async with canvases.open() as second:
+                    await second.shrink(picture, "image/png", alpha=False, edge=100, most_bytes=100_000)
+                    assert len(await contexts_of(browser)) == 2
+            await contexts_when(browser, 0)
+
+
+@contextmanager
+def hanging(browser: Browser) -> Generator[None]:
+    """The browser neither ends nor answers while the block lasts."""
+    process = psutil.Process(browser.pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+async def test_a_browser_that_hangs_costs_the_answer_its_preview_and_no_time(
+    browsing: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canvas_module, "READY_SECONDS", 0.3)
+    image = saved(tmp_path, 1, noise(1700, 100), width=1700, height=100)
+    with anyio.fail_after(60):
+        async with open_browser_of(tmp_path) as browser:
+            canvases = BrowserCanvas(browsing, lambda: browser)
+            # Well below the 30 s that one command may take: nothing is waited for or tried twice.
+            with hanging(browser), anyio.fail_after(20):
+                answer = await compose(standing_of(tmp_path, images=[image]), "preview", FilePreviewer(canvases.open))
+    assert answer.fields["status"] == "saved"
+    assert (answer.pictures, [note["index"] for note in answer.fields["not_inline"]]) == ([], [1])
+    assert "in time" in answer.fields["not_inline"][0]["reason"]
+
+
+async def test_a_browser_that_begins_to_hang_while_it_draws_is_left_at_once(
+    browsing: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = kept(tmp_path, noise(200, 200))
+    monkeypatch.setattr(session_module, "DETACHING", 0.1)
+    with anyio.fail_after(60):
+        async with open_browser_of(tmp_path) as browser, AsyncExitStack() as stack:
+            canvas = await stack.enter_async_context(BrowserCanvas(browsing, lambda: browser).open())
+            with hanging(browser), anyio.fail_after(20):
+                with anyio.move_on_after(0.3) as limit:
+                    await canvas.shrink(picture, "image/png", alpha=False, edge=100, most_bytes=100_000)
+                await stack.aclose()
+            await contexts_when(browser, 0)
+    assert limit.cancelled_caught
+
+
+async def test_a_page_that_was_expected_in_vain_does_not_stay(
+    browsing: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with anyio.fail_after(60):
+        async with open_browser_of(tmp_path) as browser:
+            canvases = BrowserCanvas(browsing, lambda: browser)
+            canvases.expect()
+            await contexts_when(browser, 1)
+            monkeypatch.setattr(canvas_module, "EXPECTED_SECONDS", 0.0)
+            canvases.expect()
+            await contexts_when(browser, 0)
+            async with canvases.open() as canvas:
+                made = await canvas.shrink(
+                    kept(tmp_path, noise(200, 200)), "image/png", alpha=False, edge=100, most_bytes=100_000
+                )
+            assert opened(made).size == (100, 100)
+
+
+async def test_a_browser_that_closes_under_an_expected_page_is_followed_by_one_of_its_own(
+    browsing: Settings, tmp_path: Path, standing: dict[int, str]
+) -> None:
+    with anyio.fail_after(60):
+        async with open_browser_of(tmp_path) as browser:
+            canvases = BrowserCanvas(browsing, lambda: browser)
+            canvases.expect()
+            await contexts_when(browser, 1)
+            await browser.close()
+            async with canvases.open() as canvas:
+                await canvas.shrink(
+                    kept(tmp_path, noise(200, 200)), "image/png", alpha=False, edge=100, most_bytes=100_000
+                )
+    assert left_behind(standing) == []
+
+
+async def test_a_profile_that_a_killed_process_left_is_swept_away(browsing: Settings, standing: dict[int, str]) -> None:
+    old = Path(tempfile.mkdtemp(prefix=PROFILE_PREFIX))
+    os.utime(old, (time.time() - 3600, time.time() - 3600))
+    with anyio.fail_after(60):
+        async with BrowserCanvas(browsing).open():
+            pass
+    assert left_behind(standing) == []
+
+
+async def test_a_cancelled_preview_leaves_no_browser(browsing: Settings, standing: dict[int, str]) -> None:
+    with anyio.fail_after(60):
+        with anyio.CancelScope() as scope:
+            async with BrowserCanvas(browsing).open():
+                scope.cancel()
+                await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert left_behind(standing) == []
