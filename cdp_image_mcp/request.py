@@ -150,6 +150,12 @@ class Report(Protocol):
         """
         ...
 
+    async def complete(self) -> None:
+        """The pictures that were asked for are saved: the generation ends as ``saved`` now, and whoever waits for it is
+        answered. What is saved after this goes into the same folder and record and is listed from then on; the turn in
+        the queue is held until the back end returns. Nothing when pictures are still missing. Never raises."""
+        ...
+
     async def save_partial(self, data: bytes, index: int, /) -> None:
         """A preview that a stream sent: shown as progress where possible, never kept as a result."""
         ...

@@ -86,13 +86,17 @@ class Job:
         self.folder = folder
         self.clock = Clock(request.timeout_seconds)
         self.scope = anyio.CancelScope()
+        self.answered = anyio.Event()
+        """Its end is known, and written if the disk takes it: whoever waits may answer."""
         self.done = anyio.Event()
+        """Nobody works on it any more."""
         self.changed = anyio.Event()
         self.message = ""
         self.position: int | None = None
         self.collecting = False
         self.background = False
         self.look_up_taken: Callable[[str], Awaitable[frozenset[str]]] | None = None
+        self.end_whole: Callable[[Job], Awaitable[None]] | None = None
         self.unwritten = False
         """The end could not be written: the record on disk is older than this one."""
         self._unsaved: list[tuple[bytes, ImageFacts, dict[str, str]]] = []
@@ -168,6 +172,13 @@ class Job:
                 return image
         return None
 
+    async def complete(self) -> None:
+        if self.end_whole is not None and not self.record.finished and len(self.images) >= self.request.n:
+            with shielded():
+                await self.end_whole(self)
+                self.answered.set()
+            self._wake()
+
     async def save_partial(self, data: bytes, index: int, /) -> None:
         """Previews are not kept: a half-drawn picture in the folder would sooner or later be taken for a result."""
         self.progress(f"preview {index + 1} received ({len(data) // 1024} kB)")
@@ -182,8 +193,17 @@ class Job:
 
     # --- what the studio tells ---------------------------------------------------------------------------------
 
+    async def mark_fetched(self) -> None:
+        """A call was answered with its end while the back end still works: what is written later says so too."""
+        self.record.fetched = True
+        try:
+            await self._write()
+        except ImageError:
+            self.unwritten = True
+
     def end(self) -> None:
-        """Everything is written that will be; whoever waits may answer."""
+        """Everything is written that will be."""
+        self.answered.set()
         self.done.set()
         self._wake()
 
@@ -220,6 +240,9 @@ class Job:
 
     async def _move(self, state: State, facts: Mapping[str, Any]) -> None:
         record = self.record
+        if record.finished:
+            # All that was asked for is there, and so is its end; what comes now are facts beside it.
+            state = record.state
         self._count_time()
         before = {name: getattr(record, name) for name in (*RECORD_FIELDS, "state")}
         known = dict(record.facts)
@@ -243,6 +266,8 @@ class Job:
             raise
 
     def _count_time(self) -> None:
+        if self.record.finished:
+            return
         at = anyio.current_time()
         if part := TIMING_OF.get(self.record.state):
             timings = self.record.timings

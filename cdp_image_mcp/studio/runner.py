@@ -188,7 +188,7 @@ class Runner:
         earlier = self.jobs.get(job.generation_id)
         if earlier is not None and not earlier.record.finished:
             raise ImageError("internal", f"{job.generation_id} is being worked on already.", submitted="unknown")
-        job.look_up_taken = self._taken
+        job.look_up_taken, job.end_whole = self._taken, self._end_done
         self.jobs[job.generation_id] = job
         self._group.start_soon(self._run, job, work)
 
@@ -376,6 +376,10 @@ class Runner:
     # --- how it ends -------------------------------------------------------------------------------------------
 
     async def _end_done(self, job: Job) -> None:
+        if job.record.finished:
+            if len(job.images) > job.request.n:
+                self.start_soon(self._gallery.refresh)
+            return
         timings = job.record.timings
         missing = ending.missing(job)
         await self._end(job, "saved" if missing is None else "partial", missing)

@@ -143,7 +143,11 @@ class Studio:
         job = self._runner.jobs.get(standing.record.generation_id)
         if job is not None and job.holds_pictures:
             return  # whoever asks the same again is given them, once the disk takes them
-        if standing.record.finished and not standing.record.fetched:
+        if not standing.record.finished or standing.record.fetched:
+            return
+        if job is not None and not job.done.is_set():
+            await job.mark_fetched()
+        else:
             await self.library.mark_fetched(standing.record)
 
     async def cancel(self, generation_id: str) -> Standing:
@@ -327,7 +331,7 @@ class Studio:
                 return standing
             asked_before = standing.record.state in ASKS_PERSON
             await anyio.sleep(FOREIGN_SECONDS)
-        while not job.done.is_set() and not (job.record.state in ASKS_PERSON and not asked_before):
+        while not job.answered.is_set() and not (job.record.state in ASKS_PERSON and not asked_before):
             await job.news()
             asked_before = asked_before and job.record.state in ASKS_PERSON
         return self._standing(job)
@@ -349,12 +353,12 @@ class Studio:
 
     def _standing(self, job: Job) -> Standing:
         elapsed = anyio.current_time() - job.started_at
-        news = None if job.done.is_set() else News(sentence(job), round(elapsed, 1), job.typical)
+        news = None if job.answered.is_set() else News(sentence(job), round(elapsed, 1), job.typical)
         # The answer describes one moment; the job may go on while it is written.
         record = msgspec.structs.replace(
             job.record, images=list(job.record.images), facts=dict(job.record.facts), elapsed_seconds=round(elapsed, 3)
         )
-        if job.done.is_set():
+        if job.answered.is_set():
             record.elapsed_seconds = job.record.elapsed_seconds
         position = job.position if job.record.state == "queued" else None
         return Standing(record=record, folder=str(job.folder.path), news=news, position=position)

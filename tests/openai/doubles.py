@@ -134,6 +134,9 @@ class MemoryReport:
 
     background = False
 
+    async def complete(self) -> None:
+        raise AssertionError("an answer of the API brings everything at once")
+
     async def taken_ids(self) -> frozenset[str]:
         raise AssertionError("the API collects nothing later")
 
