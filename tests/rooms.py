@@ -20,8 +20,8 @@ def imports_of(package: Path) -> dict[str, set[str]]:
 
 
 def room_of(module: str) -> str:
-    """The room a module lies in: ``cdp`` for ``package.cdp.page``, ``""`` for what lies in the root. A package itself is
-    named as its module ``__init__``."""
+    """The room a module lies in: ``cdp`` for ``package.cdp.page``, ``""`` for what lies in the root. A package itself
+    is named as its module ``__init__``."""
     parts = module.split(".")
     return parts[1] if len(parts) > 2 else ""
 
