@@ -12,12 +12,12 @@ import pytest
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.outcome import turn_outcome
 from cdp_image_mcp.chatgpt.verdict import PageSigns, Verdict, verdict
-from fixtures.site.conversations import Conversation
-from fixtures.site.messages import message, new_id, text_content
 from fixtures.site.site import Site
-from fixtures.site.sockets import Hub
 from fixtures.site.switches import Switches
-from fixtures.site.turns import Turn
+from fixtures.site.turn.conversations import Conversation
+from fixtures.site.turn.messages import message, new_id, text_content
+from fixtures.site.turn.sockets import Hub
+from fixtures.site.turn.turns import Turn
 
 QUICK: dict[str, Any] = {
     "picture_delay_s": 0.01,
