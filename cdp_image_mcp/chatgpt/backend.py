@@ -14,7 +14,7 @@ from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.chatgpt import words as wordings
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.collecting import Collecting
-from cdp_image_mcp.chatgpt.drawing import ChallengeMet, Drawing, NotReady, StartOver, lost_error
+from cdp_image_mcp.chatgpt.drawing import ChallengeMet, Drawing, NotReady, StartOver
 from cdp_image_mcp.chatgpt.network.quota import Quota, no_pictures_left
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.arrival import Arrival, arrive
@@ -24,6 +24,7 @@ from cdp_image_mcp.chatgpt.page.locators import load, witness_source
 from cdp_image_mcp.chatgpt.page.probe import probe_roles
 from cdp_image_mcp.chatgpt.page.uploads import upload_copies
 from cdp_image_mcp.chatgpt.page.wish import fill_in
+from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.turnwatch import watch_turn
 from cdp_image_mcp.chatgpt.window.keeper import Keeper
 from cdp_image_mcp.chatgpt.window.person import Person
@@ -124,17 +125,12 @@ class WebBackend:
             sent = report.facts.get("submitted", False)
             raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=sent) from None
         except cdp.CDPError as error:
-            raise self._lost(error, report) from None
+            raise problem(error, report.facts.get("submitted", False)) from None
         raise ImageError(
             "verification_required",
             "Something kept the prompt from being sent again and again.",
             submitted=report.facts.get("submitted", False),
         )
-
-    def _lost(self, error: cdp.CDPError, report: Report) -> ImageError:
-        if report.facts.get("submitted", False) is False:
-            return ImageError("browser_failed", f"{error} Nothing was sent.")
-        return lost_error(error)
 
     async def _arrive(self, address: str, report: Report | None, *, fresh: bool) -> tuple[Tab, Arrival]:
         """A tab that is ready for a prompt, with the person's help where needed."""
@@ -260,7 +256,7 @@ class WebBackend:
         except DocumentLeft:
             raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=True) from None
         except cdp.CDPError as error:
-            raise lost_error(error) from None
+            raise problem(error, True) from None
         raise ImageError("verification_required", "The site asked for a check again and again.", submitted=True)
 
     # --- the rest ----------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from cdp_image_mcp.chatgpt.page.arrival import Arrival, in_the_way
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.page.sitereport import page_structure
+from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
 from cdp_image_mcp.chatgpt.verdict import SMALLEST, Verdict
 from cdp_image_mcp.chatgpt.words import Words
@@ -164,7 +165,7 @@ class Drawing:
                 details={"role": "send", "page_structure": structure},
             )
         raise (
-            lost_error(self._watch.lost)
+            problem(self._watch.lost, True)
             if self._watch.lost
             else ImageError(
                 "site_changed",
@@ -248,7 +249,7 @@ class Drawing:
     def _check_trouble(self) -> None:
         watch = self._watch
         if watch.lost is not None:
-            raise lost_error(watch.lost)
+            raise problem(watch.lost, True)
         if watch.challenge is not None:
             raise ChallengeMet(submitted=True)
         if watch.refused is not None:
@@ -315,7 +316,7 @@ class Drawing:
                 log.info("picture %s: %s", pointer.file_id, error)
                 reason = str(error)
             except cdp.CDPError as error:
-                raise lost_error(error) from None
+                raise problem(error, True) from None
             if attempt == 1:
                 await self._reload()
         raise ImageError(
@@ -330,7 +331,7 @@ class Drawing:
         try:
             landed = await self._watch.reload()
         except cdp.CDPError as error:
-            raise lost_error(error) from None
+            raise problem(error, True) from None
         if landed.challenged:
             raise ChallengeMet(submitted=True)
 
@@ -347,13 +348,3 @@ class Drawing:
             await human.click(node)
         except (cdp.errors.NodeError, DocumentLeft) as error:
             log.info("the panel could not be skipped: %s", error)
-
-
-def lost_error(error: cdp.CDPError) -> ImageError:
-    """The browser or its page went away while a turn was under way."""
-    return ImageError(
-        "browser_failed",
-        f"The browser was lost while the picture was being made: {error}",
-        submitted=True,
-        next_step="Call wait_for_image with this generation_id: the picture is collected from its conversation.",
-    )

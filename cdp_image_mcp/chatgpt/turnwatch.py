@@ -17,12 +17,13 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
 from cdp_image_mcp.chatgpt.address import file_id
+from cdp_image_mcp.chatgpt.landing import TOO_LARGE, Landing, landing, mitigated
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.page.eye import BindingCalled, DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.verdict import PageSigns, Verdict, verdict
-from cdp_image_mcp.chatgpt.window.tab import TOO_LARGE, Landing, Tab, landing
+from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.system.tasks import background
 
 __all__ = ["TurnWatch", "watch_turn"]
@@ -259,7 +260,7 @@ class TurnWatch:
     def _mitigated(self, request_id: str) -> bool:
         for request in self.tab.bodies.requests:
             if request.request_id == request_id:
-                return landing(request).challenged
+                return mitigated(request.headers)
         return False
 
     def hear(self, message: str | bytes) -> None:
@@ -310,7 +311,7 @@ class TurnWatch:
         """New documents by themselves: a check, or a reload by the site or the person."""
         with self.tab.documents() as documents:
             async for request in documents:
-                landed = landing(request)
+                landed = landing(request, self.tab.site)
                 if landed.challenged:
                     self.challenge = landed
                 self.tell()
@@ -320,7 +321,7 @@ class TurnWatch:
         sources, 2026) or the limit of the cookies' size."""
 
         def kept_out(request: Request) -> bool:
-            return request.type != "Document" and (landing(request).challenged or request.status == TOO_LARGE)
+            return request.type != "Document" and (mitigated(request.headers) or request.status == TOO_LARGE)
 
         with self.tab.bodies.watch(kept_out, stage="responded") as checks:
             async for _ in checks:

@@ -26,10 +26,11 @@ import msgspec
 
 from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.errors import NavigationError, NodeError
+from cdp_image_mcp.chatgpt.landing import TOO_LARGE, Landing, landing, mitigated
 from cdp_image_mcp.chatgpt.page.accounts import Account, read_session
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.page.sitereport import role_not_found
-from cdp_image_mcp.chatgpt.window.tab import TOO_LARGE, Landing, Tab, landing
+from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 
 __all__ = ["Arrival", "States", "arrive", "close_dialogs", "in_the_way", "is_passed", "wait_until_passed"]
@@ -116,7 +117,7 @@ def _judge(tab: Tab, landed: Landing | None) -> Arrival | None:
     """The verdict that needs no script in the page; None when it may be looked at."""
     if landed is None:
         return None
-    if tab.is_check(landed):
+    if landed.check:
         return Arrival("challenge", f"HTTP {landed.status}")
     if tab.site.is_login(tab.page.url) or tab.site.is_login(landed.address):
         return Arrival("signed_out", "the site asked to sign in")
@@ -143,7 +144,7 @@ async def _look(tab: Tab, address: str, *, fresh: bool, attempt: int) -> Arrival
     eye = tab.eye
     await eye.open()
     answer = await eye.ask(SESSION, reply=SessionAnswer, timeout=20)
-    if (answer.mitigated or "").lower() == "challenge":
+    if mitigated({"cf-mitigated": answer.mitigated or ""}):
         return Arrival("challenge", "the session endpoint is behind a check")
     account = read_session(answer.status, answer.body.encode(), now=datetime.now().astimezone())
     if account.state in {"guest", "expired"}:
@@ -300,7 +301,7 @@ async def wait_until_passed(tab: Tab) -> None:
     """While a check is up: only listen for a document of the site that is no check, and run nothing in the page."""
     with tab.documents() as documents:
         async for request in documents:
-            if is_passed(tab, landing(request)):
+            if is_passed(tab, landing(request, tab.site)):
                 return
 
 

@@ -23,32 +23,18 @@ import anyio
 import anyio.abc
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp.errors import (
-    BrowserFailed,
-    BrowserNotFound,
-    NeedsNoSandbox,
-    NoDisplay,
-    ProfileInUse,
-    ProfileNotWritable,
-    ProtocolError,
-)
+from cdp_image_mcp.cdp.errors import BrowserFailed, ProtocolError
 from cdp_image_mcp.cdp.protocol import TargetList, WindowForTarget
 from cdp_image_mcp.chatgpt.address import Site
+from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.window.tab import Tab, open_tab
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.tasks import background
 
-__all__ = ["Keeper", "launch_problem"]
+__all__ = ["Keeper"]
 
 log = logging.getLogger(__name__)
-
-PROFILE_STEP = "Ask the user to make room there or to set CHATGPT_WEB_PROFILE_DIR to another folder, then call again."
-SANDBOX_STEP = (
-    "Ask the user to run this as an ordinary user or, in a container that is trusted, to set "
-    "CHATGPT_CHROME_ARGS=--no-sandbox."
-)
-DISPLAY_STEP = "Ask the user to start the client from a desktop session, or to set CHATGPT_WINDOW_MODE=headless."
 
 HUNG_STEP = (
     "Ask the user to close that browser, by force if need be. Then wait_for_image collects what was sent before, and a "
@@ -135,7 +121,7 @@ class Keeper:
         except BrowserFailed:
             return  # none runs
         except cdp.LaunchError as error:
-            raise launch_problem(error) from None
+            raise problem(error, False) from None
         except cdp.CDPError as error:
             log.info("the other browser ended by itself: %s", error)
 
@@ -162,7 +148,7 @@ class Keeper:
         try:
             found = cdp.find_browser(self._settings.chrome_path)
         except cdp.LaunchError as error:
-            raise launch_problem(error) from None
+            raise problem(error, False) from None
         return cdp.LaunchOptions(
             browser=found,
             profile=self._settings.profile_dir,
@@ -277,7 +263,7 @@ class Held:
                 if self._quit:
                     await browser.quit()
         except cdp.LaunchError as error:
-            self.problem = launch_problem(error)
+            self.problem = problem(error, False)
         except Exception as error:  # noqa: BLE001 - this runs in the studio's group: no fault here may end other jobs
             self.problem = ImageError("browser_failed", f"The browser failed: {error}")
             log.info("the browser ended: %s", error)
@@ -358,18 +344,3 @@ async def _answers(tab: Tab) -> bool:
     else:
         log.warning("our page hangs; a new tab takes its place")
     return False
-
-
-def launch_problem(error: cdp.LaunchError) -> ImageError:
-    """A launch error of the driver in the contract's codes; nothing has been sent then."""
-    if isinstance(error, BrowserNotFound):
-        return ImageError("browser_not_found", str(error))
-    if isinstance(error, ProfileInUse):
-        return ImageError("profile_in_use", str(error))
-    if isinstance(error, ProfileNotWritable):
-        return ImageError("disk", str(error), next_step=PROFILE_STEP)
-    if isinstance(error, NeedsNoSandbox):
-        return ImageError("browser_failed", str(error), retryable=False, next_step=SANDBOX_STEP)
-    if isinstance(error, NoDisplay):
-        return ImageError("browser_failed", str(error), retryable=False, next_step=DISPLAY_STEP)
-    return ImageError("browser_failed", str(error))

@@ -10,7 +10,8 @@ import anyio
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.errors import NoDisplay
 from cdp_image_mcp.chatgpt.page.arrival import is_passed, wait_until_passed
-from cdp_image_mcp.chatgpt.window.keeper import Keeper, launch_problem
+from cdp_image_mcp.chatgpt.problems import problem
+from cdp_image_mcp.chatgpt.window.keeper import Keeper
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.chatgpt.window.windowmode import WindowMemory, has_display
 from cdp_image_mcp.config import Settings
@@ -94,7 +95,7 @@ class Person:
         except NoDisplay as error:
             raise ImageError(ERROR_OF[state], f"A person is needed ({why}), and there is {error}.") from None
         except cdp.LaunchError as error:
-            raise launch_problem(error) from None
+            raise problem(error, submitted) from None
 
     async def pass_check(self, report: Report | None, *, submitted: Fact = False) -> None:
         """Open the site in a window and let the person pass the check there; only listen until it is gone.

@@ -15,16 +15,14 @@ from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.streams import Frame, LiveStreams, StreamRequest
 from cdp_image_mcp.cdp.window import Window, strategy_here
 from cdp_image_mcp.chatgpt.address import Site
+from cdp_image_mcp.chatgpt.landing import Landing, landing
 from cdp_image_mcp.chatgpt.network.quota import Quota, read_quotas
 from cdp_image_mcp.chatgpt.page.eye import Eye
 from cdp_image_mcp.system.tasks import background
 
-__all__ = ["TOO_LARGE", "Landing", "Listener", "Tab", "landing", "open_tab"]
+__all__ = ["Listener", "Tab", "open_tab"]
 
 log = logging.getLogger(__name__)
-
-TOO_LARGE = 431
-"""HTTP status when the cookies have grown too large: keys of temporary chats pile up (two tools, 2026-07)."""
 
 HEARINGS = 4
 """How often the page's websockets are listened to anew before a tab counts as broken."""
@@ -42,14 +40,6 @@ class CookieName(msgspec.Struct):
 
 class Cookies(msgspec.Struct):
     cookies: list[CookieName]
-
-
-class Landing(msgspec.Struct, frozen=True):
-    """The document a navigation ended in, judged before any script looks at it."""
-
-    address: str
-    status: int
-    challenged: bool
 
 
 class Listener(Protocol):
@@ -167,16 +157,12 @@ class Tab:
                 if document is None:
                     return None
                 if document.status is not None:
-                    return landing(document)
+                    return landing(document, self.site)
                 await documents.next(SETTLE_SECONDS)
-
-    def is_check(self, landed: Landing) -> bool:
-        """Whether a document is one in which no script of ours may run."""
-        return landed.challenged or (landed.status in {403, 503} and not self.site.is_login(landed.address))
 
     def _may_look(self, loader_id: str) -> bool:
         document = self._document(loader_id)
-        return document is None or (document.status is not None and not self.is_check(landing(document)))
+        return document is None or (document.status is not None and not landing(document, self.site).check)
 
     def _document(self, loader_id: str) -> Request | None:
         """The request that brought a document."""
@@ -214,7 +200,7 @@ class Tab:
 
     async def _failed(self, documents: "cdp.bodies.Watch") -> Landing | None:
         with anyio.move_on_after(0.5):
-            landed = landing(await documents.next())
+            landed = landing(await documents.next(), self.site)
             return landed if landed.status >= 400 else None
         return None
 
@@ -231,18 +217,10 @@ class Tab:
         with anyio.move_on_after(0):
             while True:
                 request = await documents.next()
-        return landing(request)
+        return landing(request, self.site)
 
     def _is_document(self, request: Request) -> bool:
         return request.type == "Document" and request.frame_id == self.page.frame_id
-
-
-def landing(request: Request) -> Landing:
-    """Judge a document's response. A check page is known by its header and status first (recorded 2026-06-11: 403 with
-    ``cf-mitigated: challenge``, and no title before its own script ran)."""
-    headers = {name.lower(): value for name, value in (request.headers or {}).items()}
-    challenged = headers.get("cf-mitigated", "").lower() == "challenge"
-    return Landing(address=request.url, status=request.status or 0, challenged=challenged)
 
 
 async def _pass_on(frames: Mailbox[Frame], tab: Tab) -> None:

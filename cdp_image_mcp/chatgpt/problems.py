@@ -1,0 +1,59 @@
+"""What a fault of the driver means for the caller: the one way from its errors to the contract's codes."""
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp import errors
+from cdp_image_mcp.errors import Code, Fact, ImageError
+
+__all__ = ["problem"]
+
+PROFILE_STEP = "Ask the user to make room there or to set CHATGPT_WEB_PROFILE_DIR to another folder, then call again."
+SANDBOX_STEP = (
+    "Ask the user to run this as an ordinary user or, in a container that is trusted, to set "
+    "CHATGPT_CHROME_ARGS=--no-sandbox."
+)
+DISPLAY_STEP = "Ask the user to start the client from a desktop session, or to set CHATGPT_WINDOW_MODE=headless."
+COLLECT_STEP = "Call wait_for_image with this generation_id: the picture is collected from its conversation."
+
+LOST = (
+    *(errors.BrowserGone, errors.SessionClosed, errors.PageCrashed, errors.Hanging),
+    *(errors.EventOverflow, errors.SubscriptionClosed, errors.ProtocolError),
+)
+"""The browser or its page is gone, crashed, hangs or is no longer understood: only another one helps."""
+LOADING = frozenset(("Page.navigate", "Page.reload"))
+
+
+def problem(error: cdp.CDPError, sent: Fact) -> ImageError:
+    """The error of the contract for a fault of the driver, after what was ``sent``. The browser is replaced for
+    ``browser_failed`` alone."""
+    if isinstance(error, errors.LaunchError):
+        return _launch(error)
+    if sent is False:
+        return ImageError(_code(error), f"{error}. Nothing was sent.")
+    lost = _code(error) == "browser_failed"
+    what = "The browser was lost while the picture was being made" if lost else "The picture is not here yet"
+    return ImageError(_code(error), f"{what}: {error}", submitted=sent, next_step=COLLECT_STEP)
+
+
+def _code(error: cdp.CDPError) -> Code:
+    if isinstance(error, errors.CommandTimeout):
+        # A page that does not load is the network's fault; one that answers no command hangs.
+        return "network" if error.method in LOADING else "browser_failed"
+    if isinstance(error, errors.NodeError | errors.ScriptError | errors.FileError):
+        return "site_changed"
+    return "browser_failed" if isinstance(error, LOST) else "network"
+
+
+def _launch(error: cdp.LaunchError) -> ImageError:
+    match error:
+        case errors.BrowserNotFound():
+            return ImageError("browser_not_found", str(error))
+        case errors.ProfileInUse():
+            return ImageError("profile_in_use", str(error))
+        case errors.ProfileNotWritable():
+            return ImageError("disk", str(error), next_step=PROFILE_STEP)
+        case errors.NeedsNoSandbox():
+            return ImageError("browser_failed", str(error), retryable=False, next_step=SANDBOX_STEP)
+        case errors.NoDisplay():
+            return ImageError("browser_failed", str(error), retryable=False, next_step=DISPLAY_STEP)
+        case _:
+            return ImageError("browser_failed", str(error))
