@@ -20,7 +20,7 @@ MAY: dict[str, set[str]] = {
     "openai": BELOW_STUDIO,
     "library": {"system"},
     "system": set(),
-    "cdp": set(),
+    "cdp": {"system"},
 }
 """Downwards only. The studio knows back ends through ``request.py``; the edges build them and hand them in."""
 MOST_IN_ROOT = 6
@@ -49,6 +49,10 @@ def test_an_import_upwards_is_found_wherever_it_stands(tmp_path: Path) -> None:
         "house.openai.client imports house.studio.__init__",
         "house.studio.runner imports house.openai.client",
     ]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circles(imports_of(PACKAGE)) == []
 
 
 def test_a_circle_is_found_round_three_corners() -> None:

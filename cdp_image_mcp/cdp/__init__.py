@@ -9,11 +9,13 @@
     async with cdp.launch(options) as browser:
         async with await cdp.Page.create(browser.connection) as page:
             bodies = await cdp.Bodies.start(page)                    # before the navigation
-            world = await page.add_world("watch", script=SCRIPT, binding="report")
             async with cdp.live_streams(page, lambda request: "/stream" in request.url) as streams:
                 await page.navigate("http://127.0.0.1:8000/")
+                world = cdp.World(page, "watch", binding="report")
+                await world.make()
                 with world.messages() as messages, bodies.watch(lambda r: r.mime_type.startswith("image/")) as images:
-                    editor = await page.query("[contenteditable]")
+                    await world.evaluate(SCRIPT)
+                    editor = await world.node("document.querySelector('[contenteditable]')")
                     await keyboard_mouse.focus(editor)
                     await keyboard_mouse.insert_text(page, "a picture of a cat")
                     await keyboard_mouse.press(page, "Enter")
@@ -31,10 +33,11 @@ from .errors import CDPError, LaunchError
 from .launching.discovery import FoundBrowser, find_all, find_browser
 from .launching.launcher import Browser, LaunchOptions, attach, launch
 from .launching.plain import PlainWindow, open_plain
-from .page import Node, Page, World
+from .page import Page
 from .session import Event, Session, Subscription
-from .streams import live_streams, websocket_frames
+from .streams import live_streams, socket_messages
 from .window import Window, WindowReport
+from .world import Node, World
 
 __all__ = [
     "Bodies",
@@ -62,5 +65,5 @@ __all__ = [
     "launch",
     "live_streams",
     "open_plain",
-    "websocket_frames",
+    "socket_messages",
 ]

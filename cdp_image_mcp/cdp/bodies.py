@@ -17,19 +17,16 @@ import msgspec
 
 from cdp_image_mcp.cdp.errors import (
     BodyUnavailable,
-    CDPError,
     CommandTimeout,
+    DocumentLeft,
     EventTimeout,
     PageCrashed,
     ProtocolError,
     ScriptError,
 )
+from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.page import Page
 from cdp_image_mcp.cdp.protocol import (
-    CallArgument,
-    CallFunctionOn,
-    CreateIsolatedWorld,
-    CreateIsolatedWorldReply,
     LoadNetworkResource,
     LoadNetworkResourceOptions,
     LoadNetworkResourceReply,
@@ -38,8 +35,9 @@ from cdp_image_mcp.cdp.protocol import (
     ResourceContent,
     ResponseBody,
 )
-from cdp_image_mcp.cdp.requests import Request, Requests, Stage, Watch
-from cdp_image_mcp.cdp.script import result_of
+from cdp_image_mcp.cdp.requests import Request, Requests, Stage
+from cdp_image_mcp.cdp.session import raw_of
+from cdp_image_mcp.cdp.world import World
 
 Way = Literal["network", "resource", "blob", "request", "data"]
 Accept = Callable[[bytes], bool]
@@ -59,10 +57,9 @@ class Body:
 class Bodies:
     """The requests of a page's session and their bodies. Made by ``start``, ends with the page or ``stop``."""
 
-    def __init__(self, page: Page, requests: Requests, *, durable: bool) -> None:
+    def __init__(self, page: Page, requests: Requests) -> None:
         self._page = page
         self._requests = requests
-        self.durable = durable
 
     @staticmethod
     async def start(
@@ -71,8 +68,7 @@ class Bodies:
         """Record from now on: before the navigation whose responses are wanted.
 
         ``total`` and ``each`` are the browser's budgets in bytes, ``remember`` the number of requests kept here.
-        ``durable`` tells whether the browser keeps bodies beyond a navigation and as blobs (about Chrome
-        145 and later).
+        Bodies stay beyond a navigation, and as blobs, from about Chrome 145 on.
         """
         requests = Requests(page.session, remember)
         # Both budgets matter: without the total the command succeeds and changes nothing.
@@ -80,23 +76,21 @@ class Bodies:
         answers = await page.session.pipeline(
             [("Network.configureDurableMessages", durable), ("Network.enable", durable)]
         )
-        kept = not isinstance(answers[0], CDPError)
         if isinstance(answers[0], ProtocolError) and answers[0].unknown_method:
             # About 141-144 take it as a parameter, older ones ignore it.
             await page.session.call("Network.enable", {**durable, "enableDurableMessages": True})
-        elif isinstance(answers[0], CDPError):
-            raise answers[0]
-        if isinstance(answers[1], CDPError):
-            raise answers[1]
-        return Bodies(page, requests, durable=kept)
+        else:
+            raw_of(answers[0])
+        raw_of(answers[1])
+        return Bodies(page, requests)
 
     @property
     def requests(self) -> Sequence[Request]:
         """Those remembered, oldest first."""
         return self._requests.known
 
-    def watch(self, accept: Callable[[Request], bool], *, stage: Stage = "ended") -> Watch:
-        """Requests that ``accept`` takes when they reach ``stage``. It runs in the reader and must not raise."""
+    def watch(self, accept: Callable[[Request], bool], *, stage: Stage = "ended") -> Mailbox[Request]:
+        """Requests that ``accept`` takes, each once when it reaches ``stage``. ``accept`` runs in the reader."""
         return self._requests.watch(accept, stage)
 
     async def read(
@@ -145,7 +139,7 @@ class Bodies:
         else:
             body = await attempt.via("resource", lambda left: self._from_frame(frame_id, url, left))
             if body is None and scheme == "blob":
-                body = await attempt.via("blob", lambda left: self._from_blob(frame_id, url, left))
+                body = await attempt.via("blob", lambda left: self._from_blob(url, left))
             elif body is None and again and scheme in ("http", "https"):
                 body = await attempt.via("request", lambda left: self._by_request(frame_id, url, left))
         if body is None:
@@ -180,29 +174,17 @@ class Bodies:
             raise _Refused(f"{resource.net_error_name or 'no answer'}{status}")
         return await self._read_stream(resource.stream, timeout)
 
-    async def _from_blob(self, frame_id: str, url: str, timeout: float) -> bytes:
+    async def _from_blob(self, url: str, timeout: float) -> bytes:
         """The page's blob by its address, taken in an isolated world; the bytes do not pass through JavaScript."""
+        world = World(self._page, "bodies")
+        await world.make()
+        address = msgspec.json.encode(url).decode()
+        found = await world.object_of(f"fetch({address}).then(response => response.blob())", timeout=timeout)
+        handle = {"objectId": found.object_id}
         session = self._page.session
-        world = await session.call(
-            "Page.createIsolatedWorld",
-            CreateIsolatedWorld(frame_id=frame_id, world_name="bodies"),
-            timeout=timeout,
-            reply=CreateIsolatedWorldReply,
-        )
-        raw = await session.call(
-            "Runtime.callFunctionOn",
-            CallFunctionOn(
-                function_declaration="url => fetch(url).then(response => response.blob())",
-                execution_context_id=world.execution_context_id,
-                arguments=[CallArgument(value=url)],
-                await_promise=True,
-            ),
-            timeout=timeout,
-        )
-        object_id = result_of(raw).object_id
-        blob = await session.call("IO.resolveBlob", {"objectId": object_id}, timeout=timeout, reply=ResolveBlobReply)
+        blob = await session.call("IO.resolveBlob", handle, timeout=timeout, reply=ResolveBlobReply)
         data = await self._read_stream(f"blob:{blob.uuid}", timeout)
-        await session.call("Runtime.releaseObject", {"objectId": object_id})
+        await session.call("Runtime.releaseObject", handle)
         return data
 
     async def _read_stream(self, handle: str, timeout: float) -> bytes:
@@ -244,7 +226,7 @@ class _Attempt:
             data = await take(left)
         except ProtocolError as error:
             self.tried.append(f"{way}: {error.message}")
-        except (CommandTimeout, EventTimeout, PageCrashed, ScriptError, _Refused) as error:
+        except (CommandTimeout, EventTimeout, PageCrashed, ScriptError, DocumentLeft, _Refused) as error:
             self.tried.append(f"{way}: {error}")
         else:
             if not data and not empty_is_fine:

@@ -5,7 +5,7 @@ buffer about 256 MiB and then drop messages silently.)
 """
 
 import asyncio
-import itertools
+import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,51 +27,16 @@ from cdp_image_mcp.cdp.protocol import (
     TargetDestroyed,
 )
 from cdp_image_mcp.cdp.session import ANSWERED_AFTER_CRASH, Event, Params, Session
+from cdp_image_mcp.cdp.waiters import Waiter, Waiters
+from cdp_image_mcp.cdp.wire import MAX_MESSAGE, Command, Envelope, decode_message, encode, id_of
+from cdp_image_mcp.system.tasks import background
 
-# Chrome 156 drops the connection without a word at a message of 101 MiB; 99 MiB pass.
-MAX_MESSAGE = 99 * 1024 * 1024
+log = logging.getLogger(__name__)
 
-
-class Command(msgspec.Struct, rename="camel", omit_defaults=True):
-    """What goes out."""
-
-    id: int
-    method: str
-    params: Any = None
-    session_id: str | None = None
-
-
-class WireError(msgspec.Struct):
-    """The error body of an answer."""
-
-    code: int
-    message: str
-    data: Any = None
-
-
-class Envelope(msgspec.Struct, rename="camel", gc=False):
-    """What comes in: an answer (id) or an event (method). Parameters stay undecoded until someone wants them."""
-
-    id: int | None = None
-    method: str | None = None
-    params: msgspec.Raw = msgspec.Raw(b"{}")
-    result: msgspec.Raw = msgspec.Raw(b"{}")
-    error: WireError | None = None
-    session_id: str | None = None
-
-
-class Waiter(msgspec.Struct):
-    """Someone who waits for an answer."""
-
-    method: str
-    session: Session
-    future: "asyncio.Future[msgspec.Raw]"
-    timeout: float
-    deadline: float
-
-
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Envelope)
+DETACHING = 5.0
+"""Seconds. Nothing depends on having detached: the browser drops our sessions with the connection."""
+UNREADABLE = -32700
+"""JSON-RPC's code for what is no JSON; the browser itself sends it for a command, we for an answer."""
 
 
 class Connection:
@@ -83,13 +48,10 @@ class Connection:
         self._websocket = websocket
         self._tasks = tasks
         self._last_lines = last_lines
-        self._loop = asyncio.get_running_loop()
-        self._ids = itertools.count(1)
-        self._waiters: dict[int, Waiter] = {}
+        self._waiters = Waiters()
         self._sessions: dict[str, Session] = {}
         self._gone: BrowserGone | None = None
         self._closing = False
-        self._alarm: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self._reader_scope = anyio.CancelScope(shield=True)
         self.browser = Session(self, None, "", "browser")
@@ -132,6 +94,15 @@ class Connection:
             raise SessionClosed("the target went away while it was being attached to", "Target.attachToTarget")
         return session
 
+    async def detach(self, session: Session) -> None:
+        """Leave a target, which lives on. Harmless when the session is closed already or the browser hangs."""
+        if session.closed is None and session.session_id is not None:
+            leaving = {"sessionId": session.session_id}
+            try:
+                await self.browser.call("Target.detachFromTarget", leaving, timeout=DETACHING)
+            except (SessionClosed, BrowserGone, ProtocolError, CommandTimeout):
+                return  # it ended while it was being told to, or nobody is there to be told
+
     def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> anyio.CancelScope:
         """Run ``function`` in the connection's task group until it ends, the scope is cancelled or the connection ends.
 
@@ -148,34 +119,32 @@ class Connection:
 
     async def send(self, session: Session, method: str, params: Params, timeout: float) -> msgspec.Raw:
         """Send one command for ``session`` (its ``call``) and wait for the answer."""
-        number, waiter = self._register(session, method, timeout)
+        waiter = self._register(session, method, timeout)
         try:
-            await self._transmit(number, waiter, params)
+            await self._transmit(waiter, params)
             return await waiter.future
         finally:
-            self._forget(number)
+            self._waiters.forget(waiter)
 
     async def send_all(
         self, session: Session, commands: Sequence[tuple[str, Params]], timeout: float
     ) -> list[msgspec.Raw | CDPError]:
         """Send commands back to back (a session's ``pipeline``)."""
-        numbers: list[int] = []
         waiters: list[Waiter] = []
         answers: list[msgspec.Raw | CDPError] = []
         try:
             for method, params in commands:
-                number, waiter = self._register(session, method, timeout)
-                numbers.append(number)
+                waiter = self._register(session, method, timeout)
                 waiters.append(waiter)
-                await self._transmit(number, waiter, params)
+                await self._transmit(waiter, params)
             for waiter in waiters:
                 try:
                     answers.append(await waiter.future)
                 except (ProtocolError, CommandTimeout) as error:
                     answers.append(error)
         finally:
-            for number in numbers:
-                self._forget(number)
+            for waiter in waiters:
+                self._waiters.forget(waiter)
         return answers
 
     async def close(self) -> None:
@@ -184,93 +153,62 @@ class Connection:
         self._end(BrowserGone("the connection to the browser was closed", graceful=True))
         await self._websocket.close()
 
-    def _register(self, session: Session, method: str, timeout: float) -> tuple[int, Waiter]:
+    def _register(self, session: Session, method: str, timeout: float) -> Waiter:
         if session.closed is not None:
             raise _again(session.closed, method)
         if session.crashed and method not in ANSWERED_AFTER_CRASH:
             raise PageCrashed(method)
-        number = next(self._ids)
-        future: asyncio.Future[msgspec.Raw] = self._loop.create_future()
-        deadline = self._loop.time() + timeout
-        waiter = Waiter(method, session, future, timeout, deadline)
-        self._waiters[number] = waiter
-        if self._alarm is None or deadline < self._alarm.when():
-            self._set_alarm(deadline)
-        return number, waiter
+        return self._waiters.add(session, method, timeout)
 
-    async def _transmit(self, number: int, waiter: Waiter, params: Params) -> None:
-        data = _encoder.encode(Command(number, waiter.method, params, waiter.session.session_id))
-        if len(data) > MAX_MESSAGE:
-            raise CDPError(f"{waiter.method}: a message of {len(data)} bytes is more than the browser takes; not sent")
+    async def _transmit(self, waiter: Waiter, params: Params) -> None:
+        data = encode(Command(waiter.number, waiter.method, params, waiter.session.session_id))
         try:
             await self._websocket.send(data, text=True)
         except ConnectionClosed:
             # The reader may still hold answers that came before the end; it fails this waiter when it gets there.
             return
 
-    def _set_alarm(self, at: float) -> None:
-        """One timer for all commands, set to the earliest deadline: one for each would cost a fifth of a call."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = self._loop.call_at(at, self._expire_late)
-
-    def _expire_late(self) -> None:
-        self._alarm = None
-        now = self._loop.time()
-        for waiter in self._waiters.values():
-            if waiter.deadline <= now and not waiter.future.done():
-                waiter.future.set_exception(CommandTimeout(waiter.method, waiter.timeout))
-        late = [waiter.deadline for waiter in self._waiters.values() if not waiter.future.done()]
-        if late:
-            self._set_alarm(min(late))
-
-    def _forget(self, number: int) -> None:
-        waiter = self._waiters.pop(number, None)
-        if waiter is not None:
-            if waiter.future.done() and not waiter.future.cancelled():
-                waiter.future.exception()  # retrieved: an unread failure is not worth a warning
-            else:
-                waiter.future.cancel()
-
     async def read(self) -> None:
-        """The reader: runs until the websocket ends (started by ``connect`` only)."""
+        """The reader: runs until the websocket ends (started by ``connect`` only). No message ends it."""
         with self._reader_scope:
             try:
                 while True:
                     self._route(await self._websocket.recv(decode=False))
             except ConnectionClosed as error:
                 self._lose(error)
-            except Exception as error:  # noqa: BLE001 - a listener's or a decoder's fault must reach all who wait
-                self._end(BrowserGone(f"the driver could not go on: {error!r}", cause=error))
-                await self._websocket.close()
 
     def stop_reading(self) -> None:
         """End the reader (``connect`` only)."""
         self._reader_scope.cancel()
 
     def _route(self, data: bytes) -> None:
-        message = _decoder.decode(data)
+        try:
+            message = decode_message(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            log.warning("a message of the browser cannot be read and is passed over (%s): %r", error, data[:200])
+            if (waiter := self._waiters.get(id_of(data))) is not None:
+                waiter.fail(ProtocolError(UNREADABLE, f"its answer cannot be read: {error}", method=waiter.method))
+            return
         if message.id is not None:
             self._answer(message)
+        elif message.method is not None:
+            self._tell(Event(message.method, message.params, message.session_id))
+
+    def _tell(self, event: Event) -> None:
+        session = self.browser if event.session_id is None else self._sessions.get(event.session_id)
+        if session is None:
             return
-        if message.method is None:
-            return
-        if message.session_id is None:
-            session = self.browser
-        else:
-            found = self._sessions.get(message.session_id)
-            if found is None:
-                return
-            session = found
-        event = Event(message.method, message.params, message.session_id)
-        inner = self._inner.get(message.method)
+        inner = self._inner.get(event.method)
         if inner is not None:
-            inner(session, event)
+            try:
+                inner(session, event)
+            except msgspec.DecodeError as error:
+                log.warning("%s came in another shape and was passed over: %s", event.method, error)
         session.dispatch(event)
 
     def _answer(self, message: Envelope) -> None:
-        waiter = self._waiters.get(message.id or 0)
-        if waiter is None or waiter.future.done():
+        waiter = self._waiters.get(message.id)
+        if waiter is None:
             return
         if message.error is None:
             waiter.future.set_result(message.result)
@@ -279,9 +217,9 @@ class Connection:
         text = data if data is None or isinstance(data, str) else repr(data)
         error = ProtocolError(message.error.code, message.error.message, text, waiter.method)
         if error.session_gone and waiter.session.session_id is not None:
-            waiter.future.set_exception(SessionClosed(message.error.message, waiter.method))
+            waiter.fail(SessionClosed(message.error.message, waiter.method))
         else:
-            waiter.future.set_exception(error)
+            waiter.fail(error)
 
     def _on_attached(self, parent: Session, event: Event) -> None:
         # Made here, before the next message is read: the new session's events follow at once.
@@ -312,15 +250,15 @@ class Connection:
         for child in session.children():
             self._close_session(child, reason)
         session.mark_closed(SessionClosed(reason))
-        for waiter in self._waiters.values():
-            if waiter.session is session and not waiter.future.done():
-                waiter.future.set_exception(SessionClosed(reason, waiter.method))
+        self._waiters.fail(lambda one: SessionClosed(reason, one.method) if one.session is session else None)
 
     def _on_crashed(self, session: Session) -> None:
         session.mark_crashed()
-        for waiter in self._waiters.values():
-            if waiter.session is session and waiter.method not in ANSWERED_AFTER_CRASH and not waiter.future.done():
-                waiter.future.set_exception(PageCrashed(waiter.method))
+        self._waiters.fail(
+            lambda one: (
+                PageCrashed(one.method) if one.session is session and one.method not in ANSWERED_AFTER_CRASH else None
+            )
+        )
 
     def _lose(self, error: ConnectionClosed) -> None:
         # Browser.close and a crash both end without a close frame: only what was asked for tells them apart.
@@ -336,12 +274,8 @@ class Connection:
         for session in [*self._sessions.values(), self.browser]:
             session.mark_closed(gone)
         self._sessions.clear()
-        for waiter in self._waiters.values():
-            if not waiter.future.done():
-                waiter.future.set_exception(_again(gone, waiter.method))
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        self._waiters.fail(lambda one: _again(gone, one.method))
+        self._waiters.stop()
         self._ended.set()
 
 
@@ -373,27 +307,15 @@ async def connect(
         )
     except (OSError, InvalidHandshake, TimeoutError) as error:
         raise BrowserGone(f"nothing answers at {url}: {error}", cause=error, stderr=last_lines()) from error
-    failure: BaseException | None = None
-    try:
-        async with anyio.create_task_group() as tasks:
-            connection = Connection(websocket, tasks, last_lines)
-            tasks.start_soon(connection.read)
-            try:
-                yield connection
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await connection.close()
-                connection.stop_reading()
-                tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        failure = _single(group)
-    if failure is not None:
-        raise failure
-
-
-def _single(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one exception of the block itself: the group exists only because the reader is kept in it."""
-    return group.exceptions[0] if len(group.exceptions) == 1 else group
+    async with background() as tasks:
+        connection = Connection(websocket, tasks, last_lines)
+        tasks.start_soon(connection.read)
+        try:
+            yield connection
+        finally:
+            with anyio.CancelScope(shield=True):
+                await connection.close()
+            connection.stop_reading()
 
 
 def _again(error: CDPError, method: str) -> CDPError:

@@ -14,6 +14,7 @@
     ├── SessionClosed            the target was closed or detached
     ├── PageCrashed              the renderer died; Page.navigate and Page.reload bring the session back
     ├── BrowserGone              the connection ended (also a ConnectionError)
+    ├── DocumentLeft             the document that a world of ours was made in is gone; look at the next one first
     ├── NodeError                an element cannot be used: gone, without a box
     │   ├── ClickBlocked         something else lies over the point to click
     │   └── ClickMissed          the page took no notice of the press
@@ -86,10 +87,9 @@ class ProtocolError(CDPError):
 class ScriptError(CDPError):
     """A script in the page threw; ``description`` is the page's own text and therefore data, not advice."""
 
-    def __init__(self, description: str, *, line: int | None = None) -> None:
+    def __init__(self, description: str) -> None:
         super().__init__(f"a script in the page failed: {description}")
         self.description = description
-        self.line = line
 
 
 class NavigationError(CDPError):
@@ -184,6 +184,10 @@ class BrowserGone(CDPError, ConnectionError):
         self.cause = cause
         self.stderr = tuple(stderr)
         self.message = message
+
+
+class DocumentLeft(CDPError):
+    """The document that a world was made in is gone, or was never looked into: judge the present one, then make it."""
 
 
 class NodeError(CDPError):

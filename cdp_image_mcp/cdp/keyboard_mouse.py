@@ -10,7 +10,6 @@ import anyio.to_thread
 import msgspec
 
 from cdp_image_mcp.cdp.errors import ClickBlocked, ClickMissed, FileError, NodeError, ProtocolError
-from cdp_image_mcp.cdp.node import Node
 from cdp_image_mcp.cdp.page import Page
 from cdp_image_mcp.cdp.protocol import (
     ContentQuads,
@@ -20,6 +19,7 @@ from cdp_image_mcp.cdp.protocol import (
     ScrollIntoView,
     SetFileInputFiles,
 )
+from cdp_image_mcp.cdp.world import Node
 
 Modifier = Literal["Alt", "Control", "Meta", "Shift"]
 MODIFIERS: dict[Modifier, int] = {"Alt": 1, "Control": 2, "Meta": 4, "Shift": 8}

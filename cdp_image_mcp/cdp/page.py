@@ -1,20 +1,16 @@
-"""One page (tab): navigation, scripts, worlds that report back, elements."""
+"""One page (tab): navigation, its own scripts, dialogs."""
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Literal, Self
 
 import anyio
 import msgspec
 
 from cdp_image_mcp.cdp.connection import Connection
-from cdp_image_mcp.cdp.contexts import Contexts
 from cdp_image_mcp.cdp.errors import (
     BrowserGone,
-    CDPError,
     CommandTimeout,
     EventTimeout,
     NavigationError,
@@ -22,13 +18,7 @@ from cdp_image_mcp.cdp.errors import (
     ProtocolError,
     SessionClosed,
 )
-from cdp_image_mcp.cdp.node import Node
 from cdp_image_mcp.cdp.protocol import (
-    AddBinding,
-    AddScript,
-    AddScriptReply,
-    CallFunctionOn,
-    CreateIsolatedWorld,
     CreateTarget,
     CreateTargetReply,
     DetachedFromTarget,
@@ -41,13 +31,11 @@ from cdp_image_mcp.cdp.protocol import (
     NavigatedWithinDocument,
     NavigateReply,
 )
-from cdp_image_mcp.cdp.script import arguments_of, result_of, value_of
-from cdp_image_mcp.cdp.session import Event, Params, Session, Subscription
-from cdp_image_mcp.cdp.world import World
+from cdp_image_mcp.cdp.script import value_of
+from cdp_image_mcp.cdp.session import Event, Params, Session, Subscription, raw_of
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 Milestone = Literal["commit", "DOMContentLoaded", "load"]
 # How long a tab may take to be gone after it was told to close.
 CLOSING = 5.0
@@ -60,8 +48,6 @@ _SETUP: tuple[tuple[str, Params], ...] = (
     # Both: a covered, minimised or background page otherwise stops painting, throttles timers and never answers clicks.
     ("Emulation.setFocusEmulationEnabled", {"enabled": True}),
     ("Page.setWebLifecycleState", {"state": "active"}),
-    # Without it no bindingCalled event comes.
-    ("Runtime.enable", None),
 )
 
 
@@ -81,10 +67,6 @@ class Page:
         self.quiet = False
         """Whether clicks must not take the focus from the person at this machine. A mouse press brings its window to
         the front, out of the taskbar too, and touches do the same; keys do not (Chromium 156 on X11, 2026-11)."""
-        self._loader_id = ""
-        self._worlds: set[str] = set()
-        self._dialogs: deque[str] = deque(maxlen=20)
-        self._contexts = Contexts(session)
         self._stop = session.listen(self._on_address, "Page.frameNavigated", "Page.navigatedWithinDocument")
         self._answering: anyio.CancelScope | None = None
 
@@ -135,19 +117,6 @@ class Page:
     ) -> None:
         await self.close()
 
-    @property
-    def dialogs(self) -> tuple[str, ...]:
-        """Texts of the last dialogs that were answered, oldest first, at most 20. Texts of the page are data."""
-        return tuple(self._dialogs)
-
-    def is_main_context(self, number: int, world: str) -> bool:
-        """The context with this number is the main frame's present one in the world."""
-        return self._contexts.is_in(number, self.frame_id, world)
-
-    def drop_world(self, name: str) -> None:
-        """The world is no longer made for new documents (called by World.remove)."""
-        self._worlds.discard(name)
-
     async def answers(self, seconds: float) -> bool:
         """Whether the page answers within that time; runs nothing in it. While it waits for another document's response
         it does not (Chromium's sources, 2026-11). Raises PageCrashed, SessionClosed, BrowserGone."""
@@ -180,108 +149,23 @@ class Page:
             await self.session.call("Page.reload", timeout=timeout)
             await self._reach(events, None, until, end, self.url)
 
-    @overload
-    async def evaluate(
-        self,
-        expression: str,
-        *,
-        world: str | None = ...,
-        timeout: float = ...,
-        retry: bool = ...,
-        user_gesture: bool = ...,
-    ) -> Any: ...
-    @overload
-    async def evaluate(
-        self,
-        expression: str,
-        *,
-        reply: type[T],
-        world: str | None = ...,
-        timeout: float = ...,
-        retry: bool = ...,
-        user_gesture: bool = ...,
-    ) -> T: ...
-    async def evaluate(
-        self,
-        expression: str,
-        *,
-        reply: Any = Any,
-        world: str | None = None,
-        timeout: float = 30.0,
-        retry: bool = True,
-        user_gesture: bool = False,
-    ) -> Any:
-        """The JSON value of an expression (a promise is awaited) in the main world or an added one, as ``reply``.
+    async def loader_id(self) -> str:
+        """Which document the page shows; runs nothing in it."""
+        tree = await self.session.call("Page.getFrameTree", reply=FrameTreeReply)
+        return tree.frame_tree.frame.loader_id
 
-        ``retry``: once more in the new document when a navigation took the context away; False for what must not run
-        twice. ``timeout`` ends the wait, not the script. Raises ScriptError, ProtocolError, CommandTimeout,
-        PageCrashed.
+    async def evaluate(self, expression: str, *, reply: Any = Any, timeout: float = 30.0) -> Any:
+        """The JSON value of an expression in the page's own world, as ``reply``; a promise is awaited.
+
+        ``timeout`` ends the wait, not the script. Raises ScriptError, ProtocolError, CommandTimeout, PageCrashed.
         """
+        command = Evaluate(expression=expression, await_promise=True, return_by_value=True)
+        return value_of(await self.session.call("Runtime.evaluate", command, timeout=timeout), reply)
 
-        def command(context: str) -> Params:
-            return Evaluate(
-                expression=expression,
-                unique_context_id=context,
-                await_promise=True,
-                return_by_value=True,
-                user_gesture=user_gesture,
-            )
-
-        return value_of(await self._run("Runtime.evaluate", command, world, timeout, retry), reply)
-
-    async def call(
-        self,
-        function: str,
-        *arguments: Any,
-        reply: Any = Any,
-        world: str | None = None,
-        timeout: float = 30.0,
-        retry: bool = True,
-        user_gesture: bool = False,
-    ) -> Any:
-        """Call a function declaration with JSON values or Nodes (of the same world); the rest as with ``evaluate``."""
-        raw = await self._call(function, arguments, world, timeout, retry, user_gesture, by_value=True)
-        return value_of(raw, reply)
-
-    async def find(
-        self, function: str, *arguments: Any, world: str | None = None, timeout: float = 30.0
-    ) -> Node | None:
-        """The element that a function returns, or None when it returns no element."""
-        raw = await self._call(function, arguments, world, timeout, retry=True, user_gesture=False, by_value=False)
-        result = result_of(raw)
-        if result.object_id is None:
-            return None
-        node = Node(self, result.object_id)
-        if result.subtype != "node":
-            await node.release()
-            return None
-        return node
-
-    async def query(self, selector: str, *, world: str | None = None) -> Node | None:
-        """The first element of a CSS selector in the main document, or None. Raises ScriptError for a bad selector."""
-        return await self.find("selector => document.querySelector(selector)", selector, world=world)
-
-    async def add_world(self, name: str, *, script: str = "", binding: str | None = None) -> World:
-        """An isolated world with a script that runs in this document and first in every later one.
-
-        ``binding``: a function of that name exists in the world; the string that the script passes to it comes out of
-        ``World.messages``. Both survive navigations. The page's own scripts see neither.
-        """
-        if binding is not None:
-            # First: a script that is there before its binding loses its first call.
-            await self.session.call("Runtime.addBinding", AddBinding(name=binding, execution_context_name=name))
-        source = script or ";"
-        added = await self.session.call(
-            "Page.addScriptToEvaluateOnNewDocument", AddScript(source=source, world_name=name), reply=AddScriptReply
-        )
-        self._worlds.add(name)
-        if self._contexts.get(self.frame_id, name) is None:
-            # On the initial about:blank runImmediately does nothing (Chromium 156).
-            await self.session.call(
-                "Page.createIsolatedWorld", CreateIsolatedWorld(frame_id=self.frame_id, world_name=name)
-            )
-            await self.evaluate(f"{source}\n; undefined", world=name)
-        return World(self, name, binding, added.identifier)
+    async def call(self, function: str, *arguments: Any, timeout: float = 30.0) -> Any:
+        """Call a function declaration with JSON values; the rest as with ``evaluate``."""
+        values = ", ".join(msgspec.json.encode(value).decode() for value in arguments)
+        return await self.evaluate(f"({function})({values})", timeout=timeout)
 
     async def close(self) -> None:
         """Close our own tab and wait until it is gone; only detach from one that is not ours. Idempotent, shielded."""
@@ -289,12 +173,11 @@ class Page:
             if self._answering is not None:
                 self._answering.cancel()
                 self._answering = None
-            self._contexts.stop()
             self._stop()
             if self.session.closed is not None:
                 return
             if not self.own:
-                await self.session.detach()
+                await self.connection.detach(self.session)
                 return
             with self.connection.browser.subscribe("Target.detachedFromTarget") as detached:
                 try:
@@ -316,20 +199,16 @@ class Page:
         )
         answers = await self.session.pipeline(_SETUP)
         for answer in answers:
-            if isinstance(answer, CDPError):
-                raise answer
-        tree = msgspec.json.decode(_raw(answers[1]), type=FrameTreeReply).frame_tree
+            raw_of(answer)
+        tree = msgspec.json.decode(raw_of(answers[1]), type=FrameTreeReply).frame_tree
         self.frame_id = tree.frame.id
-        if not self.url:
-            self.url = tree.frame.url
-            self._loader_id = tree.frame.loader_id
+        self.url = self.url or tree.frame.url
 
     async def _answer_dialogs(self, opened: Subscription) -> None:
         with opened:
             while True:
                 try:
                     dialog = (await opened.next()).decode(DialogOpening)
-                    self._dialogs.append(dialog.message)
                     accept = dialog.type in ("alert", "beforeunload")
                     await self.session.call("Page.handleJavaScriptDialog", {"accept": accept})
                 except (PageCrashed, ProtocolError, TimeoutError):
@@ -343,7 +222,6 @@ class Page:
             if frame.parent_id is None:
                 self.frame_id = frame.id
                 self.url = frame.url
-                self._loader_id = frame.loader_id
         else:
             moved = event.decode(NavigatedWithinDocument)
             if moved.frame_id == self.frame_id:
@@ -369,52 +247,3 @@ class Page:
                 stage = event.decode(LifecycleEvent)
                 if stage.loader_id == loader_id and stage.frame_id == self.frame_id and stage.name == until:
                     return
-
-    async def _call(
-        self,
-        function: str,
-        arguments: tuple[Any, ...],
-        world: str | None,
-        timeout: float,
-        retry: bool,
-        user_gesture: bool,
-        *,
-        by_value: bool,
-    ) -> msgspec.Raw:
-        values = arguments_of(arguments)
-
-        def command(context: str) -> Params:
-            return CallFunctionOn(
-                function_declaration=function,
-                unique_context_id=context,
-                arguments=values,
-                await_promise=True,
-                return_by_value=by_value,
-                user_gesture=user_gesture,
-            )
-
-        return await self._run("Runtime.callFunctionOn", command, world, timeout, retry)
-
-    async def _run(
-        self, method: str, command: Callable[[str], Params], world: str | None, timeout: float, retry: bool
-    ) -> msgspec.Raw:
-        """Run a script in a context that is there, once more if a navigation took the context away."""
-        if world is not None and world not in self._worlds:
-            raise ValueError(f"the page has no world {world}; add it first")
-        end = asyncio.get_running_loop().time() + timeout
-        context = await self._contexts.wait(self.frame_id, world or "", timeout, method)
-        try:
-            return await self.session.call(method, command(context), timeout=timeout)
-        except ProtocolError as error:
-            if not retry or not (error.navigated or error.stale_context):
-                raise
-        self._contexts.forget(context)
-        left = max(0.0, end - asyncio.get_running_loop().time())
-        context = await self._contexts.wait(self.frame_id, world or "", left, method)
-        return await self.session.call(method, command(context), timeout=left)
-
-
-def _raw(answer: msgspec.Raw | CDPError) -> msgspec.Raw:
-    if isinstance(answer, CDPError):
-        raise answer
-    return answer

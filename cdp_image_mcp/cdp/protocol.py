@@ -1,8 +1,7 @@
 """The commands, answers and events of the Chrome DevTools Protocol that the driver uses, as structs.
 
 Written by hand from the protocol's "tip of tree" (devtools-protocol r1684464, 2026-11) and what Chromium 156 sends.
-Only fields that somebody reads are here; unknown ones are ignored, so a newer browser does no harm. Times:
-``timestamp`` is seconds on a monotonic clock, ``wall_time`` seconds since 1970.
+Only fields that somebody reads are here; unknown ones are ignored, so a newer browser does no harm.
 """
 
 from typing import Any, Literal
@@ -20,11 +19,7 @@ class Wire(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
 class TargetInfo(Wire):
     target_id: str
     type: str
-    title: str = ""
     url: str = ""
-    attached: bool = False
-    opener_id: str | None = None
-    browser_context_id: str | None = None
 
 
 class TargetList(Wire):
@@ -43,7 +38,6 @@ class AttachToTargetReply(Wire):
 class AttachedToTarget(Wire):
     session_id: str
     target_info: TargetInfo
-    waiting_for_debugger: bool = False
 
 
 class DetachedFromTarget(Wire):
@@ -78,9 +72,6 @@ class BrowserVersion(Wire):
 
     product: str
     user_agent: str
-    protocol_version: str = ""
-    revision: str = ""
-    js_version: str = ""
 
 
 class ProcessInfo(Wire):
@@ -153,28 +144,14 @@ class LifecycleEvent(Wire):
     frame_id: str
     loader_id: str
     name: str
-    timestamp: float = 0.0
-
-
-class AddScript(Wire):
-    source: str
-    world_name: str
-    run_immediately: bool = True
-
-
-class AddScriptReply(Wire):
-    identifier: str
 
 
 class DialogOpening(Wire):
-    url: str
-    message: str
-    type: Literal["alert", "confirm", "prompt", "beforeunload"]
+    type: str
 
 
 class FileChooserOpened(Wire):
-    frame_id: str
-    mode: Literal["selectSingle", "selectMultiple"]
+    mode: str
     backend_node_id: int | None = None
 
 
@@ -198,7 +175,6 @@ class CreateIsolatedWorldReply(Wire):
 class RemoteObject(Wire):
     type: str
     subtype: str | None = None
-    class_name: str | None = None
     value: msgspec.Raw = msgspec.Raw()  # empty: undefined, or no JSON value
     unserializable_value: str | None = None
     object_id: str | None = None
@@ -207,7 +183,6 @@ class RemoteObject(Wire):
 
 class ExceptionDetails(Wire):
     text: str
-    line_number: int = 0
     exception: RemoteObject | None = None
 
 
@@ -218,11 +193,9 @@ class EvaluateReply(Wire):
 
 class Evaluate(Wire):
     expression: str
-    context_id: int | None = None
     unique_context_id: str | None = None
     await_promise: bool = False
     return_by_value: bool = False
-    user_gesture: bool = False
 
 
 class CallArgument(Wire):
@@ -233,40 +206,20 @@ class CallArgument(Wire):
 class CallFunctionOn(Wire):
     function_declaration: str
     object_id: str | None = None
-    execution_context_id: int | None = None
     unique_context_id: str | None = None
     arguments: list[CallArgument] = []
     await_promise: bool = False
     return_by_value: bool = False
-    user_gesture: bool = False
-
-
-class ContextAuxData(Wire):
-    is_default: bool = False
-    type: str = ""
-    frame_id: str = ""
 
 
 class ExecutionContext(Wire):
     id: int
     unique_id: str
     name: str = ""
-    origin: str = ""
-    aux_data: ContextAuxData = msgspec.field(default_factory=ContextAuxData)
 
 
 class ContextCreated(Wire):
     context: ExecutionContext
-
-
-class ContextDestroyed(Wire):
-    execution_context_id: int = 0
-    execution_context_unique_id: str = ""
-
-
-class AddBinding(Wire):
-    name: str
-    execution_context_name: str | None = None
 
 
 class BindingCalled(Wire):
@@ -316,38 +269,22 @@ class MouseEvent(Wire):
 # ---- Network, IO
 
 
-class Initiator(Wire):
-    type: str
-    url: str | None = None
-
-
 class NetworkRequest(Wire):
     url: str
     method: str
-    headers: dict[str, str] = {}
     post_data: str | None = None
-    has_post_data: bool = False
 
 
 class NetworkResponse(Wire):
-    url: str
     status: int
-    status_text: str = ""
     headers: dict[str, str] = {}
     mime_type: str = ""
-    from_disk_cache: bool = False
-    from_service_worker: bool = False
-    encoded_data_length: float = 0
 
 
 class RequestWillBeSent(Wire):
     request_id: str
     request: NetworkRequest
     loader_id: str = ""
-    document_url: str = msgspec.field(name="documentURL", default="")
-    timestamp: float = 0.0
-    wall_time: float = 0.0
-    initiator: Initiator | None = None
     redirect_response: NetworkResponse | None = None
     type: str = "Other"
     frame_id: str | None = None
@@ -356,29 +293,21 @@ class RequestWillBeSent(Wire):
 class ResponseReceived(Wire):
     request_id: str
     response: NetworkResponse
-    loader_id: str = ""
-    timestamp: float = 0.0
     type: str = "Other"
     frame_id: str | None = None
 
 
 class DataReceived(Wire):
     request_id: str
-    data_length: int
-    encoded_data_length: int = 0
     data: bytes | None = None
 
 
 class LoadingFinished(Wire):
     request_id: str
-    timestamp: float = 0.0
-    encoded_data_length: float = 0
 
 
 class LoadingFailed(Wire):
     request_id: str
-    timestamp: float = 0.0
-    type: str = "Other"
     error_text: str = ""
     canceled: bool = False
     blocked_reason: str | None = None
@@ -395,25 +324,13 @@ class StreamResourceContentReply(Wire):
     buffered_data: bytes = b""
 
 
-class WebSocketCreated(Wire):
-    request_id: str
-    url: str
-
-
 class WebSocketFrameBody(Wire):
     opcode: int
     payload_data: str
-    mask: bool = False
 
 
-class WebSocketFrameEvent(Wire):
-    request_id: str
+class WebSocketFrameReceived(Wire):
     response: WebSocketFrameBody
-    timestamp: float = 0.0
-
-
-class WebSocketClosed(Wire):
-    request_id: str
 
 
 class LoadNetworkResourceOptions(Wire):
@@ -430,7 +347,6 @@ class LoadNetworkResource(Wire):
 
 class LoadedResource(Wire):
     success: bool
-    net_error: float | None = None
     net_error_name: str | None = None
     http_status_code: float | None = None
     stream: str | None = None

@@ -1,13 +1,17 @@
 """What a page asked of the network: one record per request, kept inside the reader, bounded."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cdp_image_mcp.cdp.errors import CDPError
 from cdp_image_mcp.cdp.mailbox import Mailbox
-from cdp_image_mcp.cdp.protocol import DataReceived, LoadingFailed, LoadingFinished, RequestWillBeSent, ResponseReceived
+from cdp_image_mcp.cdp.protocol import LoadingFailed, LoadingFinished, RequestWillBeSent, ResponseReceived
 from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Session
+
+log = logging.getLogger(__name__)
 
 WORDS = 1000
 
@@ -19,9 +23,8 @@ Stage = Literal["sent", "responded", "ended"]
 class Request:
     """What is known of one request so far; changes as events come in.
 
-    ``request_id`` is only unique within its session. ``headers`` are the response's, names in lower case.
-    ``encoded_length``: bytes on the wire with headers; ``data_length``: bytes of the body that the page was given
-    (0 for a body read as a blob). What the request itself carried is not kept: pages send much.
+    ``request_id`` is only unique within its session. ``headers`` are the response's, names in lower case. What the
+    request itself carried is not kept: pages send much.
     """
 
     session_id: str | None
@@ -35,37 +38,13 @@ class Request:
     status: int | None = None
     mime_type: str = ""
     headers: dict[str, str] = field(default_factory=dict[str, str])
-    encoded_length: float = 0.0
-    data_length: int = 0
     error_text: str = ""
     canceled: bool = False
-    redirects: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:
         """The response is complete, or failed. (A body that a page's reader consumed may fail with all bytes there.)"""
         return self.state in ("finished", "failed")
-
-
-class Watch(Mailbox[Request]):
-    """Requests, each given once when it reaches the stage asked for; see Mailbox for its rules."""
-
-
-Handler = Callable[[Event], None]
-
-
-def hear_traffic(
-    session: Session, *, sent: Handler, responded: Handler, data: Handler, finished: Handler, failed: Handler
-) -> Callable[[], None]:
-    """Call the handlers in the reader for the events of a request's life; returns the function that ends it."""
-    handlers = {
-        "Network.requestWillBeSent": sent,
-        "Network.responseReceived": responded,
-        "Network.dataReceived": data,
-        "Network.loadingFinished": finished,
-        "Network.loadingFailed": failed,
-    }
-    return session.listen(lambda event: handlers[event.method](event), *handlers)
 
 
 class Requests:
@@ -77,39 +56,49 @@ class Requests:
         self._remember = remember
         self._words: dict[str, str] = {}
         self._known: OrderedDict[str, Request] = OrderedDict()
-        self._watches: dict[Watch, tuple[Callable[[Request], bool], Stage]] = {}
-        self.stop = hear_traffic(
-            session,
-            sent=self._on_sent,
-            responded=self._on_response,
-            data=self._on_data,
-            finished=self._on_finished,
-            failed=self._on_failed,
-        )
+        self._queues: dict[Mailbox[Request], tuple[Callable[[Request], bool], Stage]] = {}
+        handlers = {
+            "Network.requestWillBeSent": self._on_sent,
+            "Network.responseReceived": self._on_response,
+            "Network.loadingFinished": self._on_finished,
+            "Network.loadingFailed": self._on_failed,
+        }
+        self.stop = session.listen(lambda event: handlers[event.method](event), *handlers, failed=self._end)
 
     @property
     def known(self) -> Sequence[Request]:
         """Those remembered, oldest first."""
         return tuple(self._known.values())
 
-    def watch(self, accept: Callable[[Request], bool], stage: Stage) -> Watch:
-        """Requests that ``accept`` takes when they reach ``stage``. It runs in the reader and must not raise."""
-        watch = Watch(f"requests that have {stage}", DEFAULT_QUEUE)
-        self._watches[watch] = (accept, stage)
-        watch.on_end(lambda: self._watches.pop(watch, None))
-        self._session.register(watch)
-        return watch
+    def watch(self, accept: Callable[[Request], bool], stage: Stage) -> Mailbox[Request]:
+        """Requests that ``accept`` takes, each once when it reaches ``stage``. ``accept`` runs in the reader."""
+        queue: Mailbox[Request] = Mailbox(f"requests that have {stage}", DEFAULT_QUEUE)
+        self._queues[queue] = (accept, stage)
+        queue.on_end(lambda: self._queues.pop(queue, None))
+        self._session.register(queue)
+        return queue
 
     def _tell(self, request: Request, stage: Stage) -> None:
-        for watch, (accept, wanted) in list(self._watches.items()):
-            if wanted == stage and accept(request):
-                watch.put(request)
+        for queue, (accept, wanted) in list(self._queues.items()):
+            if wanted != stage:
+                continue
+            try:
+                accepted = accept(request)
+            except Exception as error:
+                log.exception("what chooses requests failed")
+                queue.finish(CDPError(f"what chooses requests failed: {error!r}"))
+            else:
+                if accepted:
+                    queue.put(request)
+
+    def _end(self, error: CDPError) -> None:
+        for queue in list(self._queues):
+            queue.finish(error)
 
     def _on_sent(self, event: Event) -> None:
         sent = event.decode(RequestWillBeSent)
         known = self._known.get(sent.request_id)
         if known is not None and sent.redirect_response is not None:
-            known.redirects = (*known.redirects, known.url)
             known.url, known.method = sent.request.url, sent.request.method
             return
         request = Request(
@@ -140,17 +129,9 @@ class Requests:
             request.state = "responded"
         self._tell(request, "responded")
 
-    def _on_data(self, event: Event) -> None:
-        received = event.decode(DataReceived)
-        request = self._known.get(received.request_id)
-        if request is not None:
-            request.data_length += received.data_length
-
     def _on_finished(self, event: Event) -> None:
-        finished = event.decode(LoadingFinished)
-        request = self._known.get(finished.request_id)
+        request = self._known.get(event.decode(LoadingFinished).request_id)
         if request is not None:
-            request.encoded_length = finished.encoded_data_length
             request.state = "finished"
             self._tell(request, "ended")
 

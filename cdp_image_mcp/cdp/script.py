@@ -1,37 +1,21 @@
-"""Values into and out of the page's scripts."""
+"""Values that come out of the page's scripts."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import msgspec
 
 from cdp_image_mcp.cdp.errors import ScriptError
-from cdp_image_mcp.cdp.protocol import CallArgument, EvaluateReply, ExceptionDetails, RemoteObject
+from cdp_image_mcp.cdp.protocol import EvaluateReply, ExceptionDetails, RemoteObject
 
 # JSON has no word for these.
 UNSERIALIZABLE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf"), "-0": -0.0}
-
-
-@runtime_checkable
-class Handle(Protocol):
-    """Something that stands for an object in the page."""
-
-    object_id: str
-
-
-def arguments_of(values: Sequence[Any]) -> list[CallArgument]:
-    """Arguments of a function in the page: handles as their objects, all else as JSON."""
-    return [
-        CallArgument(object_id=value.object_id) if isinstance(value, Handle) else CallArgument(value=value)
-        for value in values
-    ]
 
 
 def result_of(raw: msgspec.Raw) -> RemoteObject:
     """What a script gave. Raises ScriptError when it threw."""
     reply = msgspec.json.decode(raw, type=EvaluateReply)
     if reply.exception_details is not None:
-        raise _script_error(reply.exception_details)
+        raise ScriptError(_thrown(reply.exception_details))
     return reply.result
 
 
@@ -45,11 +29,8 @@ def value_of(raw: msgspec.Raw, kind: Any) -> Any:
     return msgspec.json.decode(result.value, type=kind)
 
 
-def _script_error(details: ExceptionDetails) -> ScriptError:
+def _thrown(details: ExceptionDetails) -> str:
     thrown = details.exception
     if thrown is None:
-        return ScriptError(details.text, line=details.line_number)
-    text = thrown.description
-    if text is None and bytes(thrown.value):
-        text = bytes(thrown.value).decode()
-    return ScriptError(text or details.text, line=details.line_number)
+        return details.text
+    return thrown.description or bytes(thrown.value).decode() or details.text

@@ -8,31 +8,21 @@ A subscription is registered when it is made, so it is made before the command w
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 import msgspec
 
-from cdp_image_mcp.cdp.errors import (
-    BrowserGone,
-    CDPError,
-    CommandTimeout,
-    EventTimeout,
-    PageCrashed,
-    ProtocolError,
-    SessionClosed,
-)
+from cdp_image_mcp.cdp.errors import CDPError, EventTimeout, PageCrashed
 from cdp_image_mcp.cdp.mailbox import Mailbox
 
-if TYPE_CHECKING:
-    from cdp_image_mcp.cdp.connection import Connection
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_QUEUE = 10_000
-DETACHING = 5.0
-"""Seconds. Nothing depends on having detached: the browser drops our sessions with the connection."""
 # What a session with a dead renderer still answers (Chromium 156): the two commands that bring it back, and bodies that
 # the browser itself keeps.
 REVIVING = frozenset({"Page.navigate", "Page.reload"})
@@ -54,6 +44,21 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 Listener = Callable[[Event], None]
+Failed = Callable[[CDPError], object]
+
+
+class Sender(Protocol):
+    """What a session sends its commands by: the connection."""
+
+    async def send(self, session: "Session", method: str, params: Params, timeout: float) -> msgspec.Raw:
+        """One command and its answer; see ``Session.call``."""
+        ...
+
+    async def send_all(
+        self, session: "Session", commands: Sequence[tuple[str, Params]], timeout: float
+    ) -> list[msgspec.Raw | CDPError]:
+        """Several at once; see ``Session.pipeline``."""
+        ...
 
 
 class Session:
@@ -62,30 +67,25 @@ class Session:
     __slots__ = (
         "_children",
         "_closed",
-        "_connection",
         "_crashed",
         "_listeners",
         "_mailboxes",
+        "_sender",
         "session_id",
         "target_id",
         "target_type",
     )
 
-    def __init__(self, connection: "Connection", session_id: str | None, target_id: str, target_type: str) -> None:
-        self._connection = connection
+    def __init__(self, sender: Sender, session_id: str | None, target_id: str, target_type: str) -> None:
+        self._sender = sender
         self.session_id = session_id
         self.target_id = target_id
         self.target_type = target_type
-        self._listeners: dict[str, tuple[Listener, ...]] = {}
+        self._listeners: dict[str, tuple[tuple[Listener, Failed | None], ...]] = {}
         self._mailboxes: dict[Mailbox[Any], bool] = {}
         self._children: set[str] = set()
         self._closed: CDPError | None = None
         self._crashed = False
-
-    @property
-    def connection(self) -> "Connection":
-        """The connection the session lives on."""
-        return self._connection
 
     @property
     def closed(self) -> CDPError | None:
@@ -110,7 +110,7 @@ class Session:
         Raises ProtocolError (the browser's own error), CommandTimeout after ``timeout`` seconds, PageCrashed,
         SessionClosed, BrowserGone. Cancelling stops the wait only: the command has been sent and may be carried out.
         """
-        raw = await self._connection.send(self, method, params, timeout)
+        raw = await self._sender.send(self, method, params, timeout)
         return raw if reply is None else msgspec.json.decode(raw, type=reply)
 
     async def pipeline(
@@ -120,7 +120,7 @@ class Session:
 
         A connection or session that ends meanwhile raises instead, as with ``call``.
         """
-        return await self._connection.send_all(self, commands, timeout)
+        return await self._sender.send_all(self, commands, timeout)
 
     def subscribe(
         self, *methods: str, limit: int = DEFAULT_QUEUE, where: Callable[[Event], bool] | None = None
@@ -136,21 +136,22 @@ class Session:
                 subscription.put(event)
 
         self.register(subscription, crashes="Inspector.targetCrashed" not in methods)
-        subscription.on_end(self.listen(push, *methods))
+        subscription.on_end(self.listen(push, *methods, failed=subscription.finish))
         return subscription
 
-    def listen(self, listener: Listener, *methods: str) -> Callable[[], None]:
+    def listen(self, listener: Listener, *methods: str, failed: Failed | None = None) -> Callable[[], None]:
         """Call ``listener`` inside the reader for each event named; returns the function that ends it.
 
-        For bookkeeping that must be done before the next message is read. The listener must be quick and must not
-        raise: an exception ends the connection with that cause. Anything that waits belongs in a subscription.
+        For bookkeeping that must be done before the next message is read. The listener must be quick; anything that
+        waits belongs in a subscription. An event that it cannot decode is passed over. With any other exception it is
+        called no more, and ``failed`` gets a CDPError that says so: nobody else's events are touched by that.
         """
         for method in methods:
-            self._listeners[method] = (*self._listeners.get(method, ()), listener)
+            self._listeners[method] = (*self._listeners.get(method, ()), (listener, failed))
 
         def stop() -> None:
             for method in methods:
-                rest = tuple(entry for entry in self._listeners.get(method, ()) if entry is not listener)
+                rest = tuple(entry for entry in self._listeners.get(method, ()) if entry[0] is not listener)
                 if rest:
                     self._listeners[method] = rest
                 else:
@@ -158,21 +159,24 @@ class Session:
 
         return stop
 
-    async def detach(self) -> None:
-        """Detach from the target, which lives on. Harmless when the session is closed already or the browser hangs."""
-        if self._closed is None and self.session_id is not None:
-            leaving = {"sessionId": self.session_id}
-            try:
-                await self._connection.browser.call("Target.detachFromTarget", leaving, timeout=DETACHING)
-            except (SessionClosed, BrowserGone, ProtocolError, CommandTimeout):
-                return  # it ended while it was being told to, or nobody is there to be told
-
     # The rest is called by the connection's reader only.
 
     def dispatch(self, event: Event) -> None:
         """Hand an event to those who asked for it (reader only)."""
-        for listener in self._listeners.get(event.method, ()):
-            listener(event)
+        for listener, failed in self._listeners.get(event.method, ()):
+            try:
+                listener(event)
+            except msgspec.DecodeError as error:
+                log.warning("%s came in another shape and was passed over: %s", event.method, error)
+            except Exception as error:
+                log.exception("what listened to %s failed", event.method)
+                self._drop(listener)
+                if failed is not None:
+                    failed(CDPError(f"what listened to {event.method} failed: {error!r}"))
+
+    def _drop(self, listener: Listener) -> None:
+        for method, entries in list(self._listeners.items()):
+            self._listeners[method] = tuple(entry for entry in entries if entry[0] is not listener)
 
     def adopt_child(self, session_id: str) -> None:
         """Remember a session attached through this one: it ends with it (reader only)."""
@@ -226,3 +230,10 @@ class Subscription(Mailbox[Event]):
             decoded = event.decode(kind)
             if accept(decoded):
                 return decoded
+
+
+def raw_of(answer: msgspec.Raw | CDPError) -> msgspec.Raw:
+    """What a pipeline's command was answered; raises where that was an error."""
+    if isinstance(answer, CDPError):
+        raise answer
+    return answer

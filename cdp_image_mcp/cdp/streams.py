@@ -1,4 +1,4 @@
-"""Responses read while they arrive (SSE by fetch), and websocket frames of the page.
+"""Responses read while they arrive (SSE by fetch), and what the page's websockets receive.
 
 By a second session to the same page with only Network enabled: where bodies are kept durable, a stream asked for on the
 same session has no head (``bufferedData`` is empty). Measured on Chromium 156, 2026-11.
@@ -30,18 +30,14 @@ from cdp_image_mcp.cdp.protocol import (
     ResponseBody,
     ResponseReceived,
     StreamResourceContentReply,
-    WebSocketClosed,
-    WebSocketCreated,
-    WebSocketFrameEvent,
+    WebSocketFrameReceived,
 )
-from cdp_image_mcp.cdp.requests import hear_traffic
 from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Session
 
 # Unread bytes of one stream at which it ends with EventOverflow.
 STREAM_LIMIT = 64 * 1024 * 1024
-FRAMES_LIMIT = 64 * 1024 * 1024
-TEXT_FRAME = 1
-BINARY_FRAME = 2
+MESSAGES_LIMIT = 64 * 1024 * 1024
+TEXT, BINARY = 1, 2
 
 
 @dataclass(frozen=True)
@@ -114,16 +110,14 @@ class LiveStreams(Mailbox[LiveStream]):
         self._accept = accept
         self._open: dict[str, LiveStream] = {}
         session.register(self)
-        self.on_end(
-            hear_traffic(
-                session,
-                sent=self._on_sent,
-                responded=self._on_response,
-                data=self._on_data,
-                finished=self._on_finished,
-                failed=self._on_failed,
-            )
-        )
+        handlers = {
+            "Network.requestWillBeSent": self._on_sent,
+            "Network.responseReceived": self._on_response,
+            "Network.dataReceived": self._on_data,
+            "Network.loadingFinished": self._on_finished,
+            "Network.loadingFailed": self._on_failed,
+        }
+        self.on_end(session.listen(lambda event: handlers[event.method](event), *handlers, failed=self.finish))
 
     def _on_sent(self, event: Event) -> None:
         sent = event.decode(RequestWillBeSent)
@@ -210,51 +204,23 @@ async def live_streams(page: Page, accept: Callable[[StreamRequest], bool]) -> A
             yield streams
 
 
-@dataclass(frozen=True)
-class Frame:
-    """One websocket message: text, or bytes for a binary one. ``url`` is empty for a socket older than the watch."""
-
-    request_id: str
-    url: str
-    sent: bool
-    data: str | bytes
-
-
-class Frames(Mailbox[Frame]):
-    """Websocket messages in order. Made by ``websocket_frames``."""
-
-    def __init__(self, session: Session, *, sent: bool) -> None:
-        super().__init__("bytes of websocket frames", FRAMES_LIMIT)
-        self._urls: dict[str, str] = {}
-        methods = ["Network.webSocketCreated", "Network.webSocketClosed", "Network.webSocketFrameReceived"]
-        if sent:
-            methods.append("Network.webSocketFrameSent")
-        session.register(self)
-        self.on_end(session.listen(self._on_event, *methods))
-
-    def _on_event(self, event: Event) -> None:
-        if event.method == "Network.webSocketCreated":
-            created = event.decode(WebSocketCreated)
-            self._urls[created.request_id] = created.url
-        elif event.method == "Network.webSocketClosed":
-            self._urls.pop(event.decode(WebSocketClosed).request_id, None)
-        else:
-            frame = event.decode(WebSocketFrameEvent)
-            text = frame.response.payload_data
-            if frame.response.opcode not in (TEXT_FRAME, BINARY_FRAME):
-                return
-            data = text if frame.response.opcode == TEXT_FRAME else base64.b64decode(text)
-            sent = event.method == "Network.webSocketFrameSent"
-            self.put(Frame(frame.request_id, self._urls.get(frame.request_id, ""), sent, data), 1 + len(text))
-
-
 @asynccontextmanager
-async def websocket_frames(page: Page, *, sent: bool = False) -> AsyncGenerator[Frames, None]:
-    """Messages the page's websockets receive (and send) while the block lasts, by a second session of its own."""
+async def socket_messages(page: Page) -> AsyncGenerator[Mailbox[str | bytes], None]:
+    """Messages the page's websockets receive while the block lasts, in order, by a second session of its own."""
     async with _second_session(page) as session:
-        with Frames(session, sent=sent) as frames:
+        messages: Mailbox[str | bytes] = Mailbox("bytes of websocket messages", MESSAGES_LIMIT)
+
+        def push(event: Event) -> None:
+            frame = event.decode(WebSocketFrameReceived).response
+            if frame.opcode in (TEXT, BINARY):
+                said = frame.payload_data
+                messages.put(said if frame.opcode == TEXT else base64.b64decode(said), 1 + len(said))
+
+        session.register(messages)
+        messages.on_end(session.listen(push, "Network.webSocketFrameReceived", failed=messages.finish))
+        with messages:
             await session.call("Network.enable")
-            yield frames
+            yield messages
 
 
 @asynccontextmanager
@@ -264,4 +230,4 @@ async def _second_session(page: Page) -> AsyncGenerator[Session, None]:
         yield session
     finally:
         with anyio.CancelScope(shield=True):
-            await session.detach()
+            await page.connection.detach(session)

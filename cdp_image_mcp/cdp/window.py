@@ -13,20 +13,24 @@ from typing import Literal
 
 import anyio
 
-from cdp_image_mcp.cdp.errors import BrowserGone, CommandTimeout, ProtocolError, ScriptError, SessionClosed
+from cdp_image_mcp.cdp.errors import (
+    BrowserGone,
+    CommandTimeout,
+    DocumentLeft,
+    ProtocolError,
+    ScriptError,
+    SessionClosed,
+)
 from cdp_image_mcp.cdp.page import Page
 from cdp_image_mcp.cdp.protocol import (
     Bounds,
     BrowserVersion,
-    CreateIsolatedWorld,
-    CreateIsolatedWorldReply,
-    Evaluate,
     ScreenInfo,
     ScreenInfos,
     SetWindowBounds,
     WindowForTarget,
 )
-from cdp_image_mcp.cdp.script import value_of
+from cdp_image_mcp.cdp.world import World
 
 Place = Literal["visible", "minimized", "offscreen", "headless", "closed"]
 Method = Literal["offscreen", "minimize", "restore"]
@@ -247,25 +251,11 @@ class Window:
 
     async def _paints(self) -> bool:
         """Two frames come, asked for in a world of our own."""
-        session = self._page.session
+        world = World(self._page, "window")
         try:
-            world = await session.call(
-                "Page.createIsolatedWorld",
-                CreateIsolatedWorld(frame_id=self._page.frame_id, world_name="window"),
-                reply=CreateIsolatedWorldReply,
-            )
-            raw = await session.call(
-                "Runtime.evaluate",
-                Evaluate(
-                    expression=_TWO_FRAMES,
-                    context_id=world.execution_context_id,
-                    await_promise=True,
-                    return_by_value=True,
-                ),
-                timeout=PAINT_TIMEOUT,
-            )
-            return bool(value_of(raw, bool))
-        except (CommandTimeout, ScriptError, ProtocolError):
+            await world.make()
+            return await world.evaluate(_TWO_FRAMES, reply=bool, timeout=PAINT_TIMEOUT)
+        except (CommandTimeout, ScriptError, ProtocolError, DocumentLeft):
             return False
 
 

@@ -1,49 +1,164 @@
-"""An isolated world: our script beside the page's own, unseen by it, and what the script reports."""
+"""A world of our own in the documents of a page that we choose: our script beside the page's, unseen by it."""
 
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar, overload
 
+import msgspec
+
+from cdp_image_mcp.cdp.errors import DocumentLeft, NodeError, PageCrashed, ProtocolError, SessionClosed
 from cdp_image_mcp.cdp.mailbox import Mailbox
-from cdp_image_mcp.cdp.protocol import BindingCalled
-from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event
+from cdp_image_mcp.cdp.page import Page
+from cdp_image_mcp.cdp.protocol import (
+    BindingCalled,
+    CallArgument,
+    CallFunctionOn,
+    ContextCreated,
+    CreateIsolatedWorld,
+    CreateIsolatedWorldReply,
+    Evaluate,
+    RemoteObject,
+)
+from cdp_image_mcp.cdp.script import result_of, value_of
+from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Params, raw_of
 
-if TYPE_CHECKING:
-    from cdp_image_mcp.cdp.page import Page
+T = TypeVar("T")
 
 
 class World:
-    """An isolated world of a page. Made by ``Page.add_world``."""
+    """An isolated world, made in the present document alone: a document that comes by itself holds no script of ours.
 
-    def __init__(self, page: "Page", name: str, binding: str | None, script_id: str) -> None:
+    ``binding`` is a function in it; the string that the script gives it comes out of ``messages``.
+    """
+
+    def __init__(self, page: Page, name: str, *, binding: str = "") -> None:
         self.page = page
-        self.name = name
-        self.binding = binding
-        self._script_id = script_id
+        self._name = name
+        self._binding = binding
+        self._unique = ""
+        self._number = 0
 
-    def messages(self) -> "Messages":
-        """What the script reports from now on, from the main frame; make it before what causes the message.
+    @property
+    def made(self) -> bool:
+        """Whether it was made, and its document has not been found gone since."""
+        return self._unique != ""
 
-        Several may listen. Raises ValueError when the world has no binding.
+    async def make(self) -> None:
+        """Make it, or find it again, in the present document; nothing runs in it yet. Raises DocumentLeft.
+
+        Only Runtime.enable tells the unique id of a context. It is ended at once, lest the page's console is sent here
+        and its objects kept for it. Bindings do without (Chromium 156, 2026-11): they are made anew each time, since
+        one that is there is not put into new documents.
         """
-        if self.binding is None:
-            raise ValueError(f"the world {self.name} was made without a binding")
-        messages = Messages(f"messages of {self.name}", DEFAULT_QUEUE)
+        self.leave()
+        with self.page.session.subscribe("Runtime.executionContextCreated") as created:
+            answers = await self.page.session.pipeline(self._making())
+            try:
+                made, *_ = [raw_of(answer) for answer in answers]
+            except ProtocolError as error:
+                raise DocumentLeft(f"no script can look into the page: {error.message}") from error
+            number = msgspec.json.decode(made, type=CreateIsolatedWorldReply).execution_context_id
+            while (event := created.poll()) is not None:
+                context = event.decode(ContextCreated).context
+                if context.id == number and context.name == self._name:
+                    self._number, self._unique = number, context.unique_id
+                    return
+        raise DocumentLeft("the page went to another document while it was being looked into")
+
+    def _making(self) -> list[tuple[str, Params]]:
+        frame = CreateIsolatedWorld(frame_id=self.page.frame_id, world_name=self._name)
+        commands: list[tuple[str, Params]] = [
+            ("Page.createIsolatedWorld", frame),
+            ("Runtime.discardConsoleEntries", None),
+            ("Runtime.enable", None),
+            ("Runtime.disable", None),
+        ]
+        if self._binding:
+            binding = {"name": self._binding}
+            commands.append(("Runtime.removeBinding", binding))
+            commands.append(("Runtime.addBinding", {**binding, "executionContextName": self._name}))
+        return commands
+
+    def leave(self) -> None:
+        """Forget it: nothing runs in the page until the next ``make``."""
+        self._unique, self._number = "", 0
+
+    @overload
+    async def evaluate(self, expression: str, *, timeout: float = ...) -> Any: ...
+    @overload
+    async def evaluate(self, expression: str, *, reply: type[T], timeout: float = ...) -> T: ...
+    async def evaluate(self, expression: str, *, reply: Any = Any, timeout: float = 15.0) -> Any:
+        """The JSON value of an expression, as ``reply``; a promise is awaited.
+
+        Raises DocumentLeft when the document is gone or was never looked into, ScriptError, CommandTimeout.
+        """
+        return value_of(await self._run(expression, timeout, by_value=True), reply)
+
+    async def object_of(self, expression: str, *, timeout: float = 15.0) -> RemoteObject:
+        """What an expression gives, as a handle on it. Raises as ``evaluate``."""
+        return result_of(await self._run(expression, timeout, by_value=False))
+
+    async def node(self, expression: str) -> "Node | None":
+        """The element that an expression gives, or None. Raises as ``evaluate``."""
+        found = await self.object_of(expression)
+        return Node(self.page, found.object_id) if found.subtype == "node" and found.object_id else None
+
+    def messages(self) -> Mailbox[str]:
+        """What the script gives to the binding from now on; make it before what causes the message."""
+        messages: Mailbox[str] = Mailbox(f"messages of {self._name}", DEFAULT_QUEUE)
 
         def push(event: Event) -> None:
-            call = event.decode(BindingCalled)
-            if call.name == self.binding and self.page.is_main_context(call.execution_context_id, self.name):
-                messages.put(call.payload)
+            called = event.decode(BindingCalled)
+            if called.name == self._binding and called.execution_context_id == self._number:
+                messages.put(called.payload)
 
         self.page.session.register(messages)
-        messages.on_end(self.page.session.listen(push, "Runtime.bindingCalled"))
+        messages.on_end(self.page.session.listen(push, "Runtime.bindingCalled", failed=messages.finish))
         return messages
 
-    async def remove(self) -> None:
-        """No script and no binding in documents from now on; the present document keeps both until it is left."""
-        self.page.drop_world(self.name)
-        await self.page.session.call("Page.removeScriptToEvaluateOnNewDocument", {"identifier": self._script_id})
-        if self.binding is not None:
-            await self.page.session.call("Runtime.removeBinding", {"name": self.binding})
+    async def _run(self, expression: str, timeout: float, *, by_value: bool) -> msgspec.Raw:
+        if not self.made:
+            raise DocumentLeft("the page is not looked into at present")
+        command = Evaluate(
+            expression=expression, unique_context_id=self._unique, await_promise=True, return_by_value=by_value
+        )
+        try:
+            return await self.page.session.call("Runtime.evaluate", command, timeout=timeout)
+        except ProtocolError as error:
+            if not (error.navigated or error.stale_context):
+                raise
+            self.leave()
+            raise DocumentLeft("the page went to another document") from error
 
 
-class Messages(Mailbox[str]):
-    """Messages of a world, in order, lossless; see Mailbox for its rules."""
+class Node:
+    """A handle on an element, in the world it was found in; ends with its document. Made by ``World.node``."""
+
+    def __init__(self, page: Page, object_id: str) -> None:
+        self.page = page
+        self.object_id = object_id
+
+    async def call(self, function: str, *arguments: Any, reply: Any = Any, timeout: float = 30.0) -> Any:
+        """Call a function declaration with ``this`` as the element and JSON values; its JSON value as ``reply``.
+
+        Raises NodeError when the element's document is gone, ScriptError when the function threw.
+        """
+        command = CallFunctionOn(
+            function_declaration=function,
+            object_id=self.object_id,
+            arguments=[CallArgument(value=value) for value in arguments],
+            await_promise=True,
+            return_by_value=True,
+        )
+        try:
+            raw = await self.page.session.call("Runtime.callFunctionOn", command, timeout=timeout)
+        except ProtocolError as error:
+            if error.navigated or error.stale_context or "Could not find object" in error.message:
+                raise NodeError("the element's document is gone") from error
+            raise
+        return value_of(raw, reply)
+
+    async def release(self) -> None:
+        """Let the browser forget the handle. Harmless when its document is gone."""
+        try:
+            await self.page.session.call("Runtime.releaseObject", {"objectId": self.object_id})
+        except (ProtocolError, PageCrashed, SessionClosed):
+            return

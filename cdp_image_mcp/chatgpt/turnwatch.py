@@ -16,11 +16,12 @@ import msgspec
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
+from cdp_image_mcp.cdp.wire import decode
 from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.landing import TOO_LARGE, Landing, landing, mitigated
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.network.turn import Turn
-from cdp_image_mcp.chatgpt.page.eye import BindingCalled, DocumentLeft, quoted
+from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.verdict import PageSigns, Verdict, verdict
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -298,9 +299,8 @@ class TurnWatch:
 
     async def listen_page(self) -> None:
         with self.tab.eye.messages() as messages:
-            async for event in messages:
-                called = event.decode(BindingCalled)
-                report = msgspec.json.decode(called.payload, type=PageReport)
+            async for told in messages:
+                report = decode(told, PageReport)
                 if report.kind == "fault":
                     log.warning("the page script failed: %s", report.message)
                     continue

@@ -191,7 +191,7 @@ class _Spare:
 
         try:
             async with _blank_page(self._connection) as page:
-                await page.call(FIRST, retry=False, timeout=READY_SECONDS)
+                await page.call(FIRST, timeout=READY_SECONDS)
                 self._page = page
                 self._made.set()
                 with self._waiting:
@@ -233,11 +233,11 @@ class _PageCanvas:
         wanted = "image/webp" if alpha else "image/jpeg"
         with _told():
             await self._pick(original)
-            made: dict[str, Any] = await self._page.call(SHRINK, mime_type, wanted, edge, most_bytes, retry=False)
+            made: dict[str, Any] = await self._page.call(SHRINK, mime_type, wanted, edge, most_bytes)
             if made.get("failure") == UNDECODED:
                 # A confined browser (snap, Flatpak) may not read the folder.
                 await self._send(await anyio.to_thread.run_sync(original.read_bytes))
-                made = await self._page.call(SHRINK, mime_type, wanted, edge, most_bytes, retry=False)
+                made = await self._page.call(SHRINK, mime_type, wanted, edge, most_bytes)
         if (failure := made.get("failure")) is not None:
             raise PreviewError(failure)
         return Picture(wanted, base64.b64decode(made["data"]))
@@ -251,7 +251,7 @@ class _PageCanvas:
     async def _send(self, data: bytes) -> None:
         for start in range(0, len(data), PART):
             part = base64.b64encode(data[start : start + PART]).decode("ascii")
-            await self._page.call(KEEP_PART, part, start == 0, retry=False)
+            await self._page.call(KEEP_PART, part, start == 0)
 
 
 @contextmanager

@@ -44,8 +44,12 @@ class Peer:
             return
 
     async def send(self, message: dict[str, Any]) -> None:
+        await self.send_raw(msgspec.json.encode(message))
+
+    async def send_raw(self, data: bytes) -> None:
+        """Bytes that need not be JSON."""
         assert self._socket is not None
-        await self._socket.send(msgspec.json.encode(message), text=True)
+        await self._socket.send(data, text=True)
 
     async def event(self, method: str, params: dict[str, Any] | None = None, session: str | None = None) -> None:
         await self.send({"method": method, "params": params or {}, **({"sessionId": session} if session else {})})

@@ -49,7 +49,6 @@ async def test_whatever_way_the_page_reads_it_the_bytes_are_exact(
         body = await bodies.read(request)
         assert body.data == picture(2 * MB)
         assert body.way == "network"
-        assert bodies.durable
 
 
 async def test_twenty_five_megabytes_read_as_a_blob_are_exact(page: Page, bodies: Bodies) -> None:
@@ -99,8 +98,6 @@ async def test_what_is_known_of_a_request_is_right(page: Page, bodies: Bodies) -
         request = await fetched(bodies, page, "asBuffer('/moved?to=/image/1000')", "/image/1000")
         assert (request.status, request.mime_type, request.state) == (200, "image/png", "finished")
         assert request.headers["content-length"] == "1000"
-        assert request.data_length == 1000
-        assert [address.endswith("/moved?to=/image/1000") for address in request.redirects] == [True]
         sent = await fetched(bodies, page, "readStream('/sse?count=1')", "/sse")
         assert sent.method == "POST"
 
@@ -200,8 +197,7 @@ async def test_an_older_browser_without_durable_messages_is_used_all_the_same() 
             session = await attach_session(peer, connection)
             page = Page(connection, session, own=False)
             peer.answers["Network.configureDurableMessages"] = {"error": {"code": -32601, "message": "wasn't found"}}
-            bodies = await Bodies.start(page)
-            assert not bodies.durable
+            await Bodies.start(page)
             assert (await peer.command("Network.enable", 2))["params"]["enableDurableMessages"] is True
             peer.answers["Network.configureDurableMessages"] = {"error": {"code": -32602, "message": "bad"}}
             with pytest.raises(ProtocolError):

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from cdp_image_mcp.cdp import connect
-from cdp_image_mcp.cdp.connection import MAX_MESSAGE, Connection
+from cdp_image_mcp.cdp import connection as module
+from cdp_image_mcp.cdp.connection import Connection
 from cdp_image_mcp.cdp.errors import (
     BrowserGone,
     CDPError,
@@ -18,6 +19,7 @@ from cdp_image_mcp.cdp.errors import (
     ProtocolError,
     SessionClosed,
 )
+from cdp_image_mcp.cdp.wire import MAX_MESSAGE
 from tests.cdp.peer import attach_session, connected, fake_browser
 
 pytestmark = pytest.mark.anyio
@@ -374,18 +376,129 @@ async def test_clean_up_in_a_cancelled_block_can_still_talk_to_the_browser() -> 
             assert scope.cancelled_caught
 
 
-async def test_a_listener_that_raises_ends_the_connection_and_says_why() -> None:
+async def test_leaving_a_browser_that_no_longer_answers_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DETACHING", 0.05)
     with anyio.fail_after(10):
         async with connected() as (peer, connection):
+            session = await attach_session(peer, connection)
+            peer.silent = {"Target.detachFromTarget"}
+            await connection.detach(session)
+            assert (await peer.command("Target.detachFromTarget"))["params"] == {"sessionId": "S1"}
+            assert connection.gone is None
 
-            def fault(_event: Any) -> None:
+
+async def test_a_listener_that_raises_is_called_no_more_and_nobody_else_notices() -> None:
+    with anyio.fail_after(10):
+        async with connected() as (peer, connection):
+            failures: list[CDPError] = []
+            calls: list[Any] = []
+
+            def fault(event: Any) -> None:
+                calls.append(event)
                 raise ZeroDivisionError("a fault of ours")
 
-            connection.browser.listen(fault, "A.event")
+            connection.browser.listen(fault, "A.event", "B.event", failed=failures.append)
+            with connection.browser.subscribe("A.event", "B.event") as events:
+                await peer.settle(connection)
+                await peer.event("A.event")
+                await peer.event("B.event")
+                assert [(await events.next(5)).method for _ in range(2)] == ["A.event", "B.event"]
+            assert len(calls) == 1
+            assert "ZeroDivisionError" in str(failures[0])
+            assert connection.gone is None
+
+
+async def test_a_subscription_whose_choice_fails_ends_with_that_reason() -> None:
+    with anyio.fail_after(10):
+        async with connected() as (peer, connection):
+            with connection.browser.subscribe("A.event", where=lambda event: bool(1 / 0 and event)) as events:
+                await peer.settle(connection)
+                await peer.event("A.event")
+                with pytest.raises(CDPError, match="ZeroDivisionError"):
+                    await events.next(5)
             await peer.settle(connection)
-            await peer.event("A.event")
-            gone = await connection.wait_gone()
-            assert isinstance(gone.cause, ZeroDivisionError)
+
+
+async def test_an_event_in_another_shape_is_passed_over_and_the_next_is_heard() -> None:
+    with anyio.fail_after(10):
+        async with connected() as (peer, connection):
+            heard: list[int] = []
+            connection.browser.listen(lambda event: heard.append(event.decode(dict[str, int])["n"]), "A.event")
+            await peer.settle(connection)
+            await peer.event("A.event", {"n": "no number"})
+            await peer.event("Target.attachedToTarget", {"sessionId": 5})
+            await peer.event("A.event", {"n": 2})
+            await peer.settle(connection)
+            assert heard == [2]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(b"no JSON", id="no JSON"),
+        pytest.param(b'{"method": "A.event", "params": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", id="endless nesting"),
+        pytest.param(b'{"method": 5}', id="another shape"),
+    ],
+)
+async def test_a_message_that_cannot_be_read_is_passed_over(wrong: bytes) -> None:
+    with anyio.fail_after(10):
+        async with connected() as (peer, connection):
+            await peer.settle(connection)
+            await peer.send_raw(wrong)
+            await peer.settle(connection)
+            assert connection.gone is None
+
+
+async def test_an_answer_that_cannot_be_read_fails_its_command_alone() -> None:
+    with anyio.fail_after(10):
+        async with connected() as (peer, connection):
+            peer.silent = {"A.one", "A.two"}
+            failures: list[ProtocolError] = []
+            answers: list[Any] = []
+
+            async def ask(method: str) -> None:
+                try:
+                    answers.append(await connection.browser.call(method, reply=dict))
+                except ProtocolError as error:
+                    failures.append(error)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ask, "A.one")
+                tasks.start_soon(ask, "A.two")
+                one, two = await peer.command("A.one"), await peer.command("A.two")
+                await peer.send_raw(b'{"id":%d,"result":{' % one["id"])
+                await peer.send({"id": two["id"], "result": {"n": 2}})
+            assert [error.method for error in failures] == ["A.one"]
+            assert answers == [{"n": 2}]
+
+
+@pytest.mark.parametrize(
+    ("wire", "told"),
+    [
+        (rb"\ud83d", "\ufffd"),
+        (rb"a\udE00b", "a\ufffdb"),
+        (rb"\ud83d\ud83d\ude00", "\ufffd😀"),
+        (rb"\ud83d\ude00", "😀"),
+        (rb"\ud83d\\ude00", "\ufffd\\ude00"),
+        (rb"\\ud83d", "\\ud83d"),
+        (b"\xff", "\ufffd"),
+    ],
+)
+async def test_half_characters_are_mended_and_nothing_else_is_touched(wire: bytes, told: str) -> None:
+    with anyio.fail_after(10):
+        async with connected() as (peer, connection):
+            with connection.browser.subscribe("A.event") as events:
+                await peer.settle(connection)
+                # The second text makes sure that the message as a whole is refused before it is mended.
+                await peer.send_raw(b'{"method": "A.event", "params": {"text": "%b", "half": "\\ud800"}}' % wire)
+                assert (await events.next(5)).decode(dict) == {"text": told, "half": "\ufffd"}
+
+
+async def test_text_that_is_half_a_character_is_not_sent() -> None:
+    with anyio.fail_after(10):
+        async with connected() as (_peer, connection):
+            with pytest.raises(CDPError, match="not sent"):
+                await connection.browser.call("Input.insertText", {"text": "\ud83d"})
 
 
 async def test_commands_in_flight_by_the_hundred_all_find_their_answers() -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from cdp_image_mcp.cdp import Node, Page, keyboard_mouse
+from cdp_image_mcp.cdp import Page, keyboard_mouse
 from cdp_image_mcp.cdp.errors import ClickBlocked, ClickMissed, EventTimeout, FileError, NodeError
 from cdp_image_mcp.cdp.protocol import MouseEvent
+from tests.cdp.elements import element, looking_into
 from tests.cdp.site import Site
 
 pytestmark = pytest.mark.anyio
@@ -21,19 +22,13 @@ async def form(page: Page, site: Site) -> Page:
     return page
 
 
-async def node(page: Page, selector: str) -> Node:
-    found = await page.query(selector)
-    assert found is not None
-    return found
-
-
 async def log(page: Page) -> list[tuple[str, bool]]:
     return await page.evaluate("log", reply=list[tuple[str, bool]])
 
 
 async def test_text_arrives_exactly_and_as_trusted_input(form: Page) -> None:
     with anyio.fail_after(30):
-        await keyboard_mouse.focus(await node(form, "#editor"))
+        await keyboard_mouse.focus(await element(form, "#editor"))
         await keyboard_mouse.insert_text(form, TEXT)
         lines = "[...editor.childNodes].map(node => node.textContent).join('\\n')"
         assert await form.evaluate(lines, reply=str) == TEXT
@@ -44,14 +39,14 @@ async def test_text_arrives_exactly_and_as_trusted_input(form: Page) -> None:
 async def test_twenty_thousand_characters_arrive(form: Page) -> None:
     with anyio.fail_after(30):
         text = "0123456789" * 2000
-        await keyboard_mouse.focus(await node(form, "#editor"))
+        await keyboard_mouse.focus(await element(form, "#editor"))
         await keyboard_mouse.insert_text(form, text)
         assert await form.evaluate("editor.textContent", reply=str) == text
 
 
 async def test_a_draft_is_cleared(form: Page) -> None:
     with anyio.fail_after(30):
-        await keyboard_mouse.focus(await node(form, "#editor"))
+        await keyboard_mouse.focus(await element(form, "#editor"))
         await keyboard_mouse.insert_text(form, TEXT)
         await keyboard_mouse.clear(form)
         assert (await form.evaluate("editor.innerText", reply=str)).strip() == ""
@@ -59,7 +54,7 @@ async def test_a_draft_is_cleared(form: Page) -> None:
 
 async def test_enter_is_a_real_key_and_shift_enter_another(form: Page) -> None:
     with anyio.fail_after(30):
-        await keyboard_mouse.focus(await node(form, "#editor"))
+        await keyboard_mouse.focus(await element(form, "#editor"))
         await keyboard_mouse.insert_text(form, "one")
         await keyboard_mouse.press(form, "Enter", modifiers=["Shift"])
         await keyboard_mouse.insert_text(form, "two")
@@ -78,13 +73,14 @@ async def test_an_unknown_key_is_refused(form: Page) -> None:
 @pytest.mark.parametrize("selector", ["#button", "#inner", "#button svg", "#far"])
 async def test_a_click_is_trusted_and_hits_what_was_meant(form: Page, selector: str) -> None:
     with anyio.fail_after(30):
-        await keyboard_mouse.click(await node(form, selector))
+        await keyboard_mouse.click(await element(form, selector))
         assert await log(form) == [("far" if selector == "#far" else "button", True)]
 
 
 async def test_a_button_inside_a_shadow_root_is_clicked(form: Page) -> None:
     with anyio.fail_after(30):
-        deep = await form.find("() => document.getElementById('host').shadowRoot.getElementById('deep')")
+        world = await looking_into(form)
+        deep = await world.node("document.getElementById('host').shadowRoot.getElementById('deep')")
         assert deep is not None
         await keyboard_mouse.click(deep)
         assert await log(form) == [("deep", True)]
@@ -92,7 +88,7 @@ async def test_a_button_inside_a_shadow_root_is_clicked(form: Page) -> None:
 
 async def test_a_covered_button_is_not_clicked_and_the_cover_is_named(form: Page) -> None:
     with anyio.fail_after(30):
-        covered = await node(form, "#covered")
+        covered = await element(form, "#covered")
         with pytest.raises(ClickBlocked) as caught:
             await keyboard_mouse.click(covered)
         assert caught.value.cover == "div#cover.sheet.modal"
@@ -104,10 +100,10 @@ async def test_a_covered_button_is_not_clicked_and_the_cover_is_named(form: Page
 
 async def test_an_element_without_a_box_is_not_clicked(form: Page) -> None:
     with anyio.fail_after(30):
-        gone = await node(form, "#gone")
+        gone = await element(form, "#gone")
         with pytest.raises(NodeError):
             await keyboard_mouse.click(gone)
-        button = await node(form, "#button")
+        button = await element(form, "#button")
         await form.evaluate("document.getElementById('button').remove()")
         with pytest.raises(NodeError):
             await keyboard_mouse.click(button)
@@ -117,7 +113,7 @@ async def test_a_moving_button_is_waited_for(form: Page) -> None:
     with anyio.fail_after(30):
         moves = "[{translate: '0 0'}, {translate: '400px 0'}], {duration: 200, fill: 'forwards'}"
         await form.evaluate(f"(document.getElementById('button').animate({moves}), undefined)")
-        x, _y = await keyboard_mouse.click(await node(form, "#button"))
+        x, _y = await keyboard_mouse.click(await element(form, "#button"))
         assert x > 400
         assert await log(form) == [("button", True)]
 
@@ -141,7 +137,7 @@ def moving_away(form: Page, monkeypatch: pytest.MonkeyPatch, *, times: int) -> N
 async def test_a_press_that_missed_is_made_again_and_clicks_once(form: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     with anyio.fail_after(30):
         moving_away(form, monkeypatch, times=1)
-        x, _y = await keyboard_mouse.click(await node(form, "#button"))
+        x, _y = await keyboard_mouse.click(await element(form, "#button"))
         assert x > 400
         assert await log(form) == [("button", True)]
 
@@ -150,7 +146,7 @@ async def test_a_press_that_never_reaches_its_button_is_told(form: Page, monkeyp
     with anyio.fail_after(30):
         moving_away(form, monkeypatch, times=100)
         with pytest.raises(ClickMissed):
-            await keyboard_mouse.click(await node(form, "#button"))
+            await keyboard_mouse.click(await element(form, "#button"))
         assert await log(form) == []
 
 
@@ -170,9 +166,9 @@ def robbed(form: Page, monkeypatch: pytest.MonkeyPatch) -> Page:
 
 async def test_a_key_that_would_reach_something_else_reaches_nothing(robbed: Page) -> None:
     with anyio.fail_after(30):
-        await keyboard_mouse.focus(await node(robbed, "#editor"))
+        await keyboard_mouse.focus(await element(robbed, "#editor"))
         await keyboard_mouse.insert_text(robbed, "an old draft")
-        await keyboard_mouse.click(await node(robbed, "#button"))
+        await keyboard_mouse.click(await element(robbed, "#button"))
         assert await robbed.evaluate("typeof sent", reply=str) == "undefined"
         assert [entry for entry in await log(robbed) if not entry[0].startswith("beforeinput")] == [("button", True)]
         await robbed.evaluate("(document.getElementById('editor').focus(), undefined)")
@@ -188,7 +184,7 @@ async def test_no_press_follows_one_that_may_have_worked(robbed: Page) -> None:
         return False
 
     with anyio.fail_after(30):
-        await keyboard_mouse.click(await node(robbed, "#button"), again=again)
+        await keyboard_mouse.click(await element(robbed, "#button"), again=again)
         assert asked == [True]
         assert await log(robbed) == []
 
@@ -201,7 +197,7 @@ async def test_a_press_by_mouse_that_missed_is_asked_about_as_well(form: Page, m
 
     with anyio.fail_after(30):
         moving_away(form, monkeypatch, times=100)
-        await keyboard_mouse.click(await node(form, "#button"), again=again)
+        await keyboard_mouse.click(await element(form, "#button"), again=again)
         assert answers == []
         assert await log(form) == []
 
@@ -223,7 +219,7 @@ async def test_what_covers_the_button_after_a_press_that_missed_is_told_as_a_mis
     with anyio.fail_after(30):
         monkeypatch.setattr(keyboard_mouse, "_mouse", covering)
         with pytest.raises(ClickMissed, match="div"):
-            await keyboard_mouse.click(await node(form, "#button"))
+            await keyboard_mouse.click(await element(form, "#button"))
         assert await log(form) == []
 
 
@@ -231,7 +227,7 @@ async def test_files_arrive_in_a_hidden_input(form: Page, tmp_path: Path) -> Non
     with anyio.fail_after(30):
         (tmp_path / "a.txt").write_text("eins")
         (tmp_path / "b ü.txt").write_text("zwei")
-        await keyboard_mouse.set_files(await node(form, "#file"), [tmp_path / "a.txt", tmp_path / "b ü.txt"])
+        await keyboard_mouse.set_files(await element(form, "#file"), [tmp_path / "a.txt", tmp_path / "b ü.txt"])
         assert await form.evaluate(
             "new Promise(r => { const look = () => window.files ? r(files) : setTimeout(look, 5); look(); })"
         ) == [["a.txt", 4, "eins"], ["b ü.txt", 4, "zwei"]]
@@ -248,7 +244,7 @@ async def test_a_bad_file_is_refused_before_the_page_hears_of_it(
         (tmp_path / "folder").mkdir()
         path = tmp_path / name if name else Path("relative.txt")
         with pytest.raises(FileError, match=reason):
-            await keyboard_mouse.set_files(await node(form, "#file"), [path])
+            await keyboard_mouse.set_files(await element(form, "#file"), [path])
         assert await log(form) == []
 
 
@@ -256,15 +252,15 @@ async def test_two_files_for_an_input_of_one_are_refused(form: Page, tmp_path: P
     with anyio.fail_after(30):
         (tmp_path / "a.txt").write_text("eins")
         with pytest.raises(NodeError, match="one file"):
-            await keyboard_mouse.set_files(await node(form, "#one"), [tmp_path / "a.txt", tmp_path / "a.txt"])
+            await keyboard_mouse.set_files(await element(form, "#one"), [tmp_path / "a.txt", tmp_path / "a.txt"])
         with pytest.raises(NodeError, match="no files"):
-            await keyboard_mouse.set_files(await node(form, "#button"), [tmp_path / "a.txt"])
+            await keyboard_mouse.set_files(await element(form, "#button"), [tmp_path / "a.txt"])
 
 
 async def test_a_file_chooser_is_answered(form: Page, tmp_path: Path) -> None:
     with anyio.fail_after(30):
         (tmp_path / "a.txt").write_text("eins")
-        await keyboard_mouse.choose_files(await node(form, "#choose"), [tmp_path / "a.txt"])
+        await keyboard_mouse.choose_files(await element(form, "#choose"), [tmp_path / "a.txt"])
         assert await form.evaluate("document.getElementById('file').files.length") == 1
         with pytest.raises(EventTimeout):
-            await keyboard_mouse.choose_files(await node(form, "#button"), [tmp_path / "a.txt"], timeout=0.3)
+            await keyboard_mouse.choose_files(await element(form, "#button"), [tmp_path / "a.txt"], timeout=0.3)

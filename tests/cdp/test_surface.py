@@ -31,7 +31,7 @@ def test_the_surface_is_pinned() -> None:
         "launch",
         "live_streams",
         "open_plain",
-        "websocket_frames",
+        "socket_messages",
     ]
     assert all(hasattr(cdp, name) for name in cdp.__all__)
 

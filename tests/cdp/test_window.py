@@ -11,6 +11,7 @@ from cdp_image_mcp.cdp import Browser, LaunchOptions, Page, Window, WindowReport
 from cdp_image_mcp.cdp.errors import SessionClosed
 from cdp_image_mcp.cdp.protocol import Bounds, SetWindowBounds, WindowForTarget
 from cdp_image_mcp.cdp.window import STRATEGIES, strategy_here
+from tests.cdp.elements import element
 from tests.cdp.site import Site
 
 pytestmark = pytest.mark.anyio
@@ -42,13 +43,10 @@ async def becomes(window: Window, place: str) -> WindowReport:
 
 async def works(page: Page) -> None:
     """Typing, clicking and painting."""
-    editor, button = await page.query("#editor"), await page.query("#button")
-    assert editor is not None
-    assert button is not None
-    await keyboard_mouse.focus(editor)
+    await keyboard_mouse.focus(await element(page, "#editor"))
     await keyboard_mouse.clear(page)
     await keyboard_mouse.insert_text(page, "typed")
-    await keyboard_mouse.click(button)
+    await keyboard_mouse.click(await element(page, "#button"))
     assert await page.evaluate("editor.textContent", reply=str) == "typed"
     assert "button" in await page.evaluate("log.map(entry => entry[0])", reply=list[str])
     assert await page.evaluate("document.visibilityState", reply=str) == "visible"

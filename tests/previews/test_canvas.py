@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from cdp_image_mcp.cdp import Browser, LaunchOptions, find_browser, launch
-from cdp_image_mcp.cdp import session as session_module
+from cdp_image_mcp.cdp import connection as connection_module
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.answer import compose
 from cdp_image_mcp.previews import canvas as canvas_module
@@ -236,7 +236,7 @@ async def test_a_browser_that_begins_to_hang_while_it_draws_is_left_at_once(
     browsing: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = kept(tmp_path, noise(200, 200))
-    monkeypatch.setattr(session_module, "DETACHING", 0.1)
+    monkeypatch.setattr(connection_module, "DETACHING", 0.1)
     with anyio.fail_after(60):
         async with open_browser_of(tmp_path) as browser, AsyncExitStack() as stack:
             canvas = await stack.enter_async_context(BrowserCanvas(browsing, lambda: browser).open())

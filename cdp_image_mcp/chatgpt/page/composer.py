@@ -20,10 +20,11 @@ from typing import Any
 
 import anyio
 
+from cdp_image_mcp.cdp import Node
 from cdp_image_mcp.cdp import keyboard_mouse as human
-from cdp_image_mcp.cdp.bodies import Watch
+from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.errors import CDPError, ClickBlocked, ClickMissed, NodeError
-from cdp_image_mcp.cdp.page import Node
+from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.chatgpt.outcome import alert_outcome
 from cdp_image_mcp.chatgpt.page.arrival import close_dialogs
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
@@ -209,7 +210,7 @@ class Composer:
             return False
         return True
 
-    async def _arrived(self, uploads: Watch, before: int, seconds: float) -> bool:
+    async def _arrived(self, uploads: Mailbox[Request], before: int, seconds: float) -> bool:
         """A new chip, or the upload's own last call."""
         arrived = anyio.Event()
         async with background() as group:

@@ -1,8 +1,8 @@
-"""Our script in the page: an isolated world that exists only in documents we chose to look into.
+"""Our script in the page, in documents that we chose to look into.
 
-The world is made by hand for the present document and not for new ones: while a check page is up no script of ours may
-run there, and a check page is a new document like any other. Whoever opened a document looks at its response first;
-and a check may come between that look and ours, so the world's own document is judged before anything runs in it.
+While a check page is up no script of ours may run there, and a check page is a new document like any other. Whoever
+opened a document looks at its response first; and a check may come between that look and ours, so the document that the
+world was made in is judged before anything runs in it.
 """
 
 from collections.abc import Callable
@@ -10,48 +10,15 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-from cdp_image_mcp.cdp.errors import ProtocolError, ScriptError
-from cdp_image_mcp.cdp.page import Node, Page
-from cdp_image_mcp.cdp.protocol import FrameTreeReply
-from cdp_image_mcp.cdp.session import Subscription
+from cdp_image_mcp.cdp import Node, Page, World
+from cdp_image_mcp.cdp.errors import DocumentLeft
+from cdp_image_mcp.cdp.mailbox import Mailbox
 
-__all__ = ["DocumentLeft", "Eye"]
+__all__ = ["BINDING", "DocumentLeft", "Eye", "quoted"]
 
-WORLD = "cdp-image-mcp"
 BINDING = "tell"
+
 T = TypeVar("T")
-
-
-class DocumentLeft(Exception):  # noqa: N818 - it says what happened
-    """The document that was looked into is gone; look at the new one's response, then open the eye again."""
-
-
-class RemoteObject(msgspec.Struct, rename="camel"):
-    type: str = ""
-    subtype: str = ""
-    value: msgspec.Raw = msgspec.Raw(b"null")
-    object_id: str | None = None
-    description: str = ""
-
-
-class ExceptionDetails(msgspec.Struct, rename="camel"):
-    text: str = ""
-    exception: RemoteObject | None = None
-
-
-class Evaluated(msgspec.Struct, rename="camel"):
-    result: RemoteObject
-    exception_details: ExceptionDetails | None = None
-
-
-class IsolatedWorld(msgspec.Struct, rename="camel"):
-    execution_context_id: int
-
-
-class BindingCalled(msgspec.Struct, rename="camel"):
-    name: str
-    payload: str
-    execution_context_id: int
 
 
 class Eye:
@@ -62,89 +29,41 @@ class Eye:
         self.page = page
         self._script = script
         self._may_look = may_look
-        self._context: int | None = None
-        self._ready = False
+        self._world = World(page, "cdp-image-mcp", binding=BINDING)
 
     async def open(self) -> None:
-        """Make the world in the present document, unless it is open there already. Raises DocumentLeft, CDPError."""
-        if self._context is not None:
-            try:
-                if await self.ask("typeof globalThis.witness", reply=str) == "object":
-                    return
-            except DocumentLeft:
-                self._context = None
-        session = self.page.session
-        if not self._ready:
-            await session.pipeline(
-                [
-                    ("Runtime.enable", None),
-                    ("Runtime.addBinding", {"name": BINDING, "executionContextName": WORLD}),
-                ]
-            )
-            self._ready = True
-        world = await session.call(
-            "Page.createIsolatedWorld",
-            {"frameId": self.page.frame_id, "worldName": WORLD},
-            reply=IsolatedWorld,
-        )
+        """Bring the script into the present document, unless it is there already. Raises DocumentLeft, CDPError."""
+        try:
+            if self._world.made and await self.ask("typeof globalThis.witness", reply=str) == "object":
+                return
+        except DocumentLeft:
+            pass
+        await self._world.make()
         # Asked after the world was made: either it is this document's, or its own is gone and nothing can run in it.
-        if not self._may_look(await self.loader_id()):
-            raise DocumentLeft("The page went to a document that is not to be looked into.")
-        self._context = world.execution_context_id
-        await self._evaluate(self._script, by_value=True, timeout=10)
-
-    async def loader_id(self) -> str:
-        """Which document the page shows; runs nothing in it."""
-        tree = await self.page.session.call("Page.getFrameTree", reply=FrameTreeReply)
-        return tree.frame_tree.frame.loader_id
+        if not self._may_look(await self.page.loader_id()):
+            self._world.leave()
+            raise DocumentLeft("the page went to a document that is not to be looked into")
+        await self._world.evaluate(self._script, timeout=10)
 
     def close(self) -> None:
-        """Forget the world; nothing is run in the page until the next :meth:`open`."""
-        self._context = None
+        """Nothing is run in the page until the next :meth:`open`."""
+        self._world.leave()
 
-    def messages(self) -> Subscription:
-        """What the script tells, as ``Runtime.bindingCalled`` events; make it before what causes the message."""
-        return self.page.session.subscribe("Runtime.bindingCalled")
+    def messages(self) -> Mailbox[str]:
+        """What the script tells, as JSON; make it before what causes the message."""
+        return self._world.messages()
 
     @overload
     async def ask(self, expression: str, *, timeout: float = ...) -> Any: ...
     @overload
     async def ask(self, expression: str, *, reply: type[T], timeout: float = ...) -> T: ...
     async def ask(self, expression: str, *, reply: Any = Any, timeout: float = 15.0) -> Any:
-        """The JSON value of an expression in our world; promises are awaited. Raises DocumentLeft, ScriptError."""
-        result = await self._evaluate(expression, by_value=True, timeout=timeout)
-        return msgspec.json.decode(bytes(result.value) or b"null", type=reply)
+        """The JSON value of an expression beside our script; promises are awaited. Raises DocumentLeft, ScriptError."""
+        return await self._world.evaluate(expression, reply=reply, timeout=timeout)
 
     async def node(self, expression: str) -> Node | None:
         """The element an expression gives, or None."""
-        result = await self._evaluate(expression, by_value=False, timeout=15.0)
-        if result.subtype != "node" or result.object_id is None:
-            return None
-        return Node(self.page, result.object_id)
-
-    async def _evaluate(self, expression: str, *, by_value: bool, timeout: float) -> RemoteObject:
-        if self._context is None:
-            raise DocumentLeft("The page is not looked into at present.")
-        try:
-            answer = await self.page.session.call(
-                "Runtime.evaluate",
-                {
-                    "expression": expression,
-                    "contextId": self._context,
-                    "awaitPromise": True,
-                    "returnByValue": by_value,
-                },
-                timeout=timeout,
-                reply=Evaluated,
-            )
-        except ProtocolError as error:
-            if error.navigated or error.stale_context:
-                self._context = None
-                raise DocumentLeft("The page went to another document.") from error
-            raise
-        if (details := answer.exception_details) is not None:
-            raise ScriptError(details.exception.description if details.exception else details.text)
-        return answer.result
+        return await self._world.node(expression)
 
 
 def quoted(value: Any) -> str:

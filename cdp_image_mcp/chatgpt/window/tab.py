@@ -12,7 +12,7 @@ import msgspec
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.mailbox import Mailbox
-from cdp_image_mcp.cdp.streams import Frame, LiveStreams, StreamRequest
+from cdp_image_mcp.cdp.streams import LiveStreams, StreamRequest
 from cdp_image_mcp.cdp.window import Window, strategy_here
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.landing import Landing, landing
@@ -122,7 +122,7 @@ class Tab:
             if self.site.is_quota_answer(request.url)
         )
 
-    async def hear_quotas(self, answers: "cdp.bodies.Watch") -> None:
+    async def hear_quotas(self, answers: Mailbox[Request]) -> None:
         """The page asks for its quotas when it is loaded, whether or not a turn is watched."""
         try:
             async for request in answers:
@@ -143,7 +143,7 @@ class Tab:
             return
         self.quotas = read_quotas(body.data) or self.quotas
 
-    def documents(self) -> "cdp.bodies.Watch":
+    def documents(self) -> Mailbox[Request]:
         """Documents of the main frame from now on, each when its response's head is there."""
         return self.bodies.watch(self._is_document, stage="responded")
 
@@ -153,7 +153,7 @@ class Tab:
         self.eye.close()
         with self.documents() as documents:
             while True:
-                document = self._document(await self.eye.loader_id())
+                document = self._document(await self.page.loader_id())
                 if document is None:
                     return None
                 if document.status is not None:
@@ -198,7 +198,7 @@ class Tab:
                 return landed
             return await self._landing(documents)
 
-    async def _failed(self, documents: "cdp.bodies.Watch") -> Landing | None:
+    async def _failed(self, documents: Mailbox[Request]) -> Landing | None:
         with anyio.move_on_after(0.5):
             landed = landing(await documents.next(), self.site)
             return landed if landed.status >= 400 else None
@@ -211,7 +211,7 @@ class Tab:
             await self.page.reload(until="DOMContentLoaded")
             return await self._landing(documents)
 
-    async def _landing(self, documents: "cdp.bodies.Watch") -> Landing:
+    async def _landing(self, documents: Mailbox[Request]) -> Landing:
         # Redirects and the site's own forwarding may bring several documents; the last one is where we are.
         request = await documents.next(timeout=10)
         with anyio.move_on_after(0):
@@ -223,14 +223,14 @@ class Tab:
         return request.type == "Document" and request.frame_id == self.page.frame_id
 
 
-async def _pass_on(frames: Mailbox[Frame], tab: Tab) -> None:
+async def _pass_on(messages: Mailbox[str | bytes], tab: Tab) -> None:
     """Take every websocket message at once, wanted or not, so that none pile up between turns. When some were missed
     it is listened anew, and whoever watches is told: what they said stands in the conversation."""
     # Sessions that went deaf stay attached: when one is detached, Chromium (156) keeps bodies no longer.
     async with AsyncExitStack() as sessions:
         hearings = 1
-        while (problem := await _heard_until(frames, tab)) is not None:
-            if not frames.ended:
+        while (problem := await _heard_until(messages, tab)) is not None:
+            if not messages.ended:
                 _tell_missed(tab)  # the page crashed; once it is loaded again it is heard by the same way
                 continue
             try:
@@ -238,7 +238,7 @@ async def _pass_on(frames: Mailbox[Frame], tab: Tab) -> None:
                     raise problem
                 log.warning("messages of the page's websockets were missed: %s", problem)
                 hearings += 1
-                frames = await sessions.enter_async_context(cdp.websocket_frames(tab.page))
+                messages = await sessions.enter_async_context(cdp.socket_messages(tab.page))
             except cdp.CDPError as error:
                 log.info("the page's websockets are heard no more: %s", error)
                 tab.deaf = error
@@ -248,12 +248,12 @@ async def _pass_on(frames: Mailbox[Frame], tab: Tab) -> None:
             _tell_missed(tab)
 
 
-async def _heard_until(frames: Mailbox[Frame], tab: Tab) -> cdp.CDPError | None:
+async def _heard_until(messages: Mailbox[str | bytes], tab: Tab) -> cdp.CDPError | None:
     """Pass on until something breaks; None when it was closed in order."""
     try:
-        async for frame in frames:
-            if tab.listener is not None and not frame.sent:
-                tab.listener.hear(frame.data)
+        async for message in messages:
+            if tab.listener is not None:
+                tab.listener.hear(message)
     except cdp.CDPError as error:
         return error
     return None
@@ -292,11 +292,11 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
             # (156) forgets that the first one wanted durable bodies.
             async with (
                 cdp.live_streams(page, is_turn) as streams,
-                cdp.websocket_frames(page) as frames,
+                cdp.socket_messages(page) as messages,
                 background() as group,
             ):
                 tab = Tab(browser, window, page, bodies, streams, site, script)
-                group.start_soon(_pass_on, frames, tab)
+                group.start_soon(_pass_on, messages, tab)
                 with bodies.watch(lambda request: site.is_quota_answer(request.url)) as quotas:
                     group.start_soon(tab.hear_quotas, quotas)
                     yield tab

@@ -15,7 +15,6 @@ from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.cdp.errors import EventOverflow, PageCrashed, SubscriptionClosed
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.protocol import FrameTreeReply
-from cdp_image_mcp.cdp.streams import Frame
 from cdp_image_mcp.chatgpt import words as wordings
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.drawing import Drawing
@@ -218,15 +217,15 @@ class Sockets:
     """The page's websockets, each hearing of which can hold three messages."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.hearings: list[Mailbox[Frame]] = []
+        self.hearings: list[Mailbox[str | bytes]] = []
         self.closed = None
         self.page = self
         self.listener = Heard()
         self.deaf: cdp.CDPError | None = None
-        monkeypatch.setattr(cdp, "websocket_frames", self.listened)
+        monkeypatch.setattr(cdp, "socket_messages", self.listened)
 
     @asynccontextmanager
-    async def listened(self, _page: object = None) -> AsyncGenerator[Mailbox[Frame]]:
+    async def listened(self, _page: object = None) -> AsyncGenerator[Mailbox[str | bytes]]:
         self.hearings.append(Mailbox("frames", 3))
         try:
             yield self.hearings[-1]
@@ -235,7 +234,7 @@ class Sockets:
 
     def say(self, *messages: str) -> None:
         for message in messages:
-            self.hearings[-1].put(Frame("1", "", sent=False, data=message))
+            self.hearings[-1].put(message)
 
 
 async def test_after_an_overflow_the_websockets_are_heard_again_and_the_watch_is_told(

@@ -1,0 +1,88 @@
+"""Who waits for an answer, and until when: one timer for all of them."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+
+import msgspec
+
+from cdp_image_mcp.cdp.errors import CDPError, CommandTimeout
+from cdp_image_mcp.cdp.session import Session
+
+
+class Waiter(msgspec.Struct):
+    """Someone who waits for an answer."""
+
+    number: int
+    method: str
+    session: Session
+    future: "asyncio.Future[msgspec.Raw]"
+    timeout: float
+    deadline: float
+
+    def fail(self, error: CDPError) -> None:
+        """No answer will come; harmless where one came."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Waiters:
+    """All who wait on one connection."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._numbers = itertools.count(1)
+        self._all: dict[int, Waiter] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, session: Session, method: str, timeout: float) -> Waiter:
+        """A new one, under the next number."""
+        future: asyncio.Future[msgspec.Raw] = self._loop.create_future()
+        waiter = Waiter(next(self._numbers), method, session, future, timeout, self._loop.time() + timeout)
+        self._all[waiter.number] = waiter
+        if self._alarm is None or waiter.deadline < self._alarm.when():
+            self._set_alarm(waiter.deadline)
+        return waiter
+
+    def get(self, number: int | None) -> Waiter | None:
+        """The one that waits for this answer, if it still does."""
+        waiter = self._all.get(number or 0)
+        return None if waiter is None or waiter.future.done() else waiter
+
+    def forget(self, waiter: Waiter) -> None:
+        """Its call is over, however."""
+        if self._all.pop(waiter.number, None) is None:
+            return
+        if waiter.future.done() and not waiter.future.cancelled():
+            waiter.future.exception()  # retrieved: an unread failure is not worth a warning
+        else:
+            waiter.future.cancel()
+
+    def fail(self, error: Callable[[Waiter], CDPError | None]) -> None:
+        """End the wait of all to whom ``error`` gives one, each with an exception of its own: one that is raised more
+        than once grows its traceback."""
+        for waiter in self._all.values():
+            if not waiter.future.done() and (fault := error(waiter)) is not None:
+                waiter.fail(fault)
+
+    def stop(self) -> None:
+        """Watch the time no more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _set_alarm(self, at: float) -> None:
+        """One timer for all commands, set to the earliest deadline: one for each would cost a fifth of a call."""
+        self.stop()
+        self._alarm = self._loop.call_at(at, self._expire_late)
+
+    def _expire_late(self) -> None:
+        self._alarm = None
+        now = self._loop.time()
+        self.fail(lambda waiter: CommandTimeout(waiter.method, waiter.timeout) if waiter.deadline <= now else None)
+        waiting = [waiter.deadline for waiter in self._all.values() if not waiter.future.done()]
+        if waiting:
+            self._set_alarm(min(waiting))
