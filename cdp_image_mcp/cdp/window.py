@@ -261,13 +261,13 @@ class Window:
 
 def strategy_here(environment: Mapping[str, str] | None = None) -> Strategy:
     """The strategy for this machine's desktop; ``environment`` is the browser's, where it has one of its own."""
+    variables = os.environ if environment is None else environment
     if sys.platform == "win32":
         return STRATEGIES["windows"]
     if sys.platform == "darwin":
         return STRATEGIES["macos"]
     # Chrome 140 and later are Wayland programs in a Wayland session, where DISPLAY is usually set as well.
-    wayland = bool((os.environ if environment is None else environment).get("WAYLAND_DISPLAY"))
-    return STRATEGIES["wayland" if wayland else "x11"]
+    return STRATEGIES["wayland" if variables.get("WAYLAND_DISPLAY") else "x11"]
 
 
 def _seen(bounds: Bounds, screens: list[ScreenInfo]) -> bool:

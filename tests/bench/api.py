@@ -10,7 +10,6 @@ import base64
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -126,6 +125,9 @@ def _peak() -> int:
         found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
         if found:
             return int(found[1]) * 1024
+    if sys.platform == "win32":
+        raise NotMeasured("memory is read from a Unix system")
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

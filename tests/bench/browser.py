@@ -1,7 +1,6 @@
 """A bare headless browser with an open debugging port, started without any of the drivers that are measured."""
 
 import contextlib
-import os
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ import psutil
 
 from cdp_image_mcp.cdp.launching.profile import clear_dead
 from tests.bench.figures import NotMeasured
+from tests.browser import is_root
 
 __all__ = ["QUIET", "Tab", "Target", "bare_browser"]
 
@@ -68,7 +68,7 @@ class BareBrowser:
 
 def root_switches() -> list[str]:
     """Chromium does not start as root with its sandbox."""
-    return ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    return ["--no-sandbox"] if is_root() else []
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -28,9 +29,8 @@ def facts(browser: Path | None) -> str:
     if browser is not None:
         found = _version([str(browser), "--version"])
         parts.append(f"browser {found}" if found else "browser of unknown version")
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    if busy is not None:
-        parts.append(f"load {busy:.1f} at the start")
+    if sys.platform != "win32":
+        parts.append(f"load {os.getloadavg()[0]:.1f} at the start")
     return ", ".join(parts)
 
 

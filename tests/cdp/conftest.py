@@ -9,13 +9,8 @@ import pytest
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import Browser, FoundBrowser, LaunchOptions, Page
-from tests.browser import found_browser
+from tests.browser import SWITCHES, found_browser
 from tests.cdp.site import Site, serve_site
-
-# A test machine may be a container without another user; nothing of this is in the product.
-ROOT = ("--no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
-QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
-EXTRA = (*ROOT, *QUIET)
 
 
 @pytest.fixture(scope="session")
@@ -31,13 +26,13 @@ def found() -> FoundBrowser:
 
 @pytest.fixture
 def options(found: FoundBrowser, tmp_path: Path) -> LaunchOptions:
-    return LaunchOptions(browser=found, profile=tmp_path / "profile", extra_args=EXTRA)
+    return LaunchOptions(browser=found, profile=tmp_path / "profile", extra_args=SWITCHES)
 
 
 @pytest.fixture(scope="session")
 async def browser(found: FoundBrowser, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Browser, None]:
     profile = tmp_path_factory.mktemp("browser") / "profile"
-    async with cdp.launch(LaunchOptions(browser=found, profile=profile, extra_args=EXTRA)) as browser:
+    async with cdp.launch(LaunchOptions(browser=found, profile=profile, extra_args=SWITCHES)) as browser:
         yield browser
 
 

@@ -191,6 +191,8 @@ def test_more_signals_while_a_command_closes_change_nothing(environment: dict[st
 def test_a_terminal_shows_a_line_that_is_drawn_over_and_leaves_it_clean(
     with_key: dict[str, str], endpoint: Stub
 ) -> None:
+    if sys.platform == "win32":
+        pytest.skip("no pseudo-terminal there")
     endpoint.answering.clear()
     ours, theirs = pty.openpty()
     with subprocess.Popen(command("generate", "a fox"), env=with_key, stdout=subprocess.PIPE, stderr=theirs) as process:
@@ -214,6 +216,8 @@ def test_a_terminal_shows_a_line_that_is_drawn_over_and_leaves_it_clean(
 
 def test_colours_only_on_terminals_that_want_them(environment: dict[str, str]) -> None:
     def on_terminal(extra: dict[str, str]) -> bytes:
+        if sys.platform == "win32":
+            pytest.skip("no pseudo-terminal there")
         ours, theirs = pty.openpty()
         subprocess.run(command("generate", "  "), env=environment | extra, stderr=theirs, timeout=LIMIT)
         os.close(theirs)
@@ -254,6 +258,8 @@ def test_bad_settings_are_told_by_every_command(environment: dict[str, str]) -> 
 
 
 def test_serving_on_a_terminal_says_so(environment: dict[str, str]) -> None:
+    if sys.platform == "win32":
+        pytest.skip("no pseudo-terminal there")
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         command("serve"), env=environment, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE

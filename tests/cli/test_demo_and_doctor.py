@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from cdp_image_mcp.cli.demo import install_advice
+from tests.browser import SWITCHES, chosen
 
-ARGUMENTS = "--no-sandbox --disable-background-networking --disable-component-update --disable-sync"
 LIMIT = 120
 NOBODY = "http://127.0.0.1:9/v1"
 BY_API = {"GPT_IMAGE_BACKEND": "api", "OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": NOBODY}
@@ -35,8 +35,9 @@ def environment(tmp_path: Path, temporary: Path) -> dict[str, str]:
         "GPT_IMAGE_OUTPUT_DIR": str(tmp_path / "pictures"),
         "CHATGPT_WEB_PROFILE_DIR": str(tmp_path / "profile"),
         "CHATGPT_WEB_URL": "http://127.0.0.1:9/",
-        "CHATGPT_CHROME_ARGS": ARGUMENTS,
+        "CHATGPT_CHROME_ARGS": " ".join(SWITCHES),
         "TMPDIR": str(temporary),
+        **chosen(),
     }
 
 

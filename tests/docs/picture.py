@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.browser import found_browser
+from tests.browser import SWITCHES, found_browser
 from tests.docs.documents import ROOT
 
 PICTURE = ROOT / "fixtures" / "pictures" / "demo.png"
@@ -29,18 +29,12 @@ img {{ width: 352px; height: 352px; object-fit: contain; border-radius: 6px; }}
 </style><main><pre>{text}</pre><img src="data:image/png;base64,{picture}" alt=""></main>"""
 
 
-def switches() -> list[str]:
-    """Root has no sandbox; nothing of the browser's own goes out."""
-    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    return [*quiet, "--no-sandbox"] if sys.platform != "win32" and os.geteuid() == 0 else quiet
-
-
 def run_demo(folder: Path) -> tuple[str, Path]:
     """What the demo printed, standard error first as it came, and the picture it saved."""
     environment = {
         **os.environ,
         "GPT_IMAGE_OUTPUT_DIR": str(folder / "pictures"),
-        "CHATGPT_CHROME_ARGS": " ".join(switches()),
+        "CHATGPT_CHROME_ARGS": " ".join(SWITCHES),
     }
     command = [sys.executable, "-m", "cdp_image_mcp", "demo", PROMPT]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=180)
@@ -57,7 +51,7 @@ def main() -> int:
         page = folder / "page.html"
         page.write_text(PAGE.format(height=HEIGHT, text=text, picture=picture), "utf-8")
         PICTURE.parent.mkdir(exist_ok=True)
-        command = [str(found_browser().path), "--headless=new", *switches(), f"--user-data-dir={folder / 'profile'}"]
+        command = [str(found_browser().path), "--headless=new", *SWITCHES, f"--user-data-dir={folder / 'profile'}"]
         command += ["--hide-scrollbars", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={PICTURE}", page.as_uri()]
         subprocess.run(command, capture_output=True, check=True, timeout=60)
     print(f"written: {PICTURE}")

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import anyio
 import msgspec
 import psutil
 
+from tests.browser import is_root
 from tests.faults.peer import Peer
 from tests.web.program import profile_processes
 
@@ -52,11 +52,11 @@ async def kill_renderer(stage: Stage) -> bool:
 
 
 async def kill_server(stage: Stage) -> bool:
-    return _signal(stage.peer, signal.SIGKILL)
+    return _done(stage.peer.process.kill)
 
 
 async def end_server(stage: Stage) -> bool:
-    return _signal(stage.peer, signal.SIGTERM)
+    return _done(stage.peer.process.terminate)
 
 
 async def client_vanishes(stage: Stage) -> bool:
@@ -91,7 +91,7 @@ async def stall_browser(stage: Stage) -> bool:
 
 async def fill_disk(stage: Stage) -> bool:
     """Only on a file system of its own; see ``mount``."""
-    if not stage.output.is_mount():
+    if not os.path.ismount(stage.output):
         return False
     with stage.filler.open("wb", buffering=0) as file:
         try:
@@ -116,28 +116,23 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [msgspec.json.decode(path.read_bytes()) for path in found]
 
 
-def _signal(peer: Peer, number: signal.Signals) -> bool:
+def _done(act: Callable[[], None]) -> bool:
+    """Whether the process was still there for it."""
     try:
-        peer.process.send_signal(number)
-    except ProcessLookupError:
+        act()
+    except (ProcessLookupError, psutil.NoSuchProcess):
         return False
     return True
 
 
 def _kill(process: psutil.Process | None) -> bool:
-    if process is None:
-        return False
-    try:
-        process.send_signal(signal.SIGKILL)
-    except psutil.NoSuchProcess:
-        return False
-    return True
+    return process is not None and _done(process.kill)
 
 
 def mount(output: Path, megabytes: int = 160) -> Callable[[], None] | None:
     """A small file system for the pictures, when we may; answers how to take it away."""
     output.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() != 0:
+    if not is_root():
         return None
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(output)], capture_output=True

@@ -1,6 +1,5 @@
 """File systems that fill up, mounted for a test and taken away by it."""
 
-import os
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-needs_root = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root; a file size limit stands in"
-)
+from tests.browser import is_root
+
+needs_root = pytest.mark.skipif(not is_root(), reason="mounting needs root; a file size limit stands in")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.gallery import gallery as module
 from cdp_image_mcp.library.gallery.gallery import Gallery
 from cdp_image_mcp.library.library import Library
+from tests.browser import SWITCHES, found_browser
 from tests.library.making import a_record, ago, create, finished
 from tests.library.smalldisk import fill_up, needs_root, small_disk
 
@@ -138,12 +139,11 @@ async def test_a_browser_shows_hostile_prompts_as_text_and_keeps_its_own_rules(
             record = a_record(prompt, created_at=ago(minutes=number))
             await finished(library, await create(library, record), record)
         await gallery.rebuild()
-        browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "msedge"))))
+        browser = str(found_browser().path)
         ran = await anyio.to_thread.run_sync(
             lambda: subprocess.run(
                 [
-                    *(browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
-                    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+                    *(browser, "--headless=new", "--disable-gpu", "--enable-logging=stderr", *SWITCHES),
                     *(f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000", "--dump-dom"),
                     gallery.path.as_uri(),
                 ],

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import pytest
 
+from tests.browser import SWITCHES
 from tests.docs.documents import ROOT
-from tests.web.program import browser_switches
 
 Run: TypeAlias = Callable[..., str]
 
@@ -45,7 +45,7 @@ def run(tmp_path: Path) -> Run:
         **kept,
         "HOME": str(home),
         "XDG_DATA_HOME": str(home / "data"),
-        "CHATGPT_CHROME_ARGS": browser_switches(),
+        "CHATGPT_CHROME_ARGS": " ".join(SWITCHES),
     }
 
     def run(*command: object, **extra: str) -> str:

@@ -1,7 +1,6 @@
 """A browser or a page that hangs for good is replaced, and what the site made is collected; one in which the user may
 have tabs of his own is left to him. In one process with the test, for the program's patience is too long for it."""
 
-import signal
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
@@ -68,7 +67,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 
 def stand_still(folder: Path) -> int:
     (process,) = browsers(folder)
-    process.send_signal(signal.SIGSTOP)
+    process.suspend()
     return process.pid
 
 
@@ -169,7 +168,7 @@ async def test_a_hanging_browser_with_windows_is_told_and_left_to_the_person(
         assert f"process {hung}" in error["message"]
         (process,) = browsers(tmp_path)
         assert process.pid == hung
-        process.send_signal(signal.SIGCONT)
+        process.resume()
         assert await ask(studio, "after") == "saved"
     assert sent(site) == ["before", "after"]
 

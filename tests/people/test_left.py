@@ -1,6 +1,5 @@
 """However a server ends, no browser of ours is left three seconds later, and the sign-in is kept."""
 
-import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -27,13 +26,13 @@ async def vanished_client(peer: Peer) -> None:
     await peer.vanish()
 
 
-async def sent(peer: Peer, number: signal.Signals) -> None:
-    os.kill(peer.process.pid, number)
+async def killed(peer: Peer) -> None:
+    peer.process.kill()
 
 
 def signalled(number: signal.Signals) -> Callable[[Peer], Awaitable[None]]:
     async def end(peer: Peer) -> None:
-        await sent(peer, number)
+        peer.process.send_signal(number)
 
     return end
 
@@ -43,7 +42,7 @@ ENDS: dict[str, Callable[[Peer], Awaitable[None]]] = {
     "a client that died": vanished_client,
     "SIGTERM": signalled(signal.SIGTERM),
     "SIGINT": signalled(signal.SIGINT),
-    "SIGKILL": signalled(signal.SIGKILL),
+    "SIGKILL": killed,
 }
 
 
@@ -86,7 +85,7 @@ async def test_the_sign_in_window_ends_with_a_killed_server(screen: Screen, site
             answer = await peer.call("generate_image", prompt="one", images="none", wait_seconds=60)
             assert answer["status"] == "needs_sign_in", answer
             await until(lambda: bool(screen.windows()))
-            os.kill(peer.process.pid, signal.SIGKILL)
+            peer.process.kill()
             await none_left(tmp_path)
             await peer.process.wait()
             group.cancel_scope.cancel()
@@ -109,7 +108,7 @@ async def test_another_server_goes_on_when_the_one_with_the_sign_in_window_is_ki
             assert (await peer.call("generate_image", prompt="one", wait_seconds=60))["status"] == "needs_sign_in"
             queued = await other.generate("two", wait_seconds=0)
             site.set(account="signed_in")
-            os.kill(peer.process.pid, signal.SIGKILL)
+            peer.process.kill()
             answer = await other.call("wait_for_image", generation_id=queued.data["generation_id"])
             assert answer.status == "saved", answer.data
             await peer.process.wait()

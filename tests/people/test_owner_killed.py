@@ -1,7 +1,6 @@
 """The server that holds the browser is killed: another one takes over, and nothing is lost or made twice."""
 
 import os
-import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -61,7 +60,7 @@ async def test_the_owner_of_the_browser_killed_three_times_loses_and_doubles_not
                 await until(lambda kill=kill: len(site.log.prompts) > kill)
                 working = site.log.prompts[-1].text
                 owner = int(working.rsplit(" ", 1)[1])
-                os.kill(peers[owner].process.pid, signal.SIGKILL)
+                peers[owner].process.kill()
                 at = anyio.current_time()
                 await until(lambda kill=kill: len(site.log.prompts) > kill + 1, 40)
                 print(f"taken over {anyio.current_time() - at:.1f} s after a kill")

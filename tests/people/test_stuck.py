@@ -1,6 +1,5 @@
 """A browser that hangs: every call is answered in its time with what is true, and the work goes on with the browser."""
 
-import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,12 +20,12 @@ pytestmark = pytest.mark.anyio
 def hanging(folder: Path) -> Generator[None]:
     """The browser's main process stands still for the length of the block, as on a machine that swaps."""
     (process,) = browsers(folder)
-    process.send_signal(signal.SIGSTOP)
+    process.suspend()
     try:
         yield
     finally:
         if process.is_running():
-            process.send_signal(signal.SIGCONT)
+            process.resume()
 
 
 @pytest.mark.parametrize("mode", ["headless", "hidden"])

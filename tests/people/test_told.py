@@ -14,10 +14,10 @@ import anyio.to_thread
 import pytest
 
 from fixtures.site import Site
-from tests.browser import found_browser
+from tests.browser import QUIET, SWITCHES, found_browser, is_root
 from tests.people.browsers import none_left
 from tests.people.screen import Screen, until
-from tests.web.program import browser_switches, environment, running_program
+from tests.web.program import environment, running_program
 
 pytestmark = pytest.mark.anyio
 
@@ -44,9 +44,8 @@ def mounted(place: Path, options: str) -> Generator[None]:
 
 def sandboxed(_: Path, __: Screen, stack: ExitStack) -> Trouble:
     """Only root is refused; another user's browser gets the same refusal from a program that says so."""
-    switches = browser_switches().replace("--no-sandbox", "").strip()
-    variables = {"CHATGPT_CHROME_ARGS": switches}
-    if os.geteuid() != 0:
+    variables = {"CHATGPT_CHROME_ARGS": " ".join(QUIET)}
+    if not is_root():
         folder = Path(stack.enter_context(temporary()))
         program = folder / "chrome"
         program.write_text("#!/bin/sh\necho 'Running as root without --no-sandbox is not supported.' >&2\nexit 1\n")
@@ -92,7 +91,7 @@ def opened_by_hand(folder: Path, screen: Screen, stack: ExitStack) -> Trouble:
             str(found_browser().path),
             f"--user-data-dir={folder / 'profile'}",
             "--no-first-run",
-            *browser_switches().split(),
+            *SWITCHES,
         ],
         env={**os.environ, **screen.variables},
         stdout=subprocess.DEVNULL,

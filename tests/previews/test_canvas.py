@@ -14,18 +14,18 @@ import psutil
 import pytest
 from PIL import Image
 
-from cdp_image_mcp.cdp import Browser, LaunchOptions, find_browser, launch
+from cdp_image_mcp.cdp import Browser, LaunchOptions, launch
 from cdp_image_mcp.cdp import connection as connection_module
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.answer import compose
 from cdp_image_mcp.previews import canvas as canvas_module
 from cdp_image_mcp.previews.canvas import PROFILE_PREFIX, BrowserCanvas
 from cdp_image_mcp.previews.preview import PREVIEW_BYTES, PREVIEW_EDGE, FilePreviewer, Picture, PreviewError
+from tests.browser import SWITCHES, found_browser
 from tests.mcp_server.scripted import saved
 from tests.mcp_server.scripted import standing as standing_of
 
 pytestmark = pytest.mark.anyio
-ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 
 
 def browsers() -> dict[int, str]:
@@ -48,7 +48,7 @@ def own_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def browsing(settings: Settings) -> Settings:
-    return Settings(output_dir=settings.output_dir, profile_dir=settings.profile_dir, chrome_args=ARGUMENTS)
+    return Settings(output_dir=settings.output_dir, profile_dir=settings.profile_dir, chrome_args=SWITCHES)
 
 
 def noise(width: int, height: int, *, mode: str = "RGB") -> bytes:
@@ -154,7 +154,7 @@ async def test_without_any_browser_the_reason_is_told(tmp_path: Path, standing: 
 async def test_an_open_browser_without_windows_is_used_and_kept_clean(
     browsing: Settings, tmp_path: Path, standing: dict[int, str]
 ) -> None:
-    options = LaunchOptions(browser=find_browser(), profile=tmp_path / "profile", extra_args=ARGUMENTS)
+    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
     with anyio.fail_after(60):
         async with launch(options) as browser:
             async with BrowserCanvas(browsing, lambda: browser).open() as canvas:
@@ -183,7 +183,7 @@ async def contexts_when(browser: Browser, count: int) -> list[str]:
 
 
 def open_browser_of(tmp_path: Path) -> AbstractAsyncContextManager[Browser]:
-    return launch(LaunchOptions(browser=find_browser(), profile=tmp_path / "profile", extra_args=ARGUMENTS))
+    return launch(LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES))
 
 
 async def test_an_expected_answer_finds_its_page_open_and_the_page_is_closed_after_it(

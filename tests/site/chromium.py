@@ -13,15 +13,12 @@ import anyio
 import msgspec
 import websockets
 
-from tests.browser import found_browser
+from tests.browser import SWITCHES, found_browser
 
 _FLAGS = (
     "--headless=new",
-    "--no-sandbox",
+    *SWITCHES,
     "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
     "--window-size=1280,900",
     "--remote-debugging-port=0",
 )

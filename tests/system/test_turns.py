@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import sqlite3
 import stat
 from pathlib import Path
@@ -217,7 +216,7 @@ async def test_four_processes_take_turns_and_killed_holders_free_theirs(profile:
                     if len(holders) == killed:  # noqa: B023
                         worker.stdin.write("stay\n")
                         worker.stdin.flush()
-                        worker.send_signal(signal.SIGKILL)
+                        worker.kill()
                         await anyio.to_thread.run_sync(worker.wait)
                         inside.rmdir()
                         return

@@ -16,16 +16,9 @@ from mcp.client.session import ElicitationFnT
 from mcp.client.stdio import stdio_client
 from mcp_types import CallToolResult, ImageContent, TextContent
 
-from tests.browser import chosen
+from tests.browser import SWITCHES, chosen
 
-__all__ = ["Answer", "Program", "browser_switches", "environment", "profile_processes", "running_program"]
-
-
-def browser_switches() -> str:
-    """What tests add to every browser: no traffic of its own, and no sandbox for root."""
-    quiet = "--disable-background-networking --disable-component-update --disable-sync"
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    return f"{quiet} --no-sandbox" if root else quiet
+__all__ = ["Answer", "Program", "environment", "profile_processes", "running_program"]
 
 
 def environment(folder: Path, site: str, **variables: str) -> dict[str, str]:
@@ -41,7 +34,7 @@ def environment(folder: Path, site: str, **variables: str) -> dict[str, str]:
         "CHATGPT_WEB_URL": site,
         "CHATGPT_WEB_PROFILE_DIR": str(folder / "profile"),
         "CHATGPT_WINDOW_MODE": "headless",
-        "CHATGPT_CHROME_ARGS": browser_switches(),
+        "CHATGPT_CHROME_ARGS": " ".join(SWITCHES),
         **chosen(),
         "GPT_IMAGE_LOG": "info",
         **variables,

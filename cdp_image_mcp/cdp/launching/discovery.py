@@ -265,7 +265,7 @@ def app_path(name: str) -> str | None:
         for view in (winreg.KEY_WOW64_64KEY, winreg.KEY_WOW64_32KEY):
             try:
                 with winreg.OpenKey(hive, key, 0, winreg.KEY_READ | view) as handle:
-                    value, kind = winreg.QueryValueEx(handle, None)
+                    value, kind = winreg.QueryValueEx(handle, "")
             except OSError:
                 continue
             if kind in (winreg.REG_SZ, winreg.REG_EXPAND_SZ) and value:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import re
+import sys
 import threading
 import time
 from collections import deque
@@ -162,8 +163,6 @@ def wait_for_helpers(pid: int) -> None:
     Its network service outlives it by up to 0.2 s on a busy machine, writes cookies meanwhile and makes a deleted
     profile's folder again (Chromium 156 on Linux, 2026-11; Windows has no groups, and keeps open files).
     """
-    if os.name != "posix":
-        return
     end = time.monotonic() + HELPERS_PATIENCE
     # Looking is a courtesy: where the system refuses it, the end must be told all the same.
     with contextlib.suppress(OSError, RuntimeError, psutil.Error):
@@ -173,6 +172,8 @@ def wait_for_helpers(pid: int) -> None:
 
 def _has_helpers(group: int) -> bool:
     """Whether helpers of the browser with that group live. What a person opened from the browser does not count."""
+    if sys.platform == "win32":
+        return False
     for number in psutil.pids():
         with contextlib.suppress(OSError, psutil.Error):
             if os.getpgid(number) == group and is_helper(number):

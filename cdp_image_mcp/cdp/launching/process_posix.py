@@ -7,8 +7,12 @@ exec.
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+if sys.platform == "win32":
+    raise ImportError("for Linux and macOS; Windows has process_windows")
 
 PIPE_IN, PIPE_OUT = 3, 4
 LEASH = "--remote-debugging-pipe"

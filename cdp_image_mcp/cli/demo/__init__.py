@@ -73,7 +73,7 @@ async def _require_browser(settings: Settings) -> bool:
     try:
         found = await anyio.to_thread.run_sync(find_browser, settings.chrome_path)
     except LaunchError as error:
-        root = sys.platform != "win32" and os.geteuid() == 0
+        root = False if sys.platform == "win32" else os.geteuid() == 0
         advice = install_advice(sys.platform, apt=shutil.which("apt-get") is not None, root=root)
         raise ImageError("browser_not_found", str(error), next_step=advice) from None
     return found.snap

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import signal
 import socket
 import stat
 import subprocess
@@ -32,7 +31,8 @@ from cdp_image_mcp.cdp.errors import (
 )
 from cdp_image_mcp.cdp.launching.process import is_helper
 from cdp_image_mcp.cdp.launching.profile import read_holder, socket_folder
-from tests.cdp.conftest import EXTRA, QUIET
+from tests.browser import QUIET, SWITCHES, is_root
+from tests.cdp.launching.remains import lay_remains
 from tests.cdp.site import Site
 
 pytestmark = pytest.mark.anyio
@@ -73,7 +73,7 @@ def lives(pid: int) -> bool:
 @contextlib.contextmanager
 def starter(profile: Path) -> Generator[tuple[subprocess.Popen[str], int], None, None]:
     """Another process that has started a browser on the profile, and the browser's pid."""
-    command = [sys.executable, "-m", "tests.cdp.launched", str(profile), *EXTRA]
+    command = [sys.executable, "-m", "tests.cdp.launched", str(profile), *SWITCHES]
     root = Path(__file__).parents[3]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
         assert process.stdout is not None
@@ -239,7 +239,7 @@ async def test_a_killed_starter_takes_its_browser_with_it_in_order(options: Laun
     with anyio.fail_after(60):
         with starter(options.profile) as (process, pid):
             family = tree(pid)
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
             assert await wait_ended(family) == []
         assert '"exit_type":"Normal"' in (options.profile / "Default" / "Preferences").read_text()
@@ -267,7 +267,7 @@ async def test_a_killed_browser_is_a_loss_with_its_cause(options: LaunchOptions)
             async with anyio.create_task_group() as tasks:
 
                 async def kill() -> None:
-                    os.kill(browser.pid or 0, signal.SIGKILL)
+                    psutil.Process(browser.pid).kill()
 
                 tasks.start_soon(kill)
                 with pytest.raises(BrowserGone, match="lost"):
@@ -286,13 +286,7 @@ async def test_the_next_browser_clears_away_what_one_killed_with_its_starter_lef
             folder = socket_folder(options.profile, pid)
             assert folder is not None
             kept = [(link, link.readlink()) for link in options.profile.glob("Singleton*")]
-        # As it lies after a power cut: links and folder of a browser that is no more.
-        folder.mkdir(0o700)
-        with socket.socket(socket.AF_UNIX) as dead:
-            dead.bind(str(folder / "SingletonSocket"))
-        for link, target in kept:
-            link.unlink(missing_ok=True)
-            link.symlink_to(target)
+        lay_remains(folder, kept)
         async with cdp.launch(options) as browser:
             assert browser.owned
             assert not folder.exists()
@@ -303,7 +297,7 @@ async def test_a_killed_browser_leaves_a_profile_that_starts_again(options: Laun
         async with cdp.launch(options) as browser:
             folder = socket_folder(options.profile, browser.pid or 0)
             assert folder is not None
-            os.kill(browser.pid or 0, signal.SIGKILL)
+            psutil.Process(browser.pid).kill()
             await browser.connection.wait_gone()
         assert not folder.exists()
         async with cdp.launch(options) as browser:
@@ -343,7 +337,7 @@ async def test_a_fixed_port_that_is_taken_is_an_error(options: LaunchOptions) ->
         assert processes_of(options.profile) == []
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root is refused")
+@pytest.mark.skipif(not is_root(), reason="only root is refused")
 async def test_root_without_no_sandbox_is_told(options: LaunchOptions) -> None:
     with anyio.fail_after(60):
         with pytest.raises(NeedsNoSandbox, match="--no-sandbox"):

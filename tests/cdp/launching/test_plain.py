@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,7 +15,8 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.cdp.errors import NoDisplay, ProfileInUse
 from cdp_image_mcp.cdp.launching.profile import remove_remains, socket_folder
-from tests.cdp.conftest import EXTRA
+from tests.browser import SWITCHES
+from tests.cdp.launching.remains import lay_remains
 from tests.cdp.launching.test_launcher import tree, wait_ended
 
 pytestmark = pytest.mark.anyio
@@ -84,13 +84,7 @@ async def test_it_clears_away_what_a_browser_that_died_left_in_the_temporary_fol
             folder = socket_folder(headed.profile, browser.pid or 0)
             assert folder is not None
             kept = [(link, link.readlink()) for link in headed.profile.glob("Singleton*")]
-        # As it lies after a power cut: links and folder of a browser that is no more.
-        folder.mkdir(0o700)
-        with socket.socket(socket.AF_UNIX) as dead:
-            dead.bind(str(folder / "SingletonSocket"))
-        for link, target in kept:
-            link.unlink(missing_ok=True)
-            link.symlink_to(target)
+        lay_remains(folder, kept)
         try:
             async with cdp.open_plain(headed, "about:blank"):
                 assert not folder.exists()
@@ -107,7 +101,7 @@ async def test_without_a_display_it_is_told(options: LaunchOptions) -> None:
 
 async def test_it_does_not_outlive_a_killed_starter(headed: LaunchOptions) -> None:
     with anyio.fail_after(60):
-        command = [sys.executable, "-c", STARTER, str(headed.profile), *EXTRA]
+        command = [sys.executable, "-c", STARTER, str(headed.profile), *SWITCHES]
         root = Path(__file__).parents[3]
         with subprocess.Popen(  # noqa: ASYNC220 - it is killed, not waited for
             command, stdout=subprocess.PIPE, text=True, cwd=root, env=dict(headed.variables)

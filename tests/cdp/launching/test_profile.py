@@ -20,6 +20,7 @@ from cdp_image_mcp.cdp.errors import (
 from cdp_image_mcp.cdp.launching.discovery import FoundBrowser
 from cdp_image_mcp.cdp.launching.exits import explain_exit
 from cdp_image_mcp.cdp.launching.profile import clear_dead, prepare_profile, read_endpoint, read_holder
+from tests.cdp.launching.remains import dead_socket
 
 BROWSER = FoundBrowser(Path("/usr/bin/chromium"), "chromium", snap=False, source="path")
 
@@ -64,8 +65,7 @@ class Remains:
         self.folder = place / name
         self.profile.mkdir()
         self.folder.mkdir()
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.bind(str(self.folder / "SingletonSocket"))
+        self.socket = dead_socket(self.folder)
         if listen:
             self.socket.listen()
         else:

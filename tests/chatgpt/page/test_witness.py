@@ -1,6 +1,5 @@
 """The page script in a real browser: which turn of the page is ours."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,7 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions, Page
 from cdp_image_mcp.chatgpt.page.eye import BINDING, Eye, quoted
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
-from tests.browser import found_browser
-
-ROOT = ("--no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
-QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
+from tests.browser import SWITCHES, found_browser
 
 
 def turn(identity: str, answer: str) -> str:
@@ -24,7 +20,7 @@ def turn(identity: str, answer: str) -> str:
 
 @pytest.mark.anyio
 async def test_with_our_messages_id_no_other_new_turn_is_taken_for_ours(tmp_path: Path) -> None:
-    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=(*ROOT, *QUIET))
+    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
     with anyio.fail_after(60):
         async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
             eye = Eye(page, witness_source(load(), BINDING))
@@ -46,7 +42,7 @@ async def test_with_our_messages_id_no_other_new_turn_is_taken_for_ours(tmp_path
 
 @pytest.mark.anyio
 async def test_only_our_own_turns_next_picture_is_pressed_once_what_is_mounted_has_an_address(tmp_path: Path) -> None:
-    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=(*ROOT, *QUIET))
+    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
     with anyio.fail_after(60):
         async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
             eye = Eye(page, witness_source(load(), BINDING))

@@ -1,6 +1,5 @@
 """Our own tab in a real browser: what runs in which document, and what is heard between turns."""
 
-import os
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -30,19 +29,16 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import Report
 from fixtures.site import Site as StandIn
 from fixtures.site import Switches, running_site
-from tests.browser import found_browser
+from tests.browser import SWITCHES, found_browser
 from tests.people.screen import until
 
 pytestmark = pytest.mark.anyio
-
-ROOT = ("--no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
-QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
 
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncGenerator[tuple[Tab, StandIn]]:
     """A tab on the stand-in's home page, ready for a prompt."""
-    options = LaunchOptions(browser=found_browser(), profile=folder / "profile", extra_args=(*ROOT, *QUIET))
+    options = LaunchOptions(browser=found_browser(), profile=folder / "profile", extra_args=SWITCHES)
     async with AsyncExitStack() as stack:
         stack.enter_context(anyio.fail_after(90))
         site = stack.enter_context(running_site(Switches()))
