@@ -127,6 +127,7 @@ def _peak() -> int:
             return int(found[1]) * 1024
     if sys.platform == "win32":
         raise NotMeasured("memory is read from a Unix system")
+    import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -143,7 +143,7 @@ def test_a_stopped_generation_ends_in_order_and_says_what_became_of_it(
 
 CLOSES_SLOWLY = """
 import sys, anyio
-from cdp_image_mcp.cli.main import commands
+from cdp_image_mcp.cli import commands
 from cdp_image_mcp.cli.main import main
 
 async def work(*_):
