@@ -72,7 +72,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("CHATGPT_WINDOW_MODE", "auto", "`auto`, `headless`, `hidden` or `visible`."),
     Variable("CHATGPT_CHROME_ARGS", "none", "Extra switches for the browser, quoted as in a shell."),
     Variable("CHATGPT_DEBUG_PORT", "0", "Debugging port; 0 lets the browser choose (recommended)."),
-    Variable("CHATGPT_SITE_FILE", "none", "JSON file that overrides locators and wordings of the site."),
+    Variable("CHATGPT_SITE_FILE", "none", "JSON file that overrides locators, endpoints and wordings of the site."),
     Variable("CHROME_PATH", "found", "Program file of the browser; wins over discovery."),
 )
 

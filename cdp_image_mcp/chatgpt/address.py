@@ -1,7 +1,11 @@
 """The site's addresses: where its pages and answers are, and which of them we may open."""
 
 import re
+from functools import lru_cache
+from typing import Protocol
 from urllib.parse import parse_qs, urljoin, urlsplit
+
+from cdp_image_mcp.chatgpt.network.endpoints import Call, Endpoints, endpoints_of_ours
 
 __all__ = ["Site", "file_id"]
 
@@ -11,11 +15,21 @@ LOGIN_HOSTS = frozenset(("auth.openai.com", "auth0.openai.com", "login.openai.co
 FILE = re.compile(r"file[-_][A-Za-z0-9_-]{4,}")
 
 
+class Asked(Protocol):
+    """A request of the page."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+
+
 class Site:
     """Addresses of the site at ``base`` (``https://chatgpt.com/`` unless the user set another)."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, endpoints: Endpoints | None = None) -> None:
         self.base = base
+        self._endpoints = endpoints or _ours()
         parts = urlsplit(base)
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self.host = parts.hostname or ""
@@ -54,36 +68,23 @@ class Site:
             return parts[-1].lower()
         return None
 
-    # What the page asks for by itself; we only listen (knowledge 5.1 to 5.5, newest 2026-10).
+    def asks(self, call: Call, request: Asked) -> bool:
+        """Whether a request of the page is that call of the site."""
+        return self._endpoints.match(call, request.method, self.path(request.url)) is not None
 
-    def is_turn_request(self, address: str, method: str) -> bool:
-        """The request that sends a prompt; its answer is the stream."""
-        return method == "POST" and self.path(address) in {
-            "/backend-api/f/conversation",
-            "/backend-api/conversation",
-            "/backend-anon/f/conversation",
-            "/backend-anon/conversation",
-        }
+    def reads_conversation(self, request: Asked) -> bool:
+        """Whether a request is answered with conversations, one or several."""
+        return self.asks("conversation", request) or self.asks("batch", request)
 
-    def is_resumed_stream(self, address: str, method: str) -> bool:
-        return method == "POST" and self.path(address).endswith("/f/conversation/resume")
+    def read_conversation_id(self, request: Asked) -> str:
+        """The conversation whose messages a request is answered with; empty when its address names none."""
+        found = self._endpoints.match("conversation", request.method, self.path(request.url))
+        return found["id"].lower() if found else ""
 
-    def is_conversation_answer(self, address: str) -> bool:
-        """The conversation's JSON, single or in a batch."""
-        path = self.path(address)
-        if path in {"/backend-api/conversations/batch", "/backend-api/conversation/batch"}:
-            return True
-        parts = path.split("/")
-        return len(parts) == 4 and parts[:3] == ["", "backend-api", "conversation"] and bool(UUID.match(parts[3]))
 
-    def is_quota_answer(self, address: str) -> bool:
-        return self.path(address).endswith("/conversation/init")
-
-    def is_upload_done(self, address: str) -> bool:
-        path = self.path(address)
-        return path.endswith("/process_upload_stream") or (
-            path.startswith("/backend-api/files/") and path.endswith("/uploaded")
-        )
+@lru_cache(maxsize=1)
+def _ours() -> Endpoints:
+    return Endpoints(endpoints_of_ours())
 
 
 def file_id(address: str) -> str | None:

@@ -15,6 +15,7 @@ from cdp_image_mcp.chatgpt import words as wordings
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.collecting import Collecting
 from cdp_image_mcp.chatgpt.drawing import ChallengeMet, Drawing, NotReady, StartOver
+from cdp_image_mcp.chatgpt.network.endpoints import Endpoints
 from cdp_image_mcp.chatgpt.network.quota import Quota, no_pictures_left
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.arrival import Arrival, arrive
@@ -54,7 +55,7 @@ class WebBackend:
         found = load(settings.site_file)
         self._settings = settings
         self._ledger = ledger
-        self._site = Site(settings.web_url)
+        self._site = Site(settings.web_url, Endpoints(found.endpoints))
         self._words = wordings.load(found.words or None)
         self._keeper = Keeper(settings, self._site, witness_source(found, "tell"), group)
         self._memory = WindowMemory(settings.profile_dir, settings.window_mode)

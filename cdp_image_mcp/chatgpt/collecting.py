@@ -198,7 +198,7 @@ class Collecting:
         """The person's messages of a conversation, from the JSON the page loads for itself; None when it could not be
         read."""
         found: SentMessages | None = None
-        with tab.bodies.watch(lambda request: self._site.is_conversation_answer(request.url)) as answers:
+        with tab.bodies.watch(self._site.reads_conversation) as answers:
             landed = await tab.open(self._site.conversation(conversation))
             if landed.challenged:
                 raise ChallengeMet(submitted=True)

@@ -167,7 +167,7 @@ class TurnWatch:
         not hide the next."""
         async for stream in self.tab.streams:
             request = stream.request
-            if self.tab.site.is_turn_request(request.url, request.method):
+            if self.tab.site.asks("turn", request):
                 # At once: the prompt is out, whatever becomes of reading the request.
                 self.request_seen.set()
                 self._stream = stream
@@ -283,7 +283,7 @@ class TurnWatch:
 
     async def listen_answers(self) -> None:
         """Conversation JSON, read as soon as it is complete."""
-        with self.tab.bodies.watch(lambda request: self.tab.site.is_conversation_answer(request.url)) as answers:
+        with self.tab.bodies.watch(self.tab.site.reads_conversation) as answers:
             async for request in answers:
                 if request.status != 200:
                     continue

@@ -51,7 +51,7 @@ class ScriptedSite:
         return links if "link.href" in expression else bool(links)
 
     def watch(self, accept: Any) -> Mailbox[Any]:
-        assert accept(SimpleNamespace(url=f"https://chatgpt.com/backend-api/conversation/{chat(0)}"))
+        assert accept(SimpleNamespace(url=f"https://chatgpt.com/backend-api/conversation/{chat(0)}", method="GET"))
         self._answers = Mailbox("answers", 10)
         return self._answers
 

@@ -175,7 +175,7 @@ class Composer:
 
     async def _attach_one(self, path: Path, number: int) -> None:
         before = await self._attachments()
-        with self.tab.bodies.watch(lambda request: self.tab.site.is_upload_done(request.url)) as uploads:
+        with self.tab.bodies.watch(lambda request: self.tab.site.asks("upload_done", request)) as uploads:
             if await self._by_input(path) and await self._arrived(uploads, before, 8):
                 return
             # Some builds ignore files put into the input (live 2026-10-02); the chooser is the person's own way.

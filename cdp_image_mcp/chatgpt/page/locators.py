@@ -1,16 +1,20 @@
-"""The site's locators: the table that ships, and the user's checked override until the next release."""
+"""The site's locators and endpoints: the tables that ship, and the user's checked override until the next release."""
 
+import re
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from cdp_image_mcp.chatgpt.network.endpoints import Endpoint, Endpoints, endpoints_of_ours
 from cdp_image_mcp.errors import ImageError
 
 __all__ = ["Locator", "SiteFile", "load", "witness_source"]
 
+T = TypeVar("T")
 LARGEST = 256 * 1024
 """Bytes of an override file; ours is a tenth of that."""
 
@@ -27,10 +31,12 @@ class Locator(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class SiteFile(msgspec.Struct, forbid_unknown_fields=True):
-    """``CHATGPT_SITE_FILE``: roles given here stand before ours, words are added to ours. Never any script."""
+    """``CHATGPT_SITE_FILE``: roles and endpoints given here stand before ours, words are added to ours. Never any
+    script."""
 
     about: str = ""
     roles: dict[str, tuple[Locator, ...]] = {}
+    endpoints: dict[str, tuple[Endpoint, ...]] = {}
     words: dict[str, Any] = {}
 
 
@@ -42,18 +48,34 @@ def _ours() -> dict[str, tuple[Locator, ...]]:
 @lru_cache(maxsize=4)
 def load(override: Path | None = None) -> SiteFile:
     """The locators in force. Raises ImageError ``configuration`` naming the place in a bad override file."""
-    roles = _ours()
+    ours = SiteFile(roles=_ours(), endpoints=endpoints_of_ours())
     if override is None:
-        return SiteFile(roles=roles)
+        return ours
     theirs = _read(override)
-    if unknown := set(theirs.roles) - set(roles):
-        known = ", ".join(sorted(roles))
+    site = SiteFile(
+        roles=_merged("role", theirs.roles, ours.roles),
+        endpoints=_merged("endpoint", theirs.endpoints, ours.endpoints),
+        words=theirs.words,
+    )
+    try:
+        Endpoints(site.endpoints)
+    except re.error as error:
+        raise ImageError(
+            "configuration", f"CHATGPT_SITE_FILE: endpoints: {error.pattern!r} is no regular expression ({error})."
+        ) from None
+    return site
+
+
+def _merged(
+    what: str, theirs: Mapping[str, tuple[T, ...]], ours: Mapping[str, tuple[T, ...]]
+) -> dict[str, tuple[T, ...]]:
+    if unknown := set(theirs) - set(ours):
+        known = ", ".join(sorted(ours))
         raise ImageError(
             "configuration",
-            f"CHATGPT_SITE_FILE: there is no role {', '.join(sorted(unknown))}; the roles are {known}.",
+            f"CHATGPT_SITE_FILE: there is no {what} {', '.join(sorted(unknown))}; the {what}s are {known}.",
         )
-    merged = {role: (*theirs.roles.get(role, ()), *locators) for role, locators in roles.items()}
-    return SiteFile(roles=merged, words=theirs.words)
+    return {name: (*theirs.get(name, ()), *own) for name, own in ours.items()}
 
 
 def _read(path: Path) -> SiteFile:

@@ -119,7 +119,7 @@ class Tab:
         return any(
             request.loader_id == loader and request not in self._quotas_read
             for request in self.bodies.requests
-            if self.site.is_quota_answer(request.url)
+            if self.site.asks("quota", request)
         )
 
     async def hear_quotas(self, answers: Mailbox[Request]) -> None:
@@ -269,7 +269,7 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
     """A tab of our own with capture on; closed with the block."""
 
     def is_turn(request: StreamRequest) -> bool:
-        return site.is_turn_request(request.url, request.method) or site.is_resumed_stream(request.url, request.method)
+        return any(site.asks(call, request) for call in ("turn", "resume"))
 
     # A window of its own, also without a screen: only a new one may be given a size (Chromium 156), and another
     # server's tab may be there already. Never with the focus: whoever sits there is typing somewhere else.
@@ -297,7 +297,7 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
             ):
                 tab = Tab(browser, window, page, bodies, streams, site, script)
                 group.start_soon(_pass_on, messages, tab)
-                with bodies.watch(lambda request: site.is_quota_answer(request.url)) as quotas:
+                with bodies.watch(lambda request: site.asks("quota", request)) as quotas:
                     group.start_soon(tab.hear_quotas, quotas)
                     yield tab
         finally:

@@ -130,7 +130,7 @@ async def test_after_a_document_of_the_site_the_eye_opens_again(tmp_path: Path) 
 
 async def test_the_quotas_that_a_page_asks_for_when_it_is_loaded_are_heard(tmp_path: Path) -> None:
     async with opened(tmp_path) as (tab, _):
-        with tab.bodies.watch(lambda request: tab.site.is_quota_answer(request.url)) as answers:
+        with tab.bodies.watch(lambda request: tab.site.asks("quota", request)) as answers:
             await tab.reload()
             await answers.next(20)
         await until(lambda: bool(tab.quotas))
@@ -148,7 +148,7 @@ async def test_a_prompt_waits_for_quotas_only_while_the_page_itself_waits_for_th
         with anyio.fail_after(20):
             await tab.quotas_told()
         site.set(quota_delay_s=2.0)
-        with tab.bodies.watch(lambda request: tab.site.is_quota_answer(request.url), stage="sent") as asked:
+        with tab.bodies.watch(lambda request: tab.site.asks("quota", request), stage="sent") as asked:
             ask = "void fetch('/backend-anon/conversation/init', {method: 'POST', body: '{}'})"
             await tab.page.session.call("Runtime.evaluate", {"expression": ask})
             request = await asked.next(20)

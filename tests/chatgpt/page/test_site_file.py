@@ -1,0 +1,91 @@
+"""What is known of the site is data: addresses of its own calls, and a user's file that comes before ours."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdp_image_mcp.chatgpt.address import Site
+from cdp_image_mcp.chatgpt.network.endpoints import Call, Endpoints
+from cdp_image_mcp.chatgpt.page.locators import load
+from cdp_image_mcp.errors import ImageError
+
+BASE = "https://chatgpt.com/"
+CHAT = "6a1f0c52-7d3e-4b8a-9c41-2e5f8a7b9d10"
+SITE = Site(BASE)
+
+
+@dataclass
+class Asked:
+    url: str
+    method: str = "GET"
+
+
+def asked(path: str, method: str = "GET") -> Asked:
+    return Asked(f"{BASE}{path}", method)
+
+
+@pytest.mark.parametrize(
+    ("call", "path", "method"),
+    [
+        ("turn", "backend-api/f/conversation", "POST"),
+        ("turn", "backend-api/conversation", "POST"),
+        ("turn", "backend-anon/f/conversation", "POST"),
+        ("sending", "backend-api/f/conversation/prepare", "POST"),
+        ("sending", "backend-api/sentinel/chat-requirements/finalize", "POST"),
+        ("resume", "backend-api/f/conversation/resume", "POST"),
+        ("conversation", f"backend-api/conversations/{CHAT}?num_turns=10&include_has_versions=true", "GET"),
+        ("conversation", f"backend-api/conversations/{CHAT}/messages?before=x&num_turns=10", "GET"),
+        ("conversation", f"backend-api/conversation/{CHAT}", "GET"),
+        ("batch", "backend-api/conversations/batch", "POST"),
+        ("stream_status", f"backend-api/conversation/{CHAT}/stream_status", "GET"),
+        ("history", "backend-api/conversations?offset=0&limit=28&order=updated", "GET"),
+        ("quota", "backend-api/conversation/init", "POST"),
+        ("upload_begun", "backend-api/files", "POST"),
+        ("upload_done", "backend-api/files/process_upload_stream", "POST"),
+        ("upload_done", "backend-api/files/file-7f/uploaded", "POST"),
+    ],
+)
+def test_each_call_of_the_page_is_known_and_is_no_other(call: Call, path: str, method: str) -> None:
+    calls: tuple[Call, ...] = (
+        *("turn", "sending", "resume", "conversation", "batch", "stream_status", "history", "quota"),
+        *("upload_begun", "upload_done"),
+    )
+    assert [one for one in calls if SITE.asks(one, asked(path, method))] == [call]
+
+
+def test_a_conversation_is_named_by_the_address_of_its_answer() -> None:
+    assert SITE.read_conversation_id(asked(f"backend-api/conversations/{CHAT}/messages?before=x")) == CHAT
+    assert SITE.read_conversation_id(asked("backend-api/conversations/batch", "POST")) == ""
+    assert not SITE.reads_conversation(Asked(f"https://elsewhere.example/backend-api/conversation/{CHAT}"))
+
+
+def written(folder: Path, **content: Any) -> Path:
+    path = folder / "site.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_users_endpoint_comes_beside_ours(tmp_path: Path) -> None:
+    found = load(written(tmp_path, endpoints={"turn": [{"path": "/backend-api/f/v2/conversation", "method": "POST"}]}))
+    site = Site(BASE, Endpoints(found.endpoints))
+    assert site.asks("turn", asked("backend-api/f/v2/conversation", "POST"))
+    assert site.asks("turn", asked("backend-api/f/conversation", "POST"))
+    assert not SITE.asks("turn", asked("backend-api/f/v2/conversation", "POST"))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"endpoints": {"trun": []}}, "there is no endpoint trun"),
+        ({"endpoints": {"turn": [{"path": "/backend-api/(f"}]}}, "no regular expression"),
+        ({"endpoints": {"turn": [{"css": "main"}]}}, "unknown field"),
+        ({"roles": {"kompozer": []}}, "there is no role kompozer"),
+    ],
+)
+def test_a_wrong_file_is_told_with_its_place(tmp_path: Path, content: dict[str, Any], says: str) -> None:
+    with pytest.raises(ImageError, match=says) as caught:
+        load(written(tmp_path, **content))
+    assert caught.value.code == "configuration"
