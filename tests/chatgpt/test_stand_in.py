@@ -90,7 +90,6 @@ def judged(heard: Transcript) -> Verdict:
 )
 async def test_every_way_a_picture_arrives_is_heard(count: int, switches: dict[str, Any]) -> None:
     heard, chat = await played(**switches)
-    assert heard.garbage == 0
     found = judged(heard)
     assert (found.action, len(found.file_ids), found.missing) == ("pictures_final", count, 0)
     heard.feed_conversation(msgspec.json.encode(chat.as_json()))

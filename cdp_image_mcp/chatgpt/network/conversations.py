@@ -4,26 +4,24 @@ from typing import Any, cast
 
 import msgspec
 
-from cdp_image_mcp.chatgpt.network.node import Node, read_node
+from cdp_image_mcp.chatgpt.network.message import Message, read_message
 from cdp_image_mcp.chatgpt.network.turn import SETTLED
 from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
 
 __all__ = ["Reading", "read_conversations"]
 
-MOST_NODES = 10_000
+MOST_MESSAGES = 10_000
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """One conversation as it was read."""
 
     conversation_id: str
-    nodes: tuple[Node, ...]
+    messages: tuple[Message, ...]
     links: dict[str, str]
     """Parents of messages that have no content."""
-    current: str
     async_status: int | None
     async_told: bool
-    title: str
     blocked: frozenset[str]
     """Ids of messages that moderation blocked."""
 
@@ -59,24 +57,23 @@ def _reading(value: dict[str, Any]) -> Reading | None:
     told = "async_status" in value
     settled = told and (status is None or status == SETTLED)
     names = {key: text(obj(obj(entry).get("message")).get("id")) or key for key, entry in mapping.items()}
-    nodes: list[Node] = []
+    messages: list[Message] = []
     links: dict[str, str] = {}
     for key, entry in mapping.items():
         above = text(obj(entry).get("parent"))
         parent = names.get(above, above)
         links[names[key]] = parent
-        node = read_node(obj(obj(entry).get("message")), parent=parent, conversation=conversation, settled=settled)
-        if node:
-            nodes.append(node)
-    current = text(value.get("current_node"))
+        message = read_message(
+            obj(obj(entry).get("message")), parent=parent, conversation=conversation, settled=settled
+        )
+        if message:
+            messages.append(message)
     return Reading(
         conversation_id=conversation,
-        nodes=tuple(nodes[-MOST_NODES:]),
+        messages=tuple(messages[-MOST_MESSAGES:]),
         links=links,
-        current=names.get(current, current),
         async_status=status,
         async_told=told,
-        title=text(value.get("title")),
         blocked=_blocked(value),
     )
 

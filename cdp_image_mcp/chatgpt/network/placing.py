@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from cdp_image_mcp.chatgpt.network.node import Node
+from cdp_image_mcp.chatgpt.network.message import Message
 
 __all__ = ["Anchors", "Place", "place"]
 
@@ -26,83 +26,83 @@ class Anchors(msgspec.Struct, frozen=True, kw_only=True):
     """The streams of earlier turns."""
 
 
-def place(nodes: Mapping[str, Node], links: Mapping[str, str], anchors: Anchors) -> dict[str, Place]:
-    """The place of every node. ``links`` are parents of messages without content.
+def place(messages: Mapping[str, Message], links: Mapping[str, str], anchors: Anchors) -> dict[str, Place]:
+    """The place of every message. ``links`` are parents of messages without content.
 
     In this order: our own message's descendants are ours, descendants of another person's message are not; the same
     ``turn_exchange_id`` or image task as ours is ours, another exchange is not; what came by our own stream is ours,
     and what descends from it. The stream's word comes late because some begin with the previous answer (2026-05).
     """
-    before = _above(nodes, links, anchors)
+    before = _above(messages, links, anchors)
 
     def known(key: str) -> Place | None:
         if key in anchors.users:
             return "ours"
-        node = nodes.get(key)
-        if key in before or (node is not None and node.role == "user" and not node.hidden):
+        message = messages.get(key)
+        if key in before or (message is not None and message.role == "user" and not message.hidden):
             return "other"
         return None
 
-    places = _inherited(nodes, links, known)
-    for key, node in nodes.items():
-        if places[key] == "unknown" and node.origins & anchors.past:
+    places = _inherited(messages, links, known)
+    for key, message in messages.items():
+        if places[key] == "unknown" and message.origins & anchors.past:
             places[key] = "other"
-    exchanges = _tie(nodes, links, places, anchors)
-    for key, node in nodes.items():
-        if places[key] == "unknown" and node.origins & anchors.origins:
-            elsewhere = node.exchange and exchanges and node.exchange not in exchanges
+    exchanges = _tie(messages, links, places, anchors)
+    for key, message in messages.items():
+        if places[key] == "unknown" and message.origins & anchors.origins:
+            elsewhere = message.exchange and exchanges and message.exchange not in exchanges
             places[key] = "other" if elsewhere else "ours"
-    _tie(nodes, links, places, anchors)
+    _tie(messages, links, places, anchors)
     return places
 
 
-def _parent(key: str, nodes: Mapping[str, Node], links: Mapping[str, str]) -> str:
-    node = nodes.get(key)
-    return (node.parent if node else "") or links.get(key, "")
+def _parent(key: str, messages: Mapping[str, Message], links: Mapping[str, str]) -> str:
+    message = messages.get(key)
+    return (message.parent if message else "") or links.get(key, "")
 
 
-def _above(nodes: Mapping[str, Node], links: Mapping[str, str], anchors: Anchors) -> frozenset[str]:
+def _above(messages: Mapping[str, Message], links: Mapping[str, str], anchors: Anchors) -> frozenset[str]:
     """Our message's ancestors."""
     above: set[str] = set()
-    starts = [anchors.parent, *(_parent(user, nodes, links) for user in anchors.users)]
+    starts = [anchors.parent, *(_parent(user, messages, links) for user in anchors.users)]
     for start in starts:
         key = start
         while key and key not in above:
             above.add(key)
-            key = _parent(key, nodes, links)
+            key = _parent(key, messages, links)
     return frozenset(above - anchors.users)
 
 
 def _inherited(
-    nodes: Mapping[str, Node], links: Mapping[str, str], known: Callable[[str], Place | None]
+    messages: Mapping[str, Message], links: Mapping[str, str], known: Callable[[str], Place | None]
 ) -> dict[str, Place]:
-    """For every node the place of the nearest of itself and its ancestors that has one; each link is walked once."""
+    """For every message the place of the nearest of itself and its ancestors that has one; each link is walked once."""
     found: dict[str, Place] = {}
-    for start in nodes:
+    for start in messages:
         path: dict[str, None] = {}
         key = start
         while key and key not in found and key not in path and known(key) is None:
             path[key] = None
-            key = _parent(key, nodes, links)
+            key = _parent(key, messages, links)
         place: Place = found.get(key) or (known(key) if key else None) or "unknown"
         found.update(dict.fromkeys(path, place))
         found.setdefault(start, place)
-    return {key: found[key] for key in nodes}
+    return {key: found[key] for key in messages}
 
 
 def _tie(
-    nodes: Mapping[str, Node], links: Mapping[str, str], places: dict[str, Place], anchors: Anchors
+    messages: Mapping[str, Message], links: Mapping[str, str], places: dict[str, Place], anchors: Anchors
 ) -> frozenset[str]:
     """Place what exchanges, image tasks and parents tie to what is placed already; answers our exchanges."""
     while True:
-        ours = [node for key, node in nodes.items() if places[key] == "ours"]
-        exchanges = anchors.exchanges | {node.exchange for node in ours if node.exchange}
-        tasks = {task for node in ours for task in node.tasks}
+        ours = [message for key, message in messages.items() if places[key] == "ours"]
+        exchanges = anchors.exchanges | {message.exchange for message in ours if message.exchange}
+        tasks = {task for message in ours for task in message.tasks}
         loose = [key for key, place in places.items() if place == "unknown"]
         for key in loose:
-            places[key] = _by_ties(nodes[key], exchanges, tasks)
+            places[key] = _by_ties(messages[key], exchanges, tasks)
         if any(places[key] == "unknown" for key in loose):
-            places.update(_inherited(nodes, links, _settled(places)))
+            places.update(_inherited(messages, links, _settled(places)))
         if all(places[key] == "unknown" for key in loose):
             return frozenset(exchanges)
 
@@ -112,7 +112,7 @@ def _settled(places: Mapping[str, Place]) -> Callable[[str], Place | None]:
     return settled.get
 
 
-def _by_ties(node: Node, exchanges: Collection[str], tasks: Collection[str]) -> Place:
-    if (node.exchange and node.exchange in exchanges) or any(task in tasks for task in node.tasks):
+def _by_ties(message: Message, exchanges: Collection[str], tasks: Collection[str]) -> Place:
+    if (message.exchange and message.exchange in exchanges) or any(task in tasks for task in message.tasks):
         return "ours"
-    return "other" if node.exchange and exchanges else "unknown"
+    return "other" if message.exchange and exchanges else "unknown"

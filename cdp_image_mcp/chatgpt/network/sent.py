@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from cdp_image_mcp.chatgpt.network.node import file_id_of
+from cdp_image_mcp.chatgpt.network.message import file_id_of
 from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
 
 __all__ = ["Sent", "read_request"]

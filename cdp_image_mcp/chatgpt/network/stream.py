@@ -35,10 +35,9 @@ class StreamEvent(msgspec.Struct, frozen=True):
 
 
 class StreamDecoder:
-    """Decodes one stream, split anywhere. Never raises; what cannot be read is counted in :attr:`garbage`."""
+    """Decodes one stream, split anywhere. Never raises; what cannot be read is passed over."""
 
     def __init__(self) -> None:
-        self.garbage = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._fresh = True
         self._skip_newline = False
@@ -82,7 +81,6 @@ class StreamDecoder:
     def _keep(self, place: list[str], text: str) -> None:
         self._size += len(text)
         if self._size > LONGEST_EVENT:
-            self.garbage += 1
             self._line.clear()
             self._data.clear()
             self._size = 0
@@ -98,8 +96,6 @@ class StreamDecoder:
         elif line.startswith("{"):
             # The body of a refused request is bare JSON, not an event.
             return self._dispatch() + self._values([line])
-        elif name not in {"", "event", "id", "retry"}:
-            self.garbage += 1
         return []
 
     def _dispatch(self) -> list[StreamEvent]:
@@ -118,8 +114,6 @@ class StreamDecoder:
             return [event for line in lines for event in self._values([line])]
         if isinstance(value, dict):
             return self._object(cast("dict[str, Any]", value))
-        if not isinstance(value, str):
-            self.garbage += 1
         return []
 
     def _object(self, value: dict[str, Any]) -> list[StreamEvent]:
@@ -133,7 +127,6 @@ class StreamDecoder:
             return [StreamEvent("message", value)]
         if value.get("detail"):
             return [StreamEvent("error", {"error": value["detail"]})]
-        self.garbage += 1
         return []
 
     def _delta(self, delta: dict[str, Any]) -> list[StreamEvent]:
@@ -153,7 +146,6 @@ class StreamDecoder:
         try:
             after = self._changed(before, self._pointer, self._operation, value)
         except DeltaError:
-            self.garbage += 1
             return []
         self._documents[self._channel] = after
         self._documents.move_to_end(self._channel)

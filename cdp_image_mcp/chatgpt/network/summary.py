@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from cdp_image_mcp.chatgpt.network.node import DONE, Asset, Node
+from cdp_image_mcp.chatgpt.network.message import DONE, Asset, Message
 from cdp_image_mcp.chatgpt.network.placing import Place
 from cdp_image_mcp.chatgpt.network.sent import Sent
 from cdp_image_mcp.chatgpt.network.turn import SETTLED, Pointer, StreamEnd, Turn
@@ -28,8 +28,6 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     use_case: str = ""
     model: str = ""
-    plan: str = ""
-    title: str = ""
 
     def hearing(self, kind: str, said: dict[str, Any]) -> "Said":
         """After a typed object."""
@@ -38,15 +36,12 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
                 return msgspec.structs.replace(self, complete=True)
             case "stream_handoff":
                 return msgspec.structs.replace(self, handed_off=True)
-            case "title_generation":
-                return msgspec.structs.replace(self, title=text(said.get("title")) or self.title)
             case "server_ste_metadata":
                 meta = obj(said.get("metadata"))
                 return msgspec.structs.replace(
                     self,
                     use_case=text(meta.get("turn_use_case")) or self.use_case,
                     model=text(meta.get("model_slug")) or self.model,
-                    plan=text(meta.get("plan_type")) or self.plan,
                 )
             case _:
                 return self
@@ -67,7 +62,6 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     read: bool
     stale: bool
     paragen: bool | None
-    title: str
     blocked_ids: Collection[str]
     present: Collection[str]
     """The ids of the conversation's messages when it was last read; empty before."""
@@ -98,18 +92,20 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summary(
-    nodes: Mapping[str, Node], places: Mapping[str, Place], users: tuple[str, ...], sent: Sent | None, told: Told
+    messages: Mapping[str, Message], places: Mapping[str, Place], users: tuple[str, ...], sent: Sent | None, told: Told
 ) -> Turn:
     """The turn, from every message's place and what was told beside them."""
-    ours = [node for key, node in nodes.items() if places[key] == "ours" and node.role in {"assistant", "tool"}]
-    references = _references(nodes, sent)
-    known = {*references, *_earlier(nodes, places)}
+    ours = [
+        message for key, message in messages.items() if places[key] == "ours" and message.role in {"assistant", "tool"}
+    ]
+    references = _references(messages, sent)
+    known = {*references, *_earlier(messages, places)}
     pictures = _pictures(ours, known, at_rest=told.at_rest)
-    failed = [node for node in ours if node.error]
-    answers = [node for node in ours if node.answer and not node.error]
+    failed = [message for message in ours if message.error]
+    answers = [message for message in ours if message.answer and not message.error]
     paragen = _paragen(ours, told)
     error = told.first("error")
-    started = bool(pictures) or any(node.image_sign or node.announced for node in ours)
+    started = bool(pictures) or any(message.image_sign or message.announced for message in ours)
     return Turn(
         user_message_id=users[-1] if users else None,
         conversation_id=told.conversation_id or None,
@@ -118,7 +114,7 @@ def summary(
         expected_count=_expected(ours, len(failed), paragen=paragen),
         drawing_started=started,
         picture_promised=started or any(said.use_case == USE_CASE for said in (told.stream, *told.topics)),
-        tool_used=any(node.call or node.role == "tool" for node in ours),
+        tool_used=any(message.call or message.role == "tool" for message in ours),
         async_status=told.async_status,
         async_seen=told.async_seen,
         handed_off=told.stream.handed_off,
@@ -129,82 +125,79 @@ def summary(
         partial_text=_partial(ours),
         error=clean(error, 1000) if error else None,
         tool_error=failed[-1].error if failed else None,
-        blocked=any(node.blocked or node.id in told.blocked_ids for node in ours),
-        empty_picture=not pictures and any(node.empty for node in ours),
-        card_waiting=any(node.placeholder and (not told.present or node.id in told.present) for node in ours),
+        blocked=any(message.blocked or message.id in told.blocked_ids for message in ours),
+        empty_picture=not pictures and any(message.empty for message in ours),
+        card_waiting=any(message.placeholder and (not told.present or message.id in told.present) for message in ours),
         paragen=paragen,
-        model=next((node.model for node in reversed(ours) if node.model), told.first("model")) or None,
-        plan=told.first("plan") or None,
-        title=clean(told.title or told.first("title"), 200) or None,
+        model=next((message.model for message in reversed(ours) if message.model), told.first("model")) or None,
         half_drawn=_half_drawn(ours, at_rest=told.at_rest),
-        unplaced_pictures=_unplaced(nodes, places, told, known),
+        unplaced_pictures=_unplaced(messages, places, told, known),
         stale=told.stale,
     )
 
 
-def _references(nodes: Mapping[str, Node], sent: Sent | None) -> tuple[str, ...]:
+def _references(messages: Mapping[str, Message], sent: Sent | None) -> tuple[str, ...]:
     """The person's own files, in order: a picture message may echo them."""
     asked = sent.reference_ids if sent else ()
-    shown = [asset.file_id for node in nodes.values() if node.role == "user" for asset in node.assets]
+    shown = [asset.file_id for message in messages.values() if message.role == "user" for asset in message.assets]
     return tuple(dict.fromkeys((*asked, *shown)))
 
 
-def _earlier(nodes: Mapping[str, Node], places: Mapping[str, Place]) -> set[str]:
+def _earlier(messages: Mapping[str, Message], places: Mapping[str, Place]) -> set[str]:
     """Files of other turns: an edit may show the picture it started from."""
-    others = [node for key, node in nodes.items() if places[key] == "other"]
-    return {asset.file_id for node in others for asset in (*node.assets, *node.replaced)}
+    others = [message for key, message in messages.items() if places[key] == "other"]
+    return {asset.file_id for message in others for asset in (*message.assets, *message.replaced)}
 
 
-def _pictures(ours: list[Node], known: Collection[str], *, at_rest: bool) -> tuple[Pointer, ...]:
+def _pictures(ours: list[Message], known: Collection[str], *, at_rest: bool) -> tuple[Pointer, ...]:
     found: dict[str, Pointer] = {}
-    for node in ours:
-        for asset in (*node.replaced, *node.assets):
-            final = asset in node.assets and node.is_final(asset, at_rest=at_rest)
+    for message in ours:
+        for asset in (*message.replaced, *message.assets):
+            final = asset in message.assets and message.is_final(asset, at_rest=at_rest)
             before = found.get(asset.file_id)
             if asset.file_id not in known and (before is None or (final and not before.final)):
-                found[asset.file_id] = _pointer(asset, node, final=final)
+                found[asset.file_id] = _pointer(asset, message, final=final)
     return tuple(found.values())
 
 
-def _half_drawn(ours: list[Node], *, at_rest: bool) -> bool:
-    done = [node for node in ours if node.status == DONE]
-    return any(not node.is_final(asset, at_rest=at_rest) for node in done for asset in node.assets)
+def _half_drawn(ours: list[Message], *, at_rest: bool) -> bool:
+    done = [message for message in ours if message.status == DONE]
+    return any(not message.is_final(asset, at_rest=at_rest) for message in done for asset in message.assets)
 
 
-def _pointer(asset: Asset, node: Node, *, final: bool) -> Pointer:
+def _pointer(asset: Asset, message: Message, *, final: bool) -> Pointer:
     return Pointer(
         file_id=asset.file_id,
         width=asset.width,
         height=asset.height,
         size_bytes=asset.size_bytes,
-        mime_type=asset.mime_type,
-        message_id=node.id,
+        message_id=message.id,
         final=final,
     )
 
 
-def _expected(ours: list[Node], failed: int, *, paragen: bool) -> int:
+def _expected(ours: list[Message], failed: int, *, paragen: bool) -> int:
     """Announced pictures: by calls less those that failed, by placeholders, by the A/B panel's two."""
-    calls = sum(node.announced for node in ours) - failed
-    placeholders = len({node.placeholder for node in ours if node.placeholder})
+    calls = sum(message.announced for message in ours) - failed
+    placeholders = len({message.placeholder for message in ours if message.placeholder})
     return max(calls, placeholders, 2 if paragen else 0, 0)
 
 
-def _paragen(ours: list[Node], told: Told) -> bool:
-    if told.paragen is False or any(node.chosen for node in ours):
+def _paragen(ours: list[Message], told: Told) -> bool:
+    if told.paragen is False or any(message.chosen for message in ours):
         return False
-    return told.paragen is True or any(node.group for node in ours)
+    return told.paragen is True or any(message.group for message in ours)
 
 
-def _partial(ours: list[Node]) -> str | None:
-    speeches = [node for node in ours if node.speech and not node.answer]
+def _partial(ours: list[Message]) -> str | None:
+    speeches = [message for message in ours if message.speech and not message.answer]
     # Grows by the word: it is cleaned only where it is shown.
     return (speeches[-1].words[:LONGEST] or None) if speeches else None
 
 
-def _unplaced(nodes: Mapping[str, Node], places: Mapping[str, Place], told: Told, known: Collection[str]) -> int:
+def _unplaced(messages: Mapping[str, Message], places: Mapping[str, Place], told: Told, known: Collection[str]) -> int:
     if not told.conversation_id:
         return 0
-    loose = [node for key, node in nodes.items() if places[key] == "unknown" and node.role != "user"]
-    done = [node for node in loose if node.status == DONE and node.conversation == told.conversation_id]
-    return len({asset.file_id for node in done for asset in node.assets} - set(known))
+    loose = [message for key, message in messages.items() if places[key] == "unknown" and message.role != "user"]
+    done = [message for message in loose if message.status == DONE and message.conversation == told.conversation_id]
+    return len({asset.file_id for message in done for asset in message.assets} - set(known))

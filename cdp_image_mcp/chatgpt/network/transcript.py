@@ -7,7 +7,7 @@ import msgspec
 
 from cdp_image_mcp.chatgpt.network.conversations import Reading, read_conversations
 from cdp_image_mcp.chatgpt.network.frames import TOPIC, Update, read_frame
-from cdp_image_mcp.chatgpt.network.node import Node, merged, read_node
+from cdp_image_mcp.chatgpt.network.message import Message, merged, read_message
 from cdp_image_mcp.chatgpt.network.placing import Anchors, Place, place
 from cdp_image_mcp.chatgpt.network.quota import Quota, quotas_of
 from cdp_image_mcp.chatgpt.network.sent import Sent, read_request
@@ -18,7 +18,7 @@ from cdp_image_mcp.chatgpt.network.wire import integer, items, obj, text, uuid_o
 
 __all__ = ["Transcript"]
 
-MOST_NODES = 10_000
+MOST_MESSAGES = 10_000
 MOST_TOPICS = 12
 MOST_ITEMS = 20_000
 MOST_MARKS = 1_000
@@ -55,7 +55,7 @@ class Transcript:
         self._named = uuid_of(conversation_id)
         self._users: tuple[str, ...] = (user_message_id,) if user_message_id else ()
         self._sent: Sent | None = None
-        self._nodes: OrderedDict[str, Node] = OrderedDict()
+        self._messages: OrderedDict[str, Message] = OrderedDict()
         self._links: dict[str, str] = {}
         self._quotas: tuple[Quota, ...] = ()
         self._topics: OrderedDict[str, _Topic] = OrderedDict()
@@ -83,7 +83,6 @@ class Transcript:
         self._missed = False
         self._paragen: dict[str, bool] = {}
         self._present: frozenset[str] = frozenset()
-        self._title = ""
 
     def feed_request(self, body: bytes) -> bool:
         """The POST body of the turn as the page sent it. A body with another message id begins a new turn."""
@@ -140,11 +139,6 @@ class Transcript:
         """What the streams said about the account's limits, the newest."""
         return self._quotas
 
-    @property
-    def garbage(self) -> int:
-        """Lines of the turn's stream that could not be read."""
-        return self._decoder.garbage
-
     def turn(self) -> Turn:
         """The newest turn of ours as it stands."""
         return self._turn
@@ -182,14 +176,13 @@ class Transcript:
             read=bool(self._present.intersection(self._users)),
             stale=self._missed or ours in self._stale,
             paragen=self._paragen.get(ours),
-            title=self._title,
             blocked_ids=frozenset(self._blocked),
             present=self._present,
         )
         if anchors != self._anchors or self._moved:
-            self._places = place(self._nodes, self._links, anchors)
+            self._places = place(self._messages, self._links, anchors)
             self._anchors, self._moved = anchors, False
-        return summary(self._nodes, self._places, self._users, self._sent, told)
+        return summary(self._messages, self._places, self._users, self._sent, told)
 
     def _adopt(self, conversation: str) -> None:
         """Learn which conversation is ours and forget what was heard of others."""
@@ -199,29 +192,29 @@ class Transcript:
             self._statuses[conversation] = self._statuses.pop("")
         self._named = conversation
         self._moved = True
-        for key in [key for key, node in self._nodes.items() if node.conversation not in {"", conversation}]:
-            del self._nodes[key]
+        for key in [key for key, message in self._messages.items() if message.conversation not in {"", conversation}]:
+            del self._messages[key]
 
-    def _take(self, node: Node | None) -> None:
-        if node is None:
+    def _take(self, message: Message | None) -> None:
+        if message is None:
             return
-        known = self._nodes.get(node.id)
+        known = self._messages.get(message.id)
         if known:
-            node = merged(known, node)
-        self._moved = self._moved or known is None or known.ties != node.ties
-        self._nodes[node.id] = node
-        if len(self._nodes) > MOST_NODES:
-            del self._nodes[next(key for key in self._nodes if key not in self._users)]
+            message = merged(known, message)
+        self._moved = self._moved or known is None or known.ties != message.ties
+        self._messages[message.id] = message
+        if len(self._messages) > MOST_MESSAGES:
+            del self._messages[next(key for key in self._messages if key not in self._users)]
 
     def _update(self, update: Update) -> None:
         conversation = update.conversation
         match update.kind:
             case "message":
-                node = read_node(
+                message = read_message(
                     update.message, parent=update.parent, conversation=conversation, settled=update.completed
                 )
-                self._take(node)
-                if node and node.parent in self._users:
+                self._take(message)
+                if message and message.parent in self._users:
                     self._adopt(conversation)
             case "item":
                 self._topic_item(update)
@@ -281,10 +274,10 @@ class Transcript:
             self._adopt(named)
         elif self._named and self._foreign(named):
             return
-        node = read_node(obj(document["message"]), conversation=named, origin=origin)
-        self._take(node)
-        if own and node and node.role == "user" and not node.hidden and not self._users:
-            self._users = (node.id,)
+        message = read_message(obj(document["message"]), conversation=named, origin=origin)
+        self._take(message)
+        if own and message and message.role == "user" and not message.hidden and not self._users:
+            self._users = (message.id,)
 
     def _hear_typed(self, said: dict[str, Any], origin: str) -> None:
         own = origin == self._stream
@@ -312,7 +305,7 @@ class Transcript:
             _add(self._handed, text(obj(option).get("topic_id")))
 
     def _take_reading(self, reading: Reading) -> None:
-        ids = frozenset(node.id for node in reading.nodes)
+        ids = frozenset(message.id for message in reading.messages)
         if not self._users:
             self._users = self._asked_by(reading)
         ours = ids.intersection(self._users)
@@ -322,10 +315,10 @@ class Transcript:
         self._moved = True
         if conversation and conversation == self._named:
             self._links = dict(reading.links)
-        elif len(self._links) < MOST_NODES:
+        elif len(self._links) < MOST_MESSAGES:
             self._links.update(reading.links)
-        for node in reading.nodes:
-            self._take(node)
+        for message in reading.messages:
+            self._take(message)
         for blocked in reading.blocked:
             _add(self._blocked, blocked)
         if conversation and reading.async_told:
@@ -333,20 +326,21 @@ class Transcript:
         if ours or not self._users or conversation == self._named:
             self._present = ids
         if ours:
-            self._title = reading.title or self._title
             self._stale.discard(conversation)
             self._missed = False
 
     def _asked_by(self, reading: Reading) -> tuple[str, ...]:
         """Our message, when the page's request was not seen: the one that our stream's messages answer."""
-        read = {node.id: node for node in reading.nodes}
-        heard = [key for key, node in self._nodes.items() if self._stream in node.origins and node.role != "user"]
+        read = {message.id: message for message in reading.messages}
+        heard = [
+            key for key, message in self._messages.items() if self._stream in message.origins and message.role != "user"
+        ]
         for start in heard:
             key, passed = start, set[str]()
             while key and key not in passed:
                 passed.add(key)
-                node = read.get(key)
-                if node is not None and node.role == "user" and not node.hidden:
+                message = read.get(key)
+                if message is not None and message.role == "user" and not message.hidden:
                     return (key,)
                 key = reading.links.get(key, "")
         return ()

@@ -18,7 +18,6 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     width: int = 0
     height: int = 0
     size_bytes: int = 0
-    mime_type: str = ""
     message_id: str
     final: bool
     """False for a preview: its message is not finished, or the file was replaced by another one."""
@@ -49,7 +48,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """``drawing_started``, or the stream calls the turn an image turn, which it says of the prompt, not of what is
     done with it: a question in return may follow."""
     tool_used: bool = False
-    """Any tool call or tool node, also of search or Python."""
+    """Any tool call or tool message, also of search or Python."""
     async_status: int | None = None
     """1 to 7 while something runs (7 queued, 3 drawing, 5 a batch); 4 and None mean not running (2026)."""
     async_seen: bool = False
@@ -77,8 +76,6 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     paragen: bool = False
     """Two candidates are shown side by side and wait for a choice."""
     model: str | None = None
-    plan: str | None = None
-    title: str | None = None
     unplaced_pictures: int = 0
     """Pictures of our conversation that no id ties to any turn yet: reading the conversation once would tell."""
     half_drawn: bool = False

@@ -172,9 +172,9 @@ def test_false_flags_do_not_take_the_promise_back() -> None:
     assert begun(card(parent=USER), COMPLETE).turn().picture_promised
 
 
-def test_model_plan_and_title_are_heard() -> None:
+def test_the_model_is_heard() -> None:
     turn = recorded_turn().turn()
-    assert (turn.model, turn.plan, turn.title) == ("gpt-5-5", "plus", "Latarnia morska nocą")
+    assert turn.model == "gpt-5-5"
 
 
 def test_the_quota_is_heard_one_lower_already() -> None:

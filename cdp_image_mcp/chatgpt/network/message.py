@@ -8,7 +8,7 @@ import msgspec
 from cdp_image_mcp.chatgpt.network.turn import ToolError
 from cdp_image_mcp.chatgpt.network.wire import decode, flag, integer, items, obj, text
 
-__all__ = ["Asset", "Node", "file_id_of", "merged", "read_node"]
+__all__ = ["Asset", "Message", "file_id_of", "merged", "read_message"]
 
 LONGEST_TEXT = 20_000
 
@@ -52,12 +52,11 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     width: int
     height: int
     size_bytes: int
-    mime_type: str
     partial: bool
     """Fewer rows are drawn than the picture has (read in the desktop page's code, 2026)."""
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A message. Empty strings stand for what was not told."""
 
     id: str
@@ -134,10 +133,10 @@ def file_id_of(pointer: Any) -> str:
     return found[1] if found else ""
 
 
-def read_node(
+def read_message(
     message: dict[str, Any], *, parent: str = "", conversation: str = "", origin: str = "", settled: bool = False
-) -> Node | None:
-    """The node of a message object, None when it has no id."""
+) -> Message | None:
+    """The message of a message object, None when it has no id."""
     identity = text(message.get("id"))
     if not identity or len(identity) > 200:
         return None
@@ -147,7 +146,7 @@ def read_node(
     kind = text(content.get("content_type"))
     call = role == "assistant" and recipient not in {"", "all"}
     words = _words(content)
-    return Node(
+    return Message(
         id=identity,
         role=role,
         tool=tool,
@@ -176,7 +175,7 @@ def read_node(
     )
 
 
-def merged(old: Node, new: Node) -> Node:
+def merged(old: Message, new: Message) -> Message:
     """What is known after hearing ``new`` about the same message; a late replay never undoes what was finished."""
     origins = old.origins | new.origins
     if old.finished and not new.finished:
@@ -247,7 +246,6 @@ def _assets(content: dict[str, Any], *, generated: bool) -> tuple[Asset, ...]:
             width=width,
             height=height,
             size_bytes=integer(pointer.get("size_bytes")),
-            mime_type=text(pointer.get("mime_type"))[:100],
             partial=0 < integer(generation.get("height")) < height,
         )
     return tuple(found.values())
