@@ -114,24 +114,29 @@ def _settings() -> Settings:
     return msgspec.structs.replace(settings, problems=(*settings.problems, *problems))
 
 
-def _serve(settings: Settings) -> int:
+def _serve() -> int:
     import anyio
 
-    for problem in settings.problems:
-        print(f"{APP_NAME}: {problem.variable}: {problem.message}", file=sys.stderr)
+    from cdp_image_mcp.mcp_server.client.wire import Wire
+
     if sys.stdin is not None and sys.stdin.isatty():
         print(
             f"{APP_NAME} {__version__} serves MCP on standard input and output; clients start it by themselves.\n"
             f"For people: {APP_NAME} --help. Ctrl-C ends it.",
             file=sys.stderr,
         )
+    wire = Wire()  # a client's first question is answered while the rest is loaded
+    settings = _settings()
+    _configure_log(settings)
+    for problem in settings.problems:
+        print(f"{APP_NAME}: {problem.variable}: {problem.message}", file=sys.stderr)
     # A tenth of the start is the collector looking at the SDK's classes again and again while they are made.
     gc.disable()
     from cdp_image_mcp.mcp_server.serving import serve
 
     gc.enable()
     gc.freeze()
-    anyio.run(serve, settings)
+    anyio.run(serve, settings, wire)
     return DONE
 
 
@@ -139,10 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and answer its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     parsed = make_parser().parse_args(given)
+    if parsed.command in {None, "serve"}:
+        return _serve()
     settings = _settings()
     _configure_log(settings)
-    if parsed.command in {None, "serve"}:
-        return _serve(settings)
     from cdp_image_mcp.cli.commands import run
 
     return run(parsed, settings)

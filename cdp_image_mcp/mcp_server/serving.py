@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import anyio
-from mcp.server.stdio import stdio_server
 
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.mcp_server.app import App, OpenApp
+from cdp_image_mcp.mcp_server.client.wire import Wire
 from cdp_image_mcp.mcp_server.holding import late_studio
-from cdp_image_mcp.mcp_server.server import App, OpenApp, make_server
+from cdp_image_mcp.mcp_server.server import make_server
 from cdp_image_mcp.previews.canvas import BrowserCanvas
 from cdp_image_mcp.previews.preview import FilePreviewer
 from cdp_image_mcp.system.stopping import Stop
@@ -67,8 +68,8 @@ def _leave_within(seconds: float) -> None:
     timer.start()
 
 
-async def serve_app(open_app: OpenApp) -> None:
-    """Serve on standard input and output until the end of input or a signal; a signal ends the process here."""
+async def serve_app(open_app: OpenApp, wire: Wire) -> None:
+    """Serve on ``wire`` until the end of input, the client's death or a signal; a signal ends the process here."""
     stop = Stop()
 
     @asynccontextmanager
@@ -80,13 +81,15 @@ async def serve_app(open_app: OpenApp) -> None:
                 _leave_within(CLOSING_SECONDS)
 
     server = make_server(closing_in_time)
-    async with stop.heard(), stdio_server() as (incoming, outgoing):
+    serving = anyio.CancelScope()
+    async with stop.heard(), wire.streams(serving.cancel) as (incoming, outgoing):
         try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(stop.cancel, group.cancel_scope)
-                await server.run(incoming, outgoing, server.create_initialization_options())
-                _leave_within(FLUSHING_SECONDS)
-                group.cancel_scope.cancel()
+            with serving:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(stop.cancel, serving)
+                    await server.run(incoming, outgoing, server.create_initialization_options())
+                    _leave_within(FLUSHING_SECONDS)
+                    group.cancel_scope.cancel()
         finally:
             # Also when the SDK's reader fell over a message that came after the signal.
             if stop.signal is not None:
@@ -94,13 +97,13 @@ async def serve_app(open_app: OpenApp) -> None:
 
 
 def _leave_now(because: signal.Signals) -> None:
-    """The thread that reads standard input is blocked until the client closes it and cannot be joined."""
+    """A thread that writes to a client which does not read cannot be joined."""
     logger.info("stopped by %s", because.name)
     logging.shutdown()
     sys.stderr.flush()
     os._exit(0)
 
 
-async def serve(settings: Settings) -> None:
-    """Serve this installation's studio on standard input and output."""
-    await serve_app(lambda: open_app(settings))
+async def serve(settings: Settings, wire: Wire) -> None:
+    """Serve this installation's studio on ``wire``."""
+    await serve_app(lambda: open_app(settings), wire)

@@ -8,7 +8,7 @@ import anyio
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.mcp_server.server import App, OpenApp
+from cdp_image_mcp.mcp_server.app import App, OpenApp
 from cdp_image_mcp.previews.preview import FilePreviewer
 from cdp_image_mcp.request import Backend, BackendName, ImageRequest, Report
 from cdp_image_mcp.studio.studio import Studio, open_studio

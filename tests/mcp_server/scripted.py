@@ -14,7 +14,7 @@ import msgspec
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import Record, now
-from cdp_image_mcp.mcp_server.server import App, OpenApp
+from cdp_image_mcp.mcp_server.app import App, OpenApp
 from cdp_image_mcp.previews.preview import Canvas, FilePreviewer, Picture, PreviewError
 from cdp_image_mcp.request import SavedImage, State
 from cdp_image_mcp.studio.asked import GenerateImage

@@ -15,14 +15,15 @@ from pathlib import Path
 import anyio
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.mcp_server.server import App
+from cdp_image_mcp.mcp_server.app import App
+from cdp_image_mcp.mcp_server.client.wire import Wire
 from cdp_image_mcp.mcp_server.serving import serve_app
 from cdp_image_mcp.previews.preview import FilePreviewer
 from cdp_image_mcp.studio.studio import News
 from tests.mcp_server.scripted import FakeCanvas, ScriptedStudio, standing
 
 
-async def main(folder: Path, *, quick: bool = False) -> None:
+async def main(folder: Path, wire: Wire, *, quick: bool = False) -> None:
     settings = Settings(output_dir=folder / "pictures", profile_dir=folder / "profile", wait_seconds=600)
 
     @asynccontextmanager
@@ -43,8 +44,8 @@ async def main(folder: Path, *, quick: bool = False) -> None:
                     await anyio.to_thread.run_sync(held.read_bytes)
                 await anyio.Path(folder / "closed").write_text("\n".join(studio.calls))
 
-    await serve_app(opened)
+    await serve_app(opened, wire)
 
 
 if __name__ == "__main__":
-    anyio.run(partial(main, Path(sys.argv[1]), quick="quick" in sys.argv))
+    anyio.run(partial(main, Path(sys.argv[1]), Wire(), quick="quick" in sys.argv))

@@ -15,7 +15,7 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import Failure
 from cdp_image_mcp.mcp_server.answer import LIMIT, compose, describe, failure, failure_of, fitted, status_of
-from cdp_image_mcp.mcp_server.server import result_of
+from cdp_image_mcp.mcp_server.call import result_of
 from cdp_image_mcp.previews.preview import Canvas, FilePreviewer, PreviewError
 from cdp_image_mcp.request import SavedImage, State
 from cdp_image_mcp.studio.asked import Images

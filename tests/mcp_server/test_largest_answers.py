@@ -15,7 +15,8 @@ from cdp_image_mcp.config import Problem, Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import Failure
 from cdp_image_mcp.mcp_server.answer import LIMIT
-from cdp_image_mcp.mcp_server.server import App, make_server
+from cdp_image_mcp.mcp_server.app import App
+from cdp_image_mcp.mcp_server.server import make_server
 from cdp_image_mcp.studio.studio import News, Standing
 from tests.mcp_server.painted import Painter, app
 from tests.mcp_server.scripted import IDENTITY, ScriptedStudio, app_of, png, saved, standing

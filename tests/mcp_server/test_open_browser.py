@@ -31,4 +31,5 @@ async def test_the_browser_is_that_of_the_back_end_in_use(settings: Settings) ->
 
     with anyio.fail_after(10):
         async with open_studio(settings, Given({"chatgpt-web": Driving()})) as studio:
+            studio.backend("chatgpt-web")
             assert open_browser(studio) is Driving.browser

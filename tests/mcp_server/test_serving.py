@@ -150,8 +150,9 @@ def test_without_loop_signals_the_server_still_ends_in_order(tmp_path: Path) -> 
         "import anyio, sys, pathlib, runpy\n"
         "def refuse(*signals): raise NotImplementedError\n"
         "anyio.open_signal_receiver = refuse\n"
+        "from cdp_image_mcp.mcp_server.client.wire import Wire\n"
         "from tests.mcp_server.served import main\n"
-        "anyio.run(main, pathlib.Path(sys.argv[1]))\n"
+        "anyio.run(main, pathlib.Path(sys.argv[1]), Wire())\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

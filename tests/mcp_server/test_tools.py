@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from cdp_image_mcp.mcp_server.tools import ARGUMENTS, INSTRUCTIONS, TOOLS
+from cdp_image_mcp.mcp_server.client.greeting import INSTRUCTIONS
+from cdp_image_mcp.mcp_server.tools import ARGUMENTS, TOOLS
 
 SNAPSHOT = Path(__file__).with_name("tools.json")
 

@@ -1,0 +1,174 @@
+"""Standard input and output, read from the first moment on: what a client asks in order to find out whom it talks to
+is answered before the SDK is loaded.
+
+The SDK (2.3.0) takes the era of a connection from its first request, also when that is ``server/discover``, and then
+refuses the handshake. Clients ask, lose patience after 0.6 s (Copilot CLI 1.0.86, 2026-09-17) and send ``initialize``
+on the same pipe, which the specification of 2026-07-28 allows. So the probe is answered here, as often as it comes,
+and only what follows reaches the SDK and decides the era.
+"""
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+import msgspec
+
+from cdp_image_mcp.mcp_server.client.greeting import DISCOVER, PROTOCOL_VERSION, discovered
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+    from mcp.shared.message import SessionMessage
+
+    Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
+
+__all__ = ["Wire"]
+
+logger = logging.getLogger(__name__)
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+TELLING = (DISCOVER.encode(), PROTOCOL_VERSION.encode())
+"""Only lines with one of these can matter here once the era is known."""
+
+Deliver = Callable[[bytes], None]
+
+
+class Wire:
+    """Both standard streams of this process. While it is open, file descriptor 0 is empty and 1 is standard error:
+    a stray ``print`` or a child's output never gets between the messages."""
+
+    def __init__(self) -> None:
+        """Take the streams and begin to read."""
+        self._in, self._out = _taken(0), _taken(1)
+        self._writing = threading.Lock()
+        self._era: Literal["modern", "legacy"] | None = None
+        self._deliver: Future[Deliver] = Future()
+        # A daemon: it is blocked in reading for as long as the client keeps its end open, and nobody can wake it.
+        threading.Thread(target=self._read, name="standard input", daemon=True).start()
+
+    @asynccontextmanager
+    async def streams(self, client_gone: Callable[[], None]) -> "AsyncGenerator[Streams]":
+        """The messages as the SDK's server wants them. ``client_gone`` is called when nobody takes answers any more."""
+        from mcp.shared.message import SessionMessage
+
+        to_server, incoming = anyio.create_memory_object_stream[SessionMessage | Exception]()
+        outgoing, from_server = anyio.create_memory_object_stream[SessionMessage]()
+
+        async def hand_over(line: bytes) -> None:
+            await (to_server.send(_message(line)) if line else to_server.aclose())
+
+        async def write() -> None:
+            with from_server:
+                async for each in from_server:
+                    text = each.message.model_dump_json(by_alias=True, exclude_unset=True)
+                    try:
+                        await anyio.to_thread.run_sync(self._write, text.encode() + b"\n")
+                    except OSError as error:
+                        logger.warning("the client has gone (%s)", error.strerror)
+                        client_gone()
+                        return
+
+        async with anyio.create_task_group() as group, anyio.from_thread.BlockingPortal() as portal:
+            group.start_soon(write)
+            self._deliver.set_result(lambda line: portal.call(hand_over, line))
+            try:
+                yield incoming, outgoing
+            finally:
+                # The writer ends when it has written what it was given.
+                for stream in (to_server, incoming, outgoing):
+                    stream.close()
+                await portal.stop(cancel_remaining=True)
+
+    def _read(self) -> None:
+        """The thread's whole life: every line but the probes to the server, and at last an empty one."""
+        # The server has left and takes nothing any more.
+        with suppress(CancelledError, RuntimeError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            try:
+                for line in _lines(self._in):
+                    if (passed := self._passed_on(line)) is not None:
+                        self._deliver.result()(passed)
+            finally:
+                self._deliver.result()(b"")
+
+    def _passed_on(self, line: bytes) -> bytes | None:
+        """What the server gets to read of a line; None for a probe, which is answered."""
+        if self._era is not None and not any(word in line for word in TELLING):
+            return line
+        try:
+            message: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return line
+        if "method" not in message or "id" not in message:
+            return line
+        if message["method"] == DISCOVER:
+            answer = {"jsonrpc": "2.0", "id": message["id"], **discovered(message.get("params"))}
+            with suppress(OSError):  # the client has gone: the end of input follows
+                self._write(msgspec.json.encode(answer) + b"\n")
+            return None
+        enveloped = _is_enveloped(message)
+        if self._era is None:
+            self._era = "modern" if enveloped and message["method"] != "initialize" else "legacy"
+        if enveloped and self._era == "legacy":
+            # Whoever shook hands after a probe and speaks the new way all the same is answered as it shook hands.
+            del message["params"]["_meta"][PROTOCOL_VERSION]
+            return msgspec.json.encode(message)
+        return line
+
+    def _write(self, line: bytes) -> None:
+        with self._writing:
+            rest = memoryview(line)
+            while rest:
+                rest = rest[os.write(self._out, rest) :]
+
+
+def _taken(number: int) -> int:
+    """The standard stream under a number of its own; in its place nothing (0) or standard error (1)."""
+    own = os.dup(number) if sys.platform == "win32" else fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+    try:
+        other = os.dup(2) if number else os.open(os.devnull, os.O_RDONLY)
+    except OSError:  # the client has closed standard error
+        other = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(other, number)
+    os.close(other)
+    if sys.platform == "win32":
+        import ctypes
+        import msvcrt
+
+        # Children inherit the handle of this slot, which dup2 does not change: STD_INPUT_HANDLE is -10, the next -11.
+        ctypes.windll.kernel32.SetStdHandle(-10 - number, msvcrt.get_osfhandle(number))
+    return own
+
+
+def _lines(number: int) -> Iterator[bytes]:
+    with os.fdopen(number, "rb", closefd=False) as stream:
+        for count, line in enumerate(stream):
+            yield line if count else line.removeprefix(BYTE_ORDER_MARK)
+
+
+def _message(line: bytes) -> "SessionMessage | Exception":
+    import mcp_types as types
+    from mcp.shared.message import SessionMessage
+
+    try:
+        # Bad UTF-8 is replaced, as by the SDK's own transport: whole lines are not lost for one letter.
+        return SessionMessage(
+            types.jsonrpc_message_adapter.validate_json(line.decode("utf-8", "replace"), by_name=False)
+        )
+    except ValueError as error:
+        return error
+
+
+def _is_enveloped(message: dict[str, Any]) -> bool:
+    params = message.get("params")
+    meta: Any = params.get("_meta") if isinstance(params, dict) else None  # type: ignore[reportUnknownVariableType]
+    return isinstance(meta, dict) and PROTOCOL_VERSION in meta

@@ -1,0 +1,197 @@
+"""Who is spoken to and in which era: probes and handshakes in every order that clients really send them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as types
+import pytest
+from mcp.shared.message import SessionMessage
+
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.mcp_server.client.greeting import discovered
+from cdp_image_mcp.mcp_server.server import make_server
+from tests.mcp_server.scripted import ScriptedStudio, app_of
+from tests.mcp_server.test_serving import ENDS, HELLO, READY, Process, receive, send
+
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+def request(identity: Any, method: str, *, enveloped: bool = True) -> dict[str, Any]:
+    params = {"_meta": ENVELOPE} if enveloped else {}
+    return {"jsonrpc": "2.0", "id": identity, "method": method, "params": params}
+
+
+PROBE = request("probe", "server/discover")
+LIST = request("list", "tools/list")
+OLD_LIST = request("old list", "tools/list", enveloped=False)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    ours = ("OPENAI_", "GPT_", "CHATGPT_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return kept | {"GPT_IMAGE_OUTPUT_DIR": str(folder), "CHATGPT_WEB_PROFILE_DIR": str(folder / "profile")}
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Generator[Process]:
+    """The installed program, as a client starts it."""
+    with started(tmp_path, "-m", "cdp_image_mcp") as process:
+        yield process
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Generator[Process]:
+    command = [sys.executable, *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment(folder), stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def answers(process: Process, *messages: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """All messages at once, then the answers to those that want one, by id."""
+    send(process, *messages)
+    told = [receive(process) for message in messages if "id" in message]
+    return {answer["id"]: answer for answer in told}
+
+
+def test_a_handshake_right_behind_a_probe_is_served(program: Process) -> None:
+    told = answers(program, PROBE, HELLO, READY, OLD_LIST)
+    assert told["probe"]["result"]["supportedVersions"] == ["2026-07-28"]
+    assert told[1]["result"]["protocolVersion"] == "2025-11-25"
+    assert len(told["old list"]["result"]["tools"]) == 5
+
+
+def test_a_handshake_after_the_answer_to_a_probe_is_served(program: Process) -> None:
+    assert "result" in answers(program, PROBE)["probe"]
+    told = answers(program, HELLO, READY, OLD_LIST)
+    assert len(told["old list"]["result"]["tools"]) == 5
+
+
+def test_a_probe_and_a_request_of_the_new_era_stay_in_it(program: Process) -> None:
+    told = answers(program, PROBE, LIST)
+    assert len(told["list"]["result"]["tools"]) == 5
+    assert told["list"]["result"]["resultType"] == "complete"
+    assert answers(program, request("again", "server/discover"))["again"]["result"] == told["probe"]["result"]
+    assert answers(program, HELLO)[1]["error"]["code"] == -32022
+
+
+def test_two_probes_leave_the_era_open(program: Process) -> None:
+    told = answers(program, PROBE, PROBE | {"id": "second"}, HELLO, READY, OLD_LIST)
+    assert told["probe"]["result"] == told["second"]["result"]
+    assert len(told["old list"]["result"]["tools"]) == 5
+
+
+def test_a_probe_for_a_version_of_tomorrow_leaves_the_era_open(program: Process) -> None:
+    probe = json.loads(json.dumps(PROBE).replace("2026-07-28", "2027-07-28"))
+    told = answers(program, probe, HELLO, READY, OLD_LIST)
+    assert told["probe"]["error"]["data"] == {"supported": ["2026-07-28"], "requested": "2027-07-28"}
+    assert len(told["old list"]["result"]["tools"]) == 5
+
+
+def test_a_request_of_the_new_era_after_the_handshake_is_served_as_the_handshake_said(program: Process) -> None:
+    told = answers(program, PROBE, HELLO, READY, LIST)
+    assert len(told["list"]["result"]["tools"]) == 5
+
+
+def test_a_probe_after_the_handshake_changes_nothing(program: Process) -> None:
+    told = answers(program, HELLO, READY, PROBE, OLD_LIST)
+    assert "result" in told["probe"]
+    assert len(told["old list"]["result"]["tools"]) == 5
+
+
+@pytest.mark.parametrize("first", [PROBE, HELLO, LIST], ids=["probe", "handshake", "request"])
+def test_a_byte_order_mark_before_the_first_message_is_skipped(program: Process, first: dict[str, Any]) -> None:
+    assert program.stdin is not None
+    program.stdin.write(b"\xef\xbb\xbf")
+    assert "result" in answers(program, first)[first["id"]]
+
+
+def test_a_probe_is_answered_while_the_sdk_is_still_loading(tmp_path: Path) -> None:
+    """The SDK's import waits here until it is allowed; by its own account it takes longer than some clients wait."""
+    os.mkfifo(tmp_path / "allowed")
+    program = (
+        "import sys\n"
+        "class Held:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'mcp':\n"
+        f"            open({str(tmp_path / 'allowed')!r}, 'rb').read()\n"
+        "sys.meta_path.insert(0, Held())\n"
+        "from cdp_image_mcp.cli.main import main\n"
+        "main([])\n"
+    )
+    with started(tmp_path, "-c", program) as process:
+        assert "result" in answers(process, PROBE)["probe"]
+        assert "result" in answers(process, PROBE | {"id": "second"})["second"]
+        send(process, HELLO)
+        (tmp_path / "allowed").write_bytes(b"")
+        assert receive(process)["id"] == 1
+
+
+def test_a_client_that_dies_leaves_one_line_and_no_error(program: Process) -> None:
+    """What SIGKILL leaves of a client: both pipes are cut at the same moment, with an answer still to come."""
+    assert program.stdin is not None
+    assert program.stdout is not None
+    assert program.stderr is not None
+    answers(program, HELLO, READY)
+    program.stdout.close()
+    send(program, OLD_LIST)
+    assert program.wait(ENDS) == 0
+    told = program.stderr.read().decode()
+    assert "the client has gone" in told
+    assert "Traceback" not in told
+
+
+async def by_the_sdk(params: dict[str, Any] | None, folder: Path) -> dict[str, Any]:
+    """The answer of the SDK's own server to ``server/discover``."""
+    server = make_server(app_of(ScriptedStudio(Settings(output_dir=folder, profile_dir=folder))))
+    sent, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](1)
+    outgoing, received = anyio.create_memory_object_stream[SessionMessage](1)
+    told: dict[str, Any] = {}
+    with sent, received:
+        async with anyio.create_task_group() as group:
+            group.start_soon(server.run, incoming, outgoing, server.create_initialization_options())
+            question = types.JSONRPCRequest(jsonrpc="2.0", id=1, method="server/discover", params=params)
+            await sent.send(SessionMessage(question))
+            answer = await received.receive()
+            told = answer.message.model_dump(by_alias=True, mode="json", exclude_unset=True)
+            group.cancel_scope.cancel()
+    return told
+
+
+@pytest.mark.anyio
+async def test_a_probe_is_answered_as_the_sdk_answers_it(tmp_path: Path) -> None:
+    with anyio.fail_after(30):
+        told = await by_the_sdk(PROBE["params"], tmp_path)
+    assert told["result"] == discovered(PROBE["params"])["result"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "meta",
+    [
+        None,
+        {"progressToken": 1},
+        ENVELOPE | {"io.modelcontextprotocol/protocolVersion": 7},
+        ENVELOPE | {"io.modelcontextprotocol/protocolVersion": "2027-07-28"},
+        {"io.modelcontextprotocol/protocolVersion": "2026-07-28"},
+    ],
+)
+async def test_a_probe_that_cannot_be_answered_gets_the_sdks_code(meta: Any, tmp_path: Path) -> None:
+    params = None if meta is None else {"_meta": meta}
+    with anyio.fail_after(30):
+        told = await by_the_sdk(params, tmp_path)
+    assert told["error"]["code"] == discovered(params)["error"]["code"]
