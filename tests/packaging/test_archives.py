@@ -40,14 +40,16 @@ def metadata(wheel: Path) -> Message:
 
 def test_the_wheel_holds_the_whole_package_and_the_stand_in(names: set[str]) -> None:
     package = files_below("cdp_image_mcp")
-    site = {f"cdp_image_mcp/demo/site/{name.removeprefix('fixtures/site/')}" for name in files_below("fixtures/site")}
+    site = {
+        f"cdp_image_mcp/cli/demo/site/{name.removeprefix('fixtures/site/')}" for name in files_below("fixtures/site")
+    }
     assert {
         "cdp_image_mcp/py.typed",
         "cdp_image_mcp/chatgpt/site/locators.json",
         "cdp_image_mcp/chatgpt/site/witness.js",
         "cdp_image_mcp/chatgpt/site/words.json",
     } <= package
-    assert "cdp_image_mcp/demo/site/pages/classic.html" in site
+    assert "cdp_image_mcp/cli/demo/site/pages/classic.html" in site
     assert {name for name in names if ".dist-info/" not in name} == package | site
 
 
@@ -75,7 +77,7 @@ def test_the_demo_runs_from_what_the_wheel_holds(wheel: Path, tmp_path: Path, ru
         archive.extractall(unpacked)  # noqa: S202 - built a moment ago by ourselves
     where = "import cdp_image_mcp.cli.demo.site as site, sys; print(site.__file__, 'fixtures' in sys.modules)"
     told = run(sys.executable, "-c", where, PYTHONPATH=str(unpacked))
-    assert told.split() == [str(unpacked / "cdp_image_mcp/demo/site/__init__.py"), "False"]
+    assert told.split() == [str(unpacked / "cdp_image_mcp/cli/demo/site/__init__.py"), "False"]
     answer = msgspec.json.decode(
         run(sys.executable, "-m", "cdp_image_mcp", "demo", "--json", "a red kite", PYTHONPATH=str(unpacked))
     )
