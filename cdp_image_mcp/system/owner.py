@@ -7,14 +7,11 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
-import psutil
 
 __all__ = ["Owner", "is_alive", "is_elsewhere", "this_process"]
 
 SAME_START_SECONDS = 2.0
 """Start times of one process read at two moments differ by rounding; a pid is not reused within this time."""
-
-DEAD = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -56,9 +53,11 @@ def is_elsewhere(owner: Owner) -> bool:
 
 
 def _look(pid: int) -> Owner | None:
+    import psutil  # records name owners; who only lists tools asks after none
+
     try:
         process = psutil.Process(pid)
-        if process.status() in DEAD:
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return None
         return Owner(pid=pid, started=process.create_time(), host=platform.node(), mark=_mark(pid))
     except (psutil.NoSuchProcess, OSError, ValueError, OverflowError):

@@ -40,16 +40,15 @@ def metadata(wheel: Path) -> Message:
 
 def test_the_wheel_holds_the_whole_package_and_the_stand_in(names: set[str]) -> None:
     package = files_below("cdp_image_mcp")
-    site = {
-        f"cdp_image_mcp/cli/demo/site/{name.removeprefix('fixtures/site/')}" for name in files_below("fixtures/site")
-    }
+    place = "cdp_image_mcp/cli/demo/site/"
+    site = {place + name.removeprefix("fixtures/site/") for name in files_below("fixtures/site")}
     assert {
         "cdp_image_mcp/py.typed",
-        "cdp_image_mcp/chatgpt/site/locators.json",
-        "cdp_image_mcp/chatgpt/site/witness.js",
-        "cdp_image_mcp/chatgpt/site/words.json",
+        "cdp_image_mcp/chatgpt/page/site/locators.json",
+        "cdp_image_mcp/chatgpt/page/site/witness.js",
+        "cdp_image_mcp/chatgpt/page/site/words.json",
     } <= package
-    assert "cdp_image_mcp/cli/demo/site/pages/classic.html" in site
+    assert f"{place}pages/classic.html" in site
     assert {name for name in names if ".dist-info/" not in name} == package | site
 
 
