@@ -138,6 +138,10 @@ class Report(Protocol):
         """
         ...
 
+    def may_send(self) -> None:
+        """Raise ImageError when nothing more may be sent. :meth:`state` with ``"submitting"`` asks by itself."""
+        ...
+
     def progress(self, message: str) -> None:
         """A true sentence about now for the caller's progress line; kept in memory only, never blocks."""
         ...

@@ -12,6 +12,7 @@ from cdp_image_mcp import __version__
 from cdp_image_mcp.cli.exit_codes import DONE, EXIT_CODES
 from cdp_image_mcp.config import API, APP_NAME, Problem, Settings, load
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.system.front import Front
 
 __all__ = ["main", "make_parser"]
 
@@ -114,7 +115,7 @@ def _settings() -> Settings:
     return msgspec.structs.replace(settings, problems=(*settings.problems, *problems))
 
 
-def _serve() -> int:
+def _serve(front: Front | None) -> int:
     import anyio
 
     from cdp_image_mcp.mcp_server.client.wire import Wire
@@ -136,16 +137,16 @@ def _serve() -> int:
 
     gc.enable()
     gc.freeze()
-    anyio.run(serve, settings, wire)
+    anyio.run(serve, settings, wire, front)
     return DONE
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and answer its exit code."""
+def main(arguments: Sequence[str] | None = None, *, front: Front | None = None) -> int:
+    """Run one command and answer its exit code. ``front``: the process before this one, for a server."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     parsed = make_parser().parse_args(given)
     if parsed.command in {None, "serve"}:
-        return _serve()
+        return _serve(front)
     settings = _settings()
     _configure_log(settings)
     from cdp_image_mcp.cli.commands import run

@@ -1,6 +1,6 @@
 """A studio that is opened late and closed in order, whatever happens to whoever uses it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,11 @@ class LateStudio:
     """The studio, opened by the first call. A task of its own enters and leaves it, whoever called first; that task
     hears of no cancellation, so that jobs are always told to end and never torn away from under their records."""
 
-    def __init__(self, settings: Settings, group: anyio.abc.TaskGroup) -> None:
+    def __init__(
+        self, settings: Settings, group: anyio.abc.TaskGroup, outliving: Callable[[], None] | None = None
+    ) -> None:
         self._settings = settings
+        self._outliving = outliving
         self._group = group
         self._opening = anyio.Lock()
         self._closing = anyio.Event()
@@ -44,16 +47,16 @@ class LateStudio:
         from cdp_image_mcp.studio.studio import open_studio
 
         with anyio.CancelScope(shield=True):
-            async with open_studio(self._settings, InstalledWays()) as studio:
+            async with open_studio(self._settings, InstalledWays(), self._outliving) as studio:
                 task_status.started(studio)
                 await self._closing.wait()
 
 
 @asynccontextmanager
-async def late_studio(settings: Settings) -> AsyncGenerator[LateStudio]:
+async def late_studio(settings: Settings, outliving: Callable[[], None] | None = None) -> AsyncGenerator[LateStudio]:
     """A studio for the length of the block, not opened before it is asked for."""
     async with anyio.create_task_group() as group:
-        studio = LateStudio(settings, group)
+        studio = LateStudio(settings, group, outliving)
         try:
             yield studio
         finally:

@@ -5,8 +5,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import anyio
@@ -18,6 +19,7 @@ from cdp_image_mcp.mcp_server.holding import late_studio
 from cdp_image_mcp.mcp_server.server import make_server
 from cdp_image_mcp.previews.canvas import BrowserCanvas
 from cdp_image_mcp.previews.preview import FilePreviewer
+from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.stopping import Stop
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ CLOSING_SECONDS = 15.0
 """Longest time for leaving in order; what hangs then is left, the records on disk are whole at any moment."""
 FLUSHING_SECONDS = 2.0
 """Longest time for the last answers to reach a client that has closed its end."""
+OUTLIVING_SECONDS = 900.0
+"""Longest time for requests that are out when the client has gone; each has a patience of its own, which is shorter."""
 
 
 @runtime_checkable
@@ -49,9 +53,10 @@ def open_browser(studio: "Studio") -> "Browser | None":
 
 
 @asynccontextmanager
-async def open_app(settings: Settings) -> AsyncGenerator[App]:
-    """What the handlers of this process share. Nothing is loaded or opened before the first call."""
-    async with late_studio(settings) as studio:
+async def open_app(settings: Settings, outliving: Callable[[], None] | None = None) -> AsyncGenerator[App]:
+    """What the handlers of this process share. Nothing is loaded or opened before the first call. ``outliving``: see
+    :func:`~cdp_image_mcp.studio.studio.open_studio`."""
+    async with late_studio(settings, outliving) as studio:
 
         def browser() -> "Browser | None":
             return None if studio.opened is None else open_browser(studio.opened)
@@ -60,17 +65,26 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
         yield App(settings, studio, FilePreviewer(canvas.open, canvas.expect))
 
 
-def _leave_within(seconds: float) -> None:
-    """From now on the process ends within ``seconds``, whatever hangs: a thread that writes to a client which no
-    longer reads cannot be ended in any other way."""
-    timer = threading.Timer(seconds, os._exit, (0,))
-    timer.daemon = True
-    timer.start()
+class Leaving:
+    """The end of a process whose client has gone, which comes whatever hangs: a thread that writes to a client which
+    no longer reads cannot be ended in any other way."""
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def within(self, seconds: float) -> None:
+        """From now on the process ends within ``seconds``."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = threading.Timer(seconds, os._exit, (0,))
+        self._timer.daemon = True
+        self._timer.start()
 
 
-async def serve_app(open_app: OpenApp, wire: Wire) -> None:
-    """Serve on ``wire`` until the end of input, the client's death or a signal; a signal ends the process here."""
-    stop = Stop()
+async def serve_app(open_app: OpenApp, wire: Wire, front: Front | None = None, leaving: Leaving | None = None) -> None:
+    """Serve on ``wire`` until the end of input, a signal, or the death of the client or of the process that it started;
+    a signal ends the process here."""
+    stop, leaving = Stop(), leaving or Leaving()
 
     @asynccontextmanager
     async def closing_in_time() -> AsyncGenerator[App]:
@@ -78,7 +92,12 @@ async def serve_app(open_app: OpenApp, wire: Wire) -> None:
             try:
                 yield app
             finally:
-                _leave_within(CLOSING_SECONDS)
+                leaving.within(CLOSING_SECONDS)
+
+    async def front_gone() -> None:
+        if front is not None:
+            await front.gone()
+            stop.note(signal.SIGTERM)
 
     server = make_server(closing_in_time)
     serving = anyio.CancelScope()
@@ -87,8 +106,9 @@ async def serve_app(open_app: OpenApp, wire: Wire) -> None:
             with serving:
                 async with anyio.create_task_group() as group:
                     group.start_soon(stop.cancel, serving)
+                    group.start_soon(front_gone)
                     await server.run(incoming, outgoing, server.create_initialization_options())
-                    _leave_within(FLUSHING_SECONDS)
+                    leaving.within(FLUSHING_SECONDS)
                     group.cancel_scope.cancel()
         finally:
             # Also when the SDK's reader fell over a message that came after the signal.
@@ -104,6 +124,15 @@ def _leave_now(because: signal.Signals) -> None:
     os._exit(0)
 
 
-async def serve(settings: Settings, wire: Wire) -> None:
+async def serve(settings: Settings, wire: Wire, front: Front | None = None) -> None:
     """Serve this installation's studio on ``wire``."""
-    await serve_app(lambda: open_app(settings), wire)
+    leaving = Leaving()
+
+    def outlive(front: Front) -> None:
+        """Everything else is closed, and what is paid for is waited for: the client sees its server end."""
+        logger.info("requests that are out are finished and saved; nothing else goes on")
+        leaving.within(OUTLIVING_SECONDS)
+        front.let_go()
+
+    outliving = None if front is None else partial(outlive, front)
+    await serve_app(lambda: open_app(settings, outliving), wire, front, leaving)

@@ -148,6 +148,7 @@ class Generation:
 
     async def _once(self, index: int) -> Verdict | None:
         """Send the request one time; None when it was answered with pictures."""
+        self._report.may_send()
         exchange = _Exchange(self, index)
         body = make_body(self._plan, leave_out=frozenset(self._left_out))
         streamed = "stream" in self._plan.parameters and "stream" not in self._left_out
@@ -287,7 +288,7 @@ class Generation:
         if self._warnings:
             facts["warnings"] = self._warnings
         facts["submitted"], facts["spent"] = self._standing()
-        state = "saving" if self._report.images else "generating" if self._was_sent else "submitting"
+        state = "saving" if self._report.images else "generating" if self._was_sent else "starting"
         await self._report.state(state, **facts)
 
     def _standing(self) -> tuple[Any, Any]:

@@ -103,6 +103,8 @@ class Job:
         """Pictures of the API that the disk did not take: paid for, and nowhere else."""
         self.typical: float | None = None
         self.stop_wanted = False
+        self.leaving = False
+        """The client has gone: what is out is finished, nothing more is sent."""
         self.started_at = anyio.current_time() - record.elapsed_seconds
         self.state_since = anyio.current_time()
         self._writing = anyio.Lock()
@@ -123,6 +125,8 @@ class Job:
         return {**self.record.facts, **{name: value for name, value in known.items() if value is not None}}
 
     async def state(self, state: WorkState, /, **facts: Any) -> None:
+        if state == "submitting":
+            self.may_send()
         if state not in {"needs_sign_in", "needs_verification", "queued"}:
             self.clock.run()
         await self._move(state, facts)
@@ -186,6 +190,16 @@ class Job:
 
     async def taken_ids(self) -> frozenset[str]:
         return frozenset() if self.look_up_taken is None else await self.look_up_taken(self.generation_id)
+
+    @property
+    def is_out(self) -> bool:
+        """Whether a request has left, or is about to, whose answer cannot be fetched later."""
+        return self.request.backend == "api" and self.record.submitted is not False and not self.done.is_set()
+
+    def may_send(self) -> None:
+        if self.leaving:
+            sent = self.record.submitted
+            raise ImageError("cancelled", "The server is ending.", submitted=sent, spent=self.record.spent)
 
     async def waiting_for_person(self) -> None:
         self.clock.stop()

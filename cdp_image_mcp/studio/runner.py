@@ -168,16 +168,29 @@ class Runner:
         await job.finish("saved" if whole else "partial", None if whole else job.record.failure())
         self.start_soon(self._gallery.refresh)
 
-    async def aclose(self) -> None:
-        """Stop all jobs in order, record them, let go of the back ends."""
+    async def aclose(self, outliving: Callable[[], None] | None = None) -> None:
+        """Stop all jobs in order, record them, let go of the back ends; see :func:`studio.open_studio`."""
         self._closing = True
-        for job in list(self.jobs.values()):
+        kept = [job for job in self.jobs.values() if outliving is not None and job.is_out]
+        for job in kept:
+            job.leaving = True
+        stopped = [job for job in self.jobs.values() if job not in kept]
+        for job in stopped:
             job.scope.cancel()
-        for job in list(self.jobs.values()):
-            await job.done.wait()
-            await self.settle(job)
+        for job in stopped:
+            await self._ended(job)
+        if web := self._backends.get("chatgpt-web"):
+            await web.aclose()
+        if outliving is not None and any(not job.done.is_set() for job in kept):
+            outliving()
+        for job in kept:
+            await self._ended(job)
         for backend in self._backends.values():
             await backend.aclose()
+
+    async def _ended(self, job: Job) -> None:
+        await job.done.wait()
+        await self.settle(job)
 
     # --- one job -----------------------------------------------------------------------------------------------
 

@@ -462,9 +462,12 @@ def ordinal(number: int) -> str:
 
 
 @asynccontextmanager
-async def open_studio(settings: Settings, ways: Ways) -> AsyncGenerator[Studio]:
+async def open_studio(
+    settings: Settings, ways: Ways, outliving: Callable[[], None] | None = None
+) -> AsyncGenerator[Studio]:
     """A studio whose jobs live as long as this context. Opens nothing but memory. Leaving stops jobs in order and
-    them as ``interrupted``."""
+    records them as ``interrupted``. With ``outliving``, a request that is out and whose picture nobody could fetch
+    later is finished and saved first; it is called when nothing else is left to be done."""
     library = Library(settings.output_dir)
     ledger = Ledger(settings.profile_dir.parent / "ledger.jsonl", library)
     async with anyio.create_task_group() as group:
@@ -473,5 +476,5 @@ async def open_studio(settings: Settings, ways: Ways) -> AsyncGenerator[Studio]:
             yield Studio(settings, library, ledger, runner, Intake(settings, library, ledger, ways))
         finally:
             with shielded():
-                await runner.aclose()
+                await runner.aclose(outliving)
             group.cancel_scope.cancel()

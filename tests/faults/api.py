@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from cdp_image_mcp.request import FINAL_STATES
-from tests.faults.faults import PROCESS_FAULTS, Stage, browser_processes, records
+from tests.faults.faults import PROCESS_FAULTS, Stage, browser_processes, records, working_in
 from tests.faults.figures import Side
 from tests.faults.line import TROUBLES, Asked, Line
 from tests.faults.peer import Gone, Peer
@@ -22,7 +22,8 @@ __all__ = ["api_round"]
 
 log = logging.getLogger(__name__)
 
-ENDS_SERVER = frozenset(("server killed", "server ended", "input ended", "client gone"))
+OUTLIVING_SECONDS = 8.0
+"""Longer than the stand-in takes to draw; whoever waits longer waits on a line that has fallen silent."""
 TURNED_AWAY_MOST = 9
 """How often one request may be sent that is always turned away: once, and eight times again."""
 
@@ -104,6 +105,11 @@ class Round:
             self.folder, self.variables, self._ask, list(self.calls), self.plan, self.faults, self.figures
         )
         (self.folder / "output" / "filler").unlink(missing_ok=True)
+        if not await self._is_alone(OUTLIVING_SECONDS):
+            # What is out is waited for as long as the program has patience; the round has less.
+            self.line.cut()
+            if not await self._is_alone(30.0):
+                self.figures.left.extend(f"{self.context}: {p.pid} {p.cmdline()}" for p in working_in(self.folder))
         self.line.mend()
         for call in self.calls.values():
             call.asked_first = len(self.line.of(call.prompt))
@@ -115,6 +121,14 @@ class Round:
         for call in self.calls.values():
             self._check(call)
         self.figures.left.extend(f"{self.context}: a browser {p.pid}" for p in browser_processes(self.folder))
+
+    async def _is_alone(self, seconds: float) -> bool:
+        """Whether the server of this round ends within that time."""
+        with anyio.move_on_after(seconds):
+            while working_in(self.folder):  # noqa: ASYNC110 - processes send no event
+                await anyio.sleep(0.05)
+            return True
+        return False
 
     def _records(self) -> list[dict[str, Any]]:
         return [record for record in records(self.folder) if record["prompt"] in self.calls]
@@ -213,7 +227,8 @@ class Round:
         for one, other in ((a, b) for a in mine for b in mine if a["generation_id"] < b["generation_id"]):
             if on_disk(self.folder, one) & on_disk(self.folder, other):
                 self.figures.doubled.append(f"{mark}: two generations have the same picture")
-        stopped = bool(self.hit & ENDS_SERVER) or (call.told or {}).get("status") == "cancelled"
+        # Of all that ends a server only a crash may cost a picture that was on its way.
+        stopped = "server killed" in self.hit or (call.told or {}).get("status") == "cancelled"
         whole = {sha(picture) for each in asked[: call.asked_first] for picture in each.whole()}
         if not stopped and whole - have:
             self.figures.lost.append(f"{mark}: it came whole: {[(r['state'], r['error']) for r in mine]}")

@@ -15,7 +15,7 @@ from tests.browser import is_root
 from tests.faults.peer import Peer
 from tests.web.program import profile_processes
 
-__all__ = ["FAULTS", "PROCESS_FAULTS", "Stage", "browser_processes", "mount", "records"]
+__all__ = ["FAULTS", "PROCESS_FAULTS", "Stage", "browser_processes", "mount", "records", "working_in"]
 
 
 class Stage:
@@ -52,7 +52,18 @@ async def kill_renderer(stage: Stage) -> bool:
 
 
 async def kill_server(stage: Stage) -> bool:
+    """A crash: nothing of it is left to finish anything."""
+    return stage.peer.crash()
+
+
+async def kill_front(stage: Stage) -> bool:
+    """What clients kill is the process that they started."""
     return _done(stage.peer.process.kill)
+
+
+async def kill_group(stage: Stage) -> bool:
+    """Or its whole group."""
+    return _done(stage.peer.kill_group)
 
 
 async def end_server(stage: Stage) -> bool:
@@ -116,6 +127,18 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [msgspec.json.decode(path.read_bytes()) for path in found]
 
 
+def working_in(folder: Path) -> list[psutil.Process]:
+    """All processes whose working folder is ours; browsers take it over from their server."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
 def _done(act: Callable[[], None]) -> bool:
     """Whether the process was still there for it."""
     try:
@@ -150,6 +173,7 @@ FAULTS = {
     "browser killed": kill_browser,
     "renderer killed": kill_renderer,
     "server killed": kill_server,
+    "front killed": kill_front,
     "server ended": end_server,
     "client gone": client_vanishes,
     "websocket cut": cut_websocket,
@@ -160,6 +184,8 @@ FAULTS = {
 
 PROCESS_FAULTS = {
     "server killed": kill_server,
+    "front killed": kill_front,
+    "group killed": kill_group,
     "server ended": end_server,
     "input ended": end_input,
     "client gone": client_vanishes,

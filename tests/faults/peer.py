@@ -1,5 +1,7 @@
 """A client that can be as rude as real ones: it talks JSON-RPC over pipes and may stop, vanish or be cut off."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,6 +11,7 @@ from typing import Any
 import anyio
 import anyio.abc
 import msgspec
+import psutil
 
 __all__ = ["Gone", "Peer"]
 
@@ -36,8 +39,33 @@ class Peer:
                 stderr=log,
                 env=dict(variables),
                 cwd=folder,
+                start_new_session=True,
             )
         return Peer(process)
+
+    @property
+    def server(self) -> psutil.Process | None:
+        """The server proper, behind the process that was started."""
+        try:
+            return next(iter(psutil.Process(self.process.pid).children()), None)
+        except psutil.NoSuchProcess:
+            return None
+
+    def kill_group(self) -> None:
+        """What some clients do to servers that do not end at once. Raises ProcessLookupError."""
+        if sys.platform != "win32":
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def crash(self) -> bool:
+        """What a crash is: both processes, at once."""
+        server = self.server
+        try:
+            if server is not None:
+                server.kill()
+            self.process.kill()
+        except (psutil.NoSuchProcess, ProcessLookupError):
+            return False
+        return server is not None
 
     async def read(self) -> None:
         """Hand answers to whoever waits, until the pipe ends."""

@@ -63,7 +63,7 @@ async def storm(
         finally:
             if peer.process.returncode is None:
                 figures.left.append(f"the server did not end ({', '.join(sorted(hit)) or 'no fault'})")
-                peer.process.kill()
+                peer.crash()
             with anyio.CancelScope(shield=True):
                 await peer.process.wait()
             group.cancel_scope.cancel()

@@ -134,6 +134,9 @@ class MemoryReport:
 
     background = False
 
+    def may_send(self) -> None:
+        return
+
     async def complete(self) -> None:
         raise AssertionError("an answer of the API brings everything at once")
 

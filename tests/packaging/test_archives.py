@@ -66,7 +66,7 @@ def test_the_wheel_asks_for_the_seven_packages_and_no_others(metadata: Message) 
 def test_the_wheel_installs_one_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         text = archive.read(f"cdp_image_mcp-{__version__}.dist-info/entry_points.txt").decode()
-    assert text.split() == ["[console_scripts]", "cdp-image-mcp", "=", "cdp_image_mcp.cli.main:main"]
+    assert text.split() == ["[console_scripts]", "cdp-image-mcp", "=", "cdp_image_mcp.__main__:main"]
 
 
 def test_the_demo_runs_from_what_the_wheel_holds(wheel: Path, tmp_path: Path, run: Run) -> None:

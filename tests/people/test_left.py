@@ -26,6 +26,10 @@ async def vanished_client(peer: Peer) -> None:
     await peer.vanish()
 
 
+async def crashed(peer: Peer) -> None:
+    peer.crash()
+
+
 async def killed(peer: Peer) -> None:
     peer.process.kill()
 
@@ -43,6 +47,7 @@ ENDS: dict[str, Callable[[Peer], Awaitable[None]]] = {
     "SIGTERM": signalled(signal.SIGTERM),
     "SIGINT": signalled(signal.SIGINT),
     "SIGKILL": killed,
+    "a crash": crashed,
 }
 
 
@@ -85,7 +90,7 @@ async def test_the_sign_in_window_ends_with_a_killed_server(screen: Screen, site
             answer = await peer.call("generate_image", prompt="one", images="none", wait_seconds=60)
             assert answer["status"] == "needs_sign_in", answer
             await until(lambda: bool(screen.windows()))
-            peer.process.kill()
+            peer.crash()
             await none_left(tmp_path)
             await peer.process.wait()
             group.cancel_scope.cancel()
@@ -108,7 +113,7 @@ async def test_another_server_goes_on_when_the_one_with_the_sign_in_window_is_ki
             assert (await peer.call("generate_image", prompt="one", wait_seconds=60))["status"] == "needs_sign_in"
             queued = await other.generate("two", wait_seconds=0)
             site.set(account="signed_in")
-            peer.process.kill()
+            peer.crash()
             answer = await other.call("wait_for_image", generation_id=queued.data["generation_id"])
             assert answer.status == "saved", answer.data
             await peer.process.wait()

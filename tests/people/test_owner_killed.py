@@ -26,7 +26,7 @@ async def killed_at_the_end() -> AsyncGenerator[list[Peer]]:
     finally:
         for peer in peers:
             if peer.process.returncode is None:
-                peer.process.kill()
+                peer.crash()
         with anyio.CancelScope(shield=True):
             for peer in peers:
                 await peer.process.wait()
@@ -60,7 +60,7 @@ async def test_the_owner_of_the_browser_killed_three_times_loses_and_doubles_not
                 await until(lambda kill=kill: len(site.log.prompts) > kill)
                 working = site.log.prompts[-1].text
                 owner = int(working.rsplit(" ", 1)[1])
-                peers[owner].process.kill()
+                peers[owner].crash()
                 at = anyio.current_time()
                 await until(lambda kill=kill: len(site.log.prompts) > kill + 1, 40)
                 print(f"taken over {anyio.current_time() - at:.1f} s after a kill")
