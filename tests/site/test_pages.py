@@ -19,17 +19,20 @@ pytestmark = pytest.mark.anyio
 EDITORS = {
     "classic": "#prompt-textarea:not([aria-hidden])",
     "rebuilt": "form:not([hidden]) [data-composer-markdown]:not([aria-hidden])",
+    "october": "form:not([hidden]) [data-composer-markdown]:not([aria-hidden])",
     "mobile": "#mobile-composer-prompt",
 }
 SENDS = {
     "classic": "#composer-submit-button:not([disabled]):not([aria-disabled])",
     "rebuilt": "form[data-chatgpt-composer]:not([hidden]) button[type=submit]:not([disabled])",
+    "october": "form[data-chatgpt-composer]:not([hidden]) button[type=submit][aria-label=Send]:not([disabled])",
     "mobile": "button[data-composer-submit]:not([disabled])",
 }
 PROMPT = (
     'A "red" fox\u2019s \u201cden\u201d\n\n\nafter  two blank lines \u72d0 \U0001f469\u200d\U0001f469\u200d\U0001f467'
 )
-PAGES = ("classic", "rebuilt", "mobile")
+PAGES = ("classic", "rebuilt", "october", "mobile")
+WIDE = ("classic", "rebuilt", "october")
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +116,8 @@ async def test_a_prompt_is_typed_sent_once_and_answered_with_the_picture(browser
         ("classic", "textarea"),
         ("rebuilt", "prosemirror"),
         ("rebuilt", "lexical"),
+        ("october", "prosemirror"),
+        ("october", "lexical"),
     ],
 )
 async def test_what_a_script_writes_never_reaches_the_editor(browser: Browser, generation: str, editor: str) -> None:
@@ -158,7 +163,7 @@ async def test_long_text_is_taken_whole_and_select_all_clears_it(browser: Browse
             assert [prompt.text for prompt in person.site.log.prompts] == [long]
 
 
-@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+@pytest.mark.parametrize("generation", WIDE)
 async def test_text_typed_before_the_page_is_alive_is_lost(browser: Browser, generation: str) -> None:
     with anyio.fail_after(60):
         async with visiting(browser, generation=generation, hydrate_s=1.5) as person:
@@ -171,7 +176,7 @@ async def test_text_typed_before_the_page_is_alive_is_lost(browser: Browser, gen
             assert [prompt.text for prompt in person.site.log.prompts] == ["A fox"]
 
 
-@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+@pytest.mark.parametrize("generation", WIDE)
 async def test_a_reference_goes_up_before_the_prompt_and_is_echoed(
     browser: Browser, generation: str, tmp_path: Path
 ) -> None:
@@ -189,10 +194,11 @@ async def test_a_reference_goes_up_before_the_prompt_and_is_echoed(
             (prompt,) = person.site.log.prompts
             assert prompt.references == [upload.file_id]
             assert upload.size == reference.stat().st_size
-            await person.tab.until("document.querySelector('main img[alt=\"ref.png\"]').naturalWidth === 320")
+            alt = "User attachment" if generation == "october" else "ref.png"
+            await person.tab.until(f"document.querySelector('main img[alt=\"{alt}\"]').naturalWidth === 320")
 
 
-@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+@pytest.mark.parametrize("generation", WIDE)
 @pytest.mark.parametrize("key", ["36d", "40", "52d", "53c", "53e", "54", "57", "59b"])
 async def test_some_ways_to_the_picture_lead_to_it(browser: Browser, generation: str, key: str) -> None:
     row = variant(key)
@@ -206,11 +212,11 @@ async def test_some_ways_to_the_picture_lead_to_it(browser: Browser, generation:
             await person.send()
             await person.sees_picture()
             (prompt,) = person.site.log.prompts
-            assert prompt.parent_id == "client-created-root"
+            assert prompt.parent_id == ("" if generation == "october" else "client-created-root")
             assert person.tab.complaints == []
 
 
-@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+@pytest.mark.parametrize("generation", WIDE)
 async def test_a_second_prompt_goes_on_where_the_first_ended_and_a_reload_shows_both(
     browser: Browser, generation: str
 ) -> None:
@@ -231,7 +237,7 @@ async def test_a_second_prompt_goes_on_where_the_first_ended_and_a_reload_shows_
             await person.tab.until(both)
 
 
-@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+@pytest.mark.parametrize("generation", WIDE)
 async def test_stop_is_told_to_the_site_and_ends_the_drawing(browser: Browser, generation: str) -> None:
     stop = "[data-testid=stop-button]" if generation == "classic" else "form:not([hidden]) button[aria-label=Stop]"
     with anyio.fail_after(60):
@@ -257,7 +263,7 @@ async def test_a_sign_in_window_closes_itself_when_the_switch_says_so(browser: B
             assert [sign_in.how for sign_in in site.log.sign_ins] == ["login page"]
 
 
-@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+@pytest.mark.parametrize("generation", WIDE)
 async def test_the_choice_between_two_pictures_locks_the_composer_until_skipped(
     browser: Browser, generation: str
 ) -> None:
