@@ -49,6 +49,23 @@ class Visitor:
     async def conversation(self, conversation_id: str) -> httpx.Response:
         return await self.client.get(f"/backend-api/conversation/{conversation_id}", headers=self.bearer)
 
+    async def get(self, path: str) -> httpx.Response:
+        return await self.client.get(f"/backend-api{path}", headers=self.bearer)
+
+    async def turns(self, conversation_id: str, count: int = 10) -> dict[str, Any]:
+        """The flat list, as the pages of October read it."""
+        answer = await self.get(f"/conversations/{conversation_id}?num_turns={count}&include_has_versions=true")
+        answer.raise_for_status()
+        return answer.json()
+
+    async def over(self) -> str:
+        """Waits until the newest prompt's turn has ended on the server; its conversation."""
+        conversation_id = self.site.log.prompts[-1].conversation_id
+        turn = self.site.find_turn(conversation_id)
+        if turn is not None:
+            await turn.ended()
+        return conversation_id
+
     async def link(self, file_id: str) -> str:
         answer = await self.client.get(f"/backend-api/files/download/{file_id}", headers=self.bearer)
         return answer.json()["download_url"]
