@@ -30,8 +30,10 @@
 from .bodies import Bodies, Body, Request
 from .connection import Connection, connect
 from .errors import CDPError, LaunchError
+from .launching.browser import Browser
 from .launching.discovery import FoundBrowser, find_all, find_browser
-from .launching.launcher import Browser, LaunchOptions, attach, launch
+from .launching.launcher import attach, launch
+from .launching.options import LaunchOptions
 from .launching.plain import PlainWindow, open_plain
 from .page import Page
 from .session import Event, Session, Subscription

@@ -24,6 +24,7 @@
     └── LaunchError
         ├── BrowserNotFound      nothing found; lists every place tried
         ├── BrowserFailed        the browser started and gave up, or never opened its port
+        ├── DebuggingForbidden   a policy of this computer keeps the browser from being driven
         ├── ProfileInUse         another browser holds the profile
         ├── ProfileNotWritable   the profile folder cannot be made or written, or the disk is full
         ├── NoDisplay            a window was asked for and there is no display
@@ -272,6 +273,10 @@ class BrowserFailed(LaunchError):
         self.reason = reason
         self.exit_code = exit_code
         self.stderr = tuple(stderr)
+
+
+class DebuggingForbidden(LaunchError):
+    """A policy of this computer keeps the browser from being driven, this time and every time."""
 
 
 class ProfileInUse(LaunchError):

@@ -73,6 +73,11 @@ class BrowserVersion(Wire):
     product: str
     user_agent: str
 
+    @property
+    def headless(self) -> bool:
+        """Without any window."""
+        return "Headless" in self.product or "Headless" in self.user_agent
+
 
 class ProcessInfo(Wire):
     type: str

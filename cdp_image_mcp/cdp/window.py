@@ -246,7 +246,7 @@ class Window:
     async def _is_headless(self) -> bool:
         if self._headless is None:
             version = await self._page.connection.browser.call("Browser.getVersion", reply=BrowserVersion)
-            self._headless = "Headless" in version.user_agent
+            self._headless = version.headless
         return self._headless
 
     async def _paints(self) -> bool:

@@ -35,7 +35,7 @@ async def scratch_folder(prefix: str, *, snap: bool = False) -> AsyncGenerator[P
 
 
 def _make(prefix: str, *, snap: bool) -> Path:
-    from cdp_image_mcp.cdp.launching.profile import clear_dead
+    from cdp_image_mcp.cdp.launching.holder import clear_dead
 
     parent = Path.home() / "snap" if snap else Path(tempfile.gettempdir())
     for old in parent.glob(f"{prefix}*"):

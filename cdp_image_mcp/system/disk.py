@@ -20,6 +20,7 @@ if sys.platform == "darwin":
     from fcntl import F_FULLFSYNC, fcntl
 
 __all__ = [
+    "OWNER_ONLY",
     "PART",
     "check_room",
     "disk_error",
@@ -36,6 +37,10 @@ T = TypeVar("T")
 
 PART = ".part"
 """Ending of temporary files. They start with a dot and never meet a reader."""
+
+OWNER_ONLY = 0o777 if sys.platform == "win32" else 0o700
+"""The mode of our folders. On Windows 0700 makes a list of rights of its own that shuts out the same user once he runs
+a program without an administrator's rights (CPython since 3.12.4); what a user's folder hands down is right there."""
 
 _serial = itertools.count(1)
 
@@ -135,7 +140,7 @@ def settle(part: Path, path: Path) -> None:
 
 def make_folder(path: Path) -> None:
     """A new folder, 0700, its name durable on return. Raises FileExistsError when there is anything of that name."""
-    path.mkdir(0o700)
+    path.mkdir(OWNER_ONLY)
     sync_folder(path.parent)
 
 

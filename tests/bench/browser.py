@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from cdp_image_mcp.cdp.launching.profile import clear_dead
+from cdp_image_mcp.cdp.launching.holder import clear_dead
 from tests.bench.figures import NotMeasured
 from tests.browser import is_root
 

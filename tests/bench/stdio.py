@@ -12,7 +12,8 @@ from typing import IO, Any, cast
 import msgspec
 import psutil
 
-from cdp_image_mcp.cdp.launching.profile import SOCKET_LINK, clear_dead
+from cdp_image_mcp.cdp.launching.holder import clear_dead
+from cdp_image_mcp.cdp.launching.profile import SOCKET_LINK
 from tests.bench.figures import NotMeasured
 
 __all__ = ["Answer", "McpProcess", "running"]

@@ -5,16 +5,17 @@ macOS and Windows have not been seen by us on such a machine.
 """
 
 import os
+import plistlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
-from typing import Literal
+from typing import Any, Literal
 
 from cdp_image_mcp.cdp.errors import BrowserNotFound
 
 Kind = Literal["chrome", "edge", "chromium", "brave"]
-Source = Literal["given", "fixed", "path", "registry"]
+Source = Literal["given", "profile", "fixed", "path", "registry"]
 
 PREFERENCE: tuple[Kind, ...] = ("chrome", "edge", "chromium", "brave")
 
@@ -39,6 +40,18 @@ MAC_APPS: dict[Kind, str] = {
     "chromium": "Chromium",
     "brave": "Brave Browser",
 }
+# Nobody's everyday browser, whoever has it.
+MAC_TESTING = "Google Chrome for Testing"
+# The user's choice for links: a property list of Launch Services (macOS 10.15 and later; not yet seen by us).
+MAC_HANDLERS = "Library/Preferences/com.apple.LaunchServices/com.apple.launchservices.secure.plist"
+MAC_BUNDLES: dict[str, Kind] = {
+    "com.google.chrome": "chrome",
+    "com.microsoft.edgemac": "edge",
+    "org.chromium.chromium": "chromium",
+    "com.brave.browser": "brave",
+}
+OUR_LOCK = "browser.lock"
+"""In a profile: the path of the browser that it was used with last, and held by it for as long as it runs."""
 WINDOWS_BASES = ("PROGRAMFILES", "PROGRAMFILES(X86)", "ProgramW6432", "LOCALAPPDATA")
 WINDOWS_PLACES: dict[Kind, str] = {
     "chrome": r"Google\Chrome\Application\chrome.exe",
@@ -113,18 +126,21 @@ class Machine:
 def find_browser(
     given: str | os.PathLike[str] | None = None,
     *,
+    profile: Path | None = None,
     machine: Machine | None = None,
-    preference: Sequence[Kind] = PREFERENCE,
 ) -> FoundBrowser:
-    """The browser to use: ``given`` if set (and nothing else then), else the first of ``preference`` that is there.
+    """The browser to use: ``given`` if set (and nothing else then), else the one that ``profile`` was used with last
+    (another has no key to its cookies), else the best that is there.
 
     Looks at fixed places, PATH, then (Windows) the registry. Raises BrowserNotFound with everything tried.
     """
     machine = machine or Machine.here()
     if given is not None and os.fspath(given):
         return _given(machine, os.fspath(given))
+    if profile is not None and (last := _used_with(machine, profile)) is not None:
+        return last
     tried: list[str] = []
-    for found in _search(machine, preference, tried):
+    for found in _search(machine, preference(machine, profile), tried):
         return found
     raise BrowserNotFound(tried)
 
@@ -133,10 +149,42 @@ def find_all(*, machine: Machine | None = None) -> tuple[list[FoundBrowser], lis
     """Every browser here, best first, and every place tried."""
     tried: list[str] = []
     found: list[FoundBrowser] = []
-    for browser in _search(machine or Machine.here(), PREFERENCE, tried):
+    machine = machine or Machine.here()
+    for browser in _search(machine, preference(machine, None), tried):
         if all(browser.path.resolve() != other.path.resolve() for other in found):
             found.append(browser)
     return found, tried
+
+
+def preference(machine: Machine, profile: Path | None) -> Sequence[Kind]:
+    """The order of kinds. On macOS the everyday browser comes last: while one of ours runs without a window, links and
+    clicks on the Dock go to it (agent-browser #1607, superpowers-chrome #40). A profile that was made before we noted
+    with what keeps the old order, for the sake of its sign-in."""
+    if machine.platform != "darwin" or (profile is not None and (profile / "Local State").exists()):
+        return PREFERENCE
+    everyday = everyday_kind(machine)
+    return sorted(PREFERENCE, key=lambda kind: kind == everyday)
+
+
+def everyday_kind(machine: Machine) -> Kind | None:
+    """Which kind opens the user's links on macOS; None for another make, or when it cannot be told."""
+    try:
+        with machine.real(machine.place(f"{machine.variable('HOME')}/{MAC_HANDLERS}")).open("rb") as file:
+            handlers: Any = plistlib.load(file).get("LSHandlers", [])
+        chosen = next(one["LSHandlerRoleAll"] for one in handlers if one.get("LSHandlerURLScheme") == "https")
+        return MAC_BUNDLES.get(str(chosen).lower())
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, StopIteration):
+        return None
+
+
+def _used_with(machine: Machine, profile: Path) -> FoundBrowser | None:
+    try:
+        path = machine.place((profile / OUR_LOCK).read_text("utf-8").strip())
+    except (OSError, ValueError):
+        return None
+    if not path.is_absolute() or machine.problem(path) is not None:
+        return None
+    return FoundBrowser(machine.real(path), _kind(path), _is_snap(machine, path), "profile")
 
 
 def snap_problem(browser: FoundBrowser, profile: Path, home: Path) -> str | None:
@@ -170,8 +218,11 @@ def _given(machine: Machine, text: str) -> FoundBrowser:
     return FoundBrowser(machine.real(path), _kind(path), _is_snap(machine, path), "given")
 
 
-def _search(machine: Machine, preference: Sequence[Kind], tried: list[str]) -> Iterator[FoundBrowser]:
-    for kind in preference:
+def _search(machine: Machine, kinds: Sequence[Kind], tried: list[str]) -> Iterator[FoundBrowser]:
+    if machine.platform == "darwin":
+        for path in _there(machine, _apps(machine, MAC_TESTING), tried):
+            yield FoundBrowser(machine.real(path), "chrome", snap=False, source="fixed")
+    for kind in kinds:
         for path, source in _candidates(machine, kind, tried):
             yield FoundBrowser(machine.real(path), kind, _is_snap(machine, path), source)
 
@@ -197,11 +248,14 @@ def _fixed(machine: Machine, kind: Kind) -> list[PurePath]:
         bases = dict.fromkeys(value for name in WINDOWS_BASES if (value := machine.variable(name)))
         return [PureWindowsPath(base, WINDOWS_PLACES[kind]) for base in bases]
     if machine.platform == "darwin":
-        app = MAC_APPS[kind]
-        home = machine.variable("HOME")
-        folders = ["/Applications", *([f"{home}/Applications"] if home else [])]
-        return [PurePosixPath(folder, f"{app}.app", "Contents", "MacOS", app) for folder in folders]
+        return _apps(machine, MAC_APPS[kind])
     return [PurePosixPath(text) for text in LINUX_FIXED[kind]]
+
+
+def _apps(machine: Machine, app: str) -> list[PurePath]:
+    home = machine.variable("HOME")
+    folders = ["/Applications", *([f"{home}/Applications"] if home else [])]
+    return [PurePosixPath(folder, f"{app}.app", "Contents", "MacOS", app) for folder in folders]
 
 
 def _names(machine: Machine, kind: Kind) -> tuple[str, ...]:

@@ -1,60 +1,71 @@
-"""What a browser's early end means. Exit codes and wordings: Chromium 156 on Linux, 2026-11."""
+"""What a browser's early end means. Exit codes and wordings: Chromium 156 on Linux, 2026-11.
 
-import re
+Codes are the same in every language; wordings that the browser translates are not asked for.
+"""
+
 from collections.abc import Sequence
-from pathlib import Path
 
 from cdp_image_mcp.cdp.errors import (
     BrowserFailed,
+    DebuggingForbidden,
     LaunchError,
     NeedsNoSandbox,
     NoDisplay,
     ProfileInUse,
     ProfileNotWritable,
 )
+from cdp_image_mcp.cdp.launching.holder import Holder, in_use_elsewhere
+from cdp_image_mcp.cdp.launching.options import LaunchOptions
+from cdp_image_mcp.cdp.launching.profile import prepare_profile
 
 HANDED_OVER = 0
 PROFILE_IN_USE = 21
 
+# None of these is translated: they are lines for a log.
 ROOT = "Running as root without --no-sandbox"
 DISPLAY = ("Missing X server or $DISPLAY", "The platform failed to initialize", "Failed to connect to Wayland display")
+BY_ADMIN = "DevTools remote debugging is disallowed by the system admin"
 DEFAULT_PROFILE = "DevTools remote debugging requires a non-default data directory"
-DISK = {
-    "No space left on device": "the disk is full. Free some space",
-    "Read-only file system": "the file system is read-only. Choose another folder",
-    "Permission denied": "no permission. Choose another folder, or make this one yours",
-}
-_ELSEWHERE = re.compile(r"in use by another .* process \((\d+)\) on another computer \(([^)]*)\)")
 
 
-def explain_exit(code: int, lines: Sequence[str], profile: Path, program: str) -> LaunchError:
-    """The error for a browser that ended with ``code`` before it opened its port, told by its last lines."""
+def forbidden(lines: Sequence[str]) -> DebuggingForbidden | None:
+    """The browser says that it will never open its port. It does not end with that."""
+    if any(BY_ADMIN in line for line in lines):
+        return DebuggingForbidden(
+            "the browser may not be driven: a policy of this computer forbids it (RemoteDebuggingAllowed or "
+            "DeveloperToolsAvailability, see chrome://policy). Choose another browser, or ask whoever set the policy"
+        )
+    if any(DEFAULT_PROFILE in line for line in lines):
+        return DebuggingForbidden(
+            "the browser may not be driven on its own default profile. Choose a folder of its own; if one is chosen, "
+            "a policy of this computer (UserDataDir, see chrome://policy) overrides it"
+        )
+    return None
+
+
+def explain_exit(code: int, lines: Sequence[str], options: LaunchOptions, holder: Holder | None) -> LaunchError:
+    """The error for a browser that ended with ``code`` before it opened its port; ``holder`` has its profile now."""
     text = "\n".join(lines)
     if ROOT in text:
         return NeedsNoSandbox()
     for wording in DISPLAY:
         if wording in text:
             return NoDisplay(wording)
-    if DEFAULT_PROFILE in text:
-        return BrowserFailed(
-            "the browser's own default profile cannot be driven. Choose a folder of its own", exit_code=code
-        )
-    elsewhere = _ELSEWHERE.search(text)
-    if elsewhere:
+    if (told := forbidden(lines)) is not None:
+        return told
+    try:
+        prepare_profile(options.profile, options.browser)
+    except ProfileNotWritable as error:
+        return error  # a full disk has many wordings, and one reason
+    if code == PROFILE_IN_USE or (code == HANDED_OVER and holder is not None):
+        if holder is None:
+            return ProfileInUse(options.profile, reason="by another browser. Close that window")
+        if not holder.here:
+            return in_use_elsewhere(options.profile, holder)
         return ProfileInUse(
-            profile,
-            pid=int(elsewhere[1]),
-            host=elsewhere[2],
-            reason=f"by a browser (process {elsewhere[1]}) on the computer {elsewhere[2]}. Close it there; "
-            f"if that computer is gone, delete {profile / 'SingletonLock'}",
+            options.profile,
+            pid=holder.pid,
+            host=holder.host,
+            reason="by a browser to which the start was handed over. Close that window",
         )
-    if code == PROFILE_IN_USE or "ProcessSingleton" in text:
-        for wording, reason in DISK.items():
-            if wording in text:
-                return ProfileNotWritable(profile, reason)
-        return ProfileInUse(profile, reason="by another browser. Close that window")
-    if code == HANDED_OVER and "existing browser session" in text:
-        return ProfileInUse(profile, reason="the start was handed over to a browser that runs on it. Close that window")
-    if "No space left on device" in text:
-        return ProfileNotWritable(profile, DISK["No space left on device"])
-    return BrowserFailed(f"{program} ended before it could be driven", exit_code=code, stderr=lines[-12:])
+    return BrowserFailed(f"{options.browser.path} ended before it could be driven", exit_code=code, stderr=lines[-12:])

@@ -1,6 +1,6 @@
 """An ordinary browser window for a person, without any debugging switch: account providers refuse driven browsers."""
 
-import os
+import logging
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -12,9 +12,13 @@ import anyio.to_thread
 from cdp_image_mcp.cdp.errors import BrowserFailed, ProfileInUse
 from cdp_image_mcp.cdp.launching import switches
 from cdp_image_mcp.cdp.launching.exits import explain_exit
-from cdp_image_mcp.cdp.launching.launcher import POLL, LaunchOptions
+from cdp_image_mcp.cdp.launching.holder import clear_dead, hold, pid_of, read_holder
+from cdp_image_mcp.cdp.launching.launcher import POLL
+from cdp_image_mcp.cdp.launching.options import LaunchOptions
 from cdp_image_mcp.cdp.launching.process import BrowserProcess, start
-from cdp_image_mcp.cdp.launching.profile import clear_dead, prepare_profile, read_holder, remove_remains, socket_folder
+from cdp_image_mcp.cdp.launching.profile import prepare_profile, remove_remains, socket_folder
+
+log = logging.getLogger(__name__)
 
 TERMINATING = 5.0
 
@@ -41,13 +45,11 @@ class PlainWindow:
         return await self._process.wait()
 
     async def close(self) -> None:
-        """End it. On Linux cookies of the last 30 s may be lost: SIGTERM is all that an undriven Chrome understands.
-
-        Idempotent; shields itself from cancellation.
-        """
+        """End it, politely first. On Linux cookies of the last 30 s may be lost: SIGTERM is all that an undriven Chrome
+        understands. Idempotent; shields itself from cancellation."""
         with anyio.CancelScope(shield=True):
             folder = await anyio.to_thread.run_sync(socket_folder, self._profile, self.pid)
-            self._process.terminate()
+            self._process.ask_to_end()
             await self._process.end(TERMINATING)
             await anyio.to_thread.run_sync(remove_remains, folder)
 
@@ -57,7 +59,7 @@ async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[PlainWi
     """An ordinary window on the profile at ``url``; ended with the block if the person has not closed it before.
 
     ``mode``, ``debug_port`` and ``window_size`` are ignored, and debugging switches among ``extra_args`` left out.
-    The window also ends when this process dies (Linux and macOS). Raises the LaunchError tree; ProfileInUse too when
+    The window also ends when this process dies. Raises the LaunchError tree; ProfileInUse too when
     a driven browser runs on the profile, since the start would only be handed over to it.
     """
     options = options.absolute()
@@ -66,12 +68,12 @@ async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[PlainWi
     await anyio.to_thread.run_sync(prepare_profile, profile, options.browser)
     holder = await anyio.to_thread.run_sync(read_holder, profile)
     if holder is not None:
-        raise ProfileInUse(
-            profile, pid=holder.pid, host=holder.host, reason=f"by a browser (process {holder.pid}). Close it first"
-        )
+        pid = await anyio.to_thread.run_sync(pid_of, holder, profile)
+        raise ProfileInUse(profile, pid=pid, host=holder.host, reason=f"by a browser (process {pid}). Close it first")
     await anyio.to_thread.run_sync(clear_dead, profile)
     arguments = switches.plain(profile, url, platform=sys.platform, extra=options.extra_args)
-    process = start(str(options.browser.path), arguments, options.variables, leash=False)
+    held = await anyio.to_thread.run_sync(hold, profile, options.browser.path)
+    process = start(str(options.browser.path), arguments, options.variables, leash=False, held=held)
     window = PlainWindow(process, profile)
     try:
         _guard(process, profile)
@@ -89,15 +91,24 @@ async def _wait_for_hold(process: BrowserProcess, options: LaunchOptions) -> Non
                 return
             await anyio.sleep(POLL)
         await process.wait_drained()
-        raise explain_exit(process.returncode, process.lines(), options.profile, str(options.browser.path))
+        holder = await anyio.to_thread.run_sync(read_holder, options.profile)
+        raise explain_exit(process.returncode, process.lines(), options, holder)
     raise BrowserFailed(
         f"{options.browser.path} did not take its profile within {options.start_timeout:g} s", stderr=process.lines()
     )
 
 
 def _guard(process: BrowserProcess, profile: Path) -> None:
-    """A leash without a switch. Windows would need a job object; there an orphaned window stays until it is closed."""
-    if os.name != "posix":
+    """A leash without a switch: the window ends when this process does, however suddenly."""
+    if sys.platform == "win32":
+        from cdp_image_mcp.cdp.launching.process_windows import let_go, own
+
+        try:
+            job = own(process.pid)
+        except OSError as error:
+            log.warning("the window would stay if this program were killed: %s", error)
+        else:
+            process.on_exit(lambda: let_go(job))
         return
     from cdp_image_mcp.cdp.launching.process_posix import end_guard, guard
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import anyio
 import psutil
@@ -23,6 +24,7 @@ TERMINATE_PATIENCE = 3.0
 HELPERS_PATIENCE = 3.0
 LINES = 40
 LINE_LENGTH = 500
+BROWSER_NAMES = ("chrom", "edge", "brave")
 _LISTENING = re.compile(r"DevTools listening on (ws://\S+)")
 
 
@@ -65,25 +67,35 @@ class BrowserProcess:
         while self._leash:
             os.close(self._leash.pop())
 
+    def ask_to_end(self) -> None:
+        """The one orderly end that an undriven browser understands: its windows are closed on Windows, elsewhere it
+        gets SIGTERM (cookies of the last 30 s are lost on Linux). Harmless after its end."""
+        if sys.platform == "win32" and self.returncode is None:
+            from cdp_image_mcp.cdp.launching.process_windows import close_windows
+
+            if close_windows(self.pid):
+                return
+        self.terminate()
+
     def terminate(self) -> None:
-        """Ask the browser's process to end (cookies of the last 30 s are lost on Linux). Harmless after its end."""
+        """End the browser's process, and no more than that. Harmless after its end."""
         if self.returncode is None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 psutil.Process(self.pid).terminate()
 
     def kill_tree(self) -> None:
         """End the browser and all of its group at once."""
-        if os.name == "posix":
+        if sys.platform == "win32":
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(self.pid)
+                for member in [*process.children(recursive=True), process]:
+                    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                        member.kill()
+        else:
             import signal
 
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
-            return
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self.pid)
-            for member in [*process.children(recursive=True), process]:
-                with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                    member.kill()
 
     async def end(self, patience: float) -> None:
         """Wait ``patience`` seconds for an orderly end, then insist: SIGTERM, 3 s, the whole group."""
@@ -143,18 +155,48 @@ class BrowserProcess:
 
 
 def start(
-    program: str, arguments: Sequence[str], environment: Mapping[str, str], *, leash: bool = True
+    program: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    leash: bool = True,
+    held: int | None = None,
 ) -> BrowserProcess:
-    """Start a browser. Raises BrowserFailed when it cannot be executed. Quick: it does not wait for anything."""
-    if os.name == "posix":
-        from cdp_image_mcp.cdp.launching.process_posix import spawn
-    else:
+    """Start a browser, which inherits the open file ``held``; here it is closed. Quick: it does not wait for anything.
+
+    Raises BrowserFailed when it cannot be executed.
+    """
+    if sys.platform == "win32":
         from cdp_image_mcp.cdp.launching.process_windows import spawn
+    else:
+        from cdp_image_mcp.cdp.launching.process_posix import spawn
     try:
-        pid, output, wait, ends = spawn(program, arguments, environment, leash)
+        pid, output, wait, ends = spawn(program, arguments, environment, leash, held)
     except OSError as error:
         raise BrowserFailed(f"{program} cannot be executed: {error.strerror}") from error
+    finally:
+        if held is not None:
+            os.close(held)
     return BrowserProcess(pid, output, wait, ends)
+
+
+def is_browser(pid: int) -> bool:
+    """The process lives and is a browser's (a zombie is dead; a process whose name we may not read counts as one)."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        names = [process.name().lower()]
+        with contextlib.suppress(psutil.AccessDenied):
+            names.append(Path(process.exe()).name.lower())
+        with contextlib.suppress(psutil.AccessDenied):
+            if any(argument.startswith("--user-data-dir=") for argument in process.cmdline()):
+                return True
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+    return any(part in name for name in names for part in BROWSER_NAMES)
 
 
 def wait_for_helpers(pid: int) -> None:
@@ -184,3 +226,23 @@ def _has_helpers(group: int) -> bool:
 def is_helper(pid: int) -> bool:
     """Whether that process is one of a browser's that is not its first. Raises psutil.Error."""
     return any(word.startswith("--type=") for word in psutil.Process(pid).cmdline())
+
+
+def wait_foreign(pid: int, patience: float) -> None:
+    """Until a browser of another process has ended, its helpers too. Blocking."""
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+        psutil.Process(pid).wait(patience)
+    wait_for_helpers(pid)
+
+
+def kill_foreign(pid: int, patience: float) -> None:
+    """End a browser of another process of ours at once, with its helpers. Blocking."""
+    if not is_browser(pid):
+        return
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for member in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                if member.pid == pid or is_helper(member.pid):
+                    member.kill()
+    wait_foreign(pid, patience)

@@ -15,6 +15,9 @@ if sys.platform == "win32":
     raise ImportError("for Linux and macOS; Windows has process_windows")
 
 PIPE_IN, PIPE_OUT = 3, 4
+HELD = 9
+"""Where the browser has the file that says that it lives; its helpers do not get it (Chromium closes what it does not
+know before it starts one)."""
 LEASH = "--remote-debugging-pipe"
 # Ends the group when its standard input does: the leash of a browser that may have no debugging switch.
 # An undriven browser has no other orderly end than SIGTERM, and leaves its socket's folder behind then.
@@ -32,7 +35,9 @@ esac
 Spawned = tuple[int, int, Callable[[], int], list[int]]
 
 
-def spawn(program: str, arguments: Sequence[str], environment: Mapping[str, str], leash: bool) -> Spawned:
+def spawn(
+    program: str, arguments: Sequence[str], environment: Mapping[str, str], leash: bool, held: int | None
+) -> Spawned:
     """The pid, a descriptor with its output, a function that waits for its exit, the ends of the leash to keep."""
     ours: list[int] = []
     theirs: list[int] = []
@@ -53,7 +58,9 @@ def spawn(program: str, arguments: Sequence[str], environment: Mapping[str, str]
             ours += [leash_end, answers]
             actions += [(os.POSIX_SPAWN_DUP2, into, PIPE_IN), (os.POSIX_SPAWN_DUP2, out_of, PIPE_OUT)]
             switches.insert(0, LEASH)
-        keep = (PIPE_IN, PIPE_OUT) if leash else ()
+        if held is not None:
+            actions.append((os.POSIX_SPAWN_DUP2, held, HELD))
+        keep = {*((PIPE_IN, PIPE_OUT) if leash else ()), *((HELD,) if held is not None else ())}
         actions += [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in keep]
         pid = os.posix_spawn(
             program,

@@ -4,17 +4,24 @@ Chrome takes the two handles of its debugging pipe by number (``--remote-debuggi
 handles on the list are inherited, so the leash stays with this one child.
 """
 
+import ctypes
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
 LEASH = "--remote-debugging-pipe"
+WM_CLOSE = 0x0010
+EXTENDED_LIMIT_INFORMATION = 9
+KILL_ON_JOB_CLOSE = 0x2000
+SET_QUOTA_AND_TERMINATE = 0x0100 | 0x0001
 
 Spawned = tuple[int, int, Callable[[], int], list[int]]
 
 
-def spawn(program: str, arguments: Sequence[str], environment: Mapping[str, str], leash: bool) -> Spawned:
+def spawn(
+    program: str, arguments: Sequence[str], environment: Mapping[str, str], leash: bool, _held: int | None
+) -> Spawned:
     """The pid, a descriptor with its output, a function that waits for its exit, the ends of the leash to keep."""
     if sys.platform != "win32":
         raise RuntimeError("for Windows only")
@@ -55,3 +62,91 @@ def spawn(program: str, arguments: Sequence[str], environment: Mapping[str, str]
         for number in theirs:
             os.close(number)
     return process.pid, output, process.wait, ours[1:]
+
+
+def close_windows(pid: int) -> bool:
+    """Ask each window of the process to close, as the person's click on the cross does; whether there was any.
+
+    The only orderly end of an undriven browser there: TerminateProcess loses the cookies of its last 30 s.
+    """
+    if sys.platform != "win32":
+        raise RuntimeError("for Windows only")
+    from ctypes import wintypes
+
+    user32 = ctypes.WinDLL("user32", use_last_error=True)
+    found: list[int] = []
+
+    def look(window: int, _more: int) -> bool:
+        owner = wintypes.DWORD()
+        user32.GetWindowThreadProcessId(wintypes.HWND(window), ctypes.byref(owner))
+        if owner.value == pid and user32.IsWindowVisible(wintypes.HWND(window)):
+            found.append(window)
+        return True
+
+    user32.EnumWindows(ctypes.WINFUNCTYPE(wintypes.BOOL, wintypes.HWND, wintypes.LPARAM)(look), 0)
+    for window in found:
+        user32.PostMessageW(wintypes.HWND(window), WM_CLOSE, 0, 0)
+    return bool(found)
+
+
+def own(pid: int) -> int:
+    """Put the process, and what it starts from now on, into a job that ends with this process; the job's handle.
+
+    Nested jobs, as the browser's own sandbox makes them, are allowed since Windows 8.
+    """
+    if sys.platform != "win32":
+        raise RuntimeError("for Windows only")
+    from ctypes import wintypes
+
+    kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
+    kernel32.CreateJobObjectW.restype = kernel32.OpenProcess.restype = wintypes.HANDLE
+    job = kernel32.CreateJobObjectW(None, None)
+    limits = _ExtendedLimits()
+    limits.basic.flags = KILL_ON_JOB_CLOSE
+    kernel32.SetInformationJobObject(
+        wintypes.HANDLE(job), EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), ctypes.sizeof(limits)
+    )
+    process = kernel32.OpenProcess(SET_QUOTA_AND_TERMINATE, False, pid)
+    try:
+        if not kernel32.AssignProcessToJobObject(wintypes.HANDLE(job), wintypes.HANDLE(process)):
+            raise ctypes.WinError(ctypes.get_last_error())
+    finally:
+        kernel32.CloseHandle(wintypes.HANDLE(process))
+    return int(job)
+
+
+def let_go(job: int) -> None:
+    """Close the job's handle: whatever of it still runs ends."""
+    if sys.platform != "win32":
+        raise RuntimeError("for Windows only")
+    from ctypes import wintypes
+
+    ctypes.WinDLL("kernel32").CloseHandle(wintypes.HANDLE(job))
+
+
+# JOBOBJECT_EXTENDED_LIMIT_INFORMATION and what it is made of (winnt.h).
+
+
+class _BasicLimits(ctypes.Structure):
+    _fields_ = (
+        ("process_time", ctypes.c_int64),
+        ("job_time", ctypes.c_int64),
+        ("flags", ctypes.c_uint32),
+        ("smallest", ctypes.c_size_t),
+        ("largest", ctypes.c_size_t),
+        ("processes", ctypes.c_uint32),
+        ("affinity", ctypes.c_size_t),
+        ("priority", ctypes.c_uint32),
+        ("scheduling", ctypes.c_uint32),
+    )
+
+
+class _ExtendedLimits(ctypes.Structure):
+    _fields_ = (
+        ("basic", _BasicLimits),
+        ("io", ctypes.c_uint64 * 6),
+        ("process_memory", ctypes.c_size_t),
+        ("job_memory", ctypes.c_size_t),
+        ("peak_process", ctypes.c_size_t),
+        ("peak_job", ctypes.c_size_t),
+    )

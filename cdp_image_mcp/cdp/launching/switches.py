@@ -25,8 +25,32 @@ DRIVEN: tuple[tuple[str, str], ...] = (
     ("--metrics-recording-only", "usage figures are not sent"),
     ("--disable-breakpad", "crash reports are not sent"),
 )
+# By system.
+SYSTEM: dict[str, tuple[tuple[str, str], ...]] = {
+    "win32": (
+        (
+            "--do-not-de-elevate",
+            "Chrome 138 starts itself anew without an administrator's rights and leaves our pipe (playwright #36879)",
+        ),
+        ("--disable-background-mode", "Edge stays behind its last window and keeps the profile (Startup Boost)"),
+    ),
+}
+HEADLESS: dict[str, tuple[tuple[str, str], ...]] = {
+    "win32": (
+        (
+            "--window-position=-32000,-32000",
+            "headless leaves an empty frame in the corner of the screen (chromium 359921643, agent-browser #1498)",
+        ),
+    ),
+}
 DISABLED_FEATURES: tuple[tuple[str, str], ...] = (
     ("Translate", "the bubble lies over the page"),
+    ("MediaRouter", "macOS asks for the local network and the firewall (playwright #8162)"),
+    ("OptimizationHints", "39 MB into each new profile (zendriver #274)"),
+    ("OptimizationGuideModelDownloading", "the same; weights of about 4 GB since Chrome 148 (brozzler #476)"),
+    ("OptimizationGuideOnDeviceModel", "the same"),
+    ("CPUMeasurementInFreezingPolicy", "Chrome 151 suspends minimised pages, our commands too (slicc #2138)"),
+    ("MemoryMeasurementInFreezingPolicy", "the same"),
     (
         "CalculateNativeWinOcclusion",
         "Windows: covered or off-screen windows would be taken for hidden and stop painting",
@@ -57,7 +81,7 @@ def driven(
         f"--window-size={window_size[0]},{window_size[1]}",
     ]
     if mode == "headless":
-        arguments.append("--headless=new")
+        arguments += ["--headless=new", *(switch for switch, _reason in HEADLESS.get(platform, ()))]
     else:
         arguments.extend(switch for switch, _reason in WINDOWED)
     return _merge(arguments, [name for name, _reason in DISABLED_FEATURES], extra)
@@ -71,7 +95,8 @@ def plain(profile: Path, url: str, *, platform: str, extra: Sequence[str] = ()) 
 
 def _shared(profile: Path, platform: str) -> list[str]:
     store = PASSWORD_STORE.get("linux" if platform.startswith("linux") else platform)
-    return [f"--user-data-dir={profile}", *(switch for switch, _reason in COMMON), *([store] if store else [])]
+    reasoned = (*COMMON, *SYSTEM.get(platform, ()))
+    return [f"--user-data-dir={profile}", *(switch for switch, _reason in reasoned), *([store] if store else [])]
 
 
 def _merge(arguments: Sequence[str], features: Sequence[str], extra: Sequence[str]) -> list[str]:

@@ -2,8 +2,8 @@
 
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,6 +15,7 @@ import psutil
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.references import read_reference
 from cdp_image_mcp.request import Reference
+from cdp_image_mcp.system.disk import OWNER_ONLY, make_path
 from cdp_image_mcp.system.tasks import shielded
 
 __all__ = ["upload_copies"]
@@ -46,13 +47,14 @@ async def upload_copies(references: Sequence[Reference], profile_dir: Path) -> A
 
 
 def _copy(references: Sequence[Reference], contents: Sequence[bytes], parent: Path) -> Path:
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"uploads-{os.getpid()}-", dir=parent))
+    make_path(parent)
+    folder = parent / f"uploads-{os.getpid()}-{secrets.token_hex(4)}"
+    folder.mkdir(OWNER_ONLY)
     try:
         for number, (reference, content) in enumerate(zip(references, contents, strict=True)):
             # A folder each: two references may have the same name.
             place = folder / str(number)
-            place.mkdir(mode=0o700)
+            place.mkdir(OWNER_ONLY)
             (place / reference.path.name).write_bytes(content)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

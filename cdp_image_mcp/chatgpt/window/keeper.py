@@ -146,7 +146,7 @@ class Keeper:
     def options(self, mode: Mode) -> cdp.LaunchOptions:
         """How the browser is started. Raises ImageError ``browser_not_found``."""
         try:
-            found = cdp.find_browser(self._settings.chrome_path)
+            found = cdp.find_browser(self._settings.chrome_path, profile=self._settings.profile_dir)
         except cdp.LaunchError as error:
             raise problem(error, False) from None
         return cdp.LaunchOptions(

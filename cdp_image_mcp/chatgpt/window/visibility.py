@@ -76,7 +76,7 @@ class Visibility:
         facts = await self._facts()
         found = None
         try:
-            found = cdp.find_browser(self._settings.chrome_path)
+            found = cdp.find_browser(self._settings.chrome_path, profile=self._settings.profile_dir)
         except cdp.LaunchError as error:
             message = str(error)
         else:

@@ -1,5 +1,6 @@
 """Finding the browser, on folder trees of three systems."""
 
+import plistlib
 from pathlib import Path, PureWindowsPath
 
 import pytest
@@ -109,7 +110,66 @@ def test_chrome_comes_before_edge_chromium_and_brave(tmp_path: Path) -> None:
     put(tmp_path, "/usr/bin/brave", "/usr/bin/chromium", "/opt/microsoft/msedge/msedge", "/usr/bin/google-chrome")
     found, _tried = find_all(machine=linux(tmp_path))
     assert [browser.kind for browser in found] == ["chrome", "edge", "chromium", "brave"]
-    assert find_browser(machine=linux(tmp_path), preference=("brave", "chrome")).kind == "brave"
+
+
+CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+EDGE = "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge"
+TESTING = "/Applications/Google Chrome for Testing.app/Contents/MacOS/Google Chrome for Testing"
+
+
+def opens_links(root: Path, bundle: str) -> None:
+    """Launch Services' property list, as macOS writes it (in its binary form)."""
+    path = root / "Users/ann/Library/Preferences/com.apple.LaunchServices/com.apple.launchservices.secure.plist"
+    path.parent.mkdir(parents=True)
+    handlers = [
+        {"LSHandlerContentType": "public.html", "LSHandlerRoleAll": "com.apple.safari"},
+        {"LSHandlerURLScheme": "https", "LSHandlerRoleAll": bundle},
+    ]
+    path.write_bytes(plistlib.dumps({"LSHandlers": handlers}, fmt=plistlib.FMT_BINARY))
+
+
+@pytest.mark.parametrize(
+    ("bundle", "kinds"),
+    [
+        ("com.google.chrome", ["edge", "chrome"]),
+        ("com.microsoft.edgemac", ["chrome", "edge"]),
+        ("com.apple.safari", ["chrome", "edge"]),
+    ],
+)
+def test_on_macos_the_browser_that_opens_the_users_links_comes_last(
+    tmp_path: Path, bundle: str, kinds: list[str]
+) -> None:
+    put(tmp_path, CHROME, EDGE)
+    opens_links(tmp_path, bundle)
+    assert [browser.kind for browser in find_all(machine=mac(tmp_path))[0]] == kinds
+
+
+def test_on_macos_a_browser_made_for_programs_comes_first(tmp_path: Path) -> None:
+    put(tmp_path, CHROME, TESTING)
+    assert find_browser(machine=mac(tmp_path)).path == tmp_path / TESTING[1:]
+
+
+def test_a_profile_that_is_older_than_this_rule_keeps_its_browser_and_its_sign_in(tmp_path: Path) -> None:
+    put(tmp_path, CHROME, EDGE)
+    opens_links(tmp_path, "com.google.chrome")
+    profile = tmp_path / "profile"
+    profile.mkdir()
+    assert find_browser(machine=mac(tmp_path), profile=profile).kind == "edge"
+    (profile / "Local State").write_text("{}")
+    assert find_browser(machine=mac(tmp_path), profile=profile).kind == "chrome"
+
+
+def test_a_profile_stays_with_the_browser_that_used_it_last_while_that_is_there(tmp_path: Path) -> None:
+    put(tmp_path, "/usr/bin/chromium")
+    profile = tmp_path / "profile"
+    profile.mkdir()
+    (profile / "browser.lock").write_text("/usr/bin/chromium")
+    put(tmp_path, "/usr/bin/google-chrome")
+    found = find_browser(machine=linux(tmp_path), profile=profile)
+    assert (found.kind, found.source) == ("chromium", "profile")
+    assert find_browser("google-chrome", machine=linux(tmp_path), profile=profile).kind == "chrome"
+    (tmp_path / "usr/bin/chromium").unlink()
+    assert find_browser(machine=linux(tmp_path), profile=profile).kind == "chrome"
 
 
 def test_a_package_comes_before_a_snap_and_a_snap_says_so(tmp_path: Path) -> None:

@@ -23,14 +23,17 @@ from cdp_image_mcp.cdp.errors import (
     BrowserFailed,
     BrowserGone,
     BrowserNotFound,
+    DebuggingForbidden,
     LaunchError,
     NeedsNoSandbox,
     NoDisplay,
     ProfileInUse,
     ProfileNotWritable,
 )
+from cdp_image_mcp.cdp.launching import launcher
+from cdp_image_mcp.cdp.launching.holder import Holder, read_holder
 from cdp_image_mcp.cdp.launching.process import is_helper
-from cdp_image_mcp.cdp.launching.profile import read_holder, socket_folder
+from cdp_image_mcp.cdp.launching.profile import socket_folder
 from tests.browser import QUIET, SWITCHES, is_root
 from tests.cdp.launching.remains import lay_remains
 from tests.cdp.site import Site
@@ -413,6 +416,84 @@ async def test_a_profile_of_another_host_is_told_by_its_name(options: LaunchOpti
             async with cdp.launch(options):
                 pass
         assert caught.value.host == "another-desk"
+
+
+async def test_a_profile_last_used_under_another_host_name_is_used_again(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(options):
+            pass
+        # As the browser would have left it, had it been killed before this machine was renamed.
+        (options.profile / "SingletonLock").symlink_to("name-of-yesterday-4711")
+        async with cdp.launch(options) as browser:
+            assert browser.owned
+
+
+async def test_a_browser_that_runs_while_the_machine_is_renamed_is_still_found(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser:
+            lock = options.profile / "SingletonLock"
+            lock.unlink()
+            lock.symlink_to(f"name-of-yesterday-{browser.pid}")
+            async with cdp.launch(options) as second:
+                assert (second.owned, second.pid) == (False, browser.pid)
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+async def test_a_start_that_is_handed_over_is_understood_in_any_language(
+    options: LaunchOptions, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    """The loser of two starts ends with a sentence in the system's language, if the browser's package has it."""
+    spoken = replace(options, environment={**os.environ, "LANGUAGE": language, "LANG": f"{language}_XX.UTF-8"})
+    looks: list[Path] = []
+
+    def free_at_first(profile: Path) -> Holder | None:
+        looks.append(profile)
+        return None if len(looks) == 1 else read_holder(profile)
+
+    with anyio.fail_after(60):
+        async with cdp.launch(spoken) as first:
+            # As if the other browser had taken the profile a moment after the first look.
+            monkeypatch.setattr(launcher, "read_holder", free_at_first)
+            async with cdp.launch(spoken) as second:
+                assert (second.owned, second.pid) == (False, first.pid)
+            assert len(looks) > 1
+
+
+def own_mounts() -> list[str]:
+    """A command that gives the one behind it a view of the folders of its own."""
+    command = ["unshare", "-m"] if is_root() else ["unshare", "-rm"]
+    if sys.platform != "linux" or subprocess.run([*command, "true"], check=False).returncode:
+        pytest.skip("this system gives a process no view of the folders of its own")
+    return command
+
+
+async def test_a_policy_that_forbids_debugging_is_told_at_once(options: LaunchOptions, tmp_path: Path) -> None:
+    """In a mount of its own, so that no other browser on this machine sees the policy."""
+    (tmp_path / "policies" / "managed").mkdir(parents=True)
+    (tmp_path / "policies" / "managed" / "forbid.json").write_text('{"RemoteDebuggingAllowed": false}')
+    program = tmp_path / "chromium"
+    places = [f"{folder}/policies" for folder in ("/etc/chromium", "/etc/opt/chrome", "/etc/opt/edge")]
+    program.write_text(
+        f"#!/bin/sh\nexec {' '.join(own_mounts())} sh -c '\n"
+        + "".join(f"mkdir -p {place}; mount --bind {tmp_path}/policies {place}\n" for place in places)
+        + f'exec "$0" "$@"\' {options.browser.path} "$@"\n'
+    )
+    program.chmod(0o755)
+    browser = FoundBrowser(program, options.browser.kind, snap=False, source="given")
+    with anyio.fail_after(25):  # well below the 30 s after which a browser counts as too slow
+        with pytest.raises(DebuggingForbidden, match="RemoteDebuggingAllowed"):
+            async with cdp.launch(replace(options, browser=browser)):
+                pass
+    assert read_holder(options.profile) is None
+
+
+async def test_a_browser_is_given_none_of_our_keys(options: LaunchOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-for-browsers")
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser:
+            assert browser.pid is not None
+            assert "OPENAI_API_KEY" not in psutil.Process(browser.pid).environ()
+            assert "PATH" in psutil.Process(browser.pid).environ()
 
 
 async def test_a_window_that_cannot_be_driven_is_named_by_its_pid(headed: LaunchOptions) -> None:

@@ -1,0 +1,109 @@
+"""A browser that can be driven, and its end."""
+
+import logging
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from cdp_image_mcp.cdp.connection import Connection
+from cdp_image_mcp.cdp.errors import CDPError, CommandTimeout
+from cdp_image_mcp.cdp.launching.process import BrowserProcess, kill_foreign, wait_foreign
+from cdp_image_mcp.cdp.protocol import BrowserVersion
+
+log = logging.getLogger(__name__)
+
+# Of an orderly end that did not even begin: the browser did not answer Browser.close.
+HUNG_PATIENCE = 2.0
+# A killed process is gone at once, but for one that waits for a device.
+KILL_PATIENCE = 5.0
+
+
+class Browser:
+    """A browser that can be driven, until its block ends. Made by ``launch`` and ``attach``."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        endpoint: str,
+        pid: int | None,
+        version: BrowserVersion,
+        profile: Path,
+        process: BrowserProcess | None,
+        close_timeout: float,
+    ) -> None:
+        self.connection = connection
+        self.endpoint = endpoint
+        self.pid = pid
+        self.version = version
+        self.profile = profile
+        self._process = process
+        self._close_timeout = close_timeout
+        self._ended = False
+
+    @property
+    def owned(self) -> bool:
+        """Started by us, and ended by ``close``; False when it was attached to."""
+        return self._process is not None
+
+    @property
+    def headless(self) -> bool:
+        """Without any window: told by the browser itself, not by what was asked for."""
+        return self.version.headless
+
+    def lines(self) -> tuple[str, ...]:
+        """The last lines the browser wrote, if it is ours."""
+        return self._process.lines() if self._process else ()
+
+    async def close(self) -> None:
+        """End our own browser in order (cookies are kept), or disconnect from one attached to. Idempotent."""
+        if self._process is None:
+            await self.connection.close()
+        else:
+            await self.quit()
+
+    async def answers(self, seconds: float) -> bool:
+        """Whether the browser itself still answers within that time; one that hangs keeps its connection. Raises
+        BrowserGone."""
+        try:
+            await self.connection.browser.call("Browser.getVersion", timeout=seconds)
+        except CommandTimeout:
+            return False
+        return True
+
+    async def kill(self) -> None:
+        """End a browser that hangs, at once and whoever started it; returns when its connection has broken, after 5 s
+        at the latest. What it had not written down is lost: the cookies of its last 30 s."""
+        log.warning("the browser (process %s) does not answer and is ended by force", self.pid)
+        if self._process is not None:
+            self._process.kill_tree()
+        elif self.pid is not None:
+            await anyio.to_thread.run_sync(kill_foreign, self.pid, KILL_PATIENCE)
+        with anyio.move_on_after(KILL_PATIENCE):
+            await self.connection.wait_gone()
+
+    async def quit(self) -> None:
+        """End the browser in order, whoever started it: Browser.close, 10 s (2 s when that was not answered within 5),
+        SIGTERM, 3 s, the whole group. Idempotent.
+
+        Not to be cancelled half-way: it shields itself.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        patience = self._close_timeout
+        with anyio.CancelScope(shield=True):
+            self.connection.expect_end()
+            try:
+                await self.connection.browser.call("Browser.close", timeout=5)
+            except CDPError as error:
+                if isinstance(error, CommandTimeout):
+                    patience = min(patience, HUNG_PATIENCE)
+                if self._process is not None:
+                    self._process.drop_leash()
+            if self._process is not None:
+                await self._process.end(patience)
+            elif self.pid is not None:
+                await anyio.to_thread.run_sync(wait_foreign, self.pid, patience)
+            await self.connection.close()

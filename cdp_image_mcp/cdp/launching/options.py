@@ -1,0 +1,52 @@
+"""How a browser is started."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cdp_image_mcp.cdp.errors import NoDisplay
+from cdp_image_mcp.cdp.launching.discovery import FoundBrowser
+from cdp_image_mcp.cdp.launching.switches import Mode
+
+WITHHELD = "OPENAI_"
+"""Begins the names of variables that hold keys: a browser has no use for them, and anything of the same user can read
+the environment of its many processes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchOptions:
+    """How to start a browser.
+
+    ``browser`` comes from discovery. ``mode``: hidden is headed; nothing is seen before a page is made, whose
+    window ``Window.hide`` then puts away. ``extra_args`` come last and win; their --disable-features are merged with
+    ours. ``environment`` replaces the process's. ``debug_port`` 0: a free one. Seconds: ``start_timeout`` until the
+    port is open, ``close_timeout`` for the orderly end.
+    """
+
+    browser: FoundBrowser
+    profile: Path
+    mode: Mode = "headless"
+    window_size: tuple[int, int] = (1280, 900)
+    debug_port: int = 0
+    extra_args: tuple[str, ...] = ()
+    environment: Mapping[str, str] | None = None
+    start_timeout: float = 30.0
+    close_timeout: float = 10.0
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The environment the browser gets."""
+        ours = os.environ if self.environment is None else self.environment
+        return {name: value for name, value in ours.items() if not name.upper().startswith(WITHHELD)}
+
+    def absolute(self) -> "LaunchOptions":
+        """The same with an absolute profile: a relative one can hang Chrome."""
+        return replace(self, profile=Path(os.path.abspath(self.profile)))  # noqa: PTH100 - resolve() asks the disk
+
+    def check_display(self) -> None:
+        """Raise NoDisplay when a window has nowhere to go."""
+        if sys.platform.startswith("linux") and not any(arg.startswith("--headless") for arg in self.extra_args):
+            if not self.variables.get("DISPLAY") and not self.variables.get("WAYLAND_DISPLAY"):
+                raise NoDisplay
