@@ -4,18 +4,30 @@ Clients end a server by closing its input, by SIGTERM, or by killing it and its 
 (Claude Desktop, Claude Code, the SDKs; 2026-11). A picture that is being paid for at the API takes up to minutes. So
 the process that is started splits before anything is loaded: the front only waits and passes signals on; the server
 works in a session of its own on the same pipes, and each of the two learns of the other's end by a pipe that the system
-closes. Windows has no fork: there the server is a process of its own outside the client's job, where that is allowed.
+closes.
+
+Windows has no fork. Clients put servers into a job there that kills its members with the client; a child started with
+``CREATE_BREAKAWAY_FROM_JOB`` lives outside it where the job allows that (``JOB_OBJECT_LIMIT_BREAKAWAY_OK``). Where it
+does not, starting it is refused, and the process that the client started serves by itself and dies with its client. By
+the documentation of CreateProcess and of job objects; never run (2026-11).
 """
 
 import os
 import signal
 import sys
 from collections.abc import Iterable
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
-__all__ = ["Front", "silence", "split"]
+if TYPE_CHECKING:
+    import psutil
+
+__all__ = ["Front", "split"]
 
 PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
+
+MARK = "CDP_IMAGE_MCP_FRONT"
+"""Set for the server: the process id of its front."""
+BREAKAWAY_FROM_JOB, NEW_PROCESS_GROUP, NO_WINDOW = 0x01000000, 0x00000200, 0x08000000
 
 
 class Front(Protocol):
@@ -42,14 +54,14 @@ class _Pipes:
         await anyio.wait_readable(self._life)  # nothing is ever written there
 
     def let_go(self) -> None:
-        silence(handle for handle in map(int, os.listdir("/dev/fd")) if _what(handle) in self._streams)  # noqa: PTH208
+        _silence(handle for handle in map(int, os.listdir("/dev/fd")) if _what(handle) in self._streams)  # noqa: PTH208
         try:
             os.write(self._leave, b".")
         except BrokenPipeError:
             return  # it was killed
 
 
-def silence(handles: Iterable[int]) -> None:
+def _silence(handles: Iterable[int]) -> None:
     """Let open files lead nowhere: the standard streams and every duplicate of them (the SDK keeps some)."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for handle in list(handles):
@@ -69,9 +81,7 @@ def _what(handle: int) -> tuple[int, int] | None:
 def split() -> Front | None:
     """Become two processes. Comes back in the server alone, with its front; None where there is none."""
     if sys.platform == "win32":
-        from cdp_image_mcp.system.front_windows import split_on_windows
-
-        return split_on_windows()
+        return _split_on_windows()
     life, living = os.pipe()
     leaving, leave = os.pipe()
     server = os.fork()
@@ -109,3 +119,43 @@ def _pass_on(server: int, number: int) -> None:
         os.kill(server, number)
     except ProcessLookupError:
         return
+
+
+class _Process:
+    def __init__(self, front: "psutil.Process") -> None:
+        self._front = front
+
+    async def gone(self) -> None:
+        import anyio.to_thread
+
+        await anyio.to_thread.run_sync(self._front.wait, abandon_on_cancel=True)
+
+    def let_go(self) -> None:
+        _silence((0, 1, 2))
+        self._front.kill()
+
+
+def _split_on_windows() -> _Process | None:
+    """In the process that a client started: start the server and end as it does. In the server: come back."""
+    import subprocess
+
+    import psutil
+
+    if front := os.environ.pop(MARK, ""):
+        try:
+            return _Process(psutil.Process(int(front)))
+        except psutil.NoSuchProcess:
+            return None
+    try:
+        server = subprocess.Popen(  # noqa: S603 - ourselves
+            [sys.executable, "-m", "cdp_image_mcp", *sys.argv[1:]],
+            stdin=0,
+            stdout=1,
+            stderr=2,
+            env={**os.environ, MARK: str(os.getpid())},
+            creationflags=BREAKAWAY_FROM_JOB | NEW_PROCESS_GROUP | NO_WINDOW,
+        )
+    except OSError:
+        return None
+    _silence((0, 1))
+    os._exit(server.wait())
