@@ -104,7 +104,8 @@ def _arguments(parsed: argparse.Namespace) -> GenerateImage:
             given[name] = _absolute(given[name])
     if parsed.reference_images:
         given["reference_images"] = [_absolute(each) for each in parsed.reference_images]
-    return parse(GenerateImage, given | {"prompt": prompt})
+    arguments, _ = parse(GenerateImage, given | {"prompt": prompt})
+    return arguments
 
 
 def _absolute(path: str) -> str:

@@ -1,14 +1,15 @@
 """The tools' arguments: msgspec structs from which the input schemas are made and by which calls are checked."""
 
-import re
+from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
 import msgspec
 from msgspec import Meta
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.mcp_server.complaint import is_sound, missing, unknown, unusable
-from cdp_image_mcp.studio.asked import GenerateImage, GenerationId, Inline, WaitSeconds
+from cdp_image_mcp.mcp_server.complaint import is_sound, shown
+from cdp_image_mcp.mcp_server.forms import Unusable, plain, right_name, without_empty
+from cdp_image_mcp.studio.asked import GenerateImage, GenerationId, Images, WaitSeconds
 from cdp_image_mcp.system.plaintext import clean
 
 __all__ = [
@@ -20,13 +21,24 @@ __all__ = [
     "parse",
 ]
 
+MOST_IGNORED = 20
+
 
 class WaitForImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Arguments of ``wait_for_image``."""
 
     generation_id: GenerationId | msgspec.UnsetType = msgspec.UNSET
     wait_seconds: WaitSeconds | msgspec.UnsetType = msgspec.UNSET
-    images: Inline | msgspec.UnsetType = msgspec.UNSET
+    images: (
+        Annotated[
+            Images,
+            Meta(
+                description="Pictures in the answer beside the paths: preview, full or none. none saves tokens while "
+                "several pictures are waited for."
+            ),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
 
 
 class CancelImage(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,61 +50,83 @@ class CancelImage(msgspec.Struct, forbid_unknown_fields=True):
 class BackendStatus(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Arguments of ``backend_status``."""
 
-    backend: Literal["api", "chatgpt-web", "auto"] | msgspec.UnsetType = msgspec.UNSET
+    backend: (
+        Annotated[
+            Literal["api", "chatgpt-web", "auto"],
+            Meta(description="Which way to look at: api, chatgpt-web, or auto for both. Leave out for the default."),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
 
 
 class BrowserVisibility(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Arguments of ``browser_visibility``."""
 
-    action: Literal["status", "show", "hide", "toggle"] = "status"
-    start_browser: Annotated[bool, Meta(description="Start the browser if it is not running.")] = False
+    action: Annotated[
+        Literal["status", "show", "hide", "toggle"],
+        Meta(description="status only tells; show and hide the window, or toggle between the two."),
+    ] = "status"
+    start_browser: Annotated[bool, Meta(description="true also starts the browser if it is not running.")] = False
 
 
 Arguments: TypeAlias = GenerateImage | WaitForImage | CancelImage | BackendStatus | BrowserVisibility
 
 
+@cache
 def input_schema(kind: type[Arguments]) -> dict[str, Any]:
-    """The JSON schema of one tool's arguments: flat, root ``type: object``, no references, no root title."""
+    """The JSON schema of one tool's arguments: flat, root ``type: object``, no references, no root title. Every property
+    has one ``type``: Gemini, Kimi and Grok refuse a list with an enum that has none (gemini-cli#4400, opencode#40127).
+    Patterns stay out: some clients check them, and would refuse what :mod:`forms` takes."""
     _, components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     root: dict[str, Any] = components.pop(kind.__name__)
     if components:
         raise TypeError(f"{kind.__name__} must stay flat, but refers to {', '.join(components)}")
     for decoration in ("title", "description"):
         root.pop(decoration, None)
+    for name, schema in root["properties"].items():
+        schema.pop("pattern", None)
+        root["properties"][name] = {"type": "string", **schema} if "enum" in schema else schema
     return root
 
 
-def parse(kind: type[msgspec.Struct], arguments: Any) -> Any:
-    """The arguments of a call as a struct of ``kind``; ImageError ``invalid_input`` names the field.
-
-    The prompt is trimmed first, so that its limits count what would be sent.
-    """
+def parse(kind: type[msgspec.Struct], arguments: Any) -> tuple[Any, list[str]]:
+    """The arguments of a call as a struct of ``kind``, and the names that were ignored. ImageError ``invalid_input``
+    names the field, and the right name where one was nearly met: ignoring that would pay for what nobody asked for."""
     if not isinstance(arguments, dict | None):
         raise ImageError("invalid_input", "Nothing was sent. The arguments must be a JSON object.")
-    given: dict[str, Any] = dict(cast("dict[str, Any]", arguments or {}))
-    if isinstance(prompt := given.get("prompt"), str):
-        given["prompt"] = prompt.strip()
-    for name in kind.__struct_fields__:
-        if not is_sound(given.get(name)):
-            raise _complaint(kind, given, name)
+    schema = input_schema(cast("type[Arguments]", kind))
+    known: dict[str, Any] = schema["properties"]
+    given = without_empty(dict(cast("dict[str, Any]", arguments or {})), schema.get("required", ()))
+    ignored = [name for name in given if name not in known]
+    for name in ignored:
+        if (meant := right_name(name, known)) is not None:
+            raise _refused(name, f"There is no argument {clean(name, 60)}; it is called {meant}.")
+        del given[name]
+    for name, value in given.items():
+        given[name] = _value(name, value, known[name]["description"])
     try:
-        return msgspec.convert(given, kind)
+        made = msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _complaint(kind, given, _field_of(error)) from None
+        raise _unusable(given, known, str(error)) from None
+    return made, [clean(name, 60) for name in ignored[:MOST_IGNORED]]
 
 
-def _field_of(error: msgspec.ValidationError) -> str:
-    """The argument that msgspec's words are about; they name it as a path (``$.n``) or between backquotes."""
-    found = re.search(r"field `(.*)`$|at `\$\.([a-z_]+)", str(error), re.DOTALL)
-    return (found[1] or found[2]) if found is not None else ""
+def _value(name: str, value: Any, takes: str) -> Any:
+    try:
+        usual = plain(name, value)
+    except Unusable as error:
+        raise _refused(name, f"{name} cannot be {shown(value)}: {error}. What it takes: {takes}") from None
+    if not is_sound(usual):
+        raise _refused(name, f"{name} cannot be {shown(value)}. What it takes: {takes}")
+    return usual
 
 
-def _complaint(kind: type[msgspec.Struct], given: dict[str, Any], field: str) -> ImageError:
-    known: dict[str, Any] = input_schema(cast("type[Arguments]", kind))["properties"]
-    if field not in known:
-        told = unknown(field, known)
-    elif field not in given:
-        told = missing(field, known[field])
-    else:
-        told = unusable(field, given[field], known[field])
-    return ImageError("invalid_input", f"Nothing was sent. {told}", details={"field": clean(field, 60)})
+def _unusable(given: dict[str, Any], known: dict[str, Any], told: str) -> ImageError:
+    """msgspec names the field as a path (``$.n``) or, a missing one, between backquotes."""
+    field = next(name for name in known if f"`$.{name}" in told or f"field `{name}`" in told)
+    was = f"cannot be {shown(given[field])}" if field in given else "is missing"
+    return _refused(field, f"{field} {was}. What it takes: {known[field]['description']}")
+
+
+def _refused(field: str, message: str) -> ImageError:
+    return ImageError("invalid_input", f"Nothing was sent. {message}", details={"field": clean(field, 60)})

@@ -150,9 +150,9 @@ async def call_tool(ctx: Context, params: types.CallToolRequestParams, kind: typ
     """Answer a call of the tool that takes ``kind``; every failure is data that the model can act on."""
     generation_id: str | None = None
     try:
-        arguments = parse(kind, params.arguments)
+        arguments, ignored = parse(kind, params.arguments)
         generation_id = _given(getattr(arguments, "generation_id", None))
-        return await _Call(ctx, params, await ctx.lifespan_context.studio()).run(arguments)
+        return await _Call(ctx, params, await ctx.lifespan_context.studio(), ignored).run(arguments)
     except MCPError:
         raise
     except Exception as error:

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from cdp_image_mcp.request import Reference
 
-__all__ = ["GenerateImage", "GenerationId", "Images", "Inline", "WaitSeconds", "asked", "fingerprint", "given"]
+__all__ = ["GenerateImage", "GenerationId", "Images", "WaitSeconds", "asked", "fingerprint", "given"]
 
 T = TypeVar("T")
 
@@ -16,61 +16,103 @@ UNSENT = ("wait_seconds", "timeout_seconds", "images", "output_dir")
 """Arguments that do not change what is drawn; two calls that differ only here are the same request."""
 
 Images: TypeAlias = Literal["preview", "full", "none"]
+ID = "[0-9a-f]{32}"
 GenerationId: TypeAlias = Annotated[
-    str, Meta(pattern="^[0-9a-f]{32}$", description="generation_id from an earlier answer.")
+    str, Meta(pattern=f"^{ID}$", description="generation_id from an earlier answer, 32 hexadecimal digits.")
 ]
 WaitSeconds: TypeAlias = Annotated[
     float,
-    Meta(ge=0, le=1800, description="Seconds this call waits before it answers with what there is. Default 45."),
-]
-Inline: TypeAlias = Annotated[
-    Images, Meta(description="Pictures in the answer beside the paths: small previews, originals that fit, or none.")
+    Meta(
+        ge=0,
+        le=1800,
+        description="Seconds this call waits before it answers with what there is, 0 to 1800. Leave out: set for this "
+        "client.",
+    ),
 ]
 Path: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
 class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Arguments of ``generate_image``. What is not given is ``UNSET``, for the server's default. Null is refused."""
+    """Arguments of ``generate_image``. What is not given is ``UNSET``, for the server's default. Descriptions say the
+    limits in words: several clients pass the schema's own on to no model (Codex, Copilot CLI, 2026-11-26)."""
 
-    prompt: Annotated[str, Meta(min_length=1, max_length=32_000, description="What to draw, in any language.")]
+    prompt: Annotated[
+        str,
+        Meta(min_length=1, max_length=32_000, description="What to draw, in any language; 1 to 32,000 characters."),
+    ]
     backend: Annotated[
         Literal["api", "chatgpt-web", "auto"] | msgspec.UnsetType,
-        Meta(description="Which way to make it; leave out for the user's default."),
+        Meta(description="Which way to make it: api, chatgpt-web or auto. Leave out for the user's default."),
     ] = msgspec.UNSET
-    n: Annotated[int, Meta(ge=1, le=10, description="How many pictures. Each one is paid for.")] = 1
+    n: Annotated[int, Meta(ge=1, le=10, description="How many pictures, 1 to 10. Each one is paid for.")] = 1
     size: Annotated[
         str,
         Meta(
             pattern=r"^(auto|[0-9]{1,5}x[0-9]{1,5}|[0-9]{1,3}:[0-9]{1,3})$",
-            description="auto, WIDTHxHEIGHT in pixels, or a ratio such as 16:9.",
+            description="auto, WIDTHxHEIGHT in pixels such as 1024x1536, or a ratio such as 16:9.",
         ),
     ] = "auto"
-    quality: Annotated[Literal["auto", "low", "medium", "high", "xhigh", "max"], Meta(description="API only.")] = "auto"
+    quality: Annotated[
+        Literal["auto", "low", "medium", "high", "xhigh", "max"],
+        Meta(description="auto, low, medium, high, xhigh or max; API only."),
+    ] = "auto"
     output_format: Annotated[
-        Literal["png", "jpeg", "webp"], Meta(description="API only; on the web the site decides.")
+        Literal["png", "jpeg", "webp"], Meta(description="png, jpeg or webp; API only, on the web the site decides.")
     ] = "png"
-    background: Literal["auto", "opaque", "transparent"] = "auto"
-    output_compression: Annotated[int, Meta(ge=0, le=100, description="jpeg and webp only.")] | msgspec.UnsetType = (
-        msgspec.UNSET
-    )
+    background: Annotated[
+        Literal["auto", "opaque", "transparent"], Meta(description="auto, opaque or transparent.")
+    ] = "auto"
+    output_compression: (
+        Annotated[int, Meta(ge=0, le=100, description="0 to 100; jpeg and webp only, API only.")] | msgspec.UnsetType
+    ) = msgspec.UNSET
     reference_images: Annotated[
-        list[Path], Meta(max_length=16, description="Absolute paths of pictures to edit or to build on.")
+        list[Path],
+        Meta(max_length=16, description="Absolute paths of up to 16 pictures to edit or to build on (PNG, JPEG, WebP)."),
     ] = []
-    mask: Annotated[Path, Meta(description="Absolute path of a PNG with alpha; API only, with a reference image.")] | (
-        msgspec.UnsetType
+    mask: (
+        Annotated[
+            Path,
+            Meta(description="Absolute path of a PNG whose clear parts are drawn anew; API only, with a reference image."),
+        ]
+        | msgspec.UnsetType
     ) = msgspec.UNSET
     conversation_mode: Annotated[
-        Literal["new", "continue"], Meta(description="continue = go on from the last finished generation.")
+        Literal["new", "continue"], Meta(description="new, or continue: go on from the last finished generation.")
     ] = "new"
-    continue_from: GenerationId | msgspec.UnsetType = msgspec.UNSET
+    continue_from: (
+        Annotated[
+            str,
+            Meta(
+                pattern=f"^{ID}(/[1-9][0-9]{{0,2}})?$",
+                description="generation_id of the picture to change. Of several pictures the first is taken; for the "
+                "third write ID/3.",
+            ),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
     timeout_seconds: Annotated[
-        float, Meta(ge=30, le=1800, description="Limit for the whole generation, without queue and sign-in.")
+        float,
+        Meta(
+            ge=30,
+            le=1800,
+            description="30 to 1800. Leave out. It ends a generation that has not been sent by then; it is not the time "
+            "limit of this call or of the client.",
+        ),
     ] = 420
     wait_seconds: WaitSeconds | msgspec.UnsetType = msgspec.UNSET
-    output_dir: Annotated[Path, Meta(description="Absolute path inside an allowed folder.")] | msgspec.UnsetType = (
-        msgspec.UNSET
-    )
-    images: Inline | msgspec.UnsetType = msgspec.UNSET
+    output_dir: (
+        Annotated[Path, Meta(description="Absolute path inside an allowed folder. Leave out for the user's folder.")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    images: (
+        Annotated[
+            Images,
+            Meta(
+                description="Pictures in the answer beside the paths: preview (small), full (originals that fit) or none."
+            ),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
 
 
 def given(value: T | msgspec.UnsetType) -> TypeGuard[T]:

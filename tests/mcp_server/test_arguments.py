@@ -1,6 +1,7 @@
-"""What a model is told about arguments that cannot be used: a sentence it can act on, and no library's own words."""
+"""Arguments as models and clients really send them: which forms are understood, and what is said about the others."""
 
 import re
+import sys
 from typing import Any
 
 import msgspec
@@ -9,10 +10,19 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.mcp_server.arguments import BackendStatus, BrowserVisibility, CancelImage, WaitForImage, parse
 from cdp_image_mcp.mcp_server.tools import ARGUMENTS
-from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.asked import GenerateImage, asked
 
 FOREIGN = re.compile(r"\$\.|`|regex|Expected|Object|array|\bstr\b|\bint\b|\bbool\b|null|\^|enum value", re.IGNORECASE)
 """Traces of msgspec's own messages."""
+IDENTITY = "0123456789abcdef" * 2
+FOX = {"prompt": "a fox"}
+
+
+def understood(**given: Any) -> dict[str, Any]:
+    """What ``generate_image`` made of arguments beside a prompt; defaults are left out."""
+    arguments, ignored = parse(GenerateImage, FOX | given)
+    assert ignored == []
+    return asked(arguments)
 
 
 def refusal(kind: type[msgspec.Struct], arguments: Any) -> ImageError | None:
@@ -29,81 +39,143 @@ def complaint(kind: type[msgspec.Struct], arguments: Any) -> ImageError:
     return found
 
 
-FOX = {"prompt": "a fox"}
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"n": "2"}, {"n": 2}),
+        ({"n": 2.0}, {"n": 2}),
+        ({"n": "2.0"}, {"n": 2}),
+        ({"wait_seconds": "45"}, {"wait_seconds": 45}),
+        ({"reference_images": '["/a.png", "/b.png"]'}, {"reference_images": ["/a.png", "/b.png"]}),
+        ({"reference_images": "/a.png"}, {"reference_images": ["/a.png"]}),
+        ({"reference_images": ["/a.png", None, ""]}, {"reference_images": ["/a.png"]}),
+        ({"reference_images": "/a [1].png"}, {"reference_images": ["/a [1].png"]}),
+        ({"output_format": "jpg"}, {"output_format": "jpeg"}),
+        ({"output_format": "JPG"}, {"output_format": "jpeg"}),
+        ({"quality": "hd"}, {"quality": "high"}),
+        ({"quality": "standard"}, {"quality": "medium"}),
+        ({"size": "square"}, {"size": "1:1"}),
+        ({"size": "portrait"}, {"size": "2:3"}),
+        ({"size": "landscape"}, {"size": "3:2"}),
+        ({"size": "1024*1024"}, {"size": "1024x1024"}),
+        ({"size": "1024X1024"}, {"size": "1024x1024"}),
+        ({"size": "1024 × 1536"}, {"size": "1024x1536"}),
+        ({"size": "16/9"}, {"size": "16:9"}),
+        ({"continue_from": f"{IDENTITY}/3"}, {"continue_from": f"{IDENTITY}/3"}),
+    ],
+)
+def test_a_usual_form_of_an_argument_is_understood(given: dict[str, Any], meant: dict[str, Any]) -> None:
+    assert understood(**given) == meant
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a drive belongs to an absolute path there")
+@pytest.mark.parametrize("field", ["mask", "output_dir", "reference_images"])
+@pytest.mark.parametrize("address", ["file:///a%20b/c.png", "file://localhost/a%20b/c.png"])
+def test_a_file_address_is_a_path(field: str, address: str) -> None:
+    assert understood(**{field: address}) == {field: ["/a b/c.png"] if field == "reference_images" else "/a b/c.png"}
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_null_and_empty_text_mean_left_out(value: Any) -> None:
+    optional = [name for name in GenerateImage.__struct_fields__ if name != "prompt"]
+    assert understood(**dict.fromkeys(optional, value)) == {}
+    assert parse(WaitForImage, dict.fromkeys(WaitForImage.__struct_fields__, value)) == (WaitForImage(), [])
+    assert parse(BackendStatus, {"backend": value}) == (BackendStatus(), [])
+
+
+@pytest.mark.parametrize(("given", "prompt"), [(1234, "1234"), (12.5, "12.5"), ("  1234 ", "1234")])
+def test_a_prompt_that_is_a_number_is_text(given: Any, prompt: str) -> None:
+    assert parse(GenerateImage, {"prompt": given})[0].prompt == prompt
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "right"),
+    [
+        (GenerateImage, "promt", "prompt"),
+        (GenerateImage, "count", "n"),
+        (GenerateImage, "N", "n"),
+        (GenerateImage, "num_images", "n"),
+        (GenerateImage, "numImages", "n"),
+        (GenerateImage, "number_of_images", "n"),
+        (GenerateImage, "referenceImages", "reference_images"),
+        (GenerateImage, "reference-image", "reference_images"),
+        (GenerateImage, "image", "reference_images"),
+        (GenerateImage, "aspect_ratio", "size"),
+        (GenerateImage, "width", "size"),
+        (GenerateImage, "continueFrom", "continue_from"),
+        (GenerateImage, "outputFormat", "output_format"),
+        (GenerateImage, "format", "output_format"),
+        (WaitForImage, "generationId", "generation_id"),
+        (WaitForImage, "id", "generation_id"),
+        (CancelImage, "task_id", "generation_id"),
+        (BackendStatus, "back_end", "backend"),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_refused_with_the_right_one(
+    kind: type[msgspec.Struct], name: str, right: str
+) -> None:
+    error = complaint(kind, (FOX if kind is GenerateImage else {}) | {name: 4})
+    assert error.message == f"Nothing was sent. There is no argument {name}; it is called {right}."
+    assert error.details == {"field": name}
+
+
+@pytest.mark.parametrize("name", ["task_progress", "reason", "requires_approval", "_meta", "toolCallId", "seed", "style"])
+@pytest.mark.parametrize("kind", ARGUMENTS.values())
+def test_any_other_name_is_ignored_and_told(kind: type[msgspec.Struct], name: str) -> None:
+    needed = FOX if kind is GenerateImage else {"generation_id": IDENTITY} if kind is CancelImage else {}
+    assert parse(kind, needed | {name: ["- [ ] a picture"]}) == (parse(kind, needed)[0], [name])
 
 
 @pytest.mark.parametrize(
     ("kind", "arguments", "told"),
     [
-        (GenerateImage, {}, "prompt is missing: it must be text of 1 to 32,000 characters."),
-        (GenerateImage, {"prompt": "  "}, "prompt must be text of 1 to 32,000 characters; it is empty."),
+        (GenerateImage, {}, "prompt is missing. What it takes: What to draw, in any language; 1 to 32,000 characters."),
+        (GenerateImage, {"prompt": "  "}, "prompt cannot be empty."),
+        (GenerateImage, {"prompt": None}, "prompt cannot be empty."),
+        (GenerateImage, {"prompt": True}, "prompt cannot be true."),
+        (GenerateImage, {"prompt": "x" * 32_001}, "prompt cannot be 32,001 characters of text."),
+        (GenerateImage, FOX | {"n": 11}, "n cannot be 11. What it takes: How many pictures, 1 to 10."),
+        (GenerateImage, FOX | {"n": "eleven"}, 'n cannot be "eleven".'),
+        (GenerateImage, FOX | {"n": 2.5}, "n cannot be 2.5."),
+        (GenerateImage, FOX | {"n": True}, "n cannot be true."),
+        (GenerateImage, FOX | {"size": "big"}, 'size cannot be "big". What it takes: auto, WIDTHxHEIGHT in pixels'),
+        (GenerateImage, FOX | {"backend": "web"}, 'backend cannot be "web".'),
+        (GenerateImage, FOX | {"timeout_seconds": 5}, "timeout_seconds cannot be 5. What it takes: 30 to 1800."),
+        (GenerateImage, FOX | {"timeout_seconds": float("nan")}, "timeout_seconds cannot be infinite or no number."),
+        (GenerateImage, FOX | {"timeout_seconds": "nan"}, 'timeout_seconds cannot be "nan".'),
+        (GenerateImage, FOX | {"reference_images": ["/a.png", 7]}, 'reference_images cannot be ["/a.png",7].'),
+        (GenerateImage, FOX | {"reference_images": ["/a.png"] * 17}, "reference_images cannot be 17 entries."),
         (
             GenerateImage,
-            {"prompt": "x" * 32_001},
-            "prompt must be text of 1 to 32,000 characters; it has 32,001 characters.",
+            FOX | {"reference_images": "https://example.org/a.png"},
+            'reference_images cannot be "https://example.org/a.png": addresses are not opened, only files of this machine.',
         ),
-        (GenerateImage, FOX | {"n": 11}, "n must be a whole number from 1 to 10; it is 11."),
-        (GenerateImage, FOX | {"n": "2"}, 'n must be a whole number from 1 to 10; it is "2".'),
-        (GenerateImage, FOX | {"n": None}, "n must be a whole number from 1 to 10; leave it out for the default."),
-        (
-            GenerateImage,
-            FOX | {"size": "big"},
-            'size must be auto, WIDTHxHEIGHT in pixels such as 1024x1536, or a ratio such as 16:9; it is "big".',
-        ),
-        (GenerateImage, FOX | {"backend": "web"}, 'backend must be api, auto or chatgpt-web; it is "web".'),
-        (GenerateImage, FOX | {"timeout_seconds": 5}, "timeout_seconds must be a number from 30 to 1800; it is 5."),
-        (
-            GenerateImage,
-            FOX | {"timeout_seconds": float("nan")},
-            "timeout_seconds must be a number from 30 to 1800; it is not finite.",
-        ),
-        (
-            GenerateImage,
-            FOX | {"reference_images": ["/a.png", 7]},
-            'reference_images must be a list of at most 16 absolute paths; it is ["/a.png",7].',
-        ),
-        (
-            GenerateImage,
-            FOX | {"reference_images": ["/a.png"] * 17},
-            "reference_images must be a list of at most 16 absolute paths; it has 17 entries.",
-        ),
-        (
-            GenerateImage,
-            FOX | {"mask": "a\ud800"},
-            "mask must be an absolute path; it holds half a character or a number that is not finite.",
-        ),
-        (WaitForImage, {"wait_seconds": True}, "wait_seconds must be a number from 0 to 1800; it is true."),
-        (
-            WaitForImage,
-            {"generation_id": "latest"},
-            'generation_id must be a generation_id from an earlier answer, 32 hexadecimal digits; it is "latest".',
-        ),
-        (
-            CancelImage,
-            None,
-            "generation_id is missing: it must be a generation_id from an earlier answer, 32 hexadecimal digits.",
-        ),
-        (BackendStatus, {"verbose": True}, "There is no argument verbose; there is backend."),
-        (
-            BrowserVisibility,
-            {"start": 1},
-            "There is no argument start; there are action and start_browser.",
-        ),
-        (BrowserVisibility, {"start_browser": "yes"}, 'start_browser must be true or false; it is "yes".'),
+        (GenerateImage, FOX | {"mask": "data:image/png;base64,AAAA"}, "mask cannot be"),
+        (GenerateImage, FOX | {"output_dir": "file://server/share"}, "output_dir cannot be"),
+        (GenerateImage, FOX | {"mask": "a\ud800"}, "mask cannot be text with half a character."),
+        (GenerateImage, FOX | {"continue_from": f"{IDENTITY}/0"}, "continue_from cannot be"),
+        (WaitForImage, {"wait_seconds": True}, "wait_seconds cannot be true."),
+        (WaitForImage, {"wait_seconds": "1801"}, 'wait_seconds cannot be "1801".'),
+        (WaitForImage, {"generation_id": "latest"}, 'generation_id cannot be "latest".'),
+        (CancelImage, None, "generation_id is missing. What it takes: generation_id from an earlier answer,"),
+        (CancelImage, {"generation_id": ""}, "generation_id cannot be empty."),
+        (BrowserVisibility, {"start_browser": "yes"}, 'start_browser cannot be "yes".'),
         (WaitForImage, [1], "The arguments must be a JSON object."),
     ],
 )
-def test_a_bad_argument_is_told_in_a_plain_sentence(kind: type[msgspec.Struct], arguments: Any, told: str) -> None:
-    assert complaint(kind, arguments).message == f"Nothing was sent. {told}"
+def test_what_cannot_be_used_is_told_in_a_plain_sentence(
+    kind: type[msgspec.Struct], arguments: Any, told: str
+) -> None:
+    assert complaint(kind, arguments).message.startswith(f"Nothing was sent. {told}")
 
 
 @pytest.mark.parametrize("kind", ARGUMENTS.values())
-@pytest.mark.parametrize("value", [None, 3.5, -1, "?", [], {}, [[1]], "x" * 100_000, float("inf"), 2**70, "\x1b[2J"])
+@pytest.mark.parametrize("value", [3.5, -1, "?", [], {}, [[1]], "x" * 100_000, float("inf"), 2**70, "\x1b[2J"])
 def test_no_argument_is_told_in_the_words_of_a_library(kind: type[msgspec.Struct], value: Any) -> None:
-    for name in ("prompt", *kind.__struct_fields__, "zz"):
+    for name in ("prompt", *kind.__struct_fields__):
         error = refusal(kind, (FOX if kind is GenerateImage else {}) | {name: value})
         if error is not None:
             assert name in error.message
             assert not FOREIGN.search(error.message), error.message
             assert len(error.message) < 500
-            assert error.details["field"] == name
+            assert error.details["field"] in {name, "generation_id"}

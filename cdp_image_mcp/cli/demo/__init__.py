@@ -82,7 +82,7 @@ async def _require_browser(settings: Settings) -> bool:
 async def demonstrate(prompt: str, settings: Settings, terminal: Terminal, *, as_json: bool) -> int:
     """Make one picture of ``prompt`` at the stand-in and keep nothing but that picture."""
     settings.require_usable()
-    arguments = parse(GenerateImage, {"prompt": prompt, "backend": "chatgpt-web"})
+    arguments, _ = parse(GenerateImage, {"prompt": prompt, "backend": "chatgpt-web"})
     site = _site()
     snap = await _require_browser(settings)
     terminal.say(

@@ -1,0 +1,117 @@
+"""The forms in which models and clients send what the schemas name in one form only, and names that are nearly right.
+
+Seen 2026: null for what was left out (zenrows-mcp PR#23), lists as JSON text (claude-code#86459), a lone path for a
+list (copilot-cli#4301), a prompt that looks like a number (lmstudio-bug-tracker#1626), file addresses (oh-my-pi#4946),
+the client's own arguments (Cline's ``task_progress``, cline#9684). Numbers as text are msgspec's own business.
+"""
+
+import difflib
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+__all__ = ["Unusable", "plain", "right_name", "without_empty"]
+
+SYNONYMS: dict[str, dict[str, str]] = {
+    "output_format": {"jpg": "jpeg"},
+    "quality": {"hd": "high", "standard": "medium"},
+    "size": {"square": "1:1", "portrait": "2:3", "landscape": "3:2"},
+}
+PATHS = frozenset(("reference_images", "mask", "output_dir"))
+LISTS = frozenset(("reference_images",))
+SIZE = re.compile(r"(\d{1,5})\s*([x*×/:])\s*(\d{1,5})", re.IGNORECASE)
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
+"""A scheme; one letter before the colon is a drive of Windows."""
+ALIKE = 0.8
+OTHER_NAMES: dict[str, str] = {
+    **dict.fromkeys(("count", "num", "number", "amount", "quantity", "samples", "batch_size"), "n"),
+    **dict.fromkeys(("num_images", "n_images", "number_of_images", "image_count", "num_outputs"), "n"),
+    **dict.fromkeys(("aspect_ratio", "ratio", "width", "height", "dimensions", "resolution"), "size"),
+    **dict.fromkeys(("image", "input_image", "input_images", "image_path", "image_paths"), "reference_images"),
+    **dict.fromkeys(("init_image", "reference", "references", "source_image"), "reference_images"),
+    **dict.fromkeys(("id", "job_id", "task_id", "image_id"), "generation_id"),
+    **dict.fromkeys(("previous_id", "parent_id", "edit_of"), "continue_from"),
+    **dict.fromkeys(("text", "description", "query"), "prompt"),
+    **dict.fromkeys(("format", "file_format"), "output_format"),
+}
+"""Names that other image tools use for arguments of ours. To ignore them would make another picture than was asked
+for, or more of them, and either is paid for."""
+
+
+class Unusable(ValueError):
+    """A value that is none of the forms; the text says why in a few words."""
+
+
+def right_name(name: str, known: Iterable[str]) -> str | None:
+    """The argument that whoever wrote ``name`` meant; None for something else altogether."""
+    names = {_bare(each): each for each in known}
+    meant = {_bare(other): each for other, each in OTHER_NAMES.items()}.get(_bare(name))
+    if meant is not None:
+        return meant if meant in names.values() else None
+    close = difflib.get_close_matches(_bare(name), names, n=1, cutoff=ALIKE)
+    return names[close[0]] if close else None
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[_\s-]", "", name[:100]).lower()
+
+
+def without_empty(arguments: dict[str, Any], required: Iterable[str]) -> dict[str, Any]:
+    """``arguments`` without what was given as null or as empty text: clients send these for "left out"."""
+    needed = frozenset(required)
+    return {name: value for name, value in arguments.items() if name in needed or value not in (None, "")}
+
+
+def plain(field: str, value: Any) -> Any:
+    """``value`` as the schema has it, if it is another usual form of it. Raises Unusable."""
+    if field == "prompt":
+        return _prompt(value)
+    if field in LISTS:
+        value = [each for each in _listed(value) if each not in (None, "")] if isinstance(value, str | list) else value
+    if field in PATHS:
+        return [_path(each) for each in cast("list[Any]", value)] if isinstance(value, list) else _path(value)
+    if not isinstance(value, str):
+        return value
+    value = value.strip()
+    value = SYNONYMS.get(field, {}).get(value.lower(), value)
+    return _size(value) if field == "size" else value
+
+
+def _prompt(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    # Trimmed first, so that its limits count what would be sent.
+    return value.strip() if isinstance(value, str) else value
+
+
+def _listed(value: str | list[Any]) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return msgspec.json.decode(value, type=list[Any])
+        except msgspec.DecodeError:
+            return [value]
+    return [value]
+
+
+def _size(value: str) -> str:
+    found = SIZE.fullmatch(value)
+    if found is None:
+        return value
+    between = ":" if found[2] in "/:" else "x"
+    return f"{found[1]}{between}{found[3]}"
+
+
+def _path(value: Any) -> Any:
+    if not isinstance(value, str) or ADDRESS.match(value) is None:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme.lower() != "file" or parts.netloc not in {"", "localhost"}:
+        raise Unusable("addresses are not opened, only files of this machine")
+    path = unquote(parts.path)
+    return path.removeprefix("/") if sys.platform == "win32" else path
