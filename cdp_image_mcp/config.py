@@ -45,6 +45,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("GPT_IMAGE_OUTPUT_DIR", "per-user data folder", "Absolute path of the output root."),
     Variable("GPT_IMAGE_WAIT_SECONDS", "45", "How long a call waits before it answers `working`, 0 to 1800."),
     Variable("GPT_IMAGE_INLINE", "preview", "Pictures in answers: `preview`, `full` or `none`."),
+    Variable("GPT_IMAGE_OPEN", "0", "`1` opens a finished picture in the system's viewer."),
     Variable(
         "GPT_IMAGE_INPUT_ROOTS",
         "Pictures, Downloads, Desktop, output root, working folder",
@@ -85,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     output_dir: Path
     wait_seconds: float = 45.0
     inline: Literal["preview", "full", "none"] = "preview"
+    open_finished: bool = False
     input_roots: tuple[Path, ...] = ()
     fallback: Literal["before-submit", "never"] = "before-submit"
     daily_limit: int | None = None
@@ -252,6 +254,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         output_dir=output_dir,
         wait_seconds=reader.read("GPT_IMAGE_WAIT_SECONDS", _number(0, 1800), 45.0),
         inline=reader.read("GPT_IMAGE_INLINE", _one_of("preview", "full", "none"), "preview"),
+        open_finished=reader.read("GPT_IMAGE_OPEN", _switch, default=False),
         input_roots=reader.read("GPT_IMAGE_INPUT_ROOTS", _path_list, _default_input_roots(output_dir)),
         fallback=reader.read("GPT_IMAGE_FALLBACK", _one_of("before-submit", "never"), "before-submit"),
         daily_limit=reader.read("GPT_IMAGE_DAILY_LIMIT", _number(0, 100_000, whole=True), None),

@@ -22,8 +22,8 @@ from cdp_image_mcp.config import APP_NAME, Settings
 from cdp_image_mcp.errors import ImageError, image_error_in
 from cdp_image_mcp.library.gallery.gallery import Gallery
 from cdp_image_mcp.library.library import Library
-from cdp_image_mcp.mcp_server.answer import failure
 from cdp_image_mcp.mcp_server.arguments import parse
+from cdp_image_mcp.mcp_server.fields import failure
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.mcp_server.ways import InstalledWays
 from cdp_image_mcp.studio.asked import GenerateImage

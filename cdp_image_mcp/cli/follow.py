@@ -13,7 +13,7 @@ from cdp_image_mcp.cli.exit_codes import DONE, FAILED, exit_code
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME
 from cdp_image_mcp.library.record import Record
-from cdp_image_mcp.mcp_server.answer import describe, failure, failure_of, status_of
+from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean

@@ -119,6 +119,7 @@ def _serve(front: Front | None) -> int:
     import anyio
 
     from cdp_image_mcp.mcp_server.client.wire import Wire
+    from cdp_image_mcp.mcp_server.ways import first_way
 
     if sys.stdin is not None and sys.stdin.isatty():
         print(
@@ -131,6 +132,12 @@ def _serve(front: Front | None) -> int:
     _configure_log(settings)
     for problem in settings.problems:
         print(f"{APP_NAME}: {problem.variable}: {problem.message}", file=sys.stderr)
+    # Clients keep this in their logs: what a question to the makers begins with.
+    way, why = first_way(settings)
+    print(
+        f"{APP_NAME} {__version__} serves; pictures by {way} first ({why}), saved in {settings.output_dir}",
+        file=sys.stderr,
+    )
     # A tenth of the start is the collector looking at the SDK's classes again and again while they are made.
     gc.disable()
     from cdp_image_mcp.mcp_server.serving import serve

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.mcp_server.complaint import is_sound, shown
-from cdp_image_mcp.mcp_server.forms import Unusable, plain, right_name, without_empty
+from cdp_image_mcp.mcp_server.forms import UnusableError, plain, right_name, without_empty
 from cdp_image_mcp.studio.asked import GenerateImage, GenerationId, Images, WaitSeconds
 from cdp_image_mcp.system.plaintext import clean
 
@@ -74,9 +74,11 @@ Arguments: TypeAlias = GenerateImage | WaitForImage | CancelImage | BackendStatu
 
 @cache
 def input_schema(kind: type[Arguments]) -> dict[str, Any]:
-    """The JSON schema of one tool's arguments: flat, root ``type: object``, no references, no root title. Every property
-    has one ``type``: Gemini, Kimi and Grok refuse a list with an enum that has none (gemini-cli#4400, opencode#40127).
-    Patterns stay out: some clients check them, and would refuse what :mod:`forms` takes."""
+    """The JSON schema of one tool's arguments: flat, root ``type: object``, no references, no root title.
+
+    Every property has one ``type``: Gemini, Kimi and Grok refuse a list with an enum that has none (gemini-cli#4400,
+    opencode#40127). Patterns stay out: some clients check them, and would refuse what ``forms`` understands.
+    """
     _, components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     root: dict[str, Any] = components.pop(kind.__name__)
     if components:
@@ -114,7 +116,7 @@ def parse(kind: type[msgspec.Struct], arguments: Any) -> tuple[Any, list[str]]:
 def _value(name: str, value: Any, takes: str) -> Any:
     try:
         usual = plain(name, value)
-    except Unusable as error:
+    except UnusableError as error:
         raise _refused(name, f"{name} cannot be {shown(value)}: {error}. What it takes: {takes}") from None
     if not is_sound(usual):
         raise _refused(name, f"{name} cannot be {shown(value)}. What it takes: {takes}")

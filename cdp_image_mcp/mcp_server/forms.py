@@ -9,12 +9,13 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-__all__ = ["Unusable", "plain", "right_name", "without_empty"]
+__all__ = ["UnusableError", "plain", "right_name", "without_empty"]
 
 SYNONYMS: dict[str, dict[str, str]] = {
     "output_format": {"jpg": "jpeg"},
@@ -42,7 +43,7 @@ OTHER_NAMES: dict[str, str] = {
 for, or more of them, and either is paid for."""
 
 
-class Unusable(ValueError):
+class UnusableError(ValueError):
     """A value that is none of the forms; the text says why in a few words."""
 
 
@@ -67,11 +68,11 @@ def without_empty(arguments: dict[str, Any], required: Iterable[str]) -> dict[st
 
 
 def plain(field: str, value: Any) -> Any:
-    """``value`` as the schema has it, if it is another usual form of it. Raises Unusable."""
+    """``value`` as the schema has it, if it is another usual form of it. Raises UnusableError."""
     if field == "prompt":
         return _prompt(value)
     if field in LISTS:
-        value = [each for each in _listed(value) if each not in (None, "")] if isinstance(value, str | list) else value
+        value = [each for each in _listed(value) if each not in (None, "")]
     if field in PATHS:
         return [_path(each) for each in cast("list[Any]", value)] if isinstance(value, list) else _path(value)
     if not isinstance(value, str):
@@ -88,14 +89,12 @@ def _prompt(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-def _listed(value: str | list[Any]) -> list[Any]:
+def _listed(value: Any) -> list[Any]:
     if isinstance(value, list):
-        return value
-    if value.lstrip().startswith("["):
-        try:
+        return cast("list[Any]", value)
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with suppress(msgspec.DecodeError):  # a name in brackets
             return msgspec.json.decode(value, type=list[Any])
-        except msgspec.DecodeError:
-            return [value]
     return [value]
 
 
@@ -112,6 +111,6 @@ def _path(value: Any) -> Any:
         return value
     parts = urlsplit(value)
     if parts.scheme.lower() != "file" or parts.netloc not in {"", "localhost"}:
-        raise Unusable("addresses are not opened, only files of this machine")
+        raise UnusableError("addresses are not opened, only files of this machine")
     path = unquote(parts.path)
     return path.removeprefix("/") if sys.platform == "win32" else path

@@ -21,19 +21,20 @@ GENERATE = """\
 Make a new picture from a prompt (or from reference pictures) and save it on the user's machine; costs money or \
 plan quota.
 
-Answers within wait_seconds (default 45): status saved with image_path and a preview, or status working with a \
-generation_id. In the second case call wait_for_image with that id until it is saved; do not call generate_image \
-again, which would make and cost a second picture. Leave backend out unless the user asked for one: auto uses \
-the OpenAI API when a key is set, else the user's own ChatGPT in a browser. For a change to an earlier picture \
-give continue_from.\
+Answers with status saved, image_path and a small preview, or, when it takes longer, with status working and a \
+generation_id. Then call wait_for_image with that id until it is saved; do not call generate_image again, which \
+would make and cost a second picture. If an answer was lost, call wait_for_image without an id first. Tell the user \
+image_path; markdown shows the picture where the user's program renders it. Leave backend out unless the user asked \
+for one: auto uses the OpenAI API when a key is set, else the user's own ChatGPT in a browser. For a change to an \
+earlier picture give continue_from.\
 """
 
 WAIT = """\
 Wait for a picture that generate_image started, and collect it; costs nothing and can be repeated.
 
-Call this when an answer said working, needs_sign_in or needs_verification, or when an answer was lost. Without \
-generation_id it takes the newest unfinished picture, else the newest one. Also finds pictures of earlier \
-sessions and after a crash.\
+Call this when an answer said working, needs_sign_in or needs_verification, or when an answer was lost, as often as \
+needed. Without generation_id it takes the newest unfinished picture, else the newest one. Also finds pictures of \
+earlier sessions and after a crash. May open the browser window in which the user is to sign in.\
 """
 
 CANCEL = """\
@@ -114,13 +115,13 @@ TOOLS: tuple[types.Tool, ...] = (
         input_schema=input_schema(GenerateImage),
         annotations=_annotations("Generate image", reads=False, destroys=False, repeats=False, outside=True),
     ),
-    # Collecting writes the picture's own file, but changes nothing a user or model could notice: reads only.
+    # Not read-only: it may open a window for the person, and writes the picture's file.
     types.Tool(
         name="wait_for_image",
         title="Wait for image",
         description=WAIT,
         input_schema=input_schema(WaitForImage),
-        annotations=_annotations("Wait for image", reads=True, destroys=False, repeats=True, outside=True),
+        annotations=_annotations("Wait for image", reads=False, destroys=False, repeats=True, outside=True),
     ),
     types.Tool(
         name="cancel_image",

@@ -1,18 +1,38 @@
 """The back ends of this installation, each loaded at its first use: who only lists tools pays for neither."""
 
-import anyio.abc
+from typing import TYPE_CHECKING
 
 from cdp_image_mcp.config import API, Settings
-from cdp_image_mcp.library.ledger import Ledger
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import Backend, BackendName
 
-__all__ = ["InstalledWays"]
+if TYPE_CHECKING:
+    # The server tells its way at once, and loads these later.
+    import anyio.abc
+
+    from cdp_image_mcp.library.ledger import Ledger
+
+__all__ = ["InstalledWays", "first_way"]
+
+
+def first_way(settings: Settings) -> tuple[BackendName, str]:
+    """The back end that a call which names none comes to first, and why."""
+    if settings.backend != "auto":
+        return settings.backend, f"GPT_IMAGE_BACKEND={settings.backend}"
+    if settings.api_key:
+        return "api", "OPENAI_API_KEY is set"
+    try:
+        if InstalledWays().key_missing(settings):
+            return "chatgpt-web", "OPENAI_API_KEY is not set"
+    except ImageError as error:
+        return "chatgpt-web", error.message
+    return "api", f"{settings.base_url} wants no key"
 
 
 class InstalledWays:
     """See :class:`cdp_image_mcp.studio.ways.Ways`."""
 
-    def make(self, name: BackendName, settings: Settings, ledger: Ledger, group: anyio.abc.TaskGroup, /) -> Backend:
+    def make(self, name: BackendName, settings: Settings, ledger: "Ledger", group: "anyio.abc.TaskGroup", /) -> Backend:
         if name == "api":
             from cdp_image_mcp.openai import ApiBackend
 

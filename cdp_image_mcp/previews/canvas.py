@@ -27,70 +27,20 @@ PROFILE_PREFIX = "cdp-image-mcp-preview-"
 PART = 3 * 1024 * 1024
 """Bytes of one piece on their way into the page; a multiple of three, so that base64 pieces need no padding."""
 
-KEEP_PART = """async (part, first) => {
-    const bytes = await (await fetch('data:application/octet-stream;base64,' + part)).arrayBuffer();
-    globalThis.parts = first ? [bytes] : [...globalThis.parts, bytes];
-}"""
-
-UNDECODED = "The browser could not decode the picture."
+SCRIPT = Path(__file__).with_name("shrink.js").read_text("utf-8")
 READY_SECONDS = 5.0
 """How long an answer waits for a page of the browser that is open; one that hangs does not make it any sooner."""
 EXPECTED_SECONDS = 15.0
 """How long a page is kept for an answer that is expected; said again every few seconds while a call waits."""
 CLOSING_SECONDS = 2.0
 """Patience with the end of a browser whose profile is thrown away: nothing in it is worth an orderly end."""
-PICK = "globalThis.field = Object.assign(document.createElement('input'), {type: 'file'})"
-"""A file field that stands in no document: the browser reads the picture from the disk itself. Through the protocol
-2 MB take 0.3 s and 25 MB 3 s; by the field any size takes 0.1 s (Chromium 156, two busy cores)."""
-
-# Sides go down in steps only after quality has: a smaller sharp picture tells a model less than a larger soft one.
-SHRINK = """async (type, wanted, edge, limit) => {
-    const blob = globalThis.field ? globalThis.field.files[0] : new Blob(globalThis.parts, {type});
-    globalThis.parts = [];
-    globalThis.field = null;
-    let bitmap;
-    try {
-        bitmap = await createImageBitmap(blob);
-    } catch (error) {
-        return {failure: 'The browser could not decode the picture.'};
-    }
-    try {
-        for (let side = edge; side >= 48; side = Math.floor(side * 0.75)) {
-            const scale = Math.min(1, side / Math.max(bitmap.width, bitmap.height));
-            const width = Math.max(1, Math.round(bitmap.width * scale));
-            const height = Math.max(1, Math.round(bitmap.height * scale));
-            const canvas = new OffscreenCanvas(width, height);
-            const context = canvas.getContext('2d');
-            context.imageSmoothingQuality = 'high';
-            context.drawImage(bitmap, 0, 0, width, height);
-            for (const quality of [0.9, 0.8, 0.65, 0.5]) {
-                const made = await canvas.convertToBlob({type: wanted, quality});
-                if (made.type === wanted && made.size <= limit) {
-                    const reader = new FileReader();
-                    const read = new Promise((done, failed) => {
-                        reader.onload = () => done(reader.result);
-                        reader.onerror = () => failed(reader.error);
-                    });
-                    reader.readAsDataURL(made);
-                    const address = await read;
-                    return {data: address.slice(address.indexOf(',') + 1)};
-                }
-            }
-        }
-        return {failure: 'No preview is small enough for the room that is left.'};
-    } finally {
-        bitmap.close();
-    }
-}"""
+START_SECONDS = 30.0
+STARTING_SECONDS = 5.0
+"""With less of a call's time left no browser is started for its previews: it would not be ready, and be waited for."""
 
 
-# The first drawing in a new page takes 0.1 s longer than the next: its script and the encoder are made ready.
-FIRST = """async () => {
-    const canvas = new OffscreenCanvas(8, 8);
-    canvas.getContext('2d').fillRect(0, 0, 8, 8);
-    const blob = await canvas.convertToBlob({type: 'image/jpeg'});
-    (await createImageBitmap(blob)).close();
-}"""
+def _function(name: str) -> str:
+    return f"(...given) => ({SCRIPT}).{name}(...given)"
 
 
 class BrowserCanvas:
@@ -110,28 +60,41 @@ class BrowserCanvas:
             self._spare_of(browser).keep()
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[Canvas]:
+    async def open(self, deadline: float = math.inf) -> AsyncGenerator[Canvas]:
         """A blank page in a browser context of its own: no cookies, no history, no window.
 
-        Raises PreviewError with the reason when there is no browser that could be used.
+        Raises PreviewError with the reason when there is no browser that could be used, or none by ``deadline`` (of
+        the event loop's clock).
         """
         if (browser := self._open_browser()) is not None:
             spare = self._spare_of(browser)
             self._spare = None
             try:
-                yield _PageCanvas(await spare.take())
+                yield _PageCanvas(await spare.take(deadline))
             finally:
                 spare.give_back()
             return
         from cdp_image_mcp.cdp import CDPError
 
-        async with self._turn:
+        async with self._my_turn(deadline) as left:
             try:
-                async with short_lived(self._settings) as browser:
+                async with short_lived(self._settings, start_timeout=min(left, START_SECONDS)) as browser:
                     # The page goes with its browser.
                     yield _PageCanvas(await _attached(browser.connection, {}, PREVIEW_SECONDS))
             except CDPError as error:
                 raise _no_preview(error) from None
+
+    @asynccontextmanager
+    async def _my_turn(self, deadline: float) -> AsyncGenerator[float]:
+        """The seconds that are left to start a browser when it is this answer's turn. Raises PreviewError."""
+        with anyio.move_on_after(deadline - STARTING_SECONDS - anyio.current_time()) as limit:
+            await self._turn.acquire()
+        if limit.cancelled_caught:
+            raise PreviewError("No preview: no time was left to start a browser for it.")
+        try:
+            yield deadline - anyio.current_time()
+        finally:
+            self._turn.release()
 
     def _spare_of(self, browser: "Browser") -> "_Spare":
         """The page that stands ready there, or a new one on its way."""
@@ -169,11 +132,11 @@ class _Spare:
     def keep(self) -> None:
         self._waiting.deadline = anyio.current_time() + EXPECTED_SECONDS
 
-    async def take(self) -> "Page":
+    async def take(self, deadline: float) -> "Page":
         """The page, for the taker alone until :meth:`give_back`. Raises PreviewError without one after
-        :data:`READY_SECONDS`."""
+        :data:`READY_SECONDS` or at ``deadline``."""
         self._waiting.deadline = math.inf
-        with anyio.move_on_after(READY_SECONDS) as limit:
+        with anyio.move_on_after(min(READY_SECONDS, deadline - anyio.current_time())) as limit:
             await self._made.wait()
         if limit.cancelled_caught:
             raise PreviewError("No preview: the open browser did not make a page in time.")
@@ -191,7 +154,7 @@ class _Spare:
 
         try:
             async with _blank_page(self._connection) as page:
-                await page.call(FIRST, timeout=READY_SECONDS)
+                await page.call(_function("warm"), timeout=READY_SECONDS)
                 self._page = page
                 self._made.set()
                 with self._waiting:
@@ -209,7 +172,7 @@ class _Spare:
 
 @asynccontextmanager
 async def short_lived(
-    settings: Settings, mode: Literal["headless", "hidden"] = "headless"
+    settings: Settings, mode: Literal["headless", "hidden"] = "headless", *, start_timeout: float = START_SECONDS
 ) -> "AsyncGenerator[Browser]":
     """A browser on a throw-away profile, both gone after the block; no window is seen, also of one that could have
     some. Raises the LaunchError tree."""
@@ -218,7 +181,12 @@ async def short_lived(
     browser = await anyio.to_thread.run_sync(find_browser, settings.chrome_path)
     async with scratch_folder(PROFILE_PREFIX, snap=browser.snap) as profile:
         options = LaunchOptions(
-            browser=browser, profile=profile, mode=mode, extra_args=settings.chrome_args, close_timeout=CLOSING_SECONDS
+            browser=browser,
+            profile=profile,
+            mode=mode,
+            extra_args=settings.chrome_args,
+            start_timeout=start_timeout,
+            close_timeout=CLOSING_SECONDS,
         )
         async with launch(options) as launched:
             yield launched
@@ -233,25 +201,26 @@ class _PageCanvas:
         wanted = "image/webp" if alpha else "image/jpeg"
         with _told():
             await self._pick(original)
-            made: dict[str, Any] = await self._page.call(SHRINK, mime_type, wanted, edge, most_bytes)
-            if made.get("failure") == UNDECODED:
+            shrink = _function("shrink"), mime_type, wanted, edge, most_bytes
+            made: dict[str, Any] = await self._page.call(*shrink)
+            if made.get("undecoded"):
                 # A confined browser (snap, Flatpak) may not read the folder.
                 await self._send(await anyio.to_thread.run_sync(original.read_bytes))
-                made = await self._page.call(SHRINK, mime_type, wanted, edge, most_bytes)
+                made = await self._page.call(*shrink)
         if (failure := made.get("failure")) is not None:
             raise PreviewError(failure)
         return Picture(wanted, base64.b64decode(made["data"]))
 
     async def _pick(self, original: Path) -> None:
         session = self._page.session
-        field = await session.call("Runtime.evaluate", {"expression": PICK}, reply=dict[str, Any])
+        field = await session.call("Runtime.evaluate", {"expression": f"{SCRIPT}.pick()"}, reply=dict[str, Any])
         files = {"files": [str(original)], "objectId": field["result"]["objectId"]}
         await session.call("DOM.setFileInputFiles", files)
 
     async def _send(self, data: bytes) -> None:
         for start in range(0, len(data), PART):
             part = base64.b64encode(data[start : start + PART]).decode("ascii")
-            await self._page.call(KEEP_PART, part, start == 0)
+            await self._page.call(_function("keepPart"), part, start == 0)
 
 
 @contextmanager

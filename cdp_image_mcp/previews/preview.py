@@ -1,5 +1,6 @@
 """Small pictures for answers, made beside the originals by a browser; the originals are never touched."""
 
+import math
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable
@@ -55,8 +56,9 @@ class PreviewMaker(Protocol):
 class Previewer(Protocol):
     """Where previews come from."""
 
-    def open(self) -> AbstractAsyncContextManager[PreviewMaker]:
-        """A maker for one answer. Nothing is started before its first picture needs it."""
+    def open(self, deadline: float = math.inf) -> AbstractAsyncContextManager[PreviewMaker]:
+        """A maker for one answer, which has to go out by ``deadline`` (of the event loop's clock). Nothing is started
+        before its first picture needs it."""
         ...
 
     def expect(self) -> None:
@@ -75,7 +77,8 @@ class Canvas(Protocol):
         ...
 
 
-OpenCanvas = Callable[[], AbstractAsyncContextManager[Canvas]]
+OpenCanvas = Callable[[float], AbstractAsyncContextManager[Canvas]]
+"""Given the moment by which the canvas is needed."""
 
 
 class FilePreviewer:
@@ -91,18 +94,19 @@ class FilePreviewer:
             self._expect()
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[PreviewMaker]:
+    async def open(self, deadline: float = math.inf) -> AsyncGenerator[PreviewMaker]:
         async with AsyncExitStack() as stack:
-            yield _FileMaker(self._open_canvas, stack)
+            yield _FileMaker(self._open_canvas, stack, deadline)
 
 
 class _FileMaker:
-    def __init__(self, open_canvas: OpenCanvas, stack: AsyncExitStack) -> None:
+    def __init__(self, open_canvas: OpenCanvas, stack: AsyncExitStack, deadline: float) -> None:
         self._open_canvas = open_canvas
         self._stack = stack
         self._canvas: Canvas | None = None
         self._closed_because: str | None = None
-        self._deadline = anyio.current_time() + PREVIEW_SECONDS
+        self._opened_by = deadline
+        self._deadline = min(deadline, anyio.current_time() + PREVIEW_SECONDS)
 
     async def preview(self, image: SavedImage, most_bytes: int) -> Picture:
         original = Path(image.path)
@@ -123,8 +127,7 @@ class _FileMaker:
         try:
             if self._canvas is None:
                 # Not inside the limit: the canvas outlives it, and its tasks must not be left in a scope that ended.
-                # Starting a browser has a limit of its own.
-                self._canvas = await self._stack.enter_async_context(self._open_canvas())
+                self._canvas = await self._stack.enter_async_context(self._open_canvas(self._opened_by))
             with anyio.fail_at(self._deadline):
                 return await self._canvas.shrink(
                     Path(image.path), image.mime_type, alpha=image.alpha, edge=PREVIEW_EDGE, most_bytes=most_bytes

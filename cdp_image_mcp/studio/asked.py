@@ -67,12 +67,12 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     ) = msgspec.UNSET
     reference_images: Annotated[
         list[Path],
-        Meta(max_length=16, description="Absolute paths of up to 16 pictures to edit or to build on (PNG, JPEG, WebP)."),
+        Meta(max_length=16, description="Absolute paths of up to 16 pictures to edit or build on (PNG, JPEG, WebP)."),
     ] = []
     mask: (
         Annotated[
             Path,
-            Meta(description="Absolute path of a PNG whose clear parts are drawn anew; API only, with a reference image."),
+            Meta(description="Absolute path of a PNG whose clear parts are drawn anew; API only, with a reference."),
         ]
         | msgspec.UnsetType
     ) = msgspec.UNSET
@@ -95,8 +95,8 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
         Meta(
             ge=30,
             le=1800,
-            description="30 to 1800. Leave out. It ends a generation that has not been sent by then; it is not the time "
-            "limit of this call or of the client.",
+            description="30 to 1800. Leave out. Ends a generation that has not been sent by then; it is not the "
+            "time limit of this call or of the client.",
         ),
     ] = 420
     wait_seconds: WaitSeconds | msgspec.UnsetType = msgspec.UNSET
@@ -107,9 +107,7 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     images: (
         Annotated[
             Images,
-            Meta(
-                description="Pictures in the answer beside the paths: preview (small), full (originals that fit) or none."
-            ),
+            Meta(description="Pictures in the answer beside the paths: preview (small), full (if they fit) or none."),
         ]
         | msgspec.UnsetType
     ) = msgspec.UNSET

@@ -83,7 +83,7 @@ class Intake:
         parent = await allowed_output_dir(arguments.output_dir, roots) if given(arguments.output_dir) else None
         requested = arguments.backend if given(arguments.backend) else settings.backend
         earlier = await self._earlier(arguments, requested)
-        continued = await self._continued(earlier, requested)
+        continued = await self._continued(earlier, requested, _picture_number(arguments))
         mark = fingerprint(arguments, requested, references, mask, continued.mark if continued is not None else None)
         route = await self._route(requested, earlier, api_only=mask is not None, count=arguments.n)
         requests = [
@@ -136,9 +136,10 @@ class Intake:
     async def _earlier(self, arguments: GenerateImage, requested: str) -> Entry | None:
         """The generation to go on from."""
         if given(arguments.continue_from):
-            entry = await self.library.find(arguments.continue_from)
+            identity = arguments.continue_from.partition("/")[0]
+            entry = await self.library.find(identity)
             if entry is None:
-                raise ImageError("not_found", f"continue_from: there is no generation {arguments.continue_from}.")
+                raise ImageError("not_found", f"continue_from: there is no generation {identity}.")
             return entry
         if arguments.conversation_mode == "new":
             return None
@@ -214,7 +215,7 @@ class Intake:
                 )
         return None
 
-    async def _continued(self, earlier: Entry | None, requested: str) -> Continued | None:
+    async def _continued(self, earlier: Entry | None, requested: str, number: int) -> Continued | None:
         """What is gone on from. Raises ImageError ``invalid_input`` when that generation has nothing of the kind."""
         if earlier is None:
             return None
@@ -226,9 +227,10 @@ class Intake:
                     f"continue_from: generation {record.generation_id} has no conversation at the site to go on in.",
                 )
             return Continued(record.generation_id, url=record.conversation_url)
-        if not record.images:
-            raise ImageError("invalid_input", f"continue_from: generation {record.generation_id} has no picture.")
-        picture = await check_reference(record.images[0].path, (earlier.folder.path,), "continue_from")
+        if number > len(record.images):
+            there = f"{len(record.images)} pictures" if record.images else "no picture"
+            raise ImageError("invalid_input", f"continue_from: generation {record.generation_id} has {there}.")
+        picture = await check_reference(record.images[number - 1].path, (earlier.folder.path,), "continue_from")
         return Continued(record.generation_id, picture=picture)
 
     def _request(
@@ -262,3 +264,9 @@ class Intake:
             continue_url=continued.url,
             continue_image=continued.picture,
         )
+
+
+def _picture_number(arguments: GenerateImage) -> int:
+    """Which of several pictures is gone on from: ``ID/3`` names the third."""
+    named = arguments.continue_from.partition("/")[2] if given(arguments.continue_from) else ""
+    return int(named or 1)

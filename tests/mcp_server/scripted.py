@@ -1,6 +1,7 @@
 """A studio that does what a test says, and pictures and standings to answer with."""
 
 import hashlib
+import math
 import struct
 import zlib
 from collections.abc import AsyncGenerator
@@ -169,13 +170,15 @@ class FakeCanvas:
         self.opened = 0
         self.expected = 0
         self.asked: list[int] = []
+        self.deadlines: list[float] = []
 
     def expect(self) -> None:
         self.expected += 1
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[Canvas]:
+    async def open(self, deadline: float = math.inf) -> AsyncGenerator[Canvas]:
         self.opened += 1
+        self.deadlines.append(deadline)
         if self.failure is not None:
             raise PreviewError(self.failure)
         yield self

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,18 +15,19 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import Failure
-from cdp_image_mcp.mcp_server.answer import LIMIT, compose, describe, failure, failure_of, fitted, status_of
+from cdp_image_mcp.mcp_server.answer import LIMIT, Showing, compose, fitted
 from cdp_image_mcp.mcp_server.call import result_of
+from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
 from cdp_image_mcp.previews.preview import Canvas, FilePreviewer, PreviewError
 from cdp_image_mcp.request import SavedImage, State
 from cdp_image_mcp.studio.asked import Images
 from cdp_image_mcp.studio.studio import Standing
 from tests.mcp_server.scripted import FakeCanvas, png, record, saved, standing
 
+FIRST = ["status", "generation_id", "next", "image_path", "markdown", "images", "failures", "joined"]
 CONTRACT = [
-    *("status", "generation_id", "requested_backend", "backend", "fallback_from", "prompt", "sent_prompt"),
-    *("output_dir", "image_path", "images", "requested", "actual", "honoured", "elapsed_seconds", "timings"),
-    *("metadata", "joined", "next", "failures"),
+    *(*FIRST, "honoured", "prompt", "sent_prompt", "requested_backend", "backend", "fallback_from", "output_dir"),
+    *("requested", "actual", "elapsed_seconds", "timings", "metadata"),
 ]
 NASTY = {
     "letters": "a" * 32_000,
@@ -43,7 +45,7 @@ def wire(result: types.CallToolResult) -> str:
 
 
 async def answered(made: Standing, images: Images = "preview", canvas: FakeCanvas | None = None) -> dict[str, Any]:
-    answer = await compose(made, images, FilePreviewer((canvas or FakeCanvas()).open))
+    answer = await compose(made, Showing(images), FilePreviewer((canvas or FakeCanvas()).open))
     assert len(wire(result_of(answer))) < LIMIT
     return json.loads(answer.text) | {"_pictures": answer.pictures}
 
@@ -126,8 +128,8 @@ async def test_without_a_browser_the_paths_stand_alone_with_the_reason(tmp_path:
 async def test_a_canvas_that_cannot_be_closed_costs_no_picture_and_no_answer(tmp_path: Path, error: Exception) -> None:
     class Stuck(FakeCanvas):
         @asynccontextmanager
-        async def open(self) -> AsyncGenerator[Canvas]:
-            async with super().open() as canvas:
+        async def open(self, deadline: float = math.inf) -> AsyncGenerator[Canvas]:
+            async with super().open(deadline) as canvas:
                 yield canvas
             raise error
 
@@ -177,16 +179,74 @@ async def test_a_running_generation_lists_its_pictures_and_shows_none(tmp_path: 
     images = [saved(tmp_path, 1, png(), width=64, height=64)]
     made = standing(tmp_path, "generating", images=images)
     with anyio.fail_after(10):
-        answer = await compose(made, "preview", FilePreviewer(FakeCanvas().open))
+        answer = await compose(made, Showing("preview"), FilePreviewer(FakeCanvas().open))
     assert answer.pictures == []
     assert len(answer.fields["images"]) == 1
 
 
-def test_the_fields_come_in_the_order_of_the_contract(tmp_path: Path) -> None:
+def test_what_the_person_and_the_model_need_comes_first(tmp_path: Path) -> None:
     made = msgspec.structs.replace(
         standing(tmp_path, "partial", fallback_from="api", failures=[Failure(2, "timeout", "late")]), joined=True
     )
-    assert [name for name in describe(made) if name in CONTRACT] == CONTRACT
+    assert list(describe(made)) == [*CONTRACT[:-4], "actual", "elapsed_seconds", "timings", "metadata"]
+
+
+def test_what_only_this_program_needs_stays_in_the_record(tmp_path: Path) -> None:
+    ours = {"user_message_id": "1", "used_message_ids": ["1"], "turn_pressed": True}
+    made = standing(tmp_path, facts={**ours, "browser_mode": "headless"}, profile_dir="/p", session_reused=True)
+    assert describe(made)["metadata"] == {
+        "conversation_mode": "new",
+        "browser_mode": "headless",
+        "profile_dir": "/p",
+        "session_reused": True,
+    }
+
+
+def test_who_asks_again_and_again_is_not_told_the_whole_prompt_each_time(tmp_path: Path) -> None:
+    prompt = "a fox " * 5000
+    running = describe(standing(tmp_path, "generating", prompt=prompt, sent_prompt=prompt))
+    assert len(running["prompt"]) == len(running["sent_prompt"]) == 200
+    assert running["prompt"].startswith("a fox a fox")
+    assert "timings" not in running
+    ended = describe(standing(tmp_path, prompt=prompt, sent_prompt=prompt))
+    assert ended["prompt"] == ended["sent_prompt"] == prompt
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name", "line"),
+    [
+        ("a fox", "image-01.png", "![a fox]({folder}/image-01.png)"),
+        ("a fox", "a fox.png", "![a fox](<{folder}/a fox.png>)"),
+        ("a fox", "fox (1).png", "![a fox](<{folder}/fox (1).png>)"),
+        ("a [fox](x)\n and `this` *bold* <b>", "i.png", "![a fox (x) and this bold b]({folder}/i.png)"),
+        ("ein Fuchs " * 10, "i.png", "![ein Fuchs ein Fuchs ein Fuchs ein Fuchs…]({folder}/i.png)"),
+        ("狐", "狐.png", "![狐]({folder}/狐.png)"),
+    ],
+)
+def test_one_line_shows_the_picture_where_markdown_is_rendered(
+    tmp_path: Path, prompt: str, name: str, line: str
+) -> None:
+    image = saved(tmp_path, 1, png(), width=64, height=64)
+    image = msgspec.structs.replace(image, path=str(tmp_path / name))
+    assert describe(standing(tmp_path, prompt=prompt, images=[image]))["markdown"] == line.format(folder=tmp_path)
+
+
+def test_several_pictures_stand_in_one_line(tmp_path: Path) -> None:
+    images = [saved(tmp_path, index, png(), width=64, height=64) for index in (1, 2)]
+    line = describe(standing(tmp_path, prompt="a fox", images=images, request={"n": 2}))["markdown"]
+    assert line == f"![a fox]({images[0].path}) ![a fox]({images[1].path})"
+    assert "markdown" not in describe(standing(tmp_path, "generating"))
+
+
+@pytest.mark.anyio
+async def test_a_client_that_makes_text_of_pictures_gets_the_paths_and_the_reason(tmp_path: Path) -> None:
+    images = [saved(tmp_path, index, png(), width=64, height=64) for index in (1, 2)]
+    made = standing(tmp_path, images=images, request={"n": 2})
+    with anyio.fail_after(10):
+        answer = await compose(made, Showing("preview", unseen="It shows none."), FilePreviewer(FakeCanvas().open))
+    assert answer.pictures == []
+    assert answer.fields["not_inline"] == [{"index": n, "reason": "It shows none."} for n in (1, 2)]
+    assert answer.fields["image_path"] == images[0].path
 
 
 @pytest.mark.parametrize(
@@ -205,7 +265,7 @@ def test_every_state_has_its_status(state: State, status: str) -> None:
 async def test_an_interrupted_generation_that_was_sent_asks_to_be_collected(tmp_path: Path) -> None:
     made = standing(tmp_path, "interrupted", spent="unknown")
     with anyio.fail_after(10):
-        answer = await compose(made, "preview", FilePreviewer(FakeCanvas().open))
+        answer = await compose(made, Showing("preview"), FilePreviewer(FakeCanvas().open))
     assert answer.failed
     assert answer.fields["submitted"] is True
     assert "wait_for_image" in answer.fields["next_step"]

@@ -119,7 +119,7 @@ def test_a_name_that_is_nearly_right_is_refused_with_the_right_one(
     assert error.details == {"field": name}
 
 
-@pytest.mark.parametrize("name", ["task_progress", "reason", "requires_approval", "_meta", "toolCallId", "seed", "style"])
+@pytest.mark.parametrize("name", ["task_progress", "reason", "requires_approval", "_meta", "toolCallId", "seed"])
 @pytest.mark.parametrize("kind", ARGUMENTS.values())
 def test_any_other_name_is_ignored_and_told(kind: type[msgspec.Struct], name: str) -> None:
     needed = FOX if kind is GenerateImage else {"generation_id": IDENTITY} if kind is CancelImage else {}
@@ -147,8 +147,8 @@ def test_any_other_name_is_ignored_and_told(kind: type[msgspec.Struct], name: st
         (GenerateImage, FOX | {"reference_images": ["/a.png"] * 17}, "reference_images cannot be 17 entries."),
         (
             GenerateImage,
-            FOX | {"reference_images": "https://example.org/a.png"},
-            'reference_images cannot be "https://example.org/a.png": addresses are not opened, only files of this machine.',
+            FOX | {"reference_images": "https://a.org/a.png"},
+            'reference_images cannot be "https://a.org/a.png": addresses are not opened, only files of this machine.',
         ),
         (GenerateImage, FOX | {"mask": "data:image/png;base64,AAAA"}, "mask cannot be"),
         (GenerateImage, FOX | {"output_dir": "file://server/share"}, "output_dir cannot be"),
@@ -163,19 +163,17 @@ def test_any_other_name_is_ignored_and_told(kind: type[msgspec.Struct], name: st
         (WaitForImage, [1], "The arguments must be a JSON object."),
     ],
 )
-def test_what_cannot_be_used_is_told_in_a_plain_sentence(
-    kind: type[msgspec.Struct], arguments: Any, told: str
-) -> None:
+def test_what_cannot_be_used_is_told_in_a_plain_sentence(kind: type[msgspec.Struct], arguments: Any, told: str) -> None:
     assert complaint(kind, arguments).message.startswith(f"Nothing was sent. {told}")
 
 
 @pytest.mark.parametrize("kind", ARGUMENTS.values())
 @pytest.mark.parametrize("value", [3.5, -1, "?", [], {}, [[1]], "x" * 100_000, float("inf"), 2**70, "\x1b[2J"])
 def test_no_argument_is_told_in_the_words_of_a_library(kind: type[msgspec.Struct], value: Any) -> None:
-    for name in ("prompt", *kind.__struct_fields__):
+    for name in kind.__struct_fields__:
         error = refusal(kind, (FOX if kind is GenerateImage else {}) | {name: value})
         if error is not None:
-            assert name in error.message
+            assert error.details["field"] in error.message
             assert not FOREIGN.search(error.message), error.message
             assert len(error.message) < 500
-            assert error.details["field"] in {name, "generation_id"}
+            assert error.details["field"] in {name, "generation_id"}  # the latter is missing where it is needed

@@ -6,13 +6,16 @@ from typing import Any, Literal
 
 import anyio
 import mcp_types as types
+import msgspec
 import pytest
 from mcp import Client, MCPError
 from mcp.client.context import ClientRequestContext
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.mcp_server import call
 from cdp_image_mcp.mcp_server.server import make_server
+from cdp_image_mcp.previews.preview import Picture
 from cdp_image_mcp.studio.studio import News
 from tests.mcp_server.scripted import IDENTITY, FakeCanvas, ScriptedStudio, app_of, saved, standing
 from tests.mcp_server.scripted import png as make_png
@@ -88,8 +91,8 @@ async def test_bad_arguments_are_tool_errors_that_name_the_field(studio: Scripte
         async with client(studio, era) as connected:
             result = await connected.call_tool("generate_image", {"prompt": "a fox", "n": 11})
             blank = await connected.call_tool("generate_image", {"prompt": "   "})
-            unknown = await connected.call_tool("generate_image", {"prompt": "a fox", "colour": "red"})
-    for each, named in ((result, "n must be"), (blank, "prompt must be"), (unknown, "no argument colour")):
+            nearly = await connected.call_tool("generate_image", {"prompt": "a fox", "count": 2})
+    for each, named in ((result, "n cannot be 11"), (blank, "prompt cannot be"), (nearly, "it is called n")):
         answer = text_of(each)
         assert each.is_error
         assert (answer["status"], answer["code"], answer["submitted"]) == ("failed", "invalid_input", False)
@@ -194,10 +197,9 @@ async def test_a_client_that_can_ask_asks_once_and_the_same_generation_goes_on(
     studio.generated = [standing(tmp_path, "needs_sign_in")]
     studio.waited = [standing(tmp_path)]
     studio.holding = "wait"
-    asked: list[types.ElicitRequestURLParams] = []
+    asked: list[types.ElicitRequestParams] = []
 
     async def ask(_: ClientRequestContext, params: types.ElicitRequestParams) -> types.ElicitResult:
-        assert isinstance(params, types.ElicitRequestURLParams)
         asked.append(params)
         studio.hold.set()
         return types.ElicitResult(action="accept")
@@ -206,10 +208,158 @@ async def test_a_client_that_can_ask_asks_once_and_the_same_generation_goes_on(
         async with client(studio, era, elicitation_callback=ask) as connected:
             result = await connected.call_tool("generate_image", {"prompt": "a fox"})
     assert text_of(result)["status"] == "saved"
-    assert [params.url for params in asked] == [studio.settings.web_url]
-    assert "browser window" in asked[0].message
+    (question,) = asked
+    # A form opens nothing: an address would be opened in the person's everyday browser, where signing in is no use.
+    assert isinstance(question, types.ElicitRequestFormParams)
+    assert question.message.startswith("Sign in to ChatGPT in the window cdp-image-mcp opened")
+    assert len(question.message) <= 110
     assert [call.split()[0] for call in studio.calls] == ["generate", "wait"]
     assert studio.calls[1].startswith(f"wait {IDENTITY} ")
+
+
+async def test_a_client_that_asks_by_address_alone_is_told_first_that_the_address_is_no_help(
+    studio: ScriptedStudio, era: Era, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(types, "FormElicitationCapability", lambda: None)  # what the SDK's client declares
+    studio.generated = [standing(tmp_path, "needs_sign_in")]
+    studio.waited = [standing(tmp_path)]
+    studio.holding = "wait"
+    asked: list[types.ElicitRequestParams] = []
+
+    async def ask(_: ClientRequestContext, params: types.ElicitRequestParams) -> types.ElicitResult:
+        asked.append(params)
+        studio.hold.set()
+        return types.ElicitResult(action="accept")
+
+    with anyio.fail_after(20):
+        async with client(studio, era, elicitation_callback=ask) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox"})
+    assert text_of(result)["status"] == "saved"
+    (question,) = asked
+    assert isinstance(question, types.ElicitRequestURLParams)
+    assert question.url == studio.settings.web_url
+    assert "NOT via this link" in question.message
+    assert len(question.message) <= 110
+
+
+async def test_a_client_that_cannot_read_the_new_question_gets_the_state_in_words(
+    studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    """Copilot CLI 1.0.102 declares that it can ask, and then shows an error without the generation's id."""
+    studio.generated = [standing(tmp_path, "needs_sign_in")]
+
+    async def ask(_: ClientRequestContext, __: types.ElicitRequestParams) -> types.ElicitResult:
+        pytest.fail("it cannot be asked")
+
+    copilot = types.Implementation(name="github-copilot-developer", version="1.0.102")
+    with anyio.fail_after(20):
+        async with client(studio, "auto", elicitation_callback=ask, client_info=copilot) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox"})
+    assert (text_of(result)["status"], text_of(result)["generation_id"]) == ("needs_sign_in", IDENTITY)
+
+
+async def test_a_question_that_fails_does_not_hide_the_generation(studio: ScriptedStudio, tmp_path: Path) -> None:
+    studio.generated = studio.waited = [standing(tmp_path, "needs_sign_in")]
+
+    async def ask(_: ClientRequestContext, __: types.ElicitRequestParams) -> types.ElicitResult:
+        raise RuntimeError("the client's dialog fell over")
+
+    with anyio.fail_after(20):
+        async with client(studio, "legacy", elicitation_callback=ask) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox", "wait_seconds": 5})
+    assert (text_of(result)["status"], text_of(result)["generation_id"]) == ("needs_sign_in", IDENTITY)
+
+
+async def test_what_fails_after_the_generation_is_known_names_it(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    class Broken(FakeCanvas):
+        async def shrink(self, *_: Any, **__: Any) -> Picture:
+            raise RuntimeError("a fault")
+
+    image = saved(tmp_path, 1, make_png(size=2_000_000), width=2000, height=2000)
+    studio.generated = [standing(tmp_path, images=[image])]
+    with anyio.fail_after(20):
+        async with client(studio, era, canvas=Broken()) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox"})
+    assert (text_of(result)["code"], text_of(result)["generation_id"]) == ("internal", IDENTITY)
+
+
+@pytest.mark.parametrize("name", ["continue-cli-client", "@cline/core"])
+async def test_a_client_that_makes_text_of_pictures_is_given_none_unless_it_asks(
+    studio: ScriptedStudio, era: Era, tmp_path: Path, name: str
+) -> None:
+    studio.generated = [standing(tmp_path)]
+    named = types.Implementation(name=name, version="1")
+    with anyio.fail_after(20):
+        async with client(studio, era, client_info=named) as connected:
+            usual = await connected.call_tool("generate_image", {"prompt": "a fox"})
+            asked = await connected.call_tool("generate_image", {"prompt": "a fox", "images": "preview"})
+    assert [block.type for block in usual.content] == ["text"]
+    assert "(seen 2026-11-26)" in text_of(usual)["not_inline"][0]["reason"]
+    assert [block.type for block in asked.content] == ["text", "image"]
+
+
+async def test_names_that_are_none_of_ours_are_told_in_every_kind_of_answer(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    studio.generated = [standing(tmp_path), ImageError("quota_reached", "Nothing left.")]
+    extra = {"task_progress": "- [ ] a fox"}
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            made = await connected.call_tool("generate_image", {"prompt": "a fox", **extra})
+            refused = await connected.call_tool("generate_image", {"prompt": "a fox", **extra})
+            status = await connected.call_tool("backend_status", extra)
+    for answer in (made, refused, status):
+        assert text_of(answer)["ignored"] == ["task_progress"]
+    assert status.structured_content is not None
+    assert status.structured_content["ignored"] == ["task_progress"]
+
+
+@pytest.mark.parametrize(("wait", "left"), [(0, 8), (45, 53), (300, 308)])
+async def test_previews_are_ready_a_little_after_the_wait_or_left_out(
+    studio: ScriptedStudio, tmp_path: Path, wait: float, left: float
+) -> None:
+    """A client that gives up after 60 s has its answer by then, whatever a browser does."""
+    image = saved(tmp_path, 1, make_png(size=2_000_000), width=2000, height=2000)
+    studio.generated = [standing(tmp_path, images=[image])]
+    canvas = FakeCanvas()
+    with anyio.fail_after(20):
+        async with client(studio, "legacy", canvas=canvas) as connected:
+            before = anyio.current_time()
+            await connected.call_tool("generate_image", {"prompt": "a fox", "wait_seconds": wait})
+            after = anyio.current_time()
+    (deadline,) = canvas.deadlines
+    assert before + left <= deadline <= after + left
+
+
+@pytest.mark.parametrize("fetched", [False, True])
+async def test_a_finished_picture_is_opened_once_where_the_user_wants_it(
+    settings: Settings, era: Era, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fetched: bool
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr(call, "open_file", opened.append)
+    studio = ScriptedStudio(msgspec.structs.replace(settings, open_finished=True))
+    studio.generated = [standing(tmp_path, fetched=fetched)]
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox"})
+    assert opened == ([] if fetched else [Path(text_of(result)["image_path"])])
+
+
+async def test_the_first_picture_that_a_key_paid_for_unasked_says_so(
+    settings: Settings, era: Era, tmp_path: Path
+) -> None:
+    settings = msgspec.structs.replace(settings, profile_dir=tmp_path / "data" / "profile", api_key="sk-test")
+    (tmp_path / "data").mkdir()
+    studio = ScriptedStudio(settings)
+    by_key = standing(tmp_path, backend="api")
+    named = standing(tmp_path, backend="api", requested_backend="api")
+    studio.generated = [named, by_key, by_key]
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            told = [text_of(await connected.call_tool("generate_image", {"prompt": "a fox"})) for _ in range(3)]
+    assert ["OPENAI_API_KEY paid for this picture" in each.get("next", "") for each in told] == [False, True, False]
 
 
 async def test_a_call_that_asks_a_person_waits_no_longer_in_all_than_it_was_told_to(

@@ -14,6 +14,7 @@ import mcp_types as types
 import pytest
 from mcp.shared.message import SessionMessage
 
+from cdp_image_mcp import __version__
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.client.greeting import discovered
 from cdp_image_mcp.mcp_server.server import make_server
@@ -153,6 +154,27 @@ def test_a_client_that_dies_leaves_one_line_and_no_error(program: Process) -> No
     told = program.stderr.read().decode()
     assert "the client has gone" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("variables", "way"),
+    [
+        ({}, "chatgpt-web first (OPENAI_API_KEY is not set)"),
+        ({"OPENAI_API_KEY": "sk-hidden"}, "api first (OPENAI_API_KEY is set)"),
+        ({"OPENAI_API_KEY": "sk-hidden", "GPT_IMAGE_BACKEND": "chatgpt-web"}, "GPT_IMAGE_BACKEND=chatgpt-web"),
+        ({"OPENAI_COMPAT": "localai", "OPENAI_BASE_URL": "http://127.0.0.1:8080/v1"}, "wants no key"),
+    ],
+)
+def test_the_log_begins_with_version_way_and_place(tmp_path: Path, variables: dict[str, str], way: str) -> None:
+    command = [sys.executable, "-m", "cdp_image_mcp"]
+    ran = subprocess.run(
+        command, env=environment(tmp_path) | variables, stdin=subprocess.DEVNULL, capture_output=True, timeout=ENDS
+    )
+    (line,) = ran.stderr.decode().splitlines()
+    assert line.startswith(f"cdp-image-mcp {__version__} serves; pictures by ")
+    assert way in line
+    assert str(tmp_path) in line
+    assert "sk-hidden" not in line
 
 
 async def by_the_sdk(params: dict[str, Any] | None, folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from PIL import Image
 from cdp_image_mcp.cdp import Browser, LaunchOptions, launch
 from cdp_image_mcp.cdp import connection as connection_module
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.mcp_server.answer import compose
+from cdp_image_mcp.mcp_server.answer import Showing, compose
 from cdp_image_mcp.previews import canvas as canvas_module
 from cdp_image_mcp.previews.canvas import PROFILE_PREFIX, BrowserCanvas
 from cdp_image_mcp.previews.preview import PREVIEW_BYTES, PREVIEW_EDGE, FilePreviewer, Picture, PreviewError
@@ -226,7 +226,9 @@ async def test_a_browser_that_hangs_costs_the_answer_its_preview_and_no_time(
             canvases = BrowserCanvas(browsing, lambda: browser)
             # Well below the 30 s that one command may take: nothing is waited for or tried twice.
             with hanging(browser), anyio.fail_after(20):
-                answer = await compose(standing_of(tmp_path, images=[image]), "preview", FilePreviewer(canvases.open))
+                answer = await compose(
+                    standing_of(tmp_path, images=[image]), Showing("preview"), FilePreviewer(canvases.open)
+                )
     assert answer.fields["status"] == "saved"
     assert (answer.pictures, [note["index"] for note in answer.fields["not_inline"]]) == ([], [1])
     assert "in time" in answer.fields["not_inline"][0]["reason"]
@@ -280,6 +282,32 @@ async def test_a_browser_that_closes_under_an_expected_page_is_followed_by_one_o
                     kept(tmp_path, noise(200, 200)), "image/png", alpha=False, edge=100, most_bytes=100_000
                 )
     assert left_behind(standing) == []
+
+
+async def test_no_browser_is_started_when_it_would_not_be_ready_in_time(
+    browsing: Settings, standing: dict[int, str], tmp_path: Path
+) -> None:
+    image = saved(tmp_path, 1, noise(2000, 100), width=2000, height=100)
+    with anyio.fail_after(60):
+        async with FilePreviewer(BrowserCanvas(browsing).open).open(anyio.current_time() + 4) as maker:
+            with pytest.raises(PreviewError, match="no time was left"):
+                await maker.preview(image, 1000)
+    assert browsers() == standing
+
+
+async def test_a_browser_that_hangs_at_its_start_holds_no_answer_beyond_its_time(tmp_path: Path) -> None:
+    """A policy, a scanner, a broken installation: the program runs and opens no port."""
+    hangs = tmp_path / "hangs"
+    hangs.write_text("#!/bin/sh\nexec sleep 600\n")
+    hangs.chmod(0o755)
+    settings = Settings(output_dir=tmp_path, profile_dir=tmp_path / "profile", chrome_path=hangs)
+    image = saved(tmp_path, 1, noise(2000, 100), width=2000, height=100)
+    made = standing_of(tmp_path, images=[image])
+    with anyio.fail_after(25):  # such a start may take 30 s otherwise
+        deadline = anyio.current_time() + 6
+        answer = await compose(made, Showing("preview", deadline), FilePreviewer(BrowserCanvas(settings).open))
+    assert (answer.fields["status"], answer.pictures) == ("saved", [])
+    assert "No preview" in answer.fields["not_inline"][0]["reason"]
 
 
 async def test_a_profile_that_a_killed_process_left_is_swept_away(browsing: Settings, standing: dict[int, str]) -> None:

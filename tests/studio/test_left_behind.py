@@ -91,6 +91,26 @@ async def test_at_the_api_the_continued_picture_tells_two_calls_apart(tmp_path: 
             assert not blue.joined
 
 
+async def test_any_of_several_pictures_can_be_gone_on_from(tmp_path: Path) -> None:
+    asked: list[ImageRequest] = []
+
+    async def draws(request: ImageRequest, report: Report) -> None:
+        asked.append(request)
+        await report.state("generating", submitted=True)
+        for width in range(20, 20 + request.n):
+            await report.save(png(width))
+
+    async with studio_with(tmp_path, api=Scripted(draws), backend="api", api_key="test-key") as studio:
+        made = (await studio.generate(asking(n=3))).record
+        for name in (made.generation_id, f"{made.generation_id}/3"):
+            await studio.generate(asking("make it blue", continue_from=name))
+        with pytest.raises(ImageError) as caught:
+            await studio.generate(asking("make it blue", continue_from=f"{made.generation_id}/4"))
+    used = [request.continue_image.sha256 for request in asked[1:] if request.continue_image is not None]
+    assert used == [made.images[0].sha256, made.images[2].sha256]
+    assert (caught.value.code, caught.value.submitted) == ("invalid_input", False)
+
+
 # --- the day's limit --------------------------------------------------------------------------------------------
 
 

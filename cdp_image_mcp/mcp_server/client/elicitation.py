@@ -1,7 +1,8 @@
-"""Asking the person at the client to sign in or to pass a check, where the client can ask (URL elicitation)."""
+"""Asking the person at the client to sign in or to pass a check, where the client can ask (elicitation)."""
 
 import contextlib
 import logging
+import sys
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ import mcp_types as types
 from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import NoBackChannelError
+
+from cdp_image_mcp.mcp_server.client.table import known
 
 if TYPE_CHECKING:
     from cdp_image_mcp.studio.studio import Standing
@@ -24,18 +27,20 @@ ANSWER_KEY = "person"
 MODERN = "2026"
 """First protocol year without requests from server to client: there the question is an interim result."""
 
-# The window is ours: signing in at the same address in the person's everyday browser would not help.
-MESSAGES = {
-    "needs_sign_in": (
-        "Please sign in to ChatGPT in the browser window that cdp-image-mcp has opened on this computer, "
-        "and then close that window (on a Mac: quit that browser). It keeps a profile of its own, so signing in "
-        "anywhere else does not count. The picture then goes on by itself."
-    ),
-    "needs_verification": (
-        "ChatGPT wants to see that a person is there. Please pass the check in the browser window that cdp-image-mcp "
-        "has opened on this computer. The picture then goes on by itself."
-    ),
+CLOSE = "quit that browser (Cmd-Q)" if sys.platform == "darwin" else "close it"
+FORM_MESSAGES = {
+    "needs_sign_in": f"Sign in to ChatGPT in the window cdp-image-mcp opened (only there), then {CLOSE}.",
+    "needs_verification": "Pass ChatGPT's check in the browser window cdp-image-mcp opened; the picture then goes on.",
 }
+"""What to do comes first, in at most 110 characters: Claude Code 2.1.332 shows one line (seen 2026-11-26)."""
+# The window is ours: signing in at the same address in the person's everyday browser would not help, but there is
+# where clients open the address of such a question, and they offer it first.
+URL_MESSAGES = {
+    "needs_sign_in": f"Sign in in the window cdp-image-mcp opened, NOT via this link; then {CLOSE}.",
+    "needs_verification": "Pass the check in the window cdp-image-mcp opened, NOT via this link.",
+}
+NOTHING_ASKED: dict[str, Any] = {"type": "object", "properties": {}}
+"""The form: a sentence, and yes or no."""
 
 
 class Person:
@@ -48,20 +53,28 @@ class Person:
     def may_ask(self, ctx: ServerRequestContext[Any, Any], standing: "Standing") -> bool:
         """Whether this standing needs a person and this client can ask one who was not asked yet."""
         capabilities = ctx.session.client_capabilities
-        asking = None if capabilities is None else capabilities.elicitation
-        if asking is None or asking.url is None or standing.record.state not in PERSON_STATES:
+        if capabilities is None or capabilities.elicitation is None or standing.record.state not in PERSON_STATES:
+            return False
+        client = known(ctx.session)
+        if is_modern(ctx) and client is not None and not client.takes_interim:
             return False
         return (standing.record.generation_id, standing.record.state) not in self._asked
 
-    def interim(self, standing: "Standing") -> types.InputRequiredResult:
+    def interim(self, ctx: ServerRequestContext[Any, Any], standing: "Standing") -> types.InputRequiredResult:
         """The question as 2026-07-28 has it. The client repeats its call with the answer; the generation's id
         travels in the sealed state, so that the repeated call never makes a second picture."""
-        state = self._note(standing)
-        params = types.ElicitRequestURLParams(message=MESSAGES[state], url=self._site)
         return types.InputRequiredResult(
-            input_requests={ANSWER_KEY: types.ElicitRequest(params=params)},
+            input_requests={ANSWER_KEY: self.question(ctx, standing)},
             request_state=standing.record.generation_id,
         )
+
+    def question(self, ctx: ServerRequestContext[Any, Any], standing: "Standing") -> types.ElicitRequest:
+        """The question as a request; from now on it counts as put."""
+        state = self._note(standing)
+        if _takes_forms(ctx):
+            params = types.ElicitRequestFormParams(message=FORM_MESSAGES[state], requested_schema=NOTHING_ASKED)
+            return types.ElicitRequest(params=params)
+        return types.ElicitRequest(params=types.ElicitRequestURLParams(message=URL_MESSAGES[state], url=self._site))
 
     async def ask_and_wait(
         self,
@@ -90,17 +103,21 @@ class Person:
             group.cancel_scope.cancel()
         if failure is not None:
             raise failure
-        if standing.record.state not in PERSON_STATES:
+        if standing.record.state not in PERSON_STATES and not _takes_forms(ctx):
             with anyio.move_on_after(1), contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
                 await ctx.session.send_elicit_complete(identity, ctx.request_id)
         return standing
 
     async def _accepted(self, ctx: ServerRequestContext[Any, Any], state: str, identity: str) -> bool | None:
         """The person's answer; None when the client could not ask after all."""
+        session = ctx.session
         try:
-            answer = await ctx.session.elicit_url(MESSAGES[state], self._site, identity, ctx.request_id)
+            if _takes_forms(ctx):
+                answer = await session.elicit_form(FORM_MESSAGES[state], NOTHING_ASKED, ctx.request_id)
+            else:
+                answer = await session.elicit_url(URL_MESSAGES[state], self._site, identity, ctx.request_id)
         except (MCPError, NoBackChannelError, ValueError) as error:
-            logger.warning("the client declared URL elicitation and did not do it: %s", error)
+            logger.warning("the client declared elicitation and did not do it: %s", error)
             return None
         return answer.action == "accept"
 
@@ -108,6 +125,13 @@ class Person:
         state = standing.record.state
         self._asked.add((standing.record.generation_id, state))
         return state
+
+
+def _takes_forms(ctx: ServerRequestContext[Any, Any]) -> bool:
+    """A form opens nothing; an empty declaration means forms alone."""
+    capabilities = ctx.session.client_capabilities
+    asking = None if capabilities is None else capabilities.elicitation
+    return asking is not None and (asking.form is not None or asking.url is None)
 
 
 def is_modern(ctx: ServerRequestContext[Any, Any]) -> bool:

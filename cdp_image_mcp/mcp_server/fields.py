@@ -1,0 +1,212 @@
+"""A generation's standing as the contract's JSON: what the person and the model need comes first."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.comparison import actual, honoured, requested
+from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.request import FINAL_STATES
+from cdp_image_mcp.system.plaintext import clean, clean_tree, sound
+
+if TYPE_CHECKING:
+    # Loaded by the first call, not by the server's start.
+    from cdp_image_mcp.studio.studio import Standing
+
+__all__ = ["describe", "failure", "failure_of", "markdown", "status_of"]
+
+MOST_IMAGES_LISTED = 200
+MOST_FAILURES_LISTED = 20
+MOST_IN_MARKDOWN = 10
+TITLE = 40
+"""Characters of the words under which a picture is shown."""
+SHORT_PROMPT = 200
+OURS = frozenset(("user_message_id", "used_message_ids", "turn_pressed", "late_turn_awaited", "given_up"))
+"""Facts that only this program needs; they stay in ``metadata.json``."""
+
+WORK_NEXT = (
+    "Not finished yet. Call wait_for_image with this generation_id; do not call generate_image again, "
+    "that would make and cost another picture."
+)
+NEXT: dict[str, str] = {
+    "working": WORK_NEXT,
+    "needs_sign_in": (
+        "Ask the user to sign in by hand in the browser window that is open on this machine and then to close that "
+        "window (on a Mac: quit that browser). Then call wait_for_image with this generation_id. Do not call "
+        "generate_image again: this one goes on by itself."
+    ),
+    "needs_verification": (
+        "Ask the user to pass the site's check by hand in the browser window that is open on this machine, then call "
+        "wait_for_image with this generation_id. Do not call generate_image again: this one goes on by itself."
+    ),
+    "partial": "The pictures listed are saved; failures says why the others are missing. Ask only for the rest.",
+    "cancelled": "Nothing more happens with this generation; pictures listed here are kept.",
+}
+COLLECT_NEXT = (
+    "The pictures listed are saved. Call wait_for_image with this generation_id first: the missing ones may still be "
+    "fetched, and asking for them anew would cost them twice."
+)
+
+
+def status_of(record: Record) -> str:
+    """The contract's status of a record: ``failed`` for one that ended without a picture and not by cancelling."""
+    state = record.state
+    if state in {"needs_sign_in", "needs_verification", "saved", "partial", "cancelled"}:
+        return state
+    if state not in FINAL_STATES:
+        return "working"
+    return "partial" if record.images else "failed"
+
+
+def _metadata(record: Record) -> dict[str, Any]:
+    """The seed's keys, and of the other facts those that tell a person or a model something."""
+    fields: dict[str, Any] = {"model": record.model, "mode": record.mode, "conversation_mode": record.conversation_mode}
+    fields |= {
+        name: getattr(record, name)
+        for name in ("usage", "cost_usd", "conversation_url", "session_reused", "profile_dir", "openai_created")
+    }
+    fields |= {name: value for name, value in record.facts.items() if name not in fields and name not in OURS}
+    told: dict[str, Any] = clean_tree({name: value for name, value in fields.items() if value is not None})
+    while told and len(json.dumps(told)) > 20_000:
+        told.pop(max(told, key=lambda name: len(json.dumps(told[name]))))
+    return told
+
+
+def _progress(standing: "Standing") -> dict[str, Any]:
+    fields: dict[str, Any] = {"state": standing.record.state}
+    if standing.news is not None:
+        fields["message"] = clean(standing.news.message)
+        if standing.news.expected is not None:
+            fields["expected_seconds"] = round(standing.news.expected, 1)
+    if standing.position is not None:
+        fields["queue_position"] = standing.position
+    return fields
+
+
+def _images(record: Record) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = [msgspec.to_builtins(image) for image in record.images[:MOST_IMAGES_LISTED]]
+    for entry in listed:
+        entry["path"] = sound(entry["path"])
+    return listed
+
+
+def markdown(record: Record) -> str:
+    """One line that shows the pictures where a program renders Markdown (Codex desktop shows local files so, and
+    nothing else: openai/codex#43497, 2026-09)."""
+    words = re.sub(r"[\[\]\\`<>!*_\s]+", " ", clean(record.prompt, 400)).strip()
+    title = words if len(words) <= TITLE else words[: TITLE - 1].rstrip() + "…"
+    return " ".join(f"![{title}]({_destination(image.path)})" for image in record.images[:MOST_IN_MARKDOWN])
+
+
+def _destination(path: str) -> str:
+    plain = sound(Path(path).as_posix())  # backslashes of Windows would be escapes there
+    if not re.search(r"[\s()<>\\]", plain):
+        return plain
+    return "<" + re.sub(r"([<>\\])", r"\\\1", plain) + ">"
+
+
+def describe(standing: "Standing") -> dict[str, Any]:
+    """The contract's fields of a generation that has not failed."""
+    record = standing.record
+    return _first(standing) | _wishes(standing) | _rest(record)
+
+
+def _first(standing: "Standing") -> dict[str, Any]:
+    """What the person and the model need: where it stands, what to do, the picture."""
+    record = standing.record
+    status = status_of(record)
+    fields: dict[str, Any] = {"status": status, "generation_id": record.generation_id}
+    if status in NEXT:
+        fields["next"] = COLLECT_NEXT if record.collectable else NEXT[status]
+    if not record.finished:
+        fields["progress"] = _progress(standing)
+    images = _images(record)
+    if images:
+        fields["image_path"] = images[0]["path"]
+        fields["markdown"] = markdown(record)
+    fields["images"] = images
+    if len(record.images) > len(images):
+        fields["images_not_listed"] = len(record.images) - len(images)
+    if record.failures:
+        fields["failures"] = [
+            {"index": each.index, "code": each.code, "message": clean(each.message)}
+            for each in record.failures[:MOST_FAILURES_LISTED]
+        ]
+    if standing.joined:
+        fields["joined"] = True
+    return fields
+
+
+def _wishes(standing: "Standing") -> dict[str, Any]:
+    """What was asked for, by which way, and what came of it."""
+    record = standing.record
+    fields: dict[str, Any] = {}
+    if record.images or record.finished:
+        fields["honoured"] = honoured(record)
+    # Whoever waits reads an answer again and again, and has the words already.
+    longest = len(record.prompt) if record.finished else SHORT_PROMPT
+    fields["prompt"] = _cut(record.prompt, longest)
+    if record.sent_prompt is not None:
+        fields["sent_prompt"] = _cut(record.sent_prompt, len(record.sent_prompt) if record.finished else SHORT_PROMPT)
+    fields |= {"requested_backend": record.requested_backend, "backend": record.backend}
+    if record.fallback_from is not None:
+        fields["fallback_from"] = record.fallback_from
+        if record.fallback_reason:
+            fields["fallback_reason"] = clean(record.fallback_reason)
+    fields |= {"output_dir": sound(standing.folder), "requested": requested(record)}
+    if record.images or record.finished:
+        fields["actual"] = actual(record)
+    return fields
+
+
+def _cut(text: str, most: int) -> str:
+    return sound(text if len(text) <= most else text[: most - 1] + "…")
+
+
+def _rest(record: Record) -> dict[str, Any]:
+    fields: dict[str, Any] = {"elapsed_seconds": round(record.elapsed_seconds, 1)}
+    if record.finished:
+        parts = msgspec.structs.asdict(record.timings)
+        fields["timings"] = {name: round(value, 3) for name, value in parts.items()}
+    return fields | {"metadata": _metadata(record)}
+
+
+def _interrupted(record: Record) -> ImageError:
+    sent, on_web = record.submitted is not False, record.on_web
+    next_step = "Call generate_image again; nothing was spent."
+    if sent and on_web:
+        next_step = "Call wait_for_image with this generation_id to collect it; do not pay for it again before that."
+    elif sent:
+        next_step = "Nothing can be collected there. Call generate_image again only if paying twice is acceptable."
+    return ImageError(
+        "browser_failed" if on_web else "cancelled",
+        "The server stopped while this picture was being made"
+        + ("; nothing had been sent." if not sent else ", and it could not be collected yet." if on_web else "."),
+        submitted=record.submitted,
+        spent=record.spent,
+        retryable=on_web or not sent,
+        next_step=next_step,
+    )
+
+
+def failure_of(record: Record) -> ImageError:
+    """Why a generation ended without a picture; a process that died could not write it down."""
+    return record.failure() or _interrupted(record)
+
+
+def failure(error: ImageError, generation_id: str | None = None) -> dict[str, Any]:
+    """The contract's fields of a failure; words of the site inside it are bounded and harmless."""
+    told = error.as_dict()
+    fields: dict[str, Any] = {"status": "failed", "code": told.pop("code"), "message": clean(told.pop("message"), 4000)}
+    if generation_id is not None:
+        fields["generation_id"] = generation_id
+    if "details" in told:
+        details: dict[str, Any] = clean_tree(told["details"], 8000)
+        while details and len(json.dumps(details)) > 100_000:
+            details.pop(max(details, key=lambda name: len(json.dumps(details[name]))))
+        told["details"] = details
+    return fields | told
