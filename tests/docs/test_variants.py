@@ -9,17 +9,17 @@ from fixtures.site.switches import Generation, Language
 from fixtures.site.variants import VARIANTS, Variant
 from tests.docs.variants import variants_page
 
-STATES = {"saved", "partial", "needs_sign_in", "needs_verification"}
+STATES = {"saved", "partial", "needs_sign_in", "needs_verification", "not_sent"}
 
 
-def test_all_62_variants_are_there_once() -> None:
-    assert {row.number for row in VARIANTS} == set(range(1, 63))
+def test_all_variants_are_there_once() -> None:
+    assert {row.number for row in VARIANTS} == set(range(1, max(row.number for row in VARIANTS) + 1))
     assert len({row.key for row in VARIANTS}) == len(VARIANTS)
 
 
 @pytest.mark.parametrize("row", VARIANTS, ids=lambda row: row.key)
 def test_a_variant_can_be_played_and_expects_a_state_or_a_code(row: Variant) -> None:
-    assert row.expects in STATES | set(CODES)
+    assert set(row.expects.split("/")) <= STATES | set(CODES)
     assert set(row.generations) <= set(get_args(Generation))
     assert set(row.languages) <= set(get_args(Language))
     for generation in row.generations:
@@ -30,4 +30,5 @@ def test_a_variant_can_be_played_and_expects_a_state_or_a_code(row: Variant) -> 
 
 def test_every_variant_stands_on_the_page() -> None:
     lines = [line for line in variants_page().splitlines() if line.startswith("| ") and not line.startswith("| no.")]
-    assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == [row.key.lstrip("0") for row in VARIANTS]
+    keys = [line.split(" | ")[0].removeprefix("| ") for line in lines]
+    assert sorted(keys) == sorted(row.key.lstrip("0") for row in VARIANTS)

@@ -18,13 +18,13 @@ TITLES: dict[Group, str] = {
 HEAD = """\
 # What the stand-in site can play
 
-Made from [`variants.py`](variants.py) by `python -m tests.docs`; do not edit. Each row is something the real site was
-seen to do, according to the project's field notes. *Expected* is what the program should make of it: a status, or an
-error code of the contract. Where no person can be asked, `needs_sign_in` is an error and `needs_verification` is
-`verification_required`. The switches are fields of `Switches` in [`switches.py`](switches.py); a page can be looked
-at by hand:
+Made from the rows in [`variants`](variants) by `python -m tests.docs`; do not edit. Each row is something the real
+site was seen to do, according to the project's field notes. *Expected* is what the program should make of it: a status,
+or an error code of the contract. Where no person can be asked, `needs_sign_in` is an error and `needs_verification` is
+`verification_required`. The switches are fields of `Switches` in [`switches.py`](switches.py); *own* is what the page
+does by itself. A page can be looked at by hand:
 
-    python -m fixtures.site --switches '{"generation": "rebuilt", "dialogs": ["promo"]}'
+    python -m fixtures.site --switches '{"generation": "october", "dialogs": ["promo"]}'
 """
 
 
@@ -53,7 +53,11 @@ def _asked(row: Variant) -> str:
 
 
 def _expected(row: Variant) -> str:
-    told = f"`{row.expects}`"
+    told = (
+        "an error, nothing sent"
+        if row.expects == "not_sent"
+        else " or ".join(f"`{each}`" for each in row.expects.split("/"))
+    )
     if row.expects == "saved" and row.pictures > 1:
         told += f", {row.pictures} pictures"
     return f"{told}; {row.note}" if row.note else told

@@ -246,8 +246,7 @@ def test_a_site_in_a_thread_serves_and_ends_with_its_block() -> None:
         httpx.get(f"{site.url}/api/auth/session", trust_env=False)
 
 
-def test_every_one_of_the_62_variants_has_a_row_whose_switches_exist() -> None:
-    assert {row.number for row in VARIANTS} == set(range(1, 63))
+def test_every_variant_has_a_row_whose_switches_exist() -> None:
     assert len({row.key for row in (*VARIANTS, *MORE)}) == len(VARIANTS) + len(MORE)
     for row in (*VARIANTS, *MORE):
         for generation in row.generations:

@@ -75,7 +75,7 @@ class Program:
         async def note(progress: float, total: float | None, message: str | None) -> None:
             self.messages.append(message or "")
 
-        with anyio.fail_after(150):
+        with anyio.fail_after(arguments.get("wait_seconds", 120) + 30):
             result = await self.client.call_tool(tool, arguments, progress_callback=note)
         return answer_of(result)
 
