@@ -105,13 +105,15 @@ async def play(stage: Stage, variant: Variant, generation: Generation, language:
         first = await program.generate("the beginning", images="none")
         assert first.status == "saved", first.data
         arguments["continue_from"] = first.data["generation_id"]
+    # Words of its own: an equal prompt would be taken for a repetition of one that an earlier row left unfinished.
+    prompt = f"{variant.prompt} [{variant.key} {generation} {language}]"
     before = Before(len(site.log.prompts), len(site.log.pictures()), len(site.log.uploads))
     site.switches = variant.switches(generation, language)
     answer = await program.generate(
-        variant.prompt, images="none", timeout_seconds=variant.limit, wait_seconds=variant.limit + 130, **arguments
+        prompt, images="none", timeout_seconds=variant.limit, wait_seconds=variant.limit + 130, **arguments
     )
     try:
-        judge(variant, answer, site, before)
+        judge(variant, prompt, answer, site, before)
         if variant.switches(generation).popup:
             assert await anyio.to_thread.run_sync(site.state.popups.gone.wait, 20), "a window of the page's is left"
         if variant.then:
@@ -132,7 +134,7 @@ class Before:
     uploads: int
 
 
-def judge(variant: Variant, answer: Answer, site: Site, before: Before) -> None:
+def judge(variant: Variant, prompt: str, answer: Answer, site: Site, before: Before) -> None:
     """What must hold in all of them: the right outcome, only final pictures, at most one prompt, no wrong press."""
     log = site.log
     context = f"{variant.title}: {answer.data}"
@@ -140,11 +142,11 @@ def judge(variant: Variant, answer: Answer, site: Site, before: Before) -> None:
     assert log.untrusted == [], context
     assert log.evaluations == [], context
     assert variant.says in str(answer.data), context
-    prompts = [prompt for prompt in log.prompts[before.prompts :] if not prompt.person]
-    assert {hint for prompt in prompts for hint in prompt.system_hints} <= {"picture_v2"}, context
+    prompts = [sent for sent in log.prompts[before.prompts :] if not sent.person]
+    assert {hint for sent in prompts for hint in sent.system_hints} <= {"picture_v2"}, context
     if variant.expects in {"saved", "partial"}:
         judge_pictures(variant, answer, site, before, context)
-        judge_prompts(variant, answer, prompts, context)
+        judge_prompts(variant, prompt, answer, prompts, context)
     elif variant.expects == "not_sent":
         assert answer.code is not None, context
         assert answer.data["submitted"] is False, context
@@ -168,14 +170,14 @@ def judge_pictures(variant: Variant, answer: Answer, site: Site, before: Before,
     assert len(uploads) == len(set(uploads)) == variant.references, context
 
 
-def judge_prompts(variant: Variant, answer: Answer, prompts: list[Prompt], context: str) -> None:
+def judge_prompts(variant: Variant, prompt: str, answer: Answer, prompts: list[Prompt], context: str) -> None:
     assert 1 <= len(prompts) <= variant.asked, context
-    assert all(prompt.text.startswith(variant.prompt) for prompt in prompts), context
+    assert all(sent.text.startswith(prompt) for sent in prompts), context
     assert len(prompts[0].references) == variant.references, context
     # A size is told once: by the page's own chooser, or in the prompt's own words.
     assert prompts[0].aspect == variant.aspect, context
     in_words = variant.size != "auto" and not variant.aspect
-    assert (prompts[0].text != variant.prompt) == in_words, context
+    assert (prompts[0].text != prompt) == in_words, context
     assert (f"Aspect ratio {variant.size}." in prompts[0].text) == in_words, context
     if variant.size != "auto":
         honoured = variant.changes.get("honour_ratio", True)
