@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.client.elicitation import Person
+from cdp_image_mcp.mcp_server.tasks.opened import Tasks
 from cdp_image_mcp.previews.preview import Previewer
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class App:
         self.studio = studio
         self.previewer = previewer
         self.person = Person(settings.web_url)
+        self.tasks = Tasks(self.person)
 
 
 OpenApp: TypeAlias = Callable[[], AbstractAsyncContextManager[App]]

@@ -1,6 +1,7 @@
 """One tool call under way: from its arguments to a result, whatever happens; loaded by the first call."""
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,7 +13,7 @@ import msgspec
 from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 
-from cdp_image_mcp.config import APP_NAME
+from cdp_image_mcp.config import APP_NAME, Settings
 from cdp_image_mcp.errors import ImageError, image_error_in
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.mcp_server.answer import STRUCTURED_LIMIT, Answer, Showing, compose, encoded, fitted
@@ -23,12 +24,13 @@ from cdp_image_mcp.mcp_server.client.progress import Progress
 from cdp_image_mcp.mcp_server.client.table import known
 from cdp_image_mcp.mcp_server.fields import failure
 from cdp_image_mcp.mcp_server.notice import first_payment
+from cdp_image_mcp.mcp_server.tasks.opened import declared
 from cdp_image_mcp.studio.asked import GenerateImage, Images
 from cdp_image_mcp.studio.studio import Listener, News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean_tree
 from cdp_image_mcp.system.viewer import open_file
 
-__all__ = ["ToolResult", "call_tool", "result_of"]
+__all__ = ["ToolResult", "answer", "call_tool", "result_of", "showing"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ ANSWER_SECONDS = 8.0
 60 s are answered by then."""
 
 Context: TypeAlias = ServerRequestContext[App, Any]
-ToolResult: TypeAlias = types.CallToolResult | types.InputRequiredResult
+ToolResult: TypeAlias = types.CallToolResult | types.InputRequiredResult | dict[str, Any]
 
 
 def result_of(answer: Answer) -> types.CallToolResult:
@@ -99,13 +101,23 @@ class _Call:
     async def _picture(self, arguments: GenerateImage | WaitForImage, studio: Studio) -> ToolResult:
         settings = self.app.settings
         seconds = settings.wait_seconds if arguments.wait_seconds is msgspec.UNSET else arguments.wait_seconds
-        showing = self._showing(arguments.images, self.began + seconds + ANSWER_SECONDS)
-        listener = self._listener(showing)
+        images = _given(arguments.images)
+        shown = showing(settings, self.ctx.session, images, self.began + seconds + ANSWER_SECONDS)
+        listener = self._listener(shown)
         if (repeated := self.params.request_state) is not None:
             # The same call again, with the person's answer: wait on, and never start anything.
             standing = await studio.wait(repeated, seconds if _accepted(self.params) else 0, listener)
-            return await self._answer(standing, showing, studio)
-        if isinstance(arguments, GenerateImage):
+            return await self._answer(standing, shown, studio)
+        tasks = self.app.tasks
+        if declared(self.ctx):
+            await tasks.sweep()
+            standing = await self._at_once(arguments, studio)
+            if tasks.may_open(standing):
+                return await tasks.open(standing, studio, images)
+            if standing.record.finished:
+                return await self._answer(standing, shown, studio)
+            self.generation_id = standing.record.generation_id
+        if isinstance(arguments, GenerateImage) and self.generation_id is None:
             standing = await studio.generate(arguments, listener)
         else:
             standing = await studio.wait(self.generation_id, seconds, listener)
@@ -118,32 +130,26 @@ class _Call:
             if left >= ANSWERING_SECONDS:
                 wait = partial(studio.wait, identity, left, listener)
                 standing = await person.ask_and_wait(self.ctx, standing, wait)
-        return await self._answer(standing, showing, studio)
+        return await self._answer(standing, shown, studio)
 
-    def _showing(self, images: Images | msgspec.UnsetType, deadline: float) -> Showing:
-        if images is not msgspec.UNSET:
-            return Showing(images, deadline)
-        usual, client = self.app.settings.inline, known(self.ctx.session)
-        return Showing(usual, deadline, client.unseen if client is not None and usual != "none" else "")
+    async def _at_once(self, arguments: GenerateImage | WaitForImage, studio: Studio) -> Standing:
+        if isinstance(arguments, GenerateImage):
+            return await studio.generate(msgspec.structs.replace(arguments, wait_seconds=0))
+        return await studio.wait(self.generation_id, 0)
 
-    def _listener(self, showing: Showing) -> Listener:
+    def _listener(self, shown: Showing) -> Listener:
         """Hears every few seconds while the call waits: the client's progress, and a page ready for the previews."""
 
         async def listen(news: News) -> None:
-            if showing.images != "none" and not showing.unseen:
+            if shown.images != "none" and not shown.unseen:
                 self.app.previewer.expect()
             await self.progress(news)
 
         return listen
 
-    async def _answer(self, standing: Standing, showing: Showing, studio: Studio) -> types.CallToolResult:
+    async def _answer(self, standing: Standing, shown: Showing, studio: Studio) -> types.CallToolResult:
         self.generation_id = standing.record.generation_id
-        also = self.also | await anyio.to_thread.run_sync(first_payment, standing.record, self.app.settings)
-        result = result_of(await compose(standing, showing, self.app.previewer, also))
-        if self.app.settings.open_finished and not standing.record.fetched:
-            await anyio.to_thread.run_sync(_open, standing.record)
-        await studio.fetched(standing)
-        return result
+        return await answer(self.app, studio, standing, shown, self.also)
 
     def _structured(self, fields: dict[str, Any]) -> types.CallToolResult:
         plain: dict[str, Any] = clean_tree(msgspec.to_builtins(fields | self.also, str_keys=True, enc_hook=str), 4000)
@@ -154,6 +160,26 @@ class _Call:
     def failed(self, error: ImageError) -> types.CallToolResult:
         fields = failure(error, self.generation_id) | self.also
         return result_of(Answer(fields, fitted(fields), failed=True))
+
+
+def showing(settings: Settings, session: Any, images: Images | None, deadline: float) -> Showing:
+    """Which pictures the client at the other end of ``session`` is shown; ``images`` is what the caller asked for."""
+    if images is not None:
+        return Showing(images, deadline)
+    usual, client = settings.inline, known(session)
+    return Showing(usual, deadline, client.unseen if client is not None and usual != "none" else "")
+
+
+async def answer(
+    app: App, studio: Studio, standing: Standing, shown: Showing, also: Mapping[str, Any] | None = None
+) -> types.CallToolResult:
+    """The answer for a standing, given to the caller: from now on the generation counts as fetched."""
+    notice = await anyio.to_thread.run_sync(first_payment, standing.record, app.settings)
+    result = result_of(await compose(standing, shown, app.previewer, {**(also or {}), **notice}))
+    if app.settings.open_finished and not standing.record.fetched:
+        await anyio.to_thread.run_sync(_open, standing.record)
+    await studio.fetched(standing)
+    return result
 
 
 def _open(record: Record) -> None:

@@ -16,6 +16,7 @@ from cdp_image_mcp.config import APP_NAME
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.mcp_server.app import App, OpenApp
 from cdp_image_mcp.mcp_server.client.greeting import INSTRUCTIONS, TITLE
+from cdp_image_mcp.mcp_server.tasks.methods import add_tasks
 from cdp_image_mcp.mcp_server.tools import ARGUMENTS, TOOLS
 from cdp_image_mcp.system.plaintext import clean
 
@@ -36,7 +37,7 @@ async def _list_tools(_: Context, params: types.PaginatedRequestParams | None) -
 
 async def _call_tool(
     ctx: Context, params: types.CallToolRequestParams
-) -> types.CallToolResult | types.InputRequiredResult:
+) -> types.CallToolResult | types.InputRequiredResult | dict[str, Any]:
     kind = ARGUMENTS.get(params.name)
     if kind is None:
         raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {clean(params.name, 100)}")
@@ -89,11 +90,13 @@ def make_server(open_app: OpenApp) -> Server[App]:
         lifespan=lifespan,
         cache_hints={"tools/list": CacheHint(ttl_ms=3_600_000, scope="public")},
         on_list_tools=_list_tools,
-        on_call_tool=_call_tool,
         on_list_resources=_list_resources,
         on_list_resource_templates=_list_templates,
         on_read_resource=_read_resource,
     )
+    # Not as on_call_tool: the SDK 2.3 has no type for a result that is a task.
+    server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
+    add_tasks(server)
     security = RequestStateSecurity.ephemeral(ttl=SIGN_IN_STATE_SECONDS)
     server.middleware.append(RequestStateBoundary(security, default_audience=APP_NAME))
     return server

@@ -14,7 +14,7 @@ What could lose, double or mistake a picture here, and what is done about it:
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -131,6 +131,11 @@ class Studio:
         await self._revive(generation_id)
         async with self.library.waiting(generation_id):
             return await self._wait(generation_id, self.settings.wait_seconds if seconds is None else seconds, listener)
+
+    def waited_on(self, generation_id: str) -> AbstractAsyncContextManager[None]:
+        """For the length of the block somebody waits for that generation who asks after it now and then: an identical
+        request does not join it."""
+        return self.library.waiting(generation_id)
 
     def news(self, generation_id: str) -> News | None:
         """What is happening at this moment to a generation that this process works on; None for all others."""

@@ -119,6 +119,10 @@ class ScriptedStudio(Studio):
             raise answer
         return answer
 
+    @asynccontextmanager
+    async def waited_on(self, generation_id: str) -> AsyncGenerator[None]:  # noqa: ARG002
+        yield
+
     async def fetched(self, standing: Standing) -> None:
         self.handed_out.append(standing.record.generation_id)
 

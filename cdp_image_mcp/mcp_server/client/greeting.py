@@ -41,6 +41,7 @@ instructions.
 """
 
 CAPABILITIES: dict[str, Any] = {
+    "extensions": {"io.modelcontextprotocol/tasks": {}},
     "resources": {"listChanged": False, "subscribe": False},
     "tools": {"listChanged": False},
 }

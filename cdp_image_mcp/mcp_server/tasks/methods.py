@@ -1,0 +1,111 @@
+"""``tasks/get``, ``tasks/update`` and ``tasks/cancel``."""
+
+import contextlib
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import anyio
+import mcp_types as types
+from mcp import MCPError
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.mcp_server.app import App
+from cdp_image_mcp.mcp_server.client.elicitation import PERSON_STATES, is_modern
+from cdp_image_mcp.mcp_server.tasks.opened import EXTENSION, task
+from cdp_image_mcp.system.plaintext import clean
+
+if TYPE_CHECKING:
+    # Loaded by the first call, not by the server's start.
+    from cdp_image_mcp.studio.studio import Standing, Studio
+
+__all__ = ["add_tasks"]
+
+PREVIEW_SECONDS = 20.0
+"""How long an answer about a finished task may take for its previews."""
+
+Context: TypeAlias = ServerRequestContext[App, Any]
+
+
+class TaskParams(types.RequestParams):
+    """Of ``tasks/get`` and ``tasks/cancel``."""
+
+    task_id: str
+
+
+class UpdateParams(TaskParams):
+    """Of ``tasks/update``."""
+
+    input_responses: dict[str, dict[str, Any]]
+
+
+async def _get(ctx: Context, params: TaskParams) -> dict[str, Any]:
+    studio, tasks = await _studio(ctx), ctx.lifespan_context.tasks
+    with _told():
+        standing = await studio.wait(params.task_id, 0)
+        state = standing.record.state
+        if state == "cancelled" and not standing.record.images:
+            await tasks.close(params.task_id)
+            return task(standing, "cancelled")
+        if standing.record.finished:
+            return await _completed(ctx, standing, studio)
+        tasks.asked_after(params.task_id)
+        if state not in PERSON_STATES or tasks.accepted(standing):
+            return task(standing, "working")
+        if (question := tasks.question(ctx, standing)) is not None:
+            told = question.model_dump(by_alias=True, mode="json", exclude_none=True)
+            return task(standing, "input_required") | {"inputRequests": {state: told}}
+        # Nobody can be asked here: the model has to tell the person, and needs an answer for that.
+        return await _completed(ctx, standing, studio)
+
+
+async def _completed(ctx: Context, standing: "Standing", studio: "Studio") -> dict[str, Any]:
+    from cdp_image_mcp.mcp_server.call import answer, showing
+
+    app, identity = ctx.lifespan_context, standing.record.generation_id
+    images = app.tasks.asked_after(identity) or standing.record.request.get("images")
+    shown = showing(app.settings, ctx.session, images, anyio.current_time() + PREVIEW_SECONDS)
+    result = await answer(app, studio, standing, shown)
+    await app.tasks.close(identity, unfinished=not standing.record.finished)
+    told = result.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return task(standing, "completed") | {"result": told}
+
+
+async def _update(ctx: Context, params: UpdateParams) -> dict[str, Any]:
+    studio = await _studio(ctx)
+    with _told():
+        await studio.wait(params.task_id, 0)
+    ctx.lifespan_context.tasks.answered(params.task_id, params.input_responses)
+    return {}
+
+
+async def _cancel(ctx: Context, params: TaskParams) -> dict[str, Any]:
+    studio = await _studio(ctx)
+    with _told():
+        await studio.cancel(params.task_id)
+    return {}
+
+
+async def _studio(ctx: Context) -> "Studio":
+    if not is_modern(ctx):
+        raise MCPError(types.METHOD_NOT_FOUND, "Method not found", ctx.method)
+    return await ctx.lifespan_context.studio()
+
+
+@contextlib.contextmanager
+def _told() -> Generator[None]:
+    """What goes wrong as an error of the protocol: that asking after a task failed says nothing of the task."""
+    try:
+        yield
+    except ImageError as error:
+        code = types.INVALID_PARAMS if error.code == "not_found" else types.INTERNAL_ERROR
+        raise MCPError(code, clean(f"{error.message} {error.next_step}")) from None
+
+
+def add_tasks(server: Server[App]) -> None:
+    """Declare the extension and answer its methods."""
+    server.extensions[EXTENSION] = {}
+    server.add_request_handler("tasks/get", TaskParams, _get)
+    server.add_request_handler("tasks/update", UpdateParams, _update)
+    server.add_request_handler("tasks/cancel", TaskParams, _cancel)

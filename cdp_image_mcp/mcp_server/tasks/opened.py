@@ -1,0 +1,118 @@
+"""The tasks that this process has given out: who asks after them, and what their person was asked."""
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import mcp_types as types
+import msgspec
+from mcp.server.context import ServerRequestContext
+
+from cdp_image_mcp.mcp_server.client.elicitation import Person, is_modern
+from cdp_image_mcp.system.plaintext import clean
+
+if TYPE_CHECKING:
+    # Loaded by the first call, not by the server's start.
+    from cdp_image_mcp.studio.asked import Images
+    from cdp_image_mcp.studio.studio import Standing, Studio
+
+__all__ = ["EXTENSION", "Tasks", "declared", "task"]
+
+EXTENSION = "io.modelcontextprotocol/tasks"
+POLL_SECONDS = 3.0
+LOST_SECONDS = 60.0
+"""A task nobody has asked after for so long counts as given up: the same wish again joins its generation."""
+
+
+class _Open(msgspec.Struct):
+    """A task that somebody asks after: it counts as a call that waits on its generation."""
+
+    waiting: contextlib.AsyncExitStack
+    images: "Images | None"
+    asked_at: float
+
+
+def declared(ctx: ServerRequestContext[Any, Any]) -> bool:
+    """Whether this very request may be answered with a task."""
+    capabilities = ctx.session.client_capabilities
+    return is_modern(ctx) and capabilities is not None and EXTENSION in (capabilities.extensions or {})
+
+
+def task(standing: "Standing", status: str) -> dict[str, Any]:
+    """A generation as a task, without what belongs to its status."""
+    record = standing.record
+    fields: dict[str, Any] = {
+        "taskId": record.generation_id,
+        "status": status,
+        "createdAt": record.created_at,
+        "lastUpdatedAt": record.updated_at,
+        "ttlMs": None,
+        "pollIntervalMs": int(POLL_SECONDS * 1000),
+    }
+    if standing.news is not None and status != "completed":
+        fields["statusMessage"] = clean(standing.news.message)
+    return fields
+
+
+class Tasks:
+    """All of this process. What they are is in the library; here is only what lives as long as they are asked after."""
+
+    def __init__(self, person: Person) -> None:
+        self._person = person
+        self._open: dict[str, _Open] = {}
+        self._put: dict[tuple[str, str], types.ElicitRequest] = {}
+        """Questions by generation and state."""
+        self._answers: dict[tuple[str, str], bool] = {}
+        self._ended: set[str] = set()
+
+    def may_open(self, standing: "Standing") -> bool:
+        """Whether this generation may be answered with a task."""
+        return not standing.record.finished and standing.record.generation_id not in self._ended
+
+    async def open(self, standing: "Standing", studio: "Studio", images: "Images | None") -> dict[str, Any]:
+        """The task as the result of the call that made it."""
+        identity = standing.record.generation_id
+        if identity not in self._open:
+            waiting = contextlib.AsyncExitStack()
+            await waiting.enter_async_context(studio.waited_on(identity))
+            self._open[identity] = _Open(waiting, images, anyio.current_time())
+        return {"resultType": "task", **task(standing, "working")}
+
+    def asked_after(self, identity: str) -> "Images | None":
+        """Somebody asks: what pictures the call that made it wanted to see."""
+        if (opened := self._open.get(identity)) is None:
+            return None
+        opened.asked_at = anyio.current_time()
+        return opened.images
+
+    async def close(self, identity: str, *, unfinished: bool = False) -> None:
+        """It was told as ended. ``unfinished``: the generation goes on all the same, but an ended task never runs
+        again; later calls about it wait by themselves."""
+        if unfinished:
+            self._ended.add(identity)
+        if (opened := self._open.pop(identity, None)) is not None:
+            await opened.waiting.aclose()
+
+    async def sweep(self) -> None:
+        """Before a new wish is looked at: tasks that nobody asks after any more do not wait."""
+        for identity in [i for i, each in self._open.items() if anyio.current_time() - each.asked_at > LOST_SECONDS]:
+            await self.close(identity)
+
+    def question(self, ctx: ServerRequestContext[Any, Any], standing: "Standing") -> types.ElicitRequest | None:
+        """What the person is to be asked now, the same until it is answered; None where nobody can be asked."""
+        key = (standing.record.generation_id, standing.record.state)
+        if key in self._answers:
+            return None
+        if key not in self._put and self._person.may_ask(ctx, standing):
+            self._put[key] = self._person.question(ctx, standing)
+        return self._put.get(key)
+
+    def answered(self, identity: str, responses: dict[str, dict[str, Any]]) -> None:
+        """What the person said. Answers to questions that are not open are ignored, as the extension has it."""
+        for state, response in responses.items():
+            if (identity, state) in self._put:
+                self._answers.setdefault((identity, state), response.get("action") == "accept")
+
+    def accepted(self, standing: "Standing") -> bool:
+        """Whether the person has said to act in the window."""
+        return self._answers.get((standing.record.generation_id, standing.record.state), False)

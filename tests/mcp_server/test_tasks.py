@@ -1,0 +1,269 @@
+"""Calls that are answered with a task, for clients that declare the extension (Claude Code since 2.1.319)."""
+
+import json
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import jsonschema
+import pytest
+
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.studio.studio import Standing
+from tests.mcp_server.painted import Painter
+from tests.mcp_server.painted import app as painted_app
+from tests.mcp_server.raw import Raw, connected, envelope
+from tests.mcp_server.scripted import IDENTITY, ScriptedStudio, app_of, standing
+
+pytestmark = pytest.mark.anyio
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "fixtures" / "schemas" / "tasks.schema.json").read_text("utf-8"))
+TASKS: dict[str, Any] = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+ASKS: dict[str, Any] = TASKS | {"elicitation": {"form": {}}}
+FOX = {"name": "generate_image", "arguments": {"prompt": "a fox"}}
+
+
+def checked(result: dict[str, Any], kind: str) -> dict[str, Any]:
+    """``result``, valid against the extension's own schema."""
+    jsonschema.validate(result, SCHEMA | {"$ref": f"#/$defs/{kind}"})
+    return result
+
+
+async def call(raw: Raw, params: dict[str, Any], capabilities: dict[str, Any]) -> dict[str, Any]:
+    told = (await raw.ask("tools/call", params, envelope(capabilities)))["result"]
+    assert not told.get("isError"), told
+    return told
+
+
+async def task_of(raw: Raw, identity: str = IDENTITY, capabilities: dict[str, Any] = TASKS) -> dict[str, Any]:
+    told = await raw.ask("tasks/get", {"taskId": identity}, envelope(capabilities))
+    return checked(told["result"], "GetTaskResult")
+
+
+async def answer(raw: Raw, key: str, action: str) -> dict[str, Any]:
+    params = {"taskId": IDENTITY, "inputResponses": {key: {"action": action}}}
+    return checked((await raw.ask("tasks/update", params, envelope(ASKS)))["result"], "UpdateTaskResult")
+
+
+def text_in(result: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(result["content"][0]["text"])
+
+
+@pytest.fixture
+def studio(settings: Settings) -> ScriptedStudio:
+    return ScriptedStudio(settings)
+
+
+@pytest.fixture
+async def raw(studio: ScriptedStudio) -> AsyncGenerator[Raw]:
+    with anyio.fail_after(30):
+        async with connected(app_of(studio)) as connection:
+            yield connection
+
+
+async def test_a_call_that_may_is_answered_with_a_task_at_once(
+    raw: Raw, studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    studio.generated = [standing(tmp_path, "generating")]
+    made = checked(await call(raw, FOX, TASKS), "CreateTaskResult")
+    assert (made["resultType"], made["taskId"], made["status"]) == ("task", IDENTITY, "working")
+    assert (made["ttlMs"], made["statusMessage"]) == (None, "drawing 3 s")
+    assert "content" not in made
+
+
+async def test_waiting_for_a_running_picture_is_a_task_too(raw: Raw, studio: ScriptedStudio, tmp_path: Path) -> None:
+    studio.waited = [standing(tmp_path, "generating")]
+    made = await call(raw, {"name": "wait_for_image", "arguments": {}}, TASKS)
+    assert (made["resultType"], made["taskId"]) == ("task", IDENTITY)
+    assert studio.calls == ["wait None 0"]
+
+
+async def test_only_a_request_that_declares_it_gets_a_task(raw: Raw, studio: ScriptedStudio, tmp_path: Path) -> None:
+    studio.generated = studio.waited = [standing(tmp_path, "generating")]
+    assert (await call(raw, FOX, TASKS))["resultType"] == "task"
+    plain = await call(raw, {"name": "generate_image", "arguments": {"prompt": "a fox", "wait_seconds": 0}}, {})
+    assert plain["resultType"] == "complete"
+    assert text_in(plain)["status"] == "working"
+
+
+async def test_a_picture_that_is_there_already_needs_no_task(raw: Raw, studio: ScriptedStudio, tmp_path: Path) -> None:
+    studio.generated = [standing(tmp_path)]
+    told = await call(raw, FOX, TASKS)
+    assert (told["resultType"], text_in(told)["status"]) == ("complete", "saved")
+
+
+async def test_a_task_is_working_until_its_picture_is_there_and_then_holds_the_whole_answer(
+    raw: Raw, studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    studio.generated = [standing(tmp_path, "generating")]
+    studio.waited = [standing(tmp_path, "generating"), standing(tmp_path)]
+    await call(raw, FOX, TASKS)
+    working = await task_of(raw)
+    ended = await task_of(raw)
+    assert (working["status"], working["statusMessage"]) == ("working", "drawing 3 s")
+    assert (ended["status"], ended["resultType"]) == ("completed", "complete")
+    assert text_in(ended["result"])["status"] == "saved"
+    assert [block["type"] for block in ended["result"]["content"]] == ["text", "image"]
+    assert studio.handed_out == [IDENTITY]
+    assert (await task_of(raw))["status"] == "completed"
+
+
+async def test_the_pictures_of_a_task_are_those_its_call_asked_for(
+    raw: Raw, studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    studio.generated = [standing(tmp_path, "generating")]
+    studio.waited = [standing(tmp_path)]
+    await call(raw, {"name": "generate_image", "arguments": {"prompt": "a fox", "images": "none"}}, TASKS)
+    ended = await task_of(raw)
+    assert [block["type"] for block in ended["result"]["content"]] == ["text"]
+
+
+async def test_a_failed_generation_is_a_completed_task_with_an_error_in_it(
+    raw: Raw, studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    error = ImageError("refused", "The site refused it.", submitted=True, spent=False)
+    studio.generated = [standing(tmp_path, "generating")]
+    studio.waited = [standing(tmp_path, "refused", error=error.as_dict())]
+    await call(raw, FOX, TASKS)
+    ended = await task_of(raw)
+    assert (ended["status"], ended["result"]["isError"]) == ("completed", True)
+    assert (text_in(ended["result"])["code"], text_in(ended["result"])["submitted"]) == ("refused", True)
+
+
+async def test_a_cancelled_generation_is_a_cancelled_task(raw: Raw, studio: ScriptedStudio, tmp_path: Path) -> None:
+    studio.generated = [standing(tmp_path, "generating")]
+    studio.waited = [standing(tmp_path, "cancelled")]
+    await call(raw, FOX, TASKS)
+    told = (await raw.ask("tasks/cancel", {"taskId": IDENTITY}, envelope(TASKS)))["result"]
+    checked(told, "CancelTaskResult")
+    assert studio.calls[-1] == f"cancel {IDENTITY}"
+    assert (await task_of(raw))["status"] == "cancelled"
+
+
+async def test_a_person_is_asked_through_the_task_and_the_same_question_stays_until_it_is_answered(
+    raw: Raw, studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    studio.generated = [standing(tmp_path, "starting")]
+    studio.waited = [standing(tmp_path, "needs_sign_in")]
+    await call(raw, FOX, ASKS)
+    first, second = await task_of(raw, capabilities=ASKS), await task_of(raw, capabilities=ASKS)
+    assert first["status"] == "input_required"
+    assert first["inputRequests"] == second["inputRequests"]
+    (question,) = first["inputRequests"].values()
+    assert (question["method"], question["params"]["mode"]) == ("elicitation/create", "form")
+    assert question["params"]["message"].startswith("Sign in to ChatGPT")
+    await answer(raw, "no such question", "accept")
+    assert (await task_of(raw, capabilities=ASKS))["status"] == "input_required"
+    await answer(raw, "needs_sign_in", "accept")
+    studio.waited = [standing(tmp_path, "needs_sign_in"), standing(tmp_path, "needs_verification")]
+    assert (await task_of(raw, capabilities=ASKS))["status"] == "working"
+    then = await task_of(raw, capabilities=ASKS)
+    assert (then["status"], list(then["inputRequests"])) == ("input_required", ["needs_verification"])
+
+
+@pytest.mark.parametrize("capabilities", [TASKS, ASKS], ids=["cannot be asked", "says no"])
+async def test_where_nobody_can_be_asked_the_task_ends_with_the_words_for_the_model_and_never_runs_again(
+    raw: Raw, studio: ScriptedStudio, tmp_path: Path, capabilities: dict[str, Any]
+) -> None:
+    studio.generated = [standing(tmp_path, "starting")]
+    studio.waited = [standing(tmp_path, "needs_sign_in")]
+    await call(raw, FOX, capabilities)
+    if capabilities is ASKS:
+        await task_of(raw, capabilities=ASKS)
+        await answer(raw, "needs_sign_in", "decline")
+    ended = await task_of(raw, capabilities=capabilities)
+    assert (ended["status"], ended["result"].get("isError", False)) == ("completed", False)
+    assert text_in(ended["result"])["status"] == "needs_sign_in"
+    again = await call(raw, {"name": "wait_for_image", "arguments": {"generation_id": IDENTITY}}, capabilities)
+    assert (again["resultType"], text_in(again)["status"]) == ("complete", "needs_sign_in")
+
+
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/update", "tasks/cancel"])
+async def test_a_task_nobody_knows_is_an_error_of_the_protocol(raw: Raw, studio: ScriptedStudio, method: str) -> None:
+    studio.waited = [ImageError("not_found", "There is no generation nowhere.")]
+    told = await raw.ask(method, {"taskId": "nowhere", "inputResponses": {}}, envelope(TASKS))
+    assert told["error"]["code"] == -32602
+    assert "There is no generation nowhere." in told["error"]["message"]
+
+
+async def test_the_tasks_of_the_older_protocol_are_not_answered(
+    raw: Raw, studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    """Two generations of tasks exist; a client of the older one must not take ours for its own."""
+    studio.generated = [standing(tmp_path, "generating")]
+    hello = {"protocolVersion": "2025-11-25", "capabilities": TASKS, "clientInfo": {"name": "test", "version": "1"}}
+    await raw.ask("initialize", hello)
+    await raw.say("notifications/initialized")
+    told = await raw.ask("tools/call", FOX | {"task": {"ttl": 60000}})
+    assert text_in(told["result"])["status"] == "working"
+    for method in ("tasks/get", "tasks/result", "tasks/list", "tasks/cancel"):
+        assert (await raw.ask(method, {"taskId": IDENTITY}))["error"]["code"] == -32601
+
+
+# --- over a real studio ----------------------------------------------------------------------------------------
+
+
+class Slow(Painter):
+    """Paints when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = anyio.Event()
+
+    async def generate(self, *given: Any) -> None:
+        await self.go.wait()
+        await super().generate(*given)
+
+
+async def finished(raw: Raw, identity: str) -> dict[str, Any]:
+    """The task once it has ended, which a call without tasks waits for."""
+    await call(raw, {"name": "wait_for_image", "arguments": {"generation_id": identity}}, {})
+    return await task_of(raw, identity)
+
+
+async def test_two_wishes_with_open_tasks_are_two_pictures(settings: Settings) -> None:
+    """As with two calls that are open at the same time: nobody has given up, so neither joins the other."""
+    painter = Slow()
+    with anyio.fail_after(30):
+        async with connected(painted_app(settings, painter)) as raw:
+            made = [await call(raw, FOX, TASKS) for _ in range(2)]
+            painter.go.set()
+            ended = [await finished(raw, each["taskId"]) for each in made]
+    assert made[0]["taskId"] != made[1]["taskId"]
+    assert {text_in(each["result"])["status"] for each in ended} == {"saved"}
+
+
+async def test_a_task_of_an_earlier_run_is_found_after_a_restart(settings: Settings) -> None:
+    painter = Slow()
+    painter.go.set()
+    with anyio.fail_after(30):
+        async with connected(painted_app(settings, painter)) as raw:
+            identity = (await call(raw, FOX, TASKS)).get("taskId") or pytest.fail("no task")
+            await finished(raw, identity)
+        async with connected(painted_app(settings, Slow())) as raw:
+            ended = await task_of(raw, identity)
+    assert (ended["status"], text_in(ended["result"])["status"]) == ("completed", "saved")
+
+
+async def test_a_wish_whose_task_nobody_asks_after_any_more_is_joined(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cdp_image_mcp.mcp_server.tasks import opened
+
+    monkeypatch.setattr(opened, "LOST_SECONDS", -1.0)
+    painter = Slow()
+    with anyio.fail_after(30):
+        async with connected(painted_app(settings, painter)) as raw:
+            first, second = await call(raw, FOX, TASKS), await call(raw, FOX, TASKS)
+    assert first["taskId"] == second["taskId"]
+
+
+def test_what_is_told_of_a_task_holds_nothing_of_another(tmp_path: Path) -> None:
+    from cdp_image_mcp.mcp_server.tasks.opened import task
+
+    made: Standing = standing(tmp_path, "generating")
+    assert set(task(made, "working")) == {
+        *("taskId", "status", "statusMessage", "createdAt", "lastUpdatedAt", "ttlMs", "pollIntervalMs")
+    }
