@@ -1,0 +1,400 @@
+"""Moods of the site drawn together at random: ``python -m tests.web.combinations --rounds 300 --seed 7``.
+
+Whatever their mixture, the right picture is saved or the right code told, exactly one prompt goes out, each reference
+goes up once, no reference is ever saved, and nothing is left. A seed gives the same combinations again; ``--only 17``
+plays one of them.
+"""
+
+import argparse
+import hashlib
+import random
+import secrets
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+from fixtures.site import Site, Switches, make_picture, running_site
+from fixtures.site.expectation import Asked, Expectation, contradiction, expectation
+from tests.web.program import Answer, Program, profile_processes, running_program
+
+__all__ = ["MANNERS", "NOT_DRAWN", "TROUBLES", "Round", "Tally", "draw", "play"]
+
+# How the site does what it does: all of these are drawn for every round.
+MANNERS: dict[str, list[Any]] = {
+    "generation": ["classic", "rebuilt", "october", "october"],
+    "language": ["en", "en", "zh", "ru", "ko", "ja", "vi"],
+    "plan": ["plus", "free"],
+    "editor": ["prosemirror", "prosemirror", "lexical"],
+    "twin": [False, True],
+    "hydrate_s": [0.05, 0.15, 0.5],
+    "send_enable_s": [0.05, 0.6],
+    "send_test_id": [True, False],
+    "nbsp_readback": [False, True],
+    "url_pill": [False, True],
+    "image_tool": ["pill", "inline", "absent"],
+    "aspect_chooser": [True, False],
+    "tool_on": [False, False, True],
+    "toast": [False, True],
+    "challenge_script": [False, True],
+    "message_ids": [True, True, False],
+    "turn_actions": [True, False],
+    "unit_wrapper": [True, False],
+    "old_article": [False, True],
+    "author_roles": [False, True],
+    "mounted_turns": [0, 1],
+    "analytics": ["ok", "mitigated"],
+    "prompt_path": ["f/conversation", "f/conversation", "f/v2/conversation"],
+    "stream": ["recorded", "recorded", "inline", "handoff"],
+    "arrival": ["websocket", "websocket", "poll"],
+    "reads": ["own", "own", "single", "batch", "plural"],
+    "plural_status": ["absent", "told"],
+    "plural_turns": [10, 1, 4],
+    "older_turns": [False, True],
+    "singular_status": [200, 404],
+    "stream_status": ["told", "unavailable"],
+    "websocket_form": ["own", "own", "update", "enveloped", "batch", "refetch", "notice", "topic"],
+    "websocket_replay": [False, True],
+    "waiting": ["own", "card", "recap"],
+    "sse_newline": ["lf", "crlf", "mixed"],
+    "sse_trailing_spaces": [False, True],
+    "sse_chunk": [0, 1, 7, 1000],
+    "stream_extras": [False, True],
+    "batch_requests": [False, True],
+    "doubled_pointers": [False, True],
+    "tool_text_after": [False, True],
+    "words_after": [False, True],
+    "interim_address": [False, True],
+    "stop_button": ["stream", "stuck", "never", "early", "drawing"],
+    "reference_source": ["own", "own", "estuary", "blob"],
+    "source": ["img", "img", "srcset", "background", "outside", "broken"],
+    "layers": [1, 3],
+    "canvas": [False, True],
+    "remove_shown": ["own", "always", "hover"],
+    "upload_finish": ["process_stream", "uploaded"],
+    "rename_uploads": [False, True],
+    "format": ["png", "jpeg", "webp"],
+    "size": [(1254, 1254), (1536, 1024), (640, 960)],
+    "picture_bytes": [0, 400_000],
+    "csp": [False, True],
+}
+
+# What goes wrong, or takes long: a few of these are drawn for a round.
+TROUBLES: dict[str, list[Any]] = {
+    "account": ["guest", "expired", "picker"],
+    "auth_modal": ["no_auth"],
+    "answers": [
+        ("refusal",),
+        ("guardrail",),
+        ("plan_limit",),
+        ("upload_limit",),
+        ("generation_failed",),
+        ("tool_error",),
+        ("turn_error",),
+        ("clarify",),
+        ("need_source",),
+        ("pro_python",),
+        ("text",),
+    ],
+    "error_form": ["type", "topic"],
+    "limit_reset": ["minute", "clock", "day"],
+    "dialogs": [
+        ("beacon",),
+        ("promo",),
+        ("connector",),
+        ("storage",),
+        ("model_picker",),
+        ("rate",),
+        ("suspicious",),
+        ("workspace",),
+    ],
+    "cookie_banner": ["dialog", "div"],
+    "rate_after_send_s": [0.5],
+    "challenge": ["until_passed", "headless", "mid_session", "in_page", "session"],
+    "challenge_reload": ["cures"],
+    "http_431": ["always", "cookies"],
+    "module_fails_once": [True],
+    "popup": [True],
+    "surrogates": [
+        ("title", "console"),
+        ("json", "list"),
+        ("stream", "page"),
+        ("title", "console", "json", "list", "stream", "page"),
+    ],
+    "work_mode": [True],
+    "work_switch": ["radios", "group", "outside"],
+    "temporary": ["intro", "on"],
+    "restored_chat": [True],
+    "unloadable": [True],
+    "stale_draft": ["yesterday's words"],
+    "stale_attachment": [True],
+    "stale_attachment_s": [0.5],
+    "stale_card": ["document", "pasted"],
+    "draft_tools": [("web",), ("app", "research"), ("image", "web")],
+    "draft_tool_form": ["chip", "pill"],
+    "wipe_s": [0.6],
+    "inputs": ["ignore", "decoy"],
+    "chips": [False],
+    "upload_s": [1.0],
+    "upload_card": ["after_receipt"],
+    "upload_spinner": ["stays"],
+    "upload_tile": ["document"],
+    "upload_limit": [True],
+    "upload_fails": [True],
+    "send_commits": [False],
+    "send_most_attachments": [1],
+    "image_blocked": [True],
+    "quota_known": [False],
+    "quota_delay_s": [1.0],
+    "starter_submits": [True],
+    "words_first": [True],
+    "empty_node": [True],
+    "text_shown": [False],
+    "safety_review": [True],
+    "pictures": [2, 3],
+    "carousel": [1],
+    "paragen": [True],
+    "previews": [1, 2],
+    "preview_ids": ["same"],
+    "stated": ["dimensions", "both", "nothing"],
+    "first_download": ["expired", "error", "cut"],
+    "download_chunk_s": [0.2],
+    "signature_s": [8.0],
+    "skeleton_s": [1.0],
+    "paint_hidden": [False],
+    "read_errors": [2],
+    "read_error_status": [503],
+    "conversation_404_s": [1.0],
+    "live_channel": ["resume_404", "resume_410", "interrupted", "reconnect", "error"],
+    "websocket_works": [False],
+    "websocket_drops": [True],
+    "foreign_toast": [True],
+    "reload_s": [0.6],
+    "reload_status": [502, 403, 429],
+    "bounce_home": [True],
+    "asks_before_leaving": [True],
+    "person_prompts_s": [0.3],
+    "post_status": [403, 429, 500, 503],
+    "post_most_references": [1],
+    "sentinel_s": [2.0],
+}
+
+# Why a switch is not drawn.
+NOT_DRAWN: dict[str, str] = {
+    "model": "a name, told as it is",
+    "words": "the wordings have rows of their own",
+    "post_words": "the wordings have rows of their own",
+    "remaining": "a number, told as it is",
+    "reset_minutes": "a number, told as it is",
+    "session_status": "no outcome is known that is right for every status",
+    "session_reads_s": "a time",
+    "login_host": "about signing in, which nobody does here",
+    "login_closes_window": "about signing in, which nobody does here",
+    "challenge_title_s": "a time",
+    "rate_clears_s": "a time",
+    "rate_after_turns": "about several prompts",
+    "unloadable_s": "a time",
+    "restore_s": "a time",
+    "composer_late": "half a minute each time; it has rows of its own",
+    "composer_late_s": "a time",
+    "upload_card_s": "a time, given with its mood",
+    "upload_spinner_s": "a time, given with its mood",
+    "paste_attachment_chars": "nothing is pasted",
+    "max_chars": "the prompts are short",
+    "picture_delay_s": "a time",
+    "preview_s": "a time",
+    "between_pictures_s": "a time",
+    "event_gap_s": "a time",
+    "poll_s": "a time",
+    "interim_s": "a time",
+    "words_first_s": "a time, given with its mood",
+    "reload_status_times": "a number, given with its mood",
+    "finish_without_page": "a turn given up for want of a page has no right outcome",
+    "honour_ratio": "sizes have rows of their own",
+    "honour_background": "backgrounds have rows of their own",
+    "alpha": "backgrounds have rows of their own",
+    "claim_bytes": "a number",
+}
+
+QUICK: dict[str, Any] = {"words_first_s": 2.0, "upload_card_s": 3.0, "upload_spinner_s": 1.0, "picture_delay_s": 0.6}
+TROUBLES_A_ROUND = (0, 1, 2, 2, 3, 4)
+CLEAN = Switches()
+
+
+class Round(msgspec.Struct, frozen=True):
+    """One combination: the site's mood and what of the request it concerns."""
+
+    switches: Switches
+    asked: Asked
+    prompt: str
+    same_size: bool
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The switches that are not as usual."""
+        given: dict[str, Any] = msgspec.to_builtins(self.switches)
+        usual: dict[str, Any] = msgspec.to_builtins(CLEAN)
+        return {name: value for name, value in given.items() if value != usual[name]}
+
+
+def draw(chance: random.Random, number: int, seed: int) -> Round:
+    """A mood without a contradiction, and a request to go with it."""
+    while True:
+        mood = {name: chance.choice(options) for name, options in MANNERS.items()}
+        for name in chance.sample(list(TROUBLES), chance.choice(TROUBLES_A_ROUND)):
+            mood[name] = chance.choice(TROUBLES[name])
+        references = chance.choice((0, 0, 1, 2))
+        address = " in the style of https://example.org/posters/7" if chance.random() < 0.3 else ""
+        asked = Asked(references=references, continued=bool(mood.get("unloadable")) or chance.random() < 0.1)
+        found = Round(
+            msgspec.convert({**QUICK, **mood}, Switches),
+            asked,
+            f"A lantern on a stair{address}, combination {number} of {seed}",
+            chance.random() < 0.5,
+        )
+        if not contradiction(found.switches):
+            return found
+
+
+class Tally:
+    """What the rounds came to."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.seconds: list[float] = []
+        self.faults: list[str] = []
+        self.prompts = 0
+        self.uploads = 0
+
+    def __str__(self) -> str:
+        counted = ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.most_common())
+        middle = statistics.median(self.seconds) if self.seconds else 0.0
+        longest = max(self.seconds, default=0.0)
+        return (
+            f"{sum(self.outcomes.values())} combinations: {counted}; {len(self.faults)} wrong; {self.prompts} prompts, "
+            f"{self.uploads} uploads; {middle:.1f} s at the median, {longest:.1f} s at most"
+        )
+
+
+async def play(rounds: int, seed: int, folder: Path, *, only: int | None = None, stop: bool = False) -> Tally:
+    """Plays them one after another through one program; ``stop`` at the first fault."""
+    chance = random.Random(seed)
+    tally = Tally()
+    with running_site(Switches()) as site:
+        async with running_program(folder, site.url) as program:
+            for number in range(rounds):
+                drawn = draw(chance, number, seed)
+                if only is not None and number != only:
+                    continue
+                began = time.monotonic()
+                try:
+                    outcome = await _round(site, program, drawn, tally)
+                except AssertionError as error:
+                    outcome = "wrong"
+                    tally.faults.append(f"seed {seed}, number {number}: {error}\n  {drawn.asked} {drawn.changed}")
+                    print(tally.faults[-1], flush=True)
+                    if stop:
+                        raise
+                tally.outcomes[outcome] += 1
+                tally.seconds.append(time.monotonic() - began)
+        left = [process.pid for process in profile_processes(folder)]
+        assert left == [], f"processes are left: {left}"
+    return tally
+
+
+async def _round(site: Site, program: Program, drawn: Round, tally: Tally) -> str:
+    # What an earlier round said about limits does not hold for the next one's account.
+    (program.folder / "ledger.jsonl").unlink(missing_ok=True)
+    site.switches = Switches(generation=drawn.switches.generation)
+    site.reset()
+    paths = _references(program.folder, drawn)
+    arguments: dict[str, Any] = {"reference_images": [str(path) for path in paths]}
+    if drawn.asked.continued:
+        first = await program.generate(f"the beginning of {drawn.prompt}", images="none")
+        assert first.status == "saved", first.data
+        arguments["continue_from"] = first.data["generation_id"]
+    before = len(site.log.prompts), len(site.log.pictures())
+    site.switches = drawn.switches
+    answer = await program.generate(drawn.prompt, images="none", timeout_seconds=240, wait_seconds=370, **arguments)
+    try:
+        _judge(expectation(drawn.switches, drawn.asked), drawn, answer, site, before)
+        digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+        assert not digests & {hashlib.sha256(data).hexdigest() for data in answer.files()}, "a reference was saved"
+        gone = await anyio.to_thread.run_sync(site.state.popups.gone.wait, 20)
+        assert gone, "a window that the page opened is left"
+    finally:
+        tally.prompts += len([sent for sent in site.log.prompts[before[0] :] if not sent.person])
+        tally.uploads += len(site.log.uploads)
+        if answer.status != "saved" and "generation_id" in answer.data:
+            await program.call("cancel_image", generation_id=answer.data["generation_id"])
+    return answer.code or answer.status
+
+
+def _references(folder: Path, drawn: Round) -> list[Path]:
+    place = folder / "Pictures"
+    place.mkdir(exist_ok=True)
+    size = drawn.switches.size if drawn.same_size else (320, 240)
+    paths = [place / f"ref{number}.png" for number in range(drawn.asked.references)]
+    for path in paths:
+        path.write_bytes(make_picture(f"{path.stem} of {drawn.prompt}", size=size).content)
+    return paths
+
+
+def _judge(right: Expectation, drawn: Round, answer: Answer, site: Site, before: tuple[int, int]) -> None:
+    log, told = site.log, _told(answer)
+    assert log.wrong_presses == [], f"pressed {[press.button for press in log.wrong_presses]}: {told}"
+    assert log.untrusted == [], f"{[event.what for event in log.untrusted]}: {told}"
+    assert log.evaluations == [], f"script ran in a check: {told}"
+    sent = [prompt for prompt in log.prompts[before[0] :] if not prompt.person]
+    assert {hint for prompt in sent for hint in prompt.system_hints} <= {"picture_v2"}, f"tools sent along: {told}"
+    assert len(sent) <= 1, f"{len(sent)} prompts: {told}"
+    if right.codes:
+        assert answer.code in right.codes or ("*" in right.codes and answer.code), f"not {sorted(right.codes)}: {told}"
+        if right.sent is not None:
+            assert len(sent) == right.sent, f"{len(sent)} prompts: {told}"
+        if not sent:
+            assert answer.data["submitted"] is not True, f"said to be sent: {told}"
+        return
+    assert answer.status == "saved", f"not saved: {told}"
+    assert [prompt.text for prompt in sent] == [drawn.prompt], f"another prompt: {told}"
+    assert len(sent[0].references) == drawn.asked.references, f"{len(sent[0].references)} references: {told}"
+    uploads = [upload.sha256 for upload in log.uploads]
+    assert len(uploads) == len(set(uploads)) == drawn.asked.references, f"{len(uploads)} uploads: {told}"
+    finals = [made.sha256 for made in log.pictures()[before[1] :] if made.turn == sent[0].turn]
+    saved = [hashlib.sha256(data).hexdigest() for data in answer.files()]
+    # More pictures than were asked for may come behind the answer.
+    assert saved, f"nothing was saved: {told}"
+    assert saved == finals[: len(saved)], f"other pictures: {told}"
+    assert len(finals) == right.pictures, f"{len(finals)} pictures were made"
+
+
+def _told(answer: Answer) -> str:
+    kept = ("status", "code", "message", "submitted", "generation_id")
+    return str({name: answer.data[name] for name in kept if name in answer.data})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="combinations", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    parser.add_argument("--only", type=int, help="play this one alone")
+    options = parser.parse_args()
+    print(f"seed {options.seed}, {options.rounds} combinations", flush=True)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        tally = anyio.run(_run, options.rounds, options.seed, Path(folder), options.only)
+    print(tally)
+    return 1 if tally.faults else 0
+
+
+async def _run(rounds: int, seed: int, folder: Path, only: int | None) -> Tally:
+    return await play(rounds, seed, folder, only=only)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
