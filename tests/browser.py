@@ -1,11 +1,20 @@
-"""The browser that the tests use: the one ``CHROME_PATH`` names, else the one the product finds by itself."""
+"""The browser that the tests use: the one ``CHROME_PATH`` names, else the one the product finds by itself.
+
+Every test that needs one asks here, and is left out of the quick part by that alone; ``left_out_if_quick`` is for what
+else takes its time. A browser that is started in another way fails its test there.
+"""
 
 import os
 import sys
 
+import pytest
+
 from cdp_image_mcp.cdp import FoundBrowser, find_browser
 
-__all__ = ["QUIET", "SWITCHES", "chosen", "found_browser", "is_root"]
+__all__ = ["QUIET", "SWITCHES", "chosen", "found_browser", "is_root", "left_out_if_quick", "refuse_browsers"]
+
+NO_BROWSER = "/no-browser-in-the-quick-part"
+"""``CHROME_PATH`` in the quick part, for the tests' own process and for all that they start."""
 
 
 def is_root() -> bool:
@@ -19,11 +28,29 @@ SWITCHES = (*QUIET, "--no-sandbox") if is_root() else QUIET
 """What tests add to every browser. Root has no sandbox: a test machine may be a container without another user."""
 
 
+def left_out_if_quick(what: str = "a browser") -> None:
+    if os.environ.get("CHROME_PATH") == NO_BROWSER:
+        pytest.skip(f"needs {what}")
+
+
+def refuse_browsers() -> None:
+    """From now on this process starts none, and whose program finds its browser by the variable finds none."""
+    os.environ["CHROME_PATH"] = NO_BROWSER
+    known = str(find_browser().path)
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event in {"os.posix_spawn", "subprocess.Popen"} and arguments[0] == known:
+            raise AssertionError("starts a browser that tests.browser was not asked for")
+
+    sys.addaudithook(hook)
+
+
 def chosen() -> dict[str, str]:
     """The variable for a program that a test starts; empty where nobody chose."""
+    left_out_if_quick()
     return {"CHROME_PATH": path} if (path := os.environ.get("CHROME_PATH")) else {}
 
 
 def found_browser() -> FoundBrowser:
     """None at all is a failure of the machine, not a reason to skip."""
-    return find_browser(os.environ.get("CHROME_PATH") or None)
+    return find_browser(chosen().get("CHROME_PATH"))

@@ -1,17 +1,31 @@
 """What all tests share."""
 
+import json
 import os
+from collections import defaultdict
 from collections.abc import Generator
+from itertools import chain
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from cdp_image_mcp.config import Settings
+from tests.browser import refuse_browsers
 
 # A busy machine is slow; no test is about time.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-times", action="store_true", help="keep how long each file took")
+    parser.addoption("--no-browser", action="store_true", help="leave out what needs a browser, or takes its time")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--no-browser"):
+        refuse_browsers()
 
 
 @pytest.fixture(scope="session")
@@ -50,24 +64,26 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(output_dir=tmp_path / "pictures", profile_dir=tmp_path / "profile", wait_seconds=5.0)
 
 
-LONGEST_FIRST = (
-    "tests/faults",
-    "tests/web/test_variants",
-    "tests/people/test_hanging",
-    "tests/web",
-    "tests/people",
-    "tests/bench",
-    "tests/site",
-    "tests/mcp_server",
-    "tests/cli",
-    "tests/library",
-)
-"""Files are spread over processes in this order: a long one begun last would leave the other processors idle."""
+TIMES = Path(__file__).parent / "times.json"
+"""Seconds that each long file took; ``--write-times`` measures anew."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def rank(item: pytest.Item) -> int:
-        path = item.nodeid
-        return next((place for place, start in enumerate(LONGEST_FIRST) if path.startswith(start)), len(LONGEST_FIRST))
+    """Files are spread over processes, the longest first: begun last it would leave the other processors idle."""
+    seconds: dict[str, float] = json.loads(TIMES.read_text("utf-8"))
+    items.sort(key=lambda item: -seconds.get(file_of(item.nodeid), 0))
 
-    items.sort(key=rank)
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if not config.getoption("--write-times"):
+        return
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for report in chain.from_iterable(terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            seconds[file_of(report.nodeid)] += report.duration
+    long = {name: round(total) for name, total in sorted(seconds.items(), key=lambda entry: -entry[1]) if total >= 2}
+    TIMES.write_text(json.dumps(long, indent=0) + "\n", "utf-8")
+
+
+def file_of(node: str) -> str:
+    return node.partition("::")[0]

@@ -16,7 +16,7 @@ from tests.bench.figures import NotMeasured, Section
 from tests.bench.machine import facts
 from tests.bench.plan import Plan
 from tests.bench.sides import ROOT
-from tests.bench.table import markdown, write_readme
+from tests.bench.table import best, markdown, write_between
 
 __all__ = ["SECTIONS", "main"]
 
@@ -55,7 +55,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--workshop", type=Path, help="where competitors are installed; default in the temporary folder"
     )
     parser.add_argument("--out", type=Path, help="folder for the curves, made if missing; default in the temporary one")
-    parser.add_argument("--write-readme", action="store_true", help="put the tables between the README's markers")
+    parser.add_argument("--write-readme", action="store_true", help="put the tables between the pages' markers")
     given = parser.parse_args(arguments)
     unknown = [name for name in given.sections if name not in SECTIONS]
     if unknown:
@@ -98,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(text)
     _write_curves(given.out or Path(tempfile.gettempdir()) / "cdp-image-mcp-bench" / "curves", done)
     if given.write_readme:
-        write_readme(ROOT / "README.md", text)
+        write_between("bench", ROOT / "tests" / "bench" / "README.md", text)
+        write_between("best", ROOT / "README.md", best(done, machine))
     return 0 if all(section.good() for section in done) else 1
 
 

@@ -1,16 +1,30 @@
-"""The results as text: Markdown tables for people and for the README."""
+"""The results as text: Markdown tables for people, and the lines of them that the project's README shows."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.figures import OURS, Budget, Measure, Section, shown
+from tests.bench.sides import SEED
 
-__all__ = ["markdown", "write_readme"]
+__all__ = ["best", "markdown", "write_between"]
 
-BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 WIDE = 4
 """More participants than this stand below each other instead of side by side."""
+
+BEST = (
+    ("start", "process start to `tools/list` answered", SEED),
+    ("generation", "warm: call to answer", SEED),
+    ("generation", "warm: finished picture to answer", SEED),
+    ("generation", "cold: first call to answer", SEED),
+    ("overhead", "2 MB", SEED),
+    ("footprint", "idle: memory of the server", SEED),
+    ("footprint", "waiting: processor time of the server", SEED),
+    ("growth", "generation, 5000 earlier", SEED),
+    ("driver", "100 in flight", "playwright-core"),
+    ("api", "1 picture of 2 MB, memory", "openai"),
+)
+"""Section, measure, and with whose value ours stands (the beginning of its name): ten lines at most."""
 
 
 def markdown(sections: Sequence[Section], facts: str) -> str:
@@ -22,13 +36,29 @@ def markdown(sections: Sequence[Section], facts: str) -> str:
     return "\n\n".join([head, *(_section(section) for section in sections)]) + "\n"
 
 
-def write_readme(readme: Path, text: str) -> None:
-    """Put ``text`` between the markers. Raises ValueError when they are not there."""
-    page = readme.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    if not pattern.search(page):
-        raise ValueError(f"{readme.name} has no {BEGIN} … {END}")
-    readme.write_text(pattern.sub(lambda _: f"{BEGIN}\n{text}{END}", page, count=1), encoding="utf-8")
+def best(sections: Sequence[Section], facts: str) -> str:
+    """Medians of ``BEST``, as far as they were measured, and how many budgets were kept."""
+    by_name = {section.name: section for section in sections}
+    rows: list[list[str]] = []
+    for name, wanted, rival in BEST:
+        if name not in by_name or (measure := by_name[name].measures.get(wanted)) is None:
+            continue
+        whom = next((who for who in measure.values if who.startswith(rival)), "")
+        title = wanted if name in {"start", "generation"} else f"{by_name[name].title}: {wanted}"
+        rows.append([title, _median(measure, OURS), f"{_median(measure, whom)}, {whom}" if whom else "–"])
+    judged = [budget.judge(section.measures)[1] for section in sections for budget in section.budgets]
+    kept = f"{judged.count(True)} of {len(judged)} budgets were kept."
+    return f"Medians. Measured {facts}. {kept}\n\n{_table(['', OURS, 'beside it'], rows)}\n"
+
+
+def write_between(marker: str, page: Path, text: str) -> None:
+    """Put ``text`` between ``<!-- marker -->`` and its end. Raises ValueError when they are not there."""
+    begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
+    old = page.read_text(encoding="utf-8")
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if not pattern.search(old):
+        raise ValueError(f"{page.name} has no {begin} … {end}")
+    page.write_text(pattern.sub(lambda _: f"{begin}\n{text}{end}", old, count=1), encoding="utf-8")
 
 
 def _section(section: Section) -> str:
@@ -73,6 +103,11 @@ def _cell(measure: Measure, who: str) -> str:
         text += f" ({low}–{high})"
     ratio = measure.ratio(who)
     return text if who == OURS or ratio is None else f"{text}, ratio {ratio:.2f}"
+
+
+def _median(measure: Measure, who: str) -> str:
+    median = measure.median(who)
+    return "–" if median is None else shown(median, measure.unit)
 
 
 def _judged(budget: Budget, section: Section) -> str:

@@ -15,15 +15,14 @@ from tests.bench.curves import svg
 from tests.bench.figures import OURS, Budget, NotMeasured, Patience, Round, Section, in_turn, shown
 from tests.bench.plan import Plan
 from tests.bench.sides import BARE, SEED
-from tests.bench.table import markdown, write_readme
+from tests.bench.table import BEST, best, markdown, write_between
+from tests.browser import found_browser
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
     """The smallest run, without a single download."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    assert browser, "the bench needs a browser"
-    return Plan(Workshop(tmp_path / "workshop", offline=True), Path(browser), quick=True, quiet=True)
+    return Plan(Workshop(tmp_path / "workshop", offline=True), found_browser().path, quick=True, quiet=True)
 
 
 def quietly(_line: str) -> None:
@@ -88,14 +87,31 @@ def test_values_are_shown_with_three_digits(value: float, unit: str, text: str) 
     assert shown(value, unit) == text  # type: ignore[arg-type]
 
 
-def test_the_readme_gets_the_tables_between_its_markers_and_nothing_else(tmp_path: Path) -> None:
+def test_a_page_gets_the_tables_between_its_markers_and_nothing_else(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("before\n<!-- bench -->\nold\n<!-- /bench -->\nafter\n")
-    write_readme(page, "new \\1\n")
+    write_between("bench", page, "new \\1\n")
     assert page.read_text() == "before\n<!-- bench -->\nnew \\1\n<!-- /bench -->\nafter\n"
     page.write_text("no markers")
     with pytest.raises(ValueError, match="has no"):
-        write_readme(page, "new")
+        write_between("bench", page, "new")
+
+
+def test_the_best_lines_are_those_that_were_measured_with_whom_they_stand_beside_and_the_budgets_kept() -> None:
+    overhead = Section("overhead", "Overhead", budgets=[Budget("2 MB", 0.2), Budget("2 MB", 0.5)])
+    overhead.measure("2 MB", "s").values = {OURS: [0.3, 0.1, 0.4], SEED: [3.0]}
+    alone = Section("growth", "Growth")
+    alone.measure("generation, 5000 earlier", "s").add(OURS, 0.75)
+    text = best([overhead, alone], "today")
+    assert text.startswith("Medians. Measured today. 1 of 2 budgets were kept.\n")
+    assert text.splitlines()[4:] == [
+        f"| Overhead: 2 MB | 300 ms | 3.00 s, {SEED} |",
+        "| Growth: generation, 5000 earlier | 750 ms | – |",
+    ]
+
+
+def test_ten_lines_at_most_are_called_the_best() -> None:
+    assert len(BEST) <= 10
 
 
 def test_a_curve_is_a_picture_with_every_line() -> None:

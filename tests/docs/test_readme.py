@@ -90,7 +90,7 @@ def test_every_window_mode_is_explained() -> None:
         assert f"| `{mode}` |" in TEXT
 
 
-@pytest.mark.parametrize("page", ["README.md", "AGENTS.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("page", ["README.md", "AGENTS.md", "CHANGELOG.md", "tests/bench/README.md"])
 def test_links_inside_the_project_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     titles = re.findall("^#+ (.*)", text, re.MULTILINE)
@@ -99,7 +99,14 @@ def test_links_inside_the_project_lead_somewhere(page: str) -> None:
         if target.startswith("#"):
             assert target[1:] in headings
         elif "://" not in target:
-            assert (ROOT / target).exists(), target
+            assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def test_the_readme_is_read_in_five_minutes_with_its_details_closed() -> None:
+    assert TEXT.count("<details>") == TEXT.count("</details>") == TEXT.count("<summary>")
+    closed = re.sub(r"(?<=</summary>)(?:(?!<details>).)*?</details>", "", TEXT, flags=re.DOTALL)
+    assert len(closed.splitlines()) <= 300
+    assert not re.search("<!-- client: |<!-- generated: (?!tools)", closed)
 
 
 def test_the_two_commands_come_first() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import left_out_if_quick
+
 __all__ = ["NODE", "Packages", "installed"]
 
 NEEDED = (22, 19)
@@ -39,6 +41,7 @@ class Packages:
 
 def installed(folder: Path, packages: dict[str, str]) -> Packages:
     """Install ``packages`` (name: version) into ``folder``. Skips the test where npm or its registry is not there."""
+    left_out_if_quick("packages from the npm registry")
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("Node is not here: no client of another make was tried.")
     wanted = packages | ({} if _own_version() >= NEEDED else NODE[sys.platform, platform.machine()])

@@ -15,6 +15,7 @@ import pytest
 from cdp_image_mcp import __version__
 from cdp_image_mcp.cli.doctor import PACKAGES
 from cdp_image_mcp.library.imagefile import inspect
+from tests.browser import chosen
 from tests.docs.documents import ROOT
 from tests.packaging.conftest import Run
 
@@ -71,14 +72,14 @@ def test_the_wheel_installs_one_command(wheel: Path) -> None:
 
 def test_the_demo_runs_from_what_the_wheel_holds(wheel: Path, tmp_path: Path, run: Run) -> None:
     """The wheel comes first on the path; the stand-in must be the wheel's own and not the checkout's."""
-    unpacked = tmp_path / "unpacked"
+    variables = {"PYTHONPATH": str(unpacked := tmp_path / "unpacked"), **chosen()}
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(unpacked)  # noqa: S202 - built a moment ago by ourselves
     where = "import cdp_image_mcp.cli.demo.site as site, sys; print(site.__file__, 'fixtures' in sys.modules)"
-    told = run(sys.executable, "-c", where, PYTHONPATH=str(unpacked))
+    told = run(sys.executable, "-c", where, **variables)
     assert told.split() == [str(unpacked / "cdp_image_mcp/cli/demo/site/__init__.py"), "False"]
     answer = msgspec.json.decode(
-        run(sys.executable, "-m", "cdp_image_mcp", "demo", "--json", "a red kite", PYTHONPATH=str(unpacked))
+        run(sys.executable, "-m", "cdp_image_mcp", "demo", "--json", "a red kite", **variables)
     )
     assert answer["status"] == "saved"
     facts = inspect(Path(answer["image_path"]).read_bytes())

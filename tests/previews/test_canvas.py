@@ -21,7 +21,7 @@ from cdp_image_mcp.mcp_server.answer import Showing, compose
 from cdp_image_mcp.previews import canvas as canvas_module
 from cdp_image_mcp.previews.canvas import PROFILE_PREFIX, BrowserCanvas
 from cdp_image_mcp.previews.preview import PREVIEW_BYTES, PREVIEW_EDGE, FilePreviewer, Picture, PreviewError
-from tests.browser import SWITCHES, found_browser
+from tests.browser import SWITCHES, found_browser, left_out_if_quick
 from tests.mcp_server.scripted import saved
 from tests.mcp_server.scripted import standing as standing_of
 
@@ -48,6 +48,7 @@ def own_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def browsing(settings: Settings) -> Settings:
+    left_out_if_quick()
     return Settings(output_dir=settings.output_dir, profile_dir=settings.profile_dir, chrome_args=SWITCHES)
 
 

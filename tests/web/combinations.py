@@ -6,23 +6,25 @@ plays one of them.
 """
 
 import argparse
+import contextlib
 import hashlib
 import random
 import secrets
 import statistics
 import sys
 import tempfile
-import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import msgspec
 
-from fixtures.site import Site, Switches, make_picture, running_site
+from fixtures.site import Site, Switches, make_picture
 from fixtures.site.expectation import Asked, Expectation, contradiction, expectation
-from tests.web.program import Answer, Program, profile_processes, running_program
+from tests.web.performance import Performance, Scene, Stage
+from tests.web.program import Answer, profile_processes
 
 __all__ = ["MANNERS", "NOT_DRAWN", "TROUBLES", "Round", "Tally", "draw", "play"]
 
@@ -282,37 +284,42 @@ class Tally:
         )
 
 
-async def play(rounds: int, seed: int, folder: Path, *, only: int | None = None, stop: bool = False) -> Tally:
-    """Plays them one after another through one program; ``stop`` at the first fault."""
+async def play(rounds: int, seed: int, folder: Path, *, only: int | None = None) -> Tally:
+    """Plays them by several programs side by side; raises what is no fault of a combination."""
     chance = random.Random(seed)
     tally = Tally()
-    with running_site(Switches()) as site:
-        async with running_program(folder, site.url) as program:
-            for number in range(rounds):
-                drawn = draw(chance, number, seed)
-                if only is not None and number != only:
-                    continue
-                began = time.monotonic()
-                try:
-                    outcome = await _round(site, program, drawn, tally)
-                except AssertionError as error:
-                    outcome = "wrong"
-                    tally.faults.append(f"seed {seed}, number {number}: {error}\n  {drawn.asked} {drawn.changed}")
-                    print(tally.faults[-1], flush=True)
-                    if stop:
-                        raise
-                tally.outcomes[outcome] += 1
-                tally.seconds.append(time.monotonic() - began)
-        left = [process.pid for process in profile_processes(folder)]
-        assert left == [], f"processes are left: {left}"
+    drawn = [draw(chance, number, seed) for number in range(rounds)]
+    scenes = [
+        Scene(partial(_noted, each, f"seed {seed}, number {number}", tally))
+        for number, each in enumerate(drawn)
+        if only in {None, number}
+    ]
+    performance = Performance(scenes)
+    await performance.run(folder)
+    for scene in scenes:
+        with contextlib.suppress(AssertionError):  # noted among the faults
+            await performance.seen(scene)
+        tally.seconds.append(performance.seconds(scene))
+    if performance.errors:
+        raise ExceptionGroup("programs did not end as they should", performance.errors)
+    left = [process.pid for process in profile_processes(folder)]
+    assert left == [], f"processes are left: {left}"
     return tally
 
 
-async def _round(site: Site, program: Program, drawn: Round, tally: Tally) -> str:
-    # What an earlier round said about limits does not hold for the next one's account.
-    (program.folder / "ledger.jsonl").unlink(missing_ok=True)
-    site.switches = Switches(generation=drawn.switches.generation)
-    site.reset()
+async def _noted(drawn: Round, name: str, tally: Tally, stage: Stage) -> None:
+    try:
+        tally.outcomes[await _round(drawn, tally, stage)] += 1
+    except AssertionError as error:
+        tally.outcomes["wrong"] += 1
+        tally.faults.append(f"{name}: {error}\n  {drawn.asked} {drawn.changed}")
+        print(tally.faults[-1], flush=True)
+        raise
+
+
+async def _round(drawn: Round, tally: Tally, stage: Stage) -> str:
+    site, program = stage.site, stage.program
+    stage.set(Switches(generation=drawn.switches.generation))
     paths = _references(program.folder, drawn)
     arguments: dict[str, Any] = {"reference_images": [str(path) for path in paths]}
     if drawn.asked.continued:

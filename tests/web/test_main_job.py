@@ -1,11 +1,14 @@
 """One picture from the client's call to the file on disk, through a real browser."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fixtures.site import Switches, running_site
+from fixtures.site.switches import Generation
+from tests.web.performance import Performance, Scene, Stage
 from tests.web.program import running_program
 
 pytestmark = pytest.mark.anyio
@@ -26,23 +29,31 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_the_saved_file_is_the_final_picture_and_one_prompt_went_out(way: str, tmp_path: Path) -> None:
-    with running_site(WAYS[way]) as site:
-        async with running_program(tmp_path, site.url) as program:
-            answer = await program.generate("a lighthouse at dusk")
-        assert answer.status == "saved", answer.data
-        finals = site.log.pictures("final")
-        assert [hashlib.sha256(data).hexdigest() for data in answer.files()] == [picture.sha256 for picture in finals]
-        assert [prompt.text for prompt in site.log.prompts] == ["a lighthouse at dusk"]
-        assert site.log.untrusted == []
-        assert site.log.wrong_presses == []
+async def one_picture(switches: Switches, stage: Stage) -> None:
+    stage.set(switches)
+    answer = await stage.program.generate("a lighthouse at dusk")
+    assert answer.status == "saved", answer.data
+    log = stage.site.log
+    finals = log.pictures("final")
+    assert [hashlib.sha256(data).hexdigest() for data in answer.files()] == [picture.sha256 for picture in finals]
+    assert [prompt.text for prompt in log.prompts] == ["a lighthouse at dusk"]
+    assert log.untrusted == []
+    assert log.wrong_presses == []
     image = answer.data["images"][0]
     assert (image["width"], image["height"], image["bytes"]) == (finals[0].width, finals[0].height, finals[0].bytes)
     assert image["c2pa"] is True
     assert answer.record()["state"] == "saved"
     assert len(answer.pictures) == 1
 
+
+@pytest.mark.parametrize("scene", [pytest.param(Scene(partial(one_picture, WAYS[way])), id=way) for way in WAYS])
+async def test_the_saved_file_is_the_final_picture_and_one_prompt_went_out(
+    scene: Scene, performance: Performance
+) -> None:
+    await performance.seen(scene)
+
+
+GENERATIONS: tuple[Generation, ...] = ("classic", "rebuilt")
 
 PROMPTS = {
     "quotes": "a sign that says \"don't\" and 'do' — „so“ «ja»",
@@ -53,16 +64,25 @@ PROMPTS = {
 }
 
 
-@pytest.mark.parametrize("kind", PROMPTS)
-@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
-async def test_exactly_the_asked_text_reaches_the_site_once(kind: str, generation: str, tmp_path: Path) -> None:
-    with running_site(Switches(generation=generation)) as site:  # type: ignore[arg-type]
-        async with running_program(tmp_path, site.url) as program:
-            answer = await program.generate(PROMPTS[kind])
-        assert answer.status == "saved", answer.data
-        assert [prompt.text for prompt in site.log.prompts] == [PROMPTS[kind]]
-    assert answer.data["prompt"] == PROMPTS[kind]
-    assert answer.data["sent_prompt"] == PROMPTS[kind]
+async def exactly(prompt: str, generation: Generation, stage: Stage) -> None:
+    stage.set(Switches(generation=generation))
+    answer = await stage.program.generate(prompt)
+    assert answer.status == "saved", answer.data
+    assert [prompt.text for prompt in stage.site.log.prompts] == [prompt]
+    assert answer.data["prompt"] == prompt
+    assert answer.data["sent_prompt"] == prompt
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        pytest.param(Scene(partial(exactly, prompt, generation)), id=f"{generation}-{kind}")
+        for generation in GENERATIONS
+        for kind, prompt in PROMPTS.items()
+    ],
+)
+async def test_exactly_the_asked_text_reaches_the_site_once(scene: Scene, performance: Performance) -> None:
+    await performance.seen(scene)
 
 
 async def test_a_picture_that_went_on_in_a_conversation_can_be_gone_on_with(tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""Tests with a ``scene`` are played side by side; each of them then waits for its own."""
+
+from collections.abc import AsyncGenerator, Generator
+
+import anyio
+import pytest
+
+from tests.browser import found_browser
+from tests.web.performance import Performance, Scene
+
+
+@pytest.fixture(scope="module")
+async def performance(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[Performance]:
+    """The scenes of all chosen tests of the module. Only where one process runs the whole module: see ``tests/run``."""
+    found_browser()
+    chosen = [item for item in request.session.items if item.getparent(pytest.Module) is request.node]
+    performance = Performance(scene for item in chosen if (scene := scene_of(item)) is not None)
+    async with anyio.create_task_group() as group:
+        group.start_soon(performance.run, tmp_path_factory.mktemp("performance"))
+        yield performance
+        performance.stop()
+    if performance.errors:
+        raise ExceptionGroup("programs did not end as they should", performance.errors)
+
+
+def scene_of(item: pytest.Item) -> Scene | None:
+    chosen = item.callspec.params.get("scene") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else 0
+    return chosen if isinstance(chosen, Scene) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A scene's time is the time it was played, not the time its test waited."""
+    report = yield
+    if call.when == "call" and isinstance(item, pytest.Function) and (scene := scene_of(item)):
+        performance = item.funcargs["performance"]
+        assert isinstance(performance, Performance)
+        report.duration = performance.seconds(scene)
+    return report
