@@ -5,16 +5,26 @@ else takes its time. A browser that is started in another way fails its test the
 """
 
 import os
+import shutil
 import sys
 
 import pytest
 
 from cdp_image_mcp.cdp import FoundBrowser, find_browser
 
-__all__ = ["QUIET", "SWITCHES", "chosen", "found_browser", "is_root", "left_out_if_quick", "refuse_browsers"]
+__all__ = [
+    "QUIET",
+    "SWITCHES",
+    "chosen",
+    "found_browser",
+    "is_quick",
+    "is_root",
+    "left_out_if_quick",
+    "refuse_browsers",
+]
 
-NO_BROWSER = "/no-browser-in-the-quick-part"
-"""``CHROME_PATH`` in the quick part, for the tests' own process and for all that they start."""
+NO_BROWSER = shutil.which("false") or "false"
+"""``CHROME_PATH`` in the quick part, for the tests' own process and all that they start: a program, but no browser."""
 
 
 def is_root() -> bool:
@@ -28,8 +38,12 @@ SWITCHES = (*QUIET, "--no-sandbox") if is_root() else QUIET
 """What tests add to every browser. Root has no sandbox: a test machine may be a container without another user."""
 
 
+def is_quick() -> bool:
+    return os.environ.get("CHROME_PATH") == NO_BROWSER
+
+
 def left_out_if_quick(what: str = "a browser") -> None:
-    if os.environ.get("CHROME_PATH") == NO_BROWSER:
+    if is_quick():
         pytest.skip(f"needs {what}")
 
 

@@ -32,7 +32,8 @@ async def test_a_browser_of_the_tests_has_a_home_of_its_own(home: Path, tmp_path
 def test_a_run_whose_tests_leave_something_in_the_checkout_fails(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     (checkout / "tests").mkdir(parents=True)
-    (checkout / "tests" / "conftest.py").write_text((Path(__file__).parent / "conftest.py").read_text("utf-8"), "utf-8")
+    for name in ("conftest.py", "browser.py", "times.json"):
+        (checkout / "tests" / name).write_text((Path(__file__).parent / name).read_text("utf-8"), "utf-8")
     (checkout / "tests" / "test_careless.py").write_text(CARELESS.format(checkout=str(checkout)), "utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(checkout / "tests")]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=100)

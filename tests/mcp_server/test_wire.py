@@ -123,6 +123,8 @@ def test_a_byte_order_mark_before_the_first_message_is_skipped(program: Process,
 
 def test_a_probe_is_answered_while_the_sdk_is_still_loading(tmp_path: Path) -> None:
     """The SDK's import waits here until it is allowed; by its own account it takes longer than some clients wait."""
+    if sys.platform == "win32":
+        pytest.skip("the import is held by a named pipe")
     os.mkfifo(tmp_path / "allowed")
     program = (
         "import sys\n"
