@@ -6,7 +6,7 @@ only when the news is on disk.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -14,6 +14,7 @@ import msgspec
 
 __all__ = [
     "FINAL_STATES",
+    "PERSON_STATES",
     "Backend",
     "BackendName",
     "ImageRequest",
@@ -52,6 +53,9 @@ WorkState: TypeAlias = Literal[
 ]
 """The states a back end may report; how a generation ended is the studio's to say."""
 
+PERSON_STATES: frozenset[str] = frozenset(("needs_sign_in", "needs_verification"))
+"""A person is needed: a state and not a hang."""
+
 FINAL_STATES: frozenset[State] = frozenset(("saved", "partial", "refused", "failed", "cancelled", "interrupted"))
 
 
@@ -87,6 +91,8 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     continue_image: Reference | None = None
     """API only: that generation's first picture."""
     timeout_seconds: float = 420.0
+    fingerprint: str = ""
+    """What makes two requests the same; see :func:`studio.asked.fingerprint`."""
 
 
 class SavedImage(msgspec.Struct, frozen=True, kw_only=True, rename={"mime_type": "mimeType"}):
@@ -138,8 +144,21 @@ class Report(Protocol):
         """
         ...
 
+    @property
+    def time_left(self) -> float:
+        """Seconds of the generation's time limit that are left. It ends what has not been sent; what is out may have
+        been paid, and is waited for."""
+        ...
+
     def may_send(self) -> None:
-        """Raise ImageError when nothing more may be sent. :meth:`state` with ``"submitting"`` asks by itself."""
+        """Raise ImageError when nothing more may be sent: the time is over, or the server is leaving. :meth:`state`
+        with ``"submitting"`` asks by itself."""
+        ...
+
+    async def reserve(self, usd: float, /) -> None:
+        """Set dollars of the day's budget aside for a request that is sent once more; what the first one may cost was
+        set aside when the generation was accepted (``reserved_usd`` in :attr:`facts`). What is gone is told with
+        :meth:`state`, as ``booked_usd`` and ``reserved_usd``. Raises ImageError ``billing``."""
         ...
 
     def progress(self, message: str) -> None:
@@ -154,14 +173,15 @@ class Report(Protocol):
         """
         ...
 
+    def fetch_later(self, fetch: Callable[[], Awaitable[bytes]], /, *, source: Mapping[str, str]) -> None:
+        """Keep, in memory, how a picture that was paid for can still be fetched; tried whenever somebody waits for the
+        generation. ``fetch`` raises ImageError while it cannot, within seconds."""
+        ...
+
     async def complete(self) -> None:
         """The pictures that were asked for are saved: the generation ends as ``saved`` now, and whoever waits for it is
         answered. What is saved after this goes into the same folder and record and is listed from then on; the turn in
         the queue is held until the back end returns. Nothing when pictures are still missing. Never raises."""
-        ...
-
-    async def save_partial(self, data: bytes, index: int, /) -> None:
-        """A preview that a stream sent: shown as progress where possible, never kept as a result."""
         ...
 
     async def taken_ids(self) -> frozenset[str]:

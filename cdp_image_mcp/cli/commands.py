@@ -25,9 +25,7 @@ from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.mcp_server.arguments import parse
 from cdp_image_mcp.mcp_server.fields import failure
 from cdp_image_mcp.mcp_server.holding import studio_apart
-from cdp_image_mcp.mcp_server.ways import InstalledWays
 from cdp_image_mcp.studio.asked import GenerateImage
-from cdp_image_mcp.studio.intake import Intake
 from cdp_image_mcp.studio.studio import Standing
 from cdp_image_mcp.system.stopping import Stop
 from cdp_image_mcp.system.turns import Turns
@@ -136,11 +134,9 @@ async def generate(arguments: GenerateImage, settings: Settings, terminal: Termi
 async def _dry_run(arguments: GenerateImage, settings: Settings, terminal: Terminal) -> int:
     """Every check that needs no network, and what would then happen."""
     async with studio_apart(settings) as studio:
-        accepted = await Intake(settings, studio.library, studio.ledger, InstalledWays()).accept(
-            arguments, secrets.token_hex(16)
-        )
-        today = await studio.library.of_today()
-        accepted.admit(lambda: today)
+        accepted = await studio.intake.accept(arguments, secrets.token_hex(16))
+        today = {name: await studio.library.of_today(name) for name in ("api", "chatgpt-web")}
+        (await studio.intake.admission(accepted))(today.__getitem__)
         first = accepted.requests[0]
         told: dict[str, Any] = {
             "dry_run": True,
@@ -152,7 +148,7 @@ async def _dry_run(arguments: GenerateImage, settings: Settings, terminal: Termi
         if first.backend == "api":
             from cdp_image_mcp.openai import ApiBackend
 
-            backend = ApiBackend(settings, studio.ledger)
+            backend = ApiBackend(settings)
             backend.check(first)
             told |= {"model": settings.model, "estimate": backend.estimate(first)}
     terminal.say("Nothing was sent. This is what would be asked for:")

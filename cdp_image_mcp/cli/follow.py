@@ -14,6 +14,7 @@ from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
+from cdp_image_mcp.request import PERSON_STATES
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean
@@ -80,7 +81,7 @@ class _Watch:
     def tell_person(self, standing: Standing) -> None:
         """Once for each state in which a person has to act."""
         state = standing.record.state
-        if state in {"needs_sign_in", "needs_verification"} and state != self._person_told:
+        if state in PERSON_STATES and state != self._person_told:
             self._person_told = state
             said = standing.news.message if standing.news is not None else "Please act in the open browser window."
             self._terminal.say(said, "yellow")

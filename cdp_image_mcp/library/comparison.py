@@ -59,8 +59,9 @@ def _size_met(wish: str, image: SavedImage) -> bool:
     return abs(image.width / image.height - wanted) <= wanted * RATIO_TOLERANCE
 
 
-def honoured(record: Record) -> bool | list[str]:
-    """True, or the names of the arguments that were not met; where no picture came, no wish was."""
+def honoured(record: Record, unmet: tuple[str, ...] = ()) -> bool | list[str]:
+    """True, or the names of the arguments that were not met; where no picture came, no wish was. ``unmet``: those of
+    the call that the record does not know of."""
     wish, images = requested(record), record.images
     web, nothing = record.on_web, not record.images
     missed: list[str] = []
@@ -77,7 +78,7 @@ def honoured(record: Record) -> bool | list[str]:
     if not _background_met(wish["background"], record):
         missed.append("background")
     missed.extend(name for name in ("output_compression", "mask") if web and wish.get(name) is not None)
-    return missed or True
+    return [*missed, *unmet] or True
 
 
 def _background_met(wish: str, record: Record) -> bool:

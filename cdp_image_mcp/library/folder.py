@@ -9,16 +9,15 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
-import anyio.to_thread
 import msgspec
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.imagefile import ImageFacts, NotAPictureError, inspect
 from cdp_image_mcp.library.names import folder_name
-from cdp_image_mcp.library.record import Record, epoch, now
+from cdp_image_mcp.library.record import Record, decode_record, encode_record, epoch, now
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.disk import (
     PART,
@@ -35,7 +34,6 @@ __all__ = [
     "SIDECAR",
     "Folder",
     "Stamp",
-    "encode_record",
     "new_folder",
     "read_record",
     "take_back_folder",
@@ -45,8 +43,8 @@ __all__ = [
 SIDECAR = "metadata.json"
 MAX_SIDECAR_BYTES = 16 * 1024 * 1024
 MAX_PICTURE_BYTES = 512 * 1024 * 1024
-PICTURE = re.compile(r"image-(\d+)\.")
-SURROGATE = re.compile("[\ud800-\udfff]")
+PICTURE = re.compile(r"image-\d+\.")
+NUMBERED = re.compile(r"(image|unrecognised)-(\d+)\.")
 
 T = TypeVar("T")
 
@@ -76,26 +74,23 @@ class Folder:
         self._noted = noted
         self._turn = anyio.Lock()
 
-    async def read(self) -> Record:
-        """The record as it lies on disk, with picture paths inside this folder (also after it was moved).
-
-        Raises ImageError ``not_found`` (no sidecar) or ``disk`` (garbled; it is left as it is).
-        """
-        record, _ = await anyio.to_thread.run_sync(read_record, self.path)
-        return record
-
     async def write(self, record: Record) -> None:
         """Replace the sidecar: temporary file, fsync, rename. Stamps ``record.updated_at``; encodes at once, so later
         changes of ``record`` do not tear it. Raises ImageError ``disk``; the earlier sidecar is then still whole."""
         record.updated_at = now()
         data = encode_record(record)
-        kept = msgspec.json.decode(data, type=Record)
+        kept = decode_record(data)
         await self._finish(partial(self._write, kept, data))
 
     async def add_picture(self, data: bytes, facts: ImageFacts) -> SavedImage:
         """Write ``data`` unchanged as the next free ``image-NN.ext``, 0600, never over anything. The record is not
         touched: list the answer in ``record.images`` and :meth:`write`. Raises ImageError ``disk``."""
         return await self._finish(partial(self._add_picture, data, facts))
+
+    async def keep(self, data: bytes, ending: str) -> Path:
+        """Write bytes that are no picture we know as the next free ``unrecognised-NN.ending``, 0600, never over
+        anything. Raises ImageError ``disk``."""
+        return await self._finish(partial(self._add_file, data, "unrecognised", ending))
 
     async def strays(self, record: Record) -> list[SavedImage]:
         """Whole pictures that lie here and are not in ``record.images`` (the process died between picture and
@@ -115,22 +110,25 @@ class Folder:
             self._noted(record, self.path, stamp)
 
     def _add_picture(self, data: bytes, facts: ImageFacts) -> SavedImage:
+        return _described(self._add_file(data, "image", facts.extension), data, facts)
+
+    def _add_file(self, data: bytes, name: str, ending: str) -> Path:
         try:
-            part, _ = write_part(self.path / "image", data)
+            part, _ = write_part(self.path / name, data)
             try:
-                path = self._place(part, facts)
+                return self._place(part, name, ending)
             except BaseException:
                 with contextlib.suppress(OSError):
                     part.unlink()
                 raise
         except OSError as error:
             raise disk_error(error, "Saving a picture", self.path) from error
-        return _described(path, data, facts)
 
-    def _place(self, part: Path, facts: ImageFacts) -> Path:
-        number = 1 + max((int(found[1]) for name in _names(self.path) if (found := PICTURE.match(name))), default=0)
+    def _place(self, part: Path, name: str, ending: str) -> Path:
+        numbers = (NUMBERED.match(other) for other in _names(self.path))
+        number = 1 + max((int(found[2]) for found in numbers if found and found[1] == name), default=0)
         while True:
-            path = self.path / f"image-{number:02}.{facts.extension}"
+            path = self.path / f"{name}-{number:02}.{ending}"
             try:
                 settle(part, path)
             except FileExistsError:
@@ -164,7 +162,7 @@ class Folder:
                 if saved.sha256 in known:
                     saved = None
                 elif temporary:
-                    return _described(self._place(path, facts), data, facts)
+                    return _described(self._place(path, "image", facts.extension), data, facts)
         if temporary:
             path.unlink()
         return saved
@@ -201,27 +199,6 @@ def take_back_folder(path: Path) -> None:
         path.rmdir()
 
 
-def encode_record(record: Record) -> bytes:
-    """The sidecar's bytes: UTF-8, indented by 2. Text from a page may hold half characters; they become U+FFFD."""
-    try:
-        data = msgspec.json.encode(record, enc_hook=str)
-    except UnicodeEncodeError:
-        data = msgspec.json.encode(_whole_characters(msgspec.to_builtins(record, enc_hook=str)))
-    return msgspec.json.format(data, indent=2)
-
-
-def _whole_characters(value: Any) -> Any:
-    match value:
-        case str():
-            return SURROGATE.sub("\ufffd", value)
-        case dict():
-            return {_whole_characters(key): _whole_characters(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-        case list() | tuple():
-            return [_whole_characters(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-        case _:
-            return value
-
-
 def write_record(folder: Path, record: Record) -> Stamp:
     """Replace the sidecar in ``folder`` as it is, durable on return. Blocking. Raises ImageError ``disk``."""
     return _write_sidecar(folder, encode_record(record))
@@ -235,7 +212,8 @@ def _write_sidecar(folder: Path, data: bytes) -> Stamp:
 
 
 def read_record(folder: Path) -> tuple[Record, Stamp]:
-    """The record in ``folder`` and the stamp of the file it came from. Blocking. Raises as :meth:`Folder.read`."""
+    """The record in ``folder``, with picture paths inside it (also after it was moved), and the stamp of the file it
+    came from. Blocking. Raises ImageError ``not_found`` (no sidecar) or ``disk`` (garbled, or of a newer program)."""
     path = folder / SIDECAR
     try:
         with path.open("rb") as file:
@@ -248,12 +226,13 @@ def read_record(folder: Path) -> tuple[Record, Stamp]:
     try:
         if len(data) > MAX_SIDECAR_BYTES:
             raise msgspec.ValidationError("it is far too large")
-        record = msgspec.json.decode(data, type=Record)
+        record = decode_record(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ImageError(
             "disk",
             f"The record {path} cannot be read ({error}). It was left as it is, its pictures too.",
-            next_step="Ask the user to restore the file from a backup or to move the folder out of the output root.",
+            next_step="Ask the user to update cdp-image-mcp if a newer one wrote it, else to restore the file from a "
+            "backup or to move the folder out of the output root.",
             retryable=False,
             details={"path": str(path)},
         ) from error

@@ -14,11 +14,13 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import SIDECAR, Stamp, read_record
 from cdp_image_mcp.library.record import Record, epoch
 from cdp_image_mcp.system.disk import PART, replace_file
-from cdp_image_mcp.system.owner import Owner
+from cdp_image_mcp.system.presence import OWN_FOLDER
 
-__all__ = ["TABLES", "VERSION", "Parents", "Row", "add_waiter", "each", "fill", "forget", "put", "rows", "sync"]
+__all__ = ["TABLES", "Parents", "Row", "each", "fill", "forget", "path_of", "put", "rows", "strangers", "sync"]
 
-VERSION = 1
+NAME = "index-2.sqlite3"
+"""With the version of its tables: programs of several versions each keep their own, made from the same sidecars."""
+OTHERS = re.compile(r"index-\d+\.sqlite3")
 
 TABLES = """
 CREATE TABLE born (token TEXT NOT NULL);
@@ -45,9 +47,7 @@ CREATE INDEX by_fingerprint ON generations (fingerprint, finished, fetched);
 CREATE INDEX by_finished ON generations (finished, created);
 CREATE INDEX by_ended ON generations (backend, ended);
 CREATE INDEX by_change ON generations (change);
-CREATE TABLE removed (change INTEGER PRIMARY KEY, id TEXT NOT NULL);
-CREATE TABLE waiters (id TEXT PRIMARY KEY, generation TEXT NOT NULL, since REAL NOT NULL, owner BLOB NOT NULL);
-CREATE INDEX by_generation ON waiters (generation)
+CREATE TABLE removed (change INTEGER PRIMARY KEY, id TEXT NOT NULL)
 """
 
 OUR_FOLDERS = re.compile(r"\d{8}-\d{6}-")
@@ -92,6 +92,22 @@ class Parents:
         if parent not in known:
             lines = [msgspec.json.encode(str(path)) + b"\n" for path in [*known[1:], parent]]
             replace_file(self.file, b"".join(lines))
+
+
+def path_of(root: Path) -> Path:
+    """Where the index of this version lies."""
+    return root / OWN_FOLDER / NAME
+
+
+def strangers(root: Path) -> int:
+    """When an index of another version was written last (nanoseconds, 0 for never): it does not tell ours."""
+    found, ours = 0, path_of(root)
+    with suppress(OSError):
+        names = [name for name in os.listdir(ours.parent) if OTHERS.fullmatch(name) and name != NAME]  # noqa: PTH208
+        for path in (root / ".index.sqlite3", *(ours.with_name(name) for name in names)):
+            with suppress(OSError):
+                found = max(found, path.stat().st_mtime_ns)
+    return found
 
 
 def put(connection: sqlite3.Connection, root: Path, folder: Path, record: Record, stamp: Stamp) -> None:
@@ -188,13 +204,6 @@ def sync(connection: sqlite3.Connection, parents: Parents, problems: list[str], 
             forget(connection, id_)
     (count,) = connection.execute("SELECT count(*) FROM generations").fetchone()
     return int(count)
-
-
-def add_waiter(connection: sqlite3.Connection, waiter: str, generation_id: str, owner: Owner, since: float) -> None:
-    """Note a call that waits on a generation."""
-    connection.execute(
-        "INSERT OR REPLACE INTO waiters VALUES (?, ?, ?, ?)", (waiter, generation_id, since, msgspec.json.encode(owner))
-    )
 
 
 def _sidecars(parent: Path, *, strict: bool, problems: list[str], tidy: bool) -> Iterator[tuple[Path, Stamp]]:

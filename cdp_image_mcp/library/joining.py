@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -11,17 +11,14 @@ import msgspec
 from cdp_image_mcp.library import index
 from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.record import Record, epoch
-from cdp_image_mcp.library.waiters import lives
+from cdp_image_mcp.request import BackendName
 
-__all__ = ["JOIN_SECONDS", "Admit", "Claim", "Entry", "Kind", "Told", "candidates", "end_of", "rows_like", "works"]
+__all__ = ["JOIN_SECONDS", "Admit", "Claim", "Entry", "Kind", "OfToday", "candidates", "rows_like"]
 
 JOIN_SECONDS = 24 * 3600
 """How long an answer that nobody fetched waits for the same question."""
 
 Kind: TypeAlias = Literal["running", "finished", "orphaned"]
-
-Told: TypeAlias = tuple[str, str | None]
-"""A generation and when it ended."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -49,50 +46,44 @@ class Claim(msgspec.Struct, frozen=True):
         return self.kind != "new"
 
 
-Admit: TypeAlias = Callable[[Callable[[], list[Entry]]], None]
-"""Raises ImageError to refuse a new generation. Called in the very step that would register it; what it is given
-answers with the web generations of today and all unfinished web ones, also those that others just registered."""
+OfToday: TypeAlias = Callable[[BackendName], list[Entry]]
+"""A back end's generations of today and all its unfinished ones, also those that others registered a moment ago."""
+
+Admit: TypeAlias = Callable[[OfToday], None]
+"""Raises ImageError to refuse a new generation, or changes its record; called in the very step that registers it."""
 
 
 def candidates(
     rows: list[index.Row],
     entry_of: Callable[[index.Row], Entry | None],
     is_waited_on: Callable[[str], bool],
-    fetched: Collection[Told],
+    fetched: Collection[tuple[str, str | None]],
 ) -> Iterator[tuple[Kind, Entry]]:
     """What a call may join among ``rows``, in their order. ``fetched``: ends known to be told beside the record."""
     for row in rows:
         if is_waited_on(row.id):
             continue
         entry = entry_of(row)
-        kind = _joinable(entry.record, fetched=end_of(entry.record) in fetched) if entry is not None else None
+        kind = _joinable(entry, fetched=entry.record.end in fetched) if entry is not None else None
         if entry is not None and kind is not None:
             yield kind, entry
 
 
-def rows_like(db: sqlite3.Connection, root: Path, fingerprint: str, own_id: str) -> list[index.Row]:
-    """What has this fingerprint and may be young enough, oldest first."""
+def rows_like(db: sqlite3.Connection, root: Path, fingerprints: Sequence[str], own_id: str) -> list[index.Row]:
+    """What has one of the fingerprints and may be young enough, oldest first."""
     return index.rows(
         db,
         root,
-        "WHERE fingerprint = ? AND id != ? AND (finished = 0 OR ended >= ?) ORDER BY created, id",
-        (fingerprint, own_id, time.time() - JOIN_SECONDS),
+        f"WHERE fingerprint IN ({', '.join('?' * len(fingerprints))}) AND id != ? AND (finished = 0 OR ended >= ?)"
+        " ORDER BY created, id",
+        (*fingerprints, own_id, time.time() - JOIN_SECONDS),
     )
 
 
-def end_of(record: Record) -> Told:
-    """Which end of a generation a record tells of; one that is collected later has another one then."""
-    return record.generation_id, record.finished_at
-
-
-def works(record: Record) -> bool:
-    """Whether the process that owns a generation lives."""
-    return record.owner is not None and lives(record.owner, epoch(record.updated_at))
-
-
-def _joinable(record: Record, *, fetched: bool) -> Kind | None:
+def _joinable(entry: Entry, *, fetched: bool) -> Kind | None:
+    record = entry.record
     if not record.finished:
-        if works(record):
+        if entry.alive:
             return "running"
         # The site goes on without us and what it made can be collected. A request to the API died with its process:
         # whoever asks again is told so before anything is paid a second time.

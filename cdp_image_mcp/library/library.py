@@ -1,19 +1,19 @@
 """All generations on disk: creating, finding, joining and adopting them, over processes and restarts."""
 
-import secrets
+import platform
 import sqlite3
+import statistics
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import anyio
 import anyio.to_thread
-import msgspec
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import index
@@ -21,20 +21,18 @@ from cdp_image_mcp.library.folder import (
     SIDECAR,
     Folder,
     Stamp,
-    encode_record,
     new_folder,
     read_record,
     take_back_folder,
     write_record,
 )
-from cdp_image_mcp.library.joining import Admit, Claim, Entry, Told, candidates, end_of, rows_like, works
-from cdp_image_mcp.library.record import Record
-from cdp_image_mcp.library.waiters import Waiters
+from cdp_image_mcp.library.joining import Admit, Claim, Entry, candidates, rows_like
+from cdp_image_mcp.library.record import Owner, Record, decode_record, encode_record
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.database import Database
 from cdp_image_mcp.system.day import last_midnight
 from cdp_image_mcp.system.disk import disk_error, finish, make_path
-from cdp_image_mcp.system.owner import Owner, is_alive, this_process
+from cdp_image_mcp.system.presence import OWN_FOLDER, Presence, new_name
 
 __all__ = ["Claim", "Entry", "Library"]
 
@@ -45,46 +43,53 @@ KEPT_PROBLEMS = 100
 
 class Library:
     """The generations under ``root`` and under other output folders used from here. Opening touches nothing; the
-    index is made at the first use and again whenever it is missing, cut, garbled or of another version.
+    index is made at the first use and again whenever it is missing, cut or garbled.
 
     All methods raise ImageError ``disk`` when something cannot be written. One object per process and root.
     """
 
-    def __init__(self, root: Path, *, owner: Owner | None = None) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
-        """``owner`` is this process unless a test plays another."""
-        self.owner = owner or this_process()
+        self.token = new_name()
+        """This process in records, present as long as it lives."""
+        self._alive = Presence(root / OWN_FOLDER / "alive")
+        self._waiting = Presence(root / OWN_FOLDER / "waiting")
         self._parents = index.Parents(root)
         self._problems: list[str] = []
         self._folders: weakref.WeakValueDictionary[Path, Folder] = weakref.WeakValueDictionary()
-        self._waiters = Waiters(self.owner)
-        self._fetched: set[Told] = set()
+        self._fetched: set[tuple[str, str | None]] = set()
         self._guard = threading.Lock()
-        self._born = ""
-        self._database = Database(
-            root / ".index.sqlite3", index.TABLES, index.VERSION, fill=self._fill, told=self._problems.append
-        )
+        self._strangers = 0
+        self._database = Database(index.path_of(root), index.TABLES, fill=self._fill, told=self._problems.append)
+
+    def close(self) -> None:
+        """This process works on nothing any more: what it leaves is an orphan from now on. Idempotent."""
+        self._alive.leave(self.token)
 
     async def claim_or_register(
-        self, record: Record, parent: Path | None = None, *, admit: Admit | None = None
+        self,
+        record: Record,
+        parent: Path | None = None,
+        *,
+        marks: Sequence[str] = (),
+        admit: Admit | None = None,
     ) -> Claim:
         """In one step over all processes: join an identical generation that nobody waits on, else create this one if
         ``admit`` does not raise.
 
-        Identical means the same ``record.fingerprint``. Joined are (a) running ones, (b) ``saved``/``partial`` ones
-        of the last 24 h that were never fetched and whose files are there, (c) generations whose owner died after
+        Identical means its fingerprint, or one of ``marks``. Joined are (a) running ones, (b) ``saved``/``partial``
+        ones of the last 24 h that were never fetched and whose files are there, (c) generations whose owner died after
         submitting, and ``interrupted`` ones of the last 24 h whose picture may be at the site, (d) ends at the API of
         the last 24 h that may have been paid, brought nothing and were never told. The caller is
-        registered as waiting in the same transaction, so two identical calls that are open at the same time become
-        two generations. A new record is durable on disk when this returns, in a folder of its own (0700, made
-        exclusively) under ``parent``, an allowed output folder, by default the root. ``record.owner`` is set to this
-        process if unset.
+        registered as waiting in the same step, so two identical calls that are open at the same time become two
+        generations. A new record is durable on disk when this returns, in a folder of its own (0700, made exclusively)
+        under ``parent``, an allowed output folder, by default the root. It is owned by this process.
         """
-        return await finish(partial(self._accept, record, parent, admit))
+        return await finish(partial(self._accept, record, parent, (record.fingerprint, *marks), admit))
 
-    async def of_today(self) -> list[Entry]:
-        """The web generations of this local day and all unfinished web ones."""
-        return await anyio.to_thread.run_sync(self._view, self._of_today)
+    async def of_today(self, backend: BackendName = "chatgpt-web") -> list[Entry]:
+        """The generations of this local day at one back end, and all its unfinished ones."""
+        return await anyio.to_thread.run_sync(self._view, partial(self._of_today, backend))
 
     @asynccontextmanager
     async def waiting(self, generation_id: str) -> AsyncGenerator[None]:
@@ -98,14 +103,14 @@ class Library:
 
     async def release(self, waiter: str) -> None:
         """The call of a :class:`Claim` has its answer. Idempotent, finishes also when cancelled, never raises."""
-        await finish(partial(self._release, waiter))
+        await finish(partial(self._waiting.leave, waiter))
 
     async def mark_fetched(self, told: Record) -> None:
         """A call was answered with this end of a generation: identical calls no longer join it. Nothing for an
         unfinished one, nor for one that was taken up again meanwhile: that end has not been told yet. Never raises;
         what the disk does not take is remembered by this process."""
         if told.finished:
-            self._fetched.add(end_of(told))
+            self._fetched.add(told.end)
             await finish(partial(self._keep_books, partial(self._mark_fetched, told=told)))
 
     async def adopt(self, generation_id: str, *, mine_idle: bool = False) -> Entry | None:
@@ -116,9 +121,24 @@ class Library:
         work = partial(self._adopt, generation_id=generation_id, mine_idle=mine_idle)
         return await finish(partial(self._run, work))
 
+    async def amend(self, record: Record, folder: Folder, admit: Admit) -> None:
+        """Change the record of a generation of this process, unless ``admit``, which changes it, raises; of several
+        that do so at once each sees the others. For the one who writes the record, and writes nothing meanwhile."""
+
+        def work(db: sqlite3.Connection) -> None:
+            admit(lambda backend: self._of_today(backend, db))
+            index.put(db, self.root, folder.path, record, write_record(folder.path, record))
+
+        await finish(partial(self._run, work))
+
     def is_mine(self, record: Record) -> bool:
         """Whether the record names this very process as its owner."""
-        return record.owner is not None and record.owner.pid == self.owner.pid and is_alive(record.owner)
+        return record.owner is not None and record.owner.token == self.token
+
+    def is_of_another(self, record: Record) -> bool:
+        """Whether it was asked for through another process, which still runs. Blocking."""
+        session = record.session
+        return session is not None and session != self.token and self._alive.is_there(session)
 
     async def find(self, generation_id: str) -> Entry | None:
         """That generation, read from its sidecar; folders the index does not know yet are looked at too."""
@@ -142,12 +162,22 @@ class Library:
         )
         return [entry for entry in found if entry.record.collectable]
 
-    async def latest_finished(self, backend: BackendName) -> Entry | None:
-        """The newest generation of ``backend`` with pictures (``saved`` or ``partial``)."""
+    async def latest_finished(self, backends: Sequence[BackendName]) -> Entry | None:
+        """The generation with pictures (``saved`` or ``partial``) that ended last at one of ``backends``."""
         found = await self._entries(
-            "WHERE backend = ? AND state IN ('saved', 'partial') ORDER BY ended DESC LIMIT 20", backend
+            f"WHERE backend IN ({', '.join('?' * len(backends))}) AND state IN ('saved', 'partial')"
+            " ORDER BY ended DESC LIMIT 20",
+            *backends,
         )
         return next(iter(found), None)
+
+    async def typical_seconds(self, backend: BackendName) -> float | None:
+        """Median of what the last 20 whole generations took without queue and sign-in, None without any."""
+        rest = "WHERE backend = ? AND state = 'saved' ORDER BY ended DESC LIMIT 20"
+        look = partial(index.rows, root=self.root, rest=rest, values=(backend,))
+        timings = [row.record.timings for row in await anyio.to_thread.run_sync(self._view, look)]
+        seconds = [each.browser + each.submit + each.generate for each in timings]
+        return statistics.median(seconds) if seconds else None
 
     async def rescan(self) -> int:
         """Walk all known output folders and bring the index up to them; answers how many generations there are."""
@@ -159,13 +189,6 @@ class Library:
         mean nothing then."""
         look = partial(_changes, root=self.root, since=since, born=born, keep=keep)
         return await anyio.to_thread.run_sync(self._view, look)
-
-    async def since(self, at: float) -> list[Record]:
-        """The records of generations that ended, or if unfinished changed last, after ``at`` (epoch seconds)."""
-        rest = "WHERE ended >= ? ORDER BY ended"
-        look = partial(index.rows, root=self.root, rest=rest, values=(at,))
-        found = await anyio.to_thread.run_sync(self._view, look)
-        return [row.record for row in found]
 
     def problems(self) -> list[str]:
         """Sentences about garbled sidecars, a rebuilt index and the like, of this process so far."""
@@ -196,16 +219,17 @@ class Library:
             return self._view(self._sync)
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """One transaction, in which the waiting calls of this process are brought up to date as well."""
+        return self._database.run(partial(self._with_strangers, work))
 
-        def whole(db: sqlite3.Connection) -> tuple[str, set[str], T]:
-            (born,) = db.execute("SELECT token FROM born").fetchone()
-            released = self._waiters.renew(db, anew=born != self._born)
-            return born, released, work(db)
+    def _view(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return self._database.view(partial(self._with_strangers, work))
 
-        self._born, released, result = self._database.run(whole)
-        self._waiters.settle(released)
-        return result
+    def _with_strangers(self, work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:
+        """One transaction, which also knows what a program of another version has done meanwhile."""
+        if (written := index.strangers(self.root)) > self._strangers:
+            self._strangers = written
+            self._sync(db)
+        return work(db)
 
     def _keep_books(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """For what must not cost a caller its answer."""
@@ -214,26 +238,40 @@ class Library:
         except ImageError as error:
             self._problems.append(f"Not noted in the library: {error.message}")
 
-    def _view(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return self._database.view(work)
+    def _here(self) -> Owner:
+        """This process, present from now on. Raises ImageError ``disk``: without that others would take over what it
+        works on."""
+        import psutil
 
-    def _accept(self, record: Record, parent: Path | None, admit: Admit | None) -> Claim:
-        record.owner = record.owner or self.owner
-        data = encode_record(record)
-        kept = msgspec.json.decode(data, type=Record)
+        try:
+            self._alive.enter(self.token)
+        except OSError as error:
+            raise disk_error(error, "Telling other processes of this one", self._alive.folder) from error
+        own = psutil.Process()
+        return Owner(token=self.token, pid=own.pid, started=own.create_time(), host=platform.node())
+
+    def _lives(self, record: Record) -> bool:
+        """Whether somebody works on an unfinished generation."""
+        owner = record.owner
+        if record.finished or owner is None:
+            return False
+        return self._alive.is_there(owner.token) if owner.token else _ran_before(owner)
+
+    def _accept(self, record: Record, parent: Path | None, marks: Sequence[str], admit: Admit | None) -> Claim:
         made: list[tuple[Path, Stamp]] = []
 
         def work(db: sqlite3.Connection) -> Claim:
-            if (claim := self._join(db, record.fingerprint, record.generation_id)) is not None:
+            if (claim := self._join(db, marks, record.generation_id)) is not None:
                 return claim
             if admit is not None:
-                admit(partial(self._of_today, db))
+                admit(lambda backend: self._of_today(backend, db))
+            record.owner, record.session = self._here(), self.token
+            kept = decode_record(encode_record(record))
             if not made:
                 made.append(self._make(kept, parent or self.root))
             path, stamp = made[0]
             index.put(db, self.root, path, kept, stamp)
-            waiter = self._waiters.add(db, record.generation_id)
-            return Claim("new", record, self._folder(path), waiter)
+            return Claim("new", record, self._folder(path), self._wait(record.generation_id))
 
         try:
             claim = self._run(work)
@@ -244,12 +282,11 @@ class Library:
         if claim.joined:
             for path, _ in made:  # the index broke half way, and a second look found one to join
                 take_back_folder(path)
-        self._waiters.keep(claim.waiter, claim.record.generation_id)
         return claim
 
-    def _of_today(self, db: sqlite3.Connection) -> list[Entry]:
+    def _of_today(self, backend: BackendName, db: sqlite3.Connection) -> list[Entry]:
         found = index.rows(
-            db, self.root, "WHERE backend = 'chatgpt-web' AND (finished = 0 OR ended >= ?)", (last_midnight(),)
+            db, self.root, "WHERE backend = ? AND (finished = 0 OR ended >= ?)", (backend, last_midnight())
         )
         return [entry for row in found if (entry := self._entry(row, db)) is not None]
 
@@ -279,32 +316,31 @@ class Library:
             self._problems.append(f"The index is behind until the next rescan: {error.message}")
 
     def _wait(self, generation_id: str) -> str:
-        waiter = secrets.token_hex(16)
-        self._waiters.keep(waiter, generation_id)
-        self._keep_books(partial(self._waiters.add, generation_id=generation_id, waiter=waiter))
+        """A call waits on it; without a word when the disk does not take that, for nobody loses a picture by it."""
+        waiter = f"{generation_id}.{new_name()}"
+        with suppress(OSError, ImageError):
+            self._waiting.enter(waiter)
         return waiter
 
-    def _release(self, waiter: str) -> None:
-        if self._waiters.release(waiter):
-            self._keep_books(lambda _: None)  # every transaction takes out what was released
+    def _is_waited_on(self, generation_id: str) -> bool:
+        return any(self._waiting.is_there(name) for name in self._waiting.names() if name.startswith(generation_id))
 
-    def _join(self, db: sqlite3.Connection, fingerprint: str, own_id: str) -> Claim | None:
+    def _join(self, db: sqlite3.Connection, marks: Sequence[str], own_id: str) -> Claim | None:
         found = candidates(
-            rows_like(db, self.root, fingerprint, own_id),
+            rows_like(db, self.root, marks, own_id),
             lambda row: self._entry(row, db),
-            partial(self._waiters.is_waited_on, db),
+            self._is_waited_on,
             self._fetched,
         )
         for kind, entry in found:
             taken = self._take_over(db, entry) if kind == "orphaned" else entry
-            waiter = self._waiters.add(db, taken.record.generation_id)
-            return Claim(kind, taken.record, taken.folder, waiter)
+            return Claim(kind, taken.record, taken.folder, self._wait(taken.record.generation_id))
         return None
 
     def _mark_fetched(self, db: sqlite3.Connection, told: Record) -> None:
         for row in index.rows(db, self.root, "WHERE id = ?", (told.generation_id,)):
             record, _ = read_record(row.folder)
-            if record.finished and not record.fetched and end_of(record) == end_of(told):
+            if record.finished and not record.fetched and record.end == told.end:
                 record.fetched = True
                 index.put(db, self.root, row.folder, record, write_record(row.folder, record))
 
@@ -318,7 +354,7 @@ class Library:
         return None
 
     def _take_over(self, db: sqlite3.Connection, entry: Entry) -> Entry:
-        entry.record.owner = self.owner
+        entry.record.owner = self._here()
         if entry.record.finished:
             entry.record.state, entry.record.finished_at, entry.record.fetched = "starting", None, False
         path = entry.folder.path
@@ -330,27 +366,42 @@ class Library:
 
         for row in self._view(look):
             if (row.folder / SIDECAR).exists():
-                return self._entry(row)
+                return self._entry(row, strict=True)
 
         def look_again(db: sqlite3.Connection) -> list[index.Row]:
             self._sync(db)
             return look(db)
 
-        return next((self._entry(row) for row in self._view(look_again)), None)
+        return next((self._entry(row, strict=True) for row in self._view(look_again)), None)
 
-    def _entry(self, row: index.Row, db: sqlite3.Connection | None = None) -> Entry | None:
-        """The generation from its sidecar, which is what counts; None when its folder is gone. From a garbled sidecar
-        nothing can be read, but the index still has its last good state."""
+    def _entry(self, row: index.Row, db: sqlite3.Connection | None = None, *, strict: bool = False) -> Entry | None:
+        """The generation from its sidecar, which is what counts; None when its folder is gone. One that is garbled or
+        of a newer program is told of and left alone: it is never joined, adopted or written; ``strict`` raises."""
         try:
             record, stamp = read_record(row.folder)
         except ImageError as error:
             if error.code == "not_found":
                 return None
+            if strict:
+                raise
             self._problems.append(error.message)
-            record, stamp = row.record, None
-        if stamp is not None and db is not None and record != row.record:
+            return None
+        if db is not None and record != row.record:
             index.put(db, self.root, row.folder, record, stamp)
-        return Entry(record, self._folder(row.folder), not record.finished and works(record))
+        return Entry(record, self._folder(row.folder), self._lives(record))
+
+
+def _ran_before(owner: Owner) -> bool:
+    """Whether an owner without a token, of a program of before 2026-11-27, still runs."""
+    import psutil
+
+    try:
+        process = psutil.Process(owner.pid)
+        return abs(process.create_time() - owner.started) < 2 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
 
 
 def _changes(

@@ -1,15 +1,30 @@
 """The record of one generation: what stands in ``metadata.json`` from before the prompt is sent until the end."""
 
+import re
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
 from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.request import FINAL_STATES, BackendName, ImageRequest, SavedImage, State
-from cdp_image_mcp.system.owner import Owner
 
-__all__ = ["Failure", "Record", "Timings", "epoch", "new_record", "now", "request_of"]
+__all__ = [
+    "VERSION",
+    "Failure",
+    "Owner",
+    "Record",
+    "Timings",
+    "decode_record",
+    "encode_record",
+    "epoch",
+    "new_record",
+    "now",
+    "request_of",
+]
+
+VERSION = 1
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def now() -> str:
@@ -23,6 +38,17 @@ def epoch(at: str | None) -> float:
         return datetime.fromisoformat(at or "").timestamp()
     except (ValueError, OverflowError, OSError):
         return 0.0
+
+
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """The process that works on a generation: alive as long as ``token`` is present. The rest is for people, and for
+    programs of before 2026-11-27, which knew owners by process id and start, and write no token."""
+
+    token: str = ""
+    pid: int
+    started: float
+    """Epoch seconds."""
+    host: str
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -46,10 +72,10 @@ class Timings(msgspec.Struct):
 class Record(msgspec.Struct, kw_only=True):
     """``metadata.json``. The seed's keys (backend, model, mode, prompt, created_at, usage, images,
     session_reused, conversation_mode, profile_dir) keep their names; signed addresses, cookies, tokens and e-mail
-    addresses have no place here. Unknown keys of a newer version are ignored when read.
+    addresses have no place here. Unknown keys of a newer program are kept as they are.
     """
 
-    version: Literal[1] = 1
+    version: int = VERSION
     generation_id: str
     """32 hexadecimal digits."""
     state: State = "queued"
@@ -71,6 +97,8 @@ class Record(msgspec.Struct, kw_only=True):
     fetched: bool = False
     """Whether a call was answered with the end of this generation; until then an identical call joins it."""
     owner: Owner | None = None
+    session: str | None = None
+    """Token of the process whose client asked for it."""
     submitted: Fact = False
     spent: Fact = False
     conversation_mode: Literal["new", "continue"] = "new"
@@ -81,6 +109,13 @@ class Record(msgspec.Struct, kw_only=True):
     openai_created: int | None = None
     usage: dict[str, Any] | None = None
     cost_usd: float | None = None
+    """What the answers said, or what their usage comes to."""
+    booked_usd: float | None = None
+    """The same with the worst case for each request whose cost nobody told; the day's budget counts by it."""
+    reserved_usd: float = 0.0
+    """What requests that are out, or about to go out, may cost beside that."""
+    over_time: bool = False
+    """Its time was over while it was being paid for: it goes on, and nothing more is sent for it."""
     images: list[SavedImage] = []
     sources: list[dict[str, str]] = []
     """For each image the ids it was recognised by (``file_id``)."""
@@ -91,6 +126,8 @@ class Record(msgspec.Struct, kw_only=True):
     """Everything else a back end stored: message ids, browser mode, quota seen."""
     timings: Timings = msgspec.field(default_factory=Timings)
     elapsed_seconds: float = 0.0
+    rest: dict[str, Any] = {}
+    """No key of the file: what stands in it beside what this program knows."""
 
     @property
     def finished(self) -> bool:
@@ -111,19 +148,17 @@ class Record(msgspec.Struct, kw_only=True):
         )
 
     @property
-    def timed_out(self) -> bool:
-        """Whether its time was over; the site may have been drawing still."""
-        return (self.error or {}).get("code") == "timeout"
+    def end(self) -> tuple[str, str | None]:
+        """Which end of a generation this tells of; one that is collected later has another one then."""
+        return self.generation_id, self.finished_at
 
     def failure(self) -> ImageError | None:
         """The error that ended this generation, as it was raised."""
         return ImageError.from_dict(self.error) if self.error else None
 
 
-def new_record(
-    generation_id: str, request: ImageRequest, *, requested: str, asked: dict[str, Any], mark: str
-) -> Record:
-    """The record of a generation just accepted; ``asked`` are the tool's arguments, ``mark`` the fingerprint."""
+def new_record(generation_id: str, request: ImageRequest, *, requested: str, asked: dict[str, Any]) -> Record:
+    """The record of a generation just accepted; ``asked`` are the tool's arguments."""
     at = now()
     return Record(
         generation_id=generation_id,
@@ -133,7 +168,7 @@ def new_record(
         created_at=at,
         updated_at=at,
         request=asked,
-        fingerprint=mark,
+        fingerprint=request.fingerprint,
         conversation_mode=request.conversation_mode,
     )
 
@@ -150,3 +185,56 @@ def request_of(record: Record) -> ImageRequest:
         conversation_mode=record.conversation_mode,
         timeout_seconds=float(asked.get("timeout_seconds", 420)),
     )
+
+
+def encode_record(record: Record) -> bytes:
+    """The sidecar's bytes: UTF-8, indented by 2. Text from a page may hold half characters; they become U+FFFD."""
+    tree = msgspec.to_builtins(record, enc_hook=str)
+    tree = _over(tree.pop("rest"), tree)
+    try:
+        data = msgspec.json.encode(tree)
+    except UnicodeEncodeError:
+        data = msgspec.json.encode(_whole_characters(tree))
+    return msgspec.json.format(data, indent=2)
+
+
+def decode_record(data: bytes) -> Record:
+    """Raises msgspec.DecodeError, UnicodeDecodeError or RecursionError for bytes that are no record this program may
+    change: garbled, or of a newer version."""
+    tree = msgspec.json.decode(data, type=dict[str, Any])
+    if isinstance(version := tree.get("version"), int) and version > VERSION:
+        raise msgspec.ValidationError(f"it was written by a newer version of this program, in form {version}")
+    record = msgspec.convert(tree, Record)
+    record.rest = _unknown(tree, Record)
+    pictures = [_unknown(image, SavedImage) for image in tree.get("images", [])]
+    if any(pictures):
+        record.rest["images"] = pictures
+    return record
+
+
+def _unknown(tree: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
+    known = {field.encode_name for field in msgspec.structs.fields(kind)}
+    return {name: value for name, value in tree.items() if name not in known}
+
+
+def _over(below: Any, above: Any) -> Any:
+    """``above`` with what only ``below`` has."""
+    if isinstance(below, dict) and isinstance(above, dict):
+        under, over = cast("dict[str, Any]", below), cast("dict[str, Any]", above)
+        return under | {name: _over(under.get(name), value) for name, value in over.items()}
+    if isinstance(below, list) and isinstance(above, list):
+        under, over = cast("list[Any]", below), cast("list[Any]", above)
+        return [_over(under[at] if at < len(under) else None, value) for at, value in enumerate(over)]
+    return above
+
+
+def _whole_characters(value: Any) -> Any:
+    match value:
+        case str():
+            return SURROGATE.sub("\ufffd", value)
+        case dict():
+            return {_whole_characters(key): _whole_characters(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        case list() | tuple():
+            return [_whole_characters(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return value

@@ -18,6 +18,8 @@ __all__ = ["MAX_BYTES", "MAX_PIXELS", "allowed_output_dir", "check_reference", "
 
 MAX_BYTES = 25 * 1024 * 1024
 MAX_PIXELS = 100_000_000
+TAKEN = frozenset(("image/png", "image/jpeg", "image/webp"))
+"""What both back ends take as a reference."""
 
 PLAIN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
@@ -67,6 +69,8 @@ def _check(path: str, roots: tuple[Path, ...], field: str) -> Reference:
         facts = inspect(data)
     except NotAPictureError as error:
         _refuse(field, path, str(error))
+    if facts.mime_type not in TAKEN:
+        _refuse(field, path, f"It is {facts.mime_type}; PNG, JPEG and WebP are taken.")
     if facts.width * facts.height > MAX_PIXELS:
         _refuse(field, path, f"It is {facts.width}x{facts.height}, more than {MAX_PIXELS // 1_000_000} megapixels.")
     digest = hashlib.sha256(data).hexdigest()

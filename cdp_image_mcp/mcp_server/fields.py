@@ -10,7 +10,8 @@ import msgspec
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.comparison import actual, honoured, requested
 from cdp_image_mcp.library.record import Record
-from cdp_image_mcp.request import FINAL_STATES
+from cdp_image_mcp.request import FINAL_STATES, PERSON_STATES
+from cdp_image_mcp.studio.ending import cut_off, next_of
 from cdp_image_mcp.system.plaintext import clean, clean_tree, sound
 
 if TYPE_CHECKING:
@@ -25,37 +26,14 @@ MOST_IN_MARKDOWN = 10
 TITLE = 40
 """Characters of the words under which a picture is shown."""
 SHORT_PROMPT = 200
-OURS = frozenset(("user_message_id", "used_message_ids", "turn_pressed", "late_turn_awaited", "given_up"))
+OURS = frozenset(("user_message_id", "used_message_ids", "turn_pressed", "given_up"))
 """Facts that only this program needs; they stay in ``metadata.json``."""
-
-WORK_NEXT = (
-    "Not finished yet. Call wait_for_image with this generation_id; do not call generate_image again, "
-    "that would make and cost another picture."
-)
-NEXT: dict[str, str] = {
-    "working": WORK_NEXT,
-    "needs_sign_in": (
-        "Ask the user to sign in by hand in the browser window that is open on this machine and then to close that "
-        "window (on a Mac: quit that browser). Then call wait_for_image with this generation_id. Do not call "
-        "generate_image again: this one goes on by itself."
-    ),
-    "needs_verification": (
-        "Ask the user to pass the site's check by hand in the browser window that is open on this machine, then call "
-        "wait_for_image with this generation_id. Do not call generate_image again: this one goes on by itself."
-    ),
-    "partial": "The pictures listed are saved; failures says why the others are missing. Ask only for the rest.",
-    "cancelled": "Nothing more happens with this generation; pictures listed here are kept.",
-}
-COLLECT_NEXT = (
-    "The pictures listed are saved. Call wait_for_image with this generation_id first: the missing ones may still be "
-    "fetched, and asking for them anew would cost them twice."
-)
 
 
 def status_of(record: Record) -> str:
     """The contract's status of a record: ``failed`` for one that ended without a picture and not by cancelling."""
     state = record.state
-    if state in {"needs_sign_in", "needs_verification", "saved", "partial", "cancelled"}:
+    if state in PERSON_STATES or state in {"saved", "partial", "cancelled"}:
         return state
     if state not in FINAL_STATES:
         return "working"
@@ -120,10 +98,12 @@ def _first(standing: "Standing") -> dict[str, Any]:
     record = standing.record
     status = status_of(record)
     fields: dict[str, Any] = {"status": status, "generation_id": record.generation_id}
-    if status in NEXT:
-        fields["next"] = COLLECT_NEXT if record.collectable else NEXT[status]
+    if sentences := [*standing.notes, *filter(None, [next_of(record, status)])]:
+        fields["next"] = " ".join(sentences)
     if not record.finished:
         fields["progress"] = _progress(standing)
+        if record.over_time:
+            fields["over_time"] = True
     images = _images(record)
     if images:
         fields["image_path"] = images[0]["path"]
@@ -146,7 +126,7 @@ def _wishes(standing: "Standing") -> dict[str, Any]:
     record = standing.record
     fields: dict[str, Any] = {}
     if record.images or record.finished:
-        fields["honoured"] = honoured(record)
+        fields["honoured"] = honoured(record, standing.unmet)
     # Whoever waits reads an answer again and again, and has the words already.
     longest = len(record.prompt) if record.finished else SHORT_PROMPT
     fields["prompt"] = _cut(record.prompt, longest)
@@ -175,27 +155,9 @@ def _rest(record: Record) -> dict[str, Any]:
     return fields | {"metadata": _metadata(record)}
 
 
-def _interrupted(record: Record) -> ImageError:
-    sent, on_web = record.submitted is not False, record.on_web
-    next_step = "Call generate_image again; nothing was spent."
-    if sent and on_web:
-        next_step = "Call wait_for_image with this generation_id to collect it; do not pay for it again before that."
-    elif sent:
-        next_step = "Nothing can be collected there. Call generate_image again only if paying twice is acceptable."
-    return ImageError(
-        "browser_failed" if on_web else "cancelled",
-        "The server stopped while this picture was being made"
-        + ("; nothing had been sent." if not sent else ", and it could not be collected yet." if on_web else "."),
-        submitted=record.submitted,
-        spent=record.spent,
-        retryable=on_web or not sent,
-        next_step=next_step,
-    )
-
-
 def failure_of(record: Record) -> ImageError:
     """Why a generation ended without a picture; a process that died could not write it down."""
-    return record.failure() or _interrupted(record)
+    return record.failure() or cut_off(record)
 
 
 def failure(error: ImageError, generation_id: str | None = None) -> dict[str, Any]:

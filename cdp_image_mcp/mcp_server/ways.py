@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from cdp_image_mcp.config import API, Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.request import Backend, BackendName
+from cdp_image_mcp.request import Backend, BackendName, ImageRequest
 
 if TYPE_CHECKING:
     # The server tells its way at once, and loads these later.
@@ -36,7 +36,7 @@ class InstalledWays:
         if name == "api":
             from cdp_image_mcp.openai import ApiBackend
 
-            return ApiBackend(settings, ledger)
+            return ApiBackend(settings)
         from cdp_image_mcp.chatgpt.backend import WebBackend
 
         return WebBackend(settings, ledger, group)
@@ -50,3 +50,8 @@ class InstalledWays:
         from cdp_image_mcp.openai.profiles import key_missing
 
         return key_missing(settings)
+
+    def most_usd(self, settings: Settings, request: ImageRequest, /) -> float:
+        from cdp_image_mcp.openai.backend import most_usd
+
+        return most_usd(settings, request)

@@ -2,6 +2,5 @@
 
 from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.openai.profiles import profile_problem
-from cdp_image_mcp.openai.purse import Pause, Purse, SetAside
 
-__all__ = ["ApiBackend", "Pause", "Purse", "SetAside", "profile_problem"]
+__all__ = ["ApiBackend", "profile_problem"]

@@ -1,46 +1,43 @@
-"""What one generation cost: usage added up over its answers, dollars told to the purse."""
+"""What one generation cost: usage added up over its answers, and dollars as far as anybody knows."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from cdp_image_mcp.openai.prices import Price, cost
-from cdp_image_mcp.openai.purse import Purse
 
 __all__ = ["Bill"]
 
 
 class Bill:
-    """Adds up. ``worst`` are the most dollars that one request may cost, None when nobody knows."""
+    """Adds up. ``worst`` are the most dollars that one request may cost."""
 
-    def __init__(
-        self, purse: Purse, price: Price | None, kind: Literal["tokens", "told", "free"], worst: float | None
-    ) -> None:
-        self._purse = purse
+    def __init__(self, price: Price | None, kind: Literal["tokens", "told", "free"], worst: float) -> None:
+        self.worst = worst
         self._price = price
         self._kind = kind
-        self._worst = worst
         self.paid = False
         """Whether any answer with pictures came."""
         self.usage: dict[str, Any] = {}
         self.cost: float | None = None
+        """What the answers came to, None when none told."""
+        self.booked = 0.0
+        """The same, with the worst case for every request of which nobody told."""
 
-    async def book(self, usage: Mapping[str, Any] | None) -> None:
-        """Add one answer and tell the purse."""
+    def book(self, usage: Mapping[str, Any] | None) -> None:
+        """Add one answer."""
         self.paid = True
         used = usage or {}
         _add(self.usage, used)
         dollars = self._dollars(used)
         if dollars is None:
-            await self.book_unclear()
-            return
-        self.cost = round((self.cost or 0.0) + dollars, 6)
-        if dollars > 0:
-            await self._purse.spend(dollars, dict(used))
+            self.book_unclear()
+        else:
+            self.cost = round((self.cost or 0.0) + dollars, 6)
+            self.booked = round(self.booked + dollars, 6)
 
-    async def book_unclear(self) -> None:
-        """A budget counts on the worse case: what may have been paid is noted with the high end of the estimate."""
-        if self._worst:
-            await self._purse.spend(self._worst, {"estimated": True})
+    def book_unclear(self) -> None:
+        """A budget counts on the worse case."""
+        self.booked = round(self.booked + self.worst, 6)
 
     def _dollars(self, usage: Mapping[str, Any]) -> float | None:
         if self._kind == "free":

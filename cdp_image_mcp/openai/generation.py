@@ -1,6 +1,7 @@
 """One generation at the API: its requests, their repetition, its pictures and what they cost."""
 
 import logging
+from functools import partial
 from typing import Any
 
 import anyio
@@ -10,7 +11,6 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.bill import Bill
 from cdp_image_mcp.openai.failures import Verdict, clean
 from cdp_image_mcp.openai.plan import Plan
-from cdp_image_mcp.openai.purse import Purse
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
 from cdp_image_mcp.openai.wire.pacing import Jitter, Pace, Tries
@@ -22,11 +22,19 @@ __all__ = ["Generation", "Means"]
 
 log = logging.getLogger(__name__)
 
-PLAIN_PATIENCE = 600.0
-"""Longest silence in seconds before a plain answer; high quality in 4K takes up to 300 (2026-07)."""
+PATIENCE = 600.0
+"""How long a request that has left is waited for, whatever the time limit says: it may have been paid. High quality in
+4K takes up to 300 s (2026-07)."""
 
 STREAM_PATIENCE = 300.0
+"""Longest silence in a stream."""
 MOST_STREAMS = 4
+FETCHING_SECONDS = 10.0
+"""How long a picture's address is asked again when somebody waits for the picture."""
+KEPT_ADVICE = (
+    "Call wait_for_image with this generation_id: the server, which must not be ended, keeps the picture's address and "
+    "asks it again. Do not call generate_image again before that; it would be paid twice."
+)
 BILLED_NOTE = "The request had been sent and was given up; the API may have made and billed the picture."
 
 
@@ -36,7 +44,6 @@ class Means(msgspec.Struct, frozen=True):
     line: Line
     pace: Pace
     downloader: Downloader
-    purse: Purse
     streams: anyio.CapacityLimiter
     jitter: Jitter
     resend_unclear: bool
@@ -44,7 +51,7 @@ class Means(msgspec.Struct, frozen=True):
 
 
 class Generation:
-    """Runs once. Pictures go to the report as they come; money goes to the purse with each answer."""
+    """Runs once. Pictures go to the report as they come, and what all of it cost when it is over."""
 
     def __init__(
         self,
@@ -134,8 +141,7 @@ class Generation:
             if self._drop_parameter(verdict):
                 continue
             delay = tries.delay(verdict.again, verdict.wait) if verdict.again else None
-            if delay is None:
-                await self._remember_rest(verdict)
+            if delay is None or not await self._may_cost_again(verdict.error):
                 raise verdict.error
             if verdict.again == "limit":
                 self._means.pace.hold(delay)
@@ -152,26 +158,31 @@ class Generation:
         exchange = _Exchange(self, index)
         body = make_body(self._plan, leave_out=frozenset(self._left_out))
         streamed = "stream" in self._plan.parameters and "stream" not in self._left_out
-        patience = STREAM_PATIENCE if streamed else max(PLAIN_PATIENCE, self._request.timeout_seconds)
+        longest = max(PATIENCE, self._request.timeout_seconds)
+        silence = STREAM_PATIENCE if streamed else longest
+        outcome: Answer | Verdict = self._judge_broken(
+            BrokenError("waiting", "timeout", f"no whole answer within {longest:g} s"), exchange
+        )
+        request_id: str | None = None
         began = anyio.current_time()
-        try:
-            async with self._means.line.send(self._url, body, patience=patience, on_sent=exchange.sent) as reply:
-                outcome = await read_answer(reply, exchange, key=self._key)
-                request_id = reply.headers.get("x-request-id") or reply.headers.get("x-generation-id")
-                status = reply.status
-            log.debug("Images request answered: HTTP %d in %.1f s", status, anyio.current_time() - began)
-        except BrokenError as broken:
-            log.debug("Images request broke while %s: %s", broken.phase, broken.words)
-            outcome = self._judge_broken(broken, exchange)
-            request_id = None
+        with anyio.CancelScope() as patience:
+            exchange.waited_for(patience, longest)
+            try:
+                async with self._means.line.send(self._url, body, patience=silence, on_sent=exchange.sent) as reply:
+                    request_id = reply.headers.get("x-request-id") or reply.headers.get("x-generation-id")
+                    outcome = await read_answer(reply, exchange, key=self._key)
+                log.debug("Images request answered: HTTP %d in %.1f s", reply.status, anyio.current_time() - began)
+            except BrokenError as broken:
+                log.debug("Images request broke while %s: %s", broken.phase, broken.words)
+                outcome = self._judge_broken(broken, exchange)
         if isinstance(outcome, Verdict):
             exchange.over()
             if outcome.error.spent == "unknown":
-                await self._bill.book_unclear()
+                self._bill.book_unclear()
             return outcome
         await self._fetch(outcome, exchange)
         exchange.over()
-        await self._note(outcome, request_id)
+        self._note(outcome, request_id)
         self._check_count(outcome)
         return None
 
@@ -181,7 +192,7 @@ class Generation:
         name = (verdict.unknown_parameter or "").partition("[")[0]
         if name not in self._plan.parameters or name in self._plan.asked or name in self._left_out:
             return False
-        self._left_out |= {"stream", "partial_images"} if name in {"stream", "partial_images"} else {name}
+        self._left_out.add(name)
         return True
 
     def _judge_broken(self, broken: BrokenError, exchange: "_Exchange") -> Verdict:
@@ -189,7 +200,10 @@ class Generation:
         if broken.phase in {"connecting", "sending"} and not exchange.left:
             doing = "connecting" if broken.phase == "connecting" else "sending the request"
             error = ImageError(
-                "network", f"The API could not be reached: {broken.words} while {doing}.", submitted=False
+                "network",
+                f"The API could not be reached: {broken.words} while {doing}.",
+                submitted=False,
+                next_step=broken.next_step,
             )
             return Verdict(error, "service", None, None)
         late = "before the answer began" if broken.phase == "waiting" else "within the answer"
@@ -219,10 +233,16 @@ class Generation:
             self._report.progress(f"The API asked for a pause of {left:.0f} s.")
             await anyio.sleep(left)
 
-    async def _remember_rest(self, verdict: Verdict) -> None:
-        error = verdict.error
-        if error.code == "rate_limited" and error.reset_at is not None:
-            await self._means.purse.rest_until("api", error.code, error.reset_at)
+    async def _may_cost_again(self, error: ImageError) -> bool:
+        """Whether the day's budget allows one more try after one that may have been paid."""
+        if error.spent is False:
+            return True
+        try:
+            await self._report.reserve(self._bill.worst)
+        except ImageError as refusal:
+            log.info("not sent again: %s", refusal)
+            return False
+        return True
 
     # --- what comes back --------------------------------------------------------------------------------------
 
@@ -234,9 +254,18 @@ class Generation:
                 data = await self._means.downloader.fetch(address)
             except FetchError as fault:
                 answer.faults.append(f"a picture could not be fetched: {fault}")
+                self._report.fetch_later(partial(self._fetch_again, address), source={"picture": str(exchange.number)})
+                answer.kept += 1
                 continue
             answer.pictures += 1
             await exchange.picture(data)
+
+    async def _fetch_again(self, address: str) -> bytes:
+        try:
+            with anyio.fail_after(FETCHING_SECONDS):
+                return await self._means.downloader.fetch(address, attempts=1)
+        except (FetchError, TimeoutError) as fault:
+            raise ImageError("network", f"The picture still cannot be fetched: {fault}.", submitted=True) from None
 
     def _check_count(self, answer: Answer) -> None:
         wanted = self._request.n if self._plan.requests == 1 else 1
@@ -250,13 +279,15 @@ class Generation:
                 f"The API's answer held {made}: {reason}.",
                 submitted=True,
                 spent=True if answer.pictures or answer.usage else "unknown",
-                next_step="The answer was probably paid; look into the account before calling again.",
+                next_step=KEPT_ADVICE
+                if answer.kept
+                else "The answer was probably paid; look into the account before calling again.",
             )
         )
 
-    async def _note(self, answer: Answer, request_id: str | None) -> None:
+    def _note(self, answer: Answer, request_id: str | None) -> None:
         """Keep what an answer told, and book what it cost."""
-        await self._bill.book(answer.usage)
+        self._bill.book(answer.usage)
         self._facts |= {name: answer.told[name] for name in ("quality", "background") if name in answer.told}
         for name in ("size", "output_format"):
             if name in answer.told:
@@ -283,8 +314,9 @@ class Generation:
             facts["left_out"] = sorted(self._left_out)
         if self._out:
             for _ in range(self._out):
-                await self._bill.book_unclear()
+                self._bill.book_unclear()
             facts |= {"billing_note": BILLED_NOTE}
+        facts |= {"booked_usd": self._bill.booked, "reserved_usd": 0.0}
         if self._warnings:
             facts["warnings"] = self._warnings
         facts["submitted"], facts["spent"] = self._standing()
@@ -349,9 +381,6 @@ class Generation:
             done = len(self._report.images)
             self._report.progress(f"{done} of {self._request.n} pictures are saved.")
 
-    async def preview(self, data: bytes, index: int) -> None:
-        await self._report.save_partial(data, index)
-
 
 class _Exchange:
     """One request on its way: the sink of its answer, and whether it has left."""
@@ -363,8 +392,13 @@ class _Exchange:
         self.left = False
         self.pictures = 0
 
+    def waited_for(self, scope: anyio.CancelScope, seconds: float) -> None:
+        """From when it has left."""
+        self._scope, self._seconds = scope, seconds
+
     async def sent(self) -> None:
         self.left = self._open = True
+        self._scope.deadline = anyio.current_time() + self._seconds
         await self._generation.left()
 
     def over(self) -> None:
@@ -376,12 +410,14 @@ class _Exchange:
     async def begun(self) -> None:
         self._generation.tell_begun()
 
-    async def picture(self, data: bytes) -> None:
-        self.pictures += 1
-        await self._generation.save(data, self._index + self.pictures)
+    @property
+    def number(self) -> int:
+        """Which picture comes next, counted over all requests."""
+        return self._index + self.pictures + 1
 
-    async def partial(self, data: bytes, index: int) -> None:
-        await self._generation.preview(data, index)
+    async def picture(self, data: bytes) -> None:
+        number, self.pictures = self.number, self.pictures + 1
+        await self._generation.save(data, number)
 
 
 def _strongest(facts: list[Any]) -> Any:

@@ -7,7 +7,7 @@ import msgspec
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.mask import LARGE_MASK, check_mask
 from cdp_image_mcp.openai.models import Model, find_model, is_gpt_image
-from cdp_image_mcp.openai.prices import PARTIAL_TOKENS, Range, grid_tokens, input_image_tokens
+from cdp_image_mcp.openai.prices import Range, grid_tokens, input_image_tokens
 from cdp_image_mcp.openai.profiles import EditForm, Profile
 from cdp_image_mcp.openai.sizes import SQUARE, nearest, wrong_size
 from cdp_image_mcp.request import ImageRequest, Reference, parse_ratio, parse_size, wrong_combination
@@ -36,7 +36,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     mask: Reference | None = None
     form: EditForm = "json"
     requests: int = 1
-    partials: int = 0
     warnings: tuple[str, ...] = ()
 
     @property
@@ -73,9 +72,9 @@ def make_plan(request: ImageRequest, model_name: str, profile: Profile) -> Plan:
     requests = _requests(request, pictures, model, profile)
     if request.n // requests > 1:
         parameters["n"] = request.n
-    partials = _partials(request, model) if profile.streams and request.n // requests == 1 else 0
-    if requests > 1 or partials:
-        parameters |= {"stream": True, "partial_images": partials}
+    if profile.streams and request.n == requests and _is_slow(request):
+        # Without partial pictures: each costs 100 output tokens, and nothing would show them.
+        parameters["stream"] = True
     return Plan(
         model=model,
         parameters=parameters,
@@ -84,7 +83,6 @@ def make_plan(request: ImageRequest, model_name: str, profile: Profile) -> Plan:
         mask=request.mask,
         form=_form(profile, pictures, request.mask),
         requests=requests,
-        partials=partials,
         warnings=_warnings(request),
     )
 
@@ -168,17 +166,13 @@ def _requests(request: ImageRequest, pictures: tuple[Reference, ...], model: Mod
     other with it, and a single silent answer of many minutes would meet the idle limits of gateways (about 100 s).
     They cost the input once per picture, so not with reference pictures.
     """
-    size = parse_size(request.size)
-    slow = request.quality in LONG_QUALITIES or (size is not None and size[0] * size[1] > EXPERIMENTAL_PIXELS)
     known = model.price is not None
-    return request.n if request.n > 1 and profile.streams and slow and known and not pictures else 1
+    return request.n if profile.streams and _is_slow(request) and known and not pictures else 1
 
 
-def _partials(request: ImageRequest, model: Model) -> int:
-    """How many partial pictures to ask for: they are paid, so at most one for every tenth of the picture's price."""
-    quality = "medium" if request.quality == "auto" else request.quality
-    tokens = estimate_tokens(model, request.size, quality)
-    return min(2, int(tokens.low) // (10 * PARTIAL_TOKENS)) if tokens else 0
+def _is_slow(request: ImageRequest) -> bool:
+    size = parse_size(request.size)
+    return request.quality in LONG_QUALITIES or (size is not None and size[0] * size[1] > EXPERIMENTAL_PIXELS)
 
 
 def _form(profile: Profile, pictures: tuple[Reference, ...], mask: Reference | None) -> EditForm:
@@ -228,5 +222,5 @@ def estimate_cost(plan: Plan, size: str, quality: str, n: int) -> Range | None:
     text = len(str(plan.parameters["prompt"]).encode()) // 3 + 20
     pictures = sum(input_image_tokens(picture.width, picture.height) for picture in plan.pictures)
     asked = plan.requests * (text * price.text_in + pictures * price.image_in)
-    made = tokens.plus(plan.partials * PARTIAL_TOKENS).times(n * price.image_out)
+    made = tokens.times(n * price.image_out)
     return made.plus(asked).times(1 / 1_000_000)

@@ -6,10 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-__all__ = ["PARTIAL_TOKENS", "Grid", "Price", "Range", "cost", "grid_tokens", "input_image_tokens"]
-
-PARTIAL_TOKENS = 100
-"""Image output tokens for each partial picture of a stream. Source: image generation guide, 2026-04-21."""
+__all__ = ["Grid", "Price", "Range", "cost", "grid_tokens", "input_image_tokens"]
 
 
 class Price(msgspec.Struct, frozen=True):

@@ -81,6 +81,10 @@ OpenCanvas = Callable[[float], AbstractAsyncContextManager[Canvas]]
 """Given the moment by which the canvas is needed."""
 
 
+SHOWN = frozenset(("image/png", "image/jpeg", "image/webp"))
+"""What every client can be expected to show."""
+
+
 class FilePreviewer:
     """Originals that are small enough, previews made before, and else a canvas that is opened when first needed."""
 
@@ -109,6 +113,8 @@ class _FileMaker:
         self._deadline = min(deadline, anyio.current_time() + PREVIEW_SECONDS)
 
     async def preview(self, image: SavedImage, most_bytes: int) -> Picture:
+        if image.mime_type not in SHOWN:
+            raise PreviewError(f"There are no previews of {image.mime_type}; the file is whole.")
         original = Path(image.path)
         if image.bytes <= most_bytes and max(image.width, image.height) <= PREVIEW_EDGE:
             return Picture(image.mime_type, await anyio.to_thread.run_sync(original.read_bytes))

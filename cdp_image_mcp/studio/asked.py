@@ -127,17 +127,18 @@ def asked(arguments: GenerateImage) -> dict[str, Any]:
 
 def fingerprint(
     arguments: GenerateImage,
-    requested: str,
+    account: tuple[str, str],
     references: tuple[Reference, ...],
     mask: Reference | None,
     continued: str | None,
 ) -> str:
-    """SHA-256 over what decides the picture; reference files count by their bytes, not their names. ``continued`` is
-    the conversation's address, or the SHA-256 of the picture, that is gone on from."""
+    """SHA-256 over what decides the picture; reference files count by their bytes, not their names. ``account`` is the
+    back end that makes it and who is asked there, ``continued`` the conversation's address, or the SHA-256 of the
+    picture, that is gone on from."""
     fields = msgspec.to_builtins(arguments)
     for name in UNSENT:
         fields.pop(name, None)
-    fields["backend"] = requested
+    fields["backend"] = account
     fields["reference_images"] = [reference.sha256 for reference in references]
     fields["mask"] = mask.sha256 if mask else None
     if continued is not None:

@@ -1,11 +1,16 @@
 """How a generation ends: which state, and what its caller is told about sending, paying and calling again."""
 
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
 from cdp_image_mcp.errors import CODES, Code, ImageError
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import State
-from cdp_image_mcp.studio.job import Job
 
-__all__ = ["cancelled", "failed_state", "lost", "missing", "stopped"]
+if TYPE_CHECKING:
+    # The server's edge needs the table of what to do next, and loads jobs with the first call.
+    from cdp_image_mcp.studio.job import Job
+
+__all__ = ["cancelled", "cut_off", "failed_state", "missing", "next_of"]
 
 UNREACHED: frozenset[Code] = frozenset(
     (
@@ -15,12 +20,45 @@ UNREACHED: frozenset[Code] = frozenset(
 )
 """Ends that are no answer of the site about our turn: its picture may be there."""
 
-LOST_ADVICE = "Nothing more can be collected. Call generate_image again only if paying twice is acceptable."
-REST_ADVICE = "What is saved has been paid for: ask again only for what is missing."
+Left: TypeAlias = Literal["unsent", "collect", "rest", "lost"]
+"""What an end leaves: nothing was sent; the site may have pictures that can be fetched; some pictures are here and no
+more will come; it was sent, may have been paid, and brought nothing."""
+
+ADVICE: dict[Left, str] = {
+    "unsent": "Call generate_image again if the picture is still wanted.",
+    "collect": "Call wait_for_image with this generation_id: what the site finished is collected. Asking for it anew "
+    "before that would cost it twice.",
+    "rest": "What is saved has been paid for: ask again only for what is missing.",
+    "lost": "Nothing more can be collected. Call generate_image again only if paying twice is acceptable.",
+}
 DISK_ADVICE = "Ask the user to free space or to correct the folder's permissions. "
+GOES_ON = "Do not call generate_image again: this one goes on by itself."
+NEXT: dict[str, str] = {
+    "working": "Not finished yet. Call wait_for_image with this generation_id; do not call generate_image again, "
+    "that would make and cost another picture.",
+    "needs_sign_in": "Ask the user to sign in by hand in the browser window that is open on this machine and then to "
+    "close that window (on a Mac: quit that browser). Then call wait_for_image with this generation_id. " + GOES_ON,
+    "needs_verification": "Ask the user to pass the site's check by hand in the browser window that is open on this "
+    "machine, then call wait_for_image with this generation_id. " + GOES_ON,
+    "partial": "The pictures listed are saved; failures says why the others are missing. Ask only for the rest.",
+    "cancelled": "Nothing more happens with this generation; pictures listed here are kept.",
+}
+"""What to do next, by the status of an answer that is no failure."""
 
 
-def missing(job: Job) -> ImageError | None:
+def left(record: Record, *, at_site: bool) -> Left:
+    """What the end of ``record`` leaves; ``at_site``: whether pictures of it may be there."""
+    if record.submitted is False:
+        return "unsent"
+    return "collect" if at_site else "rest" if record.images else "lost"
+
+
+def next_of(record: Record, status: str) -> str | None:
+    """What a caller is to do about an answer with this status, None when there is nothing to do."""
+    return ADVICE["collect"] if status in NEXT and record.collectable else NEXT.get(status)
+
+
+def missing(job: "Job") -> ImageError | None:
     """What an end without an error lacks; None when all pictures are there."""
     if len(job.images) >= job.request.n:
         return None
@@ -28,7 +66,7 @@ def missing(job: Job) -> ImageError | None:
     message, advice = f"{len(job.images)} of {job.request.n} pictures were made.", None
     if job.images and job.collecting:
         # Pictures are asked for one by one, and the turn that was under way then has been collected.
-        code, advice = "cancelled", REST_ADVICE
+        code, advice = "cancelled", ADVICE["rest"]
         message += " The generation had ended before the others were asked for."
     return ImageError(code, message, submitted=job.record.submitted, spent=job.record.spent, next_step=advice)
 
@@ -40,37 +78,22 @@ def cancelled(record: Record) -> ImageError:
     return ImageError("cancelled", message, submitted=sent, spent=record.spent)
 
 
-def stopped(record: Record) -> ImageError:
-    """The server was ended in an orderly way."""
-    collected = record.on_web and record.submitted is not False
-    return ImageError(
-        "cancelled",
-        "The server was ended while this generation was running.",
-        submitted=record.submitted,
-        spent=record.spent,
-        retryable=collected or record.submitted is False,
-        next_step="Call wait_for_image with this generation_id: what the site finished is collected."
-        if collected
-        else _advice(record),
-    )
-
-
-def lost(record: Record) -> ImageError:
-    """Its process died, and nothing can be fetched later."""
-    unsent = record.submitted is False
+def cut_off(record: Record) -> ImageError:
+    """Its server ended in the middle of it, in order or not."""
+    leaves = left(record, at_site=record.on_web and not record.facts.get("given_up"))
+    what = {"unsent": ", before anything was sent.", "collect": "."}
     return ImageError(
         "cancelled",
         "The server ended while this generation was running"
-        + (", before anything was sent." if unsent else "; its answer cannot be fetched later."),
+        + what.get(leaves, "; what had not been saved cannot be fetched later."),
         submitted=record.submitted,
         spent=record.spent,
-        retryable=unsent,
-        next_step=_advice(record),
-        details={"given_up": True},
+        retryable=leaves in {"unsent", "collect"},
+        next_step=ADVICE[leaves],
     )
 
 
-def failed_state(job: Job, error: ImageError) -> State:
+def failed_state(job: "Job", error: ImageError) -> State:
     """The state that ``error`` ends a job in. Record and error are made to tell the same about sending and paying;
     what the site may still finish stays collectable."""
     record = job.record
@@ -87,7 +110,8 @@ def failed_state(job: Job, error: ImageError) -> State:
     error.submitted, error.spent = record.submitted, record.spent
     if len(record.images) >= job.request.n:
         return "saved"
-    if _left_at_site(record, error, about_turn=about_turn):
+    at_site = record.on_web and not record.facts.get("given_up") and (not about_turn or error.code in UNREACHED)
+    if left(record, at_site=at_site) == "collect":
         return "interrupted"
     if record.spent is not False:
         _not_again(record, error)
@@ -98,23 +122,10 @@ def failed_state(job: Job, error: ImageError) -> State:
     return "interrupted" if job.collecting and error.code in {"not_found", "cancelled"} else "failed"
 
 
-def _left_at_site(record: Record, error: ImageError, *, about_turn: bool) -> bool:
-    """Whether the site may still finish, or has finished, what this process could not fetch: its own answer about our
-    turn is the end of it, trouble with reaching it is not."""
-    if not record.on_web or record.submitted is False or record.facts.get("given_up"):
-        return False
-    return not about_turn or error.code in UNREACHED
-
-
 def _not_again(record: Record, error: ImageError) -> None:
     """Nothing is left at the site, and the same call would pay a second time."""
     error.retryable = False
     rule = CODES[error.code]
     if rule.retryable and error.next_step == rule.next_step:
-        advice = REST_ADVICE if record.images else LOST_ADVICE
+        advice = ADVICE[left(record, at_site=False)]
         error.next_step = DISK_ADVICE + advice if error.code == "disk" else advice
-
-
-def _advice(record: Record) -> str:
-    """What to do about an end that left nothing to collect."""
-    return "Call generate_image again if the picture is still wanted." if record.submitted is False else LOST_ADVICE

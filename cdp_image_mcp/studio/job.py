@@ -1,26 +1,29 @@
 """One running generation: its record's single owner, its clock, and what a back end reports about it."""
 
-import contextlib
 import hashlib
+import logging
 import math
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
 
 import anyio
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder
-from cdp_image_mcp.library.imagefile import ImageFacts, inspect
+from cdp_image_mcp.library.imagefile import ImageFacts, NotAPictureError, inspect
 from cdp_image_mcp.library.record import Failure, Record, now
-from cdp_image_mcp.request import ImageRequest, SavedImage, State, WorkState
+from cdp_image_mcp.request import PERSON_STATES, ImageRequest, SavedImage, State, WorkState
 from cdp_image_mcp.system.tasks import shielded
 
-__all__ = ["Clock", "Job"]
+__all__ = ["Care", "Clock", "Job"]
+
+log = logging.getLogger(__name__)
 
 RECORD_FIELDS = frozenset(
     (
         *("sent_prompt", "submitted", "spent", "model", "mode", "conversation_url", "conversation_id"),
-        *("session_reused", "profile_dir", "openai_created", "usage", "cost_usd"),
+        *("session_reused", "profile_dir", "openai_created", "usage", "cost_usd", "booked_usd", "reserved_usd"),
     )
 )
 """Facts with a place of their own in the record; all others go into ``facts``."""
@@ -35,52 +38,62 @@ TIMING_OF: dict[State, str] = {
 
 
 class Clock:
-    """The total limit of a generation. It stands still in the queue and while a person is waited for."""
+    """The time limit of a generation. It stands still in the queue and while a person is waited for."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.left = seconds
-        self.cut_short = False
+        self._left = seconds
         self._running_since: float | None = None
         self._scope: anyio.CancelScope | None = None
 
-    @contextlib.contextmanager
-    def limit(self) -> Generator[anyio.CancelScope]:
-        """A cancel scope that ends when the limit is used up."""
-        with anyio.CancelScope() as scope:
-            self._scope = scope
-            self.run()
-            try:
-                yield scope
-            finally:
-                self.stop()
-                self._scope = None
+    @property
+    def left(self) -> float:
+        """Seconds, 0 when it is over."""
+        since = self._running_since
+        return max(0.0, self._left - (0.0 if since is None else anyio.current_time() - since))
+
+    async def over(self, later: float = 0.0) -> None:
+        """Until the limit, and ``later`` seconds more, is used up."""
+        self._left += later
+        try:
+            with anyio.CancelScope() as self._scope:
+                self.run()
+                await anyio.sleep_forever()
+        finally:
+            self._scope = None
 
     def run(self) -> None:
         if self._running_since is None:
             self._running_since = anyio.current_time()
         if self._scope is not None:
-            self._scope.deadline = self._running_since + self.left
+            self._scope.deadline = self._running_since + self._left
 
     def stop(self) -> None:
-        if self._running_since is not None:
-            self.left = max(0.0, self.left - (anyio.current_time() - self._running_since))
-            self._running_since = None
+        self._left, self._running_since = self.left, None
         if self._scope is not None and not self._scope.cancel_called:
             self._scope.deadline = math.inf
 
-    def use_up(self) -> None:
-        """Let the limit end now."""
-        self.cut_short = True
-        self.stop()
-        self.left = 0.0
-        self.run()
+
+class Care(Protocol):
+    """What a job needs of those who keep it."""
+
+    async def whole(self, job: "Job", /) -> None:
+        """All that was asked for is saved: end it. Never raises."""
+        ...
+
+    async def taken(self, generation_id: str, /) -> frozenset[str]:
+        """What of the site belongs to other generations."""
+        ...
+
+    async def reserve(self, job: "Job", usd: float, /) -> None:
+        """See :meth:`request.Report.reserve`."""
+        ...
 
 
 class Job:
     """A generation that this process works on; the back end sees it as its ``Report``."""
 
-    def __init__(self, request: ImageRequest, record: Record, folder: Folder) -> None:
+    def __init__(self, request: ImageRequest, record: Record, folder: Folder, care: Care) -> None:
         self.request = request
         self.record = record
         self.folder = folder
@@ -95,18 +108,16 @@ class Job:
         self.position: int | None = None
         self.collecting = False
         self.background = False
-        self.look_up_taken: Callable[[str], Awaitable[frozenset[str]]] | None = None
-        self.end_whole: Callable[[Job], Awaitable[None]] | None = None
-        self.unwritten = False
-        """The end could not be written: the record on disk is older than this one."""
-        self._unsaved: list[tuple[bytes, ImageFacts, dict[str, str]]] = []
-        """Pictures of the API that the disk did not take: paid for, and nowhere else."""
         self.typical: float | None = None
         self.stop_wanted = False
         self.leaving = False
         """The client has gone: what is out is finished, nothing more is sent."""
         self.started_at = anyio.current_time() - record.elapsed_seconds
         self.state_since = anyio.current_time()
+        self._care = care
+        self._later: list[Callable[[], Awaitable[None]]] = []
+        self._held = 0
+        """How many of these are pictures: paid for, and nowhere else."""
         self._writing = anyio.Lock()
 
     # --- what the back end may ask and tell (Report) -----------------------------------------------------------
@@ -127,9 +138,10 @@ class Job:
     async def state(self, state: WorkState, /, **facts: Any) -> None:
         if state == "submitting":
             self.may_send()
-        if state not in {"needs_sign_in", "needs_verification", "queued"}:
+        if state != "queued" and state not in PERSON_STATES:
             self.clock.run()
-        await self._move(state, facts)
+        # All that was asked for may be there, and so its end; what comes now are facts beside it.
+        await self._move(self.record.state if self.record.finished else state, facts)
 
     def progress(self, message: str) -> None:
         self.message = message
@@ -140,10 +152,7 @@ class Job:
         origin = dict(source or {})
         if (known := self._known(origin.get("file_id"), data)) is not None:
             return known
-        try:
-            facts = inspect(data)
-        except ValueError as error:
-            raise ImageError("service_error", f"What arrived is no whole picture: {error}", submitted=True) from None
+        facts = await self._recognised(data)
         # A cancellation between the file and its entry would leave a paid picture that no record names.
         with shielded():
             began = anyio.current_time()
@@ -153,13 +162,53 @@ class Job:
                 image = await self._add(data, facts, origin)
             except ImageError as error:
                 if not self.record.on_web:
-                    self._unsaved.append((data, facts, origin))
+                    self._hold(partial(self._add, data, facts, origin))
                     error.next_step += " The server has the picture in memory until then: do not end it."
                 raise
             await self._write()
             self.record.timings.save += anyio.current_time() - began
         self._wake()
         return image
+
+    def fetch_later(self, fetch: Callable[[], Awaitable[bytes]], /, *, source: Mapping[str, str]) -> None:
+        async def take() -> None:
+            data = await fetch()
+            try:
+                await self._add(data, await self._recognised(data), dict(source))
+            except ImageError as error:
+                if "kept" not in error.details:
+                    raise
+
+        self._hold(take)
+
+    async def _recognised(self, data: bytes) -> ImageFacts:
+        """What came for money is kept, whatever it is. The site's own pictures can be fetched there again."""
+        try:
+            facts = inspect(data)
+        except NotAPictureError as unknown:
+            why = unknown
+        else:
+            if facts.notes:
+                self.record.facts["notes"] = [*self.record.facts.get("notes", []), *facts.notes]
+            return facts
+        error = ImageError("service_error", f"What arrived is no whole picture: {why}", submitted=True)
+        if data and not self.record.on_web:
+            with shielded():
+                kept = str(await self.folder.keep(data, why.ending))
+            self.record.facts["kept"] = [*self.record.facts.get("kept", []), kept]
+            error.details["kept"] = self.record.facts["kept"]
+            error.message += f" It is kept as {kept}."
+        raise error
+
+    def _hold(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Keep a picture that cannot be written now until :meth:`catch_up`."""
+
+        async def again() -> None:
+            await work()
+            self._held -= 1
+
+        self._held += 1
+        self._later.append(again)
 
     async def _add(self, data: bytes, facts: ImageFacts, origin: dict[str, str]) -> SavedImage:
         image = await self.folder.add_picture(data, facts)
@@ -177,29 +226,42 @@ class Job:
         return None
 
     async def complete(self) -> None:
-        if self.end_whole is not None and not self.record.finished and len(self.images) >= self.request.n:
+        if not self.record.finished and len(self.images) >= self.request.n:
             with shielded():
-                await self.end_whole(self)
+                await self._care.whole(self)
                 self.answered.set()
             self._wake()
 
-    async def save_partial(self, data: bytes, index: int, /) -> None:
-        """Previews are not kept: a half-drawn picture in the folder would sooner or later be taken for a result."""
-        self.progress(f"preview {index + 1} received ({len(data) // 1024} kB)")
-        await anyio.lowlevel.checkpoint()
-
     async def taken_ids(self) -> frozenset[str]:
-        return frozenset() if self.look_up_taken is None else await self.look_up_taken(self.generation_id)
+        return await self._care.taken(self.generation_id)
 
     @property
     def is_out(self) -> bool:
         """Whether a request has left, or is about to, whose answer cannot be fetched later."""
         return self.request.backend == "api" and self.record.submitted is not False and not self.done.is_set()
 
+    @property
+    def time_left(self) -> float:
+        return 0.0 if self.record.over_time else self.clock.left
+
     def may_send(self) -> None:
         if self.leaving:
-            sent = self.record.submitted
-            raise ImageError("cancelled", "The server is ending.", submitted=sent, spent=self.record.spent)
+            raise ImageError(
+                "cancelled", "The server is ending: nothing more is sent.", submitted=self.record.submitted
+            )
+        if self.record.over_time:
+            raise self.timed_out()
+
+    def timed_out(self) -> ImageError:
+        sent = self.record.submitted
+        how = "before anything was sent" if sent is False else "before all pictures were there; nothing more is sent"
+        return ImageError(
+            "timeout", f"{self.clock.seconds:g} s were over {how}.", submitted=sent, spent=self.record.spent
+        )
+
+    async def reserve(self, usd: float, /) -> None:
+        async with self._writing:
+            await self._care.reserve(self, usd)
 
     async def waiting_for_person(self) -> None:
         self.clock.stop()
@@ -210,10 +272,13 @@ class Job:
     async def mark_fetched(self) -> None:
         """A call was answered with its end while the back end still works: what is written later says so too."""
         self.record.fetched = True
-        try:
-            await self._write()
-        except ImageError:
-            self.unwritten = True
+        await self._write_some_time()
+
+    async def goes_over_time(self) -> None:
+        """Its time is over, and something may have been paid: it goes on."""
+        self.record.over_time = True
+        self._wake()
+        await self._write_some_time()
 
     def end(self) -> None:
         """Everything is written that will be."""
@@ -224,23 +289,35 @@ class Job:
     @property
     def unsettled(self) -> bool:
         """Whether this process has what the disk did not take."""
-        return self.unwritten or self.holds_pictures
+        return bool(self._later)
 
     @property
     def holds_pictures(self) -> bool:
-        return bool(self._unsaved)
+        return self._held > 0
 
-    async def save_held(self) -> None:
-        """Write the pictures that the disk did not take before. Raises ImageError ``disk``."""
-        with shielded():
-            while self._unsaved:
-                await self._add(*self._unsaved[0])
-                del self._unsaved[0]
+    async def catch_up(self) -> None:
+        """Do again what the disk did not take before. Raises ImageError when it still does not."""
+        while self._later:
+            with shielded():
+                await self._later[0]()
+                del self._later[0]
+
+    async def _write_some_time(self) -> None:
+        """Now, or with what is caught up later: the truth stays in memory until then."""
+        try:
+            await self._write()
+        except ImageError as problem:
+            log.warning("the record of %s could not be written: %s", self.generation_id, problem)
+            self._later.append(self._write)
 
     async def finish(self, state: State, error: ImageError | None = None) -> None:
-        """The end. Written even when the job's scope is cancelled; a disk error is kept for the caller to see."""
+        """The end. Written even when the job's scope is cancelled; what the disk does not take is caught up later."""
         with shielded():
             self.record.error, self.record.failures = None, []
+            if self.record.submitted is not False and self.record.reserved_usd:
+                # Of a request whose end nobody told the worst is believed.
+                self.record.booked_usd = (self.record.booked_usd or 0.0) + self.record.reserved_usd
+            self.record.reserved_usd = 0.0
             if error is not None:
                 self.record.error = error.as_dict()
                 if self.record.images:
@@ -250,13 +327,16 @@ class Job:
                     ]
             self.record.finished_at = now()
             self.record.owner = None
-            await self._move(state, {})
+            try:
+                await self._move(state, {})
+            except ImageError as problem:
+                log.warning("the end of %s could not be written: %s", self.generation_id, problem)
+                self._later.append(self._write)
+                if self.record.error is None and not self.record.images:
+                    self.record.error = problem.as_dict()
 
     async def _move(self, state: State, facts: Mapping[str, Any]) -> None:
         record = self.record
-        if record.finished:
-            # All that was asked for is there, and so is its end; what comes now are facts beside it.
-            state = record.state
         self._count_time()
         before = {name: getattr(record, name) for name in (*RECORD_FIELDS, "state")}
         known = dict(record.facts)
@@ -265,7 +345,7 @@ class Job:
                 setattr(record, name, value)
             else:
                 record.facts[name] = value
-        if facts.get("submitted") is True and record.spent is False:
+        if facts.get("submitted") is True and record.spent is False and "spent" not in facts:
             record.spent = "unknown"
         record.state = state
         self._wake()

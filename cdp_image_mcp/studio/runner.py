@@ -1,9 +1,8 @@
 """Runs jobs: their turn, their clock, the change of back end, and how each one ends."""
 
 import logging
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Protocol, cast, runtime_checkable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import anyio
 import anyio.abc
@@ -14,17 +13,15 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import Code, ImageError
 from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.gallery.gallery import Gallery
-from cdp_image_mcp.library.joining import Entry
-from cdp_image_mcp.library.ledger import Ledger
+from cdp_image_mcp.library.joining import Entry, OfToday
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, request_of
 from cdp_image_mcp.request import Backend, BackendName, ImageRequest, Report, State
-from cdp_image_mcp.studio import ending, stopfile
-from cdp_image_mcp.studio.daylimit import beyond
-from cdp_image_mcp.studio.job import Clock, Job
-from cdp_image_mcp.studio.ways import Ways
+from cdp_image_mcp.studio import ending, limits, stopfile
+from cdp_image_mcp.studio.job import Job
+from cdp_image_mcp.studio.steering import Steering
 from cdp_image_mcp.system.disk import replace_file
-from cdp_image_mcp.system.tasks import background, shielded
+from cdp_image_mcp.system.tasks import background
 from cdp_image_mcp.system.turns import Turns
 
 __all__ = ["Runner"]
@@ -33,12 +30,8 @@ log = logging.getLogger(__name__)
 
 API_CONCURRENCY = 4
 LATE_SECONDS = 120.0
-"""How long the next prompt for the web waits at most for a turn that the site was still drawing when its time was
-over: twice what a picture typically takes there."""
-LATE_NEWS = "waiting for an earlier picture that the site is still drawing"
-LATE_MEMORY = 900.0
-"""Seconds after which such a turn is taken to be over at the site."""
-RESTS: frozenset[Code] = frozenset(("quota_reached", "rate_limited", "billing"))
+"""How long a turn at the site is waited for when its generation's time is over: twice what a picture typically takes
+there. No prompt goes out beside it meanwhile. A request to the API is waited for by the back end's own patience."""
 FALLS_BACK: frozenset[Code] = frozenset(
     (
         *("api_key_missing", "api_key_invalid", "organization_unverified", "model_unavailable", "billing"),
@@ -47,6 +40,7 @@ FALLS_BACK: frozenset[Code] = frozenset(
     )
 )
 """What lets ``auto`` try the other back end, as long as nothing was submitted."""
+Make: TypeAlias = Callable[[BackendName], Backend]
 
 
 @runtime_checkable
@@ -62,40 +56,35 @@ class Collector(Protocol):
 
 
 class Runner:
-    """The jobs of this process and the back ends they run on. Owned by the studio's task group."""
+    """The jobs of this process and the back ends they run on; their ``Care``. Owned by the studio's task group."""
 
     def __init__(
-        self,
-        settings: Settings,
-        library: Library,
-        ledger: Ledger,
-        group: anyio.abc.TaskGroup,
-        ways: Ways,
+        self, settings: Settings, library: Library, steering: Steering, group: anyio.abc.TaskGroup, make: Make
     ) -> None:
         self.jobs: dict[str, Job] = {}
         self.taking = anyio.Lock()
         """Held from the moment a generation becomes ours on disk until its job exists: whoever finds one of ours
         without a job under it may take it for idle."""
+        self.web_used = anyio.Event()
+        """Set when a generation begins at the site."""
         self._settings = settings
         self._library = library
-        self._ledger = ledger
+        self._steering = steering
         self._group = group
-        self._ways = ways
+        self._make = make
         self._backends: dict[BackendName, Backend] = {}
         self._turns = Turns(settings.profile_dir)
         self._api_slots = anyio.Semaphore(API_CONCURRENCY)
         self._gallery = Gallery(library)
         self._closing = False
         self._settling = anyio.Lock()
-        self.web_used: Callable[[], None] = lambda: None
-        """Called when a generation begins at the site."""
 
     # --- back ends ---------------------------------------------------------------------------------------------
 
     def backend(self, name: BackendName) -> Backend:
         """The back end, made at its first use: a client that only lists tools must not pay for either."""
         if name not in self._backends:
-            self._backends[name] = self._ways.make(name, self._settings, self._ledger, self._group)
+            self._backends[name] = self._make(name)
         return self._backends[name]
 
     def backend_in_use(self, name: BackendName) -> Backend | None:
@@ -103,7 +92,7 @@ class Runner:
         return self._backends.get(name)
 
     def problems(self) -> list[str]:
-        return [*self._turns.problems(), *self._gallery.problems()]
+        return self._gallery.problems()
 
     # --- starting and stopping ---------------------------------------------------------------------------------
 
@@ -119,19 +108,21 @@ class Runner:
         except Exception:
             log.exception("background work failed")
 
-    def start(self, job: Job, requests: tuple[ImageRequest, ...]) -> None:
+    def start(self, requests: Sequence[ImageRequest], record: Record, folder: Folder) -> None:
         """Begin a new generation; ``requests`` are the ways to try in order."""
+        job = Job(requests[0], record, folder, self)
         self._begin(job, lambda: self._generate(job, requests))
 
-    async def recover(self, record: Record, folder: Folder, *, background: bool = False) -> None:
+    def recover(self, record: Record, folder: Folder, *, background: bool = False) -> None:
         """Go on with a generation that this process just adopted: collect it, or end it truthfully. In the
         ``background`` no person is asked for anything."""
-        job = _collecting(record, folder, background=background)
+        job = Job(request_of(record), record, folder, self)
+        job.collecting, job.background = True, background
         self._begin(job, lambda: self._collect(job))
 
     async def end_orphan(self, entry: Entry) -> None:
         """Cancel a generation nobody works on."""
-        job = Job(request_of(entry.record), entry.record, entry.folder)
+        job = Job(request_of(entry.record), entry.record, entry.folder, self)
         await self._end(job, "cancelled", ending.cancelled(entry.record))
 
     async def cancel(self, job: Job) -> None:
@@ -141,32 +132,23 @@ class Runner:
             job.scope.cancel()
             await job.done.wait()
 
-    async def cancel_elsewhere(self, entry: Entry) -> None:
-        """Ask the process that owns a generation to stop it."""
-        await stopfile.leave(entry.folder.path)
-
     async def settle(self, job: Job) -> None:
-        """Write again what a full disk kept from being written; until that works, memory answers."""
+        """Do again what a full disk kept from being written; until that works, memory answers."""
         async with self._settling:
             if not (job.unsettled and job.done.is_set()):
                 return
+            held, error = job.holds_pictures, job.record.failure()
             try:
-                if job.holds_pictures:
-                    await self._save_held(job)
-                else:
-                    await job.folder.write(job.record)
-            except ImageError as error:
-                log.warning("what %s made still cannot be written: %s", job.generation_id, error)
-            else:
-                job.unwritten = False
+                await job.catch_up()
+            except ImageError as problem:
+                log.warning("what %s made still cannot be written: %s", job.generation_id, problem)
+                return
+            if held:
+                state: State = "partial" if job.images else job.record.state
+                whole = len(job.images) >= job.request.n
+                await self._end(job, "saved" if whole else state, None if whole else error)
+            if not job.unsettled:
                 self.jobs.pop(job.generation_id, None)
-
-    async def _save_held(self, job: Job) -> None:
-        """Raises ImageError ``disk``."""
-        await job.save_held()
-        whole = len(job.images) >= job.request.n
-        await job.finish("saved" if whole else "partial", None if whole else job.record.failure())
-        self.start_soon(self._gallery.refresh)
 
     async def aclose(self, outliving: Callable[[], None] | None = None) -> None:
         """Stop all jobs in order, record them, let go of the back ends; see :func:`studio.open_studio`."""
@@ -192,6 +174,33 @@ class Runner:
         await job.done.wait()
         await self.settle(job)
 
+    # --- the care of a job -------------------------------------------------------------------------------------
+
+    async def whole(self, job: Job, /) -> None:
+        await self._end_done(job)
+
+    async def taken(self, generation_id: str, /) -> frozenset[str]:
+        taken: set[str] = set()
+        for entry in await self._library.newest(100):
+            record = entry.record
+            if record.generation_id != generation_id:
+                ids = (record.conversation_id, record.facts.get("user_message_id"))
+                taken.update(one for one in (*ids, *record.facts.get("used_message_ids", [])) if one)
+        return frozenset(taken)
+
+    async def reserve(self, job: Job, usd: float, /) -> None:
+        record, budget = job.record, self._settings.budget_usd
+        if budget is None:
+            return
+
+        def admit(of_today: OfToday) -> None:
+            if (refusal := limits.dollars_beyond(budget, usd, of_today("api"))) is not None:
+                refusal.submitted, refusal.spent = record.submitted, record.spent
+                raise refusal
+            record.reserved_usd += usd
+
+        await self._library.amend(record, job.folder, admit)
+
     # --- one job -----------------------------------------------------------------------------------------------
 
     def _begin(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
@@ -201,23 +210,12 @@ class Runner:
         earlier = self.jobs.get(job.generation_id)
         if earlier is not None and not earlier.record.finished:
             raise ImageError("internal", f"{job.generation_id} is being worked on already.", submitted="unknown")
-        job.look_up_taken, job.end_whole = self._taken, self._end_done
         self.jobs[job.generation_id] = job
         self._group.start_soon(self._run, job, work)
 
-    async def _taken(self, generation_id: str) -> frozenset[str]:
-        """What of the site belongs to the newest other generations."""
-        taken: set[str] = set()
-        for entry in await self._library.newest(100):
-            record = entry.record
-            if record.generation_id != generation_id:
-                ids = (record.conversation_id, record.facts.get("user_message_id"))
-                taken.update(one for one in (*ids, *record.facts.get("used_message_ids", [])) if one)
-        return frozenset(taken)
-
     async def _run(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            job.typical = await self._ledger.typical(job.request.backend)
+            job.typical = await self._library.typical_seconds(job.request.backend)
             with job.scope:
                 await self._watched(job, work)
             if job.scope.cancelled_caught:
@@ -248,27 +246,35 @@ class Runner:
         job.stop_wanted = True
         job.scope.cancel()
 
-    async def _generate(self, job: Job, requests: tuple[ImageRequest, ...]) -> None:
+    async def _generate(self, job: Job, requests: Sequence[ImageRequest]) -> None:
         for request, following in zip(requests, (*requests[1:], None), strict=True):
-            job.request = request
-            job.record.backend = request.backend
+            record = job.record
+            job.request, record.backend, record.fingerprint = request, request.backend, request.fingerprint
             if request.backend == "chatgpt-web":
-                self.web_used()
+                self.web_used.set()
                 # Our own refusal is no word of the site: nothing rests for it.
                 await self._check_limit(job)
             try:
-                await self._with_turn(job, lambda request=request: self.backend(request.backend).generate(request, job))
+                await self._with_turn(job, lambda request=request: self._asked(request, job))
                 break
             except ImageError as error:
-                await self._remember(request.backend, error)
-                may_change = error.code in FALLS_BACK and error.submitted is False and job.record.submitted is False
+                await self._steering.learn(request.backend, error)
+                may_change = error.code in FALLS_BACK and error.submitted is False and record.submitted is False
                 if following is None or not may_change:
                     raise
                 log.info("%s cannot do it (%s), trying %s", request.backend, error.code, following.backend)
-                job.record.fallback_from, job.record.fallback_reason = request.backend, error.code
+                record.fallback_from, record.fallback_reason = request.backend, error.code
                 # Nothing of that attempt was sent: what it would have sent is no fact about this generation.
-                job.record.model, job.record.sent_prompt, job.record.facts = None, None, {}
+                record.model, record.sent_prompt, record.facts, record.reserved_usd = None, None, {}, 0.0
         await self._end_done(job)
+
+    async def _asked(self, request: ImageRequest, job: Job) -> None:
+        """The back end, after a rate limit that it stated earlier and that ends in time."""
+        pause = await self._steering.pause(request.backend)
+        if 0 < pause < job.clock.left:
+            job.progress(f"a limit that was stated earlier ends in {pause:.0f} s")
+            await anyio.sleep(pause)
+        await self.backend(request.backend).generate(request, job)
 
     async def _check_limit(self, job: Job) -> None:
         """The day's limit for one that was accepted for the API and now goes to the web. Its record says so before the
@@ -278,21 +284,20 @@ class Runner:
             return
         await job.state("queued")
         others = [e for e in await self._library.of_today() if e.record.generation_id != job.generation_id]
-        if (refusal := beyond(limit, job.request.n, others)) is not None:
+        if (refusal := limits.pictures_beyond(limit, job.request.n, others)) is not None:
             raise refusal
 
-    async def _collect(self, job: Job, *, has_turn: bool = False) -> None:
-        """``has_turn``: the caller holds the turn for this job."""
+    async def _collect(self, job: Job) -> None:
         record = job.record
         for image in await job.folder.strays(record):
             record.images.append(image)
             record.sources.append({})
         backend = self.backend(record.backend) if record.on_web else None
         if record.submitted is False or not isinstance(backend, Collector):
-            raise ending.lost(record)
+            record.facts["given_up"] = True
+            raise ending.cut_off(record)
         if len(record.images) < job.request.n:
-            within = self._limited if has_turn else self._with_turn
-            await within(job, lambda: cast("Collector", backend).collect(job.request, job))
+            await self._with_turn(job, lambda: backend.collect(job.request, job))
         await self._end_done(job)
 
     async def _with_turn(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
@@ -306,85 +311,30 @@ class Runner:
             job.position = position
             job.progress("")
 
-        waited_for: set[str] = set()
-        while True:
-            async with self._turns.take(on_position=at):
-                job.position = None
-                if not job.collecting:
-                    await self._after_late_turns(job)
-                late = None if job.collecting else self._late_here(waited_for)
-                if late is None:
-                    await self._in_turn(job, work)
-                    return
-            waited_for.add(late.generation_id)
-            job.progress(LATE_NEWS)
-            with anyio.move_on_after(LATE_SECONDS):
-                await late.done.wait()
-            job.progress("")
-
-    async def _in_turn(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
-        try:
+        async with self._turns.take(on_position=at):
+            job.position = None
             await self._limited(job, work)
-        except ImageError as error:
-            if error.code == "timeout" and job.record.submitted is not False:
-                # On disk before the turn is given back: whoever gets it looks there for late ones.
-                await self._end_failed(job, error)
-            raise
-
-    def _late_here(self, but: set[str]) -> Job | None:
-        """A late one that somebody asked for and that queues behind this one to be collected."""
-        jobs = (job for job in self.jobs.values() if job.collecting and not job.done.is_set())
-        return next((job for job in jobs if job.record.timed_out and job.generation_id not in but), None)
-
-    async def _after_late_turns(self, job: Job) -> None:
-        """Before a prompt goes out: collect what the site was still drawing when its generation's time was over, for
-        an account has one prompt at a time. The late turn is never stopped, since it is paid for, and no prompt waits
-        for ever: each one is waited for once and at most ``LATE_SECONDS``; after that the prompt goes out beside it.
-        The turn is ``job``'s, and so is this wait; it counts as waiting in the queue."""
-        for entry in await self._library.collectable(LATE_MEMORY):
-            record = entry.record
-            if not record.timed_out or record.facts.get("late_turn_awaited"):
-                continue
-            with shielded():
-                late = await self._begin_late(record.generation_id)
-            if late is None:
-                continue
-            job.progress(LATE_NEWS)
-            try:
-                await late.done.wait()
-            except BaseException:
-                # Without our turn nobody may work at the site; the next prompt waits for this one again.
-                late.record.facts.pop("late_turn_awaited", None)
-                late.clock.use_up()
-                with shielded():
-                    await late.done.wait()
-                raise
-            job.progress("")
-
-    async def _begin_late(self, generation_id: str) -> Job | None:
-        """Collect it in the turn that the caller holds; None when somebody else does already."""
-        async with self.taking:
-            adopted = await self._library.adopt(generation_id)
-            if adopted is None:
-                return None
-            late = _collecting(adopted.record, adopted.folder, background=True)
-            late.clock = Clock(LATE_SECONDS)
-            late.record.facts["late_turn_awaited"] = True
-            self._begin(late, partial(self._collect, late, has_turn=True))
-            return late
 
     async def _limited(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
-        with job.clock.limit() as limit:
-            await work()
-        if limit.cancelled_caught:
-            sent = job.record.submitted
-            over = "The wait was cut short" if job.clock.cut_short else f"{job.clock.seconds:g} s were over"
-            raise ImageError(
-                "timeout",
-                f"{over} " + ("before anything was sent." if sent is False else "before the picture was there."),
-                submitted=sent,
-                spent=job.record.spent,
-            )
+        """The time limit ends what has not been sent. What is out may have been paid: it is waited for."""
+        with anyio.CancelScope() as scope:
+            try:
+                async with background() as group:
+                    group.start_soon(self._keep_time, job, scope)
+                    await work()
+            finally:
+                job.clock.stop()
+        if scope.cancelled_caught:
+            raise job.timed_out()
+
+    async def _keep_time(self, job: Job, scope: anyio.CancelScope) -> None:
+        await job.clock.over()
+        if job.record.submitted is not False:
+            await job.goes_over_time()
+            if job.request.backend == "api":
+                return
+            await job.clock.over(LATE_SECONDS)
+        scope.cancel()
 
     # --- how it ends -------------------------------------------------------------------------------------------
 
@@ -393,12 +343,10 @@ class Runner:
             if len(job.images) > job.request.n:
                 self.start_soon(self._gallery.refresh)
             return
-        timings = job.record.timings
         missing = ending.missing(job)
         await self._end(job, "saved" if missing is None else "partial", missing)
-        if not job.collecting:  # which says nothing about how long a picture takes, nor whether one may be asked for
-            await self._ledger.add_duration(job.record.backend, timings.browser + timings.submit + timings.generate)
-            await self._ledger.clear_rest(job.record.backend)
+        if not job.collecting:  # which says nothing about whether one may be asked for
+            await self._steering.forget(job.record.backend)
 
     async def _end_cancelled(self, job: Job) -> None:
         record = job.record
@@ -412,7 +360,7 @@ class Runner:
             return
         # What the site made is collected; at the API pictures that are here are all there will be.
         kept = record.images and not record.on_web
-        await self._end(job, "partial" if kept else "interrupted", ending.stopped(record))
+        await self._end(job, "partial" if kept else "interrupted", ending.cut_off(record))
 
     async def _end_guarded(self, job: Job, error: ImageError) -> None:
         """A fault of one generation must not bring the others down; its record is found at the next start."""
@@ -445,25 +393,6 @@ class Runner:
             error.details["report"] = str(path)
 
     async def _end(self, job: Job, state: State, error: ImageError | None) -> None:
-        try:
-            await job.finish(state, error)
-        except ImageError as problem:
-            # The truth stays in memory; the next wait writes it again.
-            log.exception("the record of %s could not be written", job.generation_id)
-            job.unwritten = True
-            if job.record.error is None and not job.record.images:
-                job.record.error = problem.as_dict()
+        await job.finish(state, error)
         if job.record.images:
             self.start_soon(self._gallery.refresh)
-
-    async def _remember(self, backend: BackendName, error: ImageError) -> None:
-        """Leave a back end alone that said when it may be asked again."""
-        if error.code in RESTS and error.reset_at is not None and backend == "chatgpt-web":
-            await self._ledger.rest_until(backend, error.code, error.reset_at)
-
-
-def _collecting(record: Record, folder: Folder, *, background: bool) -> Job:
-    """A job that fetches what an earlier one left; in the ``background`` no person is asked for anything."""
-    job = Job(request_of(record), record, folder)
-    job.collecting, job.background = True, background
-    return job

@@ -4,40 +4,50 @@ What could lose, double or mistake a picture here, and what is done about it:
 
 - a call that is cancelled while its request is being accepted: accepting and starting are shielded, so there is
   either nothing at all or a running job that an identical call joins;
-- a limit, a crash or a shutdown after the prompt was sent: the generation stays collectable (``interrupted`` with its
-  conversation), and whoever asks next collects instead of sending again;
-- a record that cannot be written after the picture was paid for: the truth is kept in memory and written again when
-  somebody asks; the picture's file is found beside the record at the next start;
-- two processes that want to recover the same generation: ``Library.adopt`` gives it to one.
+- a time limit, or the end of the client, while something may be paid for: both end what has not been sent and stop the
+  waiting for what has. A request to the API is finished and saved, if need be by a process that outlives its client
+  (``system/front``); a turn at the site keeps its place in the queue for two minutes and stays collectable after that;
+- a crash after the prompt was sent: the site's picture is collected by whoever asks next; of the API's nobody can
+  learn, and whoever asks the same again is told so once before anything is paid a second time;
+- bytes that are no picture we know, and a disk that takes nothing: what came is kept before it is judged, on disk or
+  in memory until the disk takes it, and is tried again whenever somebody asks;
+- two processes that want to go on with the same generation: a process is alive as long as it holds its lock, whatever
+  its machine is called, and ``Library.adopt`` gives an orphan to one; of a newer program's records none is touched;
+- an identical call whose answer was lost: it joins by prompt, parameters, picture bytes and by who is asked, so that
+  another model, key or profile is another picture;
+- a call that names no generation: it gets one of its own server first, and never takes another client's away from it;
+- money set aside by several at once: in the step that registers, where each sees the others (``limits``).
 """
 
-import logging
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from functools import partial
-from typing import Any, Literal, Protocol, runtime_checkable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import anyio
+import anyio.to_thread
 import msgspec
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.joining import JOIN_SECONDS, Claim, Entry
-from cdp_image_mcp.library.ledger import Ledger, QuotaLine
+from cdp_image_mcp.library.joining import Claim, Entry
+from cdp_image_mcp.library.ledger import Ledger, Quota
 from cdp_image_mcp.library.library import Library
-from cdp_image_mcp.library.record import Record
-from cdp_image_mcp.request import Backend, BackendName
-from cdp_image_mcp.studio.asked import GenerateImage
-from cdp_image_mcp.studio.intake import Accepted, Intake, given
-from cdp_image_mcp.studio.job import Job
+from cdp_image_mcp.library.record import Record, epoch
+from cdp_image_mcp.request import PERSON_STATES, Backend, BackendName
+from cdp_image_mcp.studio import limits, stopfile
+from cdp_image_mcp.studio.asked import GenerateImage, given
+from cdp_image_mcp.studio.intake import Accepted, Intake
+from cdp_image_mcp.studio.recovery import Recovery, truth_of
 from cdp_image_mcp.studio.runner import Runner
+from cdp_image_mcp.studio.standing import News, Standing, describe, standing_of
+from cdp_image_mcp.studio.steering import Steering
 from cdp_image_mcp.studio.ways import Ways
+from cdp_image_mcp.system.disk import finish
 from cdp_image_mcp.system.tasks import background, shielded
 
 __all__ = ["News", "Standing", "Studio", "open_studio"]
-
-log = logging.getLogger(__name__)
 
 NEWS_SECONDS = 5.0
 """Clients show progress; more often only costs them."""
@@ -45,33 +55,22 @@ PATIENT = 1800.0
 """Seconds of one wait while collecting; then it is waited for again."""
 FOREIGN_SECONDS = 0.5
 """How often the record of another process is read: no event reaches across processes on all three systems."""
-ASKS_PERSON = frozenset(("needs_sign_in", "needs_verification"))
 
+PATIENCE_FOR_OTHERS = 30.0
+"""Seconds for which an answer of the process that works on a generation is waited for."""
+DAY = 24 * 3600
+WISH_LEFT = (
+    "Another cdp-image-mcp process works on it and has not answered within 30 s. The wish to stop is left for it: call "
+    "wait_for_image with this generation_id to see what became of it."
+)
+OF_ANOTHER = "This generation was asked for by another client, which may still fetch it."
+WHO_PAYS = (
+    "Tell the user once: pictures of the API are paid by the owner of OPENAI_API_KEY; "
+    "GPT_IMAGE_BACKEND=chatgpt-web uses the ChatGPT plan instead."
+)
 
-class News(msgspec.Struct, frozen=True):
-    """A true sentence about a running generation, at most every 5 s."""
-
-    message: str
-    """For people: "queued 2nd", "sign in in the open window", "drawing 41 s of typically 62 s"."""
-    elapsed: float
-    """Seconds since the generation was accepted; only ever grows."""
-    expected: float | None
-    """Seconds it typically takes in all, from this installation's own history; None without one."""
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """Where a generation stands when a call's wait is over."""
-
-    record: Record
-    folder: str
-    """Absolute path of its folder."""
-    joined: bool = False
-    news: News | None = None
-    """The newest news, for a generation that is still running."""
-    position: int | None = None
-    """Place in the queue, 1 is next; None when it is not queued."""
-
-
+Ledgers: TypeAlias = Mapping[BackendName, Ledger]
+"""What was learnt of each way's account: the API's lies with the pictures, the site's in the profile."""
 Listener = Callable[[News], Awaitable[None]]
 
 
@@ -87,15 +86,18 @@ class Visible(Protocol):
 class Studio:
     """One per process, opened with :func:`open_studio`. All waiting calls may be cancelled: the job goes on."""
 
-    def __init__(self, settings: Settings, library: Library, ledger: Ledger, runner: Runner, intake: Intake) -> None:
+    def __init__(
+        self, settings: Settings, library: Library, runner: Runner, steering: Steering, ledgers: Ledgers, ways: Ways
+    ) -> None:
         self.settings = settings
         self.library = library
-        self.ledger = ledger
+        self.intake = Intake(settings, library, steering, ways)
         self._runner = runner
-        self._intake = intake
-        self._ended_rest = False
-        self._collected_rest = False
-        runner.web_used = self._collect_rest
+        self._steering = steering
+        self._ledgers = ledgers
+        self._recovery = Recovery(library, runner)
+        self._asked_here: set[str] = set()
+        """What calls of this server began or joined."""
 
     def backend(self, name: BackendName) -> Backend:
         """The back end itself, for what is asked of it beside pictures (``login``, ``doctor --probe``)."""
@@ -109,26 +111,36 @@ class Studio:
         """Accept a request and wait at most ``wait_seconds`` (argument or setting). Raises ImageError for what is
         refused before anything is sent; a generation that failed comes back with its record's ``error``."""
         seconds = float(arguments.wait_seconds) if given(arguments.wait_seconds) else self.settings.wait_seconds
-        accepted = await self._intake.accept(arguments, secrets.token_hex(16))
+        accepted = await self.intake.accept(arguments, secrets.token_hex(16))
+        admit = await self.intake.admission(accepted)
         with shielded():
             async with self._runner.taking:
-                claim = await self._claim(accepted)
+                claim = await self.library.claim_or_register(
+                    accepted.record, accepted.parent, marks=accepted.marks, admit=admit
+                )
+                try:
+                    await self._take_up(claim, accepted)
+                except BaseException:
+                    await self.library.release(claim.waiter)
+                    raise
+        self._asked_here.add(claim.record.generation_id)
         try:
-            self._end_rest()
-            if claim.record.on_web:
-                self._collect_rest()
+            self._recovery.begin()
             standing = await self._wait(claim.record.generation_id, seconds, listener)
         finally:
             await self.library.release(claim.waiter)
-        return msgspec.structs.replace(standing, joined=claim.joined)
+        elsewhere = given(arguments.output_dir) and claim.folder.path.parent != accepted.parent
+        return msgspec.structs.replace(
+            standing, joined=claim.joined, unmet=("output_dir",) if claim.joined and elsewhere else ()
+        )
 
     async def wait(
         self, generation_id: str | None, seconds: float | None = None, listener: Listener | None = None
     ) -> Standing:
-        """Wait for a generation of this or another process or of an earlier run; None: the newest unfinished one,
-        else the newest. Raises ImageError ``not_found``."""
-        generation_id = generation_id or await self._newest()
-        await self._revive(generation_id)
+        """Wait for a generation of this or another process or of an earlier run; None: see :meth:`_next_one`. Raises
+        ImageError ``not_found``."""
+        generation_id = generation_id or await self._next_one()
+        await self._recovery.revive(generation_id)
         async with self.library.waiting(generation_id):
             return await self._wait(generation_id, self.settings.wait_seconds if seconds is None else seconds, listener)
 
@@ -140,39 +152,42 @@ class Studio:
     def news(self, generation_id: str) -> News | None:
         """What is happening at this moment to a generation that this process works on; None for all others."""
         job = self._runner.jobs.get(generation_id)
-        return None if job is None else self._standing(job).news
+        return None if job is None else standing_of(job).news
 
     async def fetched(self, standing: Standing) -> None:
         """The caller has this answer. Called last of all: whoever gives up before is joined to the same generation
-        when it asks again, and pays once."""
-        job = self._runner.jobs.get(standing.record.generation_id)
+        when it asks again, and pays once. What belongs to another client stays to be fetched by that one."""
+        record = standing.record
+        job = self._runner.jobs.get(record.generation_id)
         if job is not None and job.holds_pictures:
             return  # whoever asks the same again is given them, once the disk takes them
-        if not standing.record.finished or standing.record.fetched:
+        if not record.finished or record.fetched or await self._is_of_another(record):
             return
         if job is not None and not job.done.is_set():
             await job.mark_fetched()
         else:
-            await self.library.mark_fetched(standing.record)
+            await self.library.mark_fetched(record)
 
     async def cancel(self, generation_id: str) -> Standing:
         """Stop it and keep what is there. Idempotent. Raises ImageError ``not_found``."""
         if (job := self._runner.jobs.get(generation_id)) is not None:
             await self._runner.cancel(job)
-            return self._standing(job)
-        entry = await self._find(generation_id)
-        if entry.alive and self.library.is_mine(entry.record):
-            return await self._cancel_mine(generation_id)
-        if entry.alive:
-            await self._runner.cancel_elsewhere(entry)
-            with anyio.move_on_after(30):
+            return standing_of(job)
+        entry = await self._recovery.find(generation_id)
+        if entry.alive and not self.library.is_mine(entry.record):
+            await stopfile.leave(entry.folder.path)
+            with anyio.move_on_after(PATIENCE_FOR_OTHERS):
                 while entry.alive:
                     await anyio.sleep(FOREIGN_SECONDS)
-                    entry = await self._find(generation_id)
-        if not entry.alive and not entry.record.finished:
-            await self._end_idle(generation_id)
-            entry = await self._find(generation_id)
-        return Standing(record=entry.record, folder=str(entry.folder.path))
+                    entry = await self._recovery.find(generation_id)
+            if entry.alive:
+                return _standing(entry, notes=(WISH_LEFT,))
+        # Ours, and a moment ago it had no job: it has one now, or nobody works on it.
+        await self._recovery.end_idle(generation_id)
+        if (job := self._runner.jobs.get(generation_id)) is not None:
+            await self._runner.cancel(job)
+            return standing_of(job)
+        return _standing(await self._recovery.find(generation_id))
 
     async def collect(self, person_needed: Callable[[Standing], None] | None = None) -> list[Standing]:
         """Fetch what the site finished for every unfinished generation of earlier runs, each to its end; one that
@@ -186,7 +201,7 @@ class Studio:
         generation_id = entry.record.generation_id
         try:
             while not (standing := await self.wait(generation_id, PATIENT)).record.finished:
-                if person_needed is not None and standing.record.state in ASKS_PERSON:
+                if person_needed is not None and standing.record.state in PERSON_STATES:
                     person_needed(standing)
         except ImageError as error:
             error.submitted, error.spent = entry.record.submitted, entry.record.spent
@@ -201,15 +216,20 @@ class Studio:
         statuses = [await self._status_of(name) for name in names]
         newest = await self.library.newest(10)
         running = [e for e in await self.library.unfinished() if e.alive or e.record.generation_id in self._runner.jobs]
-        problems = [f"{problem.variable}: {problem.message}" for problem in self.settings.problems]
+        ledgers = self._ledgers
         return {
             "selected_backend": selected,
             "default_backend": self.settings.backend,
             "statuses": statuses,
             "running": [self._line(entry) for entry in running],
             "newest": [self._line(entry) for entry in newest],
-            "quota": [plain(quota) for quota in await self.ledger.quota()],
-            "problems": [*problems, *self.library.problems(), *self.ledger.problems(), *self._runner.problems()],
+            "quota": [_plain(quota) for quota in await ledgers["chatgpt-web"].quota()],
+            "problems": [
+                *(f"{problem.variable}: {problem.message}" for problem in self.settings.problems),
+                *self.library.problems(),
+                *(problem for ledger in ledgers.values() for problem in ledger.problems()),
+                *self._runner.problems(),
+            ],
         }
 
     async def visibility(
@@ -223,98 +243,19 @@ class Studio:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    async def _claim(self, accepted: Accepted) -> Claim:
-        claim = await self.library.claim_or_register(accepted.record, accepted.parent, admit=accepted.admit)
-        try:
-            await self._take_up(claim, accepted)
-        except BaseException:
-            await self.library.release(claim.waiter)
-            raise
-        return claim
-
     async def _take_up(self, claim: Claim, accepted: Accepted) -> None:
         """Start what this process now has to do for a claim."""
         record = claim.record
-        if claim.joined and (job := self._runner.jobs.get(record.generation_id)) is not None:
+        job = self._runner.jobs.get(record.generation_id)
+        if claim.joined and job is not None:
             await self._runner.settle(job)
         if claim.kind == "new":
-            self._runner.start(Job(accepted.requests[0], record, claim.folder), accepted.requests)
+            self._runner.start(accepted.requests, record, claim.folder)
         elif claim.kind == "orphaned":
             with truth_of(record):
-                await self._runner.recover(record, claim.folder)
-        elif claim.kind == "running" and record.generation_id not in self._runner.jobs and self.library.is_mine(record):
-            await self._adopt(record)
-
-    async def _revive(self, generation_id: str, *, background: bool = False) -> None:
-        """Before waiting: write a record that could not be written, adopt an orphan, collect what was left."""
-        if (job := self._runner.jobs.get(generation_id)) is not None:
-            with truth_of(job.record):
-                await self._runner.settle(job)
-        with shielded():
-            async with self._runner.taking:
-                if generation_id in self._runner.jobs:
-                    return
-                record = (await self._find(generation_id)).record
-                if not record.finished or record.collectable:
-                    await self._adopt(record, background=background)
-
-    async def _adopt(self, record: Record, *, background: bool = False) -> None:
-        """Go on with a generation without a job here, if nobody else works on it. Under the lock."""
-        with truth_of(record):
-            adopted = await self.library.adopt(record.generation_id, mine_idle=True)
-            if adopted is not None:
-                await self._runner.recover(adopted.record, adopted.folder, background=background)
-
-    async def _cancel_mine(self, generation_id: str) -> Standing:
-        """Ours, and a moment ago it had no job: it has one now, or nobody works on it."""
-        await self._end_idle(generation_id)
-        if (job := self._runner.jobs.get(generation_id)) is not None:
-            await self._runner.cancel(job)
-            return self._standing(job)
-        entry = await self._find(generation_id)
-        return Standing(record=entry.record, folder=str(entry.folder.path))
-
-    async def _end_idle(self, generation_id: str) -> None:
-        with shielded():
-            async with self._runner.taking:
-                if generation_id in self._runner.jobs:
-                    return
-                if (await self._find(generation_id)).record.finished:
-                    return
-                if (adopted := await self.library.adopt(generation_id, mine_idle=True)) is not None:
-                    await self._runner.end_orphan(adopted)
-
-    def _end_rest(self) -> None:
-        """Once per process, behind its first request: what earlier processes left and no site can finish."""
-        if not self._ended_rest:
-            self._ended_rest = True
-            self._runner.start_soon(partial(self._recover, at_site=False))
-
-    def _collect_rest(self) -> None:
-        """Once per process, as soon as the site is used: what it may have finished for earlier processes. Who works
-        with the API alone gets no browser for it."""
-        if not self._collected_rest:
-            self._collected_rest = True
-            self._runner.start_soon(partial(self._recover, at_site=True))
-
-    async def _recover(self, *, at_site: bool) -> None:
-        """One after the other and only while no call's job runs: nobody waits for these."""
-        orphans = [entry for entry in await self.library.unfinished() if not entry.alive]
-        left = [entry for entry in orphans if (entry.record.on_web and entry.record.submitted is not False) is at_site]
-        for entry in [*left, *(await self.library.collectable(JOIN_SECONDS) if at_site else [])]:
-            generation_id = entry.record.generation_id
-            await self._idle()
-            if generation_id in self._runner.jobs:
-                continue
-            try:
-                await self._revive(generation_id, background=True)
-            except ImageError as error:
-                log.warning("%s could not be taken up: %s", generation_id, error)
-
-    async def _idle(self) -> None:
-        """Until no job of this process runs."""
-        while running := [job for job in self._runner.jobs.values() if not job.done.is_set()]:
-            await running[0].done.wait()
+                self._runner.recover(record, claim.folder)
+        elif claim.kind == "running" and job is None and self.library.is_mine(record):
+            await self._recovery.adopt(record)
 
     async def _wait(self, generation_id: str, seconds: float, listener: Listener | None) -> Standing:
         """Until it is finished, a person is newly needed, or the time is over."""
@@ -324,61 +265,73 @@ class Studio:
                 group.start_soon(self._tell, generation_id, listener)
             with anyio.move_on_after(seconds):
                 standing = await self._until_news(generation_id)
-        if standing is None:
-            standing = await self._current(generation_id)
-        return standing
+        standing = standing or await self._current(generation_id)
+        return msgspec.structs.replace(standing, notes=await self._notes(standing))
+
+    async def _notes(self, standing: Standing) -> tuple[str, ...]:
+        record, notes = standing.record, list(standing.notes)
+        if await self._is_of_another(record):
+            notes.append(OF_ANOTHER)
+        costs = record.backend == "api" and bool(record.images) and record.cost_usd != 0.0
+        if costs and record.finished and await self._ledgers["api"].tell_once("who pays for the API"):
+            notes.append(WHO_PAYS)
+        return tuple(notes)
+
+    async def _is_of_another(self, record: Record) -> bool:
+        """Whether it was asked for through another server, which still runs, and by no call of this one."""
+        if record.generation_id in self._asked_here:
+            return False
+        return await anyio.to_thread.run_sync(self.library.is_of_another, record)
 
     async def _until_news(self, generation_id: str) -> Standing:
-        asked_before = (await self._current(generation_id)).record.state in ASKS_PERSON
+        asked_before = (await self._current(generation_id)).record.state in PERSON_STATES
         while (job := self._runner.jobs.get(generation_id)) is None:
             standing = await self._current(generation_id)
-            if standing.record.finished or (standing.record.state in ASKS_PERSON and not asked_before):
+            if standing.record.finished or (standing.record.state in PERSON_STATES and not asked_before):
                 return standing
-            asked_before = standing.record.state in ASKS_PERSON
+            asked_before = standing.record.state in PERSON_STATES
             await anyio.sleep(FOREIGN_SECONDS)
-        while not job.answered.is_set() and not (job.record.state in ASKS_PERSON and not asked_before):
+        while not job.answered.is_set() and not (job.record.state in PERSON_STATES and not asked_before):
             await job.news()
-            asked_before = asked_before and job.record.state in ASKS_PERSON
-        return self._standing(job)
+            asked_before = asked_before and job.record.state in PERSON_STATES
+        return standing_of(job)
 
     async def _tell(self, generation_id: str, listener: Listener) -> None:
+        """News for the length of a wait; a look-up that fails is no news, and no fault of the call."""
         while True:
-            if (news := (await self._current(generation_id)).news) is not None:
+            try:
+                news = (await self._current(generation_id)).news
+            except ImageError:
+                news = None
+            if news is not None:
                 await listener(news)
             await anyio.sleep(NEWS_SECONDS)
 
     async def _current(self, generation_id: str) -> Standing:
         if (job := self._runner.jobs.get(generation_id)) is not None:
-            return self._standing(job)
-        entry = await self._find(generation_id)
-        news = None
+            return standing_of(job)
+        return _standing(await self._recovery.find(generation_id))
+
+    async def _next_one(self) -> str:
+        """For a call that names none: this server's newest running one, then its newest that was not fetched, then
+        those that others work on, then the rest; none that was left in the middle and that nobody has worked on for a
+        day. Raises ImageError ``not_found``."""
+        found = [*await self.library.unfinished(), *await self.library.newest(50)]
+        entries = {entry.record.generation_id: entry for entry in found}
+        ranked = [entry for entry in entries.values() if self._rank(entry) is not None]
+        if not ranked:
+            raise ImageError("not_found", "There is no generation yet that anybody could be waiting for.")
+        first = min(ranked, key=lambda entry: (self._rank(entry), -epoch(entry.record.created_at)))
+        return first.record.generation_id
+
+    def _rank(self, entry: Entry) -> int | None:
+        record = entry.record
+        if record.generation_id in self._asked_here and not (record.finished and record.fetched):
+            return int(record.finished)
         if entry.alive:
-            news = News(f"{describe(entry.record.state)} in another process", entry.record.elapsed_seconds, None)
-        return Standing(record=entry.record, folder=str(entry.folder.path), news=news)
-
-    def _standing(self, job: Job) -> Standing:
-        elapsed = anyio.current_time() - job.started_at
-        news = None if job.answered.is_set() else News(sentence(job), round(elapsed, 1), job.typical)
-        # The answer describes one moment; the job may go on while it is written.
-        record = msgspec.structs.replace(
-            job.record, images=list(job.record.images), facts=dict(job.record.facts), elapsed_seconds=round(elapsed, 3)
-        )
-        if job.answered.is_set():
-            record.elapsed_seconds = job.record.elapsed_seconds
-        position = job.position if job.record.state == "queued" else None
-        return Standing(record=record, folder=str(job.folder.path), news=news, position=position)
-
-    async def _find(self, generation_id: str) -> Entry:
-        entry = await self.library.find(generation_id)
-        if entry is None:
-            raise ImageError("not_found", f"There is no generation {generation_id}.")
-        return entry
-
-    async def _newest(self) -> str:
-        entries = await self.library.unfinished() or await self.library.newest(1)
-        if not entries:
-            raise ImageError("not_found", "Nothing has been generated here yet.")
-        return entries[0].record.generation_id
+            return 2
+        left = not record.finished or record.collectable
+        return None if left and time.time() - epoch(record.updated_at) > DAY else 3
 
     async def _status_of(self, name: BackendName) -> dict[str, Any]:
         status: dict[str, Any]
@@ -387,14 +340,17 @@ class Studio:
         except ImageError as error:
             status = {"configured": False, "ready": False, "message": error.message}
         details: dict[str, Any] = {"output_root": str(self.settings.output_dir), **status.get("details", {})}
-        if (rest := await self.ledger.resting(name)) is not None:
+        if (rest := await self._steering.rest(name)) is not None:
             details["resting"] = {"code": rest.code, "reset_at": rest.reset_at}
-        if (typical := await self.ledger.typical(name)) is not None:
+        if (typical := await self.library.typical_seconds(name)) is not None:
             details["typical_seconds"] = round(typical, 1)
+        today = await self.library.of_today(name)
         if name == "chatgpt-web":
-            details["pictures_today"] = await self.ledger.web_pictures_today()
+            details["pictures_today"] = limits.made(today)
         else:
-            details["spent_today_usd"] = round(await self.ledger.spent_today(), 4)
+            details["spent_today_usd"] = round(limits.spent(today) / 1e6, 4)
+            if self.settings.budget_usd is not None:
+                details["budget_usd"] = self.settings.budget_usd
         return {"backend": name, **status, "details": details}
 
     def _line(self, entry: Entry) -> dict[str, Any]:
@@ -415,55 +371,20 @@ class Studio:
         return line
 
 
-@contextmanager
-def truth_of(record: Record) -> Generator[None]:
-    """What fails while an earlier generation is taken up says whether *that* was sent and paid."""
-    try:
-        yield
-    except ImageError as error:
-        error.submitted, error.spent = record.submitted, record.spent
-        raise
+def _standing(entry: Entry, notes: tuple[str, ...] = ()) -> Standing:
+    news = None
+    if entry.alive:
+        news = News(f"{describe(entry.record.state)} in another process", entry.record.elapsed_seconds, None)
+    return Standing(record=entry.record, folder=str(entry.folder.path), news=news, notes=notes)
 
 
-def plain(quota: QuotaLine) -> dict[str, Any]:
-    """A stated quota without the mark it has in the ledger's file."""
+def _plain(quota: Quota) -> dict[str, Any]:
     return {
         "feature": quota.feature,
         "remaining": quota.remaining,
         "reset_at": quota.reset_at,
         "seen_at": quota.at,
     }
-
-
-def sentence(job: Job) -> str:
-    """What is happening now, for people."""
-    if job.record.state == "queued" and job.position is not None:
-        return f"queued {ordinal(job.position)}"
-    if job.message:
-        return job.message
-    if job.record.state == "generating":
-        drawn = anyio.current_time() - job.state_since
-        usual = f" of typically {job.typical:.0f} s" if job.typical else ""
-        return f"drawing {drawn:.0f} s{usual}"
-    return describe(job.record.state)
-
-
-def describe(state: str) -> str:
-    return {
-        "queued": "queued",
-        "starting": "opening the browser",
-        "needs_sign_in": "waiting for a person to sign in in the browser window",
-        "needs_verification": "waiting for a person to pass the site's check in the browser window",
-        "submitting": "sending the prompt",
-        "generating": "drawing",
-        "saving": "saving the picture",
-    }.get(state, state)
-
-
-def ordinal(number: int) -> str:
-    if number % 100 in (11, 12, 13):
-        return f"{number}th"
-    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
 @asynccontextmanager
@@ -474,12 +395,16 @@ async def open_studio(
     records them as ``interrupted``. With ``outliving``, a request that is out and whose picture nobody could fetch
     later is finished and saved first; it is called when nothing else is left to be done."""
     library = Library(settings.output_dir)
-    ledger = Ledger(settings.profile_dir.parent / "ledger.jsonl", library)
+    ledgers: Ledgers = {"api": Ledger(settings.output_dir), "chatgpt-web": Ledger(settings.profile_dir)}
+    steering = Steering(settings, ledgers)
     async with anyio.create_task_group() as group:
-        runner = Runner(settings, library, ledger, group, ways)
+        runner = Runner(
+            settings, library, steering, group, lambda name: ways.make(name, settings, ledgers["chatgpt-web"], group)
+        )
         try:
-            yield Studio(settings, library, ledger, runner, Intake(settings, library, ledger, ways))
+            yield Studio(settings, library, runner, steering, ledgers, ways)
         finally:
             with shielded():
                 await runner.aclose(outliving)
+                await finish(library.close)
             group.cancel_scope.cancel()

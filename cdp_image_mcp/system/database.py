@@ -18,43 +18,30 @@ T = TypeVar("T")
 BUSY_SECONDS = 10.0
 TABLE = re.compile(r"CREATE TABLE (\w+)")
 
-DISK = {
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_IOERR,
-}
-CUT = {sqlite3.SQLITE_IOERR_SHORT_READ}
-BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+GARBLED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}
+CUT = sqlite3.SQLITE_IOERR_SHORT_READ
 
 
 class _UnusableError(Exception):
-    """The file is cut, garbled, or of another version."""
+    """The file is cut or garbled."""
 
 
 class Database:
-    """Short transactions on a file that is made when missing and put aside and made anew when it is unusable.
+    """Short transactions on a file that is made when missing and put aside and made anew when it is unusable. Its name
+    carries the version of its tables: programs of several versions keep several files.
 
-    SQLite's own locks guard the transactions. The lock file beside it guards the one thing they cannot: that nobody
-    works on the old file while another process puts a new one in its place (and on Windows, that it can be renamed).
-    Blocking: for threads. Every call opens and closes the file, so a deleted or replaced one is never written to.
+    The lock file beside it is held for each: nobody works on the old file while another process puts a new one in its
+    place (and on Windows, it can be renamed). Blocking: for threads. Every call opens and closes the file, so a deleted
+    or replaced one is never written to.
     """
 
     def __init__(
-        self,
-        path: Path,
-        tables: str,
-        version: int,
-        *,
-        fill: Callable[[sqlite3.Connection], int] | None = None,
-        told: Callable[[str], None],
+        self, path: Path, tables: str, *, fill: Callable[[sqlite3.Connection], int], told: Callable[[str], None]
     ) -> None:
         """``tables`` is the SQL of an empty file, ``fill`` puts in what is known from elsewhere and answers how many
         rows that were, ``told`` gets a sentence when a file had to be made anew."""
         self.path = path
         self._tables = tables
-        self._version = version
         self._fill = fill
         self._told = told
         self._lock = LockFile(path.with_name(path.name + ".lock"))
@@ -79,13 +66,13 @@ class Database:
                     raise ImageError("disk", f"{self.path} breaks again as soon as it is made: {again}") from again
 
     def view(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """As :meth:`run` for reading. Where there is no folder, or it takes no file, ``fill`` makes a passing one in
+        """As :meth:`run` for reading. Where there is no file and none can be made, ``fill`` makes a passing one in
         memory."""
         try:
-            if self.path.parent.is_dir() or self._fill is None:
+            if self.path.parent.parent.is_dir():
                 return self.run(work)
         except ImageError as error:
-            if error.code != "disk" or self._fill is None:
+            if error.code != "disk":
                 raise
         with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
             connection.executescript(self._tables)
@@ -132,17 +119,13 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             for statement in self._tables.split(";"):
                 connection.execute(statement)
-            rows = self._fill(connection) if self._fill else 0
-            connection.execute(f"PRAGMA user_version = {self._version}")
+            rows = self._fill(connection)
             connection.execute("COMMIT")
         if rows and not quiet:
             self._told(f"{self.path} was missing and was made anew from {rows} records.")
 
     def _check(self, connection: sqlite3.Connection) -> None:
         """Look a file over when this process meets it first; later damage shows itself as an error."""
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != self._version:
-            raise _UnusableError(f"version {version} instead of {self._version}")
         facts = self.path.stat()
         if self._checked == (facts.st_dev, facts.st_ino):
             return
@@ -156,16 +139,13 @@ class Database:
 
     def _judge(self, error: sqlite3.Error) -> Exception:
         extended = getattr(error, "sqlite_errorcode", None) or 0
-        code = extended & 0xFF
-        if code in BUSY:
-            return ImageError("disk", f"{self.path} has been locked by another program for {BUSY_SECONDS:g} s.")
-        if code in DISK and extended not in CUT:
-            return ImageError(
-                "disk",
-                f"{self.path} cannot be written: {error}. What was saved before is untouched.",
-                details={"path": str(self.path), "sqlite": getattr(error, "sqlite_errorname", "")},
-            )
-        return _UnusableError(str(error))
+        if extended & 0xFF in GARBLED or extended == CUT or str(error).startswith("no such "):
+            return _UnusableError(str(error))
+        return ImageError(
+            "disk",
+            f"{self.path} cannot be used now: {error}. What was saved before is untouched.",
+            details={"path": str(self.path), "sqlite": getattr(error, "sqlite_errorname", "")},
+        )
 
     def _put_aside(self) -> str:
         """Rename the unusable file, over the one put aside before. A journal of the old file left behind would be

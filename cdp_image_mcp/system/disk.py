@@ -44,14 +44,15 @@ a program without an administrator's rights (CPython since 3.12.4); what a user'
 
 _serial = itertools.count(1)
 
-NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
-"""What file systems without hard links (FAT, some shares, Android) answer to one."""
+NOT_FOR_WANT_OF_LINKS = {errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT}
+"""Everything else is what some file system without hard links answers to one: FAT, FUSE, 9p, vboxsf, some shares."""
 
 BYTES_PER_PICTURE = 8 * 1024 * 1024
 """Room looked for before a picture is asked for; a large PNG needs about that."""
 
 FREE_SPACE = "Ask the user to free space on that disk, then call wait_for_image."
-PERMISSIONS = "Ask the user to correct the folder's permissions or to choose another one with GPT_IMAGE_OUTPUT_DIR."
+PERMISSIONS = "Ask the user to correct the folder's permissions or to choose another one with {setting}."
+NO_LOCKS = "Ask the user to choose a folder on a disk of this machine with {setting}."
 
 CAUSES: dict[int, tuple[str, str]] = {
     errno.ENOSPC: ("the disk is full", FREE_SPACE),
@@ -63,6 +64,7 @@ CAUSES: dict[int, tuple[str, str]] = {
     errno.ENOENT: ("the folder is gone", "Ask the user whether the folder was moved or deleted."),
     errno.ENOTDIR: ("a file lies where a folder should be", "Ask the user to move that file away."),
     errno.EEXIST: ("a file lies where a folder should be", "Ask the user to move that file away."),
+    errno.ENOLCK: ("the folder's file system has no locks, which keep two programs from doing the same", NO_LOCKS),
     errno.EIO: ("the disk reports an error", "Ask the user to check the disk; keep no other work on it."),
 }
 
@@ -75,13 +77,14 @@ async def finish(work: Callable[[], T]) -> T:
     return results[0]
 
 
-def disk_error(error: OSError, doing: str, path: Path) -> ImageError:
-    """The error a caller sees: what was being done, to which path, why it failed, and what to do."""
+def disk_error(error: OSError, doing: str, path: Path, setting: str = "GPT_IMAGE_OUTPUT_DIR") -> ImageError:
+    """The error a caller sees: what was being done, to which path, why it failed, and what to do; ``setting`` is the
+    variable that names another place."""
     cause, step = CAUSES.get(error.errno or 0, (error.strerror or type(error).__name__, None))
     return ImageError(
         "disk",
         f"{doing} failed: {cause} ({path}). What was saved before is untouched.",
-        next_step=step,
+        next_step=step and step.format(setting=setting),
         details={"path": str(path), "errno": errno.errorcode.get(error.errno or 0, "")},
     )
 
@@ -113,7 +116,7 @@ def replace_file(path: Path, data: bytes) -> os.stat_result:
     """
     part, facts = write_part(path, data)
     try:
-        _replace(part, path)
+        _patiently(part.replace, path)
     except BaseException:
         _drop(part)
         raise
@@ -124,12 +127,12 @@ def replace_file(path: Path, data: bytes) -> os.stat_result:
 def settle(part: Path, path: Path) -> None:
     """Give a finished temporary file its name, never over another file. Raises FileExistsError."""
     if sys.platform == "win32":
-        part.rename(path)  # refuses an existing name there
+        _patiently(part.rename, path)  # refuses an existing name there
         return
     try:
         path.hardlink_to(part)
     except OSError as error:
-        if error.errno not in NO_LINKS:
+        if error.errno in NOT_FOR_WANT_OF_LINKS:
             raise
         # The empty file makes the name ours; replacing it then overwrites nothing of anybody's.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -178,12 +181,12 @@ def _sync(handle: int) -> None:
     os.fsync(handle)
 
 
-def _replace(part: Path, path: Path) -> None:
-    """On Windows a virus scanner or a reader that holds the old file for a moment makes the rename fail."""
+def _patiently(rename: Callable[[Path], Path], path: Path) -> None:
+    """On Windows a virus scanner or a reader that holds a file for a moment makes a rename fail."""
     give_up = time.monotonic() + (3 if sys.platform == "win32" else 0)
     while True:
         try:
-            part.replace(path)
+            rename(path)
         except PermissionError:
             if time.monotonic() >= give_up:
                 raise

@@ -1,5 +1,6 @@
 """A lock between processes that the system itself lets go when its holder dies."""
 
+import errno
 import os
 import sys
 import threading
@@ -16,9 +17,11 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-__all__ = ["LockFile"]
+__all__ = ["LockFile", "take"]
 
 RETRY_SECONDS = 0.02
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""What file systems without locks answer (NFS without lockd, some FUSE ones, Android)."""
 
 
 class LockFile:
@@ -27,13 +30,15 @@ class LockFile:
     Blocking calls: for threads. One object may be used from many threads; each :meth:`held` is exclusive among them.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, setting: str = "GPT_IMAGE_OUTPUT_DIR") -> None:
+        """``setting`` is the variable that names another place for it."""
         self.path = path
+        self._setting = setting
         self._thread = threading.Lock()
         self._handle: int | None = None
 
     def try_acquire(self) -> bool:
-        """Take the lock if it is free. Raises OSError when the file cannot be opened."""
+        """Take the lock if it is free. Raises OSError when the file cannot be opened or locked."""
         if not self._thread.acquire(blocking=False):
             return False
         taken = False
@@ -61,7 +66,7 @@ class LockFile:
             while not self._take_file() and time.monotonic() < deadline:
                 time.sleep(RETRY_SECONDS)
         except OSError as error:
-            raise disk_error(error, "Opening a lock file", self.path) from error
+            raise disk_error(error, "Locking a file", self.path, self._setting) from error
         finally:
             if self._handle is None:
                 self._thread.release()
@@ -77,23 +82,24 @@ class LockFile:
         finally:
             self.release()
 
-    def _take_file(self) -> bool:
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        taken = False
+    @property
+    def still_there(self) -> bool:
+        """Whether what is held is the file that others would lock: on a deleted one a lock keeps nobody out."""
         try:
-            taken = _lock(handle) and self._still_there(handle)
-        finally:
-            if not taken:
-                os.close(handle)
-        self._handle = handle if taken else None
-        return taken
-
-    def _still_there(self, handle: int) -> bool:
-        """A lock on a file somebody deleted meanwhile would keep nobody out."""
-        try:
-            return os.path.samestat(os.fstat(handle), self.path.stat())
+            return self._handle is not None and os.path.samestat(os.fstat(self._handle), self.path.stat())
         except FileNotFoundError:
             return False
+
+    def _take_file(self) -> bool:
+        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        taken = False
+        try:
+            taken = take(self._handle) and self.still_there
+        finally:
+            if not taken:
+                os.close(self._handle)
+                self._handle = None
+        return taken
 
     def _busy(self, seconds: float) -> ImageError:
         return ImageError(
@@ -103,15 +109,27 @@ class LockFile:
         )
 
 
-def _lock(handle: int) -> bool:
-    try:
-        if sys.platform == "win32":
+def take(handle: int, *, shared: bool = False) -> bool:
+    """Lock an open file if that can be done at once; ``shared`` beside others who look the same way (Windows knows
+    exclusive locks alone). Raises OSError, with ENOLCK where the file system has no locks of any kind."""
+    if sys.platform == "win32":
+        try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        return True
+    kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
+    for way in (fcntl.flock, fcntl.lockf):
+        try:
+            way(handle, kind)
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         else:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
+            return True
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
 
 def _close(handle: int) -> None:

@@ -24,13 +24,13 @@ import anyio
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.openai import ApiBackend
-from cdp_image_mcp.request import ImageRequest, SavedImage
+from cdp_image_mcp.request import ImageRequest
 from fixtures.images_api import ImagesApi, Play, Request, Response, png, running_api, usage_of
 from tests.bench.figures import OURS, Budget, NotMeasured, Section, Unit, in_turn
 from tests.bench.machine import facts
 from tests.bench.plan import Plan
 from tests.bench.table import markdown
-from tests.openai.doubles import MemoryLedger, MemoryReport
+from tests.openai.doubles import DiskReport
 
 __all__ = ["measure", "run"]
 
@@ -148,45 +148,17 @@ def _measured(into: list[Cost]) -> Generator[None]:
     into.append(Cost(time.perf_counter() - began, time.process_time() - busy, _peak() - before))
 
 
-class _Files(MemoryReport):
-    """A report that writes pictures as the product does, in a thread and with fsync."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder = folder
-        self.written: list[SavedImage] = []
-
-    @property
-    def images(self) -> tuple[SavedImage, ...]:
-        return tuple(self.written)
-
-    async def save(self, data: bytes, /, *, source: Mapping[str, str] | None = None) -> SavedImage:
-        del source
-        path = self.folder / f"image-{len(self.written) + 1:02}.png"
-        await anyio.to_thread.run_sync(_write, path, data)
-        image = SavedImage(
-            path=str(path),
-            mime_type="image/png",
-            width=1024,
-            height=1024,
-            bytes=len(data),
-            sha256="",
-            alpha=False,
-            c2pa=False,
-        )
-        self.written.append(image)
-        return image
-
-
 async def _ours(url: str, pictures: int, folder: Path) -> Cost:
     settings = Settings(output_dir=folder, profile_dir=folder, api_key="bench", base_url=url, compat="openai")
-    backend = ApiBackend(settings, MemoryLedger())
+    backend = ApiBackend(settings)
     warm = folder / "warm"
     warm.mkdir()
-    await backend.generate(ImageRequest(prompt="warm-up", backend="api", quality="low"), _Files(warm))
+    await backend.generate(ImageRequest(prompt="warm-up", backend="api", quality="low"), DiskReport(warm))
     costs: list[Cost] = []
     with _measured(costs):
-        await backend.generate(ImageRequest(prompt="a fox", backend="api", quality="low", n=pictures), _Files(folder))
+        await backend.generate(
+            ImageRequest(prompt="a fox", backend="api", quality="low", n=pictures), DiskReport(folder)
+        )
     await backend.aclose()
     return costs[0]
 

@@ -9,25 +9,24 @@ import anyio
 import pytest
 
 from cdp_image_mcp.cli import doctor
-from cdp_image_mcp.system.turns import Turns
 from tests.studio.scripted import settings
+from tests.system.test_turns import waiting
 
 pytestmark = pytest.mark.anyio
 
 
 class Looking:
-    def __init__(self, turns: Turns) -> None:
-        self.turns = turns
+    def __init__(self, profile: Path) -> None:
+        self.profile = profile
         self.tickets: list[int] = []
 
     async def probe(self) -> list[tuple[str, bool, str]]:
-        self.tickets.append(await self.turns.waiting())
+        self.tickets.append(waiting(self.profile))
         return [("composer", True, "there")]
 
 
 async def test_a_probe_holds_the_turn_while_it_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = Turns(tmp_path / "profile")
-    looking = Looking(turns)
+    looking = Looking(tmp_path / "profile")
 
     class Apart:
         def backend(self, _: str) -> Looking:
@@ -40,6 +39,6 @@ async def test_a_probe_holds_the_turn_while_it_looks(tmp_path: Path, monkeypatch
     monkeypatch.setattr(doctor, "studio_apart", apart)
     with anyio.fail_after(15):
         checks = await doctor._probe(settings(tmp_path))  # pyright: ignore[reportPrivateUsage]
-        assert await turns.waiting() == 0
+        assert waiting(tmp_path / "profile") == 0
     assert looking.tickets == [1]
     assert [check.level for check in checks] == ["ok"]

@@ -10,22 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
-import msgspec
 from PIL import Image
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.folder import Folder, encode_record
+from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.imagefile import inspect
 from cdp_image_mcp.library.joining import Claim
 from cdp_image_mcp.library.library import Library
-from cdp_image_mcp.library.record import Record, now
+from cdp_image_mcp.library.record import Owner, Record, decode_record, encode_record, now
 from cdp_image_mcp.request import State
-from cdp_image_mcp.system.owner import Owner
 
 _serial = itertools.count(1)
 
-DEAD = Owner(pid=2**22 + 7, started=1.0, host=platform.node())
-"""A process of this machine that is gone: no system gives out such a pid, and none started in 1970."""
+DEAD = Owner(token="0123456789abcdef01234567", pid=2**22 + 7, started=1.0, host=platform.node())
+"""A process that is gone: nobody holds its lock, and no system gives out such a pid."""
 
 
 def new_id() -> str:
@@ -61,15 +59,18 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (8, 6), mode: str = "RGB"
 async def create(library: Library, record: Record, parent: Path | None = None) -> Folder:
     """A generation as some earlier call left it: it joined nothing, and nobody waits for it."""
     fingerprint, record.fingerprint = record.fingerprint, record.generation_id
+    owner = record.owner
     try:
         claim = await library.claim_or_register(record, parent)
     finally:
         record.fingerprint = fingerprint
+    if owner is not None:
+        record.owner, record.session = owner, owner.token
     await library.release(claim.waiter)
     # Not Folder.write: that would date an old record anew.
     data = encode_record(record)
     put_back = claim.folder._write  # pyright: ignore[reportPrivateUsage]
-    await anyio.to_thread.run_sync(put_back, msgspec.json.decode(data, type=Record), data)
+    await anyio.to_thread.run_sync(put_back, decode_record(data), data)
     return claim.folder
 
 

@@ -17,6 +17,7 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.gallery import gallery as module
 from cdp_image_mcp.library.gallery.gallery import Gallery
+from cdp_image_mcp.library.index import path_of
 from cdp_image_mcp.library.library import Library
 from tests.browser import SWITCHES, found_browser
 from tests.library.making import a_record, ago, create, finished
@@ -191,7 +192,7 @@ async def test_a_refresh_reads_only_what_changed(
         shutil.rmtree(folders[0].path)
         await gallery.rebuild()
         assert len(read(gallery).cards) == 29
-        (library.root / ".index.sqlite3").write_bytes(b"broken" * 900)
+        path_of(library.root).write_bytes(b"broken" * 900)
         await gallery.refresh()
         assert len(read(gallery).cards) == 29
 

@@ -9,7 +9,7 @@ import pytest
 from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, now
-from tests.library.making import DEAD, a_record, ago, create, finished
+from tests.library.making import a_record, ago, create, finished
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,9 @@ async def test_what_a_shutdown_left_at_the_site_is_joined_and_collected_not_paid
 
     assert (claim.kind, claim.record.generation_id) == ("orphaned", record.generation_id)
     assert not claim.record.finished
-    assert read_record(claim.folder.path)[0].owner == library.owner
+    owner = read_record(claim.folder.path)[0].owner
+    assert owner is not None
+    assert owner.token == library.token
     assert second.kind == "new"
 
 
@@ -99,4 +101,4 @@ async def test_a_process_takes_up_its_own_generation_only_when_it_says_nobody_wo
         assert await library.adopt(record.generation_id) is None
         assert await library.adopt(record.generation_id, mine_idle=True) is not None
         # To a library that plays another process it is a stranger's, and alive.
-        assert await Library(root, owner=DEAD).adopt(record.generation_id, mine_idle=True) is None
+        assert await Library(root).adopt(record.generation_id, mine_idle=True) is None

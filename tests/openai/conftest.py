@@ -9,9 +9,10 @@ import pytest
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.openai import ApiBackend
 from fixtures.images_api import ImagesApi, running_api
-from tests.openai.doubles import KEY, MemoryLedger, MemoryReport, no_jitter
+from tests.openai.doubles import KEY, DiskReport, no_jitter
 
 MakeBackend = Callable[..., ApiBackend]
+MakeReport = Callable[[], DiskReport]
 
 
 @pytest.fixture
@@ -21,17 +22,18 @@ def api() -> Generator[ImagesApi]:
 
 
 @pytest.fixture
-def ledger() -> MemoryLedger:
-    return MemoryLedger()
+def make_report(tmp_path: Path) -> Callable[[], DiskReport]:
+    """Make reports of generations of their own."""
+    return lambda: DiskReport(tmp_path)
 
 
 @pytest.fixture
-def report() -> MemoryReport:
-    return MemoryReport()
+async def report(make_report: MakeReport) -> DiskReport:
+    return make_report()
 
 
 @pytest.fixture
-async def make_backend(api: ImagesApi, ledger: MemoryLedger, tmp_path: Path) -> AsyncGenerator[MakeBackend]:
+async def make_backend(api: ImagesApi, tmp_path: Path) -> AsyncGenerator[MakeBackend]:
     """Make back ends for the running server; settings and constructor arguments by name."""
     made: list[ApiBackend] = []
 
@@ -45,7 +47,7 @@ async def make_backend(api: ImagesApi, ledger: MemoryLedger, tmp_path: Path) -> 
         }
         settings = Settings(**{**values, **fields})
         more = {"resolver": resolver} if resolver else {}
-        backend = ApiBackend(settings, ledger, jitter=no_jitter, **more)
+        backend = ApiBackend(settings, jitter=no_jitter, **more)
         made.append(backend)
         return backend
 

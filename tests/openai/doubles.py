@@ -1,15 +1,17 @@
-"""The back end's two neighbours, in memory: the report that keeps what it is told, and the ledger."""
+"""The back end's neighbour as it is in the product, on disk; what it was told is kept beside that, in order."""
 
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.request import BackendName, ImageRequest, SavedImage, WorkState
+from cdp_image_mcp.library.folder import Folder, new_folder
+from cdp_image_mcp.library.record import new_record
+from cdp_image_mcp.request import ImageRequest, SavedImage, WorkState
+from cdp_image_mcp.studio.job import Job
 
-__all__ = ["KEY", "MemoryLedger", "MemoryReport", "ask", "no_jitter"]
+__all__ = ["KEY", "DiskReport", "ask", "no_jitter"]
 
 KEY = "sk-proj-Never0Show1This2Key3Anywhere4"
 """What no log line, error, record or crash may hold."""
@@ -26,96 +28,58 @@ def no_jitter(most: float) -> float:
     return 0.0
 
 
-class Rested(msgspec.Struct, frozen=True):
-    code: str
-    reset_at: str
+class Alone:
+    """A job that nobody else's generations meet. Without a budget nothing is to be set aside."""
+
+    async def whole(self, _job: Job, /) -> None:
+        raise AssertionError("an answer of the API brings everything at once")
+
+    async def taken(self, _generation_id: str, /) -> frozenset[str]:
+        raise AssertionError("the API collects nothing later")
+
+    async def reserve(self, _job: Job, _usd: float, /) -> None:
+        return
 
 
-class Day(msgspec.Struct, frozen=True):
-    granted: bool
-    spent: float
-    under_way: float
+class DiskReport(Job):
+    """A real job in a folder of its own below ``place``."""
 
-
-class MemoryLedger:
-    """A ledger that forgets with the process."""
-
-    def __init__(self, spent: float = 0.0) -> None:
-        self.spent = spent
-        self.lines: list[tuple[float, dict[str, Any] | None]] = []
-        self.rest: Rested | None = None
-        self.held: dict[str, float] = {}
-
-    async def spent_today(self) -> float:
-        return self.spent
-
-    async def spend(self, usd: float, usage: dict[str, Any] | None = None) -> None:
-        self.spent += usd
-        self.lines.append((usd, usage))
-
-    async def reserve(self, generation_id: str, usd: float, budget: float) -> Day:
-        under_way = sum(self.held.values())
-        granted = self.spent + under_way + usd <= budget and self.spent < budget
-        if granted:
-            self.held[generation_id] = usd
-        return Day(granted, self.spent, under_way)
-
-    async def release(self, generation_id: str) -> None:
-        self.held.pop(generation_id, None)
-
-    async def rest_until(self, backend: BackendName, code: str, reset_at: str) -> None:
-        assert backend == "api"
-        self.rest = Rested(code, reset_at)
-
-    async def resting(self, backend: BackendName) -> Rested | None:
-        assert backend == "api"
-        return self.rest
-
-    async def clear_rest(self, backend: BackendName) -> None:
-        assert backend == "api"
-        self.rest = None
-
-
-class MemoryReport:
-    """Keeps everything it is told, in order."""
-
-    def __init__(self) -> None:
-        self.generation_id = secrets.token_hex(16)
-        self.stop_wanted = False
+    def __init__(self, place: Path) -> None:
+        record = new_record(secrets.token_hex(16), ask(), requested="api", asked={})
+        path, _ = new_folder(place, record)
+        super().__init__(ask(), record, Folder(path), Alone())
         self.states: list[str] = []
-        self.known: dict[str, Any] = {}
         self.history: list[tuple[str, dict[str, Any]]] = []
         self.sentences: list[str] = []
-        self.pictures: list[bytes] = []
-        self.sources: list[Mapping[str, str] | None] = []
-        self.previews: list[tuple[int, bytes]] = []
         self.fail_saves: ImageError | None = None
+        self.limit = 420.0
+        """Seconds that are left of the generation's time."""
 
     @property
-    def images(self) -> tuple[SavedImage, ...]:
-        return tuple(
-            SavedImage(
-                path=f"/pictures/image-{number:02}.png",
-                mime_type="image/png",
-                width=1,
-                height=1,
-                bytes=len(data),
-                sha256="0" * 64,
-                alpha=False,
-                c2pa=False,
-            )
-            for number, data in enumerate(self.pictures, 1)
-        )
+    def pictures(self) -> list[bytes]:
+        return [Path(image.path).read_bytes() for image in self.images]
 
     @property
-    def facts(self) -> Mapping[str, Any]:
-        return self.known
+    def time_left(self) -> float:
+        return self.limit
+
+    @property
+    def unclear_usd(self) -> float:
+        """Dollars that are counted because nobody told what it cost."""
+        return (self.record.booked_usd or 0.0) - (self.record.cost_usd or 0.0)
+
+    @property
+    def known(self) -> Mapping[str, Any]:
+        return self.facts
+
+    @property
+    def sources(self) -> list[dict[str, str]]:
+        return self.record.sources
 
     async def state(self, state: WorkState, /, **facts: Any) -> None:
-        msgspec.json.encode(facts)  # what cannot be written as JSON cannot be recorded
         self.states.append(state)
         self.history.append((state, facts))
-        self.known |= facts
+        await super().state(state, **facts)
 
     def progress(self, message: str) -> None:
         self.sentences.append(message)
@@ -123,25 +87,4 @@ class MemoryReport:
     async def save(self, data: bytes, /, *, source: Mapping[str, str] | None = None) -> SavedImage:
         if self.fail_saves is not None:
             raise self.fail_saves
-        if not data.startswith(b"\x89PNG"):
-            raise ImageError("service_error", "What arrived is no whole picture.")
-        self.pictures.append(data)
-        self.sources.append(source)
-        return self.images[-1]
-
-    async def save_partial(self, data: bytes, index: int, /) -> None:
-        self.previews.append((index, data))
-
-    background = False
-
-    def may_send(self) -> None:
-        return
-
-    async def complete(self) -> None:
-        raise AssertionError("an answer of the API brings everything at once")
-
-    async def taken_ids(self) -> frozenset[str]:
-        raise AssertionError("the API collects nothing later")
-
-    async def waiting_for_person(self) -> None:
-        raise AssertionError("the API never waits for a person")
+        return await super().save(data, source=source)

@@ -6,12 +6,8 @@ import anyio
 import pytest
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.library.ledger import Ledger
-from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.mcp_server.ways import InstalledWays
-from cdp_image_mcp.openai import ApiBackend, Purse
-from cdp_image_mcp.request import Backend
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import open_studio
 from fixtures.images_api import ImagesApi, draw, error, png, silence
@@ -39,13 +35,7 @@ async def made(api: ImagesApi, folder: Path, **fields: object) -> Record:
             return (await studio.generate(arguments)).record
 
 
-def test_the_real_ledger_and_the_back_end_fit_their_protocols(tmp_path: Path) -> None:
-    ledger: Purse = Ledger(tmp_path / "ledger.jsonl", Library(tmp_path))
-    backend: Backend = ApiBackend(Settings(output_dir=tmp_path, profile_dir=tmp_path), ledger)
-    assert backend is not None
-
-
-async def test_a_picture_comes_through_studio_and_ledger_to_the_disk(api: ImagesApi, tmp_path: Path) -> None:
+async def test_a_picture_comes_through_the_studio_to_the_disk(api: ImagesApi, tmp_path: Path) -> None:
     pictures = [png(1024, 1024, size=200_000, seed=number) for number in range(2)]
     api.play(draw(pictures))
     record = await made(api, tmp_path, n=2, quality="low")
@@ -54,17 +44,9 @@ async def test_a_picture_comes_through_studio_and_ledger_to_the_disk(api: Images
     assert (record.submitted, record.spent) == (True, True)
     assert record.usage is not None
     assert record.cost_usd == pytest.approx((20 * 5 + 3512 * 30) / 1e6)
-    assert await Ledger(_ledger_file(tmp_path), Library(tmp_path / "pictures")).spent_today() == pytest.approx(
-        record.cost_usd
-    )
+    assert record.booked_usd == record.cost_usd
     everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert KEY.encode() not in everything
-
-
-def _ledger_file(folder: Path) -> Path:
-    found = [path for path in folder.rglob("*ledger*") if path.is_file() and not path.name.endswith(".lock")]
-    assert found, "the ledger was not written"
-    return found[0]
 
 
 async def test_a_refusal_is_recorded_as_one(api: ImagesApi, tmp_path: Path) -> None:

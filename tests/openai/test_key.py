@@ -14,7 +14,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from fixtures.images_api import ImagesApi, cut, draw, error, html_page, raw, silence, stream
 from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import KEY, MemoryLedger, MemoryReport, ask
+from tests.openai.doubles import KEY, DiskReport, ask
 
 pytestmark = pytest.mark.anyio
 
@@ -70,12 +70,11 @@ def chain(failure: BaseException) -> list[str]:
 
 
 @pytest.mark.parametrize("name", TROUBLES)
-async def test_the_key_is_in_no_log_line_error_record_or_ledger(
+async def test_the_key_is_in_no_log_line_error_or_record(
     name: str,
     api: ImagesApi,
     backend: ApiBackend,
-    report: MemoryReport,
-    ledger: MemoryLedger,
+    report: DiskReport,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -92,7 +91,7 @@ async def test_the_key_is_in_no_log_line_error_record_or_ledger(
         told = everything(failure) + json.dumps(failure.as_dict())
         assert {"httpx", "httpcore"}.isdisjoint(chain(failure))
     output = capfd.readouterr()
-    pictures = repr((report.history, report.sentences, report.sources, ledger.lines, ledger.rest))
+    pictures = repr((report.history, report.sentences, report.sources))
     for place in (
         told,
         caplog.text,
@@ -111,7 +110,7 @@ async def test_the_key_is_in_no_log_line_error_record_or_ledger(
 
 @pytest.mark.parametrize("compat", ["openai", "azure"])
 async def test_the_clients_own_repr_and_headers_do_not_hold_the_key(
-    compat: str, api: ImagesApi, make_backend: MakeBackend, report: MemoryReport
+    compat: str, api: ImagesApi, make_backend: MakeBackend, report: DiskReport
 ) -> None:
     backend = make_backend(compat=compat)
     with anyio.fail_after(10):
@@ -125,7 +124,7 @@ async def test_the_clients_own_repr_and_headers_do_not_hold_the_key(
 
 
 async def test_a_cancelled_request_does_not_carry_the_key_out(
-    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
 ) -> None:
     api.play(silence())
     with pytest.raises(TimeoutError) as caught, anyio.fail_after(0.5):

@@ -1,18 +1,30 @@
 """What pictures cost: before, after, and how the day's budget is kept."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.folder import Folder
+from cdp_image_mcp.library.joining import Entry
+from cdp_image_mcp.library.record import Record, now
+from cdp_image_mcp.mcp_server.ways import InstalledWays
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.models import MODELS
 from cdp_image_mcp.openai.prices import cost, grid_tokens, input_image_tokens
-from fixtures.images_api import ImagesApi, draw, error, usage_of
+from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.limits import dollars_beyond
+from cdp_image_mcp.studio.studio import Studio, open_studio
+from fixtures.images_api import ImagesApi, cut, draw, error, usage_of
+from tests.library.making import a_record
 from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import MemoryLedger, MemoryReport, ask
+from tests.openai.doubles import KEY, DiskReport, ask
+from tests.studio.scripted import Scripted, studio_with
+from tests.studio.scripted import draw as scripted_draw
 
 pytestmark = pytest.mark.anyio
 
@@ -46,8 +58,7 @@ async def test_the_estimate_of_a_square_agrees_with_the_guides_price(
     quality: str, dollars: float, backend: ApiBackend
 ) -> None:
     found = backend.estimate(ask(quality=quality, size="1024x1024"))
-    partials = found["partial_images"] * 100 * 30 / 1e6
-    assert found["cost_usd_high"] - partials == pytest.approx(dollars, abs=0.0006)
+    assert found["cost_usd_high"] == pytest.approx(dollars, abs=0.0006)
     assert found["cost_usd_low"] == found["cost_usd_high"]
     assert "2026-04-21" in found["basis"]
 
@@ -95,93 +106,133 @@ def test_reference_pictures_are_counted_as_measured() -> None:
     assert input_image_tokens(128, 128) == 64
 
 
-async def test_a_request_beyond_the_days_budget_is_refused_before_sending(
-    api: ImagesApi, make_backend: MakeBackend, ledger: MemoryLedger, report: MemoryReport
-) -> None:
-    ledger.spent = 0.95
-    backend = make_backend(budget_usd=1.0)
-    with anyio.fail_after(10), pytest.raises(ImageError) as caught:
-        await backend.generate(ask(quality="high"), report)
-    found = caught.value
-    assert (found.code, found.submitted, found.spent) == ("billing", False, False)
-    assert found.details["budget_usd"] == 1.0
-    assert found.reset_at is not None
-    assert api.log == []
-    with anyio.fail_after(10):
-        await backend.generate(ask(quality="low"), report)
-    assert len(report.pictures) == 1
+async def asked(api: ImagesApi, folder: Path, budget: float, *prompts: str, **fields: Any) -> list[Record]:
+    """The records of generations that were asked for at once, of those alone that were not refused."""
+    records: list[Record] = []
+    refusals: list[ImageError] = []
+    values: dict[str, Any] = {"backend": "api", "base_url": api.url, "compat": "openai", "api_key": KEY}
+    values |= {name: fields.pop(name) for name in ("model", "compat", "resend_unclear") if name in fields}
 
-
-async def test_requests_under_way_count_against_the_budget(
-    api: ImagesApi, make_backend: MakeBackend, ledger: MemoryLedger
-) -> None:
-    backend = make_backend(budget_usd=0.5)
-    outcomes: list[str] = []
-
-    async def one() -> None:
+    async def one(studio: Studio, prompt: str) -> None:
         try:
-            await backend.generate(ask(quality="high", size="1024x1024"), MemoryReport())
-            outcomes.append("made")
-        except ImageError as failure:
-            outcomes.append(failure.code)
+            records.append((await studio.generate(GenerateImage(prompt=prompt, **fields))).record)
+        except ImageError as refusal:
+            refusals.append(refusal)
 
-    with anyio.fail_after(20):
-        async with anyio.create_task_group() as group:
-            for _ in range(4):
-                group.start_soon(one)
-    # Each may cost $0.217: two fit into half a dollar.
-    assert sorted(outcomes) == ["billing", "billing", "made", "made"]
+    settings = Settings(output_dir=folder / "p", profile_dir=folder / "q", budget_usd=budget, wait_seconds=20, **values)
+    with anyio.fail_after(40):
+        async with open_studio(settings, InstalledWays()) as studio, anyio.create_task_group() as group:
+            for prompt in prompts:
+                group.start_soon(one, studio, prompt)
+    for refusal in refusals:
+        assert (refusal.code, refusal.submitted, refusal.spent) == ("billing", False, False)
+        assert refusal.details["budget_usd"] == budget
+        assert refusal.reset_at is not None
+    return records
+
+
+SQUARE: dict[str, Any] = {"size": "1024x1024", "quality": "high"}
+
+
+async def test_a_request_beyond_the_days_budget_is_refused_before_sending(api: ImagesApi, tmp_path: Path) -> None:
+    assert await asked(api, tmp_path, 0.2, "a fox", **SQUARE) == []
+    assert api.log == []
+    assert len(await asked(api, tmp_path, 0.2, "a fox", size="1024x1024", quality="low")) == 1
+
+
+async def test_requests_under_way_count_against_the_budget(api: ImagesApi, tmp_path: Path) -> None:
+    # Each may cost $0.211: two fit into half a dollar.
+    made = await asked(api, tmp_path, 0.5, "a", "b", "c", "d", **SQUARE)
+    assert [record.state for record in made] == ["saved", "saved"]
     assert len(api.posts) == 2
 
 
-async def test_a_budget_counts_an_unknown_model_as_the_dearest(
-    api: ImagesApi, make_backend: MakeBackend, report: MemoryReport
+async def test_what_is_not_used_up_comes_back_and_what_was_spent_stays(api: ImagesApi, tmp_path: Path) -> None:
+    (first,) = await asked(api, tmp_path, 0.25, "a", **SQUARE)
+    assert (first.reserved_usd, first.booked_usd) == (0.0, first.cost_usd)
+    assert first.cost_usd == pytest.approx(0.0528, abs=0.0001)  # the stand-in tells of a cheaper one
+    assert await asked(api, tmp_path, 0.25, "b", **SQUARE) == []
+    assert len(await asked(api, tmp_path, 0.27, "b", **SQUARE)) == 1
+
+
+async def test_a_budget_is_exact_to_the_millionth(api: ImagesApi, tmp_path: Path) -> None:
+    """In binary fractions a tenth and two tenths are more than three."""
+    entries = [Entry(_spent(usd), Folder(tmp_path), alive=False) for usd in (0.1, 0.1)]
+    assert dollars_beyond(0.3, 0.1, entries) is None
+    assert dollars_beyond(0.3, 0.100001, entries) is not None
+
+
+def _spent(usd: float) -> Record:
+    return a_record(backend="api", state="saved", finished_at=now(), booked_usd=usd)
+
+
+async def test_a_request_whose_end_nobody_told_counts_as_the_worst_case(api: ImagesApi, tmp_path: Path) -> None:
+    api.play(cut("headers"))
+    (lost,) = await asked(api, tmp_path, 0.3, "a", **SQUARE)
+    assert lost.error is not None
+    assert (lost.error["code"], lost.cost_usd) == ("network", None)
+    assert lost.booked_usd == pytest.approx(0.211, abs=0.001)
+    assert await asked(api, tmp_path, 0.3, "b", **SQUARE) == []
+
+
+@pytest.mark.parametrize(("budget", "sent"), [(0.3, 1), (0.5, 2)])
+async def test_a_request_that_may_be_paid_twice_is_sent_again_only_within_the_budget(
+    api: ImagesApi, tmp_path: Path, budget: float, sent: int
 ) -> None:
-    with pytest.raises(ImageError) as caught:
-        await make_backend(budget_usd=0.1, model="my-deployment").generate(ask(), report)
-    assert caught.value.code == "billing"
+    api.play(cut("headers"))
+    (record,) = await asked(api, tmp_path, budget, "a", resend_unclear=True, **SQUARE)
+    assert len(api.posts) == sent
+    assert record.state == ("saved" if sent == 2 else "failed")
+    assert record.booked_usd == pytest.approx(0.211 + 0.0528 * (sent - 1), abs=0.001)
 
 
-async def test_a_local_server_needs_no_budget(api: ImagesApi, make_backend: MakeBackend, report: MemoryReport) -> None:
+async def test_a_budget_counts_an_unknown_model_as_the_dearest(api: ImagesApi, tmp_path: Path) -> None:
+    assert await asked(api, tmp_path, 0.1, "a fox", model="my-deployment") == []
+    assert api.log == []
+
+
+async def test_a_local_server_needs_no_budget(api: ImagesApi, tmp_path: Path) -> None:
     api.strict = False
-    with anyio.fail_after(10):
-        await make_backend(budget_usd=0.0, compat="vllm", model="qwen-image").generate(ask(), report)
-    assert report.known["cost_usd"] == 0
-    assert len(report.pictures) == 1
+    (record,) = await asked(api, tmp_path, 0.0, "a fox", compat="vllm", model="qwen-image")
+    assert (record.cost_usd, len(record.images)) == (0, 1)
+
+
+async def test_auto_goes_to_the_site_when_the_budget_is_used_up(tmp_path: Path) -> None:
+    web, at_api = Scripted(scripted_draw), Scripted(scripted_draw)
+    async with studio_with(tmp_path, web, at_api, backend="auto", api_key="k", budget_usd=0.01) as studio:
+        record = (await studio.generate(GenerateImage(prompt="a bear"))).record
+    assert (record.backend, record.fallback_from, record.fallback_reason) == ("chatgpt-web", "api", "billing")
+    assert (record.state, record.reserved_usd, at_api.started) == ("saved", 0.0, [])
 
 
 async def test_a_router_that_tells_the_price_is_believed(
-    api: ImagesApi, make_backend: MakeBackend, report: MemoryReport, ledger: MemoryLedger
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
 ) -> None:
     api.play(draw(extra={"usage": {"cost": 0.04, "total_tokens": 5}, "created": 0}))
     with anyio.fail_after(10):
         await make_backend(compat="openrouter", model="bytedance-seed/seedream-4.5").generate(ask(), report)
     assert report.known["cost_usd"] == 0.04
-    assert ledger.spent == 0.04
+    assert report.known["booked_usd"] == 0.04
     assert "openai_created" not in report.known
 
 
-async def test_what_was_turned_away_costs_nothing(
-    api: ImagesApi, backend: ApiBackend, report: MemoryReport, ledger: MemoryLedger
-) -> None:
+async def test_what_was_turned_away_costs_nothing(api: ImagesApi, backend: ApiBackend, report: DiskReport) -> None:
     api.play(error("moderation"))
     with anyio.fail_after(10), pytest.raises(ImageError):
         await backend.generate(ask(), report)
-    assert ledger.lines == []
+    assert report.known["booked_usd"] == 0
 
 
 async def test_status_tells_money_and_the_end_of_the_model_and_sends_nothing(
-    api: ImagesApi, make_backend: MakeBackend, ledger: MemoryLedger
+    api: ImagesApi, make_backend: MakeBackend
 ) -> None:
-    ledger.spent = 0.25
     found = await make_backend(model="gpt-image-1.5", budget_usd=2.0).status()
     assert set(found) == {"configured", "ready", "message", "details"}
     assert (found["configured"], found["ready"]) == (True, True)
     details = found["details"]
     assert details["model_ends"] == "2026-12-01"
     assert "shut down" in details["warnings"][0]
-    assert (details["spent_today_usd"], details["budget_usd"]) == (0.25, 2.0)
-    assert details["estimate"]["cost_usd_high"] == pytest.approx((1056 + 100) * 32 / 1e6, abs=0.001)
+    assert details["estimate"]["cost_usd_high"] == pytest.approx(1056 * 32 / 1e6, abs=0.001)
     assert math.isfinite(details["estimate"]["cost_usd_low"])
     assert {"model", "output_root"} <= set(details)
     assert api.log == []

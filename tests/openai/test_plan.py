@@ -16,7 +16,7 @@ from cdp_image_mcp.openai.profiles import PROFILES
 from cdp_image_mcp.request import Reference
 from fixtures.images_api import ImagesApi, png
 from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import MemoryReport, ask
+from tests.openai.doubles import DiskReport, ask
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +70,7 @@ def test_a_bad_combination_is_refused_naming_the_field_and_what_the_model_takes(
 
 
 async def test_a_refused_request_never_reaches_the_server(
-    api: ImagesApi, backend: ApiBackend, report: MemoryReport
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
 ) -> None:
     with pytest.raises(ImageError):
         await backend.generate(ask(quality="max"), report)
@@ -196,7 +196,7 @@ def test_the_continued_picture_counts_among_the_sixteen(tmp_path: Path) -> None:
     assert "17" in refused(reference_images=(one,) * 16, continue_image=one).message
 
 
-async def test_without_a_key_nothing_is_sent(api: ImagesApi, make_backend: MakeBackend, report: MemoryReport) -> None:
+async def test_without_a_key_nothing_is_sent(api: ImagesApi, make_backend: MakeBackend, report: DiskReport) -> None:
     with pytest.raises(ImageError) as caught:
         await make_backend(api_key=None).generate(ask(), report)
     assert (caught.value.code, caught.value.submitted) == ("api_key_missing", False)

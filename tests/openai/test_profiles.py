@@ -15,7 +15,7 @@ from cdp_image_mcp.openai.profiles import PROFILES, address, choose_profile, pro
 from cdp_image_mcp.request import Reference
 from fixtures.images_api import ImagesApi, draw, error, png
 from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import KEY, MemoryReport, ask
+from tests.openai.doubles import KEY, DiskReport, ask
 
 pytestmark = pytest.mark.anyio
 
@@ -113,7 +113,7 @@ def test_addresses_are_put_together_as_documented(base: str, version: str | None
 
 
 async def test_azure_gets_its_own_key_header_and_version_and_no_webp(
-    api: ImagesApi, make_backend: MakeBackend, report: MemoryReport, tmp_path: Path
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport, tmp_path: Path
 ) -> None:
     backend = make_backend(compat="azure", base_url=api.url.replace("/v1", "/openai/v1"), model="my-deployment")
     with anyio.fail_after(10):
@@ -130,7 +130,7 @@ async def test_azure_gets_its_own_key_header_and_version_and_no_webp(
 
 
 async def test_azure_deployment_paths_carry_the_deployment(
-    api: ImagesApi, make_backend: MakeBackend, report: MemoryReport
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
 ) -> None:
     base = api.url.replace("/v1", "/openai/deployments/pictures")
     with anyio.fail_after(10):
@@ -140,7 +140,7 @@ async def test_azure_deployment_paths_carry_the_deployment(
 
 
 async def test_azures_content_filter_is_a_refusal(
-    api: ImagesApi, make_backend: MakeBackend, report: MemoryReport
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
 ) -> None:
     api.play(error("azure_filter"))
     with anyio.fail_after(10), pytest.raises(ImageError) as caught:
@@ -149,7 +149,7 @@ async def test_azures_content_filter_is_a_refusal(
 
 
 async def test_openrouter_gets_references_and_ratios_in_its_own_fields(
-    api: ImagesApi, make_backend: MakeBackend, report: MemoryReport, tmp_path: Path
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport, tmp_path: Path
 ) -> None:
     api.strict = False
     picture = reference(tmp_path)
@@ -169,7 +169,7 @@ async def test_openrouter_gets_references_and_ratios_in_its_own_fields(
 
 
 async def test_localai_needs_no_key_and_gets_references_as_plain_base64(
-    api: ImagesApi, make_backend: MakeBackend, report: MemoryReport, tmp_path: Path
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport, tmp_path: Path
 ) -> None:
     api.strict = False
     picture = reference(tmp_path)
@@ -189,7 +189,7 @@ async def test_localai_needs_no_key_and_gets_references_as_plain_base64(
 
 @pytest.mark.parametrize(("compat", "asked"), [("litellm", None), ("vllm", "b64_json"), ("generic", "b64_json")])
 async def test_response_format_is_sent_only_where_it_is_understood(
-    compat: str, asked: str | None, api: ImagesApi, make_backend: MakeBackend, report: MemoryReport
+    compat: str, asked: str | None, api: ImagesApi, make_backend: MakeBackend, report: DiskReport
 ) -> None:
     api.strict = False
     with anyio.fail_after(10):

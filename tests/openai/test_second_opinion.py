@@ -14,7 +14,7 @@ from PIL import Image
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.request import Reference
 from fixtures.images_api import ERRORS, ImagesApi, draw, error, png, stream
-from tests.openai.doubles import MemoryReport, ask
+from tests.openai.doubles import DiskReport, ask
 
 pytestmark = pytest.mark.anyio
 
@@ -90,7 +90,7 @@ def test_the_server_refuses_streams_of_several(client: openai.OpenAI) -> None:
 
 
 async def test_both_clients_get_the_same_bytes_and_send_the_same_fields(
-    api: ImagesApi, client: openai.OpenAI, backend: ApiBackend, report: MemoryReport
+    api: ImagesApi, client: openai.OpenAI, backend: ApiBackend, report: DiskReport
 ) -> None:
     pictures = [png(64, 64, size=500_000, seed=number) for number in range(3)]
     api.always = draw(pictures)
@@ -105,7 +105,7 @@ async def test_both_clients_get_the_same_bytes_and_send_the_same_fields(
 
 
 async def test_both_clients_send_the_same_form(
-    api: ImagesApi, client: openai.OpenAI, backend: ApiBackend, report: MemoryReport, tmp_path: Path
+    api: ImagesApi, client: openai.OpenAI, backend: ApiBackend, report: DiskReport, tmp_path: Path
 ) -> None:
     data = png(32, 32, size=16_000_000)  # too long for a data URL: ours goes as a form too
     path = tmp_path / "a.png"

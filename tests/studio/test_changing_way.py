@@ -8,8 +8,10 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder
+from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.studio.steering import account_of
 from tests.studio.scripted import Scripted, draw, studio_with
 from tests.studio.test_left_behind import asking
 
@@ -40,7 +42,8 @@ async def test_our_own_daily_limit_puts_the_web_to_no_rest(tmp_path: Path) -> No
         await studio.generate(asking("a hare", n=2, backend="chatgpt-web"))
         go_on.set()
         refused = (await studio.wait(waiting.record.generation_id)).record
-        assert await studio.ledger.resting("chatgpt-web") is None
+        site = Ledger(studio.settings.profile_dir)
+        assert await site.resting(account_of(studio.settings, "chatgpt-web")) is None
         allowed = await studio.generate(asking("a bear", backend="chatgpt-web"))
     assert refused.error is not None
     assert (refused.error["code"], refused.submitted) == ("quota_reached", False)

@@ -218,7 +218,7 @@ async def test_collecting_waits_for_a_person_to_the_end_and_one_error_does_not_s
 def fail_once(monkeypatch: pytest.MonkeyPatch, runner: Any) -> None:
     recover = runner.recover
 
-    async def fails(*_: Any, **__: Any) -> None:
+    def fails(*_: Any, **__: Any) -> None:
         monkeypatch.setattr(runner, "recover", recover)
         raise ImageError("disk", "The folder cannot be read.")
 

@@ -10,8 +10,8 @@ import anyio
 import psutil
 import pytest
 
+from cdp_image_mcp.library.record import Owner
 from cdp_image_mcp.request import ImageRequest, Report
-from cdp_image_mcp.system.owner import Owner
 from tests.library.making import end, other_process
 from tests.studio.scripted import Scripted, draw, studio_with
 from tests.studio.test_left_behind import asking, interrupted, left, sent_then_hangs

@@ -1,21 +1,19 @@
 """One turn at a time, in order, over processes that may be killed."""
 
-import os
+import errno
 import random
-import sqlite3
 import stat
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
-import msgspec
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.system.owner import Owner
+from cdp_image_mcp.system.presence import OWN_FOLDER, Presence
 from cdp_image_mcp.system.turns import Turns
-from tests.library.making import DEAD, end, other_process
+from tests.library.making import end, other_process
 from tests.library.smalldisk import fill_up, needs_root, small_disk
 
 pytestmark = pytest.mark.anyio
@@ -26,16 +24,22 @@ def profile(tmp_path: Path) -> Path:
     return tmp_path / "data" / "profile"
 
 
+def waiting(profile: Path) -> int:
+    """How many living tickets there are, the holder's included."""
+    queue = Presence(profile / OWN_FOLDER / "queue")
+    return sum(queue.is_there(name) for name in queue.names())
+
+
 async def test_opening_touches_nothing_and_files_are_the_users_own(profile: Path) -> None:
     turns = Turns(profile)
     assert not profile.parent.exists()
     with anyio.fail_after(10):
         async with turns.take():
-            assert await turns.waiting() == 1
-        assert await turns.waiting() == 0
-    assert not profile.exists()
-    for path in profile.parent.iterdir():
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+            assert waiting(profile) == 1
+        assert waiting(profile) == 0
+    assert [path.name for path in profile.parent.iterdir()] == ["profile"]
+    for path in profile.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
 async def test_turns_are_taken_in_order_and_positions_are_told(profile: Path) -> None:
@@ -57,7 +61,7 @@ async def test_turns_are_taken_in_order_and_positions_are_told(profile: Path) ->
         async with anyio.create_task_group() as group, turns.take(on_position=places[0].append):
             for number in (1, 2, 3):
                 group.start_soon(call, number, (turns, other)[number % 2])
-                while await turns.waiting() <= number:
+                while waiting(profile) <= number:
                     await anyio.lowlevel.checkpoint()
             await queued.wait()
             assert took == []
@@ -81,9 +85,9 @@ async def test_a_cancelled_wait_gives_its_place_back(profile: Path) -> None:
 
             group.start_soon(wait)
             await queued.wait()
-            assert await turns.waiting() == 2
+            assert waiting(profile) == 2
             group.cancel_scope.cancel()
-        assert await turns.waiting() == 0
+        assert waiting(profile) == 0
         async with turns.take():
             pass
 
@@ -95,26 +99,22 @@ async def test_an_error_in_the_turn_ends_it(profile: Path) -> None:
             async with turns.take():
                 raise ValueError("mine")
         async with turns.take():
-            assert await turns.waiting() == 1
+            assert waiting(profile) == 1
 
 
-async def test_dead_tickets_are_dropped_and_reused_pids_are_dead(profile: Path) -> None:
+async def test_the_ticket_of_a_process_that_is_gone_holds_nobody_up(profile: Path) -> None:
     turns = Turns(profile)
     with anyio.fail_after(10):
         async with turns.take():
-            pass
-        database = sqlite3.connect(profile.with_name("profile.turns.sqlite3"))
-
-        for number, owner in enumerate([DEAD, Owner(os.getpid(), 5.0, "", "another boot:1")]):
-            row = (f"dead{number}", number + 1, msgspec.json.encode(owner))
-            database.execute("INSERT INTO tickets VALUES (?, ?, ?)", row)
-        database.commit()
-        database.close()
+            left = profile / OWN_FOLDER / "queue" / f"{1:020}-0123456789abcdef01234567"
+            left.write_bytes(b"")
+            assert waiting(profile) == 1
+        left.write_bytes(b"")
         async with turns.take():
-            assert await turns.waiting() == 1
+            assert not left.exists()
 
 
-async def test_a_garbled_queue_is_put_aside_and_lets_no_second_one_in(profile: Path) -> None:
+async def test_a_queue_that_was_swept_away_keeps_its_order_and_lets_no_second_one_in(profile: Path) -> None:
     turns, other = Turns(profile), Turns(profile)
     took: list[str] = []
     with anyio.fail_after(20):
@@ -130,15 +130,32 @@ async def test_a_garbled_queue_is_put_aside_and_lets_no_second_one_in(profile: P
                 await events[0].wait()
                 group.start_soon(call, "second", turns, events[1])
                 await events[1].wait()
-                profile.with_name("profile.turns.sqlite3").write_bytes(b"garbage" * 3000)
+                for path in (profile / OWN_FOLDER / "queue").iterdir():
+                    path.unlink()
                 group.start_soon(call, "third", other, events[2])
                 await events[2].wait()
-                while await turns.waiting() < 3:  # both put themselves back, with their old numbers
-                    await anyio.lowlevel.checkpoint()
+                while waiting(profile) < 3:  # noqa: ASYNC110 - both put themselves back, with their old numbers
+                    await anyio.sleep(0.01)
                 assert took == []
     assert took == ["first", "second", "third"]
-    assert profile.with_name("profile.turns.sqlite3.broken").exists()
-    assert len(turns.problems() + other.problems()) == 1
+
+
+async def test_a_clock_that_is_set_back_changes_no_order(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(profile)
+    took: list[int] = []
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group, turns.take():
+
+            async def call(number: int, queued: anyio.Event) -> None:
+                async with turns.take(on_position=lambda _: queued.set()):
+                    took.append(number)
+
+            for number, clock in enumerate([5_000_000, 1_000]):
+                monkeypatch.setattr("time.time_ns", lambda clock=clock: clock)
+                queued = anyio.Event()
+                group.start_soon(call, number, queued)
+                await queued.wait()
+    assert took == [0, 1]
 
 
 async def test_a_profile_named_in_two_ways_has_one_queue(profile: Path, tmp_path: Path) -> None:
@@ -146,7 +163,7 @@ async def test_a_profile_named_in_two_ways_has_one_queue(profile: Path, tmp_path
     (tmp_path / "link").symlink_to(profile)
     with anyio.fail_after(10):
         async with Turns(tmp_path / "link").take():
-            assert await Turns(profile).waiting() == 1
+            assert waiting(profile) == 1
 
 
 async def test_a_queue_that_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path) -> None:
@@ -157,6 +174,19 @@ async def test_a_queue_that_cannot_be_written_is_an_error_of_the_disk(tmp_path: 
     assert caught.value.code == "disk"
 
 
+async def test_a_profile_where_nothing_can_be_written_is_told_with_its_own_variable(
+    profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with anyio.fail_after(10), pytest.raises(ImageError, match="permission is denied") as caught:
+        async with Turns(profile).take():
+            pass
+    assert "CHATGPT_WEB_PROFILE_DIR" in caught.value.next_step
+
+
 @needs_root
 async def test_a_disk_that_fills_up_during_a_turn_does_not_block_the_queue(tmp_path: Path) -> None:
     with anyio.fail_after(30), small_disk(tmp_path / "small", 300) as place:
@@ -165,7 +195,7 @@ async def test_a_disk_that_fills_up_during_a_turn_does_not_block_the_queue(tmp_p
             fill_up(place)
         async with turns.take():
             pass
-        assert await turns.waiting() == 0
+        assert waiting(place / "profile") == 0
 
 
 WORKER = """
@@ -236,7 +266,7 @@ async def test_four_processes_take_turns_and_killed_holders_free_theirs(profile:
             finally:
                 for worker in workers:
                     end(worker)
-        assert await Turns(profile).waiting() == 0
+        assert waiting(profile) == 0
 
 
 async def test_nobody_is_starved_by_one_that_comes_again_and_again(profile: Path) -> None:
@@ -249,7 +279,7 @@ async def test_nobody_is_starved_by_one_that_comes_again_and_again(profile: Path
                 while "patient" not in took:
                     async with turns.take():
                         took.append("greedy")
-                        while await turns.waiting() < 2 and "patient" not in took:
+                        while waiting(profile) < 2 and "patient" not in took:
                             await anyio.lowlevel.checkpoint()
 
             async def once() -> None:

@@ -30,7 +30,7 @@ MAX_PROMPT = 8_000
 """Characters of a prompt on the page; of a longer one the rest is in its record. 5,000 entries must stay light."""
 
 MAX_ERROR = 600
-TYPES = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WebP"}
+TYPES = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WebP", "image/gif": "GIF", "image/avif": "AVIF"}
 
 
 class _Card(NamedTuple):

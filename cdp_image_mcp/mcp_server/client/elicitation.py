@@ -14,15 +14,15 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import NoBackChannelError
 
 from cdp_image_mcp.mcp_server.client.table import known
+from cdp_image_mcp.request import PERSON_STATES
 
 if TYPE_CHECKING:
     from cdp_image_mcp.studio.studio import Standing
 
-__all__ = ["ANSWER_KEY", "PERSON_STATES", "Person"]
+__all__ = ["ANSWER_KEY", "Person"]
 
 logger = logging.getLogger(__name__)
 
-PERSON_STATES = frozenset(("needs_sign_in", "needs_verification"))
 ANSWER_KEY = "person"
 MODERN = "2026"
 """First protocol year without requests from server to client: there the question is an interim result."""

@@ -1,15 +1,23 @@
-"""Pictures that an answer only names by address: fetched without the key, bounded, and from nowhere private."""
+"""Pictures that an answer only names by address: fetched without the key, bounded, and from nowhere private.
+
+Without a proxy the connection goes to the very address that was checked: a second look-up by the HTTP library could be
+answered differently (DNS rebinding). Where a proxy is set it alone leads out, and looks the name up itself.
+"""
 
 import io
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 import anyio
+import anyio.to_thread
 
-from cdp_image_mcp.openai.wire.exchange import USER_AGENT, certificates, describe
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai.wire.exchange import describe, open_client
 from cdp_image_mcp.openai.wire.pictures import LARGEST_PICTURE
 
 if TYPE_CHECKING:
@@ -21,6 +29,8 @@ MOST_HOPS = 5
 ATTEMPTS = 3
 TIMEOUT = 60.0
 PORTS = {"http": 80, "https": 443}
+MADE_UP = ipaddress.ip_network("198.18.0.0/15")
+"""What resolvers of Clash, Surge and their like answer for every name; their tunnel then looks it up (2026-11)."""
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 """The numeric addresses of a host."""
@@ -29,9 +39,11 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 class FetchError(Exception):
     """Why a picture could not be fetched, in words without its address (addresses may be signed)."""
 
-    def __init__(self, words: str, *, again: bool = False) -> None:
+    def __init__(self, words: str, *, again: bool = False, elsewhere: bool = False) -> None:
+        """``again``: it may work later; ``elsewhere``: another address of the same host may work."""
         super().__init__(words)
         self.again = again
+        self.elsewhere = elsewhere
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -61,11 +73,11 @@ class Downloader:
     def __init__(self, own_host: str, resolver: Resolve = resolve) -> None:
         self._own_host = own_host.lower()
         self._resolve = resolver
-        self._client: httpx.AsyncClient | None = None
+        self._clients: dict[bool, httpx.AsyncClient] = {}
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, attempts: int = ATTEMPTS) -> bytes:
         """The picture's bytes. Tries again on network faults, which cost nothing. Raises :class:`FetchError`."""
-        for left in reversed(range(ATTEMPTS)):
+        for left in reversed(range(attempts)):
             try:
                 return await self._follow(url)
             except FetchError as error:
@@ -83,26 +95,34 @@ class Downloader:
         raise FetchError(f"it was passed on more than {MOST_HOPS} times")
 
     async def _hop(self, url: str) -> bytes | str:
-        """The picture, or the address it is passed on to.
-
-        The connection goes to the very address that was checked: a second look-up by the HTTP library could be
-        answered differently (DNS rebinding).
-        """
-        import httpx
-
+        """The picture, or the address it is passed on to; each address of the host is tried."""
         parts, host, port = self._check(url)
-        address = await self._checked_address(host, port)
-        literal = f"[{address}]" if ":" in address else address
-        target = urlunsplit((parts.scheme, f"{literal}:{port}", parts.path or "/", parts.query, ""))
+        if _is_proxied(parts.scheme, host):
+            self._refuse_private(host)
+            return await self._get(urlunsplit(parts), {}, {}, proxied=True)
         bracketed = f"[{host}]" if ":" in host else host
         named = bracketed if port == PORTS[parts.scheme] else f"{bracketed}:{port}"
-        if self._client is None:
-            self._client = await anyio.to_thread.run_sync(self._make_client)
+        failed = FetchError("its host has no address")
+        for address in await self._checked_addresses(host, port):
+            literal = f"[{address}]" if ":" in address else address
+            target = urlunsplit((parts.scheme, f"{literal}:{port}", parts.path or "/", parts.query, ""))
+            try:
+                return await self._get(target, {"Host": named}, {"sni_hostname": host}, proxied=False)
+            except FetchError as error:
+                failed = error
+                if not error.elsewhere:
+                    break
+        raise failed
+
+    async def _get(
+        self, target: str, headers: dict[str, str], extensions: dict[str, str], *, proxied: bool
+    ) -> bytes | str:
+        import httpx
+
+        client = await self._client(proxied=proxied)
         words = ""
         try:
-            async with self._client.stream(
-                "GET", target, headers={"Host": named}, extensions={"sni_hostname": host}
-            ) as response:
+            async with client.stream("GET", target, headers=headers, extensions=extensions) as response:
                 if response.status_code in {301, 302, 303, 307, 308} and "location" in response.headers:
                     return response.headers["location"]
                 if response.status_code != 200:
@@ -111,7 +131,17 @@ class Downloader:
                 return await _bounded(response)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             words = describe(error, "receiving").words
-        raise FetchError(f"the connection failed ({words})", again=True)
+        raise FetchError(f"the connection failed ({words})", again=True, elsewhere=True)
+
+    async def _client(self, *, proxied: bool) -> "httpx.AsyncClient":
+        if proxied not in self._clients:
+            # Only where a proxy is set may the environment say how to go.
+            make = partial(open_client, timeout=TIMEOUT, follow_redirects=False, trust_env=proxied)
+            try:
+                self._clients[proxied] = await anyio.to_thread.run_sync(make)
+            except ImageError as error:
+                raise FetchError(error.message) from None
+        return self._clients[proxied]
 
     def _check(self, url: str) -> tuple[SplitResult, str, int]:
         try:
@@ -125,34 +155,49 @@ class Downloader:
             raise FetchError("its address is not encrypted")
         return parts, host, port or PORTS[parts.scheme]
 
-    async def _checked_address(self, host: str, port: int) -> str:
+    def _refuse_private(self, host: str) -> None:
+        """What can be told of a host that a proxy will look up."""
         try:
-            addresses = await self._resolve(host, port)
+            private = not is_public(str(ipaddress.ip_address(host)))
+        except ValueError:
+            private = "." not in host
+        if private and host != self._own_host:
+            raise FetchError("its address lies in a private network")
+
+    async def _checked_addresses(self, host: str, port: int) -> list[str]:
+        addresses = await self._looked_up(host, port)
+        if host == self._own_host or all(is_public(address) for address in addresses):
+            return addresses
+        if all(_is_made_up(address) for address in addresses):
+            # On a machine whose resolver makes addresses up the API's own host has one, too, and works.
+            own = await self._looked_up(self._own_host, port)
+            if own and all(_is_made_up(address) for address in own):
+                return addresses
+        raise FetchError("its address lies in a private network")
+
+    async def _looked_up(self, host: str, port: int) -> list[str]:
+        try:
+            return await self._resolve(host, port)
         except OSError as error:
             raise FetchError(f"its host has no address ({error.strerror})", again=True) from None
-        if not addresses:
-            raise FetchError("its host has no address")
-        if host != self._own_host and not all(is_public(address) for address in addresses):
-            raise FetchError("its address lies in a private network")
-        return addresses[0]
-
-    def _make_client(self) -> "httpx.AsyncClient":
-        import httpx
-
-        # No proxy from the environment: it would look the name up again, where nobody checks.
-        return httpx.AsyncClient(
-            verify=certificates(),
-            timeout=TIMEOUT,
-            follow_redirects=False,
-            trust_env=False,
-            headers={"User-Agent": USER_AGENT},
-        )
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
-        client, self._client = self._client, None
-        if client is not None:
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
             await client.aclose()
+
+
+def _is_proxied(scheme: str, host: str) -> bool:
+    proxies = getproxies()
+    return bool(proxies.get(scheme) or proxies.get("all")) and not proxy_bypass(host)
+
+
+def _is_made_up(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.partition("%")[0]) in MADE_UP
+    except ValueError:
+        return False
 
 
 async def _bounded(response: "httpx.Response") -> bytes:

@@ -1,30 +1,40 @@
 """One HTTP exchange with the API: a request goes out once, and what went wrong is said without the request."""
 
 import logging
+import os
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from urllib.request import getproxies
 
 import anyio
 
 from cdp_image_mcp import __version__
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.profiles import Profile
 from cdp_image_mcp.openai.wire.payload import Body
 
 if TYPE_CHECKING:
     import httpx  # heavy: a client that only lists tools must not pay for it
 
-__all__ = ["USER_AGENT", "BrokenError", "Line", "Phase", "Reply", "certificates", "describe"]
+__all__ = ["USER_AGENT", "BrokenError", "Line", "Phase", "Reply", "describe", "open_client"]
 
 Phase: TypeAlias = Literal["connecting", "sending", "waiting", "receiving"]
 """How far an exchange got. Up to ``sending`` the server cannot have begun to draw: the request was not whole."""
 
 CONNECT_TIMEOUT = 10.0
 WRITE_TIMEOUT = 120.0
-KEEP_ALIVE = 30.0
+KEEP_ALIVE = 4.0
+"""Seconds. Servers on uvicorn (vLLM, LiteLLM) let go after 5: a request on a connection that is just being closed is
+lost when it may have been paid. A new connection costs a tenth of a second."""
+TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+INSPECTED = (
+    "The certificate of the server, or of a program on the way that looks into encrypted connections, is not trusted "
+    "on this machine. Ask the user to name the file of the organisation's certificates in SSL_CERT_FILE."
+)
 USER_AGENT = f"cdp-image-mcp/{__version__}"
 
 
@@ -39,18 +49,50 @@ class BrokenError(Exception):
         self.phase: Phase = phase
         self.kind = kind
         self.words = words
+        self.next_step: str | None = None
 
 
 @cache
-def certificates() -> ssl.SSLContext:
-    """The trusted certificates, read once for all clients of the process: a tenth of a second each time. Every client
-    is made with them, so here the libraries' logging is turned down too."""
+def _certificates() -> ssl.SSLContext:
+    """The trusted certificates, those of the system among them, read once for all clients of the process: a tenth of a
+    second each time."""
+    import httpx
+
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    return context
+
+
+def open_client(**options: Any) -> "httpx.AsyncClient":
+    """A client as the environment says (proxies, certificates). Raises ImageError ``configuration`` with the variable
+    that makes it impossible. Blocking."""
     import httpx
 
     # Their own lines hold response headers (cookies, what a server echoes) and whole addresses (signed ones).
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return httpx.create_ssl_context()
+    try:
+        certificates = _certificates()
+    except (OSError, ssl.SSLError) as error:
+        raise _unusable([name for name in TRUST if name in os.environ], str(error)) from None
+    try:
+        return httpx.AsyncClient(verify=certificates, headers={"User-Agent": USER_AGENT}, **options)
+    except ImportError:
+        raise _unusable(_proxy_variables(), "SOCKS proxies need the package socksio beside this one") from None
+    except (ValueError, httpx.InvalidURL) as error:
+        raise _unusable(_proxy_variables(), str(error).partition(":")[0]) from None
+
+
+def _proxy_variables() -> list[str]:
+    names = [f"{name}_proxy" for name in (*getproxies(), "no", "all")]
+    return list(dict.fromkeys(found for name in names for found in (name.upper(), name) if os.environ.get(found)))
+
+
+def _unusable(variables: list[str], why: str) -> ImageError:
+    named = ", ".join(variables) or "The proxy of this system"
+    return ImageError(
+        "configuration", f"{named} cannot be used: {why}. Nothing was sent.", details={"variables": variables}
+    )
 
 
 def describe(error: Exception, phase: Phase) -> BrokenError:
@@ -62,7 +104,9 @@ def describe(error: Exception, phase: Phase) -> BrokenError:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
-            return BrokenError(phase, "connection", f"the encrypted connection failed ({cause.reason or 'TLS'})")
+            broken = BrokenError(phase, "connection", f"the encrypted connection failed ({cause.reason or 'TLS'})")
+            broken.next_step = INSPECTED if isinstance(cause, ssl.SSLCertVerificationError) else None
+            return broken
         cause = cause.__cause__ or cause.__context__
     kind = "protocol" if isinstance(error, httpx.ProtocolError | httpx.DecodingError) else "connection"
     return BrokenError(phase, kind, type(error).__name__)
@@ -169,15 +213,14 @@ class Line:
         import httpx
 
         settings, profile = self._settings, self._profile
-        # Base64 of compressed pictures does not shrink worth the time, and a compressed answer could be a bomb.
-        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-        if settings.organization:
-            headers["OpenAI-Organization"] = settings.organization
-        if settings.project:
-            headers["OpenAI-Project"] = settings.project
 
         def with_key(request: httpx.Request) -> httpx.Request:
             """The key is put on each request as it leaves: no client, no default header ever shows it."""
+            # Base64 of compressed pictures does not shrink worth the time, and a compressed answer could be a bomb.
+            request.headers["Accept-Encoding"] = "identity"
+            for name, value in (("Organization", settings.organization), ("Project", settings.project)):
+                if value:
+                    request.headers[f"OpenAI-{name}"] = value
             if settings.api_key:
                 if profile.auth == "api-key":
                     request.headers["api-key"] = settings.api_key
@@ -185,13 +228,8 @@ class Line:
                     request.headers["Authorization"] = f"Bearer {settings.api_key}"
             return request
 
-        return httpx.AsyncClient(
-            auth=with_key,
-            verify=certificates(),
-            headers=headers,
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=KEEP_ALIVE),
-        )
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=KEEP_ALIVE)
+        return open_client(auth=with_key, follow_redirects=False, limits=limits)
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""

@@ -168,10 +168,6 @@ class PictureReader:
             raise AnswerError(data)
         return data
 
-    def forget(self) -> None:
-        """Let go of every picture that was not taken."""
-        self._done.clear()
-
     def finish(self) -> Any:
         """The JSON, with a mark where each picture was (see :func:`picture_index`). Raises :class:`AnswerError`."""
         if self._open is not None:

@@ -31,10 +31,6 @@ class Sink(Protocol):
         """A finished picture."""
         ...
 
-    async def partial(self, data: bytes, index: int) -> None:
-        """A partial picture of a stream."""
-        ...
-
 
 class Answer(msgspec.Struct, kw_only=True):
     """What a successful answer said beside its pictures. Every field but ``pictures`` may be missing."""
@@ -45,6 +41,8 @@ class Answer(msgspec.Struct, kw_only=True):
     """Why items held no usable picture, in words."""
     addresses: list[str] = []
     """Pictures that are only named by address."""
+    kept: int = 0
+    """How many of these could not be fetched yet."""
     created: int | None = None
     usage: dict[str, Any] | None = None
     told: dict[str, str] = {}
@@ -108,6 +106,7 @@ class _Items:
         self._sink = sink
         self._answer = answer
         self._given = 0
+        self._faults: dict[int, str] = {}
 
     async def give(self) -> None:
         while self._given < self.reader.count:
@@ -115,18 +114,22 @@ class _Items:
             try:
                 data = self.reader.take(index)
             except AnswerError as fault:
-                self._answer.faults.append(f"picture {index + 1} cannot be decoded: {fault}")
+                self._faults[index] = f"picture {index + 1} cannot be decoded: {fault}"
                 continue
             self._answer.pictures += 1
             await self._sink.picture(data)
 
-    def note_addresses(self, tree: Mapping[str, Any]) -> None:
-        """Items without base64 that name an address instead."""
+    def settle(self, tree: Mapping[str, Any]) -> None:
+        """The whole JSON is here: items whose base64 text brought nothing may name an address. Relays written in Go
+        send both fields, the unused one empty."""
         for item in _items(tree):
             address = item.get("url")
-            has_picture = picture_index(address) is not None or picture_index(item.get("b64_json")) is not None
-            if isinstance(address, str) and address and not has_picture:
+            marks = [picture_index(address), picture_index(item.get("b64_json"))]
+            came = [mark for mark in marks if mark is not None and mark not in self._faults]
+            if isinstance(address, str) and address and marks[0] is None and not came:
                 self._answer.addresses.append(address)
+                self._faults.pop(-1 if marks[1] is None else marks[1], None)
+        self._answer.faults += self._faults.values()
 
 
 async def _read_json(reply: Reply, sink: Sink, key: str | None) -> Answer | Verdict:
@@ -142,13 +145,14 @@ async def _read_json(reply: Reply, sink: Sink, key: str | None) -> Answer | Verd
             await items.give()
         tree = _fields(reader.finish())
     except AnswerError as fault:
+        items.settle({})
         return _not_understood(reply, answer, reader, str(fault), key)
     if tree is None:
         return _not_understood(reply, answer, reader, "it is no JSON object", key)
     if tree.get("error") and not answer.pictures:
         return judge(reply.status, reply.headers, tree, key=key, begun=True)
     _note(answer, tree, key)
-    items.note_addresses(tree)
+    items.settle(tree)
     return answer
 
 
@@ -163,7 +167,7 @@ def _not_understood(reply: Reply, answer: Answer, reader: PictureReader, why: st
 
 
 class _Stream:
-    """A stream of events: partial pictures, then one finished picture."""
+    """A stream of events: life signs, partial pictures of servers that send them unasked, then one finished picture."""
 
     def __init__(self, reply: Reply, sink: Sink, key: str | None) -> None:
         self._reply = reply
@@ -171,7 +175,8 @@ class _Stream:
         self._key = key
         self._answer = Answer()
         self._reader = PictureReader()
-        self._partials = 0
+        self._drawing = False
+        """Whether a partial picture has come."""
         self._verdict: Verdict | None = None
         self._over = False
 
@@ -226,27 +231,18 @@ class _Stream:
         if tree.get("error"):
             verdict = judge(self._reply.status, self._reply.headers, tree, key=self._key, begun=True)
             # Before any partial picture it may still be a plain limit, which costs nothing.
-            self._verdict = msgspec.structs.replace(verdict, again=None) if self._partials else verdict
+            self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
             self._over = True
             return
         kind = str(tree.get("type") or name)
         if kind.endswith("partial_image"):
-            await self._partial(tree, reader)
+            self._drawing = True
         elif kind.endswith(".completed") or "data" in tree or ("b64_json" in tree and not kind):
             await self._finished(tree, reader)
-
-    async def _partial(self, tree: Mapping[str, Any], reader: PictureReader) -> None:
-        index = tree.get("partial_image_index")
-        self._partials += 1
-        try:
-            data = reader.take(0)
-        except AnswerError:
-            return  # a preview; the picture itself is still to come
-        await self._sink.partial(data, index if isinstance(index, int) else self._partials - 1)
 
     async def _finished(self, tree: Mapping[str, Any], reader: PictureReader) -> None:
         items = _Items(reader, self._sink, self._answer)
         await items.give()
-        items.note_addresses(tree if "data" in tree else {"data": [tree]})
+        items.settle(tree if "data" in tree else {"data": [tree]})
         _note(self._answer, tree, self._key)
         self._over = True

@@ -12,7 +12,6 @@ from cdp_image_mcp.chatgpt.backend import WebBackend
 from cdp_image_mcp.chatgpt.window import visibility
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.library.ledger import Ledger
-from cdp_image_mcp.library.library import Library
 from tests.people.screen import until
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +35,7 @@ def backend(folder: Path, group: anyio.abc.TaskGroup, script: str = "exit 1") ->
     settings = Settings(
         output_dir=folder / "pictures", profile_dir=folder / "profile", chrome_path=program(folder, script)
     )
-    return WebBackend(settings, Ledger(folder / "ledger", Library(settings.output_dir)), group)
+    return WebBackend(settings, Ledger(settings.profile_dir), group)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError, is_public
 from fixtures.images_api import ImagesApi, Request, Response, draw, html_page, png, raw, redirect
 from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import KEY, MemoryReport, ask
+from tests.openai.doubles import KEY, DiskReport, ask
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +32,7 @@ async def why_not(downloader: Downloader, url: str) -> str:
 
 
 async def test_a_picture_named_by_address_is_fetched_without_the_key(
-    api: ImagesApi, make_backend: MakeBackend, report: MemoryReport
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
 ) -> None:
     address = api.file("/generated/1.png", raw(200, png(seed=9), PNG_HEADERS))
     api.play(draw(items=[{"url": address + "?sig=secret"}]))
@@ -46,7 +46,7 @@ async def test_a_picture_named_by_address_is_fetched_without_the_key(
 
 
 async def test_a_failed_download_never_draws_again(
-    api: ImagesApi, make_backend: MakeBackend, report: MemoryReport
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
 ) -> None:
     api.play(draw(items=[{"url": api.file("/gone.png", html_page(404))}]))
     with anyio.fail_after(10), pytest.raises(ImageError, match="could not be fetched") as caught:

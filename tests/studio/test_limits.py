@@ -8,7 +8,7 @@ import pytest
 from cdp_image_mcp.library.folder import Folder, Stamp
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.record import Record, now
-from cdp_image_mcp.studio.daylimit import beyond
+from cdp_image_mcp.studio.limits import pictures_beyond
 from tests.library.making import DEAD, a_record, ago
 
 
@@ -34,8 +34,8 @@ LEFT: dict[str, Any] = {"state": "interrupted", "finished_at": now()}
     ids=["running", "left at the site", "its process died"],
 )
 def test_what_the_site_may_have_drawn_today_counts(counted: Entry) -> None:
-    assert beyond(3, 2, [counted]) is not None
-    assert beyond(4, 2, [counted]) is None
+    assert pictures_beyond(3, 2, [counted]) is not None
+    assert pictures_beyond(4, 2, [counted]) is None
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ def test_what_the_site_may_have_drawn_today_counts(counted: Entry) -> None:
     ids=["given up", "never sent", "died unsent", "failed", "of another day"],
 )
 def test_what_no_site_draws_today_does_not_count(free: Entry) -> None:
-    assert beyond(2, 2, [free]) is None
+    assert pictures_beyond(2, 2, [free]) is None
 
 
 def test_the_refusal_says_that_pictures_may_still_come() -> None:
-    refusal = beyond(1, 1, [entry(**LEFT)])
+    refusal = pictures_beyond(1, 1, [entry(**LEFT)])
     assert refusal is not None
     assert "2 are being made or may be fetched" in refusal.message
     assert (refusal.submitted, refusal.reset_at is not None) == (False, True)

@@ -1,0 +1,105 @@
+"""Going on with what earlier processes left: adopting, collecting, and ending truthfully what nobody can finish."""
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.joining import JOIN_SECONDS, Entry
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.studio.runner import Runner
+from cdp_image_mcp.system.tasks import shielded
+
+__all__ = ["Recovery", "truth_of"]
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def truth_of(record: Record) -> Generator[None]:
+    """What fails while an earlier generation is taken up says whether *that* was sent and paid."""
+    try:
+        yield
+    except ImageError as error:
+        error.submitted, error.spent = record.submitted, record.spent
+        raise
+
+
+class Recovery:
+    """Whatever it takes up becomes a job of the runner."""
+
+    def __init__(self, library: Library, runner: Runner) -> None:
+        self._library = library
+        self._runner = runner
+        self._begun = False
+
+    def begin(self) -> None:
+        """Once per process, behind its first request: what no site can finish is ended now. What the site may have
+        finished is collected as soon as the site is used: who works with the API alone gets no browser for it."""
+        if not self._begun:
+            self._begun = True
+            self._runner.start_soon(self._end_rest)
+            self._runner.start_soon(self._collect_rest)
+
+    async def revive(self, generation_id: str, *, background: bool = False) -> None:
+        """Before waiting: do again what the disk did not take, adopt an orphan, collect what was left."""
+        if (job := self._runner.jobs.get(generation_id)) is not None:
+            with truth_of(job.record):
+                await self._runner.settle(job)
+        with shielded():
+            async with self._runner.taking:
+                if generation_id in self._runner.jobs:
+                    return
+                record = (await self.find(generation_id)).record
+                if not record.finished or record.collectable:
+                    await self.adopt(record, background=background)
+
+    async def adopt(self, record: Record, *, background: bool = False) -> None:
+        """Go on with a generation without a job here, if nobody else works on it. Under ``Runner.taking``."""
+        with truth_of(record):
+            adopted = await self._library.adopt(record.generation_id, mine_idle=True)
+            if adopted is not None:
+                self._runner.recover(adopted.record, adopted.folder, background=background)
+
+    async def end_idle(self, generation_id: str) -> None:
+        """End one that nobody works on, as cancelled."""
+        with shielded():
+            async with self._runner.taking:
+                if generation_id in self._runner.jobs or (await self.find(generation_id)).record.finished:
+                    return
+                if (adopted := await self._library.adopt(generation_id, mine_idle=True)) is not None:
+                    await self._runner.end_orphan(adopted)
+
+    async def find(self, generation_id: str) -> Entry:
+        """Raises ImageError ``not_found``, or ``disk`` for a record that cannot be read."""
+        entry = await self._library.find(generation_id)
+        if entry is None:
+            raise ImageError("not_found", f"There is no generation {generation_id}.")
+        return entry
+
+    async def _end_rest(self) -> None:
+        await self._take_up(at_site=False)
+
+    async def _collect_rest(self) -> None:
+        await self._runner.web_used.wait()
+        await self._take_up(at_site=True)
+
+    async def _take_up(self, *, at_site: bool) -> None:
+        """One after the other and only while no call's job runs: nobody waits for these."""
+        orphans = [entry for entry in await self._library.unfinished() if not entry.alive]
+        left = [entry for entry in orphans if (entry.record.on_web and entry.record.submitted is not False) is at_site]
+        for entry in [*left, *(await self._library.collectable(JOIN_SECONDS) if at_site else [])]:
+            generation_id = entry.record.generation_id
+            await self._idle()
+            if generation_id in self._runner.jobs:
+                continue
+            try:
+                await self.revive(generation_id, background=True)
+            except ImageError as error:
+                log.warning("%s could not be taken up: %s", generation_id, error)
+
+    async def _idle(self) -> None:
+        """Until no job of this process runs."""
+        while running := [job for job in self._runner.jobs.values() if not job.done.is_set()]:
+            await running[0].done.wait()

@@ -1,0 +1,81 @@
+"""Who is there: a file with a lock on it for as long as its process lives or its call waits.
+
+The system lets go of the lock when the process dies, in whatever way, so nothing here depends on clocks, process ids,
+host names or on tidying up, and neither a container nor a share changes it as long as locks work there.
+"""
+
+import os
+import re
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from cdp_image_mcp.system.disk import make_path
+from cdp_image_mcp.system.lockfile import LockFile, take
+
+__all__ = ["OWN_FOLDER", "Presence", "new_name"]
+
+OWN_FOLDER = ".cdp-image-mcp"
+"""What lies beside pictures or in the profile, and is nobody's picture or profile."""
+NAME = re.compile(r"[0-9a-z][0-9a-z.-]{0,99}")
+"""Records name their owners, and somebody else may have written a record."""
+
+
+def new_name() -> str:
+    """A name that nobody else has."""
+    return secrets.token_hex(12)
+
+
+class Presence:
+    """The present ones of one kind, by name, each a file in ``folder``. Blocking: for threads."""
+
+    def __init__(self, folder: Path, setting: str = "GPT_IMAGE_OUTPUT_DIR") -> None:
+        """``setting`` is the variable that names another place for it."""
+        self.folder = folder
+        self._setting = setting
+        self._mine: dict[str, LockFile] = {}
+
+    def enter(self, name: str) -> None:
+        """Be there under ``name`` from now on. Raises OSError or ImageError ``disk``."""
+        lock = self._mine.get(name)
+        if lock is not None and lock.still_there:
+            return
+        make_path(self.folder)
+        lock = LockFile(self.folder / name, self._setting)
+        lock.acquire(5)  # who looks whether it is taken holds it for a moment
+        self._mine[name] = lock
+
+    def leave(self, name: str) -> None:
+        """Be there no longer. Never raises: a file that cannot be taken away says nothing without its lock."""
+        lock = self._mine.pop(name, None)
+        if lock is not None:
+            lock.release()
+            with suppress(OSError):
+                lock.path.unlink()
+
+    def is_there(self, name: str) -> bool:
+        """Whether its process lives and has not left. What a dead one left behind is taken away."""
+        if name in self._mine:
+            return True
+        path = self.folder / name
+        if not NAME.fullmatch(name):
+            return False
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            if not take(handle, shared=True):
+                return True
+        finally:
+            os.close(handle)
+        with suppress(OSError):
+            path.unlink()
+        return False
+
+    def names(self) -> list[str]:
+        """All files, in order; of those whose process is dead too. Raises OSError."""
+        try:
+            return sorted(os.listdir(self.folder))  # noqa: PTH208 - names are all that is wanted
+        except FileNotFoundError:
+            return []

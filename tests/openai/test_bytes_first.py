@@ -1,0 +1,154 @@
+"""What came back for money is kept before anything is said of it, whatever it is and wherever it lies."""
+
+import base64
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from PIL import Image
+
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.mcp_server.ways import InstalledWays
+from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.studio import Standing, Studio, open_studio
+from fixtures.images_api import ImagesApi, Request, Response, draw, html_page, png, raw
+from tests.library.making import picture
+from tests.openai.doubles import KEY
+
+pytestmark = pytest.mark.anyio
+
+
+def settings(api: ImagesApi, folder: Path, **fields: Any) -> Settings:
+    values: dict[str, Any] = {"backend": "api", "base_url": api.url, "compat": "localai", "api_key": KEY}
+    return Settings(output_dir=folder / "p", profile_dir=folder / "q", wait_seconds=20, **(values | fields))
+
+
+async def asked(studio: Studio, **arguments: Any) -> Standing:
+    standing = await studio.generate(GenerateImage(prompt="a fox", **arguments))
+    await studio.fetched(standing)
+    return standing
+
+
+def encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "AVIF"])
+async def test_a_format_we_do_not_ask_for_is_a_picture_all_the_same(api: ImagesApi, tmp_path: Path, kind: str) -> None:
+    data = picture(kind, (40, 24))
+    api.play(draw([data]))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert record.state == "saved"
+    (image,) = record.images
+    assert (image.mime_type, image.width, image.height) == (f"image/{kind.lower()}", 40, 24)
+    assert Path(image.path).name == f"image-01.{kind.lower()}"
+    assert Path(image.path).read_bytes() == data
+
+
+async def test_one_odd_checksum_where_no_pixel_comes_from_costs_no_picture(api: ImagesApi, tmp_path: Path) -> None:
+    body = b"tEXtby\0somebody"
+    odd = png()[:33] + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body) ^ 1) + png()[33:]
+    api.play(draw([odd]))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert (record.state, Path(record.images[0].path).read_bytes()) == ("saved", odd)
+    assert "tEXt" in record.facts["notes"][0]
+
+
+def heif() -> bytes:
+    return b"\0\0\0\x1cftypheic" + bytes(300)
+
+
+@pytest.mark.parametrize(
+    ("data", "ending"),
+    [
+        (heif(), "heic"),
+        (b"\x00\x01\x02 of no known format", "bin"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "svg"),
+        (b"<html>sorry</html>", "html"),
+        (png()[:-30], "png"),
+    ],
+    ids=["heif", "unknown", "svg", "html", "cut"],
+)
+async def test_bytes_that_are_no_picture_we_know_lie_beside_the_record_and_are_named(
+    api: ImagesApi, tmp_path: Path, data: bytes, ending: str
+) -> None:
+    api.play(draw([data, data]))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            standing = await asked(studio, n=2)
+    error = standing.record.error
+    assert error is not None
+    assert (standing.record.state, error["code"], error["spent"], error["retryable"]) == (
+        *("failed", "service_error", True),
+        False,
+    )
+    kept = [Path(path) for path in standing.record.facts["kept"]]
+    assert [path.name for path in kept] == [f"unrecognised-01.{ending}", f"unrecognised-02.{ending}"]
+    assert {path.parent for path in kept} == {Path(standing.folder)}
+    assert [path.read_bytes() for path in kept] == [data, data]
+    assert set(error["details"]["kept"]) <= {str(path) for path in kept}
+    assert "unrecognised-01" in error["message"]
+
+
+async def test_an_odd_picture_takes_no_good_one_with_it(api: ImagesApi, tmp_path: Path) -> None:
+    api.play(draw([heif(), png(seed=4)]))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio, n=2)).record
+    assert (record.state, len(record.images), len(record.facts["kept"])) == ("partial", 1, 1)
+
+
+@pytest.mark.parametrize("compat", ["localai", "openai"])
+@pytest.mark.parametrize("base64_text", ["", " ", "no base64!"])
+async def test_an_address_beside_a_base64_text_that_brings_nothing_is_fetched(
+    api: ImagesApi, tmp_path: Path, base64_text: str, compat: str
+) -> None:
+    """Relays written in Go send both fields."""
+    address = api.file("/made.png", raw(200, png(seed=5), {"content-type": "image/png"}))
+    api.play(draw(items=[{"url": address, "b64_json": base64_text}, {"url": "", "b64_json": encoded(png(seed=6))}]))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path, compat=compat), InstalledWays()) as studio:
+            record = (await asked(studio, n=2)).record
+    assert record.state == "saved"
+    assert {Path(image.path).read_bytes() for image in record.images} == {png(seed=5), png(seed=6)}
+
+
+async def test_an_address_that_cannot_be_fetched_now_is_kept_and_fetched_when_somebody_waits(
+    api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdp_image_mcp.openai.wire.download.ATTEMPTS", 1)
+    there = False
+
+    async def play(request: Request, response: Response) -> None:
+        await (raw(200, png(seed=7), {"content-type": "image/png"}) if there else html_page(404))(request, response)
+
+    api.play(draw(items=[{"url": api.file("/late.png", play)}]))
+    with anyio.fail_after(40):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            first = await asked(studio)
+            error = first.record.error
+            assert error is not None
+            assert (error["code"], error["spent"], error["retryable"]) == ("service_error", True, False)
+            assert "wait_for_image" in error["next_step"]
+            again = await asked(studio)  # nobody has the picture yet: nothing is paid a second time
+            assert again.record.generation_id == first.record.generation_id
+            assert not (await studio.wait(first.record.generation_id)).record.images
+            there = True
+            saved = await studio.wait(first.record.generation_id)
+    assert (saved.record.state, saved.record.error) == ("saved", None)
+    assert Path(saved.record.images[0].path).read_bytes() == png(seed=7)
+    assert len(api.posts) == 1
+    assert "late.png" not in (Path(saved.folder) / "metadata.json").read_text()
+
+
+def test_the_pictures_of_these_tests_are_what_they_say() -> None:
+    with Image.open(io.BytesIO(picture("AVIF", (40, 24)))) as image:
+        assert (image.format, image.size) == ("AVIF", (40, 24))
