@@ -132,6 +132,11 @@ class Report(Protocol):
         ...
 
     @property
+    def saved_files(self) -> frozenset[str]:
+        """The file ids of the pictures saved so far, as :meth:`save` was given them, also before a restart."""
+        ...
+
+    @property
     def facts(self) -> Mapping[str, Any]:
         """Everything stored by :meth:`state` so far, also before a restart."""
         ...
@@ -178,10 +183,11 @@ class Report(Protocol):
         generation. ``fetch`` raises ImageError while it cannot, within seconds."""
         ...
 
-    async def complete(self) -> None:
+    async def complete(self, **facts: Any) -> None:
         """The pictures that were asked for are saved: the generation ends as ``saved`` now, and whoever waits for it is
         answered. What is saved after this goes into the same folder and record and is listed from then on; the turn in
-        the queue is held until the back end returns. Nothing when pictures are still missing. Never raises."""
+        the queue is held until the back end returns. ``facts`` are stored with the end. Nothing when pictures are still
+        missing. Never raises."""
         ...
 
     async def taken_ids(self) -> frozenset[str]:

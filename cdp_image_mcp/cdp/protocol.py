@@ -278,6 +278,7 @@ class NetworkRequest(Wire):
     url: str
     method: str
     post_data: str | None = None
+    has_post_data: bool = False
 
 
 class NetworkResponse(Wire):

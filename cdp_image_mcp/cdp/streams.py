@@ -48,6 +48,8 @@ class StreamRequest:
     url: str
     method: str
     post_data: str | None
+    long: bool = False
+    """There is a body, and the event left it out."""
 
 
 class LiveStream(Mailbox[bytes]):
@@ -123,7 +125,9 @@ class LiveStreams(Mailbox[LiveStream]):
         sent = event.decode(RequestWillBeSent)
         if sent.redirect_response is not None:
             return  # the same request goes on at another address
-        request = StreamRequest(sent.request_id, sent.request.url, sent.request.method, sent.request.post_data)
+        asked = sent.request
+        long = asked.has_post_data and asked.post_data is None
+        request = StreamRequest(sent.request_id, asked.url, asked.method, asked.post_data, long)
         if not self._accept(request):
             return
         stream = LiveStream(request)

@@ -14,7 +14,7 @@ from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.chatgpt import words as wordings
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.collecting import Collecting
-from cdp_image_mcp.chatgpt.drawing import ChallengeMet, Drawing, NotReady, StartOver
+from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced
 from cdp_image_mcp.chatgpt.network.endpoints import Endpoints
 from cdp_image_mcp.chatgpt.network.quota import Quota, no_pictures_left
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
@@ -26,7 +26,8 @@ from cdp_image_mcp.chatgpt.page.probe import probe_roles
 from cdp_image_mcp.chatgpt.page.uploads import upload_copies
 from cdp_image_mcp.chatgpt.page.wish import fill_in
 from cdp_image_mcp.chatgpt.problems import problem
-from cdp_image_mcp.chatgpt.turnwatch import watch_turn
+from cdp_image_mcp.chatgpt.sending import ChallengeMet, NotReady, Sending, StartOver
+from cdp_image_mcp.chatgpt.watching.listening import watch_turn
 from cdp_image_mcp.chatgpt.window.keeper import Keeper
 from cdp_image_mcp.chatgpt.window.person import Person
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -82,7 +83,7 @@ class WebBackend:
     async def _remaining(self, request: ImageRequest, report: Report) -> None:
         """What is still to be done: first the turn that went out, then turns for the pictures still missing."""
         if report.facts.get("turn_pressed"):
-            await self._collect(report)
+            await self._collect(request, report)
         if len(report.images) < request.n:
             await self._generate(request, report)
 
@@ -100,6 +101,7 @@ class WebBackend:
                 return
 
     async def _generate(self, request: ImageRequest, report: Report) -> None:
+        last = ImageError("verification_required", "The site asked for a person again and again.")
         try:
             for _ in range(PERSON_ROUNDS):
                 # Later pictures belong into the conversation of the first one.
@@ -111,14 +113,18 @@ class WebBackend:
                 except ChallengeMet as met:
                     await self._person.pass_check(report, submitted=met.submitted)
                     if met.submitted:
-                        await self._collect(report)
+                        await self._collect(request, report)
                         if len(report.images) >= request.n:
                             return
                     continue
                 except NotReady as late:
                     await self._ask(late.arrival, report)
                     continue
-                except StartOver:
+                except Untraced:
+                    await self._collect(request, report)
+                    return
+                except StartOver as again:
+                    last = again.error
                     continue
                 log.debug("done as %s", arrival.detail)
                 return
@@ -127,11 +133,8 @@ class WebBackend:
             raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=sent) from None
         except cdp.CDPError as error:
             raise problem(error, report.facts.get("submitted", False)) from None
-        raise ImageError(
-            "verification_required",
-            "Something kept the prompt from being sent again and again.",
-            submitted=report.facts.get("submitted", False),
-        )
+        last.submitted = report.facts.get("submitted", False)
+        raise last
 
     async def _arrive(self, address: str, report: Report | None, *, fresh: bool) -> tuple[Tab, Arrival]:
         """A tab that is ready for a prompt, with the person's help where needed."""
@@ -197,11 +200,15 @@ class WebBackend:
             await self._note_quota(tab)
             _refuse_used_up(tab.quotas, report)
             known = self._site.conversation_id(tab.page.url)
-            async with watch_turn(tab, Transcript(conversation_id=known)) as watch:
-                drawing = Drawing(watch, report, self._words)
+            async with watch_turn(tab, Transcript(conversation_id=known, fails=self._words.fails)) as watch:
+                sending = Sending(watch, report)
                 try:
-                    await drawing.send(composer, text)
-                    await drawing.pictures()
+                    await sending.send(composer, text)
+                    await Drawing(watch, request, report, self._words).pictures()
+                except ChallengeMet as met:
+                    if not met.submitted:
+                        await sending.not_sent()
+                    raise
                 except anyio.get_cancelled_exc_class():
                     if report.stop_wanted:
                         await self._press_stop(tab)
@@ -235,15 +242,15 @@ class WebBackend:
 
     # --- collecting --------------------------------------------------------------------------------------------
 
-    async def collect(self, _request: ImageRequest, report: Report, /) -> None:
+    async def collect(self, request: ImageRequest, report: Report, /) -> None:
         """Open the conversation of a generation that was submitted earlier and save what the site finished."""
-        await self._surviving(lambda: self._collect(report), report)
+        await self._surviving(lambda: self._collect(request, report), report)
 
-    async def _collect(self, report: Report) -> None:
+    async def _collect(self, request: ImageRequest, report: Report) -> None:
         await report.state("starting")
         try:
             for _ in range(PERSON_ROUNDS):
-                collecting = Collecting(self._site, report, self._words, taken=await report.taken_ids())
+                collecting = Collecting(self._site, request, report, self._words, taken=await report.taken_ids())
                 tab, _ = await self._arrive(collecting.address, report, fresh=False)
                 try:
                     await collecting.run(tab)

@@ -1,31 +1,47 @@
 """The bytes of a finished picture, taken off the network and checked against what the conversation says of it.
 
-A file id alone does not make bytes final: previews were seen under the final picture's id. So bytes count only when
-they are a whole file whose dimensions are those of the finished message; of several such the one with the stated size
-is taken.
+A file id alone does not make bytes final: previews were seen under the final picture's id. How sure bytes are:
+
+============  ========================================================================================================
+  sureness      What fits
+============  ========================================================================================================
+(none)        everything the conversation states
+size          the exact size in bytes, but not the dimensions: those have been the ones that were asked for (``dalle``
+              parts), a size is of the very bytes
+dimensions    the dimensions, but not the stated size; or no size is stated and the page still draws
+id            the file alone
+============  ========================================================================================================
+
+The first two are taken at once. The others only when nothing of the file is on its way any more: *dimensions* after a
+moment where no size is stated, else, like *id*, only after the conversation was loaded anew. Bytes that are one of the
+person's references are none, whoever says so.
 """
 
+import hashlib
 import logging
+from collections.abc import Collection
 
 import anyio
 import msgspec
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp.bodies import Request
+from cdp_image_mcp.cdp.bodies import Body, Request
 from cdp_image_mcp.chatgpt.network.turn import Pointer
 from cdp_image_mcp.chatgpt.page.carousel import Carousel
 from cdp_image_mcp.chatgpt.page.eye import quoted
 from cdp_image_mcp.chatgpt.page.pagereport import SeenImage
-from cdp_image_mcp.chatgpt.picturerequest import carries, may_carry
-from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
+from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.library.imagefile import ImageFacts, inspect
 
-__all__ = ["Captured", "Mismatch", "capture"]
+__all__ = ["Capture", "Captured", "Mismatch", "TheirOwn"]
 
 log = logging.getLogger(__name__)
 
-SIZE_GRACE = 3.0
-"""Seconds to wait for bytes of the stated size when others of the right dimensions are there."""
+GRACE = 3.0
+"""Seconds to wait for surer bytes when others of the file are there."""
+LOADING_SECONDS = 120.0
+"""How long the page may be at loading a file."""
+SURENESS = ("id", "dimensions", "size", "")
 
 
 class Captured(msgspec.Struct, frozen=True):
@@ -34,129 +50,161 @@ class Captured(msgspec.Struct, frozen=True):
     data: bytes
     facts: ImageFacts
     way: str
-    exact: bool
-    """The size in bytes is the one the conversation states (or it states none)."""
+    confidence: str
+    """How sure they are, see above."""
+
+    @property
+    def sure(self) -> bool:
+        return self.confidence in {"", "size"}
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return SURENESS.index(self.confidence), len(self.data)
 
 
 class Mismatch(Exception):  # noqa: N818 - it says what happened
     """Nothing that came is the finished picture; carries what was seen instead."""
 
 
-async def capture(watch: TurnWatch, pointer: Pointer, seconds: float) -> Captured:
-    """Wait for the picture's bytes, at most ``seconds``. Raises Mismatch, CDPError."""
-    tried: dict[int, str] = {}
-    fallback: Captured | None = None
-    fallback_at = 0.0
-    carousel = Carousel(watch)
-    with anyio.move_on_after(seconds):
-        while True:
-            news = watch.mark()
-            for request in _requests(watch, pointer.file_id):
-                if id(request) in tried:
-                    continue
-                got = await _read(watch, request, pointer)
-                if isinstance(got, str):
-                    tried[id(request)] = got
-                    log.info("not the finished picture: %s", got)
-                elif got.exact:
-                    return got
-                else:
-                    tried[id(request)] = "dimensions fit, size differs"
-                    fallback, fallback_at = got, anyio.current_time()
-            if fallback is None and (shown := await _from_page(watch, pointer)) is not None:
-                fallback, fallback_at = shown, anyio.current_time()
-                if shown.exact:
-                    return shown
-            if fallback is not None and anyio.current_time() - fallback_at >= SIZE_GRACE:
-                return fallback
-            if fallback is None and await carousel.bring(pointer):
-                continue
-            await watch.news_since(news, SIZE_GRACE if fallback is not None else None)
-    if fallback is not None:
-        return fallback
-    raise Mismatch("; ".join(tried.values()) or "its bytes never came")
-
-
-def _requests(watch: TurnWatch, wanted: str) -> list[Request]:
-    """Ended requests for the file's bytes, newest first."""
-    found = [
-        request
-        for request in watch.tab.bodies.requests
-        if request.ended and request.status == 200 and may_carry(request, wanted)
-    ]
-    return found[::-1]
+class TheirOwn(Mismatch):
+    """It is one of the person's references."""
 
 
 def check(data: bytes, pointer: Pointer, way: str, *, drawing: bool = False) -> Captured | str:
-    """Whether bytes are the finished picture; else why not. While the page still draws, bytes of no stated size may
-    be a preview under the same id: they do not count as exact."""
+    """What bytes are worth; why they are none, if they are no whole picture. While the page still draws, bytes of no
+    stated size may be a preview under the same id."""
     try:
         facts = inspect(data)
     except ValueError as error:
         return f"{len(data)} bytes by {way}: {error}"
-    if pointer.width and pointer.height and (facts.width, facts.height) != (pointer.width, pointer.height):
-        stated = f"{pointer.width}x{pointer.height}"
-        return f"{facts.width}x{facts.height} by {way}, the conversation says {stated}"
-    exact = pointer.size_bytes == len(data) or (pointer.size_bytes == 0 and not drawing)
-    return Captured(data=data, facts=facts, way=way, exact=exact)
+    fits = not pointer.width or not pointer.height or (facts.width, facts.height) == (pointer.width, pointer.height)
+    if pointer.size_bytes == len(data):
+        confidence = "" if fits else "size"
+    elif not fits:
+        confidence = "id"
+    else:
+        confidence = "dimensions" if pointer.size_bytes or drawing else ""
+    return Captured(data=data, facts=facts, way=way, confidence=confidence)
 
 
-async def _read(watch: TurnWatch, request: Request, pointer: Pointer) -> Captured | str:
-    def fits(data: bytes) -> bool:
-        return isinstance(check(data, pointer, ""), Captured)
+class Capture:
+    """Looks for one picture's bytes."""
 
-    try:
-        body = await watch.tab.bodies.read(request, accept=fits)
-    except cdp.errors.BodyUnavailable as error:
-        # Without the address: it is a key to the file, and this text goes into records and answers.
-        return "; ".join(error.tried)
-    if body.tried:
-        log.info("the picture's bytes came by %s after: %s", body.way, "; ".join(body.tried))
-    return check(body.data, pointer, body.way, drawing=watch.page.drawing)
+    def __init__(self, watch: TurnWatch, pointer: Pointer, refused: Collection[str] = ()) -> None:
+        """``refused``: SHA-256 of the person's references."""
+        self._watch = watch
+        self._pointer = pointer
+        self._refused = refused
+        self._tried: dict[object, str] = {}
+        self._best: Captured | None = None
+        self._best_at = 0.0
 
+    async def wait(self, seconds: float, *, last: bool) -> Captured:
+        """Wait for the bytes, at most ``seconds``; longer while the page is loading them. ``last``: the conversation
+        was loaded anew, and what is not sure will not become so. Raises Mismatch, CDPError."""
+        watch, carousel = self._watch, Carousel(self._watch)
+        started = anyio.current_time()
+        while True:
+            news = watch.mark()
+            if (sure := await self.here()) is not None:
+                return sure
+            loading = watch.pictures.loading(self._pointer.file_id)
+            now = anyio.current_time()
+            if self._best is not None and not loading and now - self._best_at >= GRACE:
+                if last or (self._best.confidence == "dimensions" and not self._pointer.size_bytes):
+                    return self._best
+                raise Mismatch(self._why())
+            left = started + (LOADING_SECONDS if loading else seconds) - now
+            if left <= 0:
+                if last and self._best is not None:
+                    return self._best
+                raise Mismatch(self._why())
+            if self._best is None and not loading and await carousel.bring(self._pointer):
+                continue
+            await watch.news_since(news, left if self._best is None else min(left, GRACE))
 
-async def _from_page(watch: TurnWatch, pointer: Pointer) -> Captured | None:
-    """A picture that stands in our turn complete and with the right dimensions, though its request was never seen:
-    from the memory cache, or as a ``blob:``."""
-    if watch.challenge is not None:
-        return None  # a ``blob:`` is read by script in the page
-    if any(carries(request, pointer.file_id) and not request.ended for request in watch.tab.bodies.requests):
-        return None
-    for image in watch.page.images:
-        if not _shows(image, pointer):
-            continue
-        address = image.blob or await _address(watch, image)
-        if address is None:
-            continue
+    async def here(self) -> Captured | None:
+        """Sure bytes, if the page has them at this moment; waits for nothing. Raises TheirOwn, CDPError."""
+        for request in self._watch.pictures.ended(self._pointer.file_id):
+            if id(request) not in self._tried:
+                self._weigh(request, await self._read(request))
+        if self._best is None or not self._best.sure:
+            await self._from_page()
+        return self._best if self._best is not None and self._best.sure else None
+
+    def _weigh(self, source: Request | str, got: Captured | str) -> None:
+        key = source if isinstance(source, str) else id(source)
+        if isinstance(got, str):
+            log.info("not the finished picture: %s", got)
+            self._tried[key] = got
+            return
+        facts = got.facts
+        stated = f"{self._pointer.width}x{self._pointer.height} and {self._pointer.size_bytes or 'no'} bytes"
+        self._tried[key] = (
+            f"{facts.width}x{facts.height}, {len(got.data)} bytes by {got.way}, the conversation says {stated}"
+        )
+        if hashlib.sha256(got.data).hexdigest() in self._refused:
+            raise TheirOwn("it is the reference picture that was sent along")
+        if self._best is None or got.rank > self._best.rank:
+            self._best, self._best_at = got, anyio.current_time()
+
+    def _why(self) -> str:
+        return "; ".join(self._tried.values()) or "its bytes never came"
+
+    async def _read(self, request: Request) -> Captured | str:
+        # Kept: when the other ways are tried, a picture that the browser holds need not be fetched a second time.
         try:
-            body = await watch.tab.bodies.read_url(
-                address, accept=lambda data: isinstance(check(data, pointer, ""), Captured)
-            )
+            body = await self._watch.tab.bodies.read(request, accept=self._is_whole)
         except cdp.errors.BodyUnavailable as error:
-            log.info("the shown picture could not be read: %s", "; ".join(error.tried))
-            continue
-        got = check(body.data, pointer, body.way)
-        # A ``blob:`` names no file: among several pictures only the stated size tells whose it is.
-        foreign = image.file is None and len(watch.turn.pictures) > 1
-        if isinstance(got, Captured) and not (foreign and pointer.size_bytes != len(body.data)):
-            return got
-    return None
+            # Without the address: it is a key to the file, and this text goes into records and answers.
+            return "; ".join(error.tried)
+        return self._checked(body)
 
+    def _is_whole(self, data: bytes) -> bool:
+        return isinstance(check(data, self._pointer, ""), Captured)
 
-def _shows(image: SeenImage, pointer: Pointer) -> bool:
-    if not image.complete:
-        return False
-    if image.file is not None and image.file != pointer.file_id:
-        return False
-    if image.file is None and image.blob is None:
-        return False
-    return not pointer.width or (image.width, image.height) == (pointer.width, pointer.height)
+    def _checked(self, body: Body) -> Captured | str:
+        if body.tried:
+            log.info("the picture's bytes came by %s after: %s", body.way, "; ".join(body.tried))
+        return check(body.data, self._pointer, body.way, drawing=self._watch.page.drawing)
 
+    async def _from_page(self) -> None:
+        """A picture that stands in our turn complete, though its request was never seen: from the memory cache, or as a
+        ``blob:``. Not while a check is up: a ``blob:`` is read by script in the page."""
+        watch, pointer = self._watch, self._pointer
+        if watch.challenge is not None or watch.pictures.loading(pointer.file_id):
+            return
+        for image in watch.page.images:
+            key = f"page {image.file or image.blob}"
+            if key in self._tried or not self._may_be(image):
+                continue
+            address = image.blob or await self._address(image)
+            if address is None:
+                continue
+            try:
+                got = self._checked(await watch.tab.bodies.read_url(address, accept=self._is_whole))
+            except cdp.errors.BodyUnavailable as error:
+                got = "; ".join(error.tried)
+            # A ``blob:`` names no file: among several pictures only the stated size tells whose it is.
+            enough = {"", "dimensions"} if len(watch.turn.pictures) < 2 else {""}
+            if isinstance(got, Captured) and image.file is None and got.confidence not in enough:
+                got = f"{len(got.data)} bytes by {got.way} that may be another picture's"
+            self._weigh(key, got)
 
-async def _address(watch: TurnWatch, image: SeenImage) -> str | None:
-    """The full address of a shown picture; it is signed and leaves this function only to be loaded."""
-    answer = await watch.tab.eye.ask(
-        f"(() => {{ for (const img of witness.every('picture')) {{ const address = img.currentSrc || img.src;"
-        f" if (address.includes({quoted(image.file)})) return address; }} return null; }})()"
-    )
-    return answer if isinstance(answer, str) else None
+    def _may_be(self, image: SeenImage) -> bool:
+        pointer = self._pointer
+        if not image.complete or (image.file is None and image.blob is None):
+            return False
+        if image.file is not None:
+            return image.file == pointer.file_id
+        if len(self._watch.turn.pictures) > 1 and not pointer.size_bytes:
+            return False
+        return not pointer.width or (image.width, image.height) == (pointer.width, pointer.height)
+
+    async def _address(self, image: SeenImage) -> str | None:
+        """The full address of a shown picture; it is signed and leaves this function only to be loaded."""
+        answer = await self._watch.tab.eye.ask(
+            f"(() => {{ for (const img of witness.every('picture')) {{ const address = img.currentSrc || img.src;"
+            f" if (address.includes({quoted(image.file)})) return address; }} return null; }})()"
+        )
+        return answer if isinstance(answer, str) else None

@@ -9,24 +9,26 @@ send was pressed and claimed by no other generation. A conversation that fits in
 
 import logging
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import anyio
-import msgspec
 
 from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.chatgpt.address import Site
-from cdp_image_mcp.chatgpt.drawing import ChallengeMet, Drawing
+from cdp_image_mcp.chatgpt.drawing import Drawing
+from cdp_image_mcp.chatgpt.network.conversations import Listed, Reading, read_conversations, read_history
+from cdp_image_mcp.chatgpt.network.message import Message
+from cdp_image_mcp.chatgpt.network.sent import like_text
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
-from cdp_image_mcp.chatgpt.network.wire import items, obj
-from cdp_image_mcp.chatgpt.page.composer import same_text
-from cdp_image_mcp.chatgpt.turnwatch import watch_turn
+from cdp_image_mcp.chatgpt.sending import ChallengeMet
+from cdp_image_mcp.chatgpt.watching.listening import watch_turn
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.chatgpt.words import Words
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.request import Report
+from cdp_image_mcp.request import ImageRequest, Report
 
-__all__ = ["Collecting", "SentMessage", "SentMessages", "read_sent"]
+__all__ = ["Collecting"]
 
 log = logging.getLogger(__name__)
 
@@ -40,31 +42,21 @@ CLOCK_SLACK = timedelta(minutes=2)
 """The site's clock and ours may differ by this much."""
 SENT_WITHIN = timedelta(seconds=15)
 """How long after the press the site may date the message."""
+RETRIES = (0.0, 5.0, 20.0)
+"""Seconds before the history is looked into: once more, and once more."""
 READ_SECONDS = 10.0
 """How long a page may take to load its conversation."""
-
-
-class SentMessage(msgspec.Struct, frozen=True):
-    """A person's message in a conversation's JSON."""
-
-    id: str
-    text: str
-    at: float | None
-
-
-class SentMessages(msgspec.Struct, frozen=True):
-    """A conversation's messages of the person, in its own order, and when it last changed (seconds since 1970)."""
-
-    messages: tuple[SentMessage, ...]
-    changed: float | None
 
 
 class Collecting:
     """Collects for one generation."""
 
-    def __init__(self, site: Site, report: Report, words: Words, *, taken: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, site: Site, request: ImageRequest, report: Report, words: Words, *, taken: frozenset[str] = frozenset()
+    ) -> None:
         """``taken``: ids of conversations and of messages that other generations have in their records."""
         self._site = site
+        self._request = request
         self._report = report
         self._words = words
         self._taken = taken
@@ -94,40 +86,29 @@ class Collecting:
             )
         if not isinstance(message, str) or message in self._used:
             message = await self._find_message(tab, conversation)
-        transcript = Transcript(conversation_id=conversation, user_message_id=message)
+        transcript = Transcript(conversation_id=conversation, user_message_id=message, fails=self._words.fails)
         async with watch_turn(tab, transcript) as watch:
-            landed = await watch.reload()
+            landed = await watch.load("late")
             if landed.challenged:
                 raise ChallengeMet(submitted=True)
             await self._report.state("generating", submitted=True)
-            await Drawing(watch, self._report, self._words).pictures()
+            await Drawing(watch, self._request, self._report, self._words).pictures()
 
     async def _search(self, tab: Tab) -> tuple[str, str]:
-        """Our conversation among the newest of the history."""
-        await tab.eye.ask("witness.until(() => witness.has('history_link'), 4000).then(Boolean)")
-        links: list[str] = await tab.eye.ask("witness.every('history_link').map((link) => link.href)", reply=list[str])
-        listed = dict.fromkeys(filter(None, map(self._site.conversation_id, links)))
-        open_to_us = [conversation for conversation in listed if conversation not in self._taken]
-        candidates: list[tuple[str, SentMessage]] = []
-        found: tuple[str, SentMessage] | None = None
-        looked = unread = newer = older = 0
-        for looked, conversation in enumerate(open_to_us, 1):
-            messages = await self._messages(tab, conversation)
-            if messages is None:
-                unread += 1
-            else:
-                candidates += [(conversation, message) for message in messages.messages]
-                found = self._ours(candidates)
-                older = older + 1 if self._is_older(messages) else 0
-                newer += older == 0
-            if newer + unread >= HISTORY or older >= OLDER or (found is not None and looked >= HISTORY):
+        """Our conversation among the newest of the history: of the page's own list, else of the side bar. One that was
+        just begun may not be listed yet, and one may not load: both are tried again."""
+        why = ""
+        for pause in RETRIES:
+            if pause:
+                await anyio.sleep(pause)
+            listed = await self._listed(tab, anew=pause > 0)
+            found, why = await self._looked_into(tab, listed)
+            if found is not None:
+                return found[0], found[1].id
+            if not why and not self._just_pressed:
                 break
-        if found is not None:
-            return found[0], found[1].id
-        if unread or not listed:
-            self._not_read("the site's history was not loaded" if not listed else f"{unread} of them did not load")
-        if looked < len(open_to_us) and older < OLDER:
-            self._not_read("there are newer ones than could be looked into")
+        if why:
+            self._not_read(why)
         raise ImageError(
             "not_found",
             "It is not known whether the prompt reached the site: none of its newest conversations holds it.",
@@ -135,13 +116,65 @@ class Collecting:
             next_step="Look into the site's history; if the picture is not there, call generate_image again.",
         )
 
+    async def _listed(self, tab: Tab, *, anew: bool) -> list[Listed]:
+        """The history as the page asked for it; what its side bar shows where that was not heard."""
+        requests = [request for request in tab.bodies.requests if self._site.asks("history", request)]
+        with tab.bodies.watch(lambda request: self._site.asks("history", request)) as answers:
+            if anew or not requests:
+                if (await tab.open(self._site.home)).challenged:
+                    raise ChallengeMet(submitted=True)
+                requests = []
+            with anyio.move_on_after(READ_SECONDS):
+                while True:
+                    for request in requests[::-1]:
+                        listed = read_history(await self._body(tab, request))
+                        if listed is not None:
+                            await tab.eye.open()
+                            return listed
+                    requests = [await answers.next()]
+        await tab.eye.open()
+        await tab.eye.ask("witness.until(() => witness.has('history_link'), 4000).then(Boolean)")
+        links: list[str] = await tab.eye.ask("witness.every('history_link').map((link) => link.href)", reply=list[str])
+        return [Listed(known, None) for known in dict.fromkeys(filter(None, map(self._site.conversation_id, links)))]
+
+    async def _looked_into(self, tab: Tab, listed: list[Listed]) -> tuple[tuple[str, Message] | None, str]:
+        """Ours among ``listed``, newest first; when it is not found, why not all of them could be read."""
+        candidates: list[tuple[str, Message]] = []
+        found: tuple[str, Message] | None = None
+        unread = newer = older = 0
+        open_to_us = [one for one in listed if one.conversation_id not in self._taken]
+        for looked, one in enumerate(open_to_us, 1):
+            reading = None if self._is_older(one.changed) else await self._reading(tab, one.conversation_id)
+            if reading is not None:
+                candidates += [(one.conversation_id, said) for said in _asked(reading)]
+            elif not self._is_older(one.changed):
+                unread += 1
+            is_older = self._is_older(one.changed if reading is None else reading.changed)
+            older = older + 1 if is_older else 0
+            newer += not is_older and reading is not None
+            found = self._ours(candidates)
+            if newer + unread >= HISTORY or older >= OLDER or (found is not None and looked >= HISTORY):
+                left = len(open_to_us) - looked
+                break
+        else:
+            left = 0
+        if found is not None:
+            return found, ""
+        if not listed:
+            return None, "the site's history was not loaded"
+        if unread:
+            return None, f"{unread} of them did not load"
+        return None, "there are newer ones than could be looked into" if left and older < OLDER else ""
+
     async def _find_message(self, tab: Tab, conversation: str) -> str:
-        messages = await self._messages(tab, conversation)
-        if messages is None:
+        reading = await self._reading(tab, conversation)
+        if reading is None:
             self._not_read("the generation's own did not load")
-        found = self._ours([(conversation, message) for message in messages.messages])
+        found = self._ours([(conversation, said) for said in _asked(reading)])
         if found is not None:
             return found[1].id
+        if not reading.from_start:
+            self._not_read("the generation's own was not loaded from its beginning")
         raise ImageError(
             "not_found",
             f"The conversation {self._site.conversation(conversation)} does not hold this generation's prompt.",
@@ -169,35 +202,39 @@ class Collecting:
         at = self._report.facts.get("submitted_at")
         return datetime.fromisoformat(at) if isinstance(at, str) else None
 
-    def _ours(self, candidates: list[tuple[str, SentMessage]]) -> tuple[str, SentMessage] | None:
+    @property
+    def _just_pressed(self) -> bool:
+        pressed = self._pressed
+        return pressed is not None and datetime.now().astimezone() - pressed < CLOCK_SLACK
+
+    def _ours(self, candidates: list[tuple[str, Message]]) -> tuple[str, Message] | None:
         """The one written nearest to the press of send. One whose time nobody knows only if there is no other."""
         wanted = str(self._report.facts.get("sent_prompt") or "")
         claimed = self._taken | self._used
-        same = [one for one in candidates if one[1].id not in claimed and same_text(one[1].text, wanted)]
+        same = [one for one in candidates if one[1].id not in claimed and like_text(one[1].words, wanted)]
         pressed = self._pressed
         if not wanted.strip() or not same:
             return None
-        if len(same) == 1 and (pressed is None or same[0][1].at is None):
+        if len(same) == 1 and (pressed is None or same[0][1].created is None):
             return same[0]
         if pressed is None:
             return None
         earliest, latest = pressed - CLOCK_SLACK, pressed + SENT_WITHIN + CLOCK_SLACK
         timely = [
-            (abs(one[1].at - pressed.timestamp()), one)
+            (abs(one[1].created - pressed.timestamp()), one)
             for one in same
-            if one[1].at is not None and earliest.timestamp() <= one[1].at <= latest.timestamp()
+            if one[1].created is not None and earliest.timestamp() <= one[1].created <= latest.timestamp()
         ]
         return min(timely, key=lambda pair: pair[0])[1] if timely else None
 
-    def _is_older(self, read: SentMessages) -> bool:
-        """Whether a conversation last changed before the press of send: ours is another."""
-        pressed, changed = self._pressed, read.changed
+    def _is_older(self, changed: float | None) -> bool:
+        """Whether what last changed then did so before the press of send: ours is another."""
+        pressed = self._pressed
         return pressed is not None and changed is not None and changed < (pressed - CLOCK_SLACK).timestamp()
 
-    async def _messages(self, tab: Tab, conversation: str) -> SentMessages | None:
-        """The person's messages of a conversation, from the JSON the page loads for itself; None when it could not be
-        read."""
-        found: SentMessages | None = None
+    async def _reading(self, tab: Tab, conversation: str) -> Reading | None:
+        """A conversation from the JSON the page loads for itself; None when it could not be read."""
+        found: Reading | None = None
         with tab.bodies.watch(self._site.reads_conversation) as answers:
             landed = await tab.open(self._site.conversation(conversation))
             if landed.challenged:
@@ -205,43 +242,23 @@ class Collecting:
             with anyio.move_on_after(READ_SECONDS):
                 while found is None:
                     request = await answers.next()
-                    if request.status != 200:
-                        continue
-                    try:
-                        body = await tab.bodies.read(request, again=False)
-                    except (cdp.errors.BodyUnavailable, cdp.errors.ProtocolError) as error:
-                        log.info("a conversation could not be read: %s", error)
-                        continue
-                    found = read_sent(body.data, conversation)
+                    named = self._site.read_conversation_id(request)
+                    readings = read_conversations(await self._body(tab, request), conversation=named)
+                    found = next((one for one in readings if one.conversation_id == conversation), None)
         await tab.eye.open()
         return found
 
-
-def read_sent(body: bytes, conversation: str) -> SentMessages | None:
-    """What a conversation's JSON holds of the person's; None when it is not that conversation's."""
-    try:
-        answer: Any = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return None
-    for one in map(obj, answer if isinstance(answer, list) else [answer]):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        if one.get("conversation_id", one.get("id", conversation)) != conversation or "mapping" not in one:
-            continue
-        messages = [obj(obj(node).get("message")) for node in obj(one["mapping"]).values()]
-        times = [_time(one.get("update_time")), *(_time(message.get("create_time")) for message in messages)]
-        return SentMessages(
-            messages=tuple(filter(None, map(_sent, messages))), changed=max(filter(None, times), default=None)
-        )
-    return None
+    async def _body(self, tab: Tab, request: Request) -> bytes:
+        """Empty when it could not be had."""
+        if request.status != 200:
+            return b""
+        try:
+            return (await tab.bodies.read(request, again=False)).data
+        except (cdp.errors.BodyUnavailable, cdp.errors.ProtocolError) as error:
+            log.info("an answer of the site could not be read: %s", error)
+            return b""
 
 
-def _sent(message: dict[str, Any]) -> SentMessage | None:
-    identity = message.get("id")
-    if obj(message.get("author")).get("role") != "user" or not isinstance(identity, str):
-        return None
-    parts = items(obj(message.get("content")).get("parts"))
-    said = "\n".join(part for part in parts if isinstance(part, str))
-    return SentMessage(id=identity, text=said, at=_time(message.get("create_time")))
-
-
-def _time(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+def _asked(reading: Reading) -> list[Message]:
+    """What a person asked in a conversation."""
+    return [message for message in reading.messages if message.role == "user"]

@@ -8,7 +8,7 @@ import msgspec
 from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.network.wire import decode, obj, text
 from cdp_image_mcp.chatgpt.reset import reset_time
-from cdp_image_mcp.chatgpt.verdict import Kind, Verdict
+from cdp_image_mcp.chatgpt.watching.verdict import Kind, Verdict
 from cdp_image_mcp.chatgpt.words import Meaning, Words, load
 from cdp_image_mcp.errors import Code, Fact, ImageError
 from cdp_image_mcp.system.plaintext import clean
@@ -23,6 +23,7 @@ _CODES: dict[Meaning, Code] = {
     "rate": "rate_limited",
     "question": "text_only",
     "refused": "refused",
+    "suspicious": "verification_required",
     "failed": "service_error",
 }
 _FEATURES: dict[Meaning, str] = {"quota": "image_gen", "upload_quota": "file_upload"}
@@ -34,6 +35,7 @@ _BY_STRUCTURE: dict[Kind, Code] = {
     "tool_error": "service_error",
     "stream_error": "service_error",
     "page_error": "service_error",
+    "unanswered": "service_error",
 }
 """What each kind is when no known wording says more. Words after a started drawing are a guardrail's (2026)."""
 
@@ -53,6 +55,7 @@ _MESSAGES: dict[Code, str] = {
     "text_only": "The site answered in words and made no picture",
     "refused": "The site's moderation stopped the picture",
     "service_error": "The site failed to make the picture",
+    "verification_required": "The site finds this device's activity unusual",
 }
 
 _UNSPENT: frozenset[Code] = frozenset(("quota_reached", "rate_limited", "text_only"))
@@ -96,7 +99,16 @@ def turn_outcome(found: Verdict, turn: Turn, *, now: datetime, words: Words | No
     if code == "text_only" and kind != "answer":
         # Only a turn that never drew can have been a mere answer.
         code = _BY_STRUCTURE[kind]
-    return _outcome(code, meaning, said, whole, now, started=turn.drawing_started, kind=kind)
+    judged = _outcome(code, meaning, said, whole, now, started=turn.drawing_started, kind=kind)
+    if code != "text_only" or turn.model is None:
+        return judged
+    # Some models never draw (Instant, on some accounts): which one it was helps to choose another.
+    model = clean(turn.model, 100)
+    return msgspec.structs.replace(
+        judged,
+        message=judged.message.replace("The site answered", f"The site's model {model} answered", 1),
+        details={**judged.details, "model": model},
+    )
 
 
 def alert_outcome(text: str, *, now: datetime, words: Words | None = None) -> Outcome | None:
@@ -108,9 +120,12 @@ def alert_outcome(text: str, *, now: datetime, words: Words | None = None) -> Ou
     return _outcome(_CODES[meaning], meaning, said, said, now)
 
 
-def http_outcome(status: int, body: bytes, *, now: datetime, words: Words | None = None) -> Outcome | None:
+def http_outcome(
+    status: int, body: bytes, *, now: datetime, words: Words | None = None, left: int | None = None
+) -> Outcome | None:
     """What a refused POST of the conversation means, None below 400. A check page (403 with ``cf-mitigated``) is for
-    the caller to recognise by its header first."""
+    the caller to recognise by its header first. ``left``: pictures that the account has left, as last told: a refusal
+    that says otherwise is of the moment (seen with several references, 2026-08)."""
     if status < 400:
         return None
     said = clean(_detail(body), LONGEST)
@@ -118,14 +133,16 @@ def http_outcome(status: int, body: bytes, *, now: datetime, words: Words | None
     code: Code = "service_error"
     if status == 401:
         code = "needs_sign_in"
+    elif meaning == "quota" and left:
+        code, meaning = "rate_limited", "rate"
     elif meaning in {"quota", "upload_quota"}:
         code = "quota_reached"
     elif status == 429:
         code, meaning = "rate_limited", "rate"
     elif status == 413:
         code = "invalid_input"
-    elif meaning == "refused":
-        code = "refused"
+    elif meaning in {"refused", "suspicious"}:
+        code = _CODES[meaning]
     outcome = _outcome(code, meaning, said, said, now)
     sentence = f"The site refused the request with HTTP {status}" + (f": {said[:300]}" if said else ".")
     return msgspec.structs.replace(

@@ -1,4 +1,7 @@
-"""When a limit ends, in the site's own words: "in 3 hours and 20 minutes", "after 4:30 PM", "until Aug 16, 2026"."""
+"""When a limit ends, in the site's own words: "in 3 hours and 20 minutes", "after 4:30 PM", or a whole timestamp.
+
+The JSON's own ``reset_after`` comes first (``network/quota.py``); dates in words were never seen and are not guessed.
+"""
 
 import re
 from datetime import datetime, time, timedelta
@@ -46,31 +49,17 @@ _CLOCK = re.compile(
     r"\s?(?P<after>a\.?m\.?|p\.?m\.?|sa|ch)?(?![a-z0-9:])"
 )
 
-_MONTHS = (
-    ("jan", "янв", "ene", "sty"), ("feb", "fev", "фев", "lut"), ("mar", "мар"), ("apr", "avr", "abr", "апр", "kwi"),
-    ("may", "mai", "мая", "maj"), ("jun", "juin", "июн", "cze"), ("jul", "juil", "июл", "lip"),
-    ("aug", "aout", "ago", "авг", "sie"), ("sep", "set", "сен", "wrz"), ("oct", "okt", "out", "окт", "paz"),
-    ("nov", "ноя", "lis"), ("dec", "dez", "dic", "дек", "gru"),
-)  # fmt: skip
-_NAME = r"(?P<month>[a-zа-я]{3,10})\.?"
-_DATES = (
-    re.compile(r"(?P<year>20\d\d)-(?P<number>\d\d)-(?P<day>\d\d)"),
-    re.compile(r"(?:(?P<year>20\d\d)\s?[年년]\s?)?(?P<number>\d{1,2})\s?[月월]\s?(?P<day>\d{1,2})\s?[日일]"),
-    re.compile(r"(?P<day>\d{1,2})\.(?P<number>\d{1,2})\.(?P<year>20\d\d)"),
-    re.compile(r"(?P<day>\d{1,2}) thang (?P<number>\d{1,2})(?:,? (?:nam )?(?P<year>20\d\d))?"),
-    re.compile(rf"\b{_NAME} (?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,? (?P<year>20\d\d))?\b"),
-    re.compile(rf"\b(?P<day>\d{{1,2}})\.? (?:de )?{_NAME}(?: (?:de )?(?P<year>20\d\d))?\b"),
-)
+_YEAR = re.compile(r"(?<!\d)20\d\d(?!\d)")
 _STAMP = re.compile(r"20\d\d-\d\d-\d\dt\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:z|[+-]\d\d:?\d\d)")
 
 
 def reset_time(text: str, now: datetime) -> datetime | None:
     """The moment ``text`` names, in ``now``'s zone; None when it names none. ``now`` must have an offset.
 
-    A clock time without a date is its next occurrence, a date without a clock its first minute.
+    A clock time is its next occurrence; beside a year it belongs to a date that is not read, and names none.
     """
     plain = folded(text)
-    moment = _stamp(plain, now) or _dated(plain, now) or _duration(plain, now) or _clocked(plain, now)
+    moment = _stamp(plain, now) or _duration(plain, now) or (None if _YEAR.search(plain) else _clocked(plain, now))
     if moment is None or not now <= moment <= now + FARTHEST:
         return None
     return moment.replace(microsecond=0)
@@ -82,36 +71,6 @@ def _stamp(plain: str, now: datetime) -> datetime | None:
         return datetime.fromisoformat(found[0].upper()).astimezone(now.tzinfo) if found else None
     except ValueError:
         return None
-
-
-def _dated(plain: str, now: datetime) -> datetime | None:
-    for pattern in _DATES:
-        for found in pattern.finditer(plain):
-            day = _day(found.groupdict(), now)
-            if day is None:
-                continue
-            rest = plain[: found.start()] + " ; " + plain[found.end() :]
-            return datetime.combine(day, _clock(rest) or time(), now.tzinfo)
-    return None
-
-
-def _day(parts: dict[str, str | None], now: datetime) -> datetime | None:
-    number = parts.get("number")
-    month = int(number) if number else _month(parts.get("month") or "")
-    day = int(parts.get("day") or 0)
-    year = int(parts.get("year") or 0)
-    for candidate in (year,) if year else (now.year, now.year + 1):
-        try:
-            found = datetime(candidate, month, day, tzinfo=now.tzinfo)
-        except ValueError:
-            continue
-        if year or found.date() >= now.date():
-            return found
-    return None
-
-
-def _month(name: str) -> int:
-    return next((n for n, starts in enumerate(_MONTHS, start=1) if name.startswith(starts)), 0)
 
 
 def _duration(plain: str, now: datetime) -> datetime | None:

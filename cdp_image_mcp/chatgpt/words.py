@@ -11,7 +11,7 @@ from cdp_image_mcp.errors import ImageError
 
 __all__ = ["Meaning", "Rule", "Words", "folded", "load"]
 
-Meaning: TypeAlias = Literal["quota", "upload_quota", "rate", "question", "refused", "failed"]
+Meaning: TypeAlias = Literal["quota", "upload_quota", "rate", "question", "refused", "suspicious", "failed"]
 
 LONGEST = 6_000
 """Characters of a text that are looked at."""
@@ -41,6 +41,10 @@ class Words(msgspec.Struct, frozen=True):
         """The first wording that fits."""
         plain = folded(text)
         return next((rule for rule in self.rules if _fits(rule, plain)), None)
+
+    def fails(self, text: str) -> bool:
+        """Whether a tool's own words say that it failed."""
+        return self.meaning(text) == "failed"
 
     def meaning(self, text: str) -> Meaning | None:
         rule = self.rule(text)

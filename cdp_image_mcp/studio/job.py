@@ -131,6 +131,10 @@ class Job:
         return tuple(self.record.images)
 
     @property
+    def saved_files(self) -> frozenset[str]:
+        return frozenset(source["file_id"] for source in self.record.sources if "file_id" in source)
+
+    @property
     def facts(self) -> Mapping[str, Any]:
         known = {name: getattr(self.record, name) for name in RECORD_FIELDS}
         return {**self.record.facts, **{name: value for name, value in known.items() if value is not None}}
@@ -225,8 +229,9 @@ class Job:
                 return image
         return None
 
-    async def complete(self) -> None:
+    async def complete(self, **facts: Any) -> None:
         if not self.record.finished and len(self.images) >= self.request.n:
+            self.record.facts |= facts
             with shielded():
                 await self._care.whole(self)
                 self.answered.set()

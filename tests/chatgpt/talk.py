@@ -154,6 +154,15 @@ def conversation(*messages: dict[str, Any], identity: str = CONVERSATION, **more
     return json.dumps({**whole, "async_status": None, **more}).encode()
 
 
+def window(*messages: dict[str, Any], identity: str = CONVERSATION, cursor: str = "", **more: Any) -> bytes:
+    """A conversation as the page of 2026-10 reads it: the branch in order, no mapping, no status (recorded 2026-10-03).
+    Without an ``identity`` it is an older page, which names no conversation."""
+    body: dict[str, Any] = {"messages": list(messages), "page_info": {"start_cursor": cursor or "first"}}
+    if identity:
+        body |= {"conversation_id": identity, "current_node": messages[-1]["id"] if messages else None}
+    return json.dumps({**body, **more}).encode()
+
+
 def begun(*objects: Any, ended: bool = True, **how: Any) -> Transcript:
     """A transcript after our request and a stream of ``objects``."""
     heard = Transcript()

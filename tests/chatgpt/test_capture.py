@@ -1,6 +1,7 @@
-"""Why a picture's bytes could not be had is told without the address that opens it."""
+"""What counts as a picture's bytes, how sure that is, and when it is waited for surer ones."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,51 +10,88 @@ import pytest
 
 from cdp_image_mcp.cdp.bodies import Body, Request
 from cdp_image_mcp.cdp.errors import BodyUnavailable, StreamFailed
-from cdp_image_mcp.chatgpt.capture import Mismatch, capture
+from cdp_image_mcp.chatgpt import capture
+from cdp_image_mcp.chatgpt.capture import Capture, Captured, Mismatch, TheirOwn
 from cdp_image_mcp.chatgpt.network.turn import Pointer, Turn
 from cdp_image_mcp.chatgpt.page.carousel import Carousel
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
-from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
+from cdp_image_mcp.chatgpt.watching.picturerequests import PictureRequests
+from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from fixtures.site.pictures import make_picture
 from tests.chatgpt.talk import file_id
 
 SIGNED = f"https://files.example/{file_id(1)}/raw?se=2026&sig=SECRET#SECRET"
 
 
-class Unreadable:
-    """Bodies of which none can be read."""
+def asked(url: str = SIGNED, *, ended: bool = True, **more: Any) -> Request:
+    """A request of the page for a file."""
+    how: dict[str, Any] = {"status": 200 if ended else None, "mime_type": "image/png" if ended else "", **more}
+    return cast("Request", SimpleNamespace(url=url, ended=ended, loader_id="now", **how))
+
+
+class Held:
+    """Bodies of which ``contents`` can be read, by request; others not at all."""
 
     def __init__(self) -> None:
-        request = SimpleNamespace(url=SIGNED, ended=True, status=200, mime_type="image/png")
-        self.requests = [cast("Request", request)]
+        self.contents: dict[int, bytes] = {}
+        self.read_of: list[str] = []
 
-    async def read(self, request: Request, *, accept: Callable[[bytes], bool]) -> Any:
+    async def read(self, request: Request, *, accept: Callable[[bytes], bool]) -> Body:
+        self.read_of.append(request.url)
+        data = self.contents.get(id(request))
+        if data is None or not accept(data):
+            raise BodyUnavailable(request.url, ("network: evicted", "resource: not there"))
+        return Body(data, "network")
+
+    async def read_url(self, address: str, *, accept: Callable[[bytes], bool]) -> Body:
         assert not accept(b"")
-        raise BodyUnavailable(request.url, ("network: evicted", "resource: not there"))
+        raise BodyUnavailable(address, ("resource: not there",))
 
 
 class Watched:
-    """What ``capture`` asks of a watch."""
+    """What a capture asks of a watch."""
 
     def __init__(self) -> None:
-        self.tab = SimpleNamespace(bodies=Unreadable())
+        self.bodies = Held()
+        self.pictures = PictureRequests()
         self.page = PageReport()
         self.turn = Turn()
         self.challenge = None
+        self.news = anyio.Event()
+        self.tab = SimpleNamespace(bodies=self.bodies, loader_id="now", eye=Carousels(turns=0))
+
+    def give(self, data: bytes | None, request: Request | None = None) -> None:
+        """The page asks for the file and is given bytes; None for ones that cannot be read."""
+        request = request or asked()
+        if request.ended and data is not None:
+            self.bodies.contents[id(request)] = data
+        self.pictures.note(request)
+
+    def tell(self) -> None:
+        self.news.set()
+        self.news = anyio.Event()
 
     def mark(self) -> anyio.Event:
-        return anyio.Event()
+        return self.news
 
-    async def news_since(self, mark: anyio.Event, seconds: float | None) -> None:
-        assert seconds is None
-        await mark.wait()
+    async def news_since(self, mark: anyio.Event, seconds: float) -> None:
+        with anyio.move_on_after(seconds):
+            await mark.wait()
+
+
+async def captured(
+    watch: Watched, wanted: Pointer, seconds: float = 5, *, last: bool = False, refused: tuple[str, ...] = ()
+) -> Captured:
+    with anyio.fail_after(20):
+        return await Capture(cast("TurnWatch", watch), wanted, refused).wait(seconds, last=last)
 
 
 @pytest.mark.anyio
 async def test_the_reason_names_each_way_and_never_the_signed_address() -> None:
-    watch = cast("TurnWatch", Watched())
-    with anyio.fail_after(20), pytest.raises(Mismatch) as caught:
-        await capture(watch, Pointer(file_id=file_id(1), message_id="leaf", final=True), 0.05)
+    watch = Watched()
+    watch.give(None)
+    with pytest.raises(Mismatch) as caught:
+        await captured(watch, pointer(1), 0.05)
     assert str(caught.value) == "network: evicted; resource: not there"
 
 
@@ -70,15 +108,15 @@ def pointer(number: int, **more: Any) -> Pointer:
     return Pointer(file_id=file_id(number), message_id=f"leaf{number}", final=True, **more)
 
 
-class Shown:
+class Shown(Held):
     """A page whose only readable bytes are those of the one picture it shows as a ``blob:``."""
 
-    requests: tuple[Request, ...] = ()
-
     def __init__(self, data: bytes) -> None:
+        super().__init__()
         self.data = data
 
-    async def read_url(self, _address: str, *, accept: Callable[[bytes], bool]) -> Body:
+    async def read_url(self, address: str, *, accept: Callable[[bytes], bool]) -> Body:
+        assert address.startswith("blob:")
         assert accept(self.data)
         return Body(self.data, "blob")
 
@@ -90,13 +128,12 @@ async def test_a_blob_among_several_pictures_is_only_the_one_whose_size_it_has(s
     first = pointer(1, width=320, height=240, size_bytes=len(data))
     second = pointer(2, width=320, height=240, size_bytes=stated)
     watch = Watched()
-    watch.tab = SimpleNamespace(bodies=Shown(data), loader_id="now", eye=Carousels(turns=0))
+    watch.tab.bodies = Shown(data)
     watch.turn = Turn(pictures=(first, second))
     watch.page = PageReport(images=(SeenImage(blob="blob:1", width=320, height=240, complete=True),))
-    with anyio.fail_after(20):
-        assert (await capture(cast("TurnWatch", watch), first, 5)).data == data
-        with pytest.raises(Mismatch):
-            await capture(cast("TurnWatch", watch), second, 0.05)
+    assert (await captured(watch, first)).data == data
+    with pytest.raises(Mismatch):
+        await captured(watch, second, 0.05)
 
 
 class Carousels:
@@ -124,20 +161,19 @@ async def test_the_carousel_is_turned_at_most_once_round_and_only_for_what_was_n
 
     monkeypatch.setattr("cdp_image_mcp.chatgpt.page.carousel.human.click", click)
 
-    def watched(*requests: SimpleNamespace, turns: int = 99, complete: bool = True, shown: int = 1) -> TurnWatch:
-        tab = SimpleNamespace(bodies=SimpleNamespace(requests=requests), loader_id="now", eye=Carousels(turns))
-        page = PageReport(images=(SeenImage(file=file_id(shown), complete=complete),))
-        return cast(
-            "TurnWatch",
-            SimpleNamespace(
-                tab=tab, page=page, challenge=None, turn=Turn(pictures=(pointer(1), pointer(2), pointer(3)))
-            ),
-        )
+    def watched(*requests: Request, turns: int = 99, complete: bool = True, shown: int = 1) -> TurnWatch:
+        watch = Watched()
+        watch.tab.eye = Carousels(turns)
+        watch.page = PageReport(images=(SeenImage(file=file_id(shown), complete=complete),))
+        watch.turn = Turn(pictures=(pointer(1), pointer(2), pointer(3)))
+        for request in requests:
+            watch.pictures.note(request)
+        return cast("TurnWatch", watch)
 
-    def asked(number: int, loader: str, *, ended: bool) -> SimpleNamespace:
-        return SimpleNamespace(
-            url=SIGNED.replace(file_id(1), file_id(number)), mime_type="image/png", ended=ended, loader_id=loader
-        )
+    def asked(number: int, loader: str, *, ended: bool) -> Request:
+        request = SimpleNamespace(url=SIGNED.replace(file_id(1), file_id(number)), mime_type="image/png", ended=ended)
+        request.loader_id = loader
+        return cast("Request", request)
 
     with anyio.fail_after(20):
         carousel = Carousel(watched())
@@ -158,33 +194,125 @@ async def test_the_carousel_is_turned_at_most_once_round_and_only_for_what_was_n
         assert cast("Carousels", stuck.tab.eye).asked == 1
 
 
-class Asked:
-    """Bodies that remember which of them were read."""
-
-    def __init__(self, data: bytes) -> None:
-        tells = SimpleNamespace(
-            url=f"https://site.example/backend-api/files/{file_id(1)}/download", mime_type="application/json"
-        )
-        also = SimpleNamespace(url=f"https://site.example/backend-api/files/{file_id(1)}", mime_type="application/json")
-        picture = SimpleNamespace(url=SIGNED, mime_type="text/plain")
-        self.requests = [cast("Request", one) for one in (picture, also, tells)]
-        for one in (picture, also, tells):
-            one.ended, one.status = True, 200
-        self.data = data
-        self.read_of: list[str] = []
-
-    async def read(self, request: Request, *, accept: Callable[[bytes], bool]) -> Body:
-        self.read_of.append(request.url)
-        assert accept(self.data)
-        return Body(self.data, "network")
-
-
 @pytest.mark.anyio
 async def test_the_answer_that_tells_where_a_picture_lies_is_never_read_as_the_picture() -> None:
     data = make_picture("a picture", size=(320, 240)).content
-    watch, bodies = Watched(), Asked(data)
-    watch.tab = SimpleNamespace(bodies=bodies)
+    watch = Watched()
+    tells = f"https://site.example/backend-api/files/{file_id(1)}"
+    watch.give(data, asked(f"{tells}/download", mime_type="application/json"))
+    watch.give(data, asked(tells, mime_type="application/json"))
+    watch.give(data, asked(mime_type="text/plain"))
+    assert (await captured(watch, pointer(1, width=320, height=240))).data == data
+    assert watch.bodies.read_of == [SIGNED]
+
+
+# How sure bytes are
+
+
+DATA = make_picture("a picture", size=(320, 240)).content
+PREVIEW = make_picture("a preview", size=(320, 240)).content
+SMALL = make_picture("a small preview", size=(160, 120)).content
+
+
+@pytest.mark.parametrize(
+    ("stated", "confidence"),
+    [
+        ({"width": 320, "height": 240, "size_bytes": len(DATA)}, ""),
+        ({"width": 320, "height": 240}, ""),
+        ({}, ""),
+        ({"size_bytes": len(DATA)}, ""),
+        ({"width": 1024, "height": 1024, "size_bytes": len(DATA)}, "size"),
+        ({"width": 320, "height": 240, "size_bytes": 7}, "dimensions"),
+        ({"width": 1024, "height": 1024, "size_bytes": 7}, "id"),
+        ({"width": 1024, "height": 1024}, "id"),
+    ],
+)
+def test_an_exact_size_outweighs_dimensions_and_both_a_bare_id(stated: dict[str, int], confidence: str) -> None:
+    got = capture.check(DATA, pointer(1, **stated), "network")
+    assert isinstance(got, Captured)
+    assert got.confidence == confidence
+
+
+@pytest.mark.anyio
+async def test_bytes_of_the_stated_size_are_taken_at_once_whatever_dimensions_are_stated() -> None:
+    watch = Watched()
+    watch.give(DATA)
+    got = await captured(watch, pointer(1, width=1024, height=1024, size_bytes=len(DATA)), 0.05)
+    assert (got.data, got.confidence) == (DATA, "size")
+
+
+@pytest.mark.anyio
+async def test_a_preview_is_not_taken_while_the_file_itself_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "GRACE", 0.05)
+    watch = Watched()
+    wanted = pointer(1, width=320, height=240, size_bytes=len(DATA))
+    final = asked(ended=False)
+    watch.give(PREVIEW)
+    watch.give(None, final)
+    got: list[Captured] = []
     with anyio.fail_after(20):
-        got = await capture(cast("TurnWatch", watch), pointer(1, width=320, height=240), 5)
-    assert got.data == data
-    assert bodies.read_of == [SIGNED]
+        async with anyio.create_task_group() as group:
+
+            async def wait() -> None:
+                # Far beyond the grace, and beyond what is waited for a page that does nothing.
+                got.append(await captured(watch, wanted, 0.1, last=True))
+
+            group.start_soon(wait)
+            await anyio.sleep(0.4)
+            assert got == []
+            final.ended, final.status, final.mime_type = True, 200, "image/png"  # type: ignore[misc]
+            watch.bodies.contents[id(final)] = DATA
+            watch.tell()
+    assert (got[0].data, got[0].confidence) == (DATA, "")
+
+
+@pytest.mark.anyio
+async def test_where_a_size_is_stated_other_bytes_are_taken_only_after_the_conversation_was_loaded_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(capture, "GRACE", 0.05)
+    watch = Watched()
+    watch.give(PREVIEW)
+    stated = pointer(1, width=320, height=240, size_bytes=len(DATA))
+    with pytest.raises(Mismatch):
+        await captured(watch, stated)
+    assert (await captured(watch, stated, last=True)).confidence == "dimensions"
+    watch.page = PageReport(drawing=True)
+    assert (await captured(watch, pointer(1, width=320, height=240))).confidence == "dimensions"
+
+
+@pytest.mark.anyio
+async def test_the_largest_whole_picture_of_the_file_is_the_last_resort(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "GRACE", 0.05)
+    watch = Watched()
+    for data in (SMALL, DATA, SMALL):
+        watch.give(data)
+    stated = pointer(1, width=1024, height=1024, size_bytes=7)
+    with pytest.raises(Mismatch, match="320x240"):
+        await captured(watch, stated)
+    got = await captured(watch, stated, last=True)
+    assert (got.data, got.confidence) == (DATA, "id")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("shown", [False, True])
+async def test_the_persons_own_reference_is_no_picture_whoever_says_so(shown: bool) -> None:
+    watch = Watched()
+    if shown:
+        watch.tab.bodies = Shown(DATA)
+        watch.page = PageReport(images=(SeenImage(blob="blob:1", width=320, height=240, complete=True),))
+    else:
+        watch.give(DATA)
+    with pytest.raises(TheirOwn):
+        await captured(watch, pointer(1, width=320, height=240), refused=(sha256(DATA).hexdigest(),))
+
+
+@pytest.mark.anyio
+async def test_what_the_network_has_is_taken_without_waiting() -> None:
+    watch = Watched()
+    with anyio.fail_after(5):
+        assert await Capture(cast("TurnWatch", watch), pointer(1)).here() is None
+        watch.give(DATA)
+        got = await Capture(cast("TurnWatch", watch), pointer(1)).here()
+    assert got is not None
+    assert got.data == DATA

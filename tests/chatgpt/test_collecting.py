@@ -13,14 +13,16 @@ import pytest
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.chatgpt import collecting
 from cdp_image_mcp.chatgpt.address import Site
-from cdp_image_mcp.chatgpt.collecting import Collecting, read_sent
+from cdp_image_mcp.chatgpt.collecting import Collecting
+from cdp_image_mcp.chatgpt.network.conversations import read_conversations
 from cdp_image_mcp.chatgpt.window.tab import Tab
-from cdp_image_mcp.chatgpt.words import Words
+from cdp_image_mcp.chatgpt.words import Words, load
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.request import Report
-from tests.chatgpt.talk import conversation, prompt
+from cdp_image_mcp.request import ImageRequest, Report
+from tests.chatgpt.talk import conversation, prompt, window
 
 SITE = Site("https://chatgpt.com/")
+REQUEST = ImageRequest(prompt="a lighthouse", backend="chatgpt-web")
 PRESSED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TEXT = "a lighthouse\n\nat night"
 
@@ -36,14 +38,19 @@ def sent(identity: str, seconds: float | None = 0.0, text: str = TEXT) -> dict[s
 
 
 class ScriptedSite:
-    """The tab on a site with these conversations, the newest first; one of None never loads."""
+    """Conversations that the site has, and what its history lists of them."""
 
     def __init__(self, *chats: list[dict[str, Any]] | None, listed: bool = True) -> None:
         self.chats = {chat(number): said for number, said in enumerate(chats)}
         self.listed = listed
+        self.history: list[list[dict[str, Any]]] = []
+        """What the page's own list says, each time it is loaded."""
+        self.plural = self.from_start = False
+        self.refusals = 0
         self.opened: list[str] = []
         self.site = SITE
         self.bodies = self.eye = self
+        self.requests: list[Any] = []
         self._answers: Mailbox[Any] = Mailbox("answers", 10)
 
     async def ask(self, expression: str, **_: Any) -> Any:
@@ -51,19 +58,32 @@ class ScriptedSite:
         return links if "link.href" in expression else bool(links)
 
     def watch(self, accept: Any) -> Mailbox[Any]:
-        assert accept(SimpleNamespace(url=f"https://chatgpt.com/backend-api/conversation/{chat(0)}", method="GET"))
         self._answers = Mailbox("answers", 10)
+        self._accept = accept
         return self._answers
+
+    def _give(self, path: str, body: bytes, status: int = 200) -> None:
+        request = SimpleNamespace(url=f"https://chatgpt.com/backend-api/{path}", method="GET", status=status, body=body)
+        if self._accept(request):
+            self._answers.put(request)
 
     async def open(self, address: str = "") -> Any:
         identity = SITE.conversation_id(address)
-        if identity is not None:
-            self.opened.append(identity)
-            said = self.chats[identity]
-            self._answers.put(SimpleNamespace(status=200, body=conversation(identity=chat(99))))
-            self._answers.put(SimpleNamespace(status=404, body=b"{}"))
-            if said is not None:
-                self._answers.put(SimpleNamespace(status=200, body=conversation(*said, identity=identity)))
+        if identity is None:
+            if address and self.history:
+                self._give("conversations?limit=28", json.dumps({"items": self.history.pop(0)}).encode())
+            return SimpleNamespace(challenged=False)
+        self.opened.append(identity)
+        said = self.chats[identity]
+        self._give(f"conversation/{chat(99)}", conversation(identity=chat(99)))
+        self._give(f"conversation/{identity}", b"{}", 404)
+        if self.refusals:
+            self.refusals -= 1
+        elif said is not None and self.plural:
+            page = {"start_cursor": "c", "has_previous_page": not self.from_start}
+            self._give(f"conversations/{identity}?num_turns=10", window(*said, identity=identity, page_info=page))
+        elif said is not None:
+            self._give(f"conversation/{identity}", conversation(*said, identity=identity))
         return SimpleNamespace(challenged=False)
 
     async def read(self, request: Any, *, again: bool) -> Any:
@@ -75,7 +95,7 @@ async def searched(site: ScriptedSite, taken: frozenset[str] = frozenset(), **fa
     known = {"sent_prompt": TEXT, "submitted_at": PRESSED.isoformat(), **facts}
     report = cast("Report", SimpleNamespace(facts=known))
     with anyio.fail_after(20):
-        job = Collecting(SITE, report, cast("Words", None), taken=taken)
+        job = Collecting(SITE, REQUEST, report, cast("Words", None), taken=taken)
         return await job._search(cast("Tab", site))  # pyright: ignore[reportPrivateUsage]
 
 
@@ -83,13 +103,14 @@ async def found(site: ScriptedSite, taken: frozenset[str] = frozenset(), **facts
     known = {"sent_prompt": TEXT, "submitted_at": PRESSED.isoformat(), **facts}
     report = cast("Report", SimpleNamespace(facts=known))
     with anyio.fail_after(20):
-        job = Collecting(SITE, report, cast("Words", None), taken=taken)
+        job = Collecting(SITE, REQUEST, report, cast("Words", None), taken=taken)
         return await job._find_message(cast("Tab", site), chat(0))  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collecting, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(collecting, "RETRIES", (0.0, 0.001))
 
 
 @pytest.mark.anyio
@@ -219,7 +240,7 @@ async def test_opening_the_conversation_counts_as_the_one_reload(monkeypatch: py
     class Watched:
         reloads = 0
 
-        async def reload(self) -> Any:
+        async def load(self, _cause: str) -> Any:
             self.reloads += 1
             return SimpleNamespace(challenged=False)
 
@@ -241,7 +262,7 @@ async def test_opening_the_conversation_counts_as_the_one_reload(monkeypatch: py
     monkeypatch.setattr(collecting, "Drawing", Drawn)
     report = SimpleNamespace(facts={"conversation_id": chat(0), "user_message_id": "ours"}, state=state)
     with anyio.fail_after(20):
-        await Collecting(SITE, cast("Report", report), cast("Words", None)).run(cast("Tab", ScriptedSite()))
+        await Collecting(SITE, REQUEST, cast("Report", report), load()).run(cast("Tab", ScriptedSite()))
     assert judged == [1]
 
 
@@ -251,13 +272,59 @@ def test_a_conversation_is_as_new_as_its_newest_message_whoever_wrote_it() -> No
         {**sent("answer", 50), "author": {"role": "assistant"}},
         {"id": 7, "metadata": {}},
     ]
-    read = read_sent(conversation(*said, identity=chat(0)), chat(0))
-    assert read is not None
-    assert [message.id for message in read.messages] == ["ours"]
-    assert read.changed == PRESSED.timestamp() + 50
+    for form in (conversation, window):
+        (read,) = read_conversations(form(*said, identity=chat(0)))
+        assert [message.id for message in read.messages if message.role == "user"] == ["ours"]
+        assert read.changed == PRESSED.timestamp() + 50
 
 
-def test_what_is_not_that_conversation_was_not_read() -> None:
-    for body in (b"", b"[]", b"7", b'{"detail": "slow down"}', conversation(prompt(), identity=chat(1))):
-        assert read_sent(body, chat(0)) is None
-    assert read_sent(json.dumps([{"conversation_id": chat(0), "mapping": {}}]).encode(), chat(0)) is not None
+# The page's own list of the history
+
+
+def entry(number: int, seconds: float) -> dict[str, Any]:
+    return {"id": chat(number), "update_time": datetime.fromtimestamp(PRESSED.timestamp() + seconds, UTC).isoformat()}
+
+
+@pytest.mark.anyio
+async def test_the_history_is_the_pages_own_list_and_what_is_older_is_not_opened() -> None:
+    site = ScriptedSite([sent("other", -90)], [sent("ours")], [sent("older", -9000)], listed=False)
+    site.history = [[entry(2, -9000), entry(0, 60), entry(1, 30)]]
+    assert await searched(site) == (chat(1), "ours")
+    assert site.opened == [chat(0), chat(1)]
+
+
+@pytest.mark.anyio
+async def test_a_conversation_that_is_not_listed_yet_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Collecting, "_just_pressed", True)
+    site = ScriptedSite([sent("other", -90)], [sent("ours")], listed=False)
+    site.history = [[entry(0, -3600)], [entry(1, 5), entry(0, -3600)]]
+    assert await searched(site) == (chat(1), "ours")
+
+
+@pytest.mark.anyio
+async def test_a_conversation_that_does_not_load_at_first_is_read_again() -> None:
+    site = ScriptedSite([sent("ours")], listed=False)
+    site.history = [[entry(0, 5)], [entry(0, 5)]]
+    site.refusals = 1
+    assert await searched(site) == (chat(0), "ours")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("plural", [False, True])
+async def test_our_message_is_found_in_either_form_of_a_conversation(plural: bool) -> None:
+    site = ScriptedSite([sent("older", -9000), sent("ours")])
+    site.plural = plural
+    assert await found(site) == "ours"
+
+
+@pytest.mark.anyio
+async def test_a_window_that_does_not_reach_back_to_the_beginning_is_no_proof_that_ours_is_not_there() -> None:
+    site = ScriptedSite([sent("later", 9000)])
+    site.plural = True
+    with pytest.raises(ImageError) as caught:
+        await found(site)
+    assert caught.value.code == "network"
+    site.from_start = True
+    with pytest.raises(ImageError) as caught:
+        await found(site)
+    assert caught.value.code == "not_found"

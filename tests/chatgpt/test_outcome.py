@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import msgspec
 import pytest
 
 from cdp_image_mcp.chatgpt.network.turn import ToolError, Turn
 from cdp_image_mcp.chatgpt.outcome import Outcome, alert_outcome, http_outcome, turn_outcome
-from cdp_image_mcp.chatgpt.verdict import Kind, Verdict
+from cdp_image_mcp.chatgpt.watching.evidence import Kind, Verdict
 from cdp_image_mcp.chatgpt.words import load
 from cdp_image_mcp.errors import CODES, ImageError
 from fixtures.site.switches import Language, Switches
@@ -152,7 +153,7 @@ def test_45_the_plans_limit_is_a_quota_with_its_reset_time(language: str, kind: 
         ("You can create more images when the limit resets in 24 hours.", "2026-08-15T15:00:00+02:00"),
         ("Try again after 4:30 PM.", "2026-08-14T16:30:00+02:00"),
         ("Please try again in 40 minutes", "2026-08-14T15:40:00+02:00"),
-        ("Try again after Aug 16, 2026.", "2026-08-16T00:00:00+02:00"),
+        ("Try again after Aug 16, 2026.", None),
         ("Please upgrade.", None),
     ],
 )
@@ -332,7 +333,7 @@ def test_an_accepted_request_has_no_outcome() -> None:
 def test_every_language_has_every_meaning() -> None:
     rules = load().rules
     for language in LANGUAGES:
-        for meaning in ("quota", "upload_quota", "rate", "question", "refused", "failed"):
+        for meaning in ("quota", "upload_quota", "rate", "question", "refused", "suspicious", "failed"):
             assert any(rule.language == language and rule.meaning == meaning for rule in rules), (language, meaning)
 
 
@@ -371,3 +372,70 @@ def test_times_are_given_in_the_callers_zone() -> None:
         Verdict(action="no_picture", kind="answer", text=QUOTA["en"]), Turn(), now=datetime(2026, 8, 14, 13, tzinfo=UTC)
     )
     assert found.reset_at == "2026-08-14T16:20:00+00:00"
+
+
+# Wordings of autumn 2026 (each with where it was seen in words.json)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "code"),
+    [
+        ("tool_error", "The image generation tool encountered an error. Please try again.", "service_error"),
+        ("tool_error", "生成图片时遇到错误", "service_error"),
+        ("tool_error", "图片生成失败", "service_error"),
+        ("page_error", "Resume stream unavailable", "service_error"),
+        ("page_error", "A network error occurred. Please check your connection and try again.", "service_error"),
+        ("page_error", "Connection interrupted", "service_error"),
+        ("page_error", "Соединение прервано\nПопробуем подключиться снова", "service_error"),
+        ("stream_error", "You're sending messages too quickly. Please slow down.", "rate_limited"),
+        ("stream_error", "We're experiencing high demand. Please try again in a few minutes.", "service_error"),
+        ("stream_error", "ChatGPT is at capacity right now", "service_error"),
+        ("stream_error", "Unusual activity has been detected from your device.", "verification_required"),
+        ("stopped", "Here is the picture you asked for.", "service_error"),
+        ("answer", '{"size":"1792x1024","n":1}', "text_only"),
+        ("answer", "I can’t help create images with nudity.", "refused"),
+        ("answer", "I cannot edit this image to make the person appear topless.", "refused"),
+        ("answer", "I can't help with generating sexually explicit content.", "refused"),
+        ("answer", "I'm unable to make images of real people unclothed.", "refused"),
+        ("answer", "Я не могу отредактировать это изображение.", "refused"),
+        ("answer", "이 이미지는 편집할 수 없습니다.", "refused"),
+        ("answer", "申し訳ありませんが、この画像を編集することはできません。", "refused"),
+        ("answer", "Lo siento, no puedo editar esa imagen.", "refused"),
+        ("answer", "Es tut mir leid, dieses Bild kann ich nicht bearbeiten.", "refused"),
+        ("answer", "抱歉，我无法编辑这张图片。", "refused"),
+        ("answer", "Which lighthouse do you mean?", "text_only"),
+    ],
+)
+def test_wordings_of_autumn_mean_what_they_say(kind: Kind, words: str, code: str) -> None:
+    found = outcome(kind, words)
+    assert found.code == code
+    assert found.error().retryable == (code in {"service_error", "rate_limited"})
+
+
+def test_a_safety_review_is_no_error_of_any_kind() -> None:
+    review = "Our systems are thinking a bit more about this request before responding."
+    assert load().meaning(review) is None
+
+
+def test_an_answer_in_words_names_the_model_that_gave_it() -> None:
+    found = outcome("answer", "A lighthouse stands on a rock.", Turn(model="gpt-5-5-instant"))
+    assert "gpt-5-5-instant" in found.message
+    assert found.details["model"] == "gpt-5-5-instant"
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "left", "code"),
+    [
+        (403, "Unusual activity has been detected from your device. Try again later.", None, "verification_required"),
+        (429, "You're sending messages too quickly. Please slow down.", None, "rate_limited"),
+        (429, "You've reached your image limit.", 0, "quota_reached"),
+        (429, "You've hit your limit for image generation requests.", None, "quota_reached"),
+        (429, "You've hit your limit for image generation requests.", 114, "rate_limited"),
+        (503, "ChatGPT is at capacity right now", None, "service_error"),
+    ],
+)
+def test_a_refused_request_has_the_code_of_its_own_words(status: int, detail: str, left: int | None, code: str) -> None:
+    body = msgspec.json.encode({"detail": detail})
+    found = http_outcome(status, body, now=NOW, left=left)
+    assert found is not None
+    assert (found.code, found.spent) == (code, False)

@@ -11,7 +11,9 @@ import pytest
 
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.outcome import turn_outcome
-from cdp_image_mcp.chatgpt.verdict import PageSigns, Verdict, verdict
+from cdp_image_mcp.chatgpt.page.pagereport import PageReport
+from cdp_image_mcp.chatgpt.watching.evidence import Moment, Verdict
+from cdp_image_mcp.chatgpt.watching.verdict import verdict
 from fixtures.site.site import Site
 from fixtures.site.switches import Switches
 from fixtures.site.turn.conversations import Conversation
@@ -65,7 +67,7 @@ async def played(**switches: Any) -> tuple[Transcript, Conversation]:
 
 
 def judged(heard: Transcript) -> Verdict:
-    return verdict(heard.turn(), PageSigns(quiet_seconds=5), since_stream_end=5)
+    return verdict(heard.turn(), PageReport(), Moment(quiet=5, since_end=5, since_heard=5, since_read=5))
 
 
 @pytest.mark.anyio
@@ -127,7 +129,9 @@ async def test_what_the_sockets_do_not_tell_the_conversation_does(switches: dict
     ],
 )
 async def test_every_way_to_get_no_picture_has_its_code(answer: str, code: str, switches: dict[str, Any]) -> None:
-    heard, _ = await played(answers=[answer], **switches)
+    heard, chat = await played(answers=[answer], **switches)
+    assert judged(heard).load == "doubt"
+    heard.feed_conversation(msgspec.json.encode(chat.as_json()))
     found = judged(heard)
     assert found.action == "no_picture"
     assert turn_outcome(found, heard.turn(), now=datetime.now(UTC)).code == code

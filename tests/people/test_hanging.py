@@ -12,7 +12,7 @@ import pytest
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.launching import launcher
 from cdp_image_mcp.cdp.protocol import TargetList
-from cdp_image_mcp.chatgpt import turnwatch
+from cdp_image_mcp.chatgpt.watching import listening
 from cdp_image_mcp.chatgpt.window import keeper
 from cdp_image_mcp.config import load
 from cdp_image_mcp.mcp_server.ways import InstalledWays
@@ -33,7 +33,7 @@ async def working(
 ) -> AsyncGenerator[Studio]:
     """A studio; it and its browser are gone afterwards."""
     # A pulse once a second: how long an answer may take is only shortened when something hangs.
-    monkeypatch.setattr(turnwatch, "PULSE_SECONDS", 1.0)
+    monkeypatch.setattr(listening, "PULSE_SECONDS", 1.0)
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("DISPLAY", variables.get("DISPLAY", ""))
     settings = load(environment(folder, site.url, **variables))
@@ -60,7 +60,7 @@ def sent(site: Site) -> list[str]:
 @contextmanager
 def impatience(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     with monkeypatch.context() as patch:
-        for module, name in ((keeper, "BROWSER"), (keeper, "PAGE"), (turnwatch, "HUNG")):
+        for module, name in ((keeper, "BROWSER"), (keeper, "PAGE"), (listening, "HUNG")):
             patch.setattr(module, f"{name}_SECONDS", 4.0)
         yield
 
@@ -133,7 +133,7 @@ async def test_a_page_that_hangs_while_it_draws_is_left_for_a_new_tab(
         (process,) = browsers(tmp_path)
         hung = await spin(tmp_path, site)
         with monkeypatch.context() as patch:  # the browser itself keeps all its time
-            patch.setattr(turnwatch, "HUNG_SECONDS", 4.0)
+            patch.setattr(listening, "HUNG_SECONDS", 4.0)
             patch.setattr(keeper, "PAGE_SECONDS", 4.0)
             done = await studio.wait(started.record.generation_id, 90)
         assert done.record.state == "saved"

@@ -79,6 +79,16 @@ class Program:
             result = await self.client.call_tool(tool, arguments, progress_callback=note)
         return answer_of(result)
 
+    async def whole(self, answer: Answer) -> Answer:
+        """What is listed once the turn at the site is over: a saved answer comes as soon as the asked picture is on
+        disk, and what else the site draws is saved behind it."""
+        if answer.status != "saved":
+            return answer
+        with anyio.fail_after(120):
+            while answer.record()["facts"].get("turn_pressed") is not False:  # noqa: ASYNC110 - a file of another process
+                await anyio.sleep(0.05)
+        return await self.call("wait_for_image", generation_id=answer.data["generation_id"], images="none")
+
     async def generate(self, prompt: str, **arguments: Any) -> Answer:
         return await self.call("generate_image", prompt=prompt, **arguments)
 

@@ -84,7 +84,7 @@ async def play(variant: Variant, generation: Generation, language: Language, sta
     }
     if variant.continued:
         site.set(**variant.first)
-        first = await program.generate("the beginning", images="none")
+        first = await program.whole(await program.generate("the beginning", images="none"))
         assert first.status == "saved", first.data
         arguments["continue_from"] = first.data["generation_id"]
     # Words of its own: an equal prompt would be taken for a repetition of one that an earlier row left unfinished.
@@ -95,6 +95,10 @@ async def play(variant: Variant, generation: Generation, language: Language, sta
         prompt, images="none", timeout_seconds=variant.limit, wait_seconds=variant.limit + 130, **arguments
     )
     try:
+        if variant.expects == "saved":
+            assert answer.status == "saved", f"{variant.title}: {answer.data}"
+            assert len(answer.data["images"]) >= variant.asked, f"{variant.title}: {answer.data}"
+        answer = await program.whole(answer)
         judge(variant, prompt, answer, site, before)
         if variant.switches(generation).popup:
             assert await anyio.to_thread.run_sync(site.state.popups.gone.wait, 20), "a window of the page's is left"

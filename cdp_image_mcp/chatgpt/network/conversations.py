@@ -1,16 +1,28 @@
-"""The conversation's JSON, single or in a batch, reduced to its messages and their links."""
+"""The conversation's JSON as a page reads it for itself, reduced to its messages and what ties them.
 
-from typing import Any, cast
+Two forms (more than fifteen readers, newest 2026-10-10): a tree (``mapping``), which holds the whole conversation; and
+since 2026-08 a window of the current branch (``messages``, in order), which leaves messages out and whose older pages
+name no conversation. A key that is missing is untold: a window recorded 2026-10-03 has no ``async_status``, two days
+before it was there and null.
+"""
+
+from datetime import datetime
+from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
 from cdp_image_mcp.chatgpt.network.message import Message, read_message
-from cdp_image_mcp.chatgpt.network.turn import SETTLED
 from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
 
-__all__ = ["Reading", "read_conversations"]
+__all__ = ["Activity", "Listed", "Reading", "activity", "read_conversations", "read_history", "read_stream_status"]
 
 MOST_MESSAGES = 10_000
+SETTLED = 4
+"""``async_status`` of something done and unread; stays for months, on text turns too (measured 2026)."""
+
+Activity: TypeAlias = Literal["running", "over", "rest"]
+"""What the site says of a conversation: something is being made; the stream is over, but the conversation was not read
+since; nothing is being made."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,16 +31,68 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     conversation_id: str
     messages: tuple[Message, ...]
     links: dict[str, str]
-    """Parents of messages that have no content."""
-    async_status: int | None
-    async_told: bool
+    """Parents of messages that have no content, or that the site left out."""
+    whole: bool
+    """What is not in it is not in the conversation; False for a window."""
+    from_start: bool
+    """It reaches back to the conversation's first message."""
+    activity: Activity | None
+    changed: float | None
+    """When it changed last, seconds since 1970."""
     blocked: frozenset[str]
     """Ids of messages that moderation blocked."""
 
 
-def read_conversations(body: bytes) -> list[Reading]:
-    """Every conversation in an answer; empty for errors and garbage. Never raises."""
-    return [reading for value in _conversations(decode(body)) if (reading := _reading(value))]
+class Listed(msgspec.Struct, frozen=True):
+    """A conversation in the history's list, and when it changed last."""
+
+    conversation_id: str
+    changed: float | None
+
+
+def activity(status: Any) -> Activity | None:
+    """What an ``async_status`` says: 1 to 7 while something is made (3 streaming, 5 to 7 a voice session; client of
+    2026-10-07), 4 and null mean not; anything else says nothing."""
+    if status is None:
+        return "rest"
+    if not isinstance(status, int) or isinstance(status, bool):
+        return None
+    return "rest" if status == SETTLED else "running"
+
+
+def read_stream_status(body: bytes) -> Activity | None:
+    """What an answer of ``stream_status`` says; the page asks for it while an answer streams."""
+    status = text(obj(decode(body)).get("status"))
+    return "running" if status == "IS_STREAMING" else "over" if status in {"COMPLETE", "FAILURE"} else None
+
+
+def read_conversations(body: bytes, *, conversation: str = "", before: str = "") -> list[Reading]:
+    """Every conversation in an answer; empty for errors and garbage. Never raises.
+
+    ``conversation`` and ``before`` are what the answer's address says: an older page's body names neither.
+    """
+    found = _conversations(decode(body))
+    return [reading for value in found if (reading := _reading(value, conversation, before))]
+
+
+def read_history(body: bytes) -> list[Listed] | None:
+    """The history's list; None for what is none."""
+    listed = obj(decode(body)).get("items")
+    if not isinstance(listed, list):
+        return None
+    entries = [obj(item) for item in cast("list[Any]", listed)]
+    found = [Listed(uuid_of(entry.get("id")), moment(entry.get("update_time"))) for entry in entries]
+    return [entry for entry in found if entry.conversation_id]
+
+
+def moment(value: Any) -> float | None:
+    """A time as the site writes it: seconds since 1970, or ISO 8601."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    try:
+        return datetime.fromisoformat(text(value)).timestamp()
+    except ValueError:
+        return None
 
 
 def _conversations(value: Any) -> list[dict[str, Any]]:
@@ -36,26 +100,42 @@ def _conversations(value: Any) -> list[dict[str, Any]]:
     if listed:
         return [obj(item) for item in listed]
     whole = obj(value)
-    if "mapping" in whole:
+    if _holds_messages(whole):
         return [whole]
     # The batch form may also be keyed by id.
     keyed = obj(whole.get("conversations")) or whole
-    return [
-        {"conversation_id": key, **cast("dict[str, Any]", item)}
-        for key, item in keyed.items()
-        if isinstance(item, dict) and "mapping" in item
-    ]
+    return [{"conversation_id": key, **obj(item)} for key, item in keyed.items() if _holds_messages(obj(item))]
 
 
-def _reading(value: dict[str, Any]) -> Reading | None:
+def _holds_messages(value: dict[str, Any]) -> bool:
+    return "mapping" in value or isinstance(value.get("messages"), list)
+
+
+def _reading(value: dict[str, Any], conversation: str, before: str) -> Reading | None:
+    named = uuid_of(value.get("conversation_id")) or uuid_of(value.get("id")) or conversation
+    told = activity(value["async_status"]) if "async_status" in value else None
     mapping = obj(value.get("mapping"))
-    if not mapping:
+    whole = "mapping" in value
+    if whole:
+        messages, links = _tree(mapping, named, settled=told == "rest")
+    else:
+        messages, links = _window(value, named, before, settled=told == "rest")
+    if not whole and not isinstance(value.get("messages"), list):
         return None
-    conversation = uuid_of(value.get("conversation_id")) or uuid_of(value.get("id"))
-    status = value.get("async_status")
-    status = status if isinstance(status, int) and not isinstance(status, bool) else None
-    told = "async_status" in value
-    settled = told and (status is None or status == SETTLED)
+    times = [moment(value.get("update_time")), *(message.created for message in messages)]
+    return Reading(
+        conversation_id=named,
+        messages=tuple(messages[-MOST_MESSAGES:]),
+        links=links,
+        whole=whole,
+        from_start=whole or obj(value.get("page_info")).get("has_previous_page") is False,
+        activity=told,
+        changed=max((at for at in times if at is not None), default=None),
+        blocked=_blocked(value),
+    )
+
+
+def _tree(mapping: dict[str, Any], conversation: str, *, settled: bool) -> tuple[list[Message], dict[str, str]]:
     names = {key: text(obj(obj(entry).get("message")).get("id")) or key for key, entry in mapping.items()}
     messages: list[Message] = []
     links: dict[str, str] = {}
@@ -63,19 +143,41 @@ def _reading(value: dict[str, Any]) -> Reading | None:
         above = text(obj(entry).get("parent"))
         parent = names.get(above, above)
         links[names[key]] = parent
-        message = read_message(
-            obj(obj(entry).get("message")), parent=parent, conversation=conversation, settled=settled
-        )
+        said = obj(obj(entry).get("message"))
+        message = read_message(said, parent=parent, conversation=conversation, settled=settled)
         if message:
             messages.append(message)
-    return Reading(
-        conversation_id=conversation,
-        messages=tuple(messages[-MOST_MESSAGES:]),
-        links=links,
-        async_status=status,
-        async_told=told,
-        blocked=_blocked(value),
-    )
+    return messages, links
+
+
+def _window(
+    value: dict[str, Any], conversation: str, before: str, *, settled: bool
+) -> tuple[list[Message], dict[str, str]]:
+    """A message's parent is the one it names, else the one before it in the list. One that is named and left out
+    follows what stands before it: the list is the branch in order. Pages hang together by their cursor."""
+    listed = [obj(item) for item in items(value.get("messages"))]
+    known = {text(said.get("id")) for said in listed}
+    cursor = text(obj(value.get("page_info")).get("start_cursor"))
+    above = _page(cursor) if cursor and cursor not in known else ""
+    messages: list[Message] = []
+    links: dict[str, str] = {}
+    for said in listed:
+        named = text(obj(said.get("metadata")).get("parent_id"))
+        if named and named not in known:
+            links.setdefault(named, above)
+        message = read_message(said, parent=named or above, conversation=conversation, settled=settled)
+        if message:
+            messages.append(message)
+            links[message.id] = message.parent
+            above = message.id
+    if before and messages:
+        links[_page(before)] = above
+    return messages, links
+
+
+def _page(cursor: str) -> str:
+    """The name of the end of the page before a cursor."""
+    return f"before {cursor}"
 
 
 def _blocked(value: dict[str, Any]) -> frozenset[str]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from cdp_image_mcp.chatgpt.network.conversations import Activity, activity
 from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
 
 __all__ = ["Update", "read_frame"]
@@ -30,18 +31,19 @@ PARAGEN = {"convert-turn-to-paragen": True, "resolve-paragen": False}
 class Update(msgspec.Struct, frozen=True, kw_only=True):
     """One thing a frame says; ``conversation`` is a UUID or empty when the frame does not name one."""
 
-    kind: Literal["message", "status", "reread", "paragen", "item", "complete"]
+    kind: Literal["message", "status", "reread", "paragen", "item", "complete", "error"]
     conversation: str = ""
     message: dict[str, Any] = {}
     parent: str = ""
     completed: bool = False
     """message: told by ``async-task-completed``."""
-    status: int | None = None
+    activity: Activity | None = None
     paragen: bool = False
     topic: str = ""
     item_id: str = ""
     encoded: str = ""
     """item: server-sent events of the turn's topic."""
+    error: Any = None
 
 
 def read_frame(payload: str | bytes) -> list[Update]:
@@ -72,6 +74,10 @@ def _unwrap(value: Any, topic: str, updates: list[Update], depth: int) -> None:
         case "conversation-turn-complete":
             said = obj(payload)
             updates.append(Update(kind="complete", conversation=_conversation(said), topic=_topic(said, topic)))
+        case "done" if topic.startswith(TOPIC):
+            updates.append(Update(kind="complete", topic=topic))
+        case "error" if topic.startswith(TOPIC):
+            updates.append(Update(kind="error", topic=topic, error=frame.get("message") or frame.get("error")))
         case "reply":
             _unwrap(frame.get("reply"), topic, updates, depth + 1)
         case _:
@@ -131,8 +137,7 @@ def _message(value: dict[str, Any], conversation: str, *, completed: bool) -> Up
 
 
 def _status(conversation: str, value: Any) -> Update:
-    status = value if isinstance(value, int) and not isinstance(value, bool) else None
-    return Update(kind="status", conversation=conversation, status=status)
+    return Update(kind="status", conversation=conversation, activity=activity(value))
 
 
 def _stream_item(said: dict[str, Any], topic: str, updates: list[Update]) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 
 from cdp_image_mcp.chatgpt.network.turn import ToolError
-from cdp_image_mcp.chatgpt.network.wire import decode, flag, integer, items, obj, text
+from cdp_image_mcp.chatgpt.network.wire import decode, flag, integer, items, number, obj, text
 
 __all__ = ["Asset", "Message", "file_id_of", "merged", "read_message"]
 
-LONGEST_TEXT = 20_000
+LONGEST_TEXT = 34_000
+"""Characters of a message that are kept: more than the longest prompt, which is looked for in the history."""
 
 DONE = "finished_successfully"
 UNFINISHED = {"", "in_progress"}
@@ -89,6 +90,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     settled: bool = False
     """Read from a conversation that is at rest, or told as completed: no more changes are under way."""
     conversation: str = ""
+    created: float | None = None
+    """When it was written by the site's clock, seconds since 1970."""
     origins: frozenset[str] = frozenset()
     """Streams and topics it came by."""
 
@@ -171,6 +174,7 @@ def read_message(
         model=text(meta.get("resolved_model_slug")) or text(meta.get("model_slug")),
         settled=settled and status not in UNFINISHED,
         conversation=conversation,
+        created=number(message.get("create_time")),
         origins=frozenset((origin,)) if origin else frozenset(),
     )
 
@@ -203,6 +207,7 @@ def merged(old: Message, new: Message) -> Message:
         group=new.group or old.group,
         model=new.model or old.model,
         conversation=new.conversation or old.conversation,
+        created=new.created or old.created,
         settled=new.settled or (old.settled and new.finished),
     )
 

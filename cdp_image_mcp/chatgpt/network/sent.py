@@ -1,5 +1,7 @@
 """The page's own request of a turn: what was really sent, and by which id its answer is recognised."""
 
+import re
+import unicodedata
 from typing import Any
 
 import msgspec
@@ -7,12 +9,14 @@ import msgspec
 from cdp_image_mcp.chatgpt.network.message import file_id_of
 from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
 
-__all__ = ["Sent", "read_request"]
+__all__ = ["Sent", "like_text", "read_request", "same_text"]
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """What the POST body says."""
 
+    text: str
+    """The prompt."""
     message_ids: tuple[str, ...]
     """The ids of the user messages in it, the prompt's last."""
     parent_id: str
@@ -28,7 +32,9 @@ def read_request(body: bytes) -> Sent | None:
     ours = [m for m in messages if obj(m.get("author")).get("role") == "user" and text(m.get("id"))]
     if not ours:
         return None
+    said = items(obj(ours[-1].get("content")).get("parts"))
     return Sent(
+        text="\n".join(part for part in said if isinstance(part, str)),
         message_ids=tuple(text(message["id"]) for message in ours),
         parent_id=text(request.get("parent_message_id")),
         conversation_id=uuid_of(request.get("conversation_id")),
@@ -41,3 +47,23 @@ def _references(message: dict[str, Any]) -> list[str]:
     parts = [file_id_of(obj(part).get("asset_pointer")) for part in items(obj(message.get("content")).get("parts"))]
     attached = items(obj(message.get("metadata")).get("attachments"))
     return [file_id for file_id in (*parts, *(text(obj(item).get("id")) for item in attached)) if file_id]
+
+
+def same_text(standing: str, wanted: str) -> bool:
+    """Whether two texts are the same to a reader: editors double line ends and use no-break spaces (four drivers)."""
+    return _folded(standing) == _folded(wanted)
+
+
+def _folded(text: str) -> str:
+    text = unicodedata.normalize("NFC", text).replace("\u200b", "").replace("\ufeff", "")
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def like_text(sent: str, wanted: str) -> bool:
+    """Whether a sent text is the wanted one as a page may have changed it: an address that became a link, a mention, a
+    line's end. Another person's words share a few words at most."""
+    if same_text(sent, wanted):
+        return True
+    words = set(re.findall(r"\w+", _folded(wanted).casefold()))
+    there = set(re.findall(r"\w+", _folded(sent).casefold()))
+    return bool(words) and len(words & there) >= 0.8 * len(words) and len(sent) <= 2 * len(wanted) + 100

@@ -119,6 +119,8 @@ class StreamDecoder:
     def _object(self, value: dict[str, Any]) -> list[StreamEvent]:
         if value.get("error"):
             return [StreamEvent("error", value)]
+        if value.get("type") == "error":
+            return [StreamEvent("error", {"error": value.get("message") or value})]
         if isinstance(value.get("type"), str):
             return [StreamEvent("typed", value)]
         if "o" in value or "v" in value:

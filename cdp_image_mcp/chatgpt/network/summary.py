@@ -1,14 +1,15 @@
 """From the messages heard to the turn as it stands."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
 
+from cdp_image_mcp.chatgpt.network.conversations import Activity
 from cdp_image_mcp.chatgpt.network.message import DONE, Asset, Message
 from cdp_image_mcp.chatgpt.network.placing import Place
 from cdp_image_mcp.chatgpt.network.sent import Sent
-from cdp_image_mcp.chatgpt.network.turn import SETTLED, Pointer, StreamEnd, Turn
+from cdp_image_mcp.chatgpt.network.turn import Pointer, StreamEnd, ToolError, Turn
 from cdp_image_mcp.chatgpt.network.wire import obj, text
 from cdp_image_mcp.system.plaintext import clean
 
@@ -57,12 +58,15 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool
     broken: bool
     complete_notice: bool
-    async_seen: bool
-    async_status: int | None
+    activity: Activity | None
     read: bool
     stale: bool
     paragen: bool | None
     blocked_ids: Collection[str]
+    own: Collection[str]
+    """Files that were found to be the person's own."""
+    fails: Callable[[str], bool]
+    """Whether a tool's words say that it failed."""
     present: Collection[str]
     """The ids of the conversation's messages when it was last read; empty before."""
 
@@ -84,7 +88,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def at_rest(self) -> bool:
-        return self.async_seen and self.async_status in {None, SETTLED}
+        return self.activity == "rest"
 
     def first(self, name: str) -> str:
         """The first of our streams that said something under ``name``."""
@@ -99,9 +103,9 @@ def summary(
         message for key, message in messages.items() if places[key] == "ours" and message.role in {"assistant", "tool"}
     ]
     references = _references(messages, sent)
-    known = {*references, *_earlier(messages, places)}
+    known = {*references, *told.own, *_earlier(messages, places)}
     pictures = _pictures(ours, known, at_rest=told.at_rest)
-    failed = [message for message in ours if message.error]
+    failed = [error for message in ours if (error := _tool_error(message, told)) is not None]
     answers = [message for message in ours if message.answer and not message.error]
     paragen = _paragen(ours, told)
     error = told.first("error")
@@ -115,8 +119,8 @@ def summary(
         drawing_started=started,
         picture_promised=started or any(said.use_case == USE_CASE for said in (told.stream, *told.topics)),
         tool_used=any(message.call or message.role == "tool" for message in ours),
-        async_status=told.async_status,
-        async_seen=told.async_seen,
+        running=told.activity == "running",
+        at_rest=told.at_rest,
         handed_off=told.stream.handed_off,
         stream_ended=told.end,
         turn_complete=told.over,
@@ -124,7 +128,7 @@ def summary(
         answered_text=clean(answers[-1].words[:LONGEST], LONGEST) if answers else None,
         partial_text=_partial(ours),
         error=clean(error, 1000) if error else None,
-        tool_error=failed[-1].error if failed else None,
+        tool_error=failed[-1] if failed else None,
         blocked=any(message.blocked or message.id in told.blocked_ids for message in ours),
         empty_picture=not pictures and any(message.empty for message in ours),
         card_waiting=any(message.placeholder and (not told.present or message.id in told.present) for message in ours),
@@ -134,6 +138,12 @@ def summary(
         unplaced_pictures=_unplaced(messages, places, told, known),
         stale=told.stale,
     )
+
+
+def _tool_error(message: Message, told: Told) -> ToolError | None:
+    if message.error is not None or message.role != "tool" or message.assets or not message.finished:
+        return message.error
+    return ToolError("", message.words[:LONGEST]) if message.words and told.fails(message.words) else None
 
 
 def _references(messages: Mapping[str, Message], sent: Sent | None) -> tuple[str, ...]:

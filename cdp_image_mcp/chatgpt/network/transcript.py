@@ -1,20 +1,27 @@
 """Everything the network says about one conversation, whatever the order it is heard in."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from cdp_image_mcp.chatgpt.network.conversations import Reading, read_conversations
+from cdp_image_mcp.chatgpt.network.conversations import (
+    Activity,
+    Reading,
+    activity,
+    read_conversations,
+    read_stream_status,
+)
 from cdp_image_mcp.chatgpt.network.frames import TOPIC, Update, read_frame
 from cdp_image_mcp.chatgpt.network.message import Message, merged, read_message
 from cdp_image_mcp.chatgpt.network.placing import Anchors, Place, place
 from cdp_image_mcp.chatgpt.network.quota import Quota, quotas_of
-from cdp_image_mcp.chatgpt.network.sent import Sent, read_request
+from cdp_image_mcp.chatgpt.network.sent import Sent, read_request, same_text
 from cdp_image_mcp.chatgpt.network.stream import StreamDecoder, StreamEvent
 from cdp_image_mcp.chatgpt.network.summary import Said, Told, summary
 from cdp_image_mcp.chatgpt.network.turn import Turn
-from cdp_image_mcp.chatgpt.network.wire import integer, items, obj, text, uuid_of
+from cdp_image_mcp.chatgpt.network.wire import items, obj, text, uuid_of
 
 __all__ = ["Transcript"]
 
@@ -50,17 +57,30 @@ class Transcript:
     Memory is bounded.
     """
 
-    def __init__(self, *, conversation_id: str | None = None, user_message_id: str | None = None) -> None:
-        """Both ids may be given when a turn of an earlier run is collected."""
+    def __init__(
+        self,
+        *,
+        conversation_id: str | None = None,
+        user_message_id: str | None = None,
+        fails: Callable[[str], bool] = lambda _text: False,
+    ) -> None:
+        """Both ids may be given when a turn of an earlier run is collected. ``fails``: whether a tool's words say that
+        it failed; one with status finished was seen to say so (2026-09)."""
+        self._fails = fails
         self._named = uuid_of(conversation_id)
         self._users: tuple[str, ...] = (user_message_id,) if user_message_id else ()
         self._sent: Sent | None = None
+        self._own: set[str] = set()
+        self._expected = ""
+        self._before: frozenset[str] = frozenset()
         self._messages: OrderedDict[str, Message] = OrderedDict()
         self._links: dict[str, str] = {}
         self._quotas: tuple[Quota, ...] = ()
         self._topics: OrderedDict[str, _Topic] = OrderedDict()
         self._places: dict[str, Place] = {}
         self._anchors: Anchors | None = None
+        self.reads = 0
+        """How often our message was in a conversation that was read."""
         self._moved = True
         """A message came or changed its ties since the places were last worked out."""
         self._number = 0
@@ -77,12 +97,21 @@ class Transcript:
         self._handed: set[str] = set()
         self._complete: set[str] = set()
         """Conversations and topics whose completion was announced."""
-        self._statuses: OrderedDict[str, int | None] = OrderedDict()
+        self._activities: OrderedDict[str, Activity] = OrderedDict()
         self._blocked: set[str] = set()
         self._stale: set[str] = set()
         self._missed = False
         self._paragen: dict[str, bool] = {}
         self._present: frozenset[str] = frozenset()
+
+    def expect(self, prompt: str, before: frozenset[str]) -> None:
+        """The prompt goes out now; ``before`` are the messages that were there already."""
+        self._expected, self._before = prompt, before
+
+    def disregard(self, file_id: str) -> bool:
+        """This file is one of the person's own."""
+        self._own.add(file_id)
+        return self._changed()
 
     def feed_request(self, body: bytes) -> bool:
         """The POST body of the turn as the page sent it. A body with another message id begins a new turn."""
@@ -94,7 +123,7 @@ class Transcript:
             self._begin()
         elif not known and not self._present.intersection(sent.message_ids):
             # What was said of the conversation before our message is in it says nothing about our turn.
-            self._statuses.clear()
+            self._activities.clear()
             self._complete.clear()
             self._stale.clear()
             self._missed = False
@@ -127,11 +156,22 @@ class Transcript:
         self._missed = True
         return self._changed()
 
-    def feed_conversation(self, body: bytes) -> bool:
-        """An answer of ``conversation/{id}`` or of the batch form."""
-        for reading in read_conversations(body):
+    def feed_conversation(self, body: bytes, *, conversation: str = "", before: str = "") -> bool:
+        """An answer with a conversation, or with several; see ``read_conversations``."""
+        for reading in read_conversations(body, conversation=conversation, before=before):
             if not (self._named and self._foreign(reading.conversation_id)):
                 self._take_reading(reading)
+        return self._changed()
+
+    def feed_stream_status(self, body: bytes, conversation: str) -> bool:
+        """An answer of ``stream_status``. After a stream that is over the next reading finds the turn at rest."""
+        self._set_activity(conversation, read_stream_status(body))
+        return self._changed()
+
+    def feed_address(self, conversation: str) -> bool:
+        """The page shows our turn under the address of this conversation."""
+        if not self._named:
+            self._adopt(conversation)
         return self._changed()
 
     @property
@@ -171,12 +211,13 @@ class Transcript:
             closed=self._closed,
             broken=self._broken,
             complete_notice=bool(self._complete & ({ours} | topics)),
-            async_seen=ours in self._statuses,
-            async_status=self._statuses.get(ours),
+            activity=self._activities.get(ours),
             read=bool(self._present.intersection(self._users)),
             stale=self._missed or ours in self._stale,
             paragen=self._paragen.get(ours),
             blocked_ids=frozenset(self._blocked),
+            own=frozenset(self._own),
+            fails=self._fails,
             present=self._present,
         )
         if anchors != self._anchors or self._moved:
@@ -188,8 +229,8 @@ class Transcript:
         """Learn which conversation is ours and forget what was heard of others."""
         if not conversation or conversation == self._named:
             return
-        if not self._named and "" in self._statuses:
-            self._statuses[conversation] = self._statuses.pop("")
+        if not self._named and "" in self._activities:
+            self._activities[conversation] = self._activities.pop("")
         self._named = conversation
         self._moved = True
         for key in [key for key, message in self._messages.items() if message.conversation not in {"", conversation}]:
@@ -219,7 +260,10 @@ class Transcript:
             case "item":
                 self._topic_item(update)
             case "status" if conversation:
-                self._set_status(conversation, update.status)
+                self._set_activity(conversation, update.activity)
+            case "error":
+                said = self._said.get(update.topic, Said())
+                self._say(update.topic, msgspec.structs.replace(said, error=_sentence(update.error)))
             case "complete":
                 for mark in (conversation, update.topic):
                     _add(self._complete, mark)
@@ -241,11 +285,13 @@ class Transcript:
         if topic.fresh(update.item_id):
             self._hear(topic.decoder.feed(update.encoded.encode() + b"\n\n"), update.topic, update.conversation)
 
-    def _set_status(self, conversation: str, status: int | None) -> None:
-        self._statuses[conversation] = status
-        self._statuses.move_to_end(conversation)
-        if len(self._statuses) > 100:
-            self._statuses.popitem(last=False)
+    def _set_activity(self, conversation: str, told: Activity | None) -> None:
+        if told is None or (told == "over" and self._activities.get(conversation) == "rest"):
+            return
+        self._activities[conversation] = told
+        self._activities.move_to_end(conversation)
+        if len(self._activities) > 100:
+            self._activities.popitem(last=False)
 
     def _hear(self, events: list[StreamEvent], origin: str, conversation: str = "") -> None:
         for event in events:
@@ -288,7 +334,7 @@ class Transcript:
             case "conversation_detail_metadata":
                 self._quotas = quotas_of(said) or self._quotas
             case "conversation_async_status" if own or named:
-                self._set_status(named or self._named, integer(said.get("async_status")) or None)
+                self._set_activity(named or self._named, activity(said.get("async_status")))
             case "stream_handoff" if own:
                 self._handoff(said)
             case "input_message" if own:
@@ -313,7 +359,7 @@ class Transcript:
             self._adopt(reading.conversation_id)
         conversation = reading.conversation_id or (self._named if ours else "")
         self._moved = True
-        if conversation and conversation == self._named:
+        if reading.whole and conversation and conversation == self._named:
             self._links = dict(reading.links)
         elif len(self._links) < MOST_MESSAGES:
             self._links.update(reading.links)
@@ -321,16 +367,21 @@ class Transcript:
             self._take(message)
         for blocked in reading.blocked:
             _add(self._blocked, blocked)
-        if conversation and reading.async_told:
-            self._set_status(conversation, reading.async_status)
-        if ours or not self._users or conversation == self._named:
+        if conversation and (ours or not self._users):
+            self._set_activity(conversation, reading.activity)
+        # A window without our message is another part of the conversation.
+        if ours or (reading.whole and (not self._users or conversation == self._named)):
             self._present = ids
         if ours:
+            self.reads += 1
             self._stale.discard(conversation)
             self._missed = False
+            if self._activities.get(conversation) == "over":
+                self._set_activity(conversation, "rest")
 
     def _asked_by(self, reading: Reading) -> tuple[str, ...]:
-        """Our message, when the page's request was not seen: the one that our stream's messages answer."""
+        """Our message, when the page's request was not seen: the one that our stream's messages answer, else the newest
+        if it says what we sent."""
         read = {message.id: message for message in reading.messages}
         heard = [
             key for key, message in self._messages.items() if self._stream in message.origins and message.role != "user"
@@ -343,6 +394,10 @@ class Transcript:
                 if message is not None and message.role == "user" and not message.hidden:
                     return (key,)
                 key = reading.links.get(key, "")
+        asked = [said for said in reading.messages if said.role == "user" and not said.hidden]
+        newest = asked[-1] if asked else None
+        if newest and self._expected and newest.id not in self._before and same_text(newest.words, self._expected):
+            return (newest.id,)
         return ()
 
 

@@ -49,10 +49,10 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     done with it: a question in return may follow."""
     tool_used: bool = False
     """Any tool call or tool message, also of search or Python."""
-    async_status: int | None = None
-    """1 to 7 while something runs (7 queued, 3 drawing, 5 a batch); 4 and None mean not running (2026)."""
-    async_seen: bool = False
-    """Whether ``async_status`` was ever told; None means settled only then."""
+    running: bool = False
+    """The site says that something is being made in this conversation (``async_status``, ``stream_status``)."""
+    at_rest: bool = False
+    """The site says that nothing is."""
     handed_off: bool = False
     """The stream said it goes on elsewhere (websocket, or reading the conversation)."""
     stream_ended: StreamEnd | None = None
@@ -84,18 +84,15 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """The site asked its own page to read the conversation again, and that has not been seen since."""
 
     @property
+    def content(self) -> tuple[object, ...]:
+        """What the turn holds, without what is said about it."""
+        words = (self.answered_text, self.partial_text, self.error, self.tool_error, self.blocked)
+        return self.pictures, self.expected_count, self.drawing_started, self.card_waiting, self.empty_picture, words
+
+    @property
     def final_pictures(self) -> tuple[Pointer, ...]:
         return tuple(picture for picture in self.pictures if picture.final)
 
     @property
     def previews(self) -> tuple[Pointer, ...]:
         return tuple(picture for picture in self.pictures if not picture.final)
-
-    @property
-    def running(self) -> bool:
-        """Whether the site's own status says that something is being made."""
-        return self.async_status is not None and self.async_status != SETTLED
-
-
-SETTLED = 4
-"""``async_status`` of something done and unread; stays for months, on text turns too (measured 2026)."""

@@ -5,16 +5,18 @@ from typing import Any, cast
 
 import msgspec
 
-__all__ = ["decode", "flag", "integer", "items", "obj", "text", "uuid_of"]
+from cdp_image_mcp.cdp.wire import decode as read_json
+
+__all__ = ["decode", "flag", "integer", "items", "number", "obj", "text", "uuid_of"]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def decode(data: bytes | str) -> Any:
-    """The JSON value, or None for anything that is not JSON."""
+    """The JSON value, half characters in it mended; None for anything that is not JSON."""
     try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return read_json(data, object)
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 
@@ -35,6 +37,10 @@ def integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
     return int(value) if 0 <= value < 2**53 else 0
+
+
+def number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def flag(value: Any) -> bool | None:

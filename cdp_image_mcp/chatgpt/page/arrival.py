@@ -70,13 +70,10 @@ class States(msgspec.Struct):
     """``witness.states()``: how many elements of each role the page shows."""
 
     address: str
-    title: str
-    ready: str
     present: dict[str, int]
     composer: bool
     blocked: bool
     turns: int
-    words: int
 
     def shows(self, role: str) -> bool:
         return self.present.get(role, 0) > 0

@@ -9,12 +9,10 @@ import logging
 
 from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.errors import CommandTimeout, NodeError, ScriptError
-from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.network.turn import Pointer
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.page.pagereport import SeenImage
-from cdp_image_mcp.chatgpt.picturerequest import carries
-from cdp_image_mcp.chatgpt.turnwatch import TurnWatch
+from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 
 __all__ = ["Carousel"]
 
@@ -58,7 +56,9 @@ class Carousel:
         images = self._watch.page.images
         if len(self._watch.turn.pictures) < 2 or not images or self._watch.challenge is not None:
             return False
-        if any(image.file == pointer.file_id for image in images) or _asked_for(self._watch, pointer.file_id):
+        if any(image.file == pointer.file_id for image in images):
+            return False
+        if self._watch.pictures.asked(pointer.file_id, self._watch.tab.loader_id):
             return False
         return all(self._loaded(image) for image in images)
 
@@ -66,13 +66,4 @@ class Carousel:
         """A hidden page paints nothing: there the network says that a picture is loaded."""
         if image.complete or image.file is None:
             return image.complete
-        return any(request.ended and file_id(request.url) == image.file for request in self._watch.tab.bodies.requests)
-
-
-def _asked_for(watch: TurnWatch, wanted: str) -> bool:
-    """Whether the present document has asked for that file's bytes."""
-    loader = watch.tab.loader_id
-    return any(
-        carries(request, wanted) and (not request.ended or request.loader_id == loader)
-        for request in watch.tab.bodies.requests
-    )
+        return any(request.ended for request in self._watch.pictures.of(image.file))

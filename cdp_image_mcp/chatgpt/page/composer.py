@@ -11,8 +11,6 @@ What could send wrongly or twice, and what is done:
 """
 
 import logging
-import re
-import unicodedata
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +23,7 @@ from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.errors import CDPError, ClickBlocked, ClickMissed, NodeError
 from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.chatgpt.network.sent import same_text
 from cdp_image_mcp.chatgpt.outcome import alert_outcome
 from cdp_image_mcp.chatgpt.page.arrival import close_dialogs
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
@@ -33,7 +32,7 @@ from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.tasks import background
 
-__all__ = ["Composer", "same_text"]
+__all__ = ["Composer"]
 
 log = logging.getLogger(__name__)
 
@@ -302,13 +301,3 @@ def _unpressed(role: str, error: NodeError) -> ImageError:
     return ImageError(
         "site_changed", f"The {name} control cannot be pressed: {error}. Nothing was sent.", details={"role": role}
     )
-
-
-def same_text(standing: str, wanted: str) -> bool:
-    """Whether two texts are the same to a reader: editors double line ends and use no-break spaces (four drivers)."""
-    return _folded(standing) == _folded(wanted)
-
-
-def _folded(text: str) -> str:
-    text = unicodedata.normalize("NFC", text).replace("\u200b", "").replace("\ufeff", "")
-    return re.sub(r"\s+", " ", text).strip()

@@ -259,6 +259,14 @@ async def _heard_until(messages: Mailbox[str | bytes], tab: Tab) -> cdp.CDPError
     return None
 
 
+def _may_prompt(site: Site, request: StreamRequest) -> bool:
+    """Whether a request may send a prompt, at whatever address: its body tells, and the event leaves long ones out."""
+    if request.method != "POST" or not site.ours(request.url) or site.asks("sending", request):
+        return False
+    body = request.post_data
+    return request.long if body is None else '"messages"' in body
+
+
 def _tell_missed(tab: Tab) -> None:
     if tab.listener is not None:
         tab.listener.missed()
@@ -269,7 +277,7 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
     """A tab of our own with capture on; closed with the block."""
 
     def is_turn(request: StreamRequest) -> bool:
-        return any(site.asks(call, request) for call in ("turn", "resume"))
+        return site.asks("turn", request) or site.asks("resume", request) or _may_prompt(site, request)
 
     # A window of its own, also without a screen: only a new one may be given a size (Chromium 156), and another
     # server's tab may be there already. Never with the focus: whoever sits there is typing somewhere else.

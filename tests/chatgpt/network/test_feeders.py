@@ -12,7 +12,7 @@ from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome, turn_outcome
 from cdp_image_mcp.chatgpt.page.accounts import read_session
 from cdp_image_mcp.chatgpt.reset import reset_time
-from cdp_image_mcp.chatgpt.verdict import Kind, Verdict
+from cdp_image_mcp.chatgpt.watching.evidence import Kind, Verdict
 from tests.chatgpt.talk import (
     CONVERSATION,
     QUEUED,
@@ -102,6 +102,7 @@ def test_no_garbage_raises_in_any_feeder(feeds: list[tuple[str, bytes]], begun: 
                 heard.feed_socket(body.decode("utf-8", "replace"))
             case "conversation":
                 heard.feed_conversation(body)
+                heard.feed_stream_status(body, CONVERSATION)
             case _:
                 heard.stream_ended(ok=True)
         assert isinstance(heard.turn(), Turn)

@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -87,7 +87,7 @@ def test_a_new_request_begins_a_new_turn_and_the_old_pictures_are_not_its_own() 
     turn = heard.turn()
     assert (turn.user_message_id, turn.stream_ended) == ("user-2", None)
     assert turn.pictures == ()
-    assert turn.async_status is None
+    assert not turn.running
 
 
 def test_a_late_picture_of_the_turn_before_is_not_ours() -> None:
@@ -129,7 +129,7 @@ def test_the_rest_of_a_conversation_before_our_message_says_nothing_about_our_tu
     heard.feed_socket(update("refetch-conversation"))
     heard.feed_request(request(conversation=CONVERSATION, parent="a0"))
     turn = heard.turn()
-    assert (turn.async_seen, turn.conversation_read, turn.turn_complete, turn.stale) == (False, False, False, False)
+    assert (turn.at_rest, turn.conversation_read, turn.turn_complete, turn.stale) == (False, False, False, False)
     heard.feed_conversation(conversation(prompt("before", "u0"), answer("x", "a0", parent="u0")))
     assert not heard.turn().conversation_read
     assert heard.turn().answered_text is None
@@ -142,7 +142,6 @@ def test_the_recorded_stream_promises_a_picture_and_answers_nothing() -> None:
     turn = recorded_turn().turn()
     assert turn.stream_ended == "complete"
     assert turn.picture_promised
-    assert turn.async_status == 7
     assert turn.running
     assert turn.answered_text is None
     assert turn.partial_text is None
@@ -638,12 +637,10 @@ def test_a_foreign_message_that_names_only_its_own_conversation_is_not_ours() ->
 
 def test_the_status_on_the_socket_is_heard_and_null_is_at_rest() -> None:
     heard = queued_turn()
-    for value in (3, 5, 4):
+    for value in (3, 4, 7, None):
         heard.feed_socket(status(value))
-        assert heard.turn().async_status == value
-    assert not heard.turn().running
-    heard.feed_socket(status(None))
-    assert (heard.turn().async_seen, heard.turn().async_status) == (True, None)
+        assert heard.turn().running == (value in {3, 7})
+        assert heard.turn().at_rest == (value in {4, None})
 
 
 @pytest.mark.parametrize(
@@ -807,18 +804,29 @@ def test_the_batch_form_is_read_in_every_shape() -> None:
         assert finals(heard.turn()) == [file_id(1)]
 
 
-@pytest.mark.parametrize(("told", "heard_as"), [(7, 7), (3, 3), (4, 4), (None, None), (True, None), ("3", None)])
-def test_the_status_of_a_reading_is_heard(told: Any, heard_as: int | None) -> None:
+@pytest.mark.parametrize(
+    ("told", "running", "at_rest"),
+    [
+        (7, True, False),
+        (3, True, False),
+        (4, False, True),
+        (None, False, True),
+        (True, False, False),
+        ("3", False, False),
+    ],
+)
+def test_the_status_of_a_reading_is_heard_and_what_is_no_status_says_nothing(
+    told: Any, running: bool, at_rest: bool
+) -> None:
     heard = begun(call(), COMPLETE)
     heard.feed_conversation(conversation(prompt(), call(), async_status=told))
-    assert (heard.turn().async_seen, heard.turn().async_status) == (True, heard_as)
+    assert (heard.turn().running, heard.turn().at_rest) == (running, at_rest)
 
 
-@pytest.mark.parametrize(("told", "heard_as"), [(3, 3), (True, None), ("3", None)])
-def test_a_status_on_the_socket_that_is_no_number_is_none(told: Any, heard_as: int | None) -> None:
+def test_a_status_on_the_socket_that_is_no_number_changes_nothing() -> None:
     heard = queued_turn()
-    heard.feed_socket(status(told))
-    assert heard.turn().async_status == heard_as
+    assert heard.feed_socket(status(cast("int", "4"))) is False
+    assert heard.turn().running
 
 
 def test_a_message_told_again_without_its_exchange_keeps_it() -> None:
@@ -833,7 +841,7 @@ def test_a_reading_without_a_status_is_not_at_rest() -> None:
     del whole["async_status"]
     heard = queued_turn()
     heard.feed_conversation(json.dumps(whole).encode())
-    assert heard.turn().async_status == 7
+    assert heard.turn().running
 
 
 @pytest.mark.parametrize("body", [b'{"detail":"conversation_inaccessible"}', b"null", b"<html>", b'{"mapping":{}}'])

@@ -33,9 +33,9 @@ async def test_with_our_messages_id_no_other_new_turn_is_taken_for_ours(tmp_path
                 return seen["text"]
 
             old, theirs, ours = turn("old", "before"), turn("theirs", "not ours"), turn("ours", "it is ours")
-            assert "not ours" in await text(old + theirs, {"user": None, "strict": False})
-            assert await text(old + theirs, {"user": "ours", "strict": True}) == ""
-            found = await text(old + theirs + ours, {"user": "ours", "strict": True})
+            assert "not ours" in await text(old + theirs, {"user": None})
+            assert await text(old + theirs, {"user": "ours"}) == ""
+            found = await text(old + theirs + ours, {"user": "ours"})
             assert "it is ours" in found
             assert "not ours" not in found
 
@@ -47,7 +47,7 @@ async def test_only_our_own_turns_next_picture_is_pressed_once_what_is_mounted_h
         async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
             eye = Eye(page, witness_source(load(), BINDING))
             await eye.open()
-            await eye.ask("witness.watch({user: 'ours', known: ['old'], strict: true})")
+            await eye.ask("witness.watch({user: 'ours', known: ['old']})")
 
             async def pressed(markup: str) -> bool:
                 await eye.ask(f"document.body.innerHTML = {quoted(f'<main>{markup}</main>')}")
@@ -78,3 +78,82 @@ async def test_only_our_own_turns_next_picture_is_pressed_once_what_is_mounted_h
                 '<div role="dialog">',
             ):
                 assert not await pressed(turn("ours", f"{holder}{following}"))
+
+
+def drawn(width: int, height: int) -> str:
+    """An image of that many pixels, made in the page."""
+    return (
+        "(() => { const canvas = document.createElement('canvas');"
+        f" canvas.width = {width}; canvas.height = {height};"
+        " return new Promise((resolve) => canvas.toBlob((blob) => resolve(URL.createObjectURL(blob)))); })()"
+    )
+
+
+@pytest.mark.anyio
+async def test_of_a_new_turns_images_the_persons_own_are_told_apart_wherever_they_stand(tmp_path: Path) -> None:
+    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
+            eye = Eye(page, witness_source(load(), BINDING))
+            await eye.open()
+            one: str = await eye.ask(drawn(300, 280), reply=str)
+            two: str = await eye.ask(drawn(300, 280), reply=str)
+
+            async def images(markup: str, ours: str = "ours") -> list[str]:
+                await eye.ask(f"document.body.innerHTML = {quoted(f'<main>{markup}</main>')}")
+                await eye.ask("Promise.all([...document.images].map((img) => img.decode()))")
+                watched: dict[str, Any] = {"user": ours, "known": []}
+                seen = await eye.ask(f"witness.snapshot({quoted(watched)})")
+                assert all(image["complete"] and image["width"] == 300 for image in seen["images"])
+                return [image["blob"] for image in seen["images"]]
+
+            bubble = "<div data-user-message-bubble>make it blue</div>"
+            unit = '<div data-chatgpt-search-unit-key="u:user" data-chatgpt-search-message-ids="ours">'
+            attachment = (
+                f'<div role="button" aria-label="User attachment"><img alt="User attachment" src="{one}"></div>'
+            )
+            gallery = f'<div data-testid="generated-image-gallery"><img src="{two}"></div>'
+            inside = f'<div data-turn-key="ours">{unit}{attachment}{bubble}</div>{gallery}</div>'
+            assert await images(inside) == [two]
+            # No name that we know: what stands above the person's words is the person's.
+            above = f'<div data-turn-key="ours"><figure><img src="{one}"></figure>{bubble}{gallery}</div>'
+            assert await images(above) == [two]
+            assert await images(f'<div data-turn-key="ours">{unit}{attachment}{bubble}</div></div>') == []
+            assert sorted(await eye.ask("witness.shown()", reply=list[str])) == [one]
+
+
+@pytest.mark.anyio
+async def test_without_an_id_our_turn_is_the_last_and_below_all_that_were_there(tmp_path: Path) -> None:
+    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
+            eye = Eye(page, witness_source(load(), BINDING))
+            await eye.open()
+
+            async def text(markup: str) -> str:
+                await eye.ask(f"document.body.innerHTML = {quoted(f'<main>{markup}</main>')}")
+                return (await eye.ask("witness.snapshot({user: null, known: ['old']})"))["text"]
+
+            mounted_late, old, ours = turn("older", "long ago"), turn("old", "before"), turn("ours", "it is ours")
+            assert await text(mounted_late + old) == ""
+            assert "it is ours" in await text(mounted_late + old + ours)
+
+
+@pytest.mark.anyio
+async def test_what_is_told_is_whole_text_and_sizes_are_the_files_own_pixels(tmp_path: Path) -> None:
+    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
+            eye = Eye(page, witness_source(load(), BINDING))
+            await eye.open()
+            blob: str = await eye.ask(drawn(600, 560), reply=str)
+            smile = "'x'.repeat(3999) + '\\u{1F600}'"
+            image = f'<picture><source srcset="{blob} 2x"><img alt=""></picture>'
+            answer = f'<div data-turn-key="ours"><div data-turn="user">hi</div>{image}<p id="words"></p></div>'
+            await eye.ask(f"document.body.innerHTML = {quoted(f'<main>{answer}</main>')}")
+            await eye.ask(f"document.getElementById('words').textContent = {smile}")
+            await eye.ask("document.images[0].decode()")
+            assert await eye.ask("document.images[0].naturalWidth") == 300
+            seen = await eye.ask("witness.snapshot({user: 'ours', known: []})")
+            assert seen["text"][-1] == "\ufffd"
+            assert [(one["width"], one["height"]) for one in seen["images"]] == [(600, 560)]

@@ -14,16 +14,15 @@ from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.cdp.errors import EventOverflow, PageCrashed, SubscriptionClosed
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.protocol import FrameTreeReply
-from cdp_image_mcp.chatgpt import words as wordings
 from cdp_image_mcp.chatgpt.address import Site
-from cdp_image_mcp.chatgpt.drawing import Drawing
 from cdp_image_mcp.chatgpt.network.quota import Quota
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.arrival import arrive
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.eye import BINDING, DocumentLeft
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
-from cdp_image_mcp.chatgpt.turnwatch import watch_turn
+from cdp_image_mcp.chatgpt.sending import Sending
+from cdp_image_mcp.chatgpt.watching.listening import watch_turn
 from cdp_image_mcp.chatgpt.window.tab import HEARINGS, Tab, _pass_on, open_tab  # pyright: ignore[reportPrivateUsage]
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import Report
@@ -177,7 +176,7 @@ async def test_a_turn_that_could_not_be_watched_is_not_begun(tmp_path: Path) -> 
         tab.deaf = SubscriptionClosed()
         async with watch_turn(tab, Transcript()) as watch:
             with pytest.raises(ImageError, match="not sent") as caught:
-                await Drawing(watch, cast("Report", report), wordings.load()).send(composer, "a fox")
+                await Sending(watch, cast("Report", report)).send(composer, "a fox")
         assert (caught.value.code, caught.value.submitted, caught.value.retryable) == ("browser_failed", False, True)
         assert "turn_pressed" not in report.facts
         assert site.log.prompts == []

@@ -63,41 +63,62 @@
     return [...new Set(ids.filter(Boolean))];
   };
   const userPart = (roles.user_part || []).map((locator) => locator.css).join(", ") || ":not(*)";
+  const referencePart = (roles.reference || []).map((locator) => locator.css).join(", ") || ":not(*)";
   const isUser = (element) => element.matches(userPart) || element.querySelector(userPart) !== null;
   const turns = () => every("turn").filter((element, _, list) => !list.some((o) => o !== element && o.contains(element)));
 
   // Our turn: the container that carries our message's id and what follows it up to the next person's turn.
-  // Without an id yet: the first container none of whose ids was there before the prompt was sent. With one that guess
-  // is no longer made: another person's turn may be new as well.
+  // Without an id yet: the last container of a person that was not there before the prompt was sent, below all that
+  // were: a page that mounts turns as they are needed may mount older ones later. With an id that guess is no longer
+  // made: another person's turn may be new as well.
   const ourTurns = (watched) => {
     const list = turns();
     let start = -1;
     if (watched.user) start = list.findIndex((element) => turnIds(element).includes(watched.user));
-    if (start < 0 && !(watched.user && watched.strict))
-      start = list.findIndex((element) => {
-        const ids = turnIds(element);
-        return ids.length > 0 && isUser(element) && !ids.some((id) => watched.known.includes(id));
-      });
+    else {
+      const was = (element) => turnIds(element).some((id) => watched.known.includes(id));
+      const asked = list.findLastIndex((element) => isUser(element) && turnIds(element).length > 0);
+      if (asked >= 0 && !list.slice(asked).some(was)) start = asked;
+    }
     if (start < 0) return { list, first: null, group: [] };
     let end = start + 1;
     while (end < list.length && !isUser(list[end])) end += 1;
     return { list, first: list[start], group: list.slice(start, end), next: list[end] || null };
   };
 
-  const imageFacts = (img) => {
-    const address = img.currentSrc || img.src || "";
-    return {
-      file: fileId(address) || fileId(img.getAttribute("srcset") || ""),
-      blob: address.startsWith("blob:") ? address : null,
-      width: img.naturalWidth,
-      height: img.naturalHeight,
-      complete: img.complete && img.naturalWidth > 0,
-    };
+  const addressOf = (img) => img.currentSrc || img.src || "";
+  const fileOf = (img) => fileId(addressOf(img)) || fileId(img.getAttribute("srcset") || "");
+  // The size in the file's own pixels: an image chosen from a srcset tells its own divided by the candidate's density.
+  const pixels = (img) => {
+    const lists = [img, ...(img.closest("picture")?.querySelectorAll("source") || [])].map((one) => one.srcset || "");
+    let scale = 1;
+    for (const [address, size] of lists.flatMap((list) => list.split(/,\s+/)).map((one) => one.trim().split(/\s+/))) {
+      const told = /^([\d.]+)([xw])$/.exec(size || "");
+      if (!told || !URL.canParse(address, document.baseURI)) continue;
+      if (new URL(address, document.baseURI).href !== img.currentSrc) continue;
+      scale = told[2] === "x" ? Number(told[1]) : Number(told[1]) / (img.naturalWidth || 1);
+      break;
+    }
+    return { width: Math.round(img.naturalWidth * scale), height: Math.round(img.naturalHeight * scale) };
+  };
+  const imageFacts = (img) => ({
+    file: fileOf(img),
+    blob: addressOf(img).startsWith("blob:") ? addressOf(img) : null,
+    ...pixels(img),
+    complete: img.complete && img.naturalWidth > 0,
+  });
+  // The person's own: inside the bubble or an attachment's element, or above the bubble in our turn.
+  const isReference = (img, ours) => {
+    if (img.closest(userPart) || img.closest(referencePart)) return true;
+    if (ours.first === null || !ours.first.contains(img)) return false;
+    const bubbles = ours.first.querySelectorAll(userPart);
+    const last = bubbles[bubbles.length - 1];
+    return last !== undefined && (last.compareDocumentPosition(img) & Node.DOCUMENT_POSITION_PRECEDING) !== 0;
   };
   const ourImages = (ours) => {
     const found = [];
     for (const img of every("picture")) {
-      if (img.closest(userPart) || img.closest("form, nav, aside, [role=alert], [role=status]")) continue;
+      if (isReference(img, ours) || img.closest("form, nav, aside, [role=alert], [role=status]")) continue;
       const inGroup = ours.group.some((element) => element.contains(img));
       const loose =
         !inGroup &&
@@ -122,7 +143,8 @@
   const pictureNext = () => {
     if (watched === null) return null;
     const { group } = ourTurns(watched);
-    const ours = (element) => group.some((turn) => turn.contains(element)) && !element.closest(userPart);
+    const ours = (element) =>
+      group.some((turn) => turn.contains(element)) && !element.closest(userPart) && !element.closest(referencePart);
     if (every("picture").some((img) => ours(img) && !(img.currentSrc || img.src || img.srcset))) return null;
     const found = every("picture_next").filter(
       (button) => ours(button) && usable(button) && !button.closest("form, a, [role=dialog], [role=menu]"),
@@ -138,7 +160,7 @@
         return;
       }
       if (node.nodeType !== Node.ELEMENT_NODE) return;
-      if (node.matches(userPart) || node.matches("button, script, style, .sr-only, [hidden], [aria-hidden=true]")) return;
+      if (node.matches(userPart) || node.matches(referencePart) || node.matches("button, script, style, .sr-only, [hidden], [aria-hidden=true]")) return;
       for (const child of node.childNodes) walk(child);
       if (node.matches("p, div, li, br, h1, h2, h3, h4, pre")) text += "\n";
     };
@@ -146,7 +168,9 @@
     return text;
   };
 
-  const alerts = () => every("alert").map((element) => (element.innerText || "").trim().slice(0, 500)).filter(Boolean);
+  // Cut at a whole character: half of one alone is no text outside JavaScript.
+  const cut = (text, length) => text.slice(0, length).toWellFormed();
+  const alerts = () => every("alert").map((element) => cut((element.innerText || "").trim(), 500)).filter(Boolean);
 
   const snapshot = (watched) => {
     const ours = ourTurns(watched);
@@ -166,16 +190,14 @@
       drawing: drawing.length > 0,
       percent: percent.filter(Boolean).map((match) => Number(match[1]))[0] ?? null,
       stop,
-      error: errors.length ? (errors[0].innerText || "").slice(0, 2000) : null,
+      error: errors.length ? cut(errors[0].innerText || "", 2000) : null,
       retry: within("retry").length > 0,
-      text: stop ? "" : answer.slice(0, 4000),
+      text: stop ? "" : cut(answer, 4000),
       panel: within("ab_panel").length > 0 || (ours.first !== null && has("ab_panel")),
       rate_dialog: has("rate_dialog"),
       expired: has("expired_modal"),
-      cannot_load: has("cannot_load"),
       approval: within("tool_approval").length > 0,
       alerts: alerts().slice(0, 3),
-      settled: ours.group.length > 0,
     };
   };
 
@@ -206,14 +228,23 @@
     changed();
     return true;
   };
-  const unwatch = () => {
-    watched = null;
-    return true;
-  };
   // What waits for a condition on the page is woken by the same changes.
   const waiting = new Set();
+  let checked = 0;
+  let later = null;
+  // At once after a pause, else once for a burst: a streamed answer changes the page hundreds of times a second.
   const recheck = () => {
+    if (!waiting.size || later !== null) return;
+    const pause = checked + 30 - performance.now();
+    if (pause > 0) {
+      later = setTimeout(() => {
+        later = null;
+        recheck();
+      }, pause);
+      return;
+    }
     for (const check of [...waiting]) check();
+    checked = performance.now();
   };
   const until = (test, milliseconds) =>
     new Promise((resolve) => {
@@ -233,7 +264,7 @@
 
   const observer = new MutationObserver(() => {
     changed();
-    if (waiting.size) recheck();
+    recheck();
   });
   const observe = () =>
     observer.observe(document, {
@@ -282,6 +313,8 @@
     button !== null && !button.disabled && button.getAttribute("aria-disabled") !== "true" && inVisibleTree(button);
 
   const known = () => [...new Set(turns().flatMap(turnIds))];
+  // Pictures that stand anywhere on the page: none of them can be a result of what is sent from now on.
+  const shown = () => [...new Set([...document.images].map(imageFacts).map((one) => one.file || one.blob).filter(Boolean))];
 
   // What lies over an element's middle and is neither part of it nor around it: the outermost such layer.
   const covering = (element) => {
@@ -313,18 +346,15 @@
     for (const role of Object.keys(roles)) present[role] = every(role).length;
     return {
       address: location.href,
-      title: document.title,
-      ready: document.readyState,
       present,
       composer: one("composer") !== null,
       blocked: blocked(),
       turns: turns().length,
-      words: (document.body?.innerText || "").length,
     };
   };
 
   globalThis.witness = {
-    all, every, one, has, explain, states, snapshot, watch, unwatch, until, known,
+    all, every, one, has, explain, states, snapshot, watch, until, known, shown,
     layers, layerClose, blocked, editorText, focusComposer, composerText, usable, nameOf, inVisibleTree,
     mounted, pictureNext, alerts,
   };

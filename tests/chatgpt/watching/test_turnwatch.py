@@ -15,9 +15,10 @@ from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
-from cdp_image_mcp.chatgpt.turnwatch import TurnWatch, watch_turn
+from cdp_image_mcp.chatgpt.watching.listening import watch_turn
+from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
-from tests.chatgpt.talk import CONVERSATION, USER, card, conversation, file_id, prompt, request, sse
+from tests.chatgpt.talk import CONVERSATION, USER, answer, card, conversation, file_id, picture, prompt, request, sse
 
 BASE = "https://chatgpt.com/"
 TURN = f"{BASE}backend-api/f/conversation"
@@ -39,7 +40,7 @@ class ScriptedEye:
         self.asked.append(expression)
         if self.left:
             raise DocumentLeft("gone")
-        return True
+        return [] if expression in {"witness.known()", "witness.shown()"} else True
 
     def messages(self) -> Mailbox[Any]:
         return Mailbox("messages", 10)
@@ -76,10 +77,15 @@ class ScriptedTab:
 
 
 @asynccontextmanager
-async def watching(tab: ScriptedTab, transcript: Transcript | None = None) -> AsyncGenerator[TurnWatch]:
+async def watching(
+    tab: ScriptedTab, transcript: Transcript | None = None, prompt: str | None = "a lighthouse"
+) -> AsyncGenerator[TurnWatch]:
     async with AsyncExitStack() as stack:
         stack.enter_context(anyio.fail_after(20))
-        yield await stack.enter_async_context(watch_turn(cast("Tab", tab), transcript or Transcript()))
+        watch = await stack.enter_async_context(watch_turn(cast("Tab", tab), transcript or Transcript()))
+        if prompt is not None:
+            await watch.expect(prompt)
+        yield watch
 
 
 async def until(watch: TurnWatch, test: Any) -> None:
@@ -114,7 +120,6 @@ async def test_a_stream_that_stays_open_does_not_hide_our_own_request() -> None:
     async with watching(tab) as watch:
         first = tab.begin(body=request("another", "11111111-3f52-4e19-8a66-5d0c9e1f2a34"))
         tab.begin(RESUME)
-        await until(watch, watch.request_seen.is_set)
         own = tab.begin(body=request())
         await until(watch, lambda: watch.turn.user_message_id == USER)
         # What the older one still says, even its end, says nothing of ours.
@@ -158,7 +163,8 @@ async def test_only_a_4xx_of_our_own_request_is_a_refusal(status: int, refused: 
         over(stream)
         await until(watch, lambda: watch.turn.stream_ended)
         assert watch.turn.stream_ended == "cut"
-        assert watch.refused == ((status, b"no", False) if refused else None)
+        assert watch.refused == (Refusal(status, b"no", False) if refused else None)
+        assert (watch.moment.since_refused is not None) == (not refused)
 
 
 @pytest.mark.anyio
@@ -172,7 +178,7 @@ async def test_a_check_is_a_refusal_whatever_its_status() -> None:
         )
         over(stream)
         await until(watch, lambda: watch.refused)
-        assert watch.refused == (503, b"", True)
+        assert watch.refused == Refusal(503, b"", True)
 
 
 @pytest.mark.anyio
@@ -203,19 +209,16 @@ async def test_a_resumed_answer_is_heard_after_ours_broke() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("reloads", [0, 1])
-async def test_what_was_missed_of_the_websocket_is_read_in_the_conversation(reloads: int) -> None:
+async def test_what_was_missed_of_the_websocket_is_read_in_the_conversation() -> None:
     tab = ScriptedTab()
     async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER)) as watch:
         assert not watch.turn.stale
-        watch.reloads = reloads
         news = watch.mark()
         assert tab.listener is watch
         watch.missed()
         assert news.is_set()
         assert watch.turn.stale
-        assert watch.unread == (reloads > 0)
-        watch.transcript.feed_conversation(conversation(prompt()))
+        watch.heard(watch.transcript.feed_conversation(conversation(prompt())))
         assert not watch.turn.stale
     assert tab.listener is None
 
@@ -251,24 +254,182 @@ async def test_a_check_elsewhere_keeps_us_out_only_when_our_stream_is_over() -> 
 async def test_the_eye_is_told_our_messages_id_as_soon_as_it_is_known(left: bool) -> None:
     tab = ScriptedTab()
     async with watching(tab) as watch:
-        await watch.look(None)
-        assert '"strict":false' in tab.eye.asked[-1]
         tab.eye.left = left
         own = tab.begin(body=request())
         own.add(sse(card()))
         await until(watch, lambda: watch.turn.tool_used)
-        while len(tab.eye.asked) < 2:
+        while len(tab.eye.asked) < 4:
             await anyio.lowlevel.checkpoint()
         assert f'"user":"{USER}"' in tab.eye.asked[-1]
-        assert '"strict":true' in tab.eye.asked[-1]
         assert watch.lost is None
 
 
 @pytest.mark.anyio
-async def test_a_reference_picture_that_is_shown_in_our_turn_is_no_result() -> None:
+async def test_a_reference_and_what_stood_there_before_are_no_results() -> None:
     transcript = Transcript()
     transcript.feed_request(request(references=[file_id(7)]))
     watch = TurnWatch(cast("Tab", ScriptedTab()), transcript)
-    watch._page = PageReport(images=(SeenImage(file=file_id(7)), SeenImage(file=file_id(1))))  # pyright: ignore[reportPrivateUsage]
-    assert [image.file_id for image in watch.signs.images] == [file_id(1)]
+    watch.disregard("blob:before")
+    shown = (SeenImage(file=file_id(7)), SeenImage(file=file_id(1)), SeenImage(blob="blob:before"))
+    watch.reported(PageReport(images=shown))
     assert [image.file for image in watch.page.images] == [file_id(1)]
+
+
+# Our turn stays ours
+
+
+LATER = "11111111-3f52-4e19-8a66-5d0c9e1f2a34"
+
+
+@pytest.mark.anyio
+async def test_a_persons_own_later_prompt_in_that_tab_changes_nothing() -> None:
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        own = tab.begin(body=request())
+        own.add(sse(card()))
+        await until(watch, lambda: watch.turn.tool_used)
+        theirs = tab.begin(body=request("make it brighter", LATER, conversation=CONVERSATION))
+        theirs.add(sse(answer("Sure.", "theirs", parent=LATER)))
+        own.add(sse(picture(parent=USER)))
+        await until(watch, lambda: watch.turn.final_pictures)
+        assert theirs.ended
+        assert watch.turn.user_message_id == USER
+        assert watch.turn.answered_text is None
+
+
+@pytest.mark.anyio
+async def test_while_nothing_of_ours_goes_out_every_prompt_is_a_persons() -> None:
+    tab = ScriptedTab()
+    async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER), None) as watch:
+        theirs = tab.begin(body=request("make it brighter", LATER, conversation=CONVERSATION))
+        with anyio.fail_after(5):
+            while not theirs.ended:
+                await anyio.lowlevel.checkpoint()
+        assert watch.turn.user_message_id == USER
+        assert not watch.request_seen.is_set()
+
+
+@pytest.mark.anyio
+async def test_our_request_is_known_by_its_words_at_any_address() -> None:
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        tab.begin(f"{BASE}backend-api/f/v2/conversation", body=b'{"messages":[]}')
+        own = tab.begin(f"{BASE}backend-api/f/v2/conversation", body=request("a  lighthouse\n"))
+        own.add(sse(card()))
+        await until(watch, lambda: watch.turn.tool_used)
+        assert watch.turn.user_message_id == USER
+
+
+@pytest.mark.anyio
+async def test_a_text_that_the_page_made_a_link_of_is_still_ours() -> None:
+    tab = ScriptedTab()
+    wanted = "a poster for https://example.com/lighthouse, in blue and white"
+    async with watching(tab, prompt=wanted) as watch:
+        tab.begin(
+            body=request("a poster for [example.com/lighthouse](https://example.com/lighthouse), in blue and white")
+        )
+        await until(watch, lambda: watch.turn.user_message_id == USER)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["refused", "broken", "failed"])
+async def test_when_ours_failed_before_its_first_byte_the_pages_next_try_is_ours(how: str) -> None:
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        first = tab.begin(body=request(), status={"refused": 429, "failed": 502}.get(how, 200))
+        if how == "broken":
+            first.end(StreamFailed(TURN, "net::ERR_CONNECTION_RESET"))
+        else:
+            over(first)
+        await until(watch, lambda: watch.moment.since_end is not None)
+        again = tab.begin(body=request(identity=LATER))
+        again.add(sse(card(parent=LATER)))
+        await until(watch, lambda: watch.turn.tool_used)
+        assert watch.turn.user_message_id == LATER
+        assert (watch.refused, watch.moment.since_refused) == (None, None)
+
+
+@pytest.mark.anyio
+async def test_a_resume_that_says_that_the_answer_is_stored_has_the_conversation_read() -> None:
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        over(tab.begin(body=request()))
+        await until(watch, lambda: watch.turn.stream_ended)
+        gone = tab.begin(RESUME, status=404)
+        gone.add(b'{"detail":{"code":"tokenless_resume_unavailable"}}')
+        over(gone)
+        stored = tab.begin(RESUME, status=410)
+        stored.add(b'{"detail":{"errorCode":"persisted_final_available"}}')
+        over(stored)
+        await until(watch, lambda: watch.turn.stale)
+
+
+@pytest.mark.anyio
+async def test_a_reading_that_says_nothing_new_is_news_and_the_turn_stays_as_quiet_as_it_was() -> None:
+    tab = ScriptedTab()
+    async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER)) as watch:
+        body = conversation(prompt())
+        watch.heard(watch.transcript.feed_conversation(body))
+        mark, before = watch.mark(), watch.moment
+        watch.heard(watch.transcript.feed_conversation(body))
+        assert mark.is_set()
+        after = watch.moment
+        assert after.quiet >= before.quiet
+        assert after.since_heard >= before.since_heard
+        assert after.since_read is not None
+        assert after.since_read <= after.since_heard
+
+
+@pytest.mark.anyio
+async def test_the_pages_address_names_the_conversation_when_nothing_else_does() -> None:
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        watch.reported(PageReport(address=f"{BASE}c/{CONVERSATION}"))
+        assert watch.turn.conversation_id is None
+        tab.begin(body=request())
+        await until(watch, watch.request_seen.is_set)
+        watch.reported(PageReport(address=f"{BASE}c/WEB:7"))
+        assert watch.turn.conversation_id is None
+        watch.reported(PageReport(address=f"{BASE}c/{CONVERSATION}"))
+        assert watch.turn.conversation_id == CONVERSATION
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("path", "kept_out"),
+    [
+        ("backend-api/f/conversation", True),
+        ("backend-api/sentinel/chat-requirements/finalize", True),
+        (f"backend-api/conversations/{CONVERSATION}?num_turns=10", True),
+        ("ces/v1/t", False),
+        ("backend-api/accounts/check", False),
+    ],
+)
+async def test_only_a_check_before_the_sites_own_calls_keeps_us_out(path: str, kept_out: bool) -> None:
+    tab = ScriptedTab()
+    watched: list[Any] = []
+
+    def watch_requests(accept: Any, stage: str = "ended") -> Mailbox[Any]:
+        if stage == "responded":
+            watched.append(accept)
+        return nothing()
+
+    tab.bodies.watch = watch_requests
+    method = "GET" if "num_turns" in path else "POST"
+    async with watching(tab):
+        (accept,) = watched
+        headers = {"cf-mitigated": "challenge"}
+        asked = SimpleNamespace(url=f"{BASE}{path}", method=method, headers=headers, status=403, type="Fetch")
+        assert bool(accept(asked)) == kept_out
+
+
+@pytest.mark.anyio
+async def test_half_a_character_in_what_the_page_tells_ends_no_watch() -> None:
+    tab = ScriptedTab()
+    told: Mailbox[str] = Mailbox("messages", 10)
+    tab.eye.messages = lambda: told  # type: ignore[method-assign]
+    async with watching(tab) as watch:
+        told.put(r'{"kind":"turn","found":true,"text":"cut \ud83d"}')
+        await until(watch, lambda: watch.page.found)
+        assert watch.page.text == "cut \ufffd"
+        assert watch.lost is None

@@ -1,0 +1,186 @@
+"""The prompt goes out once, and what came of it is proven.
+
+Proof is the page's own request with our text; without it, our turn on the page and an editor that no longer holds the
+text. What stays unproven is "unknown", and never sent again.
+"""
+
+from datetime import datetime
+
+import anyio
+
+from cdp_image_mcp.chatgpt.page.arrival import Arrival, in_the_way
+from cdp_image_mcp.chatgpt.page.composer import Composer
+from cdp_image_mcp.chatgpt.page.sitereport import page_structure
+from cdp_image_mcp.chatgpt.problems import problem
+from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
+from cdp_image_mcp.errors import Fact, ImageError
+from cdp_image_mcp.request import Report
+
+__all__ = ["ChallengeMet", "NotReady", "Sending", "StartOver"]
+
+SENT_SECONDS = 15.0
+"""How long the page may take from the press to its own request."""
+WORKING_SECONDS = 60.0
+"""How long it may take while it is seen to be at it: the site's proof of work is slow on a slow machine."""
+
+
+class NotReady(Exception):  # noqa: N818 - a state, not a failure
+    """Something came between typing and sending that a person has to answer; nothing was sent."""
+
+    def __init__(self, arrival: Arrival) -> None:
+        super().__init__(arrival.detail)
+        self.arrival = arrival
+
+
+class StartOver(Exception):  # noqa: N818 - a state, not a failure
+    """Nothing was sent, and what kept it from being sent may be gone: it may begin anew. ``error`` is what to tell when
+    that happens again and again."""
+
+    def __init__(self, error: ImageError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class ChallengeMet(Exception):  # noqa: N818 - a state, not a failure
+    """The site shows a check; the person has to pass it before this goes on."""
+
+    def __init__(self, *, submitted: bool) -> None:
+        super().__init__("The site shows a check.")
+        self.submitted = submitted
+
+
+class Sending:
+    """One prompt's way out. ``report`` gets every fact as soon as it is known."""
+
+    def __init__(self, watch: TurnWatch, report: Report) -> None:
+        self._watch = watch
+        self._report = report
+        self._sent_before: Fact = False
+
+    async def send(self, composer: Composer, text: str) -> None:
+        """Press send and prove what came of it. The text stands in the composer already.
+
+        Raises ImageError with ``submitted`` telling the truth, NotReady when nothing was sent and a person is needed,
+        ChallengeMet when a check kept the prompt out, StartOver when it may begin anew.
+        """
+        watch, report = self._watch, self._report
+        if (arrival := await in_the_way(watch.tab)) is not None:
+            raise NotReady(arrival)
+        if not await composer.stands(text):
+            raise StartOver(ImageError("site_changed", "The composer did not keep the prompt. Nothing was sent."))
+        await watch.expect(text)
+        if watch.lost is not None:
+            # What cannot be watched is not begun.
+            sent = report.facts.get("submitted", False)
+            raise ImageError("browser_failed", f"{watch.lost}; the prompt was not sent.", submitted=sent)
+        await self._before_press(text)
+        try:
+            await composer.send(text, watch.request_seen)
+        except ImageError:
+            await self.not_sent()
+            if (arrival := await in_the_way(watch.tab)) is not None:
+                raise NotReady(arrival) from None
+            raise
+        if await self._went_out(composer, text):
+            await report.state("generating", submitted=True if watch.request_seen.is_set() else "unknown")
+        else:
+            await self._not_seen(composer, text)
+
+    async def _before_press(self, text: str) -> None:
+        """From here on nobody can say that nothing was sent; so it stands on disk before the press. The message of an
+        earlier turn of this generation is not this one's."""
+        facts = self._report.facts
+        self._sent_before = facts.get("submitted", False)
+        used = [*facts.get("used_message_ids", []), facts.get("user_message_id")]
+        site = self._watch.tab.site
+        known = site.conversation_id(self._watch.tab.page.url)
+        news: dict[str, object] = {}
+        if known:
+            news = {"conversation_id": known, "conversation_url": site.conversation(known)}
+        await self._report.state(
+            "submitting",
+            sent_prompt=text,
+            submitted="unknown" if self._sent_before is False else self._sent_before,
+            submitted_at=datetime.now().astimezone().isoformat(),
+            user_message_id=None,
+            used_message_ids=[one for one in used if one],
+            turn_pressed=True,
+            **news,
+        )
+
+    async def not_sent(self) -> None:
+        """This turn's prompt did not go out; what went out for earlier pictures did."""
+        await self._report.state("submitting", submitted=self._sent_before, turn_pressed=False)
+
+    async def _went_out(self, composer: Composer, text: str) -> bool:
+        watch = self._watch
+
+        def decided() -> bool:
+            stopped = watch.tab_gone or watch.challenge is not None or watch.kept_out
+            return watch.request_seen.is_set() or stopped or (watch.page.found and watch.page.failed)
+
+        if not await watch.until(decided, SENT_SECONDS):
+            with anyio.move_on_after(WORKING_SECONDS - SENT_SECONDS):
+                while self._at_it() and not await watch.until(decided, 1.0):
+                    pass
+        if watch.request_seen.is_set():
+            return True
+        if watch.tab_gone or watch.challenge is not None or watch.kept_out:
+            return False
+        return watch.page.found and not await composer.holds(text)
+
+    def _at_it(self) -> bool:
+        """The page shows that it is sending, or waits for what the site wants before it may."""
+        tab = self._watch.tab
+        waits = (request for request in tab.bodies.requests if tab.site.asks("sending", request))
+        return self._watch.page.stop or any(not request.ended for request in waits)
+
+    async def _not_seen(self, composer: Composer, text: str) -> None:
+        """No request and no turn of ours after the press."""
+        watch = self._watch
+        if watch.kept_out or watch.challenge is not None:
+            await self._behind_check()
+            return
+        if watch.lost is not None:
+            raise problem(watch.lost, "unknown")
+        if not await composer.holds(text):
+            raise ImageError(
+                "site_changed",
+                "Send was pressed and neither the site's request nor our turn was seen. It is not pressed again.",
+                submitted="unknown",
+                next_step="Call wait_for_image: if the site took the prompt, its picture is collected.",
+            )
+        structure, limited = await page_structure(watch.tab), watch.page.rate_dialog
+        # The page may still be at it. Loading it anew ends that; only then is it certain.
+        landed = await watch.load("late")
+        if watch.request_seen.is_set():
+            await self._report.state("generating", submitted=True)
+            return
+        await self.not_sent()
+        if landed.challenged:
+            raise ChallengeMet(submitted=False)
+        if limited:
+            raise ImageError(
+                "rate_limited",
+                "The site says there were too many requests. Nothing was sent.",
+                submitted=self._sent_before,
+                retry_after_seconds=300,
+            )
+        raise ImageError(
+            "site_changed",
+            "Send was pressed and the site did not take the prompt; it still stands in the composer.",
+            submitted=self._sent_before,
+            details={"role": "send", "page_structure": structure},
+        )
+
+    async def _behind_check(self) -> None:
+        """A check answered the page's requests before the prompt could go out. The page is loaded anew: that ends
+        whatever its script still had in mind, and brings either the check itself or a page that works."""
+        landed = await self._watch.load("kept_out")
+        if self._watch.request_seen.is_set():
+            await self._report.state("generating", submitted=True)
+            return
+        await self.not_sent()
+        if landed.challenged:
+            raise ChallengeMet(submitted=False)
+        raise StartOver(ImageError("verification_required", "A check kept the prompt from being sent again and again."))

@@ -1,0 +1,160 @@
+"""What a verdict looks at: the turn, the page, what time adds to them; and when a sign may be believed."""
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from cdp_image_mcp.chatgpt.network.turn import Turn
+from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
+
+__all__ = ["Case", "Cause", "Kind", "Loads", "Moment", "Verdict"]
+
+Kind: TypeAlias = Literal["answer", "stopped", "blocked", "tool_error", "stream_error", "page_error", "unanswered"]
+"""Why no picture will come: answered in words; words after a started drawing; moderation; the tool failed;
+the stream carried an error; the page shows an error in our turn; the site failed before it took the prompt."""
+
+Cause: TypeAlias = Literal["failed", "unread", "kept_out", "doubt", "shown", "short", "late", "stale", "bytes"]
+"""Why the conversation is loaded anew."""
+
+LADDER = (90.0, 180.0, 300.0)
+"""Seconds of quiet before it is loaded for the same cause again."""
+FAILED_LADDER = (15.0, 60.0, 180.0)
+"""Seconds after a loading that met an error page."""
+PAUSE = 15.0
+MOST_LOADS = 10
+
+
+class Loads(msgspec.Struct, frozen=True, kw_only=True):
+    """How often the conversation was loaded anew for this turn."""
+
+    counts: Mapping[Cause, int] = {}
+    since: float | None = None
+    """Seconds since the last time."""
+    failed: bool = False
+    """That one ended in an error page."""
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """What time adds to the witnesses' words; seconds."""
+
+    quiet: float = 0.0
+    """Since anything of our turn changed, on the page or on the network."""
+    since_end: float | None = None
+    """Since the answer's stream ended; None while it runs or when it was never seen."""
+    stream_open: bool = False
+    since_heard: float = 0.0
+    """Since the network said something new of what our turn holds."""
+    since_read: float | None = None
+    """Since our message was in a conversation that was read."""
+    since_complete: float | None = None
+    """Since the site said that the turn is complete."""
+    since_error: float | None = None
+    """Since the page first showed an error in our turn."""
+    since_refused: float | None = None
+    """Since the prompt's own request was answered with a fault of the site."""
+    unread: bool = False
+    """The page read the conversation and its answer could not be had."""
+    kept_out: bool = False
+    """A check answered the site's own calls, and nothing is coming in that loading would cut off."""
+    loads: Loads = Loads()
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do now. ``file_ids`` name the pictures to fetch; ``from_page`` means by the page's images instead."""
+
+    action: Literal["pictures_final", "wait", "no_picture"]
+    kind: Kind | None = None
+    file_ids: tuple[str, ...] = ()
+    from_page: bool = False
+    text: str = ""
+    """The turn's own words, for ``no_picture``."""
+    missing: int = 0
+    """Pictures that were announced and have not come."""
+    load: Cause | None = None
+    """With ``wait``: load the conversation anew now, for this cause."""
+    recheck_seconds: float | None = None
+    """With ``wait``: when the same facts could give another verdict by time alone; None when only news can."""
+    why: str = ""
+    """The row of the table, in a few words, for logs."""
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the rule looks at."""
+
+    turn: Turn
+    page: PageReport
+    moment: Moment
+    pending: list[float]
+    """Seconds until the conversation could be loaded for a cause that was met."""
+
+    @property
+    def shown(self) -> tuple[SeenImage, ...]:
+        """Pictures of the page that could be results; one without a file only where drawing is known to have begun."""
+        drawn = self.turn.drawing_started
+        return tuple(image for image in self.page.images if image.large and (image.file is not None or drawn))
+
+    @property
+    def words(self) -> str:
+        turn = self.turn
+        return turn.answered_text or turn.partial_text or self.page.text.strip() or (self.page.error or "").strip()
+
+    @property
+    def silent(self) -> bool:
+        """Nothing was heard of what the site makes of our prompt."""
+        turn = self.turn
+        heard = turn.conversation_read or turn.tool_used or turn.drawing_started or turn.pictures
+        return not (heard or turn.answered_text or turn.partial_text or turn.turn_complete)
+
+    def after(self, seconds: float, then: Verdict) -> Verdict:
+        """``then`` once it has been quiet for ``seconds``, until then wait."""
+        left = seconds - self.moment.quiet
+        return then if left <= 0 else Verdict(action="wait", recheck_seconds=left, why=f"{then.why}; settling")
+
+    def load(self, cause: Cause, first: float, why: str, *, since: float | None = None) -> Verdict | None:
+        """Load the conversation for ``cause`` if it is time. ``first`` counts from the last change, or from ``since``
+        seconds ago."""
+        loads = self.moment.loads
+        ladder = FAILED_LADDER if cause == "failed" else (first, *LADDER)
+        times = loads.counts.get(cause, 0)
+        if times >= len(ladder) or loads.total >= MOST_LOADS or self.moment.stream_open:
+            return None
+        left = ladder[times] - (self.moment.quiet if since is None else since)
+        if loads.since is not None:
+            left = max(left, PAUSE - loads.since)
+        if left <= 0:
+            return Verdict(action="wait", load=cause, why=why)
+        self.pending.append(left)
+        return None
+
+    def rests(self, since: float) -> bool:
+        """Whether a reading after what was seen ``since`` seconds ago found the turn at rest."""
+        turn, moment = self.turn, self.moment
+        if moment.since_read is None or not turn.conversation_read or turn.running or turn.stale:
+            return False
+        if moment.since_read > since:
+            return False
+        if turn.at_rest:
+            return True
+        stood = moment.since_heard - moment.since_read
+        unfinished = turn.card_waiting or turn.previews or turn.unplaced_pictures
+        return not unfinished and stood > 0 and stood >= self.patience
+
+    @property
+    def patience(self) -> float:
+        """How long a turn must have stood when a reading says nothing new, so that nothing more is to be expected."""
+        turn = self.turn
+        if turn.answered_text is None and turn.tool_error is None:
+            return 180.0
+        return 60.0 if turn.picture_promised or turn.tool_used else 0.0
+
+    def doubt(self, since: float, seconds: float, then: Verdict, *, first: float | None = None) -> Verdict | None:
+        """``then`` after ``seconds`` of quiet, if a reading after the sign found the turn at rest; else it is loaded,
+        the first time after ``first`` seconds of quiet."""
+        if self.rests(since):
+            return self.after(seconds, then)
+        return self.load("doubt", seconds if first is None else first, then.why)

@@ -1,0 +1,300 @@
+"""Everything a turn's watch listens to, each in a task of its own that ends with it."""
+
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
+
+import anyio
+import msgspec
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp.bodies import Request
+from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
+from cdp_image_mcp.cdp.wire import decode
+from cdp_image_mcp.chatgpt.address import file_id
+from cdp_image_mcp.chatgpt.landing import TOO_LARGE, landing, mitigated
+from cdp_image_mcp.chatgpt.network.endpoints import Call
+from cdp_image_mcp.chatgpt.network.sent import like_text, read_request
+from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.page.pagereport import PageReport
+from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
+from cdp_image_mcp.chatgpt.window.tab import Tab
+from cdp_image_mcp.system.tasks import background
+
+__all__ = ["watch_turn"]
+
+log = logging.getLogger(__name__)
+
+PULSE_SECONDS = 30.0
+"""How often browser and page are asked whether they still answer: what hangs sends no event."""
+HUNG_SECONDS = 30.0
+"""How long the browser may owe that answer. Its page gets twice that: it decodes pictures, and answers nothing while it
+waits for another document (seen in Chromium's sources)."""
+OWN_CALLS: tuple[Call, ...] = ("turn", "sending", "resume", "conversation", "batch", "stream_status")
+"""Calls without which no turn can go on: a check that answers one of these keeps us out."""
+
+Start = Callable[[Callable[[], Any]], object]
+
+
+class PostData(msgspec.Struct, rename="camel"):
+    post_data: str
+
+
+class Streams:
+    """The answers to prompts. The first request after the press that carries our text is pinned: a person's own later
+    prompt in this tab is another turn. Another may take its place only when the pinned one failed before its first
+    byte: then the page sends ours once more."""
+
+    def __init__(self, watch: TurnWatch, start: Start) -> None:
+        self._watch = watch
+        self._start = start
+        self._pinned: StreamRequest | None = None
+        self._failed = False
+        self._stream: LiveStream | None = None
+        """What is being read: the answer, or the same one resumed."""
+
+    async def listen(self) -> None:
+        """Answers that begin from now on, each read in a task of its own: none that stays open must hide the next."""
+        watch = self._watch
+        async for stream in watch.tab.streams:
+            if watch.tab.site.asks("resume", stream.request):
+                if watch.request_seen.is_set() or watch.turn.user_message_id is not None:
+                    self._start(partial(self._hear_resumed, stream))
+                else:
+                    stream.close()  # an earlier turn's answer goes on: ours has not been sent
+            elif watch.prompt is None or (self._pinned is not None and not self._failed):
+                stream.close()  # a person's own prompt
+            elif stream.request.post_data is not None:
+                self._take(stream, stream.request.post_data)
+            else:
+                self._start(partial(self._take_unread, stream))
+
+    async def _take_unread(self, stream: LiveStream) -> None:
+        """The event leaves long bodies out."""
+        known = self._watch.tab.site.asks("turn", stream.request)
+        body = ""
+        try:
+            answer = await self._watch.tab.page.session.call(
+                "Network.getRequestPostData", {"requestId": stream.request.request_id}, reply=PostData
+            )
+            body = answer.post_data
+        except (cdp.errors.ProtocolError, cdp.errors.CommandTimeout) as error:
+            if known:
+                log.warning("the page's own request could not be read: %s", error)
+        if body or known:
+            self._take(stream, body)
+        else:
+            stream.close()
+
+    def _take(self, stream: LiveStream, body: str) -> None:
+        """Hear it if it is ours. One that could not be read at the address of prompts is taken for ours."""
+        watch = self._watch
+        sent = read_request(body.encode("utf-8", "replace"))
+        known = watch.tab.site.asks("turn", stream.request)
+        if not known and sent is None:
+            stream.close()
+            return
+        if sent is not None and not like_text(sent.text, watch.prompt or ""):
+            log.warning("a prompt that is not ours was sent in this tab; it is left alone")
+            stream.close()
+            return
+        if not known:
+            log.warning("the prompt went out by another address than is known: %s", urlsplit(stream.request.url).path)
+        self._pinned, self._failed, self._stream = stream.request, False, stream
+        watch.stream_began()
+        self._start(partial(self._hear_answer, stream, body.encode("utf-8", "replace")))
+
+    async def _hear_answer(self, stream: LiveStream, body: bytes) -> None:
+        watch = self._watch
+        watch.heard(watch.transcript.feed_request(body))
+        self._start(watch.look_closer)
+        ok, head = await self._read(stream)
+        status = stream.status or 0
+        if status >= 400:
+            ok = False
+            checked = _mitigated(watch, stream.request.request_id)
+            # After a 5xx the site may have taken the prompt all the same.
+            if status < 500 or checked:
+                watch.refused = Refusal(status, head, checked)
+            else:
+                log.warning("the site answered the prompt's request with status %d; watching on", status)
+                watch.site_failed()
+        self._failed = status >= 400 or (not ok and stream.received == 0)
+        self._over(stream, ok=ok)
+
+    async def _hear_resumed(self, stream: LiveStream) -> None:
+        """The same answer, asked for again; the site refuses that when there is nothing left to tell, or when it has
+        lost the thread (404 ``tokenless_resume_unavailable``, live 2026-10-07) and goes on by itself."""
+        ok, head = await self._read(stream, resumed=True)
+        if (stream.status or 0) < 400:
+            self._over(stream, ok=ok)
+            return
+        log.info("the answer was not resumed: status %d", stream.status)
+        if b"persisted_final_available" in head:
+            self._watch.missed()  # it is stored: the conversation tells (410, live 2026-10-07)
+
+    async def _read(self, stream: LiveStream, *, resumed: bool = False) -> tuple[bool, bytes]:
+        """Feed a stream until another takes its place; whether it came to its end, and the head of an error's body."""
+        watch, head = self._watch, b""
+        try:
+            async for chunk in stream:
+                if (stream.status or 0) >= 400:
+                    head += chunk[: 65536 - len(head)]
+                    continue
+                if resumed:
+                    # Not before it brings something: one that is refused takes no place.
+                    resumed = False
+                    if self._stream is not None:
+                        watch.transcript.stream_ended(ok=False)
+                    self._stream, watch.stream_open = stream, True
+                if self._stream is stream:
+                    watch.heard(watch.transcript.feed_stream(chunk))
+                    watch.tab.quotas = watch.transcript.quotas or watch.tab.quotas
+        except cdp.errors.StreamFailed as error:
+            log.info("the answer's stream broke: %s", error)
+            return False, head
+        return True, head
+
+    def _over(self, stream: LiveStream, *, ok: bool) -> None:
+        if self._stream is not stream:
+            return  # another took its place: its end says nothing
+        self._stream = None
+        self._watch.stream_over()
+        self._watch.heard(self._watch.transcript.stream_ended(ok))
+        self._watch.tell()
+
+
+def _mitigated(watch: TurnWatch, request_id: str) -> bool:
+    found = (request for request in watch.tab.bodies.requests if request.request_id == request_id)
+    return any(mitigated(request.headers) for request in found)
+
+
+async def _answers(watch: TurnWatch) -> None:
+    """Conversations and what is said of their streams, read as soon as they are complete."""
+    tab, transcript = watch.tab, watch.transcript
+
+    def told(request: Request) -> bool:
+        return tab.site.reads_conversation(request) or tab.site.asks("stream_status", request)
+
+    with tab.bodies.watch(told) as answers:
+        async for request in answers:
+            if request.status != 200:
+                continue
+            try:
+                body = await tab.bodies.read(request, again=False)
+            except (cdp.errors.BodyUnavailable, cdp.errors.ProtocolError) as error:
+                log.warning("an answer of the site could not be read: %s", error)
+                watch.unread = True
+                watch.tell()
+                continue
+            conversation, before = tab.site.read_conversation_id(request), _before(request.url)
+            if tab.site.asks("stream_status", request):
+                watch.heard(transcript.feed_stream_status(body.data, conversation))
+            else:
+                watch.heard(transcript.feed_conversation(body.data, conversation=conversation, before=before))
+
+
+def _before(address: str) -> str:
+    return next(iter(parse_qs(urlsplit(address).query).get("before", [])), "")
+
+
+async def _page(watch: TurnWatch) -> None:
+    with watch.tab.eye.messages() as messages:
+        async for told in messages:
+            report = decode(told, PageReport)
+            if report.kind == "fault":
+                log.warning("the page script failed: %s", report.message)
+            else:
+                watch.reported(report)
+
+
+async def _documents(watch: TurnWatch) -> None:
+    """New documents by themselves: a check, or a reload by the site or the person."""
+    with watch.tab.documents() as documents:
+        async for request in documents:
+            watch.landed(landing(request, watch.tab.site))
+
+
+async def _checks(watch: TurnWatch) -> None:
+    """Calls of the site that something before it answered: a check (403 with ``cf-mitigated``; two sources, 2026) or
+    the limit of the cookies' size. Others, of measurements and offers, may be kept out as they like."""
+
+    def kept_out(request: Request) -> bool:
+        own = any(watch.tab.site.asks(call, request) for call in OWN_CALLS)
+        return own and (mitigated(request.headers) or request.status == TOO_LARGE)
+
+    with watch.tab.bodies.watch(kept_out, stage="responded") as checks:
+        async for _ in checks:
+            watch.mitigated = True
+            watch.tell()
+
+
+async def _pulse(watch: TurnWatch) -> None:
+    """Ends the watch when the page hangs, or a browser that nobody sees: both are replaced, and what the site has made
+    meanwhile is collected. A hanging browser with windows is the user's: it is waited for."""
+    while True:
+        await anyio.sleep(PULSE_SECONDS)
+        page, browser = watch.tab.page, watch.tab.browser
+        if not await browser.answers(HUNG_SECONDS):
+            if browser.headless:
+                raise cdp.errors.Hanging("the browser", HUNG_SECONDS)
+            log.warning("the browser does not answer; it is waited for")
+        elif not await page.answers(2 * HUNG_SECONDS):
+            raise cdp.errors.Hanging("our page", 2 * HUNG_SECONDS)
+
+
+async def _pictures(watch: TurnWatch, stage: Literal["sent", "ended"]) -> None:
+    """Requests for pictures; when one has ended, somebody may wait for its bytes."""
+    with watch.tab.bodies.watch(lambda request: file_id(request.url) is not None, stage=stage) as pictures:
+        async for request in pictures:
+            if stage == "sent":
+                watch.pictures.note(request)
+            else:
+                watch.tell()
+
+
+@asynccontextmanager
+async def watch_turn(tab: Tab, transcript: Transcript) -> AsyncGenerator[TurnWatch]:
+    """Listen to everything from now on. A lost browser or page is told by ``lost``, never swallowed."""
+    watch = TurnWatch(tab, transcript)
+    async with background() as group:
+
+        async def owned(listener: Any) -> None:
+            try:
+                await listener()
+            except cdp.CDPError as error:
+                watch.deaf(error)
+
+        def start(task: Callable[[], Any]) -> None:
+            group.start_soon(owned, task)
+
+        _drop_unwatched(tab)
+        start(Streams(watch, start).listen)
+        for listener in (_answers, _page, _documents, _checks, _pulse):
+            start(partial(listener, watch))
+        for stage in ("sent", "ended"):
+            start(partial(_pictures, watch, stage))
+        # All subscriptions must stand before anything is typed.
+        await anyio.lowlevel.checkpoint()
+        tab.listener = watch
+        if tab.deaf is not None:
+            watch.deaf(tab.deaf)
+        try:
+            yield watch
+        finally:
+            tab.listener = None
+
+
+def _drop_unwatched(tab: Tab) -> None:
+    """Answers that began while no turn was watched belong to an earlier one, or to a person's own prompt."""
+    while len(tab.streams):
+        try:
+            stream = tab.streams.poll()
+        except cdp.CDPError as error:
+            log.info("while no turn was watched: %s", error)
+            continue
+        if stream is not None:
+            stream.close()

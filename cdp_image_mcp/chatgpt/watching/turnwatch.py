@@ -1,0 +1,290 @@
+"""One turn from before its prompt is sent: both witnesses, brought together.
+
+The network's witness is the transcript (stream, websocket, conversation JSON); the page's is the eye's report of our
+own turn. Each piece of news wakes whoever waits. Nothing is asked of the page while it is still. Who listens stands in
+``listening.py``.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+import anyio
+import msgspec
+
+from cdp_image_mcp import cdp
+from cdp_image_mcp.chatgpt.landing import Landing
+from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.network.turn import Turn
+from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
+from cdp_image_mcp.chatgpt.page.pagereport import PageReport
+from cdp_image_mcp.chatgpt.watching.evidence import Cause, Loads, Moment, Verdict
+from cdp_image_mcp.chatgpt.watching.picturerequests import PictureRequests
+from cdp_image_mcp.chatgpt.watching.verdict import verdict
+from cdp_image_mcp.chatgpt.window.tab import Tab
+
+__all__ = ["Refusal", "TurnWatch"]
+
+log = logging.getLogger(__name__)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """The site refused the prompt's own request, or a check before the site did."""
+
+    status: int
+    body: bytes
+    mitigated: bool
+
+
+class _Times:
+    """When what was seen first; None for what was not."""
+
+    def __init__(self, now: float) -> None:
+        self.changed = now
+        self.heard = now
+        self.read: float | None = None
+        self.stream_ended: float | None = None
+        self.complete: float | None = None
+        self.error: float | None = None
+        self.failed: float | None = None
+        """The site answered the prompt's request with a fault of its own."""
+        self.loaded: float | None = None
+
+
+class TurnWatch:
+    """What both witnesses know of our turn so far."""
+
+    def __init__(self, tab: Tab, transcript: Transcript) -> None:
+        self.tab = tab
+        self.transcript = transcript
+        self.pictures = PictureRequests()
+        self.prompt: str | None = None
+        """What goes out in this watch; None when nothing does."""
+        self.request_seen = anyio.Event()
+        """The page sent its own request: the prompt is out."""
+        self.refused: Refusal | None = None
+        self.unread = False
+        """The page read the conversation and its answer could not be had: loading it anew tells what it said."""
+        self.mitigated = False
+        """A check answered one of the site's own calls while the page looks fine."""
+        self.challenge: Landing | None = None
+        self.lost: cdp.CDPError | None = None
+        """Why watching ended, when it ended by itself."""
+        self.stream_open = False
+        """The site is answering our turn's own request at this moment."""
+        self._loads: Counter[Cause] = Counter()
+        self._load_failed = False
+        self._known: list[str] = []
+        self._standing: frozenset[str] = frozenset()
+        """Pictures that were on the page before ours were asked for."""
+        self._page = PageReport()
+        self._looking: tuple[str | None] | None = None
+        """The message the eye goes by, once it looks at all."""
+        self._times = _Times(anyio.current_time())
+        self._content = transcript.turn().content
+        self._reads = transcript.reads
+        self._news = anyio.Event()
+
+    # --- for whoever waits -------------------------------------------------------------------------------------
+
+    @property
+    def turn(self) -> Turn:
+        return self.transcript.turn()
+
+    @property
+    def page(self) -> PageReport:
+        """What the page shows of our turn; a reference that is shown once more, and what stood there before, is nothing
+        of ours."""
+        return self._page.without({*self.turn.reference_ids, *self._standing})
+
+    @property
+    def tab_gone(self) -> bool:
+        """The page cannot send anything any more. One that hangs, or is no longer heard, still may."""
+        return self.lost is not None and (self.tab.closed is not None or self.tab.page.session.crashed)
+
+    @property
+    def kept_out(self) -> bool:
+        """A check answers the site's own calls, and nothing is coming in that loading would cut off."""
+        return self.mitigated and not self.stream_open
+
+    @property
+    def moment(self) -> Moment:
+        now, times = anyio.current_time(), self._times
+
+        def since(at: float | None) -> float | None:
+            return None if at is None else now - at
+
+        return Moment(
+            quiet=now - times.changed,
+            since_end=since(times.stream_ended),
+            stream_open=self.stream_open,
+            since_heard=now - times.heard,
+            since_read=since(times.read),
+            since_complete=since(times.complete),
+            since_error=since(times.error),
+            since_refused=since(times.failed),
+            unread=self.unread,
+            kept_out=self.kept_out,
+            loads=Loads(counts=dict(self._loads), since=since(times.loaded), failed=self._load_failed),
+        )
+
+    def judge(self) -> Verdict:
+        return verdict(self.turn, self.page, self.moment)
+
+    def mark(self) -> anyio.Event:
+        """The present moment, for :meth:`news_since`."""
+        return self._news
+
+    async def news_since(self, mark: anyio.Event, seconds: float | None) -> None:
+        """Until something has changed since ``mark``, at most ``seconds``."""
+        with anyio.move_on_after(seconds if seconds is not None else float("inf")):
+            await mark.wait()
+
+    async def until(self, test: Callable[[], bool], seconds: float) -> bool:
+        """Until ``test`` holds, at most ``seconds``; whether it does."""
+        with anyio.move_on_after(seconds):
+            while not test():
+                await self._news.wait()
+        return test()
+
+    def disregard(self, picture: str) -> None:
+        """A file or a ``blob:`` address that is the person's own, whoever says that it is a result."""
+        self._standing |= {picture}
+        self.transcript.disregard(picture)
+        self._content = self.turn.content  # the site said nothing new
+        self._wake()
+
+    # --- for whoever listens -----------------------------------------------------------------------------------
+
+    def tell(self) -> None:
+        """Something changed: wake everyone who waits."""
+        self._times.changed = anyio.current_time()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = anyio.Event()
+
+    def heard(self, changed: bool) -> None:
+        """The transcript was fed. A reading that says nothing new is news too; the turn stays as quiet as it was."""
+        turn, now, times = self.turn, anyio.current_time(), self._times
+        if turn.content != self._content:
+            self._content, times.heard = turn.content, now
+        read = self.transcript.reads != self._reads
+        if read:
+            self._reads, times.read = self.transcript.reads, now
+        if not turn.turn_complete:
+            times.complete = None
+        elif times.complete is None:
+            times.complete = now
+        if changed:
+            self.tell()
+        elif read:
+            self._wake()
+
+    def reported(self, report: PageReport) -> None:
+        """The page shows something else."""
+        self._page = report
+        if report.failed and self._times.error is None:
+            self._times.error = anyio.current_time()
+        conversation = self.tab.site.conversation_id(report.address)
+        if conversation is not None and (report.found or self.request_seen.is_set()):
+            self.heard(self.transcript.feed_address(conversation))
+        self.tell()
+
+    def stream_began(self) -> None:
+        """The page sent our prompt; what an earlier try came to no longer counts."""
+        self.request_seen.set()
+        self.stream_open = True
+        self.refused = self._times.stream_ended = self._times.failed = None
+        self.tell()
+
+    def stream_over(self) -> None:
+        self.stream_open = False
+        self._times.stream_ended = anyio.current_time()
+
+    def site_failed(self) -> None:
+        """The site answered our prompt with a fault of its own: it may have taken it all the same."""
+        self._times.failed = anyio.current_time()
+
+    def landed(self, landing: Landing) -> None:
+        """A new document came by itself: a check, or a reload by the site or the person."""
+        if landing.challenged:
+            self.challenge = landing
+        elif landing.status >= 400:
+            self._load_failed, self._times.loaded = True, anyio.current_time()
+        self.tell()
+
+    def hear(self, message: str | bytes) -> None:
+        """One message of the page's websocket."""
+        self.heard(self.transcript.feed_socket(message))
+
+    def missed(self) -> None:
+        """What the page's websocket said meanwhile stands in the conversation: that is read again."""
+        self.heard(self.transcript.missed())
+        self.tell()
+
+    def deaf(self, error: cdp.CDPError) -> None:
+        """One of the two witnesses is gone for good."""
+        self.lost = self.lost or error
+        self.tell()
+
+    # --- the page ----------------------------------------------------------------------------------------------
+
+    async def expect(self, prompt: str) -> None:
+        """The prompt goes out now: note what is on the page before it does, and look at what comes."""
+        self._known = await self.tab.eye.ask("witness.known()", reply=list[str])
+        self._standing = frozenset(await self.tab.eye.ask("witness.shown()", reply=list[str]))
+        self.prompt = prompt
+        self.transcript.expect(prompt, frozenset(self._known))
+        await self.look(None)
+
+    async def look(self, user_message_id: str | None) -> None:
+        """Let the eye report on our turn from now on; again after every new document."""
+        self._looking = (user_message_id,)
+        await self.tab.eye.ask(f"witness.watch({quoted({'user': user_message_id, 'known': self._known})})")
+
+    async def look_closer(self) -> None:
+        """Our message has its id: the eye need not guess any longer which turn is ours."""
+        ours = self.turn.user_message_id
+        if ours is None or self._looking is None or self._looking == (ours,):
+            return
+        try:
+            await self.look(ours)
+        except (DocumentLeft, cdp.errors.CommandTimeout, cdp.errors.ScriptError) as error:
+            log.info("the page is looked at again when its next document is there: %s", error)
+
+    async def load(self, cause: Cause) -> Landing:
+        """Load the conversation anew and look again, unless a check or an error came instead. Raises CDPError."""
+        log.info("the conversation is loaded anew: %s", cause)
+        self._loads[cause] += 1
+        self._page = PageReport()
+        self.mitigated = self.unread = False
+        # Whatever comes of it: until it is there, nothing is.
+        self._load_failed = True
+        try:
+            await self.tab.forget_conversation_keys()
+            address = self.tab.page.url
+            turn = self.turn
+            if turn.conversation_id is not None and self.tab.site.conversation_id(address) != turn.conversation_id:
+                landed = await self.tab.open(self.tab.site.conversation(turn.conversation_id))
+            else:
+                landed = await self.tab.reload()
+            self._load_failed = landed.status >= 400 and not landed.challenged
+            if not landed.check and not self._load_failed:
+                await self.look_again()
+            return landed
+        finally:
+            self._times.loaded = anyio.current_time()
+            self.tell()
+
+    async def look_again(self) -> None:
+        """Open the eye in the present document and go on watching."""
+        for _ in range(3):
+            try:
+                await self.tab.eye.open()
+                await self.look(self.turn.user_message_id)
+            except DocumentLeft:
+                await self.tab.settle()
+            else:
+                return

@@ -1,0 +1,255 @@
+"""Whether our turn is over: the one rule, from the network's witness and the page's.
+
+What could lose, double or mistake a picture here, and what is done:
+
+- lose: giving up by a word, a button or an error while the site draws on. Such signs are *doubts*: they are believed
+  only when the conversation was read after they came and is at rest; until then it is loaded anew, and waited for.
+- mistake: the person's own reference, an earlier picture or a preview taken off the page. The page's pictures count
+  only when the conversation was read since the stream's end, no hand-off is open, and the network knows of none.
+- double: an end that is told too early makes the caller ask again. So every doubt ends in waiting, never in a word.
+
+The rows are tried from the top; the first that fits gives the verdict. *Quiet* is the time in which nothing of our
+turn changed, on page or network. *At rest*: the site says so (``async_status`` 4 or null; a stream that is over and
+a reading since), or a reading said nothing new after the turn's content had stood for a while: at once for words to
+which nothing else can follow, 60 s where a picture was promised, 180 s where nothing came at all. *Loaded* means: the
+conversation is loaded anew, for each cause first at the time the row names, then after 90, 180 and 300 s of quiet,
+never twice within 15 s, ten times in all.
+
+==  =====================================================================  ============================================
+    What is seen                                                           What follows
+==  =====================================================================  ============================================
+0   Loading anew met an error; the conversation's answer could not be      loaded: after 15 s, at once, at once
+    read; a check answered the site's own calls
+1   The network has finished pictures, all that were announced, and        pictures_final: at rest at once, and when the
+    no message still draws                                                 site said after them that the turn is
+                                                                           complete and the page is usable again; else
+                                                                           after 3 s of quiet, 15 s while the status or
+                                                                           the page says drawing, 60 s while both do
+2   The network has finished pictures, but fewer than announced, or        wait; pictures_final with ``missing`` after
+    a message still draws, or an A/B panel lacks its second                8 s of quiet at rest, 60 s when no status was
+                                                                           told; while it says drawing: loaded after
+                                                                           90 s of quiet
+3   The site answered the prompt's own request with 5xx and nothing        no_picture unanswered 45 s later; loaded
+    else was heard of our turn                                             after 10 s where there is a conversation
+4   The page shows an error in our turn                                    doubt: no_picture page_error 2 s after rest
+5   The stream carried an error                                            no_picture stream_error after 3 s where no
+                                                                           conversation is known; else a doubt
+6   The network has only previews, or the page draws (canvas,              wait (rows 10 and 11 still apply); the page's
+    progress, skeleton), unless row 9 fits at rest                         own picture is not taken
+7   The page shows finished pictures, the network none                     loaded after 5 s of quiet, 15 s with a stop
+                                                                           control, unless the conversation was read
+                                                                           since the stream's end; then pictures_final
+                                                                           from the page after as long
+8   A message of ours was blocked by moderation                            no_picture blocked after 2 s of quiet
+9   Words (the finished answer; others after 20 s), or a tool failed       doubt: no_picture 2 s (words), 4 s (tool)
+                                                                           after rest: *tool_error* if a tool failed,
+                                                                           *stopped* if drawing had started, else
+                                                                           *answer*; first loaded after 20 s while the
+                                                                           status says drawing
+10  Loaded and read since, at rest, no picture and no card that promises   no_picture after 90 s of quiet: *blocked* if
+    one                                                                    the picture message is empty, else *stopped*
+11  90 s after the stream ended with nothing (30 s if it was cut), 30 s    loaded
+    of them quiet; or 15 s of quiet after the site asked its page to
+    read the conversation again, or after a picture that no id can place
+    or that is said to be half drawn in a finished message
+12  Anything else: the stream ended with a finished card in any            wait; pictures come seconds or many minutes
+    language, a bare hand-off, silence                                     later
+==  =====================================================================  ============================================
+
+Never decided by: a finished card (a *tool* message to all with end of turn is a placeholder, recorded 2026-04-24), the
+stop control alone, words in any language, the number or place of elements, an image's natural size in a hidden tab.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from cdp_image_mcp.chatgpt.network.turn import Turn
+from cdp_image_mcp.chatgpt.page.pagereport import PageReport
+from cdp_image_mcp.chatgpt.watching.evidence import Case, Cause, Kind, Moment, Verdict
+
+__all__ = ["verdict"]
+
+UNANSWERED_SECONDS = 45.0
+
+
+def verdict(turn: Turn, page: PageReport, moment: Moment) -> Verdict:
+    """Judge ``turn`` with ``page`` by the table above.
+
+    Finished pictures of ``turn`` may be fetched and saved before the verdict is ``pictures_final``: it only says when
+    to stop waiting for more.
+    """
+    case = Case(turn=turn, page=page, moment=moment, pending=[])
+    judged = (rule(case) for rule in _RULES)
+    found = next((one for one in judged if one is not None), None)
+    found = found or Verdict(action="wait", why="12: nothing decisive yet")
+    if found.action != "wait" or found.load is not None:
+        return found
+    times = [*case.pending, *([] if found.recheck_seconds is None else [found.recheck_seconds])]
+    return msgspec.structs.replace(found, recheck_seconds=min(times, default=None))
+
+
+def _blind(case: Case) -> Verdict | None:
+    moment = case.moment
+    if moment.loads.failed:
+        return case.load("failed", 0, "0: loading met an error", since=moment.loads.since or 0.0)
+    if case.turn.final_pictures:
+        return None
+    causes: tuple[tuple[Cause, bool], ...] = (("unread", moment.unread), ("kept_out", moment.kept_out))
+    for cause, seen in causes:
+        if seen and (found := case.load(cause, 0, f"0: the conversation is {cause.replace('_', ' ')}")) is not None:
+            return found
+    return None
+
+
+def _pictures(case: Case) -> Verdict | None:
+    turn, moment = case.turn, case.moment
+    finals = turn.final_pictures
+    if not finals:
+        return None
+    done = {picture.message_id for picture in finals}
+    drawing = {picture.message_id for picture in turn.previews} - done
+    wanted = max(turn.expected_count, 2 if turn.paragen or case.page.panel else 0)
+    missing = max(wanted - len(finals), len(drawing))
+    found = Verdict(action="pictures_final", file_ids=tuple(picture.file_id for picture in finals), missing=missing)
+    if missing:
+        found = msgspec.structs.replace(found, why="2: finished pictures, fewer than announced")
+        if not turn.running:
+            return case.after(8 if turn.at_rest else 60, found)
+        waiting = Verdict(action="wait", missing=missing, why=f"{found.why}; the status says drawing")
+        return case.load("short", 90, found.why) or waiting
+    found = msgspec.structs.replace(found, why="1: finished pictures on the network")
+    usable = case.page.found and not case.page.drawing and not case.page.stop
+    completed = moment.since_complete is not None and moment.since_complete <= moment.since_heard
+    if turn.at_rest or (completed and usable and not turn.running):
+        return found
+    drawn = case.page.drawing
+    return case.after(60 if turn.running and drawn else 15 if turn.running or drawn else 3, found)
+
+
+def _unanswered(case: Case) -> Verdict | None:
+    refused = case.moment.since_refused
+    if refused is None or not case.silent:
+        return None
+    found = _none(case, "unanswered", "3: the site failed to take the prompt")
+    if refused >= UNANSWERED_SECONDS:
+        return found
+    waiting = Verdict(action="wait", recheck_seconds=UNANSWERED_SECONDS - refused, why=f"{found.why}; settling")
+    loading = case.load("doubt", 10, found.why) if case.turn.conversation_id and not case.moment.loads.total else None
+    return loading or waiting
+
+
+def _page_error(case: Case) -> Verdict | None:
+    if not case.page.failed or case.shown:
+        return None
+    since = case.moment.since_error or 0.0
+    return case.doubt(since, 2, _none(case, "page_error", "4: error in our turn"))
+
+
+def _stream_error(case: Case) -> Verdict | None:
+    turn = case.turn
+    if not turn.error or case.shown:
+        return None
+    found = _none(case, "stream_error", "5: an error in the stream", turn.error)
+    if turn.conversation_id is None and case.silent:
+        return case.after(3, found)
+    return case.doubt(case.moment.since_heard, 3, found)
+
+
+def _drawing(case: Case) -> Verdict | None:
+    turn = case.turn
+    if turn.answered_text is not None and case.rests(case.moment.since_heard):
+        return None
+    if case.page.drawing or (turn.previews and not case.shown):
+        return _nothing_left(case) or _late(case) or Verdict(action="wait", why="6: being drawn")
+    return None
+
+
+def _page_pictures(case: Case) -> Verdict | None:
+    """The page shows what the network did not tell: its frames were missed, or this is a preview or a reference."""
+    turn, moment = case.turn, case.moment
+    if not case.shown or moment.stream_open:
+        return None
+    ids = tuple(dict.fromkeys(image.file for image in case.shown if image.file))
+    why = "7: the page shows a picture"
+    if turn.previews and (not ids or {picture.file_id for picture in turn.previews}.intersection(ids)):
+        return case.load("shown", 15, f"{why}, the network a preview")
+    unread = moment.since_read is None or (moment.since_end is not None and moment.since_read > moment.since_end)
+    handed = turn.handed_off and not (turn.turn_complete or turn.at_rest)
+    patience = 15 if case.page.stop or turn.running else 5
+    if unread or handed or turn.running:
+        return case.load("shown", patience, f"{why}, the network none")
+    if turn.answered_text is not None and not turn.drawing_started:
+        return None
+    return case.after(patience, Verdict(action="pictures_final", file_ids=ids, from_page=True, why=why))
+
+
+def _blocked(case: Case) -> Verdict | None:
+    if not case.turn.blocked:
+        return None
+    return case.after(2, _none(case, "blocked", "8: blocked by moderation"))
+
+
+def _words(case: Case) -> Verdict | None:
+    turn = case.turn
+    if turn.answered_text is None and turn.tool_error is None:
+        return _loose_words(case)
+    kind: Kind = "tool_error" if turn.tool_error else "stopped" if turn.drawing_started else "answer"
+    seconds, why = (4, "9: the tool failed") if turn.answered_text is None else (2, "9: the finished answer in words")
+    first = 20 if turn.running else seconds
+    return case.doubt(case.moment.since_heard, seconds, _none(case, kind, why), first=first)
+
+
+def _loose_words(case: Case) -> Verdict | None:
+    """Words that are no finished answer, and nothing else that could come."""
+    turn = case.turn
+    open_yet = turn.picture_promised or turn.tool_used or turn.running or case.page.stop or case.moment.stream_open
+    if open_yet or not (turn.partial_text or case.page.text.strip()):
+        return None
+    return case.doubt(case.moment.since_heard, 20, _none(case, "answer", "9: words and nothing else"))
+
+
+def _late(case: Case) -> Verdict | None:
+    turn, moment = case.turn, case.moment
+    if (turn.stale or turn.unplaced_pictures or turn.half_drawn) and (
+        found := case.load("stale", 15, "11: the conversation is to be read again")
+    ) is not None:
+        return found
+    if moment.since_end is None:
+        return None
+    patience = 30.0 if turn.stream_ended == "cut" else 90.0
+    # So long after the end, and the last part of it quiet.
+    first = max(patience - moment.since_end + moment.quiet, 30.0)
+    return case.load("late", first, "11: nothing came after the stream ended")
+
+
+def _nothing_left(case: Case) -> Verdict | None:
+    turn = case.turn
+    if not case.moment.loads.total or not case.rests(case.moment.since_heard):
+        return None
+    if turn.unplaced_pictures or turn.card_waiting:
+        return None
+    kind: Kind = "blocked" if turn.empty_picture else "stopped"
+    return case.after(90, _none(case, kind, "10: at rest without a picture"))
+
+
+_RULES: tuple[Callable[[Case], Verdict | None], ...] = (
+    _blind,
+    _pictures,
+    _unanswered,
+    _page_error,
+    _stream_error,
+    _drawing,
+    _page_pictures,
+    _blocked,
+    _words,
+    _nothing_left,
+    _late,
+)
+
+
+def _none(case: Case, kind: Kind, why: str, words: str = "") -> Verdict:
+    text = words or case.words
+    if kind == "tool_error" and not text and case.turn.tool_error:
+        text = case.turn.tool_error.text
+    return Verdict(action="no_picture", kind=kind, text=text, why=why)

@@ -1,0 +1,243 @@
+"""Conversations as the page of October reads them: a window of the branch, in order, with keys left out."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cdp_image_mcp.chatgpt.network.conversations import read_history
+from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from tests.chatgpt.talk import (
+    COMPLETE,
+    CONVERSATION,
+    DONE,
+    EXCHANGE,
+    FOREIGN,
+    USER,
+    answer,
+    begun,
+    call,
+    card,
+    conversation,
+    file_id,
+    message,
+    picture,
+    pointer,
+    prompt,
+    queued_turn,
+    request,
+    status,
+    typed,
+    update,
+    window,
+)
+
+BARE: dict[str, Any] = {"metadata": {}}
+
+
+def finals(heard: Transcript) -> list[str]:
+    return [one.file_id for one in heard.turn().final_pictures]
+
+
+def loose_picture(identity: str = "leaf", file: str = "", **more: Any) -> dict[str, Any]:
+    """A finished picture that names nothing it belongs to (measured 2026-09-25)."""
+    return message(identity, "tool", [pointer(file or file_id(1))], channel="final", **{**BARE, **more})
+
+
+def test_the_picture_after_our_message_is_ours_by_the_order_alone() -> None:
+    heard = begun(DONE)
+    heard.feed_conversation(
+        window(prompt("before", "u0"), loose_picture("old", file_id(7)), prompt(), answer("", "recap"), loose_picture())
+    )
+    assert finals(heard) == [file_id(1)]
+    assert heard.turn().conversation_read
+    assert heard.turn().unplaced_pictures == 0
+
+
+def test_a_parent_that_was_left_out_of_the_list_follows_what_stands_before_it() -> None:
+    heard = begun(DONE)
+    left_out = loose_picture(metadata={"parent_id": "a hidden message"})
+    heard.feed_conversation(window(prompt("before", "u0"), answer("x", "a0", parent="u0"), prompt(), left_out))
+    assert finals(heard) == [file_id(1)]
+
+
+def test_two_that_name_the_same_left_out_parent_are_placed_alike() -> None:
+    heard = begun(DONE)
+    hidden = {"metadata": {"parent_id": "hidden"}}
+    heard.feed_conversation(
+        window(prompt(), loose_picture("a", file_id(1), **hidden), loose_picture("b", file_id(2), **hidden))
+    )
+    assert finals(heard) == [file_id(1), file_id(2)]
+
+
+def test_a_message_after_another_persons_prompt_is_not_ours() -> None:
+    heard = begun(DONE)
+    heard.feed_conversation(window(prompt(), prompt("brighter", "u2"), loose_picture()))
+    assert finals(heard) == []
+
+
+def test_a_missing_status_is_untold_and_null_is_told() -> None:
+    heard = begun(call(), COMPLETE)
+    heard.feed_conversation(window(prompt(), call()))
+    assert (heard.turn().running, heard.turn().at_rest) == (False, False)
+    heard.feed_conversation(window(prompt(), call(), async_status=None))
+    assert heard.turn().at_rest
+
+
+def test_a_missing_status_takes_back_nothing_that_was_told() -> None:
+    heard = queued_turn()
+    heard.feed_conversation(window(prompt(), call(), card()))
+    assert heard.turn().running
+
+
+def test_an_older_page_has_its_conversation_from_its_address_and_hangs_below_the_newer_one() -> None:
+    heard = Transcript(conversation_id=CONVERSATION, user_message_id=USER)
+    heard.feed_conversation(window(loose_picture(), cursor="c1"))
+    assert heard.turn().unplaced_pictures == 1
+    heard.feed_conversation(
+        window(prompt(), answer("Sure.", "a1"), identity=""), conversation=CONVERSATION, before="c1"
+    )
+    assert finals(heard) == [file_id(1)]
+    assert heard.turn().conversation_read
+
+
+def test_an_older_page_of_another_conversation_is_nothing() -> None:
+    heard = queued_turn()
+    heard.feed_conversation(window(prompt(), call()))
+    theirs = window(prompt(), loose_picture(), identity="")
+    assert heard.feed_conversation(theirs, conversation=FOREIGN) is False
+
+
+def test_what_a_window_leaves_out_is_not_gone() -> None:
+    heard = queued_turn()
+    heard.feed_conversation(window(prompt(), call(), card()))
+    heard.feed_conversation(window(answer("older", "a0"), identity=""), conversation=CONVERSATION, before="c0")
+    assert heard.turn().conversation_read
+    assert heard.turn().card_waiting
+
+
+def test_a_picture_heard_before_stays_when_a_window_does_not_hold_it() -> None:
+    heard = queued_turn()
+    heard.feed_socket(update("add-messages", messages=[picture("leaf")]))
+    heard.feed_conversation(window(prompt(), call()))
+    assert finals(heard) == [file_id(1)]
+
+
+def test_a_stream_that_is_over_is_a_turn_at_rest_once_it_was_read_again() -> None:
+    heard = queued_turn()
+    heard.feed_stream_status(b'{"status":"IS_STREAMING"}', CONVERSATION)
+    heard.feed_conversation(window(prompt(), call()))
+    assert heard.turn().running
+    heard.feed_stream_status(b'{"status":"COMPLETE"}', CONVERSATION)
+    assert (heard.turn().running, heard.turn().at_rest) == (False, False)
+    heard.feed_conversation(window(prompt(), call(), loose_picture()))
+    assert heard.turn().at_rest
+
+
+def test_the_last_word_on_whether_something_is_made_counts() -> None:
+    heard = queued_turn()
+    heard.feed_socket(status(4))
+    heard.feed_stream_status(b'{"status":"COMPLETE"}', CONVERSATION)
+    assert heard.turn().at_rest
+    heard.feed_stream_status(b'{"status":"IS_STREAMING"}', CONVERSATION)
+    assert heard.turn().running
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"status":3}', b'{"status":"UNKNOWN"}', b"<html>", b""])
+def test_a_stream_status_that_says_nothing_changes_nothing(body: bytes) -> None:
+    heard = queued_turn()
+    assert heard.feed_stream_status(body, CONVERSATION) is False
+    assert heard.turn().running
+
+
+def test_our_message_is_known_by_its_words_when_the_pages_request_was_not_seen() -> None:
+    heard = Transcript()
+    heard.expect("a lighthouse", frozenset())
+    heard.feed_conversation(window(prompt("a lighthouse", "older"), answer("x", "a0"), prompt("  a  lighthouse", USER)))
+    assert (heard.turn().user_message_id, heard.turn().conversation_id) == (USER, CONVERSATION)
+    other = Transcript()
+    other.expect("a lighthouse", frozenset())
+    other.feed_conversation(window(prompt("a lighthouse", "older"), answer("x", "a0"), prompt("theirs", "u2")))
+    assert other.turn().user_message_id is None
+
+
+def test_an_earlier_turn_with_the_same_words_is_not_taken_for_ours() -> None:
+    heard = Transcript(conversation_id=CONVERSATION)
+    heard.expect("a lighthouse", frozenset({"older"}))
+    heard.feed_conversation(window(prompt("a lighthouse", "older"), loose_picture()))
+    assert (heard.turn().user_message_id, finals(heard)) == (None, [])
+
+
+def test_the_conversation_may_be_named_by_the_pages_address_alone() -> None:
+    heard = begun(DONE)
+    heard.feed_address(CONVERSATION)
+    assert heard.turn().conversation_id == CONVERSATION
+    heard.feed_address("7b1f0c52-7d3e-4b8a-9c41-2e5f8a7b9d10")
+    assert heard.turn().conversation_id == CONVERSATION
+
+
+@pytest.mark.parametrize("form", [conversation, window])
+def test_half_a_character_in_a_conversation_hides_nothing_of_it(form: Any) -> None:
+    body = form(prompt(), call(), loose_picture(), title="TITLE").replace(b"TITLE", rb"cut \ud83d")
+    heard = begun(DONE)
+    heard.feed_conversation(body)
+    assert finals(heard) == [file_id(1)]
+
+
+def test_both_forms_come_in_a_batch() -> None:
+    heard = queued_turn()
+    whole = json.loads(window(prompt(), call(), loose_picture()))
+    heard.feed_conversation(json.dumps({"conversations": [whole]}).encode())
+    assert finals(heard) == [file_id(1)]
+
+
+def test_the_historys_list_names_conversations_and_their_times() -> None:
+    listed = {"items": [{"id": CONVERSATION, "update_time": "2026-10-07T10:00:00Z"}, {"id": "WEB:1"}, "x"]}
+    found = read_history(json.dumps(listed).encode())
+    assert found is not None
+    assert [(one.conversation_id, one.changed) for one in found] == [(CONVERSATION, 1791367200.0)]
+    assert read_history(b'{"detail":"Too many requests"}') is None
+
+
+# The stream and the socket (site-2026-10, F7)
+
+
+def test_an_error_object_by_its_type_is_an_error() -> None:
+    assert begun({"type": "error", "message": "Something went wrong"}).turn().error == "Something went wrong"
+    assert begun({"type": "error"}).turn().error
+
+
+def topic(payload: dict[str, Any], exchange: str = EXCHANGE) -> str:
+    return json.dumps([{"type": "message", "topic_id": f"conversation-turn-{exchange}", "payload": payload}])
+
+
+def test_our_turns_topic_says_that_it_is_done_or_failed() -> None:
+    heard = begun(typed("stream_handoff", turn_exchange_id=EXCHANGE), DONE)
+    heard.feed_socket(topic({"type": "done"}))
+    assert heard.turn().turn_complete
+    heard.feed_socket(topic({"type": "error", "message": "network_error"}))
+    assert heard.turn().error == "network_error"
+
+
+def test_another_turns_topic_says_nothing_of_ours() -> None:
+    heard = begun(call(), DONE)
+    other = "2d2c3b4a-5f6e-4d7c-8b9a-0f1e2d3c4b5a"
+    heard.feed_socket(topic({"type": "done"}, other))
+    heard.feed_socket(topic({"type": "error", "message": "x"}, other))
+    assert (heard.turn().turn_complete, heard.turn().error) == (False, None)
+
+
+def test_a_review_for_safety_is_no_error() -> None:
+    review = {"type": "safety_review_update", "active": True, "message": "Our systems are thinking a bit more."}
+    turn = begun(call(), review).turn()
+    assert (turn.error, turn.blocked, turn.answered_text) == (None, False, None)
+
+
+def test_half_a_character_in_the_stream_costs_nothing() -> None:
+    heard = Transcript()
+    heard.feed_request(request())
+    heard.feed_stream(rb'data: {"type":"title_generation","title":"a \ud83d"}' + b"\n\n")
+    heard.feed_stream(b'data: {"error":"late"}\n\n')
+    assert heard.turn().error == "late"
+    odd = {"type": "conversation-update", "payload": {"update_content": {"title": "CUT"}}}
+    assert heard.feed_socket(json.dumps(odd).replace("CUT", r"\ud83d")) in {True, False}

@@ -1,0 +1,342 @@
+"""What becomes of a prompt that is out: what is here is saved before anything else is said of it."""
+
+from hashlib import sha256
+from types import SimpleNamespace
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from cdp_image_mcp.cdp.bodies import Body, Request
+from cdp_image_mcp.cdp.errors import BodyUnavailable, BrowserGone, EventTimeout
+from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.chatgpt import capture, drawing
+from cdp_image_mcp.chatgpt.address import Site
+from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced
+from cdp_image_mcp.chatgpt.landing import Landing
+from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
+from cdp_image_mcp.chatgpt.sending import ChallengeMet
+from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
+from cdp_image_mcp.chatgpt.window.tab import Tab
+from cdp_image_mcp.chatgpt.words import load
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.imagefile import inspect
+from cdp_image_mcp.request import ImageRequest, Reference, Report
+from fixtures.site.pictures import make_picture
+from tests.chatgpt.talk import (
+    COMPLETE,
+    CONVERSATION,
+    DONE,
+    answer,
+    begun,
+    call,
+    conversation,
+    file_id,
+    message,
+    meta,
+    pointer,
+    prompt,
+    queued_turn,
+    status,
+)
+
+pytestmark = pytest.mark.anyio
+
+BASE = "https://chatgpt.com/"
+FOX = make_picture("a fox", size=(320, 240)).content
+OWL = make_picture("an owl", size=(320, 280)).content
+
+
+def drawn(identity: str, file: str, data: bytes, **stated: int) -> dict[str, Any]:
+    """A finished picture message whose file holds ``data``."""
+    facts = inspect(data)
+    asset = pointer(file, **{"width": facts.width, "height": facts.height, "size_bytes": len(data), **stated})
+    flags = {"async_task_id": "imagegen_1", "async_task_type": "image_gen"}
+    return message(identity, "tool", [asset], metadata=meta("call", **flags))
+
+
+class Told:
+    """A report, and the order in which it was told things."""
+
+    def __init__(self, wanted: int = 1, files: tuple[str, ...] = ()) -> None:
+        self.wanted = wanted
+        self.facts: dict[str, Any] = {}
+        self.pictures: list[bytes] = []
+        self.completed: dict[str, Any] | None = None
+        self.saved_files = frozenset(files)
+
+    @property
+    def images(self) -> tuple[bytes, ...]:
+        return tuple(self.pictures)
+
+    async def state(self, _state: str, /, **facts: Any) -> None:
+        self.facts |= facts
+
+    def progress(self, _message: str) -> None:
+        return
+
+    async def save(self, data: bytes, /, *, source: Any = None) -> None:
+        assert source is None or "blob:" not in str(source)
+        self.pictures.append(data)
+
+    async def complete(self, **facts: Any) -> None:
+        if len(self.pictures) >= self.wanted and self.completed is None:
+            self.completed = facts
+
+
+class Files:
+    """Bodies by file."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.requests: list[Request] = []
+
+    async def read(self, request: Request, *, accept: Any) -> Body:
+        data = next((data for file, data in self.contents.items() if file in request.url), None)
+        if data is None or not accept(data):
+            raise BodyUnavailable(request.url, ("network: evicted",))
+        return Body(data, "network")
+
+    async def read_url(self, address: str, *, accept: Any) -> Body:
+        data = self.contents.get(address)
+        if data is None or not accept(data):
+            raise BodyUnavailable(address, ("blob: revoked",))
+        return Body(data, "blob")
+
+
+class ScriptedTab:
+    """A tab whose conversation can be loaded anew as the test wants."""
+
+    def __init__(self) -> None:
+        self.site = Site(BASE)
+        self.bodies = Files()
+        self.quotas = ()
+        self.eye = self
+        self.page = SimpleNamespace(url=f"{BASE}c/{CONVERSATION}", session=SimpleNamespace(crashed=False))
+        self.loader_id = "now"
+        self.closed = None
+        self.loads: list[Any] = []
+        """What each loading comes to: an exception, or what happens then."""
+
+    async def node(self, _expression: str) -> None:
+        return
+
+    async def ask(self, expression: str, **_: Any) -> Any:
+        return [] if "known" in expression or "shown" in expression else True
+
+    async def open(self, address: str = "") -> Landing:
+        return await self.reload(address)
+
+    async def settle(self) -> None:
+        return
+
+    async def forget_conversation_keys(self) -> bool:
+        return False
+
+    async def reload(self, address: str = BASE) -> Landing:
+        comes = self.loads.pop(0) if self.loads else 200
+        if isinstance(comes, Exception):
+            raise comes
+        if callable(comes):
+            comes()
+            comes = 200
+        return Landing(address, cast("int", comes), challenged=False, check=comes in {403, 503})
+
+    def messages(self) -> Mailbox[str]:
+        return Mailbox("messages", 10)
+
+
+class Scene:
+    """A turn that is out, and what becomes of it."""
+
+    def __init__(self, heard: Transcript, told: Told | None = None, *references: bytes) -> None:
+        self.tab = ScriptedTab()
+        self.watch = TurnWatch(cast("Tab", self.tab), heard)
+        self.told = told or Told()
+        known = tuple(
+            Reference(
+                path=cast("Any", None),
+                mime_type="image/png",
+                width=1,
+                height=1,
+                bytes=1,
+                sha256=sha256(one).hexdigest(),
+            )
+            for one in references
+        )
+        self.request = ImageRequest(prompt="x", backend="chatgpt-web", n=self.told.wanted, reference_images=known)
+        self.watch.stream_over()
+        if heard.turn().conversation_read:
+            self.watch._times.read = anyio.current_time()  # pyright: ignore[reportPrivateUsage]
+
+    def have(self, file: str, data: bytes | None) -> None:
+        """The page has loaded a file; None for one whose bytes are not to be had."""
+        request = SimpleNamespace(
+            url=f"https://files.example/{file}/raw", ended=True, status=200, mime_type="image/png", loader_id="now"
+        )
+        self.watch.pictures.note(cast("Request", request))
+        if data is not None:
+            self.tab.bodies.contents[file] = data
+
+    async def drawn(self) -> Told:
+        with anyio.fail_after(20):
+            await Drawing(self.watch, self.request, cast("Report", self.told), load()).pictures()
+        return self.told
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "BYTES_SECONDS", 0.05)
+    monkeypatch.setattr(capture, "GRACE", 0.05)
+
+
+def at_rest(*said: dict[str, Any]) -> Transcript:
+    heard = begun(call(), COMPLETE, DONE)
+    heard.feed_conversation(conversation(prompt(), call(), *said))
+    return heard
+
+
+async def test_the_answer_is_given_when_the_asked_picture_is_saved_and_the_rest_is_saved_behind_it() -> None:
+    heard = begun(call(), COMPLETE, DONE)
+    heard.feed_socket(status(3))
+    scene = Scene(heard)
+    scene.have(file_id(1), FOX)
+    scene.have(file_id(2), OWL)
+    heard.feed_conversation(conversation(prompt(), call(), drawn("a", file_id(1), FOX), async_status=3))
+    async with anyio.create_task_group() as group:
+        group.start_soon(scene.drawn)
+        with anyio.fail_after(5):
+            while scene.told.completed is None:
+                await anyio.lowlevel.checkpoint()
+        assert scene.told.pictures == [FOX]
+        assert scene.told.completed == {"capture": "network"}
+        both = conversation(prompt(), call(), drawn("a", file_id(1), FOX), drawn("b", file_id(2), OWL))
+        scene.watch.heard(heard.feed_conversation(both))
+    assert scene.told.pictures == [FOX, OWL]
+    assert scene.told.facts["turn_pressed"] is False
+
+
+async def test_once_the_asked_picture_is_saved_no_trouble_is_told() -> None:
+    heard = begun(call(), COMPLETE, DONE)
+    scene = Scene(heard)
+    scene.have(file_id(1), FOX)
+    heard.feed_conversation(conversation(prompt(), call(), drawn("a", file_id(1), FOX), async_status=3))
+    scene.watch.challenge = Landing(BASE, 403, challenged=True, check=True)
+    assert (await scene.drawn()).pictures == [FOX]
+
+
+@pytest.mark.parametrize("trouble", ["check", "lost", "session"])
+async def test_what_the_network_has_is_taken_before_trouble_is_told(trouble: str) -> None:
+    scene = Scene(at_rest(drawn("a", file_id(1), FOX)), Told(wanted=2))
+    scene.have(file_id(1), FOX)
+    if trouble == "check":
+        scene.watch.challenge = Landing(BASE, 403, challenged=True, check=True)
+    elif trouble == "lost":
+        scene.watch.lost = BrowserGone("gone")
+    else:
+        scene.watch.reported(PageReport(expired=True))
+    with pytest.raises((ImageError, ChallengeMet)):
+        await scene.drawn()
+    assert scene.told.pictures == [FOX]
+
+
+async def test_the_first_unreadable_picture_does_not_keep_the_others() -> None:
+    scene = Scene(at_rest(drawn("a", file_id(1), FOX), drawn("b", file_id(2), OWL)), Told(wanted=2))
+    scene.have(file_id(1), None)
+    scene.have(file_id(2), OWL)
+    with pytest.raises(ImageError) as caught:
+        await scene.drawn()
+    assert scene.told.pictures == [OWL]
+    assert (caught.value.code, caught.value.spent) == ("network", True)
+
+
+async def test_what_was_saved_in_an_earlier_run_is_not_fetched_again() -> None:
+    told = Told(wanted=2, files=(file_id(1),))
+    told.pictures.append(FOX)
+    scene = Scene(at_rest(drawn("a", file_id(1), FOX), drawn("b", file_id(2), OWL)), told)
+    scene.have(file_id(1), None)
+    scene.have(file_id(2), OWL)
+    assert (await scene.drawn()).pictures == [FOX, OWL]
+
+
+async def test_the_persons_reference_is_never_saved_although_the_conversation_calls_it_a_picture() -> None:
+    said = (drawn("a", file_id(7), OWL), answer("I can't help with that.", parent="a"))
+    scene = Scene(at_rest(*said), None, OWL)
+    scene.have(file_id(7), OWL)
+    with pytest.raises(ImageError) as caught:
+        await scene.drawn()
+    assert caught.value.code == "refused"
+    assert scene.told.pictures == []
+
+
+async def test_the_persons_reference_is_never_saved_although_the_page_shows_it_as_a_picture() -> None:
+    heard = at_rest()
+    scene = Scene(heard, None, OWL)
+    scene.tab.bodies.contents["blob:1"] = OWL
+    shown = SeenImage(blob="blob:1", width=320, height=280, complete=True)
+    scene.watch.reported(PageReport(found=True, images=(shown,)))
+
+    def refuse() -> None:
+        words = answer("I can't help with that.", parent="call")
+        scene.watch.heard(heard.feed_conversation(conversation(prompt(), call(), words)))
+
+    async with anyio.create_task_group() as group:
+
+        async def wait() -> None:
+            with pytest.raises(ImageError, match="can't help"):
+                await scene.drawn()
+
+        group.start_soon(wait)
+        assert await scene.watch.until(lambda: not scene.watch.page.images, 10)
+        refuse()
+    assert scene.told.pictures == []
+
+
+async def test_a_picture_of_the_page_whose_bytes_are_gone_is_told_and_may_be_collected_later() -> None:
+    scene = Scene(at_rest())
+    shown = SeenImage(file=file_id(1), width=320, height=280, complete=True)
+    scene.watch.reported(PageReport(found=True, images=(shown,)))
+    with pytest.raises(ImageError) as caught:
+        await scene.drawn()
+    assert (caught.value.code, caught.value.spent) == ("network", True)
+    assert "wait_for_image" in caught.value.next_step
+
+
+async def test_how_sure_the_bytes_are_stands_in_the_record() -> None:
+    scene = Scene(at_rest(drawn("a", file_id(1), FOX, size_bytes=7)))
+    scene.have(file_id(1), FOX)
+    assert (await scene.drawn()).completed == {"capture": "network", "confidence": "dimensions"}
+
+
+async def test_a_network_that_is_away_when_the_conversation_is_loaded_anew_is_waited_for() -> None:
+    scene = Scene(at_rest(drawn("a", file_id(1), FOX)))
+    scene.tab.loads = [EventTimeout("the load event", 30)]
+
+    async def later() -> None:
+        while scene.tab.loads:
+            await anyio.lowlevel.checkpoint()
+        scene.have(file_id(1), FOX)
+        scene.watch.tell()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(later)
+        assert (await scene.drawn()).pictures == [FOX]
+
+
+async def test_a_prompt_whose_conversation_was_never_named_is_looked_for_in_the_history() -> None:
+    heard = Transcript()
+    scene = Scene(heard)
+    scene.tab.page.url = BASE
+    heard.missed()
+    scene.watch._times.changed -= 60  # pyright: ignore[reportPrivateUsage]
+    with anyio.fail_after(5), pytest.raises(Untraced):
+        await scene.drawn()
+
+
+async def test_a_refusal_by_a_check_says_that_nothing_was_sent() -> None:
+    scene = Scene(queued_turn())
+    scene.watch.refused = Refusal(403, b"", mitigated=True)
+    with pytest.raises(ChallengeMet) as caught:
+        await scene.drawn()
+    assert caught.value.submitted is False
