@@ -2,9 +2,10 @@
 
 import os
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,16 +18,16 @@ __all__ = ["API", "APP_NAME", "VARIABLES", "Problem", "Settings", "Variable", "W
 APP_NAME = "cdp-image-mcp"
 SITE = "https://chatgpt.com/"
 API = "https://api.openai.com/v1"
-
 WindowMode: TypeAlias = Literal["auto", "headless", "hidden", "visible"]
-T = TypeVar("T")
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A variable whose value cannot be used. ``message`` never repeats the value of a secret."""
+    """What is wrong with a variable. ``message`` never repeats the value of a secret."""
 
     variable: str
     message: str
+    harmless: bool = False
+    """It is told, and nothing stops for it."""
 
 
 class Variable(msgspec.Struct, frozen=True):
@@ -116,30 +117,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def require_usable(self) -> None:
         """Raise ImageError ``configuration`` when any variable was bad."""
-        if self.problems:
-            listed = " ".join(f"{problem.variable}: {problem.message}" for problem in self.problems)
-            raise ImageError("configuration", listed, details={"variables": [p.variable for p in self.problems]})
-
-
-class _Reader:
-    """Reads variables one by one and collects what is wrong with them."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self.environ = environ
-        self.problems: list[Problem] = []
-
-    def read(self, name: str, parse: Callable[[str], T], default: T) -> T:
-        raw = self.environ.get(name, "").strip()
-        if not raw:
-            return default
-        try:
-            return parse(raw)
-        except ValueError as error:
-            self.problems.append(Problem(name, str(error)))
-            return default
-
-    def text(self, name: str) -> str | None:
-        return self.environ.get(name, "").strip() or None
+        if problems := [problem for problem in self.problems if not problem.harmless]:
+            listed = " ".join(f"{problem.variable}: {problem.message}" for problem in problems)
+            raise ImageError("configuration", listed, details={"variables": [p.variable for p in problems]})
 
 
 def _one_of(*allowed: str) -> Callable[[str], Any]:
@@ -167,8 +147,11 @@ def _number(low: float, high: float, *, whole: bool = False) -> Callable[[str], 
 
 
 def _absolute(raw: str) -> Path:
-    path = Path(raw).expanduser()
-    if not path.is_absolute():
+    try:
+        path = Path(raw).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{raw!r} names the home of a user who is not known here.") from None
+    if "\0" in raw or not path.is_absolute():
         raise ValueError(f"{raw!r} is not an absolute path.")
     return path
 
@@ -185,9 +168,13 @@ def _switch(raw: str) -> bool:
     raise ValueError(f"{raw!r} is not one of 1, true, yes, on, 0, false, no, off.")
 
 
-def _arguments(raw: str) -> tuple[str, ...]:
+def _arguments(raw: str, *, windows: bool = sys.platform == "win32") -> tuple[str, ...]:
+    words = shlex.shlex(raw, posix=True, punctuation_chars=False)
+    words.whitespace_split, words.commenters = True, ""
+    if windows:
+        words.escape = ""  # a backslash belongs to a path there
     try:
-        words = shlex.split(raw)
+        words = list(words)
     except ValueError as error:
         raise ValueError(f"the quoting is not closed ({error}).") from None
     for word in words:
@@ -219,15 +206,53 @@ def _web_address(raw: str) -> str:
 
 def _header_text(raw: str) -> str:
     """A key with a line break or a foreign letter cannot be a header; the value itself is never repeated."""
+    if raw[0] in "\"'" or raw[-1] in "\"'":
+        raise ValueError("it stands in quotes, which became part of it.")
     if not raw.isascii() or not raw.isprintable() or " " in raw:
         raise ValueError("it holds characters that a header cannot carry.")
     return raw
 
 
+READ: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "GPT_IMAGE_BACKEND": ("backend", _one_of("api", "chatgpt-web", "auto")),
+    "GPT_IMAGE_MODEL": ("model", str),
+    "GPT_IMAGE_OUTPUT_DIR": ("output_dir", _absolute),
+    "GPT_IMAGE_WAIT_SECONDS": ("wait_seconds", _number(0, 1800)),
+    "GPT_IMAGE_INLINE": ("inline", _one_of("preview", "full", "none")),
+    "GPT_IMAGE_OPEN": ("open_finished", _switch),
+    "GPT_IMAGE_INPUT_ROOTS": ("input_roots", _path_list),
+    "GPT_IMAGE_FALLBACK": ("fallback", _one_of("before-submit", "never")),
+    "GPT_IMAGE_DAILY_LIMIT": ("daily_limit", _number(0, 100_000, whole=True)),
+    "GPT_IMAGE_BUDGET_USD": ("budget_usd", _number(0, 1_000_000)),
+    "GPT_IMAGE_LOG": ("log_level", _one_of("debug", "info", "warning", "error")),
+    "OPENAI_API_KEY": ("api_key", _header_text),
+    "OPENAI_BASE_URL": ("base_url", _base_address),
+    "OPENAI_ORG_ID": ("organization", _header_text),
+    "OPENAI_PROJECT_ID": ("project", _header_text),
+    "OPENAI_COMPAT": ("compat", str),
+    "OPENAI_API_VERSION": ("api_version", str),
+    "OPENAI_RESEND_UNCLEAR": ("resend_unclear", _switch),
+    "CHATGPT_WEB_URL": ("web_url", _web_address),
+    "CHATGPT_WEB_PROFILE_DIR": ("profile_dir", _absolute),
+    "CHATGPT_WEB_LOGIN_TIMEOUT_SECONDS": ("login_timeout", _number(1, 86_400)),
+    "CHATGPT_HIDE_WINDOW": ("hide_window", _switch),
+    "CHATGPT_WINDOW_MODE": ("window_mode", _one_of("auto", "headless", "hidden", "visible")),
+    "CHATGPT_CHROME_ARGS": ("chrome_args", _arguments),
+    "CHATGPT_DEBUG_PORT": ("debug_port", _number(0, 65_535, whole=True)),
+    "CHATGPT_SITE_FILE": ("site_file", _absolute),
+    "CHROME_PATH": ("chrome_path", _absolute),
+}
+"""The field of :class:`Settings` that each variable sets, and what reads it or raises ValueError. ``hide_window`` is
+another way to say ``window_mode``."""
+
+
 def _default_input_roots(output_dir: Path) -> tuple[Path, ...]:
     """Where people keep pictures. The working folder counts unless a client started us in ``/`` or in the home
     itself (seen: Claude Desktop starts servers in ``/``), which would open far more than a project."""
-    home = Path.home()
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME, and no such user: containers run as any number
+        return (output_dir,)
     roots = [home / "Pictures", home / "Downloads", home / "Desktop", output_dir]
     try:
         here = Path.cwd()
@@ -240,40 +265,37 @@ def _default_input_roots(output_dir: Path) -> tuple[Path, ...]:
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read and check all variables. Never raises for a bad value: it is listed in ``Settings.problems``."""
-    reader = _Reader(os.environ if environ is None else environ)
-    data = Path(platformdirs.user_data_dir(APP_NAME, appauthor=False))
-    output_dir = reader.read("GPT_IMAGE_OUTPUT_DIR", _absolute, data / "output" / "chatgpt-images")
-    window_mode: WindowMode = reader.read(
-        "CHATGPT_WINDOW_MODE", _one_of("auto", "headless", "hidden", "visible"), "auto"
-    )
-    if not reader.read("CHATGPT_HIDE_WINDOW", _switch, default=True) and not reader.text("CHATGPT_WINDOW_MODE"):
-        window_mode = "visible"
-    settings = Settings(
-        backend=reader.read("GPT_IMAGE_BACKEND", _one_of("api", "chatgpt-web", "auto"), "auto"),
-        model=reader.text("GPT_IMAGE_MODEL") or "gpt-image-2",
-        output_dir=output_dir,
-        wait_seconds=reader.read("GPT_IMAGE_WAIT_SECONDS", _number(0, 1800), 45.0),
-        inline=reader.read("GPT_IMAGE_INLINE", _one_of("preview", "full", "none"), "preview"),
-        open_finished=reader.read("GPT_IMAGE_OPEN", _switch, default=False),
-        input_roots=reader.read("GPT_IMAGE_INPUT_ROOTS", _path_list, _default_input_roots(output_dir)),
-        fallback=reader.read("GPT_IMAGE_FALLBACK", _one_of("before-submit", "never"), "before-submit"),
-        daily_limit=reader.read("GPT_IMAGE_DAILY_LIMIT", _number(0, 100_000, whole=True), None),
-        budget_usd=reader.read("GPT_IMAGE_BUDGET_USD", _number(0, 1_000_000), None),
-        log_level=reader.read("GPT_IMAGE_LOG", _one_of("debug", "info", "warning", "error"), "warning"),
-        api_key=reader.read("OPENAI_API_KEY", _header_text, None),
-        base_url=reader.read("OPENAI_BASE_URL", _base_address, API),
-        organization=reader.read("OPENAI_ORG_ID", _header_text, None),
-        project=reader.read("OPENAI_PROJECT_ID", _header_text, None),
-        compat=reader.text("OPENAI_COMPAT"),
-        api_version=reader.text("OPENAI_API_VERSION"),
-        resend_unclear=reader.read("OPENAI_RESEND_UNCLEAR", _switch, default=False),
-        web_url=reader.read("CHATGPT_WEB_URL", _web_address, SITE),
-        profile_dir=reader.read("CHATGPT_WEB_PROFILE_DIR", _absolute, data / "profile"),
-        login_timeout=reader.read("CHATGPT_WEB_LOGIN_TIMEOUT_SECONDS", _number(1, 86_400), 900.0),
-        window_mode=window_mode,
-        chrome_args=reader.read("CHATGPT_CHROME_ARGS", _arguments, ()),
-        debug_port=reader.read("CHATGPT_DEBUG_PORT", _number(0, 65_535, whole=True), 0),
-        site_file=reader.read("CHATGPT_SITE_FILE", _absolute, None),
-        chrome_path=reader.read("CHROME_PATH", _absolute, None),
-    )
-    return msgspec.structs.replace(settings, problems=tuple(reader.problems))
+    environ = os.environ if environ is None else environ
+    problems = list(_unknown(environ))
+    read: dict[str, Any] = {}
+    for name, (field, parse) in READ.items():
+        if raw := environ.get(name, "").strip():
+            try:
+                read[field] = parse(raw)
+            except ValueError as error:
+                problems.append(Problem(name, str(error)))
+    if not read.pop("hide_window", True):
+        read.setdefault("window_mode", "visible")
+    if not {"output_dir", "profile_dir"} <= read.keys():
+        try:
+            data = Path(platformdirs.user_data_dir(APP_NAME, appauthor=False))
+        except RuntimeError:
+            told = "it is not set, and this user has no home: name GPT_IMAGE_OUTPUT_DIR and CHATGPT_WEB_PROFILE_DIR."
+            problems.append(Problem("HOME", told))
+            data = Path.cwd()
+        read = {"output_dir": data / "output" / "chatgpt-images", "profile_dir": data / "profile", **read}
+    read.setdefault("input_roots", _default_input_roots(read["output_dir"]))
+    return Settings(**read, problems=tuple(problems))
+
+
+def _unknown(environ: Mapping[str, str]) -> list[Problem]:
+    """Names that look like ours and are not: a limit that was mistyped is not in force."""
+    found: list[Problem] = []
+    for name in sorted(set(environ) - set(READ)):
+        if name.startswith(("GPT_IMAGE_", "CHATGPT_")):
+            import difflib
+
+            near = difflib.get_close_matches(name, READ, 1, 0.6)
+            meant = f"; {near[0]} is one" if near else ""
+            found.append(Problem(name, f"there is no such variable{meant}. It is not in force.", harmless=True))
+    return found

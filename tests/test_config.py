@@ -1,8 +1,11 @@
 """What the environment may say: each bad value is named with what its variable takes, and no secret is repeated."""
 
+import pwd
+
 import pytest
 
-from cdp_image_mcp.config import SITE, load
+from cdp_image_mcp.config import SITE, _arguments, load  # pyright: ignore[reportPrivateUsage]
+from cdp_image_mcp.errors import ImageError
 
 
 @pytest.mark.parametrize(
@@ -19,6 +22,11 @@ from cdp_image_mcp.config import SITE, load
         ("GPT_IMAGE_BACKEND", "paint", "'paint' is not one of api, chatgpt-web, auto."),
         ("GPT_IMAGE_WAIT_SECONDS", "15m", "'15m' is not a number from 0 to 1800."),
         ("GPT_IMAGE_OUTPUT_DIR", "pictures", "'pictures' is not an absolute path."),
+        ("GPT_IMAGE_OUTPUT_DIR", "~nobody-here/pictures", "a user who is not known here"),
+        ("GPT_IMAGE_OUTPUT_DIR", "/pictures\0/x", "is not an absolute path"),
+        ("GPT_IMAGE_INPUT_ROOTS", "~nobody-here", "a user who is not known here"),
+        ("OPENAI_API_KEY", '"sk-word"', "it stands in quotes"),
+        ("OPENAI_API_KEY", "sk-word'", "it stands in quotes"),
         ("CHATGPT_CHROME_ARGS", "--a 'b", "the quoting is not closed"),
         ("CHATGPT_CHROME_ARGS", "--user-data-dir=/x", "--user-data-dir is set by this program"),
     ],
@@ -49,3 +57,50 @@ def test_addresses_are_read_as_they_are_used(variable: str, value: str, field: s
 def test_a_key_with_a_line_break_is_not_repeated() -> None:
     (problem,) = load({"OPENAI_API_KEY": "sk-secret\nsk-more"}).problems
     assert "secret" not in problem.message
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("GPT_IMAGE_BUDGET", "GPT_IMAGE_BUDGET_USD"),
+        ("GPT_IMAGE_DAILYLIMIT", "GPT_IMAGE_DAILY_LIMIT"),
+        ("CHATGPT_WEB_PROFIL_DIR", "CHATGPT_WEB_PROFILE_DIR"),
+        ("CHATGPT_HIDE_WINDOWS", "CHATGPT_HIDE_WINDOW"),
+    ],
+)
+def test_a_name_that_is_not_ours_is_told_with_the_one_that_is_meant_and_stops_nothing(name: str, meant: str) -> None:
+    settings = load({name: "1"})
+    (problem,) = settings.problems
+    assert (problem.variable, problem.harmless) == (name, True)
+    assert f"{meant} is one" in problem.message
+    settings.require_usable()
+
+
+def test_names_of_other_programs_are_theirs() -> None:
+    assert load({"OPENAI_LOG": "debug", "OPENAI_API_BASE": "x", "HOME_IMAGE": "y"}).problems == ()
+
+
+def test_nothing_ends_the_program_where_there_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that runs as a number without a name."""
+
+    def nobody(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (problem,) = load({}).problems
+    assert problem.variable == "HOME"
+    assert "GPT_IMAGE_OUTPUT_DIR" in problem.message
+    with pytest.raises(ImageError) as caught:
+        load({}).require_usable()
+    assert caught.value.code == "configuration"
+    named = load({"GPT_IMAGE_OUTPUT_DIR": "/pictures", "CHATGPT_WEB_PROFILE_DIR": "/profile"})
+    assert named.problems == ()
+    assert named.input_roots == (named.output_dir,)
+
+
+def test_a_backslash_in_a_switch_stays_where_paths_have_them() -> None:
+    words = r'--disk-cache-dir=C:\Users\me\x "--proxy-server=a b"'
+    assert _arguments(words, windows=True) == (r"--disk-cache-dir=C:\Users\me\x", "--proxy-server=a b")
+    assert _arguments(r"--a=b\ c #d", windows=False) == ("--a=b c", "#d")
