@@ -5,6 +5,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -106,7 +107,7 @@ def _inside(path: str, roots: tuple[Path, ...], field: str) -> tuple[Path, Path]
         places = [Path(os.path.realpath(root)) for root in roots]
     except (OSError, ValueError, RuntimeError):
         _refuse(field, path, "It is not a usable path.")
-    inside = [root for root in places if real.is_relative_to(root)]
+    inside = [found for root in places if (found := _named_inside(real, root)) is not None]
     for root in inside:
         if not any(part.startswith(".") for part in real.relative_to(root).parts):
             return real, root
@@ -119,6 +120,18 @@ def _inside(path: str, roots: tuple[Path, ...], field: str) -> tuple[Path, Path]
             OUTSIDE.get(field, OUTSIDE_FILE),
         )
     _refuse(field, path, "It lies in a folder whose name begins with a dot; those are never used.")
+
+
+def _named_inside(real: Path, root: Path) -> Path | None:
+    """The root as ``real`` names it, None when it does not lie there. On macOS and Windows other letters may name the
+    same folder: capitals, and letters put together of two signs."""
+    if real.is_relative_to(root):
+        return root
+    for folder in (real, *real.parents):
+        with suppress(OSError):
+            if folder.samefile(root):
+                return folder
+    return None
 
 
 def _read(real: Path, root: Path, path: str, field: str) -> bytes:

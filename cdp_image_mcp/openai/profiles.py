@@ -20,6 +20,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     hosts: tuple[str, ...] = ()
     """Host names, or endings of them when they begin with a dot."""
+    base: str = ""
+    """Path of the API at these hosts; people leave it out."""
     generations: str = "/images/generations"
     edits: str = "/images/edits"
     form: EditForm = "multipart"
@@ -43,6 +45,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     seen: str
 
 
+ENDPOINTS = ("/images/generations", "/images/edits", "/images")
 AZURE_HOSTS = (
     ".openai.azure.com",
     ".services.ai.azure.com",
@@ -57,6 +60,7 @@ PROFILES: dict[str, Profile] = {
         Profile(
             name="openai",
             hosts=("api.openai.com", ".api.openai.com"),  # the second: us, eu, ae, au, in, jp
+            base="/v1",
             form="json",
             encrypted=True,
             streams=True,
@@ -66,6 +70,7 @@ PROFILES: dict[str, Profile] = {
         Profile(
             name="azure",
             hosts=AZURE_HOSTS,
+            base="/openai/v1",
             auth="api-key",
             encrypted=True,
             streams=True,
@@ -89,6 +94,7 @@ PROFILES: dict[str, Profile] = {
         Profile(
             name="openrouter",
             hosts=("openrouter.ai", ".openrouter.ai"),
+            base="/api/v1",
             generations="/images",
             edits="/images",
             form="input_references",
@@ -184,8 +190,11 @@ def address(profile: Profile, settings: Settings, path: str) -> str:
     """The full address of ``path``, with ``api-version`` where the profile wants one."""
     parts = urlsplit(settings.base_url)
     base = parts.path.rstrip("/")
-    if profile.name == "azure" and base in {"", "/openai"}:
-        base = "/openai/v1"
+    for ending in ENDPOINTS:  # somebody copied the whole address
+        base = base.removesuffix(ending)
+    left_out = base in {"", "/openai"} if profile.name == "azure" else base == ""
+    if left_out and (profile.name == "azure" or _belongs((parts.hostname or "").lower(), profile)):
+        base = profile.base
     query = parse_qsl(parts.query, keep_blank_values=True)
     version = settings.api_version if profile.auth == "api-key" else None
     version = version or profile.api_version

@@ -176,7 +176,7 @@ RULES: tuple[FailureRule, ...] = (
         code="configuration",
         statuses=_set(404, 405),
         says="There is no images endpoint at that address",
-        next_step="Ask the user to check OPENAI_BASE_URL and OPENAI_COMPAT.",
+        next_step="Ask the user to check OPENAI_BASE_URL (most end in /v1) and OPENAI_COMPAT.",
         seen="HTTP semantics; none seen at the vendor",
     ),
     FailureRule(

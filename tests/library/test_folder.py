@@ -1,6 +1,7 @@
 # ruff: noqa: ASYNC221 - a test may look at its own files
 """One generation's folder: whole files, nothing overwritten, faults that leave the earlier state as it was."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -92,11 +93,14 @@ async def test_pictures_added_at_the_same_time_through_two_objects_get_names_of_
     assert {(folder.path / name).read_bytes() for name in names(folder)} == set(pictures)
 
 
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EXDEV, errno.EINVAL, errno.EIO, errno.ENOTSUP, errno.EMLINK])
 async def test_a_file_system_without_hard_links_overwrites_nothing_either(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
+    """FAT, FUSE, 9p, vboxsf and shares each refuse in their own way."""
+
     def no_links(self: Path, target: Path) -> None:
-        raise OSError(disk.errno.EPERM, "Operation not permitted")
+        raise OSError(number, "Not here")
 
     monkeypatch.setattr(Path, "hardlink_to", no_links)
     part, _ = disk.write_part(folder.path / "image", b"new")

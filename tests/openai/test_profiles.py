@@ -104,6 +104,13 @@ def test_a_known_host_is_never_asked_in_the_clear(base: str) -> None:
             "https://r.openai.azure.com/openai/v1/images/generations?api-version=mine",
         ),
         ("https://openrouter.ai/api/v1", None, "https://openrouter.ai/api/v1/images"),
+        ("https://openrouter.ai", None, "https://openrouter.ai/api/v1/images"),
+        ("https://openrouter.ai/api/v1/images", None, "https://openrouter.ai/api/v1/images"),
+        ("https://api.openai.com", None, "https://api.openai.com/v1/images/generations"),
+        ("https://eu.api.openai.com/", None, "https://eu.api.openai.com/v1/images/generations"),
+        ("https://api.openai.com/v1/images/generations", None, "https://api.openai.com/v1/images/generations"),
+        ("http://relay.example:8080/v1/images/edits", None, "http://relay.example:8080/v1/images/generations"),
+        ("http://relay.example:8080", None, "http://relay.example:8080/images/generations"),
     ],
 )
 def test_addresses_are_put_together_as_documented(base: str, version: str | None, url: str) -> None:
