@@ -16,7 +16,9 @@ __all__ = [
     "BackendStatus",
     "BrowserVisibility",
     "CancelImage",
+    "PictureHistory",
     "WaitForImage",
+    "WatchPicture",
     "input_schema",
     "parse",
 ]
@@ -69,7 +71,22 @@ class BrowserVisibility(msgspec.Struct, forbid_unknown_fields=True, omit_default
     start_browser: Annotated[bool, Meta(description="true also starts the browser if it is not running.")] = False
 
 
-Arguments: TypeAlias = GenerateImage | WaitForImage | CancelImage | BackendStatus | BrowserVisibility
+class WatchPicture(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Arguments of ``watch_picture``, which only the view calls."""
+
+    generation_id: GenerationId
+    wait_seconds: Annotated[float, Meta(ge=0, le=50, description="Seconds this call waits, 0 to 50.")] = 0
+
+
+class PictureHistory(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Arguments of ``picture_history``, which only the view calls."""
+
+    count: Annotated[int, Meta(ge=1, le=50, description="How many at most, 1 to 50.")] = 12
+
+
+Arguments: TypeAlias = (
+    GenerateImage | WaitForImage | CancelImage | BackendStatus | BrowserVisibility | WatchPicture | PictureHistory
+)
 
 
 @cache

@@ -18,12 +18,21 @@ from cdp_image_mcp.errors import ImageError, image_error_in
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.mcp_server.answer import STRUCTURED_LIMIT, Answer, Showing, compose, encoded, fitted
 from cdp_image_mcp.mcp_server.app import App
-from cdp_image_mcp.mcp_server.arguments import BackendStatus, BrowserVisibility, CancelImage, WaitForImage, parse
+from cdp_image_mcp.mcp_server.arguments import (
+    BackendStatus,
+    BrowserVisibility,
+    CancelImage,
+    PictureHistory,
+    WaitForImage,
+    WatchPicture,
+    parse,
+)
 from cdp_image_mcp.mcp_server.client.elicitation import ANSWER_KEY, is_modern
 from cdp_image_mcp.mcp_server.client.progress import Progress
 from cdp_image_mcp.mcp_server.client.table import known
 from cdp_image_mcp.mcp_server.fields import failure
 from cdp_image_mcp.mcp_server.notice import first_payment
+from cdp_image_mcp.mcp_server.resources import history
 from cdp_image_mcp.mcp_server.tasks.opened import declared
 from cdp_image_mcp.studio.asked import GenerateImage, Images
 from cdp_image_mcp.studio.studio import Listener, News, Standing, Studio
@@ -95,6 +104,10 @@ class _Call:
             case BrowserVisibility():
                 shown = await studio.visibility(arguments.action, start_browser=arguments.start_browser)
                 return self._structured(shown)
+            case WatchPicture():
+                return await self._watch(arguments, studio)
+            case PictureHistory():
+                return result_of(_listed({"pictures": await history(studio.library, arguments.count)}))
             case _:
                 raise TypeError(f"no tool takes {type(arguments).__name__}")
 
@@ -132,6 +145,12 @@ class _Call:
                 standing = await person.ask_and_wait(self.ctx, standing, wait)
         return await self._answer(standing, shown, studio)
 
+    async def _watch(self, arguments: WatchPicture, studio: Studio) -> types.CallToolResult:
+        """For the view: the same answer, but nobody has fetched the picture by it."""
+        shown = Showing("preview", self.began + arguments.wait_seconds + ANSWER_SECONDS)
+        standing = await studio.wait(arguments.generation_id, arguments.wait_seconds)
+        return result_of(await compose(standing, shown, self.app.previewer))
+
     async def _at_once(self, arguments: GenerateImage | WaitForImage, studio: Studio) -> Standing:
         if isinstance(arguments, GenerateImage):
             return await studio.generate(msgspec.structs.replace(arguments, wait_seconds=0))
@@ -160,6 +179,10 @@ class _Call:
     def failed(self, error: ImageError) -> types.CallToolResult:
         fields = failure(error, self.generation_id) | self.also
         return result_of(Answer(fields, fitted(fields), failed=True))
+
+
+def _listed(fields: dict[str, Any]) -> Answer:
+    return Answer(fields, fitted(fields))
 
 
 def showing(settings: Settings, session: Any, images: Images | None, deadline: float) -> Showing:

@@ -3,18 +3,24 @@
 import base64
 import re
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 import mcp_types as types
 from mcp import MCPError
 
 from cdp_image_mcp.library.library import Entry, Library
+from cdp_image_mcp.previews.preview import PREVIEW_BYTES, Picture, ready
+from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = ["TEMPLATES", "list_pictures", "read_picture"]
+__all__ = ["TEMPLATES", "history", "list_pictures", "read_picture"]
 
-ADDRESS = re.compile(r"cdp-image://generation/([0-9a-f]{32})/([1-9][0-9]{0,2})")
+ADDRESS = re.compile(r"cdp-image://generation/([0-9a-f]{32})/([1-9][0-9]{0,2})(?:/(preview|[1-9][0-9]{0,3}))?")
+"""A picture; with ``/preview`` its preview, with a number that part of it, for the view."""
 NEWEST = 50
+PART = 600_000
+"""Bytes of a part: as base64 below the megabyte that some hosts take at most, and without padding inside."""
 LARGEST = 7_000_000
 """Bytes. As base64 it stays below the 10 MiB at which TypeScript clients close the connection (measured 2026-11)."""
 
@@ -31,6 +37,20 @@ TEMPLATES = [
 async def list_pictures(library: Library) -> list[types.Resource]:
     """The pictures of the newest generations, newest first."""
     return [resource for entry in await library.newest(NEWEST) for resource in _resources(entry)]
+
+
+async def history(library: Library, count: int) -> list[dict[str, Any]]:
+    """The newest generations that have pictures, for the view."""
+    entries = [entry for entry in await library.newest(NEWEST) if entry.record.images][:count]
+    return [
+        {
+            "generation_id": entry.record.generation_id,
+            "prompt": clean(entry.record.prompt, 200),
+            "created_at": entry.record.created_at,
+            "images": len(entry.record.images),
+        }
+        for entry in entries
+    ]
 
 
 def _resources(entry: Entry) -> list[types.Resource]:
@@ -52,17 +72,34 @@ async def read_picture(library: Library, address: str) -> types.BlobResourceCont
     """The bytes behind an address. Raises MCPError for everything that is none, and for a picture too large to send."""
     found = ADDRESS.fullmatch(address)
     entry = await library.find(found[1]) if found is not None else None
-    number = int(found[2]) if found is not None else 0
-    if entry is None or number > len(entry.record.images):
-        raise MCPError(types.INVALID_PARAMS, "Resource not found", {"uri": clean(address, 200)})
-    image = entry.record.images[number - 1]
+    if found is None or entry is None or int(found[2]) > len(entry.record.images):
+        raise _no_such(address)
+    image = entry.record.images[int(found[2]) - 1]
+    try:
+        picture = await anyio.to_thread.run_sync(_read, image, found[3])
+    except OSError as error:
+        raise MCPError(types.INVALID_PARAMS, f"{image.path} cannot be read: {error.strerror}") from None
+    if picture is None:
+        raise _no_such(address)
+    blob = base64.b64encode(picture.data).decode("ascii")
+    return types.BlobResourceContents(uri=address, mime_type=picture.mime_type, blob=blob)
+
+
+def _read(image: SavedImage, what: str | None) -> Picture | None:
+    """The picture, its preview or one part of it. Raises OSError, MCPError."""
+    if what == "preview":
+        return ready(image, PREVIEW_BYTES)
+    if what is not None:
+        with Path(image.path).open("rb") as file:
+            file.seek((int(what) - 1) * PART)
+            data = file.read(PART)
+        return Picture("application/octet-stream", data) if data else None
     if image.bytes > LARGEST:
         raise MCPError(
             types.INVALID_PARAMS, f"This picture has {image.bytes:,} bytes, too many to send; it lies at {image.path}"
         )
-    try:
-        data = await anyio.to_thread.run_sync(Path(image.path).read_bytes)
-    except OSError as error:
-        raise MCPError(types.INVALID_PARAMS, f"{image.path} cannot be read: {error.strerror}") from None
-    blob = base64.b64encode(data).decode("ascii")
-    return types.BlobResourceContents(uri=address, mime_type=image.mime_type, blob=blob)
+    return Picture(image.mime_type, Path(image.path).read_bytes())
+
+
+def _no_such(address: str) -> MCPError:
+    return MCPError(types.INVALID_PARAMS, "Resource not found", {"uri": clean(address, 200)})

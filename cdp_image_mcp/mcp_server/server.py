@@ -18,6 +18,7 @@ from cdp_image_mcp.mcp_server.app import App, OpenApp
 from cdp_image_mcp.mcp_server.client.greeting import INSTRUCTIONS, TITLE
 from cdp_image_mcp.mcp_server.tasks.methods import add_tasks
 from cdp_image_mcp.mcp_server.tools import ARGUMENTS, TOOLS
+from cdp_image_mcp.mcp_server.view import apps
 from cdp_image_mcp.system.plaintext import clean
 
 __all__ = ["make_server"]
@@ -29,16 +30,16 @@ Context: TypeAlias = ServerRequestContext[App, Any]
 T = TypeVar("T")
 
 
-async def _list_tools(_: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+async def _list_tools(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
     if params is not None and params.cursor is not None:
         raise MCPError(types.INVALID_PARAMS, "There is only one page of tools.")
-    return types.ListToolsResult(tools=list(TOOLS))
+    return types.ListToolsResult(tools=apps.tools() if apps.declared(ctx) else list(TOOLS))
 
 
 async def _call_tool(
     ctx: Context, params: types.CallToolRequestParams
 ) -> types.CallToolResult | types.InputRequiredResult | dict[str, Any]:
-    kind = ARGUMENTS.get(params.name)
+    kind = ARGUMENTS.get(params.name) or (apps.ARGUMENTS.get(params.name) if apps.declared(ctx) else None)
     if kind is None:
         raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {clean(params.name, 100)}")
     from cdp_image_mcp.mcp_server.call import call_tool
@@ -62,6 +63,8 @@ async def _list_templates(_: Context, __: types.PaginatedRequestParams | None) -
 async def _read_resource(ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
     from cdp_image_mcp.mcp_server.resources import read_picture
 
+    if params.uri == apps.ADDRESS:
+        return types.ReadResourceResult(contents=[apps.page()])
     studio = await ctx.lifespan_context.studio()
     return types.ReadResourceResult(contents=[await _told(read_picture(studio.library, params.uri))])
 
@@ -97,6 +100,7 @@ def make_server(open_app: OpenApp) -> Server[App]:
     # Not as on_call_tool: the SDK 2.3 has no type for a result that is a task.
     server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
     add_tasks(server)
+    server.extensions[apps.EXTENSION] = {}
     security = RequestStateSecurity.ephemeral(ttl=SIGN_IN_STATE_SECONDS)
     server.middleware.append(RequestStateBoundary(security, default_audience=APP_NAME))
     return server

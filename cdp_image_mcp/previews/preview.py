@@ -23,6 +23,7 @@ __all__ = [
     "PreviewError",
     "PreviewMaker",
     "Previewer",
+    "ready",
 ]
 
 PREVIEW_EDGE = 1568
@@ -115,16 +116,12 @@ class _FileMaker:
     async def preview(self, image: SavedImage, most_bytes: int) -> Picture:
         if image.mime_type not in SHOWN:
             raise PreviewError(f"There are no previews of {image.mime_type}; the file is whole.")
-        original = Path(image.path)
-        if image.bytes <= most_bytes and max(image.width, image.height) <= PREVIEW_EDGE:
-            return Picture(image.mime_type, await anyio.to_thread.run_sync(original.read_bytes))
-        made = await anyio.to_thread.run_sync(_stored, original, most_bytes)
-        if made is not None:
+        if (made := await anyio.to_thread.run_sync(ready, image, most_bytes)) is not None:
             return made
         picture = await self._shrunk(image, most_bytes)
         # A preview that cannot be stored (full disk, read-only folder) is still good for this answer.
         with suppress(OSError):
-            await anyio.to_thread.run_sync(_store, original, picture)
+            await anyio.to_thread.run_sync(_store, Path(image.path), picture)
         return picture
 
     async def _shrunk(self, image: SavedImage, most_bytes: int) -> Picture:
@@ -145,6 +142,14 @@ class _FileMaker:
             if self._canvas is None:
                 self._closed_because = str(error)
             raise
+
+
+def ready(image: SavedImage, most_bytes: int) -> Picture | None:
+    """What needs no drawing: an original that is small enough, or a preview made before. Raises OSError."""
+    original = Path(image.path)
+    if image.bytes <= most_bytes and max(image.width, image.height) <= PREVIEW_EDGE:
+        return Picture(image.mime_type, original.read_bytes())
+    return _stored(original, most_bytes)
 
 
 def _preview_path(original: Path, suffix: str) -> Path:

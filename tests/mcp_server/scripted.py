@@ -14,6 +14,9 @@ import msgspec
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.folder import Folder
+from cdp_image_mcp.library.joining import Entry
+from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, now
 from cdp_image_mcp.mcp_server.app import App, OpenApp
 from cdp_image_mcp.previews.preview import Canvas, FilePreviewer, Picture, PreviewError
@@ -81,12 +84,31 @@ def standing(folder: Path, state: State = "saved", **changes: Any) -> Standing:
     return Standing(record=made, folder=str(folder), news=news)
 
 
+class ScriptedLibrary(Library):
+    """Holds the records of the standings that its studio answers with."""
+
+    def __init__(self, studio: "ScriptedStudio") -> None:
+        self._studio = studio
+
+    def _known(self) -> list[Entry]:
+        known = [each for each in (*self._studio.generated, *self._studio.waited) if isinstance(each, Standing)]
+        found = {each.record.generation_id: each for each in known}
+        return [Entry(each.record, Folder(Path(each.folder)), alive=False) for each in found.values()]
+
+    async def find(self, generation_id: str) -> Entry | None:
+        return next((each for each in self._known() if each.record.generation_id == generation_id), None)
+
+    async def newest(self, limit: int = 10) -> list[Entry]:
+        return self._known()[:limit]
+
+
 class ScriptedStudio(Studio):
     """Answers calls with what ``generated`` and ``waited`` hold, in order (the last one again and again); exceptions
     are raised. Every call is logged in ``calls``."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.library = ScriptedLibrary(self)
         self.calls: list[str] = []
         self.handed_out: list[str] = []
         self.generated: list[Standing | Exception] = []

@@ -93,7 +93,7 @@ async def test_a_client_that_asks_the_person_pays_once(settings: Settings, paint
     person = painter.person = anyio.Event()
 
     async def ask(context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
-        assert isinstance(params, types.ElicitRequestURLParams)
+        assert isinstance(params, types.ElicitRequestFormParams)
         person.set()
         return types.ElicitResult(action="accept")
 

@@ -41,7 +41,7 @@ instructions.
 """
 
 CAPABILITIES: dict[str, Any] = {
-    "extensions": {"io.modelcontextprotocol/tasks": {}},
+    "extensions": {"io.modelcontextprotocol/tasks": {}, "io.modelcontextprotocol/ui": {}},
     "resources": {"listChanged": False, "subscribe": False},
     "tools": {"listChanged": False},
 }

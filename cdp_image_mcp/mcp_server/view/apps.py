@@ -1,0 +1,75 @@
+"""MCP Apps (``io.modelcontextprotocol/ui``, 2026-01-26): which hosts get the view, its page, and the two tools that
+only the view can call. A host that does not declare the extension is told nothing of all this."""
+
+import base64
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import mcp_types as types
+import msgspec
+from mcp.server.context import ServerRequestContext
+
+from cdp_image_mcp import __version__
+from cdp_image_mcp.mcp_server.arguments import PictureHistory, WatchPicture, input_schema
+from cdp_image_mcp.mcp_server.tools import TOOLS
+
+__all__ = ["ADDRESS", "ARGUMENTS", "EXTENSION", "declared", "page", "tools"]
+
+EXTENSION = "io.modelcontextprotocol/ui"
+ADDRESS = "ui://cdp-image-mcp/picture.html"
+MIME_TYPE = "text/html;profile=mcp-app"
+SHOWN_FOR = ("generate_image", "wait_for_image")
+ARGUMENTS: dict[str, type[msgspec.Struct]] = {"watch_picture": WatchPicture, "picture_history": PictureHistory}
+META: dict[str, Any] = {"ui": {"resourceUri": ADDRESS}, "ui/resourceUri": ADDRESS}
+"""The second name is what hosts of before 2026-01-26 read (npm package @modelcontextprotocol/ext-apps 2.0.4)."""
+FOR_THE_VIEW: dict[str, Any] = {"ui": {"visibility": ["app"]}}
+
+
+def declared(ctx: ServerRequestContext[Any, Any]) -> bool:
+    """Whether the client shows views of the kind that we have."""
+    capabilities = ctx.session.client_capabilities
+    told = None if capabilities is None else (capabilities.extensions or {}).get(EXTENSION)
+    return told is not None and MIME_TYPE in (told.get("mimeTypes") or [MIME_TYPE])
+
+
+@cache
+def tools() -> list[types.Tool]:
+    """The five tools, two of them with the view, and the view's own."""
+    shown = [tool.model_copy(update={"meta": META}) if tool.name in SHOWN_FOR else tool for tool in TOOLS]
+    hints = types.ToolAnnotations(
+        read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+    )
+    return [
+        *shown,
+        types.Tool(
+            name="watch_picture",
+            title="Watch a picture",
+            description="For the view: how a generation stands, after at most wait_seconds.",
+            input_schema=input_schema(WatchPicture),
+            annotations=hints,
+            _meta=FOR_THE_VIEW,
+        ),
+        types.Tool(
+            name="picture_history",
+            title="Earlier pictures",
+            description="For the view: the newest pictures.",
+            input_schema=input_schema(PictureHistory),
+            annotations=hints,
+            _meta=FOR_THE_VIEW,
+        ),
+    ]
+
+
+@cache
+def page() -> types.TextResourceContents:
+    """The whole view: one file that loads nothing, and allows no style or script but its own, by their hashes."""
+    text = Path(__file__).with_name("picture.html").read_text("utf-8").replace("VERSION", __version__)
+    for name in ("style", "script"):
+        (body,) = re.findall(f"<{name}>(.*?)</{name}>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode("ascii")
+        text = text.replace(f"{name.upper()}-HASH", f"sha256-{digest}")
+    meta: dict[str, Any] = {"ui": {"csp": {}, "permissions": {"clipboardWrite": {}}, "prefersBorder": True}}
+    return types.TextResourceContents(uri=ADDRESS, mime_type=MIME_TYPE, text=text, _meta=meta)
