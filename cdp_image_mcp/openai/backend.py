@@ -19,6 +19,7 @@ from cdp_image_mcp.openai.profiles import Profile, address, choose_profile, key_
 from cdp_image_mcp.openai.wire.download import Downloader, Resolve, resolve
 from cdp_image_mcp.openai.wire.exchange import Line
 from cdp_image_mcp.openai.wire.pacing import Jitter, Pace, full_jitter
+from cdp_image_mcp.openai.wire.proxy import proxy_for
 from cdp_image_mcp.request import ImageRequest, Report
 
 __all__ = ["ApiBackend", "most_usd"]
@@ -118,6 +119,8 @@ class ApiBackend:
         problem = profile_problem(settings)
         details: dict[str, Any] = {"model": settings.model, "output_root": str(settings.output_dir)}
         details["host"] = urlsplit(settings.base_url).hostname
+        if proxy := proxy_for(settings.base_url):
+            details["proxy"] = proxy.shown
         if problem is not None:
             return _status(False, f"{problem.variable}: {problem.message}", details)
         profile = choose_profile(settings)

@@ -205,7 +205,7 @@ class Generation:
                 submitted=False,
                 next_step=broken.next_step,
             )
-            return Verdict(error, "service", None, None)
+            return Verdict(error, None if broken.over else "service", None, None)
         late = "before the answer began" if broken.phase == "waiting" else "within the answer"
         error = ImageError(
             "timeout" if broken.kind == "timeout" else "network",

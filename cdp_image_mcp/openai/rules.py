@@ -180,6 +180,13 @@ RULES: tuple[FailureRule, ...] = (
         seen="HTTP semantics; none seen at the vendor",
     ),
     FailureRule(
+        code="configuration",
+        statuses=_set(407),
+        says="The proxy on the way wants a user name and a password",
+        next_step="Ask the user to write them into HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: http://name:password@host:port.",
+        seen="HTTP semantics",
+    ),
+    FailureRule(
         code="service_error",
         statuses=_set(408, 409),
         again="service",

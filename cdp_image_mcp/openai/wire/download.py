@@ -11,14 +11,15 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
-from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.openai.wire.exchange import describe, open_client
+from cdp_image_mcp.openai.wire.client import open_client
+from cdp_image_mcp.openai.wire.exchange import describe
 from cdp_image_mcp.openai.wire.pictures import LARGEST_PICTURE
+from cdp_image_mcp.openai.wire.proxy import Proxy, proxy_for
 
 if TYPE_CHECKING:
     import httpx
@@ -28,6 +29,8 @@ __all__ = ["Downloader", "FetchError", "Resolve", "is_public", "resolve"]
 MOST_HOPS = 5
 ATTEMPTS = 3
 TIMEOUT = 60.0
+CONNECTING = 5.0
+"""Seconds for each address of a host; the first may be of a kind that has no way out of this machine."""
 PORTS = {"http": 80, "https": 443}
 MADE_UP = ipaddress.ip_network("198.18.0.0/15")
 """What resolvers of Clash, Surge and their like answer for every name; their tunnel then looks it up (2026-11)."""
@@ -73,7 +76,7 @@ class Downloader:
     def __init__(self, own_host: str, resolver: Resolve = resolve) -> None:
         self._own_host = own_host.lower()
         self._resolve = resolver
-        self._clients: dict[bool, httpx.AsyncClient] = {}
+        self._clients: dict[Proxy | None, httpx.AsyncClient] = {}
 
     async def fetch(self, url: str, attempts: int = ATTEMPTS) -> bytes:
         """The picture's bytes. Tries again on network faults, which cost nothing. Raises :class:`FetchError`."""
@@ -97,9 +100,9 @@ class Downloader:
     async def _hop(self, url: str) -> bytes | str:
         """The picture, or the address it is passed on to; each address of the host is tried."""
         parts, host, port = self._check(url)
-        if _is_proxied(parts.scheme, host):
+        if proxy := proxy_for(url):
             self._refuse_private(host)
-            return await self._get(urlunsplit(parts), {}, {}, proxied=True)
+            return await self._get(urlunsplit(parts), {}, {}, proxy)
         bracketed = f"[{host}]" if ":" in host else host
         named = bracketed if port == PORTS[parts.scheme] else f"{bracketed}:{port}"
         failed = FetchError("its host has no address")
@@ -107,7 +110,7 @@ class Downloader:
             literal = f"[{address}]" if ":" in address else address
             target = urlunsplit((parts.scheme, f"{literal}:{port}", parts.path or "/", parts.query, ""))
             try:
-                return await self._get(target, {"Host": named}, {"sni_hostname": host}, proxied=False)
+                return await self._get(target, {"Host": named}, {"sni_hostname": host}, None)
             except FetchError as error:
                 failed = error
                 if not error.elsewhere:
@@ -115,11 +118,11 @@ class Downloader:
         raise failed
 
     async def _get(
-        self, target: str, headers: dict[str, str], extensions: dict[str, str], *, proxied: bool
+        self, target: str, headers: dict[str, str], extensions: dict[str, str], proxy: Proxy | None
     ) -> bytes | str:
         import httpx
 
-        client = await self._client(proxied=proxied)
+        client = await self._client(proxy)
         words = ""
         try:
             async with client.stream("GET", target, headers=headers, extensions=extensions) as response:
@@ -133,15 +136,17 @@ class Downloader:
             words = describe(error, "receiving").words
         raise FetchError(f"the connection failed ({words})", again=True, elsewhere=True)
 
-    async def _client(self, *, proxied: bool) -> "httpx.AsyncClient":
-        if proxied not in self._clients:
-            # Only where a proxy is set may the environment say how to go.
-            make = partial(open_client, timeout=TIMEOUT, follow_redirects=False, trust_env=proxied)
+    async def _client(self, proxy: Proxy | None) -> "httpx.AsyncClient":
+        if proxy not in self._clients:
+            import httpx
+
+            timeout = httpx.Timeout(TIMEOUT, connect=CONNECTING)
+            make = partial(open_client, proxy, timeout=timeout, follow_redirects=False)
             try:
-                self._clients[proxied] = await anyio.to_thread.run_sync(make)
+                self._clients[proxy] = await anyio.to_thread.run_sync(make)
             except ImageError as error:
                 raise FetchError(error.message) from None
-        return self._clients[proxied]
+        return self._clients[proxy]
 
     def _check(self, url: str) -> tuple[SplitResult, str, int]:
         try:
@@ -186,11 +191,6 @@ class Downloader:
         clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.aclose()
-
-
-def _is_proxied(scheme: str, host: str) -> bool:
-    proxies = getproxies()
-    return bool(proxies.get(scheme) or proxies.get("all")) and not proxy_bypass(host)
 
 
 def _is_made_up(address: str) -> bool:

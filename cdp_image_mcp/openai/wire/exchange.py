@@ -1,41 +1,43 @@
 """One HTTP exchange with the API: a request goes out once, and what went wrong is said without the request."""
 
-import logging
+import math
 import os
+import re
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-from urllib.request import getproxies
+from urllib.parse import urlsplit
 
 import anyio
+import anyio.to_thread
 
-from cdp_image_mcp import __version__
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.profiles import Profile
+from cdp_image_mcp.openai.wire.certificate import issuer_at
+from cdp_image_mcp.openai.wire.client import CONNECT_TIMEOUT, open_client
 from cdp_image_mcp.openai.wire.payload import Body
+from cdp_image_mcp.openai.wire.proxy import proxy_for
 
 if TYPE_CHECKING:
     import httpx  # heavy: a client that only lists tools must not pay for it
 
-__all__ = ["USER_AGENT", "BrokenError", "Line", "Phase", "Reply", "describe", "open_client"]
+__all__ = ["BrokenError", "Line", "Phase", "Reply", "describe"]
 
 Phase: TypeAlias = Literal["connecting", "sending", "waiting", "receiving"]
 """How far an exchange got. Up to ``sending`` the server cannot have begun to draw: the request was not whole."""
 
-CONNECT_TIMEOUT = 10.0
+CONNECTING = 30.0
+"""Seconds until the request itself begins to leave: look-up, connection, the proxy's answer, encryption."""
 WRITE_TIMEOUT = 120.0
 KEEP_ALIVE = 4.0
 """Seconds. Servers on uvicorn (vLLM, LiteLLM) let go after 5: a request on a connection that is just being closed is
 lost when it may have been paid. A new connection costs a tenth of a second."""
-TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-INSPECTED = (
-    "The certificate of the server, or of a program on the way that looks into encrypted connections, is not trusted "
-    "on this machine. Ask the user to name the file of the organisation's certificates in SSL_CERT_FILE."
-)
-USER_AGENT = f"cdp-image-mcp/{__version__}"
+ASKING = 15.0
+"""Longest silence in seconds where nothing is drawn."""
+
+BARRED = re.compile(r"40[137]|auth", re.IGNORECASE)
+"""A proxy's refusal that stays: its name or password is wanted, or it does not allow the way."""
 
 
 class BrokenError(Exception):
@@ -44,55 +46,20 @@ class BrokenError(Exception):
     Carries words only: httpx's own exceptions hold the request, and that holds the key.
     """
 
-    def __init__(self, phase: Phase, kind: Literal["timeout", "connection", "protocol"], words: str) -> None:
+    def __init__(
+        self,
+        phase: Phase,
+        kind: Literal["timeout", "connection", "protocol"],
+        words: str,
+        over: Literal["proxy", "certificate"] | None = None,
+    ) -> None:
         super().__init__(words)
         self.phase: Phase = phase
         self.kind = kind
         self.words = words
+        self.over = over
+        """What a person has to set right; trying again does not."""
         self.next_step: str | None = None
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """The trusted certificates, those of the system among them, read once for all clients of the process: a tenth of a
-    second each time."""
-    import httpx
-
-    context = httpx.create_ssl_context()
-    context.load_default_certs()
-    return context
-
-
-def open_client(**options: Any) -> "httpx.AsyncClient":
-    """A client as the environment says (proxies, certificates). Raises ImageError ``configuration`` with the variable
-    that makes it impossible. Blocking."""
-    import httpx
-
-    # Their own lines hold response headers (cookies, what a server echoes) and whole addresses (signed ones).
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    try:
-        certificates = _certificates()
-    except (OSError, ssl.SSLError) as error:
-        raise _unusable([name for name in TRUST if name in os.environ], str(error)) from None
-    try:
-        return httpx.AsyncClient(verify=certificates, headers={"User-Agent": USER_AGENT}, **options)
-    except ImportError:
-        raise _unusable(_proxy_variables(), "SOCKS proxies need the package socksio beside this one") from None
-    except (ValueError, httpx.InvalidURL) as error:
-        raise _unusable(_proxy_variables(), str(error).partition(":")[0]) from None
-
-
-def _proxy_variables() -> list[str]:
-    names = [f"{name}_proxy" for name in (*getproxies(), "no", "all")]
-    return list(dict.fromkeys(found for name in names for found in (name.upper(), name) if os.environ.get(found)))
-
-
-def _unusable(variables: list[str], why: str) -> ImageError:
-    named = ", ".join(variables) or "The proxy of this system"
-    return ImageError(
-        "configuration", f"{named} cannot be used: {why}. Nothing was sent.", details={"variables": variables}
-    )
 
 
 def describe(error: Exception, phase: Phase) -> BrokenError:
@@ -101,12 +68,17 @@ def describe(error: Exception, phase: Phase) -> BrokenError:
 
     if isinstance(error, httpx.TimeoutException):
         return BrokenError(phase, "timeout", f"no byte moved for too long ({type(error).__name__})")
+    if isinstance(error, httpx.ProxyError):
+        words = str(error)[:100]
+        return BrokenError(
+            phase, "connection", f"the proxy refused ({words})", "proxy" if BARRED.search(words) else None
+        )
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return BrokenError(phase, "connection", str(cause.verify_message or cause.reason), "certificate")
         if isinstance(cause, ssl.SSLError):
-            broken = BrokenError(phase, "connection", f"the encrypted connection failed ({cause.reason or 'TLS'})")
-            broken.next_step = INSPECTED if isinstance(cause, ssl.SSLCertVerificationError) else None
-            return broken
+            return BrokenError(phase, "connection", f"the encrypted connection failed ({cause.reason or 'TLS'})")
         cause = cause.__cause__ or cause.__context__
     kind = "protocol" if isinstance(error, httpx.ProtocolError | httpx.DecodingError) else "connection"
     return BrokenError(phase, kind, type(error).__name__)
@@ -151,6 +123,8 @@ class Line:
         self._profile = profile
         self._client: httpx.AsyncClient | None = None
         self._opening = anyio.Lock()
+        self.proxy = proxy_for(settings.base_url)
+        """Which proxy leads there, None: none."""
 
     def __repr__(self) -> str:
         return f"Line({self._profile.name})"
@@ -164,43 +138,68 @@ class Line:
         """
         import httpx
 
-        client = await self._open()
         phase: Phase = "connecting"
-
         ours = False
+        connecting = anyio.CancelScope(deadline=anyio.current_time() + CONNECTING)
 
         async def trace(event: str, info: Mapping[str, Any]) -> None:
             nonlocal phase, ours
             # A proxy's CONNECT passes here too; only what starts names its request.
             if event.endswith("send_request_headers.started"):
                 ours = getattr(info.get("request"), "method", b"") == b"POST"
-                phase = "sending" if ours else phase
+                if ours:
+                    phase, connecting.deadline = "sending", math.inf
             elif event.endswith("send_request_body.complete") and ours:
                 phase = "waiting"
                 await on_sent()
 
+        headers = {"Content-Type": body.content_type, "Content-Length": str(body.length)}
         timeout = httpx.Timeout(connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT, read=patience, pool=None)
-        request = client.build_request(
-            "POST",
-            url,
-            content=body,
-            headers={"Content-Type": body.content_type, "Content-Length": str(body.length)},
-            timeout=timeout,
-            extensions={"trace": trace},
-        )
+        more: dict[str, Any] = {"content": body, "headers": headers, "extensions": {"trace": trace}}
+        broken = BrokenError(phase, "timeout", f"no connection within {CONNECTING:g} s")
         response: httpx.Response | None = None
-        broken: BrokenError | None = None
-        try:
-            response = await client.send(request, stream=True)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            broken = describe(error, phase)
+        client = await self._open()
+        with connecting:
+            try:
+                response = await client.send(client.build_request("POST", url, timeout=timeout, **more), stream=True)
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                broken = describe(error, phase)
         if response is None:
-            raise broken or BrokenError(phase, "connection", "no answer")
+            raise await self._explained(broken)
         try:
             yield Reply(response)
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
+
+    async def ask(self, url: str) -> tuple[int, bytes]:
+        """GET: the status, and what was answered up to a megabyte. Raises :class:`BrokenError`, and ImageError
+        ``configuration``."""
+        import httpx
+
+        client = await self._open()
+        try:
+            async with client.stream("GET", url, timeout=ASKING) as response:
+                return response.status_code, await Reply(response).read_all(1 << 20)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            broken = describe(error, "connecting")
+        raise await self._explained(broken)
+
+    async def _explained(self, broken: BrokenError) -> BrokenError:
+        """With what a person can set right, and by which way it went."""
+        host = urlsplit(self._settings.base_url).hostname
+        if broken.over == "certificate":
+            issuer = await issuer_at(self._settings.base_url, self.proxy)
+            issued = f", issued by {issuer!r}," if issuer else ""
+            broken.next_step = _certificate_advice(broken.words)
+            broken.words = f"the certificate of {host}{issued} is not trusted here ({broken.words})"
+        elif self.proxy is not None and broken.phase == "connecting":
+            broken.next_step = (
+                f"Ask the user to check {self.proxy.variable}, or to put {host} into NO_PROXY if no proxy is needed."
+            )
+        if self.proxy is not None:
+            broken.words += f" by way of {self.proxy.shown}"
+        return broken
 
     async def _open(self) -> "httpx.AsyncClient":
         async with self._opening:
@@ -229,7 +228,7 @@ class Line:
             return request
 
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=KEEP_ALIVE)
-        return open_client(auth=with_key, follow_redirects=False, limits=limits)
+        return open_client(self.proxy, auth=with_key, follow_redirects=False, limits=limits)
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
@@ -237,3 +236,15 @@ class Line:
             client, self._client = self._client, None
             if client is not None:
                 await client.aclose()
+
+
+def _certificate_advice(why: str) -> str:
+    if "expired" in why or "not yet valid" in why:
+        return "Ask the user to check this machine's clock; if it is right, the server's certificate has run out."
+    if "match" in why or "not valid for" in why:
+        return "Ask the user to check OPENAI_BASE_URL: the certificate belongs to another host."
+    now = os.environ.get("SSL_CERT_FILE", "not set")
+    return (
+        "If an organisation or a virus scanner looks into this machine's encrypted connections, ask the user to name "
+        f"the PEM file with its certificate in SSL_CERT_FILE (now: {now}); it counts beside the system's."
+    )

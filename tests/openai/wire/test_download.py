@@ -2,16 +2,19 @@
 
 import socket
 from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import anyio
 import pytest
 
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai.wire import download
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError, is_public
 from fixtures.images_api import ImagesApi, Request, Response, draw, html_page, png, raw, redirect
 from tests.openai.conftest import MakeBackend
 from tests.openai.doubles import KEY, DiskReport, ask
+from tests.openai.wire.ways import black_hole
 
 pytestmark = pytest.mark.anyio
 
@@ -166,3 +169,50 @@ async def test_an_endless_picture_is_given_up(
 )
 def test_only_addresses_of_the_open_internet_are_public(address: str, public: bool) -> None:
     assert is_public(address) is public
+
+
+@pytest.mark.parametrize("url", ["https://10.0.0.1/a", "https://[::1]/a", "https://intranet/a", "https://127.0.0.1/a"])
+async def test_a_proxy_is_not_asked_for_what_is_private_to_look_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    downloader = Downloader("api.example")
+    with anyio.fail_after(10), pytest.raises(FetchError, match="private"):
+        await downloader.fetch(url)
+
+
+@pytest.mark.parametrize("dead", ["refuses", "says nothing"])
+async def test_every_address_of_a_host_is_tried(dead: str, api: ImagesApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "CONNECTING", 0.3)
+    port = urlsplit(api.url).port
+    asked: list[str] = []
+
+    async def resolver(host: str, _: int) -> list[str]:
+        asked.append(host)
+        return ["::ffff:127.0.0.3", "127.0.0.2", "127.0.0.1"]
+
+    api.file("/made.png", raw(200, png(), PNG_HEADERS))
+    downloader = Downloader("made.example", resolver)
+    with anyio.fail_after(20), ExitStack() as hole:
+        if dead == "says nothing":
+            hole.enter_context(black_hole("127.0.0.2", port or 0))
+        assert await downloader.fetch(f"http://made.example:{port}/made.png", attempts=1) == png()
+    await downloader.aclose()
+    assert asked == ["made.example"]
+
+
+@pytest.mark.parametrize(("own", "fetched"), [(["198.18.0.7"], True), (["93.184.216.34"], False), ([], False)])
+async def test_addresses_that_a_resolver_makes_up_are_believed_where_it_makes_up_all(
+    own: list[str], fetched: bool
+) -> None:
+    async def resolver(host: str, _: int) -> list[str]:
+        return own if host == "api.example" else ["198.18.0.9"]
+
+    downloader = Downloader("api.example", resolver)
+    found = await _answer_of(downloader._checked_addresses("pictures.example", 443))  # pyright: ignore[reportPrivateUsage]
+    assert found == (["198.18.0.9"] if fetched else "its address lies in a private network")
+
+
+async def _answer_of(asking: object) -> object:
+    try:
+        return await asking  # type: ignore[misc]
+    except FetchError as error:
+        return str(error)

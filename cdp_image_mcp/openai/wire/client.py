@@ -1,0 +1,97 @@
+"""The one place that makes HTTP clients: by the proxy, and with the certificates, that the environment names."""
+
+import logging
+import os
+import re
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cdp_image_mcp import __version__
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai.wire.proxy import Proxy
+
+if TYPE_CHECKING:
+    import httpx  # heavy: a client that only lists tools must not pay for it
+
+__all__ = ["CONNECT_TIMEOUT", "certificates", "open_client"]
+
+CONNECT_TIMEOUT = 10.0
+USER_AGENT = f"cdp-image-mcp/{__version__}"
+SOCKS = 'SOCKS proxies need one more package: pip install "cdp-image-mcp[socks]" (uvx --from "cdp-image-mcp[socks]" …)'
+HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
+"""How OpenSSL names the certificates of a folder."""
+
+
+@cache
+def certificates() -> ssl.SSLContext:
+    """The trusted certificates: certifi's, the system's (where an organisation's own is installed) and those the
+    variables name, each beside the others. Read once for the process: a tenth of a second each time.
+
+    Raises ImageError ``configuration``. Blocking.
+    """
+    import certifi
+
+    context = ssl.create_default_context(cafile=certifi.where())
+    context.load_default_certs()
+    # OpenSSL looks where the variables say instead of where the system has its own, and is silent where nothing is.
+    usual = ssl.get_default_verify_paths()
+    with suppress(OSError):
+        context.load_verify_locations(cafile=usual.openssl_cafile)
+    if Path(usual.openssl_capath).is_dir():
+        context.load_verify_locations(capath=usual.openssl_capath)
+    _add("SSL_CERT_FILE", lambda value: context.load_verify_locations(cafile=value))
+    _add("SSL_CERT_DIR", lambda value: [_add_folder(context, Path(name)) for name in value.split(os.pathsep) if name])
+    return context
+
+
+def _add(variable: str, load: Callable[[str], object]) -> None:
+    value = os.environ.get(variable)
+    if not value:
+        return
+    try:
+        load(value)
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror if isinstance(error, FileNotFoundError) else "no certificate can be read there"
+        raise _unusable(variable, f"{why} ({value})") from None
+
+
+def _add_folder(context: ssl.SSLContext, folder: Path) -> None:
+    """Raises OSError, also (as ssl.SSLError) for a file that is no certificate."""
+    files = [file for file in folder.iterdir() if file.suffix in {".pem", ".crt", ".cer"}]
+    if any(HASHED.fullmatch(file.name) for file in folder.iterdir()):
+        context.load_verify_locations(capath=folder)
+        return
+    for file in files:
+        context.load_verify_locations(cafile=file)
+
+
+def open_client(proxy: Proxy | None, *, verify: ssl.SSLContext | None = None, **options: Any) -> "httpx.AsyncClient":
+    """A client that goes by ``proxy``. Raises ImageError ``configuration`` with the variable that makes it impossible.
+    Blocking."""
+    import httpx
+
+    # Their own lines hold response headers (cookies, what a server echoes) and whole addresses (signed ones).
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    trusted = certificates()
+    try:
+        way = None if proxy is None else httpx.Proxy(proxy.url)
+        if way is not None and way.url.scheme == "https":
+            way.ssl_context = trusted
+        headers = {"User-Agent": USER_AGENT}
+        return httpx.AsyncClient(verify=verify or trusted, proxy=way, trust_env=False, headers=headers, **options)
+    except ImportError:
+        why = SOCKS
+    except (ValueError, httpx.InvalidURL):
+        why = "it is no address of an http, https or socks5 proxy"
+    raise _unusable(proxy.variable if proxy else "HTTPS_PROXY", why)
+
+
+def _unusable(variable: str, why: str) -> ImageError:
+    return ImageError(
+        "configuration", f"{variable} cannot be used: {why}. Nothing was sent.", details={"variables": [variable]}
+    )
