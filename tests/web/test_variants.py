@@ -3,6 +3,7 @@
 import pytest
 
 from fixtures.site.variants import MORE, VARIANTS
+from tests.web.awaited import AWAITED
 from tests.web.performance import Performance, Scene
 from tests.web.variants import PATIENT, rows
 
@@ -16,3 +17,9 @@ async def test_variant(scene: Scene, performance: Performance) -> None:
 
 def test_what_wants_patience_is_a_variant() -> None:
     assert set(PATIENT) <= {variant.key for variant in (*VARIANTS, *MORE)}
+
+
+def test_what_is_awaited_is_a_variant_on_a_page_of_its() -> None:
+    known = {f"{variant.key}-{page}" for variant in (*VARIANTS, *MORE) for page in variant.generations}
+    known |= {variant.key for variant in (*VARIANTS, *MORE)}
+    assert set(AWAITED) <= known

@@ -14,6 +14,7 @@ from fixtures.site.log import Prompt
 from fixtures.site.pictures import make_picture
 from fixtures.site.switches import Generation, Language, Switches
 from fixtures.site.variants import MORE, VARIANTS, Variant
+from tests.web.awaited import AWAITED
 from tests.web.performance import Scene, Stage
 from tests.web.program import Answer
 
@@ -27,7 +28,7 @@ PATIENT = {
 """In these the program rightly waits long before it looks again or decides: for about so many seconds."""
 
 AUTUMN = 63
-"""From this number on rows are played at night, until it is known which of them the program fails."""
+"""From this number on a row is played on one page in every run, and on the others at night."""
 
 
 def rows() -> list[Any]:
@@ -48,10 +49,12 @@ def _marks(variant: Variant, generation: Generation, language: Language) -> list
     marks: list[pytest.MarkDecorator] = []
     # What the site's wording decides is held by the unit tables in every language.
     worded = variant.group == "no picture" and language != variant.languages[0]
-    if variant.nightly or worded or variant.number >= AUTUMN or generation == "october":
+    again = variant.number >= AUTUMN and (generation != variant.generations[0] or language != variant.languages[0])
+    if variant.nightly or worded or again or generation == "october":
         marks.append(pytest.mark.nightly)
-    if variant.awaits and generation in variant.awaits_on:
-        marks.append(pytest.mark.xfail(strict=True, reason=variant.awaits))
+    lack = AWAITED.get(variant.key) or AWAITED.get(f"{variant.key}-{generation}")
+    if lack:
+        marks.append(pytest.mark.xfail(strict=True, reason=lack))
     return marks
 
 
