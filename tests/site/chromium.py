@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import itertools
+import json
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
@@ -167,7 +168,8 @@ class Browser:
 
     async def pump(self) -> None:
         async for text in self._socket:
-            message: dict[str, Any] = msgspec.json.decode(text)
+            # The page says half an emoji at times, which a strict decoder would not take.
+            message: dict[str, Any] = json.loads(text)
             self._tabs.get(message.get("sessionId", ""), self._root).take(message)
 
     @contextlib.asynccontextmanager

@@ -61,7 +61,8 @@ async def test_the_cookie_banner_stays_until_it_is_rejected(
     with anyio.fail_after(60):
         async with visiting(browser, generation=generation, cookie_banner=form) as person:
             await person.arrive()
-            await person.tab.key("Escape", 27)
+            for _ in range(3):
+                await person.tab.key("Escape", 27)
             assert await person.tab.run(f"!!document.querySelector({banner!r})")
             await person.tab.click(f"{banner} button.btn-secondary")
             await person.tab.until(f"!document.querySelector({banner!r})")
