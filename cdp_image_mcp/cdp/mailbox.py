@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from cdp_image_mcp.cdp.errors import CDPError, EventOverflow, EventTimeout, SubscriptionClosed
+from cdp_image_mcp.system.sleep import overslept
 
 T = TypeVar("T")
 
@@ -25,6 +26,7 @@ class Mailbox(Generic[T]):
         self._queue: deque[tuple[T, int] | CDPError] = deque()
         self._error: CDPError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._releases: list[Callable[[], object]] = []
 
     def __enter__(self) -> Self:
@@ -62,16 +64,31 @@ class Mailbox(Generic[T]):
             return self._take()
         if self._waiter is not None:
             raise RuntimeError("one reader at a time")
-        loop = asyncio.get_running_loop()
-        self._waiter = waiter = loop.create_future()
-        timer = None if timeout is None else loop.call_later(timeout, _expire, waiter, self._what, timeout)
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        if timeout is not None:
+            self._set_timer(waiter, timeout)
         try:
             await waiter
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
         return self._take()
+
+    def _set_timer(self, waiter: "asyncio.Future[None]", timeout: float) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + timeout
+
+        def expire() -> None:
+            if waiter.done():
+                return
+            if overslept(due):
+                self._set_timer(waiter, timeout)  # nobody has waited yet: the machine slept
+            else:
+                waiter.set_exception(EventTimeout(self._what, timeout))
+
+        self._timer = loop.call_at(due, expire)
 
     def poll(self) -> T | None:
         """An entry that is here already, or None. Raises as ``next`` does."""
@@ -131,8 +148,3 @@ class Mailbox(Generic[T]):
         if self._error is None:
             raise RuntimeError("woken for nothing")
         raise self._error
-
-
-def _expire(waiter: "asyncio.Future[None]", what: str, timeout: float) -> None:
-    if not waiter.done():
-        waiter.set_exception(EventTimeout(what, timeout))

@@ -20,6 +20,7 @@ class TargetInfo(Wire):
     target_id: str
     type: str
     url: str = ""
+    opener_id: str | None = None
 
 
 class TargetList(Wire):

@@ -2,12 +2,16 @@
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable
 
 import msgspec
 
 from cdp_image_mcp.cdp.errors import CDPError, CommandTimeout
 from cdp_image_mcp.cdp.session import Session
+from cdp_image_mcp.system.sleep import overslept
+
+log = logging.getLogger(__name__)
 
 
 class Waiter(msgspec.Struct):
@@ -80,8 +84,12 @@ class Waiters:
         self._alarm = self._loop.call_at(at, self._expire_late)
 
     def _expire_late(self) -> None:
-        self._alarm = None
         now = self._loop.time()
+        if self._alarm is not None and overslept(self._alarm.when()):
+            log.info("this process slept; whoever waits for an answer waits once more")
+            for waiter in self._all.values():
+                waiter.deadline = max(waiter.deadline, now + waiter.timeout)
+        self._alarm = None
         self.fail(lambda waiter: CommandTimeout(waiter.method, waiter.timeout) if waiter.deadline <= now else None)
         waiting = [waiter.deadline for waiter in self._all.values() if not waiter.future.done()]
         if waiting:

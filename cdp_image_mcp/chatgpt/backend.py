@@ -18,7 +18,7 @@ from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced
 from cdp_image_mcp.chatgpt.network.endpoints import Endpoints
 from cdp_image_mcp.chatgpt.network.quota import Quota, no_pictures_left
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
-from cdp_image_mcp.chatgpt.page.arrival import Arrival, arrive
+from cdp_image_mcp.chatgpt.page.arrival import Arrival
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
@@ -78,7 +78,8 @@ class WebBackend:
             profile_dir=str(self._settings.profile_dir),
             session_reused=self._keeper.tab is not None,
         )
-        await self._surviving(lambda: self._remaining(request, report), report)
+        with self._keeper.in_use():
+            await self._surviving(lambda: self._remaining(request, report), report)
 
     async def _remaining(self, request: ImageRequest, report: Report) -> None:
         """What is still to be done: first the turn that went out, then turns for the pictures still missing."""
@@ -111,14 +112,13 @@ class WebBackend:
                 try:
                     await self._turns(tab, request, report)
                 except ChallengeMet as met:
-                    await self._person.pass_check(report, submitted=met.submitted)
                     if met.submitted:
                         await self._collect(request, report)
                         if len(report.images) >= request.n:
                             return
                     continue
                 except NotReady as late:
-                    await self._ask(late.arrival, report)
+                    await self._person.ask(late.arrival, report)
                     continue
                 except Untraced:
                     await self._collect(request, report)
@@ -136,48 +136,13 @@ class WebBackend:
         last.submitted = report.facts.get("submitted", False)
         raise last
 
-    async def _arrive(self, address: str, report: Report | None, *, fresh: bool) -> tuple[Tab, Arrival]:
+    async def _arrive(self, address: str, report: Report, *, fresh: bool) -> tuple[Tab, Arrival]:
         """A tab that is ready for a prompt, with the person's help where needed."""
-        asked: Arrival | None = None
-        ended = ""
-        for _ in range(PERSON_ROUNDS):
-            tab = await self._keeper.borrow((await self._memory.choose()).mode)
-            arrival = await arrive(tab, address, fresh=fresh)
-            self.window.chat_ready = arrival.kind == "ready"
-            if report is not None and arrival.kind == "ready":
-                plan = arrival.account.plan if arrival.account else None
-                await report.state("starting", browser_mode=self._keeper.mode, plan=plan)
-            if arrival.kind == "ready":
-                await self._note_quota(tab)
-                return tab, arrival
-            if asked is not None and (asked.kind, asked.detail) == (arrival.kind, arrival.detail):
-                break  # the person has seen this very question and gone: asking again would be nagging
-            asked = arrival
-            ended = await self._ask(arrival, report)
-        raise self._unanswered(asked, ended, report)
-
-    def _unanswered(self, asked: Arrival | None, ended: str, report: Report | None) -> ImageError:
-        sent = report.facts.get("submitted", False) if report is not None else False
-        why = f"{asked.detail}; {ended}" if asked is not None and ended else "the site asked again and again"
-        return ImageError(
-            "needs_sign_in" if asked is None or asked.kind == "signed_out" else "verification_required",
-            f"A person was asked, and the site is still not ready ({why})." + ("" if sent else " Nothing was sent."),
-            submitted=sent,
-        )
-
-    async def _ask(self, arrival: Arrival, report: Report | None) -> str:
-        """Let the person do what only a person may. Answers how it ended, in words."""
-        sent = report.facts.get("submitted", False) if report is not None else False
-        log.info("the site is not ready: %s (%s)", arrival.kind, arrival.detail)
-        if arrival.kind == "challenge":
-            await self._person.pass_check(report, submitted=sent)
-            return "the check was passed"
-        return await self._person.in_plain_window(
-            report,
-            state="needs_sign_in" if arrival.kind == "signed_out" else "needs_verification",
-            why=arrival.detail,
-            submitted=sent,
-        )
+        tab, arrival = await self._person.arrive(address, report, fresh=fresh)
+        plan = arrival.account.plan if arrival.account else None
+        await report.state("starting", browser_mode=self._keeper.mode, plan=plan)
+        await self._note_quota(tab)
+        return tab, arrival
 
     async def _turns(self, tab: Tab, request: ImageRequest, report: Report) -> None:
         """Successive turns in one conversation until all pictures are there or the site stops."""
@@ -216,6 +181,8 @@ class WebBackend:
         finally:
             with shielded():
                 await self._note_quota(tab)
+                if self._keeper.mode != "visible":
+                    await tab.close_popups()
 
     async def _press_stop(self, tab: Tab) -> None:
         """Our own turn is the only one running here: one prompt at a time. Pressed once, never waited for long."""
@@ -244,7 +211,8 @@ class WebBackend:
 
     async def collect(self, request: ImageRequest, report: Report, /) -> None:
         """Open the conversation of a generation that was submitted earlier and save what the site finished."""
-        await self._surviving(lambda: self._collect(request, report), report)
+        with self._keeper.in_use():
+            await self._surviving(lambda: self._collect(request, report), report)
 
     async def _collect(self, request: ImageRequest, report: Report) -> None:
         await report.state("starting")
@@ -255,7 +223,6 @@ class WebBackend:
                 try:
                     await collecting.run(tab)
                 except ChallengeMet:
-                    await self._person.pass_check(report, submitted=True)
                     continue
                 finally:
                     with shielded():
@@ -272,18 +239,13 @@ class WebBackend:
     async def sign_in(self, opened: Callable[[], None] | None = None) -> Arrival:
         """``login``: the person signs in, then the session endpoint is asked whether it worked. ``opened`` is called
         when the window is there."""
-        await self._person.in_plain_window(
-            None, state="needs_sign_in", why="sign-in was asked for", submitted=False, opened=opened
-        )
-        arrival = await self._look()
-        if arrival.kind == "challenge":
-            await self._person.pass_check(None)
-            arrival = await self._look()
-        return arrival
-
-    async def _look(self) -> Arrival:
-        tab = await self._keeper.borrow((await self._memory.choose()).mode)
-        return await arrive(tab, self._site.home, fresh=False)
+        with self._keeper.in_use():
+            await self._person.in_plain_window(None, state="needs_sign_in", why="sign-in was asked for", opened=opened)
+            _, arrival = await self._person.look(self._site.home, fresh=False)
+            if arrival.kind == "challenge":
+                await self._person.ask(arrival, None)
+                _, arrival = await self._person.look(self._site.home, fresh=False)
+            return arrival
 
     @property
     def browser(self) -> cdp.Browser | None:
@@ -292,12 +254,15 @@ class WebBackend:
 
     async def probe(self) -> list[tuple[str, bool, str]]:
         """``doctor --probe``: what of the page is found; sends nothing. Raises ImageError when nobody is signed in."""
-        tab = await self._keeper.borrow((await self._memory.choose()).mode)
-        arrival = await arrive(tab, self._site.home, fresh=False)
-        if arrival.kind != "ready":
-            code = "needs_sign_in" if arrival.kind == "signed_out" else "verification_required"
-            raise ImageError(code, f"The site is not ready for prompts: {arrival.detail}.")
-        return await probe_roles(tab)
+        with self._keeper.in_use():
+            tab, arrival = await self._person.look(self._site.home, fresh=False)
+            if arrival.kind != "ready":
+                code = "needs_sign_in" if arrival.kind == "signed_out" else "verification_required"
+                raise ImageError(code, f"The site is not ready for prompts: {arrival.detail}.")
+            try:
+                return await probe_roles(tab)
+            except cdp.CDPError as error:
+                raise problem(error, sent=False) from None
 
     async def status(self) -> dict[str, Any]:
         """See ``Backend``; asks the window where it is and runs nothing in the page."""

@@ -12,6 +12,7 @@ SANDBOX_STEP = (
     "CHATGPT_CHROME_ARGS=--no-sandbox."
 )
 DISPLAY_STEP = "Ask the user to start the client from a desktop session, or to set CHATGPT_WINDOW_MODE=headless."
+POLICY_STEP = "Ask the user to name another browser with CHROME_PATH, or to use the API."
 COLLECT_STEP = "Call wait_for_image with this generation_id: the picture is collected from its conversation."
 
 LOST = (
@@ -51,6 +52,8 @@ def _launch(error: cdp.LaunchError) -> ImageError:
             return ImageError("profile_in_use", str(error))
         case errors.ProfileNotWritable():
             return ImageError("disk", str(error), next_step=PROFILE_STEP)
+        case errors.DebuggingForbidden():
+            return ImageError("browser_failed", str(error), retryable=False, next_step=POLICY_STEP)
         case errors.NeedsNoSandbox():
             return ImageError("browser_failed", str(error), retryable=False, next_step=SANDBOX_STEP)
         case errors.NoDisplay():

@@ -156,10 +156,11 @@ async def _display(settings: Settings) -> Check:
 async def _browser(settings: Settings) -> Check:
     """Found and really started once, without a window and on a throw-away profile."""
     from cdp_image_mcp.cdp import LaunchError, find_browser
+    from cdp_image_mcp.cdp.launching.discovery import Machine, everyday_kind
     from cdp_image_mcp.previews.canvas import short_lived
 
     try:
-        found = await anyio.to_thread.run_sync(find_browser, settings.chrome_path)
+        found = await anyio.to_thread.run_sync(lambda: find_browser(settings.chrome_path, profile=settings.profile_dir))
     except LaunchError as error:
         advice = "Install Google Chrome or Microsoft Edge, or set CHROME_PATH to the program file."
         return Check("browser", "failed", clean(str(error), 1000), advice)
@@ -170,6 +171,10 @@ async def _browser(settings: Settings) -> Check:
     except LaunchError as error:
         advice = "See the reason above; as root a browser needs CHATGPT_CHROME_ARGS=--no-sandbox."
         return Check("browser", "failed", clean(f"{found.path} did not start: {error}", 1000), advice)
+    if sys.platform == "darwin" and found.kind == everyday_kind(Machine.here()):
+        advice = "Install another browser, such as Google Chrome for Testing or Edge; it is used from then on."
+        told = f"{product} starts ({found.path}). It opens your links too, also while it runs here without a window."
+        return Check("browser", "warning", told, advice)
     return Check("browser", "ok", f"{product} starts ({found.path}).")
 
 
@@ -184,7 +189,7 @@ async def _profile(settings: Settings) -> Check:
     """Really written to, and really asked who holds it."""
     from cdp_image_mcp import cdp
     from cdp_image_mcp.cdp.errors import ProfileInUse, ProfileNotWritable
-    from cdp_image_mcp.cdp.launching.profile import prepare_profile
+    from cdp_image_mcp.cdp.launching.profile import long_paths_allowed, prepare_profile, too_long
 
     profile = settings.profile_dir
     if not profile.exists():
@@ -192,7 +197,9 @@ async def _profile(settings: Settings) -> Check:
             return Check("profile", "failed", f"{profile} cannot be made.", "Correct CHATGPT_WEB_PROFILE_DIR.")
         return Check("profile", "ok", f"{profile} will be made at the first use.")
     try:
-        await anyio.to_thread.run_sync(lambda: prepare_profile(profile, cdp.find_browser(settings.chrome_path)))
+        await anyio.to_thread.run_sync(
+            lambda: prepare_profile(profile, cdp.find_browser(settings.chrome_path, profile=profile))
+        )
         async with cdp.attach(profile) as browser:
             held = f", open in process {browser.pid} at this moment"
     except ProfileNotWritable as error:
@@ -201,6 +208,9 @@ async def _profile(settings: Settings) -> Check:
         return Check("profile", "failed", clean(f"{error}."), "Close that browser, then try again.")
     except cdp.CDPError:
         held = ""  # none runs; a browser that is not found has a line of its own
+    if too_long(profile, platform=sys.platform, long_paths=long_paths_allowed()):
+        advice = "Set CHATGPT_WEB_PROFILE_DIR to a shorter path, or let Windows take long ones (LongPathsEnabled)."
+        return Check("profile", "warning", f"{profile} leaves the browser too little room for its own paths.", advice)
     if sys.platform != "win32" and profile.stat().st_mode & 0o077:
         advice = f"chmod 700 '{profile}': it holds the cookies of your account."
         return Check("profile", "warning", f"Other users of this machine can look into {profile}.", advice)

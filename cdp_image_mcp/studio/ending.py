@@ -38,8 +38,9 @@ NEXT: dict[str, str] = {
     "that would make and cost another picture.",
     "needs_sign_in": "Ask the user to sign in by hand in the browser window that is open on this machine and then to "
     "close that window (on a Mac: quit that browser). Then call wait_for_image with this generation_id. " + GOES_ON,
-    "needs_verification": "Ask the user to pass the site's check by hand in the browser window that is open on this "
-    "machine, then call wait_for_image with this generation_id. " + GOES_ON,
+    "needs_verification": "Ask the user to answer the site's check by hand in the browser window that is open on this "
+    "machine and then to close that window (on a Mac: quit that browser). Then call wait_for_image with this "
+    "generation_id. " + GOES_ON,
     "partial": "The pictures listed are saved; failures says why the others are missing. Ask only for the rest.",
     "cancelled": "Nothing more happens with this generation; pictures listed here are kept.",
 }

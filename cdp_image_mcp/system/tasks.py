@@ -1,13 +1,18 @@
-"""Tasks that serve a block and end with it, and work that must be finished once it was begun."""
+"""Tasks that serve a block and end with it, blocks that outlive their caller, and work that must be finished."""
 
+import logging
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
-from typing import cast
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Generic, TypeVar, cast
 
 import anyio
 import anyio.abc
 
-__all__ = ["background", "shielded"]
+__all__ = ["HeldOpen", "background", "shielded"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -37,6 +42,49 @@ def _alone(fault: BaseException) -> BaseException:
         return fault
     inner = cast("BaseExceptionGroup[BaseException]", fault).exceptions
     return _alone(inner[0]) if len(inner) == 1 else cast("BaseException", fault)
+
+
+class HeldOpen(Generic[T]):
+    """A block that a task of its own holds open, so that it is entered and left in one place, whoever asks for it."""
+
+    def __init__(self, manager: AbstractAsyncContextManager[T]) -> None:
+        self._manager = manager
+        self._leave = anyio.Event()
+        self._left = anyio.Event()
+        self._entered: list[T] = []
+
+    @property
+    def open(self) -> bool:
+        """It was entered, and nobody has asked to leave it."""
+        return bool(self._entered) and not self._leave.is_set() and not self._left.is_set()
+
+    @property
+    def value(self) -> T:
+        """What entering the block gave; for those who have entered it."""
+        return self._entered[0]
+
+    async def enter(self, group: anyio.abc.TaskGroup) -> T:
+        """Enter the block in a task of ``group``. Raises what entering raises; a fault after that ends it alone."""
+        await group.start(self._hold)
+        return self.value
+
+    async def close(self) -> None:
+        """Leave the block, and wait until that is done. Idempotent."""
+        self._leave.set()
+        await self._left.wait()
+
+    async def _hold(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        try:
+            async with self._manager as value:
+                self._entered.append(value)
+                task_status.started()
+                await self._leave.wait()
+        except Exception as error:
+            if not self._entered:
+                raise
+            log.info("a block that was held open ended: %r", error)
+        finally:
+            self._left.set()
 
 
 @contextmanager

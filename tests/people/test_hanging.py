@@ -10,19 +10,17 @@ import anyio
 import pytest
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp.launching import launcher
+from cdp_image_mcp.cdp.launching import holder
 from cdp_image_mcp.cdp.protocol import TargetList
 from cdp_image_mcp.chatgpt.watching import listening
 from cdp_image_mcp.chatgpt.window import keeper
-from cdp_image_mcp.config import load
-from cdp_image_mcp.mcp_server.ways import InstalledWays
-from cdp_image_mcp.studio.asked import GenerateImage
-from cdp_image_mcp.studio.studio import Standing, Studio, open_studio
+from cdp_image_mcp.studio.studio import Standing, Studio
 from fixtures.site import Site
 from tests.people.browsers import browsers, none_left
+from tests.people.inside import draw, inside
 from tests.people.person import auto
 from tests.people.screen import Screen, until
-from tests.web.program import environment, running_program
+from tests.web.program import running_program
 
 pytestmark = pytest.mark.anyio
 
@@ -34,19 +32,15 @@ async def working(
     """A studio; it and its browser are gone afterwards."""
     # A pulse once a second: how long an answer may take is only shortened when something hangs.
     monkeypatch.setattr(listening, "PULSE_SECONDS", 1.0)
-    monkeypatch.setenv("HOME", str(folder))
-    monkeypatch.setenv("DISPLAY", variables.get("DISPLAY", ""))
-    settings = load(environment(folder, site.url, **variables))
     with anyio.fail_after(120):
-        async with open_studio(settings, InstalledWays()) as studio:
+        async with inside(folder, site.url, monkeypatch, **variables) as studio:
             yield studio
         await none_left(folder)
 
 
 async def ask(studio: Studio, prompt: str, **arguments: object) -> str:
     """How it ended."""
-    standing = await studio.generate(GenerateImage(prompt=prompt, **arguments))  # type: ignore[arg-type]
-    return standing.record.state
+    return (await draw(studio, prompt, **arguments)).record.state
 
 
 def saved(standing: Standing) -> list[str]:
@@ -111,7 +105,7 @@ async def test_a_browser_that_hangs_for_good_while_it_draws_loses_no_picture(
 ) -> None:
     site.set(picture_delay_s=2.0)
     async with working(tmp_path, site, monkeypatch) as studio:
-        started = await studio.generate(GenerateImage(prompt="a lighthouse", wait_seconds=0))
+        started = await draw(studio, "a lighthouse", wait_seconds=0)
         await until(lambda: bool(site.log.prompts))
         hung = stand_still(tmp_path)
         with impatience(monkeypatch):
@@ -128,7 +122,7 @@ async def test_a_page_that_hangs_while_it_draws_is_left_for_a_new_tab(
 ) -> None:
     site.set(picture_delay_s=4.0)
     async with working(tmp_path, site, monkeypatch, **auto(screen, CHATGPT_WINDOW_MODE=mode)) as studio:
-        started = await studio.generate(GenerateImage(prompt="a lighthouse", wait_seconds=0))
+        started = await draw(studio, "a lighthouse", wait_seconds=0)
         await until(lambda: bool(site.log.prompts))
         (process,) = browsers(tmp_path)
         hung = await spin(tmp_path, site)
@@ -161,7 +155,7 @@ async def test_a_hanging_browser_with_windows_is_told_and_left_to_the_person(
         assert await ask(studio, "before") == "saved"
         hung = stand_still(tmp_path)
         with impatience(monkeypatch):
-            standing = await studio.generate(GenerateImage(prompt="meanwhile"))
+            standing = await draw(studio, "meanwhile")
         error = standing.record.error
         assert error is not None
         assert (error["code"], error["submitted"], error["retryable"]) == ("browser_failed", False, False)
@@ -184,7 +178,7 @@ async def test_leaving_a_browser_that_hangs_ends_it(
 async def test_a_hanging_browser_of_another_server_is_replaced_for_both(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launcher, "HANGING_PATIENCE", 1.0)
+    monkeypatch.setattr(holder, "HANGING_PATIENCE", 1.0)
     async with working(tmp_path, site, monkeypatch) as mine, running_program(tmp_path, site.url) as other:
         assert (await other.generate("theirs")).status == "saved"
         hung = stand_still(tmp_path)

@@ -48,6 +48,14 @@ async def test_a_check_that_headless_met_hides_windows_for_seven_days_and_no_lon
         assert await mode(tmp_path, clock) == expected, passed
 
 
+async def test_a_check_that_cannot_be_written_down_is_remembered_by_the_process(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    memory = WindowMemory(tmp_path / "file" / "profile", "auto", Clock())
+    with anyio.fail_after(5):
+        await memory.met_check()
+        assert (await memory.choose()).mode == "hidden"
+
+
 async def test_a_check_met_after_the_week_is_remembered_for_a_week_again(tmp_path: Path) -> None:
     clock = Clock()
     memory = WindowMemory(tmp_path / "profile", "auto", clock)
@@ -95,6 +103,9 @@ async def test_what_was_asked_for_counts_before_the_setting_and_a_missing_displa
         ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
         ({}, "darwin", True),
         ({}, "win32", True),
+        ({"SSH_CONNECTION": "10.0.0.2 51000 10.0.0.1 22"}, "darwin", False),
+        ({"SSH_CONNECTION": "10.0.0.2 51000 10.0.0.1 22"}, "win32", False),
+        ({"SSH_CONNECTION": "10.0.0.2 51000 10.0.0.1 22", "DISPLAY": "localhost:10.0"}, "linux", True),
     ],
 )
 def test_whether_there_is_a_display(environ: dict[str, str], platform: str, expected: bool) -> None:

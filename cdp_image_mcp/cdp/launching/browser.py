@@ -1,6 +1,7 @@
 """A browser that can be driven, and its end."""
 
 import logging
+import os
 from pathlib import Path
 
 import anyio
@@ -13,6 +14,8 @@ from cdp_image_mcp.cdp.protocol import BrowserVersion
 
 log = logging.getLogger(__name__)
 
+# How long a browser may take to end in order when its leash is let go; then another process holds it.
+LEAVE_PATIENCE = 1.5
 # Of an orderly end that did not even begin: the browser did not answer Browser.close.
 HUNG_PATIENCE = 2.0
 # A killed process is gone at once, but for one that waits for a device.
@@ -31,6 +34,7 @@ class Browser:
         version: BrowserVersion,
         profile: Path,
         process: BrowserProcess | None,
+        leash: int | None,
         close_timeout: float,
     ) -> None:
         self.connection = connection
@@ -39,6 +43,7 @@ class Browser:
         self.version = version
         self.profile = profile
         self._process = process
+        self._leash = leash
         self._close_timeout = close_timeout
         self._ended = False
 
@@ -46,6 +51,11 @@ class Browser:
     def owned(self) -> bool:
         """Started by us, and ended by ``close``; False when it was attached to."""
         return self._process is not None
+
+    @property
+    def shared(self) -> bool:
+        """Others may hold its leash as well, so that it can be left to them."""
+        return self._leash is not None
 
     @property
     def headless(self) -> bool:
@@ -57,11 +67,29 @@ class Browser:
         return self._process.lines() if self._process else ()
 
     async def close(self) -> None:
-        """End our own browser in order (cookies are kept), or disconnect from one attached to. Idempotent."""
+        """End our own browser in order (cookies are kept), or leave one attached to. Idempotent."""
         if self._process is None:
-            await self.connection.close()
+            await self.leave()
         else:
             await self.quit()
+
+    async def leave(self) -> None:
+        """Let go: the browser lives on while another process holds its leash, and ends in order otherwise; one of our
+        own ends where a leash has no name (Windows). Idempotent; shields itself."""
+        if self._ended:
+            return
+        self._ended = True
+        with anyio.CancelScope(shield=True):
+            self.connection.expect_end()
+            self._drop_leash()
+            if self._process is not None:
+                await self._process.leave(LEAVE_PATIENCE)
+            await self.connection.close()
+
+    def _drop_leash(self) -> None:
+        if self._leash is not None:
+            os.close(self._leash)
+            self._leash = None
 
     async def answers(self, seconds: float) -> bool:
         """Whether the browser itself still answers within that time; one that hangs keeps its connection. Raises
@@ -95,6 +123,7 @@ class Browser:
         patience = self._close_timeout
         with anyio.CancelScope(shield=True):
             self.connection.expect_end()
+            self._drop_leash()
             try:
                 await self.connection.browser.call("Browser.close", timeout=5)
             except CDPError as error:

@@ -110,10 +110,13 @@ def clear_dead(profile: Path) -> None:
     anybody listens there or holds the profile."""
     if sys.platform == "win32":
         return
+    from cdp_image_mcp.cdp.launching.process_posix import drop_dead_leashes
+
     folder = dead_socket_folder(profile)
     # The holder is asked for last: a browser that is just starting has its lock before its socket.
     if folder is not None and read_holder(profile) is None:
         remove_remains(folder)
+    drop_dead_leashes(profile)
     found = _read_link(profile)
     if found is None or found[0] == socket.gethostname() or _works_on(found[1], profile):
         return

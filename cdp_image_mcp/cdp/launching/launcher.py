@@ -19,15 +19,14 @@ from cdp_image_mcp.cdp.errors import BrowserFailed, BrowserGone, ProfileInUse
 from cdp_image_mcp.cdp.launching import switches
 from cdp_image_mcp.cdp.launching.browser import Browser
 from cdp_image_mcp.cdp.launching.exits import explain_exit, forbidden
-from cdp_image_mcp.cdp.launching.holder import clear_dead, hold, reach, read_holder
+from cdp_image_mcp.cdp.launching.holder import clear_dead, reach, read_holder
+from cdp_image_mcp.cdp.launching.holder import hold as hold_profile
 from cdp_image_mcp.cdp.launching.options import LaunchOptions
-from cdp_image_mcp.cdp.launching.process import BrowserProcess, start
+from cdp_image_mcp.cdp.launching.process import BrowserProcess, hold_leash, start
 from cdp_image_mcp.cdp.launching.profile import (
     PORT_FILE,
     prepare_profile,
     read_endpoint,
-    remove_remains,
-    socket_folder,
 )
 from cdp_image_mcp.cdp.protocol import BrowserVersion, ProcessList
 
@@ -39,7 +38,8 @@ POLL = 0.01
 async def launch(options: LaunchOptions) -> AsyncGenerator[Browser, None]:
     """The browser of the profile for the length of the block: the running one (``owned`` False), else a new one.
 
-    A new one ends with the block, with cancellation (both in order, shielded) and, by its leash, with this process.
+    A new one ends with the block, with cancellation (both in order, shielded) and, by its leash, with this process;
+    unless ``Browser.leave`` was called and another process holds its leash too.
     Raises the LaunchError tree.
     """
     options = options.absolute()
@@ -51,7 +51,7 @@ async def launch(options: LaunchOptions) -> AsyncGenerator[Browser, None]:
         async with _driven(endpoint, process, options) as browser:
             yield browser
     finally:
-        if process is not None:
+        if process is not None and not process.left:
             with anyio.CancelScope(shield=True):
                 await _put_down(process, options.profile, options.close_timeout)
 
@@ -64,7 +64,7 @@ async def attach(profile: Path) -> AsyncGenerator[Browser, None]:
     if endpoint is None:
         raise BrowserFailed(f"no browser runs on the profile {profile}")
     async with connect(endpoint) as connection:
-        yield await _browser(connection, endpoint, profile, None, 10.0)
+        yield await _browser(connection, endpoint, profile, None, 10.0, hold=False)
 
 
 @asynccontextmanager
@@ -93,13 +93,20 @@ async def _driven(
 
 
 async def _browser(
-    connection: Connection, endpoint: str, profile: Path, process: BrowserProcess | None, close_timeout: float
+    connection: Connection,
+    endpoint: str,
+    profile: Path,
+    process: BrowserProcess | None,
+    close_timeout: float,
+    *,
+    hold: bool = True,
 ) -> Browser:
     version = await connection.browser.call("Browser.getVersion", reply=BrowserVersion)
     processes = await connection.browser.call("SystemInfo.getProcessInfo", reply=ProcessList)
     pid = next((entry.id for entry in processes.process_info if entry.type == "browser"), None)
     if process is not None and pid is not None and not _is_ours(pid, process.pid):
         process = None  # another starter won: its port file was found, and our own process is on its way out
+    leash = await anyio.to_thread.run_sync(hold_leash, profile, pid) if hold and pid is not None else None
     return Browser(
         connection,
         endpoint=endpoint,
@@ -107,6 +114,7 @@ async def _browser(
         version=version,
         profile=profile,
         process=process,
+        leash=leash,
         close_timeout=close_timeout,
     )
 
@@ -122,7 +130,9 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
                     return endpoint, None
                 continue  # it has ended meanwhile
             await anyio.to_thread.run_sync(clear_dead, options.profile)
-            process = _start(options, await anyio.to_thread.run_sync(hold, options.profile, options.browser.path))
+            process = _start(
+                options, await anyio.to_thread.run_sync(hold_profile, options.profile, options.browser.path)
+            )
             try:
                 endpoint = await _wait_for_port(process, options.profile)
                 if endpoint is not None:
@@ -143,10 +153,9 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
 
 async def _put_down(process: BrowserProcess, profile: Path, patience: float) -> None:
     """End what may still run, and leave nothing of it in the temporary folder."""
-    folder = await anyio.to_thread.run_sync(socket_folder, profile, process.pid)
     process.drop_leash()
     await process.end(patience)
-    await anyio.to_thread.run_sync(remove_remains, folder)
+    await anyio.to_thread.run_sync(clear_dead, profile)
 
 
 def _check_port(endpoint: str, options: LaunchOptions) -> None:
@@ -178,7 +187,7 @@ def _start(options: LaunchOptions, held: int | None) -> BrowserProcess:
         debug_port=options.debug_port,
         extra=options.extra_args,
     )
-    return start(str(options.browser.path), arguments, options.variables, held=held)
+    return start(str(options.browser.path), arguments, options.variables, leash=options.profile, held=held)
 
 
 async def _wait_for_port(process: BrowserProcess, profile: Path) -> str | None:

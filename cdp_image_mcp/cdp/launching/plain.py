@@ -16,7 +16,7 @@ from cdp_image_mcp.cdp.launching.holder import clear_dead, hold, pid_of, read_ho
 from cdp_image_mcp.cdp.launching.launcher import POLL
 from cdp_image_mcp.cdp.launching.options import LaunchOptions
 from cdp_image_mcp.cdp.launching.process import BrowserProcess, start
-from cdp_image_mcp.cdp.launching.profile import prepare_profile, remove_remains, socket_folder
+from cdp_image_mcp.cdp.launching.profile import prepare_profile
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +48,9 @@ class PlainWindow:
         """End it, politely first. On Linux cookies of the last 30 s may be lost: SIGTERM is all that an undriven Chrome
         understands. Idempotent; shields itself from cancellation."""
         with anyio.CancelScope(shield=True):
-            folder = await anyio.to_thread.run_sync(socket_folder, self._profile, self.pid)
             self._process.ask_to_end()
             await self._process.end(TERMINATING)
-            await anyio.to_thread.run_sync(remove_remains, folder)
+            await anyio.to_thread.run_sync(clear_dead, self._profile)
 
 
 @asynccontextmanager
@@ -73,7 +72,7 @@ async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[PlainWi
     await anyio.to_thread.run_sync(clear_dead, profile)
     arguments = switches.plain(profile, url, platform=sys.platform, extra=options.extra_args)
     held = await anyio.to_thread.run_sync(hold, profile, options.browser.path)
-    process = start(str(options.browser.path), arguments, options.variables, leash=False, held=held)
+    process = start(str(options.browser.path), arguments, options.variables, held=held)
     window = PlainWindow(process, profile)
     try:
         _guard(process, profile)

@@ -1,7 +1,8 @@
 """The browser's process: started in a group of its own, its output drained, on a leash if it is driven.
 
 The leash is Chrome's debugging pipe: nothing is ever written to it, and when its other end closes, by ``drop_leash``
-or by the death of this process however sudden, the browser ends in order (Chromium 156, 70-215 ms, cookies kept).
+or by the death of this process however sudden, the browser ends in order (Chromium 156, 70-215 ms, cookies kept). On
+Linux and macOS it has a name in the profile, so that several processes may hold it: the browser ends with the last.
 """
 
 import asyncio
@@ -35,6 +36,8 @@ class BrowserProcess:
         self.pid = pid
         self.returncode: int | None = None
         self.endpoint: str | None = None
+        self.left = False
+        """It was left to others: it lives on after this process."""
         self._wait_for_exit = wait
         self._output = output
         self._leash = list(leash)
@@ -109,6 +112,13 @@ class BrowserProcess:
         self.kill_tree()
         await self.wait()
 
+    async def leave(self, patience: float) -> None:
+        """Let go of it; whether it ends with that, others decide who hold its leash too. Waits for that end."""
+        self.drop_leash()
+        with anyio.move_on_after(patience):
+            await self.wait()
+        self.left = self.returncode is None
+
     def on_exit(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` in the event loop after the exit."""
         self._exit_listeners.append(listener)
@@ -159,10 +169,12 @@ def start(
     arguments: Sequence[str],
     environment: Mapping[str, str],
     *,
-    leash: bool = True,
+    leash: Path | None = None,
     held: int | None = None,
 ) -> BrowserProcess:
     """Start a browser, which inherits the open file ``held``; here it is closed. Quick: it does not wait for anything.
+
+    ``leash`` is the folder, the profile's, where its leash is named; without one it has none.
 
     Raises BrowserFailed when it cannot be executed.
     """
@@ -178,6 +190,16 @@ def start(
         if held is not None:
             os.close(held)
     return BrowserProcess(pid, output, wait, ends)
+
+
+def hold_leash(profile: Path, pid: int) -> int | None:
+    """Hold the leash of a browser that another process started; close what this gives to let go. None where it has no
+    name: it ends with whoever started it."""
+    if sys.platform == "win32":
+        return None
+    from cdp_image_mcp.cdp.launching import process_posix
+
+    return process_posix.hold_leash(profile, pid)
 
 
 def is_browser(pid: int) -> bool:

@@ -5,7 +5,9 @@ exec.
 """
 
 import contextlib
+import errno
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +21,7 @@ HELD = 9
 """Where the browser has the file that says that it lives; its helpers do not get it (Chromium closes what it does not
 know before it starts one)."""
 LEASH = "--remote-debugging-pipe"
+NAMED = "leash-"
 # Ends the group when its standard input does: the leash of a browser that may have no debugging switch.
 # An undriven browser has no other orderly end than SIGTERM, and leaves its socket's folder behind then.
 _GUARD = """
@@ -36,11 +39,15 @@ Spawned = tuple[int, int, Callable[[], int], list[int]]
 
 
 def spawn(
-    program: str, arguments: Sequence[str], environment: Mapping[str, str], leash: bool, held: int | None
+    program: str, arguments: Sequence[str], environment: Mapping[str, str], leash: Path | None, held: int | None
 ) -> Spawned:
-    """The pid, a descriptor with its output, a function that waits for its exit, the ends of the leash to keep."""
+    """The pid, a descriptor with its output, a function that waits for its exit, the ends of the leash to keep.
+
+    ``leash`` is the folder where the leash gets a name, so that others may hold it too.
+    """
     ours: list[int] = []
     theirs: list[int] = []
+    named: Path | None = None
     try:
         output, output_writer = _pipe()
         ours.append(output)
@@ -51,8 +58,8 @@ def spawn(
             (os.POSIX_SPAWN_DUP2, output_writer, 2),
         ]
         switches = list(arguments)
-        if leash:
-            into, leash_end = _pipe()
+        if leash is not None:
+            into, leash_end, named = _named_pipe(leash)
             answers, out_of = _pipe()
             theirs += [into, out_of]
             ours += [leash_end, answers]
@@ -60,7 +67,7 @@ def spawn(
             switches.insert(0, LEASH)
         if held is not None:
             actions.append((os.POSIX_SPAWN_DUP2, held, HELD))
-        keep = {*((PIPE_IN, PIPE_OUT) if leash else ()), *((HELD,) if held is not None else ())}
+        keep = {*((PIPE_IN, PIPE_OUT) if leash is not None else ()), *((HELD,) if held is not None else ())}
         actions += [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in keep]
         pid = os.posix_spawn(
             program,
@@ -71,14 +78,57 @@ def spawn(
             setsigmask=(),
             setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores both; the browser must not inherit that
         )
+        if named is not None:
+            named.rename(leash_of(named.parent, pid))
     except BaseException:
         for number in ours:
             os.close(number)
+        if named is not None:
+            named.unlink(missing_ok=True)
         raise
     finally:
         for number in theirs:
             os.close(number)
     return pid, output, lambda: _wait(pid), ours[1:]
+
+
+def leash_of(profile: Path, pid: int) -> Path:
+    """Where the leash of that browser has its name."""
+    return profile / f"{NAMED}{pid}"
+
+
+def hold_leash(profile: Path, pid: int) -> int | None:
+    """Hold the leash of a browser that another process started: it ends with the last who does. None without one."""
+    try:
+        return os.open(leash_of(profile, pid), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None  # nobody is at its other end, or it has no name
+
+
+def drop_dead_leashes(profile: Path) -> None:
+    """Remove names of leashes at whose other end nobody is."""
+    for path in profile.glob(f"{NAMED}*"):
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                path.unlink(missing_ok=True)
+
+
+def _named_pipe(folder: Path) -> tuple[int, int, Path | None]:
+    """A pipe with a name in that folder; without one where the file system has no such names."""
+    path = folder / f"{NAMED}{os.getpid()}-{secrets.token_hex(4)}"
+    ends: list[int] = []
+    try:
+        os.mkfifo(path, 0o600)
+        ends.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        ends.append(os.open(path, os.O_WRONLY))
+        os.set_blocking(ends[0], True)  # the browser waits for what comes
+    except OSError:
+        for end in ends:
+            os.close(end)
+        return *_pipe(), None
+    return *_out_of_the_way(ends), path
 
 
 def guard(pid: int, profile: Path) -> tuple[int, int]:
@@ -117,13 +167,16 @@ def end_guard(number: int, end: int) -> None:
 
 def _pipe() -> tuple[int, int]:
     """A pipe whose ends no child inherits, above the numbers that are given out on purpose."""
+    return _out_of_the_way(os.pipe())
+
+
+def _out_of_the_way(ends: Sequence[int]) -> tuple[int, int]:
     import fcntl
 
-    ends: list[int] = []
-    for number in os.pipe():
-        ends.append(fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 10))
+    moved = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 10) for number in ends]
+    for number in ends:
         os.close(number)
-    return ends[0], ends[1]
+    return moved[0], moved[1]
 
 
 def _inheritable() -> list[int]:

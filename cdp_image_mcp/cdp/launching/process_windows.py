@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 LEASH = "--remote-debugging-pipe"
 WM_CLOSE = 0x0010
@@ -20,9 +21,10 @@ Spawned = tuple[int, int, Callable[[], int], list[int]]
 
 
 def spawn(
-    program: str, arguments: Sequence[str], environment: Mapping[str, str], leash: bool, _held: int | None
+    program: str, arguments: Sequence[str], environment: Mapping[str, str], leash: Path | None, _held: int | None
 ) -> Spawned:
-    """The pid, a descriptor with its output, a function that waits for its exit, the ends of the leash to keep."""
+    """The pid, a descriptor with its output, a function that waits for its exit, the ends of the leash to keep. A leash
+    has no name here, so nobody else can hold it."""
     if sys.platform != "win32":
         raise RuntimeError("for Windows only")
     import msvcrt
@@ -33,7 +35,7 @@ def spawn(
     switches = list(arguments)
     handles: list[int] = []
     try:
-        if leash:
+        if leash is not None:
             into, leash_end = os.pipe()
             theirs.append(into)
             ours.append(leash_end)

@@ -17,9 +17,30 @@ PORT_FILE = "DevToolsActivePort"
 LOCK_LINK = "SingletonLock"
 SOCKET_LINK = "SingletonSocket"
 COOKIE_LINK = "SingletonCookie"
+LONGEST, ROOM_BELOW = 259, 150
+"""Characters of a path on Windows, and what the browser needs of them below its profile (a service worker's cache)."""
 SINGLETONS = (LOCK_LINK, SOCKET_LINK, COOKIE_LINK)
 SOCKET_FOLDER = re.compile(r"(org\.chromium|com\.google|com\.microsoft|com\.brave)\.[A-Za-z.]+\.[A-Za-z0-9]{6}")
 """What Chromium calls its temporary folders (``base/files/file_util_posix.cc``); makers change the first part."""
+
+
+def too_long(profile: Path, *, platform: str, long_paths: bool) -> bool:
+    """Whether the browser's own files could get names that Windows does not take: longer than 259 characters, unless
+    the system's LongPathsEnabled allows them (Microsoft, "Maximum Path Length Limitation")."""
+    return platform == "win32" and not long_paths and len(str(profile)) + ROOM_BELOW > LONGEST
+
+
+def long_paths_allowed() -> bool:
+    """The setting of this Windows; not yet seen by us."""
+    if sys.platform != "win32":
+        return True
+    import winreg
+
+    try:
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\FileSystem") as key:
+            return winreg.QueryValueEx(key, "LongPathsEnabled")[0] == 1
+    except OSError:
+        return False
 
 
 def read_endpoint(profile: Path) -> str | None:
@@ -35,23 +56,8 @@ def read_endpoint(profile: Path) -> str | None:
     return f"ws://127.0.0.1:{match[1]}{match[2]}" if match else None
 
 
-def socket_folder(profile: Path, pid: int) -> Path | None:
-    """The folder in the system's temporary place that the browser ``pid`` keeps while it holds the profile (POSIX).
-
-    A browser ended by SIGTERM or by force leaves it there (Chromium 156): ask while it lives, then ``remove_remains``.
-    """
-    try:
-        folder = (profile / SOCKET_LINK).readlink().parent
-        owner = os.readlink(profile / LOCK_LINK)  # noqa: PTH115 - the target is no path
-    except OSError:
-        return None
-    return folder if owner.rpartition("-")[2] == str(pid) and folder.is_absolute() else None
-
-
-def remove_remains(folder: Path | None) -> None:
+def remove_remains(folder: Path) -> None:
     """Remove a dead browser's socket folder. Takes only the two names that Chrome puts there."""
-    if folder is None:
-        return
     for name in (SOCKET_LINK, COOKIE_LINK):
         with contextlib.suppress(OSError):
             (folder / name).unlink()

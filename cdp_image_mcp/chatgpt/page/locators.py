@@ -24,6 +24,7 @@ class Locator(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     css: str
     text: tuple[str, ...] = ()
+    begins: tuple[str, ...] = ()
     outside: str = ""
     hidden: bool = False
     source: str = ""

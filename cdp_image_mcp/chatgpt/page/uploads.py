@@ -1,24 +1,29 @@
-"""Copies of the reference pictures for the page: the bytes that were checked, whatever happens to the originals."""
+"""The reference pictures on their way: copies of the bytes that were checked, whatever happens to the originals, and
+the page's own calls that bring them to the site."""
 
 import os
 import re
 import secrets
 import shutil
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import psutil
 
+from cdp_image_mcp.cdp.bodies import Request
+from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.references import read_reference
 from cdp_image_mcp.request import Reference
 from cdp_image_mcp.system.disk import OWNER_ONLY, make_path
-from cdp_image_mcp.system.tasks import shielded
+from cdp_image_mcp.system.tasks import background, shielded
 
-__all__ = ["upload_copies"]
+__all__ = ["Uploads", "upload_copies", "uploads_of"]
 
 OURS = re.compile(r"uploads-(\d+)-")
 """Folders carry the pid of their maker, so that what a killed process left can be told from what is in use."""
@@ -76,3 +81,60 @@ def _runs(pid: int) -> bool:
         return psutil.pid_exists(pid)
     except OverflowError:
         return False
+
+
+class Uploads:
+    """How many uploads the page has begun and ended. Made by ``uploads_of``."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.received = 0
+        """Those that the site has whole."""
+        self.failed = 0
+        """Those that the site refused, or whose end it refused."""
+        self._news = anyio.Event()
+
+    async def until(self, enough: Callable[[], bool]) -> None:
+        """Until the counts are as they should be."""
+        while not enough():
+            await self._news.wait()
+
+    async def hear(self, requests: Mailbox[Request], count: Callable[[Request], None]) -> None:
+        """Count the requests that come (``uploads_of`` only)."""
+        async for request in requests:
+            count(request)
+            self._news.set()
+            self._news = anyio.Event()
+
+    def count_begun(self, _request: Request) -> None:
+        self.begun += 1
+
+    def count_refused(self, request: Request) -> None:
+        self.failed += not _went_well(request)
+
+    def count_end(self, request: Request) -> None:
+        if _went_well(request):
+            self.received += 1
+        else:
+            self.failed += 1
+
+
+def _went_well(request: Request) -> bool:
+    return request.state == "finished" and request.status is not None and request.status < 400
+
+
+@asynccontextmanager
+async def uploads_of(tab: Tab) -> AsyncGenerator[Uploads]:
+    """The page's uploads from now on."""
+    uploads = Uploads()
+    begins = partial(tab.site.asks, "upload_begun")
+    with (
+        tab.bodies.watch(begins, stage="sent") as begun,
+        tab.bodies.watch(begins) as answered,
+        tab.bodies.watch(partial(tab.site.asks, "upload_done")) as done,
+    ):
+        async with background() as group:
+            group.start_soon(uploads.hear, begun, uploads.count_begun)
+            group.start_soon(uploads.hear, answered, uploads.count_refused)
+            group.start_soon(uploads.hear, done, uploads.count_end)
+            yield uploads

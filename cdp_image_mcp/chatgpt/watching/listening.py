@@ -1,6 +1,7 @@
 """Everything a turn's watch listens to, each in a task of its own that ends with it."""
 
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,6 +23,7 @@ from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
+from cdp_image_mcp.system.sleep import slept_since
 from cdp_image_mcp.system.tasks import background
 
 __all__ = ["watch_turn"]
@@ -236,7 +238,11 @@ async def _pulse(watch: TurnWatch) -> None:
     """Ends the watch when the page hangs, or a browser that nobody sees: both are replaced, and what the site has made
     meanwhile is collected. A hanging browser with windows is the user's: it is waited for."""
     while True:
+        then = time.time()
         await anyio.sleep(PULSE_SECONDS)
+        if slept_since(then, PULSE_SECONDS):
+            log.info("the machine slept: what the site said meanwhile was not heard")
+            watch.missed()
         page, browser = watch.tab.page, watch.tab.browser
         if not await browser.answers(HUNG_SECONDS):
             if browser.headless:

@@ -1,4 +1,8 @@
-"""Calling the person: to sign in in an ordinary window, or to pass a check in the driven one."""
+"""Getting to a page that is ready for a prompt, and calling the person for what only a person may do.
+
+The person always gets an ordinary window without any debugging switch: account providers refuse driven browsers, and
+checks go round in circles in them (openchrome #251, 10x-chat #3). What the person did there is kept in the profile.
+"""
 
 import logging
 import sys
@@ -9,7 +13,7 @@ import anyio
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.errors import NoDisplay
-from cdp_image_mcp.chatgpt.page.arrival import is_passed, wait_until_passed
+from cdp_image_mcp.chatgpt.page.arrival import Arrival, arrive
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.window.keeper import Keeper
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -17,11 +21,13 @@ from cdp_image_mcp.chatgpt.window.windowmode import WindowMemory, has_display
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import Code, Fact, ImageError
 from cdp_image_mcp.request import Report
-from cdp_image_mcp.system.tasks import background, shielded
 
 __all__ = ["Person", "sign_in_text"]
 
 log = logging.getLogger(__name__)
+
+ROUNDS = 3
+"""How often one arrival may ask the person before it gives up."""
 
 PersonState: TypeAlias = Literal["needs_sign_in", "needs_verification"]
 ERROR_OF: dict[PersonState, Code] = {
@@ -29,7 +35,10 @@ ERROR_OF: dict[PersonState, Code] = {
     "needs_verification": "verification_required",
 }
 """The error when nobody can be asked."""
-HIDING_SECONDS = 10.0
+
+
+def state_of(arrival: Arrival) -> PersonState:
+    return "needs_sign_in" if arrival.kind == "signed_out" else "needs_verification"
 
 
 def sign_in_text(platform: str = sys.platform) -> str:
@@ -51,17 +60,49 @@ class Person:
         self._keeper = keeper
         self._memory = memory
 
-    def require_display(self, state: PersonState, what: str, submitted: Fact, report: Report | None = None) -> None:
-        """Raises ImageError when no window may or can be shown, or nobody is there who waits."""
-        if report is not None and report.background:
-            reason = "nobody waits for this picture at the moment"
-        elif self._settings.window_mode == "headless":
-            reason = "CHATGPT_WINDOW_MODE is headless, so no window may be shown"
-        elif not has_display():
-            reason = "there is no display to show a window on"
-        else:
-            return
-        raise ImageError(ERROR_OF[state], f"A person is needed ({what}), and {reason}.", submitted=submitted)
+    async def arrive(self, address: str, report: Report, *, fresh: bool) -> tuple[Tab, Arrival]:
+        """A tab that is ready for a prompt, with the person's help where needed. Raises ImageError."""
+        sent = report.facts.get("submitted", False)
+        asked: Arrival | None = None
+        ended = ""
+        for _ in range(ROUNDS + 1):
+            tab, arrival = await self.look(address, fresh=fresh, sent=sent)
+            if arrival.kind == "ready":
+                return tab, arrival
+            if asked is not None and (asked.kind, asked.detail) == (arrival.kind, arrival.detail):
+                break  # the person has seen this very question and gone: asking again would be nagging
+            asked = arrival
+            ended = await self.ask(arrival, report)
+        why = f"{asked.detail}; {ended}" if asked is not None else "the site asked again and again"
+        raise ImageError(
+            ERROR_OF[state_of(asked or Arrival("blocked"))],
+            f"A person was asked, and the site is still not ready ({why})." + ("" if sent else " Nothing was sent."),
+            submitted=sent,
+        )
+
+    async def look(self, address: str, *, fresh: bool, sent: Fact = False) -> tuple[Tab, Arrival]:
+        """Open ``address``, and say how things are there. A check that meets a browser without windows is not alarmed
+        about: most are satisfied with a window that nobody needs to see, and that is used from then on."""
+        try:
+            while True:
+                tab = await self._keeper.borrow((await self._memory.choose()).mode)
+                arrival = await arrive(tab, address, fresh=fresh)
+                if arrival.kind != "challenge" or self._keeper.mode != "headless":
+                    return tab, arrival
+                await self._memory.met_check()
+                if (await self._memory.choose()).mode == "headless":
+                    return tab, arrival
+                log.info(
+                    "a check met a browser without windows (%s); one with a hidden window is tried", arrival.detail
+                )
+        except cdp.CDPError as error:
+            raise problem(error, sent) from None
+
+    async def ask(self, arrival: Arrival, report: Report | None) -> str:
+        """Let the person do what only a person may. Answers how it ended, in words."""
+        log.info("the site is not ready: %s (%s)", arrival.kind, arrival.detail)
+        sent = report.facts.get("submitted", False) if report is not None else False
+        return await self.in_plain_window(report, state=state_of(arrival), why=arrival.detail, submitted=sent)
 
     async def in_plain_window(
         self,
@@ -69,16 +110,15 @@ class Person:
         *,
         state: PersonState,
         why: str,
-        submitted: Fact,
+        submitted: Fact = False,
         opened: Callable[[], None] | None = None,
     ) -> str:
-        """Open an ordinary window with no debugging switch and wait until the person has closed it: for signing in,
-        and for every question of the site that lies over the page.
+        """Open an ordinary window and wait until the person has closed it.
 
         The person's state is told, and ``opened`` called, once the window is there. Answers how it ended, in words;
         whether it helped, only the site can tell: also somebody who never closed the window may have signed in.
         """
-        self.require_display(state, why, submitted, report)
+        self._require_display(state, why, submitted, report)
         await self._keeper.clear_profile()
         try:
             async with cdp.open_plain(self._keeper.options("visible"), self._settings.web_url) as window:
@@ -97,75 +137,14 @@ class Person:
         except cdp.LaunchError as error:
             raise problem(error, submitted) from None
 
-    async def pass_check(self, report: Report | None, *, submitted: Fact = False) -> None:
-        """Open the site in a window and let the person pass the check there; only listen until it is gone.
-
-        The window is shown if the check is up in a window too, and hidden again afterwards if it was hidden.
-        """
-        headless = self._keeper.mode == "headless"
-        self.require_display("needs_verification", "the site wants a check to be passed", submitted, report)
-        if headless:
-            await self._memory.met_check()
-        if report is not None:
-            await report.waiting_for_person()
-            await report.state("needs_verification")
-            report.progress("The site wants a check: pass it in the browser window; the rest goes on by itself.")
-        tab = await self._keeper.borrow("hidden" if headless else self._keeper.mode or "hidden")
-        self._keeper.check_is_up = True
-        try:
-            with anyio.fail_after(self._settings.login_timeout):
-                await self._listen(tab)
-        except TimeoutError:
-            raise ImageError(
-                "verification_required",
-                f"Nobody passed the site's check within {self._settings.login_timeout:g} s.",
-                submitted=submitted,
-            ) from None
-        finally:
-            self._keeper.check_is_up = False
-            with shielded(HIDING_SECONDS):
-                await self._hide_again(tab)
-        if tab.closed is not None:
-            raise ImageError(
-                "verification_required",
-                "The browser window was closed before the site's check was passed.",
-                submitted=submitted,
-            )
-
-    async def _listen(self, tab: Tab) -> None:
-        """Until the site lets us in or the tab is gone. The window is shown only if the check is up in it."""
-        over = anyio.Event()
-        async with background() as group:
-
-            async def passed() -> None:
-                try:
-                    await wait_until_passed(tab)
-                except cdp.CDPError as error:
-                    log.info("the check's tab is gone: %s", error)
-                over.set()
-
-            async def gone() -> None:
-                await tab.wait_closed()
-                over.set()
-
-            group.start_soon(passed)
-            group.start_soon(gone)
-            await anyio.lowlevel.checkpoint()
-            try:
-                if not is_passed(tab, await tab.open(self._settings.web_url)):
-                    await tab.window.show()
-            except cdp.CDPError as error:
-                if tab.closed is None and "No target" not in str(error):
-                    raise
-                log.info("the person closed the window at once: %s", error)
-            await over.wait()
-
-    async def _hide_again(self, tab: Tab) -> None:
-        """As before the person was called; where the user has put a tab of his own beside ours, it stays."""
-        if self._keeper.mode != "hidden" or self._memory.asked == "visible" or tab.closed is not None:
+    def _require_display(self, state: PersonState, what: str, submitted: Fact, report: Report | None) -> None:
+        """Raises ImageError when no window may or can be shown, or nobody is there who waits."""
+        if report is not None and report.background:
+            reason = "nobody waits for this picture at the moment"
+        elif self._settings.window_mode == "headless":
+            reason = "CHATGPT_WINDOW_MODE is headless, so no window may be shown"
+        elif not has_display():
+            reason = "there is no display to show a window on"
+        else:
             return
-        try:
-            if not await self._keeper.shared_window(tab):
-                await tab.window.hide(probe=False)
-        except cdp.CDPError as error:
-            log.info("the window was not hidden again: %s", error)
+        raise ImageError(ERROR_OF[state], f"A person is needed ({what}), and {reason}.", submitted=submitted)

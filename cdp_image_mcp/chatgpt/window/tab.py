@@ -12,6 +12,7 @@ import msgspec
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.cdp.protocol import TargetList
 from cdp_image_mcp.cdp.streams import LiveStreams, StreamRequest
 from cdp_image_mcp.cdp.window import Window, strategy_here
 from cdp_image_mcp.chatgpt.address import Site
@@ -28,6 +29,8 @@ HEARINGS = 4
 """How often the page's websockets are listened to anew before a tab counts as broken."""
 QUOTAS_SECONDS = 2.0
 """How long a prompt waits for the page's own answer about quotas, which may say that no pictures are left."""
+OPEN_SECONDS = 30.0
+"""How long the site may take from our asking for a page to the end of its document."""
 SETTLE_SECONDS = 30.0
 """How long a document may take from its request to its response."""
 
@@ -78,6 +81,8 @@ class Tab:
         self.streams = streams
         self.site = site
         self.eye = Eye(page, script, self._may_look)
+        self.ready = False
+        """Whether the last arrival at the site found it ready for a prompt."""
         self.listener: Listener | None = None
         self.deaf: cdp.CDPError | None = None
         """Why the page's websockets are heard no more."""
@@ -98,14 +103,20 @@ class Tab:
         documents = [request for request in self.bodies.requests if self._is_document(request) and request.status]
         return documents[-1].loader_id if documents else ""
 
-    async def wait_closed(self) -> None:
-        """Until the tab is gone."""
-        with self.page.session.subscribe("Inspector.detached") as events:
-            try:
-                async for _ in events:
-                    pass
-            except cdp.CDPError as error:
-                log.info("our tab is gone: %s", error)
+    def failed_scripts(self) -> bool:
+        """Whether a script of the present document did not load."""
+        return any(self._is_script(one) and (one.state == "failed" or (one.status or 0) >= 400) for one in self._here())
+
+    def loading(self) -> bool:
+        """Whether a script of the present document is still being loaded."""
+        return any(self._is_script(one) and not one.ended for one in self._here())
+
+    def _here(self) -> list[Request]:
+        loader = self.loader_id
+        return [request for request in self.bodies.requests if request.loader_id == loader]
+
+    def _is_script(self, request: Request) -> bool:
+        return request.type == "Script" and not request.canceled
 
     async def quotas_told(self) -> None:
         """Until what the page has asked about quotas is answered; not for long, and not when it has asked nothing."""
@@ -179,6 +190,17 @@ class Tab:
             await self.page.session.call("Network.deleteCookies", {"name": name, "url": self.site.base})
         return bool(names)
 
+    async def close_popups(self) -> None:
+        """Close the pages that ours has opened: nobody else would."""
+        try:
+            found = await self.browser.connection.browser.call("Target.getTargets", reply=TargetList)
+            for target in found.target_infos:
+                if target.type == "page" and target.opener_id == self.page.target_id:
+                    log.info("a page that ours opened is closed")
+                    await self.browser.connection.browser.call("Target.closeTarget", {"targetId": target.target_id})
+        except cdp.CDPError as error:
+            log.info("pages that ours opened were not looked for: %s", error)
+
     async def open(self, address: str) -> Landing:
         """Go to an address of the site and judge the response. No script of ours runs in the new document yet.
 
@@ -189,7 +211,7 @@ class Tab:
         self.eye.close()
         with self.documents() as documents:
             try:
-                await self.page.navigate(address, until="DOMContentLoaded")
+                await self.page.navigate(address, until="DOMContentLoaded", timeout=OPEN_SECONDS)
             except cdp.errors.NavigationError:
                 # An error status without a body is a failed navigation to the browser; its status says more.
                 landed = await self._failed(documents)
@@ -208,7 +230,7 @@ class Tab:
         """The same address again, judged as with :meth:`open`."""
         self.eye.close()
         with self.documents() as documents:
-            await self.page.reload(until="DOMContentLoaded")
+            await self.page.reload(until="DOMContentLoaded", timeout=OPEN_SECONDS)
             return await self._landing(documents)
 
     async def _landing(self, documents: Mailbox[Request]) -> Landing:

@@ -34,8 +34,6 @@ class Visibility:
         self._memory = memory
         self._turns = Turns(settings.profile_dir)
         self._tried: dict[str, Any] = {}
-        self.chat_ready = False
-        """Whether the last arrival at the site found it ready."""
 
     async def act(self, action: Literal["status", "show", "hide", "toggle"], *, start_browser: bool) -> dict[str, Any]:
         """The answer of ``browser_visibility``; within 45 s whatever happens."""
@@ -160,7 +158,7 @@ class Visibility:
                 report = await tab.window.show()
             else:
                 # Before a check no script may run in the page, not even to see whether it paints.
-                report = await tab.window.hide(probe=self.chat_ready and not self._keeper.check_is_up)
+                report = await tab.window.hide(probe=tab.ready)
         except cdp.CDPError as error:
             self._tried = {f"{action}_error": str(error)}
             return f"The window could not be {'shown' if action == 'show' else 'hidden'}: {error}"
@@ -177,6 +175,7 @@ class Visibility:
         tab = self._keeper.tab
         place, method = ("closed", None) if tab is None else await self._where(tab)
         is_open = place != "closed"
+        ready = is_open and tab is not None and tab.ready
         choice = await self._memory.choose()
         facts: dict[str, Any] = {
             "mode": "direct",
@@ -184,8 +183,8 @@ class Visibility:
             "hide_window": choice.mode != "visible",
             "browser_open": is_open,
             "browser_mode": self._shape(place),
-            "chat_ready": is_open and self.chat_ready,
-            "hide_ready": is_open and self.chat_ready,
+            "chat_ready": ready,
+            "hide_ready": ready,
             "hidden": is_open and place not in {"visible", STUCK},
             "visible": is_open and place == "visible",
             "place": place,

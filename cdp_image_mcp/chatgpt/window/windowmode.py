@@ -1,5 +1,6 @@
 """Which kind of window the browser gets, and what is remembered of that beside the profile."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ from cdp_image_mcp.config import WindowMode
 from cdp_image_mcp.system.disk import replace_file
 
 __all__ = ["Choice", "WindowMemory", "has_display"]
+
+log = logging.getLogger(__name__)
 
 HIDDEN_FOR = timedelta(days=7)
 """After the site wanted a check from a headless browser, a hidden window is used this long."""
@@ -32,11 +35,23 @@ class Memory(msgspec.Struct):
 
 
 def has_display(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> bool:
-    """Whether a window can be shown to a person. macOS and Windows are taken to have a screen."""
-    if platform in {"darwin", "win32"}:
-        return True
+    """Whether a window can be shown to a person. macOS and Windows have a screen, but whoever came by ssh does not see
+    it, and on Windows a service shows its windows to nobody (session 0, since Vista)."""
     environ = os.environ if environ is None else environ
+    if platform in {"darwin", "win32"}:
+        return not environ.get("SSH_CONNECTION") and _session() != 0
     return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+
+
+def _session() -> int | None:
+    """Which of Windows' sessions this process lives in; None elsewhere. Not yet seen by us."""
+    if sys.platform != "win32":
+        return None
+    import ctypes
+
+    session = ctypes.c_uint32()
+    told = ctypes.WinDLL("kernel32").ProcessIdToSessionId(os.getpid(), ctypes.byref(session))
+    return session.value if told else None
 
 
 def local_now() -> datetime:
@@ -48,6 +63,8 @@ class WindowMemory:
 
     def __init__(self, profile_dir: Path, wanted: WindowMode, now: Callable[[], datetime] = local_now) -> None:
         self._now = now
+        self._until: str | None = None
+        """What could perhaps not be written down."""
         self._path = profile_dir.parent / f"{profile_dir.name}.window.json"
         self.wanted: WindowMode = wanted
         self.asked: Literal["hidden", "visible"] | None = None
@@ -69,13 +86,19 @@ class WindowMemory:
     async def met_check(self) -> None:
         """A headless browser was checked: windows from now on, for a week."""
         until = (self._now() + HIDDEN_FOR).isoformat(timespec="seconds")
-        await anyio.to_thread.run_sync(replace_file, self._path, msgspec.json.encode(Memory(hidden_until=until)))
+        self._until = until
+        try:
+            await anyio.to_thread.run_sync(replace_file, self._path, msgspec.json.encode(Memory(hidden_until=until)))
+        except OSError as error:
+            log.warning("that a check was met could not be noted for the next server: %s", error)
 
     async def _hidden_until(self) -> datetime | None:
         try:
-            memory = msgspec.json.decode(await anyio.Path(self._path).read_bytes(), type=Memory)
+            until = (
+                self._until or msgspec.json.decode(await anyio.Path(self._path).read_bytes(), type=Memory).hidden_until
+            )
             # Without a zone, as somebody may have written it by hand, local time is meant.
-            return None if memory.hidden_until is None else datetime.fromisoformat(memory.hidden_until).astimezone()
+            return None if until is None else datetime.fromisoformat(until).astimezone()
         except (OSError, msgspec.DecodeError, ValueError, OverflowError):
             # Not there or garbled: the worst that follows is one more check shown to the person.
             return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["dead_socket", "lay_remains"]
+__all__ = ["dead_socket", "lay_remains", "socket_folder"]
 
 
 def dead_socket(folder: Path) -> socket.socket:
@@ -26,3 +26,9 @@ def lay_remains(folder: Path, links: Sequence[tuple[Path, Path]]) -> None:
     for link, target in links:
         link.unlink(missing_ok=True)
         link.symlink_to(target)
+
+
+def socket_folder(profile: Path) -> Path | None:
+    """The folder in the system's temporary place that the profile's browser keeps while it runs."""
+    link = profile / "SingletonSocket"
+    return link.readlink().parent if link.is_symlink() else None

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Generator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,8 @@ from cdp_image_mcp.cdp.errors import (
 from cdp_image_mcp.cdp.launching import launcher
 from cdp_image_mcp.cdp.launching.holder import Holder, read_holder
 from cdp_image_mcp.cdp.launching.process import is_helper
-from cdp_image_mcp.cdp.launching.profile import socket_folder
 from tests.browser import QUIET, SWITCHES, is_root
-from tests.cdp.launching.remains import lay_remains
+from tests.cdp.launching.remains import lay_remains, socket_folder
 from tests.cdp.site import Site
 
 pytestmark = pytest.mark.anyio
@@ -249,6 +249,42 @@ async def test_a_killed_starter_takes_its_browser_with_it_in_order(options: Laun
         assert read_holder(options.profile) is None
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a leash has no name there")
+async def test_a_browser_ends_with_the_last_of_those_who_hold_it(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        with starter(options.profile) as (process, pid):
+            async with cdp.launch(options) as browser:
+                assert (browser.owned, browser.pid) == (False, pid)
+                process.kill()
+                await anyio.to_thread.run_sync(process.wait)
+                await browser.connection.browser.call("Target.getTargets")
+                async with await Page.create(browser.connection) as page:
+                    assert await page.evaluate("1 + 1") == 2
+        assert await wait_ended([pid]) == []
+        assert '"exit_type":"Normal"' in (options.profile / "Default" / "Preferences").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a leash has no name there")
+async def test_a_starter_that_leaves_its_browser_takes_it_from_nobody(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with AsyncExitStack() as second, cdp.launch(options) as first:
+            other = await second.enter_async_context(cdp.launch(options))
+            await first.leave()
+            assert await other.answers(5)
+            pid = other.pid or 0
+            await second.aclose()
+            assert await wait_ended([pid]) == []
+
+
+async def test_a_starter_that_leaves_its_browser_alone_has_ended_it(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser:
+            await browser.leave()
+            assert not lives(browser.pid or 0)
+        assert list(options.profile.glob("leash-*")) == []
+        assert '"exit_type":"Normal"' in (options.profile / "Default" / "Preferences").read_text()
+
+
 async def test_another_child_of_the_starter_does_not_hold_the_leash(options: LaunchOptions, tmp_path: Path) -> None:
     with anyio.fail_after(60):
         async with cdp.launch(options) as first:
@@ -285,8 +321,7 @@ async def test_a_killed_browser_is_a_loss_with_its_cause(options: LaunchOptions)
 async def test_the_next_browser_clears_away_what_one_killed_with_its_starter_left(options: LaunchOptions) -> None:
     with anyio.fail_after(60):
         async with cdp.launch(options) as browser:
-            pid = browser.pid or 0
-            folder = socket_folder(options.profile, pid)
+            folder = socket_folder(options.profile)
             assert folder is not None
             kept = [(link, link.readlink()) for link in options.profile.glob("Singleton*")]
         lay_remains(folder, kept)
@@ -298,7 +333,7 @@ async def test_the_next_browser_clears_away_what_one_killed_with_its_starter_lef
 async def test_a_killed_browser_leaves_a_profile_that_starts_again(options: LaunchOptions) -> None:
     with anyio.fail_after(60):
         async with cdp.launch(options) as browser:
-            folder = socket_folder(options.profile, browser.pid or 0)
+            folder = socket_folder(options.profile)
             assert folder is not None
             psutil.Process(browser.pid).kill()
             await browser.connection.wait_gone()

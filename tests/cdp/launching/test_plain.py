@@ -14,9 +14,9 @@ import pytest
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.cdp.errors import NoDisplay, ProfileInUse
-from cdp_image_mcp.cdp.launching.profile import remove_remains, socket_folder
+from cdp_image_mcp.cdp.launching.profile import remove_remains
 from tests.browser import SWITCHES
-from tests.cdp.launching.remains import lay_remains
+from tests.cdp.launching.remains import lay_remains, socket_folder
 from tests.cdp.launching.test_launcher import tree, wait_ended
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +49,7 @@ async def test_it_has_no_debugging_switch_and_no_debugging_port(headed: LaunchOp
             assert not (headed.profile / "DevToolsActivePort").exists()
             assert not window.closed
             family = tree(window.pid)
-            folder = socket_folder(headed.profile, window.pid)
+            folder = socket_folder(headed.profile)
             assert folder is not None
         assert await wait_ended(family) == []
         assert not folder.exists()
@@ -80,8 +80,8 @@ async def test_it_is_refused_while_a_driven_browser_holds_the_profile(headed: La
 
 async def test_it_clears_away_what_a_browser_that_died_left_in_the_temporary_folder(headed: LaunchOptions) -> None:
     with anyio.fail_after(60):
-        async with cdp.launch(replace(headed, mode="headless")) as browser:
-            folder = socket_folder(headed.profile, browser.pid or 0)
+        async with cdp.launch(replace(headed, mode="headless")):
+            folder = socket_folder(headed.profile)
             assert folder is not None
             kept = [(link, link.readlink()) for link in headed.profile.glob("Singleton*")]
         lay_remains(folder, kept)
@@ -109,7 +109,7 @@ async def test_it_does_not_outlive_a_killed_starter(headed: LaunchOptions) -> No
             assert process.stdout is not None
             pid = int(process.stdout.readline())
             family = tree(pid)
-            folder = socket_folder(headed.profile, pid)
+            folder = socket_folder(headed.profile)
             assert folder is not None
             process.kill()
             process.wait()

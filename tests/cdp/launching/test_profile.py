@@ -7,7 +7,7 @@ import pytest
 
 from cdp_image_mcp.cdp.errors import ProfileNotWritable
 from cdp_image_mcp.cdp.launching.discovery import FoundBrowser
-from cdp_image_mcp.cdp.launching.profile import prepare_profile, read_endpoint
+from cdp_image_mcp.cdp.launching.profile import prepare_profile, read_endpoint, too_long
 
 BROWSER = FoundBrowser(Path("/usr/bin/chromium"), "chromium", snap=False, source="path")
 
@@ -53,3 +53,18 @@ def test_what_keeps_a_profile_from_being_written_is_told_with_what_to_do(
     with pytest.raises(ProfileNotWritable, match=words) as caught:
         prepare_profile(tmp_path / "profile", BROWSER)
     assert caught.value.errno == number
+
+
+@pytest.mark.parametrize(
+    ("length", "platform", "long_paths", "told"),
+    [
+        (109, "win32", False, False),
+        (110, "win32", False, True),
+        (200, "win32", True, False),
+        (300, "linux", False, False),
+    ],
+)
+def test_a_profile_so_deep_that_the_browser_has_no_room_below_it_is_told(
+    length: int, platform: str, long_paths: bool, told: bool
+) -> None:
+    assert too_long(Path("x" * length), platform=platform, long_paths=long_paths) is told

@@ -1,7 +1,6 @@
 """After a press that may have sent the prompt, nothing is pressed again."""
 
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,11 +8,13 @@ import anyio
 import pytest
 
 from cdp_image_mcp.cdp.errors import ClickMissed, NodeError
-from cdp_image_mcp.chatgpt.page import composer
+from cdp_image_mcp.chatgpt.page import attaching, composer
+from cdp_image_mcp.chatgpt.page.attaching import Attaching
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
+from tests.chatgpt.page.scripted import ScriptedPage, composing
 
 pytestmark = pytest.mark.anyio
 
@@ -95,32 +96,18 @@ async def test_a_control_that_is_gone_before_any_press_is_told_as_not_sent(monke
     assert caught.value.submitted is False
 
 
-async def test_an_attachment_that_was_seen_and_went_again_is_not_sent_without() -> None:
-    class Vanishing(Page):
-        """Each look for a new chip finds one, and none is there at the next."""
+async def test_an_attachment_that_was_seen_and_went_again_is_not_sent_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each look for a new card finds one, and none is there at the next."""
 
-        async def ask(self, question: str, **_: Any) -> Any:
-            if "until" in question:
-                return True
-            return TEXT if "composerText" in question else 0
-
-        @property
-        def bodies(self) -> "Vanishing":
-            return self
-
-        @contextmanager
-        def watch(self, _wanted: object) -> Generator["Vanishing"]:
-            yield self
-
-        async def next(self) -> None:
-            await anyio.sleep_forever()
-
-    class Chosen(Composer):
+    class Chosen(Attaching):
         async def _by_input(self, path: Path) -> bool:
             await anyio.lowlevel.checkpoint()
             return bool(path)
 
     with anyio.fail_after(10):
-        composing = Chosen(cast("Tab", Vanishing(TEXT)))
-        await composing.attach([Path("one.png")])
-        assert not await composing.stands(TEXT)
+        monkeypatch.setattr(attaching, "BEGIN_SECONDS", 0.0)
+        composer = composing(ScriptedPage(text=TEXT), Chosen)
+        await composer.attaching.attach([Path("one.png")])
+        assert not await composer.stands(TEXT)

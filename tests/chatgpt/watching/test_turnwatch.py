@@ -15,6 +15,7 @@ from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
+from cdp_image_mcp.chatgpt.watching import listening
 from cdp_image_mcp.chatgpt.watching.listening import watch_turn
 from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -27,6 +28,10 @@ RESUME = f"{TURN}/resume"
 
 def nothing(*_: Any, **__: Any) -> Mailbox[Any]:
     return Mailbox("requests", 10)
+
+
+async def answers(_seconds: float) -> bool:
+    return True
 
 
 class ScriptedEye:
@@ -58,7 +63,8 @@ class ScriptedTab:
         self.quotas = ()
         self.begun: list[LiveStream] = []
         self.bodies = SimpleNamespace(requests=list[Any](), watch=nothing)
-        self.page = SimpleNamespace(session=self, url=BASE)
+        self.page = SimpleNamespace(session=self, url=BASE, answers=answers)
+        self.browser = SimpleNamespace(answers=answers)
 
     def documents(self) -> Mailbox[Any]:
         return Mailbox("documents", 10)
@@ -221,6 +227,19 @@ async def test_what_was_missed_of_the_websocket_is_read_in_the_conversation() ->
         watch.heard(watch.transcript.feed_conversation(conversation(prompt())))
         assert not watch.turn.stale
     assert tab.listener is None
+
+
+@pytest.mark.anyio
+async def test_after_a_sleep_the_conversation_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the page's websocket said meanwhile was said to nobody."""
+    tab = ScriptedTab()
+    clock = [1_000_000.0, 1_000_000.0 + 8 * 3600]
+    monkeypatch.setattr(listening, "PULSE_SECONDS", 0.01)
+    monkeypatch.setattr("time.time", lambda: clock.pop(0) if len(clock) > 1 else clock[0])
+    async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER)) as watch:
+        with anyio.fail_after(10):
+            while not watch.turn.stale:
+                await watch.news_since(watch.mark(), None)
 
 
 @pytest.mark.anyio

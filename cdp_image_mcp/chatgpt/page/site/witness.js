@@ -20,6 +20,7 @@
       if (!locator.hidden && !inVisibleTree(element)) continue;
       if (locator.outside && element.closest(locator.outside)) continue;
       if (locator.text && !locator.text.includes(nameOf(element))) continue;
+      if (locator.begins && !locator.begins.some((start) => nameOf(element).startsWith(start))) continue;
       found.push(element);
     }
     return found;
@@ -51,6 +52,9 @@
     return match ? match[1] : null;
   };
 
+  const cssOf = (role) => (roles[role] || []).map((locator) => locator.css).join(", ") || ":not(*)";
+  const outermost = (list) => list.filter((element) => !list.some((other) => other !== element && other.contains(element)));
+
   // --- turns -------------------------------------------------------------------------------------------------
   const turnIds = (element) => {
     const ids = [];
@@ -62,10 +66,10 @@
       ids.push(...inner.getAttribute("data-chatgpt-search-message-ids").split(/[\s,]+/));
     return [...new Set(ids.filter(Boolean))];
   };
-  const userPart = (roles.user_part || []).map((locator) => locator.css).join(", ") || ":not(*)";
-  const referencePart = (roles.reference || []).map((locator) => locator.css).join(", ") || ":not(*)";
+  const userPart = cssOf("user_part");
+  const referencePart = cssOf("reference");
   const isUser = (element) => element.matches(userPart) || element.querySelector(userPart) !== null;
-  const turns = () => every("turn").filter((element, _, list) => !list.some((o) => o !== element && o.contains(element)));
+  const turns = () => outermost(every("turn"));
 
   // Our turn: the container that carries our message's id and what follows it up to the next person's turn.
   // Without an id yet: the last container of a person that was not there before the prompt was sent, below all that
@@ -279,6 +283,9 @@
   document.addEventListener("load", (event) => event.target instanceof HTMLImageElement && changed(), true);
 
   // --- composer ----------------------------------------------------------------------------------------------
+  const toolPill = cssOf("tool_pill");
+  const pictureTool = cssOf("picture_tool");
+  // What is written in the editor. A pill that is no tool's is an address: it shows neither scheme nor host.
   const editorText = (element) => {
     if (element instanceof HTMLTextAreaElement) return element.value;
     const lines = [];
@@ -286,6 +293,7 @@
       let text = "";
       const walk = (node) => {
         if (node.nodeType === Node.TEXT_NODE) text += node.data;
+        else if (node.hasAttribute?.("data-inline-selection-pill")) text += node.matches(toolPill) ? "" : node.dataset.id || "";
         else if (node.nodeName === "BR") {
           if (!node.classList.contains("ProseMirror-trailingBreak") && node.nextSibling) text += "\n";
         } else if (node.nodeType === Node.ELEMENT_NODE && node.getAttribute("contenteditable") !== "false")
@@ -294,7 +302,8 @@
       walk(block);
       return text;
     };
-    const blocks = [...element.children].filter((child) => /^(P|DIV|LI|PRE|H[1-6]|UL|OL)$/.test(child.nodeName));
+    const isBlock = (child) => /^(P|DIV|LI|PRE|H[1-6]|UL|OL)$/.test(child.nodeName) || child.hasAttribute("data-inline-selection-pill");
+    const blocks = [...element.children].filter(isBlock);
     if (!blocks.length) return lineOf(element);
     for (const block of blocks) lines.push(lineOf(block));
     return lines.join("\n");
@@ -309,6 +318,30 @@
     const element = one("composer");
     return element === null ? null : editorText(element);
   };
+  const attachments = () => outermost(all("attachment"));
+  const cardNames = (card) =>
+    [card.getAttribute("aria-label"), card.querySelector("img")?.alt, card.innerText]
+      .map((name) => (name || "").trim())
+      .filter((name) => name.length > 2);
+  // The control of a card that is none of `ours` (parts of file names). It is known by the card's own name in its own, in
+  // any language, or by the role's names.
+  const attachmentRemove = (ours) => {
+    const strangers = attachments().filter((card) => !cardNames(card).some((name) => ours.some((part) => name.includes(part))));
+    for (const card of strangers) {
+      for (const button of card.querySelectorAll("button[aria-label]")) {
+        const label = button.getAttribute("aria-label");
+        if (cardNames(card).some((name) => label !== name && label.includes(name))) return button;
+      }
+    }
+    return every("attachment_remove").find((button) => !attachments().some((card) => card.contains(button)) || strangers.some((card) => card.contains(button))) || null;
+  };
+  // Tools and apps that would go along with the prompt, but for the picture tool's own.
+  const toolRemove = () => every("tool_remove").find((button) => !button.matches(pictureTool)) || null;
+  const toolPills = () => {
+    const element = one("composer");
+    return element === null ? [] : every("tool_pill", element).filter((pill) => !pill.matches(pictureTool));
+  };
+  const toolsOff = () => toolRemove() === null && toolPills().length === 0;
   const usable = (button) =>
     button !== null && !button.disabled && button.getAttribute("aria-disabled") !== "true" && inVisibleTree(button);
 
@@ -327,18 +360,29 @@
   };
   // Layers that may be in the way: dialogs, and whatever covers the composer or its send control.
   const layers = () => {
-    const found = [...every("announcement"), ...every("dialog"), covering(one("composer")), covering(one("send"))];
+    const found = [...every("announcement"), ...every("cookie_banner"), ...every("dialog"), covering(one("composer")), covering(one("send"))];
     return [...new Set(found.filter((layer) => layer !== null && !layer.contains(one("composer"))))];
   };
   const layerClose = () => {
     const announcement = one("announcement_close");
     if (announcement !== null) return announcement;
+    for (const banner of every("cookie_banner")) {
+      const reject = every("cookie_reject", banner);
+      if (reject.length) return reject[0];
+    }
     for (const layer of layers()) {
       const close = every("dialog_close", layer);
       if (close.length) return close[0];
     }
     return null;
   };
+  // Whether the side bar says of a conversation that it is Work's.
+  const isWork = (conversation) =>
+    every("history_link").some(
+      (link) =>
+        (link.getAttribute("href") || "").includes(conversation) &&
+        every("work_badge", link.closest("li, [role=listitem]") || link).length > 0,
+    );
   const blocked = () => covering(one("composer")) !== null || covering(one("send")) !== null;
 
   const states = () => {
@@ -356,6 +400,6 @@
   globalThis.witness = {
     all, every, one, has, explain, states, snapshot, watch, until, known, shown,
     layers, layerClose, blocked, editorText, focusComposer, composerText, usable, nameOf, inVisibleTree,
-    mounted, pictureNext, alerts,
+    mounted, pictureNext, alerts, attachments, attachmentRemove, toolRemove, toolPills, toolsOff, isWork,
   };
 }

@@ -1,0 +1,188 @@
+"""Giving the reference pictures to the composer, each once.
+
+A card is a sign that the page took a file, and no proof that the site has it: thumbnails stand there at once, Send may
+be usable before the upload has ended, and a spinner may stay when it has (facts F8). So the page's own upload calls are
+counted; where none is seen, cards and spinners have to do.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+
+import anyio
+
+from cdp_image_mcp.cdp import Node
+from cdp_image_mcp.cdp import keyboard_mouse as human
+from cdp_image_mcp.cdp.errors import NodeError
+from cdp_image_mcp.chatgpt.outcome import alert_outcome
+from cdp_image_mcp.chatgpt.page.layers import close_dialogs
+from cdp_image_mcp.chatgpt.page.uploads import Uploads, uploads_of
+from cdp_image_mcp.chatgpt.window.tab import Tab
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.system.tasks import background
+
+__all__ = ["Attaching"]
+
+log = logging.getLogger(__name__)
+
+UPLOAD_SECONDS = 240.0
+"""25 MB at 1 Mbit/s take 200 s."""
+TAKEN_SECONDS, CHOSEN_SECONDS = 8.0, 15.0
+"""How long the page may take to show that it took a file: put into its input, chosen in its dialog."""
+BEGIN_SECONDS = 3.0
+"""How long the page's upload call may follow the card."""
+CARD_SECONDS = 15.0
+"""How long a card may come after its upload: after the server's receipt, "several seconds" (live 2026-08-21 to 28)."""
+
+
+class Attaching:
+    """The attachments of a composer. ``press`` presses one of its controls, named by its role."""
+
+    def __init__(self, tab: Tab, press: Callable[[Node, str], Awaitable[None]]) -> None:
+        self.tab = tab
+        self._eye = tab.eye
+        self._press = press
+        self._count = 0
+        self._cards_shown = False
+
+    def forget(self) -> None:
+        """The composer is being emptied."""
+        self._count, self._cards_shown = 0, False
+
+    async def stands(self) -> bool:
+        """Whether exactly ours are there. A site that showed no card for them may go on showing none; with any card
+        there must be as many as files."""
+        cards = await self._cards()
+        return cards == self._count or (cards == 0 and not self._cards_shown)
+
+    async def strangers(self) -> bool:
+        """Whether there are more cards than files of ours."""
+        return await self._cards() > self._count
+
+    async def attach(self, files: list[Path]) -> None:
+        """Attach reference pictures one after the other, each once; proven by the page's own upload calls, or by its
+        cards where no such call is seen. Raises ImageError: nothing was sent."""
+        async with uploads_of(self.tab) as uploads:
+            for number, path in enumerate(files, 1):
+                await self._attach_one(path, number, uploads)
+            await self._uploaded(uploads, len(files))
+        # What is shown is no measure of what is ours: an old attachment that comes back late would be counted in.
+        self._count = len(files)
+        await close_dialogs(self.tab)  # a full library says so over the composer; the file stays there
+
+    async def _attach_one(self, path: Path, number: int, uploads: Uploads) -> None:
+        before, begun = await self._cards(), uploads.begun
+        if await self._by_input(path) and await self._taken(uploads, before, begun, TAKEN_SECONDS):
+            return
+        # Some builds ignore files put into the input (live 2026-10-02); the chooser is the person's own way.
+        if await self._by_chooser(path) and await self._taken(uploads, before, begun, CHOSEN_SECONDS):
+            return
+        await self.told_why()
+        raise ImageError(
+            "site_changed",
+            f"Reference picture {number} ({path.name}) did not reach the composer. Nothing was sent.",
+            details={"role": "file_input"},
+        )
+
+    async def _taken(self, uploads: Uploads, before: int, begun: int, seconds: float) -> bool:
+        """Whether the page took the file: a new card, or its own call for an upload."""
+        taken = anyio.Event()
+        async with background() as group:
+
+            async def card() -> None:
+                if await self._shows_cards(before + 1, seconds):
+                    self._cards_shown = True  # one that was seen and is gone again was refused
+                    taken.set()
+
+            async def call() -> None:
+                await uploads.until(lambda: uploads.begun > begun)
+                taken.set()
+
+            group.start_soon(card)
+            group.start_soon(call)
+            with anyio.move_on_after(seconds):
+                await taken.wait()
+        return taken.is_set()
+
+    async def _uploaded(self, uploads: Uploads, files: int) -> None:
+        """Until all files are at the site, and the page has shown it, if it does. Raises ImageError."""
+        with anyio.move_on_after(UPLOAD_SECONDS):
+            with anyio.move_on_after(BEGIN_SECONDS):
+                await uploads.until(lambda: uploads.begun >= files)
+            if uploads.begun:
+                await self._received(uploads, files)
+                # Sent before its card is there, a prompt may go without the picture.
+                await self._shows_cards(files, CARD_SECONDS)
+            else:
+                await self._while_busy("witness.has('attachment_busy')")
+            self._cards_shown = self._cards_shown or await self._cards() > 0
+            return
+        raise ImageError(
+            "network", f"A reference picture was not uploaded within {UPLOAD_SECONDS:g} s. Nothing was sent."
+        )
+
+    async def _received(self, uploads: Uploads, files: int) -> None:
+        over = anyio.Event()
+        async with background() as group:
+
+            async def failed_card() -> None:
+                await self._while_busy("!witness.has('attachment_failed')")
+                over.set()
+
+            async def calls() -> None:
+                await uploads.until(lambda: uploads.failed > 0 or uploads.received >= min(uploads.begun, files))
+                over.set()
+
+            group.start_soon(failed_card)
+            group.start_soon(calls)
+            await over.wait()
+        if uploads.failed or await self._eye.ask("witness.has('attachment_failed')", reply=bool):
+            await self.told_why()
+            raise ImageError("service_error", "The site could not take a reference picture. Nothing was sent.")
+
+    async def _while_busy(self, condition: str) -> None:
+        await self._eye.ask(
+            f"witness.until(() => !({condition}), {UPLOAD_SECONDS * 1000}).then(Boolean)", timeout=UPLOAD_SECONDS + 10
+        )
+
+    async def _shows_cards(self, count: int, seconds: float) -> bool:
+        return await self._eye.ask(
+            f"witness.until(() => witness.attachments().length >= {count}, {seconds * 1000}).then(Boolean)",
+            reply=bool,
+            timeout=seconds + 5,
+        )
+
+    async def _by_input(self, path: Path) -> bool:
+        node = await self._eye.node("witness.all('file_input')[0] || null")
+        if node is None:
+            return False
+        await human.set_files(node, [path])
+        return True
+
+    async def _by_chooser(self, path: Path) -> bool:
+        menu = await self._eye.node("witness.one('attach_menu')")
+        if menu is None:
+            return False
+        await self._press(menu, "attach_menu")
+        row = await self._eye.node("witness.until(() => witness.all('attach_row')[0], 3000)")
+        if row is None:
+            await human.press(self.tab.page, "Escape")
+            return False
+        try:
+            await human.choose_files(row, [path], timeout=8)
+        except (NodeError, TimeoutError) as error:
+            log.info("no file could be chosen: %s", error)
+            return False
+        return True
+
+    async def told_why(self) -> None:
+        """The site says by a notice why it does not take a file: the quota of uploads. Raises ImageError then."""
+        for text in await self._eye.ask("witness.alerts()", reply=list[str]):
+            outcome = alert_outcome(text, now=datetime.now().astimezone())
+            if outcome is not None and outcome.code in {"quota_reached", "rate_limited"}:
+                raise outcome.error(submitted=False)
+
+    async def _cards(self) -> int:
+        """How many the page shows."""
+        return await self._eye.ask("witness.attachments().length", reply=int)

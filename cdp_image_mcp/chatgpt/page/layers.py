@@ -1,0 +1,150 @@
+"""What lies over the page or keeps a prompt from being sent, and what may be closed by itself."""
+
+import logging
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from cdp_image_mcp.cdp import keyboard_mouse as human
+from cdp_image_mcp.cdp.errors import ClickBlocked, NodeError
+from cdp_image_mcp.chatgpt.page.accounts import Account
+from cdp_image_mcp.chatgpt.window.tab import Tab
+from cdp_image_mcp.errors import ImageError
+
+__all__ = ["Arrival", "States", "close_dialogs", "in_the_way", "press"]
+
+log = logging.getLogger(__name__)
+
+RATE_REST = timedelta(minutes=5)
+"""The rate dialog names "a few minutes" (2026-10)."""
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """Where we are. ``ready``: the composer is there, nobody has to do anything. ``blocked``: something lies over it
+    that only a person can answer."""
+
+    kind: Literal["ready", "signed_out", "challenge", "blocked"]
+    detail: str = ""
+    account: Account | None = None
+
+
+class States(msgspec.Struct):
+    """``witness.states()``: how many elements of each role the page shows."""
+
+    address: str
+    present: dict[str, int]
+    composer: bool
+    blocked: bool
+    turns: int
+
+    def shows(self, role: str) -> bool:
+        return self.present.get(role, 0) > 0
+
+
+async def in_the_way(tab: Tab, account: Account | None = None) -> Arrival | None:
+    """Whether something keeps a prompt from being sent, after closing what may be closed. Asked again right before
+    sending: dialogs come late. Raises ImageError ``rate_limited``."""
+    for _ in range(2):
+        states = await tab.eye.ask("witness.states()", reply=States)
+        if (person := needs_person(states, account)) is not None:
+            return person
+        refuse(states)
+        if not await close_dialogs(tab):
+            break
+    await _press_chat(tab)
+    if await tab.eye.ask("witness.blocked()", reply=bool):
+        return Arrival("blocked", "a dialog lies over the composer that only a person can answer", account)
+    return None
+
+
+def needs_person(states: States, account: Account | None) -> Arrival | None:
+    """Signs on the page that only a person can answer."""
+    if states.shows("challenge") and not states.composer:
+        return Arrival("challenge", "a check is shown")
+    if states.shows("security_page"):
+        return Arrival("blocked", "the site shows its account-security page")
+    if states.shows("expired_modal"):
+        return Arrival("signed_out", "the session has expired", account)
+    if states.shows("account_picker"):
+        return Arrival("signed_out", "the site asks which account to use", account)
+    if states.shows("workspace_picker"):
+        return Arrival("signed_out", "the site asks which workspace to use", account)
+    if (
+        account is not None
+        and account.state == "unknown"
+        and states.shows("signed_out")
+        and not states.shows("signed_in")
+    ):
+        return Arrival("signed_out", "the page offers to log in", account)
+    return None
+
+
+def refuse(states: States) -> None:
+    if states.shows("rate_dialog"):
+        until = datetime.now().astimezone() + RATE_REST
+        raise ImageError(
+            "rate_limited",
+            "The site says there were too many requests. Nothing was sent.",
+            retry_after_seconds=RATE_REST.total_seconds(),
+            reset_at=until.isoformat(timespec="seconds"),
+        )
+
+
+async def close_dialogs(tab: Tab) -> bool:
+    """Close announcements, offers and promotions by their close or not-now control, a last one by Escape; never by a
+    primary button. Answers whether anything was done."""
+    done = False
+    for _ in range(5):
+        before = await tab.eye.ask("witness.layers().length", reply=int)
+        if before == 0:
+            return done
+        done = True
+        try:
+            pressed = await press(tab, "witness.layerClose()")
+        except NodeError as error:
+            log.info("a dialog could not be closed: %s", error)
+            return done
+        if not pressed:
+            await human.press(tab.page, "Escape")
+        gone = await tab.eye.ask(
+            f"witness.until(() => witness.layers().length < {before}, {3000 if pressed else 800}).then(Boolean)"
+        )
+        if not gone:
+            return done
+    return done
+
+
+async def press(tab: Tab, expression: str) -> bool:
+    """Press the element that an expression gives; one that goes away under the press is looked for once more. False:
+    there is none. Raises NodeError."""
+    for attempt in (1, 2):
+        node = await tab.eye.node(expression)
+        if node is None:
+            return False
+        try:
+            await human.click(node)
+        except ClickBlocked:
+            raise
+        except NodeError as error:
+            if attempt == 2:
+                raise
+            log.info("what was to be pressed went away: %s", error)
+        else:
+            return True
+    return False
+
+
+async def _press_chat(tab: Tab) -> None:
+    """Leave Work mode, which makes no pictures. Raises ImageError when it stays."""
+    if not await tab.eye.ask("witness.has('work_mode')", reply=bool):
+        return
+    if not await press(tab, "witness.one('chat_mode')") or not await tab.eye.ask(
+        "witness.until(() => !witness.has('work_mode'), 3000).then(Boolean)", reply=bool
+    ):
+        raise ImageError(
+            "site_changed",
+            "The site stays in Work mode, which makes no pictures. Nothing was sent.",
+            next_step="Ask the user to choose Chat in the site's window (browser_visibility show), then call again.",
+            details={"role": "chat_mode"},
+        )

@@ -1,0 +1,24 @@
+"""Whether the machine slept meanwhile, or this process was stopped: timers fire late then, and the clock jumps.
+
+The event loop's clock counts a sleep on Windows, and a stopped process everywhere; on Linux and macOS it stands still
+while the machine sleeps, and only the time of day tells.
+"""
+
+import asyncio
+import time
+
+__all__ = ["overslept", "slept_since"]
+
+LATE_SECONDS = 30.0
+"""No machine is as busy as that; whoever waited for an answer has not had his time yet."""
+
+
+def overslept(due: float) -> bool:
+    """Whether a timer of this event loop, due at that time of its clock, fires so late that nobody waited meanwhile."""
+    return asyncio.get_running_loop().time() - due > LATE_SECONDS
+
+
+def slept_since(then: float, awake: float) -> bool:
+    """Whether more of the day has passed since ``then`` (``time.time()``) than the ``awake`` seconds that were waited
+    for. A clock that was set anew is taken for a sleep too."""
+    return time.time() - then > awake + LATE_SECONDS

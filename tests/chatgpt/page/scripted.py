@@ -1,0 +1,74 @@
+"""A composer's page as its script tells of it: an editor with a text, and a row of cards."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import anyio.lowlevel
+
+from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.chatgpt.address import Site
+from cdp_image_mcp.chatgpt.page.attaching import Attaching
+from cdp_image_mcp.chatgpt.page.composer import Composer
+from cdp_image_mcp.chatgpt.page.uploads import Uploads
+from cdp_image_mcp.chatgpt.window.tab import Tab
+
+__all__ = ["ScriptedPage", "Unseen", "composing"]
+
+
+class ScriptedPage:
+    """Whatever is asked that is not answered here is so."""
+
+    def __init__(self, *, text: str = "", cards: int = 0) -> None:
+        self.text = text
+        self.cards = cards
+        self.site = Site("https://chatgpt.com/")
+
+    @property
+    def bodies(self) -> "ScriptedPage":
+        return self
+
+    def watch(self, *_: Any, **__: Any) -> Mailbox[Any]:
+        return Mailbox("requests", 10)
+
+    @property
+    def eye(self) -> "ScriptedPage":
+        return self
+
+    @property
+    def page(self) -> "ScriptedPage":
+        return self
+
+    async def node(self, expression: str) -> object | None:
+        return object() if self.cards and expression == "witness.attachmentRemove([])" else None
+
+    async def ask(self, question: str, **_: Any) -> Any:
+        if "until" in question:
+            return "ready" if "'ready'" in question else True
+        if "composerText" in question:
+            return self.text
+        if "attachments()" in question:
+            return self.cards
+        return 0 if "length" in question and "===" not in question else True
+
+
+class Unseen(Attaching):
+    """Files reach the page without any call to the site being seen; counted."""
+
+    given = 0
+
+    async def _attach_one(self, path: Path, number: int, uploads: Uploads) -> None:  # noqa: ARG002
+        self.given += 1
+        await anyio.lowlevel.checkpoint()
+
+
+def composing(page: ScriptedPage, attaching: type[Attaching] = Unseen) -> Composer:
+    """The composer of a scripted page."""
+    tab = cast("Tab", page)
+    composer = Composer(tab)
+
+    async def press(_node: object, _role: str) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    composer.attaching = attaching(tab, press)
+    return composer
