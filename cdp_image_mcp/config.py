@@ -12,6 +12,7 @@ import msgspec
 import platformdirs
 
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.request import LONGEST_WAIT
 
 __all__ = ["API", "APP_NAME", "VARIABLES", "Problem", "Settings", "Variable", "WindowMode", "load"]
 
@@ -217,7 +218,7 @@ READ: dict[str, tuple[str, Callable[[str], Any]]] = {
     "GPT_IMAGE_BACKEND": ("backend", _one_of("api", "chatgpt-web", "auto")),
     "GPT_IMAGE_MODEL": ("model", str),
     "GPT_IMAGE_OUTPUT_DIR": ("output_dir", _absolute),
-    "GPT_IMAGE_WAIT_SECONDS": ("wait_seconds", _number(0, 1800)),
+    "GPT_IMAGE_WAIT_SECONDS": ("wait_seconds", _number(0, LONGEST_WAIT)),
     "GPT_IMAGE_INLINE": ("inline", _one_of("preview", "full", "none")),
     "GPT_IMAGE_OPEN": ("open_finished", _switch),
     "GPT_IMAGE_INPUT_ROOTS": ("input_roots", _path_list),

@@ -14,6 +14,9 @@ import msgspec
 
 __all__ = [
     "FINAL_STATES",
+    "LONGEST_PROMPT",
+    "LONGEST_WAIT",
+    "MOST_REFERENCES",
     "PERSON_STATES",
     "Backend",
     "BackendName",
@@ -28,6 +31,11 @@ __all__ = [
     "ratio_of",
     "wrong_combination",
 ]
+
+LONGEST_PROMPT = 32_000
+LONGEST_WAIT = 1800
+"""Seconds of one call, and of one generation."""
+MOST_REFERENCES = 16
 
 BackendName: TypeAlias = Literal["api", "chatgpt-web"]
 

@@ -14,15 +14,13 @@ from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
-from cdp_image_mcp.request import PERSON_STATES
+from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean
 
 __all__ = ["fields_of", "follow", "standing_code", "tell_failure", "tell_standing", "tell_stopped"]
 
-PATIENT = 1800.0
-"""Seconds of one wait; then it is waited for again."""
 TICK = 0.5
 """Seconds between two drawings of the progress line: its clock goes on between two news."""
 
@@ -36,7 +34,7 @@ async def follow(studio: Studio, arguments: GenerateImage, terminal: Terminal, a
         accepted.append(standing.record.generation_id)
         while not standing.record.finished:
             watch.tell_person(standing)
-            standing = await studio.wait(standing.record.generation_id, PATIENT, watch)
+            standing = await studio.wait(standing.record.generation_id, LONGEST_WAIT, watch)
     await studio.fetched(standing)
     return standing
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,42 +11,38 @@ import msgspec
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import SIDECAR, Stamp, read_record
+from cdp_image_mcp.library.gallery.card import card
 from cdp_image_mcp.library.record import Record, epoch
 from cdp_image_mcp.system.disk import PART, replace_file
 from cdp_image_mcp.system.presence import OWN_FOLDER
 
-__all__ = ["TABLES", "Parents", "Row", "each", "fill", "forget", "path_of", "put", "rows", "strangers", "sync"]
+__all__ = ["TABLES", "Parents", "Row", "follow", "path_of", "put", "rows", "strangers", "sync"]
 
 NAME = "index-2.sqlite3"
 """With the version of its tables: programs of several versions each keep their own, made from the same sidecars."""
 OTHERS = re.compile(r"index-\d+\.sqlite3")
 
 TABLES = """
-CREATE TABLE born (token TEXT NOT NULL);
+CREATE TABLE made_for (root TEXT NOT NULL);
 CREATE TABLE generations (
     id TEXT PRIMARY KEY,
     folder TEXT NOT NULL UNIQUE,
     backend TEXT NOT NULL,
     state TEXT NOT NULL,
     finished INTEGER NOT NULL,
-    fetched INTEGER NOT NULL,
     fingerprint TEXT NOT NULL,
-    pictures INTEGER NOT NULL,
-    cost_usd REAL,
     created REAL NOT NULL,
     ended REAL NOT NULL,
+    seconds REAL NOT NULL,
     mtime_ns INTEGER NOT NULL,
     size INTEGER NOT NULL,
     inode TEXT NOT NULL,
-    change INTEGER NOT NULL,
-    record BLOB NOT NULL
+    card TEXT NOT NULL
 );
 CREATE INDEX by_created ON generations (created);
-CREATE INDEX by_fingerprint ON generations (fingerprint, finished, fetched);
+CREATE INDEX by_fingerprint ON generations (fingerprint, finished);
 CREATE INDEX by_finished ON generations (finished, created);
-CREATE INDEX by_ended ON generations (backend, ended);
-CREATE INDEX by_change ON generations (change);
-CREATE TABLE removed (change INTEGER PRIMARY KEY, id TEXT NOT NULL)
+CREATE INDEX by_ended ON generations (backend, ended)
 """
 
 OUR_FOLDERS = re.compile(r"\d{8}-\d{6}-")
@@ -59,8 +54,8 @@ class Row(msgspec.Struct, frozen=True):
 
     id: str
     folder: Path
-    change: int
-    record: Record
+    stamp: Stamp
+    """Of the sidecar that it was read from."""
 
 
 class Parents:
@@ -111,58 +106,46 @@ def strangers(root: Path) -> int:
 
 
 def put(connection: sqlite3.Connection, root: Path, folder: Path, record: Record, stamp: Stamp) -> None:
-    """Insert or replace one generation."""
+    """Insert or replace one generation, and whatever was in its folder."""
+    timings = record.timings
     connection.execute(
-        "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET folder = excluded.folder, backend = excluded.backend, state = excluded.state,"
-        " finished = excluded.finished, fetched = excluded.fetched, fingerprint = excluded.fingerprint,"
-        " pictures = excluded.pictures, cost_usd = excluded.cost_usd, created = excluded.created,"
-        " ended = excluded.ended, mtime_ns = excluded.mtime_ns, size = excluded.size, inode = excluded.inode,"
-        " change = excluded.change, record = excluded.record",
+        "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             record.generation_id,
             _stored(root, folder),
             record.backend,
             record.state,
             record.finished,
-            record.fetched,
             record.fingerprint,
-            len(record.images),
-            record.cost_usd,
             epoch(record.created_at),
             epoch(record.finished_at or record.updated_at),
+            timings.browser + timings.submit + timings.generate,
             stamp.mtime_ns,
             stamp.size,
             str(stamp.inode),  # may pass 63 bits on Windows
-            _next_change(connection),
-            msgspec.json.encode(record, enc_hook=str),
+            card(record, folder, root),
         ),
     )
 
 
-def forget(connection: sqlite3.Connection, generation_id: str) -> None:
-    """Take out a generation whose folder is gone."""
-    change = _next_change(connection)
-    connection.execute("DELETE FROM generations WHERE id = ?", (generation_id,))
-    connection.execute("INSERT INTO removed VALUES (?, ?)", (change, generation_id))
-
-
-def each(connection: sqlite3.Connection, root: Path, rest: str, values: tuple[object, ...] = ()) -> Iterator[Row]:
-    """The generations that the SQL after ``FROM generations`` picks, one at a time: thousands need not fit at once."""
-    found = connection.execute(f"SELECT id, folder, change, record FROM generations {rest}", values)  # noqa: S608
-    for id_, folder, change, record in found:
-        yield Row(id_, root / folder, change, msgspec.json.decode(record, type=Record))
-
-
 def rows(connection: sqlite3.Connection, root: Path, rest: str, values: tuple[object, ...] = ()) -> list[Row]:
-    """The same as a list."""
-    return list(each(connection, root, rest, values))
+    """The generations that the SQL after ``FROM generations`` picks."""
+    columns = "id, folder, mtime_ns, size, inode"
+    found = connection.execute(f"SELECT {columns} FROM generations {rest}", values)  # noqa: S608
+    return [Row(id_, root / folder, Stamp(mtime_ns, size, int(inode))) for id_, folder, mtime_ns, size, inode in found]
 
 
-def fill(connection: sqlite3.Connection, parents: Parents, problems: list[str]) -> int:
-    """Put everything the sidecars say into an empty index; answers how many there are."""
-    connection.execute("INSERT INTO born VALUES (?)", (secrets.token_hex(8),))
-    return sync(connection, parents, problems)
+def follow(connection: sqlite3.Connection, root: Path) -> bool:
+    """Forget everything that was noted for another place, and answer whether there was one: the folder was moved with
+    its index in it."""
+    (known,) = connection.execute("SELECT ifnull(max(root), '') FROM made_for").fetchone()
+    if known == str(root):
+        return False
+    if known:
+        connection.execute("DELETE FROM generations")
+        connection.execute("DELETE FROM made_for")
+    connection.execute("INSERT INTO made_for VALUES (?)", (str(root),))
+    return bool(known)
 
 
 def sync(connection: sqlite3.Connection, parents: Parents, problems: list[str], *, tidy: bool = False) -> int:
@@ -171,12 +154,7 @@ def sync(connection: sqlite3.Connection, parents: Parents, problems: list[str], 
     ``tidy`` takes away folders whose maker died before the record was in them. Only under the lock of the index,
     which every maker holds.
     """
-    known: dict[str, tuple[str, Stamp]] = {
-        folder: (id_, Stamp(mtime_ns, size, int(inode)))
-        for id_, folder, mtime_ns, size, inode in connection.execute(
-            "SELECT id, folder, mtime_ns, size, inode FROM generations"
-        )
-    }
+    known = {_stored(parents.root, row.folder): (row.id, row.stamp) for row in rows(connection, parents.root, "")}
     places = {id_: folder for folder, (id_, _) in known.items()}
     seen: set[str] = set()
     for parent in parents.all():
@@ -195,13 +173,11 @@ def sync(connection: sqlite3.Connection, parents: Parents, problems: list[str], 
                 problems.append(f"{folder} is a copy of {parents.root / twin} (same generation_id) and is left out.")
                 continue
             places[record.generation_id] = stored
-            if stored in known and known[stored][0] != record.generation_id:
-                forget(connection, known[stored][0])
             put(connection, parents.root, folder, record, stamp)
     for stored, (id_, _) in known.items():
         # A parent that is away (a drive that is not plugged in) says nothing about what is in it.
         if stored not in seen and places[id_] == stored and (parents.root / stored).parent.is_dir():
-            forget(connection, id_)
+            connection.execute("DELETE FROM generations WHERE id = ?", (id_,))
     (count,) = connection.execute("SELECT count(*) FROM generations").fetchone()
     return int(count)
 
@@ -250,10 +226,3 @@ def _is_abandoned(folder: Path, *, tidy: bool) -> bool:
 def _stored(root: Path, folder: Path) -> str:
     """Folders in the root are kept by name, so that the root can be moved with its index in it."""
     return folder.name if folder.parent == root else str(folder)
-
-
-def _next_change(connection: sqlite3.Connection) -> int:
-    (change,) = connection.execute(
-        "SELECT 1 + max(ifnull((SELECT max(change) FROM generations), 0), ifnull((SELECT max(change) FROM removed), 0))"
-    ).fetchone()
-    return int(change)

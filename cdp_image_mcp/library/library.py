@@ -60,7 +60,7 @@ class Library:
         self._fetched: set[tuple[str, str | None]] = set()
         self._guard = threading.Lock()
         self._strangers = 0
-        self._database = Database(index.path_of(root), index.TABLES, fill=self._fill, told=self._problems.append)
+        self._database = Database(index.path_of(root), index.TABLES, fill=self._sync, told=self._problems.append)
 
     def close(self) -> None:
         """This process works on nothing any more: what it leaves is an orphan from now on. Idempotent."""
@@ -173,21 +173,24 @@ class Library:
 
     async def typical_seconds(self, backend: BackendName) -> float | None:
         """Median of what the last 20 whole generations took without queue and sign-in, None without any."""
-        rest = "WHERE backend = ? AND state = 'saved' ORDER BY ended DESC LIMIT 20"
-        look = partial(index.rows, root=self.root, rest=rest, values=(backend,))
-        timings = [row.record.timings for row in await anyio.to_thread.run_sync(self._view, look)]
-        seconds = [each.browser + each.submit + each.generate for each in timings]
+
+        def look(db: sqlite3.Connection) -> list[float]:
+            last = "SELECT seconds FROM generations WHERE backend = ? AND state = 'saved' ORDER BY ended DESC LIMIT 20"
+            return [seconds for (seconds,) in db.execute(last, (backend,))]
+
+        seconds = await anyio.to_thread.run_sync(self._view, look)
         return statistics.median(seconds) if seconds else None
 
     async def rescan(self) -> int:
         """Walk all known output folders and bring the index up to them; answers how many generations there are."""
         return await finish(self._rescan)
 
-    async def changes(self, since: int, born: str, keep: Callable[[index.Row], T]) -> tuple[str, list[T], list[str]]:
-        """What the index holds that is newer than ``since``: a token of the index, what ``keep`` makes of each row, and
-        ids that are gone. With another ``born`` token than the answered one everything is given, for the old numbers
-        mean nothing then."""
-        look = partial(_changes, root=self.root, since=since, born=born, keep=keep)
+    async def cards(self) -> list[str]:
+        """All generations as the gallery shows them, newest first."""
+
+        def look(db: sqlite3.Connection) -> list[str]:
+            return [text for (text,) in db.execute("SELECT card FROM generations ORDER BY created DESC")]
+
         return await anyio.to_thread.run_sync(self._view, look)
 
     def problems(self) -> list[str]:
@@ -197,17 +200,15 @@ class Library:
     async def _entries(self, rest: str, *values: object) -> list[Entry]:
         def look() -> list[Entry]:
             found = self._view(partial(index.rows, root=self.root, rest=rest, values=values))
-            entries = [(row, entry) for row in found if (entry := self._entry(row)) is not None]
-            if stale := [row for row, entry in entries if row.record != entry.record]:
+            stale: list[index.Row] = []
+            entries = [entry for row in found if (entry := self._entry(row, stale=stale)) is not None]
+            if stale:
                 self._keep_books(lambda db: [self._entry(row, db) for row in stale])
-            return [entry for _, entry in entries]
+            return entries
 
         return await anyio.to_thread.run_sync(look)
 
     # What follows runs in threads.
-
-    def _fill(self, db: sqlite3.Connection) -> int:
-        return index.fill(db, self._parents, self._problems)
 
     def _sync(self, db: sqlite3.Connection) -> int:
         return index.sync(db, self._parents, self._problems)
@@ -226,7 +227,8 @@ class Library:
 
     def _with_strangers(self, work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:
         """One transaction, which also knows what a program of another version has done meanwhile."""
-        if (written := index.strangers(self.root)) > self._strangers:
+        moved = index.follow(db, self.root)
+        if (written := index.strangers(self.root)) > self._strangers or moved:
             self._strangers = written
             self._sync(db)
         return work(db)
@@ -374,9 +376,17 @@ class Library:
 
         return next((self._entry(row, strict=True) for row in self._view(look_again)), None)
 
-    def _entry(self, row: index.Row, db: sqlite3.Connection | None = None, *, strict: bool = False) -> Entry | None:
-        """The generation from its sidecar, which is what counts; None when its folder is gone. One that is garbled or
-        of a newer program is told of and left alone: it is never joined, adopted or written; ``strict`` raises."""
+    def _entry(
+        self,
+        row: index.Row,
+        db: sqlite3.Connection | None = None,
+        *,
+        strict: bool = False,
+        stale: list[index.Row] | None = None,
+    ) -> Entry | None:
+        """The generation from its sidecar, which is what counts; None when its folder is gone. A row that is behind is
+        brought up in ``db`` or noted in ``stale``. A sidecar that is garbled or of a newer program is told of and left
+        alone: it is never joined, adopted or written; ``strict`` raises."""
         try:
             record, stamp = read_record(row.folder)
         except ImageError as error:
@@ -386,8 +396,10 @@ class Library:
                 raise
             self._problems.append(error.message)
             return None
-        if db is not None and record != row.record:
+        if stamp != row.stamp and db is not None:
             index.put(db, self.root, row.folder, record, stamp)
+        elif stamp != row.stamp and stale is not None:
+            stale.append(row)
         return Entry(record, self._folder(row.folder), self._lives(record))
 
 
@@ -402,13 +414,3 @@ def _ran_before(owner: Owner) -> bool:
         return False
     except psutil.AccessDenied:
         return True
-
-
-def _changes(
-    db: sqlite3.Connection, root: Path, since: int, born: str, keep: Callable[[index.Row], T]
-) -> tuple[str, list[T], list[str]]:
-    (token,) = db.execute("SELECT token FROM born").fetchone()
-    after = since if token == born else 0
-    found = [keep(row) for row in index.each(db, root, "WHERE change > ? ORDER BY change", (after,))]
-    gone = [id_ for (id_,) in db.execute("SELECT id FROM removed WHERE change > ?", (after,))]
-    return str(token), found, gone

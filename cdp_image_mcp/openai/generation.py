@@ -334,8 +334,8 @@ class Generation:
         return _strongest(submitted), _strongest(spent)
 
     def _whole_error(self) -> ImageError:
-        """The first failure, told for all."""
-        error = self._errors[0]
+        """One failure, told for all: a full disk first, for then a picture waits in memory until there is room."""
+        error = next((each for each in self._errors if each.code == "disk"), self._errors[0])
         if self._was_sent:
             error.submitted, error.spent = self._standing()
         if len(self._errors) > 1:

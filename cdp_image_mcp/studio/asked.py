@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeGuard, TypeVar
 import msgspec
 from msgspec import Meta
 
-from cdp_image_mcp.request import Reference
+from cdp_image_mcp.request import LONGEST_PROMPT, LONGEST_WAIT, MOST_REFERENCES, Reference
 
 __all__ = ["GenerateImage", "GenerationId", "Images", "WaitSeconds", "asked", "fingerprint", "given"]
 
@@ -24,7 +24,7 @@ WaitSeconds: TypeAlias = Annotated[
     float,
     Meta(
         ge=0,
-        le=1800,
+        le=LONGEST_WAIT,
         description="Seconds this call waits before it answers with what there is, 0 to 1800. Leave out: set for this "
         "client.",
     ),
@@ -38,7 +38,11 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
 
     prompt: Annotated[
         str,
-        Meta(min_length=1, max_length=32_000, description="What to draw, in any language; 1 to 32,000 characters."),
+        Meta(
+            min_length=1,
+            max_length=LONGEST_PROMPT,
+            description="What to draw, in any language; 1 to 32,000 characters.",
+        ),
     ]
     backend: Annotated[
         Literal["api", "chatgpt-web", "auto"] | msgspec.UnsetType,
@@ -67,7 +71,10 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     ) = msgspec.UNSET
     reference_images: Annotated[
         list[Path],
-        Meta(max_length=16, description="Absolute paths of up to 16 pictures to edit or build on (PNG, JPEG, WebP)."),
+        Meta(
+            max_length=MOST_REFERENCES,
+            description="Absolute paths of up to 16 pictures to edit or build on (PNG, JPEG, WebP).",
+        ),
     ] = []
     mask: (
         Annotated[
@@ -94,7 +101,7 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
         float,
         Meta(
             ge=30,
-            le=1800,
+            le=LONGEST_WAIT,
             description="30 to 1800. Leave out. Ends a generation that has not been sent by then; it is not the "
             "time limit of this call or of the client.",
         ),

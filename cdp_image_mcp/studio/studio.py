@@ -35,7 +35,7 @@ from cdp_image_mcp.library.joining import Claim, Entry
 from cdp_image_mcp.library.ledger import Ledger, Quota
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, epoch
-from cdp_image_mcp.request import PERSON_STATES, Backend, BackendName
+from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES, Backend, BackendName
 from cdp_image_mcp.studio import limits, stopfile
 from cdp_image_mcp.studio.asked import GenerateImage, given
 from cdp_image_mcp.studio.intake import Accepted, Intake
@@ -51,8 +51,6 @@ __all__ = ["News", "Standing", "Studio", "open_studio"]
 
 NEWS_SECONDS = 5.0
 """Clients show progress; more often only costs them."""
-PATIENT = 1800.0
-"""Seconds of one wait while collecting; then it is waited for again."""
 FOREIGN_SECONDS = 0.5
 """How often the record of another process is read: no event reaches across processes on all three systems."""
 
@@ -200,7 +198,7 @@ class Studio:
     async def _collected(self, entry: Entry, person_needed: Callable[[Standing], None] | None) -> Standing:
         generation_id = entry.record.generation_id
         try:
-            while not (standing := await self.wait(generation_id, PATIENT)).record.finished:
+            while not (standing := await self.wait(generation_id, LONGEST_WAIT)).record.finished:
                 if person_needed is not None and standing.record.state in PERSON_STATES:
                     person_needed(standing)
         except ImageError as error:

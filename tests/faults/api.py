@@ -15,7 +15,8 @@ from tests.faults.faults import PROCESS_FAULTS, Stage, browser_processes, record
 from tests.faults.figures import Side
 from tests.faults.line import TROUBLES, Asked, Line
 from tests.faults.peer import Gone, Peer
-from tests.faults.storm import Fault, storm
+from tests.faults.storm import LONGEST, Fault, storm
+from tests.faults.versions import versions_round
 from tests.web.program import environment
 
 __all__ = ["api_round"]
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 OUTLIVING_SECONDS = 8.0
 """Longer than the stand-in takes to draw; whoever waits longer waits on a line that has fallen silent."""
+SHORTEST_LIMIT = 30.0
+"""Seconds; what the schema takes."""
+VARIANTS = (*["plain"] * 14, "clock jumps", "clock jumps", "odd bytes", "odd bytes", "slow drawing", "no locks")
 TURNED_AWAY_MOST = 9
 """How often one request may be sent that is always turned away: once, and eight times again."""
 
@@ -35,6 +39,10 @@ class Call:
     prompt: str
     n: int
     quality: str
+    slow: bool = False
+    """Its time limit is shorter than the drawing takes."""
+    over_time: bool = False
+    """Whether it heard that its time is over and the picture still comes."""
     told: dict[str, Any] | None = None
     """The end of it, if it got to hear that."""
     asked_first: int = 0
@@ -42,7 +50,8 @@ class Call:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return {"prompt": self.prompt, "n": self.n, "quality": self.quality, "images": "none"}
+        limit = {"timeout_seconds": SHORTEST_LIMIT} if self.slow else {}
+        return {"prompt": self.prompt, "n": self.n, "quality": self.quality, "images": "none", **limit}
 
 
 class Round:
@@ -58,12 +67,17 @@ class Round:
             "connection cut": self._cut,
             "connection stalled": self._stall,
         }
+        self.variant = chance.choice(VARIANTS)
+        slow = self.variant == "slow drawing"
+        latest = 34.0 if slow else 3.0
         self.plan = [
-            (chance.choice(list(self.faults)), chance.uniform(0.0, 3.0)) for _ in range(chance.choice([1, 1, 2]))
+            (chance.choice(list(self.faults)), chance.uniform(0.0, latest)) for _ in range(chance.choice([1, 1, 2]))
         ]
-        self.calls = {
-            call.prompt: call for call in (self._draw_call(number, k) for k in range(chance.choice([1, 1, 2])))
-        }
+        if self.variant == "clock jumps":
+            self.faults |= {"clock jumps": self._jump}
+            self.plan += [("clock jumps", chance.uniform(0.0, 3.0)) for _ in range(2)]
+        calls = [self._draw_call(number, k) for k in range(1 if slow else chance.choice([1, 1, 2]))]
+        self.calls = {call.prompt: call for call in calls}
         self.hit: set[str] = set()
         self.at_death: dict[str, set[str]] = {}
 
@@ -75,8 +89,11 @@ class Round:
         troubles = [chance.choice([*["none"] * 6, *TROUBLES]) for _ in range(chance.choice([1, 2, 4]))]
         if chance.random() < 0.05:
             troubles = ["500"] * 8
-        self.line.expect(call.prompt, troubles, chance.randrange(1 << 30))
-        self.context = f"round {number} {self.plan} {troubles}"
+        if self.variant == "slow drawing":
+            call.n, call.slow, troubles = 1, True, []
+        slow, odd = (33.0 if call.slow else 0.0), self.variant == "odd bytes"
+        self.line.expect(call.prompt, troubles, chance.randrange(1 << 30), slow=slow, odd=odd)
+        self.context = f"round {number} {self.variant} {self.plan} {troubles}"
         log.info("%s: %s, n %d, %s", call.prompt, troubles, call.n, call.quality)
         return call
 
@@ -85,6 +102,11 @@ class Round:
 
     async def _stall(self, stage: Stage) -> bool:  # noqa: ARG002
         return self.line.stall()
+
+    async def _jump(self, stage: Stage) -> bool:  # noqa: ARG002
+        hours = self.chance.uniform(-12, 12)
+        (self.folder / "clock").write_text(str(hours * 3600))
+        return True
 
     @property
     def variables(self) -> dict[str, str]:
@@ -95,14 +117,20 @@ class Round:
             OPENAI_BASE_URL=self.line.url,
             OPENAI_COMPAT="openai",
             OPENAI_API_KEY="test-key",
+            **({"FAULTS_CLOCK": str(self.folder / "clock")} if self.variant == "clock jumps" else {}),
         )
 
     async def run(self) -> None:
         self.figures.rounds += 1
         self.figures.requests += len(self.calls)
-        log.info("%s", self.plan)
+        log.info("%s %s", self.variant, self.plan)
+        self.figures.faults[self.variant] += self.variant not in {"plain", "clock jumps"}
+        if self.variant == "no locks":
+            await self._without_locks()
+            return
+        longest = LONGEST + 2 * SHORTEST_LIMIT if self.variant == "slow drawing" else LONGEST
         self.hit = await storm(
-            self.folder, self.variables, self._ask, list(self.calls), self.plan, self.faults, self.figures
+            self.folder, self.variables, self._ask, list(self.calls), self.plan, self.faults, self.figures, longest
         )
         (self.folder / "output" / "filler").unlink(missing_ok=True)
         if not await self._is_alone(OUTLIVING_SECONDS):
@@ -130,6 +158,35 @@ class Round:
             return True
         return False
 
+    async def _without_locks(self) -> None:
+        """Where nothing can be locked nothing is begun, and the answer says what to do; elsewhere all goes well."""
+        await self._asked_once({**self.variables, "FAULTS_NO_LOCKS": "1"})
+        for call in self.calls.values():
+            told, call.told = call.told or {}, None
+            if told.get("code") != "disk" or told["submitted"] or "GPT_IMAGE_OUTPUT_DIR" not in told["next_step"]:
+                self.figures.untrue.append(f"{self.context}: {call.prompt} was told {told}")
+            if self.line.of(call.prompt):
+                self.figures.doubled.append(f"{self.context}: {call.prompt} was sent although nothing can be locked")
+        if self._records():
+            self.figures.left.append(f"{self.context}: a record of what was never begun")
+        self.line.mend()
+        await self._asked_once(self.variables)
+        for call in self.calls.values():
+            if call.told is None or call.told["status"] != "saved":
+                self.figures.lost.append(f"{self.context}: {call.prompt} with locks: {call.told}")
+            else:
+                self.figures.pictures += len(call.told["images"])
+
+    async def _asked_once(self, variables: dict[str, str]) -> None:
+        peer = await Peer.start(self.folder, variables)
+        async with anyio.create_task_group() as group:
+            group.start_soon(peer.read)
+            await peer.open()
+            for call in self.calls.values():
+                call.told = await peer.call("generate_image", **call.arguments, wait_seconds=30)
+            await peer.end()
+            group.cancel_scope.cancel()
+
     def _records(self) -> list[dict[str, Any]]:
         return [record for record in records(self.folder) if record["prompt"] in self.calls]
 
@@ -140,6 +197,11 @@ class Round:
         call = self.calls[prompt]
         try:
             answer = await stage.peer.call("generate_image", **call.arguments, wait_seconds=8)
+            while answer["status"] == "working" and call.slow:
+                call.over_time = call.over_time or bool(answer.get("over_time"))
+                answer = await stage.peer.call(
+                    "wait_for_image", generation_id=answer["generation_id"], wait_seconds=3, images="none"
+                )
             if answer["status"] == "working":
                 answer = await stage.peer.call("cancel_image", generation_id=answer["generation_id"])
             elif "generation_id" in answer and "disk" in codes(answer):
@@ -199,13 +261,15 @@ class Round:
                 self.figures.doubled.append(f"{mark}: sent {len(part)} times although turned away")
         if len(mine) > 2:
             self.figures.doubled.append(f"{mark} has {len(mine)} records")
-        have = {image["sha256"] for record in mine for image in record["images"]}
+        have = {image["sha256"] for record in mine for image in record["images"]} | kept_of(mine)
         self._check_pictures(call, mine, have, mark)
         # Records are listed in the order of their folders' names, and those begin with the time.
         for record, requests in zip(mine, (first, asked[call.asked_first :]), strict=False):
             self.figures.ends[record["state"]] += 1
             if why := untrue(record, requests, call.n):
                 self.figures.untrue.append(f"{mark}: {why}: {record['state']} {record['error']}")
+        if call.slow and call.told is not None and call.told["status"] == "saved" and not call.over_time:
+            self.figures.untrue.append(f"{mark}: nobody said that its time was over")
         if call.told is not None and call.told["status"] == "failed" and (why := untrue_failure(call.told, first)):
             self.figures.untrue.append(f"{mark} was told what {why}: {call.told}")
 
@@ -215,7 +279,7 @@ class Round:
         self.figures.pictures += len(have & drawn)
         for record in mine:
             kept = on_disk(self.folder, record)
-            listed = {image["sha256"] for image in record["images"]}
+            listed = {image["sha256"] for image in record["images"]} | kept_of([record])
             if listed - kept:
                 self.figures.lost.append(f"{mark}: files are not what the record says")
             if kept - listed:
@@ -237,9 +301,16 @@ class Round:
             self.figures.lost.append(f"{mark}: it was told as saved")
 
 
+VERSIONS_SHARE = 0.12
+
+
 async def api_round(folder: Path, line: Line, chance: random.Random, number: int, figures: Side) -> None:
     """Raises nothing for what went wrong: it is listed in ``figures``."""
-    await Round(folder, line, chance, number, figures).run()
+    drawn = Round(folder, line, chance, number, figures)
+    if chance.random() < VERSIONS_SHARE:
+        await versions_round(folder, drawn.variables, line, chance, number, figures)
+    else:
+        await drawn.run()
 
 
 def codes(answer: dict[str, Any]) -> set[str]:
@@ -256,6 +327,11 @@ def on_disk(folder: Path, record: dict[str, Any]) -> set[str]:
         if record["generation_id"] in path.read_text():
             return {sha(file.read_bytes()) for file in path.parent.iterdir() if file.name != "metadata.json"}
     return set()
+
+
+def kept_of(found: Iterable[dict[str, Any]]) -> set[str]:
+    """SHA-256 of what is no picture anybody knows and is kept all the same."""
+    return {sha(Path(path).read_bytes()) for record in found for path in record["facts"].get("kept", [])}
 
 
 def untrue(record: dict[str, Any], requests: Iterable[Asked], n: int) -> str | None:

@@ -25,6 +25,20 @@ TROUBLES = (
     *("stalled before", "stalled within", "silent before", "silent within"),
 )
 STALL_SECONDS = 1.5
+SIZES = (40_000, 150_000)
+
+
+def odd_bytes(chance: random.Random) -> bytes:
+    """What relays answer now and then: a GIF, a PNG with one odd checksum, a format nobody here knows."""
+    mark = chance.randbytes(64)
+    gif = (
+        b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0\x21\xfe\x40"
+        + mark
+        + b"\0;"
+    )
+    text = b"\0\0\0\x44tEXtby\0s" + mark + b"\0\0\0\0"
+    plain = png(256, 256, seed=chance.randrange(1 << 20))
+    return chance.choice([gif, plain[:33] + text + plain[33:], b"\0\0\0\x1cftypheic" + mark])
 
 
 class _Wire(Response):
@@ -134,6 +148,10 @@ class Asked:
 class _Expected:
     troubles: deque[str]
     chance: random.Random
+    slow: float = 0.0
+    """Seconds more that the first picture takes."""
+    odd: bool = False
+    """Whether pictures are of formats that nobody asked for, or of none that anybody knows."""
 
 
 class Line:
@@ -147,9 +165,9 @@ class Line:
         self._seeds = itertools.count(1)
         api.always = self._play
 
-    def expect(self, prompt: str, troubles: Sequence[str], seed: int) -> None:
+    def expect(self, prompt: str, troubles: Sequence[str], seed: int, *, slow: float = 0.0, odd: bool = False) -> None:
         """What becomes of the requests for ``prompt``, one after the other; of all after those: nothing bad."""
-        self._expected[prompt] = _Expected(deque(troubles), random.Random(seed))
+        self._expected[prompt] = _Expected(deque(troubles), random.Random(seed), slow, odd)
 
     def mend(self) -> None:
         """Nothing bad any more."""
@@ -186,9 +204,11 @@ class Line:
         chance = expected.chance
         asked.may_be_paid = True
         asked.pictures = [
-            png(256, 256, size=chance.choice([40_000, 150_000]), seed=next(self._seeds))
+            odd_bytes(chance) if expected.odd else png(256, 256, size=chance.choice(SIZES), seed=next(self._seeds))
             for _ in range(int(fields.get("n", 1)))
         ]
+        expected.slow, slow = 0.0, expected.slow
+        await asyncio.sleep(slow)
         if trouble == "gateway gave up":
             await asyncio.sleep(chance.uniform(0.0, 1.5))
             await html_page(524)(request, response)

@@ -15,6 +15,8 @@ import psutil
 
 __all__ = ["Gone", "Peer"]
 
+ROOT = Path(__file__).parents[2]
+
 
 class Gone(Exception):  # noqa: N818 - it says what happened
     """The server process ended, or its pipe did."""
@@ -31,13 +33,16 @@ class Peer:
 
     @staticmethod
     async def start(folder: Path, variables: Mapping[str, str]) -> "Peer":
+        """With ``FAULTS_CLOCK`` or ``FAULTS_NO_LOCKS`` among the variables it runs on an odd system."""
+        odd = {"FAULTS_CLOCK", "FAULTS_NO_LOCKS"} & variables.keys()
+        module = "tests.faults.odd" if odd else "cdp_image_mcp"
         with (folder / "stderr").open("ab") as log:
             process = await anyio.open_process(
-                [sys.executable, "-m", "cdp_image_mcp"],
+                [sys.executable, "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=dict(variables),
+                env={**({"PYTHONPATH": str(ROOT)} if odd else {}), **variables},
                 cwd=folder,
                 start_new_session=True,
             )

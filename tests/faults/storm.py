@@ -10,7 +10,7 @@ from tests.faults.faults import Stage
 from tests.faults.figures import Side
 from tests.faults.peer import Gone, Peer
 
-__all__ = ["Fault", "Plan", "storm"]
+__all__ = ["LONGEST", "Fault", "Plan", "storm"]
 
 Fault = Callable[[Stage], Awaitable[bool]]
 """Answers whether it found anything to hit."""
@@ -30,6 +30,7 @@ async def storm(
     plan: Plan,
     faults: Mapping[str, Fault],
     figures: Side,
+    longest: float = LONGEST,
 ) -> set[str]:
     """Start the server, ``ask`` for all prompts at once, let the faults come, and end it in order if it still lives.
     ``ask`` may raise Gone. Answers which faults hit."""
@@ -48,7 +49,7 @@ async def storm(
         group.start_soon(peer.read)
         try:
             await peer.open()
-            with anyio.move_on_after(LONGEST):
+            with anyio.move_on_after(longest):
                 async with anyio.create_task_group() as calls:
                     for prompt in prompts:
                         calls.start_soon(ask, stage, prompt)

@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 import anyio
-import msgspec
 import pytest
 
 from fixtures.site import Switches, running_site
@@ -13,23 +12,18 @@ from tests.web.program import running_program
 pytestmark = [pytest.mark.anyio, pytest.mark.nightly]
 
 
-async def test_a_picture_that_outlasts_its_time_is_collected_before_the_next_prompt_goes_out(tmp_path: Path) -> None:
+async def test_a_picture_that_outlasts_its_time_is_saved_and_the_next_prompt_waits_for_it(tmp_path: Path) -> None:
     with anyio.fail_after(240), running_site(Switches(picture_delay_s=45.0)) as site:
         async with running_program(tmp_path, site.url) as program:
-            late = await program.generate("a late moon", timeout_seconds=30, wait_seconds=90, images="none")
-            assert (late.code, late.data["submitted"]) == ("timeout", True)
+            working = await program.generate("a late moon", timeout_seconds=30, wait_seconds=38, images="none")
+            assert (working.status, working.data["over_time"]) == ("working", True)
+            following = await program.generate("an early sun", wait_seconds=0, images="none")
+            assert following.data["progress"]["state"] == "queued"
             site.switches = Switches(picture_delay_s=0.5)
-            following = await program.generate("an early sun", wait_seconds=120, images="none")
-            assert following.status == "saved", following.data
-            # It was collected on the way: nothing more is asked of the site for it.
-            record = next(
-                record
-                for path in (tmp_path / "output").glob("*/*/metadata.json")
-                if (record := msgspec.json.decode(path.read_bytes()))["generation_id"] == late.data["generation_id"]
-            )
-            assert record["state"] == "saved", record["error"]
+            late = await program.call("wait_for_image", generation_id=working.data["generation_id"], images="none")
+            early = await program.call("wait_for_image", generation_id=following.data["generation_id"], images="none")
+        assert (late.status, early.status) == ("saved", "saved"), (late.data, early.data)
         assert [prompt.text for prompt in site.log.prompts] == ["a late moon", "an early sun"]
         assert site.log.wrong_presses == []
         finals = {picture.sha256 for picture in site.log.pictures("final")}
-    files = [Path(record["images"][0]["path"]).read_bytes(), *following.files()]
-    assert {hashlib.sha256(data).hexdigest() for data in files} == finals
+    assert {hashlib.sha256(data).hexdigest() for data in [*late.files(), *early.files()]} == finals

@@ -12,12 +12,14 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import msgspec
 import pytest
 
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library import index
+from cdp_image_mcp.library.folder import read_record, write_record
 from cdp_image_mcp.library.gallery import gallery as module
 from cdp_image_mcp.library.gallery.gallery import Gallery
-from cdp_image_mcp.library.index import path_of
 from cdp_image_mcp.library.library import Library
 from tests.browser import SWITCHES, found_browser
 from tests.library.making import a_record, ago, create, finished
@@ -168,31 +170,29 @@ async def test_a_browser_shows_hostile_prompts_as_text_and_keeps_its_own_rules(
     assert len([button for button in buttons if (button.get("aria-label") or "").startswith("Copy the call")]) == 8
 
 
-async def test_a_refresh_reads_only_what_changed(
+async def test_a_refresh_reads_no_record_and_a_rebuild_only_what_changed(
     gallery: Gallery, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[str] = []
-    card = module._card  # pyright: ignore[reportPrivateUsage]
+    looked: list[Path] = []
 
-    def counted(row: Any, root: Path) -> dict[str, Any]:
-        made.append(row.id)
-        return card(row, root)
+    def counted(folder: Path) -> object:
+        looked.append(folder)
+        return read_record(folder)
 
-    monkeypatch.setattr(module, "_card", counted)
     with anyio.fail_after(30):
         records = [a_record(created_at=ago(minutes=number)) for number in range(30)]
         folders = [await create(library, record) for record in records]
-        await gallery.refresh()
-        assert len(made) == 30
-        made.clear()
         await finished(library, folders[7], records[7])
+        monkeypatch.setattr(index, "read_record", counted)
         await gallery.refresh()
-        assert made == [records[7].generation_id]
+        assert looked == []
         assert [card["state"] for card in read(gallery).cards].index("saved") == 7
+        write_record(folders[3].path, msgspec.structs.replace(records[3], state="failed"))
         shutil.rmtree(folders[0].path)
         await gallery.rebuild()
+        assert looked == [folders[3].path]
         assert len(read(gallery).cards) == 29
-        path_of(library.root).write_bytes(b"broken" * 900)
+        index.path_of(library.root).write_bytes(b"broken" * 900)
         await gallery.refresh()
         assert len(read(gallery).cards) == 29
 

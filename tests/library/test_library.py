@@ -128,11 +128,16 @@ async def test_a_root_that_was_moved_still_knows_everything(library: Library, ro
         record = a_record()
         await finished(library, await create(library, record), record)
         root.rename(tmp_path / "moved")
-        entry = await Library(tmp_path / "moved").find(record.generation_id)
+        library.close()
+        moved = Library(tmp_path / "moved")
+        entry = await moved.find(record.generation_id)
+        (card,) = await moved.cards()
 
     assert entry is not None
     assert Path(entry.record.images[0].path).parent == entry.folder.path
     assert Path(entry.record.images[0].path).exists()
+    assert str(tmp_path / "moved") in card
+    assert str(root) not in card
 
 
 async def test_a_folder_dropped_in_is_found_by_id_and_by_a_rescan(library: Library, root: Path) -> None:
@@ -234,7 +239,7 @@ def _cut(index: Path) -> None:
 
 def _other_tables(index: Path) -> None:
     connection = sqlite3.connect(index)
-    connection.execute("DROP TABLE removed")
+    connection.execute("DROP TABLE made_for")
     connection.commit()
     connection.close()
 

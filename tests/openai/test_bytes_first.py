@@ -1,6 +1,8 @@
 """What came back for money is kept before anything is said of it, whatever it is and wherever it lies."""
 
+import asyncio
 import base64
+import errno
 import io
 import struct
 import zlib
@@ -15,7 +17,8 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.ways import InstalledWays
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Standing, Studio, open_studio
-from fixtures.images_api import ImagesApi, Request, Response, draw, html_page, png, raw
+from cdp_image_mcp.system.disk import write_part
+from fixtures.images_api import ImagesApi, Request, Response, draw, error, html_page, png, raw
 from tests.library.making import picture
 from tests.openai.doubles import KEY
 
@@ -147,6 +150,34 @@ async def test_an_address_that_cannot_be_fetched_now_is_kept_and_fetched_when_so
     assert Path(saved.record.images[0].path).read_bytes() == png(seed=7)
     assert len(api.posts) == 1
     assert "late.png" not in (Path(saved.folder) / "metadata.json").read_text()
+
+
+@pytest.mark.parametrize("n", [2, 3])
+async def test_a_picture_that_the_disk_did_not_take_is_told_of_before_any_other_failure(
+    api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int
+) -> None:
+    write, full = write_part, True
+
+    def may_be_full(path: Path, data: bytes) -> Any:
+        if full and path.name == "image":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    async def later(request: Request, response: Response) -> None:
+        await asyncio.sleep(0.3)
+        await draw([png(seed=8)])(request, response)
+
+    monkeypatch.setattr("cdp_image_mcp.library.folder.write_part", may_be_full)
+    api.play(error("moderation"), *[later] * (n - 1))
+    with anyio.fail_after(40):
+        async with open_studio(settings(api, tmp_path, compat="openai"), InstalledWays()) as studio:
+            first = await asked(studio, quality="high", n=n)
+            assert first.record.error is not None
+            assert first.record.error["code"] == "disk"
+            assert "do not end it" in first.record.error["next_step"]
+            full = False
+            record = (await studio.wait(first.record.generation_id)).record
+    assert (record.state, len(record.images)) == ("partial", n - 1)
 
 
 def test_the_pictures_of_these_tests_are_what_they_say() -> None:
