@@ -1,5 +1,6 @@
 """Settings from the environment, read once and checked; a bad value is told, never swallowed."""
 
+import hashlib
 import os
 import shlex
 import sys
@@ -19,6 +20,14 @@ __all__ = ["API", "APP_NAME", "VARIABLES", "Problem", "Settings", "Variable", "W
 APP_NAME = "cdp-image-mcp"
 SITE = "https://chatgpt.com/"
 API = "https://api.openai.com/v1"
+MODEL = "gpt-image-2"
+"""Chosen again on 2026-11-26. For it: the one living model whose prices and tokens are known for every quality (2.6
+costs three to four times as much at low and medium, says the one who measured), open to the most keys, at Azure and at
+relays, with no end announced, and what users' budgets were set by. For gpt-image-2.6-flare: faster (8 to 12 s),
+transparent backgrounds for certain, xhigh and max, complexity, gif and svg; LibreChat and others moved to 2.5 and 2.6.
+So the default stays, a refusal names the models that can, and GPT_IMAGE_MODEL is in charge."""
+BEARER = "Bearer "
+QUOTES = "\"'`“”„‘’"
 WindowMode: TypeAlias = Literal["auto", "headless", "hidden", "visible"]
 
 
@@ -43,7 +52,15 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "GPT_IMAGE_BACKEND", "auto", "`api`, `chatgpt-web` or `auto` (API first when a key is there or none is needed)."
     ),
-    Variable("GPT_IMAGE_MODEL", "gpt-image-2", "Model of the API back end."),
+    Variable("GPT_IMAGE_MODEL", MODEL, "Model of the API back end."),
+    Variable(
+        "GPT_IMAGE_MODERATION", "none", "`auto` or `low`: how strictly the API filters; with edits as a form not sent."
+    ),
+    Variable(
+        "GPT_IMAGE_SAFETY_IDENTIFIER",
+        "none",
+        "Whose pictures these are, for the API's abuse reports; only its hash is sent.",
+    ),
     Variable("GPT_IMAGE_OUTPUT_DIR", "per-user data folder", "Absolute path of the output root."),
     Variable("GPT_IMAGE_WAIT_SECONDS", "45", "How long a call waits before it answers `working`, 0 to 1800."),
     Variable("GPT_IMAGE_INLINE", "preview", "Pictures in answers: `preview`, `full` or `none`."),
@@ -57,7 +74,11 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("GPT_IMAGE_DAILY_LIMIT", "none", "Most pictures a day through the web back end."),
     Variable("GPT_IMAGE_BUDGET_USD", "none", "Most dollars a day through the API back end."),
     Variable("GPT_IMAGE_LOG", "warning", "Log level on stderr: `debug`, `info`, `warning` or `error`."),
-    Variable("OPENAI_API_KEY", "none", "Key of the API back end. Only ever read from the environment."),
+    Variable(
+        "OPENAI_API_KEY",
+        "none",
+        "Key of the API back end, or `Bearer TOKEN` for a token from elsewhere (Azure with Entra ID).",
+    ),
     Variable("OPENAI_BASE_URL", API, "Address of the API or of a compatible server."),
     Variable("OPENAI_ORG_ID", "none", "Organization the API is billed to."),
     Variable("OPENAI_PROJECT_ID", "none", "Project the API is billed to."),
@@ -84,7 +105,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the environment decides. Paths are absolute. ``api_key`` must never be printed."""
 
     backend: Literal["api", "chatgpt-web", "auto"] = "auto"
-    model: str = "gpt-image-2"
+    model: str = MODEL
+    moderation: str | None = None
+    safety_identifier: str | None = None
+    """A hash already: what the user wrote goes nowhere."""
     output_dir: Path
     wait_seconds: float = 45.0
     inline: Literal["preview", "full", "none"] = "preview"
@@ -95,6 +119,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     budget_usd: float | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     api_key: str | None = None
+    bearer: bool = False
+    """The key is a token from elsewhere: it travels as ``Authorization: Bearer`` also where keys do not."""
     base_url: str = API
     organization: str | None = None
     project: str | None = None
@@ -186,6 +212,7 @@ def _arguments(raw: str, *, windows: bool = sys.platform == "win32") -> tuple[st
 
 def _base_address(raw: str) -> str:
     """Plain http is taken here: compatible servers run on people's own networks without certificates."""
+    _unquoted(raw)
     try:
         parts = urlsplit(raw)
         host, _ = parts.hostname, parts.port
@@ -205,18 +232,34 @@ def _web_address(raw: str) -> str:
     return address + "/"
 
 
+def _unquoted(raw: str) -> None:
+    if raw[0] in QUOTES or raw[-1] in QUOTES:
+        raise ValueError("it stands in quotes, which became part of it.")
+
+
 def _header_text(raw: str) -> str:
     """A key with a line break or a foreign letter cannot be a header; the value itself is never repeated."""
-    if raw[0] in "\"'" or raw[-1] in "\"'":
-        raise ValueError("it stands in quotes, which became part of it.")
+    _unquoted(raw)
     if not raw.isascii() or not raw.isprintable() or " " in raw:
         raise ValueError("it holds characters that a header cannot carry.")
     return raw
 
 
+def _key(raw: str) -> str:
+    """With ``Bearer `` before a token, in exactly this form; :func:`load` takes it off."""
+    word, space, token = raw.partition(" ")
+    return BEARER + _header_text(token.strip()) if space and word.lower() == "bearer" else _header_text(raw)
+
+
+def _hashed(raw: str) -> str:
+    return hashlib.sha256(raw.encode()).hexdigest()
+
+
 READ: dict[str, tuple[str, Callable[[str], Any]]] = {
     "GPT_IMAGE_BACKEND": ("backend", _one_of("api", "chatgpt-web", "auto")),
     "GPT_IMAGE_MODEL": ("model", str),
+    "GPT_IMAGE_MODERATION": ("moderation", _one_of("auto", "low")),
+    "GPT_IMAGE_SAFETY_IDENTIFIER": ("safety_identifier", _hashed),
     "GPT_IMAGE_OUTPUT_DIR": ("output_dir", _absolute),
     "GPT_IMAGE_WAIT_SECONDS": ("wait_seconds", _number(0, LONGEST_WAIT)),
     "GPT_IMAGE_INLINE": ("inline", _one_of("preview", "full", "none")),
@@ -226,7 +269,7 @@ READ: dict[str, tuple[str, Callable[[str], Any]]] = {
     "GPT_IMAGE_DAILY_LIMIT": ("daily_limit", _number(0, 100_000, whole=True)),
     "GPT_IMAGE_BUDGET_USD": ("budget_usd", _number(0, 1_000_000)),
     "GPT_IMAGE_LOG": ("log_level", _one_of("debug", "info", "warning", "error")),
-    "OPENAI_API_KEY": ("api_key", _header_text),
+    "OPENAI_API_KEY": ("api_key", _key),
     "OPENAI_BASE_URL": ("base_url", _base_address),
     "OPENAI_ORG_ID": ("organization", _header_text),
     "OPENAI_PROJECT_ID": ("project", _header_text),
@@ -275,6 +318,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
                 read[field] = parse(raw)
             except ValueError as error:
                 problems.append(Problem(name, str(error)))
+    if read.get("api_key", "").startswith(BEARER):
+        read |= {"api_key": read["api_key"].removeprefix(BEARER), "bearer": True}
     if not read.pop("hide_window", True):
         read.setdefault("window_mode", "visible")
     if not {"output_dir", "profile_dir"} <= read.keys():

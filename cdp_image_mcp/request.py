@@ -89,6 +89,8 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     output_format: str = "png"
     background: str = "auto"
     output_compression: int | None = None
+    complexity: str | None = None
+    """How much planning goes before drawing: low, medium or high; None: the model's own."""
     reference_images: tuple[Reference, ...] = ()
     mask: Reference | None = None
     conversation_mode: Literal["new", "continue"] = "new"
@@ -252,8 +254,9 @@ def wrong_combination(
     *, size: str, output_format: str, background: str, output_compression: int | None
 ) -> tuple[str, str, str] | None:
     """The argument at fault, what is wrong with it and what it takes; None when all go together."""
-    if output_compression is not None and output_format == "png":
-        return "output_compression", "it goes with output_format jpeg or webp, not png.", "output_format jpeg, webp"
+    if output_compression is not None and output_format not in {"jpeg", "webp"}:
+        wrong = f"it goes with output_format jpeg or webp, not {output_format}."
+        return "output_compression", wrong, "output_format jpeg, webp"
     if background == "transparent" and output_format == "jpeg":
         return "background", "transparent needs output_format png or webp.", "auto, opaque"
     if 0 in (parse_size(size) or parse_ratio(size) or ()):

@@ -1,5 +1,6 @@
 """What the environment may say: each bad value is named with what its variable takes, and no secret is repeated."""
 
+import hashlib
 import pwd
 
 import pytest
@@ -27,6 +28,10 @@ from cdp_image_mcp.errors import ImageError
         ("GPT_IMAGE_INPUT_ROOTS", "~nobody-here", "a user who is not known here"),
         ("OPENAI_API_KEY", '"sk-word"', "it stands in quotes"),
         ("OPENAI_API_KEY", "sk-word'", "it stands in quotes"),
+        ("OPENAI_API_KEY", "Bearer a word", "a header cannot carry"),
+        ("OPENAI_BASE_URL", '"https://example.org/v1"', "it stands in quotes"),
+        ("OPENAI_BASE_URL", "“https://example.org/v1”", "it stands in quotes"),
+        ("GPT_IMAGE_MODERATION", "off", "is not one of auto, low"),
         ("CHATGPT_CHROME_ARGS", "--a 'b", "the quoting is not closed"),
         ("CHATGPT_CHROME_ARGS", "--user-data-dir=/x", "--user-data-dir is set by this program"),
     ],
@@ -46,9 +51,14 @@ def test_a_bad_value_is_named_with_what_is_taken(variable: str, value: str, told
         ("CHATGPT_WEB_URL", "https://mirror.example.org/chat", "web_url", "https://mirror.example.org/chat/"),
         ("CHATGPT_WEB_URL", " ", "web_url", SITE),
         ("OPENAI_BASE_URL", "http://192.168.0.7:8080/v1/", "base_url", "http://192.168.0.7:8080/v1"),
+        ("OPENAI_API_KEY", "bearer  eyJ.a.b", "api_key", "eyJ.a.b"),
+        ("OPENAI_API_KEY", "Bearer eyJ.a.b", "bearer", True),
+        ("OPENAI_API_KEY", "sk-a", "bearer", False),
+        ("GPT_IMAGE_MODERATION", "LOW", "moderation", "low"),
+        ("GPT_IMAGE_SAFETY_IDENTIFIER", "abc", "safety_identifier", hashlib.sha256(b"abc").hexdigest()),
     ],
 )
-def test_addresses_are_read_as_they_are_used(variable: str, value: str, field: str, read: str) -> None:
+def test_values_are_read_as_they_are_used(variable: str, value: str, field: str, read: object) -> None:
     settings = load({variable: value})
     assert settings.problems == ()
     assert getattr(settings, field) == read

@@ -42,6 +42,7 @@ WISHES = (
     "output_format",
     "background",
     "output_compression",
+    "complexity",
     "mask",
     "conversation_mode",
     "continue_from",

@@ -25,9 +25,12 @@ def _generate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--n", type=int, metavar="COUNT", help="how many pictures, 1 to 10; each is paid for")
     parser.add_argument("--size", help="auto, WIDTHxHEIGHT or a ratio such as 16:9")
     parser.add_argument("--quality", help="auto, low, medium, high, xhigh or max (API only)")
-    parser.add_argument("--output-format", "--format", dest="output_format", help="png, jpeg or webp (API only)")
+    parser.add_argument(
+        "--output-format", "--format", dest="output_format", help="png, jpeg, webp, gif or svg (API only)"
+    )
     parser.add_argument("--background", help="auto, opaque or transparent")
     parser.add_argument("--output-compression", type=int, metavar="0-100", help="for jpeg and webp (API only)")
+    parser.add_argument("--complexity", help="low, medium or high (gpt-image-2.6, API only)")
     parser.add_argument(
         "-r",
         "--reference-images",

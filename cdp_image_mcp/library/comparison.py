@@ -30,7 +30,7 @@ def _one_or_all(values: list[Any]) -> Any:
 
 
 def _format(image: SavedImage) -> str:
-    return image.mime_type.removeprefix("image/")
+    return image.mime_type.removeprefix("image/").removesuffix("+xml")
 
 
 def actual(record: Record) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def honoured(record: Record, unmet: tuple[str, ...] = ()) -> bool | list[str]:
         missed.append("output_format")
     if not _background_met(wish["background"], record):
         missed.append("background")
-    missed.extend(name for name in ("output_compression", "mask") if web and wish.get(name) is not None)
+    missed.extend(name for name in ("output_compression", "complexity", "mask") if web and wish.get(name) is not None)
     return [*missed, *unmet] or True
 
 

@@ -8,11 +8,12 @@ import msgspec
 
 from cdp_image_mcp.library import formats
 from cdp_image_mcp.library.formats import Found, NotAPictureError
+from cdp_image_mcp.library.svg import SVG, walk_svg
 
 __all__ = ["ImageFacts", "NotAPictureError", "inspect"]
 
-MimeType: TypeAlias = Literal["image/png", "image/jpeg", "image/webp", "image/gif", "image/avif"]
-Extension: TypeAlias = Literal["png", "jpg", "webp", "gif", "avif"]
+MimeType: TypeAlias = Literal["image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/svg+xml"]
+Extension: TypeAlias = Literal["png", "jpg", "webp", "gif", "avif", "svg"]
 
 FORMATS: tuple[tuple[re.Pattern[bytes], MimeType, Extension, Callable[[bytes, Found], None]], ...] = (
     (re.compile(re.escape(formats.PNG)), "image/png", "png", formats.walk_png),
@@ -20,6 +21,7 @@ FORMATS: tuple[tuple[re.Pattern[bytes], MimeType, Extension, Callable[[bytes, Fo
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp", "webp", formats.walk_webp),
     (re.compile(rb"GIF8[79]a"), "image/gif", "gif", formats.walk_gif),
     (re.compile(rb"....ftyp(avif|avis|mif1.{8,64}avif)", re.DOTALL), "image/avif", "avif", formats.walk_avif),
+    (SVG, "image/svg+xml", "svg", walk_svg),
 )
 OTHERS = (
     (re.compile(rb"....ftyp(hei|hev|mif|msf)", re.DOTALL), "a HEIF picture", "heic"),
@@ -67,13 +69,12 @@ def _something_else(data: bytes) -> NotAPictureError:
     if len(data) < 12 and any(sign.startswith(data) for sign in (formats.PNG, b"\xff\xd8\xff", b"RIFF", b"GIF89a")):
         return formats.cut(data, "picture")
     start = data[:1024].lstrip(b"\xef\xbb\xbf\t\n\r ").lower()
-    if start.startswith((b"<svg", b"<?xml")):
-        ending = "svg" if b"<svg" in start else "xml"
-        return NotAPictureError("unknown", "The bytes are XML or SVG, no picture of a format we know.", ending)
+    if start.startswith(b"<?xml"):
+        return NotAPictureError("unknown", "The bytes are XML, no picture of a format we know.", "xml")
     if start.startswith(b"<"):
         return NotAPictureError("html", "The bytes are a web page (HTML), not a picture.", "html")
     if start.startswith((b"{", b"[")):
         return NotAPictureError("json", "The bytes are JSON, not a picture.", "json")
     found = ((name, ending) for sign, name, ending in OTHERS if sign.match(data))
     what, ending = next(found, ("of no known format", "bin"))
-    return NotAPictureError("unknown", f"The bytes are {what}, not a PNG, JPEG, WebP, GIF or AVIF.", ending)
+    return NotAPictureError("unknown", f"The bytes are {what}, not a PNG, JPEG, WebP, GIF, AVIF or SVG.", ending)

@@ -13,7 +13,7 @@ import msgspec
 
 from cdp_image_mcp.library.comparison import requested
 from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
-from cdp_image_mcp.previews.preview import PREVIEW_BYTES, Picture, Previewer, PreviewError, PreviewMaker
+from cdp_image_mcp.previews.preview import PREVIEW_BYTES, SHOWN, Picture, Previewer, PreviewError, PreviewMaker
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.studio.asked import Images
 from cdp_image_mcp.system.plaintext import clean
@@ -130,11 +130,13 @@ class _Room:
         share = self.left // (after + 1) - BLOCK
         fits = min(share // 4 * 3, PREVIEW_BYTES)
         try:
-            if self.images == "full" and base64_length(image.bytes) <= self.left - BLOCK - after * RESERVED_PREVIEW:
+            shown, room = image.mime_type in SHOWN, self.left - BLOCK - after * RESERVED_PREVIEW
+            if self.images == "full" and shown and base64_length(image.bytes) <= room:
                 self._take(await _original(image))
                 return
             if self.images == "full":
-                reason = f"The original ({image.bytes:,} bytes) does not fit; the block is a preview."
+                why = f"The original ({image.bytes:,} bytes) does not fit" if shown else "This format is a file only"
+                reason = f"{why}; the block is a preview."
                 self.not_inline.append({"index": index, "reason": reason})
             self._take(await maker.preview(image, fits))
         except FileNotFoundError:

@@ -52,6 +52,6 @@ class InstalledWays:
         return key_missing(settings)
 
     def most_usd(self, settings: Settings, request: ImageRequest, /) -> float:
-        from cdp_image_mcp.openai.backend import most_usd
+        from cdp_image_mcp.openai.estimate import most_usd
 
         return most_usd(settings, request)

@@ -6,15 +6,14 @@ from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
-import msgspec
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.bill import Bill
+from cdp_image_mcp.openai.estimate import estimate, most_of
 from cdp_image_mcp.openai.generation import MOST_STREAMS, Generation, Means
-from cdp_image_mcp.openai.models import MODELS, end_warning, find_model
-from cdp_image_mcp.openai.plan import Plan, estimate_cost, estimate_tokens, make_plan
-from cdp_image_mcp.openai.prices import Range
+from cdp_image_mcp.openai.models import end_of, end_warning, find_model
+from cdp_image_mcp.openai.plan import make_plan
 from cdp_image_mcp.openai.profiles import Profile, address, choose_profile, key_missing, profile_problem
 from cdp_image_mcp.openai.wire.download import Downloader, Resolve, resolve
 from cdp_image_mcp.openai.wire.exchange import Line
@@ -22,10 +21,7 @@ from cdp_image_mcp.openai.wire.pacing import Jitter, Pace, full_jitter
 from cdp_image_mcp.openai.wire.proxy import proxy_for
 from cdp_image_mcp.request import ImageRequest, Report
 
-__all__ = ["ApiBackend", "most_usd"]
-
-ASSUMED = MODELS["gpt-image-2"]
-"""Whose figures stand in for a model without any: the dearest tokens per picture in the table."""
+__all__ = ["ApiBackend"]
 
 
 class ApiBackend:
@@ -58,27 +54,11 @@ class ApiBackend:
         ``api_key_missing``. Sends nothing; reads the mask's header from disk."""
         profile = choose_profile(self._settings)
         self._require_key()
-        make_plan(request, self._settings.model, profile)
+        make_plan(request, self._settings, profile)
 
     def estimate(self, request: ImageRequest) -> dict[str, Any]:
-        """What ``request`` would cost, in dollars, as a range: ``cost_usd_low`` and ``cost_usd_high`` are None where no
-        price is known. Raises ImageError ``invalid_input`` or ``configuration``."""
-        profile = choose_profile(self._settings)
-        plan = make_plan(request, self._settings.model, profile)
-        spread = _spread(request, plan, profile)
-        tokens = estimate_tokens(plan.model, request.size, request.quality)
-        return {
-            "model": self._settings.model,
-            "n": request.n,
-            "size": plan.parameters.get("size", plan.parameters.get("aspect_ratio", "auto")),
-            "quality": request.quality,
-            "requests": plan.requests,
-            "output_tokens_low": round(tokens.low) if tokens else None,
-            "output_tokens_high": round(tokens.high) if tokens else None,
-            "cost_usd_low": round(spread.low, 4) if spread else None,
-            "cost_usd_high": round(spread.high, 4) if spread else None,
-            "basis": _basis(plan, profile, known=spread is not None),
-        }
+        """See :func:`~cdp_image_mcp.openai.estimate.estimate`."""
+        return estimate(self._settings, request)
 
     def _require_key(self) -> None:
         if key_missing(self._settings):
@@ -91,8 +71,7 @@ class ApiBackend:
         billed and is recorded so (``spent`` is ``"unknown"``)."""
         profile = choose_profile(self._settings)
         self._require_key()
-        plan = await anyio.to_thread.run_sync(make_plan, request, self._settings.model, profile)
-        worst = _most_usd(request, plan, profile) / plan.requests
+        plan = await anyio.to_thread.run_sync(make_plan, request, self._settings, profile)
         generation = Generation(
             request,
             report,
@@ -101,7 +80,7 @@ class ApiBackend:
             url=address(profile, self._settings, profile.edits if plan.edit else profile.generations),
             key=self._settings.api_key,
             deadline=anyio.current_time() + report.time_left,
-            bill=Bill(plan.model.price, profile.cost, worst),
+            bill=Bill(plan.model.price, profile.cost, most_of(request, plan, profile) / plan.requests),
         )
         await generation.run()
 
@@ -127,10 +106,10 @@ class ApiBackend:
         configured = not key_missing(settings)
         model = find_model(settings.model)
         details |= {"server": profile.name, "edits": profile.form, "model_known": bool(model.price)}
-        if warning := end_warning(model, date.today()):  # noqa: DTZ011 - the vendor names days, not hours
+        if warning := end_warning(model, date.today(), azure=profile.azure):  # noqa: DTZ011 - a day, not an hour
             details["warnings"] = [warning]
-        if model.ends is not None:
-            details["model_ends"] = model.ends.isoformat()
+        if (ends := end_of(model, azure=profile.azure)) is not None:
+            details["model_ends"] = ends.isoformat()
         if configured:
             sample = ImageRequest(prompt="a picture", backend="api", quality="medium", size="1024x1024")
             details["estimate"] = self.estimate(sample)
@@ -149,32 +128,3 @@ class ApiBackend:
 
 def _status(configured: bool, message: str, details: dict[str, Any]) -> dict[str, Any]:
     return {"configured": configured, "ready": configured, "message": message, "details": details}
-
-
-def most_usd(settings: Settings, request: ImageRequest) -> float:
-    """Dollars that ``request`` may cost at most; a model without a price counts as the dearest one known. Raises
-    ImageError ``invalid_input`` or ``configuration``. Blocking."""
-    profile = choose_profile(settings)
-    return _most_usd(request, make_plan(request, settings.model, profile), profile)
-
-
-def _most_usd(request: ImageRequest, plan: Plan, profile: Profile) -> float:
-    spread = _spread(request, plan, profile)
-    if spread is None:
-        quality = request.quality if request.quality in {"low", "medium", "high"} else "high"
-        spread = estimate_cost(msgspec.structs.replace(plan, model=ASSUMED), "auto", quality, request.n)
-    return spread.high if spread is not None else 0.0
-
-
-def _spread(request: ImageRequest, plan: Plan, profile: Profile) -> Range | None:
-    """What it may cost, None where no price is known."""
-    return Range(0.0, 0.0) if profile.cost == "free" else estimate_cost(plan, request.size, request.quality, request.n)
-
-
-def _basis(plan: Plan, profile: Profile, *, known: bool) -> str:
-    if profile.cost == "free":
-        return f"{profile.name} asks for no money"
-    price = plan.model.price
-    if not known or price is None:
-        return f"no price is known for {plan.parameters['model']}"
-    return f"prices of {price.seen} ({price.source})"

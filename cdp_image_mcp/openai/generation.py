@@ -1,6 +1,7 @@
 """One generation at the API: its requests, their repetition, its pictures and what they cost."""
 
 import logging
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ import anyio
 import msgspec
 
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai.advice import advise
 from cdp_image_mcp.openai.bill import Bill
 from cdp_image_mcp.openai.failures import Verdict, clean
 from cdp_image_mcp.openai.plan import Plan
@@ -176,6 +178,7 @@ class Generation:
                 log.debug("Images request broke while %s: %s", broken.phase, broken.words)
                 outcome = self._judge_broken(broken, exchange)
         if isinstance(outcome, Verdict):
+            advise(outcome.error, self._plan, date.today())  # noqa: DTZ011 - the vendor names days, not hours
             exchange.over()
             if outcome.error.spent == "unknown":
                 self._bill.book_unclear()

@@ -1,6 +1,7 @@
 """The picture models: what each takes, what it costs and when it ends. A dated table, not code."""
 
 import re
+from collections.abc import Callable
 from datetime import date
 
 import msgspec
@@ -8,10 +9,25 @@ import msgspec
 from cdp_image_mcp.openai.prices import Grid, Price
 from cdp_image_mcp.openai.sizes import ANY, FIXED, FREE, SizeRule
 
-__all__ = ["MODELS", "UNKNOWN", "Model", "end_warning", "find_model", "is_gpt_image"]
+__all__ = [
+    "ALL_FORMATS",
+    "ALL_QUALITIES",
+    "MODELS",
+    "UNKNOWN",
+    "Model",
+    "able",
+    "end_of",
+    "end_warning",
+    "find_model",
+    "is_gpt_image",
+    "successor",
+]
 
 CLASSIC_QUALITIES = ("auto", "low", "medium", "high")
 ALL_QUALITIES = (*CLASSIC_QUALITIES, "xhigh", "max")
+RASTER = ("png", "jpeg", "webp")
+ALL_FORMATS = (*RASTER, "gif", "svg")
+"""The last two since SDK 3.46.0 (2026-11-05), for 2.6 and for projects that have the preview."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +37,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     sizes: SizeRule
     qualities: tuple[str, ...]
     transparent: bool
-    formats: tuple[str, ...] = ("png", "jpeg", "webp")
+    """Whether it draws them for certain. It is asked all the same: a refusal costs nothing, and says more."""
+    formats: tuple[str, ...] = RASTER
+    complexity: bool = False
     prompt_limit: int = 32_000
     price: Price | None
     """None: unknown."""
@@ -30,6 +48,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """Output tokens by quality and size, for models with fixed sizes."""
     ends: date | None = None
     """Day on which the vendor stops it."""
+    ends_at_azure: date | None = None
     replaced_by: str | None = None
     source: str
     seen: str
@@ -59,11 +78,14 @@ LAST_DAY_OF_1 = date(2026, 12, 1)
 
 def _free(name: str, price: Price, grid: Grid, *, transparent: bool, source: str, seen: str) -> Model:
     qualities = CLASSIC_QUALITIES if name == "gpt-image-2" else ALL_QUALITIES
+    newest = name.startswith("gpt-image-2.6")
     return Model(
         name=name,
         sizes=FREE,
         qualities=qualities,
         transparent=transparent,
+        formats=ALL_FORMATS if newest else RASTER,
+        complexity=newest,
         price=price,
         grid=grid,
         source=source,
@@ -71,7 +93,7 @@ def _free(name: str, price: Price, grid: Grid, *, transparent: bool, source: str
     )
 
 
-def _fixed(name: str, price: Price | None, ends: date) -> Model:
+def _fixed(name: str, price: Price | None, ends: date, ends_at_azure: date | None = None) -> Model:
     return Model(
         name=name,
         sizes=FIXED,
@@ -80,6 +102,7 @@ def _fixed(name: str, price: Price | None, ends: date) -> Model:
         price=price,
         tokens=FIXED_TOKENS,
         ends=ends,
+        ends_at_azure=ends_at_azure,
         replaced_by="gpt-image-2.6-sunburst",
         source="official SDK and the vendor's deprecations page",
         seen="2026-11-17",
@@ -96,7 +119,8 @@ MODELS: dict[str, Model] = {
         _free("gpt-image-2.5-flare", PRICE_25, GRID_25, transparent=True, source=SDK, seen="2026-11-17"),
         # Transparent is announced as a preview for this one, but was refused live on 2026-10-08.
         _free("gpt-image-2", PRICE_2, GRID_2, transparent=False, source=SDK, seen="2026-11-17"),
-        _fixed("gpt-image-1.5", PRICE_15, LAST_DAY_OF_1),
+        # Azure's day: its documentation, change of 2026-09-15. Of the others it says nothing.
+        _fixed("gpt-image-1.5", PRICE_15, LAST_DAY_OF_1, date(2026, 12, 16)),
         _fixed("gpt-image-1-mini", PRICE_MINI, LAST_DAY_OF_1),
         _fixed("chatgpt-image-latest", PRICE_15, LAST_DAY_OF_1),
         _fixed("gpt-image-1", PRICE_15, date(2026, 10, 23)),
@@ -108,6 +132,8 @@ UNKNOWN = Model(
     sizes=ANY,
     qualities=ALL_QUALITIES,
     transparent=True,
+    formats=ALL_FORMATS,
+    complexity=True,
     price=None,
     source="none: the loosest rules, the server decides",
     seen="2026-11-23",
@@ -129,12 +155,30 @@ def is_gpt_image(name: str) -> bool:
     return name.rpartition("/")[2].startswith(("gpt-image", "chatgpt-image"))
 
 
-def end_warning(model: Model, today: date) -> str | None:
+def end_of(model: Model, *, azure: bool) -> date | None:
+    """The day on which the server that is asked stops it, None: not that we know."""
+    return model.ends_at_azure if azure else model.ends
+
+
+def successor(model: Model) -> str:
+    """What to set instead, for people."""
+    if model.replaced_by:
+        return f"Set GPT_IMAGE_MODEL to {model.replaced_by}."
+    return f"GPT_IMAGE_MODEL takes, as far as the key may use them, {able(lambda one: one.ends is None)}."
+
+
+def able(what: Callable[[Model], bool]) -> str:
+    """The living models of which ``what`` holds, for people."""
+    return ", ".join(name for name, model in MODELS.items() if model.ends is None and what(model))
+
+
+def end_warning(model: Model, today: date, *, azure: bool = False) -> str | None:
     """A sentence for ``backend_status`` when the model has ended or will; None otherwise."""
-    if model.ends is None:
+    ends = end_of(model, azure=azure)
+    if ends is None:
         return None
-    instead = f" Set GPT_IMAGE_MODEL to {model.replaced_by}." if model.replaced_by else ""
-    if today >= model.ends:
-        return f"{model.name} was to be shut down on {model.ends.isoformat()}.{instead}"
-    days = (model.ends - today).days
-    return f"{model.name} will be shut down on {model.ends.isoformat()}, in {days} day{'s' * (days != 1)}.{instead}"
+    days = (ends - today).days
+    if days <= 0:
+        return f"{model.name} was to be shut down on {ends.isoformat()}. {successor(model)}"
+    when = f"on {ends.isoformat()}, in {days} day{'s' * (days != 1)}"
+    return f"{model.name} will be shut down {when}. {successor(model)}"

@@ -4,15 +4,15 @@ from typing import Any
 
 import msgspec
 
+from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.mask import LARGE_MASK, check_mask
-from cdp_image_mcp.openai.models import Model, find_model, is_gpt_image
-from cdp_image_mcp.openai.prices import Range, grid_tokens, input_image_tokens
+from cdp_image_mcp.openai.models import Model, able, find_model, is_gpt_image
 from cdp_image_mcp.openai.profiles import EditForm, Profile
-from cdp_image_mcp.openai.sizes import SQUARE, nearest, wrong_size
+from cdp_image_mcp.openai.sizes import nearest, nearest_size, wrong_size
 from cdp_image_mcp.request import ImageRequest, Reference, parse_ratio, parse_size, wrong_combination
 
-__all__ = ["Plan", "estimate_cost", "estimate_tokens", "make_plan"]
+__all__ = ["Plan", "make_plan"]
 
 MOST_REFERENCES = 16
 LONGEST_DATA_URL = 20_971_520
@@ -28,6 +28,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One generation as it will be sent: ``requests`` requests of ``parameters`` each."""
 
     model: Model
+    profile: Profile
     parameters: dict[str, Any]
     """The JSON fields or form values, prompt and model first, without pictures."""
     asked: frozenset[str]
@@ -43,18 +44,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.pictures)
 
 
-def make_plan(request: ImageRequest, model_name: str, profile: Profile) -> Plan:
+def make_plan(request: ImageRequest, settings: Settings, profile: Profile) -> Plan:
     """Check ``request`` and lay out what will be sent. Reads the mask's header from disk, nothing else.
 
     Raises ImageError ``invalid_input`` with ``details.field`` and what the model takes.
     """
-    model = find_model(model_name)
+    model = find_model(settings.model)
     pictures = request.reference_images
     if request.continue_image is not None:
         pictures = (request.continue_image, *pictures)
     _check_choices(request, model, profile)
     _check_pictures(request, pictures, profile)
-    parameters: dict[str, Any] = {"model": model_name, "prompt": request.prompt}
+    form = _form(profile, pictures, request.mask)
+    parameters: dict[str, Any] = {"model": settings.model, "prompt": request.prompt}
     size_field, size = _size(request.size, model, profile)
     if size is not None:
         parameters[size_field] = size
@@ -63,11 +65,17 @@ def make_plan(request: ImageRequest, model_name: str, profile: Profile) -> Plan:
         "background": (request.background, "auto"),
         "output_format": (request.output_format, "png"),
         "output_compression": (request.output_compression, None),
+        "complexity": (request.complexity, None),
     }
     # What equals the default is left out: fewer fields that a compatible server might not know.
     parameters |= {name: value for name, (value, default) in wishes.items() if value != default}
     asked = frozenset(parameters) | {"n"}
-    if profile.ask_for_base64 and not is_gpt_image(model_name):
+    # As a form, edits have no moderation (official SDK 3.57.0).
+    if settings.moderation and form != "multipart":
+        parameters["moderation"] = settings.moderation
+    if settings.safety_identifier:
+        parameters["safety_identifier"] = settings.safety_identifier
+    if profile.ask_for_base64 and not is_gpt_image(settings.model):
         parameters["response_format"] = "b64_json"
     requests = _requests(request, pictures, model, profile)
     if request.n // requests > 1:
@@ -77,11 +85,12 @@ def make_plan(request: ImageRequest, model_name: str, profile: Profile) -> Plan:
         parameters["stream"] = True
     return Plan(
         model=model,
+        profile=profile,
         parameters=parameters,
         asked=asked,
         pictures=pictures,
         mask=request.mask,
-        form=_form(profile, pictures, request.mask),
+        form=form,
         requests=requests,
         warnings=_warnings(request),
     )
@@ -108,13 +117,15 @@ def _check_choices(request: ImageRequest, model: Model, profile: Profile) -> Non
     if request.output_format not in formats:
         takes = ", ".join(formats)
         message = f"{who} at {profile.name} does not make {request.output_format!r}; it takes {takes}."
+        if request.output_format in profile.formats:
+            others = able(lambda one: request.output_format in one.formats)
+            message += f" {others} make it (GPT_IMAGE_MODEL)."
         raise _refuse("output_format", message, takes)
-    if request.background == "transparent" and not model.transparent:
-        raise _refuse(
-            "background",
-            f"{who} does not draw transparent backgrounds; gpt-image-2.5 and later do (GPT_IMAGE_MODEL).",
-            "auto, opaque",
-        )
+    if request.output_format == "svg" and request.n > 1:
+        raise _refuse("n", "SVG is drawn one at a time.", "1 with output_format svg")
+    if request.complexity is not None and not model.complexity:
+        others = able(lambda one: one.complexity)
+        raise _refuse("complexity", f"{who} does not take it; {others} do (GPT_IMAGE_MODEL).", "leave it out")
     if request.output_compression is not None and not 0 <= request.output_compression <= 100:
         raise _refuse("output_compression", "it must be from 0 to 100.", "0 to 100")
     wrong = wrong_combination(
@@ -136,6 +147,8 @@ def _check_pictures(request: ImageRequest, pictures: tuple[Reference, ...], prof
             takes = ", ".join(profile.reference_formats)
             raise _refuse("reference_images", f"{picture.mime_type} is not taken there; it takes {takes}.", takes)
     if request.mask is not None:
+        if request.output_format == "gif":
+            raise _refuse("mask", "it does not go with output_format gif.", "none")
         if not profile.masks:
             raise _refuse("mask", f"{profile.name} has no masks of this kind.", "none")
         check_mask(request.mask, pictures[0] if pictures else None)
@@ -146,8 +159,8 @@ def _size(wish: str, model: Model, profile: Profile) -> tuple[str, str | None]:
     if wish == "auto":
         return "size", None
     if ratio := parse_ratio(wish):
-        if profile.ratio_field:
-            return profile.ratio_field, wish
+        if wish in profile.ratios:
+            return "aspect_ratio", wish
         wide, high = nearest(model.sizes, *ratio)
         return "size", f"{wide}x{high}"
     size = parse_size(wish)
@@ -155,7 +168,9 @@ def _size(wish: str, model: Model, profile: Profile) -> tuple[str, str | None]:
     if size is None:
         raise _refuse("size", f"{wish!r} is neither auto nor a size nor a ratio.", takes)
     if why := wrong_size(model.sizes, *size):
-        raise _refuse("size", f"{model.name or 'the model'} does not make {wish}: {why}. It takes {takes}.", takes)
+        near = nearest_size(model.sizes, *size)
+        instead = f" The nearest that it makes is {near[0]}x{near[1]}." if near else ""
+        raise _refuse("size", f"{model.name or 'the model'} does not make {wish}: {why}.{instead}", takes)
     return "size", f"{size[0]}x{size[1]}"
 
 
@@ -171,6 +186,9 @@ def _requests(request: ImageRequest, pictures: tuple[Reference, ...], model: Mod
 
 
 def _is_slow(request: ImageRequest) -> bool:
+    """Whether it is better streamed, which moving and drawn pictures never are."""
+    if request.output_format in {"gif", "svg"}:
+        return False
     size = parse_size(request.size)
     return request.quality in LONG_QUALITIES or (size is not None and size[0] * size[1] > EXPERIMENTAL_PIXELS)
 
@@ -187,40 +205,3 @@ def _warnings(request: ImageRequest) -> tuple[str, ...]:
     if request.mask is not None and request.mask.bytes > LARGE_MASK:
         return (f"The mask has {request.mask.bytes} bytes; the API may refuse masks above 4 MB.",)
     return ()
-
-
-def estimate_tokens(model: Model, size: str, quality: str) -> Range | None:
-    """Output tokens of one picture before it is made; None for a model without figures.
-
-    ``auto`` for the quality spans low to high, for the size the classic ones: count on the high end.
-    """
-    if model.grid is None and model.tokens is None:
-        return None
-    if ratio := parse_ratio(size):
-        wanted = [nearest(model.sizes, *ratio)] if 0 not in ratio else [SQUARE]
-    else:
-        known = parse_size(size)
-        wanted = [known] if known else [SQUARE, (1536, 1024)]
-    qualities = ["low", "high"] if quality == "auto" else [quality]
-    counts: list[float] = []
-    for name in qualities:
-        for dimensions in wanted:
-            if model.tokens is not None:
-                counts.append(model.tokens.get(name, model.tokens["high"]).get(dimensions, 0))
-            elif model.grid is not None:
-                tokens = grid_tokens(model.grid.cells.get(name, 96), *dimensions)
-                counts += [tokens, tokens * model.grid.uncertain.get(name, 1.0)]
-    return Range(min(counts), max(counts))
-
-
-def estimate_cost(plan: Plan, size: str, quality: str, n: int) -> Range | None:
-    """Dollars for the whole plan; None for a model without figures."""
-    tokens = estimate_tokens(plan.model, size, quality)
-    price = plan.model.price
-    if tokens is None or price is None:
-        return None
-    text = len(str(plan.parameters["prompt"]).encode()) // 3 + 20
-    pictures = sum(input_image_tokens(picture.width, picture.height) for picture in plan.pictures)
-    asked = plan.requests * (text * price.text_in + pictures * price.image_in)
-    made = tokens.times(n * price.image_out)
-    return made.plus(asked).times(1 / 1_000_000)

@@ -33,25 +33,38 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     streams: bool = False
     ask_for_base64: bool = False
     """Send ``response_format`` to models that are not of the vendor's family, which refuses it."""
-    ratio_field: str | None = None
-    """Takes a ratio as it is, in this field."""
-    formats: tuple[str, ...] = ("png", "jpeg", "webp")
+    ratios: tuple[str, ...] = ()
+    """What it takes as ``aspect_ratio``; for any other a size in pixels is sent."""
+    formats: tuple[str, ...] = ("png", "jpeg", "webp", "gif", "svg")
     reference_formats: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp")
     api_version: str | None = None
     """Sent as ``api-version`` when OPENAI_API_VERSION is not set."""
+    azure: bool = False
     cost: Literal["tokens", "told", "free"] = "tokens"
     """By the price table, by ``usage.cost`` in the answer, or nothing to pay."""
     source: str
     seen: str
 
 
-ENDPOINTS = ("/images/generations", "/images/edits", "/images")
+ENDPOINTS = (
+    "/images/generations",
+    "/images/edits",
+    "/images",
+    "/chat/completions",
+    "/completions",
+    "/responses",
+    "/models",
+)
 AZURE_HOSTS = (
     ".openai.azure.com",
     ".services.ai.azure.com",
     ".cognitiveservices.azure.com",
     ".openai.azure.us",
     ".openai.azure.cn",
+)
+OPENROUTER_RATIOS = (
+    *("1:1", "1:2", "1:4", "1:8", "2:1", "2:3", "3:2", "3:4", "4:1", "4:3", "4:5", "5:4"),
+    *("8:1", "9:16", "16:9", "9:20", "20:9", "9:21", "21:9"),
 )
 
 PROFILES: dict[str, Profile] = {
@@ -69,6 +82,7 @@ PROFILES: dict[str, Profile] = {
         ),
         Profile(
             name="azure",
+            azure=True,
             hosts=AZURE_HOSTS,
             base="/openai/v1",
             auth="api-key",
@@ -82,6 +96,7 @@ PROFILES: dict[str, Profile] = {
         ),
         Profile(
             name="azure-deployment",
+            azure=True,
             auth="api-key",
             encrypted=True,
             streams=True,
@@ -100,10 +115,11 @@ PROFILES: dict[str, Profile] = {
             form="input_references",
             masks=False,
             encrypted=True,
-            ratio_field="aspect_ratio",
+            ratios=OPENROUTER_RATIOS,
+            formats=("png", "jpeg", "webp", "svg"),
             cost="told",
-            source="recorded answer and the vendor's tutorial",
-            seen="2026-08-12",
+            source="recorded answer of 2026-08-12 and the vendor's API reference (POST /images)",
+            seen="2026-11-26",
         ),
         # It passes unknown fields on to many upstreams and wrongly believes in response_format: send none.
         Profile(name="litellm", source="LiteLLM documentation", seen="2026-10-10"),

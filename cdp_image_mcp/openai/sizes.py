@@ -5,7 +5,7 @@ from math import log
 
 import msgspec
 
-__all__ = ["ANY", "FIXED", "FREE", "SizeRule", "nearest", "wrong_size"]
+__all__ = ["ANY", "FIXED", "FREE", "SizeRule", "nearest", "nearest_size", "wrong_size"]
 
 SQUARE = (1024, 1024)
 CLASSIC = (SQUARE, (1536, 1024), (1024, 1536))
@@ -95,3 +95,21 @@ def nearest(rule: SizeRule, across: int, down: int) -> tuple[int, int]:
         return miss, size not in CLASSIC, wide * high > RATIO_AREA, abs(log(wide * high / RATIO_AREA))
 
     return min(_candidates(limits), key=distance)
+
+
+@lru_cache(maxsize=64)
+def nearest_size(rule: SizeRule, wide: int, high: int) -> tuple[int, int] | None:
+    """The legal size that is nearest to ``wide`` x ``high`` pixels, first in ratio, then in size; None without rules or
+    for an edge of zero."""
+    if rule == ANY or not (wide and high):
+        return None
+
+    def distance(size: tuple[int, int]) -> float:
+        ratio = abs(log(size[0] / size[1]) - log(wide / high))
+        return 4 * ratio + abs(log(size[0] * size[1]) - log(wide * high))
+
+    if rule.fixed:
+        return min(rule.fixed, key=distance)
+    steps = range(rule.step, rule.longest + 1, rule.step)
+    legal = ((across, down) for across in steps for down in steps if wrong_size(rule, across, down) is None)
+    return min(legal, key=distance)

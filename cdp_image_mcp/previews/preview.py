@@ -17,6 +17,7 @@ from cdp_image_mcp.request import SavedImage
 __all__ = [
     "PREVIEW_BYTES",
     "PREVIEW_EDGE",
+    "SHOWN",
     "Canvas",
     "FilePreviewer",
     "Picture",
@@ -83,7 +84,7 @@ OpenCanvas = Callable[[float], AbstractAsyncContextManager[Canvas]]
 
 
 SHOWN = frozenset(("image/png", "image/jpeg", "image/webp"))
-"""What every client can be expected to show."""
+"""What every client can be expected to show. Of others only a preview that a browser drew goes into an answer."""
 
 
 class FilePreviewer:
@@ -114,8 +115,6 @@ class _FileMaker:
         self._deadline = min(deadline, anyio.current_time() + PREVIEW_SECONDS)
 
     async def preview(self, image: SavedImage, most_bytes: int) -> Picture:
-        if image.mime_type not in SHOWN:
-            raise PreviewError(f"There are no previews of {image.mime_type}; the file is whole.")
         if (made := await anyio.to_thread.run_sync(ready, image, most_bytes)) is not None:
             return made
         picture = await self._shrunk(image, most_bytes)
@@ -147,7 +146,7 @@ class _FileMaker:
 def ready(image: SavedImage, most_bytes: int) -> Picture | None:
     """What needs no drawing: an original that is small enough, or a preview made before. Raises OSError."""
     original = Path(image.path)
-    if image.bytes <= most_bytes and max(image.width, image.height) <= PREVIEW_EDGE:
+    if image.mime_type in SHOWN and image.bytes <= most_bytes and max(image.width, image.height) <= PREVIEW_EDGE:
         return Picture(image.mime_type, original.read_bytes())
     return _stored(original, most_bytes)
 

@@ -16,12 +16,12 @@
     // {data} in base64, or {failure}. Sides go down in steps only after quality has: a smaller sharp picture tells a
     // model less than a larger soft one.
     async shrink(type, wanted, edge, limit) {
-        const blob = globalThis.field ? globalThis.field.files[0] : new Blob(globalThis.parts, {type});
+        const blob = new Blob(globalThis.field ? [globalThis.field.files[0]] : globalThis.parts, {type});
         globalThis.parts = [];
         globalThis.field = null;
         let bitmap;
         try {
-            bitmap = await createImageBitmap(blob);
+            bitmap = await (type === 'image/svg+xml' ? this.rastered(blob, edge) : createImageBitmap(blob));
         } catch (error) {
             return {undecoded: true, failure: 'The browser could not decode the picture.'};
         }
@@ -44,6 +44,24 @@
             return {failure: 'No preview is small enough for the room that is left.'};
         } finally {
             bitmap.close();
+        }
+    },
+
+    // As a picture an SVG runs no scripts and loads nothing. What it says of its size is often that of an icon; lines
+    // stay sharp at any.
+    async rastered(blob, edge) {
+        const image = new Image();
+        image.src = URL.createObjectURL(blob);
+        try {
+            await image.decode();
+            const [wide, high] = [image.naturalWidth || 300, image.naturalHeight || 150];
+            const scale = Math.min(edge, Math.max(768, wide, high)) / Math.max(wide, high);
+            const sides = [Math.max(1, Math.round(wide * scale)), Math.max(1, Math.round(high * scale))];
+            const canvas = new OffscreenCanvas(...sides);
+            canvas.getContext('2d').drawImage(image, 0, 0, ...sides);
+            return canvas.transferToImageBitmap();
+        } finally {
+            URL.revokeObjectURL(image.src);
         }
     },
 

@@ -61,13 +61,24 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
         Meta(description="auto, low, medium, high, xhigh or max; API only."),
     ] = "auto"
     output_format: Annotated[
-        Literal["png", "jpeg", "webp"], Meta(description="png, jpeg or webp; API only, on the web the site decides.")
+        Literal["png", "jpeg", "webp", "gif", "svg"],
+        Meta(
+            description="png, jpeg or webp; with gpt-image-2.6 also gif (moving) or svg, which come as files only. API "
+            "only, on the web the site decides."
+        ),
     ] = "png"
     background: Annotated[
         Literal["auto", "opaque", "transparent"], Meta(description="auto, opaque or transparent.")
     ] = "auto"
     output_compression: (
         Annotated[int, Meta(ge=0, le=100, description="0 to 100; jpeg and webp only, API only.")] | msgspec.UnsetType
+    ) = msgspec.UNSET
+    complexity: (
+        Annotated[
+            Literal["low", "medium", "high"],
+            Meta(description="low, medium or high: planning before drawing; gpt-image-2.6 only, API only."),
+        ]
+        | msgspec.UnsetType
     ) = msgspec.UNSET
     reference_images: Annotated[
         list[Path],

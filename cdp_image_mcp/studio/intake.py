@@ -72,6 +72,7 @@ class Intake:
                 output_format=arguments.output_format,
                 background=arguments.background,
                 output_compression=arguments.output_compression if given(arguments.output_compression) else None,
+                complexity=arguments.complexity if given(arguments.complexity) else None,
                 reference_images=references,
                 mask=mask,
                 timeout_seconds=float(arguments.timeout_seconds),

@@ -152,7 +152,7 @@ def test_another_jumbf_segment_is_no_provenance() -> None:
         (b"\xef\xbb\xbf<html>", "html", "web page"),
         (b'{"error": {"message": "no"}}', "json", "JSON"),
         (b"[1]", "json", "JSON"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "unknown", "SVG"),
+        (b"<?xml version='1.0'?><feed/>", "unknown", "XML"),
         (b"GIF89a\x01\0\x01\0", "truncated", "too early"),
         (b"\0\0\0\x1cftypavif\0\0\0\0", "truncated", "too early"),
         (b"\0\0\0\x1cftypheic\0\0\0\0", "unknown", "HEIF"),

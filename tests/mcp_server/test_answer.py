@@ -97,6 +97,20 @@ async def test_ten_large_pictures_share_the_room_evenly(huge: list[SavedImage], 
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["image/gif", "image/svg+xml", "image/avif"])
+@pytest.mark.parametrize("images", ["preview", "full"])
+async def test_a_format_that_some_clients_cannot_show_is_never_given_as_it_is(
+    images: Any, kind: str, tmp_path: Path
+) -> None:
+    image = msgspec.structs.replace(saved(tmp_path, 1, png(64, 64), width=64, height=64), mime_type=kind)
+    with anyio.fail_after(20):
+        told = await answered(standing(tmp_path, images=[image]), images)
+    [picture] = told["_pictures"]
+    assert picture.mime_type in {"image/webp", "image/jpeg"}
+    assert ("file only" in str(told.get("not_inline"))) == (images == "full")
+
+
+@pytest.mark.anyio
 async def test_full_gives_originals_that_fit_and_says_which_did_not(tmp_path: Path) -> None:
     small, large = png(size=200_000), png(size=2_000_000)
     images = [

@@ -111,6 +111,7 @@ def test_the_names_and_arguments_of_the_contract() -> None:
     assert {tool.name: list(tool.input_schema.get("properties", {})) for tool in TOOLS} == {
         "generate_image": [
             *("prompt", "backend", "n", "size", "quality", "output_format", "background", "output_compression"),
+            "complexity",
             *("reference_images", "mask", "conversation_mode", "continue_from", "timeout_seconds", "wait_seconds"),
             *("output_dir", "images"),
         ],

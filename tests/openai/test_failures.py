@@ -9,6 +9,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.failures import clean, judge, stated_wait
 from fixtures.images_api import ERRORS, ImagesApi, error, html_page, raw, redirect
+from tests.openai.conftest import MakeBackend
 from tests.openai.doubles import KEY, DiskReport, ask
 
 pytestmark = pytest.mark.anyio
@@ -19,6 +20,7 @@ TABLE: dict[str, tuple[str, Any, Any, bool, int]] = {
     "unverified": ("organization_unverified", False, False, False, 1),
     "model_access": ("model_unavailable", False, False, False, 1),
     "model": ("model_unavailable", False, False, False, 1),
+    "model_gone": ("model_unavailable", False, False, False, 1),
     "moderation": ("refused", True, False, False, 1),
     "moderation_output": ("refused", True, "unknown", False, 1),
     "size": ("invalid_input", False, False, False, 1),
@@ -206,3 +208,38 @@ async def test_what_may_have_been_paid_is_never_called_retryable(
     api.always = html_page(status)
     found = await failure(backend, report)
     assert (found.spent, found.retryable) == ("unknown", False)
+
+
+@pytest.mark.parametrize(
+    ("row", "model", "fields", "advice"),
+    [
+        ("background", "gpt-image-2", {"background": "transparent"}, "gpt-image-2.6-sunburst, gpt-image-2.6-flare"),
+        ("model_gone", "gpt-image-1.5", {}, "Set GPT_IMAGE_MODEL to gpt-image-2.6-sunburst."),
+        ("model_access", "gpt-image-1-mini", {}, "Set GPT_IMAGE_MODEL to gpt-image-2.6-sunburst."),
+        ("model", "gpt-image-9", {}, "gpt-image-2.6-sunburst, gpt-image-2.6-flare, gpt-image-2.5-sunburst"),
+    ],
+)
+async def test_a_refusal_names_the_models_that_can(
+    row: str,
+    model: str,
+    fields: dict[str, str],
+    advice: str,
+    api: ImagesApi,
+    make_backend: MakeBackend,
+    report: DiskReport,
+) -> None:
+    """What the server grants nobody else refuses: its own refusal costs nothing."""
+    api.play(error(row))
+    found = await failure(make_backend(model=model), report, **fields)
+    assert advice in found.next_step
+    assert (found.submitted, found.spent, found.retryable) == (False, False, False)
+    for name, value in fields.items():
+        assert api.posts[0].json()[name] == value
+
+
+async def test_a_transparent_picture_that_the_server_grants_is_simply_there(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    with anyio.fail_after(20):
+        await backend.generate(ask(background="transparent"), report)
+    assert report.images[0].alpha

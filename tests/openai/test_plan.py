@@ -7,25 +7,29 @@ from typing import Any
 
 import pytest
 
+from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.mask import has_alpha
 from cdp_image_mcp.openai.models import MODELS, end_warning, find_model, is_gpt_image
-from cdp_image_mcp.openai.plan import make_plan
+from cdp_image_mcp.openai.plan import Plan, make_plan
 from cdp_image_mcp.openai.profiles import PROFILES
-from cdp_image_mcp.request import Reference
+from cdp_image_mcp.request import ImageRequest, Reference
 from fixtures.images_api import ImagesApi, png
 from tests.openai.conftest import MakeBackend
 from tests.openai.doubles import DiskReport, ask
 
 pytestmark = pytest.mark.anyio
 
-OPENAI = PROFILES["openai"]
+
+def planned(request: ImageRequest, model: str = "gpt-image-2", profile: str = "openai", **fields: Any) -> Plan:
+    settings = Settings(output_dir=Path("/o"), profile_dir=Path("/p"), model=model, **fields)
+    return make_plan(request, settings, PROFILES[profile])
 
 
 def refused(model: str = "gpt-image-2", profile: str = "openai", **fields: Any) -> ImageError:
     with pytest.raises(ImageError) as caught:
-        make_plan(ask(**fields), model, PROFILES[profile])
+        planned(ask(**fields), model, profile)
     assert (caught.value.code, caught.value.submitted) == ("invalid_input", False)
     return caught.value
 
@@ -41,7 +45,7 @@ def picture(folder: Path, data: bytes, wide: int, high: int, kind: str = "image/
     [
         ("gpt-image-2", {"quality": "xhigh"}, "quality", "auto, low, medium, high"),
         ("gpt-image-1.5", {"quality": "max"}, "quality", "auto, low, medium, high"),
-        ("gpt-image-1.5", {"size": "1536x864"}, "size", "1024x1024, 1536x1024, 1024x1536, or auto"),
+        ("gpt-image-1.5", {"size": "1536x864"}, "size", "nearest that it makes is 1536x1024"),
         ("gpt-image-2", {"size": "1792x936"}, "size", "multiples of 16"),
         ("gpt-image-2", {"size": "4096x2048"}, "size", "3840"),
         ("gpt-image-2", {"size": "512x512"}, "size", "262144 pixels"),
@@ -49,11 +53,24 @@ def picture(folder: Path, data: bytes, wide: int, high: int, kind: str = "image/
         ("gpt-image-2", {"size": "3840x3840"}, "size", "pixels"),
         ("gpt-image-2", {"size": "0:5"}, "size", "length 0"),
         ("gpt-image-2", {"size": "big"}, "size", "neither"),
-        ("gpt-image-2", {"background": "transparent"}, "background", "2.5"),
         ("gpt-image-2.5-flare", {"background": "transparent", "output_format": "jpeg"}, "background", "png or webp"),
         ("gpt-image-2", {"output_compression": 50}, "output_compression", "jpeg or webp"),
         ("gpt-image-2", {"output_compression": 101, "output_format": "webp"}, "output_compression", "0 to 100"),
-        ("gpt-image-2", {"output_format": "gif"}, "output_format", "png, jpeg, webp"),
+        (
+            "gpt-image-2.6-flare",
+            {"output_compression": 5, "output_format": "gif"},
+            "output_compression",
+            "jpeg or webp",
+        ),
+        (
+            "gpt-image-2",
+            {"output_format": "gif"},
+            "output_format",
+            "png, jpeg, webp. gpt-image-2.6-sunburst, ",
+        ),
+        ("gpt-image-2.5-flare", {"output_format": "svg"}, "output_format", "gpt-image-2.6-flare make it"),
+        ("gpt-image-2.6-flare", {"output_format": "svg", "n": 2}, "n", "one at a time"),
+        ("gpt-image-2", {"complexity": "low"}, "complexity", "gpt-image-2.6-sunburst, gpt-image-2.6-flare do"),
         ("gpt-image-2", {"n": 11}, "n", "1 to 10"),
         ("gpt-image-2", {"prompt": "  "}, "prompt", "empty"),
         ("gpt-image-2", {"prompt": "x" * 32_001}, "prompt", "32001"),
@@ -67,6 +84,41 @@ def test_a_bad_combination_is_refused_naming_the_field_and_what_the_model_takes(
     assert error.message.startswith(f"Nothing was sent. {field}:")
     assert word in error.message
     assert error.details["accepted"]
+
+
+@pytest.mark.parametrize(
+    ("size", "near"),
+    [
+        ("1820x1024", "1824x1024"),
+        ("1792x936", "1808x944"),
+        ("1000x1000", "1008x1008"),
+        ("4096x2304", "3840x2160"),
+        ("512x512", "816x816"),
+        ("100x4000", "480x1440"),
+        ("4000x4000", "2880x2880"),
+    ],
+)
+def test_a_size_that_is_not_made_is_refused_with_the_nearest_that_is(size: str, near: str) -> None:
+    assert f"The nearest that it makes is {near}." in refused(size=size).message
+    assert planned(ask(size=near)).parameters["size"] == near
+
+
+def test_what_the_user_has_set_for_all_pictures_goes_with_each(tmp_path: Path) -> None:
+    house = {"moderation": "low", "safety_identifier": "0a1b"}
+    plan = planned(ask(), **house)
+    assert {name: plan.parameters[name] for name in house} == house
+    assert not plan.asked & house.keys()
+    assert not planned(ask()).parameters.keys() & house.keys()
+    one = picture(tmp_path, png(32, 32), 32, 32)
+    form = planned(ask(reference_images=(one,)), profile="generic", **house)
+    assert form.parameters.keys() & house.keys() == {"safety_identifier"}
+
+
+@pytest.mark.parametrize("output_format", ["gif", "svg"])
+def test_what_moves_or_is_drawn_in_lines_is_never_streamed(output_format: str) -> None:
+    plan = planned(ask(output_format=output_format, quality="high", complexity="high"), "gpt-image-2.6-flare")
+    assert (plan.parameters["output_format"], plan.parameters["complexity"]) == (output_format, "high")
+    assert "stream" not in plan.parameters
 
 
 async def test_a_refused_request_never_reaches_the_server(
@@ -83,15 +135,15 @@ async def test_a_refused_request_never_reaches_the_server(
     ("size", "sent"), [("auto", None), ("16:9", "1536x864"), ("1:1", "1024x1024"), ("01024x1024", "1024x1024")]
 )
 def test_sizes_are_sent_as_pixels_and_auto_is_left_to_the_model(size: str, sent: str | None) -> None:
-    assert make_plan(ask(size=size), "gpt-image-2", OPENAI).parameters.get("size") == sent
+    assert planned(ask(size=size), "gpt-image-2").parameters.get("size") == sent
 
 
 def test_an_unknown_model_passes_with_the_loosest_rules() -> None:
     request = ask(size="333x777", quality="max", background="transparent", output_format="webp")
-    plan = make_plan(request, "some-new-model", OPENAI)
+    plan = planned(request, "some-new-model")
     assert plan.parameters["size"] == "333x777"
     assert plan.parameters["quality"] == "max"
-    assert make_plan(ask(size="16:9"), "some-new-model", OPENAI).parameters["size"] == "1536x864"
+    assert planned(ask(size="16:9"), "some-new-model").parameters["size"] == "1536x864"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +165,7 @@ def test_only_the_vendors_family_is_spared_response_format() -> None:
     assert not is_gpt_image("flux-1")
     for name in MODELS:
         for profile in PROFILES.values():
-            assert "response_format" not in make_plan(ask(), name, profile).parameters
+            assert "response_format" not in planned(ask(), name, profile.name).parameters
 
 
 @pytest.mark.parametrize(
@@ -129,6 +181,12 @@ def test_the_end_of_a_model_is_announced(today: date, words: str) -> None:
     assert warning is not None
     assert words in warning
     assert "gpt-image-2.6-sunburst" in warning
+
+
+def test_azure_keeps_a_model_longer_than_its_maker() -> None:
+    model = find_model("gpt-image-1.5")
+    assert "2026-12-16, in 15 days" in (end_warning(model, date(2026, 12, 1), azure=True) or "")
+    assert end_warning(find_model("gpt-image-1-mini"), date(2026, 12, 1), azure=True) is None
 
 
 def test_a_model_without_an_end_is_not_warned_of() -> None:
@@ -159,7 +217,7 @@ def test_a_mask_needs_a_picture_and_belongs_to_the_continued_one(tmp_path: Path)
     assert "belongs to a picture" in refused(mask=mask).message
     earlier = picture(tmp_path, png(32, 32), 32, 32)
     other = picture(tmp_path, png(64, 64), 64, 64)
-    plan = make_plan(ask(mask=mask, continue_image=earlier, reference_images=(other,)), "gpt-image-2", OPENAI)
+    plan = planned(ask(mask=mask, continue_image=earlier, reference_images=(other,)), "gpt-image-2")
     assert plan.pictures == (earlier, other)
 
 
@@ -187,12 +245,12 @@ def test_transparent_colours_count_as_alpha(tmp_path: Path) -> None:
 def test_a_large_mask_is_warned_of(tmp_path: Path) -> None:
     first = picture(tmp_path, png(32, 32), 32, 32)
     mask = picture(tmp_path, png(32, 32, alpha=True, size=5_000_000), 32, 32)
-    assert make_plan(ask(reference_images=(first,), mask=mask), "gpt-image-2", OPENAI).warnings
+    assert planned(ask(reference_images=(first,), mask=mask), "gpt-image-2").warnings
 
 
 def test_the_continued_picture_counts_among_the_sixteen(tmp_path: Path) -> None:
     one = picture(tmp_path, png(32, 32), 32, 32)
-    assert make_plan(ask(reference_images=(one,) * 16), "gpt-image-2", OPENAI).edit
+    assert planned(ask(reference_images=(one,) * 16), "gpt-image-2").edit
     assert "17" in refused(reference_images=(one,) * 16, continue_image=one).message
 
 

@@ -111,6 +111,13 @@ def test_a_known_host_is_never_asked_in_the_clear(base: str) -> None:
         ("https://api.openai.com/v1/images/generations", None, "https://api.openai.com/v1/images/generations"),
         ("http://relay.example:8080/v1/images/edits", None, "http://relay.example:8080/v1/images/generations"),
         ("http://relay.example:8080", None, "http://relay.example:8080/images/generations"),
+        ("http://relay.example/v1/chat/completions", None, "http://relay.example/v1/images/generations"),
+        ("https://api.openai.com/v1/responses/", None, "https://api.openai.com/v1/images/generations"),
+        (
+            "https://r.openai.azure.com/openai/deployments/d/images/generations?api-version=2025-04-01-preview",
+            None,
+            "https://r.openai.azure.com/openai/deployments/d/images/generations?api-version=2025-04-01-preview",
+        ),
     ],
 )
 def test_addresses_are_put_together_as_documented(base: str, version: str | None, url: str) -> None:
@@ -134,6 +141,18 @@ async def test_azure_gets_its_own_key_header_and_version_and_no_webp(
     assert sent.fields()["model"] == "my-deployment"
     with pytest.raises(ImageError, match="webp"):
         backend.check(ask(output_format="webp"))
+
+
+async def test_azure_takes_a_token_from_elsewhere(
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
+) -> None:
+    backend = make_backend(
+        compat="azure", base_url=api.url.replace("/v1", "/openai/v1"), api_key="eyJ.a.b", bearer=True
+    )
+    with anyio.fail_after(10):
+        await backend.generate(ask(), report)
+    assert api.posts[0].headers["authorization"] == "Bearer eyJ.a.b"
+    assert "api-key" not in api.posts[0].headers
 
 
 async def test_azure_deployment_paths_carry_the_deployment(
@@ -208,5 +227,5 @@ async def test_response_format_is_sent_only_where_it_is_understood(
 
 def test_only_servers_known_to_stream_are_asked_for_streams() -> None:
     for profile in PROFILES.values():
-        plan = make_plan(ask(quality="high"), "gpt-image-2", profile)
+        plan = make_plan(ask(quality="high"), settings(), profile)
         assert ("stream" in plan.parameters) == (profile.name in {"openai", "azure", "azure-deployment"})

@@ -44,10 +44,12 @@ async def test_a_list_without_the_model_names_those_that_draw(api: ImagesApi, tm
     assert "gpt-5" not in answer.advice
 
 
-@pytest.mark.parametrize(("status", "key", "level"), [
-    (401, True, "failed"), (401, False, "ok"), (403, True, "ok"), (404, True, "ok"), (200, True, "ok"), (502, True, "warning"),
-    (429, True, "failed"), (307, True, "failed"),
-])  # fmt: skip
+ANSWERS = [(401, True, "failed"), (401, False, "ok"), (403, True, "ok"), (404, True, "ok"), (200, True, "ok")]
+
+
+@pytest.mark.parametrize(
+    ("status", "key", "level"), [*ANSWERS, (502, True, "warning"), (429, True, "failed"), (307, True, "failed")]
+)
 async def test_an_answer_without_a_list_is_weighed(
     status: int, key: bool, level: str, api: ImagesApi, tmp_path: Path
 ) -> None:

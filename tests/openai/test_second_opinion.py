@@ -5,15 +5,19 @@ import hashlib
 import io
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import anyio
 import openai
 import pytest
+from openai.types import ImageModel
 from PIL import Image
 
 from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.models import ALL_FORMATS, ALL_QUALITIES, MODELS
 from cdp_image_mcp.request import Reference
 from fixtures.images_api import ERRORS, ImagesApi, draw, error, png, stream
+from tests.openai.conftest import MakeBackend
 from tests.openai.doubles import DiskReport, ask
 
 pytestmark = pytest.mark.anyio
@@ -120,3 +124,68 @@ async def test_both_clients_send_the_same_form(
         )
     ours, theirs = (sorted(request.parts()) for request in api.posts)
     assert ours == theirs
+
+
+NEW: dict[str, dict[str, Any]] = {
+    "transparent": {"background": "transparent"},
+    "complexity": {"complexity": "low"},
+    "gif": {"output_format": "gif", "size": "960x960"},
+    "svg": {"output_format": "svg", "complexity": "high"},
+    "xhigh": {"quality": "xhigh"},
+}
+
+
+@pytest.mark.parametrize("edit", [False, True], ids=["new", "edit"])
+@pytest.mark.parametrize("name", NEW)
+async def test_both_clients_send_the_newest_parameters_alike(
+    name: str,
+    edit: bool,
+    api: ImagesApi,
+    client: openai.OpenAI,
+    make_backend: MakeBackend,
+    report: DiskReport,
+    tmp_path: Path,
+) -> None:
+    data = png(32, 32)
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    pictures = (Reference(path, "image/png", 32, 32, len(data), hashlib.sha256(data).hexdigest()),) if edit else ()
+    common: dict[str, Any] = {"model": "gpt-image-2.6-flare", "prompt": "x", "safety_identifier": "5f", **NEW[name]}
+    compat = "openai:multipart" if edit else "openai"
+    backend = make_backend(model="gpt-image-2.6-flare", safety_identifier="5f", moderation="low", compat=compat)
+    api.always = draw([data])
+
+    def ask_theirs() -> None:
+        if edit:
+            client.images.edit(image=("image-1.png", data, "image/png"), **common)
+        else:
+            client.images.generate(moderation="low", **common)
+
+    with anyio.fail_after(30):
+        await anyio.to_thread.run_sync(ask_theirs)
+        await backend.generate(ask("x", reference_images=pictures, **NEW[name]), report)
+    theirs, ours = api.posts
+    if not edit:
+        # A picture of this quality takes minutes: ours has it streamed.
+        assert ours.json() | {"stream": True} == theirs.json() | {"stream": True}
+        return
+    parts = [sorted(part for part in request.parts() if part.name != "stream") for request in (theirs, ours)]
+    assert parts[0] == parts[1]
+
+
+def test_the_vendors_types_know_every_value_that_we_send() -> None:
+    """A copy of its tables that nobody compares grows old."""
+    from openai.types import image_edit_params, image_generate_params
+
+    for module in (image_generate_params.ImageGenerateParamsBase, image_edit_params.ImageEditParamsBase):
+        hints = get_type_hints(module)
+        known = {name: set(_literals(hints[name])) for name in ("output_format", "quality", "background", "complexity")}
+        assert set(ALL_FORMATS) == known["output_format"]
+        assert set(ALL_QUALITIES) <= known["quality"]
+        assert known["complexity"] == {"low", "medium", "high"}
+    named = _literals(ImageModel)
+    assert {name for name, model in MODELS.items() if model.ends is None} <= set(named)
+
+
+def _literals(hint: Any) -> list[str]:
+    return [hint] if isinstance(hint, str) else [found for one in get_args(hint) for found in _literals(one)]

@@ -21,6 +21,7 @@ from cdp_image_mcp.mcp_server.answer import Showing, compose
 from cdp_image_mcp.previews import canvas as canvas_module
 from cdp_image_mcp.previews.canvas import PROFILE_PREFIX, BrowserCanvas
 from cdp_image_mcp.previews.preview import PREVIEW_BYTES, PREVIEW_EDGE, FilePreviewer, Picture, PreviewError
+from fixtures.images_api import running_api
 from tests.browser import SWITCHES, found_browser, left_out_if_quick
 from tests.mcp_server.scripted import saved
 from tests.mcp_server.scripted import standing as standing_of
@@ -110,6 +111,45 @@ async def test_transparency_stays_transparent(browsing: Settings, tmp_path: Path
     image = opened(made)
     assert (made.mime_type, image.mode) == ("image/webp", "RGBA")
     assert image.getchannel("A").getextrema() == (0, 0)
+
+
+async def test_what_moves_or_is_drawn_in_lines_is_shown_as_a_picture_of_it(browsing: Settings, tmp_path: Path) -> None:
+    """No client is given the file itself: some models and hosts refuse the whole call for one."""
+    red, blue = (Image.new("RGB", (2000, 1000), color) for color in ("red", "blue"))
+    moving, lines = io.BytesIO(), b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 20 10'>"
+    red.save(moving, "GIF", save_all=True, append_images=[blue], duration=100)
+    lines += b"<rect width='20' height='10' fill='red'/></svg>"
+    with anyio.fail_after(60):
+        async with BrowserCanvas(browsing).open() as canvas:
+            for data, kind, size in ((moving.getvalue(), "gif", (1568, 784)), (lines, "svg+xml", (768, 384))):
+                made = await canvas.shrink(
+                    kept(tmp_path, data), f"image/{kind}", alpha=False, edge=PREVIEW_EDGE, most_bytes=PREVIEW_BYTES
+                )
+                image = opened(made)
+                assert (made.mime_type, image.size) == ("image/jpeg", size)
+                pixel = image.getpixel((5, 5))
+                assert isinstance(pixel, tuple)
+                assert pixel[0] > 200 > 60 > pixel[2]
+
+
+async def test_an_svg_runs_nothing_and_loads_nothing(browsing: Settings, tmp_path: Path) -> None:
+    with running_api() as api:
+        outside = api.url.removesuffix("/v1") + "/outside"
+        text = (
+            "<svg xmlns='http://www.w3.org/2000/svg' width='40' height='20'><rect width='40' height='20' fill='lime'/>"
+            f"<image href='{outside}.png' x='30' width='5' height='5'/><style>@import '{outside}.css';</style>"
+            f"<script href='{outside}.js'/><script>fetch('{outside}'); document.documentElement.innerHTML = ''</script>"
+            "</svg>"
+        )
+        with anyio.fail_after(60):
+            async with BrowserCanvas(browsing).open() as canvas:
+                made = await canvas.shrink(
+                    kept(tmp_path, text.encode()), "image/svg+xml", alpha=True, edge=100, most_bytes=PREVIEW_BYTES
+                )
+        assert api.log == []
+    pixel = opened(made).convert("RGB").getpixel((12, 25))
+    assert isinstance(pixel, tuple)
+    assert pixel[1] > 250 > 10 > max(pixel[0], pixel[2])
 
 
 async def test_incompressible_pictures_get_smaller_until_they_fit(browsing: Settings, tmp_path: Path) -> None:

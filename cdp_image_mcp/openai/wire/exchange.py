@@ -221,7 +221,7 @@ class Line:
                 if value:
                     request.headers[f"OpenAI-{name}"] = value
             if settings.api_key:
-                if profile.auth == "api-key":
+                if profile.auth == "api-key" and not settings.bearer:
                     request.headers["api-key"] = settings.api_key
                 else:
                     request.headers["Authorization"] = f"Bearer {settings.api_key}"
