@@ -103,6 +103,8 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float = 420.0
     fingerprint: str = ""
     """What makes two requests the same; see :func:`studio.asked.fingerprint`."""
+    most_usd: float = 0.0
+    """API, where the day has a budget: what it may cost at most."""
 
 
 class SavedImage(msgspec.Struct, frozen=True, kw_only=True, rename={"mime_type": "mimeType"}):

@@ -29,6 +29,7 @@ from cdp_image_mcp.system.disk import (
     sync_folder,
     write_part,
 )
+from cdp_image_mcp.system.tasks import shielded
 
 __all__ = [
     "SIDECAR",
@@ -98,11 +99,9 @@ class Folder:
         return await self._finish(partial(self._strays, record))
 
     async def _finish(self, work: Callable[[], T]) -> T:
-        results: list[T] = []
-        with anyio.CancelScope(shield=True):
+        with shielded():
             async with self._turn:
-                results.append(await finish(work))
-        return results[0]
+                return await finish(work)
 
     def _write(self, record: Record, data: bytes) -> None:
         stamp = _write_sidecar(self.path, data)

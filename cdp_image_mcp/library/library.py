@@ -246,6 +246,9 @@ class Library:
         import psutil
 
         try:
+            if not self._alive.is_there(self.token):
+                for kind in (self._alive, self._waiting):
+                    kind.sweep()
             self._alive.enter(self.token)
         except OSError as error:
             raise disk_error(error, "Telling other processes of this one", self._alive.folder) from error

@@ -31,7 +31,6 @@ from cdp_image_mcp.mcp_server.client.elicitation import ANSWER_KEY, is_modern
 from cdp_image_mcp.mcp_server.client.progress import Progress
 from cdp_image_mcp.mcp_server.client.table import known
 from cdp_image_mcp.mcp_server.fields import failure
-from cdp_image_mcp.mcp_server.notice import first_payment
 from cdp_image_mcp.mcp_server.resources import history
 from cdp_image_mcp.mcp_server.tasks.opened import declared
 from cdp_image_mcp.studio.asked import GenerateImage, Images
@@ -197,8 +196,7 @@ async def answer(
     app: App, studio: Studio, standing: Standing, shown: Showing, also: Mapping[str, Any] | None = None
 ) -> types.CallToolResult:
     """The answer for a standing, given to the caller: from now on the generation counts as fetched."""
-    notice = await anyio.to_thread.run_sync(first_payment, standing.record, app.settings)
-    result = result_of(await compose(standing, shown, app.previewer, {**(also or {}), **notice}))
+    result = result_of(await compose(standing, shown, app.previewer, dict(also or {})))
     if app.settings.open_finished and not standing.record.fetched:
         await anyio.to_thread.run_sync(_open, standing.record)
     await studio.fetched(standing)

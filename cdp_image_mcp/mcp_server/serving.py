@@ -19,6 +19,7 @@ from cdp_image_mcp.mcp_server.holding import late_studio
 from cdp_image_mcp.mcp_server.server import make_server
 from cdp_image_mcp.previews.canvas import BrowserCanvas
 from cdp_image_mcp.previews.preview import FilePreviewer
+from cdp_image_mcp.request import LONGEST_WAIT
 from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.stopping import Stop
 
@@ -34,7 +35,7 @@ CLOSING_SECONDS = 15.0
 """Longest time for leaving in order; what hangs then is left, the records on disk are whole at any moment."""
 FLUSHING_SECONDS = 2.0
 """Longest time for the last answers to reach a client that has closed its end."""
-OUTLIVING_SECONDS = 900.0
+OUTLIVING_SECONDS = LONGEST_WAIT + 60.0
 """Longest time for requests that are out when the client has gone; each has a patience of its own, which is shorter."""
 
 

@@ -19,6 +19,7 @@ from cdp_image_mcp.openai.wire.pacing import Jitter, Pace, Tries
 from cdp_image_mcp.openai.wire.payload import make_body
 from cdp_image_mcp.openai.wire.receiving import Answer, read_answer
 from cdp_image_mcp.request import ImageRequest, Report, WorkState
+from cdp_image_mcp.system.tasks import shielded
 
 __all__ = ["Generation", "Means"]
 
@@ -104,7 +105,7 @@ class Generation:
                     for index in range(self._plan.requests):
                         group.start_soon(self._limited, index)
         finally:
-            with anyio.CancelScope(shield=True):
+            with shielded():
                 try:
                     await self._settle()
                 except ImageError as problem:
@@ -371,7 +372,7 @@ class Generation:
         """Save one picture; a failure is kept and the others still come."""
         try:
             # What is paid is written, even while the generation is being cancelled.
-            with anyio.CancelScope(shield=True):
+            with shielded():
                 if self._plan.requests == 1 and not self._report.images:
                     await self._try_state("saving")
                 await self._report.save(data, source={"picture": str(number)})

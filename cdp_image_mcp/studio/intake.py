@@ -10,7 +10,7 @@ import msgspec
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.joining import Entry, OfToday
+from cdp_image_mcp.library.joining import Admit, Entry, OfToday
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, new_record
 from cdp_image_mcp.library.references import allowed_output_dir, check_reference, check_references
@@ -89,20 +89,23 @@ class Intake:
         marks = [request.fingerprint for request in requests]
         if settings.fallback == "never":
             del requests[1:]
+        if settings.budget_usd is not None:
+            requests = [await anyio.to_thread.run_sync(self._priced, request) for request in requests]
         return Accepted(requests=requests, record=record, parent=parent, marks=marks)
 
-    async def admission(self, accepted: Accepted) -> partial[None]:
-        """What still speaks against a new generation, asked only when there is none to join: no room, or a limit of the
-        day, which may take ways away. See :data:`library.joining.Admit`."""
-        most = 0.0
-        for request in accepted.requests:
-            if request.backend == "api" and self.settings.budget_usd is not None:
-                most = await anyio.to_thread.run_sync(self._ways.most_usd, self.settings, request)
-        return partial(self._admit, accepted, most)
+    def _priced(self, request: ImageRequest) -> ImageRequest:
+        if request.backend != "api":
+            return request
+        return msgspec.structs.replace(request, most_usd=self._ways.most_usd(self.settings, request))
 
-    def _admit(self, accepted: Accepted, most: float, of_today: OfToday) -> None:
+    def admission(self, accepted: Accepted) -> Admit:
+        """What still speaks against a new generation, asked only when there is none to join: no room, or a limit of the
+        day, which may take ways away."""
+        return partial(self._admit, accepted)
+
+    def _admit(self, accepted: Accepted, of_today: OfToday) -> None:
         check_room(accepted.requests[0].n, accepted.parent or self.library.root)
-        refusals = [(request, self._beyond(request, most, of_today)) for request in accepted.requests]
+        refusals = [(request, self._beyond(request, of_today)) for request in accepted.requests]
         open_ways = [request for request, refusal in refusals if refusal is None]
         first, refusal = refusals[0]
         if refusal is not None and not open_ways:
@@ -113,13 +116,13 @@ class Intake:
             record.fallback_from, record.fallback_reason = first.backend, refusal.code
         accepted.requests = open_ways
         record.backend, record.fingerprint = open_ways[0].backend, open_ways[0].fingerprint
-        record.reserved_usd = most if record.backend == "api" else 0.0
+        record.reserved_usd = open_ways[0].most_usd
 
-    def _beyond(self, request: ImageRequest, most: float, of_today: OfToday) -> ImageError | None:
+    def _beyond(self, request: ImageRequest, of_today: OfToday) -> ImageError | None:
         """Which limit of the day does not allow it."""
         limit, budget = self.settings.daily_limit, self.settings.budget_usd
         if request.backend == "api":
-            return None if budget is None else limits.dollars_beyond(budget, most, of_today("api"))
+            return None if budget is None else limits.dollars_beyond(budget, request.most_usd, of_today("api"))
         return None if limit is None else limits.pictures_beyond(limit, request.n, of_today("chatgpt-web"))
 
     async def _earlier(self, arguments: GenerateImage, requested: str) -> Entry | None:

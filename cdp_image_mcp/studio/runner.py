@@ -252,8 +252,9 @@ class Runner:
             job.request, record.backend, record.fingerprint = request, request.backend, request.fingerprint
             if request.backend == "chatgpt-web":
                 self.web_used.set()
-                # Our own refusal is no word of the site: nothing rests for it.
-                await self._check_limit(job)
+            if record.fallback_from is not None:
+                # Our own refusal is no word of the other side: nothing rests for it.
+                await self._check_limits(job)
             try:
                 await self._with_turn(job, lambda request=request: self._asked(request, job))
                 break
@@ -276,15 +277,17 @@ class Runner:
             await anyio.sleep(pause)
         await self.backend(request.backend).generate(request, job)
 
-    async def _check_limit(self, job: Job) -> None:
-        """The day's limit for one that was accepted for the API and now goes to the web. Its record says so before the
-        others are counted: of several that change at once each sees the others, and at worst all are refused."""
-        limit = self._settings.daily_limit
-        if limit is None or job.record.fallback_from is None:
+    async def _check_limits(self, job: Job) -> None:
+        """The limits of the day for one that was accepted for the other way. Of several that change to the web at once
+        each sees the others, for its record says so before they are counted; at worst all are refused."""
+        record, request, limit = job.record, job.request, self._settings.daily_limit
+        if request.most_usd and not record.reserved_usd:
+            await job.reserve(request.most_usd)
+        if limit is None or request.backend == "api":
             return
         await job.state("queued")
         others = [e for e in await self._library.of_today() if e.record.generation_id != job.generation_id]
-        if (refusal := limits.pictures_beyond(limit, job.request.n, others)) is not None:
+        if (refusal := limits.pictures_beyond(limit, request.n, others)) is not None:
             raise refusal
 
     async def _collect(self, job: Job) -> None:

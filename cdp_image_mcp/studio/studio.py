@@ -63,7 +63,7 @@ WISH_LEFT = (
 )
 OF_ANOTHER = "This generation was asked for by another client, which may still fetch it."
 WHO_PAYS = (
-    "Tell the user once: pictures of the API are paid by the owner of OPENAI_API_KEY; "
+    "Tell the user once: OPENAI_API_KEY paid for this picture, because a key comes first with GPT_IMAGE_BACKEND=auto; "
     "GPT_IMAGE_BACKEND=chatgpt-web uses the ChatGPT plan instead."
 )
 
@@ -110,11 +110,10 @@ class Studio:
         refused before anything is sent; a generation that failed comes back with its record's ``error``."""
         seconds = float(arguments.wait_seconds) if given(arguments.wait_seconds) else self.settings.wait_seconds
         accepted = await self.intake.accept(arguments, secrets.token_hex(16))
-        admit = await self.intake.admission(accepted)
         with shielded():
             async with self._runner.taking:
                 claim = await self.library.claim_or_register(
-                    accepted.record, accepted.parent, marks=accepted.marks, admit=admit
+                    accepted.record, accepted.parent, marks=accepted.marks, admit=self.intake.admission(accepted)
                 )
                 try:
                     await self._take_up(claim, accepted)
@@ -270,8 +269,8 @@ class Studio:
         record, notes = standing.record, list(standing.notes)
         if await self._is_of_another(record):
             notes.append(OF_ANOTHER)
-        costs = record.backend == "api" and bool(record.images) and record.cost_usd != 0.0
-        if costs and record.finished and await self._ledgers["api"].tell_once("who pays for the API"):
+        by_surprise = record.requested_backend == "auto" and record.backend == "api" and record.state == "saved"
+        if by_surprise and record.cost_usd != 0.0 and await self._ledgers["api"].tell_once("who pays for the API"):
             notes.append(WHO_PAYS)
         return tuple(notes)
 

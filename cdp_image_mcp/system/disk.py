@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.system.tasks import shielded
 
 if sys.platform == "darwin":
     from fcntl import F_FULLFSYNC, fcntl
@@ -71,10 +71,8 @@ CAUSES: dict[int, tuple[str, str]] = {
 
 async def finish(work: Callable[[], T]) -> T:
     """Run blocking ``work`` in a thread and see it through, even when the caller is, or already was, cancelled."""
-    results: list[T] = []
-    with anyio.CancelScope(shield=True):
-        results.append(await anyio.to_thread.run_sync(work))
-    return results[0]
+    with shielded():
+        return await anyio.to_thread.run_sync(work)
 
 
 def disk_error(error: OSError, doing: str, path: Path, setting: str = "GPT_IMAGE_OUTPUT_DIR") -> ImageError:

@@ -79,3 +79,8 @@ class Presence:
             return sorted(os.listdir(self.folder))  # noqa: PTH208 - names are all that is wanted
         except FileNotFoundError:
             return []
+
+    def sweep(self) -> None:
+        """Take away what dead ones left. Raises OSError."""
+        for name in self.names():
+            self.is_there(name)

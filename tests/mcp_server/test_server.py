@@ -347,19 +347,14 @@ async def test_a_finished_picture_is_opened_once_where_the_user_wants_it(
     assert opened == ([] if fetched else [Path(text_of(result)["image_path"])])
 
 
-async def test_the_first_picture_that_a_key_paid_for_unasked_says_so(
-    settings: Settings, era: Era, tmp_path: Path
-) -> None:
-    settings = msgspec.structs.replace(settings, profile_dir=tmp_path / "data" / "profile", api_key="sk-test")
-    (tmp_path / "data").mkdir()
+async def test_what_the_studio_notes_is_told_first_of_what_to_do(settings: Settings, era: Era, tmp_path: Path) -> None:
     studio = ScriptedStudio(settings)
-    by_key = standing(tmp_path, backend="api")
-    named = standing(tmp_path, backend="api", requested_backend="api")
-    studio.generated = [named, by_key, by_key]
+    noted = msgspec.structs.replace(standing(tmp_path, "generating"), notes=("It is of another client.",))
+    studio.generated = [noted]
     with anyio.fail_after(20):
         async with client(studio, era) as connected:
-            told = [text_of(await connected.call_tool("generate_image", {"prompt": "a fox"})) for _ in range(3)]
-    assert ["OPENAI_API_KEY paid for this picture" in each.get("next", "") for each in told] == [False, True, False]
+            told = text_of(await connected.call_tool("generate_image", {"prompt": "a fox"}))
+    assert told["next"].startswith("It is of another client. Not finished yet.")
 
 
 async def test_a_call_that_asks_a_person_waits_no_longer_in_all_than_it_was_told_to(

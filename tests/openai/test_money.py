@@ -11,16 +11,19 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.joining import Entry
+from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.library.record import Record, now
 from cdp_image_mcp.mcp_server.ways import InstalledWays
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.models import MODELS
 from cdp_image_mcp.openai.prices import cost, grid_tokens, input_image_tokens
+from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.limits import dollars_beyond
+from cdp_image_mcp.studio.steering import account_of
 from cdp_image_mcp.studio.studio import Studio, open_studio
 from fixtures.images_api import ImagesApi, cut, draw, error, usage_of
-from tests.library.making import a_record
+from tests.library.making import a_record, ago
 from tests.openai.conftest import MakeBackend
 from tests.openai.doubles import KEY, DiskReport, ask
 from tests.studio.scripted import Scripted, studio_with
@@ -160,6 +163,33 @@ async def test_a_budget_is_exact_to_the_millionth(api: ImagesApi, tmp_path: Path
     entries = [Entry(_spent(usd), Folder(tmp_path), alive=False) for usd in (0.1, 0.1)]
     assert dollars_beyond(0.3, 0.1, entries) is None
     assert dollars_beyond(0.3, 0.100001, entries) is not None
+
+
+async def test_of_several_that_change_to_the_api_at_once_no_more_go_than_the_budget_allows(tmp_path: Path) -> None:
+    """It had no credit a moment ago, so the site was asked first, and cannot do it."""
+    both, refused = anyio.Event(), anyio.Event()
+
+    async def cannot(_request: ImageRequest, _report: Report) -> None:
+        await both.wait()
+        raise ImageError("browser_not_found", "There is none.")
+
+    async def slow(request: ImageRequest, report: Report) -> None:
+        await refused.wait()
+        await scripted_draw(request, report)
+
+    auto: dict[str, Any] = {"backend": "auto", "api_key": "k", "budget_usd": 0.3}
+    async with studio_with(tmp_path, Scripted(cannot), Scripted(slow), **auto) as studio:
+        who = account_of(studio.settings, "api")
+        await Ledger(studio.settings.output_dir).rest_until(who, "billing", ago(hours=-1))
+        asked = [GenerateImage(prompt=prompt, wait_seconds=0, **SQUARE) for prompt in ("a", "b")]
+        ids = [(await studio.generate(each)).record.generation_id for each in asked]
+        both.set()
+        while not any([(await studio.wait(each, 0.05)).record.finished for each in ids]):
+            continue
+        refused.set()
+        records = [(await studio.wait(each)).record for each in ids]
+    assert sorted(record.state for record in records) == ["failed", "saved"]
+    assert [record.error["code"] for record in records if record.error] == ["billing"]
 
 
 def _spent(usd: float) -> Record:

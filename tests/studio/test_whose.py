@@ -126,9 +126,10 @@ async def test_cancelling_what_another_process_does_not_let_go_says_that_the_wis
         assert (Path(running.folder) / ".cancel").exists()
 
 
-async def test_the_first_picture_that_costs_the_owner_of_the_key_says_so_once(tmp_path: Path) -> None:
-    key: dict[str, Any] = {"backend": "api", "api_key": "k"}
+async def test_the_first_picture_that_auto_has_a_key_pay_for_says_so_once(tmp_path: Path) -> None:
+    key: dict[str, Any] = {"backend": "auto", "api_key": "k"}
     async with studio_with(tmp_path, api=Scripted(draw), **key) as studio:
+        assert (await studio.generate(asking("named", backend="api"))).notes == ()
         assert (await studio.generate(asking())).notes == (module.WHO_PAYS,)
         assert (await studio.generate(asking("a fox"))).notes == ()
     async with studio_with(tmp_path, api=Scripted(draw), **key) as studio:
