@@ -15,6 +15,11 @@ def advise(error: ImageError, plan: Plan, today: date) -> None:
     if error.code == "model_unavailable":
         ended = end_warning(plan.model, today, azure=plan.profile.azure) or successor(plan.model)
         error.next_step = f"{ended} Allowing a model in the project's limits counts after about 30 s."
+    elif plan.edit and error.details.get("http_status") in {404, 405, 501}:
+        error.next_step = (
+            "The server may draw without taking pictures in. Leave reference_images and continue_from out, or ask the "
+            "user about OPENAI_BASE_URL (most end in /v1) and OPENAI_COMPAT (localai takes pictures with generations)."
+        )
     elif error.code != "invalid_input":
         return
     elif asked.get("background") == "transparent" and _speaks_of(error, "background", "transparent"):

@@ -12,6 +12,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.bill import Bill
 from cdp_image_mcp.openai.estimate import estimate, most_of
 from cdp_image_mcp.openai.generation import MOST_STREAMS, Generation, Means
+from cdp_image_mcp.openai.habits import Habits
 from cdp_image_mcp.openai.models import end_of, end_warning, find_model
 from cdp_image_mcp.openai.plan import make_plan
 from cdp_image_mcp.openai.profiles import Profile, address, choose_profile, key_missing, profile_problem
@@ -42,6 +43,7 @@ class ApiBackend:
         self._downloader = Downloader(urlsplit(settings.base_url).hostname or "", resolver)
         self._line: Line | None = None
         self._pace = Pace()
+        self._habits = Habits()
         self._streams = anyio.CapacityLimiter(MOST_STREAMS)
 
     def __repr__(self) -> str:
@@ -88,7 +90,13 @@ class ApiBackend:
         if self._line is None:
             self._line = Line(self._settings, profile)
         return Means(
-            self._line, self._pace, self._downloader, self._streams, self._jitter, self._settings.resend_unclear
+            self._line,
+            self._pace,
+            self._downloader,
+            self._habits,
+            self._streams,
+            self._jitter,
+            self._settings.resend_unclear,
         )
 
     async def status(self) -> dict[str, Any]:

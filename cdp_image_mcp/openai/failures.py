@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from cdp_image_mcp.errors import Fact, ImageError
+from cdp_image_mcp.openai.objections import Objection, objection_to, unfolded
 from cdp_image_mcp.openai.rules import RULES, Again
 
 __all__ = ["Verdict", "clean", "judge", "stated_wait"]
@@ -22,8 +23,8 @@ class Verdict(msgspec.Struct, frozen=True):
     again: Again | None
     wait: float | None
     """Seconds the server asks to wait, None when it says nothing."""
-    unknown_parameter: str | None
-    """Name of a parameter the server does not know."""
+    objection: Objection = Objection()
+    """What in the request's form it was turned away for."""
 
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -39,8 +40,10 @@ def clean(text: str, key: str | None, limit: int = 1000) -> str:
 
 
 def _fields(body: Any) -> Mapping[str, Any]:
-    """The error object of a body; relays put it at the top, in a list, or make it a plain sentence."""
+    """The error object of a body; relays put it at the top, make it a plain sentence, or have FastAPI's form."""
     error: Any = cast("Mapping[str, Any]", body).get("error", body) if isinstance(body, Mapping) else body
+    if isinstance(error, Mapping) and "detail" in error and "message" not in error:
+        return unfolded(cast("Mapping[str, Any]", error)["detail"])
     if isinstance(error, str):
         return {"message": error}
     return cast("Mapping[str, Any]", error) if isinstance(error, Mapping) else {}
@@ -102,8 +105,7 @@ def judge(
         next_step=next_step,
         details=details,
     )
-    unknown = param if name == "unknown_parameter" else None
-    return Verdict(error, again, wait, unknown or None)
+    return Verdict(error, again, wait, Objection() if begun else objection_to(status, name, param, message))
 
 
 def _word(value: Any) -> str:
@@ -165,6 +167,8 @@ def _beyond_limit(message: str) -> tuple[int, int] | None:
     return numbers if numbers[0] > numbers[1] else None
 
 
+LONGEST_WAIT = 7 * 86_400.0
+"""Seconds. No limit of these servers lasts longer; what claims to (a date in the next century, 10^12) says nothing."""
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -174,23 +178,27 @@ def stated_wait(headers: Mapping[str, str], message: str = "") -> float | None:
     for header, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(header, "").strip()
         if re.fullmatch(r"\d+(\.\d+)?", value):
-            return float(value) * factor
+            if float(value) * factor <= LONGEST_WAIT:
+                return float(value) * factor
+            continue
         if value and factor == 1.0:
             try:
                 at = parsedate_to_datetime(value)
             except ValueError:
                 continue
             at = at if at.tzinfo else at.replace(tzinfo=UTC)
-            return max(0.0, (at - datetime.now(UTC)).total_seconds())
+            if (left := (at - datetime.now(UTC)).total_seconds()) <= LONGEST_WAIT:
+                return max(0.0, left)
     said = re.search(r"try again in ((?:\d+(?:\.\d+)?\s?(?:ms|s|m|h|d)\w*[\s,]*)+)", message, re.IGNORECASE)
     if not said:
         return None
     parts = re.findall(r"(\d+(?:\.\d+)?)\s?(ms|s|m|h|d)", said[1].lower())
-    return sum(float(number) * UNITS[unit] for number, unit in parts)
+    wait = sum(float(number) * UNITS[unit] for number, unit in parts)
+    return wait if wait <= LONGEST_WAIT else None
 
 
 def _reset_at(wait: float | None) -> str | None:
     if wait is None:
         return None
-    at = datetime.now().astimezone() + timedelta(seconds=min(wait, 366 * 86_400))
+    at = datetime.now().astimezone() + timedelta(seconds=wait)
     return at.isoformat(timespec="seconds")

@@ -12,6 +12,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.advice import advise
 from cdp_image_mcp.openai.bill import Bill
 from cdp_image_mcp.openai.failures import Verdict, clean
+from cdp_image_mcp.openai.habits import Habits
 from cdp_image_mcp.openai.plan import Plan
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
@@ -47,6 +48,7 @@ class Means(msgspec.Struct, frozen=True):
     line: Line
     pace: Pace
     downloader: Downloader
+    habits: Habits
     streams: anyio.CapacityLimiter
     jitter: Jitter
     resend_unclear: bool
@@ -76,7 +78,6 @@ class Generation:
         self._key = key
         self._deadline = deadline
         self._bill = bill
-        self._left_out: set[str] = set()
         self._out = 0
         """Requests that have left and have no answer yet."""
         self._was_sent = False
@@ -138,10 +139,11 @@ class Generation:
             await self._wait_for_pace()
             if self._passed and self._plan.requests == 1:
                 await self._about_to_send()
-            verdict = await self._once(index)
+            sent = self._means.habits.applied(self._plan)
+            verdict = await self._once(index, sent)
             if verdict is None:
                 return
-            if self._drop_parameter(verdict):
+            if self._means.habits.learn(verdict.objection, sent):
                 continue
             delay = tries.delay(verdict.again, verdict.wait) if verdict.again else None
             if delay is None or not await self._may_cost_again(verdict.error):
@@ -155,12 +157,12 @@ class Generation:
                 await self._report.state("submitting", submitted=submitted, spent=spent)
             await anyio.sleep(delay)
 
-    async def _once(self, index: int) -> Verdict | None:
-        """Send the request one time; None when it was answered with pictures."""
+    async def _once(self, index: int, plan: Plan) -> Verdict | None:
+        """Send one request of ``plan`` one time; None when it was answered with pictures."""
         self._report.may_send()
         exchange = _Exchange(self, index)
-        body = make_body(self._plan, leave_out=frozenset(self._left_out))
-        streamed = "stream" in self._plan.parameters and "stream" not in self._left_out
+        body = make_body(plan)
+        streamed = "stream" in plan.parameters
         longest = max(PATIENCE, self._request.timeout_seconds)
         silence = STREAM_PATIENCE if streamed else longest
         outcome: Answer | Verdict = self._judge_broken(
@@ -190,15 +192,6 @@ class Generation:
         self._check_count(outcome)
         return None
 
-    def _drop_parameter(self, verdict: Verdict) -> bool:
-        """Leave out a parameter the server does not know, once, if it was our idea. One the user chose is never
-        dropped: a picture that is not what was asked would be paid."""
-        name = (verdict.unknown_parameter or "").partition("[")[0]
-        if name not in self._plan.parameters or name in self._plan.asked or name in self._left_out:
-            return False
-        self._left_out.add(name)
-        return True
-
     def _judge_broken(self, broken: BrokenError, exchange: "_Exchange") -> Verdict:
         """Up to ``sending`` the request was not whole and cannot have been paid. After that nobody can tell."""
         if broken.phase in {"connecting", "sending"} and not exchange.left:
@@ -209,7 +202,7 @@ class Generation:
                 submitted=False,
                 next_step=broken.next_step,
             )
-            return Verdict(error, None if broken.over else "service", None, None)
+            return Verdict(error, None if broken.over else "service", None)
         late = "before the answer began" if broken.phase == "waiting" else "within the answer"
         error = ImageError(
             "timeout" if broken.kind == "timeout" else "network",
@@ -220,7 +213,7 @@ class Generation:
             next_step="Nothing more can be collected. Call again only if paying twice is acceptable.",
         )
         again = "service" if self._means.resend_unclear and not exchange.pictures else None
-        return Verdict(error, again, None, None)
+        return Verdict(error, again, None)
 
     async def _wait_for_pace(self) -> None:
         while (left := self._means.pace.left) > 0:
@@ -283,6 +276,7 @@ class Generation:
                 f"The API's answer held {made}: {reason}.",
                 submitted=True,
                 spent=True if answer.pictures or answer.usage else "unknown",
+                retryable=False,
                 next_step=KEPT_ADVICE
                 if answer.kept
                 else "The answer was probably paid; look into the account before calling again.",
@@ -291,7 +285,10 @@ class Generation:
 
     def _note(self, answer: Answer, request_id: str | None) -> None:
         """Keep what an answer told, and book what it cost."""
-        self._bill.book(answer.usage)
+        if answer.pictures or answer.addresses or answer.usage:
+            self._bill.book(answer.usage)
+        else:
+            self._bill.book_unclear()
         self._facts |= {name: answer.told[name] for name in ("quality", "background") if name in answer.told}
         for name in ("size", "output_format"):
             if name in answer.told:
@@ -314,8 +311,8 @@ class Generation:
             facts["usage"] = self._bill.usage
         if self._bill.cost is not None:
             facts["cost_usd"] = self._bill.cost
-        if self._left_out:
-            facts["left_out"] = sorted(self._left_out)
+        if left_out := self._means.habits.left_out & self._plan.parameters.keys():
+            facts["left_out"] = sorted(left_out)
         if self._out:
             for _ in range(self._out):
                 self._bill.book_unclear()

@@ -12,7 +12,7 @@ from cdp_image_mcp.openai.profiles import EditForm, Profile
 from cdp_image_mcp.openai.sizes import nearest, nearest_size, wrong_size
 from cdp_image_mcp.request import ImageRequest, Reference, parse_ratio, parse_size, wrong_combination
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Plan", "fits_json", "make_plan"]
 
 MOST_REFERENCES = 16
 LONGEST_DATA_URL = 20_971_520
@@ -71,7 +71,7 @@ def make_plan(request: ImageRequest, settings: Settings, profile: Profile) -> Pl
     parameters |= {name: value for name, (value, default) in wishes.items() if value != default}
     asked = frozenset(parameters) | {"n"}
     # As a form, edits have no moderation (official SDK 3.57.0).
-    if settings.moderation and form != "multipart":
+    if settings.moderation and not (pictures and form in {"multipart", "image"}):
         parameters["moderation"] = settings.moderation
     if settings.safety_identifier:
         parameters["safety_identifier"] = settings.safety_identifier
@@ -196,9 +196,13 @@ def _is_slow(request: ImageRequest) -> bool:
 def _form(profile: Profile, pictures: tuple[Reference, ...], mask: Reference | None) -> EditForm:
     if not pictures:
         return "json"
+    return "multipart" if profile.form == "json" and not fits_json(pictures, mask) else profile.form
+
+
+def fits_json(pictures: tuple[Reference, ...], mask: Reference | None) -> bool:
+    """Whether each picture may travel as a data URL."""
     sent = (*pictures, mask) if mask else pictures
-    too_long = any(4 * -(-picture.bytes // 3) + 40 > LONGEST_DATA_URL for picture in sent)
-    return "multipart" if profile.form == "json" and too_long else profile.form
+    return all(4 * -(-picture.bytes // 3) + 40 <= LONGEST_DATA_URL for picture in sent)
 
 
 def _warnings(request: ImageRequest) -> tuple[str, ...]:

@@ -10,8 +10,11 @@ from cdp_image_mcp.errors import ImageError
 
 __all__ = ["PROFILES", "EditForm", "Profile", "address", "choose_profile", "key_missing", "profile_problem"]
 
-EditForm: TypeAlias = Literal["json", "multipart", "input_references", "ref_images"]
-"""How reference pictures travel: ``images`` of data URLs, form parts, or the fields of OpenRouter and LocalAI."""
+EditForm: TypeAlias = Literal["json", "multipart", "image", "input_references", "ref_images"]
+"""How reference pictures travel: ``images`` of data URLs; form parts as the vendor's client has them, or all in fields
+called ``image``; the fields of OpenRouter and LocalAI."""
+CHOICES: tuple[EditForm, ...] = ("json", "multipart", "image")
+RELAYED: tuple[EditForm, ...] = ("image", "json")
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +28,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     generations: str = "/images/generations"
     edits: str = "/images/edits"
     form: EditForm = "multipart"
+    other_forms: tuple[EditForm, ...] = ()
+    """Tried in order where the server turns the first away before drawing; which it takes nobody has written down."""
     masks: bool = True
     auth: Literal["bearer", "api-key"] = "bearer"
     key_needed: bool = True
@@ -122,7 +127,7 @@ PROFILES: dict[str, Profile] = {
             seen="2026-11-26",
         ),
         # It passes unknown fields on to many upstreams and wrongly believes in response_format: send none.
-        Profile(name="litellm", source="LiteLLM documentation", seen="2026-10-10"),
+        Profile(name="litellm", other_forms=RELAYED, source="LiteLLM documentation", seen="2026-10-10"),
         # A vertical bar in the prompt begins a negative prompt there; masks are white where ours are clear.
         Profile(
             name="localai",
@@ -137,6 +142,7 @@ PROFILES: dict[str, Profile] = {
         ),
         Profile(
             name="vllm",
+            other_forms=RELAYED,
             key_needed=False,
             ask_for_base64=True,
             cost="free",
@@ -151,7 +157,13 @@ PROFILES: dict[str, Profile] = {
             source="copy of Ollama's compatibility page",
             seen="2026-11-23",
         ),
-        Profile(name="generic", ask_for_base64=True, source="what relays have in common", seen="2026-11-23"),
+        Profile(
+            name="generic",
+            other_forms=RELAYED,
+            ask_for_base64=True,
+            source="what relays have in common",
+            seen="2026-11-26",
+        ),
     )
 }
 
@@ -176,11 +188,8 @@ def choose_profile(settings: Settings) -> Profile:
     profile = PROFILES[name] if name else by_host
     if profile.name == "azure" and "/deployments/" in parts.path:
         profile = PROFILES["azure-deployment"]
-    if form == "json":
-        profile = msgspec.structs.replace(profile, form="json")
-    elif form == "multipart":
-        profile = msgspec.structs.replace(profile, form="multipart")
-    return profile
+    chosen = next((choice for choice in CHOICES if choice == form), None)
+    return msgspec.structs.replace(profile, form=chosen, other_forms=()) if chosen else profile
 
 
 def key_missing(settings: Settings) -> bool:
@@ -191,9 +200,10 @@ def key_missing(settings: Settings) -> bool:
 def profile_problem(settings: Settings) -> Problem | None:
     """What is wrong with ``OPENAI_COMPAT`` or with the base address for its host, None when nothing is."""
     name, colon, form = (settings.compat or "").strip().lower().partition(":")
-    if (name and name not in PROFILES) or (colon and (not name or form not in {"json", "multipart"})):
+    if (name and name not in PROFILES) or (colon and (not name or form not in CHOICES)):
         return Problem(
-            "OPENAI_COMPAT", f"it takes one of {', '.join(PROFILES)}, with :json or :multipart after it for edits."
+            "OPENAI_COMPAT",
+            f"it takes one of {', '.join(PROFILES)}, with :json, :multipart or :image after it for edits.",
         )
     parts = urlsplit(settings.base_url)
     host = (parts.hostname or "").lower()

@@ -86,6 +86,16 @@ RULES: tuple[FailureRule, ...] = (
         says="The API's moderation stopped the picture",
         seen="2026-03-20, Azure and relays that lose the code",
     ),
+    # --- a relay that could not pass it on ----------------------------------------------------------------------
+    FailureRule(
+        code="service_error",
+        text=r"no available (\w+ )?(accounts?|channels?)|no auth available|auth_not_found|无可用渠道",
+        again="service",
+        says="The relay has no account or channel free for the model",
+        next_step="Call again in a minute. If it stays so, ask the user to look at the relay's accounts for this "
+        "model, or to set GPT_IMAGE_MODEL to one that it has; the key is not what is wrong.",
+        seen="sub2api#6889, #7140 (2026-09: 503, 400), one-api, new-api (503, 2025-09), CLIProxyAPI#3039 (2026-04)",
+    ),
     # --- who pays, and whether they may -------------------------------------------------------------------------
     FailureRule(
         code="billing",
@@ -174,7 +184,7 @@ RULES: tuple[FailureRule, ...] = (
     ),
     FailureRule(
         code="configuration",
-        statuses=_set(404, 405),
+        statuses=_set(404, 405, 501),
         says="There is no images endpoint at that address",
         next_step="Ask the user to check OPENAI_BASE_URL (most end in /v1) and OPENAI_COMPAT.",
         seen="HTTP semantics; none seen at the vendor",
@@ -216,11 +226,11 @@ RULES: tuple[FailureRule, ...] = (
     ),
     FailureRule(
         code="service_error",
-        statuses=_set(500, 502, 503, 520, 521, 522, 523),
+        statuses=_set(500, 502, 503, 520, 521, 522, 523, 529),
         submitted="unknown",
         again="service",
         says="The API failed on its own side",
-        seen="500 and 502 quoted by users, 520 to 523 from Cloudflare",
+        seen="500 and 502 quoted by users, 520 to 523 from Cloudflare, 529 OpenRouter's overloaded provider (2026-11)",
     ),
     # The gateway gave up waiting; the picture behind it may be made and billed.
     FailureRule(

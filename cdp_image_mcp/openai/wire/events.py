@@ -24,13 +24,14 @@ class EventReader:
     """Turns bytes, cut anywhere, into pieces of data and the ends of events.
 
     A picture's line is many megabytes long, so data is handed out as it arrives instead of line by line. Lines end
-    with CR, LF or CRLF; several ``data`` lines are joined by LF; a byte order mark at the beginning is skipped.
+    with CR, LF or CRLF; several ``data`` lines are joined by LF; a byte order mark at the beginning is skipped. Data
+    that begins with a colon is a comment that a relay has wrapped (``data: : PROCESSING``, llm-gateway#2053, 2026).
     """
 
     def __init__(self) -> None:
         self._start: bytes | None = b""
         """What may be a byte order mark; None once that is decided."""
-        self._place: Literal["field", "colon", "value"] = "field"
+        self._place: Literal["field", "colon", "start", "value", "comment"] = "field"
         self._field = b""
         self._value = b""
         self._name = ""
@@ -87,9 +88,14 @@ class EventReader:
                 return
             self._place = "colon"
         if self._place == "colon" and part:
-            self._begin_value(out)
+            self._place = "start"
             part = part.removeprefix(b" ")
-        if not part:
+        if self._place == "start" and part:
+            if self._field == b"data" and part.startswith(b":"):
+                self._place = "comment"
+            else:
+                self._begin_value(out)
+        if not part or self._place == "comment":
             return
         if self._field == b"data":
             out.append(part)
@@ -107,7 +113,7 @@ class EventReader:
         if self._place == "field" and not self._field:
             self._end_event(out)
             return
-        if self._place != "value":
+        if self._place not in {"value", "comment"}:
             self._begin_value(out)
         if self._field == b"event":
             self._name = self._value.decode("utf-8", "replace")

@@ -33,6 +33,7 @@ WRITE_TIMEOUT = 120.0
 KEEP_ALIVE = 4.0
 """Seconds. Servers on uvicorn (vLLM, LiteLLM) let go after 5: a request on a connection that is just being closed is
 lost when it may have been paid. A new connection costs a tenth of a second."""
+BLANK = b" \t\r\n\xef\xbb\xbf"
 ASKING = 15.0
 """Longest silence in seconds where nothing is drawn."""
 
@@ -91,6 +92,7 @@ class Reply:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._pieces = response.aiter_bytes()
+        self._ahead = b""
 
     @property
     def content_type(self) -> str:
@@ -101,11 +103,23 @@ class Reply:
         """The next piece of the body, None at its end. Raises :class:`BrokenError`."""
         import httpx
 
+        if self._ahead:
+            ahead, self._ahead = self._ahead, b""
+            return ahead
         try:
             return await anext(self._pieces, None)
         except (httpx.HTTPError, httpx.StreamError) as error:
             broken = describe(error, "receiving")
         raise broken
+
+    async def first(self) -> bytes:
+        """The body's first byte that is no white space nor part of a byte order mark; empty when there is none. It is
+        still to be read. Raises :class:`BrokenError`."""
+        ahead = b""
+        while not (begin := ahead.lstrip(BLANK)) and (piece := await self.read()) is not None:
+            ahead += piece
+        self._ahead = ahead
+        return begin[:1]
 
     async def read_all(self, limit: int) -> bytes:
         """The body up to ``limit`` bytes; the rest is left. Raises :class:`BrokenError`."""

@@ -76,15 +76,12 @@ def _changed(picture: Reference, what: str) -> ImageError:
     return ImageError("invalid_input", message, details={"field": "reference_images"})
 
 
-def make_body(plan: Plan, *, leave_out: frozenset[str] = frozenset()) -> Body:
-    """The body of one request of ``plan``, without the parameters in ``leave_out``."""
-    parameters = {name: value for name, value in plan.parameters.items() if name not in leave_out}
-    if plan.edit and plan.form == "multipart":
-        return _form_body(plan, parameters)
-    return _json_body(plan, parameters)
+def make_body(plan: Plan) -> Body:
+    """The body of one request of ``plan``."""
+    return _form_body(plan) if plan.edit and plan.form in {"multipart", "image"} else _json_body(plan)
 
 
-def _json_body(plan: Plan, parameters: dict[str, Any]) -> Body:
+def _json_body(plan: Plan) -> Body:
     """The JSON is written once with a random mark where each picture belongs, and cut there."""
     mark = secrets.token_hex(16)
     sent = [*plan.pictures, *([plan.mask] if plan.mask else [])]
@@ -93,7 +90,7 @@ def _json_body(plan: Plan, parameters: dict[str, Any]) -> Body:
         return f"data:{sent[index].mime_type};base64,{mark}"
 
     numbers = range(len(plan.pictures))
-    fields = dict(parameters)
+    fields: dict[str, Any] = dict(plan.parameters)
     if plan.edit and plan.form == "json":
         fields["images"] = [{"image_url": data_url(index)} for index in numbers]
         if plan.mask:
@@ -109,15 +106,15 @@ def _json_body(plan: Plan, parameters: dict[str, Any]) -> Body:
     return Body("application/json", parts)
 
 
-def _form_body(plan: Plan, parameters: dict[str, Any]) -> Body:
+def _form_body(plan: Plan) -> Body:
     """``multipart/form-data``. File names are made up: the user's own say too much."""
     boundary = f"picture-{secrets.token_hex(16)}"
     parts: list[bytes | Piece] = []
-    for name, value in parameters.items():
+    for name, value in plan.parameters.items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
         parts.append(head.encode() + text.encode() + b"\r\n")
-    field = "image" if len(plan.pictures) == 1 else "image[]"
+    field = "image" if len(plan.pictures) == 1 or plan.form == "image" else "image[]"
     files = [(field, f"image-{index + 1}", picture) for index, picture in enumerate(plan.pictures)]
     if plan.mask:
         files.append(("mask", "mask", plan.mask))

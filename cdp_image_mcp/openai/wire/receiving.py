@@ -16,6 +16,8 @@ __all__ = ["Answer", "Sink", "read_answer"]
 
 LONGEST_ERROR = 1024 * 1024
 LONGEST_REVISED = 4000
+EVENTS = frozenset((b":", b"d", b"e", b"i", b"r"))
+"""How the lines of an event stream begin: a comment, data, event, id, retry."""
 DRAIN = 1.0
 """Seconds that the end of a stream is waited for after its picture."""
 
@@ -54,9 +56,10 @@ async def read_answer(reply: Reply, sink: Sink, *, key: str | None) -> Answer | 
     """Read the whole answer. Raises :class:`BrokenError` when it ends too early; what came before is with the sink."""
     if not 200 <= reply.status < 300:
         return await _read_error(reply, key)
-    if reply.content_type == "text/event-stream":
-        return await _Stream(reply, sink, key).read()
-    return await _read_json(reply, sink, key)
+    # Relays send events under a JSON type and JSON where events were asked (exo PR#1328, mistral-vibe PR#774, 2026).
+    begin = await reply.first()
+    streamed = begin in EVENTS if begin else reply.content_type == "text/event-stream"
+    return await (_Stream(reply, sink, key).read() if streamed else _read_json(reply, sink, key))
 
 
 async def _read_error(reply: Reply, key: str | None) -> Verdict:
@@ -153,6 +156,8 @@ async def _read_json(reply: Reply, sink: Sink, key: str | None) -> Answer | Verd
         return judge(reply.status, reply.headers, tree, key=key, begun=True)
     _note(answer, tree, key)
     items.settle(tree)
+    if not (answer.pictures or answer.addresses or answer.faults):
+        answer.faults.append(f"it says {clean(reader.text(), key, 300)}")
     return answer
 
 
