@@ -31,7 +31,7 @@ from .bodies import Bodies, Body, Request
 from .connection import Connection, connect
 from .errors import CDPError, LaunchError
 from .launching.browser import Browser
-from .launching.discovery import FoundBrowser, find_all, find_browser
+from .launching.discovery import FoundBrowser, find_browser
 from .launching.launcher import attach, launch
 from .launching.options import LaunchOptions
 from .launching.plain import PlainWindow, open_plain
@@ -62,7 +62,6 @@ __all__ = [
     "World",
     "attach",
     "connect",
-    "find_all",
     "find_browser",
     "launch",
     "live_streams",

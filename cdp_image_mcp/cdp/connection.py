@@ -54,7 +54,7 @@ class Connection:
         self._closing = False
         self._ended = asyncio.Event()
         self._reader_scope = anyio.CancelScope(shield=True)
-        self.browser = Session(self, None, "", "browser")
+        self.browser = Session(self, None, "")
         self._inner: dict[str, Callable[[Session, Event], None]] = {
             "Target.attachedToTarget": self._on_attached,
             "Target.detachedFromTarget": self._on_detached,
@@ -79,10 +79,6 @@ class Connection:
     def expect_end(self) -> None:
         """From now on the end of the connection is asked for (graceful), not a loss."""
         self._closing = True
-
-    def session(self, session_id: str) -> Session | None:
-        """The live session with this id."""
-        return self._sessions.get(session_id)
 
     async def attach(self, target_id: str) -> Session:
         """A new flat session to a target; several to one target are independent of each other."""
@@ -221,13 +217,11 @@ class Connection:
         else:
             waiter.fail(error)
 
-    def _on_attached(self, parent: Session, event: Event) -> None:
+    def _on_attached(self, _parent: Session, event: Event) -> None:
         # Made here, before the next message is read: the new session's events follow at once.
         params = event.decode(AttachedToTarget)
         if params.session_id not in self._sessions:
-            session = Session(self, params.session_id, params.target_info.target_id, params.target_info.type)
-            self._sessions[params.session_id] = session
-            parent.adopt_child(params.session_id)
+            self._sessions[params.session_id] = Session(self, params.session_id, params.target_info.target_id)
 
     def _on_detached(self, _parent: Session, event: Event) -> None:
         self._close_session(event.decode(DetachedFromTarget).session_id, "detached from its target")
@@ -247,8 +241,6 @@ class Connection:
         session = self._sessions.pop(session_id, None)
         if session is None:
             return
-        for child in session.children():
-            self._close_session(child, reason)
         session.mark_closed(SessionClosed(reason))
         self._waiters.fail(lambda one: SessionClosed(reason, one.method) if one.session is session else None)
 

@@ -4,7 +4,6 @@ import stat
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import anyio.to_thread
 import msgspec
@@ -14,31 +13,19 @@ from cdp_image_mcp.cdp.page import Page
 from cdp_image_mcp.cdp.protocol import (
     ContentQuads,
     FileChooserOpened,
-    KeyEvent,
     MouseEvent,
     ScrollIntoView,
     SetFileInputFiles,
 )
 from cdp_image_mcp.cdp.world import Node
 
-Modifier = Literal["Alt", "Control", "Meta", "Shift"]
-MODIFIERS: dict[Modifier, int] = {"Alt": 1, "Control": 2, "Meta": 4, "Shift": 8}
+CONTROL, META = 2, 4
 # Key: its code, its Windows virtual key code, the text it types.
 KEYS: dict[str, tuple[str, int, str]] = {
     "Enter": ("Enter", 13, "\r"),
-    "Tab": ("Tab", 9, ""),
     "Escape": ("Escape", 27, ""),
     "Backspace": ("Backspace", 8, ""),
-    "Delete": ("Delete", 46, ""),
-    "ArrowLeft": ("ArrowLeft", 37, ""),
-    "ArrowUp": ("ArrowUp", 38, ""),
-    "ArrowRight": ("ArrowRight", 39, ""),
-    "ArrowDown": ("ArrowDown", 40, ""),
-    "Home": ("Home", 36, ""),
-    "End": ("End", 35, ""),
-    "PageUp": ("PageUp", 33, ""),
-    "PageDown": ("PageDown", 34, ""),
-    " ": ("Space", 32, " "),
+    "a": ("KeyA", 65, "a"),
 }
 # Headed and hidden without focus emulation a click is never answered; 10 s is far more than an answer takes.
 CLICK_TIMEOUT = 10.0
@@ -120,14 +107,14 @@ async def insert_text(page: Page, text: str) -> None:
     await page.session.call("Input.insertText", {"text": text})
 
 
-async def press(page: Page, key: str, *, modifiers: Sequence[Modifier] = ()) -> None:
-    """Press and release a key of KEYS, or one letter or digit. Raises ValueError for another."""
-    await _key(page, key, modifiers, ())
+async def press(page: Page, key: str) -> None:
+    """Press and release a key of KEYS."""
+    await _key(page, key)
 
 
 async def clear(page: Page) -> None:
     """Select everything in the focused editor and delete it."""
-    await _key(page, "a", ("Meta",) if sys.platform == "darwin" else ("Control",), ("selectAll",))
+    await _key(page, "a", META if sys.platform == "darwin" else CONTROL, ("selectAll",))
     await press(page, "Backspace")
 
 
@@ -228,38 +215,15 @@ async def choose_files(node: Node, files: Sequence[Path], *, timeout: float = 10
                 await session.call("Page.setInterceptFileChooserDialog", {"enabled": False}, timeout=5)
 
 
-async def _key(page: Page, key: str, modifiers: Sequence[Modifier], commands: Sequence[str]) -> None:
-    if key in KEYS:
-        code, number, text = KEYS[key]
-    elif len(key) == 1 and key.isascii() and key.isalnum():
-        code = f"Digit{key}" if key.isdigit() else f"Key{key.upper()}"
-        number, text = ord(key.upper()), key
-    else:
-        raise ValueError(f"no such key: {key!r}; text is typed by insert_text")
-    bits = sum(MODIFIERS[name] for name in set(modifiers))
-    if bits & ~MODIFIERS["Shift"]:
-        text = ""  # a chord types nothing
-    down = KeyEvent(
-        type="keyDown" if text else "rawKeyDown",
-        modifiers=bits,
-        key=key,
-        code=code,
-        text=text or None,
-        unmodified_text=text or None,
-        windows_virtual_key_code=number,
-        native_virtual_key_code=number,
-        commands=list(commands),
-    )
-    up = KeyEvent(
-        type="keyUp",
-        modifiers=bits,
-        key=key,
-        code=code,
-        windows_virtual_key_code=number,
-        native_virtual_key_code=number,
-    )
-    await page.session.call("Input.dispatchKeyEvent", down)
-    await page.session.call("Input.dispatchKeyEvent", up)
+async def _key(page: Page, key: str, modifiers: int = 0, commands: Sequence[str] = ()) -> None:
+    code, number, text = KEYS[key]
+    typed = text if text and not modifiers else None  # a chord types nothing
+    named = {"key": key, "code": code, "modifiers": modifiers}
+    numbers = {"windowsVirtualKeyCode": number, "nativeVirtualKeyCode": number}
+    down = {"type": "keyDown" if typed else "rawKeyDown", "commands": list(commands)}
+    typing = {"text": typed, "unmodifiedText": typed} if typed else {}
+    await page.session.call("Input.dispatchKeyEvent", {**down, **named, **numbers, **typing})
+    await page.session.call("Input.dispatchKeyEvent", {"type": "keyUp", **named, **numbers})
 
 
 async def _mouse(page: Page, event: MouseEvent) -> None:

@@ -251,18 +251,6 @@ class SetFileInputFiles(Wire):
     backend_node_id: int | None = None
 
 
-class KeyEvent(Wire):
-    type: Literal["keyDown", "rawKeyDown", "keyUp", "char"]
-    modifiers: int = 0
-    key: str | None = None
-    code: str | None = None
-    text: str | None = None
-    unmodified_text: str | None = None
-    windows_virtual_key_code: int = 0
-    native_virtual_key_code: int = 0
-    commands: list[str] = []
-
-
 class MouseEvent(Wire):
     type: Literal["mouseMoved", "mousePressed", "mouseReleased"]
     x: float

@@ -65,7 +65,6 @@ class Session:
     """Commands and events of one target. Made by the connection, never by hand."""
 
     __slots__ = (
-        "_children",
         "_closed",
         "_crashed",
         "_listeners",
@@ -73,17 +72,14 @@ class Session:
         "_sender",
         "session_id",
         "target_id",
-        "target_type",
     )
 
-    def __init__(self, sender: Sender, session_id: str | None, target_id: str, target_type: str) -> None:
+    def __init__(self, sender: Sender, session_id: str | None, target_id: str) -> None:
         self._sender = sender
         self.session_id = session_id
         self.target_id = target_id
-        self.target_type = target_type
         self._listeners: dict[str, tuple[tuple[Listener, Failed | None], ...]] = {}
         self._mailboxes: dict[Mailbox[Any], bool] = {}
-        self._children: set[str] = set()
         self._closed: CDPError | None = None
         self._crashed = False
 
@@ -177,14 +173,6 @@ class Session:
     def _drop(self, listener: Listener) -> None:
         for method, entries in list(self._listeners.items()):
             self._listeners[method] = tuple(entry for entry in entries if entry[0] is not listener)
-
-    def adopt_child(self, session_id: str) -> None:
-        """Remember a session attached through this one: it ends with it (reader only)."""
-        self._children.add(session_id)
-
-    def children(self) -> list[str]:
-        """Ids of sessions attached through this one (reader only)."""
-        return list(self._children)
 
     def mark_crashed(self) -> None:
         """The renderer died (reader only): everyone who waits for an event learns it in the order of events."""

@@ -137,8 +137,7 @@ async def test_a_session_exists_before_its_first_event_is_read() -> None:
             seen: list[str] = []
 
             def look(event: Any) -> None:
-                session = connection.session("S9")
-                assert session is not None
+                session = connection._sessions["S9"]  # pyright: ignore[reportPrivateUsage]
                 session.listen(lambda inner: seen.append(inner.method), "Page.first")
 
             connection.browser.listen(look, "Target.attachedToTarget")
@@ -240,21 +239,6 @@ async def test_a_closed_target_fails_what_waits_and_what_comes(
             with pytest.raises(SessionClosed):
                 await attached.call("Runtime.evaluate")
             assert connection.gone is None
-
-
-async def test_sessions_attached_through_a_session_end_with_it() -> None:
-    with anyio.fail_after(10):
-        async with connected() as (peer, connection):
-            await attach_session(peer, connection)
-            await peer.event(
-                "Target.attachedToTarget", {"sessionId": "W1", "targetInfo": {"targetId": "T2", "type": "worker"}}, "S1"
-            )
-            await peer.settle(connection)
-            worker = connection.session("W1")
-            assert worker is not None
-            await peer.event("Target.detachedFromTarget", {"sessionId": "S1"})
-            await peer.settle(connection)
-            assert isinstance(worker.closed, SessionClosed)
 
 
 async def test_an_unknown_session_in_an_answer_is_a_closed_session() -> None:

@@ -26,7 +26,6 @@ def test_the_surface_is_pinned() -> None:
         "World",
         "attach",
         "connect",
-        "find_all",
         "find_browser",
         "launch",
         "live_streams",

@@ -145,17 +145,6 @@ def find_browser(
     raise BrowserNotFound(tried)
 
 
-def find_all(*, machine: Machine | None = None) -> tuple[list[FoundBrowser], list[str]]:
-    """Every browser here, best first, and every place tried."""
-    tried: list[str] = []
-    found: list[FoundBrowser] = []
-    machine = machine or Machine.here()
-    for browser in _search(machine, preference(machine, None), tried):
-        if all(browser.path.resolve() != other.path.resolve() for other in found):
-            found.append(browser)
-    return found, tried
-
-
 def preference(machine: Machine, profile: Path | None) -> Sequence[Kind]:
     """The order of kinds. On macOS the everyday browser comes last: while one of ours runs without a window, links and
     clicks on the Dock go to it (agent-browser #1607, superpowers-chrome #40). A profile that was made before we noted
