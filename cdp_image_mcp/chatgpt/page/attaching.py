@@ -32,6 +32,8 @@ TAKEN_SECONDS, CHOSEN_SECONDS = 8.0, 15.0
 """How long the page may take to show that it took a file: put into its input, chosen in its dialog."""
 BEGIN_SECONDS = 3.0
 """How long the page's upload call may follow the card."""
+DRAFT_SECONDS = 3.0
+"""How old a page is before its old draft's attachments count as all there."""
 CARD_SECONDS = 15.0
 """How long a card may come after its upload: after the server's receipt, "several seconds" (live 2026-08-21 to 28)."""
 
@@ -53,12 +55,8 @@ class Attaching:
     async def stands(self) -> bool:
         """Whether exactly ours are there. A site that showed no card for them may go on showing none; with any card
         there must be as many as files."""
-        cards = await self._cards()
+        cards = await self.cards()
         return cards == self._count or (cards == 0 and not self._cards_shown)
-
-    async def strangers(self) -> bool:
-        """Whether there are more cards than files of ours."""
-        return await self._cards() > self._count
 
     async def attach(self, files: list[Path]) -> None:
         """Attach reference pictures one after the other, each once; proven by the page's own upload calls, or by its
@@ -67,12 +65,18 @@ class Attaching:
             for number, path in enumerate(files, 1):
                 await self._attach_one(path, number, uploads)
             await self._uploaded(uploads, len(files))
+        await self._let_old_ones_come()
         # What is shown is no measure of what is ours: an old attachment that comes back late would be counted in.
         self._count = len(files)
         await close_dialogs(self.tab)  # a full library says so over the composer; the file stays there
 
+    async def _let_old_ones_come(self) -> None:
+        """What was attached to an old draft may come back a good second after a page is alive (miuuyy #246)."""
+        age = await self._eye.ask("performance.now() / 1000", reply=float)
+        await anyio.sleep(max(0.0, DRAFT_SECONDS - age))
+
     async def _attach_one(self, path: Path, number: int, uploads: Uploads) -> None:
-        before, begun = await self._cards(), uploads.begun
+        before, begun = await self.cards(), uploads.begun
         if await self._by_input(path) and await self._taken(uploads, before, begun, TAKEN_SECONDS):
             return
         # Some builds ignore files put into the input (live 2026-10-02); the chooser is the person's own way.
@@ -116,7 +120,7 @@ class Attaching:
                 await self._shows_cards(files, CARD_SECONDS)
             else:
                 await self._while_busy("witness.has('attachment_busy')")
-            self._cards_shown = self._cards_shown or await self._cards() > 0
+            self._cards_shown = self._cards_shown or await self.cards() > 0
             return
         raise ImageError(
             "network", f"A reference picture was not uploaded within {UPLOAD_SECONDS:g} s. Nothing was sent."
@@ -183,6 +187,6 @@ class Attaching:
             if outcome is not None and outcome.code in {"quota_reached", "rate_limited"}:
                 raise outcome.error(submitted=False)
 
-    async def _cards(self) -> int:
-        """How many the page shows."""
+    async def cards(self) -> int:
+        """How many cards the page shows."""
         return await self._eye.ask("witness.attachments().length", reply=int)

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 CHUNK = 16_000
 """Characters per insertion; longer ones were seen to fail (one driver, 2026-08)."""
+CHANGED_INTO_FILE = 2_000
+"""Characters above which a text may become an attachment: above 5,000 or 10,000 it was seen."""
 TYPE_ATTEMPTS = 4
 SEND_READY_SECONDS = 20.0
 MISSED_SECONDS = 2.0
@@ -78,6 +80,8 @@ class Composer:
             await self._focus()
             if await self._is_empty():
                 return
+            if not await self._text():
+                await human.insert_text(self.tab.page, " ")  # a pill alone is nothing that could be selected
             await human.clear(self.tab.page)
             await self._eye.ask(f"witness.until(() => {EMPTY}, 1500).then(Boolean)")
             if await self._is_empty():
@@ -141,6 +145,7 @@ class Composer:
         sign that the editor knows it.
         """
         for attempt in range(TYPE_ATTEMPTS):
+            cards = await self.attaching.cards()
             await self._type(text)
             outcome: str = await self._eye.ask(
                 "witness.until(() => witness.usable(witness.one('send')) ? 'ready' :"
@@ -155,7 +160,7 @@ class Composer:
                     return
                 if outcome == "late":
                     raise await role_not_found(self.tab, "send")
-            elif not standing and await self.attaching.strangers():
+            elif not standing and len(text) > CHANGED_INTO_FILE and await self.attaching.cards() > cards:
                 raise ImageError("site_changed", "The site turned the prompt into an attachment. Nothing was sent.")
             log.info("the composer holds %d characters instead of %d (attempt %d)", len(standing), len(text), attempt)
             await self._clear_text()

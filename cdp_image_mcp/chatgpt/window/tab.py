@@ -105,18 +105,15 @@ class Tab:
 
     def failed_scripts(self) -> bool:
         """Whether a script of the present document did not load."""
-        return any(self._is_script(one) and (one.state == "failed" or (one.status or 0) >= 400) for one in self._here())
+        return any((one.status or 0) >= 400 or (one.state == "failed" and not one.canceled) for one in self._scripts())
 
     def loading(self) -> bool:
         """Whether a script of the present document is still being loaded."""
-        return any(self._is_script(one) and not one.ended for one in self._here())
+        return any(not one.ended for one in self._scripts())
 
-    def _here(self) -> list[Request]:
+    def _scripts(self) -> list[Request]:
         loader = self.loader_id
-        return [request for request in self.bodies.requests if request.loader_id == loader]
-
-    def _is_script(self, request: Request) -> bool:
-        return request.type == "Script" and not request.canceled
+        return [each for each in self.bodies.requests if each.type == "Script" and each.loader_id == loader]
 
     async def quotas_told(self) -> None:
         """Until what the page has asked about quotas is answered; not for long, and not when it has asked nothing."""

@@ -49,7 +49,7 @@ class ScriptedPage:
             return self.text
         if "attachments()" in question:
             return self.cards
-        return 0 if "length" in question and "===" not in question else True
+        return 9.0 if "performance" in question else 0 if "length" in question and "===" not in question else True
 
 
 class Unseen(Attaching):

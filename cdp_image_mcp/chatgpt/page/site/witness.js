@@ -318,7 +318,7 @@
     const element = one("composer");
     return element === null ? null : editorText(element);
   };
-  const attachments = () => outermost(all("attachment"));
+  const attachments = () => outermost(every("attachment"));
   const cardNames = (card) =>
     [card.getAttribute("aria-label"), card.querySelector("img")?.alt, card.innerText]
       .map((name) => (name || "").trim())
