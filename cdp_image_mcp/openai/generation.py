@@ -11,9 +11,9 @@ import msgspec
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.advice import advise
 from cdp_image_mcp.openai.bill import Bill
-from cdp_image_mcp.openai.failures import Verdict, clean
 from cdp_image_mcp.openai.habits import Habits
 from cdp_image_mcp.openai.plan import Plan
+from cdp_image_mcp.openai.refusals.failures import Verdict, clean
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
 from cdp_image_mcp.openai.wire.pacing import Jitter, Pace, Tries

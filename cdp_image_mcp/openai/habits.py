@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from cdp_image_mcp.openai.objections import Objection
 from cdp_image_mcp.openai.plan import Plan, fits_json
 from cdp_image_mcp.openai.profiles import EditForm
+from cdp_image_mcp.openai.refusals.objections import Objection
 
 __all__ = ["Habits"]
 

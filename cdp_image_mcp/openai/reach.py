@@ -7,8 +7,8 @@ import msgspec
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.openai.failures import judge
 from cdp_image_mcp.openai.profiles import address, choose_profile
+from cdp_image_mcp.openai.refusals.failures import judge
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
 
 __all__ = ["Reach", "reach"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import anyio
 
-from cdp_image_mcp.openai.rules import Again
+from cdp_image_mcp.openai.refusals.rules import Again
 
 __all__ = ["Jitter", "Pace", "Tries", "full_jitter"]
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 import anyio
 import msgspec
 
-from cdp_image_mcp.openai.failures import Verdict, clean, judge
+from cdp_image_mcp.openai.refusals.failures import Verdict, clean, judge
 from cdp_image_mcp.openai.wire.events import EventEnd, EventReader
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
 from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader, picture_index

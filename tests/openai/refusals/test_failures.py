@@ -7,7 +7,7 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
-from cdp_image_mcp.openai.failures import clean, judge, stated_wait
+from cdp_image_mcp.openai.refusals.failures import clean, judge, stated_wait
 from fixtures.images_api import ERRORS, ImagesApi, error, html_page, raw, redirect
 from tests.openai.conftest import MakeBackend
 from tests.openai.doubles import KEY, DiskReport, ask

@@ -10,8 +10,8 @@ from typing import Any, cast
 import msgspec
 
 from cdp_image_mcp.errors import Fact, ImageError
-from cdp_image_mcp.openai.objections import Objection, objection_to, unfolded
-from cdp_image_mcp.openai.rules import RULES, Again
+from cdp_image_mcp.openai.refusals.objections import Objection, objection_to, unfolded
+from cdp_image_mcp.openai.refusals.rules import RULES, Again
 
 __all__ = ["Verdict", "clean", "judge", "stated_wait"]
 
