@@ -71,3 +71,13 @@ def test_a_room_of_more_than_fifteen_modules_has_wings(room: str) -> None:
 
 def test_every_module_lies_in_a_room_that_the_rules_know() -> None:
     assert {room_of(module) for module in imports_of(PACKAGE)} <= MAY.keys()
+
+
+def test_what_tests_share_lies_in_no_test_module() -> None:
+    shared = [
+        f"{module} imports {target}"
+        for module, targets in imports_of(Path(__file__).parent).items()
+        for target in targets
+        if target.rpartition(".")[2].startswith("test_") or target.endswith(".conftest")
+    ]
+    assert shared == []

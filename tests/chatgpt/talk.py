@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
+
+NOW = datetime(2026, 8, 14, 15, 0, tzinfo=timezone(timedelta(hours=2)))
 
 RECORDINGS = Path(__file__).parents[2] / "fixtures" / "recordings"
 CONVERSATION = "6a1f0c52-7d3e-4b8a-9c41-2e5f8a7b9d10"

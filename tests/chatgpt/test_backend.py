@@ -10,7 +10,7 @@ from cdp_image_mcp.chatgpt.network.quota import Quota
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import Report
-from tests.chatgpt.window.test_visibility import backend
+from tests.chatgpt.window.making import backend
 
 pytestmark = pytest.mark.anyio
 

@@ -1,6 +1,6 @@
 """What a turn without a picture means: structure first, words last and only the turn's own."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,8 +13,8 @@ from cdp_image_mcp.chatgpt.words import load
 from cdp_image_mcp.errors import CODES, ImageError
 from fixtures.site.switches import Language, Switches
 from fixtures.site.wordings import LOCALES, answer_text
+from tests.chatgpt.talk import NOW
 
-NOW = datetime(2026, 8, 14, 15, 0, tzinfo=timezone(timedelta(hours=2)))
 LANGUAGES = ["en", "zh", "ru", "ko", "ja", "vi", "es", "pt", "de", "fr", "pl"]
 
 QUOTA = {

@@ -10,7 +10,7 @@ import pytest
 
 from cdp_image_mcp.cli import doctor
 from tests.studio.scripted import settings
-from tests.system.test_turns import waiting
+from tests.system.tickets import waiting
 
 pytestmark = pytest.mark.anyio
 

@@ -1,6 +1,7 @@
 """A studio that does what a test says, and pictures and standings to answer with."""
 
 import hashlib
+import json
 import math
 import struct
 import zlib
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import anyio
+import mcp_types as types
 import msgspec
 
 from cdp_image_mcp.config import Settings
@@ -224,3 +226,9 @@ def app_of(studio: ScriptedStudio, canvas: FakeCanvas | None = None) -> OpenApp:
         yield App(studio.settings, studio.itself, FilePreviewer(used.open, used.expect))
 
     return opened
+
+
+def text_of(result: types.CallToolResult) -> dict[str, Any]:
+    first = result.content[0]
+    assert isinstance(first, types.TextContent)
+    return json.loads(first.text)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import mcp_types as types
 import msgspec
 import pytest
 
@@ -22,6 +21,7 @@ from cdp_image_mcp.previews.preview import Canvas, FilePreviewer, PreviewError
 from cdp_image_mcp.request import SavedImage, State
 from cdp_image_mcp.studio.asked import Images
 from cdp_image_mcp.studio.studio import Standing
+from tests.mcp_server.lengths import NASTY, wire
 from tests.mcp_server.scripted import FakeCanvas, png, record, saved, standing
 
 FIRST = ["status", "generation_id", "next", "image_path", "markdown", "images", "failures", "joined"]
@@ -29,19 +29,6 @@ CONTRACT = [
     *(*FIRST, "honoured", "prompt", "sent_prompt", "requested_backend", "backend", "fallback_from", "output_dir"),
     *("requested", "actual", "elapsed_seconds", "timings", "metadata"),
 ]
-NASTY = {
-    "letters": "a" * 32_000,
-    "quotes and backslashes": '"\\' * 16_000,
-    "control characters": "\x01" * 32_000,
-    "emoji": "🦊" * 32_000,
-    "Chinese": "狐" * 32_000,
-}
-
-
-def wire(result: types.CallToolResult) -> str:
-    """The answer as it goes over the wire, only ASCII: the longest spelling that a client may count."""
-    message = {"jsonrpc": "2.0", "id": 2**53, "result": result.model_dump(by_alias=True, mode="json")}
-    return json.dumps(message)
 
 
 async def answered(made: Standing, images: Images = "preview", canvas: FakeCanvas | None = None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cdp_image_mcp.mcp_server.tools import TOOLS
 from tests.browser import is_quick
-from tests.mcp_server.test_serving import HELLO, READY, Process
+from tests.mcp_server.pipes import HELLO, READY, Process
 
 BATCHES, BATCH = 20 if is_quick() else 100, 50
 ANSWER_SECONDS = 20.0

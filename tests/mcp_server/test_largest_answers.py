@@ -18,10 +18,9 @@ from cdp_image_mcp.mcp_server.answer import LIMIT
 from cdp_image_mcp.mcp_server.app import App
 from cdp_image_mcp.mcp_server.server import make_server
 from cdp_image_mcp.studio.studio import News, Standing
+from tests.mcp_server.lengths import NASTY, wire
 from tests.mcp_server.painted import Painter, app
-from tests.mcp_server.scripted import IDENTITY, ScriptedStudio, app_of, png, saved, standing
-from tests.mcp_server.test_answer import NASTY, wire
-from tests.mcp_server.test_server import text_of
+from tests.mcp_server.scripted import IDENTITY, ScriptedStudio, app_of, png, saved, standing, text_of
 
 WORST = ["emoji", "control characters"]
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("filler", [NASTY[name] for name in WORST], ids=WORST)]

@@ -1,6 +1,5 @@
 """The tools through real MCP clients of both eras, in memory, over a scripted studio."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from cdp_image_mcp.mcp_server import call
 from cdp_image_mcp.mcp_server.server import make_server
 from cdp_image_mcp.previews.preview import Picture
 from cdp_image_mcp.studio.studio import News
-from tests.mcp_server.scripted import IDENTITY, FakeCanvas, ScriptedStudio, app_of, saved, standing
+from tests.mcp_server.scripted import IDENTITY, FakeCanvas, ScriptedStudio, app_of, saved, standing, text_of
 from tests.mcp_server.scripted import png as make_png
 
 Era = Literal["auto", "legacy"]
@@ -36,12 +35,6 @@ def studio(settings: Settings) -> ScriptedStudio:
 
 def client(studio: ScriptedStudio, era: Era, *, canvas: FakeCanvas | None = None, **options: Any) -> Client:
     return Client(make_server(app_of(studio, canvas)), mode=era, **options)
-
-
-def text_of(result: types.CallToolResult) -> dict[str, Any]:
-    first = result.content[0]
-    assert isinstance(first, types.TextContent)
-    return json.loads(first.text)
 
 
 async def test_the_five_tools_are_listed_with_titles_and_all_annotations(studio: ScriptedStudio, era: Era) -> None:

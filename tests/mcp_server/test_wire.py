@@ -18,8 +18,8 @@ from cdp_image_mcp import __version__
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.client.greeting import discovered
 from cdp_image_mcp.mcp_server.server import make_server
+from tests.mcp_server.pipes import ENDS, HELLO, READY, Process, receive, send
 from tests.mcp_server.scripted import ScriptedStudio, app_of
-from tests.mcp_server.test_serving import ENDS, HELLO, READY, Process, receive, send
 
 ENVELOPE = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",

@@ -9,10 +9,7 @@ import pytest
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.openai import ApiBackend
 from fixtures.images_api import ImagesApi, running_api
-from tests.openai.doubles import KEY, DiskReport, no_jitter
-
-MakeBackend = Callable[..., ApiBackend]
-MakeReport = Callable[[], DiskReport]
+from tests.openai.doubles import KEY, DiskReport, MakeBackend, MakeReport, no_jitter
 
 
 @pytest.fixture

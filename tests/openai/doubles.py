@@ -1,17 +1,19 @@
 """The back end's neighbour as it is in the product, on disk; what it was told is kept beside that, in order."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder, new_folder
 from cdp_image_mcp.library.record import new_record
+from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.request import ImageRequest, SavedImage, WorkState
 from cdp_image_mcp.studio.job import Job
 
-__all__ = ["KEY", "DiskReport", "ask", "no_jitter"]
+__all__ = ["KEY", "DiskReport", "MakeBackend", "MakeReport", "ask", "no_jitter", "settings"]
 
 KEY = "sk-proj-Never0Show1This2Key3Anywhere4"
 """What no log line, error, record or crash may hold."""
@@ -88,3 +90,11 @@ class DiskReport(Job):
         if self.fail_saves is not None:
             raise self.fail_saves
         return await super().save(data, source=source)
+
+
+MakeBackend = Callable[..., ApiBackend]
+MakeReport = Callable[[], DiskReport]
+
+
+def settings(**fields: Any) -> Settings:
+    return Settings(output_dir=Path("/o"), profile_dir=Path("/p"), **fields)

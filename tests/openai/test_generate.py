@@ -13,8 +13,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.request import Reference
 from fixtures.images_api import ImagesApi, draw, error, png, raw, silence
-from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import KEY, DiskReport, ask
+from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask
 
 pytestmark = pytest.mark.anyio
 

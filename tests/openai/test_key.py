@@ -13,8 +13,7 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from fixtures.images_api import ImagesApi, cut, draw, error, html_page, raw, silence, stream
-from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import KEY, DiskReport, ask
+from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask
 
 pytestmark = pytest.mark.anyio
 

@@ -24,8 +24,7 @@ from cdp_image_mcp.studio.steering import account_of
 from cdp_image_mcp.studio.studio import Studio, open_studio
 from fixtures.images_api import ImagesApi, cut, draw, error, usage_of
 from tests.library.making import a_record, ago
-from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import KEY, DiskReport, ask
+from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask
 from tests.studio.scripted import Scripted, studio_with
 from tests.studio.scripted import draw as scripted_draw
 

@@ -13,8 +13,7 @@ from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.wire.pacing import Pace, Tries, full_jitter
 from cdp_image_mcp.request import WorkState
 from fixtures.images_api import ImagesApi, cut, draw, error, html_page, png, silence
-from tests.openai.conftest import MakeBackend, MakeReport
-from tests.openai.doubles import DiskReport, ask, no_jitter
+from tests.openai.doubles import DiskReport, MakeBackend, MakeReport, ask, no_jitter
 
 pytestmark = pytest.mark.anyio
 

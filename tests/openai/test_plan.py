@@ -16,8 +16,7 @@ from cdp_image_mcp.openai.plan import Plan, make_plan
 from cdp_image_mcp.openai.profiles import PROFILES
 from cdp_image_mcp.request import ImageRequest, Reference
 from fixtures.images_api import ImagesApi, png
-from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import DiskReport, ask
+from tests.openai.doubles import DiskReport, MakeBackend, ask
 
 pytestmark = pytest.mark.anyio
 

@@ -3,25 +3,18 @@
 import base64
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 
-from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.plan import make_plan
 from cdp_image_mcp.openai.profiles import PROFILES, address, choose_profile, profile_problem
 from cdp_image_mcp.request import Reference
 from fixtures.images_api import ImagesApi, draw, error, png
-from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import KEY, DiskReport, ask
+from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask, settings
 
 pytestmark = pytest.mark.anyio
-
-
-def settings(**fields: Any) -> Settings:
-    return Settings(output_dir=Path("/o"), profile_dir=Path("/p"), **fields)
 
 
 def reference(folder: Path) -> Reference:

@@ -11,9 +11,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.profiles import choose_profile, profile_problem
 from cdp_image_mcp.request import Reference
 from fixtures.images_api import RELAYS, ImagesApi, Request, Response, png, raw
-from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import DiskReport, ask
-from tests.openai.test_profiles import settings
+from tests.openai.doubles import DiskReport, MakeBackend, ask, settings
 
 pytestmark = pytest.mark.anyio
 

@@ -17,8 +17,7 @@ from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.models import ALL_FORMATS, ALL_QUALITIES, MODELS
 from cdp_image_mcp.request import Reference
 from fixtures.images_api import ERRORS, ImagesApi, draw, error, png, stream
-from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import DiskReport, ask
+from tests.openai.doubles import DiskReport, MakeBackend, ask
 
 pytestmark = pytest.mark.anyio
 

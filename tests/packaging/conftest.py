@@ -3,16 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 
 from tests.browser import SWITCHES
 from tests.docs.documents import ROOT
-
-Run: TypeAlias = Callable[..., str]
+from tests.packaging.checkout import Run
 
 
 def build(target: str, folder: Path) -> Path:

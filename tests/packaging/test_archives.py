@@ -2,7 +2,6 @@
 
 import email
 import re
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -16,15 +15,7 @@ from cdp_image_mcp import __version__
 from cdp_image_mcp.cli.doctor import PACKAGES
 from cdp_image_mcp.library.imagefile import inspect
 from tests.browser import chosen
-from tests.docs.documents import ROOT
-from tests.packaging.conftest import Run
-
-
-def files_below(*folders: str) -> set[str]:
-    """Files of the checkout that are part of the project: known to git, or new and not ignored."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *folders]
-    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
-    return {name for name in listed if (ROOT / name).is_file()}
+from tests.packaging.checkout import Run, files_below
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ import pytest
 
 from cdp_image_mcp import __version__
 from tests.docs.documents import ROOT
-from tests.packaging.conftest import Run
-from tests.packaging.test_archives import files_below
+from tests.packaging.checkout import Run, files_below
 
 pytestmark = pytest.mark.nightly
 

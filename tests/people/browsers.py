@@ -12,7 +12,20 @@ from fixtures.site.site import SESSION_COOKIE
 from tests.people.screen import until
 from tests.web.program import profile_processes
 
-__all__ = ["bring_forward", "browsers", "command_line", "is_headless", "none_left", "pages", "session_cookie"]
+__all__ = [
+    "bring_forward",
+    "browsers",
+    "command_line",
+    "is_headless",
+    "is_ordinary",
+    "none_left",
+    "pages",
+    "session_cookie",
+]
+
+
+def is_ordinary(words: list[str]) -> bool:
+    return not any(part in word for word in words for part in ("remote-debugging", "headless", "automation"))
 
 
 def browsers(folder: Path) -> list[psutil.Process]:

@@ -8,10 +8,9 @@ import msgspec
 import pytest
 
 from fixtures.site import Site
-from tests.people.browsers import command_line, is_headless, none_left
+from tests.people.browsers import command_line, is_headless, is_ordinary, none_left
 from tests.people.person import auto, pass_by_hand
 from tests.people.screen import Screen, until
-from tests.people.test_sign_in import is_ordinary
 from tests.web.program import Program, running_program
 
 pytestmark = pytest.mark.anyio

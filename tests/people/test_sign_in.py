@@ -9,16 +9,12 @@ import pytest
 
 from cdp_image_mcp.chatgpt.window.person import sign_in_text
 from fixtures.site import Site
-from tests.people.browsers import browsers, command_line, none_left, session_cookie
+from tests.people.browsers import browsers, command_line, is_ordinary, none_left, session_cookie
 from tests.people.person import auto, sign_in
 from tests.people.screen import Screen, until
 from tests.web.program import Answer, environment, running_program
 
 pytestmark = pytest.mark.anyio
-
-
-def is_ordinary(words: list[str]) -> bool:
-    return not any(part in word for word in words for part in ("remote-debugging", "headless", "automation"))
 
 
 async def test_a_generation_asks_for_the_sign_in_and_goes_on_by_itself(

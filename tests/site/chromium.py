@@ -71,10 +71,33 @@ class Tab:
 
     async def event(self, method: str, **params: Any) -> dict[str, Any]:
         """The first event of this name with these parameters, also one that has already come."""
+        return await self._first(lambda event: event["method"] == method and params.items() <= event["params"].items())
+
+    async def heard(self, words: str) -> None:
+        """A message of the page's websocket with these words has come."""
 
         def fits(event: dict[str, Any]) -> bool:
-            return event["method"] == method and params.items() <= event["params"].items()
+            received = event["method"] == "Network.webSocketFrameReceived"
+            return received and words in event["params"]["response"]["payloadData"]
 
+        await self._first(fits)
+
+    async def hold(self, *paths: str) -> None:
+        """From now on requests to these paths wait until they are let go."""
+        await self.send("Fetch.enable", patterns=[{"urlPattern": f"*{path}"} for path in paths])
+
+    async def held(self, path: str) -> str:
+        """The first request to that path that waits."""
+
+        def fits(event: dict[str, Any]) -> bool:
+            return event["method"] == "Fetch.requestPaused" and event["params"]["request"]["url"].endswith(path)
+
+        return (await self._first(fits))["params"]["requestId"]
+
+    async def let_go(self, request: str) -> None:
+        await self.send("Fetch.continueRequest", requestId=request)
+
+    async def _first(self, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         for event in self.events:
             if fits(event):
                 return event

@@ -49,6 +49,41 @@ async def test_a_prompt_is_typed_sent_once_and_answered_with_the_picture(browser
                 await person.tab.shot(Path(folder) / f"{generation}.png")
 
 
+@pytest.mark.parametrize("generation", ["classic", "rebuilt"])
+async def test_news_that_comes_before_the_stream_has_named_the_conversation_is_kept(
+    browser: Browser, generation: str
+) -> None:
+    """As on a busy machine: the websocket is heard at once, the stream of the prompt's own request late."""
+    with anyio.fail_after(60):
+        async with visiting(browser, generation=generation) as person:
+            await person.arrive()
+            await person.write(PROMPT)
+            late = {"urlPattern": "*/f/conversation", "requestStage": "Response"}
+            await person.tab.send("Fetch.enable", patterns=[late])
+            await person.send()
+            paused = await person.tab.event("Fetch.requestPaused")
+            await person.tab.heard("set-conversation-async-status")
+            await person.tab.send("Fetch.continueResponse", requestId=paused["params"]["requestId"])
+            await person.sees_picture()
+
+
+@pytest.mark.parametrize("generation", WIDE)
+async def test_a_prompt_that_is_sent_before_the_page_has_its_websocket_stays_on_the_page(
+    browser: Browser, generation: str
+) -> None:
+    with anyio.fail_after(60):
+        async with visiting(browser, generation=generation) as person:
+            await person.tab.hold("/celsius/ws/user", "/f/conversation")
+            await person.arrive()
+            await person.write(PROMPT)
+            await person.send()
+            prompt = await person.tab.held("/f/conversation")
+            await person.tab.let_go(await person.tab.held("/celsius/ws/user"))
+            await person.tab.heard('"reply"')
+            await person.tab.let_go(prompt)
+            await person.sees_picture()
+
+
 @pytest.mark.parametrize(
     ("generation", "editor"),
     [

@@ -12,8 +12,8 @@ from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.steering import account_of
+from tests.studio.leaving import asking
 from tests.studio.scripted import Scripted, draw, studio_with
-from tests.studio.test_left_behind import asking
 
 pytestmark = pytest.mark.anyio
 

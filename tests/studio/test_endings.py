@@ -11,8 +11,8 @@ from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.ending import ADVICE
 from cdp_image_mcp.studio.steering import account_of
+from tests.studio.leaving import asking, collects, interrupted, left
 from tests.studio.scripted import Play, Scripted, draw, png, studio_with
-from tests.studio.test_left_behind import asking, collects, interrupted, left
 
 pytestmark = pytest.mark.anyio
 

@@ -8,41 +8,15 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder
-from cdp_image_mcp.library.library import Entry, Library
-from cdp_image_mcp.library.record import Record, now
+from cdp_image_mcp.library.library import Entry
+from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import ImageRequest, Report
-from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Standing
-from tests.library.making import DEAD, a_record, ago, create
+from tests.library.making import ago
+from tests.studio.leaving import asking, collects, interrupted, left, sent_then_hangs
 from tests.studio.scripted import Scripted, draw, png, studio_with
 
 pytestmark = pytest.mark.anyio
-
-
-def asking(prompt: str = "a bear", **arguments: object) -> GenerateImage:
-    return GenerateImage(prompt=prompt, **arguments)  # type: ignore[arg-type]
-
-
-async def sent_then_hangs(request: ImageRequest, report: Report) -> None:
-    await report.state("submitting", sent_prompt=request.prompt, submitted="unknown")
-    await report.state("generating", submitted=True, conversation_id="1", conversation_url="http://site/c/1")
-    await anyio.sleep_forever()
-
-
-async def collects(_request: ImageRequest, report: Report) -> None:
-    await report.save(png(3), source={"file_id": "file_3"})
-
-
-async def left(folder: Path, **more: Any) -> Record:
-    """A generation of a dead process on disk; an orphan unless ``more`` says otherwise."""
-    fields: dict[str, Any] = {"owner": DEAD, "state": "generating", "submitted": True, "fingerprint": "other"}
-    record = a_record(**(fields | more))
-    await create(Library(folder / "output"), record)
-    return record
-
-
-async def interrupted(folder: Path, **more: Any) -> Record:
-    return await left(folder, **({"state": "interrupted", "finished_at": now(), "spent": "unknown"} | more))
 
 
 # --- joining ----------------------------------------------------------------------------------------------------

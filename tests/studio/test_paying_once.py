@@ -15,8 +15,8 @@ from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.studio import Studio
 from cdp_image_mcp.system.disk import write_part
 from tests.library.making import end, other_process
+from tests.studio.leaving import asking, collects, left
 from tests.studio.scripted import Scripted, draw, png, studio_with
-from tests.studio.test_left_behind import asking, collects, left
 
 pytestmark = pytest.mark.anyio
 
@@ -198,7 +198,7 @@ import sys
 from pathlib import Path
 import anyio
 from tests.studio.scripted import Scripted, studio_with
-from tests.studio.test_left_behind import asking, sent_then_hangs
+from tests.studio.leaving import asking, sent_then_hangs
 from cdp_image_mcp.errors import ImageError
 
 async def main():
@@ -272,7 +272,7 @@ import sys
 from pathlib import Path
 import anyio
 from tests.studio.scripted import Scripted, studio_with
-from tests.studio.test_left_behind import asking, sent_then_hangs
+from tests.studio.leaving import asking, sent_then_hangs
 from cdp_image_mcp.errors import ImageError
 
 async def main():

@@ -12,8 +12,8 @@ from cdp_image_mcp.request import BackendName, ImageRequest, Report
 from cdp_image_mcp.studio.steering import account_of
 from cdp_image_mcp.studio.studio import Studio
 from tests.library.making import ago
+from tests.studio.leaving import asking, sent_then_hangs
 from tests.studio.scripted import Play, Scripted, draw, settings, studio_with
-from tests.studio.test_left_behind import asking, sent_then_hangs
 
 pytestmark = pytest.mark.anyio
 

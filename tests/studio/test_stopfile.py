@@ -13,8 +13,8 @@ import pytest
 from cdp_image_mcp.library.record import Owner
 from cdp_image_mcp.request import ImageRequest, Report
 from tests.library.making import end, other_process
+from tests.studio.leaving import asking, interrupted, left, sent_then_hangs
 from tests.studio.scripted import Scripted, draw, studio_with
-from tests.studio.test_left_behind import asking, interrupted, left, sent_then_hangs
 
 pytestmark = pytest.mark.anyio
 

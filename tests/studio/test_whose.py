@@ -12,8 +12,8 @@ from cdp_image_mcp.library.folder import SIDECAR
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio import studio as module
 from tests.library.making import ago
+from tests.studio.leaving import asking, collects, interrupted, sent_then_hangs
 from tests.studio.scripted import Scripted, draw, settings, studio_with
-from tests.studio.test_left_behind import asking, collects, interrupted, sent_then_hangs
 
 pytestmark = pytest.mark.anyio
 

@@ -11,10 +11,11 @@ import anyio.to_thread
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.system.presence import OWN_FOLDER, Presence
+from cdp_image_mcp.system.presence import OWN_FOLDER
 from cdp_image_mcp.system.turns import Turns
 from tests.library.making import end, other_process
 from tests.library.smalldisk import fill_up, needs_root, small_disk
+from tests.system.tickets import waiting
 
 pytestmark = pytest.mark.anyio
 
@@ -22,12 +23,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def profile(tmp_path: Path) -> Path:
     return tmp_path / "data" / "profile"
-
-
-def waiting(profile: Path) -> int:
-    """How many living tickets there are, the holder's included."""
-    queue = Presence(profile / OWN_FOLDER / "queue")
-    return sum(queue.is_there(name) for name in queue.names())
 
 
 async def test_opening_touches_nothing_and_files_are_the_users_own(profile: Path) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import psutil
 import pytest
 
@@ -35,6 +34,7 @@ from cdp_image_mcp.cdp.launching import launcher
 from cdp_image_mcp.cdp.launching.holder import Holder, read_holder
 from cdp_image_mcp.cdp.launching.process import is_helper
 from tests.browser import QUIET, SWITCHES, is_root
+from tests.cdp.launching.processes import tree, wait_ended
 from tests.cdp.launching.remains import lay_remains, socket_folder
 from tests.cdp.site import Site
 
@@ -49,21 +49,6 @@ def processes_of(profile: Path) -> list[psutil.Process]:
             if process.pid != os.getpid() and any(str(profile) in argument for argument in process.cmdline()):
                 found.append(process)
     return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
-
-
-ENDS = 30.0
-"""Seconds after which a process that should have ended counts as staying: a condition, not a claim about speed."""
-
-
-async def wait_ended(pids: list[int]) -> list[int]:
-    """Those that stay."""
-    living = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
-    _gone, alive = await anyio.to_thread.run_sync(lambda: psutil.wait_procs(living, timeout=ENDS))
-    return [process.pid for process in alive if process.status() != psutil.STATUS_ZOMBIE]
-
-
-def tree(pid: int) -> list[int]:
-    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
 def lives(pid: int) -> bool:

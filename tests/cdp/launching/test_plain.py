@@ -16,8 +16,8 @@ from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.cdp.errors import NoDisplay, ProfileInUse
 from cdp_image_mcp.cdp.launching.profile import remove_remains
 from tests.browser import SWITCHES
+from tests.cdp.launching.processes import tree, wait_ended
 from tests.cdp.launching.remains import lay_remains, socket_folder
-from tests.cdp.launching.test_launcher import tree, wait_ended
 
 pytestmark = pytest.mark.anyio
 

@@ -15,6 +15,7 @@ from cdp_image_mcp.chatgpt.reset import reset_time
 from cdp_image_mcp.chatgpt.watching.evidence import Kind, Verdict
 from tests.chatgpt.talk import (
     CONVERSATION,
+    NOW,
     QUEUED,
     answer,
     batch,
@@ -30,7 +31,6 @@ from tests.chatgpt.talk import (
     sse,
     update,
 )
-from tests.chatgpt.test_outcome import NOW
 
 VALUES: list[Any] = [
     None,

@@ -8,20 +8,11 @@ from typing import Literal
 import anyio
 import pytest
 
-from cdp_image_mcp.chatgpt.backend import WebBackend
 from cdp_image_mcp.chatgpt.window import visibility
-from cdp_image_mcp.config import Settings
-from cdp_image_mcp.library.ledger import Ledger
+from tests.chatgpt.window.making import backend
 from tests.people.screen import until
 
 pytestmark = pytest.mark.anyio
-
-
-def program(folder: Path, script: str) -> Path:
-    path = folder / "chrome"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o700)
-    return path
 
 
 @pytest.fixture
@@ -29,13 +20,6 @@ async def group() -> AsyncGenerator[anyio.abc.TaskGroup]:
     async with anyio.create_task_group() as group:
         yield group
         group.cancel_scope.cancel()
-
-
-def backend(folder: Path, group: anyio.abc.TaskGroup, script: str = "exit 1") -> WebBackend:
-    settings = Settings(
-        output_dir=folder / "pictures", profile_dir=folder / "profile", chrome_path=program(folder, script)
-    )
-    return WebBackend(settings, Ledger(settings.profile_dir), group)
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.refusals.failures import clean, judge, stated_wait
 from fixtures.images_api import ERRORS, ImagesApi, error, html_page, raw, redirect
-from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import KEY, DiskReport, ask
+from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.wire import download
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError, is_public
 from fixtures.images_api import ImagesApi, Request, Response, draw, html_page, png, raw, redirect
-from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import KEY, DiskReport, ask
+from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask
 from tests.openai.wire.ways import black_hole
 
 pytestmark = pytest.mark.anyio

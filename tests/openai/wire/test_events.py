@@ -1,12 +1,11 @@
 """Server-sent events: the same events however the bytes are cut."""
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp_image_mcp.openai.wire.events import EventEnd, EventReader
+from tests.openai.wire.cutting import cut
 
 
 def read(chunks: list[bytes]) -> list[tuple[str, bytes]]:
@@ -19,11 +18,6 @@ def read(chunks: list[bytes]) -> list[tuple[str, bytes]]:
         else:
             data += token
     return found
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def plainly(data: bytes) -> list[tuple[str, bytes]]:

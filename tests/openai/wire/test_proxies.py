@@ -17,8 +17,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.wire import client, exchange
 from cdp_image_mcp.openai.wire.proxy import Proxy, proxy_for
 from fixtures.images_api import ImagesApi, draw, png, raw
-from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import DiskReport, ask
+from tests.openai.doubles import DiskReport, MakeBackend, ask
 from tests.openai.wire.ways import PASSWORD, USER, black_hole, http_proxy, listening, make_authority, socks_proxy
 
 pytestmark = pytest.mark.anyio

@@ -11,8 +11,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from fixtures.images_api import ImagesApi, Play, Response, draw, error, png, raw, stream
 from fixtures.images_api import Request as ApiRequest
-from tests.openai.conftest import MakeBackend
-from tests.openai.doubles import DiskReport, ask
+from tests.openai.doubles import DiskReport, MakeBackend, ask
 
 pytestmark = pytest.mark.anyio
 
