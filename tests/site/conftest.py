@@ -1,7 +1,7 @@
 """A site and a visitor for tests that need no browser."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -9,9 +9,7 @@ import pytest
 
 from fixtures.site import Switches, serve
 
-from .visitor import Visitor
-
-Visit = Callable[..., AbstractAsyncContextManager[Visitor]]
+from .visitor import Visit, Visitor
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from fixtures.site import Switches, make_picture, running_site
 from fixtures.site.log import PictureMade, from_json
 from fixtures.site.variants import MORE, VARIANTS, variant
 
-from .conftest import Visit
+from .visitor import Visit
 
 pytestmark = pytest.mark.anyio
 

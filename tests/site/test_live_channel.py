@@ -10,8 +10,7 @@ import httpx
 import pytest
 import websockets
 
-from .conftest import Visit
-from .visitor import Visitor, as_object, events
+from .visitor import Visit, Visitor, as_object, events
 
 pytestmark = pytest.mark.anyio
 

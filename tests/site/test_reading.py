@@ -7,8 +7,7 @@ import anyio
 import msgspec
 import pytest
 
-from .conftest import Visit
-from .visitor import as_object, events
+from .visitor import Visit, as_object, events
 
 pytestmark = pytest.mark.anyio
 

@@ -5,8 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
-from .conftest import Visit
-from .visitor import Visitor, as_object, decoded, events
+from .visitor import Visit, Visitor, as_object, decoded, events
 
 pytestmark = pytest.mark.anyio
 

@@ -1,6 +1,8 @@
 """What a page does over HTTP, without a page."""
 
 import uuid
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
 import httpx
@@ -128,3 +130,6 @@ def _changed(document: Any, path: str, operation: str, value: Any) -> Any:
     else:
         target[place] = value
     return document
+
+
+Visit = Callable[..., AbstractAsyncContextManager[Visitor]]
