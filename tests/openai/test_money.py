@@ -143,7 +143,8 @@ async def test_a_request_beyond_the_days_budget_is_refused_before_sending(api: I
 
 
 async def test_requests_under_way_count_against_the_budget(api: ImagesApi, tmp_path: Path) -> None:
-    # Each may cost $0.211: two fit into half a dollar.
+    # Each may cost $0.211, and does: two fit into half a dollar, whether the first has ended or not.
+    api.always = draw(extra={"usage": usage_of(1, tokens=7024)})
     made = await asked(api, tmp_path, 0.5, "a", "b", "c", "d", **SQUARE)
     assert [record.state for record in made] == ["saved", "saved"]
     assert len(api.posts) == 2
