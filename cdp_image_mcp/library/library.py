@@ -359,7 +359,7 @@ class Library:
         return None
 
     def _take_over(self, db: sqlite3.Connection, entry: Entry) -> Entry:
-        entry.record.owner = self._here()
+        entry.record.owner, entry.record.over_time = self._here(), False
         if entry.record.finished:
             entry.record.state, entry.record.finished_at, entry.record.fetched = "starting", None, False
         path = entry.folder.path
