@@ -16,6 +16,7 @@ __all__ = ["BLOCKS", "command_list", "first_sentence", "limits"]
 EDITS: dict[EditForm, str] = {
     "json": "JSON, pictures as data URLs",
     "multipart": "form parts",
+    "image": "form parts, all of them called `image`",
     "input_references": "`input_references`",
     "ref_images": "`ref_images`",
 }
