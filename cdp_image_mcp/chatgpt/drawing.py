@@ -71,6 +71,7 @@ class Drawing:
         self._failed: dict[str, ImageError] = {}
         """Files whose bytes could not be had."""
         self._answered = False
+        self._why = ""
         self._skipped_panel = False
         self._closed_doors = 0
         self._learned: dict[str, object] = {}
@@ -102,7 +103,7 @@ class Drawing:
             await self._take(watch.turn.final_pictures, here_only=trouble is not None)
             if trouble is not None:
                 raise trouble
-            judged = watch.judge()
+            judged = self._judged()
             if judged.action == "pictures_final" and judged.from_page:
                 if not await self._take(self._shown(), from_page=True):
                     continue  # what is shown is no result: judged anew without it
@@ -118,6 +119,13 @@ class Drawing:
                 continue
             await self._still_generating()
             await watch.news_since(mark, judged.recheck_seconds)
+
+    def _judged(self) -> Verdict:
+        judged = self._watch.judge()
+        if judged.why != self._why:
+            self._why = judged.why
+            log.debug("%s: %s", judged.action, judged.why)
+        return judged
 
     def _conclude(self, judged: Verdict) -> None:
         """Raises ImageError when the turn is over and pictures of it are not here."""

@@ -141,16 +141,19 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         if turn.at_rest:
             return True
         stood = moment.since_heard - moment.since_read
-        unfinished = turn.card_waiting or turn.previews or turn.unplaced_pictures
+        # A card may stay where the words that took its place have come.
+        ended = turn.answered_text is not None or turn.tool_error is not None
+        unfinished = turn.previews or turn.unplaced_pictures or (turn.card_waiting and not ended)
         return not unfinished and stood > 0 and stood >= self.patience
 
     @property
     def patience(self) -> float:
         """How long a turn must have stood when a reading says nothing new, so that nothing more is to be expected."""
         turn = self.turn
+        promised = turn.picture_promised or turn.tool_used
         if turn.answered_text is None and turn.tool_error is None:
-            return 180.0
-        return 60.0 if turn.picture_promised or turn.tool_used else 0.0
+            return 60.0 if turn.error and not promised else 180.0
+        return 60.0 if promised else 0.0
 
     def doubt(self, since: float, seconds: float, then: Verdict, *, first: float | None = None) -> Verdict | None:
         """``then`` after ``seconds`` of quiet, if a reading after the sign found the turn at rest; else it is loaded,
