@@ -29,7 +29,8 @@ class Anchors(msgspec.Struct, frozen=True, kw_only=True):
 def place(messages: Mapping[str, Message], links: Mapping[str, str], anchors: Anchors) -> dict[str, Place]:
     """The place of every message. ``links`` are parents of messages without content.
 
-    In this order: our own message's descendants are ours, descendants of another person's message are not; the same
+    In this order: our own message's descendants are ours, descendants of another person's message are not, unless
+    they name our exchange (a picture that is finished after a person's later prompt may hang below it); the same
     ``turn_exchange_id`` or image task as ours is ours, another exchange is not; what came by our own stream is ours,
     and what descends from it. The stream's word comes late because some begin with the previous answer (2026-05).
     """
@@ -41,16 +42,20 @@ def place(messages: Mapping[str, Message], links: Mapping[str, str], anchors: An
         message = messages.get(key)
         if key in before or (message is not None and message.role == "user" and not message.hidden):
             return "other"
-        return None
+        return "ours" if message is not None and message.exchange in exchanges else None
 
+    exchanges = set(anchors.exchanges)
     places = _inherited(messages, links, known)
+    exchanges |= {message.exchange for key, message in messages.items() if places[key] == "ours" and message.exchange}
+    if any(places[key] == "other" and message.exchange in exchanges for key, message in messages.items()):
+        places = _inherited(messages, links, known)
     for key, message in messages.items():
         if places[key] == "unknown" and message.origins & anchors.past:
             places[key] = "other"
-    exchanges = _tie(messages, links, places, anchors)
+    tied = _tie(messages, links, places, anchors)
     for key, message in messages.items():
         if places[key] == "unknown" and message.origins & anchors.origins:
-            elsewhere = message.exchange and exchanges and message.exchange not in exchanges
+            elsewhere = message.exchange and tied and message.exchange not in tied
             places[key] = "other" if elsewhere else "ours"
     _tie(messages, links, places, anchors)
     return places

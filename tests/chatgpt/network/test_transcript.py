@@ -698,6 +698,15 @@ def test_the_exchange_alone_places_a_picture() -> None:
     assert finals(heard.turn()) == [file_id(1)]
 
 
+def test_a_picture_that_hangs_below_a_persons_later_prompt_is_ours_by_its_exchange() -> None:
+    heard = queued_turn()
+    later = {"turn_exchange_id": "other", "parent_id": "later"}
+    theirs = message("theirs", "tool", [pointer(file_id(2))], metadata=later)
+    whole = (prompt(), call(), prompt("brighter", "later"), picture("leaf", parent="later"), theirs)
+    heard.feed_conversation(conversation(*whole))
+    assert finals(heard.turn()) == [file_id(1)]
+
+
 def test_another_exchange_of_the_same_conversation_is_not_ours() -> None:
     heard = queued_turn()
     other = picture("leaf", parent="never-seen") | {"metadata": {"turn_exchange_id": "other", "image_gen_title": "x"}}
@@ -715,7 +724,8 @@ def test_the_image_task_alone_places_a_picture() -> None:
 
 def test_the_next_turn_of_the_same_conversation_is_not_ours() -> None:
     heard = queued_turn()
-    later = [prompt("next", "user-2", metadata={"parent_id": "leaf"}), call("call-2", parent="user-2")]
+    ties = {"parent_id": "user-2", "turn_exchange_id": "e2"}
+    later = [prompt("next", "user-2", metadata={"parent_id": "leaf"}), call("call-2", metadata=ties)]
     theirs = picture("leaf-2", file_id(2), parent="call-2", metadata={"parent_id": "call-2", "image_gen_title": "x"})
     heard.feed_conversation(conversation(prompt(), call(), picture("leaf"), *later, theirs))
     assert finals(heard.turn()) == [file_id(1)]
