@@ -85,6 +85,22 @@ async def test_any_of_several_pictures_can_be_gone_on_from(tmp_path: Path) -> No
     assert (caught.value.code, caught.value.submitted) == ("invalid_input", False)
 
 
+async def test_what_is_taken_up_again_has_its_time_again(tmp_path: Path) -> None:
+    late = await interrupted(tmp_path, over_time=True)
+    seen: list[tuple[float, bool]] = []
+
+    async def looks(request: ImageRequest, report: Report) -> None:
+        entry = await studio.library.find(report.generation_id)
+        assert entry is not None
+        seen.append((report.time_left, entry.record.over_time))
+        await collects(request, report)
+
+    async with studio_with(tmp_path, Scripted(draw, looks)) as studio:
+        record = (await studio.wait(late.generation_id)).record
+    assert [(left > 0, over) for left, over in seen] == [(True, False)]
+    assert (record.state, record.over_time) == ("saved", False)
+
+
 # --- the day's limit --------------------------------------------------------------------------------------------
 
 
