@@ -29,7 +29,6 @@ __all__ = [
     "parse_ratio",
     "parse_size",
     "ratio_of",
-    "wrong_combination",
 ]
 
 LONGEST_PROMPT = 32_000
@@ -76,6 +75,7 @@ class Reference(msgspec.Struct, frozen=True):
     height: int
     bytes: int
     sha256: str
+    alpha: bool = False
 
 
 class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,17 +250,3 @@ def ratio_of(text: str) -> float | None:
     """Width by height of a size or a ratio; None for ``auto`` and where a side is 0."""
     sides = parse_size(text) or parse_ratio(text)
     return sides[0] / sides[1] if sides is not None and all(sides) else None
-
-
-def wrong_combination(
-    *, size: str, output_format: str, background: str, output_compression: int | None
-) -> tuple[str, str, str] | None:
-    """The argument at fault, what is wrong with it and what it takes; None when all go together."""
-    if output_compression is not None and output_format not in {"jpeg", "webp"}:
-        wrong = f"it goes with output_format jpeg or webp, not {output_format}."
-        return "output_compression", wrong, "output_format jpeg, webp"
-    if background == "transparent" and output_format == "jpeg":
-        return "background", "transparent needs output_format png or webp.", "auto, opaque"
-    if 0 in (parse_size(size) or parse_ratio(size) or ()):
-        return "size", f"{size!r} has a side of length 0.", "sides from 1"
-    return None

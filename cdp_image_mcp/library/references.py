@@ -75,7 +75,7 @@ def _check(path: str, roots: tuple[Path, ...], field: str) -> Reference:
     if facts.width * facts.height > MAX_PIXELS:
         _refuse(field, path, f"It is {facts.width}x{facts.height}, more than {MAX_PIXELS // 1_000_000} megapixels.")
     digest = hashlib.sha256(data).hexdigest()
-    return Reference(real, facts.mime_type, facts.width, facts.height, len(data), digest)
+    return Reference(real, facts.mime_type, facts.width, facts.height, len(data), digest, facts.alpha)
 
 
 def _read_again(reference: Reference) -> bytes:

@@ -53,7 +53,7 @@ class ApiBackend:
 
     def check(self, request: ImageRequest) -> None:
         """Raise ImageError ``invalid_input`` naming the field and what the model takes, ``configuration``, or
-        ``api_key_missing``. Sends nothing; reads the mask's header from disk."""
+        ``api_key_missing``. Sends nothing."""
         profile = choose_profile(self._settings)
         self._require_key()
         make_plan(request, self._settings, profile)

@@ -40,7 +40,6 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it draws them for certain. It is asked all the same: a refusal costs nothing, and says more."""
     formats: tuple[str, ...] = RASTER
     complexity: bool = False
-    prompt_limit: int = 32_000
     price: Price | None
     """None: unknown."""
     grid: Grid | None = None

@@ -6,17 +6,18 @@ import msgspec
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.openai.mask import LARGE_MASK, check_mask
 from cdp_image_mcp.openai.models import Model, able, find_model, is_gpt_image
 from cdp_image_mcp.openai.profiles import EditForm, Profile
 from cdp_image_mcp.openai.sizes import nearest, nearest_size, wrong_size
-from cdp_image_mcp.request import ImageRequest, Reference, parse_ratio, parse_size, wrong_combination
+from cdp_image_mcp.request import ImageRequest, Reference, parse_ratio, parse_size
 
 __all__ = ["Plan", "fits_json", "make_plan"]
 
 MOST_REFERENCES = 16
 LONGEST_DATA_URL = 20_971_520
 """Characters of one picture in a JSON edit; larger ones go as form parts. Source: OpenAPI file of 2026-08-21."""
+LARGE_MASK = 4 * 1024 * 1024
+"""The reference page allows less than this, the guide 50 MB; above it the server may refuse (2026-04-21)."""
 
 EXPERIMENTAL_PIXELS = 2560 * 1440
 """Above this many the guide calls sizes experimental, and one answer takes minutes."""
@@ -45,7 +46,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_plan(request: ImageRequest, settings: Settings, profile: Profile) -> Plan:
-    """Check ``request`` and lay out what will be sent. Reads the mask's header from disk, nothing else.
+    """Check ``request`` and lay out what will be sent.
 
     Raises ImageError ``invalid_input`` with ``details.field`` and what the model takes.
     """
@@ -104,12 +105,6 @@ def _refuse(field: str, message: str, takes: str) -> ImageError:
 
 def _check_choices(request: ImageRequest, model: Model, profile: Profile) -> None:
     who = model.name or "the model"
-    if not request.prompt.strip():
-        raise _refuse("prompt", "it is empty.", "1 to 32000 characters")
-    if len(request.prompt) > model.prompt_limit:
-        raise _refuse("prompt", f"it is {len(request.prompt)} characters long.", f"1 to {model.prompt_limit}")
-    if not 1 <= request.n <= 10:
-        raise _refuse("n", f"{request.n} is not a number from 1 to 10.", "1 to 10")
     if request.quality not in model.qualities:
         takes = ", ".join(model.qualities)
         raise _refuse("quality", f"{who} does not know {request.quality!r}; it takes {takes}.", takes)
@@ -126,16 +121,6 @@ def _check_choices(request: ImageRequest, model: Model, profile: Profile) -> Non
     if request.complexity is not None and not model.complexity:
         others = able(lambda one: one.complexity)
         raise _refuse("complexity", f"{who} does not take it; {others} do (GPT_IMAGE_MODEL).", "leave it out")
-    if request.output_compression is not None and not 0 <= request.output_compression <= 100:
-        raise _refuse("output_compression", "it must be from 0 to 100.", "0 to 100")
-    wrong = wrong_combination(
-        size=request.size,
-        output_format=request.output_format,
-        background=request.background,
-        output_compression=request.output_compression,
-    )
-    if wrong is not None:
-        raise _refuse(*wrong)
 
 
 def _check_pictures(request: ImageRequest, pictures: tuple[Reference, ...], profile: Profile) -> None:
@@ -151,7 +136,21 @@ def _check_pictures(request: ImageRequest, pictures: tuple[Reference, ...], prof
             raise _refuse("mask", "it does not go with output_format gif.", "none")
         if not profile.masks:
             raise _refuse("mask", f"{profile.name} has no masks of this kind.", "none")
-        check_mask(request.mask, pictures[0] if pictures else None)
+        _check_mask(request.mask, pictures[0] if pictures else None)
+
+
+def _check_mask(mask: Reference, first: Reference | None) -> None:
+    """Whether it fits the first picture that is sent."""
+    if first is None:
+        raise _refuse("mask", "it belongs to a picture: give one in reference_images or go on from one.", "none")
+    size = f"{first.width}x{first.height}"
+    takes = f"a PNG of {size} with an alpha channel"
+    if mask.mime_type != "image/png":
+        raise _refuse("mask", f"it must be a PNG, not {mask.mime_type}.", takes)
+    if (mask.width, mask.height) != (first.width, first.height):
+        raise _refuse("mask", f"it is {mask.width}x{mask.height}, but the first picture is {size}.", takes)
+    if not mask.alpha:
+        raise _refuse("mask", "it has no alpha channel; clear pixels mark what is to be drawn anew.", takes)
 
 
 def _size(wish: str, model: Model, profile: Profile) -> tuple[str, str | None]:

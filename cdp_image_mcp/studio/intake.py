@@ -14,7 +14,7 @@ from cdp_image_mcp.library.joining import Admit, Entry, OfToday
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, new_record
 from cdp_image_mcp.library.references import allowed_output_dir, check_reference, check_references
-from cdp_image_mcp.request import BackendName, ImageRequest, Reference, wrong_combination
+from cdp_image_mcp.request import BackendName, ImageRequest, Reference, parse_ratio, parse_size
 from cdp_image_mcp.studio import limits
 from cdp_image_mcp.studio.asked import GenerateImage, asked, fingerprint, given
 from cdp_image_mcp.studio.steering import Steering, account_of
@@ -165,14 +165,13 @@ def _check_combinations(arguments: GenerateImage) -> None:
         raise ImageError("invalid_input", "mask needs reference_images: it says which part of a picture to change.")
     if given(arguments.mask) and arguments.backend == "chatgpt-web":
         raise ImageError("invalid_input", "mask is taken by the API back end only; leave it out or use backend api.")
-    wrong = wrong_combination(
-        size=arguments.size,
-        output_format=arguments.output_format,
-        background=arguments.background,
-        output_compression=arguments.output_compression if given(arguments.output_compression) else None,
-    )
-    if wrong is not None:
-        raise ImageError("invalid_input", f"{wrong[0]}: {wrong[1]}")
+    made = arguments.output_format
+    if given(arguments.output_compression) and made not in {"jpeg", "webp"}:
+        raise ImageError("invalid_input", f"output_compression goes with output_format jpeg or webp, not {made}.")
+    if arguments.background == "transparent" and made == "jpeg":
+        raise ImageError("invalid_input", "background transparent needs output_format png or webp.")
+    if 0 in (parse_size(arguments.size) or parse_ratio(arguments.size) or ()):
+        raise ImageError("invalid_input", f"size: {arguments.size!r} has a side of length 0.")
 
 
 async def _continued(earlier: Entry, way: BackendName, number: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The back end's neighbour as it is in the product, on disk; what it was told is kept beside that, in order."""
 
+import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import Any
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder, new_folder
+from cdp_image_mcp.library.imagefile import inspect
 from cdp_image_mcp.library.record import new_record
 from cdp_image_mcp.openai import ApiBackend
-from cdp_image_mcp.request import ImageRequest, SavedImage, WorkState
+from cdp_image_mcp.request import ImageRequest, Reference, SavedImage, WorkState
 from cdp_image_mcp.studio.job import Job
 
-__all__ = ["KEY", "DiskReport", "MakeBackend", "MakeReport", "ask", "no_jitter", "settings"]
+__all__ = ["KEY", "DiskReport", "MakeBackend", "MakeReport", "ask", "no_jitter", "reference", "settings"]
 
 KEY = "sk-proj-Never0Show1This2Key3Anywhere4"
 """What no log line, error, record or crash may hold."""
@@ -22,6 +24,15 @@ KEY = "sk-proj-Never0Show1This2Key3Anywhere4"
 def ask(prompt: str = "a red fox", **fields: Any) -> ImageRequest:
     """A request with defaults for everything that a test does not speak about."""
     return ImageRequest(prompt=prompt, backend="api", **fields)
+
+
+def reference(folder: Path, data: bytes, name: str = "") -> Reference:
+    """A checked picture on disk."""
+    digest = hashlib.sha256(data).hexdigest()
+    path = folder / (name or f"{digest[:8]}.png")
+    path.write_bytes(data)
+    facts = inspect(data)
+    return Reference(path, facts.mime_type, facts.width, facts.height, len(data), digest, facts.alpha)
 
 
 def no_jitter(most: float) -> float:

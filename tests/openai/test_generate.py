@@ -11,17 +11,11 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
-from cdp_image_mcp.request import Reference
 from fixtures.images_api import ImagesApi, draw, error, png, raw, silence
-from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask
+from tests.library.making import picture as drawn
+from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask, reference
 
 pytestmark = pytest.mark.anyio
-
-
-def reference(folder: Path, name: str, data: bytes, wide: int, high: int, kind: str = "image/png") -> Reference:
-    path = folder / name
-    path.write_bytes(data)
-    return Reference(path, kind, wide, high, len(data), hashlib.sha256(data).hexdigest())
 
 
 async def test_a_picture_is_saved_with_what_was_sent_and_what_it_cost(
@@ -115,9 +109,9 @@ async def test_every_wish_is_sent_under_the_vendors_name(
 async def test_an_edit_at_the_vendor_is_json_with_data_urls_and_a_mask(
     api: ImagesApi, make_backend: MakeBackend, report: DiskReport, tmp_path: Path
 ) -> None:
-    first = reference(tmp_path, "holiday at home.png", png(64, 32, size=2_000_000), 64, 32)
-    second = reference(tmp_path, "b.jpg", b"\xff\xd8\xff" + bytes(1000), 10, 10, "image/jpeg")
-    mask = reference(tmp_path, "mask.png", png(64, 32, alpha=True), 64, 32)
+    first = reference(tmp_path, png(64, 32, size=2_000_000), "holiday at home.png")
+    second = reference(tmp_path, drawn("JPEG"), "b.jpg")
+    mask = reference(tmp_path, png(64, 32, alpha=True), "mask.png")
     with anyio.fail_after(10):
         await make_backend().generate(ask(reference_images=(first, second), mask=mask), report)
     [sent] = api.posts
@@ -135,7 +129,7 @@ async def test_an_edit_at_the_vendor_is_json_with_data_urls_and_a_mask(
 async def test_a_picture_too_long_for_a_data_url_goes_as_a_form_part(
     api: ImagesApi, backend: ApiBackend, report: DiskReport, tmp_path: Path
 ) -> None:
-    large = reference(tmp_path, "large.png", png(64, 64, size=16_000_000), 64, 64)
+    large = reference(tmp_path, png(64, 64, size=16_000_000), "large.png")
     with anyio.fail_after(20):
         await backend.generate(ask(reference_images=(large,)), report)
     [part] = [part for part in api.posts[0].parts() if part.filename]
@@ -145,9 +139,9 @@ async def test_a_picture_too_long_for_a_data_url_goes_as_a_form_part(
 async def test_an_edit_elsewhere_is_a_form_with_made_up_file_names(
     api: ImagesApi, make_backend: MakeBackend, report: DiskReport, tmp_path: Path
 ) -> None:
-    one = reference(tmp_path, "secret name.png", png(32, 32), 32, 32)
-    two = reference(tmp_path, "two.png", png(32, 32, seed=2), 32, 32)
-    mask = reference(tmp_path, "m.png", png(32, 32, alpha=True), 32, 32)
+    one = reference(tmp_path, png(32, 32), "secret name.png")
+    two = reference(tmp_path, png(32, 32, seed=2), "two.png")
+    mask = reference(tmp_path, png(32, 32, alpha=True), "m.png")
     backend = make_backend(compat="litellm")
     with anyio.fail_after(10):
         await backend.generate(ask("ein Fuchs im Schnee ❄", reference_images=(one,), mask=mask, n=2), report)
@@ -167,8 +161,8 @@ async def test_an_edit_elsewhere_is_a_form_with_made_up_file_names(
 async def test_continuing_makes_the_earlier_picture_the_first_input_of_an_edit(
     api: ImagesApi, backend: ApiBackend, report: DiskReport, tmp_path: Path
 ) -> None:
-    earlier = reference(tmp_path, "image-01.png", png(48, 48, seed=5), 48, 48)
-    other = reference(tmp_path, "other.png", png(32, 32), 32, 32)
+    earlier = reference(tmp_path, png(48, 48, seed=5), "image-01.png")
+    other = reference(tmp_path, png(32, 32), "other.png")
     request = ask(conversation_mode="continue", continue_image=earlier, reference_images=(other,))
     with anyio.fail_after(10):
         await backend.generate(request, report)
@@ -183,7 +177,7 @@ async def test_a_reference_that_changed_after_the_check_is_not_sent(
     change: str, compat: str, api: ImagesApi, make_backend: MakeBackend, report: DiskReport, tmp_path: Path
 ) -> None:
     data = png(32, 32)
-    picture = reference(tmp_path, "a.png", data, 32, 32)
+    picture = reference(tmp_path, data, "a.png")
     if change == "gone":
         picture.path.unlink()
     else:

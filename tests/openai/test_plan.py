@@ -1,6 +1,5 @@
 """Model rules: what is refused before anything is sent, and what is sent instead."""
 
-import hashlib
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ import pytest
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
-from cdp_image_mcp.openai.mask import has_alpha
 from cdp_image_mcp.openai.models import MODELS, end_warning, find_model, is_gpt_image
 from cdp_image_mcp.openai.plan import Plan, make_plan
 from cdp_image_mcp.openai.profiles import PROFILES
-from cdp_image_mcp.request import ImageRequest, Reference
+from cdp_image_mcp.request import ImageRequest
 from fixtures.images_api import ImagesApi, png
-from tests.openai.doubles import DiskReport, MakeBackend, ask
+from tests.library.making import picture as drawn
+from tests.openai.doubles import DiskReport, MakeBackend, ask, reference
 
 pytestmark = pytest.mark.anyio
 
@@ -33,12 +32,6 @@ def refused(model: str = "gpt-image-2", profile: str = "openai", **fields: Any) 
     return caught.value
 
 
-def picture(folder: Path, data: bytes, wide: int, high: int, kind: str = "image/png") -> Reference:
-    path = folder / f"{hashlib.sha256(data).hexdigest()[:8]}.bin"
-    path.write_bytes(data)
-    return Reference(path, kind, wide, high, len(data), hashlib.sha256(data).hexdigest())
-
-
 @pytest.mark.parametrize(
     ("model", "fields", "field", "word"),
     [
@@ -50,17 +43,7 @@ def picture(folder: Path, data: bytes, wide: int, high: int, kind: str = "image/
         ("gpt-image-2", {"size": "512x512"}, "size", "262144 pixels"),
         ("gpt-image-2", {"size": "3200x1024"}, "size", "3 times"),
         ("gpt-image-2", {"size": "3840x3840"}, "size", "pixels"),
-        ("gpt-image-2", {"size": "0:5"}, "size", "length 0"),
         ("gpt-image-2", {"size": "big"}, "size", "neither"),
-        ("gpt-image-2.5-flare", {"background": "transparent", "output_format": "jpeg"}, "background", "png or webp"),
-        ("gpt-image-2", {"output_compression": 50}, "output_compression", "jpeg or webp"),
-        ("gpt-image-2", {"output_compression": 101, "output_format": "webp"}, "output_compression", "0 to 100"),
-        (
-            "gpt-image-2.6-flare",
-            {"output_compression": 5, "output_format": "gif"},
-            "output_compression",
-            "jpeg or webp",
-        ),
         (
             "gpt-image-2",
             {"output_format": "gif"},
@@ -70,9 +53,6 @@ def picture(folder: Path, data: bytes, wide: int, high: int, kind: str = "image/
         ("gpt-image-2.5-flare", {"output_format": "svg"}, "output_format", "gpt-image-2.6-flare make it"),
         ("gpt-image-2.6-flare", {"output_format": "svg", "n": 2}, "n", "one at a time"),
         ("gpt-image-2", {"complexity": "low"}, "complexity", "gpt-image-2.6-sunburst, gpt-image-2.6-flare do"),
-        ("gpt-image-2", {"n": 11}, "n", "1 to 10"),
-        ("gpt-image-2", {"prompt": "  "}, "prompt", "empty"),
-        ("gpt-image-2", {"prompt": "x" * 32_001}, "prompt", "32001"),
     ],
 )
 def test_a_bad_combination_is_refused_naming_the_field_and_what_the_model_takes(
@@ -108,7 +88,7 @@ def test_what_the_user_has_set_for_all_pictures_goes_with_each(tmp_path: Path) -
     assert {name: plan.parameters[name] for name in house} == house
     assert not plan.asked & house.keys()
     assert not planned(ask()).parameters.keys() & house.keys()
-    one = picture(tmp_path, png(32, 32), 32, 32)
+    one = reference(tmp_path, png(32, 32))
     form = planned(ask(reference_images=(one,)), profile="generic", **house)
     assert form.parameters.keys() & house.keys() == {"safety_identifier"}
 
@@ -193,62 +173,37 @@ def test_a_model_without_an_end_is_not_warned_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "kind", "size", "word"),
+    ("data", "word"),
     [
-        (png(32, 32), "image/png", (32, 32), "no alpha"),
-        (png(32, 16, alpha=True), "image/png", (32, 16), "32x16"),
-        (b"\xff\xd8\xff", "image/jpeg", (32, 32), "must be a PNG"),
-        (b"\x89PNG\r\n\x1a\n", "image/png", (32, 32), "no alpha"),
-        (b"GIF89a", "image/png", (32, 32), "no alpha"),
+        (png(32, 32), "no alpha"),
+        (png(32, 16, alpha=True), "32x16"),
+        (drawn("JPEG", (32, 32)), "must be a PNG"),
     ],
 )
-def test_a_mask_must_be_a_png_with_alpha_of_the_first_pictures_size(
-    data: bytes, kind: str, size: tuple[int, int], word: str, tmp_path: Path
-) -> None:
-    first = picture(tmp_path, png(32, 32, seed=1), 32, 32)
-    error = refused(reference_images=(first,), mask=picture(tmp_path, data, *size, kind))
+def test_a_mask_must_be_a_png_with_alpha_of_the_first_pictures_size(data: bytes, word: str, tmp_path: Path) -> None:
+    first = reference(tmp_path, png(32, 32, seed=1))
+    error = refused(reference_images=(first,), mask=reference(tmp_path, data))
     assert error.details["field"] == "mask"
     assert word in error.message
 
 
 def test_a_mask_needs_a_picture_and_belongs_to_the_continued_one(tmp_path: Path) -> None:
-    mask = picture(tmp_path, png(32, 32, alpha=True), 32, 32)
+    mask = reference(tmp_path, png(32, 32, alpha=True))
     assert "belongs to a picture" in refused(mask=mask).message
-    earlier = picture(tmp_path, png(32, 32), 32, 32)
-    other = picture(tmp_path, png(64, 64), 64, 64)
+    earlier = reference(tmp_path, png(32, 32))
+    other = reference(tmp_path, png(64, 64))
     plan = planned(ask(mask=mask, continue_image=earlier, reference_images=(other,)), "gpt-image-2")
     assert plan.pictures == (earlier, other)
 
 
-def test_a_mask_that_went_away_is_told(tmp_path: Path) -> None:
-    mask = picture(tmp_path, png(32, 32, alpha=True), 32, 32)
-    mask.path.unlink()
-    error = refused(mask=mask, reference_images=(picture(tmp_path, png(32, 32), 32, 32),))
-    assert "cannot be read" in error.message
-
-
-def test_transparent_colours_count_as_alpha(tmp_path: Path) -> None:
-    import struct
-    import zlib
-
-    data = png(8, 8)
-    chunk = b"tRNS" + bytes(6)
-    written = data[:33] + struct.pack(">I", 6) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
-    path = tmp_path / "a.png"
-    path.write_bytes(written)
-    assert has_alpha(path)
-    path.write_bytes(data)
-    assert not has_alpha(path)
-
-
 def test_a_large_mask_is_warned_of(tmp_path: Path) -> None:
-    first = picture(tmp_path, png(32, 32), 32, 32)
-    mask = picture(tmp_path, png(32, 32, alpha=True, size=5_000_000), 32, 32)
+    first = reference(tmp_path, png(32, 32))
+    mask = reference(tmp_path, png(32, 32, alpha=True, size=5_000_000))
     assert planned(ask(reference_images=(first,), mask=mask), "gpt-image-2").warnings
 
 
 def test_the_continued_picture_counts_among_the_sixteen(tmp_path: Path) -> None:
-    one = picture(tmp_path, png(32, 32), 32, 32)
+    one = reference(tmp_path, png(32, 32))
     assert planned(ask(reference_images=(one,) * 16), "gpt-image-2").edit
     assert "17" in refused(reference_images=(one,) * 16, continue_image=one).message
 

@@ -1,7 +1,6 @@
 """Servers that speak the same language with an accent: each by its documented differences."""
 
 import base64
-import hashlib
 from pathlib import Path
 
 import anyio
@@ -10,18 +9,10 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.plan import make_plan
 from cdp_image_mcp.openai.profiles import PROFILES, address, choose_profile, profile_problem
-from cdp_image_mcp.request import Reference
 from fixtures.images_api import ImagesApi, draw, error, png
-from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask, settings
+from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask, reference, settings
 
 pytestmark = pytest.mark.anyio
-
-
-def reference(folder: Path) -> Reference:
-    data = png(32, 32)
-    path = folder / "a.png"
-    path.write_bytes(data)
-    return Reference(path, "image/png", 32, 32, len(data), hashlib.sha256(data).hexdigest())
 
 
 @pytest.mark.parametrize(
@@ -124,7 +115,7 @@ async def test_azure_gets_its_own_key_header_and_version_and_no_webp(
 ) -> None:
     backend = make_backend(compat="azure", base_url=api.url.replace("/v1", "/openai/v1"), model="my-deployment")
     with anyio.fail_after(10):
-        await backend.generate(ask(reference_images=(reference(tmp_path),)), report)
+        await backend.generate(ask(reference_images=(reference(tmp_path, png(32, 32)),)), report)
     [sent] = api.posts
     assert sent.path == "/openai/v1/images/edits"
     assert sent.query == {"api-version": ["preview"]}
@@ -171,7 +162,7 @@ async def test_openrouter_gets_references_and_ratios_in_its_own_fields(
     api: ImagesApi, make_backend: MakeBackend, report: DiskReport, tmp_path: Path
 ) -> None:
     api.strict = False
-    picture = reference(tmp_path)
+    picture = reference(tmp_path, png(32, 32))
     api.play(draw([png()], extra={"created": 0, "usage": {"cost": 0.04}}))
     with anyio.fail_after(10):
         await make_backend(compat="openrouter", model="openai/gpt-image-2").generate(
@@ -191,7 +182,7 @@ async def test_localai_needs_no_key_and_gets_references_as_plain_base64(
     api: ImagesApi, make_backend: MakeBackend, report: DiskReport, tmp_path: Path
 ) -> None:
     api.strict = False
-    picture = reference(tmp_path)
+    picture = reference(tmp_path, png(32, 32))
     backend = make_backend(compat="localai", api_key=None, model="flux.1-kontext")
     with anyio.fail_after(10):
         await backend.generate(ask("a fox", reference_images=(picture,)), report)

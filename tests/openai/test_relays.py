@@ -1,6 +1,5 @@
 """Servers that only resemble the vendor's: the picture all the same, or their true error."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.profiles import choose_profile, profile_problem
 from cdp_image_mcp.request import Reference
 from fixtures.images_api import RELAYS, ImagesApi, Request, Response, png, raw
-from tests.openai.doubles import DiskReport, MakeBackend, ask, settings
+from tests.openai.doubles import DiskReport, MakeBackend, ask, reference, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -20,13 +19,7 @@ MODEL = "qwen-image"
 
 
 def references(folder: Path, count: int) -> tuple[Reference, ...]:
-    made: list[Reference] = []
-    for number in range(count):
-        data = png(32, 32, seed=number)
-        path = folder / f"{number}.png"
-        path.write_bytes(data)
-        made.append(Reference(path, "image/png", 32, 32, len(data), hashlib.sha256(data).hexdigest()))
-    return tuple(made)
+    return tuple(reference(folder, png(32, 32, seed=number)) for number in range(count))
 
 
 def form(request: Request) -> str:

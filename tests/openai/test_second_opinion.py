@@ -1,7 +1,6 @@
 """The vendor's own Python client against the stand-in server: is the server faithful, and do we agree with it?"""
 
 import base64
-import hashlib
 import io
 from collections.abc import Generator
 from pathlib import Path
@@ -15,9 +14,8 @@ from PIL import Image
 
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.models import ALL_FORMATS, ALL_QUALITIES, MODELS
-from cdp_image_mcp.request import Reference
 from fixtures.images_api import ERRORS, ImagesApi, draw, error, png, stream
-from tests.openai.doubles import DiskReport, MakeBackend, ask
+from tests.openai.doubles import DiskReport, MakeBackend, ask, reference
 
 pytestmark = pytest.mark.anyio
 
@@ -111,9 +109,7 @@ async def test_both_clients_send_the_same_form(
     api: ImagesApi, client: openai.OpenAI, backend: ApiBackend, report: DiskReport, tmp_path: Path
 ) -> None:
     data = png(32, 32, size=16_000_000)  # too long for a data URL: ours goes as a form too
-    path = tmp_path / "a.png"
-    path.write_bytes(data)
-    picture = Reference(path, "image/png", 32, 32, len(data), hashlib.sha256(data).hexdigest())
+    picture = reference(tmp_path, data)
     with anyio.fail_after(30):
         await backend.generate(ask("x", reference_images=(picture,), quality="low"), report)
         await anyio.to_thread.run_sync(
@@ -146,9 +142,7 @@ async def test_both_clients_send_the_newest_parameters_alike(
     tmp_path: Path,
 ) -> None:
     data = png(32, 32)
-    path = tmp_path / "a.png"
-    path.write_bytes(data)
-    pictures = (Reference(path, "image/png", 32, 32, len(data), hashlib.sha256(data).hexdigest()),) if edit else ()
+    pictures = (reference(tmp_path, data),) if edit else ()
     common: dict[str, Any] = {"model": "gpt-image-2.6-flare", "prompt": "x", "safety_identifier": "5f", **NEW[name]}
     compat = "openai:multipart" if edit else "openai"
     backend = make_backend(model="gpt-image-2.6-flare", safety_identifier="5f", moderation="low", compat=compat)
