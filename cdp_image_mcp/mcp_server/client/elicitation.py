@@ -30,14 +30,14 @@ MODERN = "2026"
 CLOSE = "quit that browser (Cmd-Q)" if sys.platform == "darwin" else "close it"
 FORM_MESSAGES = {
     "needs_sign_in": f"Sign in to ChatGPT in the window cdp-image-mcp opened (only there), then {CLOSE}.",
-    "needs_verification": "Pass ChatGPT's check in the browser window cdp-image-mcp opened; the picture then goes on.",
+    "needs_verification": f"Pass ChatGPT's check in the window cdp-image-mcp opened (only there), then {CLOSE}.",
 }
 """What to do comes first, in at most 110 characters: Claude Code 2.1.332 shows one line (seen 2026-11-26)."""
 # The window is ours: signing in at the same address in the person's everyday browser would not help, but there is
 # where clients open the address of such a question, and they offer it first.
 URL_MESSAGES = {
     "needs_sign_in": f"Sign in in the window cdp-image-mcp opened, NOT via this link; then {CLOSE}.",
-    "needs_verification": "Pass the check in the window cdp-image-mcp opened, NOT via this link.",
+    "needs_verification": f"Pass the check in the window cdp-image-mcp opened, NOT via this link; then {CLOSE}.",
 }
 NOTHING_ASKED: dict[str, Any] = {"type": "object", "properties": {}}
 """The form: a sentence, and yes or no."""
