@@ -76,9 +76,11 @@ class Site:
         """Whether a request is answered with conversations, one or several."""
         return self.asks("conversation", request) or self.asks("batch", request)
 
-    def read_conversation_id(self, request: Asked) -> str:
-        """The conversation whose messages a request is answered with; empty when its address names none."""
-        found = self._endpoints.match("conversation", request.method, self.path(request.url))
+    def asked_about(self, request: Asked) -> str:
+        """The conversation that a request reads or asks the state of; empty when its address names none."""
+        path = self.path(request.url)
+        calls: tuple[Call, ...] = ("conversation", "stream_status")
+        found = next(filter(None, (self._endpoints.match(call, request.method, path) for call in calls)), None)
         return found["id"].lower() if found else ""
 
 

@@ -242,7 +242,7 @@ class Collecting:
             with anyio.move_on_after(READ_SECONDS):
                 while found is None:
                     request = await answers.next()
-                    named = self._site.read_conversation_id(request)
+                    named = self._site.asked_about(request)
                     readings = read_conversations(await self._body(tab, request), conversation=named)
                     found = next((one for one in readings if one.conversation_id == conversation), None)
         await tab.eye.open()

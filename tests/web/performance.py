@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 
+from cdp_image_mcp.library.ledger import Ledger
 from fixtures.site import Site, running_site
 from fixtures.site.switches import Switches
 from tests.web.program import Program, running_program
@@ -31,7 +32,7 @@ class Stage:
 
     def set(self, switches: Switches) -> None:
         """The site as new, with these switches; what was said about limits before holds no longer."""
-        (self.program.folder / "ledger.jsonl").unlink(missing_ok=True)
+        Ledger(self.program.folder / "profile").path.unlink(missing_ok=True)
         self.site.switches = switches
         self.site.reset()
 

@@ -29,10 +29,11 @@ class Anchors(msgspec.Struct, frozen=True, kw_only=True):
 def place(messages: Mapping[str, Message], links: Mapping[str, str], anchors: Anchors) -> dict[str, Place]:
     """The place of every message. ``links`` are parents of messages without content.
 
-    In this order: our own message's descendants are ours, descendants of another person's message are not, unless
-    they name our exchange (a picture that is finished after a person's later prompt may hang below it); the same
-    ``turn_exchange_id`` or image task as ours is ours, another exchange is not; what came by our own stream is ours,
-    and what descends from it. The stream's word comes late because some begin with the previous answer (2026-05).
+    In this order: our own message's descendants are ours, descendants of another person's message are not, but for
+    those that name the other's exchange (a picture finished after a person's later prompt hangs below that, and the
+    picture of that prompt below ours); the same ``turn_exchange_id`` or image task as ours is ours, another exchange
+    is not; what came by our own stream is ours, and what descends from it. The stream's word comes late because some
+    begin with the previous answer (2026-05).
     """
     before = _above(messages, links, anchors)
 
@@ -42,12 +43,15 @@ def place(messages: Mapping[str, Message], links: Mapping[str, str], anchors: An
         message = messages.get(key)
         if key in before or (message is not None and message.role == "user" and not message.hidden):
             return "other"
-        return "ours" if message is not None and message.exchange in exchanges else None
+        return exchanges.get(message.exchange) if message is not None else None
 
-    exchanges = set(anchors.exchanges)
+    exchanges: dict[str, Place] = {}
     places = _inherited(messages, links, known)
-    exchanges |= {message.exchange for key, message in messages.items() if places[key] == "ours" and message.exchange}
-    if any(places[key] == "other" and message.exchange in exchanges for key, message in messages.items()):
+    named = [(message.exchange, places[key]) for key, message in messages.items() if message.exchange]
+    exchanges.update((exchange, place) for exchange, place in named if place == "other")
+    exchanges.update((exchange, place) for exchange, place in named if place == "ours")
+    exchanges.update(dict.fromkeys(anchors.exchanges, "ours"))
+    if any(exchanges.get(exchange, place) != place for exchange, place in named):
         places = _inherited(messages, links, known)
     for key, message in messages.items():
         if places[key] == "unknown" and message.origins & anchors.past:

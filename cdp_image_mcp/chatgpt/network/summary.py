@@ -59,6 +59,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     broken: bool
     complete_notice: bool
     activity: Activity | None
+    reread: bool
+    """It was read after its completion was announced, if it was."""
     read: bool
     stale: bool
     paragen: bool | None
@@ -90,6 +92,13 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     def at_rest(self) -> bool:
         return self.activity == "rest"
 
+    def settled(self, pictures: Collection[Pointer]) -> bool:
+        """Whether finished pictures were read after the notice that the turn is complete: without an ``async_status``
+        in the reading nothing else takes back what the stream said while they were drawn."""
+        finals = [picture for picture in pictures if picture.final]
+        read = self.complete_notice and self.reread
+        return bool(finals) and read and all(picture.message_id in self.present for picture in finals)
+
     def first(self, name: str) -> str:
         """The first of our streams that said something under ``name``."""
         return next((found for said in (self.stream, *self.topics) if (found := text(getattr(said, name)))), "")
@@ -109,6 +118,7 @@ def summary(
     answers = [message for message in ours if message.answer and not message.error]
     paragen = _paragen(ours, told)
     error = told.first("error")
+    settled = told.settled(pictures)
     started = bool(pictures) or any(message.image_sign or message.announced for message in ours)
     return Turn(
         user_message_id=users[-1] if users else None,
@@ -119,8 +129,8 @@ def summary(
         drawing_started=started,
         picture_promised=started or any(said.use_case == USE_CASE for said in (told.stream, *told.topics)),
         tool_used=any(message.call or message.role == "tool" for message in ours),
-        running=told.activity == "running",
-        at_rest=told.at_rest,
+        running=told.activity == "running" and not settled,
+        at_rest=told.at_rest or settled,
         handed_off=told.stream.handed_off,
         stream_ended=told.end,
         turn_complete=told.over,

@@ -97,6 +97,8 @@ class Transcript:
         self._handed: set[str] = set()
         self._complete: set[str] = set()
         """Conversations and topics whose completion was announced."""
+        self._reread = False
+        """Our message was in a conversation that was read after that."""
         self._activities: OrderedDict[str, Activity] = OrderedDict()
         self._blocked: set[str] = set()
         self._stale: set[str] = set()
@@ -212,6 +214,7 @@ class Transcript:
             broken=self._broken,
             complete_notice=bool(self._complete & ({ours} | topics)),
             activity=self._activities.get(ours),
+            reread=self._reread,
             read=bool(self._present.intersection(self._users)),
             stale=self._missed or ours in self._stale,
             paragen=self._paragen.get(ours),
@@ -267,6 +270,7 @@ class Transcript:
             case "complete":
                 for mark in (conversation, update.topic):
                     _add(self._complete, mark)
+                self._reread = False
             case "reread" if conversation:
                 _add(self._stale, conversation)
             case "paragen" if conversation and len(self._paragen) < MOST_MARKS:
@@ -376,6 +380,7 @@ class Transcript:
             self.reads += 1
             self._stale.discard(conversation)
             self._missed = False
+            self._reread = True
             if self._activities.get(conversation) == "over":
                 self._set_activity(conversation, "rest")
 

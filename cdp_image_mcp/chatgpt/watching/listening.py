@@ -192,7 +192,7 @@ async def _answers(watch: TurnWatch) -> None:
                 watch.unread = True
                 watch.tell()
                 continue
-            conversation, before = tab.site.read_conversation_id(request), _before(request.url)
+            conversation, before = tab.site.asked_about(request), _before(request.url)
             if tab.site.asks("stream_status", request):
                 watch.heard(transcript.feed_stream_status(body.data, conversation))
             else:

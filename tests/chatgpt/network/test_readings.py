@@ -134,6 +134,21 @@ def test_a_stream_that_is_over_is_a_turn_at_rest_once_it_was_read_again() -> Non
     assert heard.turn().at_rest
 
 
+def test_a_picture_read_after_the_notice_of_completion_is_a_turn_at_rest() -> None:
+    """The stream said that something is made (``conversation_async_status``), and a flat list without a status never
+    takes that back."""
+    payload = {"type": "conversation-turn-complete", "payload": {"conversation_id": CONVERSATION}}
+    notice = json.dumps([{"type": "message", "topic_id": "conversations", "payload": payload}])
+    heard = queued_turn()
+    heard.feed_conversation(window(prompt(), call(), picture("leaf")))
+    assert heard.turn().running
+    heard.feed_socket(notice)
+    assert heard.turn().running, "the reading is older than the notice"
+    heard.feed_conversation(window(prompt(), call(), picture("leaf")))
+    assert heard.turn().at_rest
+    assert not heard.turn().running
+
+
 def test_the_last_word_on_whether_something_is_made_counts() -> None:
     heard = queued_turn()
     heard.feed_socket(status(4))

@@ -700,9 +700,11 @@ def test_the_exchange_alone_places_a_picture() -> None:
 
 def test_a_picture_that_hangs_below_a_persons_later_prompt_is_ours_by_its_exchange() -> None:
     heard = queued_turn()
-    later = {"turn_exchange_id": "other", "parent_id": "later"}
-    theirs = message("theirs", "tool", [pointer(file_id(2))], metadata=later)
-    whole = (prompt(), call(), prompt("brighter", "later"), picture("leaf", parent="later"), theirs)
+    answered = answer("Brighter it is.", "words", metadata={"turn_exchange_id": "other", "parent_id": "later"})
+    theirs = message(
+        "theirs", "tool", [pointer(file_id(2))], metadata={"turn_exchange_id": "other", "parent_id": "leaf"}
+    )
+    whole = (prompt(), call(), prompt("brighter", "later"), answered, picture("leaf", parent="later"), theirs)
     heard.feed_conversation(conversation(*whole))
     assert finals(heard.turn()) == [file_id(1)]
 

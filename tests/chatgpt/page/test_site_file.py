@@ -57,8 +57,9 @@ def test_each_call_of_the_page_is_known_and_is_no_other(call: Call, path: str, m
 
 
 def test_a_conversation_is_named_by_the_address_of_its_answer() -> None:
-    assert SITE.read_conversation_id(asked(f"backend-api/conversations/{CHAT}/messages?before=x")) == CHAT
-    assert SITE.read_conversation_id(asked("backend-api/conversations/batch", "POST")) == ""
+    assert SITE.asked_about(asked(f"backend-api/conversations/{CHAT}/messages?before=x")) == CHAT
+    assert SITE.asked_about(asked(f"backend-api/conversation/{CHAT}/stream_status")) == CHAT
+    assert SITE.asked_about(asked("backend-api/conversations/batch", "POST")) == ""
     assert not SITE.reads_conversation(Asked(f"https://elsewhere.example/backend-api/conversation/{CHAT}"))
 
 
