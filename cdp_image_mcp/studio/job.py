@@ -375,7 +375,6 @@ class Job:
         self.record.elapsed_seconds = round(at - self.started_at, 3)
 
     async def _write(self) -> None:
-        self.record.updated_at = now()
         async with self._writing:
             await self.folder.write(self.record)
 

@@ -17,7 +17,7 @@ from tests.faults.line import TROUBLES, Asked, Line
 from tests.faults.peer import Gone, Peer
 from tests.faults.storm import LONGEST, Fault, storm
 from tests.faults.versions import versions_round
-from tests.web.program import environment
+from tests.web.program import environment, words_of
 
 __all__ = ["api_round"]
 
@@ -137,7 +137,7 @@ class Round:
             # What is out is waited for as long as the program has patience; the round has less.
             self.line.cut()
             if not await self._is_alone(30.0):
-                self.figures.left.extend(f"{self.context}: {p.pid} {p.cmdline()}" for p in working_in(self.folder))
+                self.figures.left.extend(f"{self.context}: {p.pid} {words_of(p)}" for p in working_in(self.folder))
         self.line.mend()
         for call in self.calls.values():
             call.asked_first = len(self.line.of(call.prompt))

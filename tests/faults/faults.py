@@ -13,7 +13,7 @@ import psutil
 
 from tests.browser import is_root
 from tests.faults.peer import Peer
-from tests.web.program import profile_processes
+from tests.web.program import profile_processes, words_of
 
 __all__ = ["FAULTS", "PROCESS_FAULTS", "Stage", "browser_processes", "mount", "records", "working_in"]
 
@@ -30,16 +30,16 @@ class Stage:
     def browser(self) -> psutil.Process | None:
         """The browser's main process on our profile."""
         for process in browser_processes(self.folder):
-            if not any(word.startswith("--type=") for word in process.cmdline()):
+            if not any(word.startswith("--type=") for word in words_of(process)):
                 return process
         return None
 
     def renderers(self) -> list[psutil.Process]:
-        return [p for p in browser_processes(self.folder) if "--type=renderer" in p.cmdline()]
+        return [p for p in browser_processes(self.folder) if "--type=renderer" in words_of(p)]
 
 
 def browser_processes(folder: Path) -> list[psutil.Process]:
-    return [p for p in profile_processes(folder) if any("--user-data-dir=" in w for w in p.cmdline())]
+    return [p for p in profile_processes(folder) if any("--user-data-dir=" in w for w in words_of(p))]
 
 
 async def kill_browser(stage: Stage) -> bool:

@@ -19,10 +19,10 @@ def verdict(figures: Figures, seed: int) -> None:
     assert figures.problems == [], f"seed {seed}"
 
 
-async def test_twenty_five_rounds_of_faults() -> None:
+async def test_fifteen_rounds_of_faults() -> None:
     seed = secrets.randbelow(1_000_000)
     with anyio.fail_after(600):
-        verdict(await run(25, seed, lanes=LANES), seed)
+        verdict(await run(15, seed, lanes=LANES), seed)
 
 
 @pytest.mark.nightly

@@ -20,6 +20,7 @@ from tests.faults.faults import records, working_in
 from tests.faults.figures import Side
 from tests.faults.line import Line
 from tests.faults.peer import Gone, Peer
+from tests.web.program import words_of
 
 __all__ = ["OLDER", "older_program", "versions_round"]
 
@@ -130,7 +131,7 @@ async def versions_round(
             group.start_soon(version.look, folder, [record["generation_id"] for record in mine])
     for version in both:
         _check(folder, version, line, figures, f"round {number} two versions: {version.prompt}")
-    figures.left.extend(f"round {number} two versions: {p.pid} {p.cmdline()}" for p in working_in(folder))
+    figures.left.extend(f"round {number} two versions: {p.pid} {words_of(p)}" for p in working_in(folder))
 
 
 def _check(folder: Path, version: Version, line: Line, figures: Side, mark: str) -> None:

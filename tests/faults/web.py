@@ -14,7 +14,7 @@ from tests.faults.faults import FAULTS, Stage, browser_processes, records
 from tests.faults.figures import Side
 from tests.faults.peer import Gone, Peer
 from tests.faults.storm import storm
-from tests.web.program import environment
+from tests.web.program import environment, words_of
 
 __all__ = ["web_round"]
 
@@ -44,7 +44,7 @@ async def web_round(folder: Path, site: Site, chance: random.Random, number: int
     with anyio.move_on_after(4):
         while browser_processes(folder):  # noqa: ASYNC110 - processes send no event
             await anyio.sleep(0.1)
-    figures.left.extend(f"round {number}: {p.pid} {p.cmdline()[:2]}" for p in browser_processes(folder))
+    figures.left.extend(f"round {number}: {p.pid} {words_of(p)[:2]}" for p in browser_processes(folder))
 
 
 async def ask(stage: Stage, prompt: str) -> None:

@@ -307,7 +307,7 @@ async def test_unknown_fields_and_a_revised_prompt_are_taken_in_stride(
     api.play(draw(items=items, extra={"svg_usage": None, "safety_identifier": "x", "later": [1, {"a": 2}]}))
     with anyio.fail_after(10):
         await backend.generate(ask(), report)
-    assert report.known["revised_prompt"] == "a  [1mbig fox"
+    assert report.known["revised_prompt"] == "a big fox"
     assert len(report.pictures) == 1
 
 

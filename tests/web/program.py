@@ -18,7 +18,7 @@ from mcp_types import CallToolResult, ImageContent, TextContent
 
 from tests.browser import SWITCHES, chosen
 
-__all__ = ["Answer", "Program", "environment", "profile_processes", "running_program"]
+__all__ = ["Answer", "Program", "environment", "profile_processes", "running_program", "words_of"]
 
 
 def environment(folder: Path, site: str, **variables: str) -> dict[str, str]:
@@ -122,13 +122,14 @@ async def running_program(
             yield Program(client, folder)
 
 
+def words_of(process: psutil.Process) -> list[str]:
+    """Its command line; empty for one that has just ended."""
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return []
+
+
 def profile_processes(folder: Path) -> list[psutil.Process]:
     """Processes that work on a profile below ``folder``."""
-    found: list[psutil.Process] = []
-    for process in psutil.process_iter():
-        try:
-            if any(str(folder) in word for word in process.cmdline()):
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
+    return [each for each in psutil.process_iter() if any(str(folder) in word for word in words_of(each))]

@@ -9,9 +9,10 @@ from typing import Any, cast
 
 import msgspec
 
-from cdp_image_mcp.errors import Fact, ImageError
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.refusals.objections import Objection, objection_to, unfolded
 from cdp_image_mcp.openai.refusals.rules import RULES, Again
+from cdp_image_mcp.system.plaintext import clean as harmless
 
 __all__ = ["Verdict", "clean", "judge", "stated_wait"]
 
@@ -27,16 +28,13 @@ class Verdict(msgspec.Struct, frozen=True):
     """What in the request's form it was turned away for."""
 
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+WITHHELD = "The finished picture was withheld. Change the prompt; the same one may pass another time, but is paid anew."
 SECRET = re.compile(r"\b(?:sk|sess|key)-[A-Za-z0-9_*.-]{6,}")
 
 
 def clean(text: str, key: str | None, limit: int = 1000) -> str:
-    """Foreign text made harmless: bounded, without control characters, without anything that looks like a key."""
-    if key:
-        text = text.replace(key, "[key]")
-    text = SECRET.sub("[key]", CONTROL.sub(" ", text))
-    return text[:limit].strip()
+    """Foreign text made harmless, without anything that looks like a key."""
+    return SECRET.sub("[key]", harmless(text.replace(key, "[key]") if key else text, limit))
 
 
 def _fields(body: Any) -> Mapping[str, Any]:
@@ -57,21 +55,27 @@ def _page_text(text: str) -> str:
 
 
 def judge(
-    status: int, headers: Mapping[str, str], body: Any, text: str = "", *, key: str | None = None, begun: bool = False
+    status: int, headers: Mapping[str, str], body: Any, raw: str = "", *, key: str | None = None, begun: bool = False
 ) -> Verdict:
-    """Judge an error answer. ``body`` is its JSON or None, ``text`` its bytes as text for bodies that are no JSON.
+    """Judge an error answer. ``body`` is its JSON or None, ``raw`` its bytes as text for bodies that are no JSON.
 
     ``begun``: the answer had begun as a success (an error inside a 200, or within a stream). Then nothing is sent
     again by itself, and unless the table says that the request was turned away, it may have been paid.
     """
     fields = _fields(body)
-    message = fields.get("message") if isinstance(fields.get("message"), str) else _page_text(text)
+    message = fields.get("message") if isinstance(fields.get("message"), str) else _page_text(raw)
     message = str(message)
     name, kind = _word(fields.get("code")), _word(fields.get("type"))
     param = _word(fields.get("param"))
     rule = next(rule for rule in RULES if rule.matches(status, name, kind, param, message))
     wait = stated_wait(headers, message) if rule.code in {"rate_limited", "service_error"} else None
-    details = _details(status, name, kind, param, headers, fields, clean(message, key), key)
+    moderation = _moderation(fields, key)
+    stage = moderation.get("moderation_stage")
+    words = {"api_code": name, "api_type": kind, "param": param, "request_id": headers.get("x-request-id", "")}
+    details: dict[str, Any] = {"http_status": status}
+    details |= {label: clean(word, key, 100) for label, word in words.items() if word} | moderation
+    if text := clean(message, key):
+        details["text"] = text
     again, next_step, says = rule.again, rule.next_step, rule.says
     retryable: bool | None = None
     submitted, spent = rule.submitted, rule.spent
@@ -80,7 +84,9 @@ def judge(
         says = f"The request asks for {too_many[0]}, but the account's limit is {too_many[1]}: waiting will not help"
         next_step = "Ask for fewer pictures or references in one call."
     if rule.code == "refused":
-        submitted, spent, next_step = True, _moderation_cost(fields), next_step or _moderation_advice(fields)
+        # A prompt stopped at the door costs nothing; whether a picture drawn and then withheld does, nobody says.
+        submitted, spent = True, False if stage == "input" else "unknown"
+        next_step = next_step or (WITHHELD if stage == "output" else None)
     if headers.get("x-should-retry") == "false":
         again = None
     elif headers.get("x-should-retry") == "true" and status >= 500 and not begun:
@@ -113,48 +119,17 @@ def _word(value: Any) -> str:
     return str(value)[:100] if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
-def _details(
-    status: int,
-    name: str,
-    kind: str,
-    param: str,
-    headers: Mapping[str, str],
-    fields: Mapping[str, Any],
-    text: str,
-    key: str | None,
-) -> dict[str, Any]:
-    details: dict[str, Any] = {"http_status": status}
-    words = {"api_code": name, "api_type": kind, "param": param, "request_id": headers.get("x-request-id", "")}
-    details |= {label: clean(word, key, 100) for label, word in words.items() if word}
+def _moderation(fields: Mapping[str, Any], key: str | None) -> dict[str, Any]:
+    """Who stopped it and for what, as details."""
     moderation = fields.get("moderation_details")
-    if isinstance(moderation, Mapping):
-        found = cast("Mapping[str, Any]", moderation)
-        details["moderation_stage"] = clean(_word(found.get("moderation_stage")), key, 40)
-        categories = found.get("categories")
-        if isinstance(categories, list):
-            listed = cast("list[Any]", categories)[:20]
-            details["moderation_categories"] = [clean(_word(category), key, 60) for category in listed]
-    if text:
-        details["text"] = text
+    if not isinstance(moderation, Mapping):
+        return {}
+    found = cast("Mapping[str, Any]", moderation)
+    details: dict[str, Any] = {"moderation_stage": clean(_word(found.get("moderation_stage")), key, 40)}
+    if isinstance(categories := found.get("categories"), list):
+        listed = cast("list[Any]", categories)[:20]
+        details["moderation_categories"] = [clean(_word(category), key, 60) for category in listed]
     return details
-
-
-def _stage(fields: Mapping[str, Any]) -> str:
-    moderation = fields.get("moderation_details")
-    return (
-        _word(cast("Mapping[str, Any]", moderation).get("moderation_stage")) if isinstance(moderation, Mapping) else ""
-    )
-
-
-def _moderation_cost(fields: Mapping[str, Any]) -> Fact:
-    """A prompt stopped at the door costs nothing; whether a picture drawn and then withheld does, nobody says."""
-    return False if _stage(fields) == "input" else "unknown"
-
-
-def _moderation_advice(fields: Mapping[str, Any]) -> str | None:
-    if _stage(fields) != "output":
-        return None
-    return "The finished picture was withheld. Change the prompt; the same one may pass another time, but is paid anew."
 
 
 def _beyond_limit(message: str) -> tuple[int, int] | None:
