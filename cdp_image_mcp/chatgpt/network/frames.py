@@ -44,6 +44,8 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     encoded: str = ""
     """item: server-sent events of the turn's topic."""
     error: Any = None
+    leaf: str = ""
+    """complete: the message it ended with."""
 
 
 def read_frame(payload: str | bytes) -> list[Update]:
@@ -73,7 +75,8 @@ def _unwrap(value: Any, topic: str, updates: list[Update], depth: int) -> None:
             _stream_item(obj(payload), topic, updates)
         case "conversation-turn-complete":
             said = obj(payload)
-            updates.append(Update(kind="complete", conversation=_conversation(said), topic=_topic(said, topic)))
+            where, leaf = _conversation(said), text(said.get("current_message_id"))
+            updates.append(Update(kind="complete", conversation=where, topic=_topic(said, topic), leaf=leaf))
         case "done" if topic.startswith(TOPIC):
             updates.append(Update(kind="complete", topic=topic))
         case "error" if topic.startswith(TOPIC):

@@ -271,6 +271,9 @@ class Transcript:
                 for mark in (conversation, update.topic):
                     _add(self._complete, mark)
                 self._reread = False
+                # It ended with something that was not heard; a page that shows something else does not read it.
+                if update.leaf and update.leaf not in self._messages:
+                    _add(self._stale, conversation)
             case "reread" if conversation:
                 _add(self._stale, conversation)
             case "paragen" if conversation and len(self._paragen) < MOST_MARKS:

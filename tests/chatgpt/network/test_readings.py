@@ -134,15 +134,28 @@ def test_a_stream_that_is_over_is_a_turn_at_rest_once_it_was_read_again() -> Non
     assert heard.turn().at_rest
 
 
+def notice(leaf: str) -> str:
+    told = {"conversation_id": CONVERSATION, "current_message_id": leaf}
+    payload = {"type": "conversation-turn-complete", "payload": told}
+    return json.dumps([{"type": "message", "topic_id": "conversations", "payload": payload}])
+
+
+@pytest.mark.parametrize(("leaf", "stale"), [("leaf", True), ("card", False)])
+def test_a_turn_that_ended_with_a_message_nobody_heard_is_to_be_read(leaf: str, stale: bool) -> None:
+    heard = queued_turn()
+    heard.feed_socket(notice(leaf))
+    assert heard.turn().stale is stale
+    heard.feed_conversation(window(prompt(), call(), picture("leaf")))
+    assert not heard.turn().stale
+
+
 def test_a_picture_read_after_the_notice_of_completion_is_a_turn_at_rest() -> None:
     """The stream said that something is made (``conversation_async_status``), and a flat list without a status never
     takes that back."""
-    payload = {"type": "conversation-turn-complete", "payload": {"conversation_id": CONVERSATION}}
-    notice = json.dumps([{"type": "message", "topic_id": "conversations", "payload": payload}])
     heard = queued_turn()
     heard.feed_conversation(window(prompt(), call(), picture("leaf")))
     assert heard.turn().running
-    heard.feed_socket(notice)
+    heard.feed_socket(notice("leaf"))
     assert heard.turn().running, "the reading is older than the notice"
     heard.feed_conversation(window(prompt(), call(), picture("leaf")))
     assert heard.turn().at_rest
