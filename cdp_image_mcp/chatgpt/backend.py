@@ -166,7 +166,7 @@ class WebBackend:
             _refuse_used_up(tab.quotas, report)
             known = self._site.conversation_id(tab.page.url)
             async with watch_turn(tab, Transcript(conversation_id=known, fails=self._words.fails)) as watch:
-                sending = Sending(watch, report)
+                sending = Sending(watch, report, request.reference_images)
                 try:
                     await sending.send(composer, text)
                     await Drawing(watch, request, report, self._words).pictures()

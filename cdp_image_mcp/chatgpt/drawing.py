@@ -64,7 +64,8 @@ class Drawing:
     def __init__(self, watch: TurnWatch, request: ImageRequest, report: Report, words: Words) -> None:
         self._watch = watch
         self._wanted = request.n
-        self._references = frozenset(reference.sha256 for reference in request.reference_images)
+        sent = (reference.sha256 for reference in request.reference_images)
+        self._references = frozenset((*sent, *report.facts.get("reference_sha256", ())))
         self._report = report
         self._words = words
         self._taken: set[str] = set(report.saved_files)

@@ -4,6 +4,7 @@ Proof is the page's own request with our text; without it, our turn on the page 
 text. What stays unproven is "unknown", and never sent again.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 import anyio
@@ -14,7 +15,7 @@ from cdp_image_mcp.chatgpt.page.sitereport import page_structure
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.errors import Fact, ImageError
-from cdp_image_mcp.request import Report
+from cdp_image_mcp.request import Reference, Report
 
 __all__ = ["ChallengeMet", "NotReady", "Sending", "StartOver"]
 
@@ -52,9 +53,10 @@ class ChallengeMet(Exception):  # noqa: N818 - a state, not a failure
 class Sending:
     """One prompt's way out. ``report`` gets every fact as soon as it is known."""
 
-    def __init__(self, watch: TurnWatch, report: Report) -> None:
+    def __init__(self, watch: TurnWatch, report: Report, references: Collection[Reference] = ()) -> None:
         self._watch = watch
         self._report = report
+        self._references = references
         self._sent_before: Fact = False
 
     async def send(self, composer: Composer, text: str) -> None:
@@ -105,6 +107,8 @@ class Sending:
             user_message_id=None,
             used_message_ids=[one for one in used if one],
             turn_pressed=True,
+            # A later run refuses them too, whoever says that they are pictures.
+            reference_sha256=[reference.sha256 for reference in self._references],
             **news,
         )
 

@@ -26,7 +26,7 @@ MOST_IN_MARKDOWN = 10
 TITLE = 40
 """Characters of the words under which a picture is shown."""
 SHORT_PROMPT = 200
-OURS = frozenset(("user_message_id", "used_message_ids", "turn_pressed", "given_up"))
+OURS = frozenset(("user_message_id", "used_message_ids", "reference_sha256", "turn_pressed", "given_up"))
 """Facts that only this program needs; they stay in ``metadata.json``."""
 
 

@@ -260,9 +260,12 @@ async def test_what_was_saved_in_an_earlier_run_is_not_fetched_again() -> None:
     assert (await scene.drawn()).pictures == [FOX, OWL]
 
 
-async def test_the_persons_reference_is_never_saved_although_the_conversation_calls_it_a_picture() -> None:
+@pytest.mark.parametrize("later", [False, True])
+async def test_the_persons_reference_is_never_saved_although_the_conversation_calls_it_a_picture(later: bool) -> None:
+    """``later``: in another run, which has the record alone."""
     said = (drawn("a", file_id(7), OWL), answer("I can't help with that.", parent="a"))
-    scene = Scene(at_rest(*said), None, OWL)
+    scene = Scene(at_rest(*said), None, *(() if later else (OWL,)))
+    scene.told.facts["reference_sha256"] = [sha256(OWL).hexdigest()]
     scene.have(file_id(7), OWL)
     with pytest.raises(ImageError) as caught:
         await scene.drawn()
