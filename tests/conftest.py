@@ -1,14 +1,23 @@
 """What all tests share."""
 
+import asyncio
+import faulthandler
+import functools
+import inspect
 import json
 import os
+import signal
+import sys
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import anyio
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 from cdp_image_mcp.config import Settings
 from tests.browser import refuse_browsers
@@ -64,14 +73,98 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(output_dir=tmp_path / "pictures", profile_dir=tmp_path / "profile", wait_seconds=5.0)
 
 
+LIMIT = 300.0
+"""Seconds after which a test that hangs is given up; those that wait for scenes beside theirs have a limit there."""
+
+GRACE = 60.0
+"""What it may take to end then."""
+
+RUNNING = pytest.StashKey[Callable[[], object]]()
+"""Cancels the coroutine of the test."""
+
+
+def limit_of(item: pytest.Item) -> float | None:
+    if item.get_closest_marker("nightly"):
+        return None
+    return 3 * LIMIT if "performance" in getattr(item, "fixturenames", ()) else LIMIT
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """A coroutine can be cancelled, so that it ends what it started; the traceback shows what it waited for."""
+    test = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test):
+        return
+
+    @functools.wraps(test)
+    async def limited(**arguments: Any) -> None:
+        scope = anyio.CancelScope()
+        loop = asyncio.get_running_loop()
+        pyfuncitem.stash[RUNNING] = lambda: loop.call_soon_threadsafe(scope.cancel)
+        with scope:
+            try:
+                await test(**arguments)
+            except asyncio.CancelledError as where:
+                if scope.cancel_called:
+                    raise TimeoutError("hung for too long") from where
+                raise
+
+    pyfuncitem.obj = limited
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """What hangs is cancelled or interrupted; what not even that ends, ends its process, which prints where every
+    thread is. By the system's clock: the event loop's own is one that tests put forward."""
+    limit = limit_of(item)
+    if limit is None:
+        return (yield)
+
+    def interrupt(_number: int, _frame: object) -> None:
+        cancel = item.stash.get(RUNNING, None)
+        if cancel is None:
+            raise TimeoutError("hung for too long")
+        del item.stash[RUNNING]
+        cancel()
+
+    faulthandler.dump_traceback_later(limit + 2 * GRACE, exit=True)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, limit, GRACE)
+    try:
+        return (yield)
+    finally:
+        if sys.platform != "win32":
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
+
+
 TIMES = Path(__file__).parent / "times.json"
 """Seconds that each long file took; ``--write-times`` measures anew."""
 
 
+def scope_of(node: str) -> str:
+    """What one process plays: a file; all scenes of the whole program, which share the processors as told there."""
+    file = file_of(node)
+    return "tests/web" if file.startswith("tests/web/") else file
+
+
+class ByScope(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return scope_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    return ByScope(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files are spread over processes, the longest first: begun last it would leave the other processors idle."""
-    seconds: dict[str, float] = json.loads(TIMES.read_text("utf-8"))
-    items.sort(key=lambda item: -seconds.get(file_of(item.nodeid), 0))
+    """Scopes are spread over processes, the longest first: begun last it would leave the other processors idle."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for file, taken in json.loads(TIMES.read_text("utf-8")).items():
+        seconds[scope_of(file)] += taken
+    items.sort(key=lambda item: -seconds[scope_of(item.nodeid)])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -1,5 +1,6 @@
 """Scenes of the whole program, played by several programs side by side: most of a scene's time is waiting."""
 
+import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,11 +17,20 @@ from tests.web.program import Program, running_program
 
 __all__ = ["Performance", "Scene", "Stage"]
 
-AT_ONCE = 8
-"""Programs with a browser each. Two processors are busy with as many that draw; those that wait cost nothing."""
+BUSY = max(4, 2 * (os.cpu_count() or 1))
+"""Programs with a browser each. More at once than processors can serve are not quicker, but meet their time limits."""
 
-STARTING = 3
-"""Browsers that start at the same time; waiting, they may all be at once."""
+PATIENT = 4
+"""As many more for scenes that mostly wait, which costs nothing."""
+
+LONG = 15.0
+"""Seconds from which a scene is one of those."""
+
+STARTING = 2
+"""Browsers that start at the same time."""
+
+LIMIT = 300.0
+"""Seconds that no scene of an ordinary run takes; beside it others go on."""
 
 
 @dataclass
@@ -43,6 +53,7 @@ class Scene:
     """Raises what is wrong."""
     seconds: float = 3.0
     """About how long it takes: the longest begin first."""
+    limit: float = LIMIT
 
 
 @dataclass
@@ -54,8 +65,10 @@ class _End:
 
 class Performance:
     def __init__(self, scenes: Iterable[Scene]) -> None:
-        self._waiting = sorted(scenes, key=lambda scene: -scene.seconds)
-        self._ends = {scene: _End() for scene in self._waiting}
+        longest_first = sorted(scenes, key=lambda scene: -scene.seconds)
+        self._patient = [scene for scene in longest_first if scene.seconds >= LONG]
+        self._busy = [scene for scene in longest_first if scene.seconds < LONG]
+        self._ends = {scene: _End() for scene in longest_first}
         self.errors: list[Exception] = []
         """What went wrong when a program was ended."""
 
@@ -63,12 +76,14 @@ class Performance:
         """Play all scenes. What goes wrong in one is its own error alone."""
         starting = anyio.CapacityLimiter(STARTING)
         async with anyio.create_task_group() as group:
-            for number in range(min(AT_ONCE, len(self._waiting))):
-                group.start_soon(self._perform, folder / str(number), starting)
+            for kind, waiting, at_once in (("patient", self._patient, PATIENT), ("busy", self._busy, BUSY)):
+                for number in range(min(at_once, len(waiting))):
+                    group.start_soon(self._perform, waiting, folder / f"{kind}-{number}", starting)
 
     def stop(self) -> None:
         """What has not begun is not begun any more."""
-        self._waiting.clear()
+        self._patient.clear()
+        self._busy.clear()
 
     async def seen(self, scene: Scene) -> None:
         """Wait until that scene was played; raises what was wrong in it."""
@@ -81,16 +96,16 @@ class Performance:
     def seconds(self, scene: Scene) -> float:
         return self._ends[scene].seconds
 
-    async def _perform(self, folder: Path, starting: anyio.CapacityLimiter) -> None:
+    async def _perform(self, waiting: list[Scene], folder: Path, starting: anyio.CapacityLimiter) -> None:
         """Scenes one after the other; a new program where one went wrong, so that the next finds nothing of it."""
         for attempt in count():
-            if not self._waiting:
+            if not waiting:
                 return
-            scene = self._waiting.pop(0)
+            scene = waiting.pop(0)
             try:
                 async with _opened(folder / str(attempt), starting) as stage:
-                    while await self._went_well(scene, stage) and self._waiting:
-                        scene = self._waiting.pop(0)
+                    while await self._went_well(scene, stage) and waiting:
+                        scene = waiting.pop(0)
             except Exception as error:  # noqa: BLE001 - raised by the scene's test, or at the end of all
                 end = self._ends[scene]
                 if end.over.is_set():
@@ -103,7 +118,8 @@ class Performance:
         end = self._ends[scene]
         began = time.monotonic()
         try:
-            await scene.play(stage)
+            with anyio.fail_after(scene.limit):
+                await scene.play(stage)
         except Exception as error:  # noqa: BLE001 - raised by the scene's test
             end.error = error
         end.seconds = time.monotonic() - began
