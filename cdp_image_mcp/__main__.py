@@ -1,4 +1,5 @@
-"""The ``cdp-image-mcp`` command and ``python -m cdp_image_mcp``. A server splits in two before it loads anything."""
+"""The ``cdp-image-mcp`` command and ``python -m cdp_image_mcp``. What may pay for a picture splits in two before it
+loads anything: what is paid for outlives whoever waited for it."""
 
 import sys
 
@@ -8,7 +9,8 @@ __all__ = ["main"]
 def main() -> int:
     """Run one command and answer its exit code."""
     front = None
-    if sys.argv[1:] in ([], ["serve"]):
+    # On Windows the part behind has no console, which a person at ``generate`` would miss.
+    if sys.argv[1:] in ([], ["serve"]) or (sys.argv[1] == "generate" and sys.platform != "win32"):
         from cdp_image_mcp.system.front import split
 
         front = split()

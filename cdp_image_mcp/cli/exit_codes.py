@@ -1,15 +1,20 @@
 """What a command answers to whoever started it."""
 
+import signal
+
 from cdp_image_mcp.errors import CODES, Code
 
-__all__ = ["DONE", "EXIT_CODES", "FAILED", "PERSON", "USAGE", "exit_code"]
+__all__ = ["DONE", "EXIT_CODES", "FAILED", "PERSON", "USAGE", "exit_code", "stopped_code"]
 
 DONE, FAILED, USAGE, PERSON = 0, 1, 2, 3
+STOPPED = 128
+"""A shell's own: what a signal ended answers this and the signal's number."""
 EXIT_CODES = {
     DONE: "done",
     FAILED: "failed, or not all pictures were made",
     USAGE: "wrong usage; nothing was sent",
     PERSON: "a person is needed (sign-in, key, setting, installation)",
+    STOPPED + signal.SIGINT: "stopped with Ctrl-C",
 }
 
 
@@ -18,3 +23,8 @@ def exit_code(code: Code) -> int:
     if code == "invalid_input":
         return USAGE
     return PERSON if CODES[code].person else FAILED
+
+
+def stopped_code(by: int) -> int:
+    """The exit code of what a signal ended."""
+    return STOPPED + by

@@ -2,12 +2,12 @@
 
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
-import msgspec
 
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED, exit_code
 from cdp_image_mcp.cli.terminal import Terminal
@@ -15,7 +15,6 @@ from cdp_image_mcp.config import APP_NAME
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
 from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES
-from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean
 
@@ -25,17 +24,19 @@ TICK = 0.5
 """Seconds between two drawings of the progress line: its clock goes on between two news."""
 
 
-async def follow(studio: Studio, arguments: GenerateImage, terminal: Terminal, accepted: list[str]) -> Standing:
-    """Where the generation ended. Its id is put into ``accepted`` as soon as there is one."""
+async def follow(
+    studio: Studio, begin: Callable[[], Awaitable[Standing]], terminal: Terminal, accepted: list[str]
+) -> Standing:
+    """Where the generation ended that ``begin`` makes or finds. Its id is put into ``accepted`` as soon as there is
+    one."""
     watch = _Watch(studio, terminal)
     async with watch.running():
-        standing = await studio.generate(msgspec.structs.replace(arguments, wait_seconds=0))
+        standing = await begin()
         watch.generation_id = standing.record.generation_id
         accepted.append(standing.record.generation_id)
         while not standing.record.finished:
             watch.tell_person(standing)
             standing = await studio.wait(standing.record.generation_id, LONGEST_WAIT, watch)
-    await studio.fetched(standing)
     return standing
 
 
@@ -116,16 +117,19 @@ def standing_code(standing: Standing) -> int:
     return DONE if status == "saved" else FAILED
 
 
-def tell_standing(terminal: Terminal, standing: Standing, *, as_json: bool) -> int:
-    """The end of a generation: its paths (or JSON) on standard output, the rest on standard error."""
+def tell_standing(
+    terminal: Terminal, standing: Standing, *, as_json: bool, copies: Sequence[Path] | None = None
+) -> int:
+    """The end of a generation: its paths (or JSON) on standard output, the rest on standard error. ``copies`` are
+    named in the place of the pictures they were made of."""
     record, status, fields = standing.record, status_of(standing.record), fields_of(standing)
     if status == "failed":
         return tell_failure(terminal, fields, as_json=as_json)
     if as_json:
         terminal.result(json.dumps(fields, ensure_ascii=False, indent=2))
         return standing_code(standing)
-    for image in record.images:
-        terminal.result(image.path)
+    for path in copies or [image.path for image in record.images]:
+        terminal.result(str(path))
     for missing in record.failures:
         terminal.say(f"Picture {missing.index} is missing ({missing.code}): {clean(missing.message)}", "yellow")
     if fields.get("honoured", True) is not True and status == "saved":

@@ -1,17 +1,21 @@
 """What people see: results on standard output, everything else on standard error, plain where it is no terminal."""
 
+import asyncio
 import os
 import shutil
 import sys
 import textwrap
+import threading
 import time
+import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TextIO
 
 from cdp_image_mcp.studio.studio import News
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = ["Terminal", "clock"]
+__all__ = ["Terminal", "ago", "clock", "cut", "typed", "width"]
 
 PLAIN_EVERY = 30.0
 """Seconds between two plain lines that say the same."""
@@ -24,6 +28,75 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def ago(seconds: float) -> str:
+    """``12 s``, ``5 min``, ``3 h``, ``9 d``."""
+    for name, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {name}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def width(text: str) -> int:
+    """Columns that ``text`` takes on a terminal: Chinese and emoji take two, marks over a letter none."""
+    return sum(_columns(letter) for letter in text)
+
+
+def _columns(letter: str) -> int:
+    if unicodedata.combining(letter) or unicodedata.category(letter) in {"Cf", "Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def cut(text: str, columns: int) -> str:
+    """As much of ``text`` as fits into so many columns, with a mark where some is missing."""
+    if width(text) <= columns:
+        return text
+    taken, used = 0, 1
+    for letter in text:
+        used += _columns(letter)
+        if used > columns:
+            break
+        taken += 1
+    return text[:taken].rstrip() + "…" if columns > 0 else ""
+
+
+async def typed(*, one_line: bool = False) -> bytes:
+    """What comes on standard input: one line of a person, or all to its end.
+
+    Cancelling leaves at once. The thread that waits for keys cannot be called back; it reads past Python's own stream,
+    whose lock it would hold when the interpreter ends.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bytes] = loop.create_future()
+
+    def told(data: bytes | None, error: OSError | None) -> None:
+        if not answer.done():
+            answer.set_exception(error) if error is not None else answer.set_result(data or b"")
+
+    def read() -> None:
+        try:
+            data, error = _read(one_line=one_line), None
+        except OSError as failure:
+            data, error = None, failure
+        with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            loop.call_soon_threadsafe(told, data, error)
+
+    threading.Thread(target=read, name="typed", daemon=True).start()
+    return await answer
+
+
+def _read(*, one_line: bool) -> bytes:
+    if sys.platform == "win32" and sys.stdin.isatty():
+        # Only Python's own stream reads what a console there has beyond its code page.
+        return (sys.stdin.readline() if one_line else sys.stdin.read()).encode("utf-8", "replace")
+    parts: list[bytes] = []
+    while part := os.read(0, 65536):
+        parts.append(part)
+        if one_line and part.endswith(b"\n"):
+            break
+    return b"".join(parts)
 
 
 def _reads_colours(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -96,16 +169,35 @@ class Terminal:
         self.clear()
         print(text, file=self._out, flush=True)
 
+    @property
+    def columns(self) -> int:
+        """Of standard output; many where nobody looks."""
+        return shutil.get_terminal_size().columns if self._out.isatty() else 10_000
+
     def wrapped(self, text: str, indent: int) -> list[str]:
         """``text`` in lines that fit beside ``indent`` columns on a terminal; one line where nobody looks."""
         if not self._out.isatty():
             return [text]
-        return textwrap.wrap(text, max(shutil.get_terminal_size().columns - indent - 1, 30)) or [""]
+        return textwrap.wrap(text, max(self.columns - indent - 1, 30)) or [""]
 
     def say(self, text: str = "", colour: str | None = None) -> None:
         """One line for a person on standard error."""
         self.clear()
         print(self.colour(text, colour) if colour else text, file=self._err, flush=True)
+
+    async def asked(self, question: str) -> bool:
+        """A person's yes or no; the end of input is a no. Ctrl-C leaves the question at once."""
+        self.clear()
+        self._err.write(f"{question} [y/N] ")
+        self._err.flush()
+        return (await typed(one_line=True)).strip().lower() in {b"y", b"yes"}
+
+    async def agreed(self, question: str) -> bool:
+        """The same where a person may not be there: then nothing is agreed to."""
+        if sys.stdin is None or not sys.stdin.isatty():
+            self.say("Nobody can be asked here; --yes agrees beforehand.", "yellow")
+            return False
+        return await self.asked(question)
 
     def clear(self) -> None:
         """Take the progress line away, so that something else can be written."""
@@ -137,8 +229,7 @@ class Terminal:
         return "  ".join(parts)
 
     def _draw(self, line: str) -> None:
-        columns = shutil.get_terminal_size().columns - 1
-        shown = line[:columns]
-        self._err.write("\r" + shown + " " * max(self._drawn - len(shown), 0))
+        shown = cut(line, shutil.get_terminal_size().columns - 1)
+        self._err.write("\r" + shown + " " * max(self._drawn - width(shown), 0))
         self._err.flush()
-        self._drawn = len(shown)
+        self._drawn = width(shown)

@@ -64,7 +64,8 @@ async def late_studio(settings: Settings, outliving: Callable[[], None] | None =
 
 
 @asynccontextmanager
-async def studio_apart(settings: Settings) -> AsyncGenerator["Studio"]:
-    """An open studio for the length of the block; a cancelled block ends its jobs in order."""
-    async with late_studio(settings) as studio:
+async def studio_apart(settings: Settings, outliving: Callable[[], None] | None = None) -> AsyncGenerator["Studio"]:
+    """An open studio for the length of the block; a cancelled block ends its jobs in order. ``outliving``: see
+    :func:`~cdp_image_mcp.studio.studio.open_studio`."""
+    async with late_studio(settings, outliving) as studio:
         yield await studio()

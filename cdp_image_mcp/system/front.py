@@ -1,4 +1,4 @@
-"""The process that a client starts, and the server proper behind it that may outlive it.
+"""The process that is started, and the server proper behind it that may outlive it; the same for ``generate``.
 
 Clients end a server by closing its input, by SIGTERM, or by killing it and its whole group two to four seconds later
 (Claude Desktop, Claude Code, the SDKs; 2026-11). A picture that is being paid for at the API takes up to minutes. So
@@ -37,8 +37,8 @@ class Front(Protocol):
         """Until it has been killed."""
         ...
 
-    def let_go(self) -> None:
-        """It ends, and the client sees its server end; this process goes on without pipes."""
+    def let_go(self, code: int = 0) -> None:
+        """It ends with that exit code, and whoever started it sees that; this process goes on without pipes."""
         ...
 
 
@@ -53,10 +53,10 @@ class _Pipes:
 
         await anyio.wait_readable(self._life)  # nothing is ever written there
 
-    def let_go(self) -> None:
+    def let_go(self, code: int = 0) -> None:
         _silence(handle for handle in map(int, os.listdir("/dev/fd")) if _what(handle) in self._streams)  # noqa: PTH208
         try:
-            os.write(self._leave, b".")
+            os.write(self._leave, bytes([code]))
         except BrokenPipeError:
             return  # it was killed
 
@@ -103,8 +103,8 @@ def _wait(server: int, leaving: int) -> NoReturn:
     for handle in (0, 1):
         os.close(handle)
     # The first process of a container is waited for by all others: with its end they are killed.
-    if os.read(leaving, 1) and os.getpid() != 1:
-        os._exit(0)
+    if (code := os.read(leaving, 1)) and os.getpid() != 1:
+        os._exit(code[0])
     _, state = os.waitpid(server, 0)
     status = os.waitstatus_to_exitcode(state)
     if status < 0:
@@ -130,7 +130,7 @@ class _Process:
 
         await anyio.to_thread.run_sync(self._front.wait, abandon_on_cancel=True)
 
-    def let_go(self) -> None:
+    def let_go(self, code: int = 0) -> None:  # noqa: ARG002  Windows gives no choice to who ends another process
         _silence((0, 1, 2))
         self._front.kill()
 

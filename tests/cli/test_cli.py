@@ -7,48 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cdp_image_mcp.cli.main import main, make_parser
-from tests.cli.api_stub import Stub, images_endpoint
-
-LIMIT = 60
-
-
-@pytest.fixture
-def endpoint() -> Generator[Stub]:
-    with images_endpoint() as stub:
-        yield stub
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    own = ("OPENAI_", "GPT_", "CHATGPT_", "NO_COLOR", "TERM", "CHROME_PATH")
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    return plain | {
-        "GPT_IMAGE_OUTPUT_DIR": str(tmp_path / "pictures"),
-        "CHATGPT_WEB_PROFILE_DIR": str(tmp_path / "profile"),
-        "TERM": "xterm",
-    }
-
-
-@pytest.fixture
-def with_key(environment: dict[str, str], endpoint: Stub) -> dict[str, str]:
-    return environment | {"OPENAI_API_KEY": "sk-only-a-test", "OPENAI_BASE_URL": endpoint.url}
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "cdp_image_mcp", *arguments]
-
-
-def ran(environment: dict[str, str], *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), env=environment, capture_output=True, text=True, timeout=LIMIT, encoding="utf-8", **options
-    )
+from cdp_image_mcp.cli.main import main
+from cdp_image_mcp.cli.parser import make_parser
+from tests.cli.api_stub import Stub
+from tests.cli.running import LIMIT, command, ran
 
 
 def test_generate_prints_only_the_path_on_standard_output(with_key: dict[str, str], endpoint: Stub) -> None:
@@ -124,7 +90,7 @@ def test_fewer_pictures_than_asked_for_are_printed_and_count_as_failed(with_key:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_stopped_generation_ends_in_order_and_says_what_became_of_it(
+def test_a_stopped_generation_gives_the_shell_back_and_saves_behind_it_what_may_be_paid(
     with_key: dict[str, str], endpoint: Stub, tmp_path: Path, name: str
 ) -> None:
     endpoint.answering.clear()
@@ -134,16 +100,19 @@ def test_a_stopped_generation_ends_in_order_and_says_what_became_of_it(
         assert endpoint.arrived.wait(LIMIT)
         process.send_signal(getattr(signal, name))
         out, err = process.communicate(timeout=LIMIT)
-    assert (process.returncode, out) == (1, "")
-    assert "had been sent" in err
-    assert f"Stopped by {name}" in err
+    assert (process.returncode, out) == (128 + getattr(signal, name), "")
+    assert "saved in the background" in err
     record = json.loads(next((tmp_path / "pictures").glob("*/metadata.json")).read_text())
-    assert record["state"] == "interrupted"
+    endpoint.answering.set()
+    waited = ran(with_key, "wait", record["generation_id"][:8])
+    assert (waited.returncode, len(endpoint.requests)) == (0, 1)
+    assert Path(waited.stdout.strip()).is_file()
+    assert f"wait {record['generation_id'][:8]}" in err
 
 
 CLOSES_SLOWLY = """
 import sys, anyio
-from cdp_image_mcp.cli import commands
+from cdp_image_mcp.cli import overview
 from cdp_image_mcp.cli.main import main
 
 async def work(*_):
@@ -156,7 +125,7 @@ async def work(*_):
             await anyio.to_thread.run_sync(sys.stdin.readline)
             print("closed", flush=True)
 
-commands.COMMANDS["status"] = work
+overview.status = work
 sys.exit(main(["status"]))
 """
 
@@ -183,8 +152,7 @@ def test_more_signals_while_a_command_closes_change_nothing(environment: dict[st
         finally:
             hanging.cancel()
             process.kill()
-    assert (process.returncode, out) == (1, "closed\n")
-    assert "Stopped by SIGINT" in err
+    assert (process.returncode, out) == (130, "closed\n")
     assert "Traceback" not in err
 
 
@@ -277,8 +245,8 @@ def test_status_is_words_for_people_and_json_for_scripts(with_key: dict[str, str
     words = ran(with_key, "status")
     told = json.loads(ran(with_key, "status", "--json").stdout)
     assert words.returncode == 0, words.stderr
-    assert "api: ready" in words.stdout
-    assert "'a fox'" in words.stdout
+    assert "api (first: OPENAI_API_KEY is set): ready" in words.stdout
+    assert "saved              a fox\n" in words.stdout
     assert [entry["backend"] for entry in told["statuses"]] == ["api", "chatgpt-web"]
 
 

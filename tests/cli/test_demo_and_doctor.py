@@ -1,17 +1,22 @@
 """The two commands for newcomers, as processes with a real browser: the demo, and the checks."""
 
+import http.server
 import json
 import os
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from cdp_image_mcp.cli.checks import machine
 from cdp_image_mcp.cli.demo import install_advice
 from tests.browser import SWITCHES, chosen
 
@@ -165,3 +170,175 @@ def test_a_report_for_people_wraps_nothing_where_nobody_looks(environment: dict[
     assert "\x1b" not in done.stdout
     assert all(line.startswith(("ok ", "warning", "failed", "   ")) for line in done.stdout.splitlines())
     assert "checks:" in done.stderr
+
+
+# --- each finding once -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_api(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """Pictures come from the API, and no browser is started."""
+    return environment | BY_API | {"CHROME_PATH": str(tmp_path / "nothing"), "HOME": str(tmp_path / "home")}
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """A server that takes ``sk-good`` and has one model."""
+
+    def do_GET(self) -> None:
+        good = self.headers["Authorization"] == "Bearer sk-good"
+        body = json.dumps({"data": [{"id": "gpt-image-2"}]} if good else {"error": {"message": "no"}}).encode()
+        self.send_response(200 if good else 401)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@contextmanager
+def serving(certificate: Path | None = None) -> Generator[int]:
+    """The server, with TLS where a certificate is given; its port."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def own_ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that no system knows, as a company's own would be."""
+    path = tmp_path_factory.mktemp("ca") / "both.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path), "-out", f"{path}.crt"]
+    subprocess.run(command, check=True, capture_output=True, timeout=LIMIT)
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
+def test_a_line_that_works_is_found_out_by_an_answer(by_api: dict[str, str]) -> None:
+    with serving() as port:
+        _, found = checks(by_api | {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1"})
+    assert found["network, API"]["level"] == "ok"
+    assert found["network, API"]["message"] == f"127.0.0.1:{port} answers (HTTP 401, no list of models)."
+    assert found["way"]["message"] == "Pictures are made by api first: GPT_IMAGE_BACKEND=api."
+
+
+def test_a_certificate_of_ones_own_authority_is_named_with_the_remedy_that_works(
+    by_api: dict[str, str], own_ca: Path
+) -> None:
+    with serving(own_ca) as port:
+        at = {"OPENAI_BASE_URL": f"https://127.0.0.1:{port}/v1"}
+        code, found = checks(by_api | at)
+        _, mended = checks(by_api | at | {"SSL_CERT_FILE": str(own_ca)})
+    assert code == 1
+    assert found["network, API"]["level"] == "failed"
+    assert "is not trusted here" in found["network, API"]["message"]
+    assert "SSL_CERT_FILE" in found["network, API"]["advice"]
+    assert mended["network, API"]["level"] == "ok"
+
+
+def test_a_proxy_that_refuses_is_named(by_api: dict[str, str]) -> None:
+    proxy = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+    _, found = checks(by_api | proxy | {"OPENAI_BASE_URL": "https://images.example/v1"})
+    assert found["network, API"]["level"] == "failed"
+    assert "check HTTPS_PROXY" in found["network, API"]["advice"]
+    assert "by way of http://127.0.0.1:9 (HTTPS_PROXY)" in found["network, API"]["message"]
+
+
+@pytest.mark.parametrize(("key", "level"), [("sk-good", "warning"), ("sk-wrong", "failed")])
+def test_the_key_is_tried_by_the_free_list_of_models(by_api: dict[str, str], key: str, level: str) -> None:
+    with serving() as port:
+        at = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": key, "GPT_IMAGE_MODEL": "gpt-image-9"}
+        done = ran(by_api | at, "doctor", "--probe", "--json")
+    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert found["probe, API"]["level"] == level
+    assert key not in done.stdout + done.stderr
+    if key == "sk-good":
+        assert "its 1 models do not include gpt-image-9" in found["probe, API"]["message"]
+    else:
+        assert done.returncode == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="rights are others there")
+def test_a_folder_that_takes_no_files_is_found_out_by_writing(by_api: dict[str, str], tmp_path: Path) -> None:
+    """A file in the place of the folder, for root as well, whom no rights keep out."""
+    (tmp_path / "pictures").write_text("no folder")
+    with serving() as port:
+        code, found = checks(by_api | {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1"})
+    assert (code, found["disk"]["level"]) == (3, "failed")
+    assert "is a file" in found["disk"]["message"]
+    assert "GPT_IMAGE_OUTPUT_DIR" in found["disk"]["advice"]
+
+
+FAULTS = {
+    "making a folder": ("os.mkdir", "PermissionError(13, 'Permission denied')"),
+    "writing a file (No space left": ("os.open", "OSError(28, 'No space left on device')"),
+    "locking a file": ("fcntl.flock = fcntl.lockf", "OSError(37, 'No locks available')"),
+    "a transaction of SQLite": ("sqlite3.connect", "sqlite3.OperationalError('disk I/O error')"),
+}
+"""What the system answers to one function from then on: a read-only folder, a full one, one without locks, one on a
+drive without what SQLite needs."""
+
+
+@pytest.mark.parametrize("told", FAULTS)
+def test_what_a_folder_cannot_do_is_named(tmp_path: Path, told: str) -> None:
+    function, error = FAULTS[told]
+    program = (
+        "import fcntl, os, pathlib, sqlite3\n"
+        "from cdp_image_mcp.cli.checks.machine import disk\n"
+        "def fails(*_, **__):\n"
+        f"    raise {error}\n"
+        f"{function} = fails\n"
+        f"print(disk('disk', pathlib.Path({str(tmp_path)!r}), 'GPT_IMAGE_OUTPUT_DIR').message)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LIMIT).stdout
+    assert f"In {tmp_path} this does not work:" in said
+    assert told in said
+
+
+def test_a_drive_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(_: Path) -> bool:
+        return False
+
+    monkeypatch.setattr(Path, "exists", nowhere)
+    found = machine.disk("disk", Path("/Q/pictures"), "GPT_IMAGE_OUTPUT_DIR")
+    assert (found.level, found.message) == ("failed", "There is no drive or folder /.")
+
+
+def test_trouble_of_the_index_is_told(by_api: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "pictures" / "20261126-100000-a-fox"
+    folder.mkdir(parents=True)
+    (folder / "metadata.json").write_text('{"generation_id": ')
+    _, found = checks(by_api)
+    assert found["records"]["level"] == "warning"
+    assert "20261126-100000-a-fox" in found["records"]["message"]
+
+
+def test_a_client_that_names_this_program_wrongly_is_told(by_api: dict[str, str], tmp_path: Path) -> None:
+    home = Path(by_api["HOME"])
+    for name, command in (("cursor", "/old/place/cdp-image-mcp"), ("lmstudio", sys.executable)):
+        (home / f".{name}").mkdir(parents=True)
+        server: dict[str, Any] = {"mcpServers": {"cdp-image-mcp": {"command": command, "args": []}}}
+        (home / f".{name}" / "mcp.json").write_text(json.dumps(server))
+    _, found = checks(by_api)
+    assert found["clients"]["message"] == "Set up in LM Studio."
+    assert "names the program /old/place/cdp-image-mcp, which is not there" in found["client, cursor"]["message"]
+    assert found["client, cursor"]["advice"] == "Run 'cdp-image-mcp install cursor'."
+
+
+def test_that_nobody_has_signed_in_is_for_a_person_to_mend(environment: dict[str, str]) -> None:
+    """The way that auto takes is the browser; everything else is well."""
+    with serving() as port:
+        code, found = checks(environment | {"CHATGPT_WEB_URL": f"http://127.0.0.1:{port}/"})
+    assert [name for name, check in found.items() if check["level"] == "failed"] == []
+    assert (code, found["sign-in"]["person"]) == (3, True)

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from cdp_image_mcp.cli import doctor
+from cdp_image_mcp.cli.checks import services
 from tests.studio.scripted import settings
 from tests.system.tickets import waiting
 
@@ -36,9 +36,9 @@ async def test_a_probe_holds_the_turn_while_it_looks(tmp_path: Path, monkeypatch
     async def apart(_: Any) -> AsyncGenerator[Any]:
         yield Apart()
 
-    monkeypatch.setattr(doctor, "studio_apart", apart)
+    monkeypatch.setattr(services, "studio_apart", apart)
     with anyio.fail_after(15):
-        checks = await doctor._probe(settings(tmp_path))  # pyright: ignore[reportPrivateUsage]
+        checks = await services.probe(settings(tmp_path))
         assert waiting(tmp_path / "profile") == 0
     assert looking.tickets == [1]
     assert [check.level for check in checks] == ["ok"]

@@ -1,14 +1,15 @@
 """The README's tables, each from the place in the code that decides it."""
 
-import argparse
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
-from cdp_image_mcp.cli.main import EXIT_CODES, make_parser
+from cdp_image_mcp.cli.exit_codes import EXIT_CODES
+from cdp_image_mcp.cli.parser import commands_of, make_parser
 from cdp_image_mcp.config import VARIABLES
 from cdp_image_mcp.errors import CODES
 from cdp_image_mcp.mcp_server.tools import TOOLS
 from cdp_image_mcp.openai.models import MODELS
 from cdp_image_mcp.openai.profiles import PROFILES, EditForm
+from tests.docs.clients import clients
 from tests.docs.markdown import table
 
 __all__ = ["BLOCKS", "command_list", "first_sentence", "limits"]
@@ -90,10 +91,8 @@ def codes() -> str:
 
 
 def command_list() -> dict[str, str]:
-    """Each command with what its own ``--help`` says first. The parser's list of actions is argparse's own name."""
-    (group,) = [action for action in make_parser()._actions if action.dest == "command"]
-    choices = cast("dict[str, argparse.ArgumentParser]", group.choices)
-    return {name: parser.description or "" for name, parser in choices.items()}
+    """Each command with what its own ``--help`` says first."""
+    return {name: parser.description or "" for name, parser in commands_of(make_parser()).items()}
 
 
 def commands() -> str:
@@ -136,6 +135,7 @@ def models() -> str:
 
 
 BLOCKS = {
+    "clients": clients,
     "variables": variables,
     "tools": tools,
     "arguments": arguments,

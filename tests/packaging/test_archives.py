@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from cdp_image_mcp import __version__
-from cdp_image_mcp.cli.doctor import PACKAGES
+from cdp_image_mcp.cli.checks.machine import PACKAGES
 from cdp_image_mcp.library.imagefile import inspect
 from tests.browser import chosen
 from tests.packaging.checkout import Run, files_below

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from cdp_image_mcp.chatgpt.page.probe import AT_REST, CLASSIC_ALONE
-from cdp_image_mcp.cli import doctor
+from cdp_image_mcp.cli.checks import services
 from cdp_image_mcp.config import Settings
 from fixtures.site import Switches, running_site
 from tests.web.program import environment
@@ -50,9 +50,9 @@ async def test_a_probe_that_falls_over_is_a_finding(tmp_path: Path, monkeypatch:
     def fall(_: Settings) -> None:
         raise RuntimeError("the page ran away")
 
-    monkeypatch.setattr(doctor, "studio_apart", fall)
+    monkeypatch.setattr(services, "studio_apart", fall)
     settings = Settings(output_dir=tmp_path / "pictures", profile_dir=tmp_path / "profile", backend="api")
     with anyio.fail_after(60):
-        (found,) = await doctor._probe(settings)  # pyright: ignore[reportPrivateUsage]
+        (found,) = await services.probe(settings)
     assert (found.name, found.level) == ("probe", "failed")
     assert "the page ran away" in found.message

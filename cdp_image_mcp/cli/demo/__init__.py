@@ -1,5 +1,6 @@
 """The whole way through a real browser without an account: the bundled stand-in site, the ordinary web back end."""
 
+import argparse
 import importlib
 import importlib.util
 import json
@@ -7,6 +8,7 @@ import os
 import shutil
 import sys
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -25,7 +27,7 @@ from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Standing
 from cdp_image_mcp.system.disk import make_path
 
-__all__ = ["demonstrate"]
+__all__ = ["demo", "demonstrate"]
 
 PLACES = ("cdp_image_mcp.cli.demo.site", "fixtures.site")
 """The stand-in as it lies in the wheel, and in a checkout."""
@@ -89,7 +91,7 @@ async def demonstrate(prompt: str, settings: Settings, terminal: Terminal, *, as
         "Demo: a real browser and a stand-in site on this machine. No account is used and nothing leaves it.", "dim"
     )
     async with scratch_folder(SCRATCH_PREFIX, snap=snap) as scratch, site.serve() as running:
-        demo = msgspec.structs.replace(
+        aside = msgspec.structs.replace(
             settings,
             backend="chatgpt-web",
             web_url=f"{running.url}/",
@@ -100,8 +102,10 @@ async def demonstrate(prompt: str, settings: Settings, terminal: Terminal, *, as
             site_file=None,
             daily_limit=None,
         )
-        async with studio_apart(demo) as studio:
-            standing = await follow(studio, arguments, terminal, [])
+        async with studio_apart(aside) as studio:
+            wanted = msgspec.structs.replace(arguments, wait_seconds=0)
+            standing = await follow(studio, partial(studio.generate, wanted), terminal, [])
+            await studio.fetched(standing)
         kept = await anyio.to_thread.run_sync(_keep, standing, settings.output_dir / FOLDER)
     if as_json and standing.record.images:
         terminal.result(json.dumps(_demo_fields(kept), ensure_ascii=False, indent=2))
@@ -141,3 +145,9 @@ def _write_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
             out.write(data)
         return path
     raise ImageError("disk", f"There is no free name for the picture in {folder}.")
+
+
+async def demo(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    """The command."""
+    prompt = " ".join(parsed.prompt) or "a red fox under a full moon"
+    return await demonstrate(prompt, settings, terminal, as_json=parsed.json)

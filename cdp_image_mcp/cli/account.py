@@ -1,0 +1,101 @@
+"""``login`` and ``logout``: the sign-in that lives in the browser profile."""
+
+import argparse
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import anyio
+import anyio.to_thread
+
+from cdp_image_mcp.cli.exit_codes import DONE, FAILED, PERSON
+from cdp_image_mcp.cli.terminal import Terminal
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.mcp_server.holding import studio_apart
+from cdp_image_mcp.system.turns import Turns
+
+__all__ = ["login", "logout"]
+
+
+@runtime_checkable
+class SignsIn(Protocol):
+    """A back end at which a person signs in."""
+
+    async def sign_in(self, opened: Callable[[], None] | None = None) -> Any:
+        """Open the window, call ``opened``, wait for the person; the result's ``kind`` is ``ready`` when it worked,
+        else its ``detail`` says why not."""
+        ...
+
+
+async def login(_: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    settings.require_usable()
+    async with studio_apart(settings) as studio:
+        backend = studio.backend("chatgpt-web")
+        if not isinstance(backend, SignsIn):
+            raise ImageError("internal", "The web back end cannot sign in.")
+        async with Turns(settings.profile_dir).take(on_position=partial(_tell_position, terminal)):
+            arrival = await backend.sign_in(partial(_tell_sign_in, terminal))
+    if arrival.kind == "ready":
+        terminal.say("You are signed in.", "green")
+        return DONE
+    terminal.say(f"The window was closed, and ChatGPT is not ready yet: {arrival.detail}. Run this again.", "yellow")
+    return PERSON
+
+
+def _tell_sign_in(terminal: Terminal) -> None:
+    from cdp_image_mcp.chatgpt.window.person import sign_in_text
+
+    terminal.say(sign_in_text())
+    terminal.say("Nothing is read from that window while you sign in. Ctrl-C gives up.", "dim")
+
+
+def _tell_position(terminal: Terminal, position: int) -> None:
+    if position:
+        terminal.say(f"Waiting until the browser is free (place {position} in the queue).", "dim")
+
+
+async def logout(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    """The profile goes as a whole: cookies, cache and all. The site is not told; other devices stay signed in."""
+    profile = settings.profile_dir
+    if not await anyio.to_thread.run_sync(profile.exists):
+        terminal.say(f"Nobody is signed in: there is no profile at {profile}.", "green")
+        return DONE
+    terminal.say(f"This deletes the browser profile {profile}, and with it the sign-in. Pictures stay.")
+    if not parsed.yes and not await terminal.agreed("Delete it?"):
+        terminal.say("Nothing was deleted.")
+        return FAILED
+    async with Turns(profile).take(on_position=partial(_tell_position, terminal)):
+        if (holder := await _holder(profile)) is not None:
+            terminal.say(
+                f"A browser has that profile open (process {holder}). Close it, then run this again.", "yellow"
+            )
+            return PERSON
+        await anyio.to_thread.run_sync(_delete, profile)
+    if await anyio.to_thread.run_sync(profile.exists):
+        terminal.say(f"Not all of it could be deleted; see {profile}.", "red")
+        return FAILED
+    terminal.say("The sign-in is gone from this computer.", "green")
+    return DONE
+
+
+async def _holder(profile: Path) -> int | None:
+    """The process whose browser has the profile open."""
+    from cdp_image_mcp import cdp
+    from cdp_image_mcp.cdp.errors import ProfileInUse
+
+    try:
+        async with cdp.attach(profile) as browser:
+            return browser.pid or 0
+    except ProfileInUse as error:
+        return error.pid or 0
+    except cdp.CDPError:
+        return None  # none runs
+
+
+def _delete(profile: Path) -> None:
+    shutil.rmtree(profile, ignore_errors=True)
+    # What was remembered of its windows belongs to the sign-in.
+    profile.with_name(f"{profile.name}.window.json").unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""What ``doctor`` looks at, each with what to do about it; nothing is sent for money, spent or signed in."""

@@ -1,0 +1,120 @@
+"""The two ways to make pictures: which comes first, the sign-in, the key, and the line to each as pictures take it."""
+
+from typing import Protocol, runtime_checkable
+from urllib.parse import urlsplit
+
+import msgspec
+
+from cdp_image_mcp.cli.checks.check import Check, fallen_over
+from cdp_image_mcp.config import APP_NAME, Settings
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.mcp_server.holding import studio_apart
+from cdp_image_mcp.mcp_server.ways import first_way
+from cdp_image_mcp.system.plaintext import clean
+from cdp_image_mcp.system.turns import Turns
+
+__all__ = ["Probes", "api_line", "api_usable", "key", "probe", "sign_in", "site_line", "way"]
+
+
+@runtime_checkable
+class Probes(Protocol):
+    """A back end that can look in the page for everything it uses there, without sending anything."""
+
+    async def probe(self) -> list[tuple[str, bool, str]]:
+        """For each role (composer, send, …): its name, whether it was found, and how."""
+        ...
+
+
+def way(settings: Settings) -> Check:
+    name, why = first_way(settings)
+    return Check("way", "ok", f"Pictures are made by {name} first: {why}.")
+
+
+def sign_in(settings: Settings) -> Check:
+    """Only whether there ever was a sign-in can be told without asking the site; ``--probe`` asks."""
+    profile = settings.profile_dir / "Default"
+    if any((profile / name).exists() for name in ("Network/Cookies", "Cookies")):
+        return Check("sign-in", "ok", "The profile has been used; whether it is signed in, --probe finds out.")
+    advice = f"Run '{APP_NAME} login' once, or use the API back end."
+    return Check("sign-in", "warning", "Nobody has signed in with this profile yet.", advice, person=True)
+
+
+def key(settings: Settings) -> Check:
+    if settings.api_key:
+        return Check("API key", "ok", f"OPENAI_API_KEY is set; model {settings.model} at {settings.base_url}.")
+    from cdp_image_mcp.openai.profiles import choose_profile, key_missing
+
+    try:
+        if settings.backend != "chatgpt-web" and not key_missing(settings):
+            name = choose_profile(settings).name
+            return Check("API key", "ok", f"{name} wants none; model {settings.model} at {settings.base_url}.")
+    except ImageError as error:
+        advice = "Correct OPENAI_COMPAT or OPENAI_BASE_URL."
+        return Check("API key", "failed", clean(error.message, 1000), advice, person=True)
+    if settings.backend == "api":
+        advice = "Set it, or GPT_IMAGE_BACKEND=chatgpt-web."
+        return Check("API key", "failed", "OPENAI_API_KEY is not set.", advice, person=True)
+    return Check("API key", "ok", "OPENAI_API_KEY is not set; pictures are made by ChatGPT in the browser.")
+
+
+def api_usable(settings: Settings) -> bool:
+    """Whether requests to the API could be made as far as the key goes; what it is like has a check of its own."""
+    from cdp_image_mcp.openai.profiles import key_missing
+
+    try:
+        return not key_missing(settings)
+    except ImageError:
+        return False
+
+
+async def api_line(settings: Settings, *, with_key: bool = False) -> Check:
+    """Whether the API answers, without the key; or with it, by the list of models, which costs nothing."""
+    from cdp_image_mcp.openai.reach import reach
+
+    found = await reach(settings, key=with_key)
+    name = "probe, API" if with_key else "network, API"
+    # Behind a way that was found open before, only the key can be wrong.
+    return Check(name, found.level, found.message, found.advice, person=with_key and found.level == "failed")
+
+
+async def site_line(settings: Settings) -> Check:
+    """Whether the site answers by the same proxy and certificates; any answer will do, nobody is signed in."""
+    from cdp_image_mcp.openai.profiles import choose_profile
+    from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
+
+    stranger = msgspec.structs.replace(settings, api_key=None, base_url=settings.web_url, compat=None)
+    host = urlsplit(settings.web_url).netloc
+    try:
+        line = Line(stranger, choose_profile(stranger))
+        try:
+            status, _ = await line.ask(settings.web_url)
+        finally:
+            await line.aclose()
+    except BrokenError as broken:
+        advice = broken.next_step or "Check the connection, a firewall or a proxy."
+        return Check("network, site", "failed", f"{host} cannot be reached: {broken.words}.", advice)
+    except ImageError as error:
+        return Check("network, site", "failed", error.message, error.next_step, person=True)
+    by = f" by way of {line.proxy.shown}" if line.proxy else ""
+    return Check("network, site", "ok", f"{host} answers{by} (HTTP {status}).")
+
+
+async def probe(settings: Settings) -> list[Check]:
+    """What is used in the page, looked for there."""
+    try:
+        async with studio_apart(settings) as studio:
+            backend = studio.backend("chatgpt-web")
+            if not isinstance(backend, Probes):
+                return [Check("probe", "failed", "This version's web back end cannot look into the page.")]
+            async with Turns(settings.profile_dir).take():
+                found = await backend.probe()
+    except ImageError as error:
+        person = error.code in {"needs_sign_in", "verification_required"}
+        return [Check("probe", "failed", clean(error.message, 1000), error.next_step, person=person)]
+    except Exception as error:  # noqa: BLE001  the other findings are told all the same
+        return [fallen_over("probe", error)]
+    advice = "The site may have changed: update, or set CHATGPT_SITE_FILE."
+    return [
+        Check(f"probe, {role}", "ok" if there else "warning", clean(how), "" if there else advice)
+        for role, there, how in found
+    ]

@@ -1,0 +1,107 @@
+"""``generate``: one generation from beginning to end on a terminal."""
+
+import argparse
+import json
+import secrets
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from cdp_image_mcp.cli.exit_codes import DONE, stopped_code
+from cdp_image_mcp.cli.follow import follow, tell_standing, tell_stopped
+from cdp_image_mcp.cli.pictures import shown
+from cdp_image_mcp.cli.prompting import Destination, destination, prompt_of, typed_roots, wish
+from cdp_image_mcp.cli.terminal import Terminal
+from cdp_image_mcp.config import APP_NAME, Settings
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.mcp_server.holding import studio_apart
+from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.system.front import Front
+
+__all__ = ["command", "generate"]
+
+
+async def command(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    place = await anyio.to_thread.run_sync(destination, parsed.output)
+    arguments = wish(parsed, await prompt_of(parsed.prompt, terminal), place)
+    settings = await anyio.to_thread.run_sync(typed_roots, arguments, settings)
+    if parsed.dry_run:
+        return await _dry_run(arguments, settings, terminal)
+    to_open = parsed.open or settings.open_finished
+    outliving = None if parsed.front is None else partial(_outlive, parsed, terminal)
+    return await generate(
+        arguments, settings, terminal, as_json=parsed.json, place=place, to_open=to_open, outliving=outliving
+    )
+
+
+def _outlive(parsed: argparse.Namespace, terminal: Terminal, generation_id: str) -> None:
+    """Whoever stopped it has the shell back; what is paid for is finished and saved behind it."""
+    terminal.say(
+        f"The request is out and may be paid for: its picture is fetched and saved in the background. "
+        f"'{APP_NAME} wait {generation_id[:8]}' waits for it.",
+        "yellow",
+    )
+    front: Front = parsed.front
+    front.let_go(stopped_code(parsed.stop.signal or signal.SIGINT))
+
+
+async def generate(
+    arguments: GenerateImage,
+    settings: Settings,
+    terminal: Terminal,
+    *,
+    as_json: bool,
+    place: Destination | None = None,
+    to_open: bool = False,
+    outliving: Callable[[str], None] | None = None,
+) -> int:
+    """One generation from beginning to end on a terminal. ``outliving`` is told its id when it is stopped while its
+    request is out; without it, that is given up."""
+    accepted: list[str] = []
+    try:
+        async with studio_apart(settings, None if outliving is None else lambda: outliving(accepted[0])) as studio:
+            wanted = msgspec.structs.replace(arguments, wait_seconds=0)
+            standing = await follow(studio, partial(studio.generate, wanted), terminal, accepted)
+            await studio.fetched(standing)
+    except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope(shield=True):
+            entry = await Library(settings.output_dir).find(accepted[0]) if accepted else None
+            tell_stopped(terminal, entry.record if entry is not None else None)
+        raise
+    images = standing.record.images
+    copies = await anyio.to_thread.run_sync(place.put, images) if place is not None and images else None
+    code = tell_standing(terminal, standing, as_json=as_json, copies=copies)
+    if to_open and images:
+        await shown(copies[0] if copies else Path(images[0].path), terminal)
+    return code
+
+
+async def _dry_run(arguments: GenerateImage, settings: Settings, terminal: Terminal) -> int:
+    """Every check that needs no network, and what would then happen."""
+    async with studio_apart(settings) as studio:
+        accepted = await studio.intake.accept(arguments, secrets.token_hex(16))
+        today = {name: await studio.library.of_today(name) for name in ("api", "chatgpt-web")}
+        studio.intake.admission(accepted)(today.__getitem__)
+        first = accepted.requests[0]
+        told: dict[str, Any] = {
+            "dry_run": True,
+            "backend": first.backend,
+            "otherwise": [request.backend for request in accepted.requests[1:]],
+            "output_root": str(accepted.parent or settings.output_dir),
+            "request": {name: value for name, value in msgspec.to_builtins(first, enc_hook=str).items() if value},
+        }
+        if first.backend == "api":
+            from cdp_image_mcp.openai import ApiBackend
+
+            backend = ApiBackend(settings)
+            backend.check(first)
+            told |= {"model": settings.model, "estimate": backend.estimate(first)}
+    terminal.say("Nothing was sent. This is what would be asked for:")
+    terminal.result(json.dumps(told, ensure_ascii=False, indent=2))
+    return DONE

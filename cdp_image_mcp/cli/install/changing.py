@@ -1,0 +1,33 @@
+"""What all forms of configuration share: a change is made only where everything else provably stays."""
+
+import copy
+from typing import Any
+
+__all__ = ["UnsafeChangeError", "merged", "same"]
+
+
+class UnsafeChangeError(Exception):
+    """The file is left as it is; the text says why, to be put behind the file's name."""
+
+
+def same(before: Any, after: Any, path: tuple[str, ...], value: Any) -> bool:
+    """Whether ``after`` is ``before`` with ``value`` at ``path`` (None: with nothing there), and nothing else."""
+    wanted = copy.deepcopy(before)
+    place = wanted
+    for step in path[:-1]:
+        place = place.setdefault(step, {}) if value is not None else place.get(step, {})
+    if value is None:
+        place.pop(path[-1], None)
+    else:
+        place[path[-1]] = value
+    return wanted == after
+
+
+def merged(there: dict[str, Any] | None, ours: dict[str, Any], variables: str, given: dict[str, str]) -> dict[str, Any]:
+    """Our entry over one that is there already: what starts the program is ours, what the person has set stays, and
+    ``given`` variables win. ``variables``: the key under which an entry has its variables."""
+    starts = ("command", "args", "cmd")
+    kept = {name: value for name, value in (there or {}).items() if name not in starts}
+    entry = {**ours, **kept}
+    entry[variables] = {**ours[variables], **(kept.get(variables) or {}), **given}
+    return entry

@@ -1,0 +1,219 @@
+"""``install CLIENT``: the server into a client's configuration, shown and asked first; and out of it again."""
+
+import argparse
+import difflib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from cdp_image_mcp.cli.exit_codes import DONE, FAILED, PERSON, USAGE
+from cdp_image_mcp.cli.install.blocks import block
+from cdp_image_mcp.cli.install.changing import UnsafeChangeError
+from cdp_image_mcp.cli.install.configuration import Change, current_entry, file_of, planned, write
+from cdp_image_mcp.cli.terminal import Terminal
+from cdp_image_mcp.config import APP_NAME, VARIABLES, Settings, load
+from cdp_image_mcp.mcp_server.client.table import CLIENTS, NAME, Client, client_named
+
+__all__ = ["install", "program"]
+
+OWN_COMMAND_SECONDS = 60.0
+
+
+class _Wish(msgspec.Struct, frozen=True):
+    """What is to be done with one client."""
+
+    client: Client
+    path: Path | None
+    entry: dict[str, Any]
+    given: dict[str, str]
+    remove: bool
+
+
+async def install(parsed: argparse.Namespace, _: Settings, terminal: Terminal) -> int:
+    """Run the command and answer its exit code."""
+    if parsed.list or parsed.client is None:
+        return await anyio.to_thread.run_sync(_tell_clients, terminal)
+    client = client_named(parsed.client)
+    if client is None:
+        close = difflib.get_close_matches(parsed.client, [each.name for each in CLIENTS], n=3, cutoff=0.4)
+        meant = f" Did you mean {' or '.join(close)}?" if close else ""
+        terminal.say(f"There is no client {parsed.client!r}.{meant} '{APP_NAME} install --list' shows all.", "red")
+        return USAGE
+    given = _variables(parsed.env, terminal)
+    if given is None:
+        return USAGE
+    command, arguments = program()
+    entry = client.entry(command, arguments, client.env | given)
+    if parsed.print:
+        _tell_place(terminal, client, file_of(client) if parsed.file is None else Path(parsed.file))
+        terminal.result(block(client, entry).rstrip("\n"))
+        return DONE
+    path = file_of(client) if parsed.file is None else Path(parsed.file)
+    wish = _Wish(client, path, entry, given, parsed.remove)
+    return await _carry_out(wish, terminal, dry=parsed.dry_run, sure=parsed.yes, own=not parsed.file)
+
+
+def program() -> tuple[str, list[str]]:
+    """What starts this program, as a client is to start it: by its full path, for programs with windows often do not
+    see the shell's ``PATH``."""
+    called = Path(sys.argv[0])
+    if called.stem == APP_NAME:
+        found = shutil.which(sys.argv[0]) or str(called)
+        return str(Path(found).absolute()), []
+    return sys.executable, ["-m", "cdp_image_mcp"]
+
+
+def _variables(pairs: list[str], terminal: Terminal) -> dict[str, str] | None:
+    """``NAME=VALUE`` each, checked as the server would check them; None after a complaint."""
+    given: dict[str, str] = {}
+    known = {variable.name for variable in VARIABLES}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            terminal.say(f"--env takes NAME=VALUE, and not {pair!r}.", "red")
+            return None
+        # A value that refers to the shell's is the client's to fill in.
+        problems = load({name: value}).problems if name in known and "$" not in value else ()
+        for problem in problems:
+            terminal.say(f"{problem.variable}: {problem.message}", "red")
+        if problems:
+            return None
+        if name not in known:
+            terminal.say(f"{name} is no variable of {APP_NAME}; it is passed on all the same.", "yellow")
+        given[name] = value
+    return given
+
+
+def _tell_clients(terminal: Terminal) -> int:
+    width = max(len(client.name) for client in CLIENTS)
+    for client in CLIENTS:
+        path = file_of(client)
+        terminal.result(f"{client.name:<{width}}  {_state(client, path):<9}  {path or client.where}")
+    terminal.say(
+        f"'{APP_NAME} install NAME' adds the server to one of them; it shows the change and asks first.", "dim"
+    )
+    return DONE
+
+
+def _state(client: Client, path: Path | None) -> str:
+    if path is None or not path.exists():
+        return ""
+    try:
+        return "installed" if current_entry(client, path) is not None else "found"
+    except UnsafeChangeError:
+        return "unclear"
+
+
+def _tell_place(terminal: Terminal, client: Client, path: Path | None) -> None:
+    place = " ".join(str(part) for part in (path, client.where) if part)
+    terminal.say(f"For {client.title}: {place}".rstrip(": "), "dim")
+
+
+async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool, own: bool) -> int:
+    client = wish.client
+    if wish.path is None:
+        terminal.say(f"The servers of {client.title} stand in no file that a program could change.", "yellow")
+        return _by_hand(wish, terminal)
+    try:
+        change = await anyio.to_thread.run_sync(_plan, wish)
+    except UnsafeChangeError as error:
+        terminal.say(f"{wish.path} is left as it is: {error}.", "yellow")
+        return _by_hand(wish, terminal)
+    if change is None:
+        there = "There is nothing of it in" if wish.remove else "It stands already in"
+        terminal.say(f"{there} {wish.path}; nothing to change.", "green")
+        return DONE
+    commands = await anyio.to_thread.run_sync(_own_commands, wish) if own else []
+    terminal.result(change.difference().rstrip("\n"))
+    for command in commands:
+        terminal.say(f"By the client's own command: {_quoted(command)}")
+    if dry:
+        terminal.say("Nothing was changed (--dry-run).")
+        return DONE
+    if not sure and not await terminal.agreed(f"Change {change.path}?"):
+        terminal.say("Nothing was changed.")
+        return PERSON
+    return await _change(wish, change, commands, terminal)
+
+
+def _plan(wish: _Wish) -> Change | None:
+    if wish.path is None:
+        return None
+    return planned(wish.client, wish.path, None if wish.remove else wish.entry, wish.given)
+
+
+def _by_hand(wish: _Wish, terminal: Terminal) -> int:
+    if wish.remove:
+        terminal.say(f"Take {NAME} out there by hand.")
+        return PERSON
+    _tell_place(terminal, wish.client, wish.path)
+    terminal.say("Put this in by hand:")
+    terminal.result(block(wish.client, wish.entry).rstrip("\n"))
+    return PERSON
+
+
+async def _change(wish: _Wish, change: Change, commands: list[list[str]], terminal: Terminal) -> int:
+    try:
+        for command in commands:
+            await anyio.to_thread.run_sync(_run, command)
+        if commands:
+            # What the client's own command cannot say is put in afterwards.
+            rest = await anyio.to_thread.run_sync(_plan, wish)
+            copy = await anyio.to_thread.run_sync(write, rest) if rest is not None else None
+        else:
+            copy = await anyio.to_thread.run_sync(write, change)
+    except UnsafeChangeError as error:
+        terminal.say(f"{change.path} is left as it is: {error}.", "red")
+        return FAILED
+    except (OSError, subprocess.SubprocessError) as error:
+        terminal.say(f"It could not be changed: {error}", "red")
+        return FAILED
+    if copy is not None:
+        terminal.say(f"The file as it was: {copy}", "dim")
+    done = "is taken out of" if wish.remove else "is now in"
+    terminal.say(f"{NAME} {done} {change.path}. Restart {wish.client.title}.", "green")
+    return DONE
+
+
+def _own_commands(wish: _Wish) -> list[list[str]]:
+    """The client's own commands that make the change, where the client is here and has some."""
+    client = wish.client
+    wanted = client.removes if wish.remove else client.adds
+    found = shutil.which(wanted[0]) if wanted else None
+    if found is None or found.lower().endswith((".cmd", ".bat")):
+        return []  # a batch file would take the quotation marks of an entry apart
+    command, *arguments = program()[0], *program()[1]
+    filled = {
+        "{entry}": [_json(wish.entry)],
+        "{named}": [_json({"name": NAME} | wish.entry)],
+        "{command}": [command, *arguments],
+    }
+    line = [found, *(part for word in wanted[1:] for part in filled.get(word, [word]))]
+    if wish.remove or not client.removes or wish.path is None or current_entry(client, wish.path) is None:
+        return [line]
+    return [[found, *client.removes[1:]], line]
+
+
+def _json(value: dict[str, Any]) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _run(command: list[str]) -> None:
+    ran = subprocess.run(  # noqa: S603  the client's own program, its words from the table
+        command, capture_output=True, text=True, timeout=OWN_COMMAND_SECONDS, check=False
+    )
+    if ran.returncode:
+        said = (ran.stderr or ran.stdout).strip().splitlines()
+        raise OSError(f"{Path(command[0]).name} said: {said[-1] if said else f'exit code {ran.returncode}'}")
+
+
+def _quoted(command: list[str]) -> str:
+    import shlex
+
+    return shlex.join([Path(command[0]).name, *command[1:]])

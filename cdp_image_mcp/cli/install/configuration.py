@@ -1,0 +1,144 @@
+"""One client's configuration file: what it would say with the server in it or without, shown before it is written."""
+
+import difflib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cdp_image_mcp.cli.install import jsonc, toml, yaml
+from cdp_image_mcp.cli.install.changing import UnsafeChangeError, merged
+from cdp_image_mcp.mcp_server.client.table import NAME, Client
+from cdp_image_mcp.system.disk import make_path, replace_file
+
+__all__ = ["Change", "current_entry", "file_of", "planned", "write"]
+
+BYTE_ORDER_MARK = "\ufeff"
+MOST = 4_000_000
+"""Bytes; a file of settings that is larger is none."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A file as it is and as it would be."""
+
+    path: Path
+    """Where links lead to: what is replaced is the file and not the link."""
+    before: bytes | None
+    """None where there is no file."""
+    after: bytes
+
+    def difference(self) -> str:
+        """The change, as ``diff -u`` shows it."""
+        old = (self.before or b"").decode("utf-8", "replace").splitlines(keepends=True)
+        new = self.after.decode("utf-8", "replace").splitlines(keepends=True)
+        name = str(self.path)
+        lines = difflib.unified_diff(old, new, name if self.before is not None else "(no file)", name)
+        return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+
+
+def file_of(client: Client) -> Path | None:
+    """Where the client of this user keeps its servers; None where a program cannot reach that."""
+    name = client.files.get(sys.platform) or client.files.get("")
+    if not name:
+        return None
+    if name.startswith("%APPDATA%"):
+        base = os.environ.get("APPDATA")
+        return Path(base + name.removeprefix("%APPDATA%")) if base else None
+    return Path(name).expanduser()
+
+
+def _read(path: Path) -> tuple[Path, bytes | None, str]:
+    """The file behind a path, its bytes and its text. Raises UnsafeChangeError."""
+    try:
+        real = path.resolve()
+        if real.exists() and not real.is_file():
+            raise UnsafeChangeError("it is no file")
+        raw = real.read_bytes() if real.exists() else None
+    except OSError as error:
+        raise UnsafeChangeError(f"it cannot be read ({error.strerror})") from None
+    if raw is not None and len(raw) > MOST:
+        raise UnsafeChangeError("it is larger than any file of settings")
+    try:
+        text = (raw or b"").decode("utf-8")
+    except UnicodeDecodeError:
+        raise UnsafeChangeError("it is not written in UTF-8") from None
+    return real, raw, text
+
+
+def current_entry(client: Client, path: Path) -> dict[str, Any] | None:
+    """What the client's file says of the server. Raises UnsafeChangeError."""
+    _, _, text = _read(path)
+    return _entry_in(client, text.removeprefix(BYTE_ORDER_MARK))
+
+
+def _entry_in(client: Client, text: str) -> dict[str, Any] | None:
+    if client.form == "yaml":
+        return yaml.read_entry(text, client.place[0], NAME, listed=client.shape == "listed")
+    found: Any = jsonc.read(text) if client.form == "json" else toml.read(text)
+    for step in (*client.place, NAME):
+        found = found.get(step) if isinstance(found, dict) else None  # type: ignore[reportUnknownMemberType]
+    if found is not None and not isinstance(found, dict):
+        raise UnsafeChangeError(f"{NAME} is something else than a server there")
+    return found  # type: ignore[reportUnknownVariableType]
+
+
+def planned(client: Client, path: Path, entry: dict[str, Any] | None, given: dict[str, str]) -> Change | None:
+    """The change that brings ``entry`` in (None: takes it out); None where there is nothing to change. ``given``
+    variables win over those that stand there. Raises UnsafeChangeError."""
+    real, raw, text = _read(path)
+    mark = BYTE_ORDER_MARK if text.startswith(BYTE_ORDER_MARK) else ""
+    plain = text.removeprefix(mark)
+    there = _entry_in(client, plain)
+    if entry is None:
+        changed = _without(client, plain) if there is not None else plain
+    else:
+        variables = next(name for name in ("env", "envs", "environment") if name in entry)
+        whole = merged(there, entry, variables, given)
+        changed = plain if whole == there else _with(client, plain, whole)
+    if changed == plain:
+        return None
+    return Change(real, raw, (mark + changed).encode())
+
+
+def _with(client: Client, text: str, entry: dict[str, Any]) -> str:
+    path = (*client.place, NAME)
+    match client.form:
+        case "json":
+            return jsonc.put(text, path, entry)
+        case "toml":
+            return toml.put(text, path, entry)
+        case "yaml":
+            return yaml.put(text, client.place[0], NAME, entry, listed=client.shape == "listed")
+
+
+def _without(client: Client, text: str) -> str:
+    path = (*client.place, NAME)
+    match client.form:
+        case "json":
+            return jsonc.take_out(text, path)
+        case "toml":
+            return toml.take_out(text, path)
+        case "yaml":
+            return yaml.take_out(text, client.place[0], NAME, listed=client.shape == "listed")
+
+
+def write(change: Change) -> Path | None:
+    """Make the change, in one step, beside a copy of the file as it was; the copy's path, if there was a file. Raises
+    UnsafeChangeError when the file is no longer what was shown, OSError."""
+    _, now, _ = _read(change.path)
+    if now != change.before:
+        raise UnsafeChangeError("it has been changed meanwhile; try again")
+    copy = None
+    if change.before is None:
+        make_path(change.path.parent)
+        replace_file(change.path, change.after)
+        return None
+    mode = change.path.stat().st_mode & 0o777
+    copy = change.path.with_name(f"{change.path.name}.before-{NAME}")
+    replace_file(copy, change.before)
+    replace_file(change.path, change.after)
+    for path in (copy, change.path):
+        path.chmod(mode)
+    return copy

@@ -1,0 +1,109 @@
+"""TOML, of which one table is put in or taken out as a block of lines."""
+
+import json
+import re
+import tomllib
+from typing import Any
+
+from cdp_image_mcp.cli.install.changing import UnsafeChangeError, same
+
+__all__ = ["put", "read", "shown", "take_out"]
+
+HEADER = re.compile(r"\s*\[")
+BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def read(text: str) -> dict[str, Any]:
+    """What ``text`` says. Raises UnsafeChangeError for what is no TOML."""
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UnsafeChangeError(f"it is no TOML ({error})") from None
+
+
+def shown(path: tuple[str, ...], value: dict[str, Any]) -> str:
+    """One table with its header."""
+    lines = [f"[{'.'.join(map(_key, path))}]", *(f"{_key(name)} = {_value(each)}" for name, each in value.items())]
+    return "\n".join(lines) + "\n"
+
+
+def put(text: str, path: tuple[str, ...], value: dict[str, Any]) -> str:
+    """``text`` with that table, in the place of one that is there, else at the end. Raises UnsafeChangeError."""
+    before = read(text)
+    line = "\r\n" if "\r\n" in text else "\n"
+    block = shown(path, value).replace("\n", line)
+    lines = text.splitlines(keepends=True)
+    spans = _spans(lines, path)
+    if spans:
+        start, end = spans[0]
+        rest = _without(lines, spans[1:])
+        changed = "".join([*rest[:start], block, *rest[end:]])
+    else:
+        gap = line if text.strip() else ""
+        changed = text.rstrip() + (line if text.strip() else "") + gap + block
+    return _checked(before, changed, path, value)
+
+
+def take_out(text: str, path: tuple[str, ...]) -> str:
+    """``text`` without that table; the same text where there is none. Raises UnsafeChangeError."""
+    before = read(text)
+    place: Any = before
+    for step in path:
+        place = place.get(step) if isinstance(place, dict) else None  # type: ignore[reportUnknownMemberType]
+    if place is None:
+        return text
+    lines = text.splitlines(keepends=True)
+    return _checked(before, "".join(_without(lines, _spans(lines, path))), path, None)
+
+
+def _without(lines: list[str], spans: list[tuple[int, int]]) -> list[str]:
+    gone = {place for start, end in spans for place in range(start, end)}
+    return [line for place, line in enumerate(lines) if place not in gone]
+
+
+def _spans(lines: list[str], path: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Where the table and its own tables stand. What looks like a header inside a text is found out by the check."""
+    names = r"\s*\.\s*".join(f"(?:{re.escape(each)}|\"{re.escape(each)}\"|'{re.escape(each)}')" for each in path)
+    ours = re.compile(rf"\s*\[{{1,2}}\s*{names}\s*(?:\.[^\]]*)?\]")
+    spans: list[tuple[int, int]] = []
+    for start, line in enumerate(lines):
+        if ours.match(line) is None:
+            continue
+        end = next((i for i in range(start + 1, len(lines)) if HEADER.match(lines[i])), len(lines))
+        # Empty lines and comments above the next header belong to that one.
+        while end > start + 1 and lines[end - 1].strip()[:1] in ("", "#"):
+            end -= 1
+        spans.append((start, end))
+    return spans
+
+
+def _checked(before: dict[str, Any], changed: str, path: tuple[str, ...], value: dict[str, Any] | None) -> str:
+    try:
+        after = tomllib.loads(changed)
+    except tomllib.TOMLDecodeError:
+        after = None
+    if after is None or not (same(before, after, path, value) or _emptied(before, after, path, value)):
+        raise UnsafeChangeError("it is written in a way that this program cannot change safely")
+    return changed
+
+
+def _emptied(before: dict[str, Any], after: dict[str, Any], path: tuple[str, ...], value: Any) -> bool:
+    """With its only table a table above it goes too, which TOML writes nowhere."""
+    return value is None and same(before, {**after, path[0]: {}}, path, None)
+
+
+def _key(name: str) -> str:
+    return name if BARE.fullmatch(name) else json.dumps(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(each) for each in value) + "]"  # type: ignore[reportUnknownVariableType]
+    if isinstance(value, dict):
+        pairs = ", ".join(f"{_key(name)} = {_value(each)}" for name, each in value.items())  # type: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return f"{{ {pairs} }}" if pairs else "{}"
+    return str(value)

@@ -1,0 +1,86 @@
+"""``status`` and ``config``: what is ready and what is being made; the settings in force and where each comes from."""
+
+import argparse
+import json
+import os
+from typing import Any
+
+from cdp_image_mcp.cli.exit_codes import DONE
+from cdp_image_mcp.cli.terminal import Terminal, cut
+from cdp_image_mcp.config import READ, VARIABLES, Settings
+from cdp_image_mcp.mcp_server.holding import studio_apart
+from cdp_image_mcp.mcp_server.ways import first_way
+
+__all__ = ["config", "in_force", "status"]
+
+SECRETS = frozenset(("OPENAI_API_KEY", "GPT_IMAGE_SAFETY_IDENTIFIER"))
+
+
+def in_force(settings: Settings) -> list[dict[str, str]]:
+    """Each variable with its value and where that comes from: ``environment``, ``default``, or what is wrong."""
+    wrong = {problem.variable: problem.message for problem in settings.problems}
+    lines: list[dict[str, str]] = []
+    for variable in VARIABLES:
+        value = getattr(settings, "window_mode" if variable.name == "CHATGPT_HIDE_WINDOW" else READ[variable.name][0])
+        source = "environment" if os.environ.get(variable.name, "").strip() else "default"
+        if variable.name in wrong:
+            source = f"not taken: {wrong[variable.name]}"
+        lines.append({"variable": variable.name, "value": _told(variable.name, value), "source": source})
+    return lines
+
+
+def _told(name: str, value: Any) -> str:
+    if value is None or value == ():
+        return "none"
+    if name in SECRETS:
+        return "…" + value[-4:] if len(value) > 20 else "set"
+    if name == "CHATGPT_HIDE_WINDOW":
+        return "0" if value == "visible" else "1"
+    if isinstance(value, tuple):
+        return (os.pathsep if name == "GPT_IMAGE_INPUT_ROOTS" else " ").join(map(str, value))  # type: ignore[reportUnknownArgumentType]
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+async def config(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    way, why = first_way(settings)
+    lines = in_force(settings)
+    if parsed.json:
+        told = {"first_way": way, "because": why, "settings": lines}
+        terminal.result(json.dumps(told, ensure_ascii=False, indent=2))
+        return DONE
+    terminal.result(f"Pictures are made by {way} first: {why}.")
+    name, value = (max(len(line[key]) for line in lines) for key in ("variable", "value"))
+    for line in lines:
+        mark = "*" if line["source"] == "environment" else "!" if line["source"] != "default" else " "
+        terminal.result(f"{mark} {line['variable']:<{name}}  {line['value']:<{min(value, 48)}}  {line['source']}")
+    return DONE
+
+
+async def status(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    async with studio_apart(settings) as studio:
+        fields = await studio.status(None)
+    if parsed.json:
+        terminal.result(json.dumps(fields, ensure_ascii=False, indent=2, default=str))
+    else:
+        _tell_status(terminal, fields, settings)
+    return DONE
+
+
+def _tell_status(terminal: Terminal, fields: dict[str, Any], settings: Settings) -> None:
+    way, why = first_way(settings)
+    for entry in fields["statuses"]:
+        mark = "ready" if entry["ready"] else "configured" if entry["configured"] else "not set up"
+        first = f" (first: {why})" if entry["backend"] == way else ""
+        terminal.result(f"{entry['backend']}{first}: {mark}. {entry['message']}")
+    for title in ("running", "newest"):
+        lines: list[dict[str, Any]] = fields.get(title) or []
+        terminal.result(f"{title}: {len(lines) or 'none'}")
+        for line in lines:
+            head = f"  {line['generation_id']}  {line['state']:<18} "
+            terminal.result(head + cut(" ".join(line["prompt"].split()), terminal.columns - len(head)))
+            terminal.result(f"  {'':32}  {line['output_dir']}")
+    problems: list[str] = fields.get("problems") or []
+    for problem in problems:
+        terminal.result(f"problem: {problem}")

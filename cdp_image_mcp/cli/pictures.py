@@ -1,0 +1,222 @@
+"""``list``, ``open``, ``wait``, ``cancel``, ``collect``, ``gallery``, ``clean``: what has been made, is being made, and
+what that left."""
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+import webbrowser
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from cdp_image_mcp.cli.exit_codes import DONE, FAILED
+from cdp_image_mcp.cli.follow import fields_of, follow, standing_code, tell_standing
+from cdp_image_mcp.cli.terminal import Terminal, ago, cut
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.gallery.gallery import Gallery
+from cdp_image_mcp.library.joining import Entry
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.record import epoch
+from cdp_image_mcp.mcp_server.holding import studio_apart
+from cdp_image_mcp.studio.studio import Standing
+from cdp_image_mcp.system.viewer import open_file
+
+__all__ = ["cancel", "clean", "collect", "gallery", "list_pictures", "open_picture", "wait"]
+
+SHORTEST_ID = 4
+FINDABLE = 2000
+"""Generations among which the beginning of an id is looked for, the newest."""
+OLD_SECONDS = 600.0
+"""What is half written and as old as this belongs to nobody any more."""
+
+
+async def _entry(library: Library, name: str | None) -> Entry:
+    """The generation of that id or beginning of one; without a name the newest. Raises ImageError ``not_found``."""
+    if name is not None and (entry := await library.find(name.lower())) is not None:
+        return entry
+    found = await library.newest(1 if name is None else FINDABLE)
+    if name is not None:
+        if len(name) < SHORTEST_ID:
+            raise ImageError("invalid_input", f"Nothing was done. Give at least {SHORTEST_ID} characters of the id.")
+        found = [entry for entry in found if entry.record.generation_id.startswith(name.lower())]
+    if not found:
+        raise ImageError("not_found", f"There is no generation {name}." if name else "Nothing has been made yet.")
+    if len(found) > 1:
+        ids = ", ".join(entry.record.generation_id[:12] for entry in found[:5])
+        raise ImageError("invalid_input", f"Nothing was done. Several begin with {name}: {ids}. Give more of it.")
+    return found[0]
+
+
+def _line(entry: Entry) -> dict[str, Any]:
+    record = entry.record
+    return {
+        "generation_id": record.generation_id,
+        "state": record.state,
+        "age_seconds": round(max(time.time() - epoch(record.created_at), 0)),
+        "created_at": record.created_at,
+        "backend": record.backend,
+        "prompt": record.prompt,
+        "path": record.images[0].path if record.images else str(entry.folder.path),
+        "images": len(record.images),
+    }
+
+
+async def list_pictures(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    lines = [_line(entry) for entry in await Library(settings.output_dir).newest(max(parsed.count, 1))]
+    if parsed.json:
+        terminal.result(json.dumps(lines, ensure_ascii=False, indent=2))
+        return DONE
+    for line in lines:
+        several = f" ({line['images']})" if line["images"] > 1 else ""
+        head = f"{line['generation_id'][:8]}  {line['state'] + several:<14} {ago(line['age_seconds']):>7}  "
+        prompt = " ".join(line["prompt"].split())
+        terminal.result(head + cut(prompt, terminal.columns - len(head)))
+        terminal.result(f"{'':10}{line['path']}")
+    if not lines:
+        terminal.say("Nothing has been made yet.")
+    return DONE
+
+
+async def open_picture(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    entry = await _entry(Library(settings.output_dir), parsed.id)
+    images = entry.record.images
+    path = entry.folder.path if parsed.folder or not images else Path(images[0].path)
+    terminal.result(str(path))
+    return DONE if await shown(path, terminal) else FAILED
+
+
+async def shown(path: Path, terminal: Terminal) -> bool:
+    """Whether the system's viewer was started for it; why not is told."""
+    try:
+        await anyio.to_thread.run_sync(open_file, path)
+    except OSError as error:
+        terminal.say(f"Nothing here opens pictures ({error.strerror}); the path is above.", "yellow")
+        return False
+    return True
+
+
+async def wait(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    async with studio_apart(settings) as studio:
+        identity = (await _entry(studio.library, parsed.id)).record.generation_id
+        standing = await follow(studio, partial(studio.wait, identity, 0), terminal, [])
+    return tell_standing(terminal, standing, as_json=parsed.json)
+
+
+async def cancel(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    async with studio_apart(settings) as studio:
+        identity = (await _entry(studio.library, parsed.id)).record.generation_id
+        standing = await studio.cancel(identity)
+    record = standing.record
+    if not record.finished:
+        terminal.say("Its process was told to stop it, and has not done so yet; 'list' shows when it has.", "yellow")
+        return FAILED
+    for image in record.images:
+        terminal.result(image.path)
+    was = "Cancelled." if record.state == "cancelled" else f"It had ended already: {record.state}."
+    terminal.say(was, "green" if record.state == "cancelled" else "yellow")
+    return DONE
+
+
+def _tell_person(terminal: Terminal, standing: Standing) -> None:
+    said = standing.news.message if standing.news is not None else "Please act in the open browser window."
+    terminal.say(said, "yellow")
+
+
+async def collect(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    async with studio_apart(settings) as studio:
+        terminal.say("Looking for pictures that the site finished and nobody fetched …")
+        found = await studio.collect(partial(_tell_person, terminal))
+    if parsed.json:
+        terminal.result(json.dumps([fields_of(standing) for standing in found], ensure_ascii=False, indent=2))
+    else:
+        for standing in found:
+            tell_standing(terminal, standing, as_json=False)
+        terminal.say(f"{len(found)} looked at." if found else "There was nothing to collect.")
+    return max((standing_code(standing) for standing in found), default=DONE)
+
+
+async def gallery(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    path = await Gallery(Library(settings.output_dir)).rebuild()
+    terminal.result(str(path))
+    if parsed.open and not await anyio.to_thread.run_sync(webbrowser.open, path.as_uri()):
+        terminal.say("No browser could be opened; open the path by hand.", "yellow")
+        return FAILED
+    return DONE
+
+
+# --- clean -----------------------------------------------------------------------------------------------------
+
+
+async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    if parsed.id:
+        library = Library(settings.output_dir)
+        entries = [await _entry(library, name) for name in parsed.id]
+        for entry in entries:
+            if entry.alive:
+                raise ImageError("invalid_input", f"{entry.record.generation_id} is being made; cancel it first.")
+        paths = [entry.folder.path for entry in entries]
+    else:
+        paths = await anyio.to_thread.run_sync(lambda: sorted(_rubbish(settings)))
+    if not paths:
+        terminal.say("There is nothing to take away.", "green")
+        return DONE
+    total = await anyio.to_thread.run_sync(lambda: sum(map(_weight, paths)))
+    for path in paths:
+        terminal.result(str(path))
+    what = "These generations, pictures and all," if parsed.id else "These, and no picture,"
+    terminal.say(f"{what} would go: {len(paths)}, {total / 1e6:.1f} MB.")
+    if parsed.dry_run:
+        return DONE
+    if not parsed.yes and not await terminal.agreed("Delete them?"):
+        terminal.say("Nothing was deleted.")
+        return FAILED
+    left = await anyio.to_thread.run_sync(_deleted, paths)
+    for path in left:
+        terminal.say(f"It could not be deleted: {path}", "yellow")
+    terminal.say(f"{len(paths) - len(left)} deleted.", "green")
+    return FAILED if left else DONE
+
+
+def _rubbish(settings: Settings) -> Iterator[Path]:
+    """Previews, which are made anew when they are needed; what was half written; what was put aside as broken; and
+    profiles of short-lived browsers."""
+    from cdp_image_mcp.previews.canvas import PROFILE_PREFIX
+
+    for folder in settings.output_dir.glob("*/"):
+        if (folder / "metadata.json").is_file():
+            yield from folder.glob("preview-[0-9]*.*")
+            yield from filter(_old, folder.glob(".*.part"))
+            yield from filter(_old, folder.glob(".*.tmp"))
+    for folder in (settings.output_dir, settings.profile_dir.parent):
+        yield from folder.glob("*.broken")
+        yield from filter(_old, folder.glob(".*.part"))
+    yield from filter(_old, Path(tempfile.gettempdir()).glob(f"{PROFILE_PREFIX}*"))
+
+
+def _old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > OLD_SECONDS
+    except OSError:
+        return False
+
+
+def _weight(path: Path) -> int:
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.lstat().st_size for file in files if file.is_file())
+
+
+def _deleted(paths: list[Path]) -> list[Path]:
+    """Those that are still there afterwards."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return [path for path in paths if path.exists()]

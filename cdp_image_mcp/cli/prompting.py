@@ -1,0 +1,168 @@
+"""The prompt of ``generate`` and where its pictures go: what was typed, piped and named at a terminal."""
+
+import argparse
+import codecs
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cdp_image_mcp.cli.terminal import Terminal, typed
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.mcp_server.arguments import parse
+from cdp_image_mcp.request import SavedImage
+from cdp_image_mcp.studio.asked import GenerateImage
+
+__all__ = ["Destination", "destination", "prompt_of", "typed_roots", "wish"]
+
+WISHES = (
+    *("backend", "n", "size", "quality", "output_format", "background", "output_compression", "complexity"),
+    *("mask", "conversation_mode", "continue_from", "timeout_seconds", "output_dir"),
+)
+FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def _refused(field: str, message: str) -> ImageError:
+    return ImageError("invalid_input", f"Nothing was sent. {message}", details={"field": field})
+
+
+async def prompt_of(words: list[str], terminal: Terminal) -> str:
+    """The prompt; ``-`` alone is read from standard input. Raises ImageError ``invalid_input``."""
+    if words != ["-"]:
+        return " ".join(words)
+    if sys.stdin.isatty():
+        end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
+        terminal.say(f"Type the prompt and end it with {end}; Ctrl-C gives up.", "dim")
+    return decoded(await typed())
+
+
+def decoded(raw: bytes) -> str:
+    """Text as programs pipe it: UTF-8 or UTF-16, with or without a mark. Guessing further would pay for mojibake."""
+    for mark, encoding in MARKS:
+        if raw.startswith(mark):
+            return _strictly(raw.removeprefix(mark), encoding)
+    if len(raw) > 1 and len(raw) % 2 == 0 and b"\0" in raw:
+        # Every other byte of most texts is zero in UTF-16; in UTF-8 none is.
+        return _strictly(raw, "utf-16-le" if raw[1::2].count(0) >= raw[::2].count(0) else "utf-16-be")
+    return _strictly(raw, "utf-8")
+
+
+def _strictly(raw: bytes, encoding: str) -> str:
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError:
+        raise _refused(
+            "prompt", "What came in is neither UTF-8 nor UTF-16, and a guess might be paid for. Pipe it as UTF-8."
+        ) from None
+
+
+def wish(parsed: argparse.Namespace, prompt: str, place: "Destination | None") -> GenerateImage:
+    """The arguments as the tool has them. Raises ImageError ``invalid_input``."""
+    given: dict[str, Any] = {name: value for name in WISHES if (value := getattr(parsed, name)) is not None}
+    for name in ("mask", "output_dir"):
+        if name in given:
+            given[name] = _absolute(given[name])
+    if parsed.reference_images:
+        given["reference_images"] = [_absolute(each) for each in parsed.reference_images]
+    if place is not None and place.format is not None:
+        given.setdefault("output_format", place.format)
+    arguments, _ = parse(GenerateImage, given | {"prompt": prompt})
+    return arguments
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def typed_roots(arguments: GenerateImage, settings: Settings) -> Settings:
+    """``settings`` in which the folders that a person has typed are allowed: no model can reach this way."""
+    typed = [Path(path).parent for path in arguments.reference_images]
+    if isinstance(arguments.mask, str):
+        typed.append(Path(arguments.mask).parent)
+    if isinstance(arguments.output_dir, str):
+        typed.append(Path(arguments.output_dir))
+    return msgspec.structs.replace(settings, input_roots=(*settings.input_roots, *map(_real, typed)))
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """Where pictures are put beside the library (``-o``)."""
+
+    path: Path
+    is_folder: bool
+
+    @property
+    def format(self) -> str | None:
+        """What the name's ending asks for."""
+        return None if self.is_folder else FORMATS.get(self.path.suffix.lower())
+
+    def put(self, images: list[SavedImage]) -> list[Path]:
+        """Copies of the pictures, named by what their bytes are, never over another file. ImageError ``disk``."""
+        return [self._copied(image, index, len(images)) for index, image in enumerate(images, start=1)]
+
+    def _copied(self, image: SavedImage, index: int, count: int) -> Path:
+        source = Path(image.path)
+        if self.is_folder:
+            wanted = self.path / f"{source.parent.name}-{source.name}"
+        else:
+            ending = self.path.suffix if FORMATS.get(self.path.suffix.lower()) == FORMATS.get(source.suffix) else ""
+            number = f"-{index}" if count > 1 else ""
+            wanted = self.path.with_name(f"{self._stem}{number}{ending or source.suffix}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.is_folder:
+                self.path.mkdir(exist_ok=True)
+            return _copy(source, wanted)
+        except OSError as error:
+            raise ImageError(
+                "disk",
+                f"The picture is saved as {image.path}, but not as {wanted}: {error.strerror}.",
+                submitted=True,
+                spent=True,
+                next_step="Copy it by hand; it need not be made again.",
+            ) from None
+
+    @property
+    def _stem(self) -> str:
+        return self.path.stem if self.path.suffix.lower() in FORMATS else self.path.name
+
+
+def _copy(source: Path, wanted: Path) -> Path:
+    for number in range(1, 1000):
+        target = wanted if number == 1 else wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+        try:
+            with source.open("rb") as given, target.open("xb") as taken:
+                shutil.copyfileobj(given, taken)
+        except FileExistsError:
+            continue
+        return target
+    raise FileExistsError(17, "there are too many of that name")
+
+
+def destination(given: str | None) -> Destination | None:
+    """What ``-o`` names. Raises ImageError ``invalid_input`` for what would not work, before anything is paid."""
+    if given is None:
+        return None
+    path = Path(given).expanduser().absolute()
+    is_folder = path.is_dir() or given.endswith(("/", os.sep))
+    if is_folder:
+        return Destination(path, is_folder=True)
+    if path.suffix and path.suffix.lower() not in FORMATS:
+        raise _refused("output", f"-o takes a name that ends in {', '.join(FORMATS)}, and not {path.name}.")
+    if path.exists():
+        raise _refused("output", f"{path} is there already, and no file is overwritten. Name another.")
+    if not path.parent.is_dir():
+        raise _refused("output", f"There is no folder {path.parent}.")
+    return Destination(path, is_folder=False)

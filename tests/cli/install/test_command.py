@@ -1,0 +1,218 @@
+"""``install`` as a person types it."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Typist, ran
+from tests.mcp_server.pipes import HELLO
+
+SERVER = {"command": sys.executable, "args": ["-m", "cdp_image_mcp"]}
+"""What starts the program that the tests run."""
+
+
+@pytest.fixture
+def environment(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """A home with nothing in it, and no client's own command in the path."""
+    (tmp_path / "home").mkdir()
+    path = os.pathsep.join((str(tmp_path / "bin"), "/usr/bin", "/bin"))
+    return environment | {"HOME": str(tmp_path / "home"), "PATH": path, "APPDATA": ""}
+
+
+def program(tmp_path: Path, name: str, script: str) -> None:
+    """A client's own command."""
+    (tmp_path / "bin").mkdir(exist_ok=True)
+    path = tmp_path / "bin" / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_the_change_is_shown_asked_about_and_made_beside_a_copy(environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "home" / ".cursor" / "mcp.json"
+    file.parent.mkdir()
+    file.write_text('{\n  "mcpServers": {}\n}\n')
+    person = Typist(environment, "install", "cursor")
+    person.until("[y/N]")
+    assert '+    "cdp-image-mcp": {' in person.seen.decode()
+    assert json.loads(file.read_text()) == {"mcpServers": {}}
+    person.types("y\n")
+    code, seen = person.end()
+    assert code == 0
+    assert json.loads(file.read_text())["mcpServers"]["cdp-image-mcp"] == {**SERVER, "env": {}}
+    assert str(file.with_name("mcp.json.before-cdp-image-mcp")) in seen
+    assert "Restart Cursor." in seen
+
+
+@pytest.mark.parametrize("keys", ["n\n", "\n", "\x04"])
+def test_without_a_yes_nothing_is_changed(environment: dict[str, str], tmp_path: Path, keys: str) -> None:
+    person = Typist(environment, "install", "cursor")
+    person.until("[y/N]")
+    person.types(keys)
+    code, seen = person.end()
+    assert code == 3
+    assert "Nothing was changed." in seen
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_ctrl_c_at_the_question_changes_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+    person = Typist(environment, "install", "cursor")
+    person.until("[y/N]")
+    person.types("\x03")
+    code, _ = person.end()
+    assert code == 130
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_where_nobody_can_be_asked_only_a_yes_beforehand_changes_anything(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    asked = ran(environment, "install", "windsurf", stdin=subprocess.DEVNULL)
+    assert asked.returncode == 3
+    assert list((tmp_path / "home").iterdir()) == []
+    done = ran(environment, "install", "windsurf", "--yes", stdin=subprocess.DEVNULL)
+    assert done.returncode == 0
+    again = ran(environment, "install", "windsurf", "--yes")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "nothing to change" in again.stderr
+    gone = ran(environment, "install", "windsurf", "--remove", "--yes")
+    assert gone.returncode == 0
+    file = tmp_path / "home" / ".codeium" / "windsurf" / "mcp_config.json"
+    assert json.loads(file.read_text()) == {"mcpServers": {}}
+
+
+def test_a_dry_run_shows_the_change_and_makes_none(environment: dict[str, str], tmp_path: Path) -> None:
+    done = ran(environment, "install", "goose", "--dry-run")
+    assert done.returncode == 0
+    assert "+  cdp-image-mcp:" in done.stdout
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_printing_gives_the_block_alone(environment: dict[str, str]) -> None:
+    done = ran(environment, "install", "codex", "--print", "--env", "GPT_IMAGE_BACKEND=api")
+    server = tomllib.loads(done.stdout)["mcp_servers"]["cdp-image-mcp"]
+    assert server["command"] == sys.executable
+    assert server["env"] == {"GPT_IMAGE_WAIT_SECONDS": "300", "GPT_IMAGE_BACKEND": "api"}
+    assert ".codex/config.toml" in done.stderr
+
+
+def test_a_file_that_cannot_be_changed_safely_is_left_and_the_block_printed(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "home" / ".cursor" / "mcp.json"
+    file.parent.mkdir()
+    file.write_text('{"mcpServers": ')
+    done = ran(environment, "install", "cursor", "--yes")
+    assert done.returncode == 3
+    assert file.read_text() == '{"mcpServers": '
+    assert "is left as it is: it is no JSON (line 1" in done.stderr
+    assert json.loads(done.stdout)["mcpServers"]["cdp-image-mcp"]["command"] == sys.executable
+
+
+def test_a_client_without_a_file_is_told_where_to_paste(environment: dict[str, str]) -> None:
+    done = ran(environment, "install", "jetbrains")
+    assert done.returncode == 3
+    assert "AI Assistant" in done.stderr
+    assert json.loads(done.stdout)["mcpServers"]["cdp-image-mcp"] == {**SERVER, "env": {}}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["claude"], "Did you mean"),
+        (["cursor", "--env", "GPT_IMAGE_BACKEND"], "--env takes NAME=VALUE"),
+        (["cursor", "--env", "GPT_IMAGE_BACKEND=paint"], "GPT_IMAGE_BACKEND: 'paint' is not one of"),
+    ],
+)
+def test_what_is_mistyped_changes_nothing(
+    environment: dict[str, str], tmp_path: Path, words: list[str], told: str
+) -> None:
+    done = ran(environment, "install", *words, "--yes")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_the_list_says_what_is_there_and_what_is_installed(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "home" / ".cursor").mkdir()
+    (tmp_path / "home" / ".cursor" / "mcp.json").write_text("{}")
+    (tmp_path / "home" / ".codex").mkdir()
+    (tmp_path / "home" / ".codex" / "config.toml").write_text("[broken")
+    ran(environment, "install", "zed", "--yes")
+    lines = {line.split()[0]: line.split()[1:] for line in ran(environment, "install", "--list").stdout.splitlines()}
+    assert [lines[name][0] for name in ("cursor", "codex", "zed")] == ["found", "unclear", "installed"]
+    assert lines["windsurf"] == [str(tmp_path / "home" / ".codeium" / "windsurf" / "mcp_config.json")]
+
+
+def test_a_projects_own_file_can_be_named(environment: dict[str, str], tmp_path: Path) -> None:
+    done = ran(environment, "install", "claude-code", "--file", str(tmp_path / ".mcp.json"), "--yes")
+    assert done.returncode == 0, done.stderr
+    server = json.loads((tmp_path / ".mcp.json").read_text())["mcpServers"]["cdp-image-mcp"]
+    assert (server["command"], server["timeout"]) == (sys.executable, 900000)
+
+
+# --- the client's own command ----------------------------------------------------------------------------------
+
+CLAUDE = """echo "$@" >> {log}
+case "$2" in add-json) cat > {file} <<END
+{{"numStartups": 3, "mcpServers": {{"cdp-image-mcp": $6}}}}
+END
+esac"""
+
+
+def test_the_clients_own_command_is_used_where_there_is_one(environment: dict[str, str], tmp_path: Path) -> None:
+    """Claude Code keeps its state in the same file and writes it while it runs."""
+    log, file = tmp_path / "log", tmp_path / "home" / ".claude.json"
+    program(tmp_path, "claude", CLAUDE.format(log=log, file=file))
+    file.write_text('{"numStartups": 3}')
+    done = ran(environment, "install", "claude-code", "--yes")
+    assert done.returncode == 0, done.stderr
+    (line,) = log.read_text().splitlines()
+    assert line.startswith("mcp add-json --scope user cdp-image-mcp {")
+    assert json.loads(file.read_text())["mcpServers"]["cdp-image-mcp"]["timeout"] == 900000
+    assert "By the client's own command: claude mcp add-json" in done.stderr
+    other = ran(environment, "install", "claude-code", "--yes", "--env", "GPT_IMAGE_OPEN=1")
+    assert other.returncode == 0, other.stderr
+    assert [each.split()[1] for each in log.read_text().splitlines()] == ["add-json", "remove", "add-json"]
+
+
+def test_what_the_own_command_cannot_say_is_put_in_afterwards(environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "home" / ".codex" / "config.toml"
+    file.parent.mkdir()
+    file.write_text('model = "gpt-5-codex"\n')
+    adds = f'printf \'\\n[mcp_servers.%s]\\ncommand = "%s"\\nargs = ["%s", "%s"]\\n\' "$3" "$5" "$6" "$7" >> {file}'
+    program(tmp_path, "codex", adds)
+    done = ran(environment, "install", "codex", "--yes")
+    assert done.returncode == 0, done.stderr
+    said = tomllib.loads(file.read_text())
+    server = said["mcp_servers"]["cdp-image-mcp"]
+    assert said["model"] == "gpt-5-codex"
+    assert (server["command"], server["args"]) == (sys.executable, ["-m", "cdp_image_mcp"])
+    assert (server["required"], server["tool_timeout_sec"]) == (True, 900)
+    assert "DISPLAY" in server["env_vars"]
+
+
+def test_an_own_command_that_fails_is_told_in_its_own_words(environment: dict[str, str], tmp_path: Path) -> None:
+    program(tmp_path, "claude", "echo 'Not logged in' >&2; exit 4")
+    done = ran(environment, "install", "claude-code", "--yes")
+    assert done.returncode == 1
+    assert "claude said: Not logged in" in done.stderr
+
+
+def test_the_written_command_starts_the_server(environment: dict[str, str], tmp_path: Path) -> None:
+    ran(environment, "install", "cursor", "--yes")
+    server = json.loads((tmp_path / "home" / ".cursor" / "mcp.json").read_text())["mcpServers"]["cdp-image-mcp"]
+    started = subprocess.run(
+        [server["command"], *server["args"]],
+        input=json.dumps(HELLO) + "\n",
+        env={"HOME": environment["HOME"], "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd="/",
+    )
+    assert json.loads(started.stdout)["result"]["serverInfo"]["name"] == "cdp-image-mcp"

@@ -1,0 +1,213 @@
+"""The commands about pictures that are there or being made, the settings, and the sign-in."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cdp_image_mcp.cdp import LaunchOptions, launch
+from cdp_image_mcp.config import VARIABLES
+from tests.browser import SWITCHES, found_browser
+from tests.cli.api_stub import Stub
+from tests.cli.running import LIMIT, command, ran
+
+
+def made(with_key: dict[str, str], *prompts: str) -> list[dict[str, Any]]:
+    """Pictures, the oldest first."""
+    told = [ran(with_key, "generate", prompt, "--json") for prompt in prompts]
+    return [json.loads(each.stdout) for each in told]
+
+
+# --- list and open ---------------------------------------------------------------------------------------------
+
+
+def test_the_newest_pictures_are_listed_with_state_age_and_path(with_key: dict[str, str]) -> None:
+    fox, horse = made(with_key, "a fox", "a horse")
+    listed = ran(with_key, "list")
+    lines = listed.stdout.splitlines()
+    assert [line.split()[0] for line in lines[::2]] == [horse["generation_id"][:8], fox["generation_id"][:8]]
+    assert "saved" in lines[0]
+    assert lines[0].endswith(" s  a horse")
+    assert [line.strip() for line in lines[1::2]] == [horse["image_path"], fox["image_path"]]
+    (told,) = json.loads(ran(with_key, "list", "-n", "1", "--json").stdout)
+    assert (told["generation_id"], told["path"]) == (horse["generation_id"], horse["image_path"])
+    assert 0 <= told["age_seconds"] < LIMIT
+
+
+def test_an_empty_list_is_no_failure(environment: dict[str, str]) -> None:
+    done = ran(environment, "list")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert json.loads(ran(environment, "list", "--json").stdout) == []
+
+
+def test_a_picture_is_opened_by_the_beginning_of_its_id_and_else_the_newest(
+    with_key: dict[str, str], tmp_path: Path
+) -> None:
+    fox, horse = made(with_key, "a fox", "a horse")
+    seen = tmp_path / "seen"
+    os.mkfifo(seen)
+    viewer = tmp_path / "bin" / "xdg-open"
+    viewer.parent.mkdir()
+    viewer.write_text(f'#!/bin/sh\nprintf %s "$1" > {seen}\n')
+    viewer.chmod(0o755)
+    here = with_key | {"PATH": f"{viewer.parent}{os.pathsep}{with_key['PATH']}"}
+    for words, path in (
+        (["open"], horse["image_path"]),
+        (["open", fox["generation_id"][:6].upper()], fox["image_path"]),
+        (["open", "--folder"], horse["output_dir"]),
+    ):
+        done = ran(here, *words)
+        assert (done.returncode, done.stdout, seen.read_text()) == (0, f"{path}\n", path)
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "told"), [("ffff", 1, "There is no generation ffff."), ("ab", 2, "at least 4 characters")]
+)
+def test_an_id_that_names_nothing_is_told(with_key: dict[str, str], name: str, code: int, told: str) -> None:
+    done = ran(with_key, "open", name)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert told in done.stderr
+
+
+# --- wait and cancel -------------------------------------------------------------------------------------------
+
+
+def test_a_picture_of_another_process_can_be_waited_for_and_stopped(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path
+) -> None:
+    endpoint.answering.clear()
+    with subprocess.Popen(command("generate", "a fox"), env=with_key, stderr=subprocess.DEVNULL) as maker:
+        assert endpoint.arrived.wait(LIMIT)
+        (line,) = json.loads(ran(with_key, "list", "--json").stdout)
+        with subprocess.Popen(command("wait", "--json"), env=with_key, stdout=subprocess.PIPE) as waiter:
+            stopped = ran(with_key, "cancel", line["generation_id"])
+            out, _ = waiter.communicate(timeout=LIMIT)
+        assert maker.wait(LIMIT) == 1
+    assert (stopped.returncode, stopped.stderr) == (0, "Cancelled.\n")
+    assert json.loads(out)["status"] == "cancelled"
+    again = ran(with_key, "cancel", line["generation_id"])
+    assert again.returncode == 0
+
+
+def test_stopping_what_has_ended_changes_nothing_and_says_so(with_key: dict[str, str]) -> None:
+    (fox,) = made(with_key, "a fox")
+    done = ran(with_key, "cancel", fox["generation_id"][:8])
+    assert (done.returncode, done.stdout) == (0, f"{fox['image_path']}\n")
+    assert "It had ended already: saved." in done.stderr
+
+
+def test_waiting_for_a_picture_that_is_there_prints_its_path(with_key: dict[str, str]) -> None:
+    (fox,) = made(with_key, "a fox")
+    assert ran(with_key, "wait").stdout == f"{fox['image_path']}\n"
+
+
+# --- clean -----------------------------------------------------------------------------------------------------
+
+
+def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
+    with_key: dict[str, str], tmp_path: Path
+) -> None:
+    (fox,) = made(with_key, "a fox")
+    folder = Path(fox["output_dir"])
+    rubbish = [
+        folder / "preview-01.jpg",
+        folder / ".image-02.png.77-1.part",
+        tmp_path / "pictures" / ".index.sqlite3.broken",
+    ]
+    for path in rubbish:
+        path.write_bytes(b"x" * 1000)
+        os.utime(path, (time.time() - 3600, time.time() - 3600))
+    young = folder / ".image-03.png.78-1.part"
+    young.write_bytes(b"being written")
+    shown = ran(with_key, "clean", "--dry-run")
+    assert sorted(shown.stdout.splitlines()) == sorted(map(str, rubbish))
+    assert all(path.exists() for path in rubbish)
+    assert ran(with_key, "clean").returncode == 1  # nobody was asked
+    assert all(path.exists() for path in rubbish)
+    assert ran(with_key, "clean", "--yes").returncode == 0
+    assert not any(path.exists() for path in rubbish)
+    assert young.exists()
+    assert Path(fox["image_path"]).exists()
+    assert "nothing to take away" in ran(with_key, "clean", "--yes").stderr
+
+
+def test_pictures_go_only_when_they_are_named(with_key: dict[str, str]) -> None:
+    fox, horse = made(with_key, "a fox", "a horse")
+    done = ran(with_key, "clean", fox["generation_id"][:8], "--yes")
+    assert (done.returncode, done.stdout) == (0, f"{fox['output_dir']}\n")
+    assert not Path(fox["output_dir"]).exists()
+    assert Path(horse["image_path"]).exists()
+    assert [line["prompt"] for line in json.loads(ran(with_key, "list", "--json").stdout)] == ["a horse"]
+
+
+def test_a_picture_that_is_being_made_is_not_deleted(with_key: dict[str, str], endpoint: Stub) -> None:
+    endpoint.answering.clear()
+    with subprocess.Popen(command("generate", "a fox"), env=with_key, stderr=subprocess.DEVNULL) as maker:
+        assert endpoint.arrived.wait(LIMIT)
+        (line,) = json.loads(ran(with_key, "list", "--json").stdout)
+        done = ran(with_key, "clean", line["generation_id"], "--yes")
+        endpoint.answering.set()
+        assert maker.wait(LIMIT) == 0
+    assert done.returncode == 2
+    assert "cancel it first" in done.stderr
+
+
+# --- config ----------------------------------------------------------------------------------------------------
+
+
+def test_every_setting_is_told_with_where_it_comes_from(with_key: dict[str, str]) -> None:
+    key = "sk-proj-abcdefghijklmnopqrstuvwxyz0123"
+    told = with_key | {"OPENAI_API_KEY": key, "GPT_IMAGE_WAIT_SECONDS": "100", "GPT_IMAGE_DAILY_LIMIT": "many"}
+    done = ran(told, "config", "--json")
+    report = json.loads(done.stdout)
+    lines = {line["variable"]: (line["value"], line["source"]) for line in report["settings"]}
+    assert list(lines) == [variable.name for variable in VARIABLES]
+    assert (report["first_way"], report["because"]) == ("api", "OPENAI_API_KEY is set")
+    assert lines["OPENAI_API_KEY"] == ("…0123", "environment")
+    assert lines["GPT_IMAGE_WAIT_SECONDS"] == ("100", "environment")
+    assert lines["GPT_IMAGE_MODEL"] == ("gpt-image-2", "default")
+    assert lines["GPT_IMAGE_DAILY_LIMIT"][1].startswith("not taken: 'many' is not a whole number")
+    words = ran(told, "config").stdout
+    assert words.startswith("Pictures are made by api first: OPENAI_API_KEY is set.\n")
+    assert key not in done.stdout + words
+
+
+# --- logout ----------------------------------------------------------------------------------------------------
+
+
+def test_logging_out_deletes_the_profile_and_nothing_else(with_key: dict[str, str], tmp_path: Path) -> None:
+    (fox,) = made(with_key, "a fox")
+    profile = tmp_path / "profile"
+    (profile / "Default").mkdir(parents=True)
+    (profile / "Default" / "Cookies").write_bytes(b"a sign-in")
+    assert ran(with_key, "logout").returncode == 1  # nobody was asked
+    assert profile.exists()
+    done = ran(with_key, "logout", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert not profile.exists()
+    assert Path(fox["image_path"]).exists()
+    assert "Nobody is signed in" in ran(with_key, "logout").stderr
+
+
+@pytest.mark.anyio
+async def test_a_profile_that_a_browser_has_open_is_left_alone(environment: dict[str, str], tmp_path: Path) -> None:
+    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
+    with anyio.fail_after(LIMIT):
+        async with launch(options) as browser:
+            done = await anyio.to_thread.run_sync(lambda: ran(environment, "logout", "--yes"))
+            assert await anyio.Path(tmp_path / "profile").exists()
+    assert done.returncode == 3
+    assert f"process {browser.pid}" in done.stderr
+
+
+def test_asking_whom_nobody_can_answer_is_no_agreement(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "profile").mkdir()
+    done = ran(environment, "logout", stdin=subprocess.DEVNULL)
+    assert done.returncode == 1
+    assert "--yes agrees beforehand" in done.stderr
+    assert (tmp_path / "profile").exists()

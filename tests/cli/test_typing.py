@@ -1,0 +1,260 @@
+"""What a person types at ``generate``: words without quotes, files of any folder, and what comes out of a pipe."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.api_stub import Stub
+from tests.cli.running import LIMIT, Typist, command, ran
+from tests.mcp_server.scripted import png
+
+
+def prompts(endpoint: Stub) -> list[str]:
+    return [request["prompt"] for request in endpoint.requests]
+
+
+def piped(with_key: dict[str, str], data: bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command("generate", "-"), env=with_key, input=data, capture_output=True, timeout=LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("words", "prompt"),
+    [
+        (["a", "red", "fox"], "a red fox"),
+        (["a red fox"], "a red fox"),
+        (["a", "red", "-n", "1", "fox"], "a red fox"),
+        (["-n", "1", "a", "red", "fox"], "a red fox"),
+        (["a", "--size", "1024x1024", "red", "--json", "fox"], "a red fox"),
+        (["--", "-5", "degrees"], "-5 degrees"),
+    ],
+)
+def test_a_prompt_needs_no_quotes(with_key: dict[str, str], endpoint: Stub, words: list[str], prompt: str) -> None:
+    done = ran(with_key, "generate", *words)
+    assert done.returncode == 0, done.stderr
+    assert prompts(endpoint) == [prompt]
+
+
+@pytest.mark.parametrize("words", [[], ["a", "fox", "--colour", "red"], ["-x", "a", "fox"]])
+def test_what_is_not_understood_sends_nothing(with_key: dict[str, str], endpoint: Stub, words: list[str]) -> None:
+    done = ran(with_key, "generate", *words)
+    assert (done.returncode, done.stdout, endpoint.requests) == (2, "", [])
+    assert "--help" in done.stderr
+
+
+# --- where the picture goes ------------------------------------------------------------------------------------
+
+
+def test_the_picture_is_put_where_a_person_says(with_key: dict[str, str], endpoint: Stub, tmp_path: Path) -> None:
+    done = ran(with_key, "generate", "a fox", "-o", "fox.png", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'fox.png'}\n")
+    assert (tmp_path / "fox.png").read_bytes() == endpoint.pictures[0]
+    assert list((tmp_path / "pictures").glob("*/image-01.png"))
+
+
+def test_a_folder_takes_the_picture_under_the_name_of_its_generation(with_key: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    done = ran(with_key, "generate", "a fox", "-o", str(tmp_path / "mine"))
+    (made,) = (tmp_path / "mine").iterdir()
+    assert done.stdout == f"{made}\n"
+    assert made.name.endswith("-a-fox-image-01.png")
+
+
+def test_several_pictures_are_numbered(with_key: dict[str, str], endpoint: Stub, tmp_path: Path) -> None:
+    endpoint.pictures = [png(64, 64), png(65, 65)]
+    done = ran(with_key, "generate", "a fox", "-n", "2", "-o", str(tmp_path / "fox.png"))
+    assert done.stdout.splitlines() == [str(tmp_path / f"fox-{number}.png") for number in (1, 2)]
+
+
+def test_the_ending_of_a_name_asks_for_its_format_and_the_bytes_have_the_last_word(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path
+) -> None:
+    done = ran(with_key, "generate", "a fox", "-o", str(tmp_path / "fox.jpg"))
+    assert endpoint.requests[0]["output_format"] == "jpeg"
+    assert done.stdout == f"{tmp_path / 'fox.png'}\n"  # a PNG came all the same, and is called one
+
+
+@pytest.mark.parametrize("name", ["there.png", "missing/fox.png", "fox.txt"])
+def test_a_place_that_would_not_do_is_told_before_anything_is_paid(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "there.png").write_bytes(b"mine")
+    done = ran(with_key, "generate", "a fox", "-o", str(tmp_path / name))
+    assert (done.returncode, done.stdout, endpoint.requests) == (2, "", [])
+    assert "Nothing was sent." in done.stderr
+    assert (tmp_path / "there.png").read_bytes() == b"mine"
+
+
+def test_a_picture_is_opened_when_it_is_there(with_key: dict[str, str], tmp_path: Path) -> None:
+    viewer, seen = tmp_path / "bin" / "xdg-open", tmp_path / "seen"
+    viewer.parent.mkdir()
+    os.mkfifo(seen)
+    viewer.write_text(f'#!/bin/sh\nprintf %s "$1" > {seen}\n')
+    viewer.chmod(0o755)
+    path = {"PATH": f"{viewer.parent}{os.pathsep}{with_key['PATH']}"}
+    done = ran(with_key | path, "generate", "a fox", "--open", "-o", str(tmp_path / "fox.png"))
+    assert (done.returncode, seen.read_text()) == (0, str(tmp_path / "fox.png"))
+    again = ran(with_key | path | {"GPT_IMAGE_OPEN": "1"}, "generate", "a horse")
+    assert seen.read_text() == again.stdout.strip()
+
+
+def test_without_a_viewer_the_path_is_enough(with_key: dict[str, str], tmp_path: Path) -> None:
+    done = ran(with_key | {"PATH": str(tmp_path)}, "generate", "a fox", "--open")
+    assert done.returncode == 0
+    assert "Nothing here opens pictures" in done.stderr
+
+
+# --- files a person names --------------------------------------------------------------------------------------
+
+
+def test_files_of_any_folder_may_be_named_at_the_keyboard(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path
+) -> None:
+    pictures = [tmp_path / "data" / name for name in ("cat.png", "dog.png")]
+    pictures[0].parent.mkdir()
+    for path in pictures:
+        path.write_bytes(png(64, 64))
+    mask = tmp_path / "masks" / "mask.png"
+    mask.parent.mkdir()
+    mask.write_bytes(png(64, 64, alpha=True))
+    named = [word for path in pictures for word in ("-r", str(path))]
+    done = ran(with_key, "generate", "both", *named, "--mask", str(mask), "--dry-run")
+    assert [each["path"] for each in json.loads(done.stdout)["request"]["reference_images"]] == list(map(str, pictures))
+    done = ran(with_key, "generate", "a fox", "--output-dir", str(tmp_path / "elsewhere"))
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "elsewhere").glob("*/image-01.png"))
+
+
+def test_the_folders_of_others_stay_closed_to_a_model(with_key: dict[str, str], tmp_path: Path) -> None:
+    """What is typed opens nothing for the server that a client starts."""
+    from cdp_image_mcp.config import load
+
+    (tmp_path / "data").mkdir()
+    assert tmp_path / "data" not in load(with_key).input_roots
+
+
+# --- pipes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "ein Füchschen, 狐".encode(),
+        b"\xef\xbb\xbf" + "ein Füchschen, 狐".encode(),
+        b"\xff\xfe" + "ein Füchschen, 狐".encode("utf-16-le"),
+        b"\xfe\xff" + "ein Füchschen, 狐".encode("utf-16-be"),
+        "ein Füchschen, 狐\r\n".encode("utf-16-le"),
+        "ein Füchschen, 狐\n".encode("utf-16-be"),
+    ],
+    ids=["UTF-8", "with mark", "UTF-16 LE", "UTF-16 BE", "LE without mark", "BE without mark"],
+)
+@pytest.mark.parametrize("console", ["utf-8", "cp1252"])
+def test_a_piped_prompt_is_read_in_whatever_unicode_it_comes(
+    with_key: dict[str, str], endpoint: Stub, data: bytes, console: str
+) -> None:
+    done = piped(with_key | {"PYTHONIOENCODING": console}, data)
+    assert done.returncode == 0, done.stderr
+    assert prompts(endpoint) == ["ein Füchschen, 狐"]
+
+
+def test_a_prompt_in_another_encoding_is_never_paid_for(with_key: dict[str, str], endpoint: Stub) -> None:
+    done = piped(with_key, "ein Füchschen".encode("cp1252"))
+    assert (done.returncode, endpoint.requests) == (2, [])
+    assert b"neither UTF-8 nor UTF-16" in done.stderr
+
+
+# --- a terminal ------------------------------------------------------------------------------------------------
+
+
+def test_a_prompt_can_be_typed_line_by_line(with_key: dict[str, str], endpoint: Stub) -> None:
+    person = Typist(with_key, "generate", "-")
+    person.until("end it with Ctrl-D")
+    person.types("a fox\nin the snow\n\x04")
+    code, seen = person.end()
+    assert (code, prompts(endpoint)) == (0, ["a fox\nin the snow"])
+    assert "image-01.png" in seen
+
+
+def test_ctrl_c_at_the_prompt_ends_at_once_and_nothing_was_sent(with_key: dict[str, str], endpoint: Stub) -> None:
+    person = Typist(with_key, "generate", "-")
+    person.until("end it with Ctrl-D")
+    person.types("a fo\x03")
+    code, seen = person.end()
+    assert (code, endpoint.requests) == (130, [])
+    assert "Traceback" not in seen
+
+
+def test_ctrl_c_while_it_is_drawn_gives_the_shell_back_and_says_how_to_get_the_picture(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path
+) -> None:
+    endpoint.answering.clear()
+    person = Typist(with_key, "generate", "a fox")
+    assert endpoint.arrived.wait(LIMIT)
+    person.types("\x03")
+    code, seen = person.end()
+    endpoint.answering.set()
+    assert code == 130
+    assert "saved in the background" in seen
+    assert ran(with_key, "wait").returncode == 0
+    assert len(endpoint.requests) == 1
+
+
+def test_a_wide_message_leaves_no_rubbish_on_a_narrow_terminal() -> None:
+    """Chinese takes two columns a letter: cut by letters, a line would wrap and could not be taken away again."""
+    import io
+
+    from cdp_image_mcp.cli.terminal import Terminal, width
+    from cdp_image_mcp.studio.studio import News
+
+    class Screen(io.StringIO):
+        encoding = "utf-8"
+
+        def isatty(self) -> bool:
+            return True
+
+    err = Screen()
+    terminal = Terminal(io.StringIO(), err, {"TERM": "xterm"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((30, 24)))
+        terminal.progress(News("画一只在满月下的红色狐狸，旁边还有雪和松树", 3.0, None), 3.0)
+        terminal.clear()
+    drawn = err.getvalue().split("\r")
+    assert width(drawn[1]) <= 29
+    assert drawn[2] == " " * width(drawn[1])
+
+
+# --- help ------------------------------------------------------------------------------------------------------
+
+
+def commands() -> list[str]:
+    from cdp_image_mcp.cli.parser import commands_of, make_parser
+
+    return list(commands_of(make_parser()))
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_shows_two_examples_that_it_takes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from cdp_image_mcp.cli.parser import EXAMPLES, parse
+
+    with pytest.raises(SystemExit) as ended:
+        parse([name, "--help"])
+    told = capsys.readouterr().out
+    assert ended.value.code == 0
+    for example in EXAMPLES[name]:
+        assert f"cdp-image-mcp {example}".rstrip() in told
+        words = re.split(r" (?:&&|>|\|) ", example)[0].split()
+        assert parse(words).command in {name, None}
+
+
+def test_a_signal_of_a_script_answers_as_a_shell_would(with_key: dict[str, str], endpoint: Stub) -> None:
+    endpoint.answering.clear()
+    with subprocess.Popen(command("generate", "a fox"), env=with_key, stderr=subprocess.DEVNULL) as process:
+        assert endpoint.arrived.wait(LIMIT)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT) == 143
+    endpoint.answering.set()
+    assert ran(with_key, "wait").returncode == 0
