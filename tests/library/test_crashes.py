@@ -19,6 +19,7 @@ import pytest
 from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.library.imagefile import inspect
 from cdp_image_mcp.library.library import Library
+from tests.browser import left_out_if_quick
 from tests.library.making import end, other_process
 
 pytestmark = pytest.mark.anyio
@@ -149,6 +150,7 @@ async def _check(root: Path, round_: int, said: list[list[Any]]) -> tuple[int, i
 
 
 async def test_a_process_killed_at_any_moment_loses_nothing_it_had_promised(root: Path) -> None:
+    left_out_if_quick("a while")
     seed = int(os.environ.get("LIBRARY_CRASH_SEED", random.SystemRandom().randrange(2**32)))
     print(f"LIBRARY_CRASH_SEED={seed} rounds={ROUNDS}")
     moments = random.Random(seed)

@@ -8,6 +8,7 @@ from pathlib import Path
 from cdp_image_mcp.library.folder import SIDECAR, encode_record
 from cdp_image_mcp.library.record import now
 from cdp_image_mcp.request import SavedImage
+from tests.browser import left_out_if_quick
 from tests.library.making import a_record, ago
 
 ENTRIES = 5_000
@@ -32,6 +33,7 @@ print(path.stat().st_size, tracemalloc.get_traced_memory()[1])
 
 
 def test_a_gallery_of_5000_entries_is_light_to_open_and_to_write(tmp_path: Path) -> None:
+    left_out_if_quick("a while")
     words = "a lighthouse of red bricks in a storm, seen from the sea, in the manner of an old engraving; " * 5
     for number in range(ENTRIES):
         folder = tmp_path / f"2026-{number:05}"

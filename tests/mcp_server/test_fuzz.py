@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from cdp_image_mcp.mcp_server.tools import TOOLS
-from tests.browser import is_quick
+from tests.browser import is_quick, left_out_if_quick
 from tests.mcp_server.pipes import HELLO, READY, Process
 
 BATCHES, BATCH = 20 if is_quick() else 100, 50
@@ -141,6 +141,7 @@ class Talk:
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Talk]:
+    left_out_if_quick("a while")
     command = [sys.executable, "-m", "tests.mcp_server.served", str(tmp_path_factory.mktemp("fuzz")), "quick"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:

@@ -18,6 +18,7 @@ from cdp_image_mcp.mcp_server.answer import LIMIT
 from cdp_image_mcp.mcp_server.app import App
 from cdp_image_mcp.mcp_server.server import make_server
 from cdp_image_mcp.studio.studio import News, Standing
+from tests.browser import left_out_if_quick
 from tests.mcp_server.lengths import NASTY, wire
 from tests.mcp_server.painted import Painter, app
 from tests.mcp_server.scripted import IDENTITY, ScriptedStudio, app_of, png, saved, standing, text_of
@@ -61,6 +62,7 @@ def assert_fits(result: types.CallToolResult) -> None:
 
 @pytest.mark.parametrize("tool", ["generate_image", "wait_for_image", "cancel_image"])
 async def test_answers_about_a_generation(settings: Settings, tmp_path: Path, filler: str, tool: str) -> None:
+    left_out_if_quick("a while")
     studio = ScriptedStudio(settings)
     arguments: dict[str, Any] = {
         "generate_image": {"prompt": "a fox", "n": 10, "images": "preview"},
@@ -90,6 +92,7 @@ class Talkative(Painter):
 
 
 async def test_the_status_of_very_many_generations(settings: Settings, filler: str) -> None:
+    left_out_if_quick("a while")
     deep = settings.output_dir.joinpath(*["ü" * 120] * 10)
     settings = msgspec.structs.replace(settings, backend="chatgpt-web")
     problems = tuple(Problem(f"GPT_IMAGE_{number}", filler) for number in range(5))
@@ -116,6 +119,8 @@ async def test_the_status_of_very_many_generations(settings: Settings, filler: s
 
 
 async def test_the_window_of_a_back_end_that_says_very_much(settings: Settings, filler: str) -> None:
+    left_out_if_quick("a while")
+
     class Wordy(ScriptedStudio):
         async def visibility(self, action: str, *, start_browser: bool = False) -> dict[str, Any]:
             if action == "show":

@@ -13,6 +13,7 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.presence import OWN_FOLDER
 from cdp_image_mcp.system.turns import Turns
+from tests.browser import left_out_if_quick
 from tests.library.making import end, other_process
 from tests.library.smalldisk import fill_up, needs_root, small_disk
 from tests.system.tickets import waiting
@@ -218,6 +219,7 @@ anyio.run(main)
 
 
 async def test_four_processes_take_turns_and_killed_holders_free_theirs(profile: Path, tmp_path: Path) -> None:
+    left_out_if_quick("a while")
     seed = random.SystemRandom().randrange(2**32)
     print("seed", seed)
     chance = random.Random(seed)
