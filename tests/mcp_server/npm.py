@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from tests.browser import left_out_if_quick
 
-__all__ = ["NODE", "Packages", "installed"]
+__all__ = ["NODE", "Packages", "UnavailableError", "install", "installed", "kept"]
 
 NEEDED = (22, 19)
 """The Inspector's and the conformance suite's least Node (2026-10)."""
@@ -25,6 +26,10 @@ NODE = {
 }
 """Node itself as a package of the registry, for machines whose own is older."""
 UNREACHABLE = re.compile(r"\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH)\b")
+
+
+class UnavailableError(Exception):
+    """There is no Node, or no registry."""
 
 
 class Packages:
@@ -42,18 +47,41 @@ class Packages:
 def installed(folder: Path, packages: dict[str, str]) -> Packages:
     """Install ``packages`` (name: version) into ``folder``. Skips the test where npm or its registry is not there."""
     left_out_if_quick("packages from the npm registry")
+    try:
+        return install(folder, packages)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+
+
+def install(folder: Path, packages: dict[str, str]) -> Packages:
+    """The same for who is no test. Raises :class:`UnavailableError`."""
     if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("Node is not here: no client of another make was tried.")
+        raise UnavailableError("Node is not here: no client of another make was tried.")
     wanted = packages | ({} if _own_version() >= NEEDED else NODE[sys.platform, platform.machine()])
     (folder / "package.json").write_text(json.dumps({"private": True, "type": "module"}))
     names = [f"{name}@{version}" for name, version in wanted.items()]
     quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--loglevel=error"]
     command = [shutil.which("npm") or "npm", "install", *quiet, *names]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     if done.returncode and UNREACHABLE.search(done.stderr):
-        pytest.skip(f"The npm registry is not to be reached: {done.stderr[-300:]}")
+        raise UnavailableError(f"The npm registry is not to be reached: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr
     return Packages(folder, _newest_node(folder))
+
+
+def kept(package: str, version: str) -> Packages:
+    """A large package in a folder of the user's cache, installed once. Raises :class:`UnavailableError`."""
+    folder = (
+        platformdirs.user_cache_path("cdp-image-mcp-tests", appauthor=False) / f"{package.replace('/', '-')}@{version}"
+    )
+    whole = folder / "whole"
+    if whole.exists():
+        return Packages(folder, _newest_node(folder))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    packages = install(folder, {package: version})
+    whole.touch()
+    return packages
 
 
 def _own_version() -> tuple[int, int]:

@@ -96,9 +96,9 @@ CLIENTS = (
         short=f"claude mcp add --scope user {NAME} -- {NAME}",
         patience=900,
         seen="2.1.332, 2026-11-26",
-        note="`timeout` is in milliseconds. Since 2.1.319 a picture is a task in the background without any limit; "
-        "before that, calls of more than two minutes went there and lost the picture, hence the 100 seconds. `-p` "
-        "needs `--allowedTools mcp__cdp-image-mcp`.",
+        note="`timeout` is in milliseconds. Calls of more than two minutes go to the background and come back without "
+        "the picture, hence the 100 seconds; where it asks for tasks (its notes say since 2.1.319; `-p` did not), a "
+        "call goes there at once and without a limit. `-p` needs `--allowedTools mcp__cdp-image-mcp`.",
     ),
     Client(
         name="codex",
