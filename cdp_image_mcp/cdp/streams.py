@@ -8,6 +8,7 @@ import base64
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import msgspec
@@ -209,10 +210,11 @@ async def live_streams(page: Page, accept: Callable[[StreamRequest], bool]) -> A
 
 
 @asynccontextmanager
-async def socket_messages(page: Page) -> AsyncGenerator[Mailbox[str | bytes], None]:
-    """Messages the page's websockets receive while the block lasts, in order, by a second session of its own."""
+async def socket_messages(page: Page) -> AsyncGenerator[Mailbox[str | bytes | bool], None]:
+    """Messages the page's websockets receive while the block lasts, in order, by a second session of its own; True when
+    one of them opens, False when one closes."""
     async with _second_session(page) as session:
-        messages: Mailbox[str | bytes] = Mailbox("bytes of websocket messages", MESSAGES_LIMIT)
+        messages: Mailbox[str | bytes | bool] = Mailbox("bytes of websocket messages", MESSAGES_LIMIT)
 
         def push(event: Event) -> None:
             frame = event.decode(WebSocketFrameReceived).response
@@ -222,9 +224,15 @@ async def socket_messages(page: Page) -> AsyncGenerator[Mailbox[str | bytes], No
 
         session.register(messages)
         messages.on_end(session.listen(push, "Network.webSocketFrameReceived", failed=messages.finish))
+        for name, opened in (("Network.webSocketHandshakeResponseReceived", True), ("Network.webSocketClosed", False)):
+            messages.on_end(session.listen(partial(_line, messages, opened), name, failed=messages.finish))
         with messages:
             await session.call("Network.enable")
             yield messages
+
+
+def _line(messages: Mailbox[str | bytes | bool], opened: bool, _event: Event) -> None:
+    messages.put(opened, 1)
 
 
 @asynccontextmanager

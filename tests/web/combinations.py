@@ -253,7 +253,9 @@ def draw(chance: random.Random, number: int, seed: int) -> Round:
             mood[name] = chance.choice(TROUBLES[name])
         references = chance.choice((0, 0, 1, 2))
         address = " in the style of https://example.org/posters/7" if chance.random() < 0.3 else ""
-        asked = Asked(references=references, continued=bool(mood.get("unloadable")) or chance.random() < 0.1)
+        # A document that is refused after a prompt would be refused to the conversation's next prompt too.
+        continued = chance.random() < 0.1 and "reload_status" not in mood
+        asked = Asked(references=references, continued=bool(mood.get("unloadable")) or continued)
         found = Round(
             msgspec.convert({**QUICK, **mood}, Switches),
             asked,

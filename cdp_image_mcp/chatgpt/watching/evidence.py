@@ -59,6 +59,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """Since the prompt's own request was answered with a fault of the site."""
     unread: bool = False
     """The page read the conversation and its answer could not be had."""
+    line_lost: bool = False
+    """The page hears no news from the site any more: its websocket closed."""
     kept_out: bool = False
     """A check answered the site's own calls, and nothing is coming in that loading would cut off."""
     loads: Loads = Loads()
@@ -97,6 +99,14 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         """Pictures of the page that could be results; one without a file only where drawing is known to have begun."""
         drawn = self.turn.drawing_started
         return tuple(image for image in self.page.images if image.large and (image.file is not None or drawn))
+
+    @property
+    def troubled(self) -> bool:
+        """Whether the page shows an error in our turn: by a sign of its own, or a control to try again beside words
+        that the network does not know of."""
+        turn, page = self.turn, self.page
+        told = turn.answered_text or turn.partial_text or turn.tool_error
+        return page.failed or (page.retry and not (page.images or page.drawing or told))
 
     @property
     def words(self) -> str:

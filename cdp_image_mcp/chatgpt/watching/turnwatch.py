@@ -72,6 +72,8 @@ class TurnWatch:
         """Why watching ended, when it ended by itself."""
         self.stream_open = False
         """The site is answering our turn's own request at this moment."""
+        self.line_lost = False
+        """The page's websocket closed, and none has opened since."""
         self._loads: Counter[Cause] = Counter()
         self._load_failed = False
         self._known: list[str] = []
@@ -124,6 +126,7 @@ class TurnWatch:
             since_error=since(times.error),
             since_refused=since(times.failed),
             unread=self.unread,
+            line_lost=self.line_lost,
             kept_out=self.kept_out,
             loads=Loads(counts=dict(self._loads), since=since(times.loaded), failed=self._load_failed),
         )
@@ -172,7 +175,7 @@ class TurnWatch:
             self._content, times.heard = turn.content, now
         read = self.transcript.reads != self._reads
         if read:
-            self._reads, times.read = self.transcript.reads, now
+            self._reads, times.read, self._load_failed = self.transcript.reads, now, False
         if not turn.turn_complete:
             times.complete = None
         elif times.complete is None:
@@ -219,6 +222,17 @@ class TurnWatch:
         """One message of the page's websocket."""
         self.heard(self.transcript.feed_socket(message))
 
+    def line(self, opened: bool) -> None:
+        """A websocket of the page opened or closed."""
+        self.line_lost = not opened
+        self._wake()
+
+    def unreadable(self) -> None:
+        """The conversation was not given. A page that was loaded for it does not always ask again."""
+        if self._loads:
+            self._load_failed, self._times.loaded = True, anyio.current_time()
+            self._wake()
+
     def missed(self) -> None:
         """What the page's websocket said meanwhile stands in the conversation: that is read again."""
         self.heard(self.transcript.missed())
@@ -259,7 +273,7 @@ class TurnWatch:
         log.info("the conversation is loaded anew: %s", cause)
         self._loads[cause] += 1
         self._page = PageReport()
-        self.mitigated = self.unread = False
+        self.mitigated = self.unread = self.line_lost = False
         # Whatever comes of it: until it is there, nothing is.
         self._load_failed = True
         try:

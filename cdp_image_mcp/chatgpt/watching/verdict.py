@@ -18,8 +18,9 @@ never twice within 15 s, ten times in all.
 ==  =====================================================================  ============================================
     What is seen                                                           What follows
 ==  =====================================================================  ============================================
-0   Loading anew met an error; the conversation's answer could not be      loaded: after 15 s, at once, at once
-    read; a check answered the site's own calls
+0   Loading anew met an error, of the page or of what it then reads; the   loaded: after 15 s, at once, at once
+    conversation's answer could not be read; a check answered the site's
+    own calls
 1   The network has finished pictures, all that were announced, and        pictures_final: at rest at once, and when the
     no message still draws                                                 site said after them that the turn is
                                                                            complete and the page is usable again; else
@@ -50,8 +51,9 @@ never twice within 15 s, ten times in all.
     one                                                                    the picture message is empty, else *stopped*
 11  90 s after the stream ended with nothing (30 s if it was cut), 30 s    loaded
     of them quiet; or 15 s of quiet after the site asked its page to
-    read the conversation again, or after a picture that no id can place
-    or that is said to be half drawn in a finished message
+    read the conversation again, after its websocket closed for good, or
+    after a picture that no id can place or that is said to be half drawn
+    in a finished message
 12  Anything else: the stream ended with a finished card in any            wait; pictures come seconds or many minutes
     language, a bare hand-off, silence                                     later
 ==  =====================================================================  ============================================
@@ -140,7 +142,7 @@ def _unanswered(case: Case) -> Verdict | None:
 
 
 def _page_error(case: Case) -> Verdict | None:
-    if not case.page.failed or case.shown:
+    if not case.troubled or case.shown:
         return None
     since = case.moment.since_error or 0.0
     return case.doubt(since, 2, _none(case, "page_error", "4: error in our turn"))
@@ -211,7 +213,7 @@ def _loose_words(case: Case) -> Verdict | None:
 
 def _late(case: Case) -> Verdict | None:
     turn, moment = case.turn, case.moment
-    if (turn.stale or turn.unplaced_pictures or turn.half_drawn) and (
+    if (turn.stale or moment.line_lost or turn.unplaced_pictures or turn.half_drawn) and (
         found := case.load("stale", 15, "11: the conversation is to be read again")
     ) is not None:
         return found

@@ -52,6 +52,10 @@ class Listener(Protocol):
         """One message that a websocket of the page received."""
         ...
 
+    def line(self, opened: bool) -> None:
+        """A websocket of the page opened or closed."""
+        ...
+
     def missed(self) -> None:
         """Some messages were not heard; later ones are again."""
         ...
@@ -242,7 +246,7 @@ class Tab:
         return request.type == "Document" and request.frame_id == self.page.frame_id
 
 
-async def _pass_on(messages: Mailbox[str | bytes], tab: Tab) -> None:
+async def _pass_on(messages: Mailbox[str | bytes | bool], tab: Tab) -> None:
     """Take every websocket message at once, wanted or not, so that none pile up between turns. When some were missed
     it is listened anew, and whoever watches is told: what they said stands in the conversation."""
     # Sessions that went deaf stay attached: when one is detached, Chromium (156) keeps bodies no longer.
@@ -267,11 +271,15 @@ async def _pass_on(messages: Mailbox[str | bytes], tab: Tab) -> None:
             _tell_missed(tab)
 
 
-async def _heard_until(messages: Mailbox[str | bytes], tab: Tab) -> cdp.CDPError | None:
+async def _heard_until(messages: Mailbox[str | bytes | bool], tab: Tab) -> cdp.CDPError | None:
     """Pass on until something breaks; None when it was closed in order."""
     try:
         async for message in messages:
-            if tab.listener is not None:
+            if tab.listener is None:
+                continue
+            if isinstance(message, bool):
+                tab.listener.line(message)
+            else:
                 tab.listener.hear(message)
     except cdp.CDPError as error:
         return error

@@ -12,6 +12,7 @@ from cdp_image_mcp.cdp.errors import CDPError, EventOverflow, ProtocolError, Str
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
 from cdp_image_mcp.chatgpt.address import Site
+from cdp_image_mcp.chatgpt.landing import Landing
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
@@ -71,6 +72,12 @@ class ScriptedTab:
 
     async def call(self, method: str, *_: Any, **__: Any) -> Any:
         raise ProtocolError(-32000, "no post data", method=method)
+
+    async def forget_conversation_keys(self) -> None:
+        return
+
+    async def open(self, address: str) -> Landing:
+        return Landing(address, 200, challenged=False, check=True)
 
     def begin(self, url: str = TURN, body: bytes | None = None, status: int = 200) -> LiveStream:
         """A request leaves the page and its answer begins."""
@@ -212,6 +219,27 @@ async def test_a_resumed_answer_is_heard_after_ours_broke() -> None:
         resumed = tab.begin(RESUME)
         resumed.add(sse(card()))
         await until(watch, lambda: watch.turn.tool_used)
+
+
+@pytest.mark.anyio
+async def test_a_websocket_that_closed_is_lost_until_another_opens() -> None:
+    async with watching(ScriptedTab()) as watch:
+        for opened in (False, True):
+            watch.line(opened)
+            assert watch.moment.line_lost is not opened
+
+
+@pytest.mark.anyio
+async def test_a_reading_that_is_refused_after_a_load_is_a_load_that_failed() -> None:
+    tab = ScriptedTab()
+    async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER)) as watch:
+        watch.unreadable()
+        assert not watch.moment.loads.failed, "the page reads by itself, and reads again"
+        await watch.load("late")
+        watch.unreadable()
+        assert watch.moment.loads.failed
+        watch.heard(watch.transcript.feed_conversation(conversation(prompt())))
+        assert not watch.moment.loads.failed
 
 
 @pytest.mark.anyio

@@ -411,6 +411,21 @@ def test_a_failed_tool_may_be_tried_again_by_the_model() -> None:
     assert after(heard, 3).action == "pictures_final"
 
 
+def test_a_control_to_try_again_beside_words_that_nobody_sent_is_a_reason_to_load_and_never_an_end() -> None:
+    """site-2026-10, F3: the page says that the network failed, in words of its own, while the site draws on."""
+    page = {"retry": True, "text": "A network error occurred."}
+    heard = begun(call(), card(), COMPLETE, DONE)
+    assert (after(heard, 1, page=page).load, after(heard, 2, page=page).load) == (None, "doubt")
+    heard.feed_conversation(window(prompt(), call(), card()))
+    assert after(heard, LONG, page=page, loads=NO_MORE).action == "wait"
+
+
+def test_a_page_that_hears_no_news_is_loaded_after_fifteen_seconds_of_quiet() -> None:
+    assert after(queued_turn(), 14, line_lost=True).load is None
+    assert after(queued_turn(), 15, line_lost=True).load == "stale"
+    assert after(queued_turn(), 15).load is None
+
+
 def test_an_error_in_our_turn_is_believed_when_a_reading_after_it_is_at_rest() -> None:
     page = {"error": "Image generation failed"}
     heard = begun(call(), COMPLETE)

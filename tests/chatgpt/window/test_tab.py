@@ -189,6 +189,9 @@ class Heard:
         self.said: list[str] = []
         self.news = anyio.Event()
 
+    def line(self, opened: bool) -> None:
+        self._note(f"opened {opened}")
+
     def hear(self, message: str | bytes) -> None:
         self._note(str(message))
 
