@@ -184,7 +184,7 @@ async def _answers(watch: TurnWatch) -> None:
     with tab.bodies.watch(told) as answers:
         async for request in answers:
             if request.status != 200:
-                if request.status >= 400 and tab.site.asks("conversation", request):
+                if (request.status or 0) >= 400 and tab.site.asks("conversation", request):
                     watch.unreadable()
                 continue
             try:

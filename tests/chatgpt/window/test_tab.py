@@ -215,7 +215,7 @@ class Sockets:
     """The page's websockets, each hearing of which can hold three messages."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.hearings: list[Mailbox[str | bytes]] = []
+        self.hearings: list[Mailbox[str | bytes | bool]] = []
         self.closed = None
         self.page = self
         self.listener = Heard()
@@ -223,7 +223,7 @@ class Sockets:
         monkeypatch.setattr(cdp, "socket_messages", self.listened)
 
     @asynccontextmanager
-    async def listened(self, _page: object = None) -> AsyncGenerator[Mailbox[str | bytes]]:
+    async def listened(self, _page: object = None) -> AsyncGenerator[Mailbox[str | bytes | bool]]:
         self.hearings.append(Mailbox("frames", 3))
         try:
             yield self.hearings[-1]
