@@ -3,6 +3,7 @@
 import argparse
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +16,7 @@ from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.mcp_server.holding import studio_apart
+from cdp_image_mcp.system.presence import OWN_FOLDER
 from cdp_image_mcp.system.turns import Turns
 
 __all__ = ["login", "logout"]
@@ -74,6 +76,8 @@ async def logout(parsed: argparse.Namespace, settings: Settings, terminal: Termi
             )
             return PERSON
         await anyio.to_thread.run_sync(_delete, profile)
+    # The queue itself goes last, when nobody holds it.
+    await anyio.to_thread.run_sync(partial(shutil.rmtree, profile, ignore_errors=True))
     if await anyio.to_thread.run_sync(profile.exists):
         terminal.say(f"Not all of it could be deleted; see {profile}.", "red")
         return FAILED
@@ -96,6 +100,11 @@ async def _holder(profile: Path) -> int | None:
 
 
 def _delete(profile: Path) -> None:
-    shutil.rmtree(profile, ignore_errors=True)
+    for entry in profile.iterdir():
+        if entry.is_dir() and not entry.is_symlink() and entry.name != OWN_FOLDER:
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name != OWN_FOLDER:
+            with suppress(OSError):  # what stays is told
+                entry.unlink()
     # What was remembered of its windows belongs to the sign-in.
     profile.with_name(f"{profile.name}.window.json").unlink(missing_ok=True)

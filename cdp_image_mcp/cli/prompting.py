@@ -23,7 +23,7 @@ WISHES = (
     *("backend", "n", "size", "quality", "output_format", "background", "output_compression", "complexity"),
     *("mask", "conversation_mode", "continue_from", "timeout_seconds", "output_dir"),
 )
-FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".gif": "gif", ".svg": "svg"}
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),

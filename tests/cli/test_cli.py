@@ -240,6 +240,13 @@ def test_serving_on_a_terminal_says_so(environment: dict[str, str]) -> None:
     assert b"serves MCP on standard input and output" in first
 
 
+def test_status_marks_the_way_that_auto_takes_now(with_key: dict[str, str], endpoint: Stub) -> None:
+    assert "api (first: OPENAI_API_KEY is set): " in ran(with_key, "status").stdout
+    endpoint.status, endpoint.error = 429, {"code": "insufficient_quota", "message": "You exceeded", "type": "x"}
+    assert ran(with_key, "generate", "a fox", "--backend", "api").returncode == 3
+    assert "chatgpt-web (first: the API said billing): " in ran(with_key, "status").stdout
+
+
 def test_status_is_words_for_people_and_json_for_scripts(with_key: dict[str, str]) -> None:
     assert ran(with_key, "generate", "a fox").returncode == 0
     words = ran(with_key, "status")

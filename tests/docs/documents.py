@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.docs.manifests import bundle_manifest, registry_entry
+from tests.docs.manifests import bundle_manifest, marketplace, plugin, registry_entry
 from tests.docs.markdown import replace_blocks
 from tests.docs.reference import BLOCKS
 from tests.docs.variants import variants_page
@@ -29,6 +29,8 @@ DOCUMENTS: dict[Path, Callable[[], str]] = {
     ROOT / "fixtures" / "site" / "VARIANTS.md": variants_page,
     ROOT / ".mcp" / "server.json": _json(registry_entry),
     ROOT / ".mcp" / "manifest.json": _json(bundle_manifest),
+    ROOT / ".mcp" / ".claude-plugin" / "plugin.json": _json(plugin),
+    ROOT / ".mcp" / ".claude-plugin" / "marketplace.json": _json(marketplace),
 }
 
 

@@ -1,23 +1,28 @@
-"""What registries and installers read: the MCP registry's ``server.json`` and the ``manifest.json`` of an MCPB bundle.
+"""What registries and installers read: the MCP registry's ``server.json``, the ``manifest.json`` of an MCPB bundle, and
+the plugin and marketplace files of Claude Code.
 
 Forms: https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json, and manifest version 0.4 of the
 npm package @anthropic-ai/mcpb 2.1.2 (its type ``uv`` is called experimental there). Read 2026-11-23.
+The plugin's two files pass ``claude plugin validate`` of 2.1.332 (2026-11-27).
 """
 
 from typing import Any
 
 from cdp_image_mcp import __version__
 from cdp_image_mcp.config import VARIABLES
+from cdp_image_mcp.mcp_server.client.table import NAME as SERVER_NAME
+from cdp_image_mcp.mcp_server.client.table import client_named
 from cdp_image_mcp.mcp_server.tools import TOOLS
 from tests.docs.reference import first_sentence
 
-__all__ = ["NAME", "SERVER_SCHEMA", "SETTINGS", "bundle_manifest", "registry_entry"]
+__all__ = ["NAME", "SERVER_SCHEMA", "SETTINGS", "bundle_manifest", "marketplace", "plugin", "registry_entry"]
 
 NAME = "io.github.cdp-image-mcp/cdp-image-mcp"
 """In the registry. Whoever publishes needs to own the GitHub name before the slash; it also stands in the README."""
 SERVER_SCHEMA = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"
 SUMMARY = "Real pictures, saved as files, by your own ChatGPT in Chrome or by the OpenAI images API"
 """The registry takes at most 100 characters."""
+AUTHOR = {"name": "The cdp-image-mcp founders"}
 SECRETS = frozenset(("OPENAI_API_KEY",))
 
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -74,7 +79,7 @@ def bundle_manifest() -> dict[str, Any]:
         "display_name": "Pictures by ChatGPT",
         "version": __version__,
         "description": SUMMARY,
-        "author": {"name": "The cdp-image-mcp founders"},
+        "author": AUTHOR,
         "license": "MIT",
         "keywords": ["image-generation", "chatgpt", "openai"],
         "server": {
@@ -90,3 +95,26 @@ def bundle_manifest() -> dict[str, Any]:
         "compatibility": {"platforms": ["darwin", "linux", "win32"], "runtimes": {"python": ">=3.11"}},
         "user_config": questions,
     }
+
+
+def plugin() -> dict[str, Any]:
+    """``plugin.json``: the server as ``install claude-code`` writes it, and the skill beside it. It asks for no key:
+    plugins' questions lose keys (claude-code#39455), and one in the shell reaches the server all the same."""
+    client = client_named("claude-code")
+    if client is None:
+        raise ValueError("the plugin is Claude Code's")
+    return {
+        "name": SERVER_NAME,
+        "version": __version__,
+        "description": SUMMARY,
+        "author": AUTHOR,
+        "license": "MIT",
+        "keywords": ["image-generation", "chatgpt", "openai"],
+        "mcpServers": {SERVER_NAME: client.entry(SERVER_NAME, [], client.env)},
+    }
+
+
+def marketplace() -> dict[str, Any]:
+    """``marketplace.json`` of the folder that is the plugin as well: ``claude plugin marketplace add ./.mcp``."""
+    entry = {"name": SERVER_NAME, "source": "./", "description": SUMMARY, "category": "media"}
+    return {"name": f"{SERVER_NAME}-plugins", "owner": AUTHOR, "plugins": [entry]}

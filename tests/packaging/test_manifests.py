@@ -11,6 +11,7 @@ from jsonschema import Draft7Validator
 from cdp_image_mcp import __version__
 from cdp_image_mcp.cli.main import main
 from cdp_image_mcp.config import VARIABLES, load
+from cdp_image_mcp.errors import CODES
 from cdp_image_mcp.mcp_server.tools import TOOLS
 from tests.docs.documents import README, ROOT
 from tests.docs.manifests import SERVER_SCHEMA, SETTINGS
@@ -92,3 +93,29 @@ def test_the_registry_entry_names_every_variable_and_marks_the_key_as_secret() -
 
 def test_the_readme_carries_the_marker_that_the_registry_looks_for() -> None:
     assert f"<!-- mcp-name: {SERVER['name']} -->" in README.read_text("utf-8")
+
+
+def test_the_plugin_starts_the_server_and_lies_in_the_marketplace_of_its_own_folder() -> None:
+    folder = ROOT / ".mcp" / ".claude-plugin"
+    plugin: dict[str, Any] = json.loads((folder / "plugin.json").read_text("utf-8"))
+    market: dict[str, Any] = json.loads((folder / "marketplace.json").read_text("utf-8"))
+    (listed,) = market["plugins"]
+    assert (listed["name"], listed["source"]) == (plugin["name"], "./")
+    assert plugin["version"] == __version__
+    assert plugin["mcpServers"]["cdp-image-mcp"]["command"] in PROJECT["project"]["scripts"]
+
+
+def test_the_skill_is_short_and_names_only_what_there_is() -> None:
+    skill = (ROOT / ".mcp" / "skills" / "pictures" / "SKILL.md").read_text("utf-8")
+    head, body = re.fullmatch(r"---\n(.*?)\n---\n(.*)", skill, re.DOTALL).groups()  # pyright: ignore[reportOptionalMemberAccess]
+    assert len(skill.splitlines()) <= 60
+    assert re.search("^name: pictures$", head, re.MULTILINE)
+    assert 0 < len(re.findall("^description: (.*)$", head, re.MULTILINE)[0]) <= 1024
+    tools = {tool.name for tool in TOOLS}
+    arguments = {name for tool in TOOLS for name in tool.input_schema["properties"]}
+    states = {"saved", "partial", "working", "needs_sign_in", "needs_verification"}
+    answers = {"status", "generation_id", "image_path", "markdown", "next", "failures", "honoured", "actual"}
+    failing = {"next_step", "reset_at"} | set(CODES)
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)*)`", body))
+    assert named <= tools | arguments | states | answers | failing
+    assert tools - {"browser_visibility"} <= named
