@@ -155,7 +155,7 @@ async def test_a_running_generation_is_followed_to_its_picture_without_the_model
     with anyio.fail_after(60):
         async with hosting(browser, app_of(studio)) as host:
             await host.call("generate_image", FOX)
-            await host.view.until("document.getElementById('doing').innerText.startsWith('drawing')")
+            await host.view.until("document.getElementById('doing').textContent.startsWith('drawing')")
             before = (await host.view.text("state"), await host.view.text("prompt"), await host.view.text("clock"))
             width = await host.view.read("parseFloat(document.getElementById('done').style.width)")
             studio.hold.set()
@@ -357,6 +357,30 @@ async def test_the_view_is_never_higher_than_hosts_allow_in_a_conversation(
             seen = await host.view.read("document.getElementById('picture').getBoundingClientRect().height")
     assert (max(high, *(each["params"]["height"] for each in sizes)), wide) == (500, 0)
     assert seen > 60
+
+
+async def test_no_bars_and_no_cut_words_in_a_narrow_frame(
+    browser: Browser, studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    error = ImageError("quota_reached", "Used up. " * 20, submitted=True, spent=False, next_step="Wait a day. " * 12)
+    studio.generated = [
+        standing(tmp_path, images=[drawn(tmp_path, size=(1536, 1024))]),
+        standing(tmp_path, "failed", error=error.as_dict(), spent=False),
+    ]
+    studio.waited = studio.generated[:1]
+    with anyio.fail_after(60):
+        async with hosting(browser, app_of(studio)) as host:
+            await host.resize(320)
+            await host.call("generate_image", FOX)
+            await host.view.until("document.getElementById('picture').naturalWidth === 1536")
+            fits = "innerHeight === Math.ceil(document.querySelector('main').getBoundingClientRect().height)"
+            await host.view.until(fits)
+            assert await host.view.read("innerWidth - document.documentElement.clientWidth") == 0
+            await host.call("generate_image", FOX)
+            await host.view.until("document.getElementById('told').checkVisibility()")
+            hidden = "(told => told.scrollHeight - told.clientHeight)(document.getElementById('told'))"
+            await host.view.until(fits)
+            assert await host.view.read(hidden) == 0
 
 
 async def test_words_are_shown_and_never_run(browser: Browser, studio: ScriptedStudio, tmp_path: Path) -> None:
