@@ -34,8 +34,9 @@ def test_every_trouble_comes_up_in_three_hundred() -> None:
 
 
 async def test_twelve_combinations(tmp_path: Path) -> None:
+    """The same in every run, so that only a change makes it red; the nightly ones are drawn."""
     found_browser()
-    tally = await play(12, secrets.randbelow(1_000_000), tmp_path)
+    tally = await play(12, 2026, tmp_path)
     assert tally.faults == []
 
 
