@@ -27,8 +27,6 @@ from cdp_image_mcp.cdp.errors import (
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.page import Page
 from cdp_image_mcp.cdp.protocol import (
-    LoadNetworkResource,
-    LoadNetworkResourceOptions,
     LoadNetworkResourceReply,
     ReadReply,
     ResolveBlobReply,
@@ -160,11 +158,8 @@ class Bodies:
 
     async def _by_request(self, frame_id: str, url: str, timeout: float) -> bytes:
         """A second request with the page's cookies; the HTTP cache may answer. It may spend a one-time address."""
-        command = LoadNetworkResource(
-            url=url,
-            frame_id=frame_id,
-            options=LoadNetworkResourceOptions(disable_cache=False, include_credentials=True),
-        )
+        options = {"disableCache": False, "includeCredentials": True}
+        command = {"url": url, "frameId": frame_id, "options": options}
         reply = await self._page.session.call(
             "Network.loadNetworkResource", command, timeout=timeout, reply=LoadNetworkResourceReply
         )

@@ -20,7 +20,6 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from cdp_image_mcp.cdp.errors import BrowserGone, CDPError, CommandTimeout, PageCrashed, ProtocolError, SessionClosed
 from cdp_image_mcp.cdp.protocol import (
     AttachedToTarget,
-    AttachToTarget,
     AttachToTargetReply,
     DetachedFromTarget,
     InspectorDetached,
@@ -83,7 +82,7 @@ class Connection:
     async def attach(self, target_id: str) -> Session:
         """A new flat session to a target; several to one target are independent of each other."""
         reply = await self.browser.call(
-            "Target.attachToTarget", AttachToTarget(target_id=target_id, flatten=True), reply=AttachToTargetReply
+            "Target.attachToTarget", {"targetId": target_id, "flatten": True}, reply=AttachToTargetReply
         )
         session = self._sessions.get(reply.session_id)
         if session is None:

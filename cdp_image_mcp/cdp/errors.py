@@ -86,20 +86,17 @@ class ProtocolError(CDPError):
 
 
 class ScriptError(CDPError):
-    """A script in the page threw; ``description`` is the page's own text and therefore data, not advice."""
+    """A script in the page threw; what it says is the page's own text and therefore data, not advice."""
 
     def __init__(self, description: str) -> None:
         super().__init__(f"a script in the page failed: {description}")
-        self.description = description
 
 
 class NavigationError(CDPError):
-    """The address could not be loaded; ``error_text`` is Chrome's ``net::ERR_…`` or empty."""
+    """The address could not be loaded; the text is Chrome's ``net::ERR_…``."""
 
     def __init__(self, url: str, error_text: str) -> None:
         super().__init__(f"could not open {url}: {error_text}")
-        self.url = url
-        self.error_text = error_text
 
 
 class CommandTimeout(CDPError, TimeoutError):
@@ -108,7 +105,6 @@ class CommandTimeout(CDPError, TimeoutError):
     def __init__(self, method: str, seconds: float) -> None:
         super().__init__(f"{method} was not answered within {seconds:g} s; it may still have been carried out")
         self.method = method
-        self.seconds = seconds
 
 
 class Hanging(CDPError):
@@ -116,8 +112,6 @@ class Hanging(CDPError):
 
     def __init__(self, what: str, seconds: float) -> None:
         super().__init__(f"{what} has answered nothing for {seconds:g} s")
-        self.what = what
-        self.seconds = seconds
 
 
 class EventTimeout(CDPError, TimeoutError):
@@ -126,7 +120,6 @@ class EventTimeout(CDPError, TimeoutError):
     def __init__(self, what: str, seconds: float) -> None:
         super().__init__(f"{what} did not come within {seconds:g} s")
         self.what = what
-        self.seconds = seconds
 
 
 class EventOverflow(CDPError):
@@ -136,8 +129,6 @@ class EventOverflow(CDPError):
         super().__init__(
             f"unread {what} reached the bound of {limit}: the queue was closed, the later ones are missing"
         )
-        self.what = what
-        self.limit = limit
 
 
 class SubscriptionClosed(CDPError):
@@ -161,7 +152,6 @@ class PageCrashed(CDPError):
 
     def __init__(self, method: str = "") -> None:
         super().__init__((f"{method}: " if method else "") + "the page crashed; reload it or navigate to go on")
-        self.method = method
 
 
 class BrowserGone(CDPError, ConnectionError):
@@ -201,8 +191,6 @@ class ClickBlocked(NodeError):
     def __init__(self, cover: str, x: float, y: float) -> None:
         super().__init__(f"the click at {x:.0f},{y:.0f} would land on {cover}; nothing was clicked")
         self.cover = cover
-        self.x = x
-        self.y = y
 
 
 class ClickMissed(NodeError):
@@ -214,8 +202,6 @@ class FileError(CDPError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}; nothing was given to the page")
-        self.path = path
-        self.reason = reason
 
 
 def _place(url: str) -> str:
@@ -229,7 +215,6 @@ class BodyUnavailable(CDPError):
 
     def __init__(self, url: str, tried: Sequence[str]) -> None:
         super().__init__(f"no bytes for {_place(url)}: " + "; ".join(tried))
-        self.url = url
         self.tried = tuple(tried)
 
 
@@ -238,7 +223,6 @@ class StreamFailed(CDPError):
 
     def __init__(self, url: str, error_text: str, *, canceled: bool = False) -> None:
         super().__init__(f"the stream of {_place(url)} ended: {error_text}")
-        self.url = url
         self.error_text = error_text
         self.canceled = canceled
 
@@ -260,7 +244,6 @@ class BrowserNotFound(LaunchError):
             )
         super().__init__(text)
         self.tried = tuple(tried)
-        self.explicit = explicit
 
 
 class BrowserFailed(LaunchError):
@@ -270,9 +253,6 @@ class BrowserFailed(LaunchError):
         lines = "".join(f"\n  {line}" for line in stderr)
         code = f" (exit code {exit_code})" if exit_code is not None else ""
         super().__init__(reason + code + (f"; its last lines:{lines}" if lines else ""))
-        self.reason = reason
-        self.exit_code = exit_code
-        self.stderr = tuple(stderr)
 
 
 class DebuggingForbidden(LaunchError):
@@ -284,10 +264,8 @@ class ProfileInUse(LaunchError):
 
     def __init__(self, profile: Path, *, pid: int | None = None, host: str | None = None, reason: str) -> None:
         super().__init__(f"the browser profile {profile} is in use: {reason}")
-        self.profile = profile
         self.pid = pid
         self.host = host
-        self.reason = reason
 
 
 class ProfileNotWritable(LaunchError):
@@ -295,8 +273,6 @@ class ProfileNotWritable(LaunchError):
 
     def __init__(self, profile: Path, reason: str, *, errno: int | None = None) -> None:
         super().__init__(f"the browser profile {profile} cannot be written: {reason}")
-        self.profile = profile
-        self.reason = reason
         self.errno = errno
 
 

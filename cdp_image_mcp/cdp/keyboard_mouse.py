@@ -13,9 +13,6 @@ from cdp_image_mcp.cdp.page import Page
 from cdp_image_mcp.cdp.protocol import (
     ContentQuads,
     FileChooserOpened,
-    MouseEvent,
-    ScrollIntoView,
-    SetFileInputFiles,
 )
 from cdp_image_mcp.cdp.world import Node
 
@@ -87,7 +84,7 @@ _REACHED = """function() {
   done.abort();
   return reached || !target.isConnected || target.getClientRects().length === 0;
 }"""
-_FILE_INPUT = "function() { return [this.localName === 'input' && this.type === 'file', !!this.multiple]; }"
+_FILE_INPUT = "function() { return this.localName === 'input' && this.type === 'file'; }"
 
 
 async def focus(node: Node) -> None:
@@ -152,15 +149,15 @@ async def click(node: Node, *, again: Callable[[], Awaitable[bool]] | None = Non
 
 
 async def _press_mouse(page: Page, x: float, y: float) -> None:
-    await _mouse(page, MouseEvent(type="mousePressed", x=x, y=y, button="left", buttons=1, click_count=1))
-    await _mouse(page, MouseEvent(type="mouseReleased", x=x, y=y, button="left", click_count=1))
+    await _mouse(page, "mousePressed", x, y, button="left", buttons=1, clickCount=1)
+    await _mouse(page, "mouseReleased", x, y, button="left", clickCount=1)
 
 
 async def _uncovered(node: Node) -> tuple[float, float]:
     """A point of the element with nothing over it; the pointer is there."""
     x, y = await _point(node)
     while True:
-        await _mouse(node.page, MouseEvent(type="mouseMoved", x=x, y=y))
+        await _mouse(node.page, "mouseMoved", x, y)
         # After the move, which may have opened something.
         cover = await node.call(_COVER, x, y, reply=str)
         if not cover:
@@ -179,23 +176,20 @@ async def _reached(node: Node) -> bool:
         return True  # it is gone, or its page went on: that was the press
 
 
-async def set_files(node: Node, files: Sequence[Path]) -> None:
-    """Put files into an ``<input type=file>``, hidden ones too. Raises FileError, NodeError first."""
-    paths = await anyio.to_thread.run_sync(_checked, files)
-    is_input, multiple = await node.call(_FILE_INPUT, reply=tuple[bool, bool])
-    if not is_input:
+async def set_file(node: Node, file: Path) -> None:
+    """Put a file into an ``<input type=file>``, hidden ones too. Raises FileError, NodeError first."""
+    path = await anyio.to_thread.run_sync(_checked, file)
+    if not await node.call(_FILE_INPUT, reply=bool):
         raise NodeError("the element takes no files")
-    if len(paths) > 1 and not multiple:
-        raise NodeError(f"the element takes one file, not {len(paths)}")
-    await node.page.session.call("DOM.setFileInputFiles", SetFileInputFiles(files=paths, object_id=node.object_id))
+    await node.page.session.call("DOM.setFileInputFiles", {"files": [path], "objectId": node.object_id})
 
 
-async def choose_files(node: Node, files: Sequence[Path], *, timeout: float = 10.0) -> None:
+async def choose_file(node: Node, file: Path, *, timeout: float = 10.0) -> None:
     """Click what opens a file chooser and answer it. Raises EventTimeout when none opened, and as ``click``.
 
     No chooser of the system is seen.
     """
-    paths = await anyio.to_thread.run_sync(_checked, files)
+    path = await anyio.to_thread.run_sync(_checked, file)
     session = node.page.session
     await session.call("Page.setInterceptFileChooserDialog", {"enabled": True})
     try:
@@ -204,11 +198,8 @@ async def choose_files(node: Node, files: Sequence[Path], *, timeout: float = 10
             chooser = (await opened.next(timeout)).decode(FileChooserOpened)
         if chooser.backend_node_id is None:
             raise NodeError("the chooser belongs to no input element")
-        if chooser.mode == "selectSingle" and len(paths) > 1:
-            raise NodeError(f"the chooser takes one file, not {len(paths)}")
-        await session.call(
-            "DOM.setFileInputFiles", SetFileInputFiles(files=paths, backend_node_id=chooser.backend_node_id)
-        )
+        answer = {"files": [path], "backendNodeId": chooser.backend_node_id}
+        await session.call("DOM.setFileInputFiles", answer)
     finally:
         with anyio.CancelScope(shield=True):
             if session.closed is None and not session.crashed:
@@ -226,15 +217,15 @@ async def _key(page: Page, key: str, modifiers: int = 0, commands: Sequence[str]
     await page.session.call("Input.dispatchKeyEvent", {"type": "keyUp", **named, **numbers})
 
 
-async def _mouse(page: Page, event: MouseEvent) -> None:
-    await page.session.call("Input.dispatchMouseEvent", event, timeout=CLICK_TIMEOUT)
+async def _mouse(page: Page, kind: str, x: float, y: float, **more: str | int) -> None:
+    await page.session.call("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **more}, timeout=CLICK_TIMEOUT)
 
 
 async def _point(node: Node) -> tuple[float, float]:
     """The middle of the element's visible part, once it stands still."""
     session = node.page.session
     try:
-        await session.call("DOM.scrollIntoViewIfNeeded", ScrollIntoView(object_id=node.object_id))
+        await session.call("DOM.scrollIntoViewIfNeeded", {"objectId": node.object_id})
         before: list[list[float]] = []
         still = 0
         for _ in range(MOVING_FRAMES):
@@ -256,19 +247,15 @@ async def _point(node: Node) -> tuple[float, float]:
     raise NodeError("the element cannot be clicked: it has no box in the view")
 
 
-def _checked(files: Sequence[Path]) -> list[str]:
+def _checked(path: Path) -> str:
     """Absolute, existing, regular, readable: Chrome takes anything else silently, and the page then reads nothing."""
-    paths: list[str] = []
-    for path in files:
-        if not path.is_absolute():
-            raise FileError(path, "is not an absolute path")
-        try:
-            real = path.resolve(strict=True)
-            if not stat.S_ISREG(real.stat().st_mode):
-                raise FileError(path, "is not a regular file")
-            with real.open("rb"):
-                pass
-        except OSError as error:
-            raise FileError(path, error.strerror or str(error)) from error
-        paths.append(str(real))
-    return paths
+    if not path.is_absolute():
+        raise FileError(path, "is not an absolute path")
+    try:
+        real = path.resolve(strict=True)
+        if not stat.S_ISREG(real.stat().st_mode):
+            raise FileError(path, "is not a regular file")
+        with real.open("rb"):
+            return str(real)
+    except OSError as error:
+        raise FileError(path, error.strerror or str(error)) from error

@@ -19,15 +19,12 @@ from cdp_image_mcp.cdp.errors import (
     SessionClosed,
 )
 from cdp_image_mcp.cdp.protocol import (
-    CreateTarget,
     CreateTargetReply,
     DetachedFromTarget,
     DialogOpening,
-    Evaluate,
     FrameNavigated,
     FrameTreeReply,
     LifecycleEvent,
-    Navigate,
     NavigatedWithinDocument,
     NavigateReply,
 )
@@ -85,11 +82,11 @@ class Page:
         ``background``: without taking the focus or coming to the front. ``window_size`` and ``window_place`` are for a
         window that has to be made for it. (Chromium 156 on X11 does not make minimised windows, whatever it is asked.)
         """
-        width, height = window_size or (None, None)
-        left, top = window_place or (None, None)
-        wanted = CreateTarget(
-            url=url, left=left, top=top, width=width, height=height, background=background, new_window=new_window
-        )
+        wanted: dict[str, Any] = {"url": url, "background": background}
+        if new_window:  # said to be false it is no longer up to the browser, which without a window makes none then
+            wanted["newWindow"] = True
+        wanted |= zip(("width", "height"), window_size or (), strict=False)
+        wanted |= zip(("left", "top"), window_place or (), strict=False)
         target = await connection.browser.call("Target.createTarget", wanted, reply=CreateTargetReply)
         return await Page._open(connection, target.target_id, own=True)
 
@@ -136,7 +133,7 @@ class Page:
         """
         end = asyncio.get_running_loop().time() + timeout
         with self.session.subscribe(*_NAVIGATION) as events:
-            reply = await self.session.call("Page.navigate", Navigate(url=url), timeout=timeout, reply=NavigateReply)
+            reply = await self.session.call("Page.navigate", {"url": url}, timeout=timeout, reply=NavigateReply)
             if reply.error_text:
                 raise NavigationError(url, reply.error_text)
             if reply.loader_id is not None:  # none: only the fragment changed
@@ -159,7 +156,7 @@ class Page:
 
         ``timeout`` ends the wait, not the script. Raises ScriptError, ProtocolError, CommandTimeout, PageCrashed.
         """
-        command = Evaluate(expression=expression, await_promise=True, return_by_value=True)
+        command = {"expression": expression, "awaitPromise": True, "returnByValue": True}
         return value_of(await self.session.call("Runtime.evaluate", command, timeout=timeout), reply)
 
     async def call(self, function: str, *arguments: Any, timeout: float = 30.0) -> Any:

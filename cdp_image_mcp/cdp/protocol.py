@@ -1,10 +1,10 @@
-"""The commands, answers and events of the Chrome DevTools Protocol that the driver uses, as structs.
+"""The answers and events of the Chrome DevTools Protocol that the driver reads, as structs; commands are plain dicts.
 
 Written by hand from the protocol's "tip of tree" (devtools-protocol r1684464, 2026-11) and what Chromium 156 sends.
 Only fields that somebody reads are here; unknown ones are ignored, so a newer browser does no harm.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -27,11 +27,6 @@ class TargetList(Wire):
     target_infos: list[TargetInfo]
 
 
-class AttachToTarget(Wire):
-    target_id: str
-    flatten: bool
-
-
 class AttachToTargetReply(Wire):
     session_id: str
 
@@ -48,16 +43,6 @@ class DetachedFromTarget(Wire):
 
 class TargetDestroyed(Wire):
     target_id: str
-
-
-class CreateTarget(Wire):
-    url: str
-    left: int | None = None
-    top: int | None = None
-    width: int | None = None
-    height: int | None = None
-    new_window: bool = False
-    background: bool = False
 
 
 class CreateTargetReply(Wire):
@@ -104,16 +89,7 @@ class WindowForTarget(Wire):
     bounds: Bounds
 
 
-class SetWindowBounds(Wire):
-    window_id: int
-    bounds: Bounds
-
-
 # ---- Page
-
-
-class Navigate(Wire):
-    url: str
 
 
 class NavigateReply(Wire):
@@ -157,18 +133,12 @@ class DialogOpening(Wire):
 
 
 class FileChooserOpened(Wire):
-    mode: str
     backend_node_id: int | None = None
 
 
 class ResourceContent(Wire):
     content: msgspec.Raw
     base64_encoded: bool
-
-
-class CreateIsolatedWorld(Wire):
-    frame_id: str
-    world_name: str
 
 
 class CreateIsolatedWorldReply(Wire):
@@ -197,27 +167,6 @@ class EvaluateReply(Wire):
     exception_details: ExceptionDetails | None = None
 
 
-class Evaluate(Wire):
-    expression: str
-    unique_context_id: str | None = None
-    await_promise: bool = False
-    return_by_value: bool = False
-
-
-class CallArgument(Wire):
-    value: Any = msgspec.UNSET
-    object_id: str | None = None
-
-
-class CallFunctionOn(Wire):
-    function_declaration: str
-    object_id: str | None = None
-    unique_context_id: str | None = None
-    arguments: list[CallArgument] = []
-    await_promise: bool = False
-    return_by_value: bool = False
-
-
 class ExecutionContext(Wire):
     id: int
     unique_id: str
@@ -237,27 +186,8 @@ class BindingCalled(Wire):
 # ---- DOM, Input
 
 
-class ScrollIntoView(Wire):
-    object_id: str
-
-
 class ContentQuads(Wire):
     quads: list[list[float]]
-
-
-class SetFileInputFiles(Wire):
-    files: list[str]
-    object_id: str | None = None
-    backend_node_id: int | None = None
-
-
-class MouseEvent(Wire):
-    type: Literal["mouseMoved", "mousePressed", "mouseReleased"]
-    x: float
-    y: float
-    button: Literal["none", "left", "middle", "right"] = "none"
-    buttons: int = 0
-    click_count: int = 0
 
 
 # ---- Network, IO
@@ -326,18 +256,6 @@ class WebSocketFrameBody(Wire):
 
 class WebSocketFrameReceived(Wire):
     response: WebSocketFrameBody
-
-
-class LoadNetworkResourceOptions(Wire):
-    # Both must be on the wire, so they have no default that would be left out.
-    disable_cache: bool
-    include_credentials: bool
-
-
-class LoadNetworkResource(Wire):
-    url: str
-    options: LoadNetworkResourceOptions
-    frame_id: str | None = None
 
 
 class LoadedResource(Wire):

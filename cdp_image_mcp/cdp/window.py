@@ -27,7 +27,6 @@ from cdp_image_mcp.cdp.protocol import (
     BrowserVersion,
     ScreenInfo,
     ScreenInfos,
-    SetWindowBounds,
     WindowForTarget,
 )
 from cdp_image_mcp.cdp.world import World
@@ -64,15 +63,12 @@ STRATEGIES: dict[str, Strategy] = {
 
 @dataclass(frozen=True)
 class WindowReport:
-    """``place`` at the moment of asking, and ``method`` by which we put it there (None: not by us).
-
-    ``paints``: whether the page still draws, None if not asked. ``note``: what did not work, in words.
-    """
+    """``place`` at the moment of asking, and ``method`` by which we put it there (None: not by us); ``note``: what did
+    not work, in words."""
 
     place: Place
     bounds: Bounds | None = None
     method: Method | None = None
-    paints: bool | None = None
     note: str = ""
 
     @property
@@ -93,21 +89,21 @@ class Window:
         self._hidden_as: Place | None = None
         self._headless: bool | None = None
 
-    async def status(self, *, probe: bool = False) -> WindowReport:
-        """Where it is now, closed included. Runs no script, unless ``probe`` asks whether the page paints.
+    async def status(self) -> WindowReport:
+        """Where it is now, closed included. Runs no script.
 
         A window that the user moved, minimised or restored since is told as it is, with ``method`` None.
         """
         try:
             if await self._is_headless():
-                return WindowReport("headless", paints=await self._paints() if probe else None)
+                return WindowReport("headless")
             place, bounds = await self._look()
             if place == "visible" and not self._made_away:
                 self._last_visible = bounds
             self._made_away = False
             if place != self._hidden_as:
                 self._hidden_as = self._method = None
-            return WindowReport(place, bounds, self._method, await self._paints() if probe else None)
+            return WindowReport(place, bounds, self._method)
         except (SessionClosed, BrowserGone):
             return WindowReport("closed")
         except ProtocolError as error:
@@ -161,10 +157,9 @@ class Window:
         left, top = self.strategy.away
         await self._set(window.window_id, Bounds(left=left, top=top))
         place, bounds = await self._settle("offscreen")
-        paints = await self._paints() if probe and place == "offscreen" else None
-        if place == "offscreen" and paints is not False:
+        if place == "offscreen" and (not probe or await self._paints()):
             self._hidden_as, self._method = "offscreen", "offscreen"
-            return WindowReport("offscreen", bounds, "offscreen", paints)
+            return WindowReport("offscreen", bounds, "offscreen")
         notes.append(
             "off screen the page does not paint"
             if place == "offscreen"
@@ -182,10 +177,9 @@ class Window:
             notes.append("the desktop does not minimise windows")
             return WindowReport(place, bounds, note="; ".join(notes))
         self._hidden_as, self._method = "minimized", "minimize"
-        paints = await self._paints() if probe else None
-        if paints is False:
+        if probe and not await self._paints():
             notes.append("minimised, the page does not paint")
-        return WindowReport("minimized", bounds, "minimize", paints, "; ".join(notes))
+        return WindowReport("minimized", bounds, "minimize", "; ".join(notes))
 
     def _last_visible_place(self, now: Bounds) -> Bounds:
         last = self._last_visible or Bounds()
@@ -230,9 +224,7 @@ class Window:
         )
 
     async def _set(self, window_id: int, bounds: Bounds) -> None:
-        await self._page.connection.browser.call(
-            "Browser.setWindowBounds", SetWindowBounds(window_id=window_id, bounds=bounds)
-        )
+        await self._page.connection.browser.call("Browser.setWindowBounds", {"windowId": window_id, "bounds": bounds})
 
     async def _screens(self) -> list[ScreenInfo]:
         try:

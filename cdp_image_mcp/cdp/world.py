@@ -9,12 +9,8 @@ from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.page import Page
 from cdp_image_mcp.cdp.protocol import (
     BindingCalled,
-    CallArgument,
-    CallFunctionOn,
     ContextCreated,
-    CreateIsolatedWorld,
     CreateIsolatedWorldReply,
-    Evaluate,
     RemoteObject,
 )
 from cdp_image_mcp.cdp.script import result_of, value_of
@@ -64,7 +60,7 @@ class World:
         raise DocumentLeft("the page went to another document while it was being looked into")
 
     def _making(self) -> list[tuple[str, Params]]:
-        frame = CreateIsolatedWorld(frame_id=self.page.frame_id, world_name=self._name)
+        frame = {"frameId": self.page.frame_id, "worldName": self._name}
         commands: list[tuple[str, Params]] = [
             ("Page.createIsolatedWorld", frame),
             ("Runtime.discardConsoleEntries", None),
@@ -117,9 +113,8 @@ class World:
     async def _run(self, expression: str, timeout: float, *, by_value: bool) -> msgspec.Raw:
         if not self.made:
             raise DocumentLeft("the page is not looked into at present")
-        command = Evaluate(
-            expression=expression, unique_context_id=self._unique, await_promise=True, return_by_value=by_value
-        )
+        where = {"expression": expression, "uniqueContextId": self._unique}
+        command = {**where, "awaitPromise": True, "returnByValue": by_value}
         try:
             return await self.page.session.call("Runtime.evaluate", command, timeout=timeout)
         except ProtocolError as error:
@@ -141,13 +136,9 @@ class Node:
 
         Raises NodeError when the element's document is gone, ScriptError when the function threw.
         """
-        command = CallFunctionOn(
-            function_declaration=function,
-            object_id=self.object_id,
-            arguments=[CallArgument(value=value) for value in arguments],
-            await_promise=True,
-            return_by_value=True,
-        )
+        given = [{"value": value} for value in arguments]
+        whom = {"functionDeclaration": function, "objectId": self.object_id, "arguments": given}
+        command = {**whom, "awaitPromise": True, "returnByValue": True}
         try:
             raw = await self.page.session.call("Runtime.callFunctionOn", command, timeout=timeout)
         except ProtocolError as error:

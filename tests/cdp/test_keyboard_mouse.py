@@ -7,7 +7,6 @@ import pytest
 
 from cdp_image_mcp.cdp import Page, keyboard_mouse
 from cdp_image_mcp.cdp.errors import ClickBlocked, ClickMissed, EventTimeout, FileError, NodeError
-from cdp_image_mcp.cdp.protocol import MouseEvent
 from tests.cdp.elements import element, looking_into
 from tests.cdp.site import Site
 
@@ -114,13 +113,13 @@ def moving_away(form: Page, monkeypatch: pytest.MonkeyPatch, *, times: int) -> N
     mouse = keyboard_mouse._mouse  # pyright: ignore[reportPrivateUsage]
     moved = 0
 
-    async def sly(page: Page, event: MouseEvent) -> None:
+    async def sly(page: Page, kind: str, x: float, y: float, **more: str | int) -> None:
         nonlocal moved
-        if event.type == "mousePressed" and moved < times:
+        if kind == "mousePressed" and moved < times:
             moved += 1
             away = f"document.getElementById('button').style.translate = '{moved % 2 * 400}px 0'"
             await form.evaluate(f"({away}, undefined)")
-        await mouse(page, event)
+        await mouse(page, kind, x, y, **more)
 
     monkeypatch.setattr(keyboard_mouse, "_mouse", sly)
 
@@ -199,13 +198,13 @@ async def test_what_covers_the_button_after_a_press_that_missed_is_told_as_a_mis
     """Whoever is told of a cover may press again: it means that nothing was pressed yet."""
     mouse = keyboard_mouse._mouse  # pyright: ignore[reportPrivateUsage]
 
-    async def covering(page: Page, event: MouseEvent) -> None:
-        if event.type == "mousePressed":
+    async def covering(page: Page, kind: str, x: float, y: float, **more: str | int) -> None:
+        if kind == "mousePressed":
             cover = (
                 "document.body.append(Object.assign(document.createElement('div'), {style: 'position:fixed;inset:0'}))"
             )
             await form.evaluate(f"({cover}, undefined)")
-        await mouse(page, event)
+        await mouse(page, kind, x, y, **more)
 
     with anyio.fail_after(30):
         monkeypatch.setattr(keyboard_mouse, "_mouse", covering)
@@ -214,14 +213,13 @@ async def test_what_covers_the_button_after_a_press_that_missed_is_told_as_a_mis
         assert await log(form) == []
 
 
-async def test_files_arrive_in_a_hidden_input(form: Page, tmp_path: Path) -> None:
+async def test_a_file_arrives_in_a_hidden_input(form: Page, tmp_path: Path) -> None:
     with anyio.fail_after(30):
-        (tmp_path / "a.txt").write_text("eins")
         (tmp_path / "b ü.txt").write_text("zwei")
-        await keyboard_mouse.set_files(await element(form, "#file"), [tmp_path / "a.txt", tmp_path / "b ü.txt"])
+        await keyboard_mouse.set_file(await element(form, "#file"), tmp_path / "b ü.txt")
         assert await form.evaluate(
             "new Promise(r => { const look = () => window.files ? r(files) : setTimeout(look, 5); look(); })"
-        ) == [["a.txt", 4, "eins"], ["b ü.txt", 4, "zwei"]]
+        ) == [["b ü.txt", 4, "zwei"]]
         assert ("change", True) in await log(form)
 
 
@@ -235,23 +233,21 @@ async def test_a_bad_file_is_refused_before_the_page_hears_of_it(
         (tmp_path / "folder").mkdir()
         path = tmp_path / name if name else Path("relative.txt")
         with pytest.raises(FileError, match=reason):
-            await keyboard_mouse.set_files(await element(form, "#file"), [path])
+            await keyboard_mouse.set_file(await element(form, "#file"), path)
         assert await log(form) == []
 
 
-async def test_two_files_for_an_input_of_one_are_refused(form: Page, tmp_path: Path) -> None:
+async def test_what_takes_no_files_is_told(form: Page, tmp_path: Path) -> None:
     with anyio.fail_after(30):
         (tmp_path / "a.txt").write_text("eins")
-        with pytest.raises(NodeError, match="one file"):
-            await keyboard_mouse.set_files(await element(form, "#one"), [tmp_path / "a.txt", tmp_path / "a.txt"])
         with pytest.raises(NodeError, match="no files"):
-            await keyboard_mouse.set_files(await element(form, "#button"), [tmp_path / "a.txt"])
+            await keyboard_mouse.set_file(await element(form, "#button"), tmp_path / "a.txt")
 
 
 async def test_a_file_chooser_is_answered(form: Page, tmp_path: Path) -> None:
     with anyio.fail_after(30):
         (tmp_path / "a.txt").write_text("eins")
-        await keyboard_mouse.choose_files(await element(form, "#choose"), [tmp_path / "a.txt"])
+        await keyboard_mouse.choose_file(await element(form, "#choose"), tmp_path / "a.txt")
         assert await form.evaluate("document.getElementById('file').files.length") == 1
         with pytest.raises(EventTimeout):
-            await keyboard_mouse.choose_files(await element(form, "#button"), [tmp_path / "a.txt"], timeout=0.3)
+            await keyboard_mouse.choose_file(await element(form, "#button"), tmp_path / "a.txt", timeout=0.3)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -32,7 +31,6 @@ class Browser:
         endpoint: str,
         pid: int | None,
         version: BrowserVersion,
-        profile: Path,
         process: BrowserProcess | None,
         leash: int | None,
         close_timeout: float,
@@ -41,7 +39,6 @@ class Browser:
         self.endpoint = endpoint
         self.pid = pid
         self.version = version
-        self.profile = profile
         self._process = process
         self._leash = leash
         self._close_timeout = close_timeout

@@ -112,7 +112,6 @@ async def _browser(
         endpoint=endpoint,
         pid=pid,
         version=version,
-        profile=profile,
         process=process,
         leash=leash,
         close_timeout=close_timeout,

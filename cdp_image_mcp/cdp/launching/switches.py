@@ -43,12 +43,15 @@ HEADLESS: dict[str, tuple[tuple[str, str], ...]] = {
         ),
     ),
 }
+# Features that are off in every start, a person's window too: it is the same profile.
 DISABLED_FEATURES: tuple[tuple[str, str], ...] = (
-    ("Translate", "the bubble lies over the page"),
     ("MediaRouter", "macOS asks for the local network and the firewall (playwright #8162)"),
     ("OptimizationHints", "39 MB into each new profile (zendriver #274)"),
     ("OptimizationGuideModelDownloading", "the same; weights of about 4 GB since Chrome 148 (brozzler #476)"),
     ("OptimizationGuideOnDeviceModel", "the same"),
+)
+DRIVEN_FEATURES: tuple[tuple[str, str], ...] = (
+    ("Translate", "the bubble lies over the page"),
     ("CPUMeasurementInFreezingPolicy", "Chrome 151 suspends minimised pages, our commands too (slicc #2138)"),
     ("MemoryMeasurementInFreezingPolicy", "the same"),
     (
@@ -84,13 +87,13 @@ def driven(
         arguments += ["--headless=new", *(switch for switch, _reason in HEADLESS.get(platform, ()))]
     else:
         arguments.extend(switch for switch, _reason in WINDOWED)
-    return _merge(arguments, [name for name, _reason in DISABLED_FEATURES], extra)
+    return _merge(arguments, (*DISABLED_FEATURES, *DRIVEN_FEATURES), extra)
 
 
 def plain(profile: Path, url: str, *, platform: str, extra: Sequence[str] = ()) -> list[str]:
     """The arguments of an ordinary window: no debugging switch at all, not even one that is only handed through."""
     own = [switch for switch in extra if not _debugging(switch)]
-    return [*_merge(_shared(profile, platform), [], own), url]
+    return [*_merge(_shared(profile, platform), DISABLED_FEATURES, own), url]
 
 
 def _shared(profile: Path, platform: str) -> list[str]:
@@ -99,17 +102,16 @@ def _shared(profile: Path, platform: str) -> list[str]:
     return [f"--user-data-dir={profile}", *(switch for switch, _reason in reasoned), *([store] if store else [])]
 
 
-def _merge(arguments: Sequence[str], features: Sequence[str], extra: Sequence[str]) -> list[str]:
+def _merge(arguments: Sequence[str], features: Sequence[tuple[str, str]], extra: Sequence[str]) -> list[str]:
     """Extra arguments last, so that they win; lists of disabled features united, because only the last one counts."""
-    wanted = list(features)
+    wanted = [name for name, _reason in features]
     rest: list[str] = []
     for switch in extra:
         if switch.startswith(FEATURES):
             wanted.extend(name for name in switch.removeprefix(FEATURES).split(",") if name)
         else:
             rest.append(switch)
-    united = [FEATURES + ",".join(dict.fromkeys(wanted))] if wanted else []
-    return [*arguments, *united, *rest]
+    return [*arguments, FEATURES + ",".join(dict.fromkeys(wanted)), *rest]
 
 
 def _debugging(switch: str) -> bool:

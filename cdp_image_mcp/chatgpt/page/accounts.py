@@ -13,7 +13,6 @@ class Account(msgspec.Struct, frozen=True):
 
     state: Literal["signed_in", "guest", "expired", "unknown"]
     plan: str | None = None
-    structure: str | None = None
 
 
 class _User(msgspec.Struct):
@@ -22,7 +21,6 @@ class _User(msgspec.Struct):
 
 class _Membership(msgspec.Struct, rename="camel"):
     plan_type: Any = None
-    structure: Any = None
 
 
 class _Session(msgspec.Struct):
@@ -52,7 +50,7 @@ def read_session(status: int, body: bytes, *, now: datetime) -> Account:
         return Account("expired" if _word(session.error) else "guest")
     member = session.account or _Membership()
     ended = bool(_word(session.error)) or _past(session.expires, now)
-    return Account("expired" if ended else "signed_in", _word(member.plan_type), _word(member.structure))
+    return Account("expired" if ended else "signed_in", _word(member.plan_type))
 
 
 def _word(value: Any) -> str | None:

@@ -54,8 +54,7 @@ fetch('/api/auth/session', {credentials: 'include', headers: {accept: 'applicati
   const kept = {};
   if (answer && answer.user) kept.user = {};
   for (const name of ['expires', 'error']) if (answer && typeof answer[name] === 'string') kept[name] = answer[name];
-  if (answer && answer.account)
-    kept.account = {planType: answer.account.planType, structure: answer.account.structure};
+  if (answer && answer.account) kept.account = {planType: answer.account.planType};
   return {status: response.status, body: JSON.stringify(kept), mitigated: response.headers.get('cf-mitigated')};
 }).catch(() => ({status: 0, body: ''}))
 """

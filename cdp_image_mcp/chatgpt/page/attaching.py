@@ -161,7 +161,7 @@ class Attaching:
         node = await self._eye.node("witness.all('file_input')[0] || null")
         if node is None:
             return False
-        await human.set_files(node, [path])
+        await human.set_file(node, path)
         return True
 
     async def _by_chooser(self, path: Path) -> bool:
@@ -174,7 +174,7 @@ class Attaching:
             await human.press(self.tab.page, "Escape")
             return False
         try:
-            await human.choose_files(row, [path], timeout=8)
+            await human.choose_file(row, path, timeout=8)
         except (NodeError, TimeoutError) as error:
             log.info("no file could be chosen: %s", error)
             return False

@@ -32,7 +32,6 @@ class Arrival(msgspec.Struct, frozen=True):
 class States(msgspec.Struct):
     """``witness.states()``: how many elements of each role the page shows."""
 
-    address: str
     present: dict[str, int]
     composer: bool
     blocked: bool

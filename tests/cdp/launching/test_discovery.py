@@ -229,9 +229,8 @@ def test_a_path_given_that_is_no_program_says_why_and_does_not_fall_back(
         place.mkdir()
     elif prepare == "plain":
         place.write_text("text")
-    with pytest.raises(BrowserNotFound, match=reason) as caught:
+    with pytest.raises(BrowserNotFound, match=f"/opt/x, .*{reason}"):
         find_browser("/opt/x", machine=linux(tmp_path))
-    assert caught.value.explicit == "/opt/x"
 
 
 def test_nothing_found_lists_every_place(tmp_path: Path) -> None:

@@ -397,10 +397,9 @@ async def test_a_program_that_is_no_browser_is_told_with_its_last_lines(options:
         program = tmp_path / "browser"
         program.write_text("#!/bin/sh\necho 'cannot open shared object' >&2\nexit 127\n")
         program.chmod(0o755)
-        with pytest.raises(BrowserFailed, match="cannot open shared object") as caught:
+        with pytest.raises(BrowserFailed, match=r"exit code 127[\s\S]*cannot open shared object"):
             async with cdp.launch(replace(options, browser=cdp.find_browser(program))):
                 pass
-        assert caught.value.exit_code == 127
 
 
 async def test_a_file_that_cannot_be_executed_is_told(options: LaunchOptions, tmp_path: Path) -> None:

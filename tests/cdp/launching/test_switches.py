@@ -16,7 +16,7 @@ def test_the_users_disabled_features_are_united_with_ours_in_one_switch() -> Non
         switch for switch in driven(extra=("--disable-features=Foo,Translate", "--lang=de")) if "features" in switch
     ]
     (features,) = lists
-    assert features.startswith("--disable-features=Translate,")
+    assert features.startswith("--disable-features=MediaRouter,")
     assert features.endswith(",Foo")
     assert features.count("Translate") == 1
 
@@ -29,6 +29,12 @@ def test_the_password_store_is_the_same_in_every_mode() -> None:
     every = [driven("headless"), driven("hidden"), driven("visible"), switches.plain(PROFILE, "x", platform="linux")]
     assert all("--password-store=basic" in arguments for arguments in every)
     assert not any("password" in switch for switch in driven(platform="darwin"))
+
+
+def test_a_persons_window_loads_no_models_into_the_profile_either() -> None:
+    window = switches.plain(PROFILE, "x", platform="linux")
+    (features,) = [switch for switch in window if switch.startswith("--disable-features=")]
+    assert {"OptimizationGuideOnDeviceModel", "MediaRouter"} <= set(features.partition("=")[2].split(","))
 
 
 def test_no_sandbox_is_never_ours() -> None:
@@ -54,7 +60,8 @@ def test_an_ordinary_window_has_no_debugging_switch_even_when_asked() -> None:
 
 def test_every_switch_has_a_reason() -> None:
     systems = (*switches.SYSTEM.values(), *switches.HEADLESS.values())
-    tables = (switches.COMMON, switches.DRIVEN, switches.WINDOWED, switches.DISABLED_FEATURES, *systems)
+    features = (switches.DISABLED_FEATURES, switches.DRIVEN_FEATURES)
+    tables = (switches.COMMON, switches.DRIVEN, switches.WINDOWED, *features, *systems)
     for table in tables:
         assert all(reason for _switch, reason in table)
 

@@ -21,8 +21,8 @@ def session(**changes: object) -> Account:
     return read_session(200, json.dumps({**WHOLE, **changes}).encode(), now=NOW)
 
 
-def test_a_user_is_signed_in_with_plan_and_structure() -> None:
-    assert session() == Account("signed_in", "plus", "personal")
+def test_a_user_is_signed_in_with_a_plan() -> None:
+    assert session() == Account("signed_in", "plus")
 
 
 def test_an_empty_object_is_a_guest() -> None:
@@ -60,7 +60,7 @@ def test_neither_token_nor_address_nor_name_is_kept() -> None:
 
 
 def test_a_plan_that_is_no_short_word_is_dropped() -> None:
-    assert session(account={"planType": "person@example.org", "structure": 7}) == Account("signed_in", None, None)
+    assert session(account={"planType": "person@example.org"}) == Account("signed_in")
 
 
 def test_no_account_is_no_plan() -> None:

@@ -389,7 +389,6 @@
     const present = {};
     for (const role of Object.keys(roles)) present[role] = every(role).length;
     return {
-      address: location.href,
       present,
       composer: one("composer") !== null,
       blocked: blocked(),
