@@ -189,7 +189,12 @@ class Capture:
             enough = {"", "dimensions"} if len(watch.turn.pictures) < 2 else {""}
             if isinstance(got, Captured) and image.file is None and got.confidence not in enough:
                 got = f"{len(got.data)} bytes by {got.way} that may be another picture's"
-            self._weigh(key, got)
+            try:
+                self._weigh(key, got)
+            except TheirOwn:
+                if image.blob is None or pointer.file_id in {image.file, image.blob}:
+                    raise
+                watch.disregard(image.blob)  # it names no file, so it says nothing of ours
 
     def _may_be(self, image: SeenImage) -> bool:
         pointer = self._pointer

@@ -106,8 +106,9 @@ class Drawing:
                 raise trouble
             judged = self._judged()
             if judged.action == "pictures_final" and judged.from_page:
-                if not await self._take(self._shown(), from_page=True):
-                    continue  # what is shown is no result: judged anew without it
+                shown = self._shown()
+                if not await self._take(shown, from_page=True) and self._shown() != shown:
+                    continue  # what was shown is no result: judged anew without it
             elif judged.action == "pictures_final" and set(judged.file_ids) - self._taken - self._failed.keys():
                 continue  # more arrived while the last one was being saved
             if judged.action != "wait":

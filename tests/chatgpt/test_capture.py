@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
+import msgspec
 import pytest
 
 from cdp_image_mcp.cdp.bodies import Body, Request
@@ -296,14 +297,15 @@ async def test_the_largest_whole_picture_of_the_file_is_the_last_resort(monkeypa
 @pytest.mark.anyio
 @pytest.mark.parametrize("shown", [False, True])
 async def test_the_persons_own_reference_is_no_picture_whoever_says_so(shown: bool) -> None:
-    watch = Watched()
-    if shown:
+    watch, wanted = Watched(), pointer(1, width=320, height=240)
+    if shown:  # and nobody told of a file: the page alone is the witness
         watch.tab.bodies = Shown(DATA)
         watch.page = PageReport(images=(SeenImage(blob="blob:1", width=320, height=240, complete=True),))
+        wanted = msgspec.structs.replace(wanted, file_id="blob:1")
     else:
         watch.give(DATA)
     with pytest.raises(TheirOwn):
-        await captured(watch, pointer(1, width=320, height=240), refused=(sha256(DATA).hexdigest(),))
+        await captured(watch, wanted, refused=(sha256(DATA).hexdigest(),))
 
 
 @pytest.mark.anyio

@@ -17,6 +17,7 @@ from cdp_image_mcp.chatgpt.landing import Landing
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
 from cdp_image_mcp.chatgpt.sending import ChallengeMet
+from cdp_image_mcp.chatgpt.watching.evidence import Verdict
 from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.chatgpt.words import load
@@ -294,6 +295,39 @@ async def test_the_persons_reference_is_never_saved_although_the_page_shows_it_a
         assert await scene.watch.until(lambda: not scene.watch.page.images, 10)
         refuse()
     assert scene.told.pictures == []
+
+
+async def test_a_reference_that_is_shown_as_a_blob_does_not_take_the_finished_picture_with_it() -> None:
+    """Of the same size, and before the page has asked for the file."""
+    scene = Scene(at_rest(drawn("a", file_id(1), OWL)), None, other := make_picture("a hare", size=(320, 280)).content)
+    scene.tab.bodies.contents["blob:1"] = other
+    shown = SeenImage(blob="blob:1", width=320, height=280, complete=True)
+    scene.watch.reported(PageReport(found=True, images=(shown,)))
+
+    async def asked_for() -> None:
+        assert await scene.watch.until(lambda: not scene.watch.page.images, 10)
+        scene.have(file_id(1), OWL)
+        scene.watch.tell()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(asked_for)
+        assert (await scene.drawn()).pictures == [OWL]
+
+
+async def test_a_shown_picture_that_was_saved_in_an_earlier_run_is_the_end_of_its_turn() -> None:
+    told = Told(wanted=2, files=(file_id(1),))
+    scene = Scene(at_rest(), told)
+    shown = SeenImage(file=file_id(1), width=320, height=280, complete=True)
+    scene.watch.reported(PageReport(found=True, images=(shown,)))
+    judge, rounds = scene.watch.judge, iter(range(100))
+
+    def counted() -> Verdict:
+        assert next(rounds, None) is not None, "it is judged again and again, and nothing else can run meanwhile"
+        return judge()
+
+    scene.watch.judge = counted  # type: ignore[method-assign]
+    assert (await scene.drawn()).pictures == []
+    assert told.facts["turn_pressed"] is False
 
 
 async def test_a_picture_of_the_page_whose_bytes_are_gone_is_told_and_may_be_collected_later() -> None:
