@@ -27,7 +27,7 @@ from cdp_image_mcp.chatgpt.page.uploads import upload_copies
 from cdp_image_mcp.chatgpt.page.wish import fill_in
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.sending import ChallengeMet, NotReady, Sending, StartOver
-from cdp_image_mcp.chatgpt.watching.listening import watch_turn
+from cdp_image_mcp.chatgpt.watching.listening import kept_out, watch_turn
 from cdp_image_mcp.chatgpt.window.keeper import Keeper
 from cdp_image_mcp.chatgpt.window.person import Person
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -159,7 +159,7 @@ class WebBackend:
         if files:
             report.progress("attaching the reference pictures")
         try:
-            text = await fill_in(composer, request, files, first=first)
+            text = await self._filled_in(composer, request, files, first=first)
             # Heard while the page was loaded: after a turn of minutes its time would be wrong.
             await tab.quotas_told()
             await self._note_quota(tab)
@@ -183,6 +183,17 @@ class WebBackend:
                 await self._note_quota(tab)
                 if self._keeper.mode != "visible":
                     await tab.close_popups()
+
+    async def _filled_in(self, composer: Composer, request: ImageRequest, files: list[Path], *, first: bool) -> str:
+        tab = composer.tab
+        try:
+            return await fill_in(composer, request, files, first=first)
+        except ImageError as error:
+            here = (asked for asked in tab.bodies.requests if asked.loader_id == tab.loader_id)
+            if any(kept_out(self._site, asked) for asked in here):
+                # The page looks fine: loaded anew it shows the check, or works.
+                raise StartOver(error) from None
+            raise
 
     async def _press_stop(self, tab: Tab) -> None:
         """Our own turn is the only one running here: one prompt at a time. Pressed once, never waited for long."""

@@ -59,7 +59,7 @@ class Answer:
         return self.data.get("code")
 
     def files(self) -> list[bytes]:
-        return [Path(image["path"]).read_bytes() for image in self.data["images"]]
+        return [Path(image["path"]).read_bytes() for image in self.data.get("images", [])]
 
     def record(self) -> dict[str, Any]:
         return msgspec.json.decode((Path(self.data["output_dir"]) / "metadata.json").read_bytes())

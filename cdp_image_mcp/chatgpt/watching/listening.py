@@ -15,7 +15,7 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
 from cdp_image_mcp.cdp.wire import decode
-from cdp_image_mcp.chatgpt.address import file_id
+from cdp_image_mcp.chatgpt.address import Site, file_id
 from cdp_image_mcp.chatgpt.landing import TOO_LARGE, landing, mitigated
 from cdp_image_mcp.chatgpt.network.endpoints import Call
 from cdp_image_mcp.chatgpt.network.sent import like_text, read_request
@@ -26,7 +26,7 @@ from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.system.sleep import slept_since
 from cdp_image_mcp.system.tasks import background
 
-__all__ = ["watch_turn"]
+__all__ = ["kept_out", "watch_turn"]
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,11 @@ PULSE_SECONDS = 30.0
 HUNG_SECONDS = 30.0
 """How long the browser may owe that answer. Its page gets twice that: it decodes pictures, and answers nothing while it
 waits for another document (seen in Chromium's sources)."""
-OWN_CALLS: tuple[Call, ...] = ("turn", "sending", "resume", "conversation", "batch", "stream_status")
-"""Calls without which no turn can go on: a check that answers one of these keeps us out."""
+OWN_CALLS: tuple[Call, ...] = (
+    *("turn", "sending", "resume", "conversation", "batch", "stream_status"),
+    *("upload_begun", "upload_done"),
+)
+"""Calls without which no turn can begin or go on: a check that answers one of these keeps us out."""
 
 Start = Callable[[Callable[[], Any]], object]
 
@@ -222,15 +225,17 @@ async def _documents(watch: TurnWatch) -> None:
             watch.landed(landing(request, watch.tab.site))
 
 
+def kept_out(site: Site, request: Request) -> bool:
+    """Whether something before the site answered a call of its own: a check (403 with ``cf-mitigated``; two sources,
+    2026), where calls of measurements and offers may be kept out as they like, or the limit of the cookies' size, which
+    all of its calls meet alike."""
+    if request.status == TOO_LARGE:
+        return site.ours(request.url)
+    return mitigated(request.headers) and any(site.asks(call, request) for call in OWN_CALLS)
+
+
 async def _checks(watch: TurnWatch) -> None:
-    """Calls of the site that something before it answered: a check (403 with ``cf-mitigated``; two sources, 2026) or
-    the limit of the cookies' size. Others, of measurements and offers, may be kept out as they like."""
-
-    def kept_out(request: Request) -> bool:
-        own = any(watch.tab.site.asks(call, request) for call in OWN_CALLS)
-        return own and (mitigated(request.headers) or request.status == TOO_LARGE)
-
-    with watch.tab.bodies.watch(kept_out, stage="responded") as checks:
+    with watch.tab.bodies.watch(partial(kept_out, watch.tab.site), stage="responded") as checks:
         async for _ in checks:
             watch.mitigated = True
             watch.tell()
