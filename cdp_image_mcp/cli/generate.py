@@ -99,9 +99,7 @@ async def _dry_run(arguments: GenerateImage, settings: Settings, terminal: Termi
         if first.backend == "api":
             from cdp_image_mcp.openai import ApiBackend
 
-            backend = ApiBackend(settings)
-            backend.check(first)
-            told |= {"model": settings.model, "estimate": backend.estimate(first)}
+            told |= {"model": settings.model, "estimate": ApiBackend(settings).estimate(first)}
     terminal.say("Nothing was sent. This is what would be asked for:")
     terminal.result(json.dumps(told, ensure_ascii=False, indent=2))
     return DONE

@@ -1,6 +1,5 @@
 """The images endpoint of OpenAI and of servers that speak its language, by httpx. Importing this loads no httpx."""
 
 from cdp_image_mcp.openai.backend import ApiBackend
-from cdp_image_mcp.openai.profiles import profile_problem
 
-__all__ = ["ApiBackend", "profile_problem"]
+__all__ = ["ApiBackend"]

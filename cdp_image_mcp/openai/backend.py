@@ -8,7 +8,6 @@ import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.bill import Bill
 from cdp_image_mcp.openai.estimate import estimate, most_of
 from cdp_image_mcp.openai.generation import MOST_STREAMS, Generation, Means
@@ -49,22 +48,9 @@ class ApiBackend:
     def __repr__(self) -> str:
         return f"ApiBackend(model={self._settings.model!r})"
 
-    # --- before anything is sent ------------------------------------------------------------------------------
-
-    def check(self, request: ImageRequest) -> None:
-        """Raise ImageError ``invalid_input`` naming the field and what the model takes, ``configuration``, or
-        ``api_key_missing``. Sends nothing."""
-        profile = choose_profile(self._settings)
-        self._require_key()
-        make_plan(request, self._settings, profile)
-
     def estimate(self, request: ImageRequest) -> dict[str, Any]:
         """See :func:`~cdp_image_mcp.openai.estimate.estimate`."""
         return estimate(self._settings, request)
-
-    def _require_key(self) -> None:
-        if key_missing(self._settings):
-            raise ImageError("api_key_missing", "OPENAI_API_KEY is not set. Nothing was sent.")
 
     # --- Backend ----------------------------------------------------------------------------------------------
 
@@ -72,7 +58,6 @@ class ApiBackend:
         """See :class:`~cdp_image_mcp.request.Backend`. Cancelling cuts the connection; what had left by then may be
         billed and is recorded so (``spent`` is ``"unknown"``)."""
         profile = choose_profile(self._settings)
-        self._require_key()
         plan = await anyio.to_thread.run_sync(make_plan, request, self._settings, profile)
         generation = Generation(
             request,

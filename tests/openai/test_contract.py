@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.mcp_server.ways import InstalledWays
 from cdp_image_mcp.studio.asked import GenerateImage
@@ -86,3 +88,13 @@ async def test_a_shutdown_in_the_middle_is_recorded_as_perhaps_paid(api: ImagesA
     text = (folder / "metadata.json").read_text()
     assert '"interrupted"' in text
     assert '"unknown"' in text
+
+
+async def test_without_a_key_nothing_is_sent(api: ImagesApi, tmp_path: Path) -> None:
+    without = msgspec.structs.replace(settings(api, tmp_path), api_key=None)
+    with anyio.fail_after(20):
+        async with open_studio(without, InstalledWays()) as studio:
+            with pytest.raises(ImageError) as caught:
+                await studio.generate(GenerateImage(prompt="a red fox"))
+    assert (caught.value.code, caught.value.submitted) == ("api_key_missing", False)
+    assert api.log == []

@@ -15,7 +15,7 @@ from cdp_image_mcp.openai.profiles import PROFILES
 from cdp_image_mcp.request import ImageRequest
 from fixtures.images_api import ImagesApi, png
 from tests.library.making import picture as drawn
-from tests.openai.doubles import DiskReport, MakeBackend, ask, reference
+from tests.openai.doubles import DiskReport, ask, reference
 
 pytestmark = pytest.mark.anyio
 
@@ -106,7 +106,7 @@ async def test_a_refused_request_never_reaches_the_server(
     with pytest.raises(ImageError):
         await backend.generate(ask(quality="max"), report)
     with pytest.raises(ImageError):
-        backend.check(ask(size="17x17"))
+        backend.estimate(ask(size="17x17"))
     assert (api.log, report.states) == ([], [])
 
 
@@ -206,10 +206,3 @@ def test_the_continued_picture_counts_among_the_sixteen(tmp_path: Path) -> None:
     one = reference(tmp_path, png(32, 32))
     assert planned(ask(reference_images=(one,) * 16), "gpt-image-2").edit
     assert "17" in refused(reference_images=(one,) * 16, continue_image=one).message
-
-
-async def test_without_a_key_nothing_is_sent(api: ImagesApi, make_backend: MakeBackend, report: DiskReport) -> None:
-    with pytest.raises(ImageError) as caught:
-        await make_backend(api_key=None).generate(ask(), report)
-    assert (caught.value.code, caught.value.submitted) == ("api_key_missing", False)
-    assert api.log == []
