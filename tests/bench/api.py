@@ -37,6 +37,8 @@ __all__ = ["measure", "run"]
 VENDOR = "openai (Python)"
 MEGABYTE = 1_000_000
 PIECE = 1 << 16
+MADE = "made"
+"""The folder of what counts, beside that of the warm-up."""
 
 
 class Load(NamedTuple):
@@ -148,6 +150,12 @@ def _measured(into: list[Cost]) -> Generator[None]:
     into.append(Cost(time.perf_counter() - began, time.process_time() - busy, _peak() - before))
 
 
+def _made(folder: Path) -> Path:
+    place = folder / MADE
+    place.mkdir()
+    return place
+
+
 async def _ours(url: str, pictures: int, folder: Path) -> Cost:
     settings = Settings(output_dir=folder, profile_dir=folder, api_key="bench", base_url=url, compat="openai")
     backend = ApiBackend(settings)
@@ -155,10 +163,9 @@ async def _ours(url: str, pictures: int, folder: Path) -> Cost:
     warm.mkdir()
     await backend.generate(ImageRequest(prompt="warm-up", backend="api", quality="low"), DiskReport(warm))
     costs: list[Cost] = []
+    report = DiskReport(_made(folder))
     with _measured(costs):
-        await backend.generate(
-            ImageRequest(prompt="a fox", backend="api", quality="low", n=pictures), DiskReport(folder)
-        )
+        await backend.generate(ImageRequest(prompt="a fox", backend="api", quality="low", n=pictures), report)
     await backend.aclose()
     return costs[0]
 
@@ -176,8 +183,9 @@ def _vendor(url: str, pictures: int, folder: Path) -> Cost:
     with openai.OpenAI(api_key="bench", base_url=url, max_retries=0) as client:
         make(client, "warm-up", 1, warm)
         costs: list[Cost] = []
+        made = _made(folder)
         with _measured(costs):
-            make(client, "a fox", pictures, folder)
+            make(client, "a fox", pictures, made)
         return costs[0]
 
 
@@ -185,7 +193,7 @@ def _one_side(side: str, url: str, pictures: int) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-api-") as name:
         folder = Path(name)
         cost = anyio.run(_ours, url, pictures, folder) if side == "ours" else _vendor(url, pictures, folder)
-        size = sum(path.stat().st_size for path in folder.glob("*.png"))
+        size = sum(path.stat().st_size for path in (folder / MADE).rglob("*.png"))
     print(json.dumps({**cost._asdict(), "bytes": size}))
 
 
