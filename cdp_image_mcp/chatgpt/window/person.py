@@ -17,7 +17,7 @@ from cdp_image_mcp.chatgpt.page.arrival import Arrival, arrive
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.window.keeper import Keeper
 from cdp_image_mcp.chatgpt.window.tab import Tab
-from cdp_image_mcp.chatgpt.window.windowmode import WindowMemory, has_display
+from cdp_image_mcp.chatgpt.window.windowmode import NO_DISPLAY, WindowMemory, has_display
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import Code, Fact, ImageError
 from cdp_image_mcp.request import Report
@@ -144,7 +144,7 @@ class Person:
         elif self._settings.window_mode == "headless":
             reason = "CHATGPT_WINDOW_MODE is headless, so no window may be shown"
         elif not has_display():
-            reason = "there is no display to show a window on"
+            reason = NO_DISPLAY
         else:
             return
         raise ImageError(ERROR_OF[state], f"A person is needed ({what}), and {reason}.", submitted=submitted)

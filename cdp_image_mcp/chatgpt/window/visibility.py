@@ -8,7 +8,7 @@ import anyio
 from cdp_image_mcp import cdp
 from cdp_image_mcp.chatgpt.window.keeper import Keeper
 from cdp_image_mcp.chatgpt.window.tab import Tab
-from cdp_image_mcp.chatgpt.window.windowmode import WindowMemory, has_display
+from cdp_image_mcp.chatgpt.window.windowmode import NO_DISPLAY, WindowMemory, has_display
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.turns import Turns
@@ -62,7 +62,7 @@ class Visibility:
         """What went wrong, or was done, in words; None when the facts say it all."""
         if action != "status":
             if not has_display():
-                return "There is no display on this machine, so there is no window to show or hide."
+                return f"Nothing was shown or hidden: {NO_DISPLAY}."
             if self._settings.window_mode == "headless":
                 return "CHATGPT_WINDOW_MODE is headless, so no window may be shown."
             self._memory.asked = "visible" if action == "show" else "hidden"

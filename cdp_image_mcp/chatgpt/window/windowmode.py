@@ -15,7 +15,7 @@ import msgspec
 from cdp_image_mcp.config import WindowMode
 from cdp_image_mcp.system.disk import replace_file
 
-__all__ = ["Choice", "WindowMemory", "has_display"]
+__all__ = ["NO_DISPLAY", "Choice", "WindowMemory", "has_display"]
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,12 @@ class Memory(msgspec.Struct):
     """``<profile folder>.window.json`` beside the profile."""
 
     hidden_until: str | None = None
+
+
+# Codex hands on HOME, LANG, PATH and the like alone, Gemini CLI nothing with AUTH in its name (seen 2026-11-26).
+KEPT_BACK = " (a client may keep DISPLAY, WAYLAND_DISPLAY and XAUTHORITY from this program: its settings can pass them)"
+NO_DISPLAY = "there is no display to show a window on" + ("" if sys.platform in {"darwin", "win32"} else KEPT_BACK)
+"""For sentences."""
 
 
 def has_display(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> bool:

@@ -38,6 +38,16 @@ async def test_an_action_counts_as_applied_only_where_there_was_a_window(
     assert (told["requested_action"], told["browser_open"]) == (action, False)
 
 
+async def test_where_there_is_no_display_it_is_told_that_the_client_may_keep_it_back(
+    tmp_path: Path, group: anyio.abc.TaskGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visibility, "has_display", lambda: False)
+    with anyio.fail_after(30):
+        told = await backend(tmp_path, group).visibility("show", start_browser=False)
+    assert "there is no display" in told["message"]
+    assert ("a client may keep DISPLAY" in told["message"]) is (sys.platform == "linux")
+
+
 @pytest.mark.usefixtures("display")
 async def test_a_browser_that_cannot_start_is_told_until_one_starts(tmp_path: Path, group: anyio.abc.TaskGroup) -> None:
     web = backend(tmp_path, group, "echo no luck >&2; exit 7")
