@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from fixtures.images_api.server import running_api
-from tests.clients.drivers import DRIVERS, Driver
+from tests.clients.drivers import DRIVERS, PROGRAM, Driver
 from tests.clients.model import running_model
 from tests.clients.scenarios import SCENARIOS, Bench, Seen
 from tests.clients.world import opened, without_network
@@ -26,17 +26,20 @@ def drive(driver: Driver, packages: Packages, name: str) -> Seen:
             "OPENAI_BASE_URL": api.url,
             "OPENAI_COMPAT": "openai",
         }
-        driver.prepare(world, model.url, env)
+        driver.prepare(world, model.url, env, world.recorded(PROGRAM) if name == "list" else PROGRAM)
         return SCENARIOS[name](Bench(driver, world, driver.started(packages), model, api))
 
 
 def main() -> int:
     """Returns the exit code: 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="sh tests/run clients", description=__doc__)
-    parser.add_argument("clients", nargs="*", choices=[driver.name for driver in DRIVERS])
+    names = [driver.name for driver in DRIVERS]
+    parser.add_argument("clients", nargs="*", metavar="CLIENT", help=f"of {', '.join(names)}; all, where none is named")
     parser.add_argument("--only", nargs="+", choices=list(SCENARIOS), default=list(SCENARIOS))
     parser.add_argument("--table", type=Path, help="also write the table into this file")
     options = parser.parse_args()
+    if unknown := set(options.clients).difference(names):
+        parser.error(f"not known: {', '.join(sorted(unknown))}")
     drivers = [driver for driver in DRIVERS if not options.clients or driver.name in options.clients]
     there: list[tuple[Driver, Packages | str]] = []
     for driver in drivers:

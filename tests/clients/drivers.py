@@ -15,7 +15,7 @@ from cdp_image_mcp.mcp_server.client.table import Client, client_named
 from tests.clients.world import World
 from tests.mcp_server.npm import Packages
 
-__all__ = ["DRIVERS", "Driver", "filled"]
+__all__ = ["DRIVERS", "PROGRAM", "Driver", "filled"]
 
 SYSTEM = f"{sys.platform}-{'arm64' if platform.machine() in {'arm64', 'aarch64'} else 'x64'}"
 """As npm packages name it."""
@@ -64,10 +64,10 @@ class Driver:
             return packages.program(self.program)
         return [packages.node, str(inside)] if inside.suffix else [str(inside)]
 
-    def prepare(self, world: World, url: str, env: dict[str, str]) -> None:
+    def prepare(self, world: World, url: str, env: dict[str, str], program: str = PROGRAM) -> None:
         """Write its configuration: the README's block with ``env`` added, and where its model is."""
         file = world.home / self.client.files[""].removeprefix("~/")
-        entry = self.client.entry(PROGRAM, [], self.client.env | env)
+        entry = self.client.entry(program, [], self.client.env | env)
         file.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(self.settings, str):
             file.write_text(self.settings.replace("{url}", url) + "\n" + block(self.client, entry))

@@ -128,15 +128,21 @@ def _person(text: str) -> str:
 
 
 def lists(bench: Bench) -> Seen:
-    """Connect and list: the model is offered the five tools, or a search that finds them."""
+    """Connect and list: the client says who it is, and the model is offered the five tools, or a search for them."""
     said = bench.run("which tools are there")
-    listed = bench.model.listed()
+    first = bench.world.said_to_server()[0]["params"]
+    meta = first.get("_meta", {})
+    named = (first.get("clientInfo") or meta["io.modelcontextprotocol/clientInfo"])["name"]
+    version = first.get("protocolVersion") or meta["io.modelcontextprotocol/protocolVersion"]
+    announced = bench.driver.client.announces
+    assert named in announced or not announced, f"it announces {named!r}; the table says {announced}"
+    listed, who = bench.model.listed(), f"{named} speaks {version}; "
     if listed:
         assert sorted(listed) == sorted(TOOLS), f"{sorted(listed)} of five tools"
-        return Seen(f"five tools as {listed['generate_image']['full']}", _person(said))
+        return Seen(f"{who}five tools as {listed['generate_image']['full']}", _person(said))
     names = {name for asked in bench.model.asked for name in asked.tools}
     assert names & {"ToolSearch", "tool_search"}, f"none of ours among {sorted(names)}; {said[-300:]}"
-    return Seen("five tools behind its search", _person(said))
+    return Seen(f"{who}five tools behind its search", _person(said))
 
 
 def quick(bench: Bench) -> Seen:

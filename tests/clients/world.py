@@ -1,6 +1,7 @@
 """A home for one client, with nothing in it but what the client needs, and nothing outside of it but loopback."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -85,6 +87,17 @@ class World:
                 start_new_session=True,
             )
         return process, said
+
+    def recorded(self, program: str) -> str:
+        """``program`` with what the client says to it kept for :meth:`said_to_server`."""
+        script = self.folder / "recorded"
+        script.write_text(f"#!/bin/sh\ntee -a '{self.folder / 'spoken'}' | '{program}'\n")
+        script.chmod(0o700)
+        return str(script)
+
+    def said_to_server(self) -> list[dict[str, Any]]:
+        """The client's messages."""
+        return [json.loads(line) for line in (self.folder / "spoken").read_text().splitlines()]
 
     def processes(self) -> Iterator[psutil.Process]:
         """All that runs with this home."""

@@ -244,7 +244,7 @@ async def test_a_client_that_cannot_read_the_new_question_gets_the_state_in_word
     async def ask(_: ClientRequestContext, __: types.ElicitRequestParams) -> types.ElicitResult:
         pytest.fail("it cannot be asked")
 
-    copilot = types.Implementation(name="github-copilot-developer", version="1.0.102")
+    copilot = types.Implementation(name="copilot-cli", version="1.0.102")
     with anyio.fail_after(20):
         async with client(studio, "auto", elicitation_callback=ask, client_info=copilot) as connected:
             result = await connected.call_tool("generate_image", {"prompt": "a fox"})

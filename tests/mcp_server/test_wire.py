@@ -144,6 +144,13 @@ def test_a_probe_is_answered_while_the_sdk_is_still_loading(tmp_path: Path) -> N
         assert receive(process)["id"] == 1
 
 
+def test_a_call_that_is_answered_may_be_cancelled_all_the_same(program: Process) -> None:
+    """opencode 1.18.33 does so after every call (seen 2026-11-26)."""
+    answers(program, HELLO, READY, OLD_LIST)
+    late = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": OLD_LIST["id"]}}
+    assert "result" in answers(program, late, OLD_LIST | {"id": "again"})["again"]
+
+
 def test_a_client_that_dies_leaves_one_line_and_no_error(program: Process) -> None:
     """What SIGKILL leaves of a client: both pipes are cut at the same moment, with an answer still to come."""
     assert program.stdin is not None

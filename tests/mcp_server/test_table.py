@@ -1,0 +1,28 @@
+"""What the table of clients must hold, by what was seen of them."""
+
+from cdp_image_mcp.mcp_server.client.table import CLIENTS, client_named
+
+
+def entry(name: str) -> dict[str, object]:
+    client = client_named(name)
+    assert client is not None
+    return client.entry("cdp-image-mcp", [], client.env)
+
+
+def test_codex_waits_for_the_server_and_lets_display_and_key_through() -> None:
+    """Without ``required`` 0.171.0 begins after one second without our tools; it hands on seven variables by itself."""
+    block = entry("codex")
+    assert block["required"] is True
+    assert {"DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "OPENAI_API_KEY"} <= set(block["env_vars"])  # type: ignore[arg-type]
+
+
+def test_a_client_that_keeps_keys_back_gets_the_shells_key_by_its_name() -> None:
+    for name in ("gemini-cli", "copilot-cli"):
+        assert entry(name)["env"]["OPENAI_API_KEY"] == "$OPENAI_API_KEY"  # type: ignore[index]
+
+
+def test_a_client_that_is_treated_in_its_own_way_is_known_by_name_and_says_what_was_seen_of_it() -> None:
+    for client in CLIENTS:
+        if client.unseen or not client.takes_interim:
+            assert client.announces, client.name
+            assert client.seen, client.name
