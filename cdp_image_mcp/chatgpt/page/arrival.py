@@ -82,8 +82,6 @@ async def arrive(tab: Tab, address: str, *, fresh: bool) -> Arrival:
 async def _arrive(tab: Tab, address: str, *, fresh: bool) -> Arrival:
     try:
         landed = await tab.open(address)
-        if landed.status == TOO_LARGE and await tab.forget_conversation_keys():
-            landed = await tab.open(address)
     except NavigationError as error:
         raise ImageError("network", f"The site could not be opened: {error}") from None
     if (early := _judge(tab, landed)) is not None:
@@ -94,6 +92,8 @@ async def _arrive(tab: Tab, address: str, *, fresh: bool) -> Arrival:
         except DocumentLeft:
             # The site went on by itself (first load, sign-in, workspace): judge where it went before looking again.
             landed = await tab.settle()
+            if landed is not None and landed.status == TOO_LARGE:
+                landed = await tab.open(address)
             if (early := _judge(tab, landed)) is not None:
                 return early
     raise ImageError("site_changed", "The page kept moving to other documents while it was being looked at.")

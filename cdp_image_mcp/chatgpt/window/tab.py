@@ -16,7 +16,7 @@ from cdp_image_mcp.cdp.protocol import TargetList
 from cdp_image_mcp.cdp.streams import LiveStreams, StreamRequest
 from cdp_image_mcp.cdp.window import Window, strategy_here
 from cdp_image_mcp.chatgpt.address import Site
-from cdp_image_mcp.chatgpt.landing import Landing, landing
+from cdp_image_mcp.chatgpt.landing import TOO_LARGE, Landing, landing
 from cdp_image_mcp.chatgpt.network.quota import Quota, read_quotas
 from cdp_image_mcp.chatgpt.page.eye import Eye
 from cdp_image_mcp.system.tasks import background
@@ -203,12 +203,19 @@ class Tab:
             log.info("pages that ours opened were not looked for: %s", error)
 
     async def open(self, address: str) -> Landing:
-        """Go to an address of the site and judge the response. No script of ours runs in the new document yet.
+        """Go to an address of the site and judge the response; once more without its leftover cookies where they had
+        grown too large. No script of ours runs in the new document yet.
 
         Raises NavigationError, EventTimeout, CDPError; ValueError for an address we may not open.
         """
         if not self.site.may_open(address):
             raise ValueError(f"{address} is not on the site.")
+        landed = await self._opened(address)
+        if landed.status == TOO_LARGE and await self.forget_conversation_keys():
+            landed = await self._opened(address)
+        return landed
+
+    async def _opened(self, address: str) -> Landing:
         self.eye.close()
         with self.documents() as documents:
             try:
