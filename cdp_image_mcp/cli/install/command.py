@@ -188,6 +188,8 @@ def _own_commands(wish: _Wish) -> list[list[str]]:
     found = shutil.which(wanted[0]) if wanted else None
     if found is None or found.lower().endswith((".cmd", ".bat")):
         return []  # a batch file would take the quotation marks of an entry apart
+    if any("KEY" in name and "$" not in value for name, value in wish.given.items()):
+        return []  # everyone on the machine can read what a program is started with
     command, *arguments = program()[0], *program()[1]
     filled = {
         "{entry}": [_json(wish.entry)],

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from cdp_image_mcp.system.disk import make_path, replace_file
 __all__ = ["Change", "current_entry", "file_of", "planned", "write"]
 
 BYTE_ORDER_MARK = "\ufeff"
+SECRET = re.compile(
+    r"""((?:key|token|secret|password|authorization)\w*["']?\s*[:=]\s*["'])[^"'$]+(["'])""", re.IGNORECASE
+)
+"""A value that is no reference to a variable, behind a name that says what it is."""
 MOST = 4_000_000
 """Bytes; a file of settings that is larger is none."""
 
@@ -30,12 +35,13 @@ class Change(msgspec.Struct, frozen=True):
     after: bytes
 
     def difference(self) -> str:
-        """The change, as ``diff -u`` shows it."""
+        """The change, as ``diff -u`` shows it; keys and passwords, also other servers', are left out."""
         old = (self.before or b"").decode("utf-8", "replace").splitlines(keepends=True)
         new = self.after.decode("utf-8", "replace").splitlines(keepends=True)
         name = str(self.path)
         lines = difflib.unified_diff(old, new, name if self.before is not None else "(no file)", name)
-        return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+        shown = "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+        return SECRET.sub(r"\1…\2", shown)
 
 
 def file_of(client: Client) -> Path | None:

@@ -216,3 +216,20 @@ def test_the_written_command_starts_the_server(environment: dict[str, str], tmp_
         cwd="/",
     )
     assert json.loads(started.stdout)["result"]["serverInfo"]["name"] == "cdp-image-mcp"
+
+
+@pytest.mark.parametrize(("client", "file"), [("cursor", ".cursor/mcp.json"), ("codex", ".codex/config.toml")])
+def test_a_key_is_written_and_shown_to_nobody(
+    environment: dict[str, str], tmp_path: Path, client: str, file: str
+) -> None:
+    program(tmp_path, "codex", "echo called; exit 1")
+    path = tmp_path / "home" / file
+    path.parent.mkdir()
+    if client == "cursor":
+        path.write_text('{"mcpServers": {"other": {"command": "npx",\n "env": {"A_TOKEN": "others-secret"}\n}}}\n')
+    done = ran(environment, "install", client, "--yes", "--env", "OPENAI_API_KEY=sk-mine")
+    assert done.returncode == 0, done.stderr
+    assert "sk-mine" in path.read_text()
+    assert "sk-mine" not in done.stdout + done.stderr
+    assert "others-secret" not in done.stdout + done.stderr
+    assert "OPENAI_API_KEY" in done.stdout
