@@ -34,6 +34,8 @@ BEGIN_SECONDS = 3.0
 """How long the page's upload call may follow the card."""
 DRAFT_SECONDS = 3.0
 """How old a page is before its old draft's attachments count as all there."""
+REDRAWN_SECONDS = 2.0
+"""How long a page may show another number of cards while it draws its composer anew."""
 CARD_SECONDS = 15.0
 """How long a card may come after its upload: after the server's receipt, "several seconds" (live 2026-08-21 to 28)."""
 
@@ -54,8 +56,15 @@ class Attaching:
 
     async def stands(self) -> bool:
         """Whether exactly ours are there. A site that showed no card for them may go on showing none; with any card
-        there must be as many as files."""
-        cards = await self.cards()
+        there must be as many as files. Not said after one look: a page that draws its composer anew shows none for a
+        moment, and a file that were given to it again for that would go along twice."""
+        if not self._fits(await self.cards()):
+            wanted = f"witness.attachments().length === {self._count}"
+            await self._eye.ask(f"witness.until(() => {wanted}, {REDRAWN_SECONDS * 1000}).then(Boolean)")
+            return self._fits(await self.cards())
+        return True
+
+    def _fits(self, cards: int) -> bool:
         return cards == self._count or (cards == 0 and not self._cards_shown)
 
     async def attach(self, files: list[Path]) -> None:

@@ -22,6 +22,8 @@ class ScriptedPage:
     def __init__(self, *, text: str = "", cards: int = 0) -> None:
         self.text = text
         self.cards = cards
+        self.drawn_anew: int | None = None
+        """How many cards there are once somebody waits for another number."""
         self.site = Site("https://chatgpt.com/")
 
     @property
@@ -44,6 +46,8 @@ class ScriptedPage:
 
     async def ask(self, question: str, **_: Any) -> Any:
         if "until" in question:
+            if self.drawn_anew is not None and "attachments().length ===" in question:
+                self.cards = self.drawn_anew
             return "ready" if "'ready'" in question else True
         if "composerText" in question:
             return self.text

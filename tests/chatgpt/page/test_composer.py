@@ -33,6 +33,13 @@ async def test_shown_cards_must_be_as_many_as_the_files_and_none_at_all_will_do(
         assert await composer.stands("a bear") is stands
 
 
+async def test_cards_that_are_gone_only_while_the_page_draws_anew_stand() -> None:
+    with anyio.fail_after(10):
+        composer, page = await attached(2)
+        page.cards, page.drawn_anew = 0, 2
+        assert await composer.stands("a bear")
+
+
 async def test_cards_that_were_shown_and_went_do_not_stand() -> None:
     with anyio.fail_after(10):
         composer, page = await attached(2)
