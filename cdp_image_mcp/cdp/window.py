@@ -209,7 +209,8 @@ class Window:
         since = loop.time()
         while loop.time() < end:
             held = loop.time() - since
-            if held >= SETTLED and (place == wanted or held >= 2 * SETTLED):
+            # Drawn back from off the screen it stays there; a busy desktop may minimise and restore later than this.
+            if held >= SETTLED and (place == wanted or (wanted == "offscreen" and held >= 2 * SETTLED)):
                 break
             await anyio.sleep(LOOK_AGAIN)
             now = await self._look()

@@ -261,7 +261,10 @@ async def test_a_starter_that_leaves_its_browser_takes_it_from_nobody(options: L
             assert await wait_ended([pid]) == []
 
 
-async def test_a_starter_that_leaves_its_browser_alone_has_ended_it(options: LaunchOptions) -> None:
+async def test_a_starter_that_leaves_its_browser_alone_has_ended_it(
+    options: LaunchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdp_image_mcp.cdp.launching.browser.LEAVE_PATIENCE", 30.0)  # as long as a busy machine takes
     with anyio.fail_after(60):
         async with cdp.launch(options) as browser:
             await browser.leave()
