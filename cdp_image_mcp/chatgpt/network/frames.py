@@ -71,7 +71,7 @@ def _unwrap(value: Any, topic: str, updates: list[Update], depth: int) -> None:
         case "conversation-updates":
             for item in items(obj(payload).get("updates"))[:MOST]:
                 _batch_item(obj(item), _conversation(obj(payload)), updates)
-        case "conversation-turn-stream":
+        case "conversation-turn-stream" if text(obj(payload).get("encoded_item")):
             _stream_item(obj(payload), topic, updates)
         case "conversation-turn-complete":
             said = obj(payload)
@@ -84,7 +84,7 @@ def _unwrap(value: Any, topic: str, updates: list[Update], depth: int) -> None:
         case "reply":
             _unwrap(frame.get("reply"), topic, updates, depth + 1)
         case _:
-            _unwrap(payload, topic, updates, depth + 1)
+            _unwrap(payload, _topic(obj(payload), topic), updates, depth + 1)
     _unwrap(frame.get("catchups"), topic, updates, depth + 1)
 
 
@@ -144,15 +144,12 @@ def _status(conversation: str, value: Any) -> Update:
 
 
 def _stream_item(said: dict[str, Any], topic: str, updates: list[Update]) -> None:
-    encoded = text(said.get("encoded_item"))
-    if not encoded:
-        return
     updates.append(
         Update(
             kind="item",
             conversation=_conversation(said),
             topic=_topic(said, topic),
             item_id=text(said.get("stream_item_id")),
-            encoded=encoded,
+            encoded=text(said.get("encoded_item")),
         )
     )

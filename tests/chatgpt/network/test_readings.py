@@ -239,11 +239,15 @@ def topic(payload: dict[str, Any], exchange: str = EXCHANGE) -> str:
     return json.dumps([{"type": "message", "topic_id": f"conversation-turn-{exchange}", "payload": payload}])
 
 
-def test_our_turns_topic_says_that_it_is_done_or_failed() -> None:
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_our_turns_topic_says_that_it_is_done_or_failed(wrapped: bool) -> None:
+    def said(payload: dict[str, Any]) -> str:
+        return topic({"type": "conversation-turn-stream", "payload": payload} if wrapped else payload)
+
     heard = begun(typed("stream_handoff", turn_exchange_id=EXCHANGE), DONE)
-    heard.feed_socket(topic({"type": "done"}))
+    heard.feed_socket(said({"type": "done"}))
     assert heard.turn().turn_complete
-    heard.feed_socket(topic({"type": "error", "message": "network_error"}))
+    heard.feed_socket(said({"type": "error", "message": "network_error"}))
     assert heard.turn().error == "network_error"
 
 
