@@ -292,14 +292,14 @@ async def play(rounds: int, seed: int, folder: Path, *, only: int | None = None)
     tally = Tally()
     drawn = [draw(chance, number, seed) for number in range(rounds)]
     scenes = [
-        Scene(partial(_noted, each, f"seed {seed}, number {number}", tally))
+        Scene(partial(_noted, each, f"seed {seed}, number {number}", tally), limit=900)
         for number, each in enumerate(drawn)
         if only in {None, number}
     ]
     performance = Performance(scenes)
     await performance.run(folder)
     for scene in scenes:
-        with contextlib.suppress(AssertionError):  # noted among the faults
+        with contextlib.suppress(AssertionError, TimeoutError):  # noted among the faults
             await performance.seen(scene)
         tally.seconds.append(performance.seconds(scene))
     if performance.errors:
@@ -312,7 +312,7 @@ async def play(rounds: int, seed: int, folder: Path, *, only: int | None = None)
 async def _noted(drawn: Round, name: str, tally: Tally, stage: Stage) -> None:
     try:
         tally.outcomes[await _round(drawn, tally, stage)] += 1
-    except AssertionError as error:
+    except (AssertionError, TimeoutError) as error:
         tally.outcomes["wrong"] += 1
         tally.faults.append(f"{name}: {error}\n  {drawn.asked} {drawn.changed}")
         print(tally.faults[-1], flush=True)
