@@ -20,13 +20,16 @@ def result_of(raw: msgspec.Raw) -> RemoteObject:
 
 
 def value_of(raw: msgspec.Raw, kind: Any) -> Any:
-    """The JSON value that a script gave, as ``kind``; undefined is None. Raises ScriptError, ValidationError."""
+    """The JSON value that a script gave, as ``kind``; undefined is None. Raises ScriptError, also for another kind."""
     result = result_of(raw)
-    if result.unserializable_value is not None:
-        return msgspec.convert(UNSERIALIZABLE.get(result.unserializable_value, result.unserializable_value), kind)
-    if not bytes(result.value):
-        return msgspec.convert(None, kind)
-    return msgspec.json.decode(result.value, type=kind)
+    try:
+        if result.unserializable_value is not None:
+            return msgspec.convert(UNSERIALIZABLE.get(result.unserializable_value, result.unserializable_value), kind)
+        if not bytes(result.value):
+            return msgspec.convert(None, kind)
+        return msgspec.json.decode(result.value, type=kind)
+    except msgspec.DecodeError as error:
+        raise ScriptError(f"the script gave something else than was asked for: {error}") from None
 
 
 def _thrown(details: ExceptionDetails) -> str:

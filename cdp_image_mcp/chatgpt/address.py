@@ -76,6 +76,13 @@ class Site:
         """Whether a request is answered with conversations, one or several."""
         return self.asks("conversation", request) or self.asks("batch", request)
 
+    def lists_newest(self, request: Asked) -> bool:
+        """Whether a request is answered with the newest conversations: no later part of the list, no archive, and not
+        those with a star alone (``offset=0&is_archived=false&is_starred=false`` is the list itself)."""
+        query = parse_qs(urlsplit(request.url).query)
+        narrowed = (query.get(key, ["0"])[0].lower() for key in ("offset", "is_archived", "is_starred"))
+        return self.asks("history", request) and all(value in {"0", "false"} for value in narrowed)
+
     def asked_about(self, request: Asked) -> str:
         """The conversation that a request reads or asks the state of; empty when its address names none."""
         path = self.path(request.url)

@@ -111,8 +111,8 @@ class WebBackend:
                 tab, arrival = await self._arrive(address, report, fresh=address == self._site.home)
                 try:
                     await self._turns(tab, request, report)
-                except ChallengeMet as met:
-                    if met.submitted:
+                except (ChallengeMet, Untraced) as met:
+                    if isinstance(met, Untraced) or met.submitted:
                         await self._collect(request, report)
                         if len(report.images) >= request.n:
                             return
@@ -120,9 +120,6 @@ class WebBackend:
                 except NotReady as late:
                     await self._person.ask(late.arrival, report)
                     continue
-                except Untraced:
-                    await self._collect(request, report)
-                    return
                 except StartOver as again:
                     last = again.error
                     continue

@@ -101,7 +101,7 @@ class Collecting:
         for pause in RETRIES:
             if pause:
                 await anyio.sleep(pause)
-            listed = await self._listed(tab, anew=pause > 0)
+            listed = await self._listed(tab)
             found, why = await self._looked_into(tab, listed)
             if found is not None:
                 return found[0], found[1].id
@@ -116,22 +116,20 @@ class Collecting:
             next_step="Look into the site's history; if the picture is not there, call generate_image again.",
         )
 
-    async def _listed(self, tab: Tab, *, anew: bool) -> list[Listed]:
-        """The history as the page asked for it; what its side bar shows where that was not heard."""
-        requests = [request for request in tab.bodies.requests if self._site.asks("history", request)]
-        with tab.bodies.watch(lambda request: self._site.asks("history", request)) as answers:
-            if anew or not requests:
-                if (await tab.open(self._site.home)).challenged:
-                    raise ChallengeMet(submitted=True)
-                requests = []
+    async def _listed(self, tab: Tab) -> list[Listed]:
+        """The history as the page asks for it now: what an earlier document was told may be from before the press. What
+        the side bar shows where that was not heard."""
+        before = tab.loader_id
+        with tab.bodies.watch(self._site.lists_newest) as answers:
+            if (await tab.open(self._site.home)).challenged:
+                raise ChallengeMet(submitted=True)
             with anyio.move_on_after(READ_SECONDS):
                 while True:
-                    for request in requests[::-1]:
-                        listed = read_history(await self._body(tab, request))
-                        if listed is not None:
-                            await tab.eye.open()
-                            return listed
-                    requests = [await answers.next()]
+                    request = await answers.next()
+                    listed = None if request.loader_id == before else read_history(await self._body(tab, request))
+                    if listed is not None:
+                        await tab.eye.open()
+                        return listed
         await tab.eye.open()
         await tab.eye.ask("witness.until(() => witness.has('history_link'), 4000).then(Boolean)")
         links: list[str] = await tab.eye.ask("witness.every('history_link').map((link) => link.href)", reply=list[str])

@@ -114,7 +114,8 @@ class Sending:
 
     async def not_sent(self) -> None:
         """This turn's prompt did not go out; what went out for earlier pictures did."""
-        await self._report.state("submitting", submitted=self._sent_before, turn_pressed=False)
+        # Not as "submitting": that asks whether something may still be sent, and this is true at any time.
+        await self._report.state("starting", submitted=self._sent_before, turn_pressed=False)
 
     async def _went_out(self, composer: Composer, text: str) -> bool:
         watch = self._watch

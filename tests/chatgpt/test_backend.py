@@ -1,15 +1,17 @@
 """What the web back end does round its turns: starting again, and noting the account's quotas."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
 import pytest
 
+from cdp_image_mcp.chatgpt.drawing import Untraced
 from cdp_image_mcp.chatgpt.network.quota import Quota
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.request import Report
+from cdp_image_mcp.request import ImageRequest, Report
 from tests.chatgpt.window.making import backend
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +38,34 @@ async def test_a_browser_that_cannot_run_here_is_not_started_again(retryable: bo
                 await web._surviving(work, cast("Report", Silent()))  # pyright: ignore[reportPrivateUsage]
             group.cancel_scope.cancel()
     assert len(started) == times
+
+
+async def test_pictures_that_are_missing_are_asked_for_after_one_that_was_found_in_the_history(tmp_path: Path) -> None:
+    done: list[str] = []
+    report = SimpleNamespace(images=list[bytes](), facts={})
+
+    async def turns(*_: Any) -> None:
+        done.append("sent")
+        if len(done) == 1:
+            raise Untraced
+        report.images.append(b"2")
+
+    async def collect(*_: Any) -> None:
+        done.append("collected")
+        report.images.append(b"1")
+
+    async def arrive(*_: Any, **__: Any) -> tuple[Any, Any]:
+        await anyio.lowlevel.checkpoint()
+        return None, SimpleNamespace(detail="ready")
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            web: Any = backend(tmp_path, group)
+            web._turns, web._collect, web._arrive = turns, collect, arrive
+            request = ImageRequest(prompt="x", backend="chatgpt-web", n=2)
+            await web._generate(request, report)
+            group.cancel_scope.cancel()
+    assert done == ["sent", "collected", "sent"]
 
 
 async def test_a_quota_is_noted_once_for_each_time_that_it_was_heard(tmp_path: Path) -> None:

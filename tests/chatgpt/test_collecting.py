@@ -48,6 +48,9 @@ class ScriptedSite:
         self.plural = self.from_start = False
         self.refusals = 0
         self.opened: list[str] = []
+        self.meanwhile: list[tuple[str, list[dict[str, Any]], str]] = []
+        """Lists that come while the page is loaded: address, entries, and the document that asked."""
+        self.loader_id = "0"
         self.site = SITE
         self.bodies = self.eye = self
         self.requests: list[Any] = []
@@ -62,14 +65,23 @@ class ScriptedSite:
         self._accept = accept
         return self._answers
 
-    def _give(self, path: str, body: bytes, status: int = 200) -> None:
-        request = SimpleNamespace(url=f"https://chatgpt.com/backend-api/{path}", method="GET", status=status, body=body)
+    def _give(self, path: str, body: bytes, status: int = 200, loader: str = "") -> None:
+        request = SimpleNamespace(
+            url=f"https://chatgpt.com/backend-api/{path}",
+            method="GET",
+            status=status,
+            body=body,
+            loader_id=loader or self.loader_id,
+        )
         if self._accept(request):
             self._answers.put(request)
 
     async def open(self, address: str = "") -> Any:
         identity = SITE.conversation_id(address)
+        self.loader_id = str(int(self.loader_id) + 1)
         if identity is None:
+            for path, entries, loader in self.meanwhile:
+                self._give(path, json.dumps({"items": entries}).encode(), loader=loader)
             if address and self.history:
                 self._give("conversations?limit=28", json.dumps({"items": self.history.pop(0)}).encode())
             return SimpleNamespace(challenged=False)
@@ -291,6 +303,34 @@ async def test_the_history_is_the_pages_own_list_and_what_is_older_is_not_opened
     site.history = [[entry(2, -9000), entry(0, 60), entry(1, 30)]]
     assert await searched(site) == (chat(1), "ours")
     assert site.opened == [chat(0), chat(1)]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("path", "loader"),
+    [
+        ("conversations?limit=28", "0"),
+        ("conversations?offset=28&limit=28", ""),
+        ("conversations?offset=0&limit=28&is_archived=true", ""),
+    ],
+)
+async def test_only_the_newest_that_this_page_was_told_say_that_ours_is_not_there(path: str, loader: str) -> None:
+    """Not what an earlier document asked before send was pressed, nor a later part of the list, nor the archive."""
+    site = ScriptedSite([sent("ours")], listed=False)
+    older = [entry(50 + number, -600 - number) for number in range(9)]
+    before = {"url": "https://chatgpt.com/backend-api/conversations", "method": "GET", "status": 200}
+    site.requests = [SimpleNamespace(**before, body=json.dumps({"items": older}).encode(), loader_id="0")]
+    site.meanwhile = [(path, older, loader)]
+    site.history = [[entry(0, 5), *older]]
+    assert await searched(site) == (chat(0), "ours")
+
+
+@pytest.mark.anyio
+async def test_the_list_as_the_page_of_2026_asks_for_it_is_the_newest() -> None:
+    site = ScriptedSite([sent("ours")], listed=False)
+    asked = "conversations?offset=0&limit=28&order=updated&is_archived=false&is_starred=false"
+    site.meanwhile = [(asked, [entry(0, 5)], "")]
+    assert await searched(site) == (chat(0), "ours")
 
 
 @pytest.mark.anyio

@@ -68,6 +68,8 @@ class Transcript:
         it failed; one with status finished was seen to say so (2026-09)."""
         self._fails = fails
         self._named = uuid_of(conversation_id)
+        self._sure = False
+        """The site itself named it: by our request, its answer or a reading; no other answer takes us elsewhere."""
         self._users: tuple[str, ...] = (user_message_id,) if user_message_id else ()
         self._sent: Sent | None = None
         self._own: set[str] = set()
@@ -173,7 +175,7 @@ class Transcript:
     def feed_address(self, conversation: str) -> bool:
         """The page shows our turn under the address of this conversation."""
         if not self._named:
-            self._adopt(conversation)
+            self._adopt(conversation, sure=False)
         return self._changed()
 
     @property
@@ -228,8 +230,9 @@ class Transcript:
             self._anchors, self._moved = anchors, False
         return summary(self._messages, self._places, self._users, self._sent, told)
 
-    def _adopt(self, conversation: str) -> None:
+    def _adopt(self, conversation: str, *, sure: bool = True) -> None:
         """Learn which conversation is ours and forget what was heard of others."""
+        self._sure = self._sure or (sure and bool(conversation))
         if not conversation or conversation == self._named:
             return
         if not self._named and "" in self._activities:
@@ -323,9 +326,9 @@ class Transcript:
     def _hear_message(self, document: dict[str, Any], origin: str, conversation: str) -> None:
         own = origin == self._stream
         named = uuid_of(document.get("conversation_id")) or conversation
-        if own:
+        if own and not self._sure:
             self._adopt(named)
-        elif self._named and self._foreign(named):
+        if self._named and self._foreign(named):
             return
         message = read_message(obj(document["message"]), conversation=named, origin=origin)
         self._take(message)
@@ -335,8 +338,9 @@ class Transcript:
     def _hear_typed(self, said: dict[str, Any], origin: str) -> None:
         own = origin == self._stream
         named = uuid_of(said.get("conversation_id"))
-        if own:
+        if own and not self._sure:
             self._adopt(named)
+        own = own and not (self._named and self._foreign(named))
         match text(said.get("type")):
             case "conversation_detail_metadata":
                 self._quotas = quotas_of(said) or self._quotas

@@ -28,6 +28,7 @@ from cdp_image_mcp.chatgpt.page.attaching import Attaching
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.page.layers import close_dialogs
 from cdp_image_mcp.chatgpt.page.sitereport import role_not_found
+from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 
@@ -180,9 +181,12 @@ class Composer:
                 await request_seen.wait()
             return not request_seen.is_set() and await self.holds(text)
 
-        node = await self._eye.node("witness.one('send')")
-        if node is None:
-            raise await role_not_found(self.tab, "send")
+        try:
+            node = await self._eye.node("witness.one('send')")
+            if node is None:
+                raise await role_not_found(self.tab, "send")
+        except CDPError as error:
+            raise problem(error, sent=False) from None
         try:
             await self._click(node, "send", again)
         except ClickMissed as error:

@@ -20,6 +20,8 @@ from cdp_image_mcp.chatgpt.landing import TOO_LARGE, landing, mitigated
 from cdp_image_mcp.chatgpt.network.endpoints import Call
 from cdp_image_mcp.chatgpt.network.sent import like_text, read_request
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.network.wire import decode as read_body
+from cdp_image_mcp.chatgpt.network.wire import obj, uuid_of
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -58,6 +60,8 @@ class Streams:
         self._start = start
         self._pinned: StreamRequest | None = None
         self._failed = False
+        self._others = False
+        """A prompt that is not ours went out: what the page resumes from then on may be its answer."""
         self._stream: LiveStream | None = None
         """What is being read: the answer, or the same one resumed."""
 
@@ -67,28 +71,48 @@ class Streams:
         async for stream in watch.tab.streams:
             if watch.tab.site.asks("resume", stream.request):
                 if watch.request_seen.is_set() or watch.turn.user_message_id is not None:
-                    self._start(partial(self._hear_resumed, stream))
+                    self._start(partial(self._take_resumed, stream))
                 else:
                     stream.close()  # an earlier turn's answer goes on: ours has not been sent
             elif watch.prompt is None or (self._pinned is not None and not self._failed):
                 stream.close()  # a person's own prompt
+                sent = read_request((stream.request.post_data or "").encode("utf-8", "replace"))
+                if sent is not None or watch.tab.site.asks("turn", stream.request):
+                    self._others |= sent is None or not like_text(sent.text, watch.prompt or "")
             elif stream.request.post_data is not None:
                 self._take(stream, stream.request.post_data)
             else:
                 self._start(partial(self._take_unread, stream))
 
-    async def _take_unread(self, stream: LiveStream) -> None:
-        """The event leaves long bodies out."""
-        known = self._watch.tab.site.asks("turn", stream.request)
-        body = ""
+    async def _body(self, request: StreamRequest) -> str:
+        """What was sent; the event leaves long bodies out. Empty when it could not be had."""
+        if request.post_data is not None:
+            return request.post_data
         try:
             answer = await self._watch.tab.page.session.call(
-                "Network.getRequestPostData", {"requestId": stream.request.request_id}, reply=PostData
+                "Network.getRequestPostData", {"requestId": request.request_id}, reply=PostData
             )
-            body = answer.post_data
         except (cdp.errors.ProtocolError, cdp.errors.CommandTimeout) as error:
-            if known:
-                log.warning("the page's own request could not be read: %s", error)
+            log.info("a request's body could not be read: %s", error)
+            return ""
+        return answer.post_data
+
+    async def _take_resumed(self, stream: LiveStream) -> None:
+        """Hear it unless its body names another conversation (it holds ``conversation_id`` and ``offset``, 2026-10), or
+        a person asked for something since. What is left out here, the conversation tells when it is read."""
+        body = obj(read_body(await self._body(stream.request)))
+        named, ours = uuid_of(body.get("conversation_id")), self._watch.turn.conversation_id
+        if self._others or (named and ours and named != ours):
+            log.info("an answer that is resumed is not ours")
+            stream.close()
+        else:
+            await self._hear_resumed(stream)
+
+    async def _take_unread(self, stream: LiveStream) -> None:
+        known = self._watch.tab.site.asks("turn", stream.request)
+        body = await self._body(stream.request)
+        if known and not body:
+            log.warning("the page's own request could not be read")
         if body or known:
             self._take(stream, body)
         else:
@@ -104,6 +128,7 @@ class Streams:
             return
         if sent is not None and not like_text(sent.text, watch.prompt or ""):
             log.warning("a prompt that is not ours was sent in this tab; it is left alone")
+            self._others = True
             stream.close()
             return
         if not known:
@@ -211,7 +236,11 @@ def _before(address: str) -> str:
 async def _page(watch: TurnWatch) -> None:
     with watch.tab.eye.messages() as messages:
         async for told in messages:
-            report = decode(told, PageReport)
+            try:
+                report = decode(told, PageReport)
+            except (msgspec.DecodeError, RecursionError) as error:
+                log.warning("what the page script told could not be read: %s", error)
+                continue
             if report.kind == "fault":
                 log.warning("the page script failed: %s", report.message)
             else:

@@ -779,6 +779,15 @@ def test_another_topics_items_do_not_mix_with_ours() -> None:
     assert heard.turn().pictures == ()
 
 
+def test_no_stream_takes_our_turn_into_another_conversation_once_ours_was_named() -> None:
+    heard = handed_off()
+    document = {"v": {"message": picture("x", file_id(9), metadata={}), "conversation_id": FOREIGN}, "c": 0}
+    handed = {"type": "stream_handoff", "conversation_id": FOREIGN, "turn_exchange_id": "theirs"}
+    heard.feed_stream(sse(document, handed))
+    assert heard.turn().conversation_id == CONVERSATION
+    assert heard.turn().pictures == ()
+
+
 def test_the_completion_notice_of_our_conversation_ends_the_turn() -> None:
     def notice(conversation_id: str) -> str:
         payload = {"type": "conversation-turn-complete", "payload": {"conversation_id": conversation_id}}

@@ -2,19 +2,26 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
 import pytest
 
-from cdp_image_mcp.cdp.errors import ClickMissed, NodeError
+from cdp_image_mcp.cdp.errors import ClickMissed, CommandTimeout, NodeError
+from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.page import attaching, composer
 from cdp_image_mcp.chatgpt.page.attaching import Attaching
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
+from cdp_image_mcp.chatgpt.sending import Sending
+from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.studio.asked import GenerateImage
 from tests.chatgpt.page.scripted import ScriptedPage, composing
+from tests.studio.scripted import Scripted, studio_with
 
 pytestmark = pytest.mark.anyio
 
@@ -28,11 +35,15 @@ class Page:
         self.standing = standing
         self.request = anyio.Event()
 
+        self.fault: Exception | None = None
+
     @property
     def eye(self) -> "Page":
         return self
 
     async def node(self, _expression: str) -> object:
+        if self.fault is not None:
+            raise self.fault
         return object()
 
     async def ask(self, question: str, **_: Any) -> Any:
@@ -94,6 +105,38 @@ async def test_a_control_that_is_gone_before_any_press_is_told_as_not_sent(monke
     with pytest.raises(ImageError, match="Nothing was sent") as caught:
         await sent(Page(TEXT), monkeypatch, last=NodeError("no box"))
     assert caught.value.submitted is False
+
+
+@pytest.mark.parametrize("fault", [DocumentLeft("gone"), CommandTimeout("Runtime.evaluate", 15)])
+async def test_a_page_that_fails_while_the_control_is_looked_for_is_told_as_not_sent(
+    fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Page(TEXT)
+    page.fault = fault
+    with pytest.raises(ImageError, match="Nothing was sent") as caught:
+        await sent(page, monkeypatch)
+    assert caught.value.submitted is False
+
+
+async def test_a_prompt_that_is_proven_unsent_is_told_so_although_the_time_is_over(tmp_path: Path) -> None:
+    """A check in the way is found out seconds after the press."""
+    tab = SimpleNamespace(site=Site("https://chatgpt.com/"), page=SimpleNamespace(url="https://chatgpt.com/"))
+
+    async def kept_out(_request: ImageRequest, report: Report) -> None:
+        sending = Sending(cast("TurnWatch", SimpleNamespace(tab=tab)), report)
+        await sending._before_press(TEXT)  # pyright: ignore[reportPrivateUsage]
+        while not cast("Any", report).record.over_time:  # noqa: ASYNC110
+            await anyio.sleep(0.01)
+        await sending.not_sent()
+        raise ImageError("verification_required", "A check kept it out.", submitted=False)
+
+    with anyio.fail_after(20):
+        async with studio_with(tmp_path, Scripted(kept_out)) as studio:
+            asked = GenerateImage(prompt=TEXT, backend="chatgpt-web", timeout_seconds=cast("Any", 0.05))
+            record = (await studio.generate(asked)).record
+            record = (await studio.wait(record.generation_id)).record
+    assert record.error is not None
+    assert (record.error["code"], record.submitted, record.spent) == ("verification_required", False, False)
 
 
 async def test_an_attachment_that_was_seen_and_went_again_is_not_sent_without(

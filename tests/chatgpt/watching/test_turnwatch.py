@@ -1,5 +1,6 @@
 """Which of the tab's streams and signs count as our turn's."""
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
@@ -20,7 +21,20 @@ from cdp_image_mcp.chatgpt.watching import listening
 from cdp_image_mcp.chatgpt.watching.listening import watch_turn
 from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
-from tests.chatgpt.talk import CONVERSATION, USER, answer, card, conversation, file_id, picture, prompt, request, sse
+from tests.chatgpt.talk import (
+    CONVERSATION,
+    DONE,
+    FOREIGN,
+    USER,
+    answer,
+    card,
+    conversation,
+    file_id,
+    picture,
+    prompt,
+    request,
+    sse,
+)
 
 BASE = "https://chatgpt.com/"
 TURN = f"{BASE}backend-api/f/conversation"
@@ -342,6 +356,55 @@ async def test_a_persons_own_later_prompt_in_that_tab_changes_nothing() -> None:
         assert theirs.ended
         assert watch.turn.user_message_id == USER
         assert watch.turn.answered_text is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("where", [FOREIGN, CONVERSATION])
+@pytest.mark.parametrize("collecting", [False, True])
+async def test_the_answer_to_a_persons_own_prompt_is_not_ours_when_the_page_resumes_it(
+    where: str, collecting: bool
+) -> None:
+    tab = ScriptedTab()
+    heard = Transcript(conversation_id=CONVERSATION, user_message_id=USER) if collecting else None
+    async with watching(tab, heard, None if collecting else "a lighthouse") as watch:
+        if not collecting:
+            own = tab.begin(body=request())
+            handed = {"type": "stream_handoff", "conversation_id": CONVERSATION, "turn_exchange_id": "ours"}
+            own.add(sse(handed, DONE))
+            over(own)
+            await until(watch, lambda: watch.turn.stream_ended)
+        tab.begin(body=request("a dog, please", LATER, conversation=where))
+        resumed = tab.begin(RESUME, json.dumps({"conversation_id": where, "offset": 0}).encode())
+        resumed.add(sse({"message": picture("dog", file_id(9), parent=LATER), "conversation_id": where}))
+        while not resumed.ended:
+            await anyio.lowlevel.checkpoint()
+        assert watch.turn.conversation_id == CONVERSATION
+        assert watch.turn.pictures == ()
+
+
+@pytest.mark.anyio
+async def test_another_conversation_that_the_page_resumes_is_not_ours() -> None:
+    tab = ScriptedTab()
+    async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER), None) as watch:
+        theirs = tab.begin(RESUME, json.dumps({"conversation_id": FOREIGN}).encode())
+        ours = tab.begin(RESUME, json.dumps({"conversation_id": CONVERSATION}).encode())
+        theirs.add(sse(picture("dog", file_id(9), parent=LATER)))
+        ours.add(sse(picture("ours", file_id(1), parent=USER)))
+        await until(watch, lambda: watch.turn.pictures)
+        assert [one.file_id for one in watch.turn.pictures] == [file_id(1)]
+        assert theirs.ended
+
+
+@pytest.mark.anyio
+async def test_a_report_of_the_page_that_cannot_be_read_ends_nothing() -> None:
+    tab = ScriptedTab()
+    told: Mailbox[str] = Mailbox("messages", 10)
+    tab.eye.messages = lambda: told  # type: ignore[method-assign]
+    async with watching(tab) as watch:
+        for report in ('{"images":7}', "{", "[" * 100_000, '{"found":true}'):
+            told.put(report)
+        await until(watch, lambda: watch.page.found)
+        assert watch.lost is None
 
 
 @pytest.mark.anyio
