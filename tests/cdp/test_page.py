@@ -3,7 +3,6 @@
 import socket
 
 import anyio
-import msgspec
 import pytest
 
 from cdp_image_mcp.cdp import Browser, Page
