@@ -29,14 +29,14 @@ def options(found: FoundBrowser, tmp_path: Path) -> LaunchOptions:
     return LaunchOptions(browser=found, profile=tmp_path / "profile", extra_args=SWITCHES)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def browser(found: FoundBrowser, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Browser, None]:
     profile = tmp_path_factory.mktemp("browser") / "profile"
     async with cdp.launch(LaunchOptions(browser=found, profile=profile, extra_args=SWITCHES)) as browser:
         yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def site() -> AsyncGenerator[Site, None]:
     async with serve_site() as site:
         yield site

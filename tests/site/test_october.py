@@ -158,7 +158,7 @@ async def test_a_tile_rings_while_it_uploads_and_shows_its_remove_when_hovered(
     )
     remove = f"{tile} > button[aria-label='Remove source.png']"
     with anyio.fail_after(60):
-        async with visiting(browser, generation="october", upload_s=1.0) as person:
+        async with visiting(browser, generation="october", upload_s=4.0) as person:
             await person.arrive()
             await person.tab.files("form:not([hidden]) input[aria-label='Attach files']", reference)
             await person.tab.until(f"document.querySelector({tile!r})")

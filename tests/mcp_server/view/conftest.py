@@ -9,7 +9,7 @@ from cdp_image_mcp.cdp import Browser, LaunchOptions
 from tests.browser import SWITCHES, found_browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Browser]:
     # Frames in the page's own process, where the tests can look into them.
     switches = (*SWITCHES, "--disable-features=IsolateSandboxedIframes")
