@@ -137,6 +137,7 @@ def test_the_driver_section_runs_both_sides_that_need_no_download(plan: Plan) ->
     assert all(len(measure.values[OURS]) == 1 for measure in section.measures.values())
 
 
+@pytest.mark.nightly
 def test_overhead_has_a_time_with_and_without_previews(plan: Plan) -> None:
     section = overhead.run(plan)
     assert OURS not in section.absent, section.absent
@@ -144,6 +145,7 @@ def test_overhead_has_a_time_with_and_without_previews(plan: Plan) -> None:
     assert section.notes == []
 
 
+@pytest.mark.nightly
 def test_a_generation_is_measured_warm_and_cold(plan: Plan) -> None:
     section = generation.run(plan)
     assert OURS not in section.absent, section.absent
@@ -151,6 +153,7 @@ def test_a_generation_is_measured_warm_and_cold(plan: Plan) -> None:
     assert set(section.measures) == set(generation.UNITS)
 
 
+@pytest.mark.nightly
 def test_the_footprint_tells_memory_idle_and_while_drawing(plan: Plan) -> None:
     section = footprint.run(plan)
     assert OURS not in section.absent, section.absent
@@ -158,6 +161,7 @@ def test_the_footprint_tells_memory_idle_and_while_drawing(plan: Plan) -> None:
     assert OURS in section.measures[footprint.SERVER_CPU].values
 
 
+@pytest.mark.nightly
 def test_growth_draws_its_curves(plan: Plan) -> None:
     section = growth.run(plan)
     assert OURS not in section.absent, section.absent

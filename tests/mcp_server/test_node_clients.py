@@ -48,7 +48,7 @@ def test_a_typescript_client_sees_all_that_there_is(others: Packages, tmp_path: 
     assert (seen["bad"]["isError"], seen["bad"]["answer"]["code"]) == (True, "invalid_input")
     for name in ("status", "window"):
         assert seen[name]["structured"] == seen[name]["answer"]
-    assert seen["asked"] == [{"mode": "url", "url": "https://chatgpt.com/"}]
+    assert seen["asked"] == [{"mode": "form"}]
     assert seen["signedIn"]["answer"]["status"] == "saved"
     assert seen["unknown"] == -32602
     assert (seen["aborted"], seen["afterAbort"]) == (True, "saved")
