@@ -158,17 +158,18 @@ async def test_a_tile_rings_while_it_uploads_and_shows_its_remove_when_hovered(
     )
     remove = f"{tile} > button[aria-label='Remove source.png']"
     with anyio.fail_after(60):
-        async with visiting(browser, generation="october", upload_s=4.0) as person:
+        async with visiting(browser, generation="october", upload_s=2.0) as person:
             await person.arrive()
             await person.tab.files("form:not([hidden]) input[aria-label='Attach files']", reference)
             await person.tab.until(f"document.querySelector({tile!r})")
             ring = f"{tile} > span[role=progressbar][aria-label='Uploading source.png']"
             thumbnail = f"{tile} > img[alt='source.png'][src^='blob:']"
-            await person.tab.until(f"document.querySelector({thumbnail!r})")
-            assert not await has(person, ring, remove)
+            await person.tab.until(f"document.querySelector({ring!r})")
+            assert not await has(person, remove)
             style = f"getComputedStyle(document.querySelector({remove!r}))"
             assert await person.tab.run(f"[{style}.pointerEvents, {style}.opacity]") == ["none", "0"]
             await person.tab.until(f"!document.querySelector({ring!r})")
+            assert not await has(person, thumbnail)
             await person.tab.click(tile)
             await person.tab.until(f"{style}.pointerEvents === 'auto'")
             await person.tab.click(remove)
