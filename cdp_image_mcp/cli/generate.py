@@ -4,7 +4,7 @@ import argparse
 import json
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,12 @@ async def command(parsed: argparse.Namespace, settings: Settings, terminal: Term
     )
 
 
-def _outlive(parsed: argparse.Namespace, terminal: Terminal, generation_id: str) -> None:
+def _outlive(parsed: argparse.Namespace, terminal: Terminal, accepted: Sequence[str]) -> None:
     """Whoever stopped it has the shell back; what is paid for is finished and saved behind it."""
+    command = " ".join((APP_NAME, "wait", *(each[:8] for each in accepted)))
     terminal.say(
         f"The request is out and may be paid for: its picture is fetched and saved in the background. "
-        f"'{APP_NAME} wait {generation_id[:8]}' waits for it.",
+        f"'{command}' waits for it.",
         "yellow",
     )
     front: Front = parsed.front
@@ -59,13 +60,14 @@ async def generate(
     as_json: bool,
     place: Destination | None = None,
     to_open: bool = False,
-    outliving: Callable[[str], None] | None = None,
+    outliving: Callable[[Sequence[str]], None] | None = None,
 ) -> int:
-    """One generation from beginning to end on a terminal. ``outliving`` is told its id when it is stopped while its
-    request is out; without it, that is given up."""
+    """One generation from beginning to end on a terminal. ``outliving`` is given its id, where there is one
+    already, when it is stopped while its request is out; without it, that is given up."""
     accepted: list[str] = []
+    goes_on = None if outliving is None else lambda: partial(outliving, accepted)
     try:
-        async with studio_apart(settings, None if outliving is None else lambda: outliving(accepted[0])) as studio:
+        async with studio_apart(settings, goes_on) as studio:
             wanted = msgspec.structs.replace(arguments, wait_seconds=0)
             standing = await follow(studio, partial(studio.generate, wanted), terminal, accepted)
             await studio.fetched(standing)

@@ -13,6 +13,7 @@ from cdp_image_mcp.cli.parser import parse
 from cdp_image_mcp.config import API, APP_NAME, Problem, Settings, load
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.front import Front
+from cdp_image_mcp.system.telling import tell
 
 __all__ = ["main"]
 
@@ -59,22 +60,18 @@ def _serve(front: Front | None) -> int:
     from cdp_image_mcp.mcp_server.ways import first_way
 
     if sys.stdin is not None and sys.stdin.isatty():
-        print(
+        tell(
             f"{APP_NAME} {__version__} serves MCP on standard input and output; clients start it by themselves.\n"
-            f"For people: {APP_NAME} --help. Ctrl-C ends it.",
-            file=sys.stderr,
+            f"For people: {APP_NAME} --help. Ctrl-C ends it.\n"
         )
     wire = Wire()  # a client's first question is answered while the rest is loaded
     settings = _settings()
     _configure_log(settings)
     for problem in settings.problems:
-        print(f"{APP_NAME}: {problem.variable}: {problem.message}", file=sys.stderr)
+        tell(f"{APP_NAME}: {problem.variable}: {problem.message}\n")
     # Clients keep this in their logs: what a question to the makers begins with.
     way, why = first_way(settings)
-    print(
-        f"{APP_NAME} {__version__} serves; pictures by {way} first ({why}), saved in {settings.output_dir}",
-        file=sys.stderr,
-    )
+    tell(f"{APP_NAME} {__version__} serves; pictures by {way} first ({why}), saved in {settings.output_dir}\n")
     # A tenth of the start is the collector looking at the SDK's classes again and again while they are made.
     gc.disable()
     from cdp_image_mcp.mcp_server.serving import serve

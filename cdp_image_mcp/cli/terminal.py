@@ -14,6 +14,7 @@ from typing import TextIO
 
 from cdp_image_mcp.studio.studio import News
 from cdp_image_mcp.system.plaintext import clean
+from cdp_image_mcp.system.telling import tell
 
 __all__ = ["Terminal", "ago", "clock", "cut", "typed", "width"]
 
@@ -183,13 +184,12 @@ class Terminal:
     def say(self, text: str = "", colour: str | None = None) -> None:
         """One line for a person on standard error."""
         self.clear()
-        print(self.colour(text, colour) if colour else text, file=self._err, flush=True)
+        tell(f"{self.colour(text, colour) if colour else text}\n", self._err)
 
     async def asked(self, question: str) -> bool:
         """A person's yes or no; the end of input is a no. Ctrl-C leaves the question at once."""
         self.clear()
-        self._err.write(f"{question} [y/N] ")
-        self._err.flush()
+        tell(f"{question} [y/N] ", self._err)
         return (await typed(one_line=True)).strip().lower() in {b"y", b"yes"}
 
     async def agreed(self, question: str) -> bool:
@@ -202,8 +202,7 @@ class Terminal:
     def clear(self) -> None:
         """Take the progress line away, so that something else can be written."""
         if self._drawn:
-            self._err.write("\r" + " " * self._drawn + "\r")
-            self._err.flush()
+            tell("\r" + " " * self._drawn + "\r", self._err)
             self._drawn = 0
 
     def progress(self, news: News, elapsed: float) -> None:
@@ -230,6 +229,5 @@ class Terminal:
 
     def _draw(self, line: str) -> None:
         shown = cut(line, shutil.get_terminal_size().columns - 1)
-        self._err.write("\r" + shown + " " * max(self._drawn - width(shown), 0))
-        self._err.flush()
+        tell("\r" + shown + " " * max(self._drawn - width(shown), 0), self._err)
         self._drawn = width(shown)

@@ -1,6 +1,6 @@
 """A studio that is opened late and closed in order, whatever happens to whoever uses it."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from cdp_image_mcp.config import Settings
 
 if TYPE_CHECKING:
     # Loaded when it is first asked for, not by the server's start.
-    from cdp_image_mcp.studio.studio import Studio
+    from cdp_image_mcp.studio.studio import Outliving, Studio
 
 __all__ = ["LateStudio", "late_studio", "studio_apart"]
 
@@ -20,9 +20,7 @@ class LateStudio:
     """The studio, opened by the first call. A task of its own enters and leaves it, whoever called first; that task
     hears of no cancellation, so that jobs are always told to end and never torn away from under their records."""
 
-    def __init__(
-        self, settings: Settings, group: anyio.abc.TaskGroup, outliving: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, group: anyio.abc.TaskGroup, outliving: "Outliving | None" = None) -> None:
         self._settings = settings
         self._outliving = outliving
         self._group = group
@@ -53,7 +51,7 @@ class LateStudio:
 
 
 @asynccontextmanager
-async def late_studio(settings: Settings, outliving: Callable[[], None] | None = None) -> AsyncGenerator[LateStudio]:
+async def late_studio(settings: Settings, outliving: "Outliving | None" = None) -> AsyncGenerator[LateStudio]:
     """A studio for the length of the block, not opened before it is asked for."""
     async with anyio.create_task_group() as group:
         studio = LateStudio(settings, group, outliving)
@@ -64,7 +62,7 @@ async def late_studio(settings: Settings, outliving: Callable[[], None] | None =
 
 
 @asynccontextmanager
-async def studio_apart(settings: Settings, outliving: Callable[[], None] | None = None) -> AsyncGenerator["Studio"]:
+async def studio_apart(settings: Settings, outliving: "Outliving | None" = None) -> AsyncGenerator["Studio"]:
     """An open studio for the length of the block; a cancelled block ends its jobs in order. ``outliving``: see
     :func:`~cdp_image_mcp.studio.studio.open_studio`."""
     async with late_studio(settings, outliving) as studio:

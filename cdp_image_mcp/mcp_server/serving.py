@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -25,7 +24,7 @@ from cdp_image_mcp.system.stopping import Stop
 
 if TYPE_CHECKING:
     from cdp_image_mcp.cdp import Browser
-    from cdp_image_mcp.studio.studio import Studio
+    from cdp_image_mcp.studio.studio import Outliving, Studio
 
 __all__ = ["open_app", "open_browser", "serve", "serve_app"]
 
@@ -54,7 +53,7 @@ def open_browser(studio: "Studio") -> "Browser | None":
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, outliving: Callable[[], None] | None = None) -> AsyncGenerator[App]:
+async def open_app(settings: Settings, outliving: "Outliving | None" = None) -> AsyncGenerator[App]:
     """What the handlers of this process share. Nothing is loaded or opened before the first call. ``outliving``: see
     :func:`~cdp_image_mcp.studio.studio.open_studio`."""
     async with late_studio(settings, outliving) as studio:
@@ -121,7 +120,6 @@ def _leave_now(because: signal.Signals) -> None:
     """A thread that writes to a client which does not read cannot be joined."""
     logger.info("stopped by %s", because.name)
     logging.shutdown()
-    sys.stderr.flush()
     os._exit(0)
 
 
@@ -129,11 +127,11 @@ async def serve(settings: Settings, wire: Wire, front: Front | None = None) -> N
     """Serve this installation's studio on ``wire``."""
     leaving = Leaving()
 
-    def outlive(front: Front) -> None:
-        """Everything else is closed, and what is paid for is waited for: the client sees its server end."""
+    def outlive(front: Front) -> Callable[[], None]:
+        """What is paid for is waited for; the client sees its server end when everything else is closed."""
         logger.info("requests that are out are finished and saved; nothing else goes on")
         leaving.within(OUTLIVING_SECONDS)
-        front.let_go()
+        return front.let_go
 
     outliving = None if front is None else partial(outlive, front)
     await serve_app(lambda: open_app(settings, outliving), wire, front, leaving)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import anyio
@@ -24,11 +25,13 @@ from cdp_image_mcp.system.disk import replace_file
 from cdp_image_mcp.system.tasks import background
 from cdp_image_mcp.system.turns import Turns
 
-__all__ = ["Runner"]
+__all__ = ["Outliving", "Runner"]
 
 log = logging.getLogger(__name__)
 
 API_CONCURRENCY = 4
+CLOSING_SECONDS = 15.0
+"""How long whoever waits for the end of this process waits for a browser's, while a request is out."""
 LATE_SECONDS = 120.0
 """How long a turn at the site is waited for when its generation's time is over: twice what a picture typically takes
 there. No prompt goes out beside it meanwhile. A request to the API is waited for by the back end's own patience."""
@@ -41,6 +44,9 @@ FALLS_BACK: frozenset[Code] = frozenset(
 )
 """What lets ``auto`` try the other back end, as long as nothing was submitted."""
 Make: TypeAlias = Callable[[BackendName], Backend]
+Outliving: TypeAlias = Callable[[], Callable[[], None]]
+"""Called when this process leaves while something is out that is paid for; what it gives is called when nothing else
+is left to be done."""
 
 
 @runtime_checkable
@@ -150,25 +156,36 @@ class Runner:
             if not job.unsettled:
                 self.jobs.pop(job.generation_id, None)
 
-    async def aclose(self, outliving: Callable[[], None] | None = None) -> None:
-        """Stop all jobs in order, record them, let go of the back ends; see :func:`studio.open_studio`."""
+    async def aclose(self, outliving: Outliving | None = None) -> None:
+        """Stop all jobs in order, record them, let go of the back ends; see :func:`studio.open_studio`. A fault of one
+        part is logged: raised, it would cancel the requests that are out."""
         self._closing = True
         kept = [job for job in self.jobs.values() if outliving is not None and job.is_out]
         for job in kept:
-            job.leaving = True
+            # Whoever asked for it has gone: what comes of it is for the next who asks.
+            job.leaving, job.record.session = True, None
+        let_go = outliving() if outliving is not None and kept else None
+        with anyio.move_on_after(CLOSING_SECONDS if kept else None):
+            await self._close_others(kept)
+        if let_go is not None and any(not job.done.is_set() for job in kept):
+            try:
+                let_go()
+            except Exception:
+                log.exception("whoever waits for the end was not told of it")
+        for job in kept:
+            await self._guarded(partial(self._ended, job))
+        for backend in self._backends.values():
+            await self._guarded(backend.aclose)
+
+    async def _close_others(self, kept: Sequence[Job]) -> None:
+        """End what need not be waited for; a picture that is paid for goes on being fetched meanwhile."""
         stopped = [job for job in self.jobs.values() if job not in kept]
         for job in stopped:
             job.scope.cancel()
         for job in stopped:
-            await self._ended(job)
+            await self._guarded(partial(self._ended, job))
         if web := self._backends.get("chatgpt-web"):
-            await web.aclose()
-        if outliving is not None and any(not job.done.is_set() for job in kept):
-            outliving()
-        for job in kept:
-            await self._ended(job)
-        for backend in self._backends.values():
-            await backend.aclose()
+            await self._guarded(web.aclose)
 
     async def _ended(self, job: Job) -> None:
         await job.done.wait()

@@ -40,14 +40,14 @@ from cdp_image_mcp.studio import limits, stopfile
 from cdp_image_mcp.studio.asked import GenerateImage, given
 from cdp_image_mcp.studio.intake import Accepted, Intake
 from cdp_image_mcp.studio.recovery import Recovery, truth_of
-from cdp_image_mcp.studio.runner import Runner
+from cdp_image_mcp.studio.runner import Outliving, Runner
 from cdp_image_mcp.studio.standing import News, Standing, describe, standing_of
 from cdp_image_mcp.studio.steering import Steering
 from cdp_image_mcp.studio.ways import Ways
 from cdp_image_mcp.system.disk import finish
 from cdp_image_mcp.system.tasks import background, shielded
 
-__all__ = ["News", "Standing", "Studio", "open_studio"]
+__all__ = ["News", "Outliving", "Standing", "Studio", "open_studio"]
 
 NEWS_SECONDS = 5.0
 """Clients show progress; more often only costs them."""
@@ -385,12 +385,10 @@ def _plain(quota: Quota) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_studio(
-    settings: Settings, ways: Ways, outliving: Callable[[], None] | None = None
-) -> AsyncGenerator[Studio]:
+async def open_studio(settings: Settings, ways: Ways, outliving: Outliving | None = None) -> AsyncGenerator[Studio]:
     """A studio whose jobs live as long as this context. Opens nothing but memory. Leaving stops jobs in order and
     records them as ``interrupted``. With ``outliving``, a request that is out and whose picture nobody could fetch
-    later is finished and saved first; it is called when nothing else is left to be done."""
+    later is finished and saved first; it is called at once, and what it gives when nothing else is left to be done."""
     library = Library(settings.output_dir)
     ledgers: Ledgers = {"api": Ledger(settings.output_dir), "chatgpt-web": Ledger(settings.profile_dir)}
     steering = Steering(settings, ledgers)

@@ -15,8 +15,9 @@ the documentation of CreateProcess and of job objects; never run (2026-11).
 import os
 import signal
 import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, NoReturn, Protocol
+
+from cdp_image_mcp.system.telling import silence
 
 if TYPE_CHECKING:
     import psutil
@@ -54,19 +55,12 @@ class _Pipes:
         await anyio.wait_readable(self._life)  # nothing is ever written there
 
     def let_go(self, code: int = 0) -> None:
-        _silence(handle for handle in map(int, os.listdir("/dev/fd")) if _what(handle) in self._streams)  # noqa: PTH208
+        # Every duplicate of the standard streams too: the SDK keeps some.
+        silence(handle for handle in map(int, os.listdir("/dev/fd")) if _what(handle) in self._streams)  # noqa: PTH208
         try:
             os.write(self._leave, bytes([code]))
         except BrokenPipeError:
             return  # it was killed
-
-
-def _silence(handles: Iterable[int]) -> None:
-    """Let open files lead nowhere: the standard streams and every duplicate of them (the SDK keeps some)."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for handle in list(handles):
-        os.dup2(nowhere, handle)
-    os.close(nowhere)
 
 
 def _what(handle: int) -> tuple[int, int] | None:
@@ -84,7 +78,12 @@ def split() -> Front | None:
         return _split_on_windows()
     life, living = os.pipe()
     leaving, leave = os.pipe()
-    server = os.fork()
+    try:
+        server = os.fork()
+    except OSError:  # no more processes are allowed here
+        for handle in (life, living, leaving, leave):
+            os.close(handle)
+        return None
     if server:
         os.close(life)
         os.close(leave)
@@ -131,7 +130,7 @@ class _Process:
         await anyio.to_thread.run_sync(self._front.wait, abandon_on_cancel=True)
 
     def let_go(self, code: int = 0) -> None:  # noqa: ARG002  Windows gives no choice to who ends another process
-        _silence((0, 1, 2))
+        silence((0, 1, 2))
         self._front.kill()
 
 
@@ -157,5 +156,5 @@ def _split_on_windows() -> _Process | None:
         )
     except OSError:
         return None
-    _silence((0, 1))
+    silence((0, 1))
     os._exit(server.wait())

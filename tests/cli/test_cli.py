@@ -110,6 +110,26 @@ def test_a_stopped_generation_gives_the_shell_back_and_saves_behind_it_what_may_
     assert f"wait {record['generation_id'][:8]}" in err
 
 
+@pytest.mark.parametrize("then", ["nothing", "SIGTERM"])
+def test_a_picture_is_saved_though_nobody_reads_what_is_said_about_it(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path, then: str
+) -> None:
+    """``cdp-image-mcp generate … 2>&1 | head -1``, and a terminal that was closed."""
+    endpoint.answering.clear()
+    reading, writing = os.pipe()
+    os.close(reading)
+    with subprocess.Popen(command("generate", "a fox"), env=with_key, stdout=subprocess.DEVNULL, stderr=writing) as it:
+        os.close(writing)
+        assert endpoint.arrived.wait(LIMIT)
+        if then != "nothing":
+            it.send_signal(getattr(signal, then))
+            assert it.wait(LIMIT) == 128 + getattr(signal, then)
+        endpoint.answering.set()
+        assert ran(with_key, "wait").returncode == 0
+        assert it.wait(LIMIT) == (0 if then == "nothing" else 128 + getattr(signal, then))
+    assert len(endpoint.requests) == 1
+
+
 CLOSES_SLOWLY = """
 import sys, anyio
 from cdp_image_mcp.cli import overview

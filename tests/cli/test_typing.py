@@ -203,6 +203,19 @@ def test_ctrl_c_while_it_is_drawn_gives_the_shell_back_and_says_how_to_get_the_p
     assert len(endpoint.requests) == 1
 
 
+def test_a_terminal_that_is_closed_while_it_is_drawn_takes_no_picture_with_it(
+    with_key: dict[str, str], endpoint: Stub
+) -> None:
+    endpoint.answering.clear()
+    person = Typist(with_key, "generate", "a fox")
+    assert endpoint.arrived.wait(LIMIT)
+    os.close(person.ours)
+    assert person.process.wait(LIMIT) == 128 + signal.SIGHUP
+    endpoint.answering.set()
+    assert ran(with_key, "wait").returncode == 0
+    assert len(endpoint.requests) == 1
+
+
 def test_a_wide_message_leaves_no_rubbish_on_a_narrow_terminal() -> None:
     """Chinese takes two columns a letter: cut by letters, a line would wrap and could not be taken away again."""
     import io

@@ -116,6 +116,48 @@ def test_a_second_signal_while_the_studio_closes_changes_nothing(tmp_path: Path)
             process.kill()
 
 
+SERVES_ALONE = """
+import errno, os, sys
+from cdp_image_mcp.__main__ import main
+
+def refused():
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+os.fork = refused
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "name"),
+    [(("-m", "cdp_image_mcp"), "SIGTERM"), (("-c", SERVES_ALONE), "end of input")],
+    ids=["as it is", "no second process"],
+)
+def test_it_serves_and_ends_though_nobody_reads_its_standard_error(
+    tmp_path: Path, program: tuple[str, ...], name: str
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    variables = {**os.environ, "GPT_IMAGE_OUTPUT_DIR": str(tmp_path), "OPENAI_API_KEY": "", "GPT_IMAGE_INLINE": "wrong"}
+    with subprocess.Popen(
+        [sys.executable, *program], env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=writing
+    ) as process:
+        os.close(writing)
+        try:
+            send(process, HELLO)
+            assert receive(process)["result"]["serverInfo"]["name"] == "cdp-image-mcp"
+            send(process, READY)
+            assert "result" in ask(process, 2, "tools/list")
+            assert process.stdin is not None
+            if name == "end of input":
+                process.stdin.close()
+            else:
+                process.send_signal(signal.SIGTERM)
+            assert process.wait(ENDS) == 0
+        finally:
+            process.kill()
+
+
 def test_without_loop_signals_the_server_still_ends_in_order(tmp_path: Path) -> None:
     """The way of Windows, whose event loop takes no signal handlers."""
     program = (
