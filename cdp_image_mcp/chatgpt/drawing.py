@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 BYTES_SECONDS = 20.0
 """How long the page may take to ask for a finished picture before the conversation is loaded anew."""
+BYTES_LOADS = 3
+"""How often it is loaded for them, all in all."""
 CHECK_LOADS = 2
 """So many documents in a row with a bare 403 are taken for a check."""
 
@@ -245,13 +247,18 @@ class Drawing:
             await self._report.complete(**learned)
 
     async def _bytes(self, pointer: Pointer) -> Captured:
-        """The picture's bytes; the conversation is loaded anew once when the page does not bring them."""
+        """The picture's bytes; the conversation is loaded anew when the page does not bring them: once, and again where
+        the page was refused it, which says nothing of the picture."""
         # While the page still loads it: after the bytes have come, each writing would keep the answer waiting.
         await self._report.state("saving")
         reason = ""
-        for last in (False, True):
+        for loads in range(BYTES_LOADS + 1):
+            if loads > 1 and not self._watch.moment.loads.failed:
+                break
+            if loads:
+                await self._load("bytes")
             try:
-                return await Capture(self._watch, pointer, self._references).wait(BYTES_SECONDS, last=last)
+                return await Capture(self._watch, pointer, self._references).wait(BYTES_SECONDS, last=loads > 0)
             except TheirOwn:
                 raise
             except Mismatch as error:
@@ -259,8 +266,6 @@ class Drawing:
                 reason = str(error)
             except cdp.CDPError as error:
                 raise problem(error, True) from None
-            if not last:
-                await self._load("bytes")
         raise BytesMissing(reason)
 
     async def _load(self, cause: Cause) -> None:

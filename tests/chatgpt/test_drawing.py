@@ -252,6 +252,12 @@ async def test_the_first_unreadable_picture_does_not_keep_the_others() -> None:
     assert (caught.value.code, caught.value.spent) == ("network", True)
 
 
+async def test_a_page_that_was_refused_the_conversation_says_nothing_of_its_picture() -> None:
+    scene = Scene(at_rest(drawn("a", file_id(1), FOX)))
+    scene.tab.loads = [429, lambda: scene.have(file_id(1), FOX)]
+    assert (await scene.drawn()).pictures == [FOX]
+
+
 async def test_what_was_saved_in_an_earlier_run_is_not_fetched_again() -> None:
     told = Told(wanted=2, files=(file_id(1),))
     told.pictures.append(FOX)
