@@ -4,6 +4,7 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fixtures.site import Switches, running_site
@@ -97,3 +98,26 @@ async def test_a_picture_that_went_on_in_a_conversation_can_be_gone_on_with(tmp_
         assert len({prompt.conversation_id for prompt in site.log.prompts}) == 1
         assert len(site.log.prompts) == 3
     assert len({answer.record()["conversation_url"] for answer in answers}) == 1
+
+
+@pytest.mark.nightly
+async def test_a_picture_whose_conversation_was_never_learnt_is_found_in_the_history(tmp_path: Path) -> None:
+    """The server died between the press of send and the first word of the answer."""
+    with running_site(Switches(generation="october")) as site:
+        async with running_program(tmp_path, site.url) as program:
+            answer = await program.whole(await program.generate("a lighthouse at dusk"))
+        record, (drawn,) = answer.record(), answer.files()
+        for key in ("conversation_id", "conversation_url", "user_message_id"):
+            for known in (record, record["facts"]):
+                known.pop(key, None)
+        record |= {"submitted": "unknown", "spent": "unknown", "state": "submitting", "finished_at": None}
+        record |= {"images": [], "sources": []}
+        record["facts"] |= {"submitted": "unknown", "turn_pressed": True}
+        folder = Path(answer.data["output_dir"])
+        for picture in folder.glob("image-*"):
+            picture.unlink()
+        (folder / "metadata.json").write_bytes(msgspec.json.encode(record))
+        async with running_program(tmp_path, site.url) as program:
+            again = await program.call("wait_for_image", generation_id=answer.data["generation_id"], images="none")
+        assert (again.status, again.files()) == ("saved", [drawn])
+        assert len(site.log.prompts) == 1
