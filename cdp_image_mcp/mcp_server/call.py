@@ -121,8 +121,8 @@ class _Call:
             standing = await studio.wait(repeated, seconds if _accepted(self.params) else 0, listener)
             return await self._answer(standing, shown, studio)
         tasks = self.app.tasks
+        await tasks.sweep()
         if declared(self.ctx):
-            await tasks.sweep()
             standing = await self._at_once(arguments, studio)
             if tasks.may_open(standing):
                 return await tasks.open(standing, studio, images)
@@ -147,7 +147,7 @@ class _Call:
     async def _watch(self, arguments: WatchPicture, studio: Studio) -> types.CallToolResult:
         """For the view: the same answer, but nobody has fetched the picture by it."""
         shown = Showing("preview", self.began + arguments.wait_seconds + ANSWER_SECONDS)
-        standing = await studio.wait(arguments.generation_id, arguments.wait_seconds)
+        standing = await studio.watch(arguments.generation_id, arguments.wait_seconds)
         return result_of(await compose(standing, shown, self.app.previewer))
 
     async def _at_once(self, arguments: GenerateImage | WaitForImage, studio: Studio) -> Standing:

@@ -62,7 +62,11 @@ async def open_app(settings: Settings, outliving: "Outliving | None" = None) -> 
             return None if studio.opened is None else open_browser(studio.opened)
 
         canvas = BrowserCanvas(settings, browser)
-        yield App(settings, studio, FilePreviewer(canvas.open, canvas.expect))
+        app = App(settings, studio, FilePreviewer(canvas.open, canvas.expect))
+        try:
+            yield app
+        finally:
+            await app.tasks.aclose()
 
 
 class Leaving:

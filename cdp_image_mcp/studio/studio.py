@@ -141,6 +141,11 @@ class Studio:
         async with self.library.waiting(generation_id):
             return await self._wait(generation_id, self.settings.wait_seconds if seconds is None else seconds, listener)
 
+    async def watch(self, generation_id: str, seconds: float) -> Standing:
+        """The same for an onlooker, who will not have fetched it: an identical request joins all the same."""
+        await self._recovery.revive(generation_id)
+        return await self._wait(generation_id, seconds, None)
+
     def waited_on(self, generation_id: str) -> AbstractAsyncContextManager[None]:
         """For the length of the block somebody waits for that generation who asks after it now and then: an identical
         request does not join it."""

@@ -164,6 +164,9 @@ class ScriptedStudio(Studio):
             await anyio.sleep(1)  # the person takes a moment; no event tells this studio that one has acted
         return await self._next(self.waited, listener)
 
+    async def watch(self, generation_id: str, seconds: float) -> Standing:
+        return await self.wait(generation_id, seconds)
+
     async def cancel(self, generation_id: str) -> Standing:
         self.calls.append(f"cancel {generation_id}")
         return await self._next(self.waited, None)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.mcp_server.serving import open_app
 from cdp_image_mcp.studio.studio import Standing
 from tests.mcp_server.painted import Painter
 from tests.mcp_server.painted import app as painted_app
@@ -21,8 +24,10 @@ pytestmark = pytest.mark.anyio
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "fixtures" / "schemas" / "tasks.schema.json").read_text("utf-8"))
 TASKS: dict[str, Any] = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+SHOWS: dict[str, Any] = {"extensions": {"io.modelcontextprotocol/ui": {"mimeTypes": ["text/html;profile=mcp-app"]}}}
 ASKS: dict[str, Any] = TASKS | {"elicitation": {"form": {}}}
 FOX = {"name": "generate_image", "arguments": {"prompt": "a fox"}}
+AT_ONCE = {"name": "generate_image", "arguments": {"prompt": "a fox", "wait_seconds": 0}}
 
 
 def checked(result: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -258,6 +263,50 @@ async def test_a_wish_whose_task_nobody_asks_after_any_more_is_joined(
         async with connected(painted_app(settings, painter)) as raw:
             first, second = await call(raw, FOX, TASKS), await call(raw, FOX, TASKS)
     assert first["taskId"] == second["taskId"]
+
+
+async def test_a_call_without_tasks_gives_up_those_that_nobody_asks_after(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cdp_image_mcp.mcp_server.tasks import opened
+
+    monkeypatch.setattr(opened, "LOST_SECONDS", -1.0)
+    painter = Slow()
+    with anyio.fail_after(30):
+        async with connected(painted_app(settings, painter)) as raw:
+            first = await call(raw, FOX, TASKS)
+            second = text_in(await call(raw, AT_ONCE, {}))
+    assert (second["generation_id"], second["joined"]) == (first["taskId"], True)
+
+
+def waited_for(settings: Settings) -> list[str]:
+    """Generations that a call of some process waits for."""
+    return [path.name.partition(".")[0] for path in settings.output_dir.glob(".cdp-image-mcp/waiting/*")]
+
+
+async def test_tasks_wait_for_nothing_once_the_client_has_gone(settings: Settings, tmp_path: Path) -> None:
+    """A server that outlives its client would keep the next one from joining what it finishes."""
+    with anyio.fail_after(30):
+        async with open_app(settings) as app:
+            await app.tasks.open(standing(tmp_path, "generating"), await app.studio(), None)
+            assert waited_for(settings) == [IDENTITY]
+        assert waited_for(settings) == []
+
+
+async def test_a_view_that_looks_on_waits_for_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts look on all the time while the picture is made: the same wish is the same picture all the same."""
+    waiting, waits = Library.waiting, list[str]()
+
+    def counted(library: Library, generation_id: str) -> AbstractAsyncContextManager[None]:
+        waits.append(generation_id)
+        return waiting(library, generation_id)
+
+    monkeypatch.setattr(Library, "waiting", counted)
+    with anyio.fail_after(30):
+        async with connected(painted_app(settings, Slow())) as raw:
+            identity = text_in(await call(raw, AT_ONCE, {}))["generation_id"]
+            told = await call(raw, {"name": "watch_picture", "arguments": {"generation_id": identity}}, SHOWS)
+    assert (text_in(told)["generation_id"], waits) == (identity, [])
 
 
 def test_what_is_told_of_a_task_holds_nothing_of_another(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from mcp.server.context import ServerRequestContext
 
 from cdp_image_mcp.mcp_server.client.elicitation import Person, is_modern
 from cdp_image_mcp.system.plaintext import clean
+from cdp_image_mcp.system.tasks import shielded
 
 if TYPE_CHECKING:
     # Loaded by the first call, not by the server's start.
@@ -20,8 +21,9 @@ __all__ = ["EXTENSION", "Tasks", "declared", "task"]
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 POLL_SECONDS = 3.0
-LOST_SECONDS = 60.0
-"""A task nobody has asked after for so long counts as given up: the same wish again joins its generation."""
+LOST_SECONDS = 4 * POLL_SECONDS
+"""A task nobody has asked after for so long counts as given up: the same wish again joins its generation. Too early
+costs nothing, too late a picture."""
 
 
 class _Open(msgspec.Struct):
@@ -97,6 +99,12 @@ class Tasks:
         """Before a new wish is looked at: tasks that nobody asks after any more do not wait."""
         for identity in [i for i, each in self._open.items() if anyio.current_time() - each.asked_at > LOST_SECONDS]:
             await self.close(identity)
+
+    async def aclose(self) -> None:
+        """The client has gone. A generation that outlives it is joined by whoever asks for the same next."""
+        with shielded():
+            for identity in list(self._open):
+                await self.close(identity)
 
     def question(self, ctx: ServerRequestContext[Any, Any], standing: "Standing") -> types.ElicitRequest | None:
         """What the person is to be asked now, the same until it is answered; None where nobody can be asked."""
