@@ -192,7 +192,8 @@ def _rubbish(settings: Settings) -> Iterator[Path]:
     for folder in settings.output_dir.glob("*/"):
         if (folder / "metadata.json").is_file():
             yield from folder.glob("preview-[0-9]*.*")
-            yield from filter(_old, folder.glob(".*.part"))
+            # A picture under its first name may be whole and the only copy: taking its generation up rescues it.
+            yield from filter(_old, folder.glob(".metadata.json.*.part"))
             yield from filter(_old, folder.glob(".*.tmp"))
     for folder in (settings.output_dir, settings.profile_dir.parent):
         yield from folder.glob("*.broken")

@@ -116,14 +116,17 @@ def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
     folder = Path(fox["output_dir"])
     rubbish = [
         folder / "preview-01.jpg",
-        folder / ".image-02.png.77-1.part",
+        folder / ".metadata.json.77-1.part",
         tmp_path / "pictures" / ".index.sqlite3.broken",
     ]
     for path in rubbish:
         path.write_bytes(b"x" * 1000)
         os.utime(path, (time.time() - 3600, time.time() - 3600))
-    young = folder / ".image-03.png.78-1.part"
+    young = folder / ".metadata.json.78-1.part"
     young.write_bytes(b"being written")
+    whole = folder / ".image.79-1.part"  # its process died before it had its name; taking it up rescues it
+    whole.write_bytes(Path(fox["image_path"]).read_bytes())
+    os.utime(whole, (time.time() - 3600, time.time() - 3600))
     shown = ran(with_key, "clean", "--dry-run")
     assert sorted(shown.stdout.splitlines()) == sorted(map(str, rubbish))
     assert all(path.exists() for path in rubbish)
@@ -132,6 +135,7 @@ def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
     assert ran(with_key, "clean", "--yes").returncode == 0
     assert not any(path.exists() for path in rubbish)
     assert young.exists()
+    assert whole.exists()
     assert Path(fox["image_path"]).exists()
     assert "nothing to take away" in ran(with_key, "clean", "--yes").stderr
 
