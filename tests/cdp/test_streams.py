@@ -119,7 +119,7 @@ async def test_an_open_stream_ends_with_the_block(page: Page, site: Site) -> Non
         site.go.set()
 
 
-async def test_websocket_messages_come_in_order_text_and_bytes(page: Page, site: Site) -> None:
+async def test_a_websocket_that_opens_and_its_messages_come_in_order_text_and_bytes(page: Page, site: Site) -> None:
     with anyio.fail_after(60):
         await page.navigate(site.url("/page/images"))
         async with socket_messages(page) as messages:
@@ -129,4 +129,4 @@ async def test_websocket_messages_come_in_order_text_and_bytes(page: Page, site:
                     socket.onopen = () => {{ socket.send("hällo"); socket.send(new Uint8Array([0, 255, 7])); }};
                 }})()"""
             )
-            assert [await messages.next(10) for _ in range(2)] == ["hällo", b"\x00\xff\x07"]
+            assert [await messages.next(10) for _ in range(3)] == [True, "hällo", b"\x00\xff\x07"]

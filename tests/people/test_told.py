@@ -24,12 +24,14 @@ pytestmark = pytest.mark.anyio
 
 @dataclass
 class Trouble:
-    """What is wrong, and what is told of it: the code, words of the message or next step, doctor's line."""
+    """What is wrong, and what is told of it: the code, words of the message or next step, doctor's line and exit code
+    (3: only a person can mend it, 1: it may go by itself)."""
 
     code: str
     words: tuple[str, ...]
     line: str
     variables: dict[str, str] = field(default_factory=dict[str, str])
+    exit: int = 3
 
 
 @contextmanager
@@ -51,7 +53,7 @@ def sandboxed(_: Path, __: Screen, stack: ExitStack) -> Trouble:
         program.write_text("#!/bin/sh\necho 'Running as root without --no-sandbox is not supported.' >&2\nexit 1\n")
         program.chmod(0o755)
         variables["CHROME_PATH"] = str(program)
-    return Trouble("browser_failed", ("root", "CHATGPT_CHROME_ARGS=--no-sandbox"), "browser", variables)
+    return Trouble("browser_failed", ("root", "CHATGPT_CHROME_ARGS=--no-sandbox"), "browser", variables, exit=1)
 
 
 @contextmanager
@@ -64,7 +66,7 @@ def temporary() -> Generator[str]:
 
 def without_display(_: Path, __: Screen, ___: ExitStack) -> Trouble:
     variables = {"DISPLAY": ":4711", "CHATGPT_WINDOW_MODE": "hidden"}
-    return Trouble("browser_failed", ("no display", "desktop session"), "display", variables)
+    return Trouble("browser_failed", ("no display", "desktop session"), "display", variables, exit=1)
 
 
 def read_only(folder: Path, _: Screen, stack: ExitStack) -> Trouble:
@@ -74,7 +76,7 @@ def read_only(folder: Path, _: Screen, stack: ExitStack) -> Trouble:
 
 def full(folder: Path, _: Screen, stack: ExitStack) -> Trouble:
     stack.enter_context(mounted(folder / "profile", "size=64k,mode=700"))
-    (folder / "profile" / "filler").write_bytes(bytes(60 * 1024))
+    (folder / "profile" / "filler").write_bytes(bytes(64 * 1024))
     return Trouble("disk", ("full", "CHATGPT_WEB_PROFILE_DIR"), "profile")
 
 
@@ -112,7 +114,7 @@ def garbage(folder: Path, _: Screen, __: ExitStack) -> Trouble:
 
 
 def no_browser(_: Path, __: Screen, ___: ExitStack) -> Trouble:
-    return Trouble("browser_failed", ("/bin/false", "exit code 1"), "browser", {"CHROME_PATH": "/bin/false"})
+    return Trouble("browser_failed", ("/bin/false", "exit code 1"), "browser", {"CHROME_PATH": "/bin/false"}, exit=1)
 
 
 TROUBLES = {
@@ -165,5 +167,5 @@ def doctor(folder: Path, site: Site, trouble: Trouble) -> dict[str, list[dict[st
         timeout=60,
         check=False,
     )
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode == trouble.exit, done.stdout + done.stderr
     return json.loads(done.stdout)
