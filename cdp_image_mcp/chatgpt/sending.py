@@ -78,10 +78,13 @@ class Sending:
         await self._before_press(text)
         try:
             await composer.send(text, watch.request_seen)
-        except ImageError:
+        except ImageError as error:
             await self.not_sent()
             if (arrival := await in_the_way(watch.tab)) is not None:
                 raise NotReady(arrival) from None
+            if error.code == "site_changed" and not await composer.holds(text):
+                # A page that empties its editor takes the control away with the text.
+                raise StartOver(error) from None
             raise
         if await self._went_out(composer, text):
             await report.state("generating", submitted=True if watch.request_seen.is_set() else "unknown")

@@ -33,7 +33,13 @@ os.execv(sys.argv[1], sys.argv[1:])
 class Typist:
     """A person at a pseudo-terminal."""
 
+    ours: int
+    """Their end of it."""
+    process: subprocess.Popen[bytes]
+    seen: bytes
+
     def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+        assert sys.platform != "win32", "there are no pseudo-terminals there"
         self.ours, theirs = pty.openpty()
         # Its own session, with the terminal as what Ctrl-C is typed at.
         taking = [sys.executable, "-c", TAKES_THE_TERMINAL, *command(*arguments)]

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -121,7 +120,7 @@ class World:
         for process in self.processes():
             if process.pid not in ours:
                 with contextlib.suppress(psutil.Error):
-                    process.send_signal(signal.SIGKILL)
+                    process.kill()
 
     def empty(self) -> None:
         """End by id what is left."""

@@ -38,7 +38,7 @@ def main() -> int:
         time.time = lambda: REAL_TIME() + wrong_by()
         time.time_ns = lambda: REAL_TIME_NS() + round(wrong_by() * 1e9)
         dt.datetime = WrongClock
-    if "FAULTS_NO_LOCKS" in os.environ:
+    if sys.platform != "win32" and "FAULTS_NO_LOCKS" in os.environ:
         fcntl.flock = fcntl.lockf = no_locks
     from cdp_image_mcp.__main__ import main as run
 

@@ -20,6 +20,7 @@ from cdp_image_mcp.library.references import (
     check_references,
     read_reference,
 )
+from tests.browser import is_root
 from tests.library.making import picture
 
 pytestmark = pytest.mark.anyio
@@ -221,7 +222,7 @@ async def test_output_folders_obey_the_same_rules_and_need_not_exist(allowed: Pa
     assert not (allowed / "new").exists()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="a second name for a folder needs root")
+@pytest.mark.skipif(not is_root(), reason="a second name for a folder needs root")
 async def test_a_folder_that_the_system_knows_by_another_name_too_is_inside(tmp_path: Path) -> None:
     """As on disks that do not tell capitals apart: here by mounting one folder over another."""
     root, other = tmp_path / "Pictures", tmp_path / "PICTURES"

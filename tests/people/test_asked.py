@@ -12,7 +12,7 @@ from mcp_types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult
 from fixtures.site import Site
 from tests.people.browsers import none_left
 from tests.people.person import auto, pass_by_hand, sign_in
-from tests.people.screen import Screen
+from tests.people.screen import Screen, until
 from tests.web.program import running_program
 
 Era = Literal["auto", "legacy"]
@@ -54,7 +54,7 @@ async def test_signing_in_when_asked_ends_the_same_call_with_the_picture(
             assert answer.status == "saved", answer.data
             assert len(client.questions) == 1
             assert "Sign in" in client.questions[0].message
-            assert screen.windows() == []
+            await until(lambda: screen.windows() == [])
         await none_left(tmp_path)
     assert [prompt.guest for prompt in site.log.prompts] == [False]
 
@@ -70,7 +70,7 @@ async def test_passing_a_check_when_asked_ends_the_same_call_with_the_picture(
             assert answer.status == "saved", answer.data
             assert len(client.questions) == 1
             assert "check" in client.questions[0].message
-            assert screen.windows() == []
+            await until(lambda: screen.windows() == [])
     assert len(site.log.prompts) == 1
 
 

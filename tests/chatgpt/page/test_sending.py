@@ -9,12 +9,13 @@ import anyio
 import pytest
 
 from cdp_image_mcp.cdp.errors import ClickMissed, CommandTimeout, NodeError
+from cdp_image_mcp.chatgpt import sending
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.page import attaching, composer
 from cdp_image_mcp.chatgpt.page.attaching import Attaching
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
-from cdp_image_mcp.chatgpt.sending import Sending
+from cdp_image_mcp.chatgpt.sending import Sending, StartOver
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
@@ -137,6 +138,35 @@ async def test_a_prompt_that_is_proven_unsent_is_told_so_although_the_time_is_ov
             record = (await studio.wait(record.generation_id)).record
     assert record.error is not None
     assert (record.error["code"], record.submitted, record.spent) == ("verification_required", False, False)
+
+
+@pytest.mark.parametrize(("standing", "told"), [("", StartOver), (TEXT, ImageError)])
+async def test_a_control_that_went_with_the_text_is_no_changed_site(
+    standing: str, told: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts: dict[str, object] = {}
+
+    async def state(_name: str, **news: object) -> None:
+        facts.update(news)
+
+    async def nothing(*_: object) -> None: ...
+
+    async def stands(_composer: Composer, _text: str) -> bool:
+        return True
+
+    async def click(_node: object, *, again: Again = None) -> None:
+        raise NodeError("Node is detached from document")
+
+    monkeypatch.setattr(composer.human, "click", click)
+    monkeypatch.setattr(Composer, "stands", stands)
+    monkeypatch.setattr(sending, "in_the_way", nothing)
+    tab = SimpleNamespace(site=Site("https://chatgpt.com/"), page=SimpleNamespace(url="https://chatgpt.com/"))
+    watch = SimpleNamespace(tab=tab, lost=None, expect=nothing, request_seen=anyio.Event())
+    report = SimpleNamespace(facts=facts, state=state)
+    page = Composer(cast("Tab", Page(standing)))
+    with anyio.fail_after(10), pytest.raises(told):
+        await Sending(cast("TurnWatch", watch), cast("Report", report)).send(page, TEXT)
+    assert (facts["submitted"], facts["turn_pressed"]) == (False, False)
 
 
 async def test_an_attachment_that_was_seen_and_went_again_is_not_sent_without(
