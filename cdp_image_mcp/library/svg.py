@@ -6,11 +6,12 @@ from cdp_image_mcp.library.formats import Found, cut
 
 __all__ = ["SVG", "walk_svg"]
 
-BEFORE = rb"(?:<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE\s+svg[^\[>]*(?:\[.*?\])?\s*>)\s*"
-SVG = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:" + BEFORE + rb")*<svg(?=[\s/>])", re.DOTALL)
-END = re.compile(rb"</svg\s*>\s*(?:<!--.*?-->\s*)*\Z", re.DOTALL)
+# Atomic throughout: a page after many comments would be tried in exponentially many ways.
+BEFORE = rb"(?><\?xml.*?\?>|<!--.*?-->|<!DOCTYPE\s+svg[^\[>]*+(?:\[.*?\])?\s*>)\s*+"
+SVG = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:" + BEFORE + rb")*+<svg(?=[\s/>])", re.DOTALL)
+END = re.compile(rb"</svg\s*>\s*(?:(?><!--.*?-->)\s*+)*+\Z", re.DOTALL)
 ATTRIBUTE = re.compile(rb"""\s(width|height|viewBox)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
-LENGTH = re.compile(rb"\s*(\d+(?:\.\d+)?|\.\d+)(?:px)?\s*\Z")
+LENGTH = re.compile(rb"\s*(\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})(?:px)?\s*\Z")
 ACTIVE = re.compile(rb"""<script[\s>]|<foreignObject[\s>]|\son[a-z]+\s*=\s*["']|javascript:""", re.IGNORECASE)
 LONGEST_ROOT = 16_384
 USUAL = (300, 150)

@@ -130,6 +130,12 @@ class Generation:
             await self._request_until_done(index)
         except ImageError as error:
             self._errors.append(error)
+        except Exception as fault:
+            # Raised, it would cancel the requests beside it, which are paid for.
+            log.exception("a request ended with a fault of the program")
+            self._errors.append(
+                ImageError("internal", f"{type(fault).__name__} in the program.", submitted="unknown", spent="unknown")
+            )
 
     # --- one request ------------------------------------------------------------------------------------------
 
@@ -143,7 +149,7 @@ class Generation:
             verdict = await self._once(index, sent)
             if verdict is None:
                 return
-            if self._means.habits.learn(verdict.objection, sent):
+            if verdict.error.spent is False and self._means.habits.learn(verdict.objection, sent):
                 continue
             delay = tries.delay(verdict.again, verdict.wait) if verdict.again else None
             if delay is None or not await self._may_cost_again(verdict.error):

@@ -191,6 +191,9 @@ class Job:
             facts = inspect(data)
         except NotAPictureError as unknown:
             why = unknown
+        except Exception as fault:
+            log.exception("what arrived could not be read")
+            why = NotAPictureError("unknown", f"reading it failed ({type(fault).__name__})")
         else:
             if facts.notes:
                 self.record.facts["notes"] = [*self.record.facts.get("notes", []), *facts.notes]
@@ -198,11 +201,20 @@ class Job:
         error = ImageError("service_error", f"What arrived is no whole picture: {why}", submitted=True)
         if data and not self.record.on_web:
             with shielded():
-                kept = str(await self.folder.keep(data, why.ending))
-            self.record.facts["kept"] = [*self.record.facts.get("kept", []), kept]
+                try:
+                    kept = await self._keep(data, why.ending)
+                except ImageError as full:
+                    self._hold(partial(self._keep, data, why.ending))
+                    full.next_step += " The server has what arrived in memory until then: do not end it."
+                    raise full from error
             error.details["kept"] = self.record.facts["kept"]
             error.message += f" It is kept as {kept}."
         raise error
+
+    async def _keep(self, data: bytes, ending: str) -> str:
+        kept = str(await self.folder.keep(data, ending))
+        self.record.facts["kept"] = [*self.record.facts.get("kept", []), kept]
+        return kept
 
     def _hold(self, work: Callable[[], Awaitable[object]]) -> None:
         """Keep a picture that cannot be written now until :meth:`catch_up`."""

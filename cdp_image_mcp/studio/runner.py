@@ -143,11 +143,13 @@ class Runner:
         async with self._settling:
             if not (job.unsettled and job.done.is_set()):
                 return
-            held, error = job.holds_pictures, job.record.failure()
+            held, error, before = job.holds_pictures, job.record.failure(), len(job.images)
             try:
                 await job.catch_up()
             except ImageError as problem:
                 log.warning("what %s made still cannot be written: %s", job.generation_id, problem)
+                if len(job.images) > before:
+                    await self._end(job, "partial", error)
                 return
             if held:
                 state: State = "partial" if job.images else job.record.state

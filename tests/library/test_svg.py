@@ -66,3 +66,13 @@ def test_a_long_and_hostile_beginning_takes_no_long_time() -> None:
     ):
         with pytest.raises(NotAPictureError):
             inspect(start)
+
+
+@pytest.mark.parametrize("page", ["<!-- a -->\n" * 10_000 + "<html>", "<svg></svg>" + "<!-- a --> " * 1_000 + "<p>"])
+def test_many_comments_take_no_long_time(page: str) -> None:
+    with pytest.raises(NotAPictureError):
+        inspect(page.encode())
+
+
+def test_a_side_that_no_number_holds_is_no_size() -> None:
+    assert inspect(f'<svg width="{"9" * 400}" height="10"></svg>'.encode()).width == 300

@@ -47,8 +47,13 @@ def _fields(body: Any) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", error) if isinstance(error, Mapping) else {}
 
 
+PAGE_LENGTH = 8_000
+"""Characters."""
+
+
 def _page_text(text: str) -> str:
-    """An error page's title, or its words."""
+    """An error page's title, or its words, of as much as anyone reads."""
+    text = text[:PAGE_LENGTH]
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
     words = title[1] if title else re.sub(r"<[^>]*>", " ", text)
     return re.sub(r"\s+", " ", html.unescape(words))
@@ -89,7 +94,7 @@ def judge(
         next_step = next_step or (WITHHELD if stage == "output" else None)
     if headers.get("x-should-retry") == "false":
         again = None
-    elif headers.get("x-should-retry") == "true" and status >= 500 and not begun:
+    elif headers.get("x-should-retry") == "true" and status >= 500 and not begun and spent is False:
         again = again or "service"
     if begun:
         again = None if rule.submitted else again

@@ -125,6 +125,16 @@ async def test_the_servers_own_advice_on_repeating_is_followed(
     assert len(api.posts) == asked
 
 
+@pytest.mark.parametrize("status", [504, 524])
+def test_what_may_be_paid_is_not_sent_again_on_a_gateways_advice(status: int) -> None:
+    verdict = judge(status, {"x-should-retry": "true"}, None, "<html>gateway timeout</html>")
+    assert (verdict.error.spent, verdict.again) == ("unknown", None)
+
+
+def test_an_error_page_of_any_length_is_read_at_once() -> None:
+    assert judge(502, {}, None, "<" * 1_000_000).error.code == "service_error"
+
+
 async def test_another_address_is_not_followed_with_the_key(
     api: ImagesApi, backend: ApiBackend, report: DiskReport
 ) -> None:

@@ -1,0 +1,91 @@
+"""What could not be fetched or written at first comes later, each by itself, and is known at once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library import folder as folders
+from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.studio.asked import GenerateImage
+from tests.studio.scripted import Scripted, png, studio_with
+
+pytestmark = pytest.mark.anyio
+
+API: dict[str, Any] = {"backend": "api", "api_key": "test-key"}
+
+
+async def test_a_picture_that_was_fetched_later_is_known_although_the_next_one_still_fails(tmp_path: Path) -> None:
+    reachable = False
+
+    async def drawn(_: ImageRequest, report: Report) -> None:
+        async def first() -> bytes:
+            if not reachable:
+                raise ImageError("network", "No way.", submitted=True)
+            return png(1)
+
+        async def second() -> bytes:
+            raise ImageError("network", "No way.", submitted=True)
+
+        await report.state("generating", submitted=True)
+        report.fetch_later(first, source={"picture": "1"})
+        report.fetch_later(second, source={"picture": "2"})
+        raise ImageError("service_error", "Neither came.", submitted=True, spent=True)
+
+    with anyio.fail_after(20):
+        async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
+            asked = await studio.generate(GenerateImage(prompt="two", backend="api", n=2))
+            await studio.wait(asked.record.generation_id)
+            reachable = True
+            seen = await studio.wait(asked.record.generation_id)
+        written = json.loads((Path(seen.folder) / "metadata.json").read_text())
+    assert (written["state"], len(written["images"])) == ("partial", 1)
+
+
+async def test_bytes_of_an_unknown_format_are_kept_when_the_disk_has_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = True
+    write_part = folders.write_part
+
+    def written(path: Path, data: bytes) -> Any:
+        if full and path.name == "unrecognised":
+            raise OSError(28, "No space left on device")
+        return write_part(path, data)
+
+    async def drawn(_: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True)
+        await report.save(b"II*\0 a picture that was paid for")
+
+    monkeypatch.setattr(folders, "write_part", written)
+    with anyio.fail_after(20):
+        async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
+            asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
+            await studio.wait(asked.record.generation_id)
+            full = False
+            seen = await studio.wait(asked.record.generation_id)
+        (kept,) = Path(seen.folder).glob("unrecognised*")
+    assert kept.read_bytes() == b"II*\0 a picture that was paid for"
+
+
+async def test_what_cannot_even_be_looked_at_is_kept(tmp_path: Path) -> None:
+    nested = b""
+    for _ in range(3000):
+        nested = (8 + len(nested)).to_bytes(4, "big") + b"iprp" + nested
+    meta = bytes(4) + nested
+    meta = (8 + len(meta)).to_bytes(4, "big") + b"meta" + meta
+    odd = b"\0\0\0\x10ftypavif\0\0\0\0" + meta + b"\0\0\0\x09mdatx"
+
+    async def drawn(_: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True)
+        await report.save(odd)
+
+    with anyio.fail_after(20):
+        async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
+            asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
+            seen = await studio.wait(asked.record.generation_id)
+        (kept,) = Path(seen.folder).glob("unrecognised*")
+    assert kept.read_bytes() == odd
