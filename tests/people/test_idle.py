@@ -88,14 +88,14 @@ async def test_a_server_with_nothing_to_do_takes_the_browser_from_nobody(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It started the browser, and leaves it while another server draws in it."""
-    site.set(picture_delay_s=6.0)
+    site.set(picture_delay_s=8.0)
     with anyio.fail_after(150):
         async with running_program(tmp_path, site.url) as other:
-            async with server(tmp_path, site, monkeypatch, idle=1.0) as studio:
+            async with server(tmp_path, site, monkeypatch, idle=5.0) as studio:
                 site.set(picture_delay_s=0.1)
                 await saved(studio, "one")
                 (browser,) = browsers(tmp_path)
-                site.set(picture_delay_s=6.0)
+                site.set(picture_delay_s=8.0)
                 begun = await other.generate("two", wait_seconds=0)
                 await until(lambda: len(site.log.prompts) == 2)
                 assert [process.pid for process in browsers(tmp_path)] == [browser.pid]

@@ -120,7 +120,11 @@ async def test_the_users_own_tabs_stay_through_a_generation_and_the_closing_of_o
             assert (await program.generate("one", images="none")).status == "saved"
             (window,) = screen.windows()
             await screen.press(window, "ctrl+t")
-            await wait_for_pages(tmp_path, lambda open_now: len(open_now) == 2)
+            with anyio.move_on_after(20) as patience:
+                await wait_for_pages(tmp_path, lambda open_now: len(open_now) == 2)
+            if patience.cancelled_caught:  # A busy window took no notice of the key: a person presses it again.
+                await screen.press(window, "ctrl+t")
+                await wait_for_pages(tmp_path, lambda open_now: len(open_now) == 2)
             await screen.go(window, theirs)
             await wait_for_pages(tmp_path, lambda open_now: theirs in open_now)
             assert (await program.generate("two", images="none")).status == "saved"
