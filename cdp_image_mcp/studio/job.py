@@ -178,10 +178,12 @@ class Job:
         async def take() -> None:
             data = await fetch()
             try:
-                await self._add(data, await self._recognised(data), dict(source))
-            except ImageError as error:
-                if "kept" not in error.details:
+                facts = await self._recognised(data)
+            except ImageError:
+                if not data:
                     raise
+                return  # kept as it is, or held until it can be
+            await self._add(data, facts, dict(source))
 
         self._hold(take)
 
@@ -191,9 +193,6 @@ class Job:
             facts = inspect(data)
         except NotAPictureError as unknown:
             why = unknown
-        except Exception as fault:
-            log.exception("what arrived could not be read")
-            why = NotAPictureError("unknown", f"reading it failed ({type(fault).__name__})")
         else:
             if facts.notes:
                 self.record.facts["notes"] = [*self.record.facts.get("notes", []), *facts.notes]

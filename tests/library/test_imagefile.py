@@ -231,3 +231,13 @@ def test_altered_pictures_never_crash_and_never_change_their_size_unseen(data: A
         with image:
             size = {(image.width, image.height), (image.height, image.width)}
             assert (verdict.width, verdict.height) in size
+
+
+def test_what_its_reader_cannot_bear_is_a_damaged_picture() -> None:
+    nested = b""
+    for _ in range(3_000):
+        nested = struct.pack(">I", 8 + len(nested)) + b"iprp" + nested
+    meta = struct.pack(">I", 12 + len(nested)) + b"meta" + bytes(4) + nested
+    with pytest.raises(NotAPictureError) as caught:
+        inspect(struct.pack(">I", 16) + b"ftypavif" + bytes(4) + meta + struct.pack(">I", 9) + b"mdatx")
+    assert caught.value.kind == "damaged"

@@ -18,6 +18,25 @@ pytestmark = pytest.mark.anyio
 API: dict[str, Any] = {"backend": "api", "api_key": "test-key"}
 
 
+class Disk:
+    """One that takes no bytes of an unknown format while it is full."""
+
+    full = True
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk, write_part = Disk(), folders.write_part
+
+    def written(path: Path, data: bytes) -> Any:
+        if disk.full and path.name == "unrecognised":
+            raise OSError(28, "No space left on device")
+        return write_part(path, data)
+
+    monkeypatch.setattr(folders, "write_part", written)
+    return disk
+
+
 async def test_a_picture_that_was_fetched_later_is_known_although_the_next_one_still_fails(tmp_path: Path) -> None:
     reachable = False
 
@@ -45,27 +64,36 @@ async def test_a_picture_that_was_fetched_later_is_known_although_the_next_one_s
     assert (written["state"], len(written["images"])) == ("partial", 1)
 
 
-async def test_bytes_of_an_unknown_format_are_kept_when_the_disk_has_room_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    full = True
-    write_part = folders.write_part
-
-    def written(path: Path, data: bytes) -> Any:
-        if full and path.name == "unrecognised":
-            raise OSError(28, "No space left on device")
-        return write_part(path, data)
-
+async def test_bytes_of_an_unknown_format_are_kept_when_the_disk_has_room_again(tmp_path: Path, disk: Disk) -> None:
     async def drawn(_: ImageRequest, report: Report) -> None:
         await report.state("generating", submitted=True)
         await report.save(b"II*\0 a picture that was paid for")
 
-    monkeypatch.setattr(folders, "write_part", written)
     with anyio.fail_after(20):
         async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
             asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
             await studio.wait(asked.record.generation_id)
-            full = False
+            disk.full = False
+            seen = await studio.wait(asked.record.generation_id)
+        (kept,) = Path(seen.folder).glob("unrecognised*")
+    assert kept.read_bytes() == b"II*\0 a picture that was paid for"
+
+
+async def test_bytes_of_an_unknown_format_that_were_fetched_later_are_kept_once(tmp_path: Path, disk: Disk) -> None:
+    async def drawn(_: ImageRequest, report: Report) -> None:
+        async def fetched() -> bytes:
+            return b"II*\0 a picture that was paid for"
+
+        await report.state("generating", submitted=True)
+        report.fetch_later(fetched, source={"picture": "1"})
+        raise ImageError("service_error", "It did not come.", submitted=True, spent=True)
+
+    with anyio.fail_after(20):
+        async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
+            asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
+            await studio.wait(asked.record.generation_id)
+            disk.full = False
+            seen = await studio.wait(asked.record.generation_id)
             seen = await studio.wait(asked.record.generation_id)
         (kept,) = Path(seen.folder).glob("unrecognised*")
     assert kept.read_bytes() == b"II*\0 a picture that was paid for"
