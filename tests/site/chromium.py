@@ -126,24 +126,39 @@ class Tab:
                     raise
 
     async def click(self, selector: str) -> None:
-        """Press what the selector finds; again where the page moved under the pointer and something else was hit."""
+        """Press what the selector finds; again where the page moved under the pointer, or put another in its place
+        between press and release: a click needs both on the same element.
+        """
         found = f"document.querySelector({selector!r})"
-        while not await self._press(found):
+        while True:
+            hit = await self._press(found)
             await self._mouse("mouseReleased")
-        await self._mouse("mouseReleased")
+            if hit and not await self._lost(found):
+                return
 
     async def _press(self, found: str) -> bool:
         """Whether the element itself got the press: it acts on the release, which is still to come."""
         await self.until(found)
         self._pointer = await self.run(
-            f"(() => {{ const aim = {found}; globalThis.pressed = false;"
-            " document.addEventListener('mousedown', (event) => { globalThis.pressed = aim.contains(event.target); },"
-            " { capture: true, once: true }); const box = aim.getBoundingClientRect();"
+            f"(() => {{ const aim = globalThis.aim = {found}; globalThis.pressed = globalThis.clicked = false;"
+            " const once = { capture: true, once: true };"
+            " document.addEventListener('mousedown', (event) => { globalThis.pressed = aim.contains(event.target); }, once);"
+            " document.addEventListener('click', (event) => { globalThis.clicked = aim.contains(event.target); }, once);"
+            " const box = aim.getBoundingClientRect();"
             " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
         )
         await self._mouse("mouseMoved")
         await self._mouse("mousePressed")
         return bool(await self.run("globalThis.pressed"))
+
+    async def _lost(self, found: str) -> bool:
+        """Whether the pressed element was replaced before the release; a document that went away had its click."""
+        try:
+            return bool(await self.run(f"globalThis.clicked === false && !globalThis.aim.isConnected && !!{found}"))
+        except RuntimeError as error:
+            if "navigated" in str(error) or "destroyed" in str(error) or "closed" in str(error):
+                return False
+            raise
 
     async def _mouse(self, kind: str) -> None:
         pressing = kind != "mouseMoved"

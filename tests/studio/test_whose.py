@@ -111,11 +111,15 @@ async def test_the_heir_of_a_server_that_is_gone_has_what_it_left(tmp_path: Path
         assert not (await studio.generate(asking())).joined
 
 
+async def never_heard(folder: Path) -> None:
+    await anyio.sleep_forever()
+
+
 async def test_cancelling_what_another_process_does_not_let_go_says_that_the_wish_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE_FOR_OTHERS", 0.1)
-    monkeypatch.setattr("cdp_image_mcp.studio.stopfile.LOOK_SECONDS", 60)
+    monkeypatch.setattr("cdp_image_mcp.studio.stopfile.wanted", never_heard)
     async with (
         studio_with(tmp_path, api=Scripted(sent_then_hangs), backend="api", api_key="k") as theirs,
         studio_with(tmp_path, Scripted(draw)) as mine,
