@@ -141,9 +141,9 @@ class Tab:
         await self.until(found)
         self._pointer = await self.run(
             f"(() => {{ const aim = globalThis.aim = {found}; globalThis.pressed = globalThis.clicked = false;"
-            " const once = { capture: true, once: true };"
-            " document.addEventListener('mousedown', (event) => { globalThis.pressed = aim.contains(event.target); }, once);"
-            " document.addEventListener('click', (event) => { globalThis.clicked = aim.contains(event.target); }, once);"
+            " for (const [name, kept] of [['mousedown', 'pressed'], ['click', 'clicked']])"
+            " document.addEventListener(name, (event) => { globalThis[kept] = aim.contains(event.target); },"
+            " { capture: true, once: true });"
             " const box = aim.getBoundingClientRect();"
             " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
         )
