@@ -35,10 +35,6 @@ STREAM_PATIENCE = 300.0
 MOST_STREAMS = 4
 FETCHING_SECONDS = 10.0
 """How long a picture's address is asked again when somebody waits for the picture."""
-KEPT_ADVICE = (
-    "Call wait_for_image with this generation_id: the server, which must not be ended, keeps the picture's address and "
-    "asks it again. Do not call generate_image again before that; it would be paid twice."
-)
 BILLED_NOTE = "The request had been sent and was given up; the API may have made and billed the picture."
 
 
@@ -258,7 +254,6 @@ class Generation:
             except FetchError as fault:
                 answer.faults.append(f"a picture could not be fetched: {fault}")
                 self._report.fetch_later(partial(self._fetch_again, address), source={"picture": str(exchange.number)})
-                answer.kept += 1
                 continue
             answer.pictures += 1
             await exchange.picture(data)
@@ -283,9 +278,7 @@ class Generation:
                 submitted=True,
                 spent=True if answer.pictures or answer.usage else "unknown",
                 retryable=False,
-                next_step=KEPT_ADVICE
-                if answer.kept
-                else "The answer was probably paid; look into the account before calling again.",
+                next_step="The answer was probably paid; look into the account before calling again.",
             )
         )
 

@@ -1,6 +1,6 @@
 """How a generation ends: which state, and what its caller is told about sending, paying and calling again."""
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cdp_image_mcp.errors import CODES, Code, ImageError
 from cdp_image_mcp.library.record import Record
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     # The server's edge needs the table of what to do next, and loads jobs with the first call.
     from cdp_image_mcp.studio.job import Job
 
-__all__ = ["cancelled", "cut_off", "failed_state", "missing", "next_of"]
+__all__ = ["cancelled", "cut_off", "failed_state", "held_error", "missing", "next_of"]
 
 UNREACHED: frozenset[Code] = frozenset(
     (
@@ -32,6 +32,11 @@ ADVICE: dict[Left, str] = {
     "lost": "Nothing more can be collected. Call generate_image again only if paying twice is acceptable.",
 }
 DISK_ADVICE = "Ask the user to free space or to correct the folder's permissions. "
+HELD_ADVICE = (
+    "Call wait_for_image with this generation_id: the server, which must not be ended, has the picture or its address "
+    "in memory and tries again. Do not call generate_image again before that; it would be paid twice."
+)
+"""True while that process lives, so in no record."""
 GOES_ON = "Do not call generate_image again: this one goes on by itself."
 NEXT: dict[str, str] = {
     "working": "Not finished yet. Call wait_for_image with this generation_id; do not call generate_image again, "
@@ -57,6 +62,14 @@ def left(record: Record, *, at_site: bool) -> Left:
 def next_of(record: Record, status: str) -> str | None:
     """What a caller is to do about an answer with this status, None when there is nothing to do."""
     return ADVICE["collect"] if status in NEXT and record.collectable else NEXT.get(status)
+
+
+def held_error(job: "Job") -> dict[str, Any] | None:
+    """The error of an answer by the process that still holds pictures; what its record says is for later ones."""
+    error = job.record.error
+    if error is None or not job.held:
+        return error
+    return error | {"next_step": (DISK_ADVICE if error["code"] == "disk" else "") + HELD_ADVICE}
 
 
 def missing(job: "Job") -> ImageError | None:

@@ -16,7 +16,7 @@ from cdp_image_mcp.library.record import Record, new_record
 from cdp_image_mcp.library.references import allowed_output_dir, check_reference, check_references
 from cdp_image_mcp.request import BackendName, ImageRequest, Reference, parse_ratio, parse_size
 from cdp_image_mcp.studio import limits
-from cdp_image_mcp.studio.asked import GenerateImage, asked, fingerprint, given
+from cdp_image_mcp.studio.asked import UNSENT, GenerateImage, asked, fingerprint, given
 from cdp_image_mcp.studio.steering import Steering, account_of
 from cdp_image_mcp.studio.ways import Ways
 from cdp_image_mcp.system.disk import check_room
@@ -87,6 +87,9 @@ class Intake:
         if skipped is not None:
             record.fallback_from, record.fallback_reason = skipped
         marks = [request.fingerprint for request in requests]
+        if earlier is not None and _repeats(arguments, earlier.record):
+            # Asked again because its answer was lost: what it goes on from is by now its own picture.
+            marks.append(earlier.record.fingerprint)
         if settings.fallback == "never":
             del requests[1:]
         if settings.budget_usd is not None:
@@ -191,6 +194,18 @@ async def _continued(earlier: Entry, way: BackendName, number: int) -> dict[str,
         raise ImageError("invalid_input", f"continue_from: generation {record.generation_id} has {there}.")
     picture = await check_reference(record.images[number - 1].path, (earlier.folder.path,), "continue_from")
     return fields | {"continue_image": picture}
+
+
+def _repeats(arguments: GenerateImage, earlier: Record) -> bool:
+    """Whether ``continue`` asks in the same words for what ``earlier`` was asked. With files of the caller, which may
+    have changed under their names, nobody can tell."""
+    if given(arguments.continue_from) or arguments.reference_images:
+        return False
+    now, before = (
+        {name: value for name, value in one.items() if name not in UNSENT}
+        for one in (asked(arguments), earlier.request)
+    )
+    return (arguments.prompt, now) == (earlier.prompt, before)
 
 
 def _picture_number(arguments: GenerateImage) -> int:

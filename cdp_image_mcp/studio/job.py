@@ -116,7 +116,7 @@ class Job:
         self.state_since = anyio.current_time()
         self._care = care
         self._later: list[Callable[[], Awaitable[None]]] = []
-        self._held = 0
+        self.held = 0
         """How many of these are pictures: paid for, and nowhere else."""
         self._writing = anyio.Lock()
 
@@ -164,10 +164,9 @@ class Job:
             self.record.submitted = self.record.spent = True
             try:
                 image = await self._add(data, facts, origin)
-            except ImageError as error:
+            except ImageError:
                 if not self.record.on_web:
                     self._hold(partial(self._add, data, facts, origin))
-                    error.next_step += " The server has the picture in memory until then: do not end it."
                 raise
             await self._write()
             self.record.timings.save += anyio.current_time() - began
@@ -204,7 +203,6 @@ class Job:
                     kept = await self._keep(data, why.ending)
                 except ImageError as full:
                     self._hold(partial(self._keep, data, why.ending))
-                    full.next_step += " The server has what arrived in memory until then: do not end it."
                     raise full from error
             error.details["kept"] = self.record.facts["kept"]
             error.message += f" It is kept as {kept}."
@@ -220,9 +218,9 @@ class Job:
 
         async def again() -> None:
             await work()
-            self._held -= 1
+            self.held -= 1
 
-        self._held += 1
+        self.held += 1
         self._later.append(again)
 
     async def _add(self, data: bytes, facts: ImageFacts, origin: dict[str, str]) -> SavedImage:
@@ -307,16 +305,24 @@ class Job:
         """Whether this process has what the disk did not take."""
         return bool(self._later)
 
-    @property
-    def holds_pictures(self) -> bool:
-        return self._held > 0
-
     async def catch_up(self) -> None:
-        """Do again what the disk did not take before. Raises ImageError when it still does not."""
-        while self._later:
-            with shielded():
-                await self._later[0]()
-                del self._later[0]
+        """Do again, all at once, what the disk did not take before. Raises ImageError when it still does not take
+        everything."""
+        problems: list[ImageError] = []
+
+        async def again(work: Callable[[], Awaitable[None]]) -> None:
+            try:
+                await work()
+                self._later.remove(work)
+            except ImageError as problem:
+                problems.append(problem)
+
+        with shielded():
+            async with anyio.create_task_group() as group:
+                for work in tuple(self._later):
+                    group.start_soon(again, work)
+        if problems:
+            raise problems[0]
 
     async def _write_some_time(self) -> None:
         """Now, or with what is caught up later: the truth stays in memory until then."""

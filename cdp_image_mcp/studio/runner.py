@@ -143,15 +143,12 @@ class Runner:
         async with self._settling:
             if not (job.unsettled and job.done.is_set()):
                 return
-            held, error, before = job.holds_pictures, job.record.failure(), len(job.images)
+            held, error = job.held, job.record.failure()
             try:
                 await job.catch_up()
             except ImageError as problem:
                 log.warning("what %s made still cannot be written: %s", job.generation_id, problem)
-                if len(job.images) > before:
-                    await self._end(job, "partial", error)
-                return
-            if held:
+            if job.held < held:
                 state: State = "partial" if job.images else job.record.state
                 whole = len(job.images) >= job.request.n
                 await self._end(job, "saved" if whole else state, None if whole else error)

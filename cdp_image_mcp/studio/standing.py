@@ -4,6 +4,7 @@ import anyio
 import msgspec
 
 from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.studio.ending import held_error
 from cdp_image_mcp.studio.job import Job
 
 __all__ = ["News", "Standing", "describe", "standing_of"]
@@ -43,6 +44,7 @@ def standing_of(job: Job) -> Standing:
     ended = job.answered.is_set()
     # The answer describes one moment; the job may go on while it is written.
     record = msgspec.structs.replace(job.record, images=list(job.record.images), facts=dict(job.record.facts))
+    record.error = held_error(job)
     if not ended:
         record.elapsed_seconds = round(elapsed, 3)
     return Standing(

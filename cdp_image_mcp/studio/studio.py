@@ -161,7 +161,7 @@ class Studio:
         when it asks again, and pays once. What belongs to another client stays to be fetched by that one."""
         record = standing.record
         job = self._runner.jobs.get(record.generation_id)
-        if job is not None and job.holds_pictures:
+        if job is not None and job.held:
             return  # whoever asks the same again is given them, once the disk takes them
         if not record.finished or record.fetched or await self._is_of_another(record):
             return

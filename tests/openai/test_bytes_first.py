@@ -177,7 +177,7 @@ async def test_a_picture_that_the_disk_did_not_take_is_told_of_before_any_other_
             first = await asked(studio, quality="high", n=n)
             assert first.record.error is not None
             assert first.record.error["code"] == "disk"
-            assert "do not end it" in first.record.error["next_step"]
+            assert "must not be ended" in first.record.error["next_step"]
             full = False
             record = (await studio.wait(first.record.generation_id)).record
     assert (record.state, len(record.images)) == ("partial", n - 1)

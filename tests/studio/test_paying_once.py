@@ -1,6 +1,7 @@
 """What could be paid twice, or sent while it must not be: lost replies, the day's limits, what was left at the site."""
 
 import errno
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.studio.ending import ADVICE
 from cdp_image_mcp.studio.studio import Studio
 from cdp_image_mcp.system.disk import write_part
 from tests.library.making import end, other_process
@@ -165,6 +167,106 @@ async def test_a_paid_picture_that_a_full_disk_did_not_take_is_given_when_there_
     assert on_disk is not None
     assert (on_disk.record.state, on_disk.record.error, on_disk.record.fetched) == ("saved", None, False)
     assert api.started == ["a bear"]
+
+
+class Addresses:
+    """Answers with ``n`` pictures that are named by address only; those in ``reached`` can be fetched by now."""
+
+    def __init__(self) -> None:
+        self.reached: set[int] = set()
+
+    async def __call__(self, request: ImageRequest, report: Report) -> None:
+        await report.state("submitting", sent_prompt=request.prompt, submitted="unknown", spent="unknown")
+        await report.state("generating", submitted=True)
+        for number in range(request.n):
+            report.fetch_later(partial(self.fetch, number), source={"picture": str(number + 1)})
+        raise ImageError("service_error", "The answer held no picture.", submitted=True, spent=True, retryable=False)
+
+    async def fetch(self, number: int) -> bytes:
+        if number not in self.reached:
+            raise ImageError("network", "It cannot be fetched.", submitted=True)
+        return png(number)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_each_picture_that_can_be_fetched_later_is_in_the_record_at_once(first: int, tmp_path: Path) -> None:
+    addresses = Addresses()
+    async with studio_with(tmp_path, api=Scripted(addresses), **API) as studio:
+        generation_id = (await studio.generate(asking(n=2))).record.generation_id
+        addresses.reached = {first}
+        one = await studio.wait(generation_id)
+        on_disk = await studio.library.find(generation_id)
+        assert on_disk is not None
+        for record in (one.record, on_disk.record):
+            assert (record.state, [Path(image.path).read_bytes() for image in record.images]) == (
+                "partial",
+                [png(first)],
+            )
+        addresses.reached = {0, 1}
+        both = await studio.wait(generation_id)
+        assert (both.record.state, both.record.error, len(both.record.images)) == ("saved", None, 2)
+
+
+async def test_only_the_server_that_holds_an_address_says_that_it_does(tmp_path: Path) -> None:
+    api = Scripted(Addresses())
+    async with studio_with(tmp_path, api=api, **API) as studio:
+        held = await studio.generate(asking())
+    async with studio_with(tmp_path, api=api, **API) as studio:
+        later = await studio.wait(held.record.generation_id)
+    assert held.record.error is not None
+    assert later.record.error is not None
+    assert "wait_for_image" in held.record.error["next_step"]
+    assert later.record.error["next_step"] == ADVICE["lost"]
+
+
+async def test_paid_bytes_of_no_known_format_that_were_fetched_on_a_full_disk_are_kept_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk_is_full, tiff = True, b"II*\0 a picture that was paid for"
+
+    def on_a_small_disk(path: Path, data: bytes) -> Any:
+        if disk_is_full and path.name == "unrecognised":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_part(path, data)
+
+    async def fetch() -> bytes:
+        return tiff
+
+    async def play(_request: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True)
+        report.fetch_later(fetch, source={"picture": "1"})
+        raise ImageError("service_error", "The answer held no picture.", submitted=True, spent=True, retryable=False)
+
+    monkeypatch.setattr("cdp_image_mcp.library.folder.write_part", on_a_small_disk)
+    async with studio_with(tmp_path, api=Scripted(play), **API) as studio:
+        generation_id = (await studio.generate(asking())).record.generation_id
+        full = await studio.wait(generation_id)
+        assert full.record.error is not None
+        assert "memory" in full.record.error["next_step"]
+        disk_is_full = False
+        there = await studio.wait(generation_id)
+        on_disk = await studio.library.find(generation_id)
+    assert on_disk is not None
+    assert [Path(kept).read_bytes() for kept in on_disk.record.facts["kept"]] == [tiff]
+    assert [path.read_bytes() for path in Path(there.folder).glob("unrecognised*")] == [tiff]
+
+
+@pytest.mark.parametrize("told", [False, True])
+async def test_continuing_again_whose_answer_was_lost_is_not_paid_again(told: bool, tmp_path: Path) -> None:
+    async def play(_request: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True)
+        await report.save(png(len(api.started)))
+
+    api = Scripted(play)
+    async with studio_with(tmp_path, api=api, **API) as studio:
+        await studio.fetched(await studio.generate(asking("a cat")))
+        blue = await studio.generate(asking("make it blue", conversation_mode="continue"))
+        if told:
+            await studio.fetched(blue)
+        again = await studio.generate(asking("make it blue", conversation_mode="continue", wait_seconds=5))
+    same = again.record.generation_id == blue.record.generation_id
+    assert (again.joined, same) == (not told, not told)
+    assert len(api.started) == (3 if told else 2)
 
 
 async def test_waiting_for_collecting_and_continuing_a_lost_reply_pay_nothing(tmp_path: Path) -> None:

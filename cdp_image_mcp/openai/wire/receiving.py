@@ -43,8 +43,6 @@ class Answer(msgspec.Struct, kw_only=True):
     """Why items held no usable picture, in words."""
     addresses: list[str] = []
     """Pictures that are only named by address."""
-    kept: int = 0
-    """How many of these could not be fetched yet."""
     created: int | None = None
     usage: dict[str, Any] | None = None
     told: dict[str, str] = {}
