@@ -1,5 +1,6 @@
 """All generations on disk: creating, finding, joining and adopting them, over processes and restarts."""
 
+import math
 import platform
 import sqlite3
 import statistics
@@ -162,12 +163,14 @@ class Library:
         )
         return [entry for entry in found if entry.record.collectable]
 
-    async def latest_finished(self, backends: Sequence[BackendName]) -> Entry | None:
-        """The generation with pictures (``saved`` or ``partial``) that ended last at one of ``backends``."""
+    async def latest_finished(self, backends: Sequence[BackendName], before: float = math.inf) -> Entry | None:
+        """The generation with pictures (``saved`` or ``partial``) that ended last at one of ``backends``, ``before``
+        that epoch second."""
         found = await self._entries(
             f"WHERE backend IN ({', '.join('?' * len(backends))}) AND state IN ('saved', 'partial')"
-            " ORDER BY ended DESC LIMIT 20",
+            " AND ended < ? ORDER BY ended DESC LIMIT 20",
             *backends,
+            before,
         )
         return next(iter(found), None)
 

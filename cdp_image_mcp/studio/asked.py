@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from cdp_image_mcp.request import LONGEST_PROMPT, LONGEST_WAIT, MOST_REFERENCES, Reference
 
-__all__ = ["UNSENT", "GenerateImage", "GenerationId", "Images", "WaitSeconds", "asked", "fingerprint", "given"]
+__all__ = ["GenerateImage", "GenerationId", "Images", "WaitSeconds", "asked", "fingerprint", "given"]
 
 T = TypeVar("T")
 

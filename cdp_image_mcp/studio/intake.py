@@ -12,11 +12,11 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import Admit, Entry, OfToday
 from cdp_image_mcp.library.library import Library
-from cdp_image_mcp.library.record import Record, new_record
+from cdp_image_mcp.library.record import Record, epoch, new_record
 from cdp_image_mcp.library.references import allowed_output_dir, check_reference, check_references
 from cdp_image_mcp.request import BackendName, ImageRequest, Reference, parse_ratio, parse_size
 from cdp_image_mcp.studio import limits
-from cdp_image_mcp.studio.asked import UNSENT, GenerateImage, asked, fingerprint, given
+from cdp_image_mcp.studio.asked import GenerateImage, asked, fingerprint, given
 from cdp_image_mcp.studio.steering import Steering, account_of
 from cdp_image_mcp.studio.ways import Ways
 from cdp_image_mcp.system.disk import check_room
@@ -62,6 +62,10 @@ class Intake:
         wanted = self._wanted(requested, earlier, api_only=mask is not None)
         continued = await _continued(earlier, wanted[0], _picture_number(arguments)) if earlier is not None else {}
         ways, skipped = await self._ways_of(wanted)
+
+        def mark(way: BackendName, going_on_from: str | None) -> str:
+            return fingerprint(arguments, (way, account_of(settings, way)), references, mask, going_on_from)
+
         requests = [
             ImageRequest(
                 prompt=arguments.prompt,
@@ -76,9 +80,7 @@ class Intake:
                 reference_images=references,
                 mask=mask,
                 timeout_seconds=float(arguments.timeout_seconds),
-                fingerprint=fingerprint(
-                    arguments, (way, account_of(settings, way)), references, mask, _mark_of(continued)
-                ),
+                fingerprint=mark(way, _mark_of(continued)),
                 **continued,
             )
             for way in ways
@@ -87,9 +89,11 @@ class Intake:
         if skipped is not None:
             record.fallback_from, record.fallback_reason = skipped
         marks = [request.fingerprint for request in requests]
-        if earlier is not None and _repeats(arguments, earlier.record):
-            # Asked again because its answer was lost: what it goes on from is by now its own picture.
-            marks.append(earlier.record.fingerprint)
+        if earlier is not None and earlier.record.backend == "api" and not given(arguments.continue_from):
+            # Asked again because its answer was lost, it goes on from its own picture by now; the first time it went on
+            # from the one before. At the site both have the conversation's address.
+            before = await self.library.latest_finished(_named(requested), before=epoch(earlier.record.created_at))
+            marks += [mark("api", before.record.images[0].sha256)] if before and before.record.images else []
         if settings.fallback == "never":
             del requests[1:]
         if settings.budget_usd is not None:
@@ -138,14 +142,14 @@ class Intake:
             return entry
         if arguments.conversation_mode == "new":
             return None
-        entry = await self.library.latest_finished([name for name in BACKENDS if requested in {name, "auto"}])
+        entry = await self.library.latest_finished(_named(requested))
         if entry is None:
             raise ImageError("not_found", "conversation_mode continue: there is no finished generation to go on from.")
         return entry
 
     def _wanted(self, requested: str, earlier: Entry | None, *, api_only: bool) -> list[BackendName]:
         """The ways it may go by what was asked, in order."""
-        wanted: list[BackendName] = [name for name in BACKENDS if requested in {name, "auto"}]
+        wanted = _named(requested)
         if len(wanted) > 1 and earlier is not None:
             return [earlier.record.backend]
         return ["api"] if api_only else wanted
@@ -161,6 +165,11 @@ class Intake:
         if len(wanted) == 1 or self.settings.fallback == "never":
             return wanted, None
         return await self._steering.order(wanted)
+
+
+def _named(requested: str) -> list[BackendName]:
+    """The ways that a back end's name, or auto, stands for."""
+    return [name for name in BACKENDS if requested in {name, "auto"}]
 
 
 def _check_combinations(arguments: GenerateImage) -> None:
@@ -194,18 +203,6 @@ async def _continued(earlier: Entry, way: BackendName, number: int) -> dict[str,
         raise ImageError("invalid_input", f"continue_from: generation {record.generation_id} has {there}.")
     picture = await check_reference(record.images[number - 1].path, (earlier.folder.path,), "continue_from")
     return fields | {"continue_image": picture}
-
-
-def _repeats(arguments: GenerateImage, earlier: Record) -> bool:
-    """Whether ``continue`` asks in the same words for what ``earlier`` was asked. With files of the caller, which may
-    have changed under their names, nobody can tell."""
-    if given(arguments.continue_from) or arguments.reference_images:
-        return False
-    now, before = (
-        {name: value for name, value in one.items() if name not in UNSENT}
-        for one in (asked(arguments), earlier.request)
-    )
-    return (arguments.prompt, now) == (earlier.prompt, before)
 
 
 def _picture_number(arguments: GenerateImage) -> int:

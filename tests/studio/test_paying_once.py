@@ -269,6 +269,22 @@ async def test_continuing_again_whose_answer_was_lost_is_not_paid_again(told: bo
     assert len(api.started) == (3 if told else 2)
 
 
+async def test_what_another_account_was_asked_for_in_the_same_words_is_not_taken_for_a_lost_answer(
+    tmp_path: Path,
+) -> None:
+    async def play(_request: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True)
+        await report.save(png(len(api.started)))
+
+    api = Scripted(play)
+    async with studio_with(tmp_path, api=api, **API) as studio:
+        await studio.fetched(await studio.generate(asking("a cat")))
+        theirs = await studio.generate(asking("make it blue", conversation_mode="continue"))
+    async with studio_with(tmp_path, api=api, backend="api", api_key="another-key") as studio:
+        ours = await studio.generate(asking("make it blue", conversation_mode="continue"))
+    assert (ours.joined, ours.record.generation_id == theirs.record.generation_id) == (False, False)
+
+
 async def test_waiting_for_collecting_and_continuing_a_lost_reply_pay_nothing(tmp_path: Path) -> None:
     lost = await left(tmp_path, backend="api", requested_backend="api")
     api = Scripted(draw)
