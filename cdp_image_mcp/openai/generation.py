@@ -1,6 +1,8 @@
 """One generation at the API: its requests, their repetition, its pictures and what they cost."""
 
 import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from typing import Any
@@ -138,9 +140,11 @@ class Generation:
     async def _request_until_done(self, index: int) -> None:
         tries = Tries(self._deadline, self._means.jitter)
         while True:
-            await self._wait_for_pace()
-            if self._passed and self._plan.requests == 1:
-                await self._about_to_send()
+            with self._before_sending():
+                await self._wait_for_pace()
+                if self._passed and self._plan.requests == 1:
+                    await self._about_to_send()
+                self._report.may_send()
             sent = self._means.habits.applied(self._plan)
             verdict = await self._once(index, sent)
             if verdict is None:
@@ -156,12 +160,21 @@ class Generation:
             self._passed.append(verdict.error)
             if self._plan.requests == 1:
                 submitted, spent = self._standing()
-                await self._report.state("submitting", submitted=submitted, spent=spent)
+                with self._before_sending():
+                    await self._report.state("submitting", submitted=submitted, spent=spent)
             await anyio.sleep(delay)
+
+    @contextmanager
+    def _before_sending(self) -> Generator[None]:
+        """Whatever ends the work in here tells of sending and paying what is known of the requests before."""
+        try:
+            yield
+        except ImageError as error:
+            error.submitted, error.spent = self._standing()
+            raise
 
     async def _once(self, index: int, plan: Plan) -> Verdict | None:
         """Send one request of ``plan`` one time; None when it was answered with pictures."""
-        self._report.may_send()
         exchange = _Exchange(self, index)
         body = make_body(plan)
         streamed = "stream" in plan.parameters
@@ -220,13 +233,10 @@ class Generation:
     async def _wait_for_pace(self) -> None:
         while (left := self._means.pace.left) > 0:
             if anyio.current_time() + left >= self._deadline:
-                submitted, spent = self._standing()
                 raise ImageError(
                     "rate_limited",
                     "The API asked for a pause that is longer than this generation may take."
-                    + (" Nothing was sent." if submitted is False else ""),
-                    submitted=submitted,
-                    spent=spent,
+                    + (" Nothing was sent." if self._standing()[0] is False else ""),
                     retry_after_seconds=left,
                 )
             self._report.progress(f"The API asked for a pause of {left:.0f} s.")

@@ -1,5 +1,6 @@
 """Every row of the error table, asked through the whole back end."""
 
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -8,6 +9,7 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.refusals.failures import clean, judge, stated_wait
+from cdp_image_mcp.request import WorkState
 from fixtures.images_api import ERRORS, ImagesApi, error, html_page, raw, redirect
 from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask
 
@@ -123,6 +125,34 @@ async def test_the_servers_own_advice_on_repeating_is_followed(
     api.always = error(name, {"x-should-retry": advice})
     await failure(backend, report)
     assert len(api.posts) == asked
+
+
+class Leaves(DiskReport):
+    """Its server leaves between the record that something may go out and the request, or in the pause after it."""
+
+    when = "before the first try"
+
+    async def state(self, state: WorkState, /, **facts: Any) -> None:
+        await super().state(state, **facts)
+        self.leaving = self.leaving or (state == "submitting" and self.when == "before the first try")
+
+    def progress(self, message: str) -> None:
+        super().progress(message)
+        self.leaving = self.leaving or ("Sent again" in message and self.when == "in the pause before the second")
+
+
+@pytest.mark.parametrize(("when", "asked"), [("before the first try", 0), ("in the pause before the second", 1)])
+async def test_who_stops_because_the_server_leaves_tells_what_was_sent_and_paid_before(
+    when: str, asked: int, api: ImagesApi, backend: ApiBackend, tmp_path: Path
+) -> None:
+    report = Leaves(tmp_path)
+    report.when = when
+    api.always = error("server", {"retry-after-ms": "20"})
+    found = await failure(backend, report)
+    assert len(api.posts) == asked
+    submitted = TABLE["server"][1] if asked else False
+    assert (found.code, found.submitted, found.spent) == ("cancelled", submitted, False)
+    assert (report.known["submitted"], report.known["spent"]) == (submitted, False)
 
 
 @pytest.mark.parametrize("status", [504, 524])
