@@ -3,11 +3,14 @@ loads anything: what is paid for outlives whoever waited for it."""
 
 import sys
 
+from cdp_image_mcp.system.telling import open_missing
+
 __all__ = ["main"]
 
 
 def main() -> int:
     """Run one command and answer its exit code."""
+    open_missing()
     front = None
     # On Windows the part behind has no console, which a person at ``generate`` would miss.
     if sys.argv[1:] in ([], ["serve"]) or (sys.argv[1] == "generate" and sys.platform != "win32"):

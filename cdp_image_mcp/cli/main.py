@@ -59,7 +59,7 @@ def _serve(front: Front | None) -> int:
     from cdp_image_mcp.mcp_server.client.wire import Wire
     from cdp_image_mcp.mcp_server.ways import first_way
 
-    if sys.stdin is not None and sys.stdin.isatty():
+    if sys.stdin.isatty():
         tell(
             f"{APP_NAME} {__version__} serves MCP on standard input and output; clients start it by themselves.\n"
             f"For people: {APP_NAME} --help. Ctrl-C ends it.\n"

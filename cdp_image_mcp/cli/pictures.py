@@ -188,6 +188,7 @@ def _rubbish(settings: Settings) -> Iterator[Path]:
     """Previews, which are made anew when they are needed; what was half written; what was put aside as broken; and
     profiles of short-lived browsers."""
     from cdp_image_mcp.previews.canvas import PROFILE_PREFIX
+    from cdp_image_mcp.previews.scratch import abandoned
 
     for folder in settings.output_dir.glob("*/"):
         if (folder / "metadata.json").is_file():
@@ -198,7 +199,7 @@ def _rubbish(settings: Settings) -> Iterator[Path]:
     for folder in (settings.output_dir, settings.profile_dir.parent):
         yield from folder.glob("*.broken")
         yield from filter(_old, folder.glob(".*.part"))
-    yield from filter(_old, Path(tempfile.gettempdir()).glob(f"{PROFILE_PREFIX}*"))
+    yield from abandoned(PROFILE_PREFIX, Path(tempfile.gettempdir()))
 
 
 def _old(path: Path) -> bool:

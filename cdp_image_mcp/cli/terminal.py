@@ -194,7 +194,7 @@ class Terminal:
 
     async def agreed(self, question: str) -> bool:
         """The same where a person may not be there: then nothing is agreed to."""
-        if sys.stdin is None or not sys.stdin.isatty():
+        if not sys.stdin.isatty():
             self.say("Nobody can be asked here; --yes agrees beforehand.", "yellow")
             return False
         return await self.asked(question)

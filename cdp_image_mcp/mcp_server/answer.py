@@ -2,7 +2,6 @@
 
 import base64
 import json
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import msgspec
 
 from cdp_image_mcp.library.comparison import requested
 from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
-from cdp_image_mcp.previews.preview import PREVIEW_BYTES, SHOWN, Picture, Previewer, PreviewError, PreviewMaker
+from cdp_image_mcp.previews.preview import PREVIEW_BYTES, SHOWN, FilePreviewer, Picture, PreviewError, PreviewMaker
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.studio.asked import Images
 from cdp_image_mcp.system.plaintext import clean
@@ -33,8 +32,6 @@ __all__ = [
     "json_text",
     "wire_length",
 ]
-
-logger = logging.getLogger(__name__)
 
 LIMIT = 1_000_000
 """Characters of one serialised answer. Claude Desktop refuses results above 1,048,576 characters (seen 2025-07 to
@@ -156,7 +153,7 @@ class _Room:
 
 
 async def compose(
-    standing: "Standing", showing: Showing, previewer: Previewer, also: Mapping[str, Any] | None = None
+    standing: "Standing", showing: Showing, previewer: FilePreviewer, also: Mapping[str, Any] | None = None
 ) -> Answer:
     """The answer for a standing: failed generations become the contract's failure, pictures are put beside the JSON
     as ``showing`` says, and the whole, fields of ``also`` included, stays under :data:`LIMIT` characters."""
@@ -174,17 +171,13 @@ async def compose(
 
 
 async def _with_pictures(
-    fields: dict[str, Any], shown: Sequence[SavedImage], showing: Showing, previewer: Previewer
+    fields: dict[str, Any], shown: Sequence[SavedImage], showing: Showing, previewer: FilePreviewer
 ) -> Answer:
     room = LIMIT - ENVELOPE - wire_length(fitted(fields)) - NOTE * len(shown)
     filler = _Room(room, showing.images)
-    try:
-        async with previewer.open(showing.deadline) as maker:
-            for index, image in enumerate(shown, start=1):
-                await filler.add(maker, index, image, len(shown) - index)
-    except (PreviewError, OSError) as error:
-        # Pictures that are saved are answered for, whatever becomes of what drew them smaller.
-        logger.info("the previews' canvas was not closed in order: %s", error)
+    async with previewer.open(showing.deadline) as maker:
+        for index, image in enumerate(shown, start=1):
+            await filler.add(maker, index, image, len(shown) - index)
     if filler.not_inline:
         fields = fields | {"not_inline": filler.not_inline}
     text = fitted(fields)

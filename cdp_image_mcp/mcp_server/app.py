@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.client.elicitation import Person
 from cdp_image_mcp.mcp_server.tasks.opened import Tasks
-from cdp_image_mcp.previews.preview import Previewer
+from cdp_image_mcp.previews.preview import FilePreviewer
 
 if TYPE_CHECKING:
     # Loaded by the first call: a client that only lists the tools must not wait for it.
@@ -19,7 +19,7 @@ __all__ = ["App", "OpenApp"]
 class App:
     """What the handlers share while the server runs."""
 
-    def __init__(self, settings: Settings, studio: "Callable[[], Awaitable[Studio]]", previewer: Previewer) -> None:
+    def __init__(self, settings: Settings, studio: "Callable[[], Awaitable[Studio]]", previewer: FilePreviewer) -> None:
         """``studio`` is opened when it is first awaited."""
         self.settings = settings
         self.studio = studio

@@ -34,7 +34,7 @@ from cdp_image_mcp.mcp_server.fields import failure
 from cdp_image_mcp.mcp_server.resources import history
 from cdp_image_mcp.mcp_server.tasks.opened import declared
 from cdp_image_mcp.studio.asked import GenerateImage, Images
-from cdp_image_mcp.studio.studio import Listener, News, Standing, Studio
+from cdp_image_mcp.studio.studio import Standing, Studio
 from cdp_image_mcp.system.plaintext import clean_tree
 from cdp_image_mcp.system.viewer import open_file
 
@@ -115,10 +115,9 @@ class _Call:
         seconds = settings.wait_seconds if arguments.wait_seconds is msgspec.UNSET else arguments.wait_seconds
         images = _given(arguments.images)
         shown = showing(settings, self.ctx.session, images, self.began + seconds + ANSWER_SECONDS)
-        listener = self._listener(shown)
         if (repeated := self.params.request_state) is not None:
             # The same call again, with the person's answer: wait on, and never start anything.
-            standing = await studio.wait(repeated, seconds if _accepted(self.params) else 0, listener)
+            standing = await studio.wait(repeated, seconds if _accepted(self.params) else 0, self.progress)
             return await self._answer(standing, shown, studio)
         tasks = self.app.tasks
         await tasks.sweep()
@@ -130,9 +129,9 @@ class _Call:
                 return await self._answer(standing, shown, studio)
             self.generation_id = standing.record.generation_id
         if isinstance(arguments, GenerateImage) and self.generation_id is None:
-            standing = await studio.generate(arguments, listener)
+            standing = await studio.generate(arguments, self.progress)
         else:
-            standing = await studio.wait(self.generation_id, seconds, listener)
+            standing = await studio.wait(self.generation_id, seconds, self.progress)
         self.generation_id = identity = standing.record.generation_id
         person = self.app.person
         if seconds > 0 and person.may_ask(self.ctx, standing):
@@ -140,7 +139,7 @@ class _Call:
                 return person.interim(self.ctx, standing)
             left = self.began + seconds - anyio.current_time()
             if left >= ANSWERING_SECONDS:
-                wait = partial(studio.wait, identity, left, listener)
+                wait = partial(studio.wait, identity, left, self.progress)
                 standing = await person.ask_and_wait(self.ctx, standing, wait)
         return await self._answer(standing, shown, studio)
 
@@ -154,16 +153,6 @@ class _Call:
         if isinstance(arguments, GenerateImage):
             return await studio.generate(msgspec.structs.replace(arguments, wait_seconds=0))
         return await studio.wait(self.generation_id, 0)
-
-    def _listener(self, shown: Showing) -> Listener:
-        """Hears every few seconds while the call waits: the client's progress, and a page ready for the previews."""
-
-        async def listen(news: News) -> None:
-            if shown.images != "none" and not shown.unseen:
-                self.app.previewer.expect()
-            await self.progress(news)
-
-        return listen
 
     async def _answer(self, standing: Standing, shown: Showing, studio: Studio) -> types.CallToolResult:
         self.generation_id = standing.record.generation_id

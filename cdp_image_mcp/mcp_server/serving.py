@@ -16,7 +16,7 @@ from cdp_image_mcp.mcp_server.app import App, OpenApp
 from cdp_image_mcp.mcp_server.client.wire import Wire
 from cdp_image_mcp.mcp_server.holding import late_studio
 from cdp_image_mcp.mcp_server.server import make_server
-from cdp_image_mcp.previews.canvas import BrowserCanvas
+from cdp_image_mcp.previews.canvas import canvases
 from cdp_image_mcp.previews.preview import FilePreviewer
 from cdp_image_mcp.request import LONGEST_WAIT
 from cdp_image_mcp.system.front import Front
@@ -61,12 +61,12 @@ async def open_app(settings: Settings, outliving: "Outliving | None" = None) -> 
         def browser() -> "Browser | None":
             return None if studio.opened is None else open_browser(studio.opened)
 
-        canvas = BrowserCanvas(settings, browser)
-        app = App(settings, studio, FilePreviewer(canvas.open, canvas.expect))
-        try:
-            yield app
-        finally:
-            await app.tasks.aclose()
+        async with canvases(settings, browser) as open_canvas:
+            app = App(settings, studio, FilePreviewer(open_canvas))
+            try:
+                yield app
+            finally:
+                await app.tasks.aclose()
 
 
 class Leaving:

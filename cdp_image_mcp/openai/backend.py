@@ -91,7 +91,7 @@ class ApiBackend:
         problem = profile_problem(settings)
         details: dict[str, Any] = {"model": settings.model, "output_root": str(settings.output_dir)}
         details["host"] = urlsplit(settings.base_url).hostname
-        if proxy := proxy_for(settings.base_url):
+        if proxy := await anyio.to_thread.run_sync(proxy_for, settings.base_url):
             details["proxy"] = proxy.shown
         if problem is not None:
             return _status(False, f"{problem.variable}: {problem.message}", details)

@@ -15,44 +15,38 @@ __all__ = ["Reach", "reach"]
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """What was found. ``models`` are the ids that the server lists, None when it gave no list."""
+    """What was found."""
 
     level: Literal["ok", "warning", "failed"]
     message: str
     advice: str = ""
-    proxy: str | None = None
-    """Which proxy it went by, without its password."""
-    models: tuple[str, ...] | None = None
 
 
 async def reach(settings: Settings, *, key: bool) -> Reach:
     """Ask for the list of models (``GET …/models``), encrypted as pictures are, with or without the key. Without it any
     answer shows that the way is open. Raises nothing for what can go wrong; ``advice`` says what to do about it."""
+    host = urlsplit(settings.base_url).netloc
     try:
         profile = choose_profile(settings)
         line = Line(settings if key else msgspec.structs.replace(settings, api_key=None), profile)
-    except ImageError as error:
-        return Reach("failed", error.message, error.next_step)
-    proxy = line.proxy.shown if line.proxy else None
-    host = urlsplit(settings.base_url).netloc
-    answers = f"{host} answers{f' by way of {proxy}' if proxy else ''}"
-    try:
-        status, body = await line.ask(address(profile, settings, "/models"))
+        try:
+            status, body = await line.ask(address(profile, settings, "/models"))
+        finally:
+            await line.aclose()
     except BrokenError as broken:
         advice = broken.next_step or "Check the connection, a firewall or a proxy."
-        return Reach("failed", f"{host} cannot be reached: {broken.words}.", advice, proxy)
+        return Reach("failed", f"{host} cannot be reached: {broken.words}.", advice)
     except ImageError as error:
-        return Reach("failed", error.message, error.next_step, proxy)
-    finally:
-        await line.aclose()
+        return Reach("failed", error.message, error.next_step)
+    answers = f"{host} answers{f' by way of {line.proxy.shown}' if line.proxy else ''}"
     models = _listed(body) if status == 200 else None
     if models is not None:
-        return _about(settings.model, models, answers, proxy)
+        return _about(settings.model, models, answers)
     # Restricted keys may not list, deployments and small servers have no list; pictures may be made all the same.
     if status in {200, 403, 404, 405} or (not key and status == 401):
-        return Reach("ok", f"{answers} (HTTP {status}, no list of models).", "", proxy)
+        return Reach("ok", f"{answers} (HTTP {status}, no list of models).")
     error = judge(status, {}, None, body.decode("utf-8", "replace"), key=settings.api_key).error
-    return Reach("warning" if status >= 500 else "failed", f"{host}: {error.message}", error.next_step, proxy)
+    return Reach("warning" if status >= 500 else "failed", f"{host}: {error.message}", error.next_step)
 
 
 class _Entry(msgspec.Struct):
@@ -70,10 +64,10 @@ def _listed(body: bytes) -> tuple[str, ...] | None:
         return None
 
 
-def _about(model: str, models: tuple[str, ...], answers: str, proxy: str | None) -> Reach:
+def _about(model: str, models: tuple[str, ...], answers: str) -> Reach:
     if model in models:
-        return Reach("ok", f"{answers} and lists {model}.", "", proxy, models)
+        return Reach("ok", f"{answers} and lists {model}.")
     painters = [name for name in models if "image" in name][:8]
     advice = "Lists lag behind new models. If pictures fail too, set GPT_IMAGE_MODEL to one that is listed"
     advice += f": {', '.join(painters)}." if painters else "."
-    return Reach("warning", f"{answers}; its {len(models)} models do not include {model}.", advice, proxy, models)
+    return Reach("warning", f"{answers}; its {len(models)} models do not include {model}.", advice)

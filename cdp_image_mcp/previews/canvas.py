@@ -2,9 +2,8 @@
 
 import base64
 import logging
-import math
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,14 +11,16 @@ import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.previews.preview import PREVIEW_SECONDS, Canvas, Picture, PreviewError
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.previews.preview import Canvas, OpenCanvas, Picture, PreviewError
 from cdp_image_mcp.previews.scratch import scratch_folder
+from cdp_image_mcp.system.tasks import background, shielded
 
 if TYPE_CHECKING:
     # The driver is loaded when a picture is there to be shown.
     from cdp_image_mcp.cdp import Browser, Connection, Page
 
-__all__ = ["BrowserCanvas", "short_lived"]
+__all__ = ["canvases", "short_lived"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +31,6 @@ PART = 3 * 1024 * 1024
 SCRIPT = Path(__file__).with_name("shrink.js").read_text("utf-8")
 READY_SECONDS = 5.0
 """How long an answer waits for a page of the browser that is open; one that hangs does not make it any sooner."""
-EXPECTED_SECONDS = 15.0
-"""How long a page is kept for an answer that is expected; said again every few seconds while a call waits."""
 CLOSING_SECONDS = 2.0
 """Patience with the end of a browser whose profile is thrown away: nothing in it is worth an orderly end."""
 START_SECONDS = 30.0
@@ -43,131 +42,90 @@ def _function(name: str) -> str:
     return f"(...given) => ({SCRIPT}).{name}(...given)"
 
 
-class BrowserCanvas:
-    """Opens canvases. ``running`` gives the browser that this process has open, if it has one."""
+@asynccontextmanager
+async def canvases(
+    settings: Settings, running: "Callable[[], Browser | None] | None" = None
+) -> AsyncGenerator[OpenCanvas]:
+    """What opens canvases while the block lasts, each a blank page in a browser context of its own: no cookies, no
+    history, no window. ``running`` gives the browser that this process has open, if it has one.
 
-    def __init__(self, settings: Settings, running: "Callable[[], Browser | None] | None" = None) -> None:
-        self._settings = settings
-        self._running = running
-        # A browser weighs a few hundred megabytes: answers that come together take turns.
-        self._turn = anyio.Lock()
-        self._spare: _Spare | None = None
+    Opening raises PreviewError with the reason when no browser can be used, or none is ready in time.
+    """
+    # A browser weighs a few hundred megabytes: answers that come together take turns.
+    turn = anyio.Lock()
+    async with background() as group:
 
-    def expect(self) -> None:
-        """An answer with previews may come soon: have a page ready then, if a browser is open. Said again while it is
-        waited for; :data:`EXPECTED_SECONDS` after the last time the page is closed."""
-        if (browser := self._open_browser()) is not None:
-            self._spare_of(browser).keep()
-
-    @asynccontextmanager
-    async def open(self, deadline: float = math.inf) -> AsyncGenerator[Canvas]:
-        """A blank page in a browser context of its own: no cookies, no history, no window.
-
-        Raises PreviewError with the reason when there is no browser that could be used, or none by ``deadline`` (of
-        the event loop's clock).
-        """
-        if (browser := self._open_browser()) is not None:
-            spare = self._spare_of(browser)
-            self._spare = None
+        @asynccontextmanager
+        async def open_canvas(deadline: float) -> AsyncGenerator[Canvas]:
+            # In a browser with windows the page would open one before the person's eyes.
+            browser = running() if running is not None else None
+            if browser is not None and browser.headless and browser.connection.gone is None:
+                page = _Lent(_blank_page(browser.connection))
+                limit = min(deadline, anyio.current_time() + READY_SECONDS)
+            else:
+                page, limit = _Lent(_page_apart(settings, turn, deadline)), deadline
+            group.start_soon(page.live)
             try:
-                yield _PageCanvas(await spare.take(deadline))
+                yield _PageCanvas(await page.made(limit))
             finally:
-                spare.give_back()
-            return
-        from cdp_image_mcp.cdp import CDPError
+                page.over.cancel()
 
-        async with self._my_turn(deadline) as left:
-            try:
-                async with short_lived(self._settings, start_timeout=min(left, START_SECONDS)) as browser:
-                    # The page goes with its browser.
-                    yield _PageCanvas(await _attached(browser.connection, {}, PREVIEW_SECONDS))
-            except CDPError as error:
-                raise _no_preview(error) from None
-
-    @asynccontextmanager
-    async def _my_turn(self, deadline: float) -> AsyncGenerator[float]:
-        """The seconds that are left to start a browser when it is this answer's turn. Raises PreviewError."""
-        with anyio.move_on_after(deadline - STARTING_SECONDS - anyio.current_time()) as limit:
-            await self._turn.acquire()
-        if limit.cancelled_caught:
-            raise PreviewError("No preview: no time was left to start a browser for it.")
-        try:
-            yield deadline - anyio.current_time()
-        finally:
-            self._turn.release()
-
-    def _spare_of(self, browser: "Browser") -> "_Spare":
-        """The page that stands ready there, or a new one on its way."""
-        if self._spare is None or not self._spare.is_of(browser):
-            self._spare = _Spare(browser)
-            browser.connection.start(self._spare.live)
-        return self._spare
-
-    def _open_browser(self) -> "Browser | None":
-        """In a browser with windows the page would open one before the person's eyes."""
-        browser = self._running() if self._running is not None else None
-        if browser is None or not browser.headless or browser.connection.gone is not None:
-            return None
-        return browser
+        yield open_canvas
 
 
-class _Spare:
-    """A page for one answer. It is made and closed in a task of the browser's connection, so that a browser which
-    hangs holds no answer up, and ends with it."""
+class _Lent:
+    """A page that a task of its own makes and closes: neither a browser that hangs nor its end holds an answer up."""
 
-    def __init__(self, browser: "Browser") -> None:
-        self._connection = browser.connection
-        self._page: Page | None = None
-        self._made = anyio.Event()
-        self._over = anyio.Event()
-        self._waiting = anyio.CancelScope()
-        self._failure = PreviewError("No preview: the open browser was closed.")
-        self.keep()
+    def __init__(self, block: "AbstractAsyncContextManager[Page]") -> None:
+        self._block = block
+        self._settled = anyio.Event()
+        self._page: Page | PreviewError = PreviewError("No preview: the browser was closed.")
+        self.over = anyio.CancelScope()
 
-    def is_of(self, browser: "Browser") -> bool:
-        """Whether it is, or is about to be, a page of this browser."""
-        over = self._over.is_set() or self._waiting.cancel_called
-        return self._connection is browser.connection and not over
-
-    def keep(self) -> None:
-        self._waiting.deadline = anyio.current_time() + EXPECTED_SECONDS
-
-    async def take(self, deadline: float) -> "Page":
-        """The page, for the taker alone until :meth:`give_back`. Raises PreviewError without one after
-        :data:`READY_SECONDS` or at ``deadline``."""
-        self._waiting.deadline = math.inf
-        with anyio.move_on_after(min(READY_SECONDS, deadline - anyio.current_time())) as limit:
-            await self._made.wait()
-        if limit.cancelled_caught:
-            raise PreviewError("No preview: the open browser did not make a page in time.")
-        if self._page is None:
-            raise self._failure
+    async def made(self, limit: float) -> "Page":
+        """The page. Raises PreviewError when there will be none, or is none by ``limit``."""
+        with anyio.move_on_after(limit - anyio.current_time()):
+            await self._settled.wait()
+        if not self._settled.is_set():
+            raise PreviewError("No preview: the browser did not make a page in time.")
+        if isinstance(self._page, PreviewError):
+            raise self._page
         return self._page
 
-    def give_back(self) -> None:
-        """Close the page; the answer need not wait for that."""
-        self._over.set()
-
     async def live(self) -> None:
-        """The page's life (a task of the connection)."""
+        """The page's life."""
         from cdp_image_mcp.cdp import CDPError
 
         try:
-            async with _blank_page(self._connection) as page:
-                await page.call(_function("warm"), timeout=READY_SECONDS)
-                self._page = page
-                self._made.set()
-                with self._waiting:
-                    await self._over.wait()
-        except CDPError as error:
-            self._failure = _no_preview(error)
+            with self.over:
+                async with self._block as self._page:
+                    self._settled.set()
+                    await anyio.sleep_forever()
+        except PreviewError as error:
+            self._page = error
+        except (CDPError, ImageError, OSError) as error:
+            self._page = _no_preview(error)
         except Exception:
-            # It would end the connection's other tasks, and with them a drawing that is paid for.
-            logger.exception("no page was made ready for previews")
+            # It would end the server, and with it a drawing that is paid for.
+            logger.exception("a page for previews ended")
         finally:
-            self._page = None
-            self._over.set()
-            self._made.set()
+            self._settled.set()
+
+
+@asynccontextmanager
+async def _page_apart(settings: Settings, turn: anyio.Lock, deadline: float) -> "AsyncGenerator[Page]":
+    """In a browser of its own, started when it is this answer's turn. Raises PreviewError and the LaunchError tree."""
+    with anyio.move_on_after(deadline - STARTING_SECONDS - anyio.current_time()) as limit:
+        await turn.acquire()
+    if limit.cancelled_caught:
+        raise PreviewError("No preview: no time was left to start a browser for it.")
+    try:
+        left = min(deadline - anyio.current_time(), START_SECONDS)
+        async with short_lived(settings, start_timeout=left) as browser:
+            # The page goes with its browser.
+            yield await _attached(browser.connection, {})
+    finally:
+        turn.release()
 
 
 @asynccontextmanager
@@ -252,16 +210,14 @@ async def _blank_page(connection: "Connection") -> "AsyncGenerator[Page]":
             yield page
     finally:
         # Takes its pages with it.
-        with anyio.CancelScope(shield=True), suppress(CDPError):
+        with shielded(), suppress(CDPError):
             await browser.call("Target.disposeBrowserContext", context, timeout=5.0)
 
 
-async def _attached(connection: "Connection", context: dict[str, str], seconds: float = math.inf) -> "Page":
-    """A new page, in ``context`` if one is named. Raises PreviewError when there is none after ``seconds``."""
+async def _attached(connection: "Connection", context: dict[str, str]) -> "Page":
+    """A new page, in ``context`` if one is named."""
     from cdp_image_mcp.cdp import Page
 
-    with anyio.move_on_after(seconds):
-        wanted = {"url": "about:blank"} | context
-        target = await connection.browser.call("Target.createTarget", wanted, reply=dict[str, str])
-        return await Page.attach(connection, target["targetId"])
-    raise PreviewError("No preview: the browser did not make a page in time.")
+    wanted = {"url": "about:blank"} | context
+    target = await connection.browser.call("Target.createTarget", wanted, reply=dict[str, str])
+    return await Page.attach(connection, target["targetId"])

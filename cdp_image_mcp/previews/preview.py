@@ -20,10 +20,10 @@ __all__ = [
     "SHOWN",
     "Canvas",
     "FilePreviewer",
+    "OpenCanvas",
     "Picture",
     "PreviewError",
     "PreviewMaker",
-    "Previewer",
     "ready",
 ]
 
@@ -47,27 +47,6 @@ class PreviewError(Exception):
     """No preview could be made; the text says why in one sentence."""
 
 
-class PreviewMaker(Protocol):
-    """Makes previews for one answer."""
-
-    async def preview(self, image: SavedImage, most_bytes: int) -> Picture:
-        """A picture of at most ``most_bytes`` bytes and :data:`PREVIEW_EDGE` pixels. Raises PreviewError, OSError."""
-        ...
-
-
-class Previewer(Protocol):
-    """Where previews come from."""
-
-    def open(self, deadline: float = math.inf) -> AbstractAsyncContextManager[PreviewMaker]:
-        """A maker for one answer, which has to go out by ``deadline`` (of the event loop's clock). Nothing is started
-        before its first picture needs it."""
-        ...
-
-    def expect(self) -> None:
-        """An answer is being waited for; said again every few seconds as long as it is."""
-        ...
-
-
 class Canvas(Protocol):
     """Something that can decode a picture and draw it smaller: in the product, a blank page of a browser."""
 
@@ -80,7 +59,7 @@ class Canvas(Protocol):
 
 
 OpenCanvas = Callable[[float], AbstractAsyncContextManager[Canvas]]
-"""Given the moment by which the canvas is needed."""
+"""Given the moment (of the event loop's clock) by which the canvas is needed."""
 
 
 SHOWN = frozenset(("image/png", "image/jpeg", "image/webp"))
@@ -90,22 +69,19 @@ SHOWN = frozenset(("image/png", "image/jpeg", "image/webp"))
 class FilePreviewer:
     """Originals that are small enough, previews made before, and else a canvas that is opened when first needed."""
 
-    def __init__(self, open_canvas: OpenCanvas, expect: Callable[[], None] | None = None) -> None:
-        """``expect`` is passed on: whoever opens canvases may get one ready."""
+    def __init__(self, open_canvas: OpenCanvas) -> None:
         self._open_canvas = open_canvas
-        self._expect = expect
-
-    def expect(self) -> None:
-        if self._expect is not None:
-            self._expect()
 
     @asynccontextmanager
-    async def open(self, deadline: float = math.inf) -> AsyncGenerator[PreviewMaker]:
+    async def open(self, deadline: float = math.inf) -> "AsyncGenerator[PreviewMaker]":
+        """For one answer, which has to go out by ``deadline`` (of the event loop's clock)."""
         async with AsyncExitStack() as stack:
-            yield _FileMaker(self._open_canvas, stack, deadline)
+            yield PreviewMaker(self._open_canvas, stack, deadline)
 
 
-class _FileMaker:
+class PreviewMaker:
+    """Makes previews for one answer."""
+
     def __init__(self, open_canvas: OpenCanvas, stack: AsyncExitStack, deadline: float) -> None:
         self._open_canvas = open_canvas
         self._stack = stack
@@ -115,6 +91,7 @@ class _FileMaker:
         self._deadline = min(deadline, anyio.current_time() + PREVIEW_SECONDS)
 
     async def preview(self, image: SavedImage, most_bytes: int) -> Picture:
+        """A picture of at most ``most_bytes`` bytes and :data:`PREVIEW_EDGE` pixels. Raises PreviewError, OSError."""
         if (made := await anyio.to_thread.run_sync(ready, image, most_bytes)) is not None:
             return made
         picture = await self._shrunk(image, most_bytes)

@@ -4,20 +4,19 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
 
-import anyio
 import anyio.to_thread
 
-__all__ = ["scratch_folder"]
+from cdp_image_mcp.system.presence import Presence, new_name
+from cdp_image_mcp.system.tasks import shielded
+
+__all__ = ["abandoned", "scratch_folder"]
 
 logger = logging.getLogger(__name__)
 
-STALE_SECONDS = 600.0
-"""A folder this old belongs to a process that was killed before it could delete it."""
 DELETING_SECONDS = 8.0
 """A browser's last helpers write for a moment after the browser has ended, and Windows keeps open files."""
 
@@ -25,25 +24,39 @@ DELETING_SECONDS = 8.0
 @asynccontextmanager
 async def scratch_folder(prefix: str, *, snap: bool = False) -> AsyncGenerator[Path]:
     """A new folder (0700) that is gone after the block. ``snap``: for a browser that cannot write to the system's
-    temporary folder."""
-    folder = await anyio.to_thread.run_sync(partial(_make, prefix, snap=snap))
+    temporary folder. A file beside it is locked while it is in use; what killed processes left is swept away."""
+    parent = Path.home() / "snap" if snap else Path(tempfile.gettempdir())
+    folder, in_use = parent / f"{prefix}{new_name()}", Presence(parent)
     try:
+        await anyio.to_thread.run_sync(_make, folder, prefix, in_use)
         yield folder
     finally:
-        with anyio.CancelScope(shield=True):
+        with shielded():
             await anyio.to_thread.run_sync(_delete, folder)
+            await anyio.to_thread.run_sync(in_use.leave, _lock_of(folder))
 
 
-def _make(prefix: str, *, snap: bool) -> Path:
+def _lock_of(folder: Path) -> str:
+    return f"{folder.name}.lock"
+
+
+def abandoned(prefix: str, parent: Path) -> Iterator[Path]:
+    """Folders whose process has gone."""
+    in_use = Presence(parent)
+    for old in parent.glob(f"{prefix}*"):
+        with suppress(OSError):  # another user's
+            if not in_use.is_there(old.name if old.suffix == ".lock" else _lock_of(old)) and old.is_dir():
+                yield old
+
+
+def _make(folder: Path, prefix: str, in_use: Presence) -> None:
     from cdp_image_mcp.cdp.launching.holder import clear_dead
 
-    parent = Path.home() / "snap" if snap else Path(tempfile.gettempdir())
-    for old in parent.glob(f"{prefix}*"):
-        with suppress(OSError):
-            if time.time() - old.stat().st_mtime > STALE_SECONDS:
-                clear_dead(old)  # only the profile knows where its browser's socket lies
-                shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    for old in abandoned(prefix, folder.parent):
+        clear_dead(old)  # only the profile knows where its browser's socket lies
+        shutil.rmtree(old, ignore_errors=True)
+    in_use.enter(_lock_of(folder))
+    folder.mkdir(0o700)
 
 
 def _delete(folder: Path) -> None:

@@ -73,12 +73,4 @@
             reader.readAsDataURL(blob);
         });
     },
-
-    // The first drawing in a new page takes 0.1 s longer than the next: its script and the encoder are made ready.
-    async warm() {
-        const canvas = new OffscreenCanvas(8, 8);
-        canvas.getContext('2d').fillRect(0, 0, 8, 8);
-        const blob = await canvas.convertToBlob({type: 'image/jpeg'});
-        (await createImageBitmap(blob)).close();
-    },
 })

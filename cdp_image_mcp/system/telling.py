@@ -5,20 +5,29 @@ import sys
 from collections.abc import Iterable
 from typing import TextIO
 
-__all__ = ["silence", "tell"]
+__all__ = ["open_missing", "silence", "tell"]
 
 
 def tell(text: str, stream: TextIO | None = None) -> None:
     """Write ``text`` as it is. Where nobody reads any more (a closed terminal, ``2>&1 | head``), this and all that is
     said later leads nowhere."""
-    stream = sys.stderr if stream is None else stream
-    if stream is None:  # started without one
-        return
+    to = stream or sys.stderr
     try:
-        stream.write(text)
-        stream.flush()
+        to.write(text)
+        to.flush()
     except OSError:
-        silence((stream.fileno(),))
+        silence((to.fileno(),))
+
+
+def open_missing() -> None:
+    """Let the standard streams that whoever started this had closed (``2>&-``) lead nowhere: what writes to them works,
+    and no file that is opened later takes their number."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  open to the end
 
 
 def silence(handles: Iterable[int]) -> None:

@@ -17,6 +17,18 @@ from tests.cli.api_stub import Stub
 from tests.cli.running import LIMIT, command, ran
 
 
+@pytest.mark.parametrize("arguments", [["list", "--json"], ["config"], []], ids=["list", "config", "serve"])
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
+def test_a_stream_that_was_closed_at_the_start_stops_nothing(
+    closed: tuple[int, ...], arguments: list[str], environment: dict[str, str]
+) -> None:
+    closing = " ".join(f"{number}>&-" for number in closed)
+    shell = ["sh", "-c", f'exec "$@" {closing}', "sh", *command(*arguments)]
+    done = subprocess.run(shell, env=environment, input="", capture_output=True, text=True, timeout=LIMIT)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert bool(done.stdout) is (1 not in closed and bool(arguments))
+
+
 def test_generate_prints_only_the_path_on_standard_output(with_key: dict[str, str], endpoint: Stub) -> None:
     done = ran(with_key, "generate", 'a "fox"\n\nin снег')
     assert done.returncode == 0, done.stderr

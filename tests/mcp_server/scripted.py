@@ -199,12 +199,8 @@ class FakeCanvas:
     def __init__(self, failure: str | None = None) -> None:
         self.failure = failure
         self.opened = 0
-        self.expected = 0
         self.asked: list[int] = []
         self.deadlines: list[float] = []
-
-    def expect(self) -> None:
-        self.expected += 1
 
     @asynccontextmanager
     async def open(self, deadline: float = math.inf) -> AsyncGenerator[Canvas]:
@@ -226,7 +222,7 @@ def app_of(studio: ScriptedStudio, canvas: FakeCanvas | None = None) -> OpenApp:
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[App]:
-        yield App(studio.settings, studio.itself, FilePreviewer(used.open, used.expect))
+        yield App(studio.settings, studio.itself, FilePreviewer(used.open))
 
     return opened
 

@@ -2,9 +2,6 @@
 
 import base64
 import json
-import math
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ from cdp_image_mcp.library.record import Failure
 from cdp_image_mcp.mcp_server.answer import LIMIT, Showing, compose, fitted
 from cdp_image_mcp.mcp_server.call import result_of
 from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
-from cdp_image_mcp.previews.preview import Canvas, FilePreviewer, PreviewError
+from cdp_image_mcp.previews.preview import FilePreviewer
 from cdp_image_mcp.request import SavedImage, State
 from cdp_image_mcp.studio.asked import Images
 from cdp_image_mcp.studio.studio import Standing
@@ -122,24 +119,6 @@ async def test_without_a_browser_the_paths_stand_alone_with_the_reason(tmp_path:
     assert told["_pictures"] == []
     assert told["image_path"] == images[0].path
     assert told["not_inline"] == [{"index": 1, "reason": "No browser was found for previews."}]
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("error", [PreviewError("No preview: gone."), OSError(28, "No space left on device")])
-async def test_a_canvas_that_cannot_be_closed_costs_no_picture_and_no_answer(tmp_path: Path, error: Exception) -> None:
-    class Stuck(FakeCanvas):
-        @asynccontextmanager
-        async def open(self, deadline: float = math.inf) -> AsyncGenerator[Canvas]:
-            async with super().open(deadline) as canvas:
-                yield canvas
-            raise error
-
-    images = [saved(tmp_path, 1, png(size=2_000_000), width=2000, height=2000)]
-    with anyio.fail_after(20):
-        told = await answered(standing(tmp_path, images=images), canvas=Stuck())
-    assert told["status"] == "saved"
-    assert len(told["_pictures"]) == 1
-    assert "not_inline" not in told
 
 
 @pytest.mark.anyio

@@ -388,24 +388,6 @@ async def test_a_call_with_no_time_left_for_an_answer_leaves_the_question_to_the
     assert (before, asked) == (0, 1)
 
 
-async def test_a_page_for_previews_is_expected_also_while_a_person_is_waited_for(
-    studio: ScriptedStudio, era: Era, tmp_path: Path
-) -> None:
-    studio.generated = [standing(tmp_path, "needs_sign_in")]
-    studio.waited = [standing(tmp_path)]
-    studio.told = [News("drawing", 3.0, None)]
-    canvas = FakeCanvas()
-
-    async def ask(_: ClientRequestContext, __: types.ElicitRequestParams) -> types.ElicitResult:
-        return types.ElicitResult(action="accept")
-
-    with anyio.fail_after(20):
-        async with client(studio, era, canvas=canvas, elicitation_callback=ask) as connected:
-            await connected.call_tool("generate_image", {"prompt": "a fox"})
-    assert [call.split()[0] for call in studio.calls] == ["generate", "wait"]
-    assert canvas.expected == 2
-
-
 async def test_a_person_who_declines_leaves_a_generation_that_can_be_waited_for(
     studio: ScriptedStudio, era: Era, tmp_path: Path
 ) -> None:

@@ -100,7 +100,7 @@ class Downloader:
     async def _hop(self, url: str) -> bytes | str:
         """The picture, or the address it is passed on to; each address of the host is tried."""
         parts, host, port = self._check(url)
-        if proxy := proxy_for(url):
+        if proxy := await anyio.to_thread.run_sync(proxy_for, url):
             self._refuse_private(host)
             return await self._get(urlunsplit(parts), {}, {}, proxy)
         bracketed = f"[{host}]" if ":" in host else host

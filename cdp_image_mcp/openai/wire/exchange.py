@@ -17,7 +17,8 @@ from cdp_image_mcp.openai.profiles import Profile
 from cdp_image_mcp.openai.wire.certificate import issuer_at
 from cdp_image_mcp.openai.wire.client import CONNECT_TIMEOUT, open_client
 from cdp_image_mcp.openai.wire.payload import Body
-from cdp_image_mcp.openai.wire.proxy import proxy_for
+from cdp_image_mcp.openai.wire.proxy import Proxy, proxy_for
+from cdp_image_mcp.system.tasks import shielded
 
 if TYPE_CHECKING:
     import httpx  # heavy: a client that only lists tools must not pay for it
@@ -137,8 +138,8 @@ class Line:
         self._profile = profile
         self._client: httpx.AsyncClient | None = None
         self._opening = anyio.Lock()
-        self.proxy = proxy_for(settings.base_url)
-        """Which proxy leads there, None: none."""
+        self.proxy: Proxy | None = None
+        """Which proxy leads there, as soon as something was sent."""
 
     def __repr__(self) -> str:
         return f"Line({self._profile.name})"
@@ -183,7 +184,7 @@ class Line:
         try:
             yield Reply(response)
         finally:
-            with anyio.CancelScope(shield=True):
+            with shielded():
                 await response.aclose()
 
     async def ask(self, url: str) -> tuple[int, bytes]:
@@ -242,6 +243,7 @@ class Line:
             return request
 
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=KEEP_ALIVE)
+        self.proxy = proxy_for(settings.base_url)
         return open_client(self.proxy, auth=with_key, follow_redirects=False, limits=limits)
 
     async def aclose(self) -> None:

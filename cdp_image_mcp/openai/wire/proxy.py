@@ -37,7 +37,8 @@ class Proxy(msgspec.Struct, frozen=True):
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy for ``url``; None: straight on. What lies on this machine is never asked by a proxy."""
+    """The proxy for ``url``; None: straight on. What lies on this machine is never asked by a proxy.
+    Blocking: the system's own exceptions are compared after a look-up (``proxy_bypass`` on Windows and macOS)."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     if _is_here(host):

@@ -238,9 +238,10 @@ class _Stream:
             self._over = True
             return
         kind = str(tree.get("type") or name)
-        if kind.endswith("partial_image"):
+        if "partial" in kind or "partial_image_index" in tree:
             self._drawing = True
-        elif kind.endswith(".completed") or "data" in tree or ("b64_json" in tree and not kind):
+        elif kind.endswith(".completed") or reader.count or "data" in tree or "url" in tree:
+            # Relays give events names of their own: what is no preview is the picture that was paid for.
             await self._finished(tree, reader)
 
     async def _finished(self, tree: Mapping[str, Any], reader: PictureReader) -> None:

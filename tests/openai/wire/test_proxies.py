@@ -3,6 +3,7 @@
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.wire import client, exchange
+from cdp_image_mcp.openai.wire import proxy as proxy_module
 from cdp_image_mcp.openai.wire.proxy import Proxy, proxy_for
 from fixtures.images_api import ImagesApi, draw, png, raw
 from tests.openai.doubles import DiskReport, MakeBackend, ask
@@ -137,6 +139,30 @@ async def test_a_picture_comes_by_the_proxy_encrypted_and_not(
                 assert len(proxy.asked) == 2
                 assert told == f"{'socks5' if kind == 'socks' else kind}://127.0.0.1:{proxy.port} (ALL_PROXY)"
     assert report.pictures == [png(seed=3)] * 2
+
+
+async def test_the_systems_settings_are_asked_in_threads_for_they_may_look_names_up(
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.file("/made.png", raw(200, png(seed=3), {"content-type": "image/png"}))
+    api.play(draw(items=[{"url": f"http://{HOST}/made.png"}]))
+    asked_by: list[threading.Thread] = []
+
+    def bypass(_: str) -> bool:
+        asked_by.append(threading.current_thread())
+        return False
+
+    monkeypatch.setattr(proxy_module, "proxy_bypass", bypass)
+    async with http_proxy(api.url) as proxy:
+        monkeypatch.setattr(proxy_module, "getproxies", lambda: {"http": f"http://127.0.0.1:{proxy.port}"})
+        backend = make_backend(base_url=f"http://{HOST}/v1", compat="localai")
+        with anyio.fail_after(30):
+            await backend.status()
+            await backend.generate(ask(), report)
+            await backend.aclose()
+    assert (report.pictures, len(proxy.asked)) == ([png(seed=3)], 2)
+    assert len(asked_by) >= 3
+    assert threading.current_thread() not in asked_by
 
 
 async def test_a_proxy_may_itself_be_encrypted(

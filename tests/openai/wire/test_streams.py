@@ -1,5 +1,7 @@
 """Streams: partial pictures as progress, one finished picture, and everything that can go wrong between."""
 
+import base64
+import json
 import threading
 from typing import Any
 
@@ -45,6 +47,22 @@ async def test_a_stream_in_pieces_of_a_few_bytes_is_read_all_the_same(
     api: ImagesApi, backend: ApiBackend, report: DiskReport
 ) -> None:
     api.play(stream(png(64, 64, seed=3), newline="\r\n", piece=3))
+    with anyio.fail_after(20):
+        await backend.generate(ask(quality="high"), report)
+    assert report.pictures == [png(64, 64, seed=3)]
+
+
+@pytest.mark.parametrize("field", ["b64_json", "url"])
+@pytest.mark.parametrize("name", ["image_generation.done", "image.final", "message", ""])
+async def test_a_finished_picture_is_known_under_any_name_that_a_relay_gives_its_event(
+    name: str, field: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    small = base64.b64encode(png(64, 64, seed=3)).decode()
+    preview = {"type": "image_generation.partial", "b64_json": base64.b64encode(png(8, 8)).decode()}
+    indexed = {"type": name, "partial_image_index": 1, "b64_json": preview["b64_json"]}
+    made = {"type": name, field: small if field == "b64_json" else f"data:image/png;base64,{small}"}
+    said = "".join(f"data: {json.dumps(each)}\n\n" for each in (preview, indexed, {"type": "progress"}, made))
+    api.play(raw(200, said.encode(), {"content-type": "text/event-stream"}))
     with anyio.fail_after(20):
         await backend.generate(ask(quality="high"), report)
     assert report.pictures == [png(64, 64, seed=3)]
