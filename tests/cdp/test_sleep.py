@@ -14,6 +14,7 @@ from anyio.streams.text import TextReceiveStream
 from cdp_image_mcp.cdp.errors import CommandTimeout, EventTimeout
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.system.sleep import slept_since
+from tests.browser import found_browser
 from tests.cdp.peer import connected
 
 pytestmark = pytest.mark.anyio
@@ -78,6 +79,7 @@ def test_more_time_of_day_than_was_waited_for_is_a_sleep(passed: float, slept: b
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be stopped there")
 async def test_a_program_stopped_together_with_its_browser_goes_on_where_it_was(tmp_path: Path) -> None:
+    found_browser()
     command = [sys.executable, "-m", "tests.cdp.asleep", str(tmp_path / "profile")]
     with anyio.fail_after(60):
         async with await anyio.open_process(command, stderr=None, cwd=ROOT) as program:

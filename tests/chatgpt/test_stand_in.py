@@ -91,7 +91,7 @@ def judged(heard: Transcript) -> Verdict:
     ],
 )
 async def test_every_way_a_picture_arrives_is_heard(count: int, switches: dict[str, Any]) -> None:
-    heard, chat = await played(**switches)
+    heard, chat = await played(generation="classic", **switches)
     found = judged(heard)
     assert (found.action, len(found.file_ids), found.missing) == ("pictures_final", count, 0)
     heard.feed_conversation(msgspec.json.encode(chat.as_json()))
@@ -101,7 +101,13 @@ async def test_every_way_a_picture_arrives_is_heard(count: int, switches: dict[s
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     "switches",
-    [{"websocket_form": "refetch"}, {"arrival": "poll"}, {"stream": "inline", "previews": 2}],
+    [
+        {"generation": "october"},
+        {"generation": "october", "previews": 2},
+        {"websocket_form": "refetch"},
+        {"arrival": "poll"},
+        {"stream": "inline", "previews": 2},
+    ],
 )
 async def test_what_the_sockets_do_not_tell_the_conversation_does(switches: dict[str, Any]) -> None:
     heard, chat = await played(**switches)
@@ -129,7 +135,7 @@ async def test_what_the_sockets_do_not_tell_the_conversation_does(switches: dict
     ],
 )
 async def test_every_way_to_get_no_picture_has_its_code(answer: str, code: str, switches: dict[str, Any]) -> None:
-    heard, chat = await played(answers=[answer], **switches)
+    heard, chat = await played(generation="classic", answers=[answer], **switches)
     assert judged(heard).load == "doubt"
     heard.feed_conversation(msgspec.json.encode(chat.as_json()))
     found = judged(heard)

@@ -29,7 +29,7 @@ def named(found: list[tuple[str, Any]]) -> list[str]:
 
 async def test_the_recorded_turn_ends_its_stream_with_a_finished_card_and_no_picture(visit: Visit) -> None:
     with anyio.fail_after(20):
-        async with visit() as visitor:
+        async with visit(generation="classic") as visitor:
             found = events(await visitor.ask("A fox"))
             assert named(found) == [
                 "delta_encoding",
@@ -99,7 +99,7 @@ async def test_the_finished_conversation_is_the_recorded_one(visit: Visit) -> No
 
 async def test_the_bare_hand_off_says_nothing_of_a_picture(visit: Visit) -> None:
     with anyio.fail_after(20):
-        async with visit(stream="handoff") as visitor:
+        async with visit(generation="classic", stream="handoff") as visitor:
             found = events(await visitor.ask("A fox"))
             assert named(found) == ["delta_encoding", "resume_conversation_token", "stream_handoff", "[DONE]"]
             await finished(visitor, visitor.site.log.prompts[0].conversation_id)
@@ -172,7 +172,7 @@ async def test_words_instead_of_a_picture_end_with_an_assistant_message(visit: V
 
 async def test_a_guardrail_takes_the_place_of_the_card(visit: Visit) -> None:
     with anyio.fail_after(20):
-        async with visit(answers=("guardrail",), picture_delay_s=0.05) as visitor:
+        async with visit(generation="classic", answers=("guardrail",), picture_delay_s=0.05) as visitor:
             found = events(await visitor.ask("A fox"))
             assert "message_stream_complete" in named(found)
             chat = await finished(visitor, visitor.site.log.prompts[0].conversation_id)
@@ -185,7 +185,7 @@ async def test_a_guardrail_takes_the_place_of_the_card(visit: Visit) -> None:
 
 async def test_a_stream_that_is_cut_can_be_resumed(visit: Visit) -> None:
     with anyio.fail_after(20):
-        async with visit(stream="cut", arrival="resume", picture_delay_s=0.4) as visitor:
+        async with visit(generation="classic", stream="cut", arrival="resume", picture_delay_s=0.4) as visitor:
             found = events(await visitor.ask("A fox"))
             assert "[DONE]" not in named(found)
             conversation_id = visitor.site.log.prompts[0].conversation_id
