@@ -1,6 +1,5 @@
 """A machine that sleeps is no browser that hangs."""
 
-import asyncio
 import sys
 import time
 from pathlib import Path
@@ -16,16 +15,10 @@ from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.system.sleep import slept_since
 from tests.browser import found_browser
 from tests.cdp.peer import connected
+from tests.clock import leap
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
-
-
-def leap(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """From now on it is so much later for this event loop, as after a sleep on Windows."""
-    loop = asyncio.get_running_loop()
-    awake = loop.time
-    monkeypatch.setattr(loop, "time", lambda: awake() + seconds)
 
 
 async def test_who_waits_for_an_answer_gets_his_time_again_after_a_sleep(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -311,7 +311,7 @@ async def test_the_persons_own_reference_is_no_picture_whoever_says_so(shown: bo
 @pytest.mark.anyio
 async def test_what_the_network_has_is_taken_without_waiting() -> None:
     watch = Watched()
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         assert await Capture(cast("TurnWatch", watch), pointer(1)).here() is None
         watch.give(DATA)
         got = await Capture(cast("TurnWatch", watch), pointer(1)).here()

@@ -207,7 +207,7 @@ async def test_the_answer_is_given_when_the_asked_picture_is_saved_and_the_rest_
     heard.feed_conversation(conversation(prompt(), call(), drawn("a", file_id(1), FOX), async_status=3))
     async with anyio.create_task_group() as group:
         group.start_soon(scene.drawn)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while scene.told.completed is None:
                 await anyio.lowlevel.checkpoint()
         assert scene.told.pictures == [FOX]
@@ -373,7 +373,7 @@ async def test_a_prompt_whose_conversation_was_never_named_is_looked_for_in_the_
     scene.tab.page.url = BASE
     heard.missed()
     scene.watch._times.changed -= 60  # pyright: ignore[reportPrivateUsage]
-    with anyio.fail_after(5), pytest.raises(Untraced):
+    with anyio.fail_after(30), pytest.raises(Untraced):
         await scene.drawn()
 
 

@@ -28,14 +28,14 @@ def display(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def mode(folder: Path, clock: Clock) -> str:
     """What a process that starts at this moment chooses."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         return (await WindowMemory(folder / "profile", "auto", clock).choose()).mode
 
 
 async def test_a_check_that_headless_met_hides_windows_for_seven_days_and_no_longer(tmp_path: Path) -> None:
     clock = Clock()
     assert await mode(tmp_path, clock) == "headless"
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await WindowMemory(tmp_path / "profile", "auto", clock).met_check()
     assert timedelta(days=7) == HIDDEN_FOR
     for passed, expected in (
@@ -51,7 +51,7 @@ async def test_a_check_that_headless_met_hides_windows_for_seven_days_and_no_lon
 async def test_a_check_that_cannot_be_written_down_is_remembered_by_the_process(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     memory = WindowMemory(tmp_path / "file" / "profile", "auto", Clock())
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await memory.met_check()
         assert (await memory.choose()).mode == "hidden"
 
@@ -59,7 +59,7 @@ async def test_a_check_that_cannot_be_written_down_is_remembered_by_the_process(
 async def test_a_check_met_after_the_week_is_remembered_for_a_week_again(tmp_path: Path) -> None:
     clock = Clock()
     memory = WindowMemory(tmp_path / "profile", "auto", clock)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await memory.met_check()
         clock.at = CHECKED + timedelta(days=8)
         await memory.met_check()
@@ -86,7 +86,7 @@ async def test_what_was_asked_for_counts_before_the_setting_and_a_missing_displa
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = WindowMemory(tmp_path / "profile", "hidden", Clock())
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         assert (await memory.choose()).mode == "hidden"
         memory.asked = "visible"
         assert (await memory.choose()).mode == "visible"

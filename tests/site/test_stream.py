@@ -3,6 +3,7 @@
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from .visitor import Visit, Visitor, as_object, decoded, events
@@ -216,8 +217,11 @@ async def test_answers_go_by_turn_and_turns_share_a_conversation(visit: Visit) -
 async def test_a_picture_is_finished_although_nobody_is_there_any_more(visit: Visit) -> None:
     with anyio.fail_after(20):
         async with visit(picture_delay_s=0.3) as visitor:
-            with anyio.move_on_after(0.05):
-                await visitor.ask("A fox")
+            async with anyio.create_task_group() as asking:
+                asking.start_soon(visitor.ask, "A fox")
+                while not visitor.site.log.prompts:
+                    await anyio.lowlevel.checkpoint()
+                asking.cancel_scope.cancel()
             conversation_id = visitor.site.log.prompts[0].conversation_id
             await finished(visitor, conversation_id)
             assert len(visitor.site.log.pictures()) == 1

@@ -1,5 +1,7 @@
 """A time limit ends what has not been sent, and stops the waiting, never a request that may have been paid."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,18 @@ from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio import runner
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Standing, Studio
+from tests import clock
 from tests.studio.scripted import Scripted, draw, png, studio_with
 
 pytestmark = pytest.mark.anyio
 
 API: dict[str, Any] = {"backend": "api", "api_key": "test-key"}
-SHORT = 0.05
-"""Seconds; the schema takes 30 at least."""
+LIMIT = 60.0
+"""Seconds; a leap beyond it is all that ends it."""
 
 
 def asking(prompt: str = "a bear", **arguments: Any) -> GenerateImage:
-    fields: dict[str, Any] = {"timeout_seconds": SHORT, **arguments}
+    fields: dict[str, Any] = {"timeout_seconds": LIMIT, "wait_seconds": 0, **arguments}
     return GenerateImage(prompt=prompt, **fields)
 
 
@@ -29,12 +32,13 @@ class Slow:
     """Sent at once, drawn when it may be."""
 
     def __init__(self) -> None:
-        self.drawn = anyio.Event()
+        self.sent, self.drawn = anyio.Event(), anyio.Event()
         self.cancelled = False
 
     async def __call__(self, _request: ImageRequest, report: Report) -> None:
         await report.state("submitting", submitted="unknown")
         await report.state("generating", submitted=True, conversation_url="http://site/c/1")
+        self.sent.set()
         try:
             await self.drawn.wait()
         except anyio.get_cancelled_exc_class():
@@ -43,20 +47,29 @@ class Slow:
         await report.save(png(1), source={"file_id": "1"})
 
 
-async def over_time(studio: Studio, first: Standing) -> Standing:
+@pytest.fixture
+def leap(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    return partial(clock.leap, monkeypatch)
+
+
+async def over_time(studio: Studio, first: Standing, slow: Slow, leap: Callable[[float], None]) -> Standing:
     """The standing once its time is over."""
+    await slow.sent.wait()
+    leap(LIMIT)
     while not (standing := await studio.wait(first.record.generation_id, 0)).record.over_time:  # noqa: ASYNC110
         await anyio.sleep(0.01)
     return standing
 
 
 @pytest.mark.parametrize("way", ["api", "chatgpt-web"])
-async def test_what_was_sent_goes_on_over_its_time_and_is_saved_when_it_comes(tmp_path: Path, way: str) -> None:
+async def test_what_was_sent_goes_on_over_its_time_and_is_saved_when_it_comes(
+    tmp_path: Path, way: str, leap: Callable[[float], None]
+) -> None:
     slow = Slow()
     backend = Scripted(slow)
     web, at_api = (None, backend) if way == "api" else (backend, None)
     async with studio_with(tmp_path, web, at_api, **(API if way == "api" else {})) as studio:
-        standing = await over_time(studio, await studio.generate(asking(wait_seconds=0)))
+        standing = await over_time(studio, await studio.generate(asking()), slow, leap)
         assert (standing.record.finished, standing.record.error) == (False, None)
         slow.drawn.set()
         saved = await studio.wait(standing.record.generation_id)
@@ -65,21 +78,28 @@ async def test_what_was_sent_goes_on_over_its_time_and_is_saved_when_it_comes(tm
 
 
 @pytest.mark.parametrize("way", ["api", "chatgpt-web"])
-async def test_what_was_not_sent_is_not_sent_any_more(tmp_path: Path, way: str) -> None:
+async def test_what_was_not_sent_is_not_sent_any_more(tmp_path: Path, way: str, leap: Callable[[float], None]) -> None:
+    begun = anyio.Event()
+
     async def never_sends(_request: ImageRequest, report: Report) -> None:
         await report.state("starting")
+        await report.state("submitting", submitted=False)
+        begun.set()
         await anyio.sleep_forever()
 
     backend = Scripted(never_sends)
     web, at_api = (None, backend) if way == "api" else (backend, None)
     async with studio_with(tmp_path, web, at_api, **(API if way == "api" else {})) as studio:
-        record = (await studio.generate(asking())).record
+        first = await studio.generate(asking())
+        await begun.wait()
+        leap(LIMIT)
+        record = (await studio.wait(first.record.generation_id)).record
     assert record.error is not None
     assert (record.state, record.error["code"]) == ("failed", "timeout")
     assert (record.submitted, record.spent, record.error["retryable"]) == (False, False, True)
 
 
-async def test_after_its_time_no_further_prompt_goes_out(tmp_path: Path) -> None:
+async def test_after_its_time_no_further_prompt_goes_out(tmp_path: Path, leap: Callable[[float], None]) -> None:
     slow = Slow()
     sent: list[int] = []
 
@@ -88,11 +108,12 @@ async def test_after_its_time_no_further_prompt_goes_out(tmp_path: Path) -> None
             await report.state("submitting", submitted="unknown")
             sent.append(number)
             await report.state("generating", submitted=True, conversation_url="http://site/c/1")
+            slow.sent.set()
             await slow.drawn.wait()
             await report.save(png(number), source={"file_id": str(number)})
 
     async with studio_with(tmp_path, Scripted(one_by_one)) as studio:
-        first = await over_time(studio, await studio.generate(asking(n=3, wait_seconds=0)))
+        first = await over_time(studio, await studio.generate(asking(n=3)), slow, leap)
         slow.drawn.set()
         record = (await studio.wait(first.record.generation_id)).record
     assert sent == [0]
@@ -101,28 +122,31 @@ async def test_after_its_time_no_further_prompt_goes_out(tmp_path: Path) -> None
 
 
 async def test_the_next_prompt_waits_for_a_turn_that_is_over_its_time_and_not_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, leap: Callable[[float], None]
 ) -> None:
     slow = Slow()
     web = Scripted(slow)
     async with studio_with(tmp_path, web) as studio:
-        late = await over_time(studio, await studio.generate(asking("late", wait_seconds=0)))
-        queued = await studio.generate(asking(wait_seconds=0))
+        late = await over_time(studio, await studio.generate(asking("late")), slow, leap)
+        queued = await studio.generate(asking())
         assert (queued.record.state, web.started) == ("queued", ["late"])
         web.play = draw
         slow.drawn.set()
         assert (await studio.wait(queued.record.generation_id)).record.state == "saved"
         assert (await studio.wait(late.record.generation_id)).record.state == "saved"
-    monkeypatch.setattr(runner, "LATE_SECONDS", SHORT)
     hanging = Slow()
     async with studio_with(tmp_path, Scripted(hanging)) as studio:
-        record = (await studio.generate(asking("a fox"))).record
+        late = await over_time(studio, await studio.generate(asking("a fox")), hanging, leap)
+        leap(runner.LATE_SECONDS)
+        record = (await studio.wait(late.record.generation_id)).record
     assert hanging.cancelled
     assert record.error is not None
     assert (record.state, record.error["code"], record.collectable) == ("interrupted", "timeout", True)
 
 
-async def test_waiting_in_the_queue_and_for_a_person_uses_up_no_time(tmp_path: Path) -> None:
+async def test_waiting_in_the_queue_and_for_a_person_uses_up_no_time(
+    tmp_path: Path, leap: Callable[[float], None]
+) -> None:
     person, came = anyio.Event(), anyio.Event()
 
     async def asks(request: ImageRequest, report: Report) -> None:
@@ -133,28 +157,33 @@ async def test_waiting_in_the_queue_and_for_a_person_uses_up_no_time(tmp_path: P
         await draw(request, report)
 
     async with studio_with(tmp_path, Scripted(asks)) as studio:
-        first = await studio.generate(asking(wait_seconds=0, timeout_seconds=1))
+        first = await studio.generate(asking())
         await came.wait()
-        second = await studio.generate(asking("a fox", wait_seconds=0, timeout_seconds=1))
-        await anyio.sleep(1.2)  # longer than either may take
+        second = await studio.generate(asking("a fox"))
+        leap(2 * LIMIT)
         person.set()
         states = [(await studio.wait(each.record.generation_id)).record.state for each in (first, second)]
     assert states == ["saved", "saved"]
 
 
-async def test_a_cancelled_generation_that_is_over_its_time_is_cancelled(tmp_path: Path) -> None:
-    async with studio_with(tmp_path, api=Scripted(Slow()), **API) as studio:
-        late = await over_time(studio, await studio.generate(asking(wait_seconds=0)))
+async def test_a_cancelled_generation_that_is_over_its_time_is_cancelled(
+    tmp_path: Path, leap: Callable[[float], None]
+) -> None:
+    slow = Slow()
+    async with studio_with(tmp_path, api=Scripted(slow), **API) as studio:
+        late = await over_time(studio, await studio.generate(asking()), slow, leap)
         record = (await studio.cancel(late.record.generation_id)).record
     assert (record.state, record.submitted, record.spent) == ("cancelled", True, "unknown")
 
 
-async def test_time_used_up_by_one_way_is_not_given_to_the_other_again(tmp_path: Path) -> None:
+async def test_time_used_up_by_one_way_is_not_given_to_the_other_again(
+    tmp_path: Path, leap: Callable[[float], None]
+) -> None:
     left: list[float] = []
 
     async def slow_refusal(_request: ImageRequest, report: Report) -> None:
         left.append(report.time_left)
-        await anyio.sleep(0.2)
+        leap(LIMIT / 2)
         raise ImageError("api_key_invalid", "The key is not taken.")
 
     async def then_draws(request: ImageRequest, report: Report) -> None:
@@ -163,6 +192,7 @@ async def test_time_used_up_by_one_way_is_not_given_to_the_other_again(tmp_path:
 
     auto: dict[str, Any] = {"backend": "auto", "api_key": "test-key"}
     async with studio_with(tmp_path, Scripted(then_draws), Scripted(slow_refusal), **auto) as studio:
-        assert (await studio.generate(asking(timeout_seconds=60))).record.state == "saved"
-    assert left[0] > 59
-    assert left[1] <= left[0] - 0.2
+        first = await studio.generate(asking())
+        assert (await studio.wait(first.record.generation_id)).record.state == "saved"
+    assert LIMIT / 2 < left[0] <= LIMIT
+    assert left[1] <= left[0] - LIMIT / 2

@@ -27,10 +27,9 @@ import anyio.abc
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.errors import BrowserFailed
-from cdp_image_mcp.cdp.protocol import TargetInfo, TargetList
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.problems import problem
-from cdp_image_mcp.chatgpt.window.tab import Tab, open_tab
+from cdp_image_mcp.chatgpt.window.tab import Tab, open_tab, pages
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.tasks import HeldOpen, background, shielded
@@ -50,7 +49,6 @@ on macOS the user's links do not go to it for longer (Launch Services hands them
 BROWSER_SECONDS = 20.0
 PAGE_SECONDS = 10.0
 """How long a browser, or our page, may owe an answer that usually takes a millisecond before it counts as hanging."""
-TARGETS_SECONDS = 2.0
 
 Mode = Literal["headless", "hidden", "visible"]
 
@@ -253,7 +251,7 @@ class Keeper:
                 await session.call("Target.setDiscoverTargets", {"discover": True})
                 async for _ in closed:
                     async with self._lock:
-                        if self._browser is held and held.value.owned and not await _pages(held.value):
+                        if self._browser is held and held.value.owned and not await pages(held.value):
                             await self._close(end=True)
             except cdp.CDPError as error:
                 log.info("windows are watched no more: %s", error)
@@ -271,16 +269,11 @@ async def _launched(options: cdp.LaunchOptions) -> AsyncGenerator[cdp.Browser]:
         yield browser
 
 
-async def _pages(browser: cdp.Browser) -> list[TargetInfo]:
-    targets = await browser.connection.browser.call("Target.getTargets", timeout=TARGETS_SECONDS, reply=TargetList)
-    return [target for target in targets.target_infos if target.type == "page"]
-
-
 async def _other_pages(browser: cdp.Browser, tab: HeldOpen[Tab] | None) -> bool:
     """Whether there are tabs besides ours: the user's, or another server's."""
     ours = tab.value.page.target_id if tab is not None and tab.open else ""
     try:
-        return any(page.target_id != ours for page in await _pages(browser))
+        return any(page.target_id != ours for page in await pages(browser))
     except cdp.CDPError as error:
         log.info("nobody can be working in a browser that answers nothing: %s", error)
         return False

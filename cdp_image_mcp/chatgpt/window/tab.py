@@ -12,7 +12,7 @@ import msgspec
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.mailbox import Mailbox
-from cdp_image_mcp.cdp.protocol import TargetList
+from cdp_image_mcp.cdp.protocol import TargetInfo, TargetList
 from cdp_image_mcp.cdp.streams import LiveStreams, StreamRequest
 from cdp_image_mcp.cdp.window import Window, strategy_here
 from cdp_image_mcp.chatgpt.address import Site
@@ -21,7 +21,7 @@ from cdp_image_mcp.chatgpt.network.quota import Quota, read_quotas
 from cdp_image_mcp.chatgpt.page.eye import Eye
 from cdp_image_mcp.system.tasks import background
 
-__all__ = ["Listener", "Tab", "open_tab"]
+__all__ = ["Listener", "Tab", "open_tab", "pages"]
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ OPEN_SECONDS = 30.0
 """How long the site may take from our asking for a page to the end of its document."""
 SETTLE_SECONDS = 30.0
 """How long a document may take from its request to its response."""
+TARGETS_SECONDS = 2.0
+"""How long a browser may owe the list of its pages, which takes it a millisecond: one that hangs holds nothing up."""
 
 
 class CookieName(msgspec.Struct):
@@ -194,11 +196,10 @@ class Tab:
     async def close_popups(self) -> None:
         """Close the pages that ours has opened: nobody else would."""
         try:
-            found = await self.browser.connection.browser.call("Target.getTargets", reply=TargetList)
-            for target in found.target_infos:
-                if target.type == "page" and target.opener_id == self.page.target_id:
+            for page in await pages(self.browser):
+                if page.opener_id == self.page.target_id:
                     log.info("a page that ours opened is closed")
-                    await self.browser.connection.browser.call("Target.closeTarget", {"targetId": target.target_id})
+                    await self.browser.connection.browser.call("Target.closeTarget", {"targetId": page.target_id})
         except cdp.CDPError as error:
             log.info("pages that ours opened were not looked for: %s", error)
 
@@ -304,6 +305,12 @@ def _may_prompt(site: Site, request: StreamRequest) -> bool:
 def _tell_missed(tab: Tab) -> None:
     if tab.listener is not None:
         tab.listener.missed()
+
+
+async def pages(browser: cdp.Browser) -> list[TargetInfo]:
+    """All of its tabs and windows. Raises CDPError, CommandTimeout for a browser that hangs."""
+    targets = await browser.connection.browser.call("Target.getTargets", timeout=TARGETS_SECONDS, reply=TargetList)
+    return [target for target in targets.target_infos if target.type == "page"]
 
 
 @asynccontextmanager

@@ -357,10 +357,8 @@ async def test_a_fixed_port_that_is_taken_is_an_error(options: LaunchOptions) ->
                 async with cdp.launch(replace(options, debug_port=port)):
                     pass
         # Its last helpers end by themselves a moment after it.
-        with anyio.move_on_after(3):
-            while processes_of(options.profile):  # noqa: ASYNC110 - processes send no event
-                await anyio.sleep(0.05)
-        assert processes_of(options.profile) == []
+        while processes_of(options.profile):  # noqa: ASYNC110 - processes send no event
+            await anyio.sleep(0.05)
 
 
 @pytest.mark.skipif(not is_root(), reason="only root is refused")

@@ -22,6 +22,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
 from tests.chatgpt.page.scripted import ScriptedPage, composing
+from tests.clock import leap
 from tests.studio.scripted import Scripted, studio_with
 
 pytestmark = pytest.mark.anyio
@@ -119,23 +120,26 @@ async def test_a_page_that_fails_while_the_control_is_looked_for_is_told_as_not_
     assert caught.value.submitted is False
 
 
-async def test_a_prompt_that_is_proven_unsent_is_told_so_although_the_time_is_over(tmp_path: Path) -> None:
+async def test_a_prompt_that_is_proven_unsent_is_told_so_although_the_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A check in the way is found out seconds after the press."""
     tab = SimpleNamespace(site=Site("https://chatgpt.com/"), page=SimpleNamespace(url="https://chatgpt.com/"))
 
     async def kept_out(_request: ImageRequest, report: Report) -> None:
         sending = Sending(cast("TurnWatch", SimpleNamespace(tab=tab)), report)
         await sending._before_press(TEXT)  # pyright: ignore[reportPrivateUsage]
+        leap(monkeypatch, 60)
         while not cast("Any", report).record.over_time:  # noqa: ASYNC110
             await anyio.sleep(0.01)
         await sending.not_sent()
         raise ImageError("verification_required", "A check kept it out.", submitted=False)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(600):
         async with studio_with(tmp_path, Scripted(kept_out)) as studio:
-            asked = GenerateImage(prompt=TEXT, backend="chatgpt-web", timeout_seconds=cast("Any", 0.05))
+            asked = GenerateImage(prompt=TEXT, backend="chatgpt-web", timeout_seconds=60, wait_seconds=0)
             record = (await studio.generate(asked)).record
-            record = (await studio.wait(record.generation_id)).record
+            record = (await studio.wait(record.generation_id, 600)).record
     assert record.error is not None
     assert (record.error["code"], record.submitted, record.spent) == ("verification_required", False, False)
 
