@@ -16,7 +16,7 @@
                 with world.messages() as messages, bodies.watch(lambda r: r.mime_type.startswith("image/")) as images:
                     await world.evaluate(SCRIPT)
                     editor = await world.node("document.querySelector('[contenteditable]')")
-                    await keyboard_mouse.focus(editor)
+                    await keyboard_mouse.click(editor)
                     await keyboard_mouse.insert_text(page, "a picture of a cat")
                     await keyboard_mouse.press(page, "Enter")
                     stream = await streams.next(timeout=10)

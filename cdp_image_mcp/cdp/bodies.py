@@ -35,6 +35,7 @@ from cdp_image_mcp.cdp.protocol import (
 )
 from cdp_image_mcp.cdp.requests import Request, Requests, Stage
 from cdp_image_mcp.cdp.session import raw_of
+from cdp_image_mcp.cdp.wire import shaped
 from cdp_image_mcp.cdp.world import World
 
 Way = Literal["network", "resource", "blob", "request", "data"]
@@ -237,8 +238,8 @@ class _Attempt:
 def _content(raw: msgspec.Raw, base64_encoded: bool) -> bytes:
     """Base64 is decoded by msgspec straight from the message: no text of the whole body is ever made."""
     if base64_encoded:
-        return msgspec.json.decode(raw, type=bytes)
-    return msgspec.json.decode(raw, type=str).encode("utf-8", "surrogatepass")
+        return shaped(raw, bytes, "body")
+    return shaped(raw, str, "body").encode("utf-8", "surrogatepass")
 
 
 async def _from_data(url: str) -> bytes:

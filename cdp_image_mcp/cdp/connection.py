@@ -27,15 +27,13 @@ from cdp_image_mcp.cdp.protocol import (
 )
 from cdp_image_mcp.cdp.session import ANSWERED_AFTER_CRASH, Event, Params, Session
 from cdp_image_mcp.cdp.waiters import Waiter, Waiters
-from cdp_image_mcp.cdp.wire import MAX_MESSAGE, Command, Envelope, decode_message, encode, id_of
+from cdp_image_mcp.cdp.wire import MAX_MESSAGE, UNREADABLE, Command, Envelope, decode_message, encode, id_of
 from cdp_image_mcp.system.tasks import background
 
 log = logging.getLogger(__name__)
 
 DETACHING = 5.0
 """Seconds. Nothing depends on having detached: the browser drops our sessions with the connection."""
-UNREADABLE = -32700
-"""JSON-RPC's code for what is no JSON; the browser itself sends it for a command, we for an answer."""
 
 
 class Connection:
@@ -197,8 +195,8 @@ class Connection:
         if inner is not None:
             try:
                 inner(session, event)
-            except msgspec.DecodeError as error:
-                log.warning("%s came in another shape and was passed over: %s", event.method, error)
+            except ProtocolError as error:
+                log.warning("passed over: %s", error)
         session.dispatch(event)
 
     def _answer(self, message: Envelope) -> None:

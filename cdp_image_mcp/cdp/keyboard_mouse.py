@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import anyio.to_thread
-import msgspec
 
 from cdp_image_mcp.cdp.errors import ClickBlocked, ClickMissed, FileError, NodeError, ProtocolError
 from cdp_image_mcp.cdp.page import Page
@@ -85,14 +84,6 @@ _REACHED = """function() {
   return reached || !target.isConnected || target.getClientRects().length === 0;
 }"""
 _FILE_INPUT = "function() { return this.localName === 'input' && this.type === 'file'; }"
-
-
-async def focus(node: Node) -> None:
-    """Give the element the keyboard. Raises NodeError when it cannot have it."""
-    try:
-        await node.page.session.call("DOM.focus", {"objectId": node.object_id})
-    except ProtocolError as error:
-        raise NodeError(f"the element cannot be focused: {error.message}") from error
 
 
 async def insert_text(page: Page, text: str) -> None:
@@ -229,8 +220,7 @@ async def _point(node: Node) -> tuple[float, float]:
         before: list[list[float]] = []
         still = 0
         for _ in range(MOVING_FRAMES):
-            raw = await session.call("DOM.getContentQuads", {"objectId": node.object_id})
-            quads = msgspec.json.decode(raw, type=ContentQuads).quads
+            quads = (await session.call("DOM.getContentQuads", {"objectId": node.object_id}, reply=ContentQuads)).quads
             still = still + 1 if quads and quads == before else 0
             if still == 2:  # an animation that has just been asked for does not move in its first frame
                 break

@@ -30,6 +30,7 @@ from cdp_image_mcp.cdp.protocol import (
 )
 from cdp_image_mcp.cdp.script import value_of
 from cdp_image_mcp.cdp.session import Event, Params, Session, Subscription, raw_of
+from cdp_image_mcp.cdp.wire import shaped
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +198,7 @@ class Page:
         answers = await self.session.pipeline(_SETUP)
         for answer in answers:
             raw_of(answer)
-        tree = msgspec.json.decode(raw_of(answers[1]), type=FrameTreeReply).frame_tree
+        tree = shaped(raw_of(answers[1]), FrameTreeReply, "Page.getFrameTree").frame_tree
         self.frame_id = tree.frame.id
         self.url = self.url or tree.frame.url
 

@@ -6,6 +6,7 @@ import msgspec
 
 from cdp_image_mcp.cdp.errors import ScriptError
 from cdp_image_mcp.cdp.protocol import EvaluateReply, ExceptionDetails, RemoteObject
+from cdp_image_mcp.cdp.wire import shaped
 
 # JSON has no word for these.
 UNSERIALIZABLE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf"), "-0": -0.0}
@@ -13,7 +14,7 @@ UNSERIALIZABLE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": fl
 
 def result_of(raw: msgspec.Raw) -> RemoteObject:
     """What a script gave. Raises ScriptError when it threw."""
-    reply = msgspec.json.decode(raw, type=EvaluateReply)
+    reply = shaped(raw, EvaluateReply, "script")
     if reply.exception_details is not None:
         raise ScriptError(_thrown(reply.exception_details))
     return reply.result

@@ -14,8 +14,9 @@ from typing import Any, Protocol, TypeVar, overload
 
 import msgspec
 
-from cdp_image_mcp.cdp.errors import CDPError, EventTimeout, PageCrashed
+from cdp_image_mcp.cdp.errors import CDPError, EventTimeout, PageCrashed, ProtocolError
 from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.cdp.wire import shaped
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     session_id: str | None
 
     def decode(self, kind: type[T]) -> T:
-        """The parameters as ``kind``. Raises msgspec.ValidationError when Chrome's answer has another shape."""
-        return msgspec.json.decode(self.params, type=kind)
+        """The parameters as ``kind``. Raises ProtocolError when they have another shape."""
+        return shaped(self.params, kind, self.method)
 
 
 Listener = Callable[[Event], None]
@@ -103,11 +104,12 @@ class Session:
     ) -> Any:
         """Send one command and wait for its answer, as ``reply`` or undecoded.
 
-        Raises ProtocolError (the browser's own error), CommandTimeout after ``timeout`` seconds, PageCrashed,
-        SessionClosed, BrowserGone. Cancelling stops the wait only: the command has been sent and may be carried out.
+        Raises ProtocolError (the browser's own error, or an answer in another shape), CommandTimeout after ``timeout``
+        seconds, PageCrashed, SessionClosed, BrowserGone. Cancelling stops the wait only: the command has been sent and
+        may be carried out.
         """
         raw = await self._sender.send(self, method, params, timeout)
-        return raw if reply is None else msgspec.json.decode(raw, type=reply)
+        return raw if reply is None else shaped(raw, reply, method)
 
     async def pipeline(
         self, commands: Sequence[tuple[str, Params]], *, timeout: float = DEFAULT_TIMEOUT
@@ -162,8 +164,8 @@ class Session:
         for listener, failed in self._listeners.get(event.method, ()):
             try:
                 listener(event)
-            except msgspec.DecodeError as error:
-                log.warning("%s came in another shape and was passed over: %s", event.method, error)
+            except ProtocolError as error:
+                log.warning("passed over: %s", error)
             except Exception as error:
                 log.exception("what listened to %s failed", event.method)
                 self._drop(listener)

@@ -5,12 +5,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cdp_image_mcp.cdp.errors import CDPError
+from cdp_image_mcp.cdp.errors import CDPError, ProtocolError
 
 T = TypeVar("T")
 
 # Chrome 156 drops the connection without a word at a message of 101 MiB; 99 MiB pass.
 MAX_MESSAGE = 99 * 1024 * 1024
+UNREADABLE = -32700
+"""JSON-RPC's code for what is no JSON; the browser itself sends it for a command, we for an answer."""
 # A pair of escapes for one character, half of such a pair, or any other escape: "\\ud83d" is a backslash and letters.
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
@@ -68,6 +70,14 @@ def decode_message(data: bytes) -> Envelope:
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _decoder.decode(mended(data))
+
+
+def shaped(raw: msgspec.Raw, kind: type[T], method: str) -> T:
+    """What the browser said in ``method``, as ``kind``. Raises ProtocolError when it has another shape."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(UNREADABLE, f"it came in another shape: {error}", method=method) from None
 
 
 def decode(text: bytes | str, kind: type[T]) -> T:

@@ -4,7 +4,7 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-from cdp_image_mcp.cdp.errors import DocumentLeft, NodeError, PageCrashed, ProtocolError, SessionClosed
+from cdp_image_mcp.cdp.errors import DocumentLeft, NodeError, ProtocolError
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.page import Page
 from cdp_image_mcp.cdp.protocol import (
@@ -15,6 +15,7 @@ from cdp_image_mcp.cdp.protocol import (
 )
 from cdp_image_mcp.cdp.script import result_of, value_of
 from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Params, raw_of
+from cdp_image_mcp.cdp.wire import shaped
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ class World:
                 made, *_ = [raw_of(answer) for answer in answers]
             except ProtocolError as error:
                 raise DocumentLeft(f"no script can look into the page: {error.message}") from error
-            number = msgspec.json.decode(made, type=CreateIsolatedWorldReply).execution_context_id
+            number = shaped(made, CreateIsolatedWorldReply, "Page.createIsolatedWorld").execution_context_id
             while (event := created.poll()) is not None:
                 context = event.decode(ContextCreated).context
                 if context.id == number and context.name == self._name:
@@ -146,10 +147,3 @@ class Node:
                 raise NodeError("the element's document is gone") from error
             raise
         return value_of(raw, reply)
-
-    async def release(self) -> None:
-        """Let the browser forget the handle. Harmless when its document is gone."""
-        try:
-            await self.page.session.call("Runtime.releaseObject", {"objectId": self.object_id})
-        except (ProtocolError, PageCrashed, SessionClosed):
-            return

@@ -28,7 +28,7 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Body, Request
 from cdp_image_mcp.chatgpt.network.turn import Pointer
 from cdp_image_mcp.chatgpt.page.carousel import Carousel
-from cdp_image_mcp.chatgpt.page.eye import quoted
+from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.page.pagereport import SeenImage
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.library.imagefile import ImageFacts, inspect
@@ -207,9 +207,13 @@ class Capture:
         return not pointer.width or (image.width, image.height) == (pointer.width, pointer.height)
 
     async def _address(self, image: SeenImage) -> str | None:
-        """The full address of a shown picture; it is signed and leaves this function only to be loaded."""
-        answer = await self._watch.tab.eye.ask(
-            f"(() => {{ for (const img of witness.every('picture')) {{ const address = img.currentSrc || img.src;"
-            f" if (address.includes({quoted(image.file)})) return address; }} return null; }})()"
-        )
+        """The full address of a shown picture; it is signed and leaves this function only to be loaded. None when it is
+        shown no more."""
+        try:
+            answer = await self._watch.tab.eye.ask(
+                f"(() => {{ for (const img of witness.every('picture')) {{ const address = img.currentSrc || img.src;"
+                f" if (address.includes({quoted(image.file)})) return address; }} return null; }})()"
+            )
+        except DocumentLeft:
+            return None
         return answer if isinstance(answer, str) else None

@@ -4,7 +4,7 @@ import json
 
 from cdp_image_mcp.cdp import Node, Page, World
 
-__all__ = ["element", "looking_into"]
+__all__ = ["element", "focus", "looking_into"]
 
 
 async def looking_into(page: Page) -> World:
@@ -19,3 +19,8 @@ async def element(page: Page, selector: str) -> Node:
     found = await (await looking_into(page)).node(f"document.querySelector({json.dumps(selector)})")
     assert found is not None, f"no {selector}"
     return found
+
+
+async def focus(node: Node) -> None:
+    """Give it the keyboard."""
+    assert await node.call("function() { this.focus(); return this.getRootNode().activeElement === this; }", reply=bool)

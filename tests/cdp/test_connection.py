@@ -19,6 +19,7 @@ from cdp_image_mcp.cdp.errors import (
     ProtocolError,
     SessionClosed,
 )
+from cdp_image_mcp.cdp.protocol import TargetList
 from cdp_image_mcp.cdp.wire import MAX_MESSAGE
 from tests.cdp.peer import attach_session, connected, fake_browser
 
@@ -414,6 +415,15 @@ async def test_an_event_in_another_shape_is_passed_over_and_the_next_is_heard() 
             await peer.event("A.event", {"n": 2})
             await peer.settle(connection)
             assert heard == [2]
+
+
+async def test_an_answer_in_another_shape_is_an_error_of_its_command() -> None:
+    with anyio.fail_after(10):
+        async with connected() as (peer, connection):
+            peer.answers["Target.getTargets"] = {"result": {"targetInfos": "none"}}
+            with pytest.raises(ProtocolError, match=r"Target\.getTargets.*another shape"):
+                await connection.browser.call("Target.getTargets", reply=TargetList)
+            assert connection.gone is None
 
 
 @pytest.mark.parametrize(

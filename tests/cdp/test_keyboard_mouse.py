@@ -7,7 +7,7 @@ import pytest
 
 from cdp_image_mcp.cdp import Page, keyboard_mouse
 from cdp_image_mcp.cdp.errors import ClickBlocked, ClickMissed, EventTimeout, FileError, NodeError
-from tests.cdp.elements import element, looking_into
+from tests.cdp.elements import element, focus, looking_into
 from tests.cdp.site import Site
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ async def log(page: Page) -> list[tuple[str, bool]]:
 
 async def test_text_arrives_exactly_and_as_trusted_input(form: Page) -> None:
     with anyio.fail_after(30):
-        await keyboard_mouse.focus(await element(form, "#editor"))
+        await focus(await element(form, "#editor"))
         await keyboard_mouse.insert_text(form, TEXT)
         lines = "[...editor.childNodes].map(node => node.textContent).join('\\n')"
         assert await form.evaluate(lines, reply=str) == TEXT
@@ -38,14 +38,14 @@ async def test_text_arrives_exactly_and_as_trusted_input(form: Page) -> None:
 async def test_twenty_thousand_characters_arrive(form: Page) -> None:
     with anyio.fail_after(30):
         text = "0123456789" * 2000
-        await keyboard_mouse.focus(await element(form, "#editor"))
+        await focus(await element(form, "#editor"))
         await keyboard_mouse.insert_text(form, text)
         assert await form.evaluate("editor.textContent", reply=str) == text
 
 
 async def test_a_draft_is_cleared(form: Page) -> None:
     with anyio.fail_after(30):
-        await keyboard_mouse.focus(await element(form, "#editor"))
+        await focus(await element(form, "#editor"))
         await keyboard_mouse.insert_text(form, TEXT)
         await keyboard_mouse.clear(form)
         assert (await form.evaluate("editor.innerText", reply=str)).strip() == ""
@@ -53,7 +53,7 @@ async def test_a_draft_is_cleared(form: Page) -> None:
 
 async def test_enter_is_a_real_key(form: Page) -> None:
     with anyio.fail_after(30):
-        await keyboard_mouse.focus(await element(form, "#editor"))
+        await focus(await element(form, "#editor"))
         await keyboard_mouse.insert_text(form, "one")
         await keyboard_mouse.press(form, "Enter")
         assert await form.evaluate("sent", reply=str) == "one"
@@ -156,7 +156,7 @@ def robbed(form: Page, monkeypatch: pytest.MonkeyPatch) -> Page:
 
 async def test_a_key_that_would_reach_something_else_reaches_nothing(robbed: Page) -> None:
     with anyio.fail_after(30):
-        await keyboard_mouse.focus(await element(robbed, "#editor"))
+        await focus(await element(robbed, "#editor"))
         await keyboard_mouse.insert_text(robbed, "an old draft")
         await keyboard_mouse.click(await element(robbed, "#button"))
         assert await robbed.evaluate("typeof sent", reply=str) == "undefined"

@@ -11,7 +11,7 @@ from cdp_image_mcp.cdp import Browser, LaunchOptions, Page, Window, WindowReport
 from cdp_image_mcp.cdp.errors import SessionClosed
 from cdp_image_mcp.cdp.protocol import Bounds, WindowForTarget
 from cdp_image_mcp.cdp.window import STRATEGIES, strategy_here
-from tests.cdp.elements import element
+from tests.cdp.elements import element, focus
 from tests.cdp.site import Site
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,7 @@ async def becomes(window: Window, place: str) -> WindowReport:
 
 async def works(page: Page) -> None:
     """Typing, clicking and painting."""
-    await keyboard_mouse.focus(await element(page, "#editor"))
+    await focus(await element(page, "#editor"))
     await keyboard_mouse.clear(page)
     await keyboard_mouse.insert_text(page, "typed")
     await keyboard_mouse.click(await element(page, "#button"))

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from cdp_image_mcp.cdp.bodies import Body, Request
-from cdp_image_mcp.cdp.errors import BodyUnavailable, StreamFailed
+from cdp_image_mcp.cdp.errors import BodyUnavailable, DocumentLeft, StreamFailed
 from cdp_image_mcp.chatgpt import capture
 from cdp_image_mcp.chatgpt.capture import Capture, Captured, Mismatch, TheirOwn
 from cdp_image_mcp.chatgpt.network.turn import Pointer, Turn
@@ -317,3 +317,22 @@ async def test_what_the_network_has_is_taken_without_waiting() -> None:
         got = await Capture(cast("TurnWatch", watch), pointer(1)).here()
     assert got is not None
     assert got.data == DATA
+
+
+@pytest.mark.anyio
+async def test_a_picture_whose_document_went_away_while_it_was_looked_at_waits_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = make_picture("a picture", size=(320, 240)).content
+    watch = Watched()
+    watch.page = PageReport(images=(SeenImage(file=file_id(1), width=320, height=240, complete=True),))
+
+    async def gone(_expression: str) -> None:
+        watch.page = PageReport()
+        watch.give(data)
+        watch.tell()
+        raise DocumentLeft("gone")
+
+    monkeypatch.setattr(watch.tab.eye, "ask", gone)
+    pointer = Pointer(file_id=file_id(1), message_id="m", final=True, width=320, height=240, size_bytes=len(data))
+    assert (await captured(watch, pointer)).data == data

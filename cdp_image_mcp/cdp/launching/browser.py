@@ -59,10 +59,6 @@ class Browser:
         """Without any window: told by the browser itself, not by what was asked for."""
         return self.version.headless
 
-    def lines(self) -> tuple[str, ...]:
-        """The last lines the browser wrote, if it is ours."""
-        return self._process.lines() if self._process else ()
-
     async def close(self) -> None:
         """End our own browser in order (cookies are kept), or leave one attached to. Idempotent."""
         if self._process is None:

@@ -35,11 +35,6 @@ class PlainWindow:
         """The browser's process."""
         return self._process.pid
 
-    @property
-    def closed(self) -> bool:
-        """The browser has ended."""
-        return self._process.returncode is not None
-
     async def wait_closed(self) -> int:
         """Wait until the person has closed (on macOS: quit) the browser; its exit code. Safe to cancel."""
         return await self._process.wait()

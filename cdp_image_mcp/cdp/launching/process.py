@@ -252,7 +252,7 @@ def is_helper(pid: int) -> bool:
 
 def wait_foreign(pid: int, patience: float) -> None:
     """Until a browser of another process has ended, its helpers too. Blocking."""
-    with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+    with contextlib.suppress(psutil.Error):
         psutil.Process(pid).wait(patience)
     wait_for_helpers(pid)
 

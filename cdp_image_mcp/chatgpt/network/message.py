@@ -28,6 +28,7 @@ OTHER_TOOLS = (
     "gcal",
     "gmail",
     "guardian_tool",
+    "local",
     "msearch",
     "myfiles_browser",
     "python",

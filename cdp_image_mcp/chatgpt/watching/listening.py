@@ -37,6 +37,9 @@ PULSE_SECONDS = 30.0
 HUNG_SECONDS = 30.0
 """How long the browser may owe that answer. Its page gets twice that: it decodes pictures, and answers nothing while it
 waits for another document (seen in Chromium's sources)."""
+AGAIN_SECONDS = 3.0
+"""How long after a refusal the page may send the prompt once more, with a renewed token: told as refused meanwhile, it
+would be asked for and paid twice. Not seen at the site."""
 OWN_CALLS: tuple[Call, ...] = (
     *("turn", "sending", "resume", "conversation", "batch", "stream_status"),
     *("upload_begun", "upload_done"),
@@ -143,17 +146,18 @@ class Streams:
         self._start(watch.look_closer)
         ok, head = await self._read(stream)
         status = stream.status or 0
-        if status >= 400:
-            ok = False
-            checked = _mitigated(watch, stream.request.request_id)
-            # After a 5xx the site may have taken the prompt all the same.
-            if status < 500 or checked:
-                watch.refused = Refusal(status, head, checked)
-            else:
-                log.warning("the site answered the prompt's request with status %d; watching on", status)
-                watch.site_failed()
+        checked = status >= 400 and _mitigated(watch, stream.request.request_id)
+        # After a 5xx the site may have taken the prompt all the same.
+        if status >= 500 and not checked:
+            log.warning("the site answered the prompt's request with status %d; watching on", status)
+            watch.site_failed()
         self._failed = status >= 400 or (not ok and stream.received == 0)
-        self._over(stream, ok=ok)
+        self._over(stream, ok=ok and status < 400)
+        if 400 <= status < 500 and not checked:
+            await anyio.sleep(AGAIN_SECONDS)
+        if (400 <= status < 500 or checked) and self._pinned is stream.request:
+            watch.refused = Refusal(status, head, checked)
+            watch.tell()
 
     async def _hear_resumed(self, stream: LiveStream) -> None:
         """The same answer, asked for again; the site refuses that when there is nothing left to tell, or when it has
@@ -247,11 +251,11 @@ async def _page(watch: TurnWatch) -> None:
                 watch.reported(report)
 
 
-async def _documents(watch: TurnWatch) -> None:
-    """New documents by themselves: a check, or a reload by the site or the person."""
+async def _documents(watch: TurnWatch, start: Start) -> None:
     with watch.tab.documents() as documents:
         async for request in documents:
-            watch.landed(landing(request, watch.tab.site))
+            # In a task of its own: a check may come while this one is looked at.
+            start(partial(watch.landed, landing(request, watch.tab.site)))
 
 
 def kept_out(site: Site, request: Request) -> bool:
@@ -315,8 +319,9 @@ async def watch_turn(tab: Tab, transcript: Transcript) -> AsyncGenerator[TurnWat
 
         _drop_unwatched(tab)
         start(Streams(watch, start).listen)
-        for listener in (_answers, _page, _documents, _checks, _pulse):
+        for listener in (_answers, _page, _checks, _pulse):
             start(partial(listener, watch))
+        start(partial(_documents, watch, start))
         for stage in ("sent", "ended"):
             start(partial(_pictures, watch, stage))
         # All subscriptions must stand before anything is typed.
@@ -331,7 +336,7 @@ async def watch_turn(tab: Tab, transcript: Transcript) -> AsyncGenerator[TurnWat
 
 
 def _drop_unwatched(tab: Tab) -> None:
-    """Answers that began while no turn was watched belong to an earlier one, or to a person's own prompt."""
+    """What came in the last moment of an earlier watch, and what ended the page between turns."""
     while len(tab.streams):
         try:
             stream = tab.streams.poll()

@@ -76,6 +76,7 @@ class TurnWatch:
         """The page's websocket closed, and none has opened since."""
         self._loads: Counter[Cause] = Counter()
         self._load_failed = False
+        self._loading = False
         self._known: list[str] = []
         self._standing: frozenset[str] = frozenset()
         """Pictures that were on the page before ours were asked for."""
@@ -210,13 +211,22 @@ class TurnWatch:
         """The site answered our prompt with a fault of its own: it may have taken it all the same."""
         self._times.failed = anyio.current_time()
 
-    def landed(self, landing: Landing) -> None:
-        """A new document came by itself: a check, or a reload by the site or the person."""
+    async def landed(self, landing: Landing) -> None:
+        """A new document came: by our own loading, as a check, or by a reload of the site's or the person's."""
         if landing.challenged:
             self.challenge = landing
         elif landing.status >= 400:
             self._load_failed, self._times.loaded = True, anyio.current_time()
+        own = self._loading
+        if not own:
+            self._page = PageReport()
         self.tell()
+        if own or landing.check or landing.status >= 400 or self._looking is None:
+            return
+        try:
+            await self.look_again()
+        except cdp.CDPError as error:
+            log.info("the page's new document is not looked at: %s", error)
 
     def hear(self, message: str | bytes) -> None:
         """One message of the page's websocket."""
@@ -275,7 +285,7 @@ class TurnWatch:
         self._page = PageReport()
         self.mitigated = self.unread = self.line_lost = False
         # Whatever comes of it: until it is there, nothing is.
-        self._load_failed = True
+        self._load_failed = self._loading = True
         try:
             await self.tab.forget_conversation_keys()
             address = self.tab.page.url
@@ -289,6 +299,7 @@ class TurnWatch:
                 await self.look_again()
             return landed
         finally:
+            self._loading = False
             self._times.loaded = anyio.current_time()
             self.tell()
 

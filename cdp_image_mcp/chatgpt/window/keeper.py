@@ -26,7 +26,7 @@ import anyio
 import anyio.abc
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp.errors import BrowserFailed
+from cdp_image_mcp.cdp.errors import BrowserFailed, CommandTimeout
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.window.tab import Tab, open_tab, pages
@@ -65,6 +65,8 @@ class Keeper:
         self._browser: HeldOpen[cdp.Browser] | None = None
         self._tab: HeldOpen[Tab] | None = None
         self._mode: Mode = "headless"
+        self._asked: Mode = "headless"
+        """What it was started as: by CHATGPT_CHROME_ARGS it may be headless all the same."""
         self._users = 0
         self._users_changed = anyio.Event()
         self.starting = False
@@ -167,9 +169,9 @@ class Keeper:
         if self.browser is not None:
             await _end_hanging(self.browser)
         browser = self.browser
-        if browser is None or (mode != "headless" and self._mode == "headless"):
+        if browser is None or (mode != "headless" and self._mode == self._asked == "headless"):
             return None
-        if mode != "headless":
+        if mode != "headless" and not browser.headless:
             self._mode = mode
         if (tab := self.tab) is not None and await _answers(tab):
             return tab
@@ -177,7 +179,7 @@ class Keeper:
 
     async def _open(self, mode: Mode) -> Tab:
         await self._close(end=True)
-        self.starting = True
+        self.starting, self._asked = True, mode
         try:
             self._browser = held = HeldOpen(_launched(self.options(mode)))
             browser = await held.enter(self._group)
@@ -250,11 +252,20 @@ class Keeper:
             try:
                 await session.call("Target.setDiscoverTargets", {"discover": True})
                 async for _ in closed:
-                    async with self._lock:
-                        if self._browser is held and held.value.owned and not await pages(held.value):
-                            await self._close(end=True)
+                    while not await self._looked_for_windows(held):
+                        log.info("the browser was slow to say which windows it has")
             except cdp.CDPError as error:
                 log.info("windows are watched no more: %s", error)
+
+    async def _looked_for_windows(self, held: HeldOpen[cdp.Browser]) -> bool:
+        """False when the browser did not say in time: the last window may be gone."""
+        async with self._lock:
+            try:
+                if self._browser is held and held.value.owned and not await pages(held.value):
+                    await self._close(end=True)
+            except CommandTimeout:
+                return False
+        return True
 
 
 @asynccontextmanager

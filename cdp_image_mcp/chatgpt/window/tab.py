@@ -317,7 +317,12 @@ async def pages(browser: cdp.Browser) -> list[TargetInfo]:
 async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: bool) -> AsyncGenerator[Tab]:
     """A tab of our own with capture on; closed with the block."""
 
+    tab: Tab | None = None
+
     def is_turn(request: StreamRequest) -> bool:
+        # Between turns only a person prompts here, and nobody would read the answer.
+        if tab is None or tab.listener is None:
+            return False
         return site.asks("turn", request) or site.asks("resume", request) or _may_prompt(site, request)
 
     # A window of its own, also without a screen: only a new one may be given a size (Chromium 156), and another

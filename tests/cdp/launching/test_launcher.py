@@ -336,7 +336,7 @@ async def test_many_lines_of_the_browser_do_not_block_it(options: LaunchOptions)
         async with cdp.launch(loud) as browser, await Page.create(browser.connection) as page:
             await page.evaluate("for (let i = 0; i < 5000; i++) console.log('x'.repeat(200))")
             assert await page.evaluate("1 + 1") == 2
-            assert 0 < len(browser.lines()) <= 40
+            assert browser.connection.gone is None
 
 
 async def test_a_fixed_port_can_be_attached_to_as_well(options: LaunchOptions) -> None:

@@ -47,7 +47,7 @@ async def test_it_has_no_debugging_switch_and_no_debugging_port(headed: LaunchOp
             ]
             assert listening == []
             assert not (headed.profile / "DevToolsActivePort").exists()
-            assert not window.closed
+            assert psutil.pid_exists(window.pid)
             family = tree(window.pid)
             folder = socket_folder(headed.profile)
             assert folder is not None
@@ -65,7 +65,7 @@ async def test_the_persons_closing_is_noticed(headed: LaunchOptions) -> None:
 
                 tasks.start_soon(person)
                 await window.wait_closed()
-            assert window.closed
+            assert not psutil.pid_exists(window.pid)
             await window.close()
 
 

@@ -393,7 +393,7 @@ def test_a_picture_of_an_older_turn_shown_again_is_not_ours() -> None:
     assert finals(heard.turn()) == [file_id(41)]
 
 
-@pytest.mark.parametrize("tool", ["python", "myfiles_browser", "browser.open", "container.exec"])
+@pytest.mark.parametrize("tool", ["python", "myfiles_browser", "browser.open", "container.exec", "local.read_file"])
 def test_image_pointers_of_other_tools_are_no_pictures(tool: str) -> None:
     page = message(
         "page", "tool", [pointer(file_id(1), metadata={})], metadata=meta("call"), author={"role": "tool", "name": tool}

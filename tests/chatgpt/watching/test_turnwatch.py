@@ -9,6 +9,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.errors import CDPError, EventOverflow, ProtocolError, StreamFailed, SubscriptionClosed
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
@@ -55,6 +56,10 @@ class ScriptedEye:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.left = False
+        self.opened = 0
+
+    async def open(self) -> None:
+        self.opened += 1
 
     async def ask(self, expression: str, **_: Any) -> Any:
         self.asked.append(expression)
@@ -77,12 +82,16 @@ class ScriptedTab:
         self.deaf: CDPError | None = None
         self.quotas = ()
         self.begun: list[LiveStream] = []
+        self.arrivals: Mailbox[Any] = Mailbox("documents", 10)
         self.bodies = SimpleNamespace(requests=list[Any](), watch=nothing)
         self.page = SimpleNamespace(session=self, url=BASE, answers=answers)
         self.browser = SimpleNamespace(answers=answers)
 
     def documents(self) -> Mailbox[Any]:
-        return Mailbox("documents", 10)
+        return self.arrivals
+
+    async def settle(self) -> None:
+        return
 
     async def call(self, method: str, *_: Any, **__: Any) -> Any:
         raise ProtocolError(-32000, "no post data", method=method)
@@ -92,6 +101,10 @@ class ScriptedTab:
 
     async def open(self, address: str) -> Landing:
         return Landing(address, 200, challenged=False, check=True)
+
+    def arrive(self, status: int = 200) -> None:
+        """A document comes by itself."""
+        self.arrivals.put(Request(None, "d", BASE, "GET", "Document", "f", "l", status=status))
 
     def begin(self, url: str = TURN, body: bytes | None = None, status: int = 200) -> LiveStream:
         """A request leaves the page and its answer begins."""
@@ -182,7 +195,10 @@ async def test_the_request_is_seen_although_its_body_cannot_be_read() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("status", "refused"), [(429, True), (403, True), (500, False), (502, False)])
-async def test_only_a_4xx_of_our_own_request_is_a_refusal(status: int, refused: bool) -> None:
+async def test_only_a_4xx_of_our_own_request_is_a_refusal(
+    status: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "AGAIN_SECONDS", 0)
     tab = ScriptedTab()
     async with watching(tab) as watch:
         stream = tab.begin(body=request(), status=status)
@@ -190,6 +206,7 @@ async def test_only_a_4xx_of_our_own_request_is_a_refusal(status: int, refused: 
         over(stream)
         await until(watch, lambda: watch.turn.stream_ended)
         assert watch.turn.stream_ended == "cut"
+        await until(watch, lambda: not refused or watch.refused)
         assert watch.refused == (Refusal(status, b"no", False) if refused else None)
         assert (watch.moment.since_refused is not None) == (not refused)
 
@@ -543,3 +560,42 @@ async def test_half_a_character_in_what_the_page_tells_ends_no_watch() -> None:
         await until(watch, lambda: watch.page.found)
         assert watch.page.text == "cut \ufffd"
         assert watch.lost is None
+
+
+@pytest.mark.anyio
+async def test_a_document_that_came_by_itself_is_looked_at_and_the_report_of_the_one_before_is_forgotten() -> None:
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        watch.reported(PageReport(address=BASE, found=True, stop=True))
+        looks = len(tab.eye.asked)
+        tab.arrive()
+        await until(watch, lambda: not watch.page.stop)
+        while len(tab.eye.asked) == looks:
+            await anyio.lowlevel.checkpoint()
+        assert tab.eye.opened == 1
+        assert tab.eye.asked[-1].startswith("witness.watch(")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [403, 502])
+async def test_nothing_is_run_in_a_document_that_may_be_a_check_or_is_an_error(status: int) -> None:
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        tab.arrive(status)
+        await until(watch, lambda: watch.moment.loads.failed)
+        await anyio.wait_all_tasks_blocked()
+        assert tab.eye.opened == 0
+
+
+@pytest.mark.anyio
+async def test_a_prompt_that_was_refused_is_not_told_so_while_the_page_may_send_it_once_more() -> None:
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        over(tab.begin(body=request(), status=401))
+        await until(watch, lambda: watch.turn.stream_ended)
+        await anyio.wait_all_tasks_blocked()
+        assert watch.refused is None
+        again = tab.begin(body=request(identity=LATER))
+        again.add(sse(card(parent=LATER)))
+        await until(watch, lambda: watch.turn.tool_used)
+        assert watch.refused is None

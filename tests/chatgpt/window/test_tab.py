@@ -157,6 +157,18 @@ async def test_a_prompt_waits_for_quotas_only_while_the_page_itself_waits_for_th
             assert request.ended
 
 
+async def test_answers_are_kept_only_while_somebody_watches_a_turn(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (tab, _):
+        ask = "void fetch('/backend-anon/f/conversation', {method: 'POST', body: '{\"messages\": []}'})"
+        with tab.bodies.watch(lambda request: tab.site.asks("turn", request)) as ended:
+            await tab.page.session.call("Runtime.evaluate", {"expression": ask})
+            await ended.next(20)
+            assert tab.streams.poll() is None
+            tab.listener = Heard()
+            await tab.page.session.call("Runtime.evaluate", {"expression": ask})
+            await tab.streams.next(20)
+
+
 class Untold:
     """A report that nobody reads."""
 

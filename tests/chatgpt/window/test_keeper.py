@@ -1,0 +1,136 @@
+"""When the browser is started anew, and when it is closed for want of windows."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from cdp_image_mcp.cdp.errors import CommandTimeout
+from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.cdp.protocol import TargetList
+from cdp_image_mcp.chatgpt.page.arrival import Arrival
+from cdp_image_mcp.chatgpt.window import keeper as keeping
+from cdp_image_mcp.chatgpt.window import person as asking
+from cdp_image_mcp.chatgpt.window.keeper import Keeper
+from cdp_image_mcp.chatgpt.window.person import Person
+from cdp_image_mcp.chatgpt.window.windowmode import Choice, WindowMemory
+from cdp_image_mcp.config import Settings
+from tests.chatgpt.window.making import backend
+
+pytestmark = pytest.mark.anyio
+
+
+class Windows:
+    """A browser that is without windows whatever was asked for, or whose windows are looked for."""
+
+    def __init__(self) -> None:
+        self.headless, self.owned, self.shared = True, True, False
+        self.connection, self.browser, self.gone = self, self, None
+        self.closed: Mailbox[Any] = Mailbox("closed targets", 10)
+        self.looks: list[Any] = []
+        self.ended = anyio.Event()
+
+    async def answers(self, _seconds: float) -> bool:
+        return True
+
+    async def wait_gone(self) -> str:
+        await self.ended.wait()
+        return "ended"
+
+    async def quit(self) -> None:
+        self.ended.set()
+
+    async def leave(self) -> None: ...
+
+    def subscribe(self, *_: str) -> Mailbox[Any]:
+        return self.closed
+
+    async def call(self, method: str, *_: Any, **__: Any) -> Any:
+        if method != "Target.getTargets":
+            return None
+        comes = self.looks.pop(0)
+        if isinstance(comes, Exception):
+            raise comes
+        return comes
+
+
+@asynccontextmanager
+async def kept(folder: Path) -> AsyncGenerator[Keeper]:
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            yield backend(folder, group)._keeper  # pyright: ignore[reportPrivateUsage]
+            group.cancel_scope.cancel()
+
+
+async def test_a_browser_that_is_headless_by_its_switches_is_not_started_again_for_each_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Windows] = []
+
+    @asynccontextmanager
+    async def launched(_options: Any) -> AsyncGenerator[Windows]:
+        started.append(Windows())
+        yield started[-1]
+
+    @asynccontextmanager
+    async def opened(*_: Any, **__: Any) -> AsyncGenerator[Any]:
+        session = SimpleNamespace(crashed=False, closed=None)
+        yield SimpleNamespace(page=SimpleNamespace(session=session, answers=started[0].answers), closed=None, deaf=None)
+
+    monkeypatch.setattr(keeping, "_launched", launched)
+    monkeypatch.setattr(keeping, "open_tab", opened)
+    async with kept(tmp_path) as keeper:
+        tab = await keeper.borrow("hidden")
+        assert await keeper.borrow("hidden") is tab
+    assert len(started) == 1
+
+
+async def test_a_check_that_meets_a_browser_without_windows_is_looked_at_twice_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    async def arrives(*_: Any, **__: Any) -> Arrival:
+        looks.append("look")
+        assert len(looks) < 5
+        return Arrival("challenge", "HTTP 403")
+
+    async def borrow(_mode: str) -> None: ...
+
+    async def choose() -> Choice:
+        return Choice("hidden", "a test")
+
+    async def met_check() -> None: ...
+
+    monkeypatch.setattr(asking, "arrive", arrives)
+    memory: Any = SimpleNamespace(choose=choose, met_check=met_check)
+    keeper = cast("Keeper", SimpleNamespace(borrow=borrow, mode="headless"))
+    person = Person(Settings(output_dir=tmp_path, profile_dir=tmp_path), keeper, cast("WindowMemory", memory))
+    with anyio.fail_after(20):
+        _, arrival = await person.look("https://chatgpt.com/", fresh=True)
+    assert arrival.kind == "challenge"
+    assert looks == ["look", "look"]
+
+
+async def test_a_slow_answer_about_windows_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser, closed = Windows(), anyio.Event()
+    browser.looks = [CommandTimeout("Target.getTargets", 2), TargetList([])]
+    held: Any = SimpleNamespace(value=browser, open=True)
+
+    async def close(*, end: bool) -> None:
+        assert end
+        closed.set()
+
+    async with kept(tmp_path) as keeper:
+        watched = cast("Any", keeper)
+        monkeypatch.setattr(watched, "_browser", held)
+        monkeypatch.setattr(watched, "_close", close)
+        async with anyio.create_task_group() as group:
+            group.start_soon(watched._until_windowless, held)
+            browser.closed.put("the last window")
+            await closed.wait()
+            group.cancel_scope.cancel()
