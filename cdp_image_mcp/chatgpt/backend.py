@@ -10,11 +10,10 @@ import anyio
 import anyio.abc
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.chatgpt import words as wordings
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.collecting import Collecting
-from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced
+from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced, stopping
 from cdp_image_mcp.chatgpt.network.endpoints import Endpoints
 from cdp_image_mcp.chatgpt.network.quota import Quota, no_pictures_left
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
@@ -47,6 +46,7 @@ LOST_ROUNDS = 3
 """How often one generation may lose its browser before it gives up; a picture that went out stays collectable."""
 PERSON_ROUNDS = 3
 """Sign-ins and checks one generation may ask for before it gives up."""
+TIDY_SECONDS = 5.0
 
 
 class WebBackend:
@@ -165,21 +165,15 @@ class WebBackend:
             async with watch_turn(tab, Transcript(conversation_id=known, fails=self._words.fails)) as watch:
                 sending = Sending(watch, report, request.reference_images)
                 try:
-                    await sending.send(composer, text)
-                    await Drawing(watch, request, report, self._words).pictures()
+                    async with stopping(tab, report):
+                        await sending.send(composer, text)
+                        await Drawing(watch, request, report, self._words).pictures()
                 except ChallengeMet as met:
                     if not met.submitted:
                         await sending.not_sent()
                     raise
-                except anyio.get_cancelled_exc_class():
-                    if report.stop_wanted:
-                        await self._press_stop(tab)
-                    raise
         finally:
-            with shielded():
-                await self._note_quota(tab)
-                if self._keeper.mode != "visible":
-                    await tab.close_popups()
+            await self._tidy(tab)
 
     async def _filled_in(self, composer: Composer, request: ImageRequest, files: list[Path], *, first: bool) -> str:
         tab = composer.tab
@@ -192,15 +186,15 @@ class WebBackend:
                 raise StartOver(error) from None
             raise
 
-    async def _press_stop(self, tab: Tab) -> None:
-        """Our own turn is the only one running here: one prompt at a time. Pressed once, never waited for long."""
+    async def _tidy(self, tab: Tab) -> None:
+        """After a turn, cancelled or not; whoever cancels waits for it, but not for a browser that hangs."""
         try:
-            with shielded(5):
-                node = await tab.eye.node("witness.one('stop')")
-                if node is not None:
-                    await human.click(node)
-        except (cdp.CDPError, DocumentLeft, TimeoutError) as error:
-            log.info("the stop control was not pressed: %s", error)
+            with shielded(TIDY_SECONDS):
+                await self._note_quota(tab)
+                if self._keeper.mode != "visible":
+                    await tab.close_popups()
+        except TimeoutError:
+            log.info("pages that ours opened were not looked for: the browser is slow to answer")
 
     async def _note_quota(self, tab: Tab) -> None:
         """What the site said of its quotas since they were noted last."""
@@ -233,8 +227,7 @@ class WebBackend:
                 except ChallengeMet:
                     continue
                 finally:
-                    with shielded():
-                        await self._note_quota(tab)
+                    await self._tidy(tab)
                 return
         except DocumentLeft:
             raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=True) from None

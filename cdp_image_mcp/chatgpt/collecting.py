@@ -16,7 +16,7 @@ import anyio
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.chatgpt.address import Site
-from cdp_image_mcp.chatgpt.drawing import Drawing
+from cdp_image_mcp.chatgpt.drawing import Drawing, stopping
 from cdp_image_mcp.chatgpt.network.conversations import Listed, Reading, read_conversations, read_history
 from cdp_image_mcp.chatgpt.network.message import Message
 from cdp_image_mcp.chatgpt.network.sent import like_text
@@ -92,7 +92,8 @@ class Collecting:
             if landed.challenged:
                 raise ChallengeMet(submitted=True)
             await self._report.state("generating", submitted=True)
-            await Drawing(watch, self._request, self._report, self._words).pictures()
+            async with stopping(tab, self._report):
+                await Drawing(watch, self._request, self._report, self._words).pictures()
 
     async def _search(self, tab: Tab) -> tuple[str, str]:
         """Our conversation among the newest of the history: of the page's own list, else of the side bar. One that was

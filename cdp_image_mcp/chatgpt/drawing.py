@@ -13,8 +13,11 @@ Where the rules stand: who says that a picture is final, ``verdict.py``; what co
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, Collection
+from contextlib import asynccontextmanager
 from datetime import datetime
+
+import anyio
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import keyboard_mouse as human
@@ -27,11 +30,13 @@ from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.sending import ChallengeMet
 from cdp_image_mcp.chatgpt.watching.evidence import Cause, Verdict
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
+from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.chatgpt.words import Words
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.system.tasks import shielded
 
-__all__ = ["Drawing", "Untraced"]
+__all__ = ["Drawing", "Untraced", "stopping"]
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +44,8 @@ BYTES_SECONDS = 20.0
 """How long the page may take to ask for a finished picture before the conversation is loaded anew."""
 BYTES_LOADS = 3
 """How often it is loaded for them, all in all."""
+STOP_SECONDS = 4.0
+"""How long its stop control may come after the press of send."""
 CHECK_LOADS = 2
 """So many documents in a row with a bare 403 are taken for a check."""
 
@@ -58,6 +65,24 @@ class BytesMissing(ImageError):  # noqa: N818 - it says what happened
             spent=True,
             next_step="Call wait_for_image: the conversation is opened again and the picture collected.",
         )
+
+
+@asynccontextmanager
+async def stopping(tab: Tab, report: Report) -> AsyncGenerator[None]:
+    """The site stops drawing what its person gives up within the block. Our own turn is the only one running here: one
+    prompt at a time. The control may come a moment after the press of send; it is pressed once."""
+    try:
+        yield
+    except anyio.get_cancelled_exc_class():
+        if report.stop_wanted and report.facts.get("turn_pressed"):
+            try:
+                with shielded(STOP_SECONDS + 1):
+                    node = await tab.eye.node(f"witness.until(() => witness.one('stop'), {STOP_SECONDS * 1000})")
+                    if node is not None:
+                        await human.click(node)
+            except (cdp.CDPError, TimeoutError) as error:
+                log.info("the stop control was not pressed: %s", error)
+        raise
 
 
 class Drawing:

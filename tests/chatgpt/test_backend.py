@@ -7,6 +7,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from cdp_image_mcp.chatgpt import backend as backing
 from cdp_image_mcp.chatgpt.drawing import Untraced
 from cdp_image_mcp.chatgpt.network.quota import Quota
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -89,3 +90,33 @@ async def test_a_quota_is_noted_once_for_each_time_that_it_was_heard(tmp_path: P
             await web._note_quota(page)  # pyright: ignore[reportPrivateUsage]
             group.cancel_scope.cancel()
     assert noted == [("image_gen", 3), ("image_gen", 2)]
+
+
+async def test_a_page_that_answers_nothing_does_not_hold_up_a_cancelled_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backing, "TIDY_SECONDS", 0.05)
+    asked: list[str] = []
+
+    class Hanging:
+        eye, quotas = None, ()
+
+        async def close_popups(self) -> None:
+            asked.append("popups")
+            await anyio.sleep_forever()
+
+    async def filled_in(*_: Any, **__: Any) -> str:
+        await anyio.sleep_forever()
+        return ""
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            web: Any = backend(tmp_path, group)
+            web._filled_in = filled_in
+            report = SimpleNamespace(images=list[bytes](), facts={})
+            given_up = anyio.move_on_after(0.05)
+            with given_up:
+                await web._one_turn(Hanging(), ImageRequest(prompt="x", backend="chatgpt-web"), report, [])
+            group.cancel_scope.cancel()
+    assert given_up.cancelled_caught
+    assert asked == ["popups"]

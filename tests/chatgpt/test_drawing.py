@@ -383,3 +383,47 @@ async def test_a_refusal_by_a_check_says_that_nothing_was_sent() -> None:
     with pytest.raises(ChallengeMet) as caught:
         await scene.drawn()
     assert caught.value.submitted is False
+
+
+class LateStop:
+    """A page whose stop control comes when it is told to, at the earliest."""
+
+    def __init__(self) -> None:
+        self.eye, self.waited, self.shown = self, anyio.Event(), anyio.Event()
+
+    async def node(self, expression: str) -> object | None:
+        self.waited.set()
+        if "until" in expression:
+            await self.shown.wait()
+        return self if self.shown.is_set() else None
+
+
+@pytest.mark.parametrize(
+    ("stop_wanted", "pressed_send", "stops"), [(True, True, 1), (False, True, 0), (True, False, 0)]
+)
+async def test_what_the_person_gave_up_is_stopped_at_the_site_as_soon_as_its_control_is_there(
+    monkeypatch: pytest.MonkeyPatch, stop_wanted: bool, pressed_send: bool, stops: int
+) -> None:
+    clicks: list[object] = []
+    page = LateStop()
+
+    async def click(node: object) -> None:
+        clicks.append(node)
+
+    async def shows() -> None:
+        await page.waited.wait()
+        page.shown.set()
+
+    monkeypatch.setattr(drawing.human, "click", click)
+    report = cast("Report", SimpleNamespace(stop_wanted=stop_wanted, facts={"turn_pressed": pressed_send}))
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(shows)
+            given_up = anyio.CancelScope()
+            with given_up:
+                async with drawing.stopping(cast("Tab", page), report):
+                    given_up.cancel()
+                    await anyio.sleep_forever()
+            group.cancel_scope.cancel()
+    assert given_up.cancelled_caught
+    assert len(clicks) == stops

@@ -85,11 +85,12 @@ class Attaching:
         await anyio.sleep(max(0.0, DRAFT_SECONDS - age))
 
     async def _attach_one(self, path: Path, number: int, uploads: Uploads) -> None:
-        before, begun = await self.cards(), uploads.begun
-        if await self._by_input(path) and await self._taken(uploads, before, begun, TAKEN_SECONDS):
+        # At least as many as files: the card or the call of the file before this one may come after it was given.
+        cards, calls = max(await self.cards() + 1, number), max(uploads.begun + 1, number)
+        if await self._by_input(path) and await self._taken(uploads, cards, calls, TAKEN_SECONDS):
             return
         # Some builds ignore files put into the input (live 2026-10-02); the chooser is the person's own way.
-        if await self._by_chooser(path) and await self._taken(uploads, before, begun, CHOSEN_SECONDS):
+        if await self._by_chooser(path) and await self._taken(uploads, cards, calls, CHOSEN_SECONDS):
             return
         await self.told_why()
         raise ImageError(
@@ -98,18 +99,18 @@ class Attaching:
             details={"role": "file_input"},
         )
 
-    async def _taken(self, uploads: Uploads, before: int, begun: int, seconds: float) -> bool:
-        """Whether the page took the file: a new card, or its own call for an upload."""
+    async def _taken(self, uploads: Uploads, cards: int, calls: int, seconds: float) -> bool:
+        """Whether the page took the file: so many cards, or calls of its own for an upload."""
         taken = anyio.Event()
         async with background() as group:
 
             async def card() -> None:
-                if await self._shows_cards(before + 1, seconds):
+                if await self._shows_cards(cards, seconds):
                     self._cards_shown = True  # one that was seen and is gone again was refused
                     taken.set()
 
             async def call() -> None:
-                await uploads.until(lambda: uploads.begun > begun)
+                await uploads.until(lambda: uploads.begun >= calls)
                 taken.set()
 
             group.start_soon(card)

@@ -1,12 +1,17 @@
 """What the composer takes for exactly its own attachments."""
 
 from pathlib import Path
+from typing import cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from cdp_image_mcp.chatgpt.page import attaching
+from cdp_image_mcp.chatgpt.page.attaching import Attaching
 from cdp_image_mcp.chatgpt.page.composer import Composer
+from cdp_image_mcp.chatgpt.page.uploads import Uploads
+from cdp_image_mcp.chatgpt.window.tab import Tab
 from tests.chatgpt.page.scripted import ScriptedPage, composing
 
 pytestmark = pytest.mark.anyio
@@ -50,3 +55,48 @@ async def test_cards_that_were_shown_and_went_do_not_stand() -> None:
         assert await composer.stands("a bear")
         page.cards = 3
         assert not await composer.stands("a bear")
+
+
+class Ignoring(Attaching):
+    """A page that takes the first file by its input and no other, and shows or announces the first one late."""
+
+    def __init__(self, page: ScriptedPage, uploads: Uploads, *, late: str) -> None:
+        super().__init__(cast("Tab", page), self.pressed)
+        self.page, self.uploads, self.late = page, uploads, late
+        self.chosen: list[str] = []
+
+    async def pressed(self, *_: object) -> None:
+        raise AssertionError
+
+    async def _by_input(self, path: Path) -> bool:
+        first = path == FILES[0]
+        if first == (self.late != "card"):
+            self.page.cards += 1
+        if first == (self.late != "call"):
+            self.uploads.begun += 1
+        await anyio.lowlevel.checkpoint()
+        return True
+
+    async def _by_chooser(self, path: Path) -> bool:
+        self.chosen.append(path.name)
+        self.page.cards += 1
+        await anyio.lowlevel.checkpoint()
+        return True
+
+    async def _shows_cards(self, count: int, seconds: float) -> bool:
+        if self.page.cards < count:
+            await anyio.sleep(seconds)
+        return self.page.cards >= count
+
+
+@pytest.mark.parametrize("late", ["card", "call"])
+async def test_a_late_sign_of_one_reference_is_not_taken_for_the_next_ones(
+    late: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attaching, "TAKEN_SECONDS", 0.05)
+    uploads = Uploads()
+    page = Ignoring(ScriptedPage(), uploads, late=late)
+    with anyio.fail_after(10):
+        for number, path in enumerate(FILES, 1):
+            await page._attach_one(path, number, uploads)  # pyright: ignore[reportPrivateUsage]
+    assert page.chosen == ["two.png"]

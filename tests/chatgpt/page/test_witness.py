@@ -157,3 +157,28 @@ async def test_what_is_told_is_whole_text_and_sizes_are_the_files_own_pixels(tmp
             seen = await eye.ask("witness.snapshot({user: 'ours', known: []})")
             assert seen["text"][-1] == "\ufffd"
             assert [(one["width"], one["height"]) for one in seen["images"]] == [(600, 560)]
+
+
+@pytest.mark.anyio
+async def test_of_layers_over_each_other_the_one_on_top_is_closed_first(tmp_path: Path) -> None:
+    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
+    beacon = (
+        '<div data-testid="modal-beacon" role="dialog" style="position: fixed; inset: 20%">'
+        '<button data-testid="close-button">close the news</button></div>'
+    )
+    cookies = (
+        '<dialog data-cookie-consent style="width: 90vw; height: 90vh">'
+        "<button>Accept all</button><button>Reject non-essential</button></dialog>"
+    )
+    with anyio.fail_after(60):
+        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
+            eye = Eye(page, witness_source(load(), BINDING))
+            await eye.open()
+            await eye.ask(f"document.body.innerHTML = {quoted(f'<main></main>{beacon}{cookies}')}")
+            await eye.ask("document.querySelector('dialog').showModal()")
+            names: list[str] = []
+            for close in ("dialog", "[data-testid=modal-beacon]"):
+                names.append(await eye.ask("witness.nameOf(witness.layerClose())", reply=str))
+                await eye.ask(f"document.querySelector({quoted(close)}).remove()")
+            assert names == ["Reject non-essential", "close the news"]
+            assert await eye.node("witness.layerClose()") is None

@@ -363,18 +363,14 @@
     const found = [...every("announcement"), ...every("cookie_banner"), ...every("dialog"), covering(one("composer")), covering(one("send"))];
     return [...new Set(found.filter((layer) => layer !== null && !layer.contains(one("composer"))))];
   };
+  // One that lies under another layer cannot be pressed yet.
   const layerClose = () => {
-    const announcement = one("announcement_close");
-    if (announcement !== null) return announcement;
-    for (const banner of every("cookie_banner")) {
-      const reject = every("cookie_reject", banner);
-      if (reject.length) return reject[0];
-    }
-    for (const layer of layers()) {
-      const close = every("dialog_close", layer);
-      if (close.length) return close[0];
-    }
-    return null;
+    const found = [
+      one("announcement_close"),
+      ...every("cookie_banner").map((banner) => every("cookie_reject", banner)[0]),
+      ...layers().map((layer) => every("dialog_close", layer)[0]),
+    ].filter(Boolean);
+    return found.find((control) => covering(control) === null) || found[0] || null;
   };
   // Whether the side bar says of a conversation that it is Work's.
   const isWork = (conversation) =>
