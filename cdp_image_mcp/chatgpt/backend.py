@@ -19,7 +19,6 @@ from cdp_image_mcp.chatgpt.network.quota import Quota, no_pictures_left
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.arrival import Arrival
 from cdp_image_mcp.chatgpt.page.composer import Composer
-from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
 from cdp_image_mcp.chatgpt.page.probe import probe_roles
 from cdp_image_mcp.chatgpt.page.uploads import upload_copies
@@ -125,9 +124,6 @@ class WebBackend:
                     continue
                 log.debug("done as %s", arrival.detail)
                 return
-        except DocumentLeft:
-            sent = report.facts.get("submitted", False)
-            raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=sent) from None
         except cdp.CDPError as error:
             raise problem(error, report.facts.get("submitted", False)) from None
         last.submitted = report.facts.get("submitted", False)
@@ -229,8 +225,6 @@ class WebBackend:
                 finally:
                     await self._tidy(tab)
                 return
-        except DocumentLeft:
-            raise ImageError("site_changed", "The page went to another document meanwhile.", submitted=True) from None
         except cdp.CDPError as error:
             raise problem(error, True) from None
         raise ImageError("verification_required", "The site asked for a check again and again.", submitted=True)

@@ -286,7 +286,7 @@ class Drawing:
                 return await Capture(self._watch, pointer, self._references).wait(BYTES_SECONDS, last=loads > 0)
             except TheirOwn:
                 raise
-            except Mismatch as error:
+            except (Mismatch, DocumentLeft) as error:
                 log.info("picture %s: %s", pointer.file_id, error)
                 reason = str(error)
             except cdp.CDPError as error:

@@ -39,7 +39,7 @@ def _code(error: cdp.CDPError) -> Code:
     if isinstance(error, errors.CommandTimeout):
         # A page that does not load is the network's fault; one that answers no command hangs.
         return "network" if error.method in LOADING else "browser_failed"
-    if isinstance(error, errors.NodeError | errors.ScriptError | errors.FileError):
+    if isinstance(error, errors.NodeError | errors.ScriptError | errors.FileError | errors.DocumentLeft):
         return "site_changed"
     return "browser_failed" if isinstance(error, LOST) else "network"
 

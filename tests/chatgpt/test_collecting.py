@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from cdp_image_mcp.cdp.mailbox import Mailbox
-from cdp_image_mcp.chatgpt import collecting
+from cdp_image_mcp.chatgpt import collecting, drawing
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.collecting import Collecting
 from cdp_image_mcp.chatgpt.network.conversations import read_conversations
@@ -245,37 +245,68 @@ async def test_no_more_is_opened_than_is_needed_once_ours_is_found() -> None:
     assert len(site.opened) == collecting.HISTORY
 
 
-@pytest.mark.anyio
-async def test_opening_the_conversation_counts_as_the_one_reload(monkeypatch: pytest.MonkeyPatch) -> None:
-    judged: list[int] = []
+class Watched:
+    reloads = 0
 
-    class Watched:
-        reloads = 0
+    async def load(self, _cause: str) -> Any:
+        self.reloads += 1
+        return SimpleNamespace(challenged=False)
 
-        async def load(self, _cause: str) -> Any:
-            self.reloads += 1
-            return SimpleNamespace(challenged=False)
+
+async def collected(monkeypatch: pytest.MonkeyPatch, pictures: Any, **report: Any) -> None:
+    """Collect from a conversation that is known, where ``pictures`` waits for them."""
 
     @asynccontextmanager
     async def watch_turn(*_: Any) -> AsyncGenerator[Watched]:
         yield Watched()
 
-    class Drawn:
-        def __init__(self, watch: Watched, *_: Any) -> None:
-            self._watch = watch
-
-        async def pictures(self) -> None:
-            judged.append(self._watch.reloads)
-
     async def state(*_: Any, **__: Any) -> None:
         pass
 
+    def drawn(watch: Watched, *_: Any) -> Any:
+        return SimpleNamespace(pictures=lambda: pictures(watch))
+
     monkeypatch.setattr(collecting, "watch_turn", watch_turn)
-    monkeypatch.setattr(collecting, "Drawing", Drawn)
-    report = SimpleNamespace(facts={"conversation_id": chat(0), "user_message_id": "ours"}, state=state)
+    monkeypatch.setattr(collecting, "Drawing", drawn)
+    facts = {"conversation_id": chat(0), "user_message_id": "ours", "turn_pressed": True}
+    told = cast("Report", SimpleNamespace(facts=facts, state=state, **report))
+    await Collecting(SITE, REQUEST, told, load()).run(cast("Tab", ScriptedSite()))
+
+
+@pytest.mark.anyio
+async def test_opening_the_conversation_counts_as_the_one_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[int] = []
+
+    async def pictures(watch: Watched) -> None:
+        judged.append(watch.reloads)
+
     with anyio.fail_after(20):
-        await Collecting(SITE, REQUEST, cast("Report", report), load()).run(cast("Tab", ScriptedSite()))
+        await collected(monkeypatch, pictures)
     assert judged == [1]
+
+
+@pytest.mark.anyio
+async def test_what_is_given_up_while_it_is_collected_is_stopped_at_the_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    pressed: list[str] = []
+
+    async def node(_site: ScriptedSite, expression: str) -> str:
+        return expression
+
+    async def click(control: str) -> None:
+        pressed.append(control)
+
+    given_up = anyio.CancelScope()
+
+    async def pictures(_watch: Watched) -> None:
+        given_up.cancel()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(ScriptedSite, "node", node, raising=False)
+    monkeypatch.setattr(drawing.human, "click", click)
+    with anyio.fail_after(20), given_up:
+        await collected(monkeypatch, pictures, stop_wanted=True)
+    assert [control for control in pressed if "'stop'" in control] == pressed
+    assert len(pressed) == 1
 
 
 def test_a_conversation_is_as_new_as_its_newest_message_whoever_wrote_it() -> None:

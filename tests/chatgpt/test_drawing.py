@@ -415,11 +415,11 @@ async def test_what_the_person_gave_up_is_stopped_at_the_site_as_soon_as_its_con
         page.shown.set()
 
     monkeypatch.setattr(drawing.human, "click", click)
+    given_up = anyio.CancelScope()
     report = cast("Report", SimpleNamespace(stop_wanted=stop_wanted, facts={"turn_pressed": pressed_send}))
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             group.start_soon(shows)
-            given_up = anyio.CancelScope()
             with given_up:
                 async with drawing.stopping(cast("Tab", page), report):
                     given_up.cancel()

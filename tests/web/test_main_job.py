@@ -4,7 +4,6 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-import anyio
 import msgspec
 import pytest
 
@@ -99,25 +98,6 @@ async def test_a_picture_that_went_on_in_a_conversation_can_be_gone_on_with(tmp_
         assert len({prompt.conversation_id for prompt in site.log.prompts}) == 1
         assert len(site.log.prompts) == 3
     assert len({answer.record()["conversation_url"] for answer in answers}) == 1
-
-
-async def test_a_picture_that_is_given_up_while_it_is_collected_is_stopped_at_the_site(tmp_path: Path) -> None:
-    """The server died while the site was drawing; the next one was told that nobody wants it any more."""
-    with running_site(Switches(stop_button="drawing", picture_delay_s=60.0)) as site:
-        async with running_program(tmp_path, site.url) as program:
-            begun = await program.generate("a lighthouse at dusk", wait_seconds=0)
-            with anyio.fail_after(60):
-                while "conversation_id" not in begun.record()["facts"]:  # noqa: ASYNC110 - a file of another process
-                    await anyio.sleep(0.05)
-        async with running_program(tmp_path, site.url) as program:
-            named = {"generation_id": begun.data["generation_id"]}
-            await program.call("wait_for_image", **named, wait_seconds=0)
-            with anyio.fail_after(60):
-                while len(site.log.visits()) < 2:
-                    await anyio.sleep(0.05)
-            ended = await program.call("cancel_image", **named)
-        assert ended.status == "cancelled", ended.data
-        assert [stop.conversation_id for stop in site.log.stops] == [site.log.prompts[0].conversation_id]
 
 
 @pytest.mark.nightly

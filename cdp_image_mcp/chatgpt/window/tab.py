@@ -216,8 +216,13 @@ class Tab:
             landed = await self._opened(address)
         return landed
 
-    async def _opened(self, address: str) -> Landing:
+    def _leave(self) -> None:
+        """Another document comes. It asks for its quotas itself: what the one before was told may hold no more."""
         self.eye.close()
+        self.quotas = ()
+
+    async def _opened(self, address: str) -> Landing:
+        self._leave()
         with self.documents() as documents:
             try:
                 await self.page.navigate(address, until="DOMContentLoaded", timeout=OPEN_SECONDS)
@@ -237,7 +242,7 @@ class Tab:
 
     async def reload(self) -> Landing:
         """The same address again, judged as with :meth:`open`."""
-        self.eye.close()
+        self._leave()
         with self.documents() as documents:
             await self.page.reload(until="DOMContentLoaded", timeout=OPEN_SECONDS)
             return await self._landing(documents)

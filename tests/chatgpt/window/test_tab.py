@@ -139,6 +139,14 @@ async def test_the_quotas_that_a_page_asks_for_when_it_is_loaded_are_heard(tmp_p
         assert all(isinstance(quota, Quota) for quota in tab.quotas)
 
 
+async def test_what_an_earlier_document_was_told_of_quotas_is_not_said_of_the_next(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (tab, site):
+        await until(lambda: bool(tab.quotas))
+        site.set(quota_delay_s=60.0)
+        await tab.open(tab.site.home)
+        assert tab.quotas == ()
+
+
 async def test_a_prompt_waits_for_quotas_only_while_the_page_itself_waits_for_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
