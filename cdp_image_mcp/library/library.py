@@ -19,7 +19,6 @@ import anyio.to_thread
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import index
 from cdp_image_mcp.library.folder import (
-    SIDECAR,
     Folder,
     Stamp,
     new_folder,
@@ -139,7 +138,7 @@ class Library:
     def is_of_another(self, record: Record) -> bool:
         """Whether it was asked for through another process, which still runs. Blocking."""
         session = record.session
-        return session is not None and session != self.token and self._alive.is_there(session)
+        return session is not None and session != self.token and self._is_there(self._alive, session)
 
     async def find(self, generation_id: str) -> Entry | None:
         """That generation, read from its sidecar; folders the index does not know yet are looked at too."""
@@ -263,7 +262,15 @@ class Library:
         owner = record.owner
         if record.finished or owner is None:
             return False
-        return self._alive.is_there(owner.token) if owner.token else _ran_before(owner)
+        return self._is_there(self._alive, owner.token) if owner.token else _ran_before(owner)
+
+    def _is_there(self, kind: Presence, name: str) -> bool:
+        """Of whom nothing can be learnt, another user's perhaps, that one is left alone."""
+        try:
+            return kind.is_there(name)
+        except OSError as error:
+            self._problems.append(f"{kind.folder / name} cannot be asked for: {error.strerror}.")
+            return True
 
     def _accept(self, record: Record, parent: Path | None, marks: Sequence[str], admit: Admit | None) -> Claim:
         made: list[tuple[Path, Stamp]] = []
@@ -331,7 +338,8 @@ class Library:
         return waiter
 
     def _is_waited_on(self, generation_id: str) -> bool:
-        return any(self._waiting.is_there(name) for name in self._waiting.names() if name.startswith(generation_id))
+        names = self._waiting.names()
+        return any(self._is_there(self._waiting, name) for name in names if name.startswith(generation_id))
 
     def _join(self, db: sqlite3.Connection, marks: Sequence[str], own_id: str) -> Claim | None:
         found = candidates(
@@ -373,8 +381,8 @@ class Library:
         look = partial(index.rows, root=self.root, rest="WHERE id = ?", values=(generation_id,))
 
         for row in self._view(look):
-            if (row.folder / SIDECAR).exists():
-                return self._entry(row, strict=True)
+            if (entry := self._entry(row, strict=True)) is not None:
+                return entry
 
         def look_again(db: sqlite3.Connection) -> list[index.Row]:
             self._sync(db)

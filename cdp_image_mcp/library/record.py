@@ -209,6 +209,8 @@ def decode_record(data: bytes) -> Record:
     pictures = [_unknown(image, SavedImage) for image in tree.get("images", [])]
     if any(pictures):
         record.rest["images"] = pictures
+    if timings := _unknown(tree.get("timings", {}), Timings):
+        record.rest["timings"] = timings
     return record
 
 

@@ -146,7 +146,7 @@ class _Call:
     async def _watch(self, arguments: WatchPicture, studio: Studio) -> types.CallToolResult:
         """For the view: the same answer, but nobody has fetched the picture by it."""
         shown = Showing("preview", self.began + arguments.wait_seconds + ANSWER_SECONDS)
-        standing = await studio.watch(arguments.generation_id, arguments.wait_seconds)
+        standing = await studio.wait(arguments.generation_id, arguments.wait_seconds, onlooker=True)
         return result_of(await compose(standing, shown, self.app.previewer))
 
     async def _at_once(self, arguments: GenerateImage | WaitForImage, studio: Studio) -> Standing:

@@ -109,6 +109,8 @@ class Job:
         self.collecting = False
         self.background = False
         self.typical: float | None = None
+        self.settling = False
+        """What could not be fetched or written is being tried again."""
         self.stop_wanted = False
         self.leaving = False
         """The client has gone: what is out is finished, nothing more is sent."""

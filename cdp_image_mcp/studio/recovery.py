@@ -45,8 +45,7 @@ class Recovery:
     async def revive(self, generation_id: str, *, background: bool = False) -> None:
         """Before waiting: do again what the disk did not take, adopt an orphan, collect what was left."""
         if (job := self._runner.jobs.get(generation_id)) is not None:
-            with truth_of(job.record):
-                await self._runner.settle(job)
+            await self._runner.settle(job)
         with shielded():
             async with self._runner.taking:
                 if generation_id in self._runner.jobs:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -83,7 +84,6 @@ class Runner:
         self._api_slots = anyio.Semaphore(API_CONCURRENCY)
         self._gallery = Gallery(library)
         self._closing = False
-        self._settling = anyio.Lock()
 
     # --- back ends ---------------------------------------------------------------------------------------------
 
@@ -139,21 +139,29 @@ class Runner:
             await job.done.wait()
 
     async def settle(self, job: Job) -> None:
-        """Do again what a full disk kept from being written; until that works, memory answers."""
-        async with self._settling:
-            if not (job.unsettled and job.done.is_set()):
-                return
-            held, error = job.held, job.record.failure()
-            try:
-                await job.catch_up()
-            except ImageError as problem:
-                log.warning("what %s made still cannot be written: %s", job.generation_id, problem)
+        """Do again, beside all calls, what could not be fetched or written; until that works, memory answers. Returns
+        when it is done or has failed, but waits for no address."""
+        if job.unsettled and job.done.is_set() and not job.settling:
+            job.settling = True
+            self.start_soon(partial(self._settle, job))
+        while job.settling and not job.held:
+            await job.news()
+
+    async def _settle(self, job: Job) -> None:
+        held, error = job.held, job.record.failure()
+        try:
+            await job.catch_up()
+        except ImageError as problem:
+            log.warning("what %s made still cannot be written: %s", job.generation_id, problem)
+        finally:
             if job.held < held:
                 state: State = "partial" if job.images else job.record.state
                 whole = len(job.images) >= job.request.n
                 await self._end(job, "saved" if whole else state, None if whole else error)
             if not job.unsettled:
                 self.jobs.pop(job.generation_id, None)
+            job.settling = False
+            job.end()
 
     async def aclose(self, outliving: Outliving | None = None) -> None:
         """Stop all jobs in order, record them, let go of the back ends; see :func:`studio.open_studio`. A fault of one
@@ -189,6 +197,8 @@ class Runner:
     async def _ended(self, job: Job) -> None:
         await job.done.wait()
         await self.settle(job)
+        while job.settling:
+            await job.news()
 
     # --- the care of a job -------------------------------------------------------------------------------------
 
@@ -231,7 +241,6 @@ class Runner:
 
     async def _run(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            job.typical = await self._library.typical_seconds(job.request.backend)
             with job.scope:
                 await self._watched(job, work)
             if job.scope.cancelled_caught:
@@ -321,6 +330,8 @@ class Runner:
 
     async def _with_turn(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         """Run ``work`` when it is this job's turn, within the generation's own limit."""
+        with suppress(ImageError):
+            job.typical = await self._library.typical_seconds(job.request.backend)
         if job.request.backend == "api":
             async with self._api_slots:
                 await self._limited(job, work)

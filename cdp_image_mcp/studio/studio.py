@@ -22,7 +22,7 @@ What could lose, double or mistake a picture here, and what is done about it:
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import anyio
@@ -132,19 +132,20 @@ class Studio:
         )
 
     async def wait(
-        self, generation_id: str | None, seconds: float | None = None, listener: Listener | None = None
+        self,
+        generation_id: str | None,
+        seconds: float | None = None,
+        listener: Listener | None = None,
+        *,
+        onlooker: bool = False,
     ) -> Standing:
-        """Wait for a generation of this or another process or of an earlier run; None: see :meth:`_next_one`. Raises
-        ImageError ``not_found``."""
+        """Wait for a generation of this or another process or of an earlier run; None: see :meth:`_next_one`. An
+        ``onlooker`` will not have fetched it: an identical request joins all the same. Raises ImageError
+        ``not_found``."""
         generation_id = generation_id or await self._next_one()
         await self._recovery.revive(generation_id)
-        async with self.library.waiting(generation_id):
+        async with nullcontext() if onlooker else self.library.waiting(generation_id):
             return await self._wait(generation_id, self.settings.wait_seconds if seconds is None else seconds, listener)
-
-    async def watch(self, generation_id: str, seconds: float) -> Standing:
-        """The same for an onlooker, who will not have fetched it: an identical request joins all the same."""
-        await self._recovery.revive(generation_id)
-        return await self._wait(generation_id, seconds, None)
 
     def waited_on(self, generation_id: str) -> AbstractAsyncContextManager[None]:
         """For the length of the block somebody waits for that generation who asks after it now and then: an identical
@@ -293,7 +294,9 @@ class Studio:
                 return standing
             asked_before = standing.record.state in PERSON_STATES
             await anyio.sleep(FOREIGN_SECONDS)
-        while not job.answered.is_set() and not (job.record.state in PERSON_STATES and not asked_before):
+        while not job.answered.is_set() or job.settling:
+            if job.record.state in PERSON_STATES and not asked_before:
+                break
             await job.news()
             asked_before = asked_before and job.record.state in PERSON_STATES
         return standing_of(job)

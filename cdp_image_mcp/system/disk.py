@@ -2,8 +2,8 @@
 
 import contextlib
 import errno
-import itertools
 import os
+import secrets
 import shutil
 import sys
 import time
@@ -41,8 +41,6 @@ PART = ".part"
 OWNER_ONLY = 0o777 if sys.platform == "win32" else 0o700
 """The mode of our folders. On Windows 0700 makes a list of rights of its own that shuts out the same user once he runs
 a program without an administrator's rights (CPython since 3.12.4); what a user's folder hands down is right there."""
-
-_serial = itertools.count(1)
 
 NOT_FOR_WANT_OF_LINKS = {errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT}
 """Everything else is what some file system without hard links answers to one: FAT, FUSE, 9p, vboxsf, some shares."""
@@ -89,7 +87,7 @@ def disk_error(error: OSError, doing: str, path: Path, setting: str = "GPT_IMAGE
 
 def write_part(path: Path, data: bytes) -> tuple[Path, os.stat_result]:
     """Write ``data`` durably to a new temporary file beside ``path``, 0600. Raises OSError and leaves nothing then."""
-    part = path.with_name(f".{path.name}.{os.getpid()}-{next(_serial)}{PART}")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     handle = os.open(part, flags, 0o600)
     try:

@@ -7,6 +7,7 @@ host names or on tidying up, and neither a container nor a share changes it as l
 import os
 import re
 import secrets
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,9 +55,23 @@ class Presence:
                 lock.path.unlink()
 
     def is_there(self, name: str) -> bool:
-        """Whether its process lives and has not left. What a dead one left behind is taken away."""
-        if name in self._mine:
-            return True
+        """Whether its process lives and has not left. Raises OSError."""
+        return name in self._mine or self._look(name, sweep=False)
+
+    def names(self) -> list[str]:
+        """All files, in order; of those whose process is dead too. Raises OSError."""
+        try:
+            return sorted(os.listdir(self.folder))  # noqa: PTH208 - names are all that is wanted
+        except FileNotFoundError:
+            return []
+
+    def sweep(self) -> None:
+        """Take away what dead ones left. Only under a lock that all who do so hold. Raises OSError."""
+        for name in self.names():
+            if name not in self._mine:
+                self._look(name, sweep=True)
+
+    def _look(self, name: str, *, sweep: bool) -> bool:
         path = self.folder / name
         if not NAME.fullmatch(name):
             return False
@@ -67,20 +82,14 @@ class Presence:
         try:
             if not take(handle, shared=True):
                 return True
+            # While it is locked nobody enters by it; whoever waits to finds it gone, and makes another.
+            if sweep and os.path.samestat(os.fstat(handle), path.stat()) and sys.platform != "win32":
+                path.unlink()
+        except FileNotFoundError:
+            return False
         finally:
             os.close(handle)
-        with suppress(OSError):
-            path.unlink()
+        if sweep and sys.platform == "win32":  # where nothing that is open can be deleted, ours or its owner's
+            with suppress(OSError):
+                path.unlink()
         return False
-
-    def names(self) -> list[str]:
-        """All files, in order; of those whose process is dead too. Raises OSError."""
-        try:
-            return sorted(os.listdir(self.folder))  # noqa: PTH208 - names are all that is wanted
-        except FileNotFoundError:
-            return []
-
-    def sweep(self) -> None:
-        """Take away what dead ones left. Raises OSError."""
-        for name in self.names():
-            self.is_there(name)

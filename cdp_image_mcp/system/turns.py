@@ -92,6 +92,8 @@ class Turns:
                 self._queue.enter(ticket.name)
                 ahead = sum(self._queue.is_there(name) for name in names if name < ticket.name)
                 ticket.holds = ahead == 0 and self._lock.try_acquire()
+                if ticket.holds:
+                    self._queue.sweep()
             except OSError as error:
                 raise disk_error(error, "Queueing for the browser", self._lock.path.parent, SETTING) from error
             return ahead

@@ -17,7 +17,7 @@ from cdp_image_mcp.library.folder import SIDECAR, Folder, encode_record, read_re
 from cdp_image_mcp.library.imagefile import inspect
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.system import disk
-from tests.library.making import a_record, picture
+from tests.library.making import a_record, end, other_process, picture
 from tests.library.smalldisk import fill_up, needs_root, small_disk
 
 pytestmark = pytest.mark.anyio
@@ -112,6 +112,22 @@ async def test_a_file_system_without_hard_links_overwrites_nothing_either(
     assert (folder.path / "image-01.png").read_bytes() == b"old"
     assert (folder.path / "image-02.png").read_bytes() == b"new"
     assert names(folder) == ["image-01.png", "image-02.png"]
+
+
+def test_what_a_killed_run_left_is_in_nobodys_way_where_process_ids_begin_anew(tmp_path: Path) -> None:
+    """Each start of a container counts from the same numbers."""
+    code = """
+import os, sys
+from pathlib import Path
+from cdp_image_mcp.system.disk import write_part
+os.getpid = lambda: 7
+write_part(Path(sys.argv[1]), b"left")
+"""
+    for _ in range(2):
+        process = other_process(code, str(tmp_path / "metadata.json"))
+        assert process.wait(60) == 0
+        end(process)
+    assert len(list(tmp_path.glob(".metadata.json.*.part"))) == 2
 
 
 async def test_bytes_handed_over_are_saved_even_when_the_caller_was_cancelled(folder: Folder) -> None:

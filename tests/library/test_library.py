@@ -21,6 +21,7 @@ from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Owner
 from cdp_image_mcp.request import State
 from cdp_image_mcp.system.disk import check_room
+from cdp_image_mcp.system.presence import OWN_FOLDER
 from tests.library.making import DEAD, a_record, ago, create, finished, new_id, picture
 from tests.library.smalldisk import fill_up, needs_root, small_disk
 
@@ -430,3 +431,17 @@ async def test_pictures_are_kept_by_their_own_bytes(library: Library) -> None:
             await finished(library, await create(library, record), record, data=one)
 
     assert [Path(record.images[0].path).read_bytes() for record in records] == data
+
+
+async def test_of_whom_nothing_can_be_learnt_is_taken_to_be_there_and_told(library: Library, root: Path) -> None:
+    with anyio.fail_after(10):
+        record = a_record(owner=DEAD, session=DEAD.token, state="generating", submitted=True)
+        await create(library, record)
+        lock = root / OWN_FOLDER / "alive" / DEAD.token
+        lock.symlink_to(lock)  # no system opens it, as it opens no file of another user's
+        entry = await library.find(record.generation_id)
+        assert entry is not None
+        assert entry.alive
+        assert await anyio.to_thread.run_sync(library.is_of_another, entry.record)
+        assert await library.adopt(record.generation_id) is None
+        assert any(str(lock) in problem for problem in library.problems())

@@ -60,6 +60,7 @@ async def test_what_a_newer_program_wrote_beside_what_is_known_stays_through_eve
         change(
             folder.path / SIDECAR,
             colour_profile={"name": "P3", "parts": [1, 2.5, None]},
+            timings={"generate": 21.5, "upscale": 4.0},
             images=[{**json.loads((folder.path / SIDECAR).read_bytes())["images"][0], "hash2": "abc"}],
         )
         await library.mark_fetched(record)
@@ -70,6 +71,8 @@ async def test_what_a_newer_program_wrote_beside_what_is_known_stays_through_eve
     tree = json.loads((folder.path / SIDECAR).read_bytes())
     assert tree["fetched"] is True
     assert tree["colour_profile"] == {"name": "P3", "parts": [1, 2.5, None]}
+    assert tree["timings"]["upscale"] == 4.0
+    assert tree["timings"]["generate"] == 21.5
     assert [image.get("hash2") for image in tree["images"]] == ["abc", None]
 
 

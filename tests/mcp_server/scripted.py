@@ -157,15 +157,17 @@ class ScriptedStudio(Studio):
         return await self._next(self.generated, listener)
 
     async def wait(
-        self, generation_id: str | None, seconds: float | None = None, listener: Listener | None = None
+        self,
+        generation_id: str | None,
+        seconds: float | None = None,
+        listener: Listener | None = None,
+        *,
+        onlooker: bool = False,  # noqa: ARG002
     ) -> Standing:
         self.calls.append(f"wait {generation_id} {seconds:g}")
         if self.signing_in is not None and seconds:
             await anyio.sleep(1)  # the person takes a moment; no event tells this studio that one has acted
         return await self._next(self.waited, listener)
-
-    async def watch(self, generation_id: str, seconds: float) -> Standing:
-        return await self.wait(generation_id, seconds)
 
     async def cancel(self, generation_id: str) -> Standing:
         self.calls.append(f"cancel {generation_id}")

@@ -117,3 +117,36 @@ async def test_what_cannot_even_be_looked_at_is_kept(tmp_path: Path) -> None:
             seen = await studio.wait(asked.record.generation_id)
         (kept,) = Path(seen.folder).glob("unrecognised*")
     assert kept.read_bytes() == odd
+
+
+async def test_an_address_that_hangs_keeps_no_call_waiting_beyond_its_wait(tmp_path: Path) -> None:
+    answers, asked_again = anyio.Event(), anyio.Event()
+
+    async def drawn(_: ImageRequest, report: Report) -> None:
+        async def fetch() -> bytes:
+            asked_again.set()
+            await answers.wait()
+            return png(1)
+
+        await report.state("generating", submitted=True)
+        report.fetch_later(fetch, source={"picture": "1"})
+        raise ImageError("service_error", "It did not come.", submitted=True, spent=True)
+
+    async def come() -> None:
+        answers.set()
+
+    with anyio.fail_after(20):
+        api = Scripted(drawn)
+        async with studio_with(tmp_path, api=api, **API) as studio:
+            one = GenerateImage(prompt="one", backend="api", wait_seconds=5)
+            generation_id = (await studio.generate(one)).record.generation_id
+            assert (await studio.wait(generation_id, 0)).record.state == "failed"
+            await asked_again.wait()
+            again = await studio.generate(GenerateImage(prompt="one", backend="api", wait_seconds=0))
+            other = await studio.generate(GenerateImage(prompt="another", backend="api", wait_seconds=0))
+            assert (again.joined, other.joined, answers.is_set()) == (True, False, False)
+            async with anyio.create_task_group() as group:
+                group.start_soon(come)
+                seen = await studio.wait(generation_id)
+    assert (seen.record.generation_id, seen.record.state) == (generation_id, "saved")
+    assert api.started == ["one", "another"]

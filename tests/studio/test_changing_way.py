@@ -9,9 +9,11 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.ledger import Ledger
-from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.record import Record, Timings
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.steering import account_of
+from tests.library.making import a_record, create, finished
 from tests.studio.leaving import asking
 from tests.studio.scripted import Scripted, draw, studio_with
 
@@ -90,3 +92,34 @@ async def test_a_fault_while_one_end_is_written_leaves_the_other_jobs_running(
         await studio.generate(asking("a fox", backend="api", wait_seconds=0))
         standing = await studio.wait(good.record.generation_id)
     assert standing.record.state == "saved"
+
+
+async def test_after_the_change_the_times_are_those_of_the_other_way(tmp_path: Path) -> None:
+    drawing = anyio.Event()
+
+    async def draws(_: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True)
+        drawing.set()
+        await anyio.sleep_forever()
+
+    library = Library(tmp_path / "output")
+    for backend, seconds in (("api", 20.0), ("chatgpt-web", 60.0)):
+        record = a_record(fingerprint=backend, backend=backend, timings=Timings(generate=seconds))
+        await finished(library, await create(library, record), record)
+    async with studio_with(tmp_path, Scripted(draws), Scripted(refuses), **AUTO) as studio:
+        asked = await studio.generate(asking("a fox", wait_seconds=0))
+        await drawing.wait()
+        news = studio.news(asked.record.generation_id)
+    assert news is not None
+    assert news.expected == 60.0
+
+
+async def test_without_a_readable_index_for_its_statistics_a_generation_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(_: Library, backend: str) -> float:
+        raise ImageError("disk", f"The index is kept busy by others; nothing is known of {backend}.")
+
+    monkeypatch.setattr(Library, "typical_seconds", busy)
+    async with studio_with(tmp_path, Scripted(draw)) as studio:
+        assert (await studio.generate(asking("a fox"))).record.state == "saved"

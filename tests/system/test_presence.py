@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def test_another_process_is_there_until_it_is_killed_and_leaves_nothing(tmp_path
         process.kill()
         process.wait()
         assert not here.is_there(name)
+        here.sweep()
         assert here.names() == []
     finally:
         end(process)
@@ -59,6 +61,28 @@ def test_a_file_that_was_swept_away_comes_back_with_the_next_step(tmp_path: Path
     here.enter("me")
     (tmp_path / "me").unlink()
     here.enter("me")
+    assert Presence(tmp_path).is_there("me")
+
+
+def test_nobody_who_enters_while_dead_ones_are_swept_away_is_swept_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, entered = Presence(tmp_path), threading.Event()
+    (tmp_path / "me").touch()  # made a moment ago, to be locked in the next
+
+    def enter() -> None:
+        here.enter("me")
+        entered.set()
+
+    def unlink_late(path: Path, **options: Any) -> None:
+        entering.start()
+        entered.wait(0.5)  # as far as it gets meanwhile
+        unlink(path, **options)
+
+    entering, unlink = threading.Thread(target=enter), Path.unlink
+    monkeypatch.setattr(Path, "unlink", unlink_late)
+    Presence(tmp_path).sweep()
+    entering.join(20)
     assert Presence(tmp_path).is_there("me")
 
 
