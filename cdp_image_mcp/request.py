@@ -182,9 +182,15 @@ class Report(Protocol):
         """A true sentence about now for the caller's progress line; kept in memory only, never blocks."""
         ...
 
-    async def save(self, data: bytes, /, *, source: Mapping[str, str] | None = None) -> SavedImage:
+    async def save(
+        self, data: bytes, /, *, source: Mapping[str, str] | None = None, ends: Mapping[str, Any] | None = None
+    ) -> SavedImage:
         """Write one finished picture unchanged, with fsync, under the next free name; ``source`` holds ids that tell
         it from others (``file_id``), never addresses. The same ``file_id`` twice returns the first one's entry.
+
+        ``ends``: with the last picture that was asked for the generation ends as ``saved`` at once, these facts in the
+        same writing, and whoever waits for it is answered. What is saved after that goes into the same folder and
+        record and is listed from then on; the turn in the queue is held until the back end returns.
 
         Raises ImageError ``disk`` when it cannot be written, ``service_error`` when the bytes are no whole picture.
         """
@@ -193,13 +199,6 @@ class Report(Protocol):
     def fetch_later(self, fetch: Callable[[], Awaitable[bytes]], /, *, source: Mapping[str, str]) -> None:
         """Keep, in memory, how a picture that was paid for can still be fetched; tried whenever somebody waits for the
         generation. ``fetch`` raises ImageError while it cannot, within seconds."""
-        ...
-
-    async def complete(self, **facts: Any) -> None:
-        """The pictures that were asked for are saved: the generation ends as ``saved`` now, and whoever waits for it is
-        answered. What is saved after this goes into the same folder and record and is listed from then on; the turn in
-        the queue is held until the back end returns. ``facts`` are stored with the end. Nothing when pictures are still
-        missing. Never raises."""
         ...
 
     async def taken_ids(self) -> frozenset[str]:

@@ -143,7 +143,7 @@ class Capture:
         self._tried[key] = (
             f"{facts.width}x{facts.height}, {len(got.data)} bytes by {got.way}, the conversation says {stated}"
         )
-        if hashlib.sha256(got.data).hexdigest() in self._refused:
+        if self._refused and hashlib.sha256(got.data).hexdigest() in self._refused:
             raise TheirOwn("it is the reference picture that was sent along")
         if self._best is None or got.rank > self._best.rank:
             self._best, self._best_at = got, anyio.current_time()

@@ -1,6 +1,6 @@
 """What the site makes of a prompt that is out: every finished picture is saved, until the turn is over.
 
-The picture that was asked for is answered as soon as it is whole on disk (``Report.complete``); what else the turn may
+The picture that was asked for is answered as soon as it is whole on disk (``ends`` of ``Report.save``); what else the turn may
 bring is waited for behind that answer, and from then on nothing is asked of anybody and nothing fails.
 
 What could lose, double or mistake a picture here, and what is done:
@@ -116,6 +116,7 @@ class Drawing:
         """
         try:
             await self._until_over()
+            self._watch.tab.comes_to_rest()
         except (ImageError, ChallengeMet, Untraced) as error:
             if not self._whole:
                 raise
@@ -263,13 +264,12 @@ class Drawing:
 
     async def _save(self, pointer: Pointer, captured: Captured, *, from_page: bool) -> None:
         source = {"file_id": pointer.file_id} if not pointer.file_id.startswith("blob:") else {}
-        await self._report.save(captured.data, source=source)
-        self._taken.add(pointer.file_id)
         confidence = "page" if from_page else captured.confidence
         self._learned |= {"capture": captured.way, **({"confidence": confidence} if confidence else {})}
+        await self._report.save(captured.data, source=source, ends=self._learned)
+        self._taken.add(pointer.file_id)
         if self._whole and not self._answered:
-            learned, self._learned, self._answered = self._learned, {}, True
-            await self._report.complete(**learned)
+            self._learned, self._answered = {}, True
 
     async def _bytes(self, pointer: Pointer) -> Captured:
         """The picture's bytes; the conversation is loaded anew when the page does not bring them: once, and again where

@@ -121,6 +121,8 @@ class Job:
         self.held = 0
         """How many of these are pictures: paid for, and nowhere else."""
         self._writing = anyio.Lock()
+        self._asked = self._written = 0
+        """Writings of the record that were asked for, and the last of them that is on disk."""
 
     # --- what the back end may ask and tell (Report) -----------------------------------------------------------
 
@@ -153,26 +155,36 @@ class Job:
         self.message = message
         self._wake()
 
-    async def save(self, data: bytes, /, *, source: Mapping[str, str] | None = None) -> SavedImage:
+    async def save(
+        self, data: bytes, /, *, source: Mapping[str, str] | None = None, ends: Mapping[str, Any] | None = None
+    ) -> SavedImage:
         """Write one finished picture and its entry. What was saved under the same file id is not saved again."""
         origin = dict(source or {})
-        if (known := self._known(origin.get("file_id"), data)) is not None:
-            return known
-        facts = await self._recognised(data)
         # A cancellation between the file and its entry would leave a paid picture that no record names.
         with shielded():
-            began = anyio.current_time()
-            # A picture that is here has been paid for, with money or with the day's quota.
-            self.record.submitted = self.record.spent = True
-            try:
-                image = await self._add(data, facts, origin)
-            except ImageError:
-                if not self.record.on_web:
-                    self._hold(partial(self._add, data, facts, origin))
-                raise
-            await self._write()
-            self.record.timings.save += anyio.current_time() - began
+            image = known = self._known(origin.get("file_id"), data)
+            if image is None:
+                image = await self._paid(data, await self._recognised(data), origin)
+            if ends is not None and not self.record.finished and len(self.images) >= self.request.n:
+                self.record.facts |= ends
+                await self._care.whole(self)
+                self.answered.set()
+            elif known is None:
+                await self._write()
         self._wake()
+        return image
+
+    async def _paid(self, data: bytes, facts: ImageFacts, origin: dict[str, str]) -> SavedImage:
+        """A picture that is here has been paid for, with money or with the day's quota."""
+        began = anyio.current_time()
+        self.record.submitted = self.record.spent = True
+        try:
+            image = await self._add(data, facts, origin)
+        except ImageError:
+            if not self.record.on_web:
+                self._hold(partial(self._add, data, facts, origin))
+            raise
+        self.record.timings.save += anyio.current_time() - began
         return image
 
     def fetch_later(self, fetch: Callable[[], Awaitable[bytes]], /, *, source: Mapping[str, str]) -> None:
@@ -234,19 +246,12 @@ class Job:
     def _known(self, file_id: str | None, data: bytes) -> SavedImage | None:
         """The entry of a picture that was saved before. On the web a picture may come again under another sign (a
         ``blob:`` first, its file id later; after a crash a file nobody recorded): those are known by their bytes."""
-        mark = hashlib.sha256(data).hexdigest() if self.request.backend == "chatgpt-web" else None
+        by_bytes = self.record.images and self.request.backend == "chatgpt-web"
+        mark = hashlib.sha256(data).hexdigest() if by_bytes else None
         for image, source in zip(self.record.images, self.record.sources, strict=True):
             if (file_id and source.get("file_id") == file_id) or image.sha256 == mark:
                 return image
         return None
-
-    async def complete(self, **facts: Any) -> None:
-        if not self.record.finished and len(self.images) >= self.request.n:
-            self.record.facts |= facts
-            with shielded():
-                await self._care.whole(self)
-                self.answered.set()
-            self._wake()
 
     async def taken_ids(self) -> frozenset[str]:
         return await self._care.taken(self.generation_id)
@@ -394,8 +399,14 @@ class Job:
         self.record.elapsed_seconds = round(at - self.started_at, 3)
 
     async def _write(self) -> None:
+        """The record as it is, on disk. Of several that wait for the disk one writes for all."""
+        self._asked += 1
+        mine = self._asked
         async with self._writing:
-            await self.folder.write(self.record)
+            if self._written < mine:
+                holds = self._asked
+                await self.folder.write(self.record)
+                self._written = holds
 
     def _wake(self) -> None:
         """Wake everyone who waits for news; the next wait gets a fresh event."""

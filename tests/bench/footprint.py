@@ -17,7 +17,7 @@ from tests.bench.package import packages_of_node, packages_of_python, size_of
 from tests.bench.plan import Plan
 from tests.bench.sides import ROOT, SEED, SEED_PACKAGE, Side, bare, ours, seed
 from tests.bench.standin import StandIn, running_standin
-from tests.bench.stdio import McpProcess
+from tests.bench.stdio import McpProcess, memory
 from tests.bench.web import Maker, draw, makers, warmed
 
 __all__ = ["run"]
@@ -71,7 +71,7 @@ def _idle(plan: Plan, section: Section) -> None:
                 server.initialize()
                 server.tools()
                 time.sleep(SETTLED_SECONDS)
-                return {IDLE: server.process.memory_info().rss}
+                return {IDLE: memory(server.own)}
 
         in_turn(section, plan.rounds(full=3), {side.who: partial(once, side) for side in sides}, UNITS, plan.told)
 
@@ -122,13 +122,12 @@ class _Watch(threading.Thread):
 
     def __init__(self, server: McpProcess, standin: StandIn, prompt: str, seconds: float) -> None:
         super().__init__(name="watch")
-        self._server = server.process
+        self._server = server
         self._standin = standin
         self._prompt = prompt
         self._seconds = seconds
         self._ended = threading.Event()
-        self._peak = 0
-        self._browser = 0
+        self._peak = self._browser = 0.0
         self._used: tuple[float, float] | None = None
 
     def run(self) -> None:
@@ -137,11 +136,11 @@ class _Watch(threading.Thread):
                 return
         if self._look(MARGIN_SECONDS):
             return
-        before = _processor([self._server]), _processor(self._below())
+        before = _processor(self._server.own), _processor(self._server.browser)
         if self._look(self._seconds):
             return
-        after = _processor([self._server]), _processor(self._below())
-        self._browser = max(self._browser, sum(_share(process) for process in self._below()))
+        after = _processor(self._server.own), _processor(self._server.browser)
+        self._browser = max(self._browser, memory(self._server.browser))
         self._used = after[0] - before[0], after[1] - before[1]
         self._look(600)
 
@@ -150,9 +149,9 @@ class _Watch(threading.Thread):
         self.join()
 
     def found(self) -> Mapping[str, float]:
-        values = {PEAK: float(self._peak)}
+        values = {PEAK: self._peak}
         if self._used is not None:
-            values |= {SERVER_CPU: self._used[0], BROWSER_CPU: self._used[1], BROWSER: float(self._browser)}
+            values |= {SERVER_CPU: self._used[0], BROWSER_CPU: self._used[1], BROWSER: self._browser}
         return values
 
     def _asked(self) -> bool:
@@ -167,15 +166,10 @@ class _Watch(threading.Thread):
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             with suppress(psutil.NoSuchProcess):
-                self._peak = max(self._peak, self._server.memory_info().rss)
+                self._peak = max(self._peak, memory(self._server.own))
             if self._ended.wait(min(0.1, left)):
                 return True
         return False
-
-    def _below(self) -> list[psutil.Process]:
-        with suppress(psutil.NoSuchProcess):
-            return self._server.children(recursive=True)
-        return []
 
 
 def _processor(processes: Iterable[psutil.Process]) -> float:
@@ -185,14 +179,3 @@ def _processor(processes: Iterable[psutil.Process]) -> float:
             times = process.cpu_times()
             used += times.user + times.system
     return used
-
-
-def _share(process: psutil.Process) -> int:
-    """Its memory with shared pages shared out; where the system does not tell, the resident size."""
-    with suppress(psutil.NoSuchProcess):
-        try:
-            full = process.memory_full_info()
-        except psutil.AccessDenied:
-            return process.memory_info().rss
-        return int(getattr(full, "pss", full.rss))
-    return 0

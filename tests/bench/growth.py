@@ -18,7 +18,7 @@ from tests.bench.past import fill
 from tests.bench.plan import Plan
 from tests.bench.sides import Side, ours
 from tests.bench.standin import StandIn, running_standin
-from tests.bench.stdio import McpProcess
+from tests.bench.stdio import McpProcess, memory
 from tests.bench.web import draw, mapped_browser
 
 __all__ = ["run"]
@@ -75,7 +75,7 @@ def _library(plan: Plan, section: Section, standin: StandIn, folder: Path, wrapp
             drawn = _row(plan, section, side, server, standin, 1 + plan.rounds(full=5), "library")[1:]
             found["generation"] = [moment.seconds for moment in drawn]
             found["status"] = [_status(server) for _ in range(plan.rounds(full=5))]
-            section.measure(f"memory, {count} earlier", "B").add(OURS, server.process.memory_info().rss)
+            section.measure(f"memory, {count} earlier", "B").add(OURS, memory(server.own))
         for what, values in found.items():
             measure = section.measure(f"{what}, {count} earlier", "s")
             for value in values:
@@ -149,20 +149,11 @@ def _row(
             break
         if not drawn.right:
             section.notes.append(f"{name}: generation {number} saved something else than the finished picture.")
-        browser = _browser(server) if number % BROWSER_EVERY == 0 or count < BROWSER_EVERY else None
-        row.append(Moment(number, drawn.whole - drawn.site, server.process.memory_info().rss, browser))
+        browser = memory(server.browser) if number % BROWSER_EVERY == 0 or count < BROWSER_EVERY else None
+        row.append(Moment(number, drawn.whole - drawn.site, memory(server.own), browser))
     if not row:
         raise NotMeasured(f"{name}: not one generation succeeded: {section.notes[-1]}")
     return row
-
-
-def _browser(server: McpProcess) -> float:
-    total = 0
-    for process in server.process.children(recursive=True):
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            full = process.memory_full_info()
-            total += int(getattr(full, "pss", full.rss))
-    return total
 
 
 def _draw_curves(section: Section, name: str, across: str, row: Sequence[Moment]) -> None:

@@ -1,28 +1,32 @@
-"""Section ``start``: from making the process to the first two answers."""
+"""Section ``start``: from making the process to its first answers."""
 
 import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from tests.bench.figures import OURS, Budget, NotMeasured, Section, in_turn
+from tests.bench.figures import OURS, Budget, NotMeasured, Section, Unit, in_turn
 from tests.bench.plan import Plan
 from tests.bench.sides import BARE, SEED, Side, bare, ours, seed
 
 __all__ = ["run"]
 
 HELLO, LIST = "process start to `initialize` answered", "process start to `tools/list` answered"
+PROBE = "process start to a probe (`server/discover`) answered"
+UNITS: Mapping[str, Unit] = {HELLO: "s", LIST: "s", PROBE: "s"}
+META = "io.modelcontextprotocol/"
+ENVELOPE = {
+    f"{META}protocolVersion": "2026-07-28",
+    f"{META}clientInfo": {"name": "bench", "version": "1"},
+    f"{META}clientCapabilities": {},
+}
 
 
 def run(plan: Plan) -> Section:
     """Ours, a bare server of the same SDK, and the seed; none has to start a browser for it."""
     section = Section("start", "Start")
-    section.budgets = [
-        Budget(HELLO, 1.15, BARE),
-        Budget(LIST, 1.15, BARE),
-        Budget(HELLO, 1.0, SEED),
-        Budget(LIST, 1.0, SEED),
-    ]
+    section.budgets = [Budget(name, 1.0, who) for name in (HELLO, LIST) for who in (BARE, SEED)]
+    section.budgets += [Budget(PROBE, 1.0, BARE), Budget(PROBE, 0.35)]
     with tempfile.TemporaryDirectory(prefix="bench-start-") as folder:
         place = Path(folder)
         sides = [ours(place / "ours"), bare(place / "bare")]
@@ -34,7 +38,7 @@ def run(plan: Plan) -> Section:
         for side in sides:
             _once(side, 0)  # the first start writes byte code and fills the disk's cache
         rounds = plan.rounds(full=15)
-        in_turn(section, rounds, {side.who: partial(_once, side) for side in sides}, {HELLO: "s", LIST: "s"}, plan.told)
+        in_turn(section, rounds, {side.who: partial(_once, side) for side in sides}, UNITS, plan.told)
     if OURS not in section.participants():
         section.notes.append("Without our own figures nothing here can be compared.")
     return section
@@ -43,5 +47,8 @@ def run(plan: Plan) -> Section:
 def _once(side: Side, _round: int) -> Mapping[str, float]:
     with side.start() as server:
         hello = server.initialize()
-        tools = server.tools()
-        return {HELLO: hello.at - server.started_at, LIST: tools.at - server.started_at}
+        found = {HELLO: hello.at - server.started_at, LIST: server.tools().at - server.started_at}
+    if side.who != SEED:  # which knows no such request
+        with side.start() as server:
+            found[PROBE] = server.call("server/discover", {"_meta": ENVELOPE}).at - server.started_at
+    return found

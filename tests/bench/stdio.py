@@ -4,7 +4,7 @@ import contextlib
 import subprocess
 import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -16,7 +16,7 @@ from cdp_image_mcp.cdp.launching.holder import clear_dead
 from cdp_image_mcp.cdp.launching.profile import SOCKET_LINK
 from tests.bench.figures import NotMeasured
 
-__all__ = ["Answer", "McpProcess", "running"]
+__all__ = ["Answer", "McpProcess", "memory", "running"]
 
 CLOSING_SECONDS = 15.0
 HELLO = {
@@ -107,9 +107,16 @@ class McpProcess:
         return lines[-1][:300] if lines else "it said nothing"
 
     @property
-    def process(self) -> psutil.Process:
-        """The server itself; where a launcher stands in front, what it started."""
-        return psutil.Process(self.pid)
+    def own(self) -> list[psutil.Process]:
+        """The process that was started and, where it is only a front, the server behind it."""
+        front = psutil.Process(self.pid)
+        return [front, *(child for child in front.children() if child.name() == front.name())]
+
+    @property
+    def browser(self) -> list[psutil.Process]:
+        """What else runs below it."""
+        own = self.own
+        return [child for child in own[0].children(recursive=True) if child not in own]
 
     def close(self) -> None:
         """End of input, as a client leaves; what is still there after a while is killed, children too."""
@@ -130,6 +137,19 @@ class McpProcess:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(left, timeout=5)
+
+
+def memory(processes: Iterable[psutil.Process]) -> float:
+    """Bytes, with what several processes share shared out; where the system does not tell that, the resident size."""
+    total = 0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            try:
+                full = process.memory_full_info()
+            except psutil.AccessDenied:
+                full = process.memory_info()
+            total += int(getattr(full, "pss", full.rss))
+    return float(total)
 
 
 @contextmanager

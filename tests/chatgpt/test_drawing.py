@@ -77,13 +77,11 @@ class Told:
     def progress(self, _message: str) -> None:
         return
 
-    async def save(self, data: bytes, /, *, source: Any = None) -> None:
+    async def save(self, data: bytes, /, *, source: Any = None, ends: Any = None) -> None:
         assert source is None or "blob:" not in str(source)
         self.pictures.append(data)
-
-    async def complete(self, **facts: Any) -> None:
         if len(self.pictures) >= self.wanted and self.completed is None:
-            self.completed = facts
+            self.completed = dict(ends)
 
 
 class Files:

@@ -97,10 +97,12 @@ class DiskReport(Job):
     def progress(self, message: str) -> None:
         self.sentences.append(message)
 
-    async def save(self, data: bytes, /, *, source: Mapping[str, str] | None = None) -> SavedImage:
+    async def save(
+        self, data: bytes, /, *, source: Mapping[str, str] | None = None, ends: Mapping[str, Any] | None = None
+    ) -> SavedImage:
         if self.fail_saves is not None:
             raise self.fail_saves
-        return await super().save(data, source=source)
+        return await super().save(data, source=source, ends=ends)
 
 
 MakeBackend = Callable[..., ApiBackend]

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -60,12 +60,12 @@ class Scripted:
         return
 
 
-async def draw(request: ImageRequest, report: Report) -> None:
-    """The ordinary course: submitted, drawn, saved."""
+async def draw(request: ImageRequest, report: Report, ends: Mapping[str, Any] | None = None) -> None:
+    """The ordinary course: submitted, drawn, saved; with ``ends`` the last picture is the end."""
     await report.state("submitting", sent_prompt=request.prompt, submitted="unknown")
     await report.state("generating", submitted=True, conversation_url="http://site/c/1", conversation_id="1")
     for number in range(request.n):
-        await report.save(png(number), source={"file_id": f"file_{number}"})
+        await report.save(png(number), source={"file_id": f"file_{number}"}, ends=ends)
 
 
 def settings(folder: Path, **changes: Any) -> Settings:

@@ -20,7 +20,7 @@ def on_disk(folder: str) -> Record:
 
 
 class Watching:
-    """Saves the picture, completes, and brings another one when it may."""
+    """Saves the picture, which is the end, and brings another one when it may."""
 
     def __init__(self) -> None:
         self.go_on = anyio.Event()
@@ -28,8 +28,7 @@ class Watching:
         self.failing: ImageError | None = None
 
     async def __call__(self, request: ImageRequest, report: Report) -> None:
-        await draw(request, report)
-        await report.complete()
+        await draw(request, report, ends={})
         await self.go_on.wait()
         if self.failing is not None:
             raise self.failing
@@ -88,8 +87,7 @@ async def test_nothing_that_comes_after_the_asked_picture_takes_its_end_back(tmp
 async def test_a_turn_with_a_picture_missing_is_not_over(tmp_path: Path) -> None:
     async def too_early(_: ImageRequest, report: Report) -> None:
         await report.state("generating", submitted=True)
-        await report.save(png(0))
-        await report.complete()
+        await report.save(png(0), ends={})
         raise ImageError("text_only", "Only words came.", submitted=True)
 
     async with studio_with(tmp_path, Scripted(too_early)) as studio:

@@ -81,7 +81,7 @@ async def arrive(tab: Tab, address: str, *, fresh: bool) -> Arrival:
 
 async def _arrive(tab: Tab, address: str, *, fresh: bool) -> Arrival:
     try:
-        landed = await tab.open(address)
+        landed = None if tab.may_stay(address) else await tab.open(address)
     except NavigationError as error:
         raise ImageError("network", f"The site could not be opened: {error}") from None
     if (early := _judge(tab, landed)) is not None:

@@ -89,6 +89,8 @@ class Tab:
         self.eye = Eye(page, script, self._may_look)
         self.ready = False
         """Whether the last arrival at the site found it ready for a prompt."""
+        self._rests = ""
+        """The document in which a turn of ours came to its end, until the next arrival."""
         self.listener: Listener | None = None
         self.deaf: cdp.CDPError | None = None
         """Why the page's websockets are heard no more."""
@@ -108,6 +110,18 @@ class Tab:
         """Which document the tab's requests come from now; empty before the first."""
         documents = [request for request in self.bodies.requests if self._is_document(request) and request.status]
         return documents[-1].loader_id if documents else ""
+
+    def comes_to_rest(self) -> None:
+        """Our turn is over, and the page shows it."""
+        self._rests = self.loader_id
+
+    def may_stay(self, address: str) -> bool:
+        """Whether the page stands at that conversation since our own turn there: it need not load it anew. Once: what
+        goes wrong in it is met by loading."""
+        rests, self._rests = self._rests, ""
+        conversation = self.site.conversation_id(address)
+        here = conversation is not None and self.site.conversation_id(self.page.url) == conversation
+        return here and rests == self.loader_id
 
     def failed_scripts(self) -> bool:
         """Whether a script of the present document did not load."""

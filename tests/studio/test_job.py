@@ -1,0 +1,65 @@
+"""How often a job writes its record: each writing waits for the disk, and the answer for each writing."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from cdp_image_mcp.library.folder import Folder, new_folder
+from cdp_image_mcp.library.record import new_record
+from cdp_image_mcp.request import ImageRequest
+from cdp_image_mcp.studio.job import Job
+from tests.studio.scripted import png
+
+pytestmark = pytest.mark.anyio
+
+
+class Ending:
+    """Ends a job whose pictures are all there, as the studio does."""
+
+    async def whole(self, job: Job, /) -> None:
+        await job.finish("saved")
+
+    async def taken(self, _generation_id: str, /) -> frozenset[str]:
+        return frozenset()
+
+    async def reserve(self, _job: Job, _usd: float, /) -> None:
+        return
+
+
+@pytest.fixture
+def written() -> list[tuple[str, int]]:
+    """State and number of pictures of each record that went to the disk."""
+    return []
+
+
+@pytest.fixture
+async def job(tmp_path: Path, written: list[tuple[str, int]]) -> Job:
+    request = ImageRequest(prompt="a bear", backend="chatgpt-web")
+    record = new_record("a" * 32, request, requested="auto", asked={})
+    path, _ = new_folder(tmp_path, record)
+    folder = Folder(path, lambda record, _path, _stamp: written.append((record.state, len(record.images))))
+    return Job(request, record, folder, Ending())
+
+
+async def test_the_last_picture_and_the_end_are_one_writing(job: Job, written: list[tuple[str, int]]) -> None:
+    await job.state("generating", submitted=True)
+    await job.save(png(1), source={"file_id": "one"}, ends={"capture": "network"})
+    assert written == [("generating", 0), ("saved", 1)]
+    assert (job.answered.is_set(), job.facts["capture"]) == (True, "network")
+
+
+async def test_a_picture_that_is_there_already_is_an_end_as_well(job: Job, written: list[tuple[str, int]]) -> None:
+    await job.save(png(1), source={"file_id": "one"})
+    await job.save(png(1), source={"file_id": "one"}, ends={})
+    assert written == [("queued", 1), ("saved", 1)]
+
+
+async def test_of_several_that_wait_for_the_disk_one_writes_for_all(job: Job, written: list[tuple[str, int]]) -> None:
+    async with anyio.create_task_group() as group:
+        for number in range(5):
+            group.start_soon(lambda number=number: job.state("generating", **{f"fact_{number}": number}))
+    assert len(written) <= 2
+    assert {f"fact_{number}" for number in range(5)} <= set(job.facts)
+    kept = (job.folder.path / "metadata.json").read_text()
+    assert all(f"fact_{number}" in kept for number in range(5))
