@@ -1,7 +1,7 @@
 """What the site makes of a prompt that is out: every finished picture is saved, until the turn is over.
 
-The picture that was asked for is answered as soon as it is whole on disk (``ends`` of ``Report.save``); what else the turn may
-bring is waited for behind that answer, and from then on nothing is asked of anybody and nothing fails.
+The picture that was asked for is answered as soon as it is whole on disk (``ends`` of ``Report.save``); what else the
+turn may bring is waited for behind that answer, and from then on nothing is asked of anybody and nothing fails.
 
 What could lose, double or mistake a picture here, and what is done:
 

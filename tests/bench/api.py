@@ -68,7 +68,7 @@ def measure(rounds: int, told: Callable[[str], None]) -> Section:
         for load in LOADS:
             api.always = _prepared(load)
             names = tuple(f"{load.title}, {what}" for what in ("time", "processor", "memory"))
-            section.budgets += [Budget(names[1], 1.1, VENDOR), Budget(names[2], 0.6, VENDOR)]
+            section.budgets += [Budget(names[0], 0.85, VENDOR), Budget(names[2], 0.3, VENDOR)]
             units: Mapping[str, Unit] = {names[0]: "s", names[1]: "s", names[2]: "B"}
             sides = {who: partial(_round, who, api, load, names) for who in (OURS, VENDOR)}
             in_turn(section, rounds, sides, units, told)

@@ -23,11 +23,14 @@ from tests.bench.web import Maker, draw, makers, warmed
 __all__ = ["run"]
 
 IDLE = "idle: memory of the server"
+AFTER, LEFT = "after a picture and two idle minutes: memory of the server", "the same: programs of a browser"
 PEAK, BROWSER = "drawing: peak memory of the server", "drawing: memory of the browser (shared parts shared out)"
 SERVER_CPU, BROWSER_CPU = "waiting: processor time of the server", "waiting: processor time of the browser"
 SIZE, PACKAGES = "installed size", "installed packages"
 UNITS: Mapping[str, Unit] = {
     IDLE: "B",
+    AFTER: "B",
+    LEFT: "n",
     PEAK: "B",
     BROWSER: "B",
     SERVER_CPU: "s",
@@ -37,6 +40,7 @@ UNITS: Mapping[str, Unit] = {
 }
 SETTLED_SECONDS = 2.0
 WAIT_SECONDS = 60.0
+IDLE_SECONDS = 120.0
 MARGIN_SECONDS = 3.0
 PATIENCE = Patience(rounds=1, seconds=WAIT_SECONDS)
 
@@ -45,15 +49,21 @@ def run(plan: Plan) -> Section:
     """Idle and installed without any site; drawing and waiting on the stand-in."""
     section = Section("footprint", "Footprint")
     seconds = 2.0 if plan.quick else WAIT_SECONDS
-    section.budgets = [Budget(IDLE, 90e6), Budget(SERVER_CPU, 0.3 * seconds / WAIT_SECONDS)]
+    section.budgets = [Budget(IDLE, 70e6), Budget(AFTER, 80e6), Budget(LEFT, 0)]
+    section.budgets.append(Budget(SERVER_CPU, 0.3 * seconds / WAIT_SECONDS))
+    section.notes.append("Memory: all processes of the server, what they share with others shared out.")
     section.notes.append(f"Processor times are of {seconds:g} s in the middle of a wait for a picture.")
     _idle(plan, section)
     _installed(plan, section)
     try:
         with tempfile.TemporaryDirectory(prefix="bench-footprint-", ignore_cleanup_errors=True) as folder:
             place = Path(folder)
-            with running_standin(Switches(remaining=10_000)) as standin, makers(plan, section, place, standin) as sides:
+            with (
+                running_standin(Switches(generation="october", remaining=100_000)) as standin,
+                makers(plan, section, place, standin) as sides,
+            ):
                 _drawing(plan, section, standin, sides, place, seconds)
+                _rested(plan, section, standin, sides[OURS](place / "rested"))
     except NotMeasured as reason:
         section.absent[OURS] = str(reason)
     return section
@@ -103,6 +113,17 @@ def _drawing(
             who: partial(_wait, side, server, standin, seconds) for who, (side, server) in servers.items()
         }
         in_turn(section, plan.rounds(full=2), rounds, UNITS, plan.told, patience=PATIENCE)
+
+
+def _rested(plan: Plan, section: Section, standin: StandIn, side: Side) -> None:
+    standin.set(picture_delay_s=0.3)
+    with side.start() as server:
+        server.initialize()
+        draw(side, server, standin, f"one picture {random.random()}")
+        plan.told("footprint: two idle minutes")
+        time.sleep(SETTLED_SECONDS if plan.quick else IDLE_SECONDS)
+        section.measure(AFTER, "B").add(OURS, memory(server.own))
+        section.measure(LEFT, "n").add(OURS, len(server.browser))
 
 
 def _wait(side: Side, server: McpProcess, standin: StandIn, seconds: float, number: int) -> Mapping[str, float]:

@@ -1,17 +1,21 @@
 """Section ``generation``: from the call to the answer, warm and cold."""
 
 import random
+import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+
+import msgspec
 
 from fixtures.site import Switches
 from tests.bench.figures import OURS, Budget, NotMeasured, Round, Section, Unit, in_turn
 from tests.bench.plan import Plan
 from tests.bench.sides import Side
 from tests.bench.standin import StandIn, running_standin
-from tests.bench.stdio import McpProcess
+from tests.bench.stdio import CLOSING_SECONDS, McpProcess
 from tests.bench.web import Maker, draw, makers, warmed
 
 __all__ = ["run"]
@@ -23,6 +27,13 @@ CLOSED = "cold after an idle close: call to answer"
 BEFORE, AFTER = "warm: call to the prompt at the site", "warm: finished picture to answer"
 UNITS: Mapping[str, Unit] = {WARM: "s", BEFORE: "s", SITE: "s", AFTER: "s", COLD: "s", COLD_OWN: "s", CLOSED: "s"}
 IDLE_SECONDS = 1.0
+"""After which our server closes its browser here, in place of its own minute and a half."""
+SOON_IDLE = f"""
+import runpy
+from cdp_image_mcp.chatgpt.window import keeper
+keeper.IDLE_SECONDS = {IDLE_SECONDS}
+runpy.run_module("cdp_image_mcp", run_name="__main__")
+"""
 
 
 def run(plan: Plan) -> Section:
@@ -41,6 +52,7 @@ def run(plan: Plan) -> Section:
             with running_standin(switches) as standin, makers(plan, section, place, standin) as sides:
                 _warm(plan, section, standin, sides, place)
                 _cold(plan, section, standin, sides, place)
+                _after_idle_close(plan, section, standin, sides[OURS](place / "side-0"))
     except NotMeasured as reason:
         section.absent[OURS] = str(reason)
     return section
@@ -86,3 +98,21 @@ def _cold_round(side: Side, standin: StandIn) -> Round:
         return {COLD: drawn.whole, COLD_OWN: drawn.whole - drawn.site}
 
     return play
+
+
+def _after_idle_close(plan: Plan, section: Section, standin: StandIn, side: Side) -> None:
+    soon = msgspec.structs.replace(side, command=(sys.executable, "-c", SOON_IDLE))
+    with soon.start() as server:
+        server.initialize()
+        draw(side, server, standin, f"warming up {random.random()}")
+
+        def play(number: int) -> Mapping[str, float]:
+            deadline = time.monotonic() + CLOSING_SECONDS
+            while server.browser:
+                if time.monotonic() > deadline:
+                    raise NotMeasured("its browser did not close when nothing was to be done")
+                time.sleep(0.1)
+            drawn = draw(side, server, standin, f"a lighthouse after a rest, number {number} {random.random()}")
+            return {CLOSED: drawn.whole}
+
+        in_turn(section, plan.rounds(full=5), {OURS: play}, UNITS, plan.told)

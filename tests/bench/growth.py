@@ -5,15 +5,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from fixtures.site import Switches
 from tests.bench.curves import svg
-from tests.bench.figures import OURS, NotMeasured, Section
+from tests.bench.figures import OURS, Budget, NotMeasured, Section, Unit
 from tests.bench.past import fill
 from tests.bench.plan import Plan
 from tests.bench.sides import Side, ours
@@ -23,8 +21,9 @@ from tests.bench.web import draw, mapped_browser
 
 __all__ = ["run"]
 
-EARLIER = (1, 100, 5000)
+EARLIER = (1, 5_000, 50_000)
 TURNS = (1, 10, 50)
+FLAT = ("first call", "status")
 BROWSER_EVERY = 10
 """Adding up a browser's memory takes a while; it is done at every so many generations."""
 
@@ -41,14 +40,24 @@ class Moment(msgspec.Struct, frozen=True):
 def run(plan: Plan) -> Section:
     """Ours alone: the question is whether it stays as it began."""
     section = Section("growth", "Growth")
-    section.notes.append("Times are without what the site itself takes. The curves hold every single generation.")
+    section.notes.append(
+        "The page of October. Times are without what the site itself takes. Over an empty library: ratio or difference "
+        "to that with one earlier generation. The curves hold every single generation."
+    )
+    section.budgets = [
+        *(Budget(f"{what}, {count} earlier, over an empty library", 1.3) for what in FLAT for count in EARLIER[1:]),
+        *(Budget(f"memory, {count} earlier, over an empty library", 10e6) for count in EARLIER[1:]),
+        Budget(f"turn {TURNS[-1]} of a conversation over turn 1", 1.3),
+        Budget(f"{plan.soak} in a row: growth of the server for each", 10e3),
+    ]
     if plan.browser is None:
         section.absent[OURS] = "no browser is installed here"
         return section
     try:
         with tempfile.TemporaryDirectory(prefix="bench-growth-", ignore_cleanup_errors=True) as folder:
             place = Path(folder)
-            with running_standin(Switches(picture_delay_s=0.3, remaining=10_000)) as standin:
+            switches = Switches(generation="october", picture_delay_s=0.3, remaining=100_000)
+            with running_standin(switches) as standin:
                 wrapper = mapped_browser(place, plan.browser, standin)
                 _library(plan, section, standin, place, wrapper)
                 _conversation(plan, section, standin, ours(place / "conversation", wrapper))
@@ -60,7 +69,8 @@ def run(plan: Plan) -> Section:
 
 def _library(plan: Plan, section: Section, standin: StandIn, folder: Path, wrapper: Path) -> None:
     lines: dict[str, list[tuple[float, float]]] = {}
-    for count in EARLIER[:2] if plan.quick else EARLIER:
+    alone: dict[str, float] = {}
+    for count in (1, 100) if plan.quick else EARLIER:
         plan.told(f"growth: {count} earlier generations")
         place = folder / f"library-{count}"
         root = place / "output"
@@ -75,12 +85,19 @@ def _library(plan: Plan, section: Section, standin: StandIn, folder: Path, wrapp
             drawn = _row(plan, section, side, server, standin, 1 + plan.rounds(full=5), "library")[1:]
             found["generation"] = [moment.seconds for moment in drawn]
             found["status"] = [_status(server) for _ in range(plan.rounds(full=5))]
-            section.measure(f"memory, {count} earlier", "B").add(OURS, memory(server.own))
+            found["memory"] = [memory(server.own)]
         for what, values in found.items():
-            measure = section.measure(f"{what}, {count} earlier", "s")
+            unit: Unit = "B" if what == "memory" else "s"
+            measure = section.measure(f"{what}, {count} earlier", unit)
             for value in values:
                 measure.add(OURS, value)
-            lines.setdefault(what, []).append((count, statistics.median(values)))
+            median = statistics.median(values)
+            if count > 1 and what in (*FLAT, "memory"):
+                over = section.measure(f"{what}, {count} earlier, over an empty library", "B" if unit == "B" else "n")
+                over.add(OURS, median - alone[what] if unit == "B" else median / alone[what])
+            alone.setdefault(what, median)
+            if unit == "s":
+                lines.setdefault(what, []).append((count, median))
     section.curves["growth-library.svg"] = svg("Time by earlier generations", "earlier generations", "s", lines)
 
 
@@ -102,10 +119,13 @@ def _conversation(plan: Plan, section: Section, standin: StandIn, side: Side) ->
         draw(side, server, standin, f"warming up {random.random()}")
         turns = 3 if plan.quick else TURNS[-1]  # the third goes on from one that went on itself
         row = _row(plan, section, side, server, standin, turns, "conversation", continuing=True)
-    for number in TURNS:
-        near = [moment for moment in row if abs(moment.number - number) <= 1]
-        for moment in near:
-            section.measure(f"generation, around turn {number} of a conversation", "s").add(OURS, moment.seconds)
+    found = {number: [one.seconds for one in row if abs(one.number - number) <= 1] for number in TURNS}
+    for number, times in found.items():
+        for seconds in times:
+            section.measure(f"generation, around turn {number} of a conversation", "s").add(OURS, seconds)
+    if found[TURNS[-1]]:
+        ratio = statistics.median(found[TURNS[-1]]) / statistics.median(found[1])
+        section.measure(f"turn {TURNS[-1]} of a conversation over turn 1", "n").add(OURS, ratio)
     _draw_curves(section, "conversation", "turn of one conversation", row)
 
 
@@ -122,7 +142,14 @@ def _soak(plan: Plan, section: Section, standin: StandIn, side: Side) -> None:
             section.measure(f"{count} in a row: memory of the server, {name}", "B").add(OURS, moment.server)
             if moment.browser is not None:
                 section.measure(f"{count} in a row: memory of the browser, {name}", "B").add(OURS, moment.browser)
+    if len(row) > 2:
+        growth = (_median(row[-part:]) - _median(row[part : 2 * part])) / (len(row) - 2 * part)
+        section.measure(f"{count} in a row: growth of the server for each", "B").add(OURS, growth)
     _draw_curves(section, "soak", "generation", row)
+
+
+def _median(row: Sequence[Moment]) -> float:
+    return statistics.median(moment.server for moment in row)
 
 
 def _row(

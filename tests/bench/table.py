@@ -17,10 +17,10 @@ BEST = (
     ("generation", "warm: call to answer", SEED),
     ("generation", "warm: finished picture to answer", SEED),
     ("generation", "cold: first call to answer", SEED),
-    ("overhead", "2 MB", SEED),
+    ("overhead", "october, recorded turn, 2 MB", SEED),
     ("footprint", "idle: memory of the server", SEED),
     ("footprint", "waiting: processor time of the server", SEED),
-    ("growth", "generation, 5000 earlier", SEED),
+    ("growth", "status, 50000 earlier", SEED),
     ("driver", "100 in flight", "playwright-core"),
     ("api", "1 picture of 2 MB, memory", "openai"),
 )

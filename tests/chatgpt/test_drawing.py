@@ -115,8 +115,12 @@ class ScriptedTab:
         self.page = SimpleNamespace(url=f"{BASE}c/{CONVERSATION}", session=SimpleNamespace(crashed=False))
         self.loader_id = "now"
         self.closed = None
+        self.rests = False
         self.loads: list[Any] = []
         """What each loading comes to: an exception, or what happens then."""
+
+    def comes_to_rest(self) -> None:
+        self.rests = True
 
     async def node(self, _expression: str) -> None:
         return
@@ -213,7 +217,7 @@ async def test_the_answer_is_given_when_the_asked_picture_is_saved_and_the_rest_
         both = conversation(prompt(), call(), drawn("a", file_id(1), FOX), drawn("b", file_id(2), OWL))
         scene.watch.heard(heard.feed_conversation(both))
     assert scene.told.pictures == [FOX, OWL]
-    assert scene.told.facts["turn_pressed"] is False
+    assert (scene.told.facts["turn_pressed"], scene.tab.rests) == (False, True)
 
 
 async def test_once_the_asked_picture_is_saved_no_trouble_is_told() -> None:
@@ -223,6 +227,7 @@ async def test_once_the_asked_picture_is_saved_no_trouble_is_told() -> None:
     heard.feed_conversation(conversation(prompt(), call(), drawn("a", file_id(1), FOX), async_status=3))
     scene.watch.challenge = Landing(BASE, 403, challenged=True, check=True)
     assert (await scene.drawn()).pictures == [FOX]
+    assert not scene.tab.rests  # the next prompt finds the check by loading the page
 
 
 @pytest.mark.parametrize("trouble", ["check", "lost", "session"])

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from fixtures.site import Switches, running_site
+from fixtures.site.log import Document
 from fixtures.site.switches import Generation
 from tests.web.performance import Performance, Scene, Stage
 from tests.web.program import running_program
@@ -86,8 +87,11 @@ async def test_exactly_the_asked_text_reaches_the_site_once(scene: Scene, perfor
     await performance.seen(scene)
 
 
-async def test_a_picture_that_went_on_in_a_conversation_can_be_gone_on_with(tmp_path: Path) -> None:
-    with running_site(Switches()) as site:
+@pytest.mark.parametrize("generation", ["classic", "october"])
+async def test_a_picture_that_went_on_in_a_conversation_can_be_gone_on_with_in_the_page_that_stands_there(
+    tmp_path: Path, generation: Generation
+) -> None:
+    with running_site(Switches(generation=generation)) as site:
         async with running_program(tmp_path, site.url) as program:
             answers = [
                 await program.generate("a lighthouse at dusk"),
@@ -97,7 +101,9 @@ async def test_a_picture_that_went_on_in_a_conversation_can_be_gone_on_with(tmp_
         assert [answer.status for answer in answers] == ["saved"] * 3, [answer.data for answer in answers]
         assert len({prompt.conversation_id for prompt in site.log.prompts}) == 1
         assert len(site.log.prompts) == 3
+        assert [document.path for document in site.log.of(Document)] == ["/"]
     assert len({answer.record()["conversation_url"] for answer in answers}) == 1
+    assert len({answer.files()[0] for answer in answers}) == 3
 
 
 @pytest.mark.nightly
