@@ -327,6 +327,8 @@ async def _round(drawn: Round, tally: Tally, stage: Stage) -> str:
     if drawn.asked.continued:
         first = await program.generate(f"the beginning of {drawn.prompt}", images="none")
         assert first.status == "saved", first.data
+        # The page leaves that conversation, so that it is loaded anew with what is asked of it below.
+        await program.whole(await program.generate(f"beside {drawn.prompt}", images="none"))
         arguments["continue_from"] = first.data["generation_id"]
     before = len(site.log.prompts), len(site.log.pictures())
     site.switches = drawn.switches

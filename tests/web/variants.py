@@ -107,6 +107,8 @@ async def play(variant: Variant, generation: Generation, language: Language, sta
         site.set(**variant.first)
         first = await program.whole(await program.generate("the beginning", images="none"))
         assert first.status == "saved", first.data
+        # The page leaves that conversation, so that it is loaded anew.
+        await program.whole(await program.generate("between them", images="none"))
         arguments["continue_from"] = first.data["generation_id"]
     # Words of its own: an equal prompt would be taken for a repetition of one that an earlier row left unfinished.
     prompt = f"{variant.prompt} [{variant.key} {generation} {language}]"
