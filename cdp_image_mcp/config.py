@@ -195,6 +195,10 @@ def _switch(raw: str) -> bool:
     raise ValueError(f"{raw!r} is not one of 1, true, yes, on, 0, false, no, off.")
 
 
+def _hiding(raw: str) -> WindowMode:
+    return "auto" if _switch(raw) else "visible"
+
+
 def _arguments(raw: str, *, windows: bool = sys.platform == "win32") -> tuple[str, ...]:
     words = shlex.shlex(raw, posix=True, punctuation_chars=False)
     words.whitespace_split, words.commenters = True, ""
@@ -279,15 +283,14 @@ READ: dict[str, tuple[str, Callable[[str], Any]]] = {
     "CHATGPT_WEB_URL": ("web_url", _web_address),
     "CHATGPT_WEB_PROFILE_DIR": ("profile_dir", _absolute),
     "CHATGPT_WEB_LOGIN_TIMEOUT_SECONDS": ("login_timeout", _number(1, 86_400)),
-    "CHATGPT_HIDE_WINDOW": ("hide_window", _switch),
+    "CHATGPT_HIDE_WINDOW": ("window_mode", _hiding),
     "CHATGPT_WINDOW_MODE": ("window_mode", _one_of("auto", "headless", "hidden", "visible")),
     "CHATGPT_CHROME_ARGS": ("chrome_args", _arguments),
     "CHATGPT_DEBUG_PORT": ("debug_port", _number(0, 65_535, whole=True)),
     "CHATGPT_SITE_FILE": ("site_file", _absolute),
     "CHROME_PATH": ("chrome_path", _absolute),
 }
-"""The field of :class:`Settings` that each variable sets, and what reads it or raises ValueError. ``hide_window`` is
-another way to say ``window_mode``."""
+"""The field of :class:`Settings` that each variable sets, and what reads it or raises ValueError. The later wins."""
 
 
 def _default_input_roots(output_dir: Path) -> tuple[Path, ...]:
@@ -320,8 +323,6 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
                 problems.append(Problem(name, str(error)))
     if read.get("api_key", "").startswith(BEARER):
         read |= {"api_key": read["api_key"].removeprefix(BEARER), "bearer": True}
-    if not read.pop("hide_window", True):
-        read.setdefault("window_mode", "visible")
     if not {"output_dir", "profile_dir"} <= read.keys():
         try:
             data = Path(platformdirs.user_data_dir(APP_NAME, appauthor=False))

@@ -18,6 +18,7 @@ from cdp_image_mcp.errors import ImageError, image_error_in
 from cdp_image_mcp.mcp_server.fields import failure
 from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.stopping import Stop
+from cdp_image_mcp.system.tasks import background
 
 __all__ = ["run"]
 
@@ -56,17 +57,12 @@ def _command(name: str) -> Command:
 
 async def _stoppable(work: Callable[[], Awaitable[int]], parsed: argparse.Namespace, terminal: Terminal) -> int:
     """Run ``work``; a signal cancels it, so that browsers are closed and records written before the process ends."""
-    stop, code, failed = Stop(), FAILED, None
+    stop, code = Stop(), FAILED
     parsed.stop = stop
-    async with stop.heard(), anyio.create_task_group() as group:
-        group.start_soon(stop.cancel, group.cancel_scope)
-        try:
+    async with stop.heard(), background() as group:
+        with anyio.CancelScope() as stoppable:
+            group.start_soon(stop.cancel, stoppable)
             code = await work()
-        except Exception as error:  # noqa: BLE001  raised again below, outside of the groups that would wrap it
-            failed = error
-        group.cancel_scope.cancel()
-    if failed is not None:
-        raise failed
     if stop.signal is not None:
         if stop.signal is not signal.SIGINT:
             terminal.say(f"Stopped by {stop.signal.name}.", "yellow")

@@ -21,7 +21,7 @@ def in_force(settings: Settings) -> list[dict[str, str]]:
     wrong = {problem.variable: problem.message for problem in settings.problems}
     lines: list[dict[str, str]] = []
     for variable in VARIABLES:
-        value = getattr(settings, "window_mode" if variable.name == "CHATGPT_HIDE_WINDOW" else READ[variable.name][0])
+        value = getattr(settings, READ[variable.name][0])
         source = "environment" if os.environ.get(variable.name, "").strip() else "default"
         if variable.name in wrong:
             source = f"not taken: {wrong[variable.name]}"

@@ -13,6 +13,7 @@ from cdp_image_mcp.studio.asked import GenerateImage, GenerationId, Images, Wait
 from cdp_image_mcp.system.plaintext import clean
 
 __all__ = [
+    "Arguments",
     "BackendStatus",
     "BrowserVisibility",
     "CancelImage",

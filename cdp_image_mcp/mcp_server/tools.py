@@ -6,6 +6,7 @@ import mcp_types as types
 import msgspec
 
 from cdp_image_mcp.mcp_server.arguments import (
+    Arguments,
     BackendStatus,
     BrowserVisibility,
     CancelImage,
@@ -14,7 +15,7 @@ from cdp_image_mcp.mcp_server.arguments import (
     input_schema,
 )
 
-__all__ = ["ARGUMENTS", "TOOLS"]
+__all__ = ["ARGUMENTS", "TOOLS", "tool"]
 
 # Claude Code cuts each description at 2 KB; the first sentence must carry the meaning.
 GENERATE = """\
@@ -53,10 +54,24 @@ Show, hide or report the browser window in which ChatGPT is used, for example so
 """
 
 
-def _annotations(title: str, *, reads: bool, destroys: bool, repeats: bool, outside: bool) -> types.ToolAnnotations:
-    return types.ToolAnnotations(
+def tool(
+    name: str,
+    title: str,
+    description: str,
+    arguments: type[Arguments],
+    *,
+    reads: bool = False,
+    destroys: bool = False,
+    repeats: bool = False,
+    outside: bool = True,
+    **more: Any,
+) -> types.Tool:
+    """A tool with all four annotations."""
+    hints = types.ToolAnnotations(
         title=title, read_only_hint=reads, destructive_hint=destroys, idempotent_hint=repeats, open_world_hint=outside
     )
+    schema = input_schema(arguments)
+    return types.Tool(name=name, title=title, description=description, input_schema=schema, annotations=hints, **more)
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
@@ -67,8 +82,7 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 STRING, TRUTH = {"type": "string"}, {"type": "boolean"}
 STATUS_OUTPUT = _object(
     {
-        "selected_backend": STRING,
-        "default_backend": STRING,
+        **dict.fromkeys(("selected_backend", "default_backend"), STRING),
         "statuses": {
             "type": "array",
             "items": _object(
@@ -84,18 +98,9 @@ STATUS_OUTPUT = _object(
     }
 )
 VISIBILITY_OUTPUT = _object(
-    {
-        "backend": STRING,
-        "mode": STRING,
-        "supported": TRUTH,
-        "requested_action": STRING,
-        "browser_open": TRUTH,
-        "chat_ready": TRUTH,
-        "hide_window": TRUTH,
-        "hidden": TRUTH,
-        "visible": TRUTH,
-        "message": STRING,
-    }
+    {"backend": STRING, "mode": STRING, "supported": TRUTH, "requested_action": STRING}
+    | dict.fromkeys(("browser_open", "chat_ready", "hide_window", "hidden", "visible"), TRUTH)
+    | {"message": STRING}
 )
 
 ARGUMENTS: dict[str, type[msgspec.Struct]] = {
@@ -108,42 +113,19 @@ ARGUMENTS: dict[str, type[msgspec.Struct]] = {
 
 TOOLS: tuple[types.Tool, ...] = (
     # Not destructive: nothing that exists is changed. Not idempotent: each call is another picture.
-    types.Tool(
-        name="generate_image",
-        title="Generate image",
-        description=GENERATE,
-        input_schema=input_schema(GenerateImage),
-        annotations=_annotations("Generate image", reads=False, destroys=False, repeats=False, outside=True),
-    ),
+    tool("generate_image", "Generate image", GENERATE, GenerateImage),
     # Not read-only: it may open a window for the person, and writes the picture's file.
-    types.Tool(
-        name="wait_for_image",
-        title="Wait for image",
-        description=WAIT,
-        input_schema=input_schema(WaitForImage),
-        annotations=_annotations("Wait for image", reads=False, destroys=False, repeats=True, outside=True),
-    ),
-    types.Tool(
-        name="cancel_image",
-        title="Cancel image",
-        description=CANCEL,
-        input_schema=input_schema(CancelImage),
-        annotations=_annotations("Cancel image", reads=False, destroys=True, repeats=True, outside=True),
-    ),
-    types.Tool(
-        name="backend_status",
-        title="Backend status",
-        description=STATUS,
-        input_schema=input_schema(BackendStatus),
+    tool("wait_for_image", "Wait for image", WAIT, WaitForImage, repeats=True),
+    tool("cancel_image", "Cancel image", CANCEL, CancelImage, destroys=True, repeats=True),
+    tool(
+        "backend_status",
+        "Backend status",
+        STATUS,
+        BackendStatus,
+        reads=True,
+        repeats=True,
+        outside=False,
         output_schema=STATUS_OUTPUT,
-        annotations=_annotations("Backend status", reads=True, destroys=False, repeats=True, outside=False),
     ),
-    types.Tool(
-        name="browser_visibility",
-        title="Browser visibility",
-        description=VISIBILITY,
-        input_schema=input_schema(BrowserVisibility),
-        output_schema=VISIBILITY_OUTPUT,
-        annotations=_annotations("Browser visibility", reads=False, destroys=False, repeats=False, outside=True),
-    ),
+    tool("browser_visibility", "Browser visibility", VISIBILITY, BrowserVisibility, output_schema=VISIBILITY_OUTPUT),
 )

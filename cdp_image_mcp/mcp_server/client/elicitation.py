@@ -15,6 +15,7 @@ from mcp.shared.exceptions import NoBackChannelError
 
 from cdp_image_mcp.mcp_server.client.table import known
 from cdp_image_mcp.request import PERSON_STATES
+from cdp_image_mcp.system.tasks import background
 
 if TYPE_CHECKING:
     from cdp_image_mcp.studio.studio import Standing
@@ -92,17 +93,10 @@ class Person:
             if await self._accepted(ctx, state, identity) is False:
                 waiting.cancel()
 
-        failure: Exception | None = None
-        async with anyio.create_task_group() as group:
+        async with background() as group:
             group.start_soon(ask)
-            try:
-                with waiting:
-                    standing = await wait()
-            except Exception as error:  # noqa: BLE001  raised again below, outside of the group that would wrap it
-                failure = error
-            group.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+            with waiting:
+                standing = await wait()
         if standing.record.state not in PERSON_STATES and not _takes_forms(ctx):
             with anyio.move_on_after(1), contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
                 await ctx.session.send_elicit_complete(identity, ctx.request_id)

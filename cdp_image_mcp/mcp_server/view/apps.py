@@ -4,7 +4,7 @@ only the view can call. A host that does not declare the extension is told nothi
 import base64
 import hashlib
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import msgspec
 from mcp.server.context import ServerRequestContext
 
 from cdp_image_mcp import __version__
-from cdp_image_mcp.mcp_server.arguments import PictureHistory, WatchPicture, input_schema
-from cdp_image_mcp.mcp_server.tools import TOOLS
+from cdp_image_mcp.mcp_server.arguments import PictureHistory, WatchPicture
+from cdp_image_mcp.mcp_server.tools import TOOLS, tool
 
 __all__ = ["ADDRESS", "ARGUMENTS", "EXTENSION", "declared", "page", "tools"]
 
@@ -39,27 +39,12 @@ def declared(ctx: ServerRequestContext[Any, Any]) -> bool:
 def tools() -> list[types.Tool]:
     """The five tools, two of them with the view, and the view's own."""
     shown = [tool.model_copy(update={"meta": META}) if tool.name in SHOWN_FOR else tool for tool in TOOLS]
-    hints = types.ToolAnnotations(
-        read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-    )
+    hidden = partial(tool, reads=True, repeats=True, outside=False, _meta=FOR_THE_VIEW)
+    watching = "For the view: how a generation stands, after at most wait_seconds."
     return [
         *shown,
-        types.Tool(
-            name="watch_picture",
-            title="Watch a picture",
-            description="For the view: how a generation stands, after at most wait_seconds.",
-            input_schema=input_schema(WatchPicture),
-            annotations=hints,
-            _meta=FOR_THE_VIEW,
-        ),
-        types.Tool(
-            name="picture_history",
-            title="Earlier pictures",
-            description="For the view: the newest pictures.",
-            input_schema=input_schema(PictureHistory),
-            annotations=hints,
-            _meta=FOR_THE_VIEW,
-        ),
+        hidden("watch_picture", "Watch a picture", watching, WatchPicture),
+        hidden("picture_history", "Earlier pictures", "For the view: the newest pictures.", PictureHistory),
     ]
 
 
