@@ -2,11 +2,10 @@
 
 import argparse
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import anyio.to_thread
@@ -14,30 +13,20 @@ import anyio.to_thread
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED, PERSON
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.system.presence import OWN_FOLDER
 from cdp_image_mcp.system.turns import Turns
 
+if TYPE_CHECKING:
+    from cdp_image_mcp.chatgpt.backend import WebBackend
+
 __all__ = ["login", "logout"]
-
-
-@runtime_checkable
-class SignsIn(Protocol):
-    """A back end at which a person signs in."""
-
-    async def sign_in(self, opened: Callable[[], None] | None = None) -> Any:
-        """Open the window, call ``opened``, wait for the person; the result's ``kind`` is ``ready`` when it worked,
-        else its ``detail`` says why not."""
-        ...
 
 
 async def login(_: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     settings.require_usable()
     async with studio_apart(settings) as studio:
-        backend = studio.backend("chatgpt-web")
-        if not isinstance(backend, SignsIn):
-            raise ImageError("internal", "The web back end cannot sign in.")
+        backend = cast("WebBackend", studio.backend("chatgpt-web"))
         async with Turns(settings.profile_dir).take(on_position=partial(_tell_position, terminal)):
             arrival = await backend.sign_in(partial(_tell_sign_in, terminal))
     if arrival.kind == "ready":

@@ -23,6 +23,7 @@ from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.system.front import Front
+from cdp_image_mcp.system.tasks import shielded
 
 __all__ = ["command", "generate"]
 
@@ -72,7 +73,7 @@ async def generate(
             standing = await follow(studio, partial(studio.generate, wanted), terminal, accepted)
             await studio.fetched(standing)
     except anyio.get_cancelled_exc_class():
-        with anyio.CancelScope(shield=True):
+        with shielded():
             entry = await Library(settings.output_dir).find(accepted[0]) if accepted else None
             tell_stopped(terminal, entry.record if entry is not None else None)
         raise

@@ -106,6 +106,7 @@ async def wait(parsed: argparse.Namespace, settings: Settings, terminal: Termina
     async with studio_apart(settings) as studio:
         identity = (await _entry(studio.library, parsed.id)).record.generation_id
         standing = await follow(studio, partial(studio.wait, identity, 0), terminal, [])
+        await studio.fetched(standing)
     return tell_standing(terminal, standing, as_json=parsed.json)
 
 

@@ -17,7 +17,7 @@ from cdp_image_mcp.mcp_server.arguments import parse
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.studio.asked import GenerateImage
 
-__all__ = ["Destination", "destination", "prompt_of", "typed_roots", "wish"]
+__all__ = ["Destination", "copied", "destination", "prompt_of", "typed_roots", "wish"]
 
 WISHES = (
     *("backend", "n", "size", "quality", "output_format", "background", "output_compression", "complexity"),
@@ -124,7 +124,7 @@ class Destination(msgspec.Struct, frozen=True):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.is_folder:
                 self.path.mkdir(exist_ok=True)
-            return _copy(source, wanted)
+            return copied(source, wanted)
         except OSError as error:
             raise ImageError(
                 "disk",
@@ -139,14 +139,20 @@ class Destination(msgspec.Struct, frozen=True):
         return self.path.stem if self.path.suffix.lower() in FORMATS else self.path.name
 
 
-def _copy(source: Path, wanted: Path) -> Path:
+def copied(source: Path, wanted: Path) -> Path:
+    """A copy of a file, under the name that is ``wanted`` or the next that is free. Raises OSError."""
     for number in range(1, 1000):
         target = wanted if number == 1 else wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
         try:
-            with source.open("rb") as given, target.open("xb") as taken:
-                shutil.copyfileobj(given, taken)
+            taken = target.open("xb")
         except FileExistsError:
             continue
+        try:
+            with taken, source.open("rb") as given:
+                shutil.copyfileobj(given, taken)
+        except OSError:
+            target.unlink(missing_ok=True)  # half a picture looks like one
+            raise
         return target
     raise FileExistsError(17, "there are too many of that name")
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, cast
 
 import anyio
 
@@ -24,6 +24,7 @@ from cdp_image_mcp.system.stopping import Stop
 
 if TYPE_CHECKING:
     from cdp_image_mcp.cdp import Browser
+    from cdp_image_mcp.chatgpt.backend import WebBackend
     from cdp_image_mcp.studio.studio import Outliving, Studio
 
 __all__ = ["open_app", "open_browser", "serve", "serve_app"]
@@ -38,18 +39,10 @@ OUTLIVING_SECONDS = LONGEST_WAIT + 60.0
 """Longest time for requests that are out when the client has gone; each has a patience of its own, which is shorter."""
 
 
-@runtime_checkable
-class _HasBrowser(Protocol):
-    """A back end that drives a browser."""
-
-    @property
-    def browser(self) -> "Browser | None": ...
-
-
 def open_browser(studio: "Studio") -> "Browser | None":
     """The browser that the studio's web back end has open at this moment."""
-    backend = studio.backend_in_use("chatgpt-web")
-    return backend.browser if isinstance(backend, _HasBrowser) else None
+    backend = cast("WebBackend | None", studio.backend_in_use("chatgpt-web"))
+    return None if backend is None else backend.browser
 
 
 @asynccontextmanager

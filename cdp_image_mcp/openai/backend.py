@@ -58,7 +58,7 @@ class ApiBackend:
         """See :class:`~cdp_image_mcp.request.Backend`. Cancelling cuts the connection; what had left by then may be
         billed and is recorded so (``spent`` is ``"unknown"``)."""
         profile = choose_profile(self._settings)
-        plan = await anyio.to_thread.run_sync(make_plan, request, self._settings, profile)
+        plan = make_plan(request, self._settings, profile)
         generation = Generation(
             request,
             report,

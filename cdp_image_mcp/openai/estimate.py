@@ -82,7 +82,7 @@ def estimate_cost(plan: Plan, size: str, quality: str, n: int) -> Range | None:
 
 def most_usd(settings: Settings, request: ImageRequest) -> float:
     """Dollars that ``request`` may cost at most; a model without a price counts as the dearest one known. Raises
-    ImageError ``invalid_input`` or ``configuration``. Blocking."""
+    ImageError ``invalid_input`` or ``configuration``."""
     profile = choose_profile(settings)
     return most_of(request, make_plan(request, settings, profile), profile)
 

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
 import msgspec
 
 from cdp_image_mcp.config import Settings
@@ -97,7 +96,7 @@ class Intake:
         if settings.fallback == "never":
             del requests[1:]
         if settings.budget_usd is not None:
-            requests = [await anyio.to_thread.run_sync(self._priced, request) for request in requests]
+            requests = [self._priced(request) for request in requests]
         return Accepted(requests=requests, record=record, parent=parent, marks=marks)
 
     def _priced(self, request: ImageRequest) -> ImageRequest:

@@ -24,6 +24,5 @@ class Ways(Protocol):
         ...
 
     def most_usd(self, settings: Settings, request: ImageRequest, /) -> float:
-        """Dollars that ``request`` to the API may cost at most. Raises ImageError like the back end itself; may read
-        files."""
+        """Dollars that ``request`` to the API may cost at most. Raises ImageError like the back end itself."""
         ...

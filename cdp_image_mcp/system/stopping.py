@@ -8,6 +8,8 @@ from types import FrameType
 import anyio
 import anyio.abc
 
+from cdp_image_mcp.system.tasks import background
+
 __all__ = ["Stop"]
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
@@ -34,10 +36,9 @@ class Stop:
         """Signals are taken from before the block to after it (on Windows: until the process ends). What a signal
         ends belongs inside: one that comes while that is being left must not meet the interpreter's own handlers,
         which would cut the leaving short."""
-        async with anyio.create_task_group() as group:
+        async with background() as group:
             await group.start(self._listen)
             yield
-            group.cancel_scope.cancel()
 
     async def _listen(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         try:

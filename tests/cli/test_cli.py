@@ -120,6 +120,9 @@ def test_a_stopped_generation_gives_the_shell_back_and_saves_behind_it_what_may_
     assert (waited.returncode, len(endpoint.requests)) == (0, 1)
     assert Path(waited.stdout.strip()).is_file()
     assert f"wait {record['generation_id'][:8]}" in err
+    # It was told: the same words again are another picture.
+    again = ran(with_key, "generate", "a fox")
+    assert (again.returncode, len(endpoint.requests)) == (0, 2)
 
 
 @pytest.mark.parametrize("then", ["nothing", "SIGTERM"])

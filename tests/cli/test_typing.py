@@ -1,18 +1,23 @@
 """What a person types at ``generate``: words without quotes, files of any folder, and what comes out of a pipe."""
 
+import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+from cdp_image_mcp.cli.prompting import destination
+from cdp_image_mcp.errors import ImageError
 from tests.cli.api_stub import Stub
 from tests.cli.running import LIMIT, Typist, command, ran
-from tests.mcp_server.scripted import png
+from tests.mcp_server.scripted import png, saved
 
 
 def prompts(endpoint: Stub) -> list[str]:
@@ -69,6 +74,20 @@ def test_several_pictures_are_numbered(with_key: dict[str, str], endpoint: Stub,
     endpoint.pictures = [png(64, 64), png(65, 65)]
     done = ran(with_key, "generate", "a fox", "-n", "2", "-o", str(tmp_path / "fox.png"))
     assert done.stdout.splitlines() == [str(tmp_path / f"fox-{number}.png") for number in (1, 2)]
+
+
+def test_a_full_disk_leaves_no_half_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(given: BinaryIO, taken: BinaryIO) -> None:
+        taken.write(given.read(3))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    image = saved(tmp_path, 1, b"whole picture", width=1, height=1)
+    place = destination(str(tmp_path / "fox.png"))
+    assert place is not None
+    with pytest.raises(ImageError, match="is saved as"):
+        place.put([image])
+    assert not (tmp_path / "fox.png").exists()
 
 
 def test_the_ending_of_a_name_asks_for_its_format_and_the_bytes_have_the_last_word(

@@ -1,6 +1,6 @@
 """The two ways to make pictures: which comes first, the sign-in, the key, and the line to each as pictures take it."""
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,16 +13,10 @@ from cdp_image_mcp.mcp_server.ways import first_way
 from cdp_image_mcp.system.plaintext import clean
 from cdp_image_mcp.system.turns import Turns
 
-__all__ = ["Probes", "api_line", "api_usable", "key", "probe", "sign_in", "site_line", "way"]
+if TYPE_CHECKING:
+    from cdp_image_mcp.chatgpt.backend import WebBackend
 
-
-@runtime_checkable
-class Probes(Protocol):
-    """A back end that can look in the page for everything it uses there, without sending anything."""
-
-    async def probe(self) -> list[tuple[str, bool, str]]:
-        """For each role (composer, send, …): its name, whether it was found, and how."""
-        ...
+__all__ = ["api_line", "api_usable", "key", "probe", "sign_in", "site_line", "way"]
 
 
 def way(settings: Settings) -> Check:
@@ -103,9 +97,7 @@ async def probe(settings: Settings) -> list[Check]:
     """What is used in the page, looked for there."""
     try:
         async with studio_apart(settings) as studio:
-            backend = studio.backend("chatgpt-web")
-            if not isinstance(backend, Probes):
-                return [Check("probe", "failed", "This version's web back end cannot look into the page.")]
+            backend = cast("WebBackend", studio.backend("chatgpt-web"))
             async with Turns(settings.profile_dir).take():
                 found = await backend.probe()
     except ImageError as error:

@@ -17,6 +17,7 @@ import msgspec
 
 from cdp_image_mcp.cli.exit_codes import DONE
 from cdp_image_mcp.cli.follow import fields_of, follow, tell_standing
+from cdp_image_mcp.cli.prompting import copied
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
@@ -126,25 +127,11 @@ def _keep(standing: Standing, folder: Path) -> Standing:
     stem, images = Path(standing.folder).name, list(record.images)
     for index, image in enumerate(images):
         source = Path(image.path)
-        target = _write_new(folder, f"{stem}-{index + 1:02}", source.suffix, source.read_bytes())
+        target = copied(source, folder / f"{stem}-{index + 1:02}{source.suffix}")
         images[index] = msgspec.structs.replace(image, path=str(target))
     return msgspec.structs.replace(
         standing, record=msgspec.structs.replace(record, images=images, profile_dir=None), folder=str(folder)
     )
-
-
-def _write_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
-    """``data`` under a name that nothing had before."""
-    for number in range(1, 1000):
-        path = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
-        try:
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-        except FileExistsError:
-            continue
-        with os.fdopen(file, "wb") as out:
-            out.write(data)
-        return path
-    raise ImageError("disk", f"There is no free name for the picture in {folder}.")
 
 
 async def demo(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
