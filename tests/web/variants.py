@@ -25,7 +25,9 @@ PATIENT = {
     **dict.fromkeys(("40b", "53", "53i"), 92.0),
     **dict.fromkeys(("68", "76c", "77", "77b", "84", "84b", "84e"), 42.0),
     **dict.fromkeys(("01", "13", "42b", "56", "57", "59b"), 23.0),
-    **dict.fromkeys(("20g", "25", "36", "36b", "42d", "44", "52e", "53b", "53e", "53h", "65c", "66", "66b"), 17.0),
+    **dict.fromkeys(
+        ("20g", "25", "25c", "36", "36b", "42d", "44", "52e", "53b", "53e", "53h", "65c", "66", "66b"), 17.0
+    ),
 }
 """In these the program rightly waits long before it looks again or decides: for about so many seconds."""
 

@@ -2,7 +2,8 @@
 
 A card is a sign that the page took a file, and no proof that the site has it: thumbnails stand there at once, Send may
 be usable before the upload has ended, and a spinner may stay when it has (facts F8). So the page's own upload calls are
-counted; where none is seen, cards and spinners have to do.
+counted; where none is seen, cards and spinners have to do. The last call has had more than one address: where the bytes
+have gone up and all stands still, it is not waited for.
 """
 
 import logging
@@ -36,6 +37,8 @@ DRAFT_SECONDS = 3.0
 """How old a page is before its old draft's attachments count as all there."""
 REDRAWN_SECONDS = 2.0
 """How long a page may show another number of cards while it draws its composer anew."""
+STILL_SECONDS = 10.0
+"""How long nothing must have moved when the bytes are up and the upload's last call was not seen."""
 CARD_SECONDS = 15.0
 """How long a card may come after its upload: after the server's receipt, "several seconds" (live 2026-08-21 to 28)."""
 
@@ -148,12 +151,33 @@ class Attaching:
                 await uploads.until(lambda: uploads.failed > 0 or uploads.received >= min(uploads.begun, files))
                 over.set()
 
+            async def quiet() -> None:
+                await uploads.until(lambda: uploads.stored >= files)
+                while not await self._stands_still(files):
+                    pass
+                log.warning("the last call of an upload goes to an address that is not known")
+                over.set()
+
             group.start_soon(failed_card)
             group.start_soon(calls)
+            group.start_soon(quiet)
             await over.wait()
         if uploads.failed or await self._eye.ask("witness.has('attachment_failed')", reply=bool):
             await self.told_why()
             raise ImageError("service_error", "The site could not take a reference picture. Nothing was sent.")
+
+    async def _stands_still(self, files: int) -> bool:
+        """Whether, once all cards are there without a spinner, nothing moves for a while and nothing goes up."""
+        still = f"witness.attachments().length >= {files} && !witness.has('attachment_busy')"
+        await self._while_busy(f"!({still})")
+        moved = await self._eye.ask(
+            f"witness.until(() => !({still}), {STILL_SECONDS * 1000}).then(Boolean)",
+            reply=bool,
+            timeout=STILL_SECONDS + 10,
+        )
+        here = (one for one in self.tab.bodies.requests if one.loader_id == self.tab.loader_id)
+        # Answered is enough: of an answer that its page does not read no end is told.
+        return not moved and all(one.ended or one.status for one in here if one.method != "GET")
 
     async def _while_busy(self, condition: str) -> None:
         await self._eye.ask(

@@ -68,6 +68,8 @@ class Uploads:
         self.begun = 0
         self.received = 0
         """Those that the site has whole."""
+        self.stored = 0
+        """Files, or parts of them, whose bytes have gone up."""
         self.failed = 0
         """Those that the site refused, or whose end it refused."""
         self._news = anyio.Event()
@@ -90,6 +92,9 @@ class Uploads:
     def count_refused(self, request: Request) -> None:
         self.failed += not _went_well(request)
 
+    def count_stored(self, request: Request) -> None:
+        self.stored += (request.status or 400) < 400
+
     def count_end(self, request: Request) -> None:
         if _went_well(request):
             self.received += 1
@@ -109,10 +114,12 @@ async def uploads_of(tab: Tab) -> AsyncGenerator[Uploads]:
     with (
         tab.bodies.watch(begins, stage="sent") as begun,
         tab.bodies.watch(begins) as answered,
+        tab.bodies.watch(lambda request: request.method == "PUT", stage="responded") as stored,
         tab.bodies.watch(partial(tab.site.asks, "upload_done")) as done,
     ):
         async with background() as group:
             group.start_soon(uploads.hear, begun, uploads.count_begun)
             group.start_soon(uploads.hear, answered, uploads.count_refused)
+            group.start_soon(uploads.hear, stored, uploads.count_stored)
             group.start_soon(uploads.hear, done, uploads.count_end)
             yield uploads
