@@ -152,12 +152,11 @@ class Streams:
             log.warning("the site answered the prompt's request with status %d; watching on", status)
             watch.site_failed()
         self._failed = status >= 400 or (not ok and stream.received == 0)
-        self._over(stream, ok=ok and status < 400)
         if 400 <= status < 500 and not checked:
-            await anyio.sleep(AGAIN_SECONDS)
+            await anyio.sleep(AGAIN_SECONDS)  # not over yet: what the page shows meanwhile decides nothing
         if (400 <= status < 500 or checked) and self._pinned is stream.request:
             watch.refused = Refusal(status, head, checked)
-            watch.tell()
+        self._over(stream, ok=ok and status < 400)
 
     async def _hear_resumed(self, stream: LiveStream) -> None:
         """The same answer, asked for again; the site refuses that when there is nothing left to tell, or when it has

@@ -460,7 +460,10 @@ async def test_a_text_that_the_page_made_a_link_of_is_still_ours() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("how", ["refused", "broken", "failed"])
-async def test_when_ours_failed_before_its_first_byte_the_pages_next_try_is_ours(how: str) -> None:
+async def test_when_ours_failed_before_its_first_byte_the_pages_next_try_is_ours(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "AGAIN_SECONDS", 0)
     tab = ScriptedTab()
     async with watching(tab) as watch:
         first = tab.begin(body=request(), status={"refused": 429, "failed": 502}.get(how, 200))
@@ -592,9 +595,9 @@ async def test_a_prompt_that_was_refused_is_not_told_so_while_the_page_may_send_
     tab = ScriptedTab()
     async with watching(tab) as watch:
         over(tab.begin(body=request(), status=401))
-        await until(watch, lambda: watch.turn.stream_ended)
         await anyio.wait_all_tasks_blocked()
-        assert watch.refused is None
+        watch.reported(PageReport(address=BASE, found=True, error="Something went wrong"))
+        assert (watch.refused, watch.judge().action, watch.judge().load) == (None, "wait", None)
         again = tab.begin(body=request(identity=LATER))
         again.add(sse(card(parent=LATER)))
         await until(watch, lambda: watch.turn.tool_used)
