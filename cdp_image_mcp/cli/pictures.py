@@ -26,6 +26,7 @@ from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import epoch
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.studio.studio import Standing
+from cdp_image_mcp.system.presence import OWN_FOLDER
 from cdp_image_mcp.system.viewer import open_file
 
 __all__ = ["cancel", "clean", "collect", "gallery", "list_pictures", "open_picture", "wait"]
@@ -197,9 +198,14 @@ def _rubbish(settings: Settings) -> Iterator[Path]:
             # A picture under its first name may be whole and the only copy: taking its generation up rescues it.
             yield from filter(_old, folder.glob(".metadata.json.*.part"))
             yield from filter(_old, folder.glob(".*.tmp"))
-    for folder in (settings.output_dir, settings.profile_dir.parent):
-        yield from folder.glob("*.broken")
-        yield from filter(_old, folder.glob(".*.part"))
+    # Root and profile may lie among other people's files: only names of ours, and folders that are ours alone.
+    root, profile = settings.output_dir, settings.profile_dir
+    yield from root.glob(".index.sqlite3*.broken")
+    yield from filter(_old, root.glob(".index.html.*.part"))
+    yield from filter(_old, profile.parent.glob(f".{profile.name}.window.json.*.part"))
+    for own in (root / OWN_FOLDER, profile / OWN_FOLDER):
+        yield from own.glob("*.broken")
+        yield from filter(_old, own.glob(".*.part"))
     yield from abandoned(PROFILE_PREFIX, Path(tempfile.gettempdir()))
 
 

@@ -106,7 +106,8 @@ class _Call:
             case WatchPicture():
                 return await self._watch(arguments, studio)
             case PictureHistory():
-                return result_of(_listed({"pictures": await history(studio.library, arguments.count)}))
+                fields = {"pictures": await history(studio.library, arguments.count)}
+                return result_of(Answer(fields, fitted(fields)))
             case _:
                 raise TypeError(f"no tool takes {type(arguments).__name__}")
 
@@ -167,10 +168,6 @@ class _Call:
     def failed(self, error: ImageError) -> types.CallToolResult:
         fields = failure(error, self.generation_id) | self.also
         return result_of(Answer(fields, fitted(fields), failed=True))
-
-
-def _listed(fields: dict[str, Any]) -> Answer:
-    return Answer(fields, fitted(fields))
 
 
 def showing(settings: Settings, session: Any, images: Images | None, deadline: float) -> Showing:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 import msgspec
 
@@ -75,21 +76,9 @@ LAST_DAY_OF_1 = date(2026, 12, 1)
 """Source: the vendor's deprecations page, notice of 2026-06-02."""
 
 
-def _free(name: str, price: Price, grid: Grid, *, transparent: bool, source: str, seen: str) -> Model:
-    qualities = CLASSIC_QUALITIES if name == "gpt-image-2" else ALL_QUALITIES
-    newest = name.startswith("gpt-image-2.6")
-    return Model(
-        name=name,
-        sizes=FREE,
-        qualities=qualities,
-        transparent=transparent,
-        formats=ALL_FORMATS if newest else RASTER,
-        complexity=newest,
-        price=price,
-        grid=grid,
-        source=source,
-        seen=seen,
-    )
+_free = partial(Model, sizes=FREE, transparent=True, source="official SDK", seen="2026-11-17")
+_free_26 = partial(_free, qualities=ALL_QUALITIES, formats=ALL_FORMATS, complexity=True, price=PRICE_26, grid=GRID_26)
+_free_25 = partial(_free, qualities=ALL_QUALITIES, price=PRICE_25, grid=GRID_25)
 
 
 def _fixed(name: str, price: Price | None, ends: date, ends_at_azure: date | None = None) -> Model:
@@ -108,16 +97,15 @@ def _fixed(name: str, price: Price | None, ends: date, ends_at_azure: date | Non
     )
 
 
-SDK = "official SDK"
 MODELS: dict[str, Model] = {
     model.name: model
     for model in (
-        _free("gpt-image-2.6-sunburst", PRICE_26, GRID_26, transparent=True, source=SDK, seen="2026-11-17"),
-        _free("gpt-image-2.6-flare", PRICE_26, GRID_26, transparent=True, source=SDK, seen="2026-11-17"),
-        _free("gpt-image-2.5-sunburst", PRICE_25, GRID_25, transparent=True, source=SDK, seen="2026-11-17"),
-        _free("gpt-image-2.5-flare", PRICE_25, GRID_25, transparent=True, source=SDK, seen="2026-11-17"),
+        _free_26(name="gpt-image-2.6-sunburst"),
+        _free_26(name="gpt-image-2.6-flare"),
+        _free_25(name="gpt-image-2.5-sunburst"),
+        _free_25(name="gpt-image-2.5-flare"),
         # Transparent is announced as a preview for this one, but was refused live on 2026-10-08.
-        _free("gpt-image-2", PRICE_2, GRID_2, transparent=False, source=SDK, seen="2026-11-17"),
+        _free(name="gpt-image-2", qualities=CLASSIC_QUALITIES, transparent=False, price=PRICE_2, grid=GRID_2),
         # Azure's day: its documentation, change of 2026-09-15. Of the others it says nothing.
         _fixed("gpt-image-1.5", PRICE_15, LAST_DAY_OF_1, date(2026, 12, 16)),
         _fixed("gpt-image-1-mini", PRICE_MINI, LAST_DAY_OF_1),

@@ -121,10 +121,15 @@ def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
         folder / "preview-01.jpg",
         folder / ".metadata.json.77-1.part",
         tmp_path / "pictures" / ".index.sqlite3.broken",
+        tmp_path / "pictures" / ".cdp-image-mcp" / "index.sqlite3.broken",
     ]
     for path in rubbish:
         path.write_bytes(b"x" * 1000)
         os.utime(path, (time.time() - 3600, time.time() - 3600))
+    foreign = [tmp_path / "pictures" / "taxes.broken", tmp_path / ".film.mkv.part"]
+    for path in foreign:
+        path.write_bytes(b"not ours")
+        os.utime(path, (0, 0))
     young = folder / ".metadata.json.78-1.part"
     young.write_bytes(b"being written")
     whole = folder / ".image.79-1.part"  # its process died before it had its name; taking it up rescues it
@@ -137,6 +142,7 @@ def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
     assert all(path.exists() for path in rubbish)
     assert ran(with_key, "clean", "--yes").returncode == 0
     assert not any(path.exists() for path in rubbish)
+    assert all(path.exists() for path in foreign)
     assert young.exists()
     assert whole.exists()
     assert Path(fox["image_path"]).exists()
