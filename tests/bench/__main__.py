@@ -13,7 +13,7 @@ from cdp_image_mcp.config import load
 from tests.bench import driver, footprint, generation, growth, overhead, start
 from tests.bench.competitors import Workshop
 from tests.bench.figures import NotMeasured, Section
-from tests.bench.machine import facts
+from tests.bench.machine import facts, load_now
 from tests.bench.plan import Plan
 from tests.bench.sides import ROOT
 from tests.bench.table import best, markdown, write_between
@@ -55,6 +55,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--workshop", type=Path, help="where competitors are installed; default in the temporary folder"
     )
     parser.add_argument("--out", type=Path, help="folder for the curves, made if missing; default in the temporary one")
+    parser.add_argument("--keep", type=Path, help="file that gets what was measured, for --with of a later run")
+    parser.add_argument("--with", dest="kept", type=Path, nargs="*", default=[], help="files of --keep to show as well")
     parser.add_argument("--write-readme", action="store_true", help="put the tables between the pages' markers")
     given = parser.parse_args(arguments)
     unknown = [name for name in given.sections if name not in SECTIONS]
@@ -85,11 +87,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = Plan(workshop, _browser(), quick=given.quick, soak=given.soak)
     machine = facts(plan.browser)
     done: list[Section] = []
-    for name in given.sections or SECTIONS:
+    wanted: list[str] = given.sections or ([] if given.kept else list(SECTIONS))
+    for name in wanted:
+        busy = load_now()
         try:
             done.append(SECTIONS[name](plan))
         except NotMeasured as reason:
             done.append(Section(name, name.capitalize(), absent={"all": str(reason)}))
+        done[-1].notes.append(f"Load of the machine at the start: {busy}.")
+    if given.keep is not None:
+        given.keep.write_bytes(msgspec.json.encode(done))
+    for path in given.kept:
+        done += msgspec.json.decode(path.read_bytes(), type=list[Section])
+    done.sort(key=lambda section: list(SECTIONS).index(section.name))
     text = markdown(done, machine)
     if given.json:
         told = {"machine": machine, "quick": plan.quick, "sections": [section.as_data() for section in done]}

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from fixtures.site import Switches
-from tests.bench.figures import OURS, Budget, NotMeasured, Patience, Round, Section, Unit, in_turn
+from tests.bench.figures import OURS, Budget, NotMeasured, Round, Section, Unit, in_turn
 from tests.bench.package import packages_of_node, packages_of_python, size_of
 from tests.bench.plan import Plan
 from tests.bench.sides import ROOT, SEED, SEED_PACKAGE, Side, bare, ours, seed
@@ -39,10 +39,9 @@ UNITS: Mapping[str, Unit] = {
     PACKAGES: "n",
 }
 SETTLED_SECONDS = 2.0
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 30.0
 IDLE_SECONDS = 120.0
 MARGIN_SECONDS = 3.0
-PATIENCE = Patience(rounds=1, seconds=WAIT_SECONDS)
 
 
 def run(plan: Plan) -> Section:
@@ -50,7 +49,7 @@ def run(plan: Plan) -> Section:
     section = Section("footprint", "Footprint")
     seconds = 2.0 if plan.quick else WAIT_SECONDS
     section.budgets = [Budget(IDLE, 70e6), Budget(AFTER, 80e6), Budget(LEFT, 0)]
-    section.budgets.append(Budget(SERVER_CPU, 0.3 * seconds / WAIT_SECONDS))
+    section.budgets.append(Budget(SERVER_CPU, 0.005 * seconds))
     section.notes.append("Memory: all processes of the server, what they share with others shared out.")
     section.notes.append(f"Processor times are of {seconds:g} s in the middle of a wait for a picture.")
     _idle(plan, section)
@@ -112,7 +111,7 @@ def _drawing(
         rounds: dict[str, Round] = {
             who: partial(_wait, side, server, standin, seconds) for who, (side, server) in servers.items()
         }
-        in_turn(section, plan.rounds(full=2), rounds, UNITS, plan.told, patience=PATIENCE)
+        in_turn(section, plan.rounds(full=1), rounds, UNITS, plan.told)
 
 
 def _rested(plan: Plan, section: Section, standin: StandIn, side: Side) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from fixtures.site import Switches
-from tests.bench.figures import OURS, Budget, NotMeasured, Round, Section, Unit, in_turn
+from tests.bench.figures import OURS, Budget, NotMeasured, Patience, Round, Section, Unit, in_turn
 from tests.bench.plan import Plan
 from tests.bench.sides import Side
 from tests.bench.standin import StandIn, running_standin
@@ -21,6 +21,7 @@ from tests.bench.web import Maker, draw, makers, warmed
 __all__ = ["run"]
 
 DELAY = 1.2
+PATIENCE = Patience(rounds=3, seconds=20)
 WARM, SITE = "warm: call to answer", "warm: prompt to finished picture, the site itself"
 COLD, COLD_OWN = "cold: first call to answer", "cold: the same without the site's own time"
 CLOSED = "cold after an idle close: call to answer"
@@ -62,7 +63,7 @@ def _warm(plan: Plan, section: Section, standin: StandIn, sides: Mapping[str, Ma
     with ExitStack() as stack:
         servers = warmed(stack, section, standin, sides, folder)
         rounds = {who: _warm_round(side, server, standin, section) for who, (side, server) in servers.items()}
-        in_turn(section, plan.rounds(full=10), rounds, UNITS, plan.told)
+        in_turn(section, plan.rounds(full=10), rounds, UNITS, plan.told, patience=PATIENCE)
 
 
 def _warm_round(side: Side, server: McpProcess, standin: StandIn, section: Section) -> Round:
@@ -87,7 +88,7 @@ def _cold(plan: Plan, section: Section, standin: StandIn, sides: Mapping[str, Ma
             continue
         # The folders of the warm part: a profile that has been used, as every profile but for its first day.
         rounds[who] = _cold_round(make(folder / f"side-{list(sides).index(who)}"), standin)
-    in_turn(section, plan.rounds(full=5), rounds, UNITS, plan.told)
+    in_turn(section, plan.rounds(full=5), rounds, UNITS, plan.told, patience=PATIENCE)
 
 
 def _cold_round(side: Side, standin: StandIn) -> Round:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["facts"]
+__all__ = ["facts", "load_now"]
 
 
 def facts(browser: Path | None) -> str:
-    """One line: date, processor, memory, system, Python, Node, browser, and how busy the machine was."""
+    """One line: date, processor, memory, system, Python, Node, browser."""
     memory = psutil.virtual_memory().total / 2**30
     parts = [
         datetime.now().astimezone().date().isoformat(),
@@ -29,9 +29,12 @@ def facts(browser: Path | None) -> str:
     if browser is not None:
         found = _version([str(browser), "--version"])
         parts.append(f"browser {found}" if found else "browser of unknown version")
-    if sys.platform != "win32":
-        parts.append(f"load {os.getloadavg()[0]:.1f} at the start")
     return ", ".join(parts)
+
+
+def load_now() -> str:
+    """How busy it is: processes that want to run, over the last minute."""
+    return "unknown" if sys.platform == "win32" else f"{os.getloadavg()[0]:.1f}"
 
 
 def _processor() -> str:

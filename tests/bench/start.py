@@ -37,7 +37,7 @@ def run(plan: Plan) -> Section:
             section.absent[SEED] = str(reason)
         for side in sides:
             _once(side, 0)  # the first start writes byte code and fills the disk's cache
-        rounds = plan.rounds(full=15)
+        rounds = plan.rounds(full=10)
         in_turn(section, rounds, {side.who: partial(_once, side) for side in sides}, UNITS, plan.told)
     if OURS not in section.participants():
         section.notes.append("Without our own figures nothing here can be compared.")

@@ -31,7 +31,7 @@ def markdown(sections: Sequence[Section], facts: str) -> str:
     """All sections, with the machine and how to read the cells."""
     head = (
         f"Measured {facts}. Cells: median (lowest to highest); ratio = ours divided by theirs. "
-        "Both sides ran in turn in one run, against the same stand-in site, by `python -m tests.bench`."
+        "All sides of a table ran in turn in one run, against the same stand-in site, by `python -m tests.bench`."
     )
     return "\n\n".join([head, *(_section(section) for section in sections)]) + "\n"
 

