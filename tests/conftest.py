@@ -143,10 +143,13 @@ TIMES = Path(__file__).parent / "times.json"
 """Seconds that each long file took; ``--write-times`` measures anew."""
 
 
+SCENES = {f"tests/web/test_{name}.py" for name in ("combinations", "main_job", "variants")}
+
+
 def scope_of(node: str) -> str:
     """What one process plays: a file; all scenes of the whole program, which share the processors as told there."""
     file = file_of(node)
-    return "tests/web" if file.startswith("tests/web/") else file
+    return "scenes" if file in SCENES else file
 
 
 class ByScope(LoadScopeScheduling):

@@ -21,6 +21,7 @@ __all__ = [
     "none_left",
     "pages",
     "session_cookie",
+    "wait_for_pages",
 ]
 
 
@@ -88,3 +89,9 @@ async def pages(folder: Path) -> list[str]:
                 "Target.getTargets", reply=dict[str, list[dict[str, object]]]
             )
     return [str(target["url"]) for target in answer["targetInfos"] if target["type"] == "page"]
+
+
+async def wait_for_pages(folder: Path, condition: Callable[[list[str]], bool]) -> None:
+    with anyio.fail_after(60):
+        while not condition(await pages(folder)):  # noqa: ASYNC110 - the browser tells nobody here
+            await anyio.sleep(0.1)

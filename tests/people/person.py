@@ -3,7 +3,7 @@
 import anyio
 
 from fixtures.site import Site
-from tests.people.screen import Screen
+from tests.people.screen import Screen, insist
 from tests.web.program import Program
 
 __all__ = ["auto", "look", "pass_by_hand", "sign_in"]
@@ -23,8 +23,7 @@ async def look(program: Program, action: str = "status", **arguments: bool) -> d
 async def sign_in(screen: Screen, site: Site) -> str:
     """Goes to the sign-in page and presses Continue there. Answers the window."""
     window = await screen.window()
-    await screen.go(window, f"{site.url}/auth/login")
-    await screen.window("Log in")
+    await insist(lambda: screen.go(window, f"{site.url}/auth/login"), lambda: screen.window("Log in"))
     await screen.press_button(window, lambda: bool(site.log.sign_ins), "Tab", "Return")
     return window
 

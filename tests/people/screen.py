@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-__all__ = ["Screen", "open_screen", "until"]
+__all__ = ["Screen", "insist", "open_screen", "until"]
 
 LOOK_AGAIN = 0.05
 """Neither X nor processes tell a test when they are done."""
@@ -21,6 +21,18 @@ async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     with anyio.fail_after(seconds):
         while not await anyio.to_thread.run_sync(condition):  # noqa: ASYNC110 - see LOOK_AGAIN
             await anyio.sleep(LOOK_AGAIN)
+
+
+async def insist(
+    act: Callable[[], Awaitable[None]], seen: Callable[[], Awaitable[object]], patience: float = 25.0
+) -> None:
+    """Act as a person does until it was ``seen``: a busy window takes no notice of a key or of half an address."""
+    with anyio.fail_after(120):
+        while True:
+            await act()
+            with anyio.move_on_after(patience):
+                await seen()
+                return
 
 
 @dataclass(frozen=True)
@@ -100,17 +112,21 @@ class Screen:
     async def press_button(self, window: str, pressed: Callable[[], bool], *keys: str) -> None:
         """Click into the page, go to its button by ``keys`` and press it; looking and doing it again while a slow page
         was not ready for it yet."""
-        with anyio.fail_after(60):
-            while not pressed():
-                await self.click(window)
-                await self.press(window, *keys)
-                with anyio.move_on_after(5):
-                    await until(pressed)
+
+        async def press() -> None:
+            await self.click(window)
+            await self.press(window, *keys)
+
+        await insist(press, lambda: until(pressed), 5.0)
 
     async def close(self, window: str) -> None:
         """The window's close button."""
-        await self.press(window, "alt+F4")
-        await until(lambda: window not in self.windows())
+
+        async def press() -> None:
+            if window in self.windows():
+                await self.press(window, "alt+F4")
+
+        await insist(press, lambda: until(lambda: window not in self.windows()))
 
     def _environment(self) -> Mapping[str, str]:
         return {**os.environ, **self.variables}

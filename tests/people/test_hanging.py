@@ -103,11 +103,12 @@ async def test_a_browser_that_hangs_between_two_prompts_is_replaced(
 async def test_a_browser_that_hangs_for_good_while_it_draws_loses_no_picture(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.set(picture_delay_s=2.0)
+    site.state.held = True
     async with working(tmp_path, site, monkeypatch) as studio:
         started = await draw(studio, "a lighthouse", wait_seconds=0)
         await until(lambda: bool(site.log.prompts))
         hung = stand_still(tmp_path)
+        site.state.held = False
         with impatience(monkeypatch):
             done = await studio.wait(started.record.generation_id, 90)
         assert done.record.state == "saved"
@@ -120,12 +121,13 @@ async def test_a_browser_that_hangs_for_good_while_it_draws_loses_no_picture(
 async def test_a_page_that_hangs_while_it_draws_is_left_for_a_new_tab(
     mode: str, screen: Screen, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.set(picture_delay_s=4.0)
+    site.state.held = True
     async with working(tmp_path, site, monkeypatch, **auto(screen, CHATGPT_WINDOW_MODE=mode)) as studio:
         started = await draw(studio, "a lighthouse", wait_seconds=0)
         await until(lambda: bool(site.log.prompts))
         (process,) = browsers(tmp_path)
         hung = await spin(tmp_path, site)
+        site.state.held = False
         with monkeypatch.context() as patch:  # the browser itself keeps all its time
             patch.setattr(listening, "HUNG_SECONDS", 4.0)
             patch.setattr(keeper, "PAGE_SECONDS", 4.0)

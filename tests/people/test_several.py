@@ -56,7 +56,7 @@ async def test_ten_generations_of_several_servers_are_all_right_and_come_one_aft
 
 
 async def test_the_place_in_the_queue_is_told_in_the_answer(site: Site, tmp_path: Path) -> None:
-    site.set(picture_delay_s=3.0)
+    site.state.held = True
     with anyio.fail_after(90):
         async with (
             running_program(tmp_path, site.url) as first,
@@ -72,6 +72,7 @@ async def test_the_place_in_the_queue_is_told_in_the_answer(site: Site, tmp_path
                 places.append(told.data["progress"]["queue_position"])
                 assert told.data["progress"]["message"].startswith("queued")
             assert sorted(places) == [1, 2]
+            site.state.held = False
             for program, answer in [(first, begun), *((second, answer) for answer in waiting)]:
                 done = await program.call("wait_for_image", generation_id=answer.data["generation_id"])
                 assert done.status == "saved", done.data

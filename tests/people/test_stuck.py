@@ -60,12 +60,13 @@ async def test_a_hanging_browser_is_told_as_such_and_nothing_of_it_is_claimed(
 async def test_a_browser_that_hangs_while_it_draws_keeps_no_call_and_loses_no_picture(
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:
-    site.set(picture_delay_s=2.0)
+    site.state.held = True
     with anyio.fail_after(150):
         async with running_program(tmp_path, site.url, variables=auto(screen)) as program:
             started = await program.generate("a lighthouse", wait_seconds=0)
             await until(lambda: bool(site.log.prompts))
             with hanging(tmp_path):
+                site.state.held = False
                 await until(lambda: bool(site.log.pictures("final")))
                 told = await program.call("wait_for_image", generation_id=started.data["generation_id"], wait_seconds=1)
                 assert told.status == "working", told.data

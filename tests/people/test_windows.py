@@ -1,16 +1,24 @@
 """Where the window is and who moves it; the user's own tabs in it."""
 
 import subprocess
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 
 from fixtures.site import Site
-from tests.people.browsers import bring_forward, browsers, is_headless, none_left, pages, session_cookie
+from tests.people.browsers import (
+    bring_forward,
+    browsers,
+    is_headless,
+    none_left,
+    pages,
+    session_cookie,
+    wait_for_pages,
+)
 from tests.people.person import auto, look
-from tests.people.screen import Screen, until
+from tests.people.screen import Screen, insist, until
 from tests.web.program import running_program
 
 pytestmark = pytest.mark.anyio
@@ -94,7 +102,7 @@ async def test_show_brings_a_headless_browser_into_a_window_with_its_sign_in(
 async def test_show_while_another_server_draws_without_a_window_disturbs_nothing(
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:
-    site.set(picture_delay_s=4.0)
+    site.state.held = True
     with anyio.fail_after(120):
         async with (
             running_program(tmp_path, site.url, variables=auto(screen)) as drawing,
@@ -105,6 +113,7 @@ async def test_show_while_another_server_draws_without_a_window_disturbs_nothing
             facts = await look(showing, "show", start_browser=True)
             assert not facts["visible"]
             assert "generation" in str(facts["message"])
+            site.state.held = False
             answer = await drawing.call("wait_for_image", generation_id=started.data["generation_id"])
             assert answer.status == "saved", answer.data
         assert len(site.log.prompts) == 1
@@ -114,37 +123,27 @@ async def test_the_users_own_tabs_stay_through_a_generation_and_the_closing_of_o
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:
     variables = auto(screen, CHATGPT_WINDOW_MODE="visible")
-    theirs = f"{site.url}/library"
-    with anyio.fail_after(120):
+    theirs = f"{site.url}/space"
+    with anyio.fail_after(280):
         async with running_program(tmp_path, site.url, variables=variables) as program:
             assert (await program.generate("one", images="none")).status == "saved"
             (window,) = screen.windows()
-            await screen.press(window, "ctrl+t")
-            with anyio.move_on_after(20) as patience:
-                await wait_for_pages(tmp_path, lambda open_now: len(open_now) == 2)
-            if patience.cancelled_caught:  # A busy window took no notice of the key: a person presses it again.
-                await screen.press(window, "ctrl+t")
-                await wait_for_pages(tmp_path, lambda open_now: len(open_now) == 2)
-            await screen.go(window, theirs)
-            await wait_for_pages(tmp_path, lambda open_now: theirs in open_now)
+            two = partial(wait_for_pages, tmp_path, lambda open_now: len(open_now) == 2)
+            await insist(lambda: screen.press(window, "ctrl+t"), two)
+            there = partial(wait_for_pages, tmp_path, lambda open_now: theirs in open_now)
+            await insist(lambda: screen.go(window, theirs), there)
             assert (await program.generate("two", images="none")).status == "saved"
             assert theirs in await pages(tmp_path)
             # The person closes our tab and keeps his own.
             await bring_forward(tmp_path, lambda address: address != theirs)
-            await screen.press(window, "ctrl+w")
-            await wait_for_pages(tmp_path, lambda open_now: open_now == [theirs])
+            alone = partial(wait_for_pages, tmp_path, lambda open_now: open_now == [theirs])
+            await insist(lambda: screen.press(window, "ctrl+w"), alone)
             before = browsers(tmp_path)[0].pid
             assert (await program.generate("three", images="none")).status == "saved"
             assert theirs in await pages(tmp_path)
             assert browsers(tmp_path)[0].pid == before
         await none_left(tmp_path)
     assert len(site.log.prompts) == 3
-
-
-async def wait_for_pages(folder: Path, condition: Callable[[list[str]], bool]) -> None:
-    with anyio.fail_after(60):
-        while not condition(await pages(folder)):  # noqa: ASYNC110 - the browser tells nobody here
-            await anyio.sleep(0.1)
 
 
 def test_the_screen_has_what_the_tests_need() -> None:

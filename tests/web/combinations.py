@@ -26,7 +26,7 @@ from fixtures.site.expectation import Asked, Expectation, contradiction, expecta
 from tests.web.performance import Performance, Scene, Stage
 from tests.web.program import Answer, profile_processes
 
-__all__ = ["MANNERS", "NOT_DRAWN", "TROUBLES", "Round", "Tally", "draw", "play"]
+__all__ = ["MANNERS", "NOT_DRAWN", "TROUBLES", "Round", "Tally", "draw", "play", "scenes"]
 
 # How the site does what it does: all of these are drawn for every round.
 MANNERS: dict[str, list[Any]] = {
@@ -286,19 +286,24 @@ class Tally:
         )
 
 
+def scenes(rounds: int, seed: int, tally: Tally) -> list[Scene]:
+    chance = random.Random(seed)
+    drawn = [draw(chance, number, seed) for number in range(rounds)]
+    return [
+        Scene(partial(_noted, each, f"seed {seed}, number {number}", tally), seconds=6.0, limit=900)
+        for number, each in enumerate(drawn)
+    ]
+
+
 async def play(rounds: int, seed: int, folder: Path, *, only: int | None = None) -> Tally:
     """Plays them by several programs side by side; raises what is no fault of a combination."""
-    chance = random.Random(seed)
     tally = Tally()
-    drawn = [draw(chance, number, seed) for number in range(rounds)]
-    scenes = [
-        Scene(partial(_noted, each, f"seed {seed}, number {number}", tally), limit=900)
-        for number, each in enumerate(drawn)
-        if only in {None, number}
-    ]
-    performance = Performance(scenes)
+    chosen = scenes(rounds, seed, tally)
+    if only is not None:
+        chosen = [chosen[only]]
+    performance = Performance(chosen)
     await performance.run(folder)
-    for scene in scenes:
+    for scene in chosen:
         with contextlib.suppress(AssertionError, TimeoutError):  # noted among the faults
             await performance.seen(scene)
         tally.seconds.append(performance.seconds(scene))

@@ -6,17 +6,19 @@ import anyio
 import pytest
 
 from tests.browser import found_browser
+from tests.conftest import scope_of
 from tests.web.performance import Performance, Scene
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 async def performance(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Performance]:
-    """The scenes of all chosen tests of the module. Only where one process runs the whole module: see ``tests/run``."""
+    """The scenes of all chosen tests of the folder. Only where one process plays them all: see ``tests/run``."""
     found_browser()
-    chosen = [item for item in request.session.items if item.getparent(pytest.Module) is request.node]
-    performance = Performance(scene for item in chosen if (scene := scene_of(item)) is not None)
+    scenes = {item.nodeid: scene for item in request.session.items if (scene := scene_of(item)) is not None}
+    assert len({scope_of(node) for node in scenes}) == 1, "a file with scenes is not among SCENES"
+    performance = Performance(scenes.values())
     async with anyio.create_task_group() as group:
         group.start_soon(performance.run, tmp_path_factory.mktemp("performance"))
         yield performance

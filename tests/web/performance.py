@@ -20,7 +20,7 @@ __all__ = ["Performance", "Scene", "Stage"]
 BUSY = max(4, 2 * (os.cpu_count() or 1))
 """Programs with a browser each. More at once than processors can serve are not quicker, but meet their time limits."""
 
-PATIENT = 4
+PATIENT = 6
 """As many more for scenes that mostly wait, which costs nothing."""
 
 LONG = 15.0

@@ -8,8 +8,8 @@ import pytest
 
 from fixtures.site import Switches
 from fixtures.site.expectation import contradiction
-from tests.browser import found_browser
-from tests.web.combinations import MANNERS, NOT_DRAWN, TROUBLES, draw, play
+from tests.web.combinations import MANNERS, NOT_DRAWN, TROUBLES, Tally, draw, play, scenes
+from tests.web.performance import Performance, Scene
 
 pytestmark = pytest.mark.anyio
 
@@ -33,11 +33,10 @@ def test_every_trouble_comes_up_in_three_hundred() -> None:
     assert set(TROUBLES) - met == set()
 
 
-async def test_twelve_combinations(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scene", scenes(12, 2026, Tally()), ids=range(12))
+async def test_a_combination(scene: Scene, performance: Performance) -> None:
     """The same in every run, so that only a change makes it red; the nightly ones are drawn."""
-    found_browser()
-    tally = await play(12, 2026, tmp_path)
-    assert tally.faults == []
+    await performance.seen(scene)
 
 
 @pytest.mark.nightly

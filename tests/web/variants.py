@@ -23,8 +23,9 @@ __all__ = ["PATIENT", "rows"]
 
 PATIENT = {
     **dict.fromkeys(("40b", "53", "53i"), 92.0),
+    "76k": 64.0,
     **dict.fromkeys(("68", "76c", "77", "77b", "84", "84b", "84e"), 42.0),
-    **dict.fromkeys(("01", "13", "42b", "56", "57", "59b"), 23.0),
+    **dict.fromkeys(("01", "13", "42b", "56", "57", "59b", "63i", "100"), 23.0),
     **dict.fromkeys(
         ("20g", "25", "25c", "36", "36b", "42d", "44", "52e", "53b", "53e", "53h", "65c", "66", "66b"), 17.0
     ),
@@ -70,12 +71,12 @@ def _parameter(variant: Variant, generation: Generation, language: Language) -> 
 
 
 def _is_repetition(variant: Variant, generation: Generation, language: Language) -> bool:
-    """Whether another page or language says as much of the row. What the site's wording decides is held by the unit
-    tables in every language."""
+    """Whether another page or language says as much of the row: where the page's language matters, its second stands
+    for the others. What the site's wording decides is held by the unit tables in every language."""
     first = min(variant.generations, key=PAGES.index)
     elsewhere = generation != first and variant.key not in CORE
-    translated = language != variant.languages[0] and (generation != first or variant.group == "no picture")
-    return elsewhere or translated
+    told = variant.languages[:1] if variant.group == "no picture" or generation != first else variant.languages[:2]
+    return elsewhere or language not in told
 
 
 WITHOUT_A_PERSON = {"needs_sign_in": "needs_sign_in", "needs_verification": "verification_required"}
