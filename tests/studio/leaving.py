@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, now
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.studio import Standing, Studio
 from tests.library.making import DEAD, a_record, create
 from tests.studio.scripted import png
 
-__all__ = ["asking", "collects", "interrupted", "left", "sent_then_hangs"]
+__all__ = ["asking", "collects", "interrupted", "left", "sent", "sent_then_hangs"]
 
 
 def asking(prompt: str = "a bear", **arguments: object) -> GenerateImage:
@@ -23,6 +25,14 @@ async def sent_then_hangs(request: ImageRequest, report: Report) -> None:
     await report.state("submitting", sent_prompt=request.prompt, submitted="unknown")
     await report.state("generating", submitted=True, conversation_id="1", conversation_url="http://site/c/1")
     await anyio.sleep_forever()
+
+
+async def sent(studio: Studio) -> Standing:
+    """A generation of ``sent_then_hangs`` once its prompt is out."""
+    first = await studio.generate(asking(wait_seconds=0))
+    while (standing := await studio.wait(first.record.generation_id, 0)).record.submitted is not True:
+        await anyio.lowlevel.checkpoint()
+    return standing
 
 
 async def collects(_request: ImageRequest, report: Report) -> None:

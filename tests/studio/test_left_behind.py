@@ -13,7 +13,7 @@ from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.studio import Standing
 from tests.library.making import ago
-from tests.studio.leaving import asking, collects, interrupted, left, sent_then_hangs
+from tests.studio.leaving import asking, collects, interrupted, left, sent, sent_then_hangs
 from tests.studio.scripted import Scripted, draw, png, studio_with
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_the_same_question_after_a_shutdown_collects_and_sends_nothing(tmp_path: Path) -> None:
     async with studio_with(tmp_path, Scripted(sent_then_hangs)) as studio:
-        started = await studio.generate(asking(wait_seconds=0.3))
+        started = await sent(studio)
     second = Scripted(draw, collects)
     async with studio_with(tmp_path, second) as studio:
         standing = await studio.generate(asking())
@@ -232,7 +232,7 @@ async def test_an_adoption_that_failed_half_way_is_taken_up_by_the_same_question
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with studio_with(tmp_path, Scripted(sent_then_hangs)) as studio:
-        started = await studio.generate(asking(wait_seconds=0.3))
+        started = await sent(studio)
     web = Scripted(draw, collects)
     async with studio_with(tmp_path, web) as studio:
         fail_once(monkeypatch, studio._runner)  # pyright: ignore[reportPrivateUsage]

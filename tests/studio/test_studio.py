@@ -9,6 +9,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
 from tests.clock import leap
+from tests.studio.leaving import sent, sent_then_hangs
 from tests.studio.scripted import Scripted, draw, png, studio_with
 
 pytestmark = pytest.mark.anyio
@@ -155,18 +156,13 @@ async def test_waiting_for_a_person_stops_the_clock(tmp_path: Path, monkeypatch:
 
 
 async def test_after_a_shutdown_the_next_studio_collects_what_the_site_finished(tmp_path: Path) -> None:
-    async def sent_then_hangs(request: ImageRequest, report: Report) -> None:
-        await report.state("submitting", sent_prompt=request.prompt, submitted="unknown")
-        await report.state("generating", submitted=True, conversation_id="1", conversation_url="http://site/c/1")
-        await anyio.sleep_forever()
-
     async def collects(_request: ImageRequest, report: Report) -> None:
         assert report.facts["conversation_id"] == "1"
         await report.save(png(3), source={"file_id": "file_3"})
 
     first = Scripted(sent_then_hangs)
     async with studio_with(tmp_path, first) as studio:
-        started = await studio.generate(asking(wait_seconds=0.3))
+        started = await sent(studio)
     second = Scripted(draw, collects)
     async with studio_with(tmp_path, second) as studio:
         standing = await studio.wait(started.record.generation_id)

@@ -193,6 +193,6 @@ async def test_time_used_up_by_one_way_is_not_given_to_the_other_again(
     auto: dict[str, Any] = {"backend": "auto", "api_key": "test-key"}
     async with studio_with(tmp_path, Scripted(then_draws), Scripted(slow_refusal), **auto) as studio:
         first = await studio.generate(asking())
-        assert (await studio.wait(first.record.generation_id)).record.state == "saved"
+        assert (await studio.wait(first.record.generation_id, 10 * LIMIT)).record.state == "saved"
     assert LIMIT / 2 < left[0] <= LIMIT
     assert left[1] <= left[0] - LIMIT / 2
