@@ -21,6 +21,7 @@ from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissing
 
 from cdp_image_mcp.config import Settings
 from tests.browser import refuse_browsers
+from tests.scopes import file_of, scope_of
 
 # A busy machine is slow; no test is about time.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -143,15 +144,6 @@ TIMES = Path(__file__).parent / "times.json"
 """Seconds that each long file took; ``--write-times`` measures anew."""
 
 
-SCENES = {f"tests/web/test_{name}.py" for name in ("combinations", "main_job", "variants")}
-
-
-def scope_of(node: str) -> str:
-    """What one process plays: a file; all scenes of the whole program, which share the processors as told there."""
-    file = file_of(node)
-    return "scenes" if file in SCENES else file
-
-
 class ByScope(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         return scope_of(nodeid)
@@ -179,7 +171,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             seconds[file_of(report.nodeid)] += report.duration
     long = {name: round(total) for name, total in sorted(seconds.items(), key=lambda entry: -entry[1]) if total >= 2}
     TIMES.write_text(json.dumps(long, indent=0) + "\n", "utf-8")
-
-
-def file_of(node: str) -> str:
-    return node.partition("::")[0]

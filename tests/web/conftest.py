@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from tests.browser import found_browser
-from tests.conftest import scope_of
+from tests.scopes import scope_of
 from tests.web.performance import Performance, Scene
 
 
