@@ -2,10 +2,11 @@
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.disk import (
     PART,
     disk_error,
+    doing,
     finish,
     make_folder,
     replace_file,
@@ -112,7 +114,7 @@ class Folder:
         return _described(self._add_file(data, "image", facts.extension), data, facts)
 
     def _add_file(self, data: bytes, name: str, ending: str) -> Path:
-        try:
+        with doing("Saving a picture", self.path):
             part, _ = write_part(self.path / name, data)
             try:
                 return self._place(part, name, ending)
@@ -120,11 +122,9 @@ class Folder:
                 with contextlib.suppress(OSError):
                     part.unlink()
                 raise
-        except OSError as error:
-            raise disk_error(error, "Saving a picture", self.path) from error
 
     def _place(self, part: Path, name: str, ending: str) -> Path:
-        numbers = (NUMBERED.match(other) for other in _names(self.path))
+        numbers = (NUMBERED.match(other.name) for other in self.path.iterdir())
         number = 1 + max((int(found[2]) for found in numbers if found and found[1] == name), default=0)
         while True:
             path = self.path / f"{name}-{number:02}.{ending}"
@@ -139,14 +139,12 @@ class Folder:
     def _strays(self, record: Record) -> list[SavedImage]:
         known = {image.sha256 for image in record.images}
         found: list[SavedImage] = []
-        try:
-            names = sorted(_names(self.path))
+        with doing("Looking for pictures that were not recorded", self.path):
+            names = sorted(path.name for path in self.path.iterdir())
             for name in [n for n in names if PICTURE.match(n)] + [n for n in names if n.endswith(PART)]:
                 if (stray := self._stray(self.path / name, known)) is not None:
                     known.add(stray.sha256)
                     found.append(stray)
-        except OSError as error:
-            raise disk_error(error, "Looking for pictures that were not recorded", self.path) from error
         return found
 
     def _stray(self, path: Path, known: set[str]) -> SavedImage | None:
@@ -173,22 +171,22 @@ def new_folder(parent: Path, record: Record) -> tuple[Path, Stamp]:
     Raises ImageError ``disk`` and leaves nothing then.
     """
     at = datetime.fromtimestamp(epoch(record.created_at) or time.time()).astimezone()
-    attempt = 1
-    while True:
-        path = parent / folder_name(record.prompt, at, attempt)
-        try:
-            make_folder(path)
-        except FileExistsError:
-            attempt += 1
-        except OSError as error:
-            raise disk_error(error, "Making a folder for the pictures", parent) from error
-        else:
-            break
+    names = (folder_name(record.prompt, at, attempt) for attempt in itertools.count(1))
+    with doing("Making a folder for the pictures", parent):
+        path = next(parent / name for name in names if _is_made(parent / name))
     try:
         return path, write_record(path, record)
     except BaseException:
         take_back_folder(path)
         raise
+
+
+def _is_made(path: Path) -> bool:
+    try:
+        make_folder(path)
+    except FileExistsError:
+        return False
+    return True
 
 
 def take_back_folder(path: Path) -> None:
@@ -204,10 +202,8 @@ def write_record(folder: Path, record: Record) -> Stamp:
 
 
 def _write_sidecar(folder: Path, data: bytes) -> Stamp:
-    try:
+    with doing("Writing the record", folder / SIDECAR):
         return Stamp.of(replace_file(folder / SIDECAR, data))
-    except OSError as error:
-        raise disk_error(error, "Writing the record", folder / SIDECAR) from error
 
 
 def read_record(folder: Path) -> tuple[Record, Stamp]:
@@ -256,8 +252,3 @@ def _described(path: Path, data: bytes, facts: ImageFacts) -> SavedImage:
         alpha=facts.alpha,
         c2pa=facts.c2pa,
     )
-
-
-def _names(folder: Path) -> Iterable[str]:
-    with os.scandir(folder) as entries:
-        return [entry.name for entry in entries]

@@ -31,7 +31,7 @@ from cdp_image_mcp.library.record import Owner, Record, decode_record, encode_re
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.database import Database
 from cdp_image_mcp.system.day import last_midnight
-from cdp_image_mcp.system.disk import disk_error, finish, make_path
+from cdp_image_mcp.system.disk import doing, finish, make_path
 from cdp_image_mcp.system.presence import OWN_FOLDER, Presence, new_name
 
 __all__ = ["Claim", "Entry", "Library"]
@@ -247,13 +247,11 @@ class Library:
         works on."""
         import psutil
 
-        try:
+        with doing("Telling other processes of this one", self._alive.folder):
             if not self._alive.is_there(self.token):
                 for kind in (self._alive, self._waiting):
                     kind.sweep()
             self._alive.enter(self.token)
-        except OSError as error:
-            raise disk_error(error, "Telling other processes of this one", self._alive.folder) from error
         own = psutil.Process()
         return Owner(token=self.token, pid=own.pid, started=own.create_time(), host=platform.node())
 
@@ -306,14 +304,12 @@ class Library:
         return [entry for row in found if (entry := self._entry(row, db)) is not None]
 
     def _make(self, record: Record, parent: Path) -> tuple[Path, Stamp]:
-        try:
+        with doing("Making a folder for the pictures", parent):
             make_path(parent)
             if parent.samefile(self.root):
                 parent = self.root  # named in another way, through a link perhaps
             else:
                 self._parents.add(parent)
-        except OSError as error:
-            raise disk_error(error, "Making a folder for the pictures", parent) from error
         return new_folder(parent, record)
 
     def _folder(self, path: Path) -> Folder:

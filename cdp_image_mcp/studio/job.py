@@ -75,9 +75,9 @@ class Clock:
 
 
 class Care(Protocol):
-    """What a job needs of those who keep it."""
+    """What a job asks of those who keep it."""
 
-    async def whole(self, job: "Job", /) -> None:
+    async def end_done(self, job: "Job", /) -> None:
         """All that was asked for is saved: end it. Never raises."""
         ...
 
@@ -117,7 +117,8 @@ class Job:
         self.started_at = anyio.current_time() - record.elapsed_seconds
         self.state_since = anyio.current_time()
         self._care = care
-        self._later: list[Callable[[], Awaitable[None]]] = []
+        self.later: list[Callable[[], Awaitable[None]]] = []
+        """What the disk did not take, or could not be fetched, to be tried again."""
         self.held = 0
         """How many of these are pictures: paid for, and nowhere else."""
         self._writing = anyio.Lock()
@@ -167,7 +168,7 @@ class Job:
                 image = await self._paid(data, await self._recognised(data), origin)
             if ends is not None and not self.record.finished and len(self.images) >= self.request.n:
                 self.record.facts |= ends
-                await self._care.whole(self)
+                await self._care.end_done(self)
                 self.answered.set()
             elif known is None:
                 await self._write()
@@ -235,7 +236,7 @@ class Job:
             self.held -= 1
 
         self.held += 1
-        self._later.append(again)
+        self.later.append(again)
 
     async def _add(self, data: bytes, facts: ImageFacts, origin: dict[str, str]) -> SavedImage:
         image = await self.folder.add_picture(data, facts)
@@ -307,11 +308,6 @@ class Job:
         self.done.set()
         self._wake()
 
-    @property
-    def unsettled(self) -> bool:
-        """Whether this process has what the disk did not take."""
-        return bool(self._later)
-
     async def catch_up(self) -> None:
         """Do again, all at once, what the disk did not take before. Raises ImageError when it still does not take
         everything."""
@@ -320,13 +316,13 @@ class Job:
         async def again(work: Callable[[], Awaitable[None]]) -> None:
             try:
                 await work()
-                self._later.remove(work)
+                self.later.remove(work)
             except ImageError as problem:
                 problems.append(problem)
 
         with shielded():
             async with anyio.create_task_group() as group:
-                for work in tuple(self._later):
+                for work in tuple(self.later):
                     group.start_soon(again, work)
         if problems:
             raise problems[0]
@@ -337,7 +333,7 @@ class Job:
             await self._write()
         except ImageError as problem:
             log.warning("the record of %s could not be written: %s", self.generation_id, problem)
-            self._later.append(self._write)
+            self.later.append(self._write)
 
     async def finish(self, state: State, error: ImageError | None = None) -> None:
         """The end. Written even when the job's scope is cancelled; what the disk does not take is caught up later."""
@@ -360,7 +356,7 @@ class Job:
                 await self._move(state, {})
             except ImageError as problem:
                 log.warning("the end of %s could not be written: %s", self.generation_id, problem)
-                self._later.append(self._write)
+                self.later.append(self._write)
                 if self.record.error is None and not self.record.images:
                     self.record.error = problem.as_dict()
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import JOIN_SECONDS, Entry
@@ -39,8 +40,8 @@ class Recovery:
         finished is collected as soon as the site is used: who works with the API alone gets no browser for it."""
         if not self._begun:
             self._begun = True
-            self._runner.start_soon(self._end_rest)
-            self._runner.start_soon(self._collect_rest)
+            for at_site in (False, True):
+                self._runner.start_soon(partial(self._take_up, at_site=at_site))
 
     async def revive(self, generation_id: str, *, background: bool = False) -> None:
         """Before waiting: do again what the disk did not take, adopt an orphan, collect what was left."""
@@ -77,15 +78,10 @@ class Recovery:
             raise ImageError("not_found", f"There is no generation {generation_id}.")
         return entry
 
-    async def _end_rest(self) -> None:
-        await self._take_up(at_site=False)
-
-    async def _collect_rest(self) -> None:
-        await self._runner.web_used.wait()
-        await self._take_up(at_site=True)
-
     async def _take_up(self, *, at_site: bool) -> None:
         """One after the other and only while no call's job runs: nobody waits for these."""
+        if at_site:
+            await self._runner.web_used.wait()
         orphans = [entry for entry in await self._library.unfinished() if not entry.alive]
         left = [entry for entry in orphans if (entry.record.on_web and entry.record.submitted is not False) is at_site]
         for entry in [*left, *(await self._library.collectable(JOIN_SECONDS) if at_site else [])]:

@@ -141,7 +141,7 @@ class Runner:
     async def settle(self, job: Job) -> None:
         """Do again, beside all calls, what could not be fetched or written; until that works, memory answers. Returns
         when it is done or has failed, but waits for no address."""
-        if job.unsettled and job.done.is_set() and not job.settling:
+        if job.later and job.done.is_set() and not job.settling:
             job.settling = True
             self.start_soon(partial(self._settle, job))
         while job.settling and not job.held:
@@ -158,7 +158,7 @@ class Runner:
                 state: State = "partial" if job.images else job.record.state
                 whole = len(job.images) >= job.request.n
                 await self._end(job, "saved" if whole else state, None if whole else error)
-            if not job.unsettled:
+            if not job.later:
                 self.jobs.pop(job.generation_id, None)
             job.settling = False
             job.end()
@@ -202,9 +202,6 @@ class Runner:
 
     # --- the care of a job -------------------------------------------------------------------------------------
 
-    async def whole(self, job: Job, /) -> None:
-        await self._end_done(job)
-
     async def taken(self, generation_id: str, /) -> frozenset[str]:
         taken: set[str] = set()
         for entry in await self._library.newest(100):
@@ -245,16 +242,17 @@ class Runner:
                 await self._watched(job, work)
             if job.scope.cancelled_caught:
                 await self._end_cancelled(job)
+        # A fault of one end must not bring the others down; its record is found at the next start.
         except ImageError as error:
-            await self._end_guarded(job, error)
+            await self._guarded(partial(self._end_failed, job, error))
         except Exception as error:
             log.exception("generation %s failed", job.generation_id)
             fault = ImageError("internal", f"{type(error).__name__} in the program.", submitted=job.record.submitted)
-            await self._end_guarded(job, fault)
+            await self._guarded(partial(self._end_failed, job, fault))
         finally:
             job.end()
             # Its end is on disk a moment before this, and may have been taken up again by then.
-            if not job.unsettled and self.jobs.get(job.generation_id) is job:
+            if not job.later and self.jobs.get(job.generation_id) is job:
                 del self.jobs[job.generation_id]
 
     async def _watched(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
@@ -292,7 +290,7 @@ class Runner:
                 record.fallback_from, record.fallback_reason = request.backend, error.code
                 # Nothing of that attempt was sent: what it would have sent is no fact about this generation.
                 record.model, record.sent_prompt, record.facts, record.reserved_usd = None, None, {}, 0.0
-        await self._end_done(job)
+        await self.end_done(job)
 
     async def _asked(self, request: ImageRequest, job: Job) -> None:
         """The back end, after a rate limit that it stated earlier and that ends in time."""
@@ -326,7 +324,7 @@ class Runner:
             raise ending.cut_off(record)
         if len(record.images) < job.request.n:
             await self._with_turn(job, lambda: backend.collect(job.request, job))
-        await self._end_done(job)
+        await self.end_done(job)
 
     async def _with_turn(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         """Run ``work`` when it is this job's turn, within the generation's own limit."""
@@ -368,7 +366,7 @@ class Runner:
 
     # --- how it ends -------------------------------------------------------------------------------------------
 
-    async def _end_done(self, job: Job) -> None:
+    async def end_done(self, job: Job, /) -> None:
         if job.record.finished:
             if len(job.images) > job.request.n:
                 self.start_soon(self._gallery.refresh)
@@ -391,13 +389,6 @@ class Runner:
         # What the site made is collected; at the API pictures that are here are all there will be.
         kept = record.images and not record.on_web
         await self._end(job, "partial" if kept else "interrupted", ending.cut_off(record))
-
-    async def _end_guarded(self, job: Job, error: ImageError) -> None:
-        """A fault of one generation must not bring the others down; its record is found at the next start."""
-        try:
-            await self._end_failed(job, error)
-        except Exception:
-            log.exception("the end of generation %s was not recorded", job.generation_id)
 
     async def _end_failed(self, job: Job, error: ImageError) -> None:
         """Every end but the good ones and a cancellation; once."""

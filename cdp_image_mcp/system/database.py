@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.system.disk import disk_error, make_path
+from cdp_image_mcp.system.disk import disk_error, doing, make_path
 from cdp_image_mcp.system.lockfile import LockFile
 
 __all__ = ["Database"]
@@ -27,7 +27,7 @@ class _UnusableError(Exception):
 
 
 class Database:
-    """Short transactions on a file that is made when missing and put aside and made anew when it is unusable. Its name
+    """Short transactions on a file that is made when missing and made anew when it is unusable. Its name
     carries the version of its tables: programs of several versions keep several files.
 
     The lock file beside it is held for each: nobody works on the old file while another process puts a new one in its
@@ -50,17 +50,16 @@ class Database:
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do ``work`` in one immediate transaction. It may be done twice when the file turns out to be unusable only
         on the way; its first transaction has then left no trace. Raises ImageError ``disk``."""
-        try:
+        with doing("Making a folder", self.path.parent):
             make_path(self.path.parent)
-        except OSError as error:
-            raise disk_error(error, "Making a folder", self.path.parent) from error
         with self._lock.held():
             try:
                 return self._attempt(work)
             except _UnusableError as unusable:
-                aside = self._put_aside()
-                self._told(f"{self.path} was unusable ({unusable}); it was put aside as {aside} and made anew.")
+                self._told(f"{self.path} was unusable ({unusable}) and was made anew.")
                 try:
+                    with doing("Taking away a broken index", self.path):
+                        self.path.unlink(missing_ok=True)
                     return self._attempt(work, quiet=True)
                 except _UnusableError as again:
                     raise ImageError("disk", f"{self.path} breaks again as soon as it is made: {again}") from again
@@ -113,7 +112,8 @@ class Database:
     def _make_if_missing(self, *, quiet: bool) -> None:
         if self.path.exists() and self.path.stat().st_size:
             return
-        self._drop_journal()
+        for ending in ("-journal", "-wal", "-shm"):  # of a file that is gone, played back into the new one otherwise
+            self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         with contextlib.closing(self._open()) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -146,21 +146,3 @@ class Database:
             f"{self.path} cannot be used now: {error}. What was saved before is untouched.",
             details={"path": str(self.path), "sqlite": getattr(error, "sqlite_errorname", "")},
         )
-
-    def _put_aside(self) -> str:
-        """Rename the unusable file, over the one put aside before. A journal of the old file left behind would be
-        played back into the new one and has to go with it."""
-        self._checked = None
-        aside = self.path.with_name(f"{self.path.name}.broken")
-        try:
-            self._drop_journal()
-            self.path.replace(aside)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise disk_error(error, "Putting a broken index aside", self.path) from error
-        return aside.name
-
-    def _drop_journal(self) -> None:
-        for ending in ("-journal", "-wal", "-shm"):
-            self.path.with_name(self.path.name + ending).unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ __all__ = [
     "PART",
     "check_room",
     "disk_error",
+    "doing",
     "finish",
     "make_folder",
     "make_path",
@@ -83,6 +84,15 @@ def disk_error(error: OSError, doing: str, path: Path, setting: str = "GPT_IMAGE
         next_step=step and step.format(setting=setting),
         details={"path": str(path), "errno": errno.errorcode.get(error.errno or 0, "")},
     )
+
+
+@contextlib.contextmanager
+def doing(what: str, path: Path, setting: str = "GPT_IMAGE_OUTPUT_DIR") -> Generator[None]:
+    """What the disk refuses in the block is told as :func:`disk_error`."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, what, path, setting) from error
 
 
 def write_part(path: Path, data: bytes) -> tuple[Path, os.stat_result]:
@@ -199,10 +209,8 @@ def _drop(part: Path) -> None:
 def check_room(pictures: int, parent: Path) -> None:
     """Raise ImageError ``disk`` when the disk of ``parent``, which need not exist yet, has clearly no room for them."""
     place = next((folder for folder in (parent, *parent.parents) if folder.is_dir()), parent)
-    try:
+    with doing("Looking for free space", place):
         free = shutil.disk_usage(place).free
-    except OSError as error:
-        raise disk_error(error, "Looking for free space", place) from error
     wanted = pictures * BYTES_PER_PICTURE
     if free < wanted:
         raise ImageError(

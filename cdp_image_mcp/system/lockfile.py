@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.system.disk import disk_error
+from cdp_image_mcp.system.disk import doing
 
 if sys.platform == "win32":
     import msvcrt
@@ -62,11 +62,10 @@ class LockFile:
         if not self._thread.acquire(timeout=seconds):
             raise self._busy(seconds)
         try:
-            # No system wakes a thread when a file lock comes free without also letting it wait for ever.
-            while not self._take_file() and time.monotonic() < deadline:
-                time.sleep(RETRY_SECONDS)
-        except OSError as error:
-            raise disk_error(error, "Locking a file", self.path, self._setting) from error
+            with doing("Locking a file", self.path, self._setting):
+                # No system wakes a thread when a file lock comes free without also letting it wait for ever.
+                while not self._take_file() and time.monotonic() < deadline:
+                    time.sleep(RETRY_SECONDS)
         finally:
             if self._handle is None:
                 self._thread.release()

@@ -1,7 +1,6 @@
 """The queue for one account over all processes: one turn at a time, first come, first served."""
 
 import os
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 
-from cdp_image_mcp.system.disk import disk_error, finish
+from cdp_image_mcp.system.disk import doing, finish
 from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.presence import OWN_FOLDER, Presence, new_name
 
@@ -29,9 +28,7 @@ class _Ticket:
 
     def __init__(self) -> None:
         self.name = ""
-        self.guard = threading.Lock()
         self.holds = False
-        self.returned = False
 
 
 class Turns:
@@ -80,28 +77,20 @@ class Turns:
 
     def _look(self, ticket: _Ticket) -> int:
         """How many living tickets are before this one; with none, try to become the holder."""
-        with ticket.guard:
-            if ticket.returned or ticket.holds:
-                return 0
-            try:
-                names = [name for name in self._queue.names() if name[:DIGITS].isdigit()]
-                if not ticket.name:
-                    # By the clock, and never below one that is there, should the clock have been set back.
-                    last = int(names[-1][:DIGITS]) if names else 0
-                    ticket.name = f"{max(last + 1, time.time_ns() // 1000):0{DIGITS}}-{new_name()}"
-                self._queue.enter(ticket.name)
-                ahead = sum(self._queue.is_there(name) for name in names if name < ticket.name)
-                ticket.holds = ahead == 0 and self._lock.try_acquire()
-                if ticket.holds:
-                    self._queue.sweep()
-            except OSError as error:
-                raise disk_error(error, "Queueing for the browser", self._lock.path.parent, SETTING) from error
+        with doing("Queueing for the browser", self._lock.path.parent, SETTING):
+            names = [name for name in self._queue.names() if name[:DIGITS].isdigit()]
+            if not ticket.name:
+                # By the clock, and never below one that is there, should the clock have been set back.
+                last = int(names[-1][:DIGITS]) if names else 0
+                ticket.name = f"{max(last + 1, time.time_ns() // 1000):0{DIGITS}}-{new_name()}"
+            self._queue.enter(ticket.name)
+            ahead = sum(self._queue.is_there(name) for name in names if name < ticket.name)
+            ticket.holds = ahead == 0 and self._lock.try_acquire()
+            if ticket.holds:
+                self._queue.sweep()
             return ahead
 
     def _give_back(self, ticket: _Ticket) -> None:
-        with ticket.guard:
-            ticket.returned = True
-            if ticket.holds:
-                ticket.holds = False
-                self._lock.release()
-            self._queue.leave(ticket.name)
+        if ticket.holds:
+            self._lock.release()
+        self._queue.leave(ticket.name)

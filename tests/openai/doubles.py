@@ -44,7 +44,7 @@ def no_jitter(most: float) -> float:
 class Alone:
     """A job that nobody else's generations meet. Without a budget nothing is to be set aside."""
 
-    async def whole(self, _job: Job, /) -> None:
+    async def end_done(self, _job: Job, /) -> None:
         raise AssertionError("an answer of the API brings everything at once")
 
     async def taken(self, _generation_id: str, /) -> frozenset[str]:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 class Ending:
     """Ends a job whose pictures are all there, as the studio does."""
 
-    async def whole(self, job: Job, /) -> None:
+    async def end_done(self, job: Job, /) -> None:
         await job.finish("saved")
 
     async def taken(self, _generation_id: str, /) -> frozenset[str]:

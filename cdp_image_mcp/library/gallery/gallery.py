@@ -6,7 +6,7 @@ allows the one style and the one script by their hashes and pictures from files,
 
 import base64
 import hashlib
-from functools import cache, partial
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.gallery.card import encoded
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import now
-from cdp_image_mcp.system.disk import disk_error, finish, replace_file
+from cdp_image_mcp.system.disk import doing, finish, replace_file
 from cdp_image_mcp.system.lockfile import LockFile
 
 __all__ = ["Gallery"]
@@ -69,15 +69,10 @@ class Gallery:
         try:
             await finish(self._lock.acquire)
             cards = await self.library.cards()
-            await finish(partial(self._replace, cards))
+            with doing("Writing the gallery", self.path):
+                await finish(lambda: replace_file(self.path, _page(cards).encode("utf-8", "replace")))
         finally:
             self._lock.release()
-
-    def _replace(self, cards: list[str]) -> None:
-        try:
-            replace_file(self.path, _page(cards).encode("utf-8", "replace"))
-        except OSError as error:
-            raise disk_error(error, "Writing the gallery", self.path) from error
 
 
 def _page(cards: list[str]) -> str:
