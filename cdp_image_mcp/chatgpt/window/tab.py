@@ -33,6 +33,9 @@ OPEN_SECONDS = 30.0
 """How long the site may take from our asking for a page to the end of its document."""
 SETTLE_SECONDS = 30.0
 """How long a document may take from its request to its response."""
+REQUESTS = 1000
+"""Of the page's requests so many are remembered, at 2 kB each: what a server grows by in its first generations (measured
+2026-11-27: 25 of them each). A page of the site asks for a few hundred while it loads."""
 TARGETS_SECONDS = 2.0
 """How long a browser may owe the list of its pages, which takes it a millisecond: one that hangs holds nothing up."""
 
@@ -121,7 +124,7 @@ class Tab:
         rests, self._rests = self._rests, ""
         conversation = self.site.conversation_id(address)
         here = conversation is not None and self.site.conversation_id(self.page.url) == conversation
-        return here and rests == self.loader_id
+        return here and rests != "" and rests == self.loader_id
 
     def failed_scripts(self) -> bool:
         """Whether a script of the present document did not load."""
@@ -359,7 +362,7 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
     async with page:
         if hidden:
             await window.hide()
-        bodies = await cdp.Bodies.start(page)
+        bodies = await cdp.Bodies.start(page, remember=REQUESTS)
         try:
             # Both listen by second sessions that stay for the tab's life: when such a session is detached, Chromium
             # (156) forgets that the first one wanted durable bodies.
