@@ -34,8 +34,8 @@ OPEN_SECONDS = 30.0
 SETTLE_SECONDS = 30.0
 """How long a document may take from its request to its response."""
 REQUESTS = 1000
-"""Of the page's requests so many are remembered, at 2 kB each: what a server grows by in its first generations (measured
-2026-11-27: 25 of them each). A page of the site asks for a few hundred while it loads."""
+"""Of the page's requests so many are remembered, at 2 kB each: what a server grows by in its first generations, of 25
+requests each (measured 2026-11-27). A page of the site asks for a few hundred while it loads."""
 TARGETS_SECONDS = 2.0
 """How long a browser may owe the list of its pages, which takes it a millisecond: one that hangs holds nothing up."""
 
