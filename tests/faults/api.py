@@ -76,6 +76,7 @@ class Round:
         if self.variant == "clock jumps":
             self.faults |= {"clock jumps": self._jump}
             self.plan += [("clock jumps", chance.uniform(0.0, 3.0)) for _ in range(2)]
+        self.context = f"round {number} {self.variant} {self.plan}"
         calls = [self._draw_call(number, k) for k in range(1 if slow else chance.choice([1, 1, 2]))]
         self.calls = {call.prompt: call for call in calls}
         self.hit: set[str] = set()
@@ -93,7 +94,7 @@ class Round:
             call.n, call.slow, troubles = 1, True, []
         slow, odd = (33.0 if call.slow else 0.0), self.variant == "odd bytes"
         self.line.expect(call.prompt, troubles, chance.randrange(1 << 30), slow=slow, odd=odd)
-        self.context = f"round {number} {self.variant} {self.plan} {troubles}"
+        self.context += f" {troubles}"
         log.info("%s: %s, n %d, %s", call.prompt, troubles, call.n, call.quality)
         return call
 
