@@ -9,51 +9,51 @@ from typing import Literal
 import msgspec
 
 
-class Wire(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
+class CdpStruct(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """Base of all: camelCase on the wire, what is not set is not sent."""
 
 
 # ---- Target, Browser, SystemInfo
 
 
-class TargetInfo(Wire):
+class TargetInfo(CdpStruct):
     target_id: str
     type: str
     url: str = ""
     opener_id: str | None = None
 
 
-class TargetList(Wire):
+class TargetList(CdpStruct):
     target_infos: list[TargetInfo]
 
 
-class AttachToTargetReply(Wire):
+class AttachToTargetReply(CdpStruct):
     session_id: str
 
 
-class AttachedToTarget(Wire):
+class AttachedToTarget(CdpStruct):
     session_id: str
     target_info: TargetInfo
 
 
-class DetachedFromTarget(Wire):
+class DetachedFromTarget(CdpStruct):
     session_id: str
     target_id: str | None = None
 
 
-class TargetDestroyed(Wire):
+class TargetDestroyed(CdpStruct):
     target_id: str
 
 
-class CreateTargetReply(Wire):
+class CreateTargetReply(CdpStruct):
     target_id: str
 
 
-class InspectorDetached(Wire):
+class InspectorDetached(CdpStruct):
     reason: str = ""
 
 
-class BrowserVersion(Wire):
+class BrowserVersion(CdpStruct):
     """``product`` is like ``Chrome/156.0.8078.79``; headless says HeadlessChrome in both fields."""
 
     product: str
@@ -65,16 +65,16 @@ class BrowserVersion(Wire):
         return "Headless" in self.product or "Headless" in self.user_agent
 
 
-class ProcessInfo(Wire):
+class ProcessInfo(CdpStruct):
     type: str
     id: int
 
 
-class ProcessList(Wire):
+class ProcessList(CdpStruct):
     process_info: list[ProcessInfo]
 
 
-class Bounds(Wire):
+class Bounds(CdpStruct):
     """Of a window, in device independent pixels."""
 
     left: int | None = None
@@ -84,7 +84,7 @@ class Bounds(Wire):
     window_state: Literal["normal", "minimized", "maximized", "fullscreen"] | None = None
 
 
-class WindowForTarget(Wire):
+class WindowForTarget(CdpStruct):
     window_id: int
     bounds: Bounds
 
@@ -92,63 +92,63 @@ class WindowForTarget(Wire):
 # ---- Page
 
 
-class NavigateReply(Wire):
+class NavigateReply(CdpStruct):
     frame_id: str
     loader_id: str | None = None
     error_text: str | None = None
 
 
-class Frame(Wire):
+class Frame(CdpStruct):
     id: str
     loader_id: str = ""
     url: str = ""
     parent_id: str | None = None
 
 
-class FrameTree(Wire):
+class FrameTree(CdpStruct):
     frame: Frame
 
 
-class FrameTreeReply(Wire):
+class FrameTreeReply(CdpStruct):
     frame_tree: FrameTree
 
 
-class FrameNavigated(Wire):
+class FrameNavigated(CdpStruct):
     frame: Frame
 
 
-class NavigatedWithinDocument(Wire):
+class NavigatedWithinDocument(CdpStruct):
     frame_id: str
     url: str
 
 
-class LifecycleEvent(Wire):
+class LifecycleEvent(CdpStruct):
     frame_id: str
     loader_id: str
     name: str
 
 
-class DialogOpening(Wire):
+class DialogOpening(CdpStruct):
     type: str
 
 
-class FileChooserOpened(Wire):
+class FileChooserOpened(CdpStruct):
     backend_node_id: int | None = None
 
 
-class ResourceContent(Wire):
+class ResourceContent(CdpStruct):
     content: msgspec.Raw
     base64_encoded: bool
 
 
-class CreateIsolatedWorldReply(Wire):
+class CreateIsolatedWorldReply(CdpStruct):
     execution_context_id: int
 
 
 # ---- Runtime
 
 
-class RemoteObject(Wire):
+class RemoteObject(CdpStruct):
     type: str
     subtype: str | None = None
     value: msgspec.Raw = msgspec.Raw()  # empty: undefined, or no JSON value
@@ -157,27 +157,27 @@ class RemoteObject(Wire):
     description: str | None = None
 
 
-class ExceptionDetails(Wire):
+class ExceptionDetails(CdpStruct):
     text: str
     exception: RemoteObject | None = None
 
 
-class EvaluateReply(Wire):
+class EvaluateReply(CdpStruct):
     result: RemoteObject
     exception_details: ExceptionDetails | None = None
 
 
-class ExecutionContext(Wire):
+class ExecutionContext(CdpStruct):
     id: int
     unique_id: str
     name: str = ""
 
 
-class ContextCreated(Wire):
+class ContextCreated(CdpStruct):
     context: ExecutionContext
 
 
-class BindingCalled(Wire):
+class BindingCalled(CdpStruct):
     name: str
     payload: str
     execution_context_id: int
@@ -186,27 +186,27 @@ class BindingCalled(Wire):
 # ---- DOM, Input
 
 
-class ContentQuads(Wire):
+class ContentQuads(CdpStruct):
     quads: list[list[float]]
 
 
 # ---- Network, IO
 
 
-class NetworkRequest(Wire):
+class NetworkRequest(CdpStruct):
     url: str
     method: str
     post_data: str | None = None
     has_post_data: bool = False
 
 
-class NetworkResponse(Wire):
+class NetworkResponse(CdpStruct):
     status: int
     headers: dict[str, str] = {}
     mime_type: str = ""
 
 
-class RequestWillBeSent(Wire):
+class RequestWillBeSent(CdpStruct):
     request_id: str
     request: NetworkRequest
     loader_id: str = ""
@@ -215,79 +215,79 @@ class RequestWillBeSent(Wire):
     frame_id: str | None = None
 
 
-class ResponseReceived(Wire):
+class ResponseReceived(CdpStruct):
     request_id: str
     response: NetworkResponse
     type: str = "Other"
     frame_id: str | None = None
 
 
-class DataReceived(Wire):
+class DataReceived(CdpStruct):
     request_id: str
     data: bytes | None = None
 
 
-class LoadingFinished(Wire):
+class LoadingFinished(CdpStruct):
     request_id: str
 
 
-class LoadingFailed(Wire):
+class LoadingFailed(CdpStruct):
     request_id: str
     error_text: str = ""
     canceled: bool = False
     blocked_reason: str | None = None
 
 
-class ResponseBody(Wire):
+class ResponseBody(CdpStruct):
     """``body`` is base64 or text, told by ``base64_encoded``: read that first, then decode as bytes or str."""
 
     body: msgspec.Raw
     base64_encoded: bool
 
 
-class StreamResourceContentReply(Wire):
+class StreamResourceContentReply(CdpStruct):
     buffered_data: bytes = b""
 
 
-class WebSocketFrameBody(Wire):
+class WebSocketFrameBody(CdpStruct):
     opcode: int
     payload_data: str
 
 
-class WebSocketFrameReceived(Wire):
+class WebSocketFrameReceived(CdpStruct):
     response: WebSocketFrameBody
 
 
-class LoadedResource(Wire):
+class LoadedResource(CdpStruct):
     success: bool
     net_error_name: str | None = None
     http_status_code: float | None = None
     stream: str | None = None
 
 
-class LoadNetworkResourceReply(Wire):
+class LoadNetworkResourceReply(CdpStruct):
     resource: LoadedResource
 
 
-class ReadReply(Wire):
+class ReadReply(CdpStruct):
     data: msgspec.Raw
     eof: bool
     base64_encoded: bool = False
 
 
-class ResolveBlobReply(Wire):
+class ResolveBlobReply(CdpStruct):
     uuid: str
 
 
 # ---- Emulation
 
 
-class ScreenInfo(Wire):
+class ScreenInfo(CdpStruct):
     left: int
     top: int
     width: int
     height: int
 
 
-class ScreenInfos(Wire):
+class ScreenInfos(CdpStruct):
     screen_infos: list[ScreenInfo]

@@ -13,12 +13,12 @@ from cdp_image_mcp.system.disk import finish, make_path, replace_file
 from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.presence import OWN_FOLDER
 
-__all__ = ["Ledger", "Quota", "Rest"]
+__all__ = ["Ledger", "Rest", "StatedQuota"]
 
 MAX_BYTES = 4 * 1024 * 1024
 
 
-class Quota(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="quota"):
+class StatedQuota(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="quota"):
     """Quota as the site stated it last. Times are ISO 8601 with offset."""
 
     feature: str
@@ -52,7 +52,7 @@ class _Told(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="to
     at: str
 
 
-_Line: TypeAlias = Quota | Rest | _Told
+_Line: TypeAlias = StatedQuota | Rest | _Told
 
 
 class Ledger:
@@ -68,11 +68,11 @@ class Ledger:
 
     async def set_quota(self, feature: str, remaining: int | None, reset_at: str | None = None) -> None:
         """Note the quota the site stated."""
-        await self._note(Quota(feature=feature, remaining=remaining, reset_at=reset_at, at=now()))
+        await self._note(StatedQuota(feature=feature, remaining=remaining, reset_at=reset_at, at=now()))
 
-    async def quota(self) -> list[Quota]:
+    async def quota(self) -> list[StatedQuota]:
         """The newest statement per feature whose reset time has not passed."""
-        lines = [line for line in await self._lines() if isinstance(line, Quota)]
+        lines = [line for line in await self._lines() if isinstance(line, StatedQuota)]
         return [line for line in lines if line.reset_at is None or epoch(line.reset_at) > epoch(now())]
 
     async def rest_until(self, who: str, code: str, reset_at: str) -> None:

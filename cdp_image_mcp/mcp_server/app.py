@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, TypeAlias
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.mcp_server.client.elicitation import Person
+from cdp_image_mcp.mcp_server.client.elicitation import Elicitation
 from cdp_image_mcp.mcp_server.tasks.opened import Tasks
 from cdp_image_mcp.previews.preview import FilePreviewer
 
@@ -24,7 +24,7 @@ class App:
         self.settings = settings
         self.studio = studio
         self.previewer = previewer
-        self.person = Person(settings.web_url)
+        self.person = Elicitation(settings.web_url)
         self.tasks = Tasks(self.person)
 
 

@@ -15,12 +15,12 @@ from cdp_image_mcp.openai.advice import advise
 from cdp_image_mcp.openai.bill import Bill
 from cdp_image_mcp.openai.habits import Habits
 from cdp_image_mcp.openai.plan import Plan
-from cdp_image_mcp.openai.refusals.failures import Verdict, clean
+from cdp_image_mcp.openai.refusals.failures import Failure, clean
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
 from cdp_image_mcp.openai.wire.pacing import Jitter, Pace, Tries
 from cdp_image_mcp.openai.wire.payload import make_body
-from cdp_image_mcp.openai.wire.receiving import Answer, read_answer
+from cdp_image_mcp.openai.wire.receiving import ApiAnswer, read_answer
 from cdp_image_mcp.request import ImageRequest, Report, WorkState
 from cdp_image_mcp.system.tasks import shielded
 
@@ -173,14 +173,14 @@ class Generation:
             error.submitted, error.spent = self._standing()
             raise
 
-    async def _once(self, index: int, plan: Plan) -> Verdict | None:
+    async def _once(self, index: int, plan: Plan) -> Failure | None:
         """Send one request of ``plan`` one time; None when it was answered with pictures."""
         exchange = _Exchange(self, index)
         body = make_body(plan)
         streamed = "stream" in plan.parameters
         longest = max(PATIENCE, self._request.timeout_seconds)
         silence = STREAM_PATIENCE if streamed else longest
-        outcome: Answer | Verdict = self._judge_broken(
+        outcome: ApiAnswer | Failure = self._judge_broken(
             BrokenError("waiting", "timeout", f"no whole answer within {longest:g} s"), exchange
         )
         request_id: str | None = None
@@ -195,7 +195,7 @@ class Generation:
             except BrokenError as broken:
                 log.debug("Images request broke while %s: %s", broken.phase, broken.words)
                 outcome = self._judge_broken(broken, exchange)
-        if isinstance(outcome, Verdict):
+        if isinstance(outcome, Failure):
             advise(outcome.error, self._plan, date.today())  # noqa: DTZ011 - the vendor names days, not hours
             exchange.over()
             if outcome.error.spent == "unknown":
@@ -207,7 +207,7 @@ class Generation:
         self._check_count(outcome)
         return None
 
-    def _judge_broken(self, broken: BrokenError, exchange: "_Exchange") -> Verdict:
+    def _judge_broken(self, broken: BrokenError, exchange: "_Exchange") -> Failure:
         """Up to ``sending`` the request was not whole and cannot have been paid. After that nobody can tell."""
         if broken.phase in {"connecting", "sending"} and not exchange.left:
             doing = "connecting" if broken.phase == "connecting" else "sending the request"
@@ -217,7 +217,7 @@ class Generation:
                 submitted=False,
                 next_step=broken.next_step,
             )
-            return Verdict(error, None if broken.over else "service", None)
+            return Failure(error, None if broken.over else "service", None)
         late = "before the answer began" if broken.phase == "waiting" else "within the answer"
         error = ImageError(
             "timeout" if broken.kind == "timeout" else "network",
@@ -228,7 +228,7 @@ class Generation:
             next_step="Nothing more can be collected. Call again only if paying twice is acceptable.",
         )
         again = "service" if self._means.resend_unclear and not exchange.pictures else None
-        return Verdict(error, again, None)
+        return Failure(error, again, None)
 
     async def _wait_for_pace(self) -> None:
         while (left := self._means.pace.left) > 0:
@@ -255,7 +255,7 @@ class Generation:
 
     # --- what comes back --------------------------------------------------------------------------------------
 
-    async def _fetch(self, answer: Answer, exchange: "_Exchange") -> None:
+    async def _fetch(self, answer: ApiAnswer, exchange: "_Exchange") -> None:
         """Pictures that the answer only named by address."""
         for address in answer.addresses:
             self._report.progress("Fetching a picture from the address the API named.")
@@ -275,7 +275,7 @@ class Generation:
         except (FetchError, TimeoutError) as fault:
             raise ImageError("network", f"The picture still cannot be fetched: {fault}.", submitted=True) from None
 
-    def _check_count(self, answer: Answer) -> None:
+    def _check_count(self, answer: ApiAnswer) -> None:
         wanted = self._request.n if self._plan.requests == 1 else 1
         if answer.pictures >= wanted and not answer.faults:
             return
@@ -292,7 +292,7 @@ class Generation:
             )
         )
 
-    def _note(self, answer: Answer, request_id: str | None) -> None:
+    def _note(self, answer: ApiAnswer, request_id: str | None) -> None:
         """Keep what an answer told, and book what it cost."""
         if answer.pictures or answer.addresses or answer.usage:
             self._bill.book(answer.usage)

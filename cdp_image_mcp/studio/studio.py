@@ -32,7 +32,7 @@ import msgspec
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import Claim, Entry
-from cdp_image_mcp.library.ledger import Ledger, Quota
+from cdp_image_mcp.library.ledger import Ledger, StatedQuota
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, epoch
 from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES, Backend, BackendName
@@ -383,7 +383,7 @@ def _standing(entry: Entry, notes: tuple[str, ...] = ()) -> Standing:
     return Standing(record=entry.record, folder=str(entry.folder.path), news=news, notes=notes)
 
 
-def _plain(quota: Quota) -> dict[str, Any]:
+def _plain(quota: StatedQuota) -> dict[str, Any]:
     return {
         "feature": quota.feature,
         "remaining": quota.remaining,

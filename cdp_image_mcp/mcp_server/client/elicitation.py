@@ -20,7 +20,7 @@ from cdp_image_mcp.system.tasks import background
 if TYPE_CHECKING:
     from cdp_image_mcp.studio.studio import Standing
 
-__all__ = ["ANSWER_KEY", "Person"]
+__all__ = ["ANSWER_KEY", "Elicitation"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ NOTHING_ASKED: dict[str, Any] = {"type": "object", "properties": {}}
 """The form: a sentence, and yes or no."""
 
 
-class Person:
+class Elicitation:
     """Asks at most once for each state of a generation: a model that polls must not make a client nag."""
 
     def __init__(self, site: str) -> None:

@@ -8,7 +8,7 @@ import mcp_types as types
 import msgspec
 from mcp.server.context import ServerRequestContext
 
-from cdp_image_mcp.mcp_server.client.elicitation import Person, is_modern
+from cdp_image_mcp.mcp_server.client.elicitation import Elicitation, is_modern
 from cdp_image_mcp.system.plaintext import clean
 from cdp_image_mcp.system.tasks import shielded
 
@@ -59,7 +59,7 @@ def task(standing: "Standing", status: str) -> dict[str, Any]:
 class Tasks:
     """All of this process. What they are is in the library; here is only what lives as long as they are asked after."""
 
-    def __init__(self, person: Person) -> None:
+    def __init__(self, person: Elicitation) -> None:
         self._person = person
         self._open: dict[str, _Open] = {}
         self._put: dict[tuple[str, str], types.ElicitRequest] = {}

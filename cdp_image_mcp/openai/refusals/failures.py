@@ -14,10 +14,10 @@ from cdp_image_mcp.openai.refusals.objections import Objection, objection_to, un
 from cdp_image_mcp.openai.refusals.rules import RULES, Again
 from cdp_image_mcp.system.plaintext import clean as harmless
 
-__all__ = ["Verdict", "clean", "judge", "stated_wait"]
+__all__ = ["Failure", "clean", "judge", "stated_wait"]
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Failure(msgspec.Struct, frozen=True):
     """What an error answer means."""
 
     error: ImageError
@@ -61,7 +61,7 @@ def _page_text(text: str) -> str:
 
 def judge(
     status: int, headers: Mapping[str, str], body: Any, raw: str = "", *, key: str | None = None, begun: bool = False
-) -> Verdict:
+) -> Failure:
     """Judge an error answer. ``body`` is its JSON or None, ``raw`` its bytes as text for bodies that are no JSON.
 
     ``begun``: the answer had begun as a success (an error inside a 200, or within a stream). Then nothing is sent
@@ -116,7 +116,7 @@ def judge(
         next_step=next_step,
         details=details,
     )
-    return Verdict(error, again, wait, Objection() if begun else objection_to(status, name, param, message))
+    return Failure(error, again, wait, Objection() if begun else objection_to(status, name, param, message))
 
 
 def _word(value: Any) -> str:

@@ -16,7 +16,7 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.openai.profiles import Profile
 from cdp_image_mcp.openai.wire.certificate import issuer_at
 from cdp_image_mcp.openai.wire.client import CONNECT_TIMEOUT, open_client
-from cdp_image_mcp.openai.wire.payload import Body
+from cdp_image_mcp.openai.wire.payload import RequestBody
 from cdp_image_mcp.openai.wire.proxy import Proxy, proxy_for
 from cdp_image_mcp.system.tasks import shielded
 
@@ -146,7 +146,7 @@ class Line:
 
     @asynccontextmanager
     async def send(
-        self, url: str, body: Body, *, patience: float, on_sent: Callable[[], Awaitable[None]]
+        self, url: str, body: RequestBody, *, patience: float, on_sent: Callable[[], Awaitable[None]]
     ) -> AsyncGenerator[Reply]:
         """POST ``body`` once. ``on_sent`` is awaited as soon as the whole request has left; ``patience`` is the
         longest silence in seconds. Raises :class:`BrokenError`. Leaving early, also cancelled, cuts the connection.

@@ -13,7 +13,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.plan import Plan
 from cdp_image_mcp.request import Reference
 
-__all__ = ["Body", "make_body"]
+__all__ = ["RequestBody", "make_body"]
 
 READ = 3 * 262_144
 """Bytes read at a time; a multiple of three, so that each piece of base64 stands alone."""
@@ -32,7 +32,7 @@ class Piece(msgspec.Struct, frozen=True):
         return 4 * -(-self.picture.bytes // 3) if self.encoded else self.picture.bytes
 
 
-class Body:
+class RequestBody:
     """A body of known length that is made while it is read, as often as it is iterated. Never holds a whole picture
     that is larger than the piece read at a time."""
 
@@ -76,12 +76,12 @@ def _changed(picture: Reference, what: str) -> ImageError:
     return ImageError("invalid_input", message, details={"field": "reference_images"})
 
 
-def make_body(plan: Plan) -> Body:
+def make_body(plan: Plan) -> RequestBody:
     """The body of one request of ``plan``."""
     return _form_body(plan) if plan.edit and plan.form in {"multipart", "image"} else _json_body(plan)
 
 
-def _json_body(plan: Plan) -> Body:
+def _json_body(plan: Plan) -> RequestBody:
     """The JSON is written once with a random mark where each picture belongs, and cut there."""
     mark = secrets.token_hex(16)
     sent = [*plan.pictures, *([plan.mask] if plan.mask else [])]
@@ -103,10 +103,10 @@ def _json_body(plan: Plan) -> Body:
     parts: list[bytes | Piece] = [texts[0]]
     for picture, text in zip(sent, texts[1:], strict=True):
         parts += [Piece(picture, encoded=True), text]
-    return Body("application/json", parts)
+    return RequestBody("application/json", parts)
 
 
-def _form_body(plan: Plan) -> Body:
+def _form_body(plan: Plan) -> RequestBody:
     """``multipart/form-data``. File names are made up: the user's own say too much."""
     boundary = f"picture-{secrets.token_hex(16)}"
     parts: list[bytes | Piece] = []
@@ -126,4 +126,4 @@ def _form_body(plan: Plan) -> Body:
         )
         parts += [head.encode(), Piece(picture, encoded=False), b"\r\n"]
     parts.append(f"--{boundary}--\r\n".encode())
-    return Body(f"multipart/form-data; boundary={boundary}", parts)
+    return RequestBody(f"multipart/form-data; boundary={boundary}", parts)

@@ -7,12 +7,12 @@ from typing import Any, Protocol, cast
 import anyio
 import msgspec
 
-from cdp_image_mcp.openai.refusals.failures import Verdict, clean, judge
+from cdp_image_mcp.openai.refusals.failures import Failure, clean, judge
 from cdp_image_mcp.openai.wire.events import EventEnd, EventReader
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
 from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader, picture_index
 
-__all__ = ["Answer", "Sink", "read_answer"]
+__all__ = ["ApiAnswer", "Sink", "read_answer"]
 
 LONGEST_ERROR = 1024 * 1024
 LONGEST_REVISED = 4000
@@ -34,7 +34,7 @@ class Sink(Protocol):
         ...
 
 
-class Answer(msgspec.Struct, kw_only=True):
+class ApiAnswer(msgspec.Struct, kw_only=True):
     """What a successful answer said beside its pictures. Every field but ``pictures`` may be missing."""
 
     pictures: int = 0
@@ -50,7 +50,7 @@ class Answer(msgspec.Struct, kw_only=True):
     revised_prompts: list[str] = []
 
 
-async def read_answer(reply: Reply, sink: Sink, *, key: str | None) -> Answer | Verdict:
+async def read_answer(reply: Reply, sink: Sink, *, key: str | None) -> ApiAnswer | Failure:
     """Read the whole answer. Raises :class:`BrokenError` when it ends too early; what came before is with the sink."""
     if not 200 <= reply.status < 300:
         return await _read_error(reply, key)
@@ -60,7 +60,7 @@ async def read_answer(reply: Reply, sink: Sink, *, key: str | None) -> Answer | 
     return await (_Stream(reply, sink, key).read() if streamed else _read_json(reply, sink, key))
 
 
-async def _read_error(reply: Reply, key: str | None) -> Verdict:
+async def _read_error(reply: Reply, key: str | None) -> Failure:
     try:
         data = await reply.read_all(LONGEST_ERROR)
     except BrokenError:
@@ -83,7 +83,7 @@ def _items(tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [cast("Mapping[str, Any]", item) for item in cast("list[Any]", data) if isinstance(item, Mapping)]
 
 
-def _note(answer: Answer, tree: Mapping[str, Any], key: str | None) -> None:
+def _note(answer: ApiAnswer, tree: Mapping[str, Any], key: str | None) -> None:
     """Keep what ``tree`` tells beside pictures."""
     created = tree.get("created", tree.get("created_at"))
     if isinstance(created, int | float) and created > 0:
@@ -102,7 +102,7 @@ def _note(answer: Answer, tree: Mapping[str, Any], key: str | None) -> None:
 class _Items:
     """Hands over the pictures of ``data`` one by one while the JSON is still arriving."""
 
-    def __init__(self, reader: PictureReader, sink: Sink, answer: Answer) -> None:
+    def __init__(self, reader: PictureReader, sink: Sink, answer: ApiAnswer) -> None:
         self.reader = reader
         self._sink = sink
         self._answer = answer
@@ -133,8 +133,8 @@ class _Items:
         self._answer.faults += self._faults.values()
 
 
-async def _read_json(reply: Reply, sink: Sink, key: str | None) -> Answer | Verdict:
-    answer, reader = Answer(), PictureReader()
+async def _read_json(reply: Reply, sink: Sink, key: str | None) -> ApiAnswer | Failure:
+    answer, reader = ApiAnswer(), PictureReader()
     items = _Items(reader, sink, answer)
     begun = False
     try:
@@ -159,7 +159,9 @@ async def _read_json(reply: Reply, sink: Sink, key: str | None) -> Answer | Verd
     return answer
 
 
-def _not_understood(reply: Reply, answer: Answer, reader: PictureReader, why: str, key: str | None) -> Answer | Verdict:
+def _not_understood(
+    reply: Reply, answer: ApiAnswer, reader: PictureReader, why: str, key: str | None
+) -> ApiAnswer | Failure:
     """A 200 that is no answer. Pictures that came whole before it broke are kept and counted."""
     if answer.pictures:
         answer.faults.append(f"the answer cannot be read to its end: {why}")
@@ -176,14 +178,14 @@ class _Stream:
         self._reply = reply
         self._sink = sink
         self._key = key
-        self._answer = Answer()
+        self._answer = ApiAnswer()
         self._reader = PictureReader()
         self._drawing = False
         """Whether a partial picture has come."""
-        self._verdict: Verdict | None = None
+        self._verdict: Failure | None = None
         self._over = False
 
-    async def read(self) -> Answer | Verdict:
+    async def read(self) -> ApiAnswer | Failure:
         events = EventReader()
         begun = False
         while not self._over and (piece := await self._reply.read()) is not None:
