@@ -127,7 +127,7 @@ async def test_long_text_is_taken_whole_and_select_all_clears_it(browser: Browse
     long = "\n".join(f"Line {number} of a very long prompt" for number in range(700))
     assert len(long) > 20_000
     with anyio.fail_after(60):
-        async with visiting(browser) as person:
+        async with visiting(browser, generation="classic") as person:
             await person.arrive()
             await person.write("to be cleared")
             await person.tab.key("a", 65, commands=("selectAll",))
@@ -259,7 +259,7 @@ async def test_the_choice_between_two_pictures_locks_the_composer_until_skipped(
 
 async def test_a_primary_button_of_an_announcement_is_a_fault_and_its_close_is_not(browser: Browser) -> None:
     with anyio.fail_after(60):
-        async with visiting(browser, dialogs=("beacon",)) as person:
+        async with visiting(browser, generation="classic", dialogs=("beacon",)) as person:
             await person.arrive()
             await person.tab.click("[data-testid=modal-beacon] .btn-primary")
             await person.tab.click("[data-testid=modal-beacon] [data-testid=close-button]")
@@ -271,7 +271,7 @@ async def test_a_primary_button_of_an_announcement_is_a_fault_and_its_close_is_n
 
 async def test_guests_have_a_composer_and_signing_in_by_hand_brings_them_back(browser: Browser) -> None:
     with anyio.fail_after(60):
-        async with visiting(browser, account="guest") as person:
+        async with visiting(browser, generation="classic", account="guest") as person:
             await person.tab.go(person.site.url)
             await person.tab.until("document.querySelector('[data-testid=login-button]')")
             assert await person.tab.run("!!document.querySelector('#prompt-textarea')")
@@ -284,7 +284,7 @@ async def test_guests_have_a_composer_and_signing_in_by_hand_brings_them_back(br
 
 async def test_the_check_page_notices_script_and_goes_on_when_passed(browser: Browser) -> None:
     with anyio.fail_after(60):
-        async with visiting(browser, challenge="until_passed") as person:
+        async with visiting(browser, generation="classic", challenge="until_passed") as person:
             await person.tab.go(person.site.url)
             while "Just a moment" not in (await title(person.tab)):
                 await anyio.lowlevel.checkpoint()
@@ -303,7 +303,7 @@ async def title(tab: Tab) -> str:
 
 async def test_a_redirected_sign_in_host_leads_back_with_a_cookie(browser: Browser) -> None:
     with anyio.fail_after(60):
-        async with visiting(browser, account="guest", login_host="localhost") as person:
+        async with visiting(browser, generation="classic", account="guest", login_host="localhost") as person:
             await person.tab.go(f"{person.site.url}/auth/login")
             assert await person.tab.run("location.hostname") == "localhost"
             await person.tab.click("form button")
