@@ -141,7 +141,7 @@ class Tab:
         """Whether the element itself got the press: it acts on the release, which is still to come."""
         await self.until(found)
         self._pointer = await self.run(
-            f"(() => {{ const aim = globalThis.aim = {found}; globalThis.pressed = globalThis.clicked = false;"
+            f"(() => {{ const aim = {found}; globalThis.pressed = globalThis.clicked = false;"
             " for (const [name, kept] of [['mousedown', 'pressed'], ['click', 'clicked']])"
             " document.addEventListener(name, (event) => { globalThis[kept] = aim.contains(event.target); },"
             " { capture: true, once: true });"
@@ -153,9 +153,10 @@ class Tab:
         return bool(await self.run("globalThis.pressed"))
 
     async def _lost(self, found: str) -> bool:
-        """Whether the pressed element was replaced before the release; a document that went away had its click."""
+        """Whether the element moved or was replaced before the release and is still to be clicked; a document that went
+        away had its click."""
         try:
-            return bool(await self.run(f"globalThis.clicked === false && !globalThis.aim.isConnected && !!{found}"))
+            return bool(await self.run(f"globalThis.clicked === false && !!{found}"))
         except RuntimeError as error:
             if "navigated" in str(error) or "destroyed" in str(error) or "closed" in str(error):
                 return False
