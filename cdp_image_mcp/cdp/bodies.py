@@ -35,7 +35,7 @@ from cdp_image_mcp.cdp.protocol import (
 )
 from cdp_image_mcp.cdp.requests import Request, Requests, Stage
 from cdp_image_mcp.cdp.session import raw_of
-from cdp_image_mcp.cdp.wire import shaped
+from cdp_image_mcp.cdp.wire import content
 from cdp_image_mcp.cdp.world import World
 
 Way = Literal["network", "resource", "blob", "request", "data"]
@@ -149,13 +149,13 @@ class Bodies:
         reply = await self._page.session.call(
             "Network.getResponseBody", {"requestId": request.request_id}, timeout=timeout, reply=ResponseBody
         )
-        return _content(reply.body, reply.base64_encoded)
+        return content(reply.body, reply.base64_encoded)
 
     async def _from_frame(self, frame_id: str, url: str, timeout: float) -> bytes:
         reply = await self._page.session.call(
             "Page.getResourceContent", {"frameId": frame_id, "url": url}, timeout=timeout, reply=ResourceContent
         )
-        return _content(reply.content, reply.base64_encoded)
+        return content(reply.content, reply.base64_encoded)
 
     async def _by_request(self, frame_id: str, url: str, timeout: float) -> bytes:
         """A second request with the page's cookies; the HTTP cache may answer. It may spend a one-time address."""
@@ -190,7 +190,7 @@ class Bodies:
             part = await session.call(
                 "IO.read", {"handle": handle, "size": READ_SIZE}, timeout=timeout, reply=ReadReply
             )
-            parts.append(_content(part.data, part.base64_encoded))
+            parts.append(content(part.data, part.base64_encoded))
             if part.eof:
                 break
         await session.call("IO.close", {"handle": handle})
@@ -233,13 +233,6 @@ class _Attempt:
             else:
                 return Body(data, way, tuple(self.tried))
         return None
-
-
-def _content(raw: msgspec.Raw, base64_encoded: bool) -> bytes:
-    """Base64 is decoded by msgspec straight from the message: no text of the whole body is ever made."""
-    if base64_encoded:
-        return shaped(raw, bytes, "body")
-    return shaped(raw, str, "body").encode("utf-8", "surrogatepass")
 
 
 async def _from_data(url: str) -> bytes:

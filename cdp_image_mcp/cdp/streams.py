@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import anyio
-import msgspec
 
 from cdp_image_mcp.cdp.errors import (
     BrowserGone,
@@ -34,6 +33,7 @@ from cdp_image_mcp.cdp.protocol import (
     WebSocketFrameReceived,
 )
 from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Session
+from cdp_image_mcp.cdp.wire import content
 
 # Unread bytes of one stream at which it ends with EventOverflow.
 STREAM_LIMIT = 64 * 1024 * 1024
@@ -163,11 +163,10 @@ class LiveStreams(Mailbox[LiveStream]):
             stream.begin(b"")
             stream.finish(stream.outcome or StreamFailed(stream.request.url, refusal.message))
             return
-        if reply.base64_encoded:
-            data = msgspec.json.decode(reply.body, type=bytes)
-        else:
-            data = msgspec.json.decode(reply.body, type=str).encode()
-        stream.begin(data)
+        try:
+            stream.begin(content(reply.body, reply.base64_encoded))
+        except ProtocolError as error:
+            stream.finish(error)  # not begun: a response that ended well would be complete, and empty
         stream.finish(SubscriptionClosed())
 
     def _on_response(self, event: Event) -> None:

@@ -80,6 +80,14 @@ def shaped(raw: msgspec.Raw, kind: type[T], method: str) -> T:
         raise ProtocolError(UNREADABLE, f"it came in another shape: {error}", method=method) from None
 
 
+def content(raw: msgspec.Raw, base64_encoded: bool) -> bytes:
+    """The bytes of a body. Base64 is decoded by msgspec straight from the message: no text of the whole body is ever
+    made. Raises ProtocolError when it is neither."""
+    if base64_encoded:
+        return shaped(raw, bytes, "body")
+    return shaped(raw, str, "body").encode("utf-8", "surrogatepass")
+
+
 def decode(text: bytes | str, kind: type[T]) -> T:
     """JSON that a page wrote, as ``kind``; half characters in it become U+FFFD. Raises msgspec.DecodeError (of which
     ValidationError is one), RecursionError."""

@@ -1,11 +1,16 @@
 """Streams and websocket frames of a real browser."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import anyio
+import msgspec
 import pytest
 
 from cdp_image_mcp.cdp import Bodies, Page, live_streams, socket_messages
-from cdp_image_mcp.cdp.errors import EventTimeout, SessionClosed, StreamFailed
-from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
+from cdp_image_mcp.cdp.errors import EventTimeout, ProtocolError, SessionClosed, StreamFailed, SubscriptionClosed
+from cdp_image_mcp.cdp.protocol import ResponseBody
+from cdp_image_mcp.cdp.streams import LiveStream, LiveStreams, StreamRequest
 from tests.cdp.site import Site, sse_text
 
 pytestmark = pytest.mark.anyio
@@ -130,3 +135,19 @@ async def test_a_websocket_that_opens_and_its_messages_come_in_order_text_and_by
                 }})()"""
             )
             assert [await messages.next(10) for _ in range(3)] == [True, "hällo", b"\x00\xff\x07"]
+
+
+@pytest.mark.parametrize("over", [True, False])
+async def test_a_finished_body_that_cannot_be_read_ends_its_stream_and_no_more(over: bool) -> None:
+    async def call(method: str, *_: Any, **__: Any) -> ResponseBody:
+        if method == "Network.streamResourceContent":
+            raise ProtocolError(-32000, "the request is over", method=method)
+        return ResponseBody(msgspec.Raw(b'"no base64!"'), base64_encoded=True)
+
+    session: Any = SimpleNamespace(call=call, register=lambda _: None, listen=lambda *_, **__: lambda: None)
+    stream = LiveStream(StreamRequest("1", "http://127.0.0.1/sse", "POST", None))
+    if over:
+        stream.end(SubscriptionClosed())
+    await LiveStreams(session, session, wanted)._tap(stream)  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(ProtocolError, match="another shape"):
+        await stream.next(10)

@@ -252,8 +252,12 @@ class Keeper:
             try:
                 await session.call("Target.setDiscoverTargets", {"discover": True})
                 async for _ in closed:
+                    told = False
                     while not await self._looked_for_windows(held):
-                        log.info("the browser was slow to say which windows it has")
+                        if not told:
+                            log.info("the browser is slow to say which windows it has")
+                        told = True
+                        await anyio.sleep(PAGE_SECONDS)  # without the lock: others may need it meanwhile
             except cdp.CDPError as error:
                 log.info("windows are watched no more: %s", error)
 

@@ -591,7 +591,10 @@ async def test_nothing_is_run_in_a_document_that_may_be_a_check_or_is_an_error(s
 
 
 @pytest.mark.anyio
-async def test_a_prompt_that_was_refused_is_not_told_so_while_the_page_may_send_it_once_more() -> None:
+async def test_a_prompt_that_was_refused_is_not_told_so_while_the_page_may_send_it_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listening, "AGAIN_SECONDS", 600)
     tab = ScriptedTab()
     async with watching(tab) as watch:
         over(tab.begin(body=request(), status=401))

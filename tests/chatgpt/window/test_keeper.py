@@ -120,6 +120,7 @@ async def test_a_slow_answer_about_windows_is_asked_for_again(tmp_path: Path, mo
     browser, closed = Windows(), anyio.Event()
     browser.looks = [CommandTimeout("Target.getTargets", 2), TargetList([])]
     held: Any = SimpleNamespace(value=browser, open=True)
+    monkeypatch.setattr(keeping, "PAGE_SECONDS", 0)
 
     async def close(*, end: bool) -> None:
         assert end
@@ -134,3 +135,23 @@ async def test_a_slow_answer_about_windows_is_asked_for_again(tmp_path: Path, mo
             browser.closed.put("the last window")
             await closed.wait()
             group.cancel_scope.cancel()
+
+
+async def test_between_two_looks_for_windows_the_browser_is_free_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, unasked = Windows(), TargetList([])
+    browser.looks = [CommandTimeout("Target.getTargets", 2), unasked]
+    held: Any = SimpleNamespace(value=browser, open=True)
+    monkeypatch.setattr(keeping, "PAGE_SECONDS", 600)
+    async with kept(tmp_path) as keeper:
+        watched = cast("Any", keeper)
+        monkeypatch.setattr(watched, "_browser", held)
+        async with anyio.create_task_group() as group:
+            group.start_soon(watched._until_windowless, held)
+            browser.closed.put("the last window")
+            await anyio.wait_all_tasks_blocked()
+            assert browser.looks == [unasked]
+            assert not watched._lock.locked()
+            group.cancel_scope.cancel()
+        monkeypatch.setattr(watched, "_browser", None)
