@@ -107,7 +107,8 @@ class WebBackend:
                 # Later pictures belong into the conversation of the first one.
                 begun = report.facts.get("conversation_url") if report.images else None
                 address = begun or request.continue_url or self._site.home
-                tab, arrival = await self._arrive(address, report, fresh=address == self._site.home)
+                after = report.generation_id if begun else request.continue_from
+                tab, arrival = await self._arrive(address, report, fresh=address == self._site.home, after=after)
                 try:
                     await self._turns(tab, request, report)
                 except (ChallengeMet, Untraced) as met:
@@ -129,9 +130,11 @@ class WebBackend:
         last.submitted = report.facts.get("submitted", False)
         raise last
 
-    async def _arrive(self, address: str, report: Report, *, fresh: bool) -> tuple[Tab, Arrival]:
+    async def _arrive(
+        self, address: str, report: Report, *, fresh: bool, after: str | None = None
+    ) -> tuple[Tab, Arrival]:
         """A tab that is ready for a prompt, with the person's help where needed."""
-        tab, arrival = await self._person.arrive(address, report, fresh=fresh)
+        tab, arrival = await self._person.arrive(address, report, fresh=fresh, after=after)
         plan = arrival.account.plan if arrival.account else None
         await report.state("starting", browser_mode=self._keeper.mode, plan=plan)
         await self._note_quota(tab)

@@ -116,7 +116,7 @@ class Drawing:
         """
         try:
             await self._until_over()
-            self._watch.tab.comes_to_rest()
+            self._watch.tab.comes_to_rest(self._report.generation_id)
         except (ImageError, ChallengeMet, Untraced) as error:
             if not self._whole:
                 raise

@@ -60,6 +60,8 @@ def drawn(identity: str, file: str, data: bytes, **stated: int) -> dict[str, Any
 class Told:
     """A report, and the order in which it was told things."""
 
+    generation_id = "0" * 32
+
     def __init__(self, wanted: int = 1, files: tuple[str, ...] = ()) -> None:
         self.wanted = wanted
         self.facts: dict[str, Any] = {}
@@ -119,7 +121,7 @@ class ScriptedTab:
         self.loads: list[Any] = []
         """What each loading comes to: an exception, or what happens then."""
 
-    def comes_to_rest(self) -> None:
+    def comes_to_rest(self, _generation_id: str) -> None:
         self.rests = True
 
     async def node(self, _expression: str) -> None:

@@ -106,6 +106,23 @@ async def test_a_picture_that_went_on_in_a_conversation_can_be_gone_on_with_in_t
     assert len({answer.files()[0] for answer in answers}) == 3
 
 
+async def test_a_page_that_another_server_has_left_behind_is_loaded_before_its_conversation_goes_on(
+    tmp_path: Path,
+) -> None:
+    with running_site(Switches()) as site:
+        async with running_program(tmp_path, site.url) as one, running_program(tmp_path, site.url) as other:
+            answers = [
+                await one.generate("a lighthouse at dusk"),
+                await other.generate("make it blue", conversation_mode="continue"),
+                await one.generate("make it red", conversation_mode="continue"),
+            ]
+        assert [answer.status for answer in answers] == ["saved"] * 3, [answer.data for answer in answers]
+        conversations = {prompt.conversation_id for prompt in site.log.prompts}
+        assert len(conversations) == 1
+        conversation = f"/c/{conversations.pop()}"
+        assert [document.path for document in site.log.of(Document)] == ["/", conversation, conversation]
+
+
 @pytest.mark.nightly
 async def test_a_picture_whose_conversation_was_never_learnt_is_found_in_the_history(tmp_path: Path) -> None:
     """The server died between the press of send and the first word of the answer."""

@@ -67,21 +67,22 @@ class SessionAnswer(msgspec.Struct):
     mitigated: str | None = None
 
 
-async def arrive(tab: Tab, address: str, *, fresh: bool) -> Arrival:
+async def arrive(tab: Tab, address: str, *, fresh: bool, after: str | None = None) -> Arrival:
     """Open ``address`` and bring the page to where a prompt can be typed.
 
     ``fresh``: a new chat is wanted, so an old conversation that the site restores by itself is left again.
+    ``after``: the generation that is gone on from; a page that stands there since its turn may stay.
     Raises ImageError with ``submitted`` false: ``network``, ``service_error``, ``rate_limited``, ``site_changed``.
     """
     tab.ready = False
-    arrival = await _arrive(tab, address, fresh=fresh)
+    arrival = await _arrive(tab, address, fresh=fresh, after=after)
     tab.ready = arrival.kind == "ready"
     return arrival
 
 
-async def _arrive(tab: Tab, address: str, *, fresh: bool) -> Arrival:
+async def _arrive(tab: Tab, address: str, *, fresh: bool, after: str | None) -> Arrival:
     try:
-        landed = None if tab.may_stay(address) else await tab.open(address)
+        landed = None if tab.may_stay(address, after) else await tab.open(address)
     except NavigationError as error:
         raise ImageError("network", f"The site could not be opened: {error}") from None
     if (early := _judge(tab, landed)) is not None:

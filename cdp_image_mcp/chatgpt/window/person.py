@@ -60,13 +60,15 @@ class Person:
         self._keeper = keeper
         self._memory = memory
 
-    async def arrive(self, address: str, report: Report, *, fresh: bool) -> tuple[Tab, Arrival]:
+    async def arrive(
+        self, address: str, report: Report, *, fresh: bool, after: str | None = None
+    ) -> tuple[Tab, Arrival]:
         """A tab that is ready for a prompt, with the person's help where needed. Raises ImageError."""
         sent = report.facts.get("submitted", False)
         asked: Arrival | None = None
         ended = ""
         for _ in range(ROUNDS + 1):
-            tab, arrival = await self.look(address, fresh=fresh, sent=sent)
+            tab, arrival = await self.look(address, fresh=fresh, after=after, sent=sent)
             if arrival.kind == "ready":
                 return tab, arrival
             if asked is not None and (asked.kind, asked.detail) == (arrival.kind, arrival.detail):
@@ -80,13 +82,15 @@ class Person:
             submitted=sent,
         )
 
-    async def look(self, address: str, *, fresh: bool, sent: Fact = False) -> tuple[Tab, Arrival]:
+    async def look(
+        self, address: str, *, fresh: bool, after: str | None = None, sent: Fact = False
+    ) -> tuple[Tab, Arrival]:
         """Open ``address``, and say how things are there. A check that meets a browser without windows is not alarmed
         about: most are satisfied with a window that nobody needs to see, and that is used from then on."""
         try:
             for hidden in (False, True):
                 tab = await self._keeper.borrow((await self._memory.choose()).mode)
-                arrival = await arrive(tab, address, fresh=fresh)
+                arrival = await arrive(tab, address, fresh=fresh, after=after)
                 # One that was to be hidden may be headless all the same, by CHATGPT_CHROME_ARGS.
                 if hidden or arrival.kind != "challenge" or self._keeper.mode != "headless":
                     break

@@ -92,8 +92,8 @@ class Tab:
         self.eye = Eye(page, script, self._may_look)
         self.ready = False
         """Whether the last arrival at the site found it ready for a prompt."""
-        self._rests = ""
-        """The document in which a turn of ours came to its end, until the next arrival."""
+        self._rests = ("", "")
+        """The document in which a turn of ours came to its end, and its generation, until the next arrival."""
         self.listener: Listener | None = None
         self.deaf: cdp.CDPError | None = None
         """Why the page's websockets are heard no more."""
@@ -114,17 +114,19 @@ class Tab:
         documents = [request for request in self.bodies.requests if self._is_document(request) and request.status]
         return documents[-1].loader_id if documents else ""
 
-    def comes_to_rest(self) -> None:
-        """Our turn is over, and the page shows it."""
-        self._rests = self.loader_id
+    def comes_to_rest(self, generation_id: str) -> None:
+        """Our turn for that generation is over, and the page shows it."""
+        self._rests = (self.loader_id, generation_id)
 
-    def may_stay(self, address: str) -> bool:
-        """Whether the page stands at that conversation since our own turn there: it need not load it anew. Once: what
-        goes wrong in it is met by loading."""
-        rests, self._rests = self._rests, ""
+    def may_stay(self, address: str, after: str | None) -> bool:
+        """Whether the page stands at that conversation since our own turn there, for the generation ``after``: it need
+        not load it anew to go on from it. Another server's turn there would not be shown, and the end of a quota that
+        was heard when it was loaded may be over. Once: what goes wrong in it is met by loading."""
+        rests, self._rests = self._rests, ("", "")
         conversation = self.site.conversation_id(address)
         here = conversation is not None and self.site.conversation_id(self.page.url) == conversation
-        return here and rests != "" and rests == self.loader_id
+        used_up = any(quota.remaining == 0 for quota in self.quotas)
+        return here and not used_up and rests[0] != "" and rests == (self.loader_id, after)
 
     def failed_scripts(self) -> bool:
         """Whether a script of the present document did not load."""

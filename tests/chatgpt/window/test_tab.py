@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
@@ -113,6 +114,31 @@ async def test_a_check_that_comes_while_we_arrive_is_found_without_running_anyth
         assert arrival.kind == "challenge"
         assert {status for status, _ in ran.places} <= {"200"}
         assert site.log.evaluations == []
+
+
+@pytest.mark.parametrize(
+    ("after", "quotas", "stays"),
+    [
+        pytest.param("ours", (), True, id="the turn that it stands after"),
+        pytest.param("another's", (), False, id="a later turn of another server"),
+        pytest.param(None, (), False, id="no turn: the conversation is to be read"),
+        pytest.param("ours", (Quota("image_gen", 5),), True, id="pictures are left"),
+        pytest.param("ours", (Quota("image_gen", 0),), False, id="no pictures were left when it was loaded"),
+    ],
+)
+def test_a_page_stays_where_only_the_turn_is_gone_on_from_that_it_stands_after(
+    after: str | None, quotas: tuple[Quota, ...], stays: bool
+) -> None:
+    site = Site("https://chatgpt.com/")
+    address = f"{site.base}c/6a9f6d2e-0000-4000-8000-000000000000"
+    document = SimpleNamespace(type="Document", frame_id="F", loader_id="L", status=200)
+    page: Any = SimpleNamespace(url=address, frame_id="F")
+    nothing: Any = SimpleNamespace(requests=[document])
+    tab = Tab(nothing, nothing, page, nothing, nothing, site, "")
+    tab.quotas = quotas
+    tab.comes_to_rest("ours")
+    assert tab.may_stay(address, after) is stays
+    assert not tab.may_stay(address, "ours")
 
 
 async def test_after_a_document_of_the_site_the_eye_opens_again(tmp_path: Path) -> None:
