@@ -144,7 +144,10 @@ async def test_a_finished_body_that_cannot_be_read_ends_its_stream_and_no_more(o
             raise ProtocolError(-32000, "the request is over", method=method)
         return ResponseBody(msgspec.Raw(b'"no base64!"'), base64_encoded=True)
 
-    session: Any = SimpleNamespace(call=call, register=lambda _: None, listen=lambda *_, **__: lambda: None)
+    def nothing(*_: Any, **__: Any) -> Any:
+        return nothing
+
+    session: Any = SimpleNamespace(call=call, register=nothing, listen=nothing)
     stream = LiveStream(StreamRequest("1", "http://127.0.0.1/sse", "POST", None))
     if over:
         stream.end(SubscriptionClosed())
