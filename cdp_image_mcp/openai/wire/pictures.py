@@ -163,6 +163,11 @@ class PictureReader:
         self._open = _Base64()
         return following
 
+    @property
+    def drawn(self) -> bool:
+        """Whether any picture that has come, and was not taken yet, is more than nothing."""
+        return any(isinstance(data, bytes) and data for data in self._done.values())
+
     def take(self, index: int) -> bytes:
         """Picture ``index``, once. Raises :class:`AnswerError` when its text was no base64."""
         data = self._done.pop(index, "it was not there")

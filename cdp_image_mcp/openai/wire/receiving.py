@@ -181,11 +181,29 @@ class _Stream:
         self._answer = ApiAnswer()
         self._reader = PictureReader()
         self._drawing = False
-        """Whether a partial picture has come."""
+        """Whether a picture has come that need not be the finished one."""
+        self._candidate: tuple[Mapping[str, Any], PictureReader] | None = None
+        """The last picture under a name that is not known: the finished one, if no better comes."""
         self._verdict: Failure | None = None
         self._over = False
 
     async def read(self) -> ApiAnswer | Failure:
+        try:
+            await self._read()
+        except BrokenError as broken:
+            if self._candidate is None:
+                raise
+            self._answer.faults.append(f"the stream broke ({broken.words}): this may be a preview")
+        given = self._answer.pictures or self._answer.addresses
+        if self._candidate is not None and self._verdict is None and not given:
+            await self._finished(*self._candidate)
+        if self._verdict is not None and not self._answer.pictures:
+            return self._verdict
+        if not self._answer.pictures and not self._answer.addresses and not self._answer.faults:
+            raise BrokenError("receiving", "connection", "the stream ended before the picture was finished")
+        return self._answer
+
+    async def _read(self) -> None:
         events = EventReader()
         begun = False
         while not self._over and (piece := await self._reply.read()) is not None:
@@ -197,11 +215,6 @@ class _Stream:
             await self._take(events.close())
         elif self._answer.pictures:
             await self._drain()
-        if self._verdict is not None and not self._answer.pictures:
-            return self._verdict
-        if not self._answer.pictures and not self._answer.addresses and not self._answer.faults:
-            raise BrokenError("receiving", "connection", "the stream ended before the picture was finished")
-        return self._answer
 
     async def _drain(self) -> None:
         """Read to the end, so that the connection can serve again; the picture is saved and does not wait for it."""
@@ -242,9 +255,11 @@ class _Stream:
         kind = str(tree.get("type") or name)
         if "partial" in kind or "partial_image_index" in tree:
             self._drawing = True
-        elif kind.endswith(".completed") or reader.count or "data" in tree or "url" in tree:
-            # Relays give events names of their own: what is no preview is the picture that was paid for.
+        elif kind.endswith(".completed") or "data" in tree or (reader.drawn and not kind):
             await self._finished(tree, reader)
+        elif reader.drawn or (isinstance(address := tree.get("url"), str) and address):
+            # Relays give events names of their own, to the finished picture and to previews and tasks before it.
+            self._drawing, self._candidate = True, (tree, reader)
 
     async def _finished(self, tree: Mapping[str, Any], reader: PictureReader) -> None:
         items = _Items(reader, self._sink, self._answer)

@@ -68,6 +68,32 @@ async def test_a_finished_picture_is_known_under_any_name_that_a_relay_gives_its
     assert report.pictures == [png(64, 64, seed=3)]
 
 
+BLURRED = base64.b64encode(png(8, 8)).decode()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        {"type": "image_generation.in_progress", "b64_json": ""},
+        {"type": "image_generation.queued", "url": None},
+        {"type": "image_generation.in_progress", "url": "https://relay.example/tasks/1"},
+        {"type": "image_generation.preview", "b64_json": BLURRED},
+        {"type": "image.progress", "b64_json": BLURRED, "url": ""},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("ends", ["image_generation.completed", "image.final"])
+async def test_what_comes_under_another_name_before_the_finished_picture_is_not_taken_for_it(
+    before: dict[str, Any], ends: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    made = {"type": ends, "b64_json": base64.b64encode(png(64, 64, seed=3)).decode()}
+    said = "".join(f"data: {json.dumps(each)}\n\n" for each in (before, made))
+    api.play(raw(200, said.encode(), {"content-type": "text/event-stream"}))
+    with anyio.fail_after(20):
+        await backend.generate(ask(quality="high"), report)
+    assert report.pictures == [png(64, 64, seed=3)]
+
+
 @pytest.mark.parametrize("quality", ["auto", "low", "medium", "high", "xhigh"])
 async def test_no_partial_picture_is_bought_for_nobody_sees_it(
     quality: str, api: ImagesApi, make_backend: MakeBackend, report: DiskReport
