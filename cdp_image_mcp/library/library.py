@@ -267,7 +267,9 @@ class Library:
         try:
             return kind.is_there(name)
         except OSError as error:
-            self._problems.append(f"{kind.folder / name} cannot be asked for: {error.strerror}.")
+            problem = f"{kind.folder / name} cannot be asked for: {error.strerror}."
+            if problem not in self._problems:
+                self._problems.append(problem)
             return True
 
     def _accept(self, record: Record, parent: Path | None, marks: Sequence[str], admit: Admit | None) -> Claim:

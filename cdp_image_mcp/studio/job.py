@@ -197,7 +197,11 @@ class Job:
                 if not data:
                     raise
                 return  # kept as it is, or held until it can be
-            await self._add(data, facts, dict(source))
+            try:
+                await self._add(data, facts, dict(source))
+            except ImageError:
+                # The address may not give it a second time.
+                self._hold(partial(self._add, data, facts, dict(source)))
 
         self._hold(take)
 

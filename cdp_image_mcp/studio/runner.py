@@ -154,14 +154,17 @@ class Runner:
         except ImageError as problem:
             log.warning("what %s made still cannot be written: %s", job.generation_id, problem)
         finally:
-            if job.held < held:
-                state: State = "partial" if job.images else job.record.state
-                whole = len(job.images) >= job.request.n
-                await self._end(job, "saved" if whole else state, None if whole else error)
-            if not job.later:
-                self.jobs.pop(job.generation_id, None)
-            job.settling = False
-            job.end()
+            try:
+                if job.held < held:
+                    state: State = "partial" if job.images else job.record.state
+                    whole = len(job.images) >= job.request.n
+                    await self._end(job, "saved" if whole else state, None if whole else error)
+                if not job.later:
+                    self.jobs.pop(job.generation_id, None)
+            finally:
+                # Whatever happened: calls and the server's end wait for this.
+                job.settling = False
+                job.end()
 
     async def aclose(self, outliving: Outliving | None = None) -> None:
         """Stop all jobs in order, record them, let go of the back ends; see :func:`studio.open_studio`. A fault of one

@@ -66,10 +66,12 @@ class Presence:
             return []
 
     def sweep(self) -> None:
-        """Take away what dead ones left. Only under a lock that all who do so hold. Raises OSError."""
+        """Take away what dead ones left, and leave alone what cannot be looked at: another user's, perhaps. Only under
+        a lock that all who do so hold. Raises OSError."""
         for name in self.names():
             if name not in self._mine:
-                self._look(name, sweep=True)
+                with suppress(OSError):
+                    self._look(name, sweep=True)
 
     def _look(self, name: str, *, sweep: bool) -> bool:
         path = self.folder / name

@@ -445,3 +445,4 @@ async def test_of_whom_nothing_can_be_learnt_is_taken_to_be_there_and_told(libra
         assert await anyio.to_thread.run_sync(library.is_of_another, entry.record)
         assert await library.adopt(record.generation_id) is None
         assert any(str(lock) in problem for problem in library.problems())
+        await create(library, a_record("another"))  # it keeps nobody from being there

@@ -11,6 +11,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import folder as folders
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.runner import Runner
 from tests.studio.scripted import Scripted, png, studio_with
 
 pytestmark = pytest.mark.anyio
@@ -19,9 +20,10 @@ API: dict[str, Any] = {"backend": "api", "api_key": "test-key"}
 
 
 class Disk:
-    """One that takes no bytes of an unknown format while it is full."""
+    """One that takes no bytes of an unknown format, or what else a test names, while it is full."""
 
     full = True
+    refused = "unrecognised"
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk, write_part = Disk(), folders.write_part
 
     def written(path: Path, data: bytes) -> Any:
-        if disk.full and path.name == "unrecognised":
+        if disk.full and path.name.startswith(disk.refused):
             raise OSError(28, "No space left on device")
         return write_part(path, data)
 
@@ -97,6 +99,60 @@ async def test_bytes_of_an_unknown_format_that_were_fetched_later_are_kept_once(
             seen = await studio.wait(asked.record.generation_id)
         (kept,) = Path(seen.folder).glob("unrecognised*")
     assert kept.read_bytes() == b"II*\0 a picture that was paid for"
+
+
+async def test_a_picture_that_its_address_gives_once_outlives_a_full_disk(tmp_path: Path, disk: Disk) -> None:
+    disk.refused = ""
+    asked_for: list[int] = []
+
+    async def drawn(_: ImageRequest, report: Report) -> None:
+        async def fetched() -> bytes:
+            asked_for.append(1)
+            if len(asked_for) > 1:
+                raise ImageError("network", "The address has expired.", submitted=True)
+            return png(1)
+
+        await report.state("generating", submitted=True)
+        report.fetch_later(fetched, source={"picture": "1"})
+        raise ImageError("service_error", "It did not come.", submitted=True, spent=True)
+
+    with anyio.fail_after(20):
+        async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
+            asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
+            while not asked_for:
+                await studio.wait(asked.record.generation_id)
+            disk.full = False
+            seen = await studio.wait(asked.record.generation_id)
+    assert seen.record.state == "saved"
+    assert Path(seen.record.images[0].path).read_bytes() == png(1)
+    assert asked_for == [1]
+
+
+async def test_a_fault_while_catching_up_keeps_no_call_and_no_end_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reachable = False
+
+    async def drawn(_: ImageRequest, report: Report) -> None:
+        async def fetched() -> bytes:
+            if not reachable:
+                raise ImageError("network", "No way.", submitted=True)
+            return png(1)
+
+        await report.state("generating", submitted=True)
+        report.fetch_later(fetched, source={"picture": "1"})
+        raise ImageError("service_error", "It did not come.", submitted=True, spent=True)
+
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with anyio.fail_after(20):
+        async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
+            asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
+            reachable = True
+            monkeypatch.setattr(Runner, "_end", broken)
+            seen = await studio.wait(asked.record.generation_id)
+    assert len(seen.record.images) == 1
 
 
 async def test_what_cannot_even_be_looked_at_is_kept(tmp_path: Path) -> None:
