@@ -243,9 +243,9 @@ async def test_four_processes_take_turns_and_killed_holders_free_theirs(profile:
                     if len(holders) == killed:  # noqa: B023
                         worker.stdin.write("stay\n")
                         worker.stdin.flush()
+                        inside.rmdir()  # while it still holds: the next one may be in as soon as it is dead
                         worker.kill()
                         await anyio.to_thread.run_sync(worker.wait)
-                        inside.rmdir()
                         return
                     worker.stdin.write("go\n")
                     worker.stdin.flush()
