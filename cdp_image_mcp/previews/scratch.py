@@ -41,20 +41,24 @@ def _lock_of(folder: Path) -> str:
 
 
 def abandoned(prefix: str, parent: Path) -> Iterator[Path]:
-    """Folders whose process has gone."""
+    """Folders whose process has gone, each before the file that was locked for it. Nobody takes that name again."""
     in_use = Presence(parent)
     for old in parent.glob(f"{prefix}*"):
         with suppress(OSError):  # another user's
-            if not in_use.is_there(old.name if old.suffix == ".lock" else _lock_of(old)) and old.is_dir():
+            if old.is_dir() and not in_use.is_there(_lock_of(old)):
                 yield old
+                yield parent / _lock_of(old)
 
 
 def _make(folder: Path, prefix: str, in_use: Presence) -> None:
     from cdp_image_mcp.cdp.launching.holder import clear_dead
 
     for old in abandoned(prefix, folder.parent):
-        clear_dead(old)  # only the profile knows where its browser's socket lies
-        shutil.rmtree(old, ignore_errors=True)
+        if old.is_dir():
+            clear_dead(old)  # only the profile knows where its browser's socket lies
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.unlink(missing_ok=True)
     in_use.enter(_lock_of(folder))
     folder.mkdir(0o700)
 

@@ -356,6 +356,15 @@ async def test_a_profile_that_a_killed_process_left_is_swept_away(browsing: Sett
     assert left_behind(standing) == []
 
 
+async def test_of_a_throw_away_folder_whose_process_was_killed_nothing_stays() -> None:
+    place = Path(tempfile.gettempdir())
+    (place / "scratch-0123456789abcdef").mkdir()
+    (place / "scratch-0123456789abcdef.lock").touch()
+    with anyio.fail_after(30):
+        async with scratch_folder("scratch-") as own:
+            assert sorted(place.glob("scratch-*")) == [own, own.with_name(f"{own.name}.lock")]
+
+
 async def test_a_throw_away_folder_in_use_stays_however_old_it_is() -> None:
     """A demo may wait for a person for a quarter of an hour."""
     with anyio.fail_after(30):
