@@ -28,7 +28,7 @@ from cdp_image_mcp.cdp.protocol import (
 from cdp_image_mcp.cdp.session import ANSWERED_AFTER_CRASH, Event, Params, Session
 from cdp_image_mcp.cdp.waiters import Waiter, Waiters
 from cdp_image_mcp.cdp.wire import MAX_MESSAGE, UNREADABLE, Command, Envelope, decode_message, encode, id_of
-from cdp_image_mcp.system.tasks import background
+from cdp_image_mcp.system.tasks import background, shielded
 
 log = logging.getLogger(__name__)
 
@@ -302,7 +302,7 @@ async def connect(
         try:
             yield connection
         finally:
-            with anyio.CancelScope(shield=True):
+            with shielded():
                 await connection.close()
             connection.stop_reading()
 

@@ -14,6 +14,7 @@ from cdp_image_mcp.cdp.protocol import (
     FileChooserOpened,
 )
 from cdp_image_mcp.cdp.world import Node
+from cdp_image_mcp.system.tasks import shielded
 
 CONTROL, META = 2, 4
 # Key: its code, its Windows virtual key code, the text it types.
@@ -192,7 +193,7 @@ async def choose_file(node: Node, file: Path, *, timeout: float = 10.0) -> None:
         answer = {"files": [path], "backendNodeId": chooser.backend_node_id}
         await session.call("DOM.setFileInputFiles", answer)
     finally:
-        with anyio.CancelScope(shield=True):
+        with shielded():
             if session.closed is None and not session.crashed:
                 await session.call("Page.setInterceptFileChooserDialog", {"enabled": False}, timeout=5)
 

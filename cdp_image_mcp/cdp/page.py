@@ -31,6 +31,7 @@ from cdp_image_mcp.cdp.protocol import (
 from cdp_image_mcp.cdp.script import value_of
 from cdp_image_mcp.cdp.session import Event, Params, Session, Subscription, raw_of
 from cdp_image_mcp.cdp.wire import shaped
+from cdp_image_mcp.system.tasks import shielded
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class Page:
         try:
             await page._set_up()
         except BaseException:
-            with anyio.CancelScope(shield=True):
+            with shielded():
                 await page.close()
             raise
         return page
@@ -167,7 +168,7 @@ class Page:
 
     async def close(self) -> None:
         """Close our own tab and wait until it is gone; only detach from one that is not ours. Idempotent, shielded."""
-        with anyio.CancelScope(shield=True):
+        with shielded():
             if self._answering is not None:
                 self._answering.cancel()
                 self._answering = None

@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-import anyio
-
 from cdp_image_mcp.cdp.errors import (
     BrowserGone,
     CDPError,
@@ -34,6 +32,7 @@ from cdp_image_mcp.cdp.protocol import (
 )
 from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Session
 from cdp_image_mcp.cdp.wire import content
+from cdp_image_mcp.system.tasks import shielded
 
 # Unread bytes of one stream at which it ends with EventOverflow.
 STREAM_LIMIT = 64 * 1024 * 1024
@@ -240,5 +239,5 @@ async def _second_session(page: Page) -> AsyncGenerator[Session, None]:
     try:
         yield session
     finally:
-        with anyio.CancelScope(shield=True):
+        with shielded():
             await page.connection.detach(session)

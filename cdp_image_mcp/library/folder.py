@@ -22,7 +22,6 @@ from cdp_image_mcp.library.record import Record, decode_record, encode_record, e
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.disk import (
     PART,
-    disk_error,
     doing,
     finish,
     make_folder,
@@ -210,14 +209,13 @@ def read_record(folder: Path) -> tuple[Record, Stamp]:
     """The record in ``folder``, with picture paths inside it (also after it was moved), and the stamp of the file it
     came from. Blocking. Raises ImageError ``not_found`` (no sidecar) or ``disk`` (garbled, or of a newer program)."""
     path = folder / SIDECAR
-    try:
-        with path.open("rb") as file:
-            stamp = Stamp.of(os.fstat(file.fileno()))
-            data = file.read(MAX_SIDECAR_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        raise ImageError("not_found", f"There is no record in {folder}.") from None
-    except OSError as error:
-        raise disk_error(error, "Reading the record", path) from error
+    with doing("Reading the record", path):
+        try:
+            with path.open("rb") as file:
+                stamp = Stamp.of(os.fstat(file.fileno()))
+                data = file.read(MAX_SIDECAR_BYTES + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ImageError("not_found", f"There is no record in {folder}.") from None
     try:
         if len(data) > MAX_SIDECAR_BYTES:
             raise msgspec.ValidationError("it is far too large")

@@ -8,6 +8,7 @@ import anyio
 import anyio.abc
 
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.system.tasks import shielded
 
 if TYPE_CHECKING:
     # Loaded when it is first asked for, not by the server's start.
@@ -44,7 +45,7 @@ class LateStudio:
         from cdp_image_mcp.mcp_server.ways import InstalledWays
         from cdp_image_mcp.studio.studio import open_studio
 
-        with anyio.CancelScope(shield=True):
+        with shielded():
             async with open_studio(self._settings, InstalledWays(), self._outliving) as studio:
                 task_status.started(studio)
                 await self._closing.wait()

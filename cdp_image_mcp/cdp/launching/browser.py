@@ -10,6 +10,7 @@ from cdp_image_mcp.cdp.connection import Connection
 from cdp_image_mcp.cdp.errors import CDPError, CommandTimeout
 from cdp_image_mcp.cdp.launching.process import BrowserProcess, kill_foreign, wait_foreign
 from cdp_image_mcp.cdp.protocol import BrowserVersion
+from cdp_image_mcp.system.tasks import shielded
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Browser:
         if self._ended:
             return
         self._ended = True
-        with anyio.CancelScope(shield=True):
+        with shielded():
             self.connection.expect_end()
             self._drop_leash()
             if self._process is not None:
@@ -114,7 +115,7 @@ class Browser:
             return
         self._ended = True
         patience = self._close_timeout
-        with anyio.CancelScope(shield=True):
+        with shielded():
             self.connection.expect_end()
             self._drop_leash()
             try:

@@ -29,6 +29,7 @@ from cdp_image_mcp.cdp.launching.profile import (
     read_endpoint,
 )
 from cdp_image_mcp.cdp.protocol import BrowserVersion, ProcessList
+from cdp_image_mcp.system.tasks import shielded
 
 # No event tells that the port file was written; reading it costs 20 microseconds.
 POLL = 0.01
@@ -52,7 +53,7 @@ async def launch(options: LaunchOptions) -> AsyncGenerator[Browser, None]:
             yield browser
     finally:
         if process is not None and not process.left:
-            with anyio.CancelScope(shield=True):
+            with shielded():
                 await _put_down(process, options.profile, options.close_timeout)
 
 
@@ -88,7 +89,7 @@ async def _driven(
         try:
             yield browser
         finally:
-            with anyio.CancelScope(shield=True):
+            with shielded():
                 await browser.close()
 
 
@@ -140,7 +141,7 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
                 code = await process.wait()
                 await process.wait_drained()
             except BaseException:
-                with anyio.CancelScope(shield=True):
+                with shielded():
                     await _put_down(process, options.profile, 2.0)
                 raise
             holder = await anyio.to_thread.run_sync(read_holder, options.profile)

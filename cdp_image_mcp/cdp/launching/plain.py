@@ -17,6 +17,7 @@ from cdp_image_mcp.cdp.launching.launcher import POLL
 from cdp_image_mcp.cdp.launching.options import LaunchOptions
 from cdp_image_mcp.cdp.launching.process import BrowserProcess, start
 from cdp_image_mcp.cdp.launching.profile import prepare_profile
+from cdp_image_mcp.system.tasks import shielded
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class PlainWindow:
     async def close(self) -> None:
         """End it, politely first. On Linux cookies of the last 30 s may be lost: SIGTERM is all that an undriven Chrome
         understands. Idempotent; shields itself from cancellation."""
-        with anyio.CancelScope(shield=True):
+        with shielded():
             self._process.ask_to_end()
             await self._process.end(TERMINATING)
             await anyio.to_thread.run_sync(clear_dead, self._profile)
