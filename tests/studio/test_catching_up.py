@@ -1,6 +1,7 @@
 """What could not be fetched or written at first comes later, each by itself, and is known at once."""
 
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,17 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
     monkeypatch.setattr(folders, "write_part", written)
     return disk
+
+
+def fetched_later(fetch: Callable[[], Awaitable[bytes]]) -> Scripted:
+    """An answer that only names its picture, which cannot be fetched at once."""
+
+    async def named(_: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True)
+        report.fetch_later(fetch, source={"picture": "1"})
+        raise ImageError("service_error", "It did not come.", submitted=True, spent=True)
+
+    return Scripted(named)
 
 
 async def test_a_picture_that_was_fetched_later_is_known_although_the_next_one_still_fails(tmp_path: Path) -> None:
@@ -82,16 +94,11 @@ async def test_bytes_of_an_unknown_format_are_kept_when_the_disk_has_room_again(
 
 
 async def test_bytes_of_an_unknown_format_that_were_fetched_later_are_kept_once(tmp_path: Path, disk: Disk) -> None:
-    async def drawn(_: ImageRequest, report: Report) -> None:
-        async def fetched() -> bytes:
-            return b"II*\0 a picture that was paid for"
-
-        await report.state("generating", submitted=True)
-        report.fetch_later(fetched, source={"picture": "1"})
-        raise ImageError("service_error", "It did not come.", submitted=True, spent=True)
+    async def fetched() -> bytes:
+        return b"II*\0 a picture that was paid for"
 
     with anyio.fail_after(20):
-        async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
+        async with studio_with(tmp_path, api=fetched_later(fetched), **API) as studio:
             asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
             await studio.wait(asked.record.generation_id)
             disk.full = False
@@ -105,19 +112,14 @@ async def test_a_picture_that_its_address_gives_once_outlives_a_full_disk(tmp_pa
     disk.refused = ""
     asked_for: list[int] = []
 
-    async def drawn(_: ImageRequest, report: Report) -> None:
-        async def fetched() -> bytes:
-            asked_for.append(1)
-            if len(asked_for) > 1:
-                raise ImageError("network", "The address has expired.", submitted=True)
-            return png(1)
-
-        await report.state("generating", submitted=True)
-        report.fetch_later(fetched, source={"picture": "1"})
-        raise ImageError("service_error", "It did not come.", submitted=True, spent=True)
+    async def fetched() -> bytes:
+        asked_for.append(1)
+        if len(asked_for) > 1:
+            raise ImageError("network", "The address has expired.", submitted=True)
+        return png(1)
 
     with anyio.fail_after(20):
-        async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
+        async with studio_with(tmp_path, api=fetched_later(fetched), **API) as studio:
             asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
             while not asked_for:
                 await studio.wait(asked.record.generation_id)
@@ -133,21 +135,16 @@ async def test_a_fault_while_catching_up_keeps_no_call_and_no_end_waiting(
 ) -> None:
     reachable = False
 
-    async def drawn(_: ImageRequest, report: Report) -> None:
-        async def fetched() -> bytes:
-            if not reachable:
-                raise ImageError("network", "No way.", submitted=True)
-            return png(1)
-
-        await report.state("generating", submitted=True)
-        report.fetch_later(fetched, source={"picture": "1"})
-        raise ImageError("service_error", "It did not come.", submitted=True, spent=True)
+    async def fetched() -> bytes:
+        if not reachable:
+            raise ImageError("network", "No way.", submitted=True)
+        return png(1)
 
     async def broken(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
 
     with anyio.fail_after(20):
-        async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
+        async with studio_with(tmp_path, api=fetched_later(fetched), **API) as studio:
             asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
             reachable = True
             monkeypatch.setattr(Runner, "_end", broken)
@@ -178,18 +175,13 @@ async def test_what_cannot_even_be_looked_at_is_kept(tmp_path: Path) -> None:
 async def test_an_address_that_hangs_keeps_no_call_waiting_beyond_its_wait(tmp_path: Path) -> None:
     answers, asked_again = anyio.Event(), anyio.Event()
 
-    async def drawn(_: ImageRequest, report: Report) -> None:
-        async def fetch() -> bytes:
-            asked_again.set()
-            await answers.wait()
-            return png(1)
-
-        await report.state("generating", submitted=True)
-        report.fetch_later(fetch, source={"picture": "1"})
-        raise ImageError("service_error", "It did not come.", submitted=True, spent=True)
+    async def fetch() -> bytes:
+        asked_again.set()
+        await answers.wait()
+        return png(1)
 
     with anyio.fail_after(20):
-        api = Scripted(drawn)
+        api = fetched_later(fetch)
         async with studio_with(tmp_path, api=api, **API) as studio:
             one = GenerateImage(prompt="one", backend="api", wait_seconds=5)
             generation_id = (await studio.generate(one)).record.generation_id

@@ -251,13 +251,20 @@ async def test_paid_bytes_of_no_known_format_that_were_fetched_on_a_full_disk_ar
     assert [path.read_bytes() for path in Path(there.folder).glob("unrecognised*")] == [tiff]
 
 
-@pytest.mark.parametrize("told", [False, True])
-async def test_continuing_again_whose_answer_was_lost_is_not_paid_again(told: bool, tmp_path: Path) -> None:
+def of_many_pictures() -> Scripted:
+    """A way that draws another picture each time."""
+
     async def play(_request: ImageRequest, report: Report) -> None:
         await report.state("generating", submitted=True)
         await report.save(png(len(api.started)))
 
     api = Scripted(play)
+    return api
+
+
+@pytest.mark.parametrize("told", [False, True])
+async def test_continuing_again_whose_answer_was_lost_is_not_paid_again(told: bool, tmp_path: Path) -> None:
+    api = of_many_pictures()
     async with studio_with(tmp_path, api=api, **API) as studio:
         await studio.fetched(await studio.generate(asking("a cat")))
         blue = await studio.generate(asking("make it blue", conversation_mode="continue"))
@@ -272,11 +279,7 @@ async def test_continuing_again_whose_answer_was_lost_is_not_paid_again(told: bo
 async def test_what_another_account_was_asked_for_in_the_same_words_is_not_taken_for_a_lost_answer(
     tmp_path: Path,
 ) -> None:
-    async def play(_request: ImageRequest, report: Report) -> None:
-        await report.state("generating", submitted=True)
-        await report.save(png(len(api.started)))
-
-    api = Scripted(play)
+    api = of_many_pictures()
     async with studio_with(tmp_path, api=api, **API) as studio:
         await studio.fetched(await studio.generate(asking("a cat")))
         theirs = await studio.generate(asking("make it blue", conversation_mode="continue"))
