@@ -2,6 +2,7 @@
 
 import base64
 import logging
+import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -34,6 +35,9 @@ READY_SECONDS = 5.0
 CLOSING_SECONDS = 2.0
 """Patience with the end of a browser whose profile is thrown away: nothing in it is worth an orderly end."""
 START_SECONDS = 30.0
+RESTING_SECONDS = 45.0
+"""How long a page in the browser that is open stays for the next answer: making one takes a tenth of a second. Shorter
+than that browser stays open with nothing to do, which other pages in it prolong."""
 STARTING_SECONDS = 5.0
 """With less of a call's time left no browser is started for its previews: it would not be ready, and be waited for."""
 
@@ -53,22 +57,28 @@ async def canvases(
     """
     # A browser weighs a few hundred megabytes: answers that come together take turns.
     turn = anyio.Lock()
+    resting: list[_Lent] = []
     async with background() as group:
 
         @asynccontextmanager
         async def open_canvas(deadline: float) -> AsyncGenerator[Canvas]:
             # In a browser with windows the page would open one before the person's eyes.
             browser = running() if running is not None else None
-            if browser is not None and browser.headless and browser.connection.gone is None:
+            if browser is None or not browser.headless or browser.connection.gone is not None:
+                page = _Lent(_page_apart(settings, turn, deadline))
+                group.start_soon(page.live)
+                async with page.lent(deadline) as made:
+                    yield made
+                return
+            page = resting.pop() if resting else None
+            if page is None or not page.lives_in(browser.connection):
                 page = _Lent(_blank_page(browser.connection))
-                limit = min(deadline, anyio.current_time() + READY_SECONDS)
-            else:
-                page, limit = _Lent(_page_apart(settings, turn, deadline)), deadline
-            group.start_soon(page.live)
-            try:
-                yield _PageCanvas(await page.made(limit))
-            finally:
-                page.over.cancel()
+                group.start_soon(page.live)
+            async with page.lent(min(deadline, anyio.current_time() + READY_SECONDS)) as made:
+                yield made
+                if made.sound and not resting:
+                    page.rest()
+                    resting.append(page)
 
         yield open_canvas
 
@@ -80,10 +90,31 @@ class _Lent:
         self._block = block
         self._settled = anyio.Event()
         self._page: Page | PreviewError = PreviewError("No preview: the browser was closed.")
-        self.over = anyio.CancelScope()
+        self._life = anyio.CancelScope()
+        self._resting = False
 
-    async def made(self, limit: float) -> "Page":
-        """The page. Raises PreviewError when there will be none, or is none by ``limit``."""
+    def lives_in(self, connection: "Connection") -> bool:
+        """Whether it is still there, in that browser."""
+        page = self._page
+        if isinstance(page, PreviewError) or self._life.cancel_called:
+            return False
+        return page.session.closed is None and not page.session.crashed and page.connection is connection
+
+    def rest(self) -> None:
+        """It stays a while, and may be lent again."""
+        self._resting = True
+
+    @asynccontextmanager
+    async def lent(self, limit: float) -> "AsyncGenerator[_PageCanvas]":
+        """The page for one answer; ended after that unless it rests. Raises PreviewError when there will be none, or is
+        none by ``limit``."""
+        self._life.deadline, self._resting = math.inf, False
+        try:
+            yield _PageCanvas(await self._made(limit))
+        finally:
+            self._life.deadline = anyio.current_time() + RESTING_SECONDS if self._resting else -math.inf
+
+    async def _made(self, limit: float) -> "Page":
         with anyio.move_on_after(limit - anyio.current_time()):
             await self._settled.wait()
         if not self._settled.is_set():
@@ -97,7 +128,7 @@ class _Lent:
         from cdp_image_mcp.cdp import CDPError
 
         try:
-            with self.over:
+            with self._life:
                 async with self._block as self._page:
                     self._settled.set()
                     await anyio.sleep_forever()
@@ -153,10 +184,13 @@ async def short_lived(
 class _PageCanvas:
     def __init__(self, page: "Page") -> None:
         self._page = page
+        self.sound = True
+        """Whether the page did all that it was given."""
 
     async def shrink(self, original: Path, mime_type: str, /, *, alpha: bool, edge: int, most_bytes: int) -> Picture:
         # JPEG is read by every client and model; only transparency needs WebP.
         wanted = "image/webp" if alpha else "image/jpeg"
+        self.sound = False
         with _told():
             await self._pick(original)
             shrink = _function("shrink"), mime_type, wanted, edge, most_bytes
@@ -165,6 +199,7 @@ class _PageCanvas:
                 # A confined browser (snap, Flatpak) may not read the folder.
                 await self._send(await anyio.to_thread.run_sync(original.read_bytes))
                 made = await self._page.call(*shrink)
+        self.sound = True
         if (failure := made.get("failure")) is not None:
             raise PreviewError(failure)
         return Picture(wanted, base64.b64decode(made["data"]))

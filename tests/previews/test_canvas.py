@@ -23,6 +23,7 @@ from cdp_image_mcp.previews.preview import PREVIEW_BYTES, PREVIEW_EDGE, Canvas, 
 from cdp_image_mcp.previews.scratch import scratch_folder
 from fixtures.images_api import running_api
 from tests.browser import SWITCHES, found_browser, left_out_if_quick
+from tests.clock import leap
 from tests.mcp_server.scripted import saved
 from tests.mcp_server.scripted import standing as standing_of
 
@@ -242,7 +243,38 @@ async def test_two_answers_draw_in_contexts_of_their_own(browsing: Settings, tmp
                 assert len(await contexts_of(browser)) == 2
                 for canvas in (first, second):
                     await canvas.shrink(picture, "image/png", alpha=False, edge=100, most_bytes=100_000)
+            await contexts_when(browser, 1)
+
+
+async def test_one_page_stays_a_while_for_the_next_answer(
+    browsing: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = kept(tmp_path, noise(200, 200))
+    with anyio.fail_after(60):
+        async with open_browser_of(tmp_path) as browser, canvases(browsing, lambda: browser) as opening:
+            seen: list[list[str]] = []
+            for _ in range(3):
+                async with opening(math.inf) as canvas:
+                    seen.append(await contexts_of(browser))
+                    await canvas.shrink(picture, "image/png", alpha=False, edge=100, most_bytes=100_000)
+            leap(monkeypatch, canvas_module.RESTING_SECONDS)
             await contexts_when(browser, 0)
+    assert len(seen[0]) == 1
+    assert seen == [seen[0]] * 3
+
+
+async def test_a_page_that_was_closed_while_it_rested_is_not_lent_again(browsing: Settings, tmp_path: Path) -> None:
+    picture = kept(tmp_path, noise(200, 200))
+    with anyio.fail_after(60):
+        async with open_browser_of(tmp_path) as browser, canvases(browsing, lambda: browser) as opening:
+            async with opening(math.inf):
+                context = (await contexts_of(browser))[0]
+            with browser.connection.browser.subscribe("Target.detachedFromTarget") as gone:
+                await browser.connection.browser.call("Target.disposeBrowserContext", {"browserContextId": context})
+                await gone.next()
+            async with opening(math.inf) as canvas:
+                made = await canvas.shrink(picture, "image/png", alpha=False, edge=100, most_bytes=100_000)
+    assert opened(made).size == (100, 100)
 
 
 @contextmanager
