@@ -2,6 +2,7 @@
 
 import math
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -10,7 +11,9 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.plan import Plan
 from cdp_image_mcp.openai.wire.pacing import Pace, Tries, full_jitter
+from cdp_image_mcp.openai.wire.payload import RequestBody, make_body
 from cdp_image_mcp.request import WorkState
 from fixtures.images_api import ImagesApi, cut, draw, error, html_page, png, silence
 from tests.openai.doubles import DiskReport, MakeBackend, MakeReport, ask, no_jitter
@@ -234,6 +237,50 @@ async def test_a_stop_at_the_callers_deadline_is_recorded_as_perhaps_paid(
                 await anyio.lowlevel.checkpoint()
             group.cancel_scope.cancel()
     assert (report.known["submitted"], report.known["spent"]) == (True, "unknown")
+
+
+async def test_a_stop_between_the_last_byte_and_the_word_of_it_is_recorded_as_perhaps_paid(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lingering(RequestBody):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for piece in super().__aiter__():
+                yield piece
+            await anyio.sleep_forever()
+
+    def lingering(plan: Plan) -> RequestBody:
+        body = make_body(plan)
+        return Lingering(body.content_type, body.parts)
+
+    monkeypatch.setattr("cdp_image_mcp.openai.generation.make_body", lingering)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(backend.generate, ask(), report)
+            while not api.posts:
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+    assert (report.known["submitted"], report.known["spent"]) == (True, "unknown")
+    assert report.known["booked_usd"] > 0
+
+
+@pytest.mark.parametrize(("pieces", "told"), [(1, (True, "unknown")), (2, (False, False))], ids=["last", "not last"])
+async def test_a_server_that_stops_reading_may_have_got_the_whole_request_only_with_its_last_piece(
+    pieces: int,
+    told: tuple[bool, bool | str],
+    make_backend: MakeBackend,
+    report: DiskReport,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is still in this process's hands may go out while the connection is being let go."""
+    more = bytes(64 << 20)  # more than any system keeps between two programs
+    monkeypatch.setattr("cdp_image_mcp.openai.wire.exchange.WRITE_TIMEOUT", 0.2)
+    monkeypatch.setattr(
+        "cdp_image_mcp.openai.generation.make_body", lambda _plan: RequestBody("application/json", [more] * pieces)
+    )
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        backend = make_backend(base_url=f"http://127.0.0.1:{deaf.getsockname()[1]}/v1")
+        found = await failure(backend, report, timeout_seconds=0.0)  # nothing is sent again
+    assert (found.submitted, found.spent) == told
 
 
 @pytest.mark.parametrize("before", [(), ("rate",)], ids=["at once", "after a limit"])

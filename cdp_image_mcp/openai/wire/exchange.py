@@ -148,9 +148,9 @@ class Line:
     async def send(
         self, url: str, body: RequestBody, *, patience: float, on_sent: Callable[[], Awaitable[None]]
     ) -> AsyncGenerator[Reply]:
-        """POST ``body`` once. ``on_sent`` is awaited as soon as the whole request has left; ``patience`` is the
-        longest silence in seconds. Raises :class:`BrokenError`. Leaving early, also cancelled, cuts the connection.
-        """
+        """POST ``body`` once. ``on_sent`` is awaited as soon as the whole request has left, or may have; ``patience``
+        is the longest silence in seconds. Raises :class:`BrokenError`. Leaving early, also cancelled, cuts the
+        connection."""
         import httpx
 
         phase: Phase = "connecting"
@@ -168,6 +168,14 @@ class Line:
                 phase = "waiting"
                 await on_sent()
 
+        async def may_have_left() -> None:
+            """The last piece was under way, and letting go of the connection can still bring it there."""
+            nonlocal phase
+            if phase == "sending" and not body.unread:
+                phase = "waiting"
+                with shielded():
+                    await on_sent()
+
         headers = {"Content-Type": body.content_type, "Content-Length": str(body.length)}
         timeout = httpx.Timeout(connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT, read=patience, pool=None)
         more: dict[str, Any] = {"content": body, "headers": headers, "extensions": {"trace": trace}}
@@ -178,7 +186,12 @@ class Line:
             try:
                 response = await client.send(client.build_request("POST", url, timeout=timeout, **more), stream=True)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
+                if isinstance(error, httpx.WriteTimeout):
+                    await may_have_left()
                 broken = describe(error, phase)
+            except anyio.get_cancelled_exc_class():
+                await may_have_left()
+                raise
         if response is None:
             raise await self._explained(broken)
         try:

@@ -39,20 +39,23 @@ class RequestBody:
     def __init__(self, content_type: str, parts: list[bytes | Piece]) -> None:
         self.content_type = content_type
         self.parts = parts
-        self.length = sum(len(part) if isinstance(part, bytes) else part.length for part in parts)
+        self.length = self.unread = sum(len(part) if isinstance(part, bytes) else part.length for part in parts)
+        """``unread`` is 0 from the moment the last piece is handed out, before it can have left."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.unread = self.length
         for part in self.parts:
-            if isinstance(part, bytes):
-                yield part
-            else:
-                async for chunk in _read(part):
-                    yield chunk
+            async for chunk in _read(part):
+                self.unread -= len(chunk)
+                yield chunk
 
 
-async def _read(piece: Piece) -> AsyncIterator[bytes]:
-    """The picture's bytes. Raises ImageError ``invalid_input`` before the last of them when they are not those that
-    were checked: what is sent must be what was allowed."""
+async def _read(piece: bytes | Piece) -> AsyncIterator[bytes]:
+    """The bytes of a part. Raises ImageError ``invalid_input`` before the last of a picture's when they are not those
+    that were checked: what is sent must be what was allowed."""
+    if isinstance(piece, bytes):
+        yield piece
+        return
     picture = piece.picture
     digest = hashlib.sha256()
     left = picture.bytes
