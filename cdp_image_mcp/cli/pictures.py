@@ -24,6 +24,7 @@ from cdp_image_mcp.library.gallery.gallery import Gallery
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import epoch
+from cdp_image_mcp.library.strays import worthless
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.studio.studio import Standing
 from cdp_image_mcp.system.presence import OWN_FOLDER
@@ -195,8 +196,9 @@ def _rubbish(settings: Settings) -> Iterator[Path]:
     for folder in settings.output_dir.glob("*/"):
         if (folder / "metadata.json").is_file():
             yield from folder.glob("preview-[0-9]*.*")
-            # A picture under its first name may be whole and the only copy: taking its generation up rescues it.
             yield from filter(_old, folder.glob(".metadata.json.*.part"))
+            # What may have been paid for and is nowhere else is rescued when its generation is asked for, or collected.
+            yield from (part for part in folder.glob(".*.part") if _old(part) and worthless(part))
             yield from filter(_old, folder.glob(".*.tmp"))
     # Root and profile may lie among other people's files: only names of ours, and folders that are ours alone.
     root, profile = settings.output_dir, settings.profile_dir

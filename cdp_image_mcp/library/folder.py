@@ -16,12 +16,11 @@ import anyio
 import msgspec
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.imagefile import ImageFacts, NotAPictureError, inspect
+from cdp_image_mcp.library.imagefile import ImageFacts
 from cdp_image_mcp.library.names import folder_name
 from cdp_image_mcp.library.record import Record, decode_record, encode_record, epoch, now
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.disk import (
-    PART,
     doing,
     finish,
     make_folder,
@@ -36,7 +35,9 @@ __all__ = [
     "SIDECAR",
     "Folder",
     "Stamp",
+    "described",
     "new_folder",
+    "place",
     "read_record",
     "take_back_folder",
     "write_record",
@@ -44,8 +45,6 @@ __all__ = [
 
 SIDECAR = "metadata.json"
 MAX_SIDECAR_BYTES = 16 * 1024 * 1024
-MAX_PICTURE_BYTES = 512 * 1024 * 1024
-PICTURE = re.compile(r"image-\d+\.")
 NUMBERED = re.compile(r"(image|unrecognised)-(\d+)\.")
 
 T = TypeVar("T")
@@ -94,11 +93,6 @@ class Folder:
         anything. Raises ImageError ``disk``."""
         return await self._finish(partial(self._add_file, data, "unrecognised", ending))
 
-    async def strays(self, record: Record) -> list[SavedImage]:
-        """Whole pictures that lie here and are not in ``record.images`` (the process died between picture and
-        record), in order. Also rescues finished temporary files. Only for the owner of the generation."""
-        return await self._finish(partial(self._strays, record))
-
     async def _finish(self, work: Callable[[], T]) -> T:
         with shielded():
             async with self._turn:
@@ -110,58 +104,33 @@ class Folder:
             self._noted(record, self.path, stamp)
 
     def _add_picture(self, data: bytes, facts: ImageFacts) -> SavedImage:
-        return _described(self._add_file(data, "image", facts.extension), data, facts)
+        return described(self._add_file(data, "image", facts.extension), data, facts)
 
     def _add_file(self, data: bytes, name: str, ending: str) -> Path:
         with doing("Saving a picture", self.path):
             part, _ = write_part(self.path / name, data)
             try:
-                return self._place(part, name, ending)
+                return place(part, name, ending)
             except BaseException:
                 with contextlib.suppress(OSError):
                     part.unlink()
                 raise
 
-    def _place(self, part: Path, name: str, ending: str) -> Path:
-        numbers = (NUMBERED.match(other.name) for other in self.path.iterdir())
-        number = 1 + max((int(found[2]) for found in numbers if found and found[1] == name), default=0)
-        while True:
-            path = self.path / f"{name}-{number:02}.{ending}"
-            try:
-                settle(part, path)
-            except FileExistsError:
-                number += 1
-            else:
-                sync_folder(self.path)
-                return path
 
-    def _strays(self, record: Record) -> list[SavedImage]:
-        known = {image.sha256 for image in record.images}
-        found: list[SavedImage] = []
-        with doing("Looking for pictures that were not recorded", self.path):
-            names = sorted(path.name for path in self.path.iterdir())
-            for name in [n for n in names if PICTURE.match(n)] + [n for n in names if n.endswith(PART)]:
-                if (stray := self._stray(self.path / name, known)) is not None:
-                    known.add(stray.sha256)
-                    found.append(stray)
-        return found
-
-    def _stray(self, path: Path, known: set[str]) -> SavedImage | None:
-        """The picture in ``path`` unless it is known; temporary files get their name or, if useless, go."""
-        temporary = path.name.endswith(PART)
-        saved = None
-        if path.is_file() and 0 < path.stat().st_size <= MAX_PICTURE_BYTES:
-            data = path.read_bytes()
-            with contextlib.suppress(NotAPictureError):
-                facts = inspect(data)
-                saved = _described(path, data, facts)
-                if saved.sha256 in known:
-                    saved = None
-                elif temporary:
-                    return _described(self._place(path, "image", facts.extension), data, facts)
-        if temporary:
-            path.unlink()
-        return saved
+def place(part: Path, name: str, ending: str) -> Path:
+    """Give a finished temporary file the next free ``name-NN.ending``, never over anything; durable on return.
+    Blocking. Raises OSError."""
+    numbers = (NUMBERED.match(other.name) for other in part.parent.iterdir())
+    number = 1 + max((int(found[2]) for found in numbers if found and found[1] == name), default=0)
+    while True:
+        path = part.with_name(f"{name}-{number:02}.{ending}")
+        try:
+            settle(part, path)
+        except FileExistsError:
+            number += 1
+        else:
+            sync_folder(path.parent)
+            return path
 
 
 def new_folder(parent: Path, record: Record) -> tuple[Path, Stamp]:
@@ -239,7 +208,8 @@ def _anchored(folder: Path, image: SavedImage) -> SavedImage:
     return msgspec.structs.replace(image, path=str(folder / name))
 
 
-def _described(path: Path, data: bytes, facts: ImageFacts) -> SavedImage:
+def described(path: Path, data: bytes, facts: ImageFacts) -> SavedImage:
+    """The entry of the picture that lies at ``path``."""
     return SavedImage(
         path=str(path),
         mime_type=facts.mime_type,

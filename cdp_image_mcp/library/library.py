@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library import index
+from cdp_image_mcp.library import index, strays
 from cdp_image_mcp.library.folder import (
     Folder,
     Stamp,
@@ -27,7 +27,7 @@ from cdp_image_mcp.library.folder import (
     write_record,
 )
 from cdp_image_mcp.library.joining import Admit, Claim, Entry, candidates, rows_like
-from cdp_image_mcp.library.record import Owner, Record, decode_record, encode_record
+from cdp_image_mcp.library.record import Owner, Record, decode_record, encode_record, now, request_of
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.database import Database
 from cdp_image_mcp.system.day import last_midnight
@@ -158,9 +158,29 @@ class Library:
         ended within so many."""
         found = await self._entries(
             "WHERE backend = 'chatgpt-web' AND state = 'interrupted' AND ended >= ? ORDER BY created DESC, id",
-            0.0 if seconds is None else time.time() - seconds,
+            _since(seconds),
         )
         return [entry for entry in found if entry.record.collectable]
+
+    async def with_strays(self, seconds: float | None = None) -> list[Entry]:
+        """Generations that have ended for good and beside whose records something lies that :meth:`rescue` had better
+        look at, newest first; with ``seconds`` only those that ended within so many."""
+        found = await self._entries("WHERE finished = 1 AND ended >= ? ORDER BY created DESC, id", _since(seconds))
+
+        def look() -> list[Entry]:
+            return [e for e in found if not e.record.collectable and strays.may_be(e.folder.path, e.record)]
+
+        return await anyio.to_thread.run_sync(look)
+
+    async def rescue(self, entry: Entry) -> bool:
+        """Take into the record of a generation that has ended what was paid for and lies beside it, and answer whether
+        there was anything. Nothing while the process that it was asked through runs: it may be writing just then."""
+
+        def work() -> bool:
+            take_in = partial(self._take_in, generation_id=entry.record.generation_id)
+            return strays.may_be(entry.folder.path, entry.record) and self._run(take_in)
+
+        return await finish(work)
 
     async def latest_finished(self, backends: Sequence[BackendName], before: float = math.inf) -> Entry | None:
         """The generation with pictures (``saved`` or ``partial``) that ended last at one of ``backends``, ``before``
@@ -375,6 +395,28 @@ class Library:
         index.put(db, self.root, path, entry.record, write_record(path, entry.record))
         return Entry(entry.record, entry.folder, alive=True)
 
+    def _take_in(self, db: sqlite3.Connection, generation_id: str) -> bool:
+        for row in index.rows(db, self.root, "WHERE id = ?", (generation_id,)):
+            entry = self._entry(row, db)
+            if entry is None or not entry.record.finished or self.is_of_another(entry.record):
+                continue
+            record, found = entry.record, strays.gather(row.folder, entry.record)
+            if not any(found):
+                continue
+            found.add_to(record)
+            record.submitted = record.spent = True
+            if found.pictures and record.state != "saved":
+                whole = len(record.images) >= request_of(record).n
+                record.state, record.finished_at, record.fetched = "saved" if whole else "partial", now(), False
+                if whole:
+                    record.error, record.failures = None, []
+            if record.error is not None:
+                told = record.error.get("details", {}) | ({"kept": record.facts["kept"]} if found.kept else {})
+                record.error |= {"submitted": True, "spent": True, "details": told}
+            index.put(db, self.root, row.folder, record, write_record(row.folder, record))
+            return True
+        return False
+
     def _find(self, generation_id: str) -> Entry | None:
         look = partial(index.rows, root=self.root, rest="WHERE id = ?", values=(generation_id,))
 
@@ -413,6 +455,10 @@ class Library:
         elif stamp != row.stamp and stale is not None:
             stale.append(row)
         return Entry(record, self._folder(row.folder), self._lives(record))
+
+
+def _since(seconds: float | None) -> float:
+    return 0.0 if seconds is None else time.time() - seconds
 
 
 def _ran_before(owner: Owner) -> bool:

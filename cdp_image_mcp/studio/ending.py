@@ -104,6 +104,7 @@ def cut_off(record: Record) -> ImageError:
         spent=record.spent,
         retryable=leaves in {"unsent", "collect"},
         next_step=ADVICE[leaves],
+        details={name: found for name, found in record.facts.items() if name == "kept"},
     )
 
 

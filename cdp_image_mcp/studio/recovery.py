@@ -44,16 +44,19 @@ class Recovery:
                 self._runner.start_soon(partial(self._take_up, at_site=at_site))
 
     async def revive(self, generation_id: str, *, background: bool = False) -> None:
-        """Before waiting: do again what the disk did not take, adopt an orphan, collect what was left."""
+        """Before waiting: do again what the disk did not take, adopt an orphan, collect what was left, take in what a
+        process that died had written beside an ended one."""
         if (job := self._runner.jobs.get(generation_id)) is not None:
             await self._runner.settle(job)
         with shielded():
             async with self._runner.taking:
                 if generation_id in self._runner.jobs:
                     return
-                record = (await self.find(generation_id)).record
-                if not record.finished or record.collectable:
-                    await self.adopt(record, background=background)
+                entry = await self.find(generation_id)
+                if not entry.record.finished or entry.record.collectable:
+                    await self.adopt(entry.record, background=background)
+                else:
+                    await self._library.rescue(entry)
 
     async def adopt(self, record: Record, *, background: bool = False) -> None:
         """Go on with a generation without a job here, if nobody else works on it. Under ``Runner.taking``."""
@@ -84,7 +87,8 @@ class Recovery:
             await self._runner.web_used.wait()
         orphans = [entry for entry in await self._library.unfinished() if not entry.alive]
         left = [entry for entry in orphans if (entry.record.on_web and entry.record.submitted is not False) is at_site]
-        for entry in [*left, *(await self._library.collectable(JOIN_SECONDS) if at_site else [])]:
+        ended = self._library.collectable if at_site else self._library.with_strays
+        for entry in [*left, *await ended(JOIN_SECONDS)]:
             generation_id = entry.record.generation_id
             await self._idle()
             if generation_id in self._runner.jobs:

@@ -13,6 +13,7 @@ import msgspec
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import Code, ImageError
+from cdp_image_mcp.library import strays
 from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.gallery.gallery import Gallery
 from cdp_image_mcp.library.joining import Entry, OfToday
@@ -22,7 +23,7 @@ from cdp_image_mcp.request import Backend, BackendName, ImageRequest, Report, St
 from cdp_image_mcp.studio import ending, limits, stopfile
 from cdp_image_mcp.studio.job import Job
 from cdp_image_mcp.studio.steering import Steering
-from cdp_image_mcp.system.disk import replace_file
+from cdp_image_mcp.system.disk import finish, replace_file
 from cdp_image_mcp.system.tasks import background
 from cdp_image_mcp.system.turns import Turns
 
@@ -318,9 +319,7 @@ class Runner:
 
     async def _collect(self, job: Job) -> None:
         record = job.record
-        for image in await job.folder.strays(record):
-            record.images.append(image)
-            record.sources.append({})
+        (await finish(partial(strays.gather, job.folder.path, record))).add_to(record)
         backend = self.backend(record.backend) if record.on_web else None
         if record.submitted is False or not isinstance(backend, Collector):
             record.facts["given_up"] = True

@@ -193,10 +193,13 @@ class Studio:
         return _standing(await self._recovery.find(generation_id))
 
     async def collect(self, person_needed: Callable[[Standing], None] | None = None) -> list[Standing]:
-        """Fetch what the site finished for every unfinished generation of earlier runs, each to its end; one that
-        fails comes back with its error. ``person_needed`` is called when somebody has to act in the window."""
-        await self.library.rescan()
-        entries = [*await self.library.unfinished(), *await self.library.collectable()]
+        """Fetch what the site finished for every unfinished generation of earlier runs, each to its end, and take in
+        what was paid for and lies beside ended ones; one that fails comes back with its error. ``person_needed`` is
+        called when somebody has to act in the window."""
+        library = self.library
+        await library.rescan()
+        rescued = [entry for entry in await library.with_strays() if await library.rescue(entry)]
+        entries = [*await library.unfinished(), *await library.collectable(), *rescued]
         found = {entry.record.generation_id: entry for entry in entries}
         return [await self._collected(entry, person_needed) for entry in found.values()]
 
@@ -257,6 +260,8 @@ class Studio:
         elif claim.kind == "orphaned":
             with truth_of(record):
                 self._runner.recover(record, claim.folder)
+        elif claim.kind == "finished" and job is None:
+            await self.library.rescue(Entry(record, claim.folder, alive=False))
         elif claim.kind == "running" and job is None and self.library.is_mine(record):
             await self._recovery.adopt(record)
 

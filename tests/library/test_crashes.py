@@ -19,8 +19,9 @@ import pytest
 from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.library.imagefile import inspect
 from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.strays import gather, worthless
 from tests.browser import left_out_if_quick
-from tests.library.making import end, other_process
+from tests.library.making import end, other_process, picture
 
 pytestmark = pytest.mark.anyio
 
@@ -122,12 +123,11 @@ async def _check(root: Path, round_: int, said: list[list[Any]]) -> tuple[int, i
         assert not entry.alive
         adopted = await library.adopt(entry.record.generation_id)
         assert adopted is not None
-        strays = await adopted.folder.strays(adopted.record)
-        rescued += len(strays)
-        adopted.record.images += strays
+        found = gather(adopted.folder.path, adopted.record)
+        rescued += len(found.pictures)
+        found.add_to(adopted.record)
         adopted.record.state = "interrupted"
         await adopted.folder.write(adopted.record)
-        assert not [path.name for path in adopted.folder.path.iterdir() if path.name.startswith(".")]
     for generation, state in states.items():
         entry = await library.find(generation)
         assert entry is not None, f"{generation} was created and is lost"
@@ -162,3 +162,108 @@ async def test_a_process_killed_at_any_moment_loses_nothing_it_had_promised(root
             kept, rescued = kept + more[0], rescued + more[1]
     print(f"pictures kept {kept}, rescued {rescued}, lost 0")
     assert kept > 0
+
+
+STEPS = """
+import os, sys
+import anyio
+from pathlib import Path
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.imagefile import inspect
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.record import now
+from cdp_image_mcp.request import SavedImage
+from tests.library.making import a_record
+
+NUMBERED = {"open", "os.link", "os.rename", "os.remove"}
+left = 0
+write, fsync = os.write, os.fsync
+
+def step():
+    global left
+    left -= 1
+    if left == 0:
+        os._exit(0)
+
+def hook(event, arguments):
+    # A killed process has done whole what the system was asked for before, and nothing of what it was asked next.
+    if left > 0 and event in NUMBERED and any("a-lighthouse" in str(one) for one in arguments):
+        step()
+
+def stepping(work):
+    def stepped(handle, *rest):
+        step()
+        return work(handle, *rest)
+    return stepped
+
+async def main(root, steps, kind, first, second):
+    global left
+    library = Library(root)
+    record = a_record("a lighthouse", kind, generation_id=f"{steps:032x}", backend="api", request={"n": 2})
+    folder = (await library.claim_or_register(record)).folder
+    record.images.append(await folder.add_picture(first, inspect(first)))
+    record.sources.append({})
+    record.state, record.submitted, record.spent = "partial", True, True
+    record.finished_at, record.fetched = now(), True
+    await folder.write(record)
+    halves = lambda handle, data: (step(), write(handle, data[: max(1, len(data) // 2)]))[1]
+    os.write, os.fsync = halves, stepping(fsync)
+    left = steps
+    if kind == "image":
+        record.images.append(await folder.add_picture(second, inspect(second)))
+        record.sources.append({})
+        record.state = "saved"
+    else:
+        record.facts["kept"] = [str(await folder.keep(second, "tif"))]
+    await folder.write(record)
+    left = -1
+
+sys.addaudithook(hook)
+root, kind, first, second = Path(sys.argv[1]), sys.argv[2], bytes.fromhex(sys.argv[3]), bytes.fromhex(sys.argv[4])
+steps = 0
+while left >= 0:
+    steps += 1
+    if (child := os.fork()) == 0:
+        anyio.run(main, root, steps, kind, first, second)
+        os._exit(1)
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1:
+        break
+print(steps)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="one process for each step")
+@pytest.mark.parametrize("kind", ["image", "unrecognised"])
+async def test_killed_at_any_step_beside_an_ended_record_a_paid_picture_comes_into_it_or_was_cut_and_is_named(
+    root: Path, kind: str
+) -> None:
+    first, second = picture(), picture() if kind == "image" else b"II*\0 a picture that was paid for"
+    process = other_process(STEPS, str(root), kind, first.hex(), second.hex())
+    with anyio.fail_after(120):
+        out, errors = await anyio.to_thread.run_sync(process.communicate)
+        assert process.returncode == 0, errors
+        library = Library(root)
+        steps, cut, whole = int(out), 0, 0
+        for entry in await library.with_strays():
+            await library.rescue(entry)
+        for number in range(1, steps + 1):
+            entry = await library.find(f"{number:032x}")
+            assert entry is not None
+            record, folder = entry.record, entry.folder.path
+            assert [image.sha256 for image in record.images[:1]] == [hashlib.sha256(first).hexdigest()]
+            listed = [*(image.path for image in record.images), *record.facts.get("kept", [])]
+            lying = [path for path in folder.iterdir() if path.name != "metadata.json"]
+            # What the folder holds of it is in the record, once, and what is not holds nothing.
+            assert len(listed) == len(set(listed))
+            for path in lying:
+                begun = path.name.startswith(".metadata.json.")
+                assert begun or str(path) in listed or worthless(path) or not path.stat().st_size, path
+            named = [Path(path).read_bytes() for path in listed[1:]]
+            assert named in ([], [second]) or second.startswith(*named)
+            whole += named == [second]
+            cut += bool(named) and named != [second]
+            if kind == "image":
+                assert record.state == ("saved" if named == [second] else "partial")
+    assert whole > 5
+    assert cut > 0
+    library.close()

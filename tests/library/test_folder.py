@@ -2,7 +2,6 @@
 """One generation's folder: whole files, nothing overwritten, faults that leave the earlier state as it was."""
 
 import errno
-import os
 import stat
 import subprocess
 import sys
@@ -184,23 +183,6 @@ def test_no_record_is_not_found(folder: Folder) -> None:
     with pytest.raises(ImageError) as caught:
         read_record(folder.path)
     assert caught.value.code == "not_found"
-
-
-async def test_pictures_that_the_record_does_not_know_are_rescued(folder: Folder) -> None:
-    listed, unlisted, in_part, linked_twice = (picture() for _ in range(4))
-    with anyio.fail_after(10):
-        record = a_record(images=[await folder.add_picture(listed, inspect(listed))])
-        await folder.add_picture(unlisted, inspect(unlisted))
-        await folder.add_picture(linked_twice, inspect(linked_twice))
-        (folder.path / ".image.1-1.part").write_bytes(in_part)
-        (folder.path / ".image.1-2.part").write_bytes(in_part[:-20])
-        (folder.path / ".metadata.json.1-3.part").write_bytes(b"{")
-        os.link(folder.path / "image-03.png", folder.path / ".image.1-4.part")
-        (folder.path / "image-09.png").write_bytes(b"")
-        strays = await folder.strays(record)
-
-    assert [Path(stray.path).read_bytes() for stray in strays] == [unlisted, linked_twice, in_part]
-    assert names(folder) == ["image-01.png", "image-02.png", "image-03.png", "image-09.png", "image-10.png"]
 
 
 # Failing disks.

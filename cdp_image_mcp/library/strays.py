@@ -1,0 +1,109 @@
+"""What lies beside a record and is not in it: its process died while it wrote what had been paid for.
+
+| what lies there | what becomes of it |
+|---|---|
+| a whole picture, under its own name or a first one, that is none of the record's | a picture of the record |
+| ``unrecognised-NN``; under a first name what begins none of the files here | ``unrecognised-NN``, in ``kept`` |
+| the same from a site that can still be asked for the whole picture | left until it has been asked |
+| under a first name nothing, what begins a file that is here, or no picture's head | left for ``clean`` |
+
+Nothing is deleted here.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from cdp_image_mcp.library.folder import described, place
+from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
+from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.request import SavedImage
+from cdp_image_mcp.system.disk import PART, doing
+
+__all__ = ["Strays", "gather", "may_be", "worthless"]
+
+MAX_PICTURE_BYTES = 512 * 1024 * 1024
+FIRST = re.compile(r"\.(image|unrecognised)\..*" + re.escape(PART))
+NUMBERED = re.compile(r"(image|unrecognised)-\d+\.")
+
+
+class Strays(NamedTuple):
+    """What belongs into a record, in order."""
+
+    pictures: list[SavedImage]
+    kept: list[Path]
+
+    def add_to(self, record: Record) -> None:
+        record.images += self.pictures
+        record.sources += [{} for _ in self.pictures]
+        if self.kept:
+            record.facts["kept"] = [*record.facts.get("kept", []), *map(str, self.kept)]
+
+
+def may_be(folder: Path, record: Record) -> bool:
+    """Whether there is anything to look at, by names alone. Blocking. Raises ImageError ``disk``."""
+    with doing("Looking for pictures that were not recorded", folder):
+        return bool(_unlisted(folder, record))
+
+
+def gather(folder: Path, record: Record) -> Strays:
+    """Give everything that was paid for its name. Blocking; only for whoever may write the record. The record is not
+    touched. Raises ImageError ``disk``."""
+    found = Strays([], [])
+    known = {image.sha256 for image in record.images}
+    to_come = record.on_web and (record.collectable or not record.finished)
+    with doing("Looking for pictures that were not recorded", folder):
+        for path in _unlisted(folder, record):
+            first, data = FIRST.fullmatch(path.name), _bytes(path)
+            try:
+                facts = inspect(data)
+            except NotAPictureError as unknown:
+                if path.name.startswith("unrecognised"):
+                    found.kept.append(path)
+                elif first and not to_come and not worthless(path):
+                    found.kept.append(place(path, "unrecognised", unknown.ending))
+                continue
+            picture = described(path, data, facts)
+            if picture.sha256 not in known:
+                known.add(picture.sha256)
+                named = place(path, "image", facts.extension) if first else path
+                found.pictures.append(described(named, data, facts))
+    return found
+
+
+def worthless(part: Path) -> bool:
+    """Whether nothing is lost with what lies there under a first name. Blocking."""
+    if not FIRST.fullmatch(part.name):
+        return False
+    try:
+        data = _bytes(part)
+        if not data or (part.name.startswith(".image.") and _is_headless(data)):
+            return True
+        return any(_begins_with(path, data) for path in part.parent.iterdir() if NUMBERED.match(path.name))
+    except OSError:
+        return False
+
+
+def _unlisted(folder: Path, record: Record) -> list[Path]:
+    """What is under its own name first: a first name beside it may be of the same bytes."""
+    listed = {Path(path).name for path in (*(i.path for i in record.images), *record.facts.get("kept", []))}
+    found = sorted(path for path in folder.iterdir() if path.name not in listed)
+    named = [path for path in found if NUMBERED.match(path.name)]
+    return named + [path for path in found if FIRST.fullmatch(path.name)]
+
+
+def _bytes(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() and path.stat().st_size <= MAX_PICTURE_BYTES else b""
+
+
+def _is_headless(data: bytes) -> bool:
+    try:
+        inspect(data)
+    except NotAPictureError as unknown:
+        return unknown.kind not in {"truncated", "damaged"}
+    return False
+
+
+def _begins_with(path: Path, data: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(data)) == data

@@ -1,0 +1,191 @@
+"""What a process that died had written beside a record: what was paid for comes into it, and nothing is deleted."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cdp_image_mcp.library.folder import Folder, read_record
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.library.strays import gather, worthless
+from tests.library.making import DEAD, a_record, create, finished, picture
+
+pytestmark = pytest.mark.anyio
+
+FAILED: dict[str, Any] = {
+    "state": "failed",
+    "backend": "api",
+    "submitted": True,
+    "spent": True,
+    "fetched": True,
+    "owner": DEAD,
+    "error": {"code": "disk", "message": "The disk is full.", "submitted": True, "spent": True, "retryable": False},
+}
+"""An end that was told, after which the picture in memory was written; the process died in the middle of that."""
+
+
+async def left(library: Library, lay: Callable[[Path], object], **fields: Any) -> tuple[Folder, Record]:
+    """An ended generation of a process that is gone, what ``lay`` puts beside its record, and the record after all
+    that a process does of its own accord."""
+    folder = await create(library, a_record(**(FAILED | fields)))
+    lay(folder.path)
+    for entry in await library.with_strays():
+        await library.rescue(entry)
+    return folder, read_record(folder.path)[0]
+
+
+def hidden(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+async def test_a_whole_picture_beside_a_failed_end_makes_it_saved_and_is_joined_not_paid_again(
+    library: Library,
+) -> None:
+    data = picture()
+    with anyio.fail_after(10):
+        folder, record = await left(library, lambda path: (path / ".image.1-1.part").write_bytes(data))
+        again = await library.claim_or_register(a_record(fingerprint=record.fingerprint))
+    assert (record.state, record.error, record.fetched) == ("saved", None, False)
+    assert [Path(image.path).read_bytes() for image in record.images] == [data]
+    assert hidden(folder.path) == []
+    assert (again.kind, again.record.generation_id) == ("finished", record.generation_id)
+
+
+async def test_one_of_two_pictures_makes_it_partial_with_the_reason_of_its_end(library: Library) -> None:
+    with anyio.fail_after(10):
+        _, record = await left(
+            library, lambda path: (path / ".image.1-1.part").write_bytes(picture()), request={"n": 2}
+        )
+    assert (record.state, len(record.images), len(record.sources)) == ("partial", 1, 1)
+    assert record.error is not None
+    assert record.error["code"] == "disk"
+
+
+async def test_a_picture_that_came_after_the_answer_is_listed_and_the_end_stays_told(library: Library) -> None:
+    """Behind an answer the site's turn is watched for more."""
+    first, late, unlisted = picture(), picture(), picture()
+    with anyio.fail_after(10):
+        folder = await create(library, a_record(owner=DEAD, fetched=True))
+        record = read_record(folder.path)[0]
+        record.session, ended = DEAD.token, "2026-11-27T08:00:00.000+00:00"
+        record.finished_at = ended
+        await finished(library, folder, record, data=first)
+        (folder.path / "image-02.png").write_bytes(unlisted)
+        (folder.path / ".image.1-1.part").write_bytes(late)
+        (entry,) = await library.with_strays()
+        assert await library.rescue(entry)
+        record = read_record(folder.path)[0]
+        again = await library.claim_or_register(a_record(fingerprint=record.fingerprint))
+    assert [Path(image.path).read_bytes() for image in record.images] == [first, unlisted, late]
+    assert (record.state, record.fetched, record.finished_at) == ("saved", True, ended)
+    assert again.kind == "new"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "ending"),
+    [
+        ("image", picture()[:-20], "png"),
+        ("image", picture("JPEG", size=(40, 40))[:300], "jpeg"),
+        ("unrecognised", b"II*\0 a TIFF that was paid for", "tif"),
+        ("unrecognised", b"what nobody knows", "bin"),
+    ],
+    ids=["cut PNG", "cut JPEG", "TIFF", "unknown"],
+)
+async def test_what_is_no_whole_picture_and_nowhere_else_is_kept_and_named(
+    library: Library, name: str, data: bytes, ending: str
+) -> None:
+    with anyio.fail_after(10):
+        folder, record = await left(library, lambda path: (path / f".{name}.1-1.part").write_bytes(data))
+        again = await library.with_strays()
+    kept = folder.path / f"unrecognised-01.{ending}"
+    assert kept.read_bytes() == data
+    assert record.facts["kept"] == [str(kept)]
+    assert record.state == "failed"
+    assert record.error is not None
+    assert record.error["details"]["kept"] == [str(kept)]
+    assert again == []
+
+
+async def test_bytes_that_have_their_name_but_no_place_in_the_record_are_named_in_it(library: Library) -> None:
+    with anyio.fail_after(10):
+        folder, record = await left(library, lambda path: (path / "unrecognised-01.bin").write_bytes(b"paid"))
+    assert record.facts["kept"] == [str(folder.path / "unrecognised-01.bin")]
+
+
+async def test_what_holds_nothing_new_stays_for_cleaning_and_changes_no_record(library: Library) -> None:
+    data = picture()
+
+    def lay(path: Path) -> None:
+        (path / ".image.1-1.part").write_bytes(data[:-20])
+        (path / ".image.1-2.part").write_bytes(data)
+        (path / ".image.1-3.part").write_bytes(b"")
+        (path / ".image.1-4.part").write_bytes(bytes(500))  # a power cut leaves this of what was not yet written
+        (path / ".unrecognised.1-5.part").write_bytes(b"pai")
+        (path / "unrecognised-01.bin").write_bytes(b"paid")
+
+    with anyio.fail_after(10):
+        folder = await create(library, a_record(**(FAILED | {"backend": "chatgpt-web"})))
+        record = read_record(folder.path)[0]
+        record.facts["kept"] = [str(folder.path / "unrecognised-01.bin")]
+        await finished(library, folder, record, data=data)
+        before = read_record(folder.path)[0]
+        lay(folder.path)
+        (entry,) = await library.with_strays()
+        assert not await library.rescue(entry)
+    assert read_record(folder.path)[0] == before
+    parts = sorted(folder.path.glob(".*.part"))
+    assert len(parts) == 5
+    assert all(map(worthless, parts))
+
+
+async def test_nothing_that_may_be_the_only_copy_is_worthless(tmp_path: Path) -> None:
+    listed = picture()
+    (tmp_path / "image-01.png").write_bytes(listed)
+    for number, data in enumerate((picture(), picture()[:-20], listed + b"more")):
+        (tmp_path / f".image.1-{number}.part").write_bytes(data)
+    (tmp_path / ".unrecognised.1-9.part").write_bytes(b"anything")
+    (tmp_path / ".film.mkv.part").write_bytes(b"")
+    assert not any(map(worthless, tmp_path.iterdir()))
+
+
+async def test_what_the_site_can_still_give_whole_is_not_kept_in_pieces(library: Library) -> None:
+    with anyio.fail_after(10):
+        folder = await create(library, a_record(state="generating", submitted=True, owner=DEAD))
+        (folder.path / ".image.1-1.part").write_bytes(picture()[:-20])
+        record = read_record(folder.path)[0]
+    assert not any(gather(folder.path, record))
+    assert hidden(folder.path) == [".image.1-1.part"]
+
+
+async def test_while_its_process_lives_nobody_touches_what_is_being_written(library: Library, root: Path) -> None:
+    other = Library(root)
+    with anyio.fail_after(10):
+        claim = await other.claim_or_register(a_record(backend="api"))
+        await finished(other, claim.folder, claim.record)
+        part = claim.folder.path / ".image.1-1.part"
+        part.write_bytes(picture())
+        (entry,) = await library.with_strays()
+        assert not await library.rescue(entry)
+        assert part.exists()
+        other.close()
+        assert await library.rescue(entry)
+    assert len(read_record(claim.folder.path)[0].images) == 2
+
+
+async def test_pictures_that_the_record_does_not_know_are_rescued_once(library: Library) -> None:
+    listed, unlisted, in_part, linked_twice = (picture() for _ in range(4))
+    with anyio.fail_after(10):
+        folder = await create(library, a_record(owner=DEAD))
+        record = read_record(folder.path)[0]
+        await finished(library, folder, record, data=listed)
+        for name, data in (("image-02.png", unlisted), ("image-03.png", linked_twice), (".image.1-1.part", in_part)):
+            (folder.path / name).write_bytes(data)
+        os.link(folder.path / "image-03.png", folder.path / ".image.1-4.part")
+        (folder.path / "image-09.png").write_bytes(b"")  # a name that was taken, on a disk without links
+        found = gather(folder.path, record)
+    assert [Path(stray.path).read_bytes() for stray in found.pictures] == [unlisted, linked_twice, in_part]
+    assert [Path(stray.path).name for stray in found.pictures] == ["image-02.png", "image-03.png", "image-10.png"]
