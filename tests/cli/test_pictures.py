@@ -13,6 +13,7 @@ import pytest
 
 from cdp_image_mcp.cdp import LaunchOptions, launch
 from cdp_image_mcp.config import VARIABLES
+from fixtures.images_api import png
 from tests.browser import SWITCHES, found_browser
 from tests.cli.api_stub import Stub
 from tests.cli.running import LIMIT, command, ran
@@ -116,6 +117,7 @@ def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
     with_key: dict[str, str], tmp_path: Path
 ) -> None:
     (fox,) = made(with_key, "a fox")
+    other = png(64, 64)
     folder = Path(fox["output_dir"])
     rubbish = [
         folder / "preview-01.jpg",
@@ -125,6 +127,9 @@ def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
     ]
     for path in rubbish:
         path.write_bytes(b"x" * 1000)
+    rubbish.append(folder / ".image.79-1.part")  # its process died after it had given it its name
+    rubbish[-1].write_bytes(Path(fox["image_path"]).read_bytes())
+    for path in rubbish:
         os.utime(path, (time.time() - 3600, time.time() - 3600))
     foreign = [tmp_path / "pictures" / "taxes.broken", tmp_path / ".film.mkv.part"]
     for path in foreign:
@@ -132,8 +137,8 @@ def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
         os.utime(path, (0, 0))
     young = folder / ".metadata.json.78-1.part"
     young.write_bytes(b"being written")
-    whole = folder / ".image.79-1.part"  # its process died before it had its name; taking it up rescues it
-    whole.write_bytes(Path(fox["image_path"]).read_bytes())
+    whole = folder / ".image.79-2.part"  # its process died before it had its name: paid for, and nowhere else
+    whole.write_bytes(other)
     os.utime(whole, (time.time() - 3600, time.time() - 3600))
     shown = ran(with_key, "clean", "--dry-run")
     assert sorted(shown.stdout.splitlines()) == sorted(map(str, rubbish))
@@ -147,6 +152,10 @@ def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
     assert whole.exists()
     assert Path(fox["image_path"]).exists()
     assert "nothing to take away" in ran(with_key, "clean", "--yes").stderr
+    collected = ran(with_key, "collect")
+    assert collected.stdout.splitlines() == [fox["image_path"], str(folder / "image-02.png")]
+    assert (folder / "image-02.png").read_bytes() == other
+    assert not whole.exists()
 
 
 def test_pictures_go_only_when_they_are_named(with_key: dict[str, str]) -> None:

@@ -272,11 +272,12 @@ async def test_a_server_that_stops_reading_may_have_got_the_whole_request_only_w
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is still in this process's hands may go out while the connection is being let go."""
-    more = bytes(64 << 20)  # more than any system keeps between two programs
+
+    def long(_plan: Plan) -> RequestBody:
+        return RequestBody("application/json", [bytes(64 << 20)] * pieces)  # more than systems keep between programs
+
     monkeypatch.setattr("cdp_image_mcp.openai.wire.exchange.WRITE_TIMEOUT", 0.2)
-    monkeypatch.setattr(
-        "cdp_image_mcp.openai.generation.make_body", lambda _plan: RequestBody("application/json", [more] * pieces)
-    )
+    monkeypatch.setattr("cdp_image_mcp.openai.generation.make_body", long)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         backend = make_backend(base_url=f"http://127.0.0.1:{deaf.getsockname()[1]}/v1")
         found = await failure(backend, report, timeout_seconds=0.0)  # nothing is sent again

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder
-from cdp_image_mcp.library.library import Entry
+from cdp_image_mcp.library.library import Entry, Library
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.studio import Standing
@@ -99,6 +100,49 @@ async def test_what_is_taken_up_again_has_its_time_again(tmp_path: Path) -> None
         record = (await studio.wait(late.generation_id)).record
     assert [(left > 0, over) for left, over in seen] == [(True, False)]
     assert (record.state, record.over_time) == ("saved", False)
+
+
+# --- beside an ended record --------------------------------------------------------------------------------------
+
+
+async def lost(tmp_path: Path, **more: Any) -> tuple[Record, Path]:
+    """A picture of the API that was in memory on a full disk; its process died while it wrote it at last."""
+    told = ImageError("disk", "The disk is full.", submitted=True, spent=True).as_dict()
+    ended = {"state": "failed", "finished_at": ago(minutes=1), "spent": True, "error": told}
+    record = await left(tmp_path, backend="api", **(ended | more))
+    entry = await Library(tmp_path / "output").find(record.generation_id)
+    assert entry is not None
+    (entry.folder.path / ".image.1-1.part").write_bytes(png(3))
+    return record, entry.folder.path
+
+
+async def test_waiting_finds_a_picture_that_was_written_and_not_recorded(tmp_path: Path) -> None:
+    record, folder = await lost(tmp_path, fetched=True)
+    async with studio_with(tmp_path, api=Scripted(draw), backend="api", api_key="test-key") as studio:
+        standing = await studio.wait(record.generation_id)
+    assert (standing.record.state, standing.record.error) == ("saved", None)
+    assert [image.path for image in standing.record.images] == [str(folder / "image-01.png")]
+    assert (folder / "image-01.png").read_bytes() == png(3)
+
+
+async def test_who_asks_the_same_again_is_given_the_picture_that_was_not_recorded(tmp_path: Path) -> None:
+    api = Scripted(draw)
+    async with studio_with(tmp_path, api=api, backend="api", api_key="test-key") as studio:
+        mark = (await studio.intake.accept(asking(), "0" * 32)).record.fingerprint
+        record, _ = await lost(tmp_path, fingerprint=mark)
+        standing = await studio.generate(asking())
+    assert (standing.joined, standing.record.generation_id) == (True, record.generation_id)
+    assert (standing.record.state, api.started) == ("saved", [])
+
+
+async def test_behind_the_first_request_what_was_not_recorded_is_taken_in(tmp_path: Path) -> None:
+    record, _ = await lost(tmp_path, fetched=True)
+    library = Library(tmp_path / "output")
+    with anyio.fail_after(20):
+        async with studio_with(tmp_path, api=Scripted(draw), backend="api", api_key="test-key") as studio:
+            await studio.generate(asking("another"))
+            while (entry := await library.find(record.generation_id)) is None or entry.record.state != "saved":
+                await anyio.lowlevel.checkpoint()
 
 
 # --- the day's limit --------------------------------------------------------------------------------------------
