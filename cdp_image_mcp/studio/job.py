@@ -117,10 +117,10 @@ class Job:
         self.started_at = anyio.current_time() - record.elapsed_seconds
         self.state_since = anyio.current_time()
         self._care = care
-        self.later: list[Callable[[], Awaitable[None]]] = []
-        """What the disk did not take, or could not be fetched, to be tried again."""
-        self.held = 0
-        """How many of these are pictures: paid for, and nowhere else."""
+        self.held: list[Callable[[], Awaitable[object]]] = []
+        """Pictures that the disk did not take, or that could not be fetched: paid for, and nowhere else."""
+        self._unwritten = False
+        """The disk did not take the record as it is."""
         self._writing = anyio.Lock()
         self._asked = self._written = 0
         """Writings of the record that were asked for, and the last of them that is on disk."""
@@ -183,7 +183,7 @@ class Job:
             image = await self._add(data, facts, origin)
         except ImageError:
             if not self.record.on_web:
-                self._hold(partial(self._add, data, facts, origin))
+                self.held.append(partial(self._add, data, facts, origin))
             raise
         self.record.timings.save += anyio.current_time() - began
         return image
@@ -201,9 +201,9 @@ class Job:
                 await self._add(data, facts, dict(source))
             except ImageError:
                 # The address may not give it a second time.
-                self._hold(partial(self._add, data, facts, dict(source)))
+                self.held.append(partial(self._add, data, facts, dict(source)))
 
-        self._hold(take)
+        self.held.append(take)
 
     async def _recognised(self, data: bytes) -> ImageFacts:
         """What came for money is kept, whatever it is. The site's own pictures can be fetched there again."""
@@ -221,7 +221,7 @@ class Job:
                 try:
                     kept = await self._keep(data, why.ending)
                 except ImageError as full:
-                    self._hold(partial(self._keep, data, why.ending))
+                    self.held.append(partial(self._keep, data, why.ending))
                     raise full from error
             error.details["kept"] = self.record.facts["kept"]
             error.message += f" It is kept as {kept}."
@@ -231,16 +231,6 @@ class Job:
         kept = str(await self.folder.keep(data, ending))
         self.record.facts["kept"] = [*self.record.facts.get("kept", []), kept]
         return kept
-
-    def _hold(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Keep a picture that cannot be written now until :meth:`catch_up`."""
-
-        async def again() -> None:
-            await work()
-            self.held -= 1
-
-        self.held += 1
-        self.later.append(again)
 
     async def _add(self, data: bytes, facts: ImageFacts, origin: dict[str, str]) -> SavedImage:
         image = await self.folder.add_picture(data, facts)
@@ -312,22 +302,28 @@ class Job:
         self.done.set()
         self._wake()
 
+    @property
+    def behind(self) -> bool:
+        """Something of it is in memory alone, until :meth:`catch_up`."""
+        return bool(self.held) or self._unwritten
+
     async def catch_up(self) -> None:
-        """Do again, all at once, what the disk did not take before. Raises ImageError when it still does not take
-        everything."""
+        """Do again, all at once, what failed before; the record follows. Raises ImageError when not all is done."""
         problems: list[ImageError] = []
 
-        async def again(work: Callable[[], Awaitable[None]]) -> None:
+        async def again(work: Callable[[], Awaitable[object]]) -> None:
             try:
                 await work()
-                self.later.remove(work)
+                self.held.remove(work)
             except ImageError as problem:
                 problems.append(problem)
 
         with shielded():
             async with anyio.create_task_group() as group:
-                for work in tuple(self.later):
+                for work in tuple(self.held):
                     group.start_soon(again, work)
+            if self._unwritten:
+                await self._write()
         if problems:
             raise problems[0]
 
@@ -337,7 +333,7 @@ class Job:
             await self._write()
         except ImageError as problem:
             log.warning("the record of %s could not be written: %s", self.generation_id, problem)
-            self.later.append(self._write)
+            self._unwritten = True
 
     async def finish(self, state: State, error: ImageError | None = None) -> None:
         """The end. Written even when the job's scope is cancelled; what the disk does not take is caught up later."""
@@ -360,7 +356,7 @@ class Job:
                 await self._move(state, {})
             except ImageError as problem:
                 log.warning("the end of %s could not be written: %s", self.generation_id, problem)
-                self.later.append(self._write)
+                self._unwritten = True
                 if self.record.error is None and not self.record.images:
                     self.record.error = problem.as_dict()
 
@@ -406,7 +402,7 @@ class Job:
             if self._written < mine:
                 holds = self._asked
                 await self.folder.write(self.record)
-                self._written = holds
+                self._written, self._unwritten = holds, False
 
     def _wake(self) -> None:
         """Wake everyone who waits for news; the next wait gets a fresh event."""

@@ -142,25 +142,25 @@ class Runner:
     async def settle(self, job: Job) -> None:
         """Do again, beside all calls, what could not be fetched or written; until that works, memory answers. Returns
         when it is done or has failed, but waits for no address."""
-        if job.later and job.done.is_set() and not job.settling:
+        if job.behind and job.done.is_set() and not job.settling:
             job.settling = True
             self.start_soon(partial(self._settle, job))
         while job.settling and not job.held:
             await job.news()
 
     async def _settle(self, job: Job) -> None:
-        held, error = job.held, job.record.failure()
+        held, error = len(job.held), job.record.failure()
         try:
             await job.catch_up()
         except ImageError as problem:
             log.warning("what %s made still cannot be written: %s", job.generation_id, problem)
         finally:
             try:
-                if job.held < held:
+                if len(job.held) < held:
                     state: State = "partial" if job.images else job.record.state
                     whole = len(job.images) >= job.request.n
                     await self._end(job, "saved" if whole else state, None if whole else error)
-                if not job.later:
+                if not job.behind:
                     self.jobs.pop(job.generation_id, None)
             finally:
                 # Whatever happened: calls and the server's end wait for this.
@@ -256,7 +256,7 @@ class Runner:
         finally:
             job.end()
             # Its end is on disk a moment before this, and may have been taken up again by then.
-            if not job.later and self.jobs.get(job.generation_id) is job:
+            if not job.behind and self.jobs.get(job.generation_id) is job:
                 del self.jobs[job.generation_id]
 
     async def _watched(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
