@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.system.disk import disk_error, doing, make_path
+from cdp_image_mcp.system.disk import doing, make_path
 from cdp_image_mcp.system.lockfile import LockFile
 
 __all__ = ["Database"]
@@ -52,14 +52,13 @@ class Database:
         on the way; its first transaction has then left no trace. Raises ImageError ``disk``."""
         with doing("Making a folder", self.path.parent):
             make_path(self.path.parent)
-        with self._lock.held():
+        with self._lock.held(), doing("Opening the index", self.path):
             try:
                 return self._attempt(work)
             except _UnusableError as unusable:
                 self._told(f"{self.path} was unusable ({unusable}) and was made anew.")
                 try:
-                    with doing("Taking away a broken index", self.path):
-                        self.path.unlink(missing_ok=True)
+                    self.path.unlink(missing_ok=True)
                     return self._attempt(work, quiet=True)
                 except _UnusableError as again:
                     raise ImageError("disk", f"{self.path} breaks again as soon as it is made: {again}") from again
@@ -95,8 +94,6 @@ class Database:
                 return result
         except sqlite3.Error as error:
             raise self._judge(error) from error
-        except OSError as error:
-            raise disk_error(error, "Opening the index", self.path) from error
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)

@@ -23,7 +23,6 @@ __all__ = [
     "OWNER_ONLY",
     "PART",
     "check_room",
-    "disk_error",
     "doing",
     "finish",
     "make_folder",
@@ -74,25 +73,20 @@ async def finish(work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work)
 
 
-def disk_error(error: OSError, doing: str, path: Path, setting: str = "GPT_IMAGE_OUTPUT_DIR") -> ImageError:
-    """The error a caller sees: what was being done, to which path, why it failed, and what to do; ``setting`` is the
-    variable that names another place."""
-    cause, step = CAUSES.get(error.errno or 0, (error.strerror or type(error).__name__, None))
-    return ImageError(
-        "disk",
-        f"{doing} failed: {cause} ({path}). What was saved before is untouched.",
-        next_step=step and step.format(setting=setting),
-        details={"path": str(path), "errno": errno.errorcode.get(error.errno or 0, "")},
-    )
-
-
 @contextlib.contextmanager
 def doing(what: str, path: Path, setting: str = "GPT_IMAGE_OUTPUT_DIR") -> Generator[None]:
-    """What the disk refuses in the block is told as :func:`disk_error`."""
+    """What the disk refuses in the block is told as ImageError ``disk``: what was being done, to which path, why it
+    failed, and what to do; ``setting`` is the variable that names another place."""
     try:
         yield
     except OSError as error:
-        raise disk_error(error, what, path, setting) from error
+        cause, step = CAUSES.get(error.errno or 0, (error.strerror or type(error).__name__, None))
+        raise ImageError(
+            "disk",
+            f"{what} failed: {cause} ({path}). What was saved before is untouched.",
+            next_step=step and step.format(setting=setting),
+            details={"path": str(path), "errno": errno.errorcode.get(error.errno or 0, "")},
+        ) from error
 
 
 def write_part(path: Path, data: bytes) -> tuple[Path, os.stat_result]:
