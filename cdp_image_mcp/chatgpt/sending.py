@@ -66,10 +66,13 @@ class Sending:
         ChallengeMet when a check kept the prompt out, StartOver when it may begin anew.
         """
         watch, report = self._watch, self._report
-        if (arrival := await in_the_way(watch.tab)) is not None:
-            raise NotReady(arrival)
+        await self._look_round()
         if not await composer.stands(text):
-            raise StartOver(ImageError("site_changed", "The composer did not keep the prompt. Nothing was sent."))
+            # Not by loading anew: a page that empties its editor a while after its loading would do it again.
+            await composer.settle(text)
+            await self._look_round()
+            if not await composer.stands(text):
+                raise StartOver(ImageError("site_changed", "The composer did not keep the prompt. Nothing was sent."))
         await watch.expect(text)
         if watch.lost is not None:
             # What cannot be watched is not begun.
@@ -80,8 +83,7 @@ class Sending:
             await composer.send(text, watch.request_seen)
         except ImageError as error:
             await self.not_sent()
-            if (arrival := await in_the_way(watch.tab)) is not None:
-                raise NotReady(arrival) from None
+            await self._look_round()
             if error.code == "site_changed" and not await composer.holds(text):
                 # A page that empties its editor takes the control away with the text.
                 raise StartOver(error) from None
@@ -90,6 +92,10 @@ class Sending:
             await report.state("generating", submitted=True if watch.request_seen.is_set() else "unknown")
         else:
             await self._not_seen(composer, text)
+
+    async def _look_round(self) -> None:
+        if (arrival := await in_the_way(self._watch.tab)) is not None:
+            raise NotReady(arrival) from None
 
     async def _before_press(self, text: str) -> None:
         """From here on nobody can say that nothing was sent; so it stands on disk before the press. The message of an

@@ -58,6 +58,7 @@ class Composer:
         self.tab = tab
         self._eye = tab.eye
         self.attaching = Attaching(tab, self._press)
+        self._files: list[Path] = []
 
     async def empty(self) -> None:
         """Remove an old draft, old attachments, and tools that were left on."""
@@ -95,21 +96,23 @@ class Composer:
     async def fill(self, files: list[Path], text: str) -> None:
         """Empty the composer, type ``text``, attach ``files``. Text first: that it is taken shows that the page's
         script has taken over, and files given to a page before that are lost."""
+        self._files = files
         await self.empty()
         await self.write(text)
         if files:
             await self.attaching.attach(files)
-        await self._settle(files, text)
+        await self.settle(text)
 
-    async def change_text(self, files: list[Path], text: str) -> None:
+    async def change_text(self, text: str) -> None:
         """Type ``text`` in the place of what :meth:`fill` typed; its attachments stay, unless they did not last."""
         await self._clear_text()
         await self.write(text)
-        await self._settle(files, text)
+        await self.settle(text)
 
-    async def _settle(self, files: list[Path], text: str) -> None:
+    async def settle(self, text: str) -> None:
         """Until exactly ours stands there and can be sent. What the page brings back late of an old draft goes; a file
         is given to the page again only when it is there no more, or cannot be told from what is not ours."""
+        files = self._files
         for _ in range(TYPE_ATTEMPTS):
             if await self._sendable() and await self.stands(text):
                 return

@@ -43,12 +43,11 @@ class States(msgspec.Struct):
 
 async def in_the_way(tab: Tab, account: Account | None = None) -> Arrival | None:
     """Whether something keeps a prompt from being sent, after closing what may be closed. Asked again right before
-    sending: dialogs come late. Raises ImageError ``rate_limited``."""
+    sending: dialogs come late. Raises ImageError as :func:`close_dialogs`."""
     for _ in range(2):
         states = await tab.eye.ask("witness.states()", reply=States)
         if (person := needs_person(states, account)) is not None:
             return person
-        refuse(states)
         if not await close_dialogs(tab):
             break
     await _press_chat(tab)
@@ -79,22 +78,20 @@ def needs_person(states: States, account: Account | None) -> Arrival | None:
     return None
 
 
-def refuse(states: States) -> None:
-    if states.shows("rate_dialog"):
-        until = datetime.now().astimezone() + RATE_REST
-        raise ImageError(
-            "rate_limited",
-            "The site says there were too many requests. Nothing was sent.",
-            retry_after_seconds=RATE_REST.total_seconds(),
-            reset_at=until.isoformat(timespec="seconds"),
-        )
-
-
 async def close_dialogs(tab: Tab) -> bool:
     """Close announcements, offers and promotions by their close or not-now control, a last one by Escape; never by a
-    primary button. Answers whether anything was done."""
+    primary button. Answers whether anything was done. Raises ImageError ``rate_limited`` for the dialog that says so,
+    which may come at any time before sending, and is not closed: what it says holds without it."""
     done = False
     for _ in range(5):
+        if await tab.eye.ask("witness.has('rate_dialog')", reply=bool):
+            until = datetime.now().astimezone() + RATE_REST
+            raise ImageError(
+                "rate_limited",
+                "The site says there were too many requests. Nothing was sent.",
+                retry_after_seconds=RATE_REST.total_seconds(),
+                reset_at=until.isoformat(timespec="seconds"),
+            )
         before = await tab.eye.ask("witness.layers().length", reply=int)
         if before == 0:
             return done

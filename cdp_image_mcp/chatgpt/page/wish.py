@@ -59,7 +59,7 @@ async def fill_in(composer: Composer, request: ImageRequest, files: list[Path], 
     # Not before: a page whose script has not taken over yet shows no chooser, and that it keeps a text is the sign.
     if first and await choose_ratio(composer.tab, request.size):
         text = prompt_with_wishes(request, ratio_chosen=True)
-        await composer.change_text(files, text)
+        await composer.change_text(text)
     return text
 
 
