@@ -11,6 +11,7 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.wire import exchange
 from fixtures.images_api import ImagesApi, draw, error, png, raw, silence
 from tests.library.making import picture as drawn
 from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask, reference
@@ -79,6 +80,18 @@ async def test_connections_are_kept_for_the_next_request(
         for quality in ("low", "high", "low"):
             await backend.generate(ask(quality=quality), report)
     assert {request.connection for request in api.posts} == {1}
+
+
+async def test_a_connection_that_rested_is_let_go_before_relays_close_it(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent on a connection that is being closed just then is lost, and may have been paid."""
+    assert exchange.KEEP_ALIVE < 5  # uvicorn's, under vLLM, LiteLLM and others
+    monkeypatch.setattr(exchange, "KEEP_ALIVE", 0.0)
+    with anyio.fail_after(20):
+        for _ in range(2):
+            await backend.generate(ask(), report)
+    assert [request.connection for request in api.posts] == [1, 2]
 
 
 @pytest.mark.parametrize("background", ["transparent", "opaque"])

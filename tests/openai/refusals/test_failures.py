@@ -104,6 +104,7 @@ async def test_html_pages_of_proxies_are_judged_by_their_status(
     found = await failure(backend, report)
     assert (found.code, found.spent) == (code, spent)
     assert found.details["text"] == f"example.org | {status}: A timeout occurred"
+    assert ("most end in /v1" in found.next_step) == (status == 404)
     assert len(api.posts) == asked
 
 
