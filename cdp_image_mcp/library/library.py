@@ -1,14 +1,13 @@
 """All generations on disk: creating, finding, joining and adopting them, over processes and restarts."""
 
 import math
-import platform
 import sqlite3
 import statistics
 import threading
 import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +17,7 @@ import anyio.to_thread
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import index, strays
+from cdp_image_mcp.library.attendance import Attendance
 from cdp_image_mcp.library.folder import (
     Folder,
     Stamp,
@@ -27,12 +27,11 @@ from cdp_image_mcp.library.folder import (
     write_record,
 )
 from cdp_image_mcp.library.joining import Admit, Claim, Entry, candidates, rows_like
-from cdp_image_mcp.library.record import Owner, Record, decode_record, encode_record, now, request_of
+from cdp_image_mcp.library.record import Record, decode_record, encode_record, now, request_of
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.database import Database
 from cdp_image_mcp.system.day import last_midnight
 from cdp_image_mcp.system.disk import doing, finish, make_path
-from cdp_image_mcp.system.presence import OWN_FOLDER, Presence, new_name
 
 __all__ = ["Claim", "Entry", "Library"]
 
@@ -50,12 +49,10 @@ class Library:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.token = new_name()
-        """This process in records, present as long as it lives."""
-        self._alive = Presence(root / OWN_FOLDER / "alive")
-        self._waiting = Presence(root / OWN_FOLDER / "waiting")
         self._parents = index.Parents(root)
         self._problems: list[str] = []
+        self._attendance = Attendance(root, self._tell_once)
+        self.token = self._attendance.token
         self._folders: weakref.WeakValueDictionary[Path, Folder] = weakref.WeakValueDictionary()
         self._fetched: set[tuple[str, str | None]] = set()
         self._guard = threading.Lock()
@@ -64,7 +61,7 @@ class Library:
 
     def close(self) -> None:
         """This process works on nothing any more: what it leaves is an orphan from now on. Idempotent."""
-        self._alive.leave(self.token)
+        self._attendance.leave()
 
     async def claim_or_register(
         self,
@@ -95,7 +92,7 @@ class Library:
     async def waiting(self, generation_id: str) -> AsyncGenerator[None]:
         """Register a call as waiting on a generation while the context is open (``wait_for_image``). Never raises: a
         disk that takes nothing any more must not keep a caller from its pictures; see :meth:`problems`."""
-        waiter = await finish(partial(self._wait, generation_id))
+        waiter = await finish(partial(self._attendance.wait, generation_id))
         try:
             yield
         finally:
@@ -103,7 +100,7 @@ class Library:
 
     async def release(self, waiter: str) -> None:
         """The call of a :class:`Claim` has its answer. Idempotent, finishes also when cancelled, never raises."""
-        await finish(partial(self._waiting.leave, waiter))
+        await finish(partial(self._attendance.release, waiter))
 
     async def mark_fetched(self, told: Record) -> None:
         """A call was answered with this end of a generation: identical calls no longer join it. Nothing for an
@@ -137,8 +134,7 @@ class Library:
 
     def is_of_another(self, record: Record) -> bool:
         """Whether it was asked for through another process, which still runs. Blocking."""
-        session = record.session
-        return session is not None and session != self.token and self._is_there(self._alive, session)
+        return self._attendance.is_another(record.session)
 
     async def find(self, generation_id: str) -> Entry | None:
         """That generation, read from its sidecar; folders the index does not know yet are looked at too."""
@@ -262,35 +258,9 @@ class Library:
         except ImageError as error:
             self._problems.append(f"Not noted in the library: {error.message}")
 
-    def _here(self) -> Owner:
-        """This process, present from now on. Raises ImageError ``disk``: without that others would take over what it
-        works on."""
-        import psutil
-
-        with doing("Telling other processes of this one", self._alive.folder):
-            if not self._alive.is_there(self.token):
-                for kind in (self._alive, self._waiting):
-                    kind.sweep()
-            self._alive.enter(self.token)
-        own = psutil.Process()
-        return Owner(token=self.token, pid=own.pid, started=own.create_time(), host=platform.node())
-
-    def _lives(self, record: Record) -> bool:
-        """Whether somebody works on an unfinished generation."""
-        owner = record.owner
-        if record.finished or owner is None:
-            return False
-        return self._is_there(self._alive, owner.token) if owner.token else _ran_before(owner)
-
-    def _is_there(self, kind: Presence, name: str) -> bool:
-        """Of whom nothing can be learnt, another user's perhaps, that one is left alone."""
-        try:
-            return kind.is_there(name)
-        except OSError as error:
-            problem = f"{kind.folder / name} cannot be asked for: {error.strerror}."
-            if problem not in self._problems:
-                self._problems.append(problem)
-            return True
+    def _tell_once(self, problem: str) -> None:
+        if problem not in self._problems:
+            self._problems.append(problem)
 
     def _accept(self, record: Record, parent: Path | None, marks: Sequence[str], admit: Admit | None) -> Claim:
         made: list[tuple[Path, Stamp]] = []
@@ -300,13 +270,13 @@ class Library:
                 return claim
             if admit is not None:
                 admit(lambda backend: self._of_today(backend, db))
-            record.owner, record.session = self._here(), self.token
+            record.owner, record.session = self._attendance.enter(), self.token
             kept = decode_record(encode_record(record))
             if not made:
                 made.append(self._make(kept, parent or self.root))
             path, stamp = made[0]
             index.put(db, self.root, path, kept, stamp)
-            return Claim("new", record, self._folder(path), self._wait(record.generation_id))
+            return Claim("new", record, self._folder(path), self._attendance.wait(record.generation_id))
 
         try:
             claim = self._run(work)
@@ -348,27 +318,16 @@ class Library:
         except ImageError as error:
             self._problems.append(f"The index is behind until the next rescan: {error.message}")
 
-    def _wait(self, generation_id: str) -> str:
-        """A call waits on it; without a word when the disk does not take that, for nobody loses a picture by it."""
-        waiter = f"{generation_id}.{new_name()}"
-        with suppress(OSError, ImageError):
-            self._waiting.enter(waiter)
-        return waiter
-
-    def _is_waited_on(self, generation_id: str) -> bool:
-        names = self._waiting.names()
-        return any(self._is_there(self._waiting, name) for name in names if name.startswith(generation_id))
-
     def _join(self, db: sqlite3.Connection, marks: Sequence[str], own_id: str) -> Claim | None:
         found = candidates(
             rows_like(db, self.root, marks, own_id),
             lambda row: self._entry(row, db),
-            self._is_waited_on,
+            self._attendance.is_waited_on,
             self._fetched,
         )
         for kind, entry in found:
             taken = self._take_over(db, entry) if kind == "orphaned" else entry
-            return Claim(kind, taken.record, taken.folder, self._wait(taken.record.generation_id))
+            return Claim(kind, taken.record, taken.folder, self._attendance.wait(taken.record.generation_id))
         return None
 
     def _mark_fetched(self, db: sqlite3.Connection, told: Record) -> None:
@@ -388,7 +347,7 @@ class Library:
         return None
 
     def _take_over(self, db: sqlite3.Connection, entry: Entry) -> Entry:
-        entry.record.owner, entry.record.over_time = self._here(), False
+        entry.record.owner, entry.record.over_time = self._attendance.enter(), False
         if entry.record.finished:
             entry.record.state, entry.record.finished_at, entry.record.fetched = "starting", None, False
         path = entry.folder.path
@@ -454,21 +413,8 @@ class Library:
             index.put(db, self.root, row.folder, record, stamp)
         elif stamp != row.stamp and stale is not None:
             stale.append(row)
-        return Entry(record, self._folder(row.folder), self._lives(record))
+        return Entry(record, self._folder(row.folder), self._attendance.lives(record))
 
 
 def _since(seconds: float | None) -> float:
     return 0.0 if seconds is None else time.time() - seconds
-
-
-def _ran_before(owner: Owner) -> bool:
-    """Whether an owner without a token, of a program of before 2026-11-27, still runs."""
-    import psutil
-
-    try:
-        process = psutil.Process(owner.pid)
-        return abs(process.create_time() - owner.started) < 2 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
