@@ -225,6 +225,7 @@ class ResponseReceived(CdpStruct):
 class DataReceived(CdpStruct):
     request_id: str
     data: bytes | None = None
+    data_length: int = 0
 
 
 class LoadingFinished(CdpStruct):

@@ -64,6 +64,8 @@ class LiveStream(Mailbox[bytes]):
         self.request = request
         self.status: int | None = None
         self.received = 0
+        self.sized = 0
+        """How many bytes of the body the browser has told of, whether they were streamed or not."""
         self._head_known = False
         self._early: list[bytes] = []
         self._end: CDPError | None = None
@@ -91,10 +93,12 @@ class LiveStream(Mailbox[bytes]):
         elif self._end is None:
             self._end = error
 
-    @property
-    def outcome(self) -> CDPError | None:
-        """How the response ended, if that is known while the head is still awaited (LiveStreams only)."""
-        return self._end
+    def lost(self, reason: CDPError) -> None:
+        """What had come before the stream was open is not to be had (called by LiveStreams only): what came since gives
+        no whole, so the response is cut, unless it was over and had no body."""
+        whole = isinstance(self._end, SubscriptionClosed) and not self.sized
+        self._early.clear()
+        self.finish(SubscriptionClosed() if whole else StreamFailed(self.request.url, str(reason)))
 
     def _give(self, chunk: bytes) -> None:
         if chunk:
@@ -140,33 +144,20 @@ class LiveStreams(Mailbox[LiveStream]):
     async def _tap(self, stream: LiveStream) -> None:
         identity = {"requestId": stream.request.request_id}
         try:
-            head = await self._session.call("Network.streamResourceContent", identity, reply=StreamResourceContentReply)
-            stream.begin(head.buffered_data)
-        except ProtocolError as error:
-            await self._take_finished(stream, error)
+            try:
+                head = await self._session.call(
+                    "Network.streamResourceContent", identity, reply=StreamResourceContentReply
+                )
+                stream.begin(head.buffered_data)
+            except ProtocolError:
+                # The response was over before it could be streamed: its whole body is there, or it never had one.
+                whole = await self._session.call("Network.getResponseBody", identity, reply=ResponseBody)
+                stream.begin(content(whole.body, whole.base64_encoded))
+                stream.finish(SubscriptionClosed())
         except (SessionClosed, BrowserGone):
             return  # the session told the stream itself
         except CDPError as error:
-            stream.begin(b"")
-            stream.finish(error)
-
-    async def _take_finished(self, stream: LiveStream, refusal: ProtocolError) -> None:
-        """The response was over before it could be streamed: its whole body is there, or it never had one."""
-        try:
-            reply = await self._session.call(
-                "Network.getResponseBody", {"requestId": stream.request.request_id}, reply=ResponseBody
-            )
-        except (SessionClosed, BrowserGone):
-            return
-        except CDPError:
-            stream.begin(b"")
-            stream.finish(stream.outcome or StreamFailed(stream.request.url, refusal.message))
-            return
-        try:
-            stream.begin(content(reply.body, reply.base64_encoded))
-        except ProtocolError as error:
-            stream.finish(error)  # not begun: a response that ended well would be complete, and empty
-        stream.finish(SubscriptionClosed())
+            stream.lost(error)
 
     def _on_response(self, event: Event) -> None:
         received = event.decode(ResponseReceived)
@@ -179,8 +170,9 @@ class LiveStreams(Mailbox[LiveStream]):
             return
         received = event.decode(DataReceived)
         stream = self._open.get(received.request_id)
-        if stream is not None and received.data:
-            stream.add(received.data)
+        if stream is not None:
+            stream.sized += received.data_length
+            stream.add(received.data or b"")
 
     def _on_finished(self, event: Event) -> None:
         stream = self._open.pop(event.decode(LoadingFinished).request_id, None)
