@@ -142,12 +142,11 @@ async def test_a_websocket_that_opens_and_its_messages_come_in_order_text_and_by
 
 REFUSED: dict[str, Any] = {"error": {"code": -32000, "message": "the request is over"}}
 SHAPELESS: dict[str, Any] = {"result": {"body": "no base64!", "base64Encoded": True}}
-ENDED = ("Network.loadingFinished", {})
-FAILED = ("Network.loadingFailed", {"errorText": "net::ERR_FAILED"})
-SOME = ("Network.dataReceived", {"dataLength": 8})
-REST = ("Network.dataReceived", {"dataLength": 8, "data": "dGhlIHJlc3Q="})
-
 Told = tuple[str, dict[str, Any]]
+ENDED: Told = ("Network.loadingFinished", {})
+FAILED: Told = ("Network.loadingFailed", {"errorText": "net::ERR_FAILED"})
+SOME: Told = ("Network.dataReceived", {"dataLength": 8})
+REST: Told = ("Network.dataReceived", {"dataLength": 8, "data": "dGhlIHJlc3Q="})
 
 
 @asynccontextmanager

@@ -24,8 +24,9 @@ __all__ = ["PATIENT", "rows"]
 PATIENT = {
     **dict.fromkeys(("40b", "53", "53i"), 92.0),
     "76k": 64.0,
+    "76m": 52.0,
     **dict.fromkeys(("68", "76c", "77", "77b", "84", "84b", "84e"), 42.0),
-    **dict.fromkeys(("01", "13", "42b", "56", "57", "59b", "63i", "100"), 23.0),
+    **dict.fromkeys(("01", "13", "22", "42b", "56", "57", "59b", "63i", "100"), 23.0),
     **dict.fromkeys(
         ("20g", "25", "25c", "36", "36b", "42d", "44", "52e", "53b", "53e", "53h", "65c", "66", "66b"), 17.0
     ),
@@ -159,6 +160,8 @@ def judge(variant: Variant, prompt: str, answer: Answer, site: Site, before: Bef
     if variant.expects in {"saved", "partial"}:
         judge_pictures(variant, answer, site, before, context)
         judge_prompts(variant, prompt, answer, prompts, context)
+        went_up = {upload.file_id: upload.sha256 for upload in log.uploads[before.uploads :]}
+        assert len({went_up[file] for file in prompts[0].references}) == variant.references, context
     elif variant.expects == "not_sent":
         assert answer.code is not None, context
         assert answer.data["submitted"] is False, context
@@ -172,14 +175,16 @@ def judge(variant: Variant, prompt: str, answer: Answer, site: Site, before: Bef
 
 
 def judge_pictures(variant: Variant, answer: Answer, site: Site, before: Before, context: str) -> None:
-    """The finished pictures of our own turns, in order, and each reference sent up once."""
+    """The finished pictures of our own turns, in order, and each reference sent up."""
     assert answer.status == variant.expects, context
     ours = {prompt.turn for prompt in site.log.prompts[before.prompts :] if not prompt.person}
     finals = [made.sha256 for made in site.log.pictures()[before.pictures :] if made.turn in ours]
     assert [hashlib.sha256(data).hexdigest() for data in answer.files()] == finals[: variant.pictures], context
     assert len(answer.data["images"]) == variant.pictures, context
     uploads = [upload.sha256 for upload in site.log.uploads[before.uploads :]]
-    assert len(uploads) == len(set(uploads)) == variant.references, context
+    assert len(set(uploads)) == variant.references, context
+    # What is taken so late is given again, and taken away where both came.
+    assert len(uploads) == variant.references or "upload_begin_s" in variant.changes, context
 
 
 def judge_prompts(variant: Variant, prompt: str, answer: Answer, prompts: list[Prompt], context: str) -> None:

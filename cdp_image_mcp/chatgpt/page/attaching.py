@@ -4,12 +4,25 @@ A card is a sign that the page took a file, and no proof that the site has it: t
 be usable before the upload has ended, and a spinner may stay when it has (facts F8). So the page's own upload calls are
 counted; where none is seen, cards and spinners have to do. The last call has had more than one address: where the bytes
 have gone up and all stands still, it is not waited for.
+
+A file goes into the page's input first. Some builds ignore that (live 2026-10-02), and a page that ignores a file looks
+like one that is slow to take it, so what is then seen decides:
+
+- a card or a call: it was taken. Only seconds in which the page answered at once count as waited for: one that is busy
+  has had no time to show anything.
+- neither: it is given by the chooser, the person's own way, and may now be there twice. Once all are up, as long again
+  as the input was silent and half as long is waited for one too many: were the first sign the input's, late, then the
+  chooser's would come as late.
+- one too many: the composer does not fit, so it is emptied and the files are given anew, by the input alone, with
+  patience. One too many that shows no card cannot be taken away: nothing is sent.
+- none too many: this page's input ignores files, and the others go by the chooser alone.
 """
 
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import anyio
 
@@ -29,8 +42,13 @@ log = logging.getLogger(__name__)
 
 UPLOAD_SECONDS = 240.0
 """25 MB at 1 Mbit/s take 200 s."""
-TAKEN_SECONDS, CHOSEN_SECONDS = 8.0, 15.0
-"""How long the page may take to show that it took a file: put into its input, chosen in its dialog."""
+TAKEN_SECONDS, CHOSEN_SECONDS, LATE_SECONDS = 8.0, 15.0, 60.0
+"""How long the page may take to show that it took a file: put into its input, chosen in its dialog, put into an input
+that is known to take files. Of the page's own answering time; by the clock at most four times as long."""
+LOOK_SECONDS, PROMPT_SECONDS = 1.0, 0.5
+"""One look at a page that shows nothing, and by how much it may be late without meaning that the page is busy."""
+NEVER = 1000
+"""More cards than any composer shows."""
 BEGIN_SECONDS = 3.0
 """How long the page's upload call may follow the card."""
 DRAFT_SECONDS = 3.0
@@ -52,10 +70,14 @@ class Attaching:
         self._press = press
         self._count = 0
         self._cards_shown = False
+        self._way: Literal["", "input", "chooser"] = ""
+        """The only way by which files are given, once it is known."""
+        self._doubt = 0.0
+        """How long the input was silent before a file was given by the chooser too; 0 when none was."""
 
     def forget(self) -> None:
         """The composer is being emptied."""
-        self._count, self._cards_shown = 0, False
+        self._count, self._cards_shown, self._doubt = 0, False, 0.0
 
     async def stands(self) -> bool:
         """Whether exactly ours are there. A site that showed no card for them may go on showing none; with any card
@@ -77,6 +99,8 @@ class Attaching:
             for number, path in enumerate(files, 1):
                 await self._attach_one(path, number, uploads)
             await self._uploaded(uploads, len(files))
+            if self._doubt:
+                await self._judge_doubt(uploads, len(files))
         await self._let_old_ones_come()
         # What is shown is no measure of what is ours: an old attachment that comes back late would be counted in.
         self._count = len(files)
@@ -90,10 +114,16 @@ class Attaching:
     async def _attach_one(self, path: Path, number: int, uploads: Uploads) -> None:
         # At least as many as files: the card or the call of the file before this one may come after it was given.
         cards, calls = max(await self.cards() + 1, number), max(uploads.begun + 1, number)
-        if await self._by_input(path) and await self._taken(uploads, cards, calls, TAKEN_SECONDS):
+        began = anyio.current_time()
+        given = self._way != "chooser" and await self._by_input(path)
+        patience = LATE_SECONDS if self._way else TAKEN_SECONDS
+        if given and await self._taken(uploads, cards, calls, patience):
             return
-        # Some builds ignore files put into the input (live 2026-10-02); the chooser is the person's own way.
-        if await self._by_chooser(path) and await self._taken(uploads, cards, calls, CHOSEN_SECONDS):
+        silent = anyio.current_time() - began
+        chosen = self._way != "input" and await self._by_chooser(path)
+        if (given or chosen) and await self._taken(uploads, cards, calls, CHOSEN_SECONDS):
+            self._way = "chooser" if chosen else "input"
+            self._doubt = silent if given and chosen else self._doubt
             return
         await self.told_why()
         raise ImageError(
@@ -102,24 +132,51 @@ class Attaching:
             details={"role": "file_input"},
         )
 
+    async def _judge_doubt(self, uploads: Uploads, files: int) -> None:
+        """Whether a file that was given twice came twice: then the composer does not fit. Raises ImageError when that
+        cannot be seen on the page."""
+        patience, self._doubt = 1.5 * self._doubt, 0.0
+        # An old draft's card may come late and is nobody's upload.
+        cards = NEVER if uploads.begun else files + 1
+        if not await self._taken(uploads, cards, files + 1, patience):
+            return
+        log.warning("the page took a reference picture late, and once more by the chooser")
+        self._way = "input"
+        await self._uploaded(uploads, files + 1)
+        if await self.cards() <= files:
+            raise ImageError(
+                "site_changed",
+                "A reference picture reached the composer twice and cannot be taken away again. Nothing was sent.",
+                details={"role": "attachment"},
+            )
+
     async def _taken(self, uploads: Uploads, cards: int, calls: int, seconds: float) -> bool:
         """Whether the page took the file: so many cards, or calls of its own for an upload."""
-        taken = anyio.Event()
+        taken, over = anyio.Event(), anyio.Event()
         async with background() as group:
 
             async def card() -> None:
-                if await self._shows_cards(cards, seconds):
-                    self._cards_shown = True  # one that was seen and is gone again was refused
-                    taken.set()
+                waited = 0.0
+                while waited < seconds:
+                    look = min(LOOK_SECONDS, seconds)
+                    began = anyio.current_time()
+                    if await self._shows_cards(cards, look):
+                        self._cards_shown = True  # one that was seen and is gone again was refused
+                        taken.set()
+                        break
+                    late = anyio.current_time() - began - look
+                    waited += look if late < PROMPT_SECONDS else 0.0
+                over.set()
 
             async def call() -> None:
                 await uploads.until(lambda: uploads.begun >= calls)
                 taken.set()
+                over.set()
 
             group.start_soon(card)
             group.start_soon(call)
-            with anyio.move_on_after(seconds):
-                await taken.wait()
+            with anyio.move_on_after(4 * seconds):
+                await over.wait()
         return taken.is_set()
 
     async def _uploaded(self, uploads: Uploads, files: int) -> None:
@@ -188,7 +245,7 @@ class Attaching:
         return await self._eye.ask(
             f"witness.until(() => witness.attachments().length >= {count}, {seconds * 1000}).then(Boolean)",
             reply=bool,
-            timeout=seconds + 5,
+            timeout=seconds + 30,
         )
 
     async def _by_input(self, path: Path) -> bool:

@@ -100,3 +100,48 @@ async def test_a_late_sign_of_one_reference_is_not_taken_for_the_next_ones(
         for number, path in enumerate(FILES, 1):
             await page._attach_one(path, number, uploads)  # pyright: ignore[reportPrivateUsage]
     assert page.chosen == ["two.png"]
+
+
+class Late(Ignoring):
+    """A page that takes what is put into its input only once somebody is at its chooser too."""
+
+    def __init__(self, page: ScriptedPage, *, ignores: bool = False) -> None:
+        super().__init__(page, Uploads(), late="")
+        self.ignores = ignores
+        self.put: list[str] = []
+
+    async def _by_input(self, path: Path) -> bool:
+        self.put.append(path.name)
+        self.page.cards += self._way == "input"
+        await anyio.lowlevel.checkpoint()
+        return True
+
+    async def _by_chooser(self, path: Path) -> bool:
+        self.page.cards += not self.ignores and not self.chosen
+        return await super()._by_chooser(path)
+
+
+async def test_a_file_that_came_by_both_ways_does_not_stand_and_is_given_by_one_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attaching, "TAKEN_SECONDS", 0.05)
+    page = ScriptedPage()
+    late = Late(page)
+    with anyio.fail_after(30):
+        await late.attach(FILES)
+        assert not await late.stands()
+        late.forget()
+        page.cards = 0
+        await late.attach(FILES)
+        assert await late.stands()
+    assert late.chosen == ["one.png", "two.png"]
+    assert late.put == ["one.png", "one.png", "two.png"]
+
+
+async def test_an_input_that_ignores_one_file_is_not_given_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attaching, "TAKEN_SECONDS", 0.05)
+    late = Late(ScriptedPage(), ignores=True)
+    with anyio.fail_after(30):
+        await late.attach(FILES)
+        assert await late.stands()
+    assert (late.put, late.chosen) == (["one.png"], ["one.png", "two.png"])
