@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
@@ -14,9 +13,10 @@ from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.imagefile import ImageFacts, NotAPictureError, inspect
 from cdp_image_mcp.library.record import Failure, Record, now
 from cdp_image_mcp.request import PERSON_STATES, ImageRequest, SavedImage, State, WorkState
+from cdp_image_mcp.studio.clock import Clock
 from cdp_image_mcp.system.tasks import shielded
 
-__all__ = ["Care", "Clock", "Job"]
+__all__ = ["Care", "Job"]
 
 log = logging.getLogger(__name__)
 
@@ -35,43 +35,6 @@ TIMING_OF: dict[State, str] = {
     "generating": "generate",
     "saving": "save",
 }
-
-
-class Clock:
-    """The time limit of a generation. It stands still in the queue and while a person is waited for."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._left = seconds
-        self._running_since: float | None = None
-        self._scope: anyio.CancelScope | None = None
-
-    @property
-    def left(self) -> float:
-        """Seconds, 0 when it is over."""
-        since = self._running_since
-        return max(0.0, self._left - (0.0 if since is None else anyio.current_time() - since))
-
-    async def over(self, later: float = 0.0) -> None:
-        """Until the limit, and ``later`` seconds more, is used up."""
-        self._left += later
-        try:
-            with anyio.CancelScope() as self._scope:
-                self.run()
-                await anyio.sleep_forever()
-        finally:
-            self._scope = None
-
-    def run(self) -> None:
-        if self._running_since is None:
-            self._running_since = anyio.current_time()
-        if self._scope is not None:
-            self._scope.deadline = self._running_since + self._left
-
-    def stop(self) -> None:
-        self._left, self._running_since = self.left, None
-        if self._scope is not None and not self._scope.cancel_called:
-            self._scope.deadline = math.inf
 
 
 class Care(Protocol):

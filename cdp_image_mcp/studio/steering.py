@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from cdp_image_mcp.config import Settings
@@ -13,7 +14,10 @@ from cdp_image_mcp.library.ledger import Ledger, Rest
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.day import seconds_until
 
-__all__ = ["Steering", "account_of"]
+__all__ = ["Ledgers", "Steering", "account_of"]
+
+Ledgers: TypeAlias = Mapping[BackendName, Ledger]
+"""What was learnt of each way's account: the API's lies with the pictures, the site's in the profile."""
 
 RESTS: frozenset[Code] = frozenset(("quota_reached", "rate_limited", "billing"))
 BILLING_REST = 60.0
@@ -31,7 +35,7 @@ def account_of(settings: Settings, backend: BackendName) -> str:
 class Steering:
     """What is remembered of each way's account."""
 
-    def __init__(self, settings: Settings, ledgers: Mapping[BackendName, Ledger]) -> None:
+    def __init__(self, settings: Settings, ledgers: Ledgers) -> None:
         self._settings = settings
         self._ledgers = ledgers
 

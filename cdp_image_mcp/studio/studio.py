@@ -21,9 +21,9 @@ What could lose, double or mistake a picture here, and what is done about it:
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import anyio
 import anyio.to_thread
@@ -32,17 +32,18 @@ import msgspec
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import Claim, Entry
-from cdp_image_mcp.library.ledger import Ledger, StatedQuota
+from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, epoch
 from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES, Backend, BackendName
-from cdp_image_mcp.studio import limits, stopfile
+from cdp_image_mcp.studio import stopfile
 from cdp_image_mcp.studio.asked import GenerateImage, given
 from cdp_image_mcp.studio.intake import Accepted, Intake
 from cdp_image_mcp.studio.recovery import Recovery, truth_of
 from cdp_image_mcp.studio.runner import Outliving, Runner
 from cdp_image_mcp.studio.standing import News, Standing, describe, standing_of
-from cdp_image_mcp.studio.steering import Steering
+from cdp_image_mcp.studio.status import Status
+from cdp_image_mcp.studio.steering import Ledgers, Steering
 from cdp_image_mcp.studio.ways import Ways
 from cdp_image_mcp.system.disk import finish
 from cdp_image_mcp.system.tasks import background, shielded
@@ -67,8 +68,6 @@ WHO_PAYS = (
     "GPT_IMAGE_BACKEND=chatgpt-web uses the ChatGPT plan instead."
 )
 
-Ledgers: TypeAlias = Mapping[BackendName, Ledger]
-"""What was learnt of each way's account: the API's lies with the pictures, the site's in the profile."""
 Listener = Callable[[News], Awaitable[None]]
 
 
@@ -91,8 +90,8 @@ class Studio:
         self.library = library
         self.intake = Intake(settings, library, steering, ways)
         self._runner = runner
-        self._steering = steering
         self._ledgers = ledgers
+        self._status = Status(settings, library, runner, steering, ledgers)
         self._recovery = Recovery(library, runner)
         self._asked_here: set[str] = set()
         """What calls of this server began or joined."""
@@ -217,26 +216,7 @@ class Studio:
 
     async def status(self, backend: Literal["api", "chatgpt-web", "auto"] | None = None) -> dict[str, Any]:
         """The answer of ``backend_status``: seed's keys and ours. Starts, shows and hides nothing."""
-        selected = backend or self.settings.backend
-        names: list[BackendName] = ["api", "chatgpt-web"] if selected == "auto" else [selected]
-        statuses = [await self._status_of(name) for name in names]
-        newest = await self.library.newest(10)
-        running = [e for e in await self.library.unfinished() if e.alive or e.record.generation_id in self._runner.jobs]
-        ledgers = self._ledgers
-        return {
-            "selected_backend": selected,
-            "default_backend": self.settings.backend,
-            "statuses": statuses,
-            "running": [self._line(entry) for entry in running],
-            "newest": [self._line(entry) for entry in newest],
-            "quota": [_plain(quota) for quota in await ledgers["chatgpt-web"].quota()],
-            "problems": [
-                *(f"{problem.variable}: {problem.message}" for problem in self.settings.problems),
-                *self.library.problems(),
-                *(problem for ledger in ledgers.values() for problem in ledger.problems()),
-                *self._runner.problems(),
-            ],
-        }
+        return await self._status.report(backend)
 
     async def visibility(
         self, action: Literal["status", "show", "hide", "toggle"], *, start_browser: bool = False
@@ -343,58 +323,12 @@ class Studio:
         left = not record.finished or record.collectable
         return None if left and time.time() - epoch(record.updated_at) > DAY else 3
 
-    async def _status_of(self, name: BackendName) -> dict[str, Any]:
-        status: dict[str, Any]
-        try:
-            status = await self._runner.backend(name).status()
-        except ImageError as error:
-            status = {"configured": False, "ready": False, "message": error.message}
-        details: dict[str, Any] = {"output_root": str(self.settings.output_dir), **status.get("details", {})}
-        if (rest := await self._steering.rest(name)) is not None:
-            details["resting"] = {"code": rest.code, "reset_at": rest.reset_at}
-        if (typical := await self.library.typical_seconds(name)) is not None:
-            details["typical_seconds"] = round(typical, 1)
-        today = await self.library.of_today(name)
-        if name == "chatgpt-web":
-            details["pictures_today"] = limits.made(today)
-        else:
-            details["spent_today_usd"] = round(limits.spent(today) / 1e6, 4)
-            if self.settings.budget_usd is not None:
-                details["budget_usd"] = self.settings.budget_usd
-        return {"backend": name, **status, "details": details}
-
-    def _line(self, entry: Entry) -> dict[str, Any]:
-        record = entry.record
-        if (job := self._runner.jobs.get(record.generation_id)) is not None:
-            record = job.record
-        line = {
-            "generation_id": record.generation_id,
-            "state": record.state,
-            "backend": record.backend,
-            "created_at": record.created_at,
-            "prompt": record.prompt[:80],
-            "output_dir": str(entry.folder.path),
-            "images": len(record.images),
-        }
-        if record.error:
-            line["code"] = record.error["code"]
-        return line
-
 
 def _standing(entry: Entry, notes: tuple[str, ...] = ()) -> Standing:
     news = None
     if entry.alive:
         news = News(f"{describe(entry.record.state)} in another process", entry.record.elapsed_seconds, None)
     return Standing(record=entry.record, folder=str(entry.folder.path), news=news, notes=notes)
-
-
-def _plain(quota: StatedQuota) -> dict[str, Any]:
-    return {
-        "feature": quota.feature,
-        "remaining": quota.remaining,
-        "reset_at": quota.reset_at,
-        "seen_at": quota.at,
-    }
 
 
 @asynccontextmanager
