@@ -20,7 +20,6 @@ _FLAGS = (
     "--headless=new",
     *SWITCHES,
     "--no-first-run",
-    "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",
     "--window-size=1280,900",
     "--remote-debugging-port=0",
 )
