@@ -205,6 +205,7 @@ NOT_DRAWN: dict[str, str] = {
     "restore_s": "a time",
     "composer_late": "half a minute each time; it has rows of its own",
     "composer_late_s": "a time",
+    "layer_closes_s": "a time; it has a row of its own",
     "upload_begin_s": "a quarter of a minute each time; it has a row of its own",
     "upload_card_s": "a time, given with its mood",
     "upload_spinner_s": "a time, given with its mood",

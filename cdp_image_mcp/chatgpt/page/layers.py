@@ -18,6 +18,11 @@ log = logging.getLogger(__name__)
 
 RATE_REST = timedelta(minutes=5)
 """The rate dialog names "a few minutes" (2026-10)."""
+GOES_SECONDS, ESCAPED_SECONDS = 20.0, 0.8
+"""How long a layer may stay after its control was pressed, which a busy page does late; and after Escape, which it may
+not know."""
+UNCOVERED_SECONDS = 5.0
+"""How long what lay around a closed layer may still cover the composer."""
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -51,7 +56,9 @@ async def in_the_way(tab: Tab, account: Account | None = None) -> Arrival | None
         if not await close_dialogs(tab):
             break
     await _press_chat(tab)
-    if await tab.eye.ask("witness.blocked()", reply=bool):
+    # A page in the middle of closing is judged when it has come to rest.
+    free = f"witness.until(() => !witness.blocked(), {UNCOVERED_SECONDS * 1000})"
+    if await tab.eye.ask(f"{free}.then((free) => !free && witness.blocked())", reply=bool, timeout=30):
         return Arrival("blocked", "a dialog lies over the composer that only a person can answer", account)
     return None
 
@@ -103,8 +110,10 @@ async def close_dialogs(tab: Tab) -> bool:
             return done
         if not pressed:
             await human.press(tab.page, "Escape")
+        seconds = GOES_SECONDS if pressed else ESCAPED_SECONDS
         gone = await tab.eye.ask(
-            f"witness.until(() => witness.layers().length < {before}, {3000 if pressed else 800}).then(Boolean)"
+            f"witness.until(() => witness.layers().length < {before}, {seconds * 1000}).then(Boolean)",
+            timeout=seconds + 15,
         )
         if not gone:
             return done
