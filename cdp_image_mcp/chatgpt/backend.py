@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -160,9 +161,11 @@ class WebBackend:
             await tab.quotas_told()
             await self._note_quota(tab)
             _refuse_used_up(tab.quotas, report)
+            in_place = partial(_stay_in_new_chat, tab) if first and not request.continue_url else _anywhere
+            in_place()
             known = self._site.conversation_id(tab.page.url)
             async with watch_turn(tab, Transcript(conversation_id=known, fails=self._words.fails)) as watch:
-                sending = Sending(watch, report, request.reference_images)
+                sending = Sending(watch, report, request.reference_images, in_place=in_place)
                 try:
                     async with stopping(tab, report):
                         await sending.send(composer, text)
@@ -275,6 +278,20 @@ class WebBackend:
     async def aclose(self) -> None:
         """Close our browser in order."""
         await self._keeper.close()
+
+
+def _anywhere() -> None:
+    """A conversation that is gone on with was opened by its address."""
+
+
+def _stay_in_new_chat(tab: Tab) -> None:
+    """The site brings an old conversation back, also some time after its home address was loaded (seen 2026-08): a
+    prompt sent then would go on with that one. Raises StartOver."""
+    if tab.site.conversation_id(tab.page.url) is not None:
+        tab.goes_back()
+        raise StartOver(
+            ImageError("site_changed", "The site keeps going to an earlier conversation. Nothing was sent.")
+        )
 
 
 def _refuse_used_up(quotas: tuple[Quota, ...], report: Report) -> None:

@@ -4,7 +4,7 @@ Proof is the page's own request with our text; without it, our turn on the page 
 text. What stays unproven is "unknown", and never sent again.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 import anyio
@@ -53,10 +53,19 @@ class ChallengeMet(Exception):  # noqa: N818 - a state, not a failure
 class Sending:
     """One prompt's way out. ``report`` gets every fact as soon as it is known."""
 
-    def __init__(self, watch: TurnWatch, report: Report, references: Collection[Reference] = ()) -> None:
+    def __init__(
+        self,
+        watch: TurnWatch,
+        report: Report,
+        references: Collection[Reference] = (),
+        *,
+        in_place: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``in_place`` raises StartOver when the page has gone to another conversation than the prompt is for."""
         self._watch = watch
         self._report = report
         self._references = references
+        self._in_place = in_place
         self._sent_before: Fact = False
 
     async def send(self, composer: Composer, text: str) -> None:
@@ -74,6 +83,7 @@ class Sending:
             if not await composer.stands(text):
                 raise StartOver(ImageError("site_changed", "The composer did not keep the prompt. Nothing was sent."))
         await watch.expect(text)
+        self._in_place()
         if watch.lost is not None:
             # What cannot be watched is not begun.
             sent = report.facts.get("submitted", False)

@@ -373,6 +373,7 @@ def _judge(right: Expectation, drawn: Round, answer: Answer, site: Site, before:
     assert log.untrusted == [], f"{[event.what for event in log.untrusted]}: {told}"
     assert log.evaluations == [], f"script ran in a check: {told}"
     sent = [prompt for prompt in log.prompts[before[0] :] if not prompt.person]
+    assert not site.past() & {prompt.conversation_id for prompt in sent}, f"sent into an old chat: {told}"
     assert {hint for prompt in sent for hint in prompt.system_hints} <= {"picture_v2"}, f"tools sent along: {told}"
     assert len(sent) <= 1, f"{len(sent)} prompts: {told}"
     if right.codes:

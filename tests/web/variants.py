@@ -157,6 +157,7 @@ def judge(variant: Variant, prompt: str, answer: Answer, site: Site, before: Bef
     assert variant.says in str(answer.data), context
     prompts = [sent for sent in log.prompts[before.prompts :] if not sent.person]
     assert {hint for sent in prompts for hint in sent.system_hints} <= {"picture_v2"}, context
+    assert not site.past() & {sent.conversation_id for sent in prompts}, context
     if variant.expects in {"saved", "partial"}:
         judge_pictures(variant, answer, site, before, context)
         judge_prompts(variant, prompt, answer, prompts, context)
