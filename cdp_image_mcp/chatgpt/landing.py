@@ -1,7 +1,8 @@
 """Where a navigation ended, judged before any script looks at it; and the one judgement of what is a check.
 
 A check is known by its header first (recorded 2026-06-11: 403 with ``cf-mitigated: challenge``, and no title before its
-own script ran). A bare 403 or 503 may be one too: no script of ours runs in such a document.
+own script ran). A bare 403 may be one too: no script of ours runs in such a document. A bare 503 is a site that is
+overloaded.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,9 @@ import msgspec
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.chatgpt.address import Site
 
-__all__ = ["TOO_LARGE", "Landing", "landing", "mitigated"]
+__all__ = ["OVERLOADED", "TOO_LARGE", "Landing", "landing", "mitigated"]
+
+OVERLOADED = 503
 
 TOO_LARGE = 431
 """HTTP status when the cookies have grown too large: keys of temporary chats pile up (two tools, 2026-07)."""
@@ -31,7 +34,7 @@ class Landing(msgspec.Struct, frozen=True):
 def landing(request: Request, site: Site) -> Landing:
     """Judge a document by its response, as far as that is known."""
     status, challenged = request.status or 0, mitigated(request.headers)
-    maybe = status in {403, 503} and not site.is_login(request.url)
+    maybe = status == 403 and not site.is_login(request.url)
     return Landing(address=request.url, status=status, challenged=challenged, check=challenged or maybe)
 
 

@@ -146,7 +146,7 @@ class ScriptedTab:
         if callable(comes):
             comes()
             comes = 200
-        return Landing(address, cast("int", comes), challenged=False, check=comes in {403, 503})
+        return Landing(address, cast("int", comes), challenged=False, check=comes == 403)
 
     def messages(self) -> Mailbox[str]:
         return Mailbox("messages", 10)

@@ -148,6 +148,8 @@ TROUBLES: dict[str, list[Any]] = {
     "upload_spinner": ["stays"],
     "upload_tile": ["document"],
     "upload_limit": [True],
+    "upload_limit_told": ["card", "answer"],
+    "overloaded": [1, 2],
     "upload_fails": [True],
     "send_commits": [False],
     "send_most_attachments": [1],

@@ -2,7 +2,8 @@
 
 What is seen, in this order                                   What follows
 ------------------------------------------------------------  ----------------------------------------------------------
-the document's response: ``cf-mitigated`` or 403/503 of it     ``challenge``; no script looks at the page
+the document's response: ``cf-mitigated``, or a 403            ``challenge``; no script looks at the page
+the document's response: 503 without that header               loaded once more, then an error that names the status
 the document's response: 431                                   leftover ``conv_key_*`` cookies go, then once more
 the document's response: other 4xx and 5xx                     an error that names the status
 a sign-in host or path                                         ``signed_out``
@@ -26,10 +27,11 @@ no composer                                                    error ``site_chan
 import logging
 from datetime import datetime
 
+import anyio
 import msgspec
 
 from cdp_image_mcp.cdp.errors import CommandTimeout, NavigationError
-from cdp_image_mcp.chatgpt.landing import TOO_LARGE, Landing, mitigated
+from cdp_image_mcp.chatgpt.landing import OVERLOADED, TOO_LARGE, Landing, mitigated
 from cdp_image_mcp.chatgpt.page.accounts import Account, read_session
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.page.layers import Arrival, States, in_the_way, press
@@ -47,6 +49,8 @@ a composer by then has changed or is broken."""
 SCRIPTS_SECONDS = 5.0
 """When it is asked first whether a script of the page failed: without it no waiting helps."""
 SESSION_SECONDS = 20.0
+OVERLOADED_SECONDS = 1.0
+"""How long an overloaded site is left alone before it is asked once more."""
 SESSION = """
 fetch('/api/auth/session', {credentials: 'include', headers: {accept: 'application/json'}}).then(async (response) => {
   let answer = null;
@@ -81,10 +85,10 @@ async def arrive(tab: Tab, address: str, *, fresh: bool, after: str | None = Non
 
 
 async def _arrive(tab: Tab, address: str, *, fresh: bool, after: str | None) -> Arrival:
-    try:
-        landed = None if tab.may_stay(address, after) else await tab.open(address)
-    except NavigationError as error:
-        raise ImageError("network", f"The site could not be opened: {error}") from None
+    landed = None if tab.may_stay(address, after) else await _opened(tab, address)
+    if landed is not None and landed.status == OVERLOADED and not landed.check:
+        await anyio.sleep(OVERLOADED_SECONDS)
+        landed = await _opened(tab, address)
     if (early := _judge(tab, landed)) is not None:
         return early
     for attempt in (1, 2, 3):
@@ -98,6 +102,13 @@ async def _arrive(tab: Tab, address: str, *, fresh: bool, after: str | None) -> 
             if (early := _judge(tab, landed)) is not None:
                 return early
     raise ImageError("site_changed", "The page kept moving to other documents while it was being looked at.")
+
+
+async def _opened(tab: Tab, address: str) -> Landing:
+    try:
+        return await tab.open(address)
+    except NavigationError as error:
+        raise ImageError("network", f"The site could not be opened: {error}") from None
 
 
 def _judge(tab: Tab, landed: Landing | None) -> Arrival | None:

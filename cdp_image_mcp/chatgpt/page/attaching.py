@@ -28,8 +28,9 @@ import anyio
 
 from cdp_image_mcp.cdp import Node
 from cdp_image_mcp.cdp import keyboard_mouse as human
-from cdp_image_mcp.cdp.errors import NodeError
-from cdp_image_mcp.chatgpt.outcome import alert_outcome
+from cdp_image_mcp.cdp.bodies import Request
+from cdp_image_mcp.cdp.errors import BodyUnavailable, NodeError, ProtocolError
+from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome
 from cdp_image_mcp.chatgpt.page.layers import close_dialogs
 from cdp_image_mcp.chatgpt.page.uploads import Uploads, uploads_of
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -57,6 +58,8 @@ REDRAWN_SECONDS = 2.0
 """How long a page may show another number of cards while it draws its composer anew."""
 STILL_SECONDS = 10.0
 """How long nothing must have moved when the bytes are up and the upload's last call was not seen."""
+SAYS_SECONDS, BODY_SECONDS = 3.0, 5.0
+"""How long the page may take to show why an upload was refused, and the browser to give the refusal's words."""
 CARD_SECONDS = 15.0
 """How long a card may come after its upload: after the server's receipt, "several seconds" (live 2026-08-21 to 28)."""
 
@@ -125,7 +128,7 @@ class Attaching:
             self._way = "chooser" if chosen else "input"
             self._doubt = silent if given and chosen else self._doubt
             return
-        await self.told_why()
+        await self.told_why(uploads.refused)
         raise ImageError(
             "site_changed",
             f"Reference picture {number} ({path.name}) did not reach the composer. Nothing was sent.",
@@ -220,7 +223,7 @@ class Attaching:
             group.start_soon(quiet)
             await over.wait()
         if uploads.failed or await self._eye.ask("witness.has('attachment_failed')", reply=bool):
-            await self.told_why()
+            await self.told_why(uploads.refused)
             raise ImageError("service_error", "The site could not take a reference picture. Nothing was sent.")
 
     async def _stands_still(self, files: int) -> bool:
@@ -271,12 +274,29 @@ class Attaching:
             return False
         return True
 
-    async def told_why(self) -> None:
-        """The site says by a notice why it does not take a file: the quota of uploads. Raises ImageError then."""
-        for text in await self._eye.ask("witness.alerts()", reply=list[str]):
-            outcome = alert_outcome(text, now=datetime.now().astimezone())
-            if outcome is not None and outcome.code in {"quota_reached", "rate_limited"}:
-                raise outcome.error(submitted=False)
+    async def told_why(self, refused: Request | None = None) -> None:
+        """The site says why it does not take a file, by a notice, on its card or in its answer to the page's call: the
+        quota of uploads. Raises ImageError then."""
+        said = "[...witness.told('attachment_failed'), ...witness.told('alert')]"
+        now = datetime.now().astimezone()
+        answered = None
+        if refused is not None:
+            answered = http_outcome(refused.status or 0, await self._words_of(refused), now=now)
+            # The page shows it a while after its call; where the answer told it, nothing need be shown.
+            patience = 0 if answered is not None and answered.code == "quota_reached" else SAYS_SECONDS
+            await self._eye.ask(f"witness.until(() => {said}.length > 0, {patience * 1000}).then(Boolean)")
+        shown = [alert_outcome(text, now=now) for text in await self._eye.ask(said, reply=list[str])]
+        for code in ("quota_reached", "rate_limited"):
+            for outcome in (*shown, answered):
+                if outcome is not None and outcome.code == code:
+                    raise outcome.error(submitted=False)
+
+    async def _words_of(self, refused: Request) -> bytes:
+        try:
+            return (await self.tab.bodies.read(refused, again=False, timeout=BODY_SECONDS)).data
+        except (BodyUnavailable, ProtocolError) as error:
+            log.info("what the site answered to an upload could not be read: %s", error)
+            return b""
 
     async def cards(self) -> int:
         """How many cards the page shows."""

@@ -86,6 +86,8 @@ class Uploads:
         """Files, or parts of them, whose bytes have gone up."""
         self.failed = 0
         """Those that the site refused, or whose end it refused."""
+        self.refused: Request | None = None
+        """The last call of these."""
         self._news = anyio.Event()
 
     async def until(self, enough: Callable[[], bool]) -> None:
@@ -104,7 +106,8 @@ class Uploads:
         self.begun += 1
 
     def count_refused(self, request: Request) -> None:
-        self.failed += not _went_well(request)
+        if not _went_well(request):
+            self.failed, self.refused = self.failed + 1, request
 
     def count_stored(self, request: Request) -> None:
         self.stored += (request.status or 400) < 400
@@ -113,7 +116,7 @@ class Uploads:
         if _went_well(request):
             self.received += 1
         else:
-            self.failed += 1
+            self.count_refused(request)
 
 
 def _went_well(request: Request) -> bool:

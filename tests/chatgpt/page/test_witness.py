@@ -80,6 +80,23 @@ async def test_only_our_own_turns_next_picture_is_pressed_once_what_is_mounted_h
                 assert not await pressed(turn("ours", f"{holder}{following}"))
 
 
+@pytest.mark.anyio
+async def test_what_waits_for_the_page_is_woken_by_a_state_that_it_shows_later(tmp_path: Path) -> None:
+    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
+    with anyio.fail_after(90):
+        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
+            eye = Eye(page, witness_source(load(), BINDING))
+            await eye.open()
+            await eye.ask("document.body.innerHTML = '<dialog></dialog>'")
+            for name in ("aria-checked", "aria-selected", "aria-expanded", "data-state", "open"):
+                shown = f"document.querySelector('dialog').getAttribute('{name}') === 'on'"
+                later = f"setTimeout(() => document.querySelector('dialog').setAttribute('{name}', 'on'), 200)"
+                assert await eye.ask(f"{later} && witness.until(() => {shown}, 600000)", timeout=15), name
+            # What no change of the page tells is seen by a last look.
+            late = "((began) => witness.until(() => performance.now() > began + 50, 100))(performance.now())"
+            assert await eye.ask(late)
+
+
 def drawn(width: int, height: int) -> str:
     """An image of that many pixels, made in the page."""
     return (

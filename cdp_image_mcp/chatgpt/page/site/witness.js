@@ -174,7 +174,7 @@
 
   // Cut at a whole character: half of one alone is no text outside JavaScript.
   const cut = (text, length) => text.slice(0, length).toWellFormed();
-  const alerts = () => every("alert").map((element) => cut((element.innerText || "").trim(), 500)).filter(Boolean);
+  const told = (role) => every(role).map((element) => cut((element.innerText || "").trim(), 500)).filter(Boolean);
 
   const snapshot = (watched) => {
     const ours = ourTurns(watched);
@@ -201,7 +201,7 @@
       rate_dialog: has("rate_dialog"),
       expired: has("expired_modal"),
       approval: within("tool_approval").length > 0,
-      alerts: alerts().slice(0, 3),
+      alerts: told("alert").slice(0, 3),
     };
   };
 
@@ -261,7 +261,8 @@
         const value = test();
         if (value) finish(value);
       };
-      const limit = setTimeout(() => finish(null), milliseconds);
+      // A last look: not every change is one that the observer is told of.
+      const limit = setTimeout(() => finish(test() || null), milliseconds);
       waiting.add(check);
       check();
     });
@@ -277,7 +278,8 @@
       characterData: true,
       attributes: true,
       attributeFilter: ["src", "srcset", "class", "hidden", "disabled", "aria-disabled", "aria-hidden", "aria-busy",
-        "aria-pressed", "aria-label", "style", "data-testid", "data-upload-state", "inert"],
+        "aria-pressed", "aria-label", "style", "data-testid", "data-upload-state", "inert", "aria-checked",
+        "aria-selected", "aria-expanded", "data-state", "open"],
     });
   observe();
   document.addEventListener("load", (event) => event.target instanceof HTMLImageElement && changed(), true);
@@ -395,6 +397,6 @@
   globalThis.witness = {
     all, every, one, has, explain, states, snapshot, watch, until, known, shown,
     layers, layerClose, blocked, editorText, focusComposer, composerText, usable, nameOf, inVisibleTree,
-    mounted, pictureNext, alerts, attachments, attachmentRemove, toolRemove, toolPills, toolsOff, isWork,
+    mounted, pictureNext, told, attachments, attachmentRemove, toolRemove, toolPills, toolsOff, isWork,
   };
 }
