@@ -142,6 +142,9 @@ class Drawing:
             if judged.action != "wait":
                 log.info("the turn is over: %s", judged.why)
                 await self._close_panel()
+                if judged.kind == "unanswered" and not self._report.images:
+                    # The page's own request was seen to leave, and no more.
+                    await self._report.state("generating", submitted="unknown")
                 self._conclude(judged)
                 return
             if judged.load is not None:

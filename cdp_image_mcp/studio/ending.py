@@ -125,8 +125,11 @@ def failed_state(job: "Job", error: ImageError) -> State:
     error.submitted, error.spent = record.submitted, record.spent
     if len(record.images) >= job.request.n:
         return "saved"
-    at_site = record.on_web and not record.facts.get("given_up") and (not about_turn or error.code in UNREACHED)
+    unclear = not about_turn or error.submitted == "unknown" or error.code in UNREACHED
+    at_site = record.on_web and not record.facts.get("given_up") and unclear
     if left(record, at_site=at_site) == "collect":
+        if error.code not in UNREACHED and error.next_step == CODES[error.code].next_step:
+            error.next_step = ADVICE["collect"]
         return "interrupted"
     if record.spent is not False:
         _not_again(record, error)

@@ -55,6 +55,28 @@ async def test_the_saved_file_is_the_final_picture_and_one_prompt_went_out(
     await performance.seen(scene)
 
 
+async def accepted(stage: Stage) -> None:
+    """A gateway's 5xx to a prompt that the site took all the same."""
+    stage.set(Switches(post_status=500, post_accepted=True))
+    told = await stage.program.generate("a lamp that was paid for", wait_seconds=120)
+    assert (told.code, told.data["submitted"], told.data["spent"]) == ("service_error", "unknown", "unknown"), told.data
+    assert "wait_for_image" in told.data["next_step"], told.data
+    answer = await stage.program.call("wait_for_image", generation_id=told.data["generation_id"], wait_seconds=60)
+    assert answer.status == "saved", answer.data
+    log = stage.site.log
+    assert [hashlib.sha256(data).hexdigest() for data in answer.files()] == [
+        one.sha256 for one in log.pictures("final")
+    ]
+    assert len(log.prompts) == 1
+
+
+@pytest.mark.parametrize("scene", [pytest.param(Scene(accepted, 55.0), id="500")])
+async def test_a_prompt_that_was_answered_with_a_fault_and_drawn_is_collected(
+    scene: Scene, performance: Performance
+) -> None:
+    await performance.seen(scene)
+
+
 GENERATIONS: tuple[Generation, ...] = ("classic", "rebuilt")
 
 PROMPTS = {

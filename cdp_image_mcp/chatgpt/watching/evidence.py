@@ -110,8 +110,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        turn = self.turn
-        return turn.answered_text or turn.partial_text or self.page.text.strip() or (self.page.error or "").strip()
+        """What was said to our prompt. Words of the page alone are none: it also tells there how long it has worked
+        (recorded 2026-09, outside of the answer)."""
+        return self.turn.answered_text or self.turn.partial_text or (self.page.error or "").strip()
 
     @property
     def silent(self) -> bool:

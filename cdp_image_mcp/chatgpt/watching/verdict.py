@@ -42,8 +42,8 @@ never twice within 15 s, ten times in all.
                                                                            since the stream's end; then pictures_final
                                                                            from the page after as long
 8   A message of ours was blocked by moderation                            no_picture blocked after 2 s of quiet
-9   Words (the finished answer; others after 20 s), or a tool failed       doubt: no_picture 2 s (words), 4 s (tool)
-                                                                           after rest: *tool_error* if a tool failed,
+9   Words that the network knows (the finished answer; others after       doubt: no_picture 2 s (words), 4 s (tool)
+    20 s), or a tool failed                                                after rest: *tool_error* if a tool failed,
                                                                            *stopped* if drawing had started, else
                                                                            *answer*; first loaded after 20 s while the
                                                                            status says drawing
@@ -145,7 +145,8 @@ def _page_error(case: Case) -> Verdict | None:
     if not case.troubled or case.shown:
         return None
     since = case.moment.since_error or 0.0
-    return case.doubt(since, 2, _none(case, "page_error", "4: error in our turn"))
+    words = case.words or case.page.text.strip()
+    return case.doubt(since, 2, _none(case, "page_error", "4: error in our turn", words))
 
 
 def _stream_error(case: Case) -> Verdict | None:
@@ -206,7 +207,7 @@ def _loose_words(case: Case) -> Verdict | None:
     """Words that are no finished answer, and nothing else that could come."""
     turn = case.turn
     open_yet = turn.picture_promised or turn.tool_used or turn.running or case.page.stop or case.moment.stream_open
-    if open_yet or not (turn.partial_text or case.page.text.strip()):
+    if open_yet or not turn.partial_text:
         return None
     return case.doubt(case.moment.since_heard, 20, _none(case, "answer", "9: words and nothing else"))
 

@@ -748,3 +748,16 @@ def later(moment: Moment, seconds: float) -> Moment:
         loads = msgspec.structs.replace(loads, since=loads.since + seconds)
     moved = {name: value + seconds for name, value in known.items() if value is not None}
     return msgspec.structs.replace(moment, loads=loads, **moved)
+
+
+def test_words_that_only_the_page_shows_are_no_answer() -> None:
+    """It also says there how long it has worked (recorded 2026-09), with the stream over and nothing read yet."""
+    heard = begun()
+    heard.stream_ended(ok=True)
+    heard.feed_stream_status(b'{"status": "COMPLETE"}', CONVERSATION)
+    heard.feed_conversation(window(prompt()))
+    worked = {"text": "Worked for 12s", "found": True}
+    for quiet in (5, 25, 89):
+        assert after(heard, quiet, page=worked, since_end=quiet, since_read=0).action == "wait"
+    late = after(heard, 95, page=worked, since_end=95, since_read=0, loads=ONCE)
+    assert (late.action, late.kind, late.text) == ("no_picture", "stopped", "")
