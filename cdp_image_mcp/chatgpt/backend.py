@@ -103,6 +103,7 @@ class WebBackend:
 
     async def _generate(self, request: ImageRequest, report: Report) -> None:
         last = ImageError("verification_required", "The site asked for a person again and again.")
+        checked = False
         try:
             for _ in range(PERSON_ROUNDS):
                 # Later pictures belong into the conversation of the first one.
@@ -123,6 +124,11 @@ class WebBackend:
                     continue
                 except StartOver as again:
                     last = again.error
+                    if last.code == "verification_required":
+                        if checked:
+                            break  # it was tried once more: pressing on would look like an attack
+                        checked = True
+                    await anyio.sleep(again.pause)
                     continue
                 log.debug("done as %s", arrival.detail)
                 return
@@ -170,9 +176,8 @@ class WebBackend:
                     async with stopping(tab, report):
                         await sending.send(composer, text)
                         await Drawing(watch, request, report, self._words).pictures()
-                except ChallengeMet as met:
-                    if not met.submitted:
-                        await sending.not_sent()
+                except StartOver:
+                    await sending.not_sent()
                     raise
         finally:
             await self._tidy(tab)

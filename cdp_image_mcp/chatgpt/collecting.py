@@ -60,6 +60,8 @@ class Collecting:
         self._report = report
         self._words = words
         self._taken = taken
+        self._seen: dict[Listed, Reading] = {}
+        """What was read of others, as the list told of them: one that has not changed is not opened again."""
 
     @property
     def address(self) -> str:
@@ -143,8 +145,12 @@ class Collecting:
         unread = newer = older = 0
         open_to_us = [one for one in listed if one.conversation_id not in self._taken]
         for looked, one in enumerate(open_to_us, 1):
-            reading = None if self._is_older(one.changed) else await self._reading(tab, one.conversation_id)
+            reading = self._seen.get(one)
+            if reading is None and not self._is_older(one.changed):
+                reading = await self._reading(tab, one.conversation_id)
             if reading is not None:
+                if _asked(reading):
+                    self._seen[one] = reading
                 candidates += [(one.conversation_id, said) for said in _asked(reading)]
             elif not self._is_older(one.changed):
                 unread += 1

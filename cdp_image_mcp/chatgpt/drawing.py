@@ -25,9 +25,10 @@ from cdp_image_mcp.chatgpt.capture import Capture, Captured, Mismatch, TheirOwn
 from cdp_image_mcp.chatgpt.network.quota import PICTURES
 from cdp_image_mcp.chatgpt.network.turn import Pointer
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome, turn_outcome
+from cdp_image_mcp.chatgpt.page.arrival import account_of
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.problems import problem
-from cdp_image_mcp.chatgpt.sending import ChallengeMet
+from cdp_image_mcp.chatgpt.sending import ChallengeMet, StartOver, kept_from_sending
 from cdp_image_mcp.chatgpt.watching.evidence import Cause, Verdict
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -46,6 +47,10 @@ BYTES_LOADS = 3
 """How often it is loaded for them, all in all."""
 STOP_SECONDS = 4.0
 """How long its stop control may come after the press of send."""
+ACCOUNT_SECONDS = 5.0
+"""How long the session may take to tell whether it goes on; the turn is waited for all the same."""
+CHECK_PAUSE = 10.0
+"""Seconds before a prompt whose request met a check is tried once more: pressing at once would look like an attack."""
 CHECK_LOADS = 2
 """So many documents in a row with a bare 403 are taken for a check."""
 
@@ -85,6 +90,10 @@ async def stopping(tab: Tab, report: Report) -> AsyncGenerator[None]:
         raise
 
 
+def _signed_out() -> ImageError:
+    return ImageError("needs_sign_in", "The session ended while the picture was being made.", submitted=True)
+
+
 class Drawing:
     """One turn being waited for. ``report`` gets every fact as soon as it is known."""
 
@@ -112,12 +121,12 @@ class Drawing:
     async def pictures(self) -> None:
         """Wait for the turn's end and save its pictures; notes that the turn is done with.
 
-        Raises ImageError, ChallengeMet, Untraced; nothing once all that was asked for is saved.
+        Raises ImageError, ChallengeMet, StartOver, Untraced; nothing once all that was asked for is saved.
         """
         try:
             await self._until_over()
             self._watch.tab.comes_to_rest(self._report.generation_id)
-        except (ImageError, ChallengeMet, Untraced) as error:
+        except (ImageError, ChallengeMet, StartOver, Untraced) as error:
             if not self._whole:
                 raise
             log.info("the pictures are saved; what else was to come is left: %s", error)
@@ -192,7 +201,7 @@ class Drawing:
         percent = self._watch.page.percent
         report.progress("" if percent is None else f"the site has drawn {percent} %")
 
-    def _trouble(self) -> ImageError | ChallengeMet | None:
+    def _trouble(self) -> ImageError | ChallengeMet | StartOver | None:
         """What ends this turn's watch before its time."""
         watch = self._watch
         if watch.lost is not None:
@@ -202,13 +211,13 @@ class Drawing:
         if watch.refused is not None:
             if watch.refused.mitigated:
                 # The check stood before the site: the prompt never reached it.
-                return ChallengeMet(submitted=False)
+                return kept_from_sending(CHECK_PAUSE)
             now = datetime.now().astimezone()
             left = next((quota.remaining for quota in watch.tab.quotas if quota.feature == PICTURES), None)
             outcome = http_outcome(watch.refused.status, watch.refused.body, now=now, words=self._words, left=left)
             return outcome.error() if outcome is not None else None
         if watch.page.expired:
-            return ImageError("needs_sign_in", "The session ended while the picture was being made.", submitted=True)
+            return _signed_out()
         if watch.page.approval:
             return ImageError(
                 "text_only", "The site wants a person to approve a tool before it goes on.", submitted=True
@@ -312,6 +321,19 @@ class Drawing:
         self._closed_doors = self._closed_doors + 1 if landed.status == 403 else 0
         if landed.challenged or self._closed_doors >= CHECK_LOADS:
             raise ChallengeMet(submitted=True)
+        if not landed.check and landed.status < 400:
+            await self._require_session()
+
+    async def _require_session(self) -> None:
+        """Raises ImageError ``needs_sign_in`` when the session has ended: the page may be the last to say so. A session
+        that is slow to tell, or behind a check, says nothing."""
+        try:
+            account = await account_of(self._watch.tab, ACCOUNT_SECONDS)
+        except cdp.CDPError as error:
+            log.info("whether the session goes on is not known: %s", error)
+            return
+        if account is not None and account.state in {"guest", "expired"}:
+            raise _signed_out()
 
     async def _close_panel(self) -> None:
         """The panel that asks which picture is better locks the composer; both are saved, so it is skipped."""

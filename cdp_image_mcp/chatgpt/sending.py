@@ -9,6 +9,7 @@ from datetime import datetime
 
 import anyio
 
+from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.chatgpt.page.arrival import Arrival, in_the_way
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.sitereport import page_structure
@@ -17,7 +18,7 @@ from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.request import Reference, Report
 
-__all__ = ["ChallengeMet", "NotReady", "Sending", "StartOver"]
+__all__ = ["ChallengeMet", "NotReady", "Sending", "StartOver", "kept_from_sending"]
 
 SENT_SECONDS = 15.0
 """How long the page may take from the press to its own request."""
@@ -34,12 +35,20 @@ class NotReady(Exception):  # noqa: N818 - a state, not a failure
 
 
 class StartOver(Exception):  # noqa: N818 - a state, not a failure
-    """Nothing was sent, and what kept it from being sent may be gone: it may begin anew. ``error`` is what to tell when
-    that happens again and again."""
+    """Nothing was sent, and what kept it from being sent may be gone: it may begin anew, ``pause`` seconds later.
+    ``error`` is what to tell when that happens again and again."""
 
-    def __init__(self, error: ImageError) -> None:
+    def __init__(self, error: ImageError, pause: float = 0.0) -> None:
         super().__init__(error.message)
         self.error = error
+        self.pause = pause
+
+
+def kept_from_sending(pause: float = 0.0) -> StartOver:
+    """A check answered for the site, in a page that looks fine."""
+    return StartOver(
+        ImageError("verification_required", "A check kept the prompt from being sent: it did not go out."), pause
+    )
 
 
 class ChallengeMet(Exception):  # noqa: N818 - a state, not a failure
@@ -66,7 +75,8 @@ class Sending:
         self._report = report
         self._references = references
         self._in_place = in_place
-        self._sent_before: Fact = False
+        self._sent_before: Fact = report.facts.get("submitted", False)
+        self._asked_before: Collection[Request] = ()
 
     async def send(self, composer: Composer, text: str) -> None:
         """Press send and prove what came of it. The text stands in the composer already.
@@ -111,7 +121,7 @@ class Sending:
         """From here on nobody can say that nothing was sent; so it stands on disk before the press. The message of an
         earlier turn of this generation is not this one's."""
         facts = self._report.facts
-        self._sent_before = facts.get("submitted", False)
+        self._asked_before = self._watch.tab.bodies.requests
         used = [*facts.get("used_message_ids", []), facts.get("user_message_id")]
         site = self._watch.tab.site
         known = site.conversation_id(self._watch.tab.page.url)
@@ -141,7 +151,9 @@ class Sending:
 
         def decided() -> bool:
             stopped = watch.tab_gone or watch.challenge is not None or watch.kept_out
-            return watch.request_seen.is_set() or stopped or (watch.page.found and watch.page.failed)
+            # A page that was refused what comes before the prompt may try again by itself.
+            failed = watch.page.found and watch.page.failed and self._refused_beforehand() is None
+            return watch.request_seen.is_set() or stopped or failed
 
         if not await watch.until(decided, SENT_SECONDS):
             with anyio.move_on_after(WORKING_SECONDS - SENT_SECONDS):
@@ -149,7 +161,7 @@ class Sending:
                     pass
         if watch.request_seen.is_set():
             return True
-        if watch.tab_gone or watch.challenge is not None or watch.kept_out:
+        if watch.tab_gone or watch.challenge is not None or watch.kept_out or self._refused_beforehand() is not None:
             return False
         return watch.page.found and not await composer.holds(text)
 
@@ -159,6 +171,17 @@ class Sending:
         waits = (request for request in tab.bodies.requests if tab.site.asks("sending", request))
         return self._watch.page.stop or any(not request.ended for request in waits)
 
+    def _refused_beforehand(self) -> int | None:
+        """The status 5xx with which the site answered a call that the page makes before the prompt's own request, when
+        that kept it from going out: nothing was missed, and the page shows nothing of an answer to it."""
+        watch = self._watch
+        tab, page = watch.tab, watch.page
+        if watch.lost is not None or page.stop or page.drawing or page.images:
+            return None
+        asked = (one for one in tab.bodies.requests if one not in self._asked_before and tab.site.asks("sending", one))
+        last = {one.url: one.status or 0 for one in asked}  # what was asked again counts as it was answered last
+        return next((status for status in last.values() if status >= 500), None)
+
     async def _not_seen(self, composer: Composer, text: str) -> None:
         """No request and no turn of ours after the press."""
         watch = self._watch
@@ -167,7 +190,8 @@ class Sending:
             return
         if watch.lost is not None:
             raise problem(watch.lost, "unknown")
-        if not await composer.holds(text):
+        refused = self._refused_beforehand()
+        if refused is None and not await composer.holds(text):
             raise ImageError(
                 "site_changed",
                 "Send was pressed and neither the site's request nor our turn was seen. It is not pressed again.",
@@ -190,6 +214,13 @@ class Sending:
                 submitted=self._sent_before,
                 retry_after_seconds=300,
             )
+        if refused is not None:
+            raise ImageError(
+                "service_error",
+                f"The site answered HTTP {refused} to what its page asks before a prompt. Nothing was sent.",
+                submitted=self._sent_before,
+                details={"http_status": refused},
+            )
         raise ImageError(
             "site_changed",
             "Send was pressed and the site did not take the prompt; it still stands in the composer.",
@@ -207,4 +238,4 @@ class Sending:
         await self.not_sent()
         if landed.challenged:
             raise ChallengeMet(submitted=False)
-        raise StartOver(ImageError("verification_required", "A check kept the prompt from being sent again and again."))
+        raise kept_from_sending()

@@ -10,6 +10,7 @@ import pytest
 from cdp_image_mcp.chatgpt import backend as backing
 from cdp_image_mcp.chatgpt.drawing import Untraced
 from cdp_image_mcp.chatgpt.network.quota import Quota
+from cdp_image_mcp.chatgpt.sending import StartOver
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
@@ -67,6 +68,34 @@ async def test_pictures_that_are_missing_are_asked_for_after_one_that_was_found_
             await web._generate(request, report)
             group.cancel_scope.cancel()
     assert done == ["sent", "collected", "sent"]
+
+
+async def test_a_check_that_meets_the_prompt_alone_is_tried_once_more_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str | float] = []
+    report = SimpleNamespace(images=list[bytes](), facts={"submitted": False})
+
+    async def turns(*_: Any) -> None:
+        done.append("pressed")
+        raise StartOver(ImageError("verification_required", "A check."), pause=10.0)
+
+    async def arrive(*_: Any, **__: Any) -> tuple[Any, Any]:
+        return None, SimpleNamespace(detail="ready")
+
+    async def sleep(seconds: float) -> None:
+        done.append(seconds)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            web: Any = backend(tmp_path, group)
+            web._turns, web._arrive = turns, arrive
+            monkeypatch.setattr(backing.anyio, "sleep", sleep)
+            with pytest.raises(ImageError) as caught:
+                await web._generate(ImageRequest(prompt="x", backend="chatgpt-web", n=1), report)
+            assert (caught.value.code, caught.value.submitted) == ("verification_required", False)
+            group.cancel_scope.cancel()
+    assert done == ["pressed", 10.0, "pressed"]
 
 
 async def test_a_quota_is_noted_once_for_each_time_that_it_was_heard(tmp_path: Path) -> None:

@@ -373,6 +373,28 @@ async def test_a_conversation_that_is_not_listed_yet_is_looked_for_again(monkeyp
 
 
 @pytest.mark.anyio
+async def test_a_strangers_conversation_is_opened_once_however_often_the_history_is_looked_into(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Collecting, "_just_pressed", True)
+    site = ScriptedSite([sent("other", text="something else")], listed=False)
+    site.history = [[entry(0, 5)], [entry(0, 5)]]
+    with pytest.raises(ImageError, match="none of its newest"):
+        await searched(site)
+    assert (site.opened, site.history) == ([chat(0)], [])
+
+
+@pytest.mark.anyio
+async def test_a_conversation_that_has_changed_meanwhile_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Collecting, "_just_pressed", True)
+    site = ScriptedSite([sent("other", text="something else")], listed=False)
+    site.history = [[entry(0, 5)], [entry(0, 6)]]
+    with pytest.raises(ImageError, match="none of its newest"):
+        await searched(site)
+    assert site.opened == [chat(0), chat(0)]
+
+
+@pytest.mark.anyio
 async def test_a_conversation_that_does_not_load_at_first_is_read_again() -> None:
     site = ScriptedSite([sent("ours")], listed=False)
     site.history = [[entry(0, 5)], [entry(0, 5)]]

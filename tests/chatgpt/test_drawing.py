@@ -8,15 +8,16 @@ import anyio
 import pytest
 
 from cdp_image_mcp.cdp.bodies import Body, Request
-from cdp_image_mcp.cdp.errors import BodyUnavailable, BrowserGone, EventTimeout
+from cdp_image_mcp.cdp.errors import BodyUnavailable, BrowserGone, CommandTimeout, DocumentLeft, EventTimeout
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.chatgpt import capture, drawing
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced
 from cdp_image_mcp.chatgpt.landing import Landing
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.page.arrival import SessionAnswer
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
-from cdp_image_mcp.chatgpt.sending import ChallengeMet
+from cdp_image_mcp.chatgpt.sending import ChallengeMet, StartOver
 from cdp_image_mcp.chatgpt.watching.evidence import Verdict
 from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -118,6 +119,8 @@ class ScriptedTab:
         self.loader_id = "now"
         self.closed = None
         self.rests = False
+        self.asked = 0
+        self.session: SessionAnswer | Exception = SessionAnswer(200, '{"user": {}}')
         self.loads: list[Any] = []
         """What each loading comes to: an exception, or what happens then."""
 
@@ -128,6 +131,11 @@ class ScriptedTab:
         return
 
     async def ask(self, expression: str, **_: Any) -> Any:
+        if "/api/auth/session" in expression:
+            self.asked += 1
+            if isinstance(self.session, Exception):
+                raise self.session
+            return self.session
         return [] if "known" in expression or "shown" in expression else True
 
     async def open(self, address: str = "") -> Landing:
@@ -372,6 +380,37 @@ async def test_a_network_that_is_away_when_the_conversation_is_loaded_anew_is_wa
         assert (await scene.drawn()).pictures == [FOX]
 
 
+@pytest.mark.parametrize("session", [SessionAnswer(200, "{}"), SessionAnswer(401)])
+async def test_a_session_that_ended_without_a_word_is_told_once_the_conversation_was_loaded_anew(
+    session: SessionAnswer,
+) -> None:
+    scene = Scene(at_rest(drawn("a", file_id(1), FOX)))
+    scene.tab.session = session
+    with pytest.raises(ImageError) as caught:
+        await scene.drawn()
+    assert (caught.value.code, caught.value.submitted) == ("needs_sign_in", True)
+    assert "turn_pressed" not in scene.told.facts  # it can be collected when somebody has signed in
+
+
+@pytest.mark.parametrize(
+    ("session", "status"),
+    [
+        (SessionAnswer(0), 200),
+        (SessionAnswer(500), 200),
+        (SessionAnswer(403, mitigated="challenge"), 200),
+        (CommandTimeout("Runtime.evaluate", 5), 200),
+        (DocumentLeft("gone"), 200),
+        (SessionAnswer(200, "{}"), 502),
+        (SessionAnswer(200, "{}"), 403),
+    ],
+)
+async def test_a_session_that_cannot_be_asked_for_ends_nothing(session: SessionAnswer | Exception, status: int) -> None:
+    scene = Scene(at_rest(drawn("a", file_id(1), FOX)))
+    scene.tab.session, scene.tab.loads = session, [status]
+    await Drawing(scene.watch, scene.request, cast("Report", scene.told), load())._load("late")  # pyright: ignore[reportPrivateUsage]
+    assert scene.tab.asked == (status == 200)
+
+
 async def test_a_prompt_whose_conversation_was_never_named_is_looked_for_in_the_history() -> None:
     heard = Transcript()
     scene = Scene(heard)
@@ -385,9 +424,10 @@ async def test_a_prompt_whose_conversation_was_never_named_is_looked_for_in_the_
 async def test_a_refusal_by_a_check_says_that_nothing_was_sent() -> None:
     scene = Scene(queued_turn())
     scene.watch.refused = Refusal(403, b"", mitigated=True)
-    with pytest.raises(ChallengeMet) as caught:
+    with pytest.raises(StartOver) as caught:
         await scene.drawn()
-    assert caught.value.submitted is False
+    assert (caught.value.error.code, caught.value.error.submitted) == ("verification_required", False)
+    assert caught.value.pause > 0
 
 
 class LateStop:

@@ -197,6 +197,7 @@ NOT_DRAWN: dict[str, str] = {
     "remaining": "a number, told as it is",
     "reset_minutes": "a number, told as it is",
     "session_status": "no outcome is known that is right for every status",
+    "session_ends": "half a minute until it is noticed; it has a row of its own",
     "session_reads_s": "a time",
     "login_host": "about signing in, which nobody does here",
     "login_closes_window": "about signing in, which nobody does here",
@@ -227,6 +228,7 @@ NOT_DRAWN: dict[str, str] = {
     "honour_background": "backgrounds have rows of their own",
     "alpha": "backgrounds have rows of their own",
     "claim_bytes": "a number",
+    "sentinel_status": "a quarter of a minute each time; it has a row of its own",
 }
 
 QUICK: dict[str, Any] = {"words_first_s": 2.0, "upload_card_s": 3.0, "upload_spinner_s": 1.0, "picture_delay_s": 0.6}

@@ -26,9 +26,10 @@ PATIENT = {
     "76k": 64.0,
     "76m": 52.0,
     **dict.fromkeys(("68", "76c", "77", "77b", "84", "84b", "84e"), 42.0),
-    **dict.fromkeys(("01", "13", "22", "42b", "56", "57", "59b", "63i", "100"), 23.0),
+    **dict.fromkeys(("01", "06b", "13", "22", "42b", "56", "57", "59b", "63i", "100"), 23.0),
     **dict.fromkeys(
-        ("20g", "25", "25c", "36", "36b", "42d", "44", "52e", "53b", "53e", "53h", "65c", "66", "66b"), 17.0
+        ("20g", "84g", "85c", "25", "25c", "36", "36b", "42d", "44", "52e", "53b", "53e", "53h", "65c", "66", "66b"),
+        17.0,
     ),
 }
 """In these the program rightly waits long before it looks again or decides: for about so many seconds."""

@@ -39,7 +39,7 @@ from cdp_image_mcp.chatgpt.page.sitereport import role_not_found
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 
-__all__ = ["Arrival", "arrive", "in_the_way"]
+__all__ = ["Arrival", "SessionAnswer", "account_of", "arrive", "in_the_way"]
 
 log = logging.getLogger(__name__)
 
@@ -170,10 +170,10 @@ async def _look(tab: Tab, address: str, *, fresh: bool, attempt: int) -> Arrival
     return Arrival("ready", account=account)
 
 
-async def account_of(tab: Tab) -> Account | None:
+async def account_of(tab: Tab, seconds: float = SESSION_SECONDS) -> Account | None:
     """Who is signed in, as far as the site's own endpoint tells; None when a check answers it."""
     try:
-        answer = await tab.eye.ask(SESSION, reply=SessionAnswer, timeout=SESSION_SECONDS)
+        answer = await tab.eye.ask(SESSION, reply=SessionAnswer, timeout=seconds)
     except CommandTimeout:
         answer = SessionAnswer(status=0)  # a slow endpoint says nothing about who is signed in
     if mitigated({"cf-mitigated": answer.mitigated or ""}):

@@ -15,6 +15,7 @@ from cdp_image_mcp.chatgpt.page import attaching, composer
 from cdp_image_mcp.chatgpt.page.attaching import Attaching
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
+from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.sending import Sending, StartOver
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -28,6 +29,12 @@ from tests.studio.scripted import Scripted, studio_with
 pytestmark = pytest.mark.anyio
 
 TEXT = "a bear"
+
+
+def site_tab() -> SimpleNamespace:
+    """A tab at the site that has asked for nothing yet."""
+    page = SimpleNamespace(url="https://chatgpt.com/")
+    return SimpleNamespace(site=Site("https://chatgpt.com/"), page=page, bodies=SimpleNamespace(requests=()))
 
 
 class Page:
@@ -124,7 +131,7 @@ async def test_a_prompt_that_is_proven_unsent_is_told_so_although_the_time_is_ov
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A check in the way is found out seconds after the press."""
-    tab = SimpleNamespace(site=Site("https://chatgpt.com/"), page=SimpleNamespace(url="https://chatgpt.com/"))
+    tab = site_tab()
 
     async def kept_out(_request: ImageRequest, report: Report) -> None:
         sending = Sending(cast("TurnWatch", SimpleNamespace(tab=tab)), report)
@@ -164,7 +171,7 @@ async def test_a_control_that_went_with_the_text_is_no_changed_site(
     monkeypatch.setattr(composer.human, "click", click)
     monkeypatch.setattr(Composer, "stands", stands)
     monkeypatch.setattr(sending, "in_the_way", nothing)
-    tab = SimpleNamespace(site=Site("https://chatgpt.com/"), page=SimpleNamespace(url="https://chatgpt.com/"))
+    tab = site_tab()
     watch = SimpleNamespace(tab=tab, lost=None, expect=nothing, request_seen=anyio.Event())
     report = SimpleNamespace(facts=facts, state=state)
     page = Composer(cast("Tab", Page(standing)))
@@ -188,3 +195,35 @@ async def test_an_attachment_that_was_seen_and_went_again_is_not_sent_without(
         composer = composing(ScriptedPage(text=TEXT), Chosen)
         await composer.attaching.attach([Path("one.png")])
         assert not await composer.stands(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("answers", "refused"),
+    [
+        ([("sentinel/chat-requirements/prepare", 500)], 500),
+        ([("f/conversation/prepare", 200), ("sentinel/chat-requirements/prepare", 503)], 503),
+        ([("sentinel/chat-requirements/prepare", 500), ("sentinel/chat-requirements/prepare", 200)], None),
+        ([("sentinel/chat-requirements/prepare", 403)], None),
+        ([("conversation/init", 500)], None),
+        ([], None),
+    ],
+)
+async def test_a_prompt_was_kept_back_by_what_the_page_asked_before_it_as_that_was_answered_last(
+    answers: list[tuple[str, int]], refused: int | None
+) -> None:
+    def asked(path: str, status: int) -> SimpleNamespace:
+        return SimpleNamespace(url=f"https://chatgpt.com/backend-api/{path}", method="POST", status=status)
+
+    await anyio.lowlevel.checkpoint()
+    tab = site_tab()
+    page = PageReport(found=True, failed=True)
+    watch = SimpleNamespace(tab=tab, lost=None, page=page)
+    sending = Sending(cast("TurnWatch", watch), cast("Report", SimpleNamespace(facts={})))
+    earlier = asked("f/conversation/prepare", 500)
+    sending._asked_before = tab.bodies.requests = (cast("Any", earlier),)  # pyright: ignore[reportPrivateUsage]
+    tab.bodies.requests += tuple(asked(*one) for one in answers)
+    assert sending._refused_beforehand() == refused  # pyright: ignore[reportPrivateUsage]
+    watch.page = PageReport(found=True, stop=True)  # it goes on: it may be out by a way that was not heard
+    assert sending._refused_beforehand() is None  # pyright: ignore[reportPrivateUsage]
+    watch.page, watch.lost = page, DocumentLeft("a gap")
+    assert sending._refused_beforehand() is None  # pyright: ignore[reportPrivateUsage]
