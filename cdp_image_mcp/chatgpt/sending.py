@@ -176,7 +176,7 @@ class Sending:
         that kept it from going out: nothing was missed, and the page shows nothing of an answer to it."""
         watch = self._watch
         tab, page = watch.tab, watch.page
-        if watch.lost is not None or page.stop or page.drawing or page.images:
+        if watch.lost is not None or page.stop or page.drawing:
             return None
         asked = (one for one in tab.bodies.requests if one not in self._asked_before and tab.site.asks("sending", one))
         last = {one.url: one.status or 0 for one in asked}  # what was asked again counts as it was answered last

@@ -216,7 +216,7 @@ async def test_a_prompt_was_kept_back_by_what_the_page_asked_before_it_as_that_w
 
     await anyio.lowlevel.checkpoint()
     tab = site_tab()
-    page = PageReport(found=True, failed=True)
+    page = PageReport(found=True, text="Something went wrong.")
     watch = SimpleNamespace(tab=tab, lost=None, page=page)
     sending = Sending(cast("TurnWatch", watch), cast("Report", SimpleNamespace(facts={})))
     earlier = asked("f/conversation/prepare", 500)
