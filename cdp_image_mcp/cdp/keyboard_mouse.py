@@ -107,12 +107,15 @@ async def clear(page: Page) -> None:
     await press(page, "Backspace")
 
 
-async def click(node: Node, *, again: Callable[[], Awaitable[bool]] | None = None) -> tuple[float, float]:
+async def click(
+    node: Node, *, again: Callable[[], Awaitable[bool]] | None = None, last: Callable[[], None] = lambda: None
+) -> tuple[float, float]:
     """Scroll the element into view, wait until it stands still, click its middle; where that was, in CSS pixels.
 
     In a ``quiet`` page what answers the Enter key is pressed by that: the page sees a trusted click all the same.
     A press of which nothing reached the element (the page moved under it, or took no input yet) is made again, after
-    ``again`` was asked: False means that it may have worked all the same, and ends this without an error.
+    ``again`` was asked: False means that it may have worked all the same, and ends this without an error. ``last`` is
+    called right before each press, which it prevents by raising.
     Raises NodeError (gone, no box) and ClickBlocked (something lies over it) when nothing was pressed, and ClickMissed
     when no press was seen to reach it.
     """
@@ -129,6 +132,7 @@ async def click(node: Node, *, again: Callable[[], Awaitable[bool]] | None = Non
             if attempt:
                 raise ClickMissed(f"a press did not reach the element, and then: {error}") from error
             raise
+        last()
         if by_key:
             await press(node.page, "Enter")
         else:

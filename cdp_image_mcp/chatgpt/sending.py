@@ -100,7 +100,10 @@ class Sending:
             raise ImageError("browser_failed", f"{watch.lost}; the prompt was not sent.", submitted=sent)
         await self._before_press(text)
         try:
-            await composer.send(text, watch.request_seen)
+            await composer.send(text, watch.request_seen, self._in_place)
+        except StartOver:
+            await self.not_sent()
+            raise
         except ImageError as error:
             await self.not_sent()
             await self._look_round()

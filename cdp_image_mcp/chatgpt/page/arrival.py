@@ -48,6 +48,8 @@ COMPOSER_SECONDS = 50.0
 a composer by then has changed or is broken."""
 SCRIPTS_SECONDS = 5.0
 """When it is asked first whether a script of the page failed: without it no waiting helps."""
+MOST_DOCUMENTS = 5
+"""So many documents are looked at before a page counts as one that does not stand still."""
 SESSION_SECONDS = 20.0
 OVERLOADED_SECONDS = 1.0
 """How long an overloaded site is left alone before it is asked once more."""
@@ -91,9 +93,10 @@ async def _arrive(tab: Tab, address: str, *, fresh: bool, after: str | None) -> 
         landed = await _opened(tab, address)
     if (early := _judge(tab, landed)) is not None:
         return early
-    for attempt in (1, 2, 3):
+    met: set[str] = set()
+    for _ in range(MOST_DOCUMENTS):
         try:
-            return await _look(tab, address, fresh=fresh, attempt=attempt)
+            return await _look(tab, address, fresh=fresh, met=met)
         except DocumentLeft:
             # The site went on by itself (first load, sign-in, workspace): judge where it went before looking again.
             landed = await tab.settle()
@@ -138,7 +141,8 @@ def _judge(tab: Tab, landed: Landing | None) -> Arrival | None:
     return None
 
 
-async def _look(tab: Tab, address: str, *, fresh: bool, attempt: int) -> Arrival:
+async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arrival:
+    """``met``: what the page was loaded anew for already; once each."""
     eye = tab.eye
     await eye.open()
     account = await account_of(tab)
@@ -151,17 +155,18 @@ async def _look(tab: Tab, address: str, *, fresh: bool, attempt: int) -> Arrival
             return Arrival("challenge", "a check is shown")  # inside a page of status 200, which knows nobody
         return Arrival("signed_out", f"the session endpoint says {account.state}", account)
     if not decided:
-        if attempt == 1 and tab.failed_scripts():
+        if "scripts" not in met and tab.failed_scripts():
+            met.add("scripts")
             log.info("a script of the page did not load; the page is loaded once more")
             await tab.reload()
             raise DocumentLeft("loaded once more")
         await _decided(tab, account, conversation, COMPOSER_SECONDS)
     states = await eye.ask("witness.states()", reply=States)
     if states.shows("cannot_load"):
-        return await _reload_once(tab, address, fresh=fresh, attempt=attempt)
+        return await _reload_once(tab, address, fresh=fresh, met=met)
     if conversation is not None and tab.site.conversation_id(tab.page.url) != conversation:
         raise ImageError("service_error", f"The site did not open the conversation {conversation}. Nothing was sent.")
-    await _leave_temporary(tab, address, states, attempt)
+    await _leave_temporary(tab, address, states, met)
     if (person := await in_the_way(tab, account)) is not None:
         return person
     if fresh and (states.turns or tab.site.conversation_id(tab.page.url)):
@@ -211,27 +216,29 @@ async def _decided(tab: Tab, account: Account, conversation: str | None, seconds
     )
 
 
-async def _leave_temporary(tab: Tab, address: str, states: States, attempt: int) -> None:
+async def _leave_temporary(tab: Tab, address: str, states: States, met: set[str]) -> None:
     """Temporary chats make no pictures either; the site's own address tells them best."""
     if "temporary-chat=true" in tab.page.url or states.shows("temporary_chat"):
-        if attempt > 1:
+        if "temporary" in met:
             raise ImageError(
                 "site_changed",
                 "The site opens a temporary chat, in which no pictures are made.",
                 next_step="Ask the user to switch temporary chat off in the site's window (browser_visibility show).",
             )
+        met.add("temporary")
         await tab.open(address)
         raise DocumentLeft("left a temporary chat")
 
 
-async def _reload_once(tab: Tab, address: str, *, fresh: bool, attempt: int) -> Arrival:
-    if attempt > 1:
+async def _reload_once(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arrival:
+    if "unloadable" in met:
         raise ImageError(
             "service_error",
             f"The site could not load the conversation {tab.site.conversation_id(address) or ''}".strip() + ".",
         )
+    met.add("unloadable")
     await tab.reload()
-    return await _look(tab, address, fresh=fresh, attempt=attempt + 1)
+    return await _look(tab, address, fresh=fresh, met=met)
 
 
 async def _leave_restored(tab: Tab) -> None:

@@ -175,9 +175,10 @@ class Composer:
         for start in range(0, len(text), CHUNK):
             await human.insert_text(self.tab.page, text[start : start + CHUNK])
 
-    async def send(self, text: str, request_seen: anyio.Event) -> None:
+    async def send(self, text: str, request_seen: anyio.Event, last: Callable[[], None] = lambda: None) -> None:
         """Press the send control; what came of it is for the proofs to say. ``text`` stands in the editor, and
-        ``request_seen`` is set by the page's own request. Raises ImageError only when nothing was pressed."""
+        ``request_seen`` is set by the page's own request. ``last`` is called right before a press, and may raise to
+        prevent it. Raises ImageError only when nothing was pressed."""
 
         async def again() -> bool:
             with anyio.move_on_after(MISSED_SECONDS):
@@ -191,7 +192,7 @@ class Composer:
         except CDPError as error:
             raise problem(error, sent=False) from None
         try:
-            await self._click(node, "send", again)
+            await self._click(node, "send", again, last)
         except ClickMissed as error:
             log.info("the send control took no notice: %s", error)
 
@@ -208,11 +209,17 @@ class Composer:
         except ClickMissed as error:
             raise _unpressed(role, error) from None
 
-    async def _click(self, node: Node, role: str, again: Callable[[], Awaitable[bool]] | None = None) -> None:
+    async def _click(
+        self,
+        node: Node,
+        role: str,
+        again: Callable[[], Awaitable[bool]] | None = None,
+        last: Callable[[], None] = lambda: None,
+    ) -> None:
         """Raises ImageError when nothing was pressed, ClickMissed when no press was seen to reach the control."""
         for attempt in (1, 2):
             try:
-                await human.click(node, again=again)
+                await human.click(node, again=again, last=last)
             except ClickMissed:
                 raise
             except NodeError as error:
