@@ -70,7 +70,7 @@ async def sent(page: Page, monkeypatch: pytest.MonkeyPatch, *, last: Exception |
     """Send with a control that never takes notice; what each question for another press was answered."""
     answers: list[bool] = []
 
-    async def click(_node: object, *, again: Again = None) -> None:
+    async def click(_node: object, *, again: Again = None, **_: object) -> None:
         assert again is not None
         for _ in range(3):
             answers.append(await again())
@@ -165,7 +165,7 @@ async def test_a_control_that_went_with_the_text_is_no_changed_site(
     async def stands(_composer: Composer, _text: str) -> bool:
         return True
 
-    async def click(_node: object, *, again: Again = None) -> None:
+    async def click(_node: object, *, again: Again = None, **_: object) -> None:
         raise NodeError("Node is detached from document")
 
     monkeypatch.setattr(composer.human, "click", click)
