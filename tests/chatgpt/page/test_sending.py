@@ -70,7 +70,7 @@ async def sent(page: Page, monkeypatch: pytest.MonkeyPatch, *, last: Exception |
     """Send with a control that never takes notice; what each question for another press was answered."""
     answers: list[bool] = []
 
-    async def click(_node: object, *, again: Again = None, **_: object) -> None:
+    async def click(_node: object, *, again: Again = None, **_more: object) -> None:
         assert again is not None
         for _ in range(3):
             answers.append(await again())
@@ -151,10 +151,11 @@ async def test_a_prompt_that_is_proven_unsent_is_told_so_although_the_time_is_ov
     assert (record.error["code"], record.submitted, record.spent) == ("verification_required", False, False)
 
 
-@pytest.mark.parametrize(("standing", "told"), [("", StartOver), (TEXT, ImageError)])
-async def test_a_control_that_went_with_the_text_is_no_changed_site(
-    standing: str, told: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
+Last = Callable[[], None]
+
+
+async def unpressed(page: Page, monkeypatch: pytest.MonkeyPatch, gone: Exception | None, in_place: Last) -> None:
+    """Sending ends without a press, and the record says so. ``gone``: what the press meets."""
     facts: dict[str, object] = {}
 
     async def state(_name: str, **news: object) -> None:
@@ -165,8 +166,10 @@ async def test_a_control_that_went_with_the_text_is_no_changed_site(
     async def stands(_composer: Composer, _text: str) -> bool:
         return True
 
-    async def click(_node: object, *, again: Again = None, **_: object) -> None:
-        raise NodeError("Node is detached from document")
+    async def click(_node: object, *, again: Again = None, last: Last) -> None:
+        last()
+        assert gone is not None, "it was pressed"
+        raise gone
 
     monkeypatch.setattr(composer.human, "click", click)
     monkeypatch.setattr(Composer, "stands", stands)
@@ -174,10 +177,35 @@ async def test_a_control_that_went_with_the_text_is_no_changed_site(
     tab = site_tab()
     watch = SimpleNamespace(tab=tab, lost=None, expect=nothing, request_seen=anyio.Event())
     report = SimpleNamespace(facts=facts, state=state)
-    page = Composer(cast("Tab", Page(standing)))
-    with anyio.fail_after(10), pytest.raises(told):
-        await Sending(cast("TurnWatch", watch), cast("Report", report)).send(page, TEXT)
-    assert (facts["submitted"], facts["turn_pressed"]) == (False, False)
+    one = Sending(cast("TurnWatch", watch), cast("Report", report), in_place=in_place)
+    try:
+        with anyio.fail_after(10):
+            await one.send(Composer(cast("Tab", page)), TEXT)
+    finally:
+        assert (facts["submitted"], facts["turn_pressed"]) == (False, False)
+
+
+@pytest.mark.parametrize(("standing", "told"), [("", StartOver), (TEXT, ImageError)])
+async def test_a_control_that_went_with_the_text_is_no_changed_site(
+    standing: str, told: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = NodeError("Node is detached from document")
+    with pytest.raises(told):
+        await unpressed(Page(standing), monkeypatch, gone, lambda: None)
+
+
+async def test_a_page_that_goes_to_an_old_chat_right_before_the_press_is_not_pressed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[bool] = []
+
+    def in_place() -> None:
+        looks.append(True)
+        if len(looks) == 2:
+            raise StartOver(ImageError("site_changed", "It went to an earlier conversation. Nothing was sent."))
+
+    with pytest.raises(StartOver):
+        await unpressed(Page(TEXT), monkeypatch, None, in_place)
 
 
 async def test_an_attachment_that_was_seen_and_went_again_is_not_sent_without(
