@@ -66,8 +66,8 @@ class Workshop:
         return Installed(place, program, "")
 
     def _once(self, place: Path, make: partial[None]) -> None:
-        stamp = place / ".installed"
-        if stamp.exists():
+        stamp, wanted = place / ".installed", str(make.args)
+        if stamp.exists() and stamp.read_text("utf-8") == wanted:
             return
         if self._offline:
             raise NotMeasured("not installed, and --offline forbids to install it")
@@ -80,7 +80,7 @@ class Workshop:
         except NotMeasured as reason:
             self._failed[str(place)] = str(reason)
             raise
-        stamp.touch()
+        stamp.write_text(wanted, "utf-8")
 
 
 def _make_venv(place: Path, program: Path, packages: tuple[str, ...]) -> None:
