@@ -115,7 +115,7 @@ async def click(
     In a ``quiet`` page what answers the Enter key is pressed by that: the page sees a trusted click all the same.
     A press of which nothing reached the element (the page moved under it, or took no input yet) is made again, after
     ``again`` was asked: False means that it may have worked all the same, and ends this without an error. ``last`` is
-    called right before each press, which it prevents by raising.
+    called right before each press, which it prevents by raising; after a first one that ends this as ClickMissed.
     Raises NodeError (gone, no box) and ClickBlocked (something lies over it) when nothing was pressed, and ClickMissed
     when no press was seen to reach it.
     """
@@ -132,7 +132,12 @@ async def click(
             if attempt:
                 raise ClickMissed(f"a press did not reach the element, and then: {error}") from error
             raise
-        last()
+        try:
+            last()
+        except Exception as late:
+            if attempt:
+                raise ClickMissed(f"a press did not reach the element, and then: {late}") from late
+            raise
         if by_key:
             await press(node.page, "Enter")
         else:

@@ -139,6 +139,8 @@ class Drawing:
             await self._note()
             trouble = self._trouble()
             await self._take(watch.turn.final_pictures, here_only=trouble is not None)
+            if isinstance(trouble, StartOver) and not await self._ended_its_script():
+                continue
             if trouble is not None:
                 raise trouble
             judged = self._judged()
@@ -161,6 +163,17 @@ class Drawing:
                 continue
             await self._still_generating()
             await watch.news_since(mark, judged.recheck_seconds)
+
+    async def _ended_its_script(self) -> bool:
+        """Whether the prompt is still kept back once the page is loaded anew: what its script had in mind ends with its
+        document. Raises ChallengeMet."""
+        try:
+            landed = await self._watch.load("kept_out")
+        except cdp.CDPError as error:
+            raise problem(error, "unknown") from None
+        if landed.challenged:
+            raise ChallengeMet(submitted=False)
+        return self._watch.refused is not None
 
     def _judged(self) -> Verdict:
         judged = self._watch.judge()

@@ -164,19 +164,31 @@ class Library:
         found = await self._entries("WHERE finished = 1 AND ended >= ? ORDER BY created DESC, id", _since(seconds))
 
         def look() -> list[Entry]:
-            return [e for e in found if not e.record.collectable and strays.may_be(e.folder.path, e.record)]
+            return [entry for entry in found if not entry.record.collectable and self._may_have_strays(entry)]
 
         return await anyio.to_thread.run_sync(look)
 
     async def rescue(self, entry: Entry) -> bool:
         """Take into the record of a generation that has ended what was paid for and lies beside it, and answer whether
-        there was anything. Nothing while the process that it was asked through runs: it may be writing just then."""
+        there was anything. Nothing while the process that it was asked through runs: it may be writing just then. A
+        disk that refuses keeps nobody from what is recorded."""
 
         def work() -> bool:
-            take_in = partial(self._take_in, generation_id=entry.record.generation_id)
-            return strays.may_be(entry.folder.path, entry.record) and self._run(take_in)
+            try:
+                take_in = partial(self._take_in, generation_id=entry.record.generation_id)
+                return self._may_have_strays(entry) and self._run(take_in)
+            except ImageError as error:
+                self._tell_once(error.message)
+                return False
 
         return await finish(work)
+
+    def _may_have_strays(self, entry: Entry) -> bool:
+        try:
+            return strays.may_be(entry.folder.path, entry.record)
+        except ImageError as error:
+            self._tell_once(error.message)
+            return False
 
     async def latest_finished(self, backends: Sequence[BackendName], before: float = math.inf) -> Entry | None:
         """The generation with pictures (``saved`` or ``partial``) that ended last at one of ``backends``, ``before``

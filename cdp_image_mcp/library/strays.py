@@ -24,7 +24,7 @@ __all__ = ["Strays", "gather", "may_be", "worthless"]
 
 MAX_PICTURE_BYTES = 512 * 1024 * 1024
 FIRST = re.compile(r"\.(image|unrecognised)\..*" + re.escape(PART))
-NUMBERED = re.compile(r"(image|unrecognised)-\d+\.")
+NUMBERED = re.compile(r"(?:image|unrecognised)-\d+\.")
 
 
 class Strays(NamedTuple):
@@ -85,10 +85,12 @@ def worthless(part: Path) -> bool:
 
 
 def _unlisted(folder: Path, record: Record) -> list[Path]:
-    """What is under its own name first: a first name beside it may be of the same bytes."""
+    """What is under its own name first: a first name beside it may be of the same bytes. What bears a number of the
+    record's is made from that file, by the person or for them: we never give a number twice."""
     listed = {Path(path).name for path in (*(i.path for i in record.images), *record.facts.get("kept", []))}
+    numbers = {match[0] for name in listed if (match := NUMBERED.match(name))}
     found = sorted(path for path in folder.iterdir() if path.name not in listed)
-    named = [path for path in found if NUMBERED.match(path.name)]
+    named = [path for path in found if (match := NUMBERED.match(path.name)) and match[0] not in numbers]
     return named + [path for path in found if FIRST.fullmatch(path.name)]
 
 

@@ -12,6 +12,7 @@ from cdp_image_mcp.library.folder import Folder, read_record
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.library.strays import gather, worthless
+from cdp_image_mcp.request import SavedImage
 from tests.library.making import DEAD, a_record, create, finished, picture
 
 pytestmark = pytest.mark.anyio
@@ -108,6 +109,20 @@ async def test_what_is_no_whole_picture_and_nowhere_else_is_kept_and_named(
     assert record.error is not None
     assert record.error["details"]["kept"] == [str(kept)]
     assert again == []
+
+
+async def test_what_was_made_from_a_saved_picture_beside_it_is_no_other_picture(library: Library) -> None:
+    saved = SavedImage(
+        path="image-01.png", mime_type="image/png", width=8, height=8, bytes=9, sha256="0", alpha=False, c2pa=False
+    )
+
+    def lay(path: Path) -> None:
+        for name in ("image-01.png", "image-01.small.png", "image-01.webp"):
+            (path / name).write_bytes(picture())
+
+    with anyio.fail_after(10):
+        _, record = await left(library, lay, state="saved", images=[saved])
+    assert [Path(image.path).name for image in record.images] == ["image-01.png"]
 
 
 async def test_bytes_that_have_their_name_but_no_place_in_the_record_are_named_in_it(library: Library) -> None:
