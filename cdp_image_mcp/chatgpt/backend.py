@@ -167,7 +167,7 @@ class WebBackend:
             await tab.quotas_told()
             await self._note_quota(tab)
             _refuse_used_up(tab.quotas, report)
-            in_place = partial(_stay_in_new_chat, tab) if first and not request.continue_url else _anywhere
+            in_place = partial(_in_place, tab, new_chat=first and not request.continue_url)
             in_place()
             known = self._site.conversation_id(tab.page.url)
             async with watch_turn(tab, Transcript(conversation_id=known, fails=self._words.fails)) as watch:
@@ -285,14 +285,10 @@ class WebBackend:
         await self._keeper.close()
 
 
-def _anywhere() -> None:
-    """A conversation that is gone on with was opened by its address."""
-
-
-def _stay_in_new_chat(tab: Tab) -> None:
+def _in_place(tab: Tab, *, new_chat: bool) -> None:
     """The site brings an old conversation back, also some time after its home address was loaded (seen 2026-08): a
-    prompt sent then would go on with that one. Raises StartOver."""
-    if tab.site.conversation_id(tab.page.url) is not None:
+    prompt for a new chat would go on with that one. Raises StartOver."""
+    if new_chat and tab.site.conversation_id(tab.page.url) is not None:
         tab.goes_back()
         raise StartOver(
             ImageError("site_changed", "The site keeps going to an earlier conversation. Nothing was sent.")

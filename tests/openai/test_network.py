@@ -226,16 +226,20 @@ async def test_a_silence_that_is_too_long_is_a_timeout_that_may_be_paid(
     assert len(api.posts) == 1
 
 
-async def test_a_stop_at_the_callers_deadline_is_recorded_as_perhaps_paid(
-    api: ImagesApi, backend: ApiBackend, report: DiskReport
-) -> None:
-    api.play(silence())
+async def stopped_once_posted(api: ImagesApi, backend: ApiBackend, report: DiskReport) -> None:
     with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(backend.generate, ask(), report)
             while not api.posts:
                 await anyio.lowlevel.checkpoint()
             group.cancel_scope.cancel()
+
+
+async def test_a_stop_at_the_callers_deadline_is_recorded_as_perhaps_paid(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    api.play(silence())
+    await stopped_once_posted(api, backend, report)
     assert (report.known["submitted"], report.known["spent"]) == (True, "unknown")
 
 
@@ -253,12 +257,7 @@ async def test_a_stop_between_the_last_byte_and_the_word_of_it_is_recorded_as_pe
         return Lingering(body.content_type, body.parts)
 
     monkeypatch.setattr("cdp_image_mcp.openai.generation.make_body", lingering)
-    with anyio.fail_after(60):
-        async with anyio.create_task_group() as group:
-            group.start_soon(backend.generate, ask(), report)
-            while not api.posts:
-                await anyio.lowlevel.checkpoint()
-            group.cancel_scope.cancel()
+    await stopped_once_posted(api, backend, report)
     assert (report.known["submitted"], report.known["spent"]) == (True, "unknown")
     assert report.known["booked_usd"] > 0
 

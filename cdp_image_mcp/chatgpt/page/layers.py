@@ -92,13 +92,7 @@ async def close_dialogs(tab: Tab) -> bool:
     done = False
     for _ in range(5):
         if await tab.eye.ask("witness.has('rate_dialog')", reply=bool):
-            until = datetime.now().astimezone() + RATE_REST
-            raise ImageError(
-                "rate_limited",
-                "The site says there were too many requests. Nothing was sent.",
-                retry_after_seconds=RATE_REST.total_seconds(),
-                reset_at=until.isoformat(timespec="seconds"),
-            )
+            raise _too_many_requests()
         before = await tab.eye.ask("witness.layers().length", reply=int)
         if before == 0:
             return done
@@ -118,6 +112,16 @@ async def close_dialogs(tab: Tab) -> bool:
         if not gone:
             return done
     return done
+
+
+def _too_many_requests() -> ImageError:
+    until = datetime.now().astimezone() + RATE_REST
+    return ImageError(
+        "rate_limited",
+        "The site says there were too many requests. Nothing was sent.",
+        retry_after_seconds=RATE_REST.total_seconds(),
+        reset_at=until.isoformat(timespec="seconds"),
+    )
 
 
 async def press(tab: Tab, expression: str) -> bool:

@@ -1,5 +1,7 @@
 """The page script in a real browser: which turn of the page is ours."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,16 @@ from cdp_image_mcp.chatgpt.page.locators import load, witness_source
 from tests.browser import SWITCHES, found_browser
 
 
+@asynccontextmanager
+async def eye_of(folder: Path) -> AsyncGenerator[Eye]:
+    """Our script in an empty page of a browser of its own, with its profile in ``folder``."""
+    options = LaunchOptions(browser=found_browser(), profile=folder / "profile", extra_args=SWITCHES)
+    async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
+        eye = Eye(page, witness_source(load(), BINDING))
+        await eye.open()
+        yield eye
+
+
 def turn(identity: str, answer: str) -> str:
     said = f'<div data-message-author-role="user" data-message-id="{identity}">a lighthouse</div>'
     return f'<div data-turn-key="{identity}">{said}<p>{answer}</p></div>'
@@ -20,11 +32,8 @@ def turn(identity: str, answer: str) -> str:
 
 @pytest.mark.anyio
 async def test_with_our_messages_id_no_other_new_turn_is_taken_for_ours(tmp_path: Path) -> None:
-    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
     with anyio.fail_after(60):
-        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
-            eye = Eye(page, witness_source(load(), BINDING))
-            await eye.open()
+        async with eye_of(tmp_path) as eye:
 
             async def text(markup: str, watched: dict[str, Any]) -> str:
                 await eye.ask(f"document.body.innerHTML = {quoted(f'<main>{markup}</main>')}")
@@ -42,11 +51,8 @@ async def test_with_our_messages_id_no_other_new_turn_is_taken_for_ours(tmp_path
 
 @pytest.mark.anyio
 async def test_only_our_own_turns_next_picture_is_pressed_once_what_is_mounted_has_an_address(tmp_path: Path) -> None:
-    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
     with anyio.fail_after(60):
-        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
-            eye = Eye(page, witness_source(load(), BINDING))
-            await eye.open()
+        async with eye_of(tmp_path) as eye:
             await eye.ask("witness.watch({user: 'ours', known: ['old']})")
 
             async def pressed(markup: str) -> bool:
@@ -82,11 +88,8 @@ async def test_only_our_own_turns_next_picture_is_pressed_once_what_is_mounted_h
 
 @pytest.mark.anyio
 async def test_what_waits_for_the_page_is_woken_by_a_state_that_it_shows_later(tmp_path: Path) -> None:
-    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
     with anyio.fail_after(90):
-        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
-            eye = Eye(page, witness_source(load(), BINDING))
-            await eye.open()
+        async with eye_of(tmp_path) as eye:
             await eye.ask("document.body.innerHTML = '<dialog></dialog>'")
             for name in ("aria-checked", "aria-selected", "aria-expanded", "data-state", "open"):
                 shown = f"document.querySelector('dialog').getAttribute('{name}') === 'on'"
@@ -108,11 +111,8 @@ def drawn(width: int, height: int) -> str:
 
 @pytest.mark.anyio
 async def test_of_a_new_turns_images_the_persons_own_are_told_apart_wherever_they_stand(tmp_path: Path) -> None:
-    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
     with anyio.fail_after(60):
-        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
-            eye = Eye(page, witness_source(load(), BINDING))
-            await eye.open()
+        async with eye_of(tmp_path) as eye:
             one: str = await eye.ask(drawn(300, 280), reply=str)
             two: str = await eye.ask(drawn(300, 280), reply=str)
 
@@ -141,11 +141,8 @@ async def test_of_a_new_turns_images_the_persons_own_are_told_apart_wherever_the
 
 @pytest.mark.anyio
 async def test_without_an_id_our_turn_is_the_last_and_below_all_that_were_there(tmp_path: Path) -> None:
-    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
     with anyio.fail_after(60):
-        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
-            eye = Eye(page, witness_source(load(), BINDING))
-            await eye.open()
+        async with eye_of(tmp_path) as eye:
 
             async def text(markup: str) -> str:
                 await eye.ask(f"document.body.innerHTML = {quoted(f'<main>{markup}</main>')}")
@@ -158,11 +155,8 @@ async def test_without_an_id_our_turn_is_the_last_and_below_all_that_were_there(
 
 @pytest.mark.anyio
 async def test_what_is_told_is_whole_text_and_sizes_are_the_files_own_pixels(tmp_path: Path) -> None:
-    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
     with anyio.fail_after(60):
-        async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
-            eye = Eye(page, witness_source(load(), BINDING))
-            await eye.open()
+        async with eye_of(tmp_path) as eye:
             blob: str = await eye.ask(drawn(600, 560), reply=str)
             smile = "'x'.repeat(3999) + '\\u{1F600}'"
             image = f'<picture><source srcset="{blob} 2x"><img alt=""></picture>'
