@@ -1,11 +1,12 @@
 """Which way out the environment names, for every address, and what is said of one that does not lead there."""
 
+import errno
 import socket
 import ssl
 import sys
 import threading
 from collections.abc import Generator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -344,14 +345,27 @@ async def test_a_certificate_that_is_over_or_of_another_host_is_told_apart(
 async def test_a_name_with_two_addresses_of_which_one_is_dead_is_reached_by_the_other(
     host: str, other: str, dead: str, api: ImagesApi, make_backend: MakeBackend, report: DiskReport, two_addresses: None
 ) -> None:
-    with anyio.fail_after(30), ExitStack() as hole:
-        async with listening(api.url, host=host) as way:
-            if dead == "says nothing":
-                hole.enter_context(black_hole(other, way.port))
-            backend = make_backend(base_url=f"http://both.example:{way.port}/v1")
+    with anyio.fail_after(30):
+        async with AsyncExitStack() as stack:
+            port = await two_ends(stack, api, host, other if dead == "says nothing" else None)
+            backend = make_backend(base_url=f"http://both.example:{port}/v1")
             await backend.generate(ask(), report)
             await backend.aclose()
     assert len(report.pictures) == 1
+
+
+async def two_ends(stack: AsyncExitStack, api: ImagesApi, host: str, hole: str | None) -> int:
+    """A port that leads to the API at ``host``, and nowhere at ``hole``; another one while somebody has it there."""
+    while True:
+        way = await stack.enter_async_context(listening(api.url, host=host))
+        try:
+            if hole is not None:
+                stack.enter_context(black_hole(hole, way.port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return way.port
 
 
 @pytest.fixture
