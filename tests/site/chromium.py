@@ -38,6 +38,14 @@ class Tab:
         self.events: list[dict[str, Any]] = []
         self._pointer = (0.0, 0.0)
 
+    def asked(self, number: int) -> bool:
+        return number in self._answers
+
+    def gone(self) -> None:
+        """The page is closed, and answers nothing more."""
+        for number in list(self._answers):
+            self.take({"id": number, "error": "the page was closed"})
+
     def take(self, message: dict[str, Any]) -> None:
         if "id" in message:
             answer = self._answers.pop(message["id"])
@@ -132,7 +140,12 @@ class Tab:
         found = f"document.querySelector({selector!r})"
         while True:
             hit = await self._press(found)
-            await self._mouse("mouseReleased")
+            try:
+                await self._mouse("mouseReleased")
+            except RuntimeError as error:
+                if hit and _is_gone(error):
+                    return
+                raise
             if hit and not await self._lost(found):
                 return
 
@@ -157,7 +170,7 @@ class Tab:
         try:
             return bool(await self.run(f"globalThis.clicked === false && !!{found}"))
         except RuntimeError as error:
-            if "navigated" in str(error) or "destroyed" in str(error) or "closed" in str(error):
+            if _is_gone(error):
                 return False
             raise
 
@@ -197,6 +210,10 @@ class Tab:
         return found
 
 
+def _is_gone(error: RuntimeError) -> bool:
+    return any(word in str(error) for word in ("navigated", "destroyed", "closed", "Session with given id not found"))
+
+
 class Browser:
     """A running Chromium. Every tab has a profile of its own."""
 
@@ -209,7 +226,12 @@ class Browser:
         async for text in self._socket:
             # The page says half an emoji at times, which a strict decoder would not take.
             message: dict[str, Any] = json.loads(text)
-            self._tabs.get(message.get("sessionId", ""), self._root).take(message)
+            # Of a session that has just gone the answer names none.
+            owner = next((tab for tab in self._tabs.values() if tab.asked(message.get("id", 0))), None)
+            (owner or self._tabs.get(message.get("sessionId", ""), self._root)).take(message)
+            detached = message.get("method") == "Target.detachedFromTarget"
+            if detached and (tab := self._tabs.get(message["params"]["sessionId"])) is not None:
+                tab.gone()
 
     @contextlib.asynccontextmanager
     async def tab(self, url: str = "about:blank") -> AsyncGenerator[Tab]:

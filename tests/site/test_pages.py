@@ -239,6 +239,17 @@ async def test_a_sign_in_window_closes_itself_when_the_switch_says_so(browser: B
             assert [sign_in.how for sign_in in site.log.sign_ins] == ["login page"]
 
 
+async def test_what_is_asked_of_a_page_that_has_gone_is_answered_and_the_browser_goes_on(browser: Browser) -> None:
+    with anyio.fail_after(60):
+        async with browser.tab() as tab:
+            pass
+        await browser.closed(tab)
+        with pytest.raises(RuntimeError, match="Session with given id not found"):
+            await tab.run("1")
+        async with browser.tab() as tab:
+            assert await tab.run("1") == 1
+
+
 @pytest.mark.parametrize("generation", WIDE)
 async def test_the_choice_between_two_pictures_locks_the_composer_until_skipped(
     browser: Browser, generation: str
