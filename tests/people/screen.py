@@ -47,14 +47,15 @@ class Screen:
 
     def run(self, *words: str) -> str:
         """xdotool's answer; empty when there is no such window."""
-        done = subprocess.run(
-            ["xdotool", *words], env=self._environment(), capture_output=True, text=True, timeout=20, check=False
-        )
-        return done.stdout.strip()
+        return self._asked(*words).stdout.strip()
 
     def windows(self) -> list[str]:
         """Browser windows that are mapped, off the screen or on it; minimised ones are not."""
-        return self.run("search", "--onlyvisible", "--class", "chromium").split()
+        while True:
+            done = self._asked("search", "--onlyvisible", "--class", "chromium")
+            # A search that meets a window which goes away ends without an answer; that is not "none".
+            if "X Error" not in done.stderr:
+                return done.stdout.split()
 
     def titles(self) -> list[str]:
         return [self.run("getwindowname", window) for window in self.windows()]
@@ -127,6 +128,11 @@ class Screen:
                 await self.press(window, "alt+F4")
 
         await insist(press, lambda: until(lambda: window not in self.windows()))
+
+    def _asked(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["xdotool", *words], env=self._environment(), capture_output=True, text=True, timeout=20, check=False
+        )
 
     def _environment(self) -> Mapping[str, str]:
         return {**os.environ, **self.variables}
