@@ -21,6 +21,8 @@ RATE_REST = timedelta(minutes=5)
 GOES_SECONDS, ESCAPED_SECONDS = 20.0, 0.8
 """How long a layer may stay after its control was pressed, which a busy page does late; and after Escape, which it may
 not know."""
+LATE = 2
+"""How many may come after the page was looked through and before it is found covered."""
 UNCOVERED_SECONDS = 5.0
 """How long what lay around a closed layer may still cover the composer."""
 
@@ -49,18 +51,24 @@ class States(msgspec.Struct):
 async def in_the_way(tab: Tab, account: Account | None = None) -> Arrival | None:
     """Whether something keeps a prompt from being sent, after closing what may be closed. Asked again right before
     sending: dialogs come late. Raises ImageError as :func:`close_dialogs`."""
-    for _ in range(2):
+    done = 0
+    for _ in range(LATE + 2):
         states = await tab.eye.ask("witness.states()", reply=States)
         if (person := needs_person(states, account)) is not None:
             return person
-        if not await close_dialogs(tab):
+        closed = await close_dialogs(tab)
+        done += closed
+        if closed and done == 1:
+            continue
+        await _press_chat(tab)
+        # A page in the middle of closing is judged when it has come to rest.
+        rest = UNCOVERED_SECONDS if done else 0.0
+        free = f"witness.until(() => !witness.blocked(), {rest * 1000})"
+        if not await tab.eye.ask(f"{free}.then((free) => !free && witness.blocked())", reply=bool, timeout=30):
+            return None
+        if closed:
             break
-    await _press_chat(tab)
-    # A page in the middle of closing is judged when it has come to rest.
-    free = f"witness.until(() => !witness.blocked(), {UNCOVERED_SECONDS * 1000})"
-    if await tab.eye.ask(f"{free}.then((free) => !free && witness.blocked())", reply=bool, timeout=30):
-        return Arrival("blocked", "a dialog lies over the composer that only a person can answer", account)
-    return None
+    return Arrival("blocked", "a dialog lies over the composer that only a person can answer", account)
 
 
 def needs_person(states: States, account: Account | None) -> Arrival | None:
