@@ -182,7 +182,8 @@ def read_record(folder: Path) -> tuple[Record, Stamp]:
         try:
             with path.open("rb") as file:
                 stamp = Stamp.of(os.fstat(file.fileno()))
-                data = file.read(MAX_SIDECAR_BYTES + 1)
+                # No more than is there: room for what is asked is made at once.
+                data = file.read(min(stamp.size, MAX_SIDECAR_BYTES + 1))
         except (FileNotFoundError, NotADirectoryError):
             raise ImageError("not_found", f"There is no record in {folder}.") from None
     try:

@@ -154,30 +154,30 @@ def sync(connection: sqlite3.Connection, parents: Parents, problems: list[str], 
     ``tidy`` takes away folders whose maker died before the record was in them. Only under the lock of the index,
     which every maker holds.
     """
-    known = {_stored(parents.root, row.folder): (row.id, row.stamp) for row in rows(connection, parents.root, "")}
-    places = {id_: folder for folder, (id_, _) in known.items()}
-    seen: set[str] = set()
+    root = parents.root
+    # In SQLite's hands, not in memory: there may be a hundred thousand.
+    connection.execute("CREATE TEMP TABLE seen (folder TEXT PRIMARY KEY)")
     for parent in parents.all():
-        for folder, stamp in _sidecars(parent, strict=parent != parents.root, problems=problems, tidy=tidy):
-            stored = _stored(parents.root, folder)
-            seen.add(stored)
-            if stored in known and known[stored][1] == stamp:
+        for folder, stamp in _sidecars(parent, strict=parent != root, problems=problems, tidy=tidy):
+            stored = _stored(root, folder)
+            connection.execute("INSERT OR IGNORE INTO seen VALUES (?)", (stored,))
+            if any(row.stamp == stamp for row in rows(connection, root, "WHERE folder = ?", (stored,))):
                 continue
             try:
                 record, stamp = read_record(folder)  # noqa: PLW2901 - of the very file that was read
             except ImageError as error:
                 problems.append(error.message)
                 continue
-            twin = places.get(record.generation_id)
-            if twin is not None and twin != stored and (parents.root / twin / SIDECAR).exists():
-                problems.append(f"{folder} is a copy of {parents.root / twin} (same generation_id) and is left out.")
+            twins = rows(connection, root, "WHERE id = ? AND folder != ?", (record.generation_id, stored))
+            if twins and (twins[0].folder / SIDECAR).exists():
+                problems.append(f"{folder} is a copy of {twins[0].folder} (same generation_id) and is left out.")
                 continue
-            places[record.generation_id] = stored
-            put(connection, parents.root, folder, record, stamp)
-    for stored, (id_, _) in known.items():
+            put(connection, root, folder, record, stamp)
+    for row in rows(connection, root, "WHERE folder NOT IN (SELECT folder FROM seen)"):
         # A parent that is away (a drive that is not plugged in) says nothing about what is in it.
-        if stored not in seen and places[id_] == stored and (parents.root / stored).parent.is_dir():
-            connection.execute("DELETE FROM generations WHERE id = ?", (id_,))
+        if row.folder.parent.is_dir():
+            connection.execute("DELETE FROM generations WHERE id = ?", (row.id,))
+    connection.execute("DROP TABLE temp.seen")
     (count,) = connection.execute("SELECT count(*) FROM generations").fetchone()
     return int(count)
 

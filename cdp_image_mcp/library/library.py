@@ -6,7 +6,7 @@ import statistics
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ __all__ = ["Claim", "Entry", "Library"]
 T = TypeVar("T")
 
 KEPT_PROBLEMS = 100
+CARDS = 500
 
 
 class Library:
@@ -161,7 +162,10 @@ class Library:
     async def with_strays(self, seconds: float | None = None) -> list[Entry]:
         """Generations that have ended for good and beside whose records something lies that :meth:`rescue` had better
         look at, newest first; with ``seconds`` only those that ended within so many."""
-        found = await self._entries("WHERE finished = 1 AND ended >= ? ORDER BY created DESC, id", _since(seconds))
+        found = await self._entries(
+            "WHERE backend IN ('api', 'chatgpt-web') AND ended >= ? AND finished = 1 ORDER BY created DESC, id",
+            _since(seconds),
+        )
 
         def look() -> list[Entry]:
             return [entry for entry in found if not entry.record.collectable and self._may_have_strays(entry)]
@@ -215,13 +219,18 @@ class Library:
         """Walk all known output folders and bring the index up to them; answers how many generations there are."""
         return await finish(self._rescan)
 
-    async def cards(self) -> list[str]:
-        """All generations as the gallery shows them, newest first."""
-
-        def look(db: sqlite3.Connection) -> list[str]:
-            return [text for (text,) in db.execute("SELECT card FROM generations ORDER BY created DESC")]
-
-        return await anyio.to_thread.run_sync(self._view, look)
+    def cards(self) -> Iterator[list[str]]:
+        """All generations as the gallery shows them, newest first, some hundred at a time, between which the index is
+        free. Blocking: for threads."""
+        last: tuple[float, str] = (math.inf, "")
+        columns = "SELECT created, id, card FROM generations"
+        more = f"{columns} WHERE (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT ?"
+        while True:
+            found = self._view(lambda db, last=last: db.execute(more, (*last, CARDS)).fetchall())
+            yield [card for *_, card in found]
+            if len(found) < CARDS:
+                return
+            last = found[-1][:2]
 
     def problems(self) -> list[str]:
         """Sentences about garbled sidecars, a rebuilt index and the like, of this process so far."""
@@ -302,8 +311,14 @@ class Library:
         return claim
 
     def _of_today(self, backend: BackendName, db: sqlite3.Connection) -> list[Entry]:
+        # One condition with OR would be answered by looking at everything that this back end ever made.
+        unfinished = "SELECT rowid FROM generations WHERE finished = 0"
+        ended = "SELECT rowid FROM generations WHERE backend = ?1 AND ended >= ?2"
         found = index.rows(
-            db, self.root, "WHERE backend = ? AND (finished = 0 OR ended >= ?)", (backend, last_midnight())
+            db,
+            self.root,
+            f"WHERE rowid IN ({unfinished} UNION ALL {ended}) AND +backend = ?1",
+            (backend, last_midnight()),
         )
         return [entry for row in found if (entry := self._entry(row, db)) is not None]
 

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -89,16 +89,18 @@ def doing(what: str, path: Path, setting: str = "GPT_IMAGE_OUTPUT_DIR") -> Gener
         ) from error
 
 
-def write_part(path: Path, data: bytes) -> tuple[Path, os.stat_result]:
-    """Write ``data`` durably to a new temporary file beside ``path``, 0600. Raises OSError and leaves nothing then."""
+def write_part(path: Path, data: bytes | Iterable[bytes]) -> tuple[Path, os.stat_result]:
+    """Write ``data``, or its pieces as they come, durably to a new temporary file beside ``path``, 0600. Raises OSError
+    and leaves nothing then."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     handle = os.open(part, flags, 0o600)
     try:
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(handle, rest) :]
+            for piece in (data,) if isinstance(data, bytes) else data:
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
             _sync(handle)
             facts = os.fstat(handle)
         finally:
@@ -109,7 +111,7 @@ def write_part(path: Path, data: bytes) -> tuple[Path, os.stat_result]:
     return part, facts
 
 
-def replace_file(path: Path, data: bytes) -> os.stat_result:
+def replace_file(path: Path, data: bytes | Iterable[bytes]) -> os.stat_result:
     """Put ``data`` in the place of ``path`` in one step, durable on return; a reader sees the old or the new file.
 
     Raises OSError; the old file is then as it was. The answer describes the new file.

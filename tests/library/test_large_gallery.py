@@ -14,8 +14,8 @@ from tests.library.making import a_record, ago
 ENTRIES = 5_000
 MOST_BYTES = 12_000_000
 """Of the page: a browser opens it in a moment, and the pictures come one by one as they are looked at."""
-MOST_MEMORY = 100_000_000
-"""Bytes in use at most while it is written, the page itself among them: the machine runs a browser beside it."""
+MOST_MEMORY = 10_000_000
+"""Bytes in use at most while everything is looked at and the page, which is larger, is written."""
 
 # In a process of its own, so that nothing of other tests counts. The peak of resident memory would not do: on Linux a
 # new program begins with its parent's.

@@ -6,6 +6,7 @@ allows the one style and the one script by their hashes and pictures from files,
 
 import base64
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -68,16 +69,21 @@ class Gallery:
         # From reading to writing under one lock: of two processes the later one always knows at least as much.
         try:
             await finish(self._lock.acquire)
-            cards = await self.library.cards()
             with doing("Writing the gallery", self.path):
-                await finish(lambda: replace_file(self.path, _page(cards).encode("utf-8", "replace")))
+                await finish(lambda: replace_file(self.path, _page(self.library.cards())))
         finally:
             self._lock.release()
 
 
-def _page(cards: list[str]) -> str:
+def _page(cards: Iterator[list[str]]) -> Iterator[bytes]:
+    """Piece by piece: the whole of a large library has no place in memory."""
     before, after = _frame()
-    return f'{before}{{"written":{encoded(now())},"cards":[\n' + ",\n".join(cards) + f"\n]}}{after}"
+    yield f'{before}{{"written":{encoded(now())},"cards":[\n'.encode()
+    between = ""
+    for some in filter(None, cards):
+        yield (between + ",\n".join(some)).encode("utf-8", "replace")
+        between = ",\n"
+    yield f"\n]}}{after}".encode()
 
 
 @cache
