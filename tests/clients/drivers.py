@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cdp_image_mcp.cli.install.blocks import block, nested
+from cdp_image_mcp.cli.install.configuration import block
 from cdp_image_mcp.mcp_server.client.table import Client, client_named
 from tests.clients.world import World
 from tests.mcp_server.npm import Packages
@@ -69,10 +69,11 @@ class Driver:
         file = world.home / self.client.files[""].removeprefix("~/")
         entry = self.client.entry(program, [], self.client.env | env)
         file.parent.mkdir(parents=True, exist_ok=True)
+        ours = block(self.client, entry)
         if isinstance(self.settings, str):
-            file.write_text(self.settings.replace("{url}", url) + "\n" + block(self.client, entry))
+            file.write_text(self.settings.replace("{url}", url) + "\n" + ours)
         else:
-            file.write_text(json.dumps(filled(self.settings, url) | nested(self.client, entry), indent=2))
+            file.write_text(json.dumps(filled(self.settings, url) | json.loads(ours), indent=2))
 
     def line(self, world: World, url: str, prompt: str) -> list[str]:
         """The arguments of one run without a terminal."""

@@ -1,11 +1,15 @@
 """The README's clients, each with what ``install`` would write, from the table that ``install`` uses."""
 
+import json
+from base64 import b64encode
 from html import escape
+from typing import Any
+from urllib.parse import quote
 
-from cdp_image_mcp.cli.install.blocks import block, link
+from cdp_image_mcp.cli.install.configuration import block
 from cdp_image_mcp.mcp_server.client.table import CLIENTS, NAME, Client
 
-__all__ = ["clients"]
+__all__ = ["clients", "link"]
 
 
 def clients() -> str:
@@ -34,3 +38,22 @@ def _client(client: Client) -> str:
     if address := link(client, entry):
         lines += [f"Or open this address: `{address}`", ""]
     return "\n".join([*lines, "</details>"])
+
+
+def link(client: Client, entry: dict[str, Any]) -> str:
+    """An address that installs the server with a click; empty for clients without such addresses. Forms: Cursor's and
+    LM Studio's documents, VS Code's ``vscode:mcp/install`` (2026)."""
+    started = {name: entry[name] for name in ("command", "args", "env") if entry.get(name)}
+    match client.link:
+        case "cursor":
+            return f"cursor://anysphere.cursor-deeplink/mcp/install?name={NAME}&config={_base64(started)}"
+        case "lmstudio":
+            return f"lmstudio://add_mcp?name={NAME}&config={_base64(started)}"
+        case "vscode":
+            return "vscode:mcp/install?" + quote(json.dumps({"name": NAME, **started}, separators=(",", ":")))
+        case "":
+            return ""
+
+
+def _base64(value: dict[str, Any]) -> str:
+    return quote(b64encode(json.dumps(value, separators=(",", ":")).encode()).decode("ascii"))

@@ -23,11 +23,9 @@ def same(before: Any, after: Any, path: tuple[str, ...], value: Any) -> bool:
     return wanted == after
 
 
-def merged(there: dict[str, Any] | None, ours: dict[str, Any], variables: str, given: dict[str, str]) -> dict[str, Any]:
+def merged(there: dict[str, Any] | None, ours: dict[str, Any], given: dict[str, str]) -> dict[str, Any]:
     """Our entry over one that is there already: what starts the program is ours, what the person has set stays, and
-    ``given`` variables win. ``variables``: the key under which an entry has its variables."""
-    starts = ("command", "args", "cmd")
-    kept = {name: value for name, value in (there or {}).items() if name not in starts}
-    entry = {**ours, **kept}
-    entry[variables] = {**ours[variables], **(kept.get(variables) or {}), **given}
-    return entry
+    ``given`` variables win."""
+    variables = next(name for name in ("env", "envs", "environment") if name in ours)
+    kept = {name: value for name, value in (there or {}).items() if name not in ("command", "args", "cmd")}
+    return {**ours, **kept, variables: {**ours[variables], **(kept.get(variables) or {}), **given}}

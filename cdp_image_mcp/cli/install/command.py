@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,17 @@ import anyio.to_thread
 import msgspec
 
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED, PERSON, USAGE
-from cdp_image_mcp.cli.install.blocks import block
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
-from cdp_image_mcp.cli.install.configuration import Change, current_entry, file_of, planned, write
+from cdp_image_mcp.cli.install.configuration import (
+    Change,
+    block,
+    change_to,
+    current_entry,
+    file_of,
+    planned,
+    write,
+)
+from cdp_image_mcp.cli.overview import SECRETS
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME, VARIABLES, Settings, load
 from cdp_image_mcp.mcp_server.client.table import CLIENTS, NAME, Client, client_named
@@ -23,6 +32,9 @@ from cdp_image_mcp.mcp_server.client.table import CLIENTS, NAME, Client, client_
 __all__ = ["install", "program"]
 
 OWN_COMMAND_SECONDS = 60.0
+VARIABLE_NAMES = frozenset(variable.name for variable in VARIABLES)
+PUBLIC = VARIABLE_NAMES - SECRETS
+"""Of all others, such as a proxy, nobody here knows whether they hold a password."""
 
 
 class _Wish(msgspec.Struct, frozen=True):
@@ -48,14 +60,11 @@ async def install(parsed: argparse.Namespace, _: Settings, terminal: Terminal) -
     given = _variables(parsed.env, terminal)
     if given is None:
         return USAGE
-    command, arguments = program()
-    entry = client.entry(command, arguments, client.env | given)
-    if parsed.print:
-        _tell_place(terminal, client, file_of(client) if parsed.file is None else Path(parsed.file))
-        terminal.result(block(client, entry).rstrip("\n"))
-        return DONE
     path = file_of(client) if parsed.file is None else Path(parsed.file)
-    wish = _Wish(client, path, entry, given, parsed.remove)
+    wish = _Wish(client, path, client.entry(*program(), client.env | given), given, parsed.remove)
+    if parsed.print:
+        _tell_block(wish, terminal)
+        return DONE
     return await _carry_out(wish, terminal, dry=parsed.dry_run, sure=parsed.yes, own=not parsed.file)
 
 
@@ -72,19 +81,18 @@ def program() -> tuple[str, list[str]]:
 def _variables(pairs: list[str], terminal: Terminal) -> dict[str, str] | None:
     """``NAME=VALUE`` each, checked as the server would check them; None after a complaint."""
     given: dict[str, str] = {}
-    known = {variable.name for variable in VARIABLES}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             terminal.say(f"--env takes NAME=VALUE, and not {pair!r}.", "red")
             return None
         # A value that refers to the shell's is the client's to fill in.
-        problems = load({name: value}).problems if name in known and "$" not in value else ()
+        problems = load({name: value}).problems if name in VARIABLE_NAMES and "$" not in value else ()
         for problem in problems:
             terminal.say(f"{problem.variable}: {problem.message}", "red")
         if problems:
             return None
-        if name not in known:
+        if name not in VARIABLE_NAMES:
             terminal.say(f"{name} is no variable of {APP_NAME}; it is passed on all the same.", "yellow")
         given[name] = value
     return given
@@ -110,9 +118,13 @@ def _state(client: Client, path: Path | None) -> str:
         return "unclear"
 
 
-def _tell_place(terminal: Terminal, client: Client, path: Path | None) -> None:
-    place = " ".join(str(part) for part in (path, client.where) if part)
+def _tell_block(wish: _Wish, terminal: Terminal, *said: str) -> None:
+    client = wish.client
+    place = " ".join(str(part) for part in (wish.path, client.where) if part)
     terminal.say(f"For {client.title}: {place}".rstrip(": "), "dim")
+    for line in said:
+        terminal.say(line)
+    terminal.result(block(client, wish.entry).rstrip("\n"))
 
 
 async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool, own: bool) -> int:
@@ -121,7 +133,8 @@ async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool, 
         terminal.say(f"The servers of {client.title} stand in no file that a program could change.", "yellow")
         return _by_hand(wish, terminal)
     try:
-        change = await anyio.to_thread.run_sync(_plan, wish)
+        entry = None if wish.remove else wish.entry
+        change = await anyio.to_thread.run_sync(planned, client, wish.path, entry, wish.given)
     except UnsafeChangeError as error:
         terminal.say(f"{wish.path} is left as it is: {error}.", "yellow")
         return _by_hand(wish, terminal)
@@ -132,7 +145,8 @@ async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool, 
     commands = await anyio.to_thread.run_sync(_own_commands, wish) if own else []
     terminal.result(change.difference().rstrip("\n"))
     for command in commands:
-        terminal.say(f"By the client's own command: {_quoted(command)}")
+        shown = shlex.join([Path(command[0]).name, *command[1:]])
+        terminal.say(f"By the client's own command: {shown}")
     if dry:
         terminal.say("Nothing was changed (--dry-run).")
         return DONE
@@ -142,19 +156,11 @@ async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool, 
     return await _change(wish, change, commands, terminal)
 
 
-def _plan(wish: _Wish) -> Change | None:
-    if wish.path is None:
-        return None
-    return planned(wish.client, wish.path, None if wish.remove else wish.entry, wish.given)
-
-
 def _by_hand(wish: _Wish, terminal: Terminal) -> int:
     if wish.remove:
         terminal.say(f"Take {NAME} out there by hand.")
         return PERSON
-    _tell_place(terminal, wish.client, wish.path)
-    terminal.say("Put this in by hand:")
-    terminal.result(block(wish.client, wish.entry).rstrip("\n"))
+    _tell_block(wish, terminal, "Put this in by hand:")
     return PERSON
 
 
@@ -162,12 +168,11 @@ async def _change(wish: _Wish, change: Change, commands: list[list[str]], termin
     try:
         for command in commands:
             await anyio.to_thread.run_sync(_run, command)
+        rest: Change | None = change
         if commands:
-            # What the client's own command cannot say is put in afterwards.
-            rest = await anyio.to_thread.run_sync(_plan, wish)
-            copy = await anyio.to_thread.run_sync(write, rest) if rest is not None else None
-        else:
-            copy = await anyio.to_thread.run_sync(write, change)
+            # What the client's own command cannot say, and what the person had set, is put in afterwards.
+            rest = await anyio.to_thread.run_sync(change_to, wish.client, change.path, change.entry)
+        copy = await anyio.to_thread.run_sync(write, rest) if rest is not None else None
     except UnsafeChangeError as error:
         terminal.say(f"{change.path} is left as it is: {error}.", "red")
         return FAILED
@@ -188,22 +193,18 @@ def _own_commands(wish: _Wish) -> list[list[str]]:
     found = shutil.which(wanted[0]) if wanted else None
     if found is None or found.lower().endswith((".cmd", ".bat")):
         return []  # a batch file would take the quotation marks of an entry apart
-    if any("KEY" in name and "$" not in value for name, value in wish.given.items()):
+    if any(name not in PUBLIC and "$" not in value for name, value in wish.given.items()):
         return []  # everyone on the machine can read what a program is started with
-    command, *arguments = program()[0], *program()[1]
+    command, arguments = program()
     filled = {
-        "{entry}": [_json(wish.entry)],
-        "{named}": [_json({"name": NAME} | wish.entry)],
+        "{entry}": [msgspec.json.encode(wish.entry).decode()],
+        "{named}": [msgspec.json.encode({"name": NAME} | wish.entry).decode()],
         "{command}": [command, *arguments],
     }
     line = [found, *(part for word in wanted[1:] for part in filled.get(word, [word]))]
     if wish.remove or not client.removes or wish.path is None or current_entry(client, wish.path) is None:
         return [line]
     return [[found, *client.removes[1:]], line]
-
-
-def _json(value: dict[str, Any]) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 def _run(command: list[str]) -> None:
@@ -213,9 +214,3 @@ def _run(command: list[str]) -> None:
     if ran.returncode:
         said = (ran.stderr or ran.stdout).strip().splitlines()
         raise OSError(f"{Path(command[0]).name} said: {said[-1] if said else f'exit code {ran.returncode}'}")
-
-
-def _quoted(command: list[str]) -> str:
-    import shlex
-
-    return shlex.join([Path(command[0]).name, *command[1:]])

@@ -14,7 +14,7 @@ from cdp_image_mcp.cli.install.changing import UnsafeChangeError, merged
 from cdp_image_mcp.mcp_server.client.table import NAME, Client
 from cdp_image_mcp.system.disk import make_path, replace_file
 
-__all__ = ["Change", "current_entry", "file_of", "planned", "write"]
+__all__ = ["Change", "block", "change_to", "current_entry", "file_of", "planned", "write"]
 
 BYTE_ORDER_MARK = "\ufeff"
 SECRET = re.compile(
@@ -33,6 +33,8 @@ class Change(msgspec.Struct, frozen=True):
     before: bytes | None
     """None where there is no file."""
     after: bytes
+    entry: dict[str, Any] | None
+    """What the file then says of the server."""
 
     def difference(self) -> str:
         """The change, as ``diff -u`` shows it; keys and passwords, also other servers', are left out."""
@@ -93,41 +95,33 @@ def _entry_in(client: Client, text: str) -> dict[str, Any] | None:
 def planned(client: Client, path: Path, entry: dict[str, Any] | None, given: dict[str, str]) -> Change | None:
     """The change that brings ``entry`` in (None: takes it out); None where there is nothing to change. ``given``
     variables win over those that stand there. Raises UnsafeChangeError."""
+    there = current_entry(client, path)
+    return change_to(client, path, None if entry is None else merged(there, entry, given))
+
+
+def change_to(client: Client, path: Path, entry: dict[str, Any] | None) -> Change | None:
+    """The same, to that very entry, whatever stands there."""
     real, raw, text = _read(path)
     mark = BYTE_ORDER_MARK if text.startswith(BYTE_ORDER_MARK) else ""
     plain = text.removeprefix(mark)
-    there = _entry_in(client, plain)
-    if entry is None:
-        changed = _without(client, plain) if there is not None else plain
-    else:
-        variables = next(name for name in ("env", "envs", "environment") if name in entry)
-        whole = merged(there, entry, variables, given)
-        changed = plain if whole == there else _with(client, plain, whole)
-    if changed == plain:
+    if _entry_in(client, plain) == entry:
         return None
-    return Change(real, raw, (mark + changed).encode())
+    return Change(real, raw, (mark + _edited(client, plain, entry)).encode(), entry)
 
 
-def _with(client: Client, text: str, entry: dict[str, Any]) -> str:
-    path = (*client.place, NAME)
+def block(client: Client, entry: dict[str, Any]) -> str:
+    """What a file holds that has nothing but the server, ready to be pasted."""
+    return _edited(client, "", entry)
+
+
+def _edited(client: Client, text: str, entry: dict[str, Any] | None) -> str:
     match client.form:
         case "json":
-            return jsonc.put(text, path, entry)
+            return jsonc.edited(text, (*client.place, NAME), entry)
         case "toml":
-            return toml.put(text, path, entry)
+            return toml.edited(text, (*client.place, NAME), entry)
         case "yaml":
-            return yaml.put(text, client.place[0], NAME, entry, listed=client.shape == "listed")
-
-
-def _without(client: Client, text: str) -> str:
-    path = (*client.place, NAME)
-    match client.form:
-        case "json":
-            return jsonc.take_out(text, path)
-        case "toml":
-            return toml.take_out(text, path)
-        case "yaml":
-            return yaml.take_out(text, client.place[0], NAME, listed=client.shape == "listed")
+            return yaml.edited(text, client.place[0], NAME, entry, listed=client.shape == "listed")
 
 
 def write(change: Change) -> Path | None:
@@ -136,7 +130,6 @@ def write(change: Change) -> Path | None:
     _, now, _ = _read(change.path)
     if now != change.before:
         raise UnsafeChangeError("it has been changed meanwhile; try again")
-    copy = None
     if change.before is None:
         make_path(change.path.parent)
         replace_file(change.path, change.after)

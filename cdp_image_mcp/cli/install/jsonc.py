@@ -8,7 +8,7 @@ import msgspec
 
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError, same
 
-__all__ = ["put", "read", "take_out"]
+__all__ = ["edited", "read"]
 
 SPACE = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 STRING = r'"(?:[^"\\\n]|\\.)*"'
@@ -19,7 +19,6 @@ LAST_COMMA = re.compile(rf"{STRING}|,(?=\s*[}}\]])")
 class _Member(msgspec.Struct):
     """Where a name of an object begins, and its value begins and ends."""
 
-    name: str
     start: int
     value: int
     end: int
@@ -59,69 +58,59 @@ def read(text: str) -> Any:
         raise UnsafeChangeError(f"it is no JSON (line {error.lineno}: {error.msg})") from None
 
 
-def _members(text: str, start: int) -> tuple[list[_Member], int]:
+def edited(text: str, path: tuple[str, ...], value: dict[str, Any] | None) -> str:
+    """``text`` with ``value`` at ``path``, objects on the way made; with None, without what is there. Raises
+    UnsafeChangeError."""
+    text = text if text.strip() else "{}\n"
+    before = read(text)
+    changed = _without(text, path) if value is None else _with(text, path, value)
+    if not same(before, read(changed), path, value):
+        raise UnsafeChangeError("it is written in a way that this program cannot change safely")
+    return changed
+
+
+def _members(text: str, start: int) -> tuple[dict[str, _Member], int]:
     """Of the object that begins at ``start`` of a text that can be read, and where it ends."""
     plain = _plain(text)
     if plain[start] != "{":
         raise UnsafeChangeError("where the servers belong there is something else")
-    members: list[_Member] = []
+    members: dict[str, _Member] = {}
     at = _behind_space(plain, start + 1)
     while plain[at] != "}":
         name, end = DECODER.raw_decode(plain, at)
         value = _behind_space(plain, _behind_space(plain, end) + 1)
         _, end = DECODER.raw_decode(plain, value)
-        members.append(_Member(name, at, value, end))
+        members[name] = _Member(at, value, end)
         at = _behind_space(plain, _behind_comma(plain, end))
     return members, at + 1
 
 
-def put(text: str, path: tuple[str, ...], value: dict[str, Any]) -> str:
-    """``text`` with ``value`` at ``path``; objects on the way are made. Raises UnsafeChangeError."""
-    if not text.strip():
-        text = "{}\n"
-    before = read(text)
-    *way, name = path
+def _with(text: str, path: tuple[str, ...], value: dict[str, Any]) -> str:
     at = _behind_space(text, 0)
-    unit = _unit(text, at)
-    for place, step in enumerate(way):
-        member = _member(text, at, step)
-        if member is None:
-            made: Any = value
-            for inner in reversed(path[place + 1 :]):
-                made = {inner: made}
-            return _checked(before, _inserted(text, at, step, made, unit), path, value)
-        at = member.value
-    member = _member(text, at, name)
-    if member is None:
-        return _checked(before, _inserted(text, at, name, value, unit), path, value)
-    shown = _shown(value, unit, _indent_at(text, member.start), text)
-    return _checked(before, text[: member.value] + shown + text[member.end :], path, value)
+    unit, start, end = _unit(text, at), at, at
+    for depth, step in enumerate(path):
+        there = _members(text, at)[0].get(step)
+        if there is None:
+            for inner in reversed(path[depth + 1 :]):
+                value = {inner: value}
+            return _inserted(text, at, step, value, unit)
+        start, at, end = there.start, there.value, there.end
+    return text[:at] + _shown(value, unit, _indent_at(text, start), text) + text[end:]
 
 
-def take_out(text: str, path: tuple[str, ...]) -> str:
-    """``text`` without what is at ``path``; the same text where nothing is. Raises UnsafeChangeError."""
-    if not text.strip():
-        return text
-    before = read(text)
+def _without(text: str, path: tuple[str, ...]) -> str:
     at = _behind_space(text, 0)
     for step in path[:-1]:
-        member = _member(text, at, step)
-        if member is None:
-            return text
-        at = member.value
-    members, _ = _members(text, at)
-    member = next((each for each in members if each.name == path[-1]), None)
-    if member is None:
-        return text
-    place = members.index(member)
-    behind = _behind_comma(text, member.end)
-    if place + 1 < len(members) or not place:
-        changed = _joined(text[: member.start], text[behind:])
-    else:
-        # The last one: the comma before it goes too, comments between stay.
-        comma = _behind_space(text, members[place - 1].end)
-        changed = text[:comma] + text[comma + 1 : member.start].rstrip() + text[behind:]
-    return _checked(before, changed, path, None)
+        at = _members(text, at)[0][step].value
+    members = _members(text, at)[0]
+    names = list(members)
+    there, place = members[path[-1]], names.index(path[-1])
+    behind = _behind_comma(text, there.end)
+    if place + 1 < len(names) or not place:
+        return _joined(text[: there.start], text[behind:])
+    # The last one: the comma before it goes too, comments between stay.
+    comma = _behind_space(text, members[names[place - 1]].end)
+    return text[:comma] + text[comma + 1 : there.start].rstrip() + text[behind:]
 
 
 def _joined(head: str, tail: str) -> str:
@@ -143,20 +132,16 @@ def _behind_comma(text: str, at: int) -> int:
     return end + 1 if text[end : end + 1] == "," else at
 
 
-def _member(text: str, start: int, name: str) -> _Member | None:
-    """Of the object that begins there."""
-    return next((member for member in _members(text, start)[0] if member.name == name), None)
-
-
 def _inserted(text: str, start: int, name: str, value: Any, unit: str) -> str:
     """As the last member of the object that begins there, on a line of its own."""
     line = "\r\n" if "\r\n" in text else "\n"
     members, end = _members(text, start)
+    there = list(members.values())
     closing, outer = end - 1, _indent_at(text, start)
-    indent = _indent_at(text, members[0].start) if members and _alone(text, members[0].start) else outer + unit
+    indent = _indent_at(text, there[0].start) if there and _alone(text, there[0].start) else outer + unit
     made = f"{indent}{json.dumps(name, ensure_ascii=False)}: {_shown(value, unit, indent, text)}"
     head = text[:closing]
-    if members and _behind_comma(text, last := members[-1].end) == last:
+    if there and _behind_comma(text, last := there[-1].end) == last:
         head = f"{head[:last]},{head[last:]}"
     return f"{head.rstrip()}{line}{made}{line}{outer}{text[closing:]}"
 
@@ -177,12 +162,6 @@ def _indent_at(text: str, at: int) -> str:
 
 
 def _unit(text: str, start: int) -> str:
-    first = _members(text, start)[0][:1]
-    return (_indent_at(text, first[0].start) if first and _alone(text, first[0].start) else "") or "  "
-
-
-def _checked(before: Any, changed: str, path: tuple[str, ...], value: Any) -> str:
-    """``changed``, if it says the same as ``before`` with that one change."""
-    if not same(before, read(changed), path, value):
-        raise UnsafeChangeError("it is written in a way that this program cannot change safely")
-    return changed
+    """How deep one step is indented in the object that begins there."""
+    first = next((member.start for member in _members(text, start)[0].values()), None)
+    return (_indent_at(text, first) if first is not None and _alone(text, first) else "") or "  "

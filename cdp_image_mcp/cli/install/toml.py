@@ -7,7 +7,7 @@ from typing import Any
 
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError, same
 
-__all__ = ["put", "read", "shown", "take_out"]
+__all__ = ["edited", "read"]
 
 HEADER = re.compile(r"\s*\[")
 BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -21,44 +21,35 @@ def read(text: str) -> dict[str, Any]:
         raise UnsafeChangeError(f"it is no TOML ({error})") from None
 
 
-def shown(path: tuple[str, ...], value: dict[str, Any]) -> str:
+def edited(text: str, path: tuple[str, ...], value: dict[str, Any] | None) -> str:
+    """``text`` with that table, in the place of one that is there, else at the end; with None, without it. Raises
+    UnsafeChangeError."""
+    before = read(text)
+    line = "\r\n" if "\r\n" in text else "\n"
+    lines = text.splitlines(keepends=True)
+    spans = _spans(lines, path)
+    gone = {place for start, end in spans for place in range(start, end)}
+    rest = [each for place, each in enumerate(lines) if place not in gone]
+    if value is not None:
+        block = _shown(path, value).replace("\n", line)
+        if spans:
+            rest.insert(spans[0][0], block)
+        else:
+            rest = [text.rstrip(), 2 * line if text.strip() else "", block]
+    changed = "".join(rest)
+    try:
+        after = tomllib.loads(changed)
+    except tomllib.TOMLDecodeError:
+        after = None
+    if after is None or not (same(before, after, path, value) or _emptied(before, after, path, value)):
+        raise UnsafeChangeError("it is written in a way that this program cannot change safely")
+    return changed
+
+
+def _shown(path: tuple[str, ...], value: dict[str, Any]) -> str:
     """One table with its header."""
     lines = [f"[{'.'.join(map(_key, path))}]", *(f"{_key(name)} = {_value(each)}" for name, each in value.items())]
     return "\n".join(lines) + "\n"
-
-
-def put(text: str, path: tuple[str, ...], value: dict[str, Any]) -> str:
-    """``text`` with that table, in the place of one that is there, else at the end. Raises UnsafeChangeError."""
-    before = read(text)
-    line = "\r\n" if "\r\n" in text else "\n"
-    block = shown(path, value).replace("\n", line)
-    lines = text.splitlines(keepends=True)
-    spans = _spans(lines, path)
-    if spans:
-        start, end = spans[0]
-        rest = _without(lines, spans[1:])
-        changed = "".join([*rest[:start], block, *rest[end:]])
-    else:
-        gap = line if text.strip() else ""
-        changed = text.rstrip() + (line if text.strip() else "") + gap + block
-    return _checked(before, changed, path, value)
-
-
-def take_out(text: str, path: tuple[str, ...]) -> str:
-    """``text`` without that table; the same text where there is none. Raises UnsafeChangeError."""
-    before = read(text)
-    place: Any = before
-    for step in path:
-        place = place.get(step) if isinstance(place, dict) else None  # type: ignore[reportUnknownMemberType]
-    if place is None:
-        return text
-    lines = text.splitlines(keepends=True)
-    return _checked(before, "".join(_without(lines, _spans(lines, path))), path, None)
-
-
-def _without(lines: list[str], spans: list[tuple[int, int]]) -> list[str]:
-    gone = {place for start, end in spans for place in range(start, end)}
-    return [line for place, line in enumerate(lines) if place not in gone]
 
 
 def _spans(lines: list[str], path: tuple[str, ...]) -> list[tuple[int, int]]:
@@ -75,16 +66,6 @@ def _spans(lines: list[str], path: tuple[str, ...]) -> list[tuple[int, int]]:
             end -= 1
         spans.append((start, end))
     return spans
-
-
-def _checked(before: dict[str, Any], changed: str, path: tuple[str, ...], value: dict[str, Any] | None) -> str:
-    try:
-        after = tomllib.loads(changed)
-    except tomllib.TOMLDecodeError:
-        after = None
-    if after is None or not (same(before, after, path, value) or _emptied(before, after, path, value)):
-        raise UnsafeChangeError("it is written in a way that this program cannot change safely")
-    return changed
 
 
 def _emptied(before: dict[str, Any], after: dict[str, Any], path: tuple[str, ...], value: Any) -> bool:

@@ -3,11 +3,11 @@ file is changed only where its lines say plainly what they are, and no line that
 
 import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
 
-__all__ = ["put", "read_entry", "shown", "take_out"]
+__all__ = ["edited", "read_entry"]
 
 TOP = re.compile(r"([A-Za-z_][\w-]*):[ \t]*(.*?)[ \t]*(?:#.*)?")
 PLAIN = re.compile(r"[A-Za-z./_~][\w./@:\\ -]*")
@@ -16,64 +16,62 @@ PAIR = re.compile(r"([\w-]+):(?:[ \t]+(.*?))?[ \t]*")
 BY_HAND = "its entry for this server was written by hand, in a way that cannot be read safely"
 
 
-def shown(value: dict[str, Any], indent: str = "") -> str:
-    """A mapping of texts, numbers, lists and mappings, a line each."""
-    lines: list[str] = []
-    for name, each in value.items():
-        if isinstance(each, dict) and each:
-            lines.append(f"{indent}{name}:")
-            lines.append(shown(each, indent + "  ").rstrip("\n"))  # type: ignore[reportUnknownArgumentType]
-        else:
-            lines.append(f"{indent}{name}: {json.dumps(each, ensure_ascii=False)}")
-    return "\n".join(lines) + "\n"
+class _Place(NamedTuple):
+    """Lines by their numbers: from the first of them to the one behind the last."""
+
+    section: tuple[int, int]
+    indent: str
+    """Of what stands in the section."""
+    ours: tuple[int, int] | None
 
 
-def put(text: str, key: str, name: str, value: dict[str, Any], *, listed: bool) -> str:
-    """``text`` with ``value`` under ``key``: as the member ``name``, or ``listed`` as an item with that name. Raises
-    UnsafeChangeError."""
-    lines = text.splitlines()
-    if not text.strip():
-        return _joined([f"{key}:", *_block(name, value, "  ", listed=listed)], text)
-    section = _section(lines, key)
-    if section is None:
-        return _joined([*lines, f"{key}:", *_block(name, value, "  ", listed=listed)], text)
-    start, end = section
-    lines[start] = re.sub(r":[ \t]*(\{\}|\[\])", ":", lines[start])
-    indent = _inner_indent(lines[start + 1 : end], listed=listed)
-    block = _block(name, value, indent, listed=listed)
-    ours = _ours(lines, section, name, indent, listed=listed)
-    first, last = ours if ours is not None else (end, end)
-    return _joined([*lines[:first], *block, *lines[last:]], text)
-
-
-def take_out(text: str, key: str, name: str, *, listed: bool) -> str:
-    """``text`` without that entry; the same text where there is none. Raises UnsafeChangeError."""
-    lines = text.splitlines()
-    section = _section(lines, key) if text.strip() else None
-    if section is None:
-        return text
-    ours = _ours(lines, section, name, _inner_indent(lines[section[0] + 1 : section[1]], listed=listed), listed=listed)
-    if ours is None:
-        return text
-    rest = [*lines[: ours[0]], *lines[ours[1] :]]
-    if not any(_says(line) for line in rest[section[0] + 1 : section[1] - (ours[1] - ours[0])]):
-        rest[section[0]] = re.sub(r":[ \t]*$", ": []" if listed else ": {}", rest[section[0]])
-    return _joined(rest, text)
+def edited(text: str, key: str, name: str, value: dict[str, Any] | None, *, listed: bool) -> str:
+    """``text`` with ``value`` under ``key``: as the member ``name``, or ``listed`` as an item with that name; with
+    None, without that entry, which is there. Raises UnsafeChangeError."""
+    lines = text.splitlines() if text.strip() else []
+    place = _place(lines, key, name, listed=listed)
+    if place is None:
+        lines += [f"{key}:", *_block(name, value or {}, "  ", listed=listed)]
+        return _joined(lines, text)
+    start, end = place.section
+    first, last = place.ours or (end, end)
+    if value is not None:
+        lines[start] = re.sub(r":[ \t]*(\{\}|\[\])", ":", lines[start])
+        lines[first:last] = _block(name, value, place.indent, listed=listed)
+    else:
+        del lines[first:last]
+        if not any(map(_says, lines[start + 1 : end - (last - first)])):
+            lines[start] = re.sub(r":[ \t]*$", ": []" if listed else ": {}", lines[start])
+    return _joined(lines, text)
 
 
 def read_entry(text: str, key: str, name: str, *, listed: bool) -> dict[str, Any] | None:
     """Our entry, if it is there. Raises UnsafeChangeError if its lines are not as plain as ours are."""
-    lines = text.splitlines()
-    section = _section(lines, key) if text.strip() else None
-    if section is None:
+    lines = text.splitlines() if text.strip() else []
+    place = _place(lines, key, name, listed=listed)
+    if place is None or place.ours is None:
         return None
-    indent = _inner_indent(lines[section[0] + 1 : section[1]], listed=listed)
-    ours = _ours(lines, section, name, indent, listed=listed)
-    if ours is None:
-        return None
-    own = lines[ours[0] : ours[1]]
+    own = lines[slice(*place.ours)]
     own = [own[0].replace("- ", "  ", 1), *own[1:]] if listed else own[1:]
     return _mapping([line for line in own if _says(line)])
+
+
+def _place(lines: list[str], key: str, name: str, *, listed: bool) -> _Place | None:
+    """Where ``key`` and our entry under it stand; None where the key does not. Raises UnsafeChangeError."""
+    section = _section(lines, key)
+    if section is None:
+        return None
+    start, end = section
+    indent = _inner_indent(lines[start + 1 : end], listed=listed)
+    member = rf"{indent}[\"']?{re.escape(name)}[\"']?:[ \t]*(#.*)?"
+    head = re.compile(rf"{indent}-.*" if listed else member)
+    named = re.compile(rf"[-\s]*name:[ \t]*[\"']?{re.escape(name)}[\"']?[ \t]*(#.*)?")
+    for first in range(start + 1, end):
+        if head.fullmatch(lines[first]):
+            last = _end_of(lines, first, end, len(indent))
+            if not listed or any(map(named.fullmatch, lines[first:last])):
+                return _Place(section, indent, (first, last))
+    return _Place(section, indent, None)
 
 
 def _mapping(lines: list[str]) -> dict[str, Any]:
@@ -104,8 +102,19 @@ def _scalar(raw: str) -> Any:
         raise UnsafeChangeError(BY_HAND) from None
 
 
+def _shown(value: dict[str, Any], indent: str) -> list[str]:
+    """A mapping of texts, numbers, lists and mappings, a line each."""
+    lines: list[str] = []
+    for name, each in value.items():
+        if isinstance(each, dict) and each:
+            lines += [f"{indent}{name}:", *_shown(each, indent + "  ")]  # type: ignore[reportUnknownArgumentType]
+        else:
+            lines.append(f"{indent}{name}: {json.dumps(each, ensure_ascii=False)}")
+    return lines
+
+
 def _block(name: str, value: dict[str, Any], indent: str, *, listed: bool) -> list[str]:
-    inner = shown(value, indent + "  ").splitlines()
+    inner = _shown(value, indent + "  ")
     if listed:
         return [f"{indent}- {inner[0].strip()}", *inner[1:]]
     return [f"{indent}{name}:", *inner]
@@ -147,27 +156,6 @@ def _inner_indent(lines: list[str], *, listed: bool) -> str:
     if listed is not inner[0].lstrip().startswith("-"):
         raise UnsafeChangeError("the servers stand in it in another form")
     return inner[0][: _indent(inner[0])]
-
-
-def _ours(
-    lines: list[str], section: tuple[int, int], name: str, indent: str, *, listed: bool
-) -> tuple[int, int] | None:
-    start, end = section
-    if listed:
-        return _our_item(lines, start + 1, end, name, indent)
-    head = re.compile(rf"{indent}[\"']?{re.escape(name)}[\"']?:[ \t]*(#.*)?")
-    first = next((place for place in range(start + 1, end) if head.fullmatch(lines[place])), None)
-    return None if first is None else (first, _end_of(lines, first, end, len(indent)))
-
-
-def _our_item(lines: list[str], start: int, end: int, name: str, indent: str) -> tuple[int, int] | None:
-    named = re.compile(rf"[-\s]*name:[ \t]*[\"']?{re.escape(name)}[\"']?[ \t]*(#.*)?")
-    items = [place for place in range(start, end) if lines[place].startswith(f"{indent}-")]
-    for first in items:
-        last = _end_of(lines, first, end, len(indent))
-        if any(named.fullmatch(line) for line in lines[first:last]):
-            return first, last
-    return None
 
 
 def _end_of(lines: list[str], first: int, end: int, indent: int) -> int:

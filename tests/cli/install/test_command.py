@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,6 +195,31 @@ def test_what_the_own_command_cannot_say_is_put_in_afterwards(environment: dict[
     assert (server["command"], server["args"]) == (sys.executable, ["-m", "cdp_image_mcp"])
     assert (server["required"], server["tool_timeout_sec"]) == (True, 900)
     assert "DISPLAY" in server["env_vars"]
+
+
+def test_what_the_person_had_set_outlives_the_own_command(environment: dict[str, str], tmp_path: Path) -> None:
+    log, file = tmp_path / "log", tmp_path / "home" / ".claude.json"
+    program(tmp_path, "claude", CLAUDE.format(log=log, file=file))
+    mine: Any = {"command": "/old/place", "args": [], "timeout": 5000, "env": {"GPT_IMAGE_BACKEND": "api", "MINE": "1"}}
+    file.write_text(json.dumps({"numStartups": 3, "mcpServers": {"cdp-image-mcp": mine}}))
+    done = ran(environment, "install", "claude-code", "--yes", "--env", "GPT_IMAGE_BACKEND=auto")
+    assert done.returncode == 0, done.stderr
+    assert [each.split()[1] for each in log.read_text().splitlines()] == ["remove", "add-json"]
+    server = json.loads(file.read_text())["mcpServers"]["cdp-image-mcp"]
+    assert (server["command"], server["timeout"]) == (sys.executable, 5000)
+    assert server["env"] == {"GPT_IMAGE_WAIT_SECONDS": "100", "GPT_IMAGE_BACKEND": "auto", "MINE": "1"}
+
+
+@pytest.mark.parametrize("given", ["OPENAI_API_KEY=sk-mine", "HTTPS_PROXY=http://me:sesame@proxy:3128"])
+def test_what_may_be_secret_stands_in_no_command_line(environment: dict[str, str], tmp_path: Path, given: str) -> None:
+    """Everybody on the machine can read what a program is started with."""
+    program(tmp_path, "claude", CLAUDE.format(log=tmp_path / "log", file=tmp_path / "home" / ".claude.json"))
+    done = ran(environment, "install", "claude-code", "--yes", "--env", given)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "log").exists()
+    name, _, value = given.partition("=")
+    written = json.loads((tmp_path / "home" / ".claude.json").read_text())
+    assert written["mcpServers"]["cdp-image-mcp"]["env"][name] == value
 
 
 def test_an_own_command_that_fails_is_told_in_its_own_words(environment: dict[str, str], tmp_path: Path) -> None:

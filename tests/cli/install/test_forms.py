@@ -11,11 +11,11 @@ import hypothesis.strategies as st
 import pytest
 
 from cdp_image_mcp.cli.install import jsonc, toml, yaml
-from cdp_image_mcp.cli.install.blocks import block, link, nested
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
-from cdp_image_mcp.cli.install.configuration import Change, current_entry, planned, write
+from cdp_image_mcp.cli.install.configuration import Change, block, current_entry, planned, write
 from cdp_image_mcp.mcp_server.client.table import CLIENTS, NAME, Client, client_named
 from tests.cli.install import files
+from tests.docs.clients import link
 
 PROGRAM = "/home/me/.local/bin/cdp-image-mcp"
 
@@ -250,9 +250,9 @@ def test_any_json_is_the_same_with_the_server_and_without_it_again(
 ) -> None:
     whole = rest | ({"mcpServers": servers} if with_servers else {})
     text = json.dumps(whole, indent=indent, ensure_ascii=False)
-    there = jsonc.put(text, ("mcpServers", NAME), entry(CURSOR))
+    there = jsonc.edited(text, ("mcpServers", NAME), entry(CURSOR))
     assert json.loads(there) == whole | {"mcpServers": {**whole.get("mcpServers", {}), NAME: entry(CURSOR)}}
-    gone = jsonc.take_out(there, ("mcpServers", NAME))
+    gone = jsonc.edited(there, ("mcpServers", NAME), None)
     assert json.loads(gone) == {
         **whole,
         "mcpServers": {n: v for n, v in servers.items() if n != NAME} if with_servers else {},
@@ -263,10 +263,10 @@ def test_any_json_is_the_same_with_the_server_and_without_it_again(
     st.dictionaries(st.from_regex(r"[A-Za-z_]{1,6}", fullmatch=True), st.text(max_size=20) | st.integers())
 )
 def test_any_toml_is_the_same_with_the_server_and_without_it_again(rest: dict[str, Any]) -> None:
-    text = toml.shown(("mine",), rest)
-    there = toml.put(text, ("mcp_servers", NAME), entry(CODEX))
+    text = toml.edited("", ("mine",), rest)
+    there = toml.edited(text, ("mcp_servers", NAME), entry(CODEX))
     assert tomllib.loads(there) == {"mine": rest, "mcp_servers": {NAME: entry(CODEX)}}
-    assert tomllib.loads(toml.take_out(there, ("mcp_servers", NAME))) == {"mine": rest}
+    assert tomllib.loads(toml.edited(there, ("mcp_servers", NAME), None)) == {"mine": rest}
 
 
 # --- blocks ----------------------------------------------------------------------------------------------------
@@ -274,10 +274,12 @@ def test_any_toml_is_the_same_with_the_server_and_without_it_again(rest: dict[st
 
 @pytest.mark.parametrize("of", CLIENTS, ids=lambda each: each.name)
 def test_a_block_says_what_the_entry_says(of: Client) -> None:
-    text, whole = block(of, entry(of)), nested(of, entry(of))
+    text, whole = block(of, entry(of)), {NAME: entry(of)}
+    for step in reversed(of.place):
+        whole = {step: whole}
     match of.form:
         case "json":
-            assert json.loads(text) == whole
+            assert text == json.dumps(whole, indent=2) + "\n"
         case "toml":
             assert tomllib.loads(text) == whole
         case "yaml":
