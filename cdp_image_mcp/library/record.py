@@ -215,8 +215,7 @@ def decode_record(data: bytes) -> Record:
 
 
 def _unknown(tree: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
-    known = {field.encode_name for field in msgspec.structs.fields(kind)}
-    return {name: value for name, value in tree.items() if name not in known}
+    return {name: value for name, value in tree.items() if name not in kind.__struct_encode_fields__}
 
 
 def _over(below: Any, above: Any) -> Any:
