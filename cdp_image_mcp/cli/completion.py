@@ -3,7 +3,6 @@ the program nothing, so that pressing the tabulator costs nothing."""
 
 import argparse
 import shlex
-from collections.abc import Iterable
 
 import msgspec
 
@@ -59,8 +58,7 @@ def _names(command: _Command) -> list[str]:
     return [name for option in command.options for name in option.names]
 
 
-def _bash(commands: Iterable[_Command]) -> str:
-    commands = list(commands)
+def _bash(commands: list[_Command]) -> str:
     cases = "\n".join(
         f"        {each.name}) options={_quoted(_names(each))}; words={_quoted(each.words)} ;;" for each in commands
     )
@@ -101,14 +99,13 @@ def _bash_values(choices: list[str]) -> str:
     return f'COMPREPLY=($(compgen -W {_quoted(choices)} -- "$word"))' if choices else "COMPREPLY=()"
 
 
-def _once(commands: Iterable[_Command]) -> list[_Option]:
+def _once(commands: list[_Command]) -> list[_Option]:
     """Each option that takes something, one time: the same names take the same everywhere."""
     found = {tuple(option.names): option for command in commands for option in command.options if option.takes}
     return list(found.values())
 
 
-def _zsh(commands: Iterable[_Command]) -> str:
-    commands = list(commands)
+def _zsh(commands: list[_Command]) -> str:
     listed = "\n".join(f"        {_zsh_text(f'{each.name}:{each.help}')}" for each in commands)
     cases = "\n".join(_zsh_case(each) for each in commands)
     return f"""#compdef {APP_NAME}
@@ -152,8 +149,7 @@ def _zsh_text(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def _fish(commands: Iterable[_Command]) -> str:
-    commands = list(commands)
+def _fish(commands: list[_Command]) -> str:
     lines = [
         f"# fish completion for {APP_NAME}, made by '{APP_NAME} completion fish'",
         f"complete -c {APP_NAME} -f",

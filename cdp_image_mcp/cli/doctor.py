@@ -1,7 +1,6 @@
 """``doctor``: checks of everything a picture needs, each with what to do; nothing is sent for money or signed in."""
 
 import argparse
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -86,8 +85,7 @@ def tell(terminal: Terminal, checks: list[Check], *, as_json: bool) -> int:
     people = [check for check in checks if check.person and check.level != "ok"]
     code = FAILED if any(not check.person for check in failed) else PERSON if people else DONE
     if as_json:
-        report: dict[str, Any] = {"ok": code == DONE, "checks": msgspec.to_builtins(checks)}
-        terminal.result(json.dumps(report, ensure_ascii=False, indent=2))
+        terminal.json({"ok": code == DONE, "checks": msgspec.to_builtins(checks)})
         return code
     warnings = sum(check.level == "warning" for check in checks)
     colour = "red" if failed else "yellow" if people else "green"

@@ -1,6 +1,5 @@
 """Following one generation on a terminal until it has ended, and saying how."""
 
-import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES
 from cdp_image_mcp.studio.studio import News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = ["fields_of", "follow", "standing_code", "tell_failure", "tell_standing", "tell_stopped"]
+__all__ = ["fields_of", "follow", "standing_code", "tell_failure", "tell_person", "tell_standing", "tell_stopped"]
 
 TICK = 0.5
 """Seconds between two drawings of the progress line: its clock goes on between two news."""
@@ -27,8 +26,8 @@ TICK = 0.5
 async def follow(
     studio: Studio, begin: Callable[[], Awaitable[Standing]], terminal: Terminal, accepted: list[str]
 ) -> Standing:
-    """Where the generation ended that ``begin`` makes or finds. Its id is put into ``accepted`` as soon as there is
-    one."""
+    """Where the generation ended that ``begin`` makes or finds; it counts as fetched. Its id is put into ``accepted``
+    as soon as there is one."""
     watch = _Watch(studio, terminal)
     async with watch.running():
         standing = await begin()
@@ -37,7 +36,14 @@ async def follow(
         while not standing.record.finished:
             watch.tell_person(standing)
             standing = await studio.wait(standing.record.generation_id, LONGEST_WAIT, watch)
+    await studio.fetched(standing)
     return standing
+
+
+def tell_person(terminal: Terminal, standing: Standing) -> None:
+    """What a person has to do now."""
+    said = standing.news.message if standing.news is not None else "Please act in the open browser window."
+    terminal.say(said, "yellow")
 
 
 class _Watch:
@@ -82,14 +88,13 @@ class _Watch:
         state = standing.record.state
         if state in PERSON_STATES and state != self._person_told:
             self._person_told = state
-            said = standing.news.message if standing.news is not None else "Please act in the open browser window."
-            self._terminal.say(said, "yellow")
+            tell_person(self._terminal, standing)
 
 
 def tell_failure(terminal: Terminal, fields: dict[str, Any], *, as_json: bool) -> int:
     """A failure as the contract's JSON on standard output, or in words on standard error."""
     if as_json:
-        terminal.result(json.dumps(fields, ensure_ascii=False, indent=2))
+        terminal.json(fields)
         return exit_code(fields["code"])
     terminal.say(f"{terminal.colour('Failed', 'red')} ({fields['code']}): {fields['message']}")
     if fields["submitted"] is not False:
@@ -126,7 +131,7 @@ def tell_standing(
     if status == "failed":
         return tell_failure(terminal, fields, as_json=as_json)
     if as_json:
-        terminal.result(json.dumps(fields, ensure_ascii=False, indent=2))
+        terminal.json(fields)
         return standing_code(standing)
     for path in copies or [image.path for image in record.images]:
         terminal.result(str(path))

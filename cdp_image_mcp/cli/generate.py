@@ -1,10 +1,9 @@
 """``generate``: one generation from beginning to end on a terminal."""
 
 import argparse
-import json
 import secrets
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,17 @@ import msgspec
 from cdp_image_mcp.cli.exit_codes import DONE, stopped_code
 from cdp_image_mcp.cli.follow import follow, tell_standing, tell_stopped
 from cdp_image_mcp.cli.pictures import shown
-from cdp_image_mcp.cli.prompting import Destination, destination, prompt_of, typed_roots, wish
+from cdp_image_mcp.cli.prompting import destination, prompt_of, typed_roots, wish
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME, Settings
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.studio import Standing
 from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.tasks import shielded
 
-__all__ = ["command", "generate"]
+__all__ = ["command"]
 
 
 async def command(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
@@ -34,11 +34,31 @@ async def command(parsed: argparse.Namespace, settings: Settings, terminal: Term
     settings = await anyio.to_thread.run_sync(typed_roots, arguments, settings)
     if parsed.dry_run:
         return await _dry_run(arguments, settings, terminal)
-    to_open = parsed.open or settings.open_finished
-    outliving = None if parsed.front is None else partial(_outlive, parsed, terminal)
-    return await generate(
-        arguments, settings, terminal, as_json=parsed.json, place=place, to_open=to_open, outliving=outliving
-    )
+    standing = await _made(arguments, parsed, settings, terminal)
+    images = standing.record.images
+    copies = await anyio.to_thread.run_sync(place.put, images) if place is not None and images else None
+    code = tell_standing(terminal, standing, as_json=parsed.json, copies=copies)
+    if images and (parsed.open or settings.open_finished):
+        await shown(copies[0] if copies else Path(images[0].path), terminal)
+    return code
+
+
+async def _made(
+    arguments: GenerateImage, parsed: argparse.Namespace, settings: Settings, terminal: Terminal
+) -> Standing:
+    """How it ended. Stopped while its request is out, it goes on where there is a front to let go, else it is given
+    up."""
+    accepted: list[str] = []
+    goes_on = None if parsed.front is None else lambda: partial(_outlive, parsed, terminal, accepted)
+    try:
+        async with studio_apart(settings, goes_on) as studio:
+            wanted = msgspec.structs.replace(arguments, wait_seconds=0)
+            return await follow(studio, partial(studio.generate, wanted), terminal, accepted)
+    except anyio.get_cancelled_exc_class():
+        with shielded():
+            entry = await Library(settings.output_dir).find(accepted[0]) if accepted else None
+            tell_stopped(terminal, entry.record if entry is not None else None)
+        raise
 
 
 def _outlive(parsed: argparse.Namespace, terminal: Terminal, accepted: Sequence[str]) -> None:
@@ -51,38 +71,6 @@ def _outlive(parsed: argparse.Namespace, terminal: Terminal, accepted: Sequence[
     )
     front: Front = parsed.front
     front.let_go(stopped_code(parsed.stop.signal or signal.SIGINT))
-
-
-async def generate(
-    arguments: GenerateImage,
-    settings: Settings,
-    terminal: Terminal,
-    *,
-    as_json: bool,
-    place: Destination | None = None,
-    to_open: bool = False,
-    outliving: Callable[[Sequence[str]], None] | None = None,
-) -> int:
-    """One generation from beginning to end on a terminal. ``outliving`` is given its id, where there is one
-    already, when it is stopped while its request is out; without it, that is given up."""
-    accepted: list[str] = []
-    goes_on = None if outliving is None else lambda: partial(outliving, accepted)
-    try:
-        async with studio_apart(settings, goes_on) as studio:
-            wanted = msgspec.structs.replace(arguments, wait_seconds=0)
-            standing = await follow(studio, partial(studio.generate, wanted), terminal, accepted)
-            await studio.fetched(standing)
-    except anyio.get_cancelled_exc_class():
-        with shielded():
-            entry = await Library(settings.output_dir).find(accepted[0]) if accepted else None
-            tell_stopped(terminal, entry.record if entry is not None else None)
-        raise
-    images = standing.record.images
-    copies = await anyio.to_thread.run_sync(place.put, images) if place is not None and images else None
-    code = tell_standing(terminal, standing, as_json=as_json, copies=copies)
-    if to_open and images:
-        await shown(copies[0] if copies else Path(images[0].path), terminal)
-    return code
 
 
 async def _dry_run(arguments: GenerateImage, settings: Settings, terminal: Terminal) -> int:
@@ -104,5 +92,5 @@ async def _dry_run(arguments: GenerateImage, settings: Settings, terminal: Termi
 
             told |= {"model": settings.model, "estimate": ApiBackend(settings).estimate(first)}
     terminal.say("Nothing was sent. This is what would be asked for:")
-    terminal.result(json.dumps(told, ensure_ascii=False, indent=2))
+    terminal.json(told)
     return DONE

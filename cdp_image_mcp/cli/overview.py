@@ -1,15 +1,15 @@
 """``status`` and ``config``: what is ready and what is being made; the settings in force and where each comes from."""
 
 import argparse
-import json
 import os
 from typing import Any
 
 from cdp_image_mcp.cli.exit_codes import DONE
-from cdp_image_mcp.cli.terminal import Terminal, cut
+from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import READ, VARIABLES, Settings
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.mcp_server.ways import first_way
+from cdp_image_mcp.system.plaintext import clean
 
 __all__ = ["config", "in_force", "status"]
 
@@ -47,8 +47,7 @@ async def config(parsed: argparse.Namespace, settings: Settings, terminal: Termi
     way, why = first_way(settings)
     lines = in_force(settings)
     if parsed.json:
-        told = {"first_way": way, "because": why, "settings": lines}
-        terminal.result(json.dumps(told, ensure_ascii=False, indent=2))
+        terminal.json({"first_way": way, "because": why, "settings": lines})
         return DONE
     terminal.result(f"Pictures are made by {way} first: {why}.")
     name, value = (max(len(line[key]) for line in lines) for key in ("variable", "value"))
@@ -62,7 +61,7 @@ async def status(parsed: argparse.Namespace, settings: Settings, terminal: Termi
     async with studio_apart(settings) as studio:
         fields = await studio.status(None)
     if parsed.json:
-        terminal.result(json.dumps(fields, ensure_ascii=False, indent=2, default=str))
+        terminal.json(fields)
     else:
         _tell_status(terminal, fields, settings)
     return DONE
@@ -84,14 +83,12 @@ def _tell_status(terminal: Terminal, fields: dict[str, Any], settings: Settings)
     for entry in fields["statuses"]:
         mark = "ready" if entry["ready"] else "configured" if entry["configured"] else "not set up"
         first = f" (first: {why})" if entry["backend"] == way else ""
-        terminal.result(f"{entry['backend']}{first}: {mark}. {entry['message']}")
+        terminal.result(f"{entry['backend']}{first}: {mark}. {clean(entry['message'], 4000)}")
     for title in ("running", "newest"):
         lines: list[dict[str, Any]] = fields.get(title) or []
         terminal.result(f"{title}: {len(lines) or 'none'}")
         for line in lines:
-            head = f"  {line['generation_id']}  {line['state']:<18} "
-            terminal.result(head + cut(" ".join(line["prompt"].split()), terminal.columns - len(head)))
+            terminal.row(f"  {line['generation_id']}  {line['state']:<18} ", line["prompt"])
             terminal.result(f"  {'':32}  {line['output_dir']}")
-    problems: list[str] = fields.get("problems") or []
-    for problem in problems:
-        terminal.result(f"problem: {problem}")
+    for problem in fields.get("problems") or ():
+        terminal.result(f"problem: {clean(problem, 4000)}")

@@ -2,12 +2,12 @@
 what that left."""
 
 import argparse
-import json
 import shutil
 import tempfile
 import time
 import webbrowser
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED
-from cdp_image_mcp.cli.follow import fields_of, follow, standing_code, tell_standing
-from cdp_image_mcp.cli.terminal import Terminal, ago, cut
+from cdp_image_mcp.cli.follow import fields_of, follow, standing_code, tell_person, tell_standing
+from cdp_image_mcp.cli.terminal import Terminal, ago
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.gallery.gallery import Gallery
@@ -26,7 +26,6 @@ from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import epoch
 from cdp_image_mcp.library.strays import worthless
 from cdp_image_mcp.mcp_server.holding import studio_apart
-from cdp_image_mcp.studio.studio import Standing
 from cdp_image_mcp.system.presence import OWN_FOLDER
 from cdp_image_mcp.system.viewer import open_file
 
@@ -73,13 +72,12 @@ def _line(entry: Entry) -> dict[str, Any]:
 async def list_pictures(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     lines = [_line(entry) for entry in await Library(settings.output_dir).newest(max(parsed.count, 1))]
     if parsed.json:
-        terminal.result(json.dumps(lines, ensure_ascii=False, indent=2))
+        terminal.json(lines)
         return DONE
     for line in lines:
         several = f" ({line['images']})" if line["images"] > 1 else ""
         head = f"{line['generation_id'][:8]}  {line['state'] + several:<14} {ago(line['age_seconds']):>7}  "
-        prompt = " ".join(line["prompt"].split())
-        terminal.result(head + cut(prompt, terminal.columns - len(head)))
+        terminal.row(head, line["prompt"])
         terminal.result(f"{'':10}{line['path']}")
     if not lines:
         terminal.say("Nothing has been made yet.")
@@ -108,7 +106,6 @@ async def wait(parsed: argparse.Namespace, settings: Settings, terminal: Termina
     async with studio_apart(settings) as studio:
         identity = (await _entry(studio.library, parsed.id)).record.generation_id
         standing = await follow(studio, partial(studio.wait, identity, 0), terminal, [])
-        await studio.fetched(standing)
     return tell_standing(terminal, standing, as_json=parsed.json)
 
 
@@ -127,17 +124,12 @@ async def cancel(parsed: argparse.Namespace, settings: Settings, terminal: Termi
     return DONE
 
 
-def _tell_person(terminal: Terminal, standing: Standing) -> None:
-    said = standing.news.message if standing.news is not None else "Please act in the open browser window."
-    terminal.say(said, "yellow")
-
-
 async def collect(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     async with studio_apart(settings) as studio:
         terminal.say("Looking for pictures that the site finished and nobody fetched …")
-        found = await studio.collect(partial(_tell_person, terminal))
+        found = await studio.collect(partial(tell_person, terminal))
     if parsed.json:
-        terminal.result(json.dumps([fields_of(standing) for standing in found], ensure_ascii=False, indent=2))
+        terminal.json([fields_of(standing) for standing in found])
     else:
         for standing in found:
             tell_standing(terminal, standing, as_json=False)
@@ -180,7 +172,7 @@ async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Termin
     if not parsed.yes and not await terminal.agreed("Delete them?"):
         terminal.say("Nothing was deleted.")
         return FAILED
-    left = await anyio.to_thread.run_sync(_deleted, paths)
+    left = await anyio.to_thread.run_sync(deleted, paths)
     for path in left:
         terminal.say(f"It could not be deleted: {path}", "yellow")
     terminal.say(f"{len(paths) - len(left)} deleted.", "green")
@@ -223,11 +215,12 @@ def _weight(path: Path) -> int:
     return sum(file.lstat().st_size for file in files if file.is_file())
 
 
-def _deleted(paths: list[Path]) -> list[Path]:
+def deleted(paths: list[Path]) -> list[Path]:
     """Those that are still there afterwards."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # what stays is told
+                path.unlink()
     return [path for path in paths if path.exists()]

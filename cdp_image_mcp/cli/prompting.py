@@ -24,11 +24,6 @@ WISHES = (
     *("mask", "conversation_mode", "continue_from", "timeout_seconds", "output_dir"),
 )
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".gif": "gif", ".svg": "svg"}
-MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 
 
 def _refused(field: str, message: str) -> ImageError:
@@ -47,16 +42,12 @@ async def prompt_of(words: list[str], terminal: Terminal) -> str:
 
 def decoded(raw: bytes) -> str:
     """Text as programs pipe it: UTF-8 or UTF-16, with or without a mark. Guessing further would pay for mojibake."""
-    for mark, encoding in MARKS:
-        if raw.startswith(mark):
-            return _strictly(raw.removeprefix(mark), encoding)
-    if len(raw) > 1 and len(raw) % 2 == 0 and b"\0" in raw:
+    encoding = "utf-8-sig"
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif len(raw) % 2 == 0 and b"\0" in raw:
         # Every other byte of most texts is zero in UTF-16; in UTF-8 none is.
-        return _strictly(raw, "utf-16-le" if raw[1::2].count(0) >= raw[::2].count(0) else "utf-16-be")
-    return _strictly(raw, "utf-8")
-
-
-def _strictly(raw: bytes, encoding: str) -> str:
+        encoding = "utf-16-le" if raw[1::2].count(0) >= raw[::2].count(0) else "utf-16-be"
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError:
@@ -90,11 +81,8 @@ def typed_roots(arguments: GenerateImage, settings: Settings) -> Settings:
         typed.append(Path(arguments.mask).parent)
     if isinstance(arguments.output_dir, str):
         typed.append(Path(arguments.output_dir))
-    return msgspec.structs.replace(settings, input_roots=(*settings.input_roots, *map(_real, typed)))
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
+    roots = (Path(os.path.realpath(path)) for path in typed)
+    return msgspec.structs.replace(settings, input_roots=(*settings.input_roots, *roots))
 
 
 class Destination(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """What people see: results on standard output, everything else on standard error, plain where it is no terminal."""
 
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -10,13 +11,13 @@ import time
 import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 from cdp_image_mcp.studio.studio import News
 from cdp_image_mcp.system.plaintext import clean
 from cdp_image_mcp.system.telling import tell
 
-__all__ = ["Terminal", "ago", "clock", "cut", "typed", "width"]
+__all__ = ["Terminal", "ago", "clock", "typed", "width"]
 
 PLAIN_EVERY = 30.0
 """Seconds between two plain lines that say the same."""
@@ -103,13 +104,9 @@ def _read(*, one_line: bool) -> bytes:
 def _reads_colours(stream: TextIO, environ: Mapping[str, str]) -> bool:
     if environ.get("NO_COLOR") or environ.get("TERM") == "dumb" or not stream.isatty():
         return False
-    return sys.platform != "win32" or _windows_reads_escapes()
-
-
-def _windows_reads_escapes() -> bool:
-    """Old Windows consoles print escape sequences unless they are asked to read them."""
     if sys.platform != "win32":
         return True
+    # Old consoles print escape sequences unless they are asked to read them.
     import ctypes
 
     kernel = ctypes.windll.kernel32
@@ -170,34 +167,34 @@ class Terminal:
         self.clear()
         print(text, file=self._out, flush=True)
 
-    @property
-    def columns(self) -> int:
-        """Of standard output; many where nobody looks."""
-        return shutil.get_terminal_size().columns if self._out.isatty() else 10_000
+    def json(self, value: Any) -> None:
+        """The same as JSON."""
+        self.result(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+    def row(self, head: str, text: str) -> None:
+        """One line of a list, with as much as fits of a text from elsewhere."""
+        columns = shutil.get_terminal_size().columns if self._out.isatty() else 10_000
+        self.result(head + cut(" ".join(clean(text, 10_000).split()), columns - len(head)))
 
     def wrapped(self, text: str, indent: int) -> list[str]:
         """``text`` in lines that fit beside ``indent`` columns on a terminal; one line where nobody looks."""
         if not self._out.isatty():
             return [text]
-        return textwrap.wrap(text, max(self.columns - indent - 1, 30)) or [""]
+        return textwrap.wrap(text, max(shutil.get_terminal_size().columns - indent - 1, 30)) or [""]
 
     def say(self, text: str = "", colour: str | None = None) -> None:
         """One line for a person on standard error."""
         self.clear()
         tell(f"{self.colour(text, colour) if colour else text}\n", self._err)
 
-    async def asked(self, question: str) -> bool:
-        """A person's yes or no; the end of input is a no. Ctrl-C leaves the question at once."""
-        self.clear()
-        tell(f"{question} [y/N] ", self._err)
-        return (await typed(one_line=True)).strip().lower() in {b"y", b"yes"}
-
     async def agreed(self, question: str) -> bool:
-        """The same where a person may not be there: then nothing is agreed to."""
+        """A person's yes or no; where nobody is, and at the end of input, a no. Ctrl-C leaves the question at once."""
         if not sys.stdin.isatty():
             self.say("Nobody can be asked here; --yes agrees beforehand.", "yellow")
             return False
-        return await self.asked(question)
+        self.clear()
+        tell(f"{question} [y/N] ", self._err)
+        return (await typed(one_line=True)).strip().lower() in {b"y", b"yes"}
 
     def clear(self) -> None:
         """Take the progress line away, so that something else can be written."""

@@ -41,6 +41,16 @@ def test_the_newest_pictures_are_listed_with_state_age_and_path(with_key: dict[s
     assert 0 <= told["age_seconds"] < LIMIT
 
 
+@pytest.mark.parametrize("command", ["list", "status"])
+def test_a_prompt_in_a_list_cannot_move_the_cursor(with_key: dict[str, str], command: str) -> None:
+    """A model has written it, perhaps from a page that somebody else wrote."""
+    made(with_key, "a \x1b[2J\x1b]0;title\x07red \u202efox")
+    done = ran(with_key, command)
+    assert done.returncode == 0, done.stderr
+    assert "a red fox" in done.stdout
+    assert not set(done.stdout) & set("\x1b\x07\u202e")
+
+
 def test_an_empty_list_is_no_failure(environment: dict[str, str]) -> None:
     done = ran(environment, "list")
     assert (done.returncode, done.stdout) == (0, "")
@@ -156,6 +166,15 @@ def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
     assert collected.stdout.splitlines() == [fox["image_path"], str(folder / "image-02.png")]
     assert (folder / "image-02.png").read_bytes() == other
     assert not whole.exists()
+
+
+def test_what_cannot_be_deleted_keeps_nothing_else_from_it(tmp_path: Path) -> None:
+    from cdp_image_mcp.cli import pictures
+
+    for name in ("file", "rubbish"):
+        (tmp_path / name).write_bytes(b"")
+    pictures.deleted([tmp_path / "file" / "inside", tmp_path / "rubbish"])
+    assert not (tmp_path / "rubbish").exists()
 
 
 def test_pictures_go_only_when_they_are_named(with_key: dict[str, str]) -> None:

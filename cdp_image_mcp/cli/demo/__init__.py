@@ -2,15 +2,13 @@
 
 import argparse
 import importlib
-import importlib.util
-import json
 import os
 import shutil
 import sys
-from contextlib import AbstractAsyncContextManager
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 import anyio.to_thread
 import msgspec
@@ -28,7 +26,7 @@ from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Standing
 from cdp_image_mcp.system.disk import make_path
 
-__all__ = ["demo", "demonstrate"]
+__all__ = ["demo"]
 
 PLACES = ("cdp_image_mcp.cli.demo.site", "fixtures.site")
 """The stand-in as it lies in the wheel, and in a checkout."""
@@ -37,22 +35,10 @@ FOLDER = "demo"
 """In the output root: a demo's picture is no generation, nobody can continue it and it counts for no limit."""
 
 
-class _Site(Protocol):
-    url: str
-
-
-class _SiteModule(Protocol):
-    def serve(self) -> AbstractAsyncContextManager[_Site]: ...
-
-
-def _site() -> _SiteModule:
+def _site() -> Any:
     for place in PLACES:
-        try:
-            found = importlib.util.find_spec(place)
-        except ModuleNotFoundError:
-            continue
-        if found is not None:
-            return cast("_SiteModule", importlib.import_module(place))
+        with suppress(ModuleNotFoundError):
+            return importlib.import_module(place)
     raise ImageError(
         "internal", "The stand-in site is not part of this installation.", next_step="Install the package again."
     )
@@ -82,9 +68,10 @@ async def _require_browser(settings: Settings) -> bool:
     return found.snap
 
 
-async def demonstrate(prompt: str, settings: Settings, terminal: Terminal, *, as_json: bool) -> int:
-    """Make one picture of ``prompt`` at the stand-in and keep nothing but that picture."""
+async def demo(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    """Make one picture at the stand-in and keep nothing but that picture."""
     settings.require_usable()
+    prompt = " ".join(parsed.prompt) or "a red fox under a full moon"
     arguments, _ = parse(GenerateImage, {"prompt": prompt, "backend": "chatgpt-web"})
     site = _site()
     snap = await _require_browser(settings)
@@ -106,16 +93,11 @@ async def demonstrate(prompt: str, settings: Settings, terminal: Terminal, *, as
         async with studio_apart(aside) as studio:
             wanted = msgspec.structs.replace(arguments, wait_seconds=0)
             standing = await follow(studio, partial(studio.generate, wanted), terminal, [])
-            await studio.fetched(standing)
         kept = await anyio.to_thread.run_sync(_keep, standing, settings.output_dir / FOLDER)
-    if as_json and standing.record.images:
-        terminal.result(json.dumps(_demo_fields(kept), ensure_ascii=False, indent=2))
+    if parsed.json and standing.record.images:
+        terminal.json({"demo": True, **fields_of(kept)})
         return DONE
-    return tell_standing(terminal, kept, as_json=as_json)
-
-
-def _demo_fields(standing: Standing) -> dict[str, Any]:
-    return {"demo": True, **fields_of(standing)}
+    return tell_standing(terminal, kept, as_json=parsed.json)
 
 
 def _keep(standing: Standing, folder: Path) -> Standing:
@@ -132,9 +114,3 @@ def _keep(standing: Standing, folder: Path) -> Standing:
     return msgspec.structs.replace(
         standing, record=msgspec.structs.replace(record, images=images, profile_dir=None), folder=str(folder)
     )
-
-
-async def demo(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
-    """The command."""
-    prompt = " ".join(parsed.prompt) or "a red fox under a full moon"
-    return await demonstrate(prompt, settings, terminal, as_json=parsed.json)
