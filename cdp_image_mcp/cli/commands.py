@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import logging
 import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -13,16 +12,13 @@ import anyio
 from cdp_image_mcp.cli.exit_codes import FAILED, stopped_code
 from cdp_image_mcp.cli.follow import tell_failure
 from cdp_image_mcp.cli.terminal import Terminal
-from cdp_image_mcp.config import APP_NAME, Settings
-from cdp_image_mcp.errors import ImageError, image_error_in
-from cdp_image_mcp.mcp_server.fields import failure
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.mcp_server.fields import failure, known_error
 from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.stopping import Stop
 from cdp_image_mcp.system.tasks import background
 
 __all__ = ["run"]
-
-logger = logging.getLogger(__name__)
 
 TELLING_PROBLEMS = frozenset(("generate", "login", "status", "config", "doctor", "demo"))
 """Commands whose own answer names every bad setting."""
@@ -41,12 +37,9 @@ def run(parsed: argparse.Namespace, settings: Settings, front: Front | None = No
     except BrokenPipeError:
         # Whoever read our output has gone; saying so would fail the same way.
         return FAILED
-    except Exception as error:
-        known = image_error_in(error)
-        if known is None:
-            logger.exception("%s failed", parsed.command)
-            known = ImageError("internal", f"A fault in {APP_NAME} ({type(error).__name__}).", submitted="unknown")
-        return tell_failure(terminal, failure(known), as_json=getattr(parsed, "json", False))
+    except Exception as error:  # noqa: BLE001  it is told
+        fields = failure(known_error(error, parsed.command))
+        return tell_failure(terminal, fields, as_json=getattr(parsed, "json", False))
 
 
 def _command(name: str) -> Command:

@@ -191,7 +191,7 @@ def _rubbish(settings: Settings) -> Iterator[Path]:
             yield from filter(_old, folder.glob(".metadata.json.*.part"))
             # What may have been paid for and is nowhere else is rescued when its generation is asked for, or collected.
             yield from (part for part in folder.glob(".*.part") if _old(part) and worthless(part))
-            yield from filter(_old, folder.glob(".*.tmp"))
+            yield from filter(_old, folder.glob(".preview-*.part"))
     # Root and profile may lie among other people's files: only names of ours, and folders that are ours alone.
     root, profile = settings.output_dir, settings.profile_dir
     yield from root.glob(".index.sqlite3*.broken")

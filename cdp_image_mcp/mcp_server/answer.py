@@ -12,7 +12,15 @@ import msgspec
 
 from cdp_image_mcp.library.comparison import requested
 from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
-from cdp_image_mcp.previews.preview import PREVIEW_BYTES, SHOWN, FilePreviewer, Picture, PreviewError, PreviewMaker
+from cdp_image_mcp.previews.preview import (
+    PREVIEW_BYTES,
+    SHOWN,
+    OpenCanvas,
+    Picture,
+    PreviewError,
+    PreviewMaker,
+    previews,
+)
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.studio.asked import Images
 from cdp_image_mcp.system.plaintext import clean
@@ -65,9 +73,8 @@ class Showing(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct):
-    """What a call is answered with: the fields, their JSON, the pictures beside it."""
+    """What a call is answered with: the JSON of its fields, and the pictures beside it."""
 
-    fields: dict[str, Any]
     text: str
     pictures: list[Picture] = []
     failed: bool = False
@@ -108,11 +115,6 @@ def base64_length(size: int) -> int:
     return (size + 2) // 3 * 4
 
 
-async def _original(image: SavedImage) -> Picture:
-    data = await anyio.to_thread.run_sync(Path(image.path).read_bytes)
-    return Picture(mime_type=image.mime_type, data=data)
-
-
 class _Room:
     """Fills the characters that the text leaves with pictures, fairly and in order."""
 
@@ -129,7 +131,8 @@ class _Room:
         try:
             shown, room = image.mime_type in SHOWN, self.left - BLOCK - after * RESERVED_PREVIEW
             if self.images == "full" and shown and base64_length(image.bytes) <= room:
-                self._take(await _original(image))
+                data = await anyio.to_thread.run_sync(Path(image.path).read_bytes)
+                self._take(Picture(image.mime_type, data))
                 return
             if self.images == "full":
                 why = f"The original ({image.bytes:,} bytes) does not fit" if shown else "This format is a file only"
@@ -144,7 +147,7 @@ class _Room:
             self._leave_out(index, str(error))
 
     def _take(self, picture: Picture) -> None:
-        self.left -= base64_length(len(picture.data)) + BLOCK
+        self.left -= _block_length(picture)
         self.pictures.append(picture)
 
     def _leave_out(self, index: int, reason: str) -> None:
@@ -153,29 +156,29 @@ class _Room:
 
 
 async def compose(
-    standing: "Standing", showing: Showing, previewer: FilePreviewer, also: Mapping[str, Any] | None = None
+    standing: "Standing", showing: Showing, open_canvas: OpenCanvas, also: Mapping[str, Any] | None = None
 ) -> Answer:
     """The answer for a standing: failed generations become the contract's failure, pictures are put beside the JSON
     as ``showing`` says, and the whole, fields of ``also`` included, stays under :data:`LIMIT` characters."""
     record = standing.record
     if status_of(record) == "failed":
         fields = failure(failure_of(record), record.generation_id) | dict(also or {})
-        return Answer(fields, fitted(fields), failed=True)
+        return Answer(fitted(fields), failed=True)
     fields = describe(standing) | dict(also or {})
     shown = record.images[: max(requested(record)["n"], 1)] if record.finished else []
     if shown and showing.unseen:
         fields["not_inline"] = [{"index": index, "reason": showing.unseen} for index in range(1, len(shown) + 1)]
     if not shown or showing.unseen or showing.images == "none":
-        return Answer(fields, fitted(fields))
-    return await _with_pictures(fields, shown, showing, previewer)
+        return Answer(fitted(fields))
+    return await _with_pictures(fields, shown, showing, open_canvas)
 
 
 async def _with_pictures(
-    fields: dict[str, Any], shown: Sequence[SavedImage], showing: Showing, previewer: FilePreviewer
+    fields: dict[str, Any], shown: Sequence[SavedImage], showing: Showing, open_canvas: OpenCanvas
 ) -> Answer:
     room = LIMIT - ENVELOPE - wire_length(fitted(fields)) - NOTE * len(shown)
     filler = _Room(room, showing.images)
-    async with previewer.open(showing.deadline) as maker:
+    async with previews(open_canvas, showing.deadline) as maker:
         for index, image in enumerate(shown, start=1):
             await filler.add(maker, index, image, len(shown) - index)
     if filler.not_inline:
@@ -184,7 +187,7 @@ async def _with_pictures(
     pictures = filler.pictures
     while pictures and wire_length(text) + sum(map(_block_length, pictures)) > LIMIT - ENVELOPE:
         pictures.pop()
-    return Answer(fields, text, pictures)
+    return Answer(text, pictures)
 
 
 def _block_length(picture: Picture) -> int:

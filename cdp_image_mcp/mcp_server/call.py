@@ -11,13 +11,12 @@ import anyio.to_thread
 import mcp_types as types
 import msgspec
 from mcp import MCPError
-from mcp.server.context import ServerRequestContext
 
-from cdp_image_mcp.config import APP_NAME, Settings
-from cdp_image_mcp.errors import ImageError, image_error_in
+from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.mcp_server.answer import STRUCTURED_LIMIT, Answer, Showing, compose, encoded, fitted
-from cdp_image_mcp.mcp_server.app import App
+from cdp_image_mcp.mcp_server.app import App, Context
 from cdp_image_mcp.mcp_server.arguments import (
     BackendStatus,
     BrowserVisibility,
@@ -30,7 +29,7 @@ from cdp_image_mcp.mcp_server.arguments import (
 from cdp_image_mcp.mcp_server.client.elicitation import ANSWER_KEY, is_modern
 from cdp_image_mcp.mcp_server.client.progress import Progress
 from cdp_image_mcp.mcp_server.client.table import known
-from cdp_image_mcp.mcp_server.fields import failure
+from cdp_image_mcp.mcp_server.fields import failure, known_error
 from cdp_image_mcp.mcp_server.resources import history
 from cdp_image_mcp.mcp_server.tasks.opened import declared
 from cdp_image_mcp.studio.asked import GenerateImage, Images
@@ -49,7 +48,6 @@ ANSWER_SECONDS = 8.0
 """How much longer than its wait a call may take until it has answered, previews included: clients that give up after
 60 s are answered by then."""
 
-Context: TypeAlias = ServerRequestContext[App, Any]
 ToolResult: TypeAlias = types.CallToolResult | types.InputRequiredResult | dict[str, Any]
 
 
@@ -107,7 +105,7 @@ class _Call:
                 return await self._watch(arguments, studio)
             case PictureHistory():
                 fields = {"pictures": await history(studio.library, arguments.count)}
-                return result_of(Answer(fields, fitted(fields)))
+                return result_of(Answer(fitted(fields)))
             case _:
                 raise TypeError(f"no tool takes {type(arguments).__name__}")
 
@@ -148,7 +146,7 @@ class _Call:
         """For the view: the same answer, but nobody has fetched the picture by it."""
         shown = Showing("preview", self.began + arguments.wait_seconds + ANSWER_SECONDS)
         standing = await studio.wait(arguments.generation_id, arguments.wait_seconds, onlooker=True)
-        return result_of(await compose(standing, shown, self.app.previewer))
+        return result_of(await compose(standing, shown, self.app.open_canvas))
 
     async def _at_once(self, arguments: GenerateImage | WaitForImage, studio: Studio) -> Standing:
         if isinstance(arguments, GenerateImage):
@@ -167,7 +165,7 @@ class _Call:
 
     def failed(self, error: ImageError) -> types.CallToolResult:
         fields = failure(error, self.generation_id) | self.also
-        return result_of(Answer(fields, fitted(fields), failed=True))
+        return result_of(Answer(fitted(fields), failed=True))
 
 
 def showing(settings: Settings, session: Any, images: Images | None, deadline: float) -> Showing:
@@ -182,7 +180,7 @@ async def answer(
     app: App, studio: Studio, standing: Standing, shown: Showing, also: Mapping[str, Any] | None = None
 ) -> types.CallToolResult:
     """The answer for a standing, given to the caller: from now on the generation counts as fetched."""
-    result = result_of(await compose(standing, shown, app.previewer, dict(also or {})))
+    result = result_of(await compose(standing, shown, app.open_canvas, also))
     if app.settings.open_finished and not standing.record.fetched:
         await anyio.to_thread.run_sync(_open, standing.record)
     await studio.fetched(standing)
@@ -204,11 +202,6 @@ async def call_tool(ctx: Context, params: types.CallToolRequestParams, kind: typ
         return await call.run(kind)
     except MCPError:
         raise
-    except Exception as error:
-        if (known_error := image_error_in(error)) is not None:
-            return call.failed(known_error)
+    except Exception as error:  # noqa: BLE001  it is told
         # An exception that escapes would reach an old client with its text, paths and all (legacy era, SDK 2.3).
-        logger.exception("%s failed", params.name)
-        return call.failed(
-            ImageError("internal", f"A fault in {APP_NAME} ({type(error).__name__}).", submitted="unknown")
-        )
+        return call.failed(known_error(error, params.name))

@@ -1,13 +1,15 @@
 """A generation's standing as the contract's JSON: what the person and the model need comes first."""
 
 import json
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.config import APP_NAME
+from cdp_image_mcp.errors import ImageError, image_error_in
 from cdp_image_mcp.library.comparison import actual, honoured, requested
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import FINAL_STATES, PERSON_STATES
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     # Loaded by the first call, not by the server's start.
     from cdp_image_mcp.studio.studio import Standing
 
-__all__ = ["describe", "failure", "failure_of", "markdown", "status_of"]
+__all__ = ["describe", "failure", "failure_of", "known_error", "markdown", "status_of"]
+
+logger = logging.getLogger(__name__)
 
 MOST_IMAGES_LISTED = 200
 MOST_FAILURES_LISTED = 20
@@ -49,9 +53,14 @@ def _metadata(record: Record) -> dict[str, Any]:
     }
     fields |= {name: value for name, value in record.facts.items() if name not in fields and name not in OURS}
     told: dict[str, Any] = clean_tree({name: value for name, value in fields.items() if value is not None})
-    while told and len(json.dumps(told)) > 20_000:
-        told.pop(max(told, key=lambda name: len(json.dumps(told[name]))))
-    return told
+    return _lightened(told, 20_000)
+
+
+def _lightened(fields: dict[str, Any], most: int) -> dict[str, Any]:
+    """Without the heaviest, until the rest takes at most so many characters."""
+    while fields and len(json.dumps(fields)) > most:
+        fields.pop(max(fields, key=lambda name: len(json.dumps(fields[name]))))
+    return fields
 
 
 def _progress(standing: "Standing") -> dict[str, Any]:
@@ -66,10 +75,8 @@ def _progress(standing: "Standing") -> dict[str, Any]:
 
 
 def _images(record: Record) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = [msgspec.to_builtins(image) for image in record.images[:MOST_IMAGES_LISTED]]
-    for entry in listed:
-        entry["path"] = sound(entry["path"])
-    return listed
+    listed = record.images[:MOST_IMAGES_LISTED]
+    return [msgspec.to_builtins(image) | {"path": sound(image.path)} for image in listed]
 
 
 def markdown(record: Record) -> str:
@@ -167,8 +174,13 @@ def failure(error: ImageError, generation_id: str | None = None) -> dict[str, An
     if generation_id is not None:
         fields["generation_id"] = generation_id
     if "details" in told:
-        details: dict[str, Any] = clean_tree(told["details"], 8000)
-        while details and len(json.dumps(details)) > 100_000:
-            details.pop(max(details, key=lambda name: len(json.dumps(details[name]))))
-        told["details"] = details
+        told["details"] = _lightened(clean_tree(told["details"], 8000), 100_000)
     return fields | told
+
+
+def known_error(error: Exception, what: str) -> ImageError:
+    """What ended ``what``; a fault of ours goes into the log, and is told by its kind alone."""
+    if (known := image_error_in(error)) is not None:
+        return known
+    logger.error("%s failed", what, exc_info=error)
+    return ImageError("internal", f"A fault in {APP_NAME} ({type(error).__name__}).", submitted="unknown")

@@ -1,6 +1,5 @@
 """The newest pictures as MCP resources: an opaque id names the generation, a number the picture, and nothing a path."""
 
-import base64
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import mcp_types as types
 from mcp import MCPError
 
 from cdp_image_mcp.library.library import Entry, Library
+from cdp_image_mcp.mcp_server.answer import encoded
 from cdp_image_mcp.previews.preview import PREVIEW_BYTES, Picture, ready
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.plaintext import clean
@@ -81,8 +81,7 @@ async def read_picture(library: Library, address: str) -> types.BlobResourceCont
         raise MCPError(types.INVALID_PARAMS, f"{image.path} cannot be read: {error.strerror}") from None
     if picture is None:
         raise _no_such(address)
-    blob = base64.b64encode(picture.data).decode("ascii")
-    return types.BlobResourceContents(uri=address, mime_type=picture.mime_type, blob=blob)
+    return types.BlobResourceContents(uri=address, mime_type=picture.mime_type, blob=encoded(picture))
 
 
 def _read(image: SavedImage, what: str | None) -> Picture | None:

@@ -1,20 +1,16 @@
 """The MCP server: five tools over a studio, both protocol eras, every failure as data the model can act on."""
 
-from collections.abc import AsyncGenerator, Awaitable
-from contextlib import asynccontextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 import mcp_types as types
 from mcp import MCPError
 from mcp.server.caching import CacheHint
-from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
 from cdp_image_mcp import __version__
 from cdp_image_mcp.config import APP_NAME
-from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.mcp_server.app import App, OpenApp
+from cdp_image_mcp.mcp_server.app import App, Context, OpenApp, told
 from cdp_image_mcp.mcp_server.client.greeting import INSTRUCTIONS, TITLE
 from cdp_image_mcp.mcp_server.tasks.methods import add_tasks
 from cdp_image_mcp.mcp_server.tools import ARGUMENTS, TOOLS
@@ -25,9 +21,6 @@ __all__ = ["make_server"]
 
 SIGN_IN_STATE_SECONDS = 3600.0
 """How long the sealed state of a question stays valid: people sign in with a second factor and come back late."""
-
-Context: TypeAlias = ServerRequestContext[App, Any]
-T = TypeVar("T")
 
 
 async def _list_tools(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
@@ -51,7 +44,8 @@ async def _list_resources(ctx: Context, _: types.PaginatedRequestParams | None) 
     from cdp_image_mcp.mcp_server.resources import list_pictures
 
     studio = await ctx.lifespan_context.studio()
-    return types.ListResourcesResult(resources=await _told(list_pictures(studio.library)))
+    with told():
+        return types.ListResourcesResult(resources=await list_pictures(studio.library))
 
 
 async def _list_templates(_: Context, __: types.PaginatedRequestParams | None) -> types.ListResourceTemplatesResult:
@@ -66,31 +60,18 @@ async def _read_resource(ctx: Context, params: types.ReadResourceRequestParams) 
     if params.uri == apps.ADDRESS:
         return types.ReadResourceResult(contents=[apps.page()])
     studio = await ctx.lifespan_context.studio()
-    return types.ReadResourceResult(contents=[await _told(read_picture(studio.library, params.uri))])
-
-
-async def _told(work: Awaitable[T]) -> T:
-    """A disk error in the words of the error, not of an exception."""
-    try:
-        return await work
-    except ImageError as error:
-        raise MCPError(types.INTERNAL_ERROR, clean(error.message)) from None
+    with told():
+        return types.ReadResourceResult(contents=[await read_picture(studio.library, params.uri)])
 
 
 def make_server(open_app: OpenApp) -> Server[App]:
     """The server; ``open_app`` is entered once for each run and must open nothing that costs time."""
-
-    @asynccontextmanager
-    async def lifespan(_: Server[App]) -> AsyncGenerator[App]:
-        async with open_app() as app:
-            yield app
-
     server = Server(
         APP_NAME,
         version=__version__,
         title=TITLE,
         instructions=INSTRUCTIONS,
-        lifespan=lifespan,
+        lifespan=lambda _: open_app(),
         cache_hints={"tools/list": CacheHint(ttl_ms=3_600_000, scope="public")},
         on_list_tools=_list_tools,
         on_list_resources=_list_resources,

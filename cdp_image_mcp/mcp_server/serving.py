@@ -17,7 +17,6 @@ from cdp_image_mcp.mcp_server.client.wire import Wire
 from cdp_image_mcp.mcp_server.holding import late_studio
 from cdp_image_mcp.mcp_server.server import make_server
 from cdp_image_mcp.previews.canvas import canvases
-from cdp_image_mcp.previews.preview import FilePreviewer
 from cdp_image_mcp.request import LONGEST_WAIT
 from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.stopping import Stop
@@ -55,7 +54,7 @@ async def open_app(settings: Settings, outliving: "Outliving | None" = None) -> 
             return None if studio.opened is None else open_browser(studio.opened)
 
         async with canvases(settings, browser) as open_canvas:
-            app = App(settings, studio, FilePreviewer(open_canvas))
+            app = App(settings, studio, open_canvas)
             try:
                 yield app
             finally:

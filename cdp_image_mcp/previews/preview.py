@@ -1,8 +1,6 @@
 """Small pictures for answers, made beside the originals by a browser; the originals are never touched."""
 
 import math
-import os
-import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -13,17 +11,18 @@ import anyio.to_thread
 import msgspec
 
 from cdp_image_mcp.request import SavedImage
+from cdp_image_mcp.system.disk import replace_file
 
 __all__ = [
     "PREVIEW_BYTES",
     "PREVIEW_EDGE",
     "SHOWN",
     "Canvas",
-    "FilePreviewer",
     "OpenCanvas",
     "Picture",
     "PreviewError",
     "PreviewMaker",
+    "previews",
     "ready",
 ]
 
@@ -66,21 +65,15 @@ SHOWN = frozenset(("image/png", "image/jpeg", "image/webp"))
 """What every client can be expected to show. Of others only a preview that a browser drew goes into an answer."""
 
 
-class FilePreviewer:
-    """Originals that are small enough, previews made before, and else a canvas that is opened when first needed."""
-
-    def __init__(self, open_canvas: OpenCanvas) -> None:
-        self._open_canvas = open_canvas
-
-    @asynccontextmanager
-    async def open(self, deadline: float = math.inf) -> "AsyncGenerator[PreviewMaker]":
-        """For one answer, which has to go out by ``deadline`` (of the event loop's clock)."""
-        async with AsyncExitStack() as stack:
-            yield PreviewMaker(self._open_canvas, stack, deadline)
+@asynccontextmanager
+async def previews(open_canvas: OpenCanvas, deadline: float = math.inf) -> "AsyncGenerator[PreviewMaker]":
+    """For one answer, which has to go out by ``deadline`` (of the event loop's clock)."""
+    async with AsyncExitStack() as stack:
+        yield PreviewMaker(open_canvas, stack, deadline)
 
 
 class PreviewMaker:
-    """Makes previews for one answer."""
+    """Originals that are small enough, previews made before, and else a canvas that is opened when first needed."""
 
     def __init__(self, open_canvas: OpenCanvas, stack: AsyncExitStack, deadline: float) -> None:
         self._open_canvas = open_canvas
@@ -97,7 +90,8 @@ class PreviewMaker:
         picture = await self._shrunk(image, most_bytes)
         # A preview that cannot be stored (full disk, read-only folder) is still good for this answer.
         with suppress(OSError):
-            await anyio.to_thread.run_sync(_store, Path(image.path), picture)
+            kept = _preview_path(Path(image.path), SUFFIXES[picture.mime_type])
+            await anyio.to_thread.run_sync(replace_file, kept, picture.data)
         return picture
 
     async def _shrunk(self, image: SavedImage, most_bytes: int) -> Picture:
@@ -144,14 +138,3 @@ def _stored(original: Path, most_bytes: int) -> Picture | None:
         except OSError:
             continue
     return None
-
-
-def _store(original: Path, picture: Picture) -> None:
-    path = _preview_path(original, SUFFIXES[picture.mime_type])
-    waiting = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with os.fdopen(os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(picture.data)
-        waiting.replace(path)
-    finally:
-        waiting.unlink(missing_ok=True)

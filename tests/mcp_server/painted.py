@@ -9,7 +9,6 @@ import anyio
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.mcp_server.app import App, OpenApp
-from cdp_image_mcp.previews.preview import FilePreviewer
 from cdp_image_mcp.request import Backend, BackendName, ImageRequest, Report
 from cdp_image_mcp.studio.studio import Studio, open_studio
 from tests.mcp_server.scripted import FakeCanvas, png
@@ -55,6 +54,6 @@ def app(settings: Settings, painter: Painter) -> OpenApp:
             async def itself() -> Studio:
                 return studio
 
-            yield App(settings, itself, FilePreviewer(FakeCanvas().open))
+            yield App(settings, itself, FakeCanvas().open)
 
     return opened

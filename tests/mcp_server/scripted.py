@@ -21,7 +21,7 @@ from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, now
 from cdp_image_mcp.mcp_server.app import App, OpenApp
-from cdp_image_mcp.previews.preview import Canvas, FilePreviewer, Picture, PreviewError
+from cdp_image_mcp.previews.preview import Canvas, Picture, PreviewError
 from cdp_image_mcp.request import SavedImage, State
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Listener, News, Standing, Studio
@@ -224,7 +224,7 @@ def app_of(studio: ScriptedStudio, canvas: FakeCanvas | None = None) -> OpenApp:
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[App]:
-        yield App(studio.settings, studio.itself, FilePreviewer(used.open))
+        yield App(studio.settings, studio.itself, used.open)
 
     return opened
 

@@ -18,7 +18,6 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.app import App
 from cdp_image_mcp.mcp_server.client.wire import Wire
 from cdp_image_mcp.mcp_server.serving import serve_app
-from cdp_image_mcp.previews.preview import FilePreviewer
 from cdp_image_mcp.studio.studio import News
 from tests.mcp_server.scripted import FakeCanvas, ScriptedStudio, standing
 
@@ -37,7 +36,7 @@ async def main(folder: Path, wire: Wire, *, quick: bool = False) -> None:
             studio.signing_in = standing(folder / "pictures", "needs_sign_in")
         studio.told = [News("drawing", 3.0, 60.0)]
         try:
-            yield App(settings, studio.itself, FilePreviewer(FakeCanvas().open))
+            yield App(settings, studio.itself, FakeCanvas().open)
         finally:
             with anyio.CancelScope(shield=True):
                 if (held := folder / "hold-the-end").exists():

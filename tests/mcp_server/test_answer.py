@@ -14,7 +14,6 @@ from cdp_image_mcp.library.record import Failure
 from cdp_image_mcp.mcp_server.answer import LIMIT, Showing, compose, fitted
 from cdp_image_mcp.mcp_server.call import result_of
 from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
-from cdp_image_mcp.previews.preview import FilePreviewer
 from cdp_image_mcp.request import SavedImage, State
 from cdp_image_mcp.studio.asked import Images
 from cdp_image_mcp.studio.studio import Standing
@@ -29,7 +28,7 @@ CONTRACT = [
 
 
 async def answered(made: Standing, images: Images = "preview", canvas: FakeCanvas | None = None) -> dict[str, Any]:
-    answer = await compose(made, Showing(images), FilePreviewer((canvas or FakeCanvas()).open))
+    answer = await compose(made, Showing(images), (canvas or FakeCanvas()).open)
     assert len(wire(result_of(answer))) < LIMIT
     return json.loads(answer.text) | {"_pictures": answer.pictures}
 
@@ -159,9 +158,9 @@ async def test_a_running_generation_lists_its_pictures_and_shows_none(tmp_path: 
     images = [saved(tmp_path, 1, png(), width=64, height=64)]
     made = standing(tmp_path, "generating", images=images)
     with anyio.fail_after(10):
-        answer = await compose(made, Showing("preview"), FilePreviewer(FakeCanvas().open))
+        answer = await compose(made, Showing("preview"), FakeCanvas().open)
     assert answer.pictures == []
-    assert len(answer.fields["images"]) == 1
+    assert len(json.loads(answer.text)["images"]) == 1
 
 
 def test_what_the_person_and_the_model_need_comes_first(tmp_path: Path) -> None:
@@ -223,10 +222,10 @@ async def test_a_client_that_makes_text_of_pictures_gets_the_paths_and_the_reaso
     images = [saved(tmp_path, index, png(), width=64, height=64) for index in (1, 2)]
     made = standing(tmp_path, images=images, request={"n": 2})
     with anyio.fail_after(10):
-        answer = await compose(made, Showing("preview", unseen="It shows none."), FilePreviewer(FakeCanvas().open))
+        answer = await compose(made, Showing("preview", unseen="It shows none."), FakeCanvas().open)
     assert answer.pictures == []
-    assert answer.fields["not_inline"] == [{"index": n, "reason": "It shows none."} for n in (1, 2)]
-    assert answer.fields["image_path"] == images[0].path
+    assert json.loads(answer.text)["not_inline"] == [{"index": n, "reason": "It shows none."} for n in (1, 2)]
+    assert json.loads(answer.text)["image_path"] == images[0].path
 
 
 @pytest.mark.parametrize(
@@ -245,10 +244,10 @@ def test_every_state_has_its_status(state: State, status: str) -> None:
 async def test_an_interrupted_generation_that_was_sent_asks_to_be_collected(tmp_path: Path) -> None:
     made = standing(tmp_path, "interrupted", spent="unknown")
     with anyio.fail_after(10):
-        answer = await compose(made, Showing("preview"), FilePreviewer(FakeCanvas().open))
+        answer = await compose(made, Showing("preview"), FakeCanvas().open)
     assert answer.failed
-    assert answer.fields["submitted"] is True
-    assert "wait_for_image" in answer.fields["next_step"]
+    assert json.loads(answer.text)["submitted"] is True
+    assert "wait_for_image" in json.loads(answer.text)["next_step"]
 
 
 def test_a_missing_picture_that_may_still_be_fetched_is_never_asked_for_anew(tmp_path: Path) -> None:

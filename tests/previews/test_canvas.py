@@ -1,6 +1,7 @@
 """Previews by a real browser: sizes, alpha, limits, and nothing left behind."""
 
 import io
+import json
 import math
 import os
 import tempfile
@@ -19,7 +20,7 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.answer import Showing, compose
 from cdp_image_mcp.previews import canvas as canvas_module
 from cdp_image_mcp.previews.canvas import PROFILE_PREFIX, canvases
-from cdp_image_mcp.previews.preview import PREVIEW_BYTES, PREVIEW_EDGE, Canvas, FilePreviewer, Picture, PreviewError
+from cdp_image_mcp.previews.preview import PREVIEW_BYTES, PREVIEW_EDGE, Canvas, Picture, PreviewError, previews
 from cdp_image_mcp.previews.scratch import scratch_folder
 from fixtures.images_api import running_api
 from tests.browser import SWITCHES, found_browser, left_out_if_quick
@@ -194,7 +195,7 @@ async def test_without_any_browser_the_reason_is_told(tmp_path: Path, standing: 
     nothing = Settings(output_dir=tmp_path, profile_dir=tmp_path, chrome_path=tmp_path / "no-browser")
     image = saved(tmp_path, 1, noise(2000, 100), width=2000, height=100)
     with anyio.fail_after(60):
-        async with canvases(nothing) as opening, FilePreviewer(opening).open() as maker:
+        async with canvases(nothing) as opening, previews(opening) as maker:
             with pytest.raises(PreviewError, match="no-browser"):
                 await maker.preview(image, 1000)
     assert left_behind(standing) == []
@@ -297,12 +298,10 @@ async def test_a_browser_that_hangs_costs_the_answer_its_preview_and_no_time(
         async with open_browser_of(tmp_path) as browser, canvases(browsing, lambda: browser) as opening:
             # Well below the 30 s that one command may take: nothing is waited for or tried twice.
             with hanging(browser), anyio.fail_after(20):
-                answer = await compose(
-                    standing_of(tmp_path, images=[image]), Showing("preview"), FilePreviewer(opening)
-                )
-    assert answer.fields["status"] == "saved"
-    assert (answer.pictures, [note["index"] for note in answer.fields["not_inline"]]) == ([], [1])
-    assert "in time" in answer.fields["not_inline"][0]["reason"]
+                answer = await compose(standing_of(tmp_path, images=[image]), Showing("preview"), opening)
+    assert json.loads(answer.text)["status"] == "saved"
+    assert (answer.pictures, [note["index"] for note in json.loads(answer.text)["not_inline"]]) == ([], [1])
+    assert "in time" in json.loads(answer.text)["not_inline"][0]["reason"]
 
 
 async def test_a_browser_that_begins_to_hang_while_it_draws_is_left_at_once(browsing: Settings, tmp_path: Path) -> None:
@@ -327,7 +326,7 @@ async def test_an_answer_does_not_wait_for_the_end_of_the_browser_that_drew_for_
     hung: list[psutil.Process] = []
     with anyio.fail_after(60):
         async with canvases(browsing) as opening:
-            async with FilePreviewer(opening).open() as maker:
+            async with previews(opening) as maker:
                 await maker.preview(image, 100_000)
                 hung += [psutil.Process(pid) for pid in browsers() if pid not in standing]
                 for process in hung:
@@ -358,7 +357,7 @@ async def test_no_browser_is_started_when_it_would_not_be_ready_in_time(
 ) -> None:
     image = saved(tmp_path, 1, noise(2000, 100), width=2000, height=100)
     with anyio.fail_after(60):
-        async with canvases(browsing) as opening, FilePreviewer(opening).open(anyio.current_time() + 4) as maker:
+        async with canvases(browsing) as opening, previews(opening, anyio.current_time() + 4) as maker:
             with pytest.raises(PreviewError, match="no time was left"):
                 await maker.preview(image, 1000)
     assert browsers() == standing
@@ -375,9 +374,9 @@ async def test_a_browser_that_hangs_at_its_start_holds_no_answer_beyond_its_time
     with anyio.fail_after(25):  # such a start may take 30 s otherwise
         async with canvases(settings) as opening:
             deadline = anyio.current_time() + 6
-            answer = await compose(made, Showing("preview", deadline), FilePreviewer(opening))
-    assert (answer.fields["status"], answer.pictures) == ("saved", [])
-    assert "No preview" in answer.fields["not_inline"][0]["reason"]
+            answer = await compose(made, Showing("preview", deadline), opening)
+    assert (json.loads(answer.text)["status"], answer.pictures) == ("saved", [])
+    assert "No preview" in json.loads(answer.text)["not_inline"][0]["reason"]
 
 
 async def test_a_profile_that_a_killed_process_left_is_swept_away(browsing: Settings, standing: dict[int, str]) -> None:

@@ -47,7 +47,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     """What to type by hand, where the client has a command for it."""
     patience: float = 60
     """Seconds after which a call with this block is given up; ``inf`` where no limit is known, 60 where nothing is."""
-    note: str = ""
+    note: str = "Its limit is not documented."
     link: Literal["", "cursor", "vscode", "lmstudio"] = ""
     """Which kind of link installs with a click."""
 
@@ -130,7 +130,6 @@ CLIENTS = (
         files={"": "~/.cursor/mcp.json"},
         where="or `.cursor/mcp.json` in a project",
         link="cursor",
-        note="Its limit is not documented.",
     ),
     Client(
         name="vscode",
@@ -227,6 +226,7 @@ CLIENTS = (
         shape="opencode",
         extra={"enabled": True},
         seen="7.7.9, 2026-11-26",
+        note="",
     ),
     Client(
         name="goose",
@@ -250,12 +250,7 @@ CLIENTS = (
         patience=600,
         note="`timeout` is in seconds, at most 600; without it 60.",
     ),
-    Client(
-        name="windsurf",
-        title="Windsurf",
-        files={"": "~/.codeium/windsurf/mcp_config.json"},
-        note="Its limit is not documented.",
-    ),
+    Client(name="windsurf", title="Windsurf", files={"": "~/.codeium/windsurf/mcp_config.json"}),
     Client(
         name="lm-studio",
         title="LM Studio",
@@ -263,13 +258,8 @@ CLIENTS = (
         link="lmstudio",
         note="It gives up after 60 seconds.",
     ),
-    Client(
-        name="antigravity",
-        title="Antigravity",
-        files={"": "~/.gemini/antigravity/mcp_config.json"},
-        note="Its limit is not documented.",
-    ),
-    Client(name="kiro", title="Kiro", files={"": "~/.kiro/settings/mcp.json"}, note="Its limit is not documented."),
+    Client(name="antigravity", title="Antigravity", files={"": "~/.gemini/antigravity/mcp_config.json"}),
+    Client(name="kiro", title="Kiro", files={"": "~/.kiro/settings/mcp.json"}),
     Client(
         name="roo-code",
         title="Roo Code",
@@ -280,13 +270,11 @@ CLIENTS = (
         name="jetbrains",
         title="JetBrains AI Assistant",
         where="Settings, Tools, AI Assistant, Model Context Protocol (MCP), Add, as JSON",
-        note="Its limit is not documented.",
     ),
     Client(
         name="cherry-studio",
         title="Cherry Studio",
         where="Settings, MCP Servers, Add, Import from JSON",
-        note="Its limit is not documented.",
     ),
 )
 

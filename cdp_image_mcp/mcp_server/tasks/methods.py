@@ -1,20 +1,15 @@
 """``tasks/get``, ``tasks/update`` and ``tasks/cancel``."""
 
-import contextlib
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import mcp_types as types
 from mcp import MCPError
-from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 
-from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.mcp_server.app import App
+from cdp_image_mcp.mcp_server.app import App, Context, told
 from cdp_image_mcp.mcp_server.client.elicitation import PERSON_STATES, is_modern
 from cdp_image_mcp.mcp_server.tasks.opened import EXTENSION, task
-from cdp_image_mcp.system.plaintext import clean
 
 if TYPE_CHECKING:
     # Loaded by the first call, not by the server's start.
@@ -24,8 +19,6 @@ __all__ = ["add_tasks"]
 
 PREVIEW_SECONDS = 20.0
 """How long an answer about a finished task may take for its previews."""
-
-Context: TypeAlias = ServerRequestContext[App, Any]
 
 
 class TaskParams(types.RequestParams):
@@ -42,7 +35,7 @@ class UpdateParams(TaskParams):
 
 async def _get(ctx: Context, params: TaskParams) -> dict[str, Any]:
     studio, tasks = await _studio(ctx), ctx.lifespan_context.tasks
-    with _told():
+    with told():
         standing = await studio.wait(params.task_id, 0)
         state = standing.record.state
         if state == "cancelled" and not standing.record.images:
@@ -54,8 +47,8 @@ async def _get(ctx: Context, params: TaskParams) -> dict[str, Any]:
         if state not in PERSON_STATES or tasks.accepted(standing):
             return task(standing, "working")
         if (question := tasks.question(ctx, standing)) is not None:
-            told = question.model_dump(by_alias=True, mode="json", exclude_none=True)
-            return task(standing, "input_required") | {"inputRequests": {state: told}}
+            asked = question.model_dump(by_alias=True, mode="json", exclude_none=True)
+            return task(standing, "input_required") | {"inputRequests": {state: asked}}
         # Nobody can be asked here: the model has to tell the person, and needs an answer for that.
         return await _completed(ctx, standing, studio)
 
@@ -68,13 +61,13 @@ async def _completed(ctx: Context, standing: "Standing", studio: "Studio") -> di
     shown = showing(app.settings, ctx.session, images, anyio.current_time() + PREVIEW_SECONDS)
     result = await answer(app, studio, standing, shown)
     await app.tasks.close(identity, unfinished=not standing.record.finished)
-    told = result.model_dump(by_alias=True, mode="json", exclude_none=True)
-    return task(standing, "completed") | {"result": told}
+    whole = result.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return task(standing, "completed") | {"result": whole}
 
 
 async def _update(ctx: Context, params: UpdateParams) -> dict[str, Any]:
     studio = await _studio(ctx)
-    with _told():
+    with told():
         await studio.wait(params.task_id, 0)
     ctx.lifespan_context.tasks.answered(params.task_id, params.input_responses)
     return {}
@@ -82,7 +75,7 @@ async def _update(ctx: Context, params: UpdateParams) -> dict[str, Any]:
 
 async def _cancel(ctx: Context, params: TaskParams) -> dict[str, Any]:
     studio = await _studio(ctx)
-    with _told():
+    with told():
         await studio.cancel(params.task_id)
     return {}
 
@@ -91,16 +84,6 @@ async def _studio(ctx: Context) -> "Studio":
     if not is_modern(ctx):
         raise MCPError(types.METHOD_NOT_FOUND, "Method not found", ctx.method)
     return await ctx.lifespan_context.studio()
-
-
-@contextlib.contextmanager
-def _told() -> Generator[None]:
-    """What goes wrong as an error of the protocol: that asking after a task failed says nothing of the task."""
-    try:
-        yield
-    except ImageError as error:
-        code = types.INVALID_PARAMS if error.code == "not_found" else types.INTERNAL_ERROR
-        raise MCPError(code, clean(f"{error.message} {error.next_step}")) from None
 
 
 def add_tasks(server: Server[App]) -> None:
