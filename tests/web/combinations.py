@@ -192,6 +192,7 @@ TROUBLES: dict[str, list[Any]] = {
 # Why a switch is not drawn.
 NOT_DRAWN: dict[str, str] = {
     "model": "a name, told as it is",
+    "dialogs_come": "about leaving work mode under a dialog; it has a row of its own",
     "words": "the wordings have rows of their own",
     "post_words": "the wordings have rows of their own",
     "remaining": "a number, told as it is",
