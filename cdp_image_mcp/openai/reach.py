@@ -60,7 +60,7 @@ class _Listing(msgspec.Struct):
 def _listed(body: bytes) -> tuple[str, ...] | None:
     try:
         return tuple(entry.id for entry in msgspec.json.decode(body, type=_Listing).data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

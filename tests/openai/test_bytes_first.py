@@ -127,6 +127,86 @@ async def test_an_address_beside_a_base64_text_that_brings_nothing_is_fetched(
     assert {Path(image.path).read_bytes() for image in record.images} == {png(seed=5), png(seed=6)}
 
 
+DEEP = "[" * 50_000 + "]" * 50_000
+"""JSON that no parser takes: Python's and msgspec's end near a thousand levels."""
+MADE = png(64, 64, size=5000, seed=9)
+URL_SAFE = base64.urlsafe_b64encode(MADE).decode()
+PADDED = encoded(MADE) + "===="
+
+
+def beside(text: str) -> str:
+    """An answer with the picture and ``text`` behind it."""
+    return f'{{"data": [{{"b64_json": "{encoded(MADE)}"}}], {text}}}'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        beside(f'"usage": {{"x": {DEEP}}}').encode(),
+        beside('"created": 1').replace("{", f'{{"x": {DEEP}, ', 1).encode(),
+        f'{{"data": [{{"b64_json": "{URL_SAFE}"}}]}}'.encode(),
+        f'{{"data": [{{"b64_json": "{PADDED}"}}]}}'.encode(),
+        MADE,
+    ],
+    ids=["too deep behind", "too deep before", "the alphabet for addresses", "too much padding", "the bytes alone"],
+)
+async def test_a_picture_is_saved_whatever_form_or_company_it_comes_in(
+    api: ImagesApi, tmp_path: Path, answer: bytes
+) -> None:
+    api.play(raw(200, answer))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert (record.state, [Path(image.path).read_bytes() for image in record.images]) == ("saved", [MADE])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f'{{"data": [{{"b64_json": "{encoded(heif())[:-9]}%%%{encoded(heif())[-9:]}"}}]}}',
+        f'{{"images": ["{encoded(MADE)}"]}}',
+        f'{{"output": [{{"result": "{encoded(MADE)}"}}]}}',
+        f'{{"output": [{{"result": "{encoded(MADE)}',
+    ],
+    ids=["damaged base64", "a form nobody knows", "another", "and cut"],
+)
+async def test_what_may_be_the_picture_is_kept_when_nothing_can_be_read_from_it(
+    api: ImagesApi, tmp_path: Path, answer: str
+) -> None:
+    api.play(raw(200, answer.encode()))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert record.error is not None
+    assert (record.error["code"], record.error["spent"], record.error["retryable"]) == ("service_error", True, False)
+    (kept,) = record.error["details"]["kept"]
+    assert Path(kept).read_bytes() in (heif(), answer.encode())
+
+
+async def test_words_in_place_of_a_picture_are_no_picture_to_be_kept(api: ImagesApi, tmp_path: Path) -> None:
+    words = "the hotel's page " * 400
+    api.play(raw(200, f"<html>{words}</html>".encode()), raw(200, f'{{"message": "{words}"}}'.encode()))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            records = [(await asked(studio)).record for _ in range(2)]
+    assert [record.facts.get("kept") for record in records] == [None, None]
+    assert {(record.error or {})["spent"] for record in records} == {"unknown"}
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_signed_address_in_what_a_service_says_is_told_without_its_signature(
+    api: ImagesApi, tmp_path: Path, status: int
+) -> None:
+    """Whoever has such an address has the picture: it stands in no file and no message."""
+    said = b'{"message": "see https://files.example.test/a.png?sig=SECRET&exp=1, or https:\\/\\/b.test\\/c?SECRET"}'
+    api.play(raw(status, said))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            standing = await asked(studio)
+    assert standing.record.error is not None
+    assert "SECRET" not in (Path(standing.folder) / "metadata.json").read_text()
+
+
 async def test_an_address_that_cannot_be_fetched_now_is_kept_and_fetched_when_somebody_waits(
     api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

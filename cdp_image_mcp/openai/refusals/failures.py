@@ -30,11 +30,14 @@ class Failure(msgspec.Struct, frozen=True):
 
 WITHHELD = "The finished picture was withheld. Change the prompt; the same one may pass another time, but is paid anew."
 SECRET = re.compile(r"\b(?:sk|sess|key)-[A-Za-z0-9_*.-]{6,}")
+SIGNATURE = re.compile(r"(https?:[\\/]+[^\s\"'<>?]+\?)[^\s\"'<>,]+", re.IGNORECASE)
+"""Whoever has a signed address has the picture."""
 
 
 def clean(text: str, key: str | None, limit: int = 1000) -> str:
-    """Foreign text made harmless, without anything that looks like a key."""
-    return SECRET.sub("[key]", harmless(text.replace(key, "[key]") if key else text, limit))
+    """Foreign text made harmless, without anything that looks like a key and without what addresses are signed with."""
+    text = harmless(text.replace(key, "[key]") if key else text, limit)
+    return SIGNATURE.sub(r"\1…", SECRET.sub("[key]", text))
 
 
 def _fields(body: Any) -> Mapping[str, Any]:

@@ -115,12 +115,12 @@ class Reply:
 
     async def first(self) -> bytes:
         """The body's first byte that is no white space nor part of a byte order mark; empty when there is none. It is
-        still to be read. Raises :class:`BrokenError`."""
+        still to be read, what stood before it is dropped. Raises :class:`BrokenError`."""
         ahead = b""
-        while not (begin := ahead.lstrip(BLANK)) and (piece := await self.read()) is not None:
-            ahead += piece
+        while not ahead and (piece := await self.read()) is not None:
+            ahead = piece.lstrip(BLANK)
         self._ahead = ahead
-        return begin[:1]
+        return ahead[:1]
 
     async def read_all(self, limit: int) -> bytes:
         """The body up to ``limit`` bytes; the rest is left. Raises :class:`BrokenError`."""

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["LARGEST_PICTURE", "AnswerError", "PictureReader", "picture_index"]
+__all__ = ["LARGEST_PICTURE", "AnswerError", "PictureReader", "decode", "picture_index"]
 
 LARGEST_PICTURE = 100 * 1024 * 1024
 """Bytes; the largest size any model makes is 33 MB uncompressed."""
 
-LARGEST_REST = 4 * 1024 * 1024
-"""Bytes of everything in an answer that is no picture."""
+LARGEST_REST = 16 * 1024 * 1024
+"""Bytes of everything in an answer that is no picture, or a picture in a form that is not known."""
 
 LOOK_BACK = 256
 """A key, its colon and its quote are looked for across this many bytes of what came before."""
@@ -25,21 +25,38 @@ DECODER = msgspec.json.Decoder(bytes)
 """Base64 as JSON has it, in a third of the time that ``binascii`` takes; which is asked about what this refuses."""
 MARK = "@picture:"
 LONGEST_PREFIX = 256
+URL_SAFE = bytes.maketrans(b"-_", b"+/")
+STRANGE = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
+LOOKS_PAINTED = re.compile(rb"[A-Za-z0-9+/_-]{1000}|\0")
+"""A long base64 text, or bytes that are no text: neither words, nor JSON, nor an address have these."""
 
 
 class AnswerError(ValueError):
-    """The bytes are no JSON, or more than anybody sends."""
+    """The bytes are no JSON, or more than anybody sends. ``data`` is what could be made of a damaged picture."""
+
+    data = b""
+
+
+def decode(data: bytes) -> Any:
+    """A JSON text. Raises :class:`AnswerError`."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise AnswerError(f"it is no JSON ({error})") from None
+    except RecursionError:
+        raise AnswerError("its JSON is nested too deeply") from None
 
 
 class _Base64:
-    """Decodes a base64 text given in pieces, with or without the prefix of a data URL."""
+    """Decodes a base64 text given in pieces, with or without the prefix of a data URL. What does not belong into one is
+    noted in ``wrong`` and passed over: it is paid, and may be whole or mended by hand."""
 
     def __init__(self) -> None:
         self._file = io.BytesIO()
         self._carry = b""
         self._escape = b""
         self._prefix: bytes | None = b""
-        self._padded = False
+        self._padded = self._full = False
         self.wrong: str | None = None
 
     def feed(self, piece: bytes) -> None:
@@ -47,25 +64,24 @@ class _Base64:
             piece = self._unescape(piece)
         if self._prefix is not None:
             piece = self._after_prefix(piece)
-        if piece and not self.wrong:
+        if piece:
             self._decode(self._carry + piece)
 
-    def close(self) -> bytes | None:
-        """The picture, None when the text was no base64; ``wrong`` then says why."""
+    def close(self) -> bytes:
+        """The picture, or what could be read of it when ``wrong`` says what was the matter."""
         if self._prefix:
             start, self._prefix = self._prefix, None
             self._decode(start)
         if self._escape:
             self.wrong = "it ends in half an escape"
-        if self._carry and not self.wrong:
-            rest, self._carry = self._carry, b""
-            self._decode(rest + b"=" * (-len(rest) % 4))
+        if self._carry:
+            self._decode(self._carry + b"=" * (-len(self._carry) % 4))
         # getvalue hands over the buffer itself instead of a copy, as long as nobody writes again.
         data = self._file.getvalue()
         self._file = io.BytesIO()
         if not self.wrong and not data:
             self.wrong = "it is empty"
-        return None if self.wrong else data
+        return data
 
     def _unescape(self, piece: bytes) -> bytes:
         r"""JSON escapes: PHP writes ``\/``, .NET writes ``+`` as ``\u002B``."""
@@ -87,31 +103,35 @@ class _Base64:
         if comma:
             self._prefix = None
             return rest
-        self._prefix = start
         if len(start) > LONGEST_PREFIX:
-            self.wrong = "its data URL has no comma"
+            self._prefix, self.wrong = None, "its data URL has no comma"
+            return start
+        self._prefix = start
         return b""
 
     def _decode(self, text: bytes) -> None:
-        if self._padded and text.strip(SPACE):
-            self.wrong = "it goes on after its padding"
+        if self._full:
             return
+        if self._padded and text.strip(SPACE + b"="):
+            self.wrong = "it goes on after its padding"
         whole = len(text) & ~3
         try:
             data = DECODER.decode(b'"%b"' % memoryview(text)[:whole])
         except msgspec.MsgspecError:
-            text = text.translate(None, SPACE)
+            text = text.translate(URL_SAFE, SPACE)
             whole = len(text) & ~3
             try:
                 data = binascii.a2b_base64(text[:whole], strict_mode=True)
             except binascii.Error as error:
                 self.wrong = f"it is no base64 ({error})"
-                return
+                text = text.translate(None, STRANGE)
+                whole = len(text) & ~3
+                data = binascii.a2b_base64(text[:whole])
         self._padded = self._padded or len(data) * 4 < whole * 3
         self._carry = text[whole:]
         self._file.write(data)
         if self._file.tell() > LARGEST_PICTURE:
-            self.wrong = f"it is larger than {LARGEST_PICTURE} bytes"
+            self.wrong, self._full = f"it is larger than {LARGEST_PICTURE} bytes", True
             self._file = io.BytesIO()
 
 
@@ -124,7 +144,7 @@ class PictureReader:
         self._passed = 0
         """Everything before this offset is settled: a key found there had its picture taken out."""
         self._open: _Base64 | None = None
-        self._done: dict[int, bytes | str] = {}
+        self._done: dict[int, tuple[bytes, str | None]] = {}
         self.count = 0
         """Pictures whose string has ended."""
 
@@ -139,8 +159,7 @@ class PictureReader:
             self._open.feed(piece[at:end] if end >= 0 else piece[at:] if at else piece)
             if end < 0:
                 return
-            data = self._open.close()
-            self._done[self.count] = self._open.wrong or "" if data is None else data
+            self._done[self.count] = self._open.close(), self._open.wrong
             self.count += 1
             self._open = None
             at = end
@@ -166,23 +185,26 @@ class PictureReader:
     @property
     def drawn(self) -> bool:
         """Whether any picture that has come, and was not taken yet, is more than nothing."""
-        return any(isinstance(data, bytes) and data for data in self._done.values())
+        return any(not wrong for _, wrong in self._done.values())
 
     def take(self, index: int) -> bytes:
         """Picture ``index``, once. Raises :class:`AnswerError` when its text was no base64."""
-        data = self._done.pop(index, "it was not there")
-        if isinstance(data, str):
-            raise AnswerError(data)
+        data, wrong = self._done.pop(index, (b"", "it was not there"))
+        if wrong:
+            error = AnswerError(wrong)
+            error.data = data
+            raise error
         return data
 
     def finish(self) -> Any:
         """The JSON, with a mark where each picture was (see :func:`picture_index`). Raises :class:`AnswerError`."""
         if self._open is not None:
             raise AnswerError("it ends inside a picture")
-        try:
-            return msgspec.json.decode(bytes(self._rest))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise AnswerError(f"it is no JSON ({error})") from None
+        return decode(bytes(self._rest))
+
+    def painted(self) -> bytes | None:
+        """All that is no known picture, if one may be in it."""
+        return bytes(self._rest) if LOOKS_PAINTED.search(self._rest) else None
 
     def text(self, limit: int = 2000) -> str:
         """The beginning of what is no picture, for people."""

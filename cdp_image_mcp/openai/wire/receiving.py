@@ -1,6 +1,7 @@
 """From an answer's bytes to pictures, usage and facts, whether it is one JSON text or a stream of events."""
 
 import contextlib
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
@@ -10,7 +11,7 @@ import msgspec
 from cdp_image_mcp.openai.refusals.failures import Failure, clean, judge
 from cdp_image_mcp.openai.wire.events import EventEnd, EventReader
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
-from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader, picture_index
+from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader, decode, picture_index
 
 __all__ = ["ApiAnswer", "Sink", "read_answer"]
 
@@ -18,6 +19,7 @@ LONGEST_ERROR = 1024 * 1024
 LONGEST_REVISED = 4000
 EVENTS = frozenset((b":", b"d", b"e", b"i", b"r"))
 """How the lines of an event stream begin: a comment, data, event, id, retry."""
+TYPE = re.compile(r'(?<="type": ")[\w.]+|(?<="type":")[\w.]+')
 DRAIN = 1.0
 """Seconds that the end of a stream is waited for after its picture."""
 
@@ -66,8 +68,8 @@ async def _read_error(reply: Reply, key: str | None) -> Failure:
     except BrokenError:
         data = b""  # status and headers are enough to judge by
     try:
-        body: Any = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        body: Any = decode(data)
+    except AnswerError:
         body = None
     return judge(reply.status, reply.headers, body, data.decode("utf-8", "replace"), key=key)
 
@@ -107,7 +109,7 @@ class _Items:
         self._sink = sink
         self._answer = answer
         self._given = 0
-        self._faults: dict[int, str] = {}
+        self._faults: dict[int, AnswerError] = {}
 
     async def give(self) -> None:
         while self._given < self.reader.count:
@@ -115,14 +117,17 @@ class _Items:
             try:
                 data = self.reader.take(index)
             except AnswerError as fault:
-                self._faults[index] = f"picture {index + 1} cannot be decoded: {fault}"
+                self._faults[index] = fault
                 continue
-            self._answer.pictures += 1
-            await self._sink.picture(data)
+            await self._hand_over(data)
 
-    def settle(self, tree: Mapping[str, Any]) -> None:
-        """The whole JSON is here: items whose base64 text brought nothing may name an address. Relays written in Go
-        send both fields, the unused one empty."""
+    async def _hand_over(self, data: bytes) -> None:
+        self._answer.pictures += 1
+        await self._sink.picture(data)
+
+    async def settle(self, tree: Mapping[str, Any]) -> None:
+        """All is here that comes: items whose base64 text brought nothing may name an address. Relays written in Go
+        send both fields, the unused one empty. Without one, what could be read of a damaged text is kept."""
         for item in _items(tree):
             address = item.get("url")
             marks = [picture_index(address), picture_index(item.get("b64_json"))]
@@ -130,7 +135,16 @@ class _Items:
             if isinstance(address, str) and address and marks[0] is None and not came:
                 self._answer.addresses.append(address)
                 self._faults.pop(-1 if marks[1] is None else marks[1], None)
-        self._answer.faults += self._faults.values()
+        for index, fault in self._faults.items():
+            if fault.data:
+                await self._hand_over(fault.data)
+            else:
+                self._answer.faults.append(f"picture {index + 1} cannot be decoded: {fault}")
+
+    async def keep_all(self) -> None:
+        """No picture was found: it may be in a form that is not known."""
+        if not self._answer.pictures and (data := self.reader.painted()):
+            await self._hand_over(data)
 
 
 async def _read_json(reply: Reply, sink: Sink, key: str | None) -> ApiAnswer | Failure:
@@ -145,28 +159,34 @@ async def _read_json(reply: Reply, sink: Sink, key: str | None) -> ApiAnswer | F
             reader.feed(piece)
             await items.give()
         tree = _fields(reader.finish())
+    except BrokenError:
+        await items.settle({})
+        raise
     except AnswerError as fault:
-        items.settle({})
-        return _not_understood(reply, answer, reader, str(fault), key)
+        return await _not_understood(reply, answer, items, str(fault), key)
     if tree is None:
-        return _not_understood(reply, answer, reader, "it is no JSON object", key)
+        return await _not_understood(reply, answer, items, "it is no JSON object", key)
     if tree.get("error") and not answer.pictures:
         return judge(reply.status, reply.headers, tree, key=key, begun=True)
     _note(answer, tree, key)
-    items.settle(tree)
+    await items.settle(tree)
+    if not (answer.addresses or answer.faults):
+        await items.keep_all()
     if not (answer.pictures or answer.addresses or answer.faults):
         answer.faults.append(f"it says {clean(reader.text(), key, 300)}")
     return answer
 
 
-def _not_understood(
-    reply: Reply, answer: ApiAnswer, reader: PictureReader, why: str, key: str | None
+async def _not_understood(
+    reply: Reply, answer: ApiAnswer, items: _Items, why: str, key: str | None
 ) -> ApiAnswer | Failure:
     """A 200 that is no answer. Pictures that came whole before it broke are kept and counted."""
+    await items.settle({})
+    await items.keep_all()
     if answer.pictures:
         answer.faults.append(f"the answer cannot be read to its end: {why}")
         return answer
-    verdict = judge(reply.status, reply.headers, None, reader.text(), key=key, begun=True)
+    verdict = judge(reply.status, reply.headers, None, items.reader.text(), key=key, begun=True)
     verdict.error.message = f"The API's answer cannot be read: {why}."
     return verdict
 
@@ -179,6 +199,7 @@ class _Stream:
         self._sink = sink
         self._key = key
         self._answer = ApiAnswer()
+        self._events = EventReader()
         self._reader = PictureReader()
         self._drawing = False
         """Whether a picture has come that need not be the finished one."""
@@ -191,9 +212,11 @@ class _Stream:
         try:
             await self._read()
         except BrokenError as broken:
-            if self._candidate is None:
+            await self._take(self._events.close())  # its last event may have brought its picture before it was cut
+            if self._candidate is not None:
+                self._answer.faults.append(f"the stream broke ({broken.words}): this may be a preview")
+            elif not self._over:
                 raise
-            self._answer.faults.append(f"the stream broke ({broken.words}): this may be a preview")
         given = self._answer.pictures or self._answer.addresses
         if self._candidate is not None and self._verdict is None and not given:
             await self._finished(*self._candidate)
@@ -204,15 +227,14 @@ class _Stream:
         return self._answer
 
     async def _read(self) -> None:
-        events = EventReader()
         begun = False
         while not self._over and (piece := await self._reply.read()) is not None:
             if not begun:
                 begun = True
                 await self._sink.begun()
-            await self._take(events.feed(piece))
+            await self._take(self._events.feed(piece))
         if not self._over:
-            await self._take(events.close())
+            await self._take(self._events.close())
         elif self._answer.pictures:
             await self._drain()
 
@@ -243,7 +265,9 @@ class _Stream:
         try:
             tree = _fields(reader.finish())
         except AnswerError:
-            return  # a keep-alive in words, or cut off: the end of the stream decides
+            # A keep-alive in words, or cut off: the end of the stream decides. A picture that is here is no less paid.
+            told = TYPE.search(reader.text())
+            tree = {"type": name or (told[0] if told else reader.text())} if reader.drawn else None
         if tree is None:
             return
         if tree.get("error"):
@@ -264,6 +288,6 @@ class _Stream:
     async def _finished(self, tree: Mapping[str, Any], reader: PictureReader) -> None:
         items = _Items(reader, self._sink, self._answer)
         await items.give()
-        items.settle(tree if "data" in tree else {"data": [tree]})
+        await items.settle(tree if "data" in tree else {"data": [tree]})
         _note(self._answer, tree, self._key)
         self._over = True

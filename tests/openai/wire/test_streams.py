@@ -68,6 +68,45 @@ async def test_a_finished_picture_is_known_under_any_name_that_a_relay_gives_its
     assert report.pictures == [png(64, 64, seed=3)]
 
 
+FINISHED = f'"b64_json": "{base64.b64encode(png(64, 64, seed=3)).decode()}"'
+PREVIEW = f'"b64_json": "{base64.b64encode(png(8, 8)).decode()}"'
+DEEP = "[" * 50_000 + "]" * 50_000
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f'data: {{"x": {DEEP}}}\n\ndata: {{"type": "image_generation.completed", {FINISHED}}}\n\n',
+        f'data: {{"type": "image_generation.completed", {FINISHED}, "usage": {DEEP}}}\n\n',
+        f"event: image_generation.completed\ndata: {{{FINISHED}, }}\n\n",
+        f'data: {{"type": "image_generation.partial_image", {PREVIEW},}}\n\ndata: {{{FINISHED}, "usage": {{"output_tok',
+    ],
+    ids=["too deep before", "too deep beside", "a comma too many", "cut behind its picture"],
+)
+async def test_a_finished_picture_is_saved_whatever_is_wrong_with_what_stands_round_it(
+    said: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    api.play(raw(200, said.encode(), {"content-type": "text/event-stream"}))
+    with anyio.fail_after(20):
+        await backend.generate(ask(quality="high"), report)
+    assert report.pictures == [png(64, 64, seed=3)]
+
+
+async def test_a_picture_that_came_whole_before_its_connection_broke_is_saved(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    async def breaks(request: ApiRequest, response: Response) -> None:
+        said = f'data: {{"type": "image_generation.completed", {FINISHED}, "usa'.encode()
+        await response.start(200, {"content-type": "text/event-stream"})
+        await response.send(said)
+        response.cut()
+
+    api.play(breaks)
+    with anyio.fail_after(20):
+        await backend.generate(ask(quality="high"), report)
+    assert report.pictures == [png(64, 64, seed=3)]
+
+
 BLURRED = base64.b64encode(png(8, 8)).decode()
 
 
