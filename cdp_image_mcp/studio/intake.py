@@ -197,6 +197,12 @@ async def _continued(earlier: Entry, way: BackendName, number: int) -> dict[str,
                 f"continue_from: generation {record.generation_id} has no conversation at the site to go on in.",
             )
         return fields | {"continue_url": record.conversation_url}
+    if not record.images and not record.finished:
+        raise ImageError(
+            "invalid_input",
+            f"continue_from: generation {record.generation_id} is not finished yet.",
+            next_step="Call wait_for_image with that generation_id first, then this again.",
+        )
     if number > len(record.images):
         there = f"{len(record.images)} pictures" if record.images else "no picture"
         raise ImageError("invalid_input", f"continue_from: generation {record.generation_id} has {there}.")

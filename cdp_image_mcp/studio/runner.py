@@ -248,6 +248,9 @@ class Runner:
                 await self._end_cancelled(job)
         # A fault of one end must not bring the others down; its record is found at the next start.
         except ImageError as error:
+            reason = job.record.fallback_reason
+            if error.submitted is False and reason not in {None, "api_key_missing"}:
+                error.message += f" {job.record.fallback_from} came first and could not: {reason}."
             await self._guarded(partial(self._end_failed, job, error))
         except Exception as error:
             log.exception("generation %s failed", job.generation_id)

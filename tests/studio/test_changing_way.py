@@ -52,6 +52,18 @@ async def test_our_own_daily_limit_puts_the_web_to_no_rest(tmp_path: Path) -> No
     assert (allowed.record.state, web.started) == ("saved", ["a hare", "a bear"])
 
 
+async def test_when_both_ways_fail_the_answer_tells_why_the_first_one_did(tmp_path: Path) -> None:
+    async def no_browser(_request: ImageRequest, _report: Report) -> None:
+        raise ImageError("browser_not_found", "There is no browser.")
+
+    async with studio_with(tmp_path, Scripted(no_browser), Scripted(refuses), **AUTO) as studio:
+        error = (await studio.generate(asking())).record.error
+    assert error is not None
+    assert error["code"] == "browser_not_found"
+    assert "api" in error["message"]
+    assert "api_key_invalid" in error["message"]
+
+
 async def test_after_a_change_of_way_the_record_tells_of_the_new_one_only(tmp_path: Path) -> None:
     async def draws(request: ImageRequest, report: Report) -> None:
         await report.state("generating", submitted=True, conversation_url="http://site/c/1")

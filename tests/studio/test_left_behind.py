@@ -86,6 +86,14 @@ async def test_any_of_several_pictures_can_be_gone_on_from(tmp_path: Path) -> No
     assert (caught.value.code, caught.value.submitted) == ("invalid_input", False)
 
 
+async def test_going_on_from_one_that_is_still_being_drawn_is_told_to_wait_for_it(tmp_path: Path) -> None:
+    async with studio_with(tmp_path, api=Scripted(sent_then_hangs), backend="api", api_key="test-key") as studio:
+        drawn = (await sent(studio)).record.generation_id
+        with pytest.raises(ImageError, match="not finished") as refused:
+            await studio.generate(asking("make it blue", continue_from=drawn))
+    assert (refused.value.code, "wait_for_image" in (refused.value.next_step or "")) == ("invalid_input", True)
+
+
 async def test_what_is_taken_up_again_has_its_time_again(tmp_path: Path) -> None:
     late = await interrupted(tmp_path, over_time=True)
     seen: list[tuple[float, bool]] = []
