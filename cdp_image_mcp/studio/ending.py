@@ -69,7 +69,8 @@ def held_error(job: "Job") -> dict[str, Any] | None:
     error = job.record.error
     if error is None or not job.held:
         return error
-    return error | {"next_step": (DISK_ADVICE if error["code"] == "disk" else "") + HELD_ADVICE}
+    step = error["next_step"].removesuffix(ADVICE["lost"]).removesuffix(ADVICE["rest"]).strip()
+    return error | {"next_step": f"{step} {HELD_ADVICE}" if error["code"] == "disk" else HELD_ADVICE}
 
 
 def missing(job: "Job") -> ImageError | None:
