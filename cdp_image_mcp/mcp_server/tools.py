@@ -86,13 +86,8 @@ STATUS_OUTPUT = _object(
         "statuses": {
             "type": "array",
             "items": _object(
-                {
-                    "backend": STRING,
-                    "configured": TRUTH,
-                    "ready": TRUTH,
-                    "message": STRING,
-                    "details": {"type": "object"},
-                }
+                {"backend": STRING, **dict.fromkeys(("configured", "ready"), TRUTH)}
+                | {"message": STRING, "details": {"type": "object"}}
             ),
         },
     }

@@ -39,8 +39,10 @@ class Presence:
     def enter(self, name: str) -> None:
         """Be there under ``name`` from now on. Raises OSError or ImageError ``disk``."""
         lock = self._mine.get(name)
-        if lock is not None and lock.still_there:
-            return
+        if lock is not None:
+            if lock.still_there:
+                return
+            lock.release()
         make_path(self.folder)
         lock = LockFile(self.folder / name, self._setting)
         lock.acquire(5)  # who looks whether it is taken holds it for a moment

@@ -27,10 +27,6 @@ class Stop:
             self.signal = signal.Signals(number)
             self._event.set()
 
-    async def wait(self) -> None:
-        """Until a signal has come."""
-        await self._event.wait()
-
     @asynccontextmanager
     async def heard(self) -> AsyncGenerator[None]:
         """Signals are taken from before the block to after it (on Windows: until the process ends). What a signal
@@ -65,5 +61,5 @@ class Stop:
 
     async def cancel(self, scope: anyio.CancelScope) -> None:
         """Cancel ``scope`` when a signal comes."""
-        await self.wait()
+        await self._event.wait()
         scope.cancel()

@@ -56,6 +56,16 @@ def test_leaving_is_seen_at_once_and_can_be_repeated(tmp_path: Path) -> None:
     assert not other.is_there("me")
 
 
+def test_the_lock_on_a_file_that_was_swept_away_is_let_go(tmp_path: Path) -> None:
+    """Else each time would cost an open file for as long as the process lives."""
+    here = Presence(tmp_path)
+    here.enter("me")
+    with (tmp_path / "me").open("rb") as swept:
+        (tmp_path / "me").unlink()
+        here.enter("me")
+        assert take(swept.fileno())
+
+
 def test_a_file_that_was_swept_away_comes_back_with_the_next_step(tmp_path: Path) -> None:
     here = Presence(tmp_path)
     here.enter("me")

@@ -18,9 +18,11 @@ __all__ = ["Change", "block", "change_to", "current_entry", "file_of", "planned"
 
 BYTE_ORDER_MARK = "\ufeff"
 SECRET = re.compile(
-    r"""((?:key|token|secret|password|authorization)\w*["']?\s*[:=]\s*["'])[^"'$]+(["'])""", re.IGNORECASE
+    r"""((?:key|token|secret|password|authorization)[\w-]*["']?[ \t]*[:=][ \t]*)"""
+    r"""(?:"(?!\$)(?:[^"\\\n]|\\.)+"|'(?!\$)[^'\n]+'|(?!\d+,?$|true|false|null)[^\s"'$\[{|>#].*)""",
+    re.IGNORECASE | re.MULTILINE,
 )
-"""A value that is no reference to a variable, behind a name that says what it is."""
+"""A value, quoted or as YAML has it plain, that is no reference to a variable, behind a name that says what it is."""
 MOST = 4_000_000
 """Bytes; a file of settings that is larger is none."""
 
@@ -43,7 +45,7 @@ class Change(msgspec.Struct, frozen=True):
         name = str(self.path)
         lines = difflib.unified_diff(old, new, name if self.before is not None else "(no file)", name)
         shown = "".join(line if line.endswith("\n") else line + "\n" for line in lines)
-        return SECRET.sub(r"\1…\2", shown)
+        return SECRET.sub(r"\1…", shown)
 
 
 def file_of(client: Client) -> Path | None:

@@ -244,6 +244,27 @@ def test_the_written_command_starts_the_server(environment: dict[str, str], tmp_
     assert json.loads(started.stdout)["result"]["serverInfo"]["name"] == "cdp-image-mcp"
 
 
+@pytest.mark.parametrize(
+    ("client", "file", "text"),
+    [
+        ("goose", "goose/config.yaml", "extensions:\n  other:\n    envs:\n      A_TOKEN: hush sesame\n"),
+        ("goose", "goose/config.yaml", "extensions:\n  other:\n    headers:\n      x-api-key: 'hush sesame'\n"),
+        ("zed", "zed/settings.json", '{"context_servers": {"other": {"env": {\n"MY_PASSWORD": "hush $esame\'"\n}}}}'),
+    ],
+    ids=("plain", "single quotes", "a dollar and a quotation mark"),
+)
+def test_what_others_keep_secret_is_not_shown_whatever_way_it_is_written(
+    environment: dict[str, str], tmp_path: Path, client: str, file: str, text: str
+) -> None:
+    path = tmp_path / "home" / ".config" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    done = ran(environment, "install", client, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "cdp-image-mcp" in done.stdout
+    assert not any(word in done.stdout for word in ("hush", "esame"))
+
+
 @pytest.mark.parametrize(("client", "file"), [("cursor", ".cursor/mcp.json"), ("codex", ".codex/config.toml")])
 def test_a_key_is_written_and_shown_to_nobody(
     environment: dict[str, str], tmp_path: Path, client: str, file: str
