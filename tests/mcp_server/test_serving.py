@@ -209,6 +209,17 @@ def test_half_lines_and_rubbish_are_survived(served: Process) -> None:
     assert answers[-1]["id"] == 6
 
 
+def test_half_a_character_costs_that_letter_and_not_the_answer(served: Process) -> None:
+    """Programs in JavaScript that cut a text within an emoji write it so."""
+    assert served.stdin is not None
+    call = {"name": "cancel_image", "arguments": {"generation_id": "\ud83d and \U0001f98a"}}
+    send(served, {"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": call})
+    send(served, {"jsonrpc": "2.0", "id": 6, "method": "ping"})
+    answers = {answer["id"]: answer["result"] for answer in (receive(served), receive(served))}
+    assert answers[6] == {}
+    assert "\ufffd and \U0001f98a" in json.loads(answers[5]["content"][0]["text"])["message"]
+
+
 def ask_any(process: Process, number: int) -> dict[str, Any]:
     """The answer to a ping, past any error messages without an id."""
     send(process, {"jsonrpc": "2.0", "id": number, "method": "ping"})

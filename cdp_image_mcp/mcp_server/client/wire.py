@@ -7,8 +7,10 @@ on the same pipe, which the specification of 2026-07-28 allows. So the probe is 
 and only what follows reaches the SDK and decides the era.
 """
 
+import json
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -37,6 +39,7 @@ __all__ = ["Wire"]
 logger = logging.getLogger(__name__)
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+HALF_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
 TELLING = (DISCOVER.encode(), PROTOCOL_VERSION.encode())
 """Only lines with one of these can matter here once the era is known."""
 
@@ -159,11 +162,15 @@ def _message(line: bytes) -> "SessionMessage | Exception":
     import mcp_types as types
     from mcp.shared.message import SessionMessage
 
+    # Bad UTF-8 is replaced, as by the SDK's own transport, and so is half a character that was written as an escape:
+    # whole lines are not lost for one letter.
+    text = line.decode("utf-8", "replace")
+    with suppress(ValueError, RecursionError):
+        if HALF_ESCAPED.search(text):
+            halves = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-16", "surrogatepass")
+            text = halves.decode("utf-16", "replace")
     try:
-        # Bad UTF-8 is replaced, as by the SDK's own transport: whole lines are not lost for one letter.
-        return SessionMessage(
-            types.jsonrpc_message_adapter.validate_json(line.decode("utf-8", "replace"), by_name=False)
-        )
+        return SessionMessage(types.jsonrpc_message_adapter.validate_json(text, by_name=False))
     except ValueError as error:
         return error
 
