@@ -11,8 +11,8 @@ import anyio
 
 from cdp_image_mcp.cli.exit_codes import FAILED, stopped_code
 from cdp_image_mcp.cli.follow import tell_failure
-from cdp_image_mcp.cli.terminal import Terminal
-from cdp_image_mcp.config import Settings
+from cdp_image_mcp.cli.terminal import Terminal, UnheardError
+from cdp_image_mcp.config import APP_NAME, Settings
 from cdp_image_mcp.mcp_server.fields import failure, known_error
 from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.stopping import Stop
@@ -32,11 +32,20 @@ def run(parsed: argparse.Namespace, settings: Settings, front: Front | None = No
     for problem in () if parsed.command in TELLING_PROBLEMS else settings.problems:
         terminal.say(f"{problem.variable}: {problem.message}", "yellow")
     try:
+        return _told(parsed, settings, terminal)
+    except UnheardError as unheard:
+        if not isinstance(unheard.__cause__, BrokenPipeError):  # otherwise whoever read our output has gone
+            why = f"Standard output cannot be written: {unheard.__cause__}."
+            terminal.say(f"{why} '{APP_NAME} list' shows what was made.", "red")
+        return FAILED
+
+
+def _told(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    try:
         work = partial(_command(parsed.command), parsed, settings, terminal)
         return anyio.run(_stoppable, work, parsed, terminal)
-    except BrokenPipeError:
-        # Whoever read our output has gone; saying so would fail the same way.
-        return FAILED
+    except UnheardError:
+        raise
     except Exception as error:  # noqa: BLE001  it is told
         fields = failure(known_error(error, parsed.command))
         return tell_failure(terminal, fields, as_json=getattr(parsed, "json", False))

@@ -15,9 +15,9 @@ from typing import Any, TextIO
 
 from cdp_image_mcp.studio.studio import News
 from cdp_image_mcp.system.plaintext import clean
-from cdp_image_mcp.system.telling import tell
+from cdp_image_mcp.system.telling import silence, tell
 
-__all__ = ["Terminal", "ago", "clock", "typed", "width"]
+__all__ = ["Terminal", "UnheardError", "ago", "clock", "typed", "width"]
 
 PLAIN_EVERY = 30.0
 """Seconds between two plain lines that say the same."""
@@ -129,6 +129,10 @@ def _make_sound(stream: TextIO, *, result: bool) -> None:
         reconfigure(errors="backslashreplace")
 
 
+class UnheardError(Exception):
+    """A result could not be written; the cause says why."""
+
+
 class Terminal:
     """The two streams of a command. ``result`` prints what a script wants, ``say`` what a person reads."""
 
@@ -163,9 +167,13 @@ class Terminal:
         return f"\x1b[{COLOURS[name]}m{text}\x1b[0m" if self._out_colours else text
 
     def result(self, text: str) -> None:
-        """One result on standard output."""
+        """One result on standard output. Raises UnheardError."""
         self.clear()
-        print(text, file=self._out, flush=True)
+        try:
+            print(text, file=self._out, flush=True)
+        except OSError as error:
+            silence((self._out.fileno(),))
+            raise UnheardError from error
 
     def json(self, value: Any) -> None:
         """The same as JSON."""

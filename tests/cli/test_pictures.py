@@ -120,6 +120,40 @@ def test_waiting_for_a_picture_that_is_there_prints_its_path(with_key: dict[str,
     assert ran(with_key, "wait").stdout == f"{fox['image_path']}\n"
 
 
+# --- an answer that cannot be written --------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no disk that is always full")
+def test_a_full_disk_behind_the_answer_is_told_and_the_picture_is_there(with_key: dict[str, str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command("generate", "a fox", "--json"),
+            env=with_key,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=LIMIT,
+        )
+    assert done.returncode == 1
+    assert "Standard output cannot be written: [Errno 28] No space left on device." in done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = json.loads(ran(with_key, "list", "--json").stdout)
+    assert line["state"] == "saved"
+
+
+@pytest.mark.parametrize("words", [["config"], ["wait", "ffff", "--json"]])
+def test_who_no_longer_listens_is_told_nothing(environment: dict[str, str], words: list[str]) -> None:
+    listening, telling = os.pipe()
+    os.close(listening)
+    try:
+        done = subprocess.run(
+            command(*words), env=environment, stdout=telling, stderr=subprocess.PIPE, text=True, timeout=LIMIT
+        )
+    finally:
+        os.close(telling)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 # --- clean -----------------------------------------------------------------------------------------------------
 
 
