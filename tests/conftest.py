@@ -72,7 +72,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings that touch nothing of the user's."""
-    return Settings(output_dir=tmp_path / "pictures", profile_dir=tmp_path / "profile", wait_seconds=5.0)
+    return Settings(output_dir=tmp_path / "pictures", profile_dir=tmp_path / "profile", wait_seconds=30.0)
 
 
 LIMIT = 300.0

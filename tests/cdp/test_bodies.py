@@ -83,7 +83,7 @@ async def test_text_is_given_in_its_own_bytes(page: Page, bodies: Bodies, site: 
     with anyio.fail_after(60):
         with bodies.watch(of("/page/editor")) as watch:
             await page.navigate(site.url("/page/editor"))
-            request = await watch.next(5)
+            request = await watch.next()
         assert (await bodies.read(request)).data == (PAGES / "editor.html").read_bytes()
 
 
@@ -186,7 +186,7 @@ async def test_waiting_for_an_end_that_does_not_come_meets_its_deadline(page: Pa
     with anyio.fail_after(60):
         with bodies.watch(of("/sse"), stage="sent") as sent, bodies.watch(of("/sse")) as ended:
             await page.evaluate("(readStream('/sse?count=2&hold=1'), undefined)")
-            await sent.next(5)
+            await sent.next()
             with pytest.raises(EventTimeout):
                 await ended.next(0.2)
 

@@ -160,7 +160,7 @@ async def test_two_sessions_to_one_target_are_independent() -> None:
                 await peer.event("A.event", {"for": 2}, session="S2")
                 await peer.settle(connection)
                 assert len(ours) == 0
-                assert (await theirs.next(1)).decode(dict) == {"for": 2}
+                assert (await theirs.next()).decode(dict) == {"for": 2}
 
 
 async def test_a_crash_fails_what_waits_and_what_comes_but_lets_navigation_through() -> None:
@@ -387,7 +387,7 @@ async def test_a_listener_that_raises_is_called_no_more_and_nobody_else_notices(
                 await peer.settle(connection)
                 await peer.event("A.event")
                 await peer.event("B.event")
-                assert [(await events.next(5)).method for _ in range(2)] == ["A.event", "B.event"]
+                assert [(await events.next()).method for _ in range(2)] == ["A.event", "B.event"]
             assert len(calls) == 1
             assert "ZeroDivisionError" in str(failures[0])
             assert connection.gone is None
@@ -400,7 +400,7 @@ async def test_a_subscription_whose_choice_fails_ends_with_that_reason() -> None
                 await peer.settle(connection)
                 await peer.event("A.event")
                 with pytest.raises(CDPError, match="ZeroDivisionError"):
-                    await events.next(5)
+                    await events.next()
             await peer.settle(connection)
 
 
@@ -485,7 +485,7 @@ async def test_half_characters_are_mended_and_nothing_else_is_touched(wire: byte
                 await peer.settle(connection)
                 # The second text makes sure that the message as a whole is refused before it is mended.
                 await peer.send_raw(b'{"method": "A.event", "params": {"text": "%b", "half": "\\ud800"}}' % wire)
-                assert (await events.next(5)).decode(dict) == {"text": told, "half": "\ufffd"}
+                assert (await events.next()).decode(dict) == {"text": told, "half": "\ufffd"}
 
 
 async def test_text_that_is_half_a_character_is_not_sent() -> None:

@@ -19,7 +19,7 @@ async def test_an_event_that_comes_before_the_answer_is_there_for_the_wait_after
             ]
             with session.subscribe("Page.loadEventFired") as events:
                 await session.call("Page.navigate", {"url": "x"})
-                assert (await events.next(1)).decode(dict) == {"timestamp": 1}
+                assert (await events.next()).decode(dict) == {"timestamp": 1}
 
 
 async def test_events_come_in_their_order_and_only_those_asked_for() -> None:
@@ -30,7 +30,7 @@ async def test_events_come_in_their_order_and_only_those_asked_for() -> None:
                 for number in range(300):
                     await peer.event(("A.one", "A.two", "A.three")[number % 3], {"n": number})
                 await peer.settle(connection)
-                numbers = [(await events.next(1)).decode(dict[str, int])["n"] for _ in range(200)]
+                numbers = [(await events.next()).decode(dict[str, int])["n"] for _ in range(200)]
                 assert numbers == [number for number in range(300) if number % 3 != 2]
                 assert events.poll() is None
 
@@ -68,7 +68,7 @@ async def test_waiting_ends_at_its_timeout_and_the_next_event_is_not_lost() -> N
                     await events.next(0.01)
                 await peer.settle(connection)
                 await peer.event("A.one")
-                assert (await events.next(1)).method == "A.one"
+                assert (await events.next()).method == "A.one"
 
 
 async def test_a_cancelled_wait_loses_no_event() -> None:
@@ -79,7 +79,7 @@ async def test_a_cancelled_wait_loses_no_event() -> None:
                 with anyio.move_on_after(0.01):
                     await events.next()
                 await peer.event("A.one", {"n": 1})
-                assert (await events.next(1)).decode(dict) == {"n": 1}
+                assert (await events.next()).decode(dict) == {"n": 1}
 
 
 async def test_a_crash_is_told_once_in_its_place_and_the_queue_goes_on() -> None:
@@ -90,10 +90,10 @@ async def test_a_crash_is_told_once_in_its_place_and_the_queue_goes_on() -> None
                 await peer.event("A.one", {"n": 1}, "S1")
                 await peer.event("Inspector.targetCrashed", session="S1")
                 await peer.event("A.one", {"n": 2}, "S1")
-                assert (await events.next(1)).decode(dict) == {"n": 1}
+                assert (await events.next()).decode(dict) == {"n": 1}
                 with pytest.raises(PageCrashed):
-                    await events.next(1)
-                assert (await events.next(1)).decode(dict) == {"n": 2}
+                    await events.next()
+                assert (await events.next()).decode(dict) == {"n": 2}
 
 
 async def test_a_waiting_reader_is_woken_by_a_crash() -> None:
@@ -114,9 +114,9 @@ async def test_a_closed_session_ends_the_queue_after_what_it_holds() -> None:
             with session.subscribe("A.one") as events:
                 await peer.event("A.one", {}, "S1")
                 await peer.event("Target.detachedFromTarget", {"sessionId": "S1"})
-                assert (await events.next(1)).method == "A.one"
+                assert (await events.next()).method == "A.one"
                 with pytest.raises(SessionClosed):
-                    await events.next(1)
+                    await events.next()
                 with pytest.raises(SessionClosed):
                     session.subscribe("A.one").poll()
 
@@ -161,7 +161,7 @@ async def test_only_who_asked_for_an_event_meets_its_odd_shape() -> None:
                 await peer.send({"method": "A.unasked", "params": [1]})
                 await peer.send({"method": "A.odd", "params": [1]})
                 await peer.settle(connection)
-                event = await events.next(1)
+                event = await events.next()
                 with pytest.raises(ProtocolError, match=r"A\.odd.*another shape"):
                     event.decode(LifecycleEvent)
             assert connection.gone is None

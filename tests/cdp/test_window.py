@@ -125,9 +125,9 @@ async def test_a_closed_window_is_told_as_closed(headed: LaunchOptions) -> None:
             assert (await window.status()).place == "visible"
             with page.session.subscribe("Inspector.detached") as gone:
                 await browser.connection.browser.call("Target.closeTarget", {"targetId": page.target_id})
-                assert (await gone.next(5)).method == "Inspector.detached"
+                assert (await gone.next()).method == "Inspector.detached"
                 with pytest.raises(SessionClosed):
-                    await gone.next(5)
+                    await gone.next()
             assert (await window.status()).place == "closed"
             assert (await window.show()).place == "closed"
             # The browser itself outlives its last window: another can be opened.

@@ -16,7 +16,7 @@ async def test_what_the_script_tells_comes_out_in_order_also_in_a_burst(page: Pa
         world = await looking_into(page)
         with world.messages() as messages:
             await world.evaluate("for (let i = 0; i < 3000; i++) report(String(i))")
-            assert [await messages.next(5) for _ in range(3000)] == [str(number) for number in range(3000)]
+            assert [await messages.next() for _ in range(3000)] == [str(number) for number in range(3000)]
 
 
 async def test_the_page_sees_nothing_of_it(page: Page, site: Site) -> None:
@@ -39,7 +39,7 @@ async def test_a_new_document_holds_nothing_of_it_until_it_is_made_there(page: P
         await world.make()
         with world.messages() as messages:
             assert await world.evaluate("(report('here'), typeof mine)") == "undefined"
-            assert await messages.next(5) == "here"
+            assert await messages.next() == "here"
 
 
 async def test_in_another_process_no_script_runs_that_was_meant_for_the_document_before(page: Page, site: Site) -> None:
@@ -61,7 +61,7 @@ async def test_only_its_own_world_is_heard(page: Page) -> None:
         with world.messages() as messages:
             await other.evaluate("report('theirs')")
             await world.evaluate("report('ours')")
-            assert await messages.next(5) == "ours"
+            assert await messages.next() == "ours"
 
 
 async def test_the_console_of_the_page_is_not_sent_here(page: Page, site: Site) -> None:
@@ -116,7 +116,7 @@ async def test_half_a_character_in_console_title_and_message_ends_nothing(page: 
         with world.messages() as messages:
             await page.evaluate(f"(console.log({{k: '{HALF}'}}), document.title = '{HALF}')")
             await world.evaluate(f"report('x{HALF}')")
-            assert await messages.next(5) == "x\ufffd"
+            assert await messages.next() == "x\ufffd"
         found = await page.connection.browser.call("Target.getTargets", reply=dict[str, list[dict[str, object]]])
         assert any(target["targetId"] == page.target_id for target in found["targetInfos"])
         assert page.connection.gone is None

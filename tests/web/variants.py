@@ -37,11 +37,11 @@ PATIENT = {
 PAGES: tuple[Generation, ...] = ("october", "classic", "rebuilt", "mobile")
 """A row is played in every run on the first of these that it knows, on the others at night."""
 
-CORE = {
-    *("03", "05", "14b", "15", "18", "20", "21", "22", "26", "27", "28", "31", "33", "35", "38", "39", "40"),
-    *("41", "43", "46b", "64"),
+OTHERWISE: dict[str, Generation] = {
+    **dict.fromkeys(("03", "14b", "18", "21", "26", "28", "33", "38", "40", "46b"), "classic"),
+    **dict.fromkeys(("05", "15", "20", "22", "27", "31", "35", "39", "41", "64"), "rebuilt"),
 }
-"""These in every run on each of their pages: each shows them in its own way."""
+"""Each page shows these in its own way: in every run they are played on one of the older ones as well, half on each."""
 
 AWAITING = 45
 """Seconds for a generation of which it is known that it fails: no run waits longer for what nobody expects."""
@@ -76,7 +76,7 @@ def _is_repetition(variant: Variant, generation: Generation, language: Language)
     """Whether another page or language says as much of the row: where the page's language matters, its second stands
     for the others. What the site's wording decides is held by the unit tables in every language."""
     first = min(variant.generations, key=PAGES.index)
-    elsewhere = generation != first and variant.key not in CORE
+    elsewhere = generation not in (first, OTHERWISE.get(variant.key))
     told = variant.languages[:1] if variant.group == "no picture" or generation != first else variant.languages[:2]
     return elsewhere or language not in told
 
