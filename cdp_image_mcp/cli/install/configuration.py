@@ -17,6 +17,7 @@ from cdp_image_mcp.system.disk import make_path, replace_file
 __all__ = ["Change", "block", "change_to", "current_entry", "file_of", "planned", "write"]
 
 BYTE_ORDER_MARK = "\ufeff"
+CONFIGURATION = "~/.config/"
 SECRET = re.compile(
     r"""((?:key|token|secret|password|authorization)[\w-]*["']?[ \t]*[:=][ \t]*)"""
     r"""(?:"(?!\$)(?:[^"\\\n]|\\.)+"|'(?!\$)[^'\n]+'|(?!\d+,?$|true|false|null)[^\s"'$\[{|>#].*)""",
@@ -56,6 +57,12 @@ def file_of(client: Client) -> Path | None:
     if name.startswith("%APPDATA%"):
         base = os.environ.get("APPDATA")
         return Path(base + name.removeprefix("%APPDATA%")) if base else None
+    if client.home and (home := os.environ.get(client.home)):
+        return Path(home) / Path(name).name
+    # The XDG base directory specification: a path that is not absolute counts as none.
+    configuration = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    if name.startswith(CONFIGURATION) and configuration.is_absolute():
+        return configuration / name.removeprefix(CONFIGURATION)
     return Path(name).expanduser()
 
 

@@ -30,6 +30,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str] = {}
     """The user's own file by ``sys.platform``, ``""`` for all others; ``~`` and ``%APPDATA%`` are filled in. Empty:
     there is none that a program could change."""
+    home: str = ""
+    """The variable that names another folder for that file."""
     where: str = ""
     """What the README says of the place, if the file does not say it all."""
     form: Form = "json"
@@ -88,6 +90,7 @@ CLIENTS = (
         name="claude-code",
         title="Claude Code",
         files={"": "~/.claude.json"},
+        home="CLAUDE_CONFIG_DIR",  # anthropics/claude-code #48448, 2026-04-15
         where="`.mcp.json` in a project",
         extra={"timeout": 900000},
         env={"GPT_IMAGE_WAIT_SECONDS": "100"},
@@ -104,6 +107,7 @@ CLIENTS = (
         name="codex",
         title="Codex (CLI and app)",
         files={"": "~/.codex/config.toml"},
+        home="CODEX_HOME",  # developers.openai.com/codex/environment-variables, read 2026-11-27
         form="toml",
         place=("mcp_servers",),
         extra={

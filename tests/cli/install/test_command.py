@@ -86,6 +86,24 @@ def test_where_nobody_can_be_asked_only_a_yes_beforehand_changes_anything(
     assert json.loads(file.read_text()) == {"mcpServers": {}}
 
 
+@pytest.mark.parametrize(
+    ("client", "variable", "file"),
+    [
+        ("codex", "CODEX_HOME", "config.toml"),
+        ("claude-code", "CLAUDE_CONFIG_DIR", ".claude.json"),
+        ("opencode", "XDG_CONFIG_HOME", "opencode/opencode.json"),
+    ],
+)
+def test_a_client_whose_folder_the_user_has_moved_gets_the_server_there(
+    environment: dict[str, str], tmp_path: Path, client: str, variable: str, file: str
+) -> None:
+    moved = tmp_path / "moved"
+    done = ran(environment | {variable: str(moved)}, "install", client, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "cdp-image-mcp" in (moved / file).read_text()
+    assert list((tmp_path / "home").iterdir()) == []
+
+
 def test_a_dry_run_shows_the_change_and_makes_none(environment: dict[str, str], tmp_path: Path) -> None:
     done = ran(environment, "install", "goose", "--dry-run")
     assert done.returncode == 0
