@@ -155,8 +155,8 @@ def sync(connection: sqlite3.Connection, parents: Parents, problems: list[str], 
     which every maker holds.
     """
     root = parents.root
-    # In SQLite's hands, not in memory: there may be a hundred thousand.
-    connection.execute("CREATE TEMP TABLE seen (folder TEXT PRIMARY KEY)")
+    # Names alone, and gone with the transaction: there may be a hundred thousand.
+    connection.execute("CREATE TEMP TABLE seen (folder TEXT PRIMARY KEY) WITHOUT ROWID")
     for parent in parents.all():
         for folder, stamp in _sidecars(parent, strict=parent != root, problems=problems, tidy=tidy):
             stored = _stored(root, folder)

@@ -221,12 +221,12 @@ class Library:
 
     def cards(self) -> Iterator[list[str]]:
         """All generations as the gallery shows them, newest first, some hundred at a time, between which the index is
-        free. Blocking: for threads."""
+        free. Blocking: for threads. Raises ImageError ``disk`` also where there is no index and none can be made."""
         last: tuple[float, str] = (math.inf, "")
         columns = "SELECT created, id, card FROM generations"
         more = f"{columns} WHERE (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT ?"
         while True:
-            found = self._view(lambda db, last=last: db.execute(more, (*last, CARDS)).fetchall())
+            found = self._run(lambda db, last=last: db.execute(more, (*last, CARDS)).fetchall())
             yield [card for *_, card in found]
             if len(found) < CARDS:
                 return
@@ -313,12 +313,12 @@ class Library:
     def _of_today(self, backend: BackendName, db: sqlite3.Connection) -> list[Entry]:
         # One condition with OR would be answered by looking at everything that this back end ever made.
         unfinished = "SELECT rowid FROM generations WHERE finished = 0"
-        ended = "SELECT rowid FROM generations WHERE backend = ?1 AND ended >= ?2"
+        ended = "SELECT rowid FROM generations WHERE backend = ? AND ended >= ?"
         found = index.rows(
             db,
             self.root,
-            f"WHERE rowid IN ({unfinished} UNION ALL {ended}) AND +backend = ?1",
-            (backend, last_midnight()),
+            f"WHERE rowid IN ({unfinished} UNION ALL {ended}) AND +backend = ?",
+            (backend, last_midnight(), backend),
         )
         return [entry for row in found if (entry := self._entry(row, db)) is not None]
 

@@ -305,6 +305,7 @@ class Generation:
         if answer.created is not None:
             self._facts["openai_created"] = answer.created
         self._revised += answer.revised_prompts
+        self._warnings += answer.warnings
         if request_id:
             self._request_ids.append(clean(request_id, self._key, 100))
 

@@ -113,7 +113,7 @@ async def test_an_odd_picture_takes_no_good_one_with_it(api: ImagesApi, tmp_path
 
 
 @pytest.mark.parametrize("compat", ["localai", "openai"])
-@pytest.mark.parametrize("base64_text", ["", " ", "no base64!"])
+@pytest.mark.parametrize("base64_text", ["", " ", "no base64!", "null", "none"])
 async def test_an_address_beside_a_base64_text_that_brings_nothing_is_fetched(
     api: ImagesApi, tmp_path: Path, base64_text: str, compat: str
 ) -> None:
@@ -132,6 +132,8 @@ DEEP = "[" * 50_000 + "]" * 50_000
 MADE = png(64, 64, size=5000, seed=9)
 URL_SAFE = base64.urlsafe_b64encode(MADE).decode()
 PADDED = encoded(MADE) + "===="
+SLASHED = encoded(MADE).replace("/", "\\/").replace("+", "\\u002B")
+WRAPPED = base64.encodebytes(MADE).decode().replace("\n", "\\r\\n")
 
 
 def beside(text: str) -> str:
@@ -167,8 +169,10 @@ async def test_a_picture_is_saved_whatever_form_or_company_it_comes_in(
         f'{{"images": ["{encoded(MADE)}"]}}',
         f'{{"output": [{{"result": "{encoded(MADE)}"}}]}}',
         f'{{"output": [{{"result": "{encoded(MADE)}',
+        f'{{"output": [{{"result": "{SLASHED}"}}]}}',
+        f'{{"output": [{{"result": "{WRAPPED}"}}]}}',
     ],
-    ids=["damaged base64", "a form nobody knows", "another", "and cut"],
+    ids=["damaged base64", "a form nobody knows", "another", "and cut", "escaped as PHP and .NET do", "in lines"],
 )
 async def test_what_may_be_the_picture_is_kept_when_nothing_can_be_read_from_it(
     api: ImagesApi, tmp_path: Path, answer: str
@@ -181,6 +185,30 @@ async def test_what_may_be_the_picture_is_kept_when_nothing_can_be_read_from_it(
     assert (record.error["code"], record.error["spent"], record.error["retryable"]) == ("service_error", True, False)
     (kept,) = record.error["details"]["kept"]
     assert Path(kept).read_bytes() in (heif(), answer.encode())
+
+
+@pytest.mark.parametrize("damage", ["****", "\\q\udcff"], ids=["no base64", "a broken escape"])
+async def test_a_picture_that_came_damaged_is_saved_and_said_to_be(api: ImagesApi, tmp_path: Path, damage: str) -> None:
+    """Nothing in a JPEG tells that some of its bytes are missing."""
+    text = encoded(picture("JPEG", (400, 240)))
+    damaged = text[:-160] + damage + text[-156:]
+    api.play(raw(200, f'{{"data": [{{"b64_json": "{damaged}"}}]}}'.encode("utf-8", "surrogateescape")))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert record.state == "saved", record.error
+    assert ["damaged" in warning for warning in record.facts["warnings"]] == [True]
+
+
+async def test_a_page_with_a_picture_in_it_is_no_picture_to_be_kept(api: ImagesApi, tmp_path: Path) -> None:
+    """The hotel's, with its logo inside."""
+    page = f'<html><title>Sign in</title><img src="data:image/png;base64,{encoded(MADE)}"></html>'
+    api.play(raw(200, page.encode()))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert record.facts.get("kept") is None
+    assert (record.error or {})["spent"] == "unknown"
 
 
 async def test_words_in_place_of_a_picture_are_no_picture_to_be_kept(api: ImagesApi, tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ RATE_REST = timedelta(minutes=5)
 GOES_SECONDS, ESCAPED_SECONDS = 20.0, 0.8
 """How long a layer may stay after its control was pressed, which a busy page does late; and after Escape, which it may
 not know."""
-LATE = 2
-"""How many may come after the page was looked through and before it is found covered."""
+ROUNDS = 4
+"""How often the page is looked through: dialogs come late, and a page that is busy takes no notice of a press."""
 UNCOVERED_SECONDS = 5.0
 """How long what lay around a closed layer may still cover the composer."""
 
@@ -51,23 +51,26 @@ class States(msgspec.Struct):
 async def in_the_way(tab: Tab, account: Account | None = None) -> Arrival | None:
     """Whether something keeps a prompt from being sent, after closing what may be closed. Asked again right before
     sending: dialogs come late. Raises ImageError as :func:`close_dialogs`."""
-    done = 0
-    for _ in range(LATE + 2):
+    tried = 0
+    for _ in range(ROUNDS):
         states = await tab.eye.ask("witness.states()", reply=States)
         if (person := needs_person(states, account)) is not None:
             return person
         closed = await close_dialogs(tab)
-        done += closed
-        if closed and done == 1:
+        tried += closed
+        if closed and tried == 1:
             continue
         await _press_chat(tab)
+        if not closed and await tab.eye.ask("witness.blocked() && witness.layers().length > 0", reply=bool):
+            continue  # it came meanwhile
         # A page in the middle of closing is judged when it has come to rest.
-        rest = UNCOVERED_SECONDS if done else 0.0
-        free = f"witness.until(() => !witness.blocked(), {rest * 1000})"
+        free = f"witness.until(() => !witness.blocked(), {UNCOVERED_SECONDS * 1000})"
         if not await tab.eye.ask(f"{free}.then((free) => !free && witness.blocked())", reply=bool, timeout=30):
             return None
-        if closed:
+        if not await tab.eye.ask("witness.layerClose() !== null", reply=bool):
             break
+    names = await tab.eye.ask("witness.layers().map(witness.nameOf)", reply=list[str])
+    log.info("what lies over the composer: %s", [name[:80] for name in names])
     return Arrival("blocked", "a dialog lies over the composer that only a person can answer", account)
 
 

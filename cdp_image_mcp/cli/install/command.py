@@ -21,6 +21,7 @@ from cdp_image_mcp.cli.install.configuration import (
     change_to,
     current_entry,
     file_of,
+    keep,
     planned,
     write,
 )
@@ -166,13 +167,21 @@ def _by_hand(wish: _Wish, terminal: Terminal) -> int:
 
 async def _change(wish: _Wish, change: Change, commands: list[list[str]], terminal: Terminal) -> int:
     try:
-        for command in commands:
-            await anyio.to_thread.run_sync(_run, command)
+        copy = await anyio.to_thread.run_sync(keep, change)
         rest: Change | None = change
         if commands:
-            # What the client's own command cannot say, and what the person had set, is put in afterwards.
+            failure: Exception | None = None
+            try:
+                for command in commands:
+                    await anyio.to_thread.run_sync(_run, command)
+            except (OSError, subprocess.SubprocessError) as error:
+                failure = error
+            # What the client's own command cannot say, and what it took away of what the person had set.
             rest = await anyio.to_thread.run_sync(change_to, wish.client, change.path, change.entry)
-        copy = await anyio.to_thread.run_sync(write, rest) if rest is not None else None
+            if failure is not None and rest is not None and rest.before == change.before:
+                raise failure
+        if rest is not None:
+            await anyio.to_thread.run_sync(write, rest)
     except UnsafeChangeError as error:
         terminal.say(f"{change.path} is left as it is: {error}.", "red")
         return FAILED

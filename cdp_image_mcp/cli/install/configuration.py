@@ -14,7 +14,7 @@ from cdp_image_mcp.cli.install.changing import UnsafeChangeError, merged
 from cdp_image_mcp.mcp_server.client.table import NAME, Client
 from cdp_image_mcp.system.disk import make_path, replace_file
 
-__all__ = ["Change", "block", "change_to", "current_entry", "file_of", "planned", "write"]
+__all__ = ["Change", "block", "change_to", "current_entry", "file_of", "keep", "planned", "write"]
 
 BYTE_ORDER_MARK = "\ufeff"
 CONFIGURATION = "~/.config/"
@@ -133,20 +133,25 @@ def _edited(client: Client, text: str, entry: dict[str, Any] | None) -> str:
             return yaml.edited(text, client.place[0], NAME, entry, listed=client.shape == "listed")
 
 
-def write(change: Change) -> Path | None:
-    """Make the change, in one step, beside a copy of the file as it was; the copy's path, if there was a file. Raises
-    UnsafeChangeError when the file is no longer what was shown, OSError."""
+def keep(change: Change) -> Path | None:
+    """Put a copy of the file as it was beside it; the copy's path, if there was a file. Raises OSError."""
+    if change.before is None:
+        return None
+    copy = change.path.with_name(f"{change.path.name}.before-{NAME}")
+    replace_file(copy, change.before)
+    copy.chmod(change.path.stat().st_mode & 0o777)
+    return copy
+
+
+def write(change: Change) -> None:
+    """Make the change, in one step. Raises UnsafeChangeError when the file is no longer what was shown, OSError."""
     _, now, _ = _read(change.path)
     if now != change.before:
         raise UnsafeChangeError("it has been changed meanwhile; try again")
     if change.before is None:
         make_path(change.path.parent)
         replace_file(change.path, change.after)
-        return None
+        return
     mode = change.path.stat().st_mode & 0o777
-    copy = change.path.with_name(f"{change.path.name}.before-{NAME}")
-    replace_file(copy, change.before)
     replace_file(change.path, change.after)
-    for path in (copy, change.path):
-        path.chmod(mode)
-    return copy
+    change.path.chmod(mode)

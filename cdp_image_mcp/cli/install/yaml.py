@@ -28,7 +28,7 @@ class _Place(NamedTuple):
 def edited(text: str, key: str, name: str, value: dict[str, Any] | None, *, listed: bool) -> str:
     """``text`` with ``value`` under ``key``: as the member ``name``, or ``listed`` as an item with that name; with
     None, without that entry, which is there. Raises UnsafeChangeError."""
-    lines = text.splitlines() if text.strip() else []
+    lines = _lines(text)
     place = _place(lines, key, name, listed=listed)
     if place is None:
         lines += [f"{key}:", *_block(name, value or {}, "  ", listed=listed)]
@@ -47,7 +47,7 @@ def edited(text: str, key: str, name: str, value: dict[str, Any] | None, *, list
 
 def read_entry(text: str, key: str, name: str, *, listed: bool) -> dict[str, Any] | None:
     """Our entry, if it is there. Raises UnsafeChangeError if its lines are not as plain as ours are."""
-    lines = text.splitlines() if text.strip() else []
+    lines = _lines(text)
     place = _place(lines, key, name, listed=listed)
     if place is None or place.ours is None:
         return None
@@ -173,6 +173,11 @@ def _says(line: str) -> bool:
 
 def _indent(line: str) -> int:
     return len(line) - len(line.lstrip(" "))
+
+
+def _lines(text: str) -> list[str]:
+    """Without their ends; other characters that Unicode counts as line ends are part of a line here."""
+    return re.split(r"\r?\n", text.removesuffix("\n").removesuffix("\r")) if text.strip() else []
 
 
 def _joined(lines: list[str], text: str) -> str:

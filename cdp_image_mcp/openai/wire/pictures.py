@@ -27,8 +27,11 @@ MARK = "@picture:"
 LONGEST_PREFIX = 256
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
 STRANGE = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
-LOOKS_PAINTED = re.compile(rb"[A-Za-z0-9+/_-]{1000}|\0")
-"""A long base64 text, or bytes that are no text: neither words, nor JSON, nor an address have these."""
+LOOKS_PAINTED = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{1000}|\0")
+"""A long base64 text, or bytes that are no text: neither words, nor JSON, nor an address have these. Each run of
+letters is looked at once."""
+ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
+OF_BASE64 = {b"\\/": b"/", b"\\u002b": b"+", b"\\u002f": b"/", b"\\u003d": b"="}
 
 
 class AnswerError(ValueError):
@@ -90,9 +93,9 @@ class _Base64:
             piece, self._escape = piece[: cut.start()], piece[cut.start() :]
         try:
             return msgspec.json.decode(b'"' + piece.translate(None, SPACE) + b'"', type=str).encode()
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             self.wrong = "it holds a broken escape"
-            return b""
+            return _without_escapes(piece)
 
     def _after_prefix(self, piece: bytes) -> bytes:
         start = (self._prefix or b"") + piece
@@ -203,12 +206,20 @@ class PictureReader:
         return decode(bytes(self._rest))
 
     def painted(self) -> bytes | None:
-        """All that is no known picture, if one may be in it."""
-        return bytes(self._rest) if LOOKS_PAINTED.search(self._rest) else None
+        """All that is no known picture, if one may be in it; in a page there is none."""
+        rest = bytes(self._rest)
+        if rest.lstrip()[:1] == b"<":
+            return None
+        return rest if LOOKS_PAINTED.search(_without_escapes(rest).translate(None, b"\r\n")) else None
 
     def text(self, limit: int = 2000) -> str:
         """The beginning of what is no picture, for people."""
         return bytes(self._rest[:limit]).decode("utf-8", "replace")
+
+
+def _without_escapes(text: bytes) -> bytes:
+    """A text with base64 in it, with what escapes stand for in base64; others are dropped, line ends among them."""
+    return ESCAPE.sub(lambda found: OF_BASE64.get(found[0].lower(), b""), text)
 
 
 def picture_index(value: Any) -> int | None:

@@ -20,6 +20,8 @@ LONGEST_REVISED = 4000
 EVENTS = frozenset((b":", b"d", b"e", b"i", b"r"))
 """How the lines of an event stream begin: a comment, data, event, id, retry."""
 TYPE = re.compile(r'(?<="type": ")[\w.]+|(?<="type":")[\w.]+')
+SMALLEST = 32
+"""Bytes. No picture of any kind is smaller; a relay may send the word "null", which reads as base64."""
 DRAIN = 1.0
 """Seconds that the end of a stream is waited for after its picture."""
 
@@ -43,6 +45,8 @@ class ApiAnswer(msgspec.Struct, kw_only=True):
     """Finished pictures handed to the sink."""
     faults: list[str] = []
     """Why items held no usable picture, in words."""
+    warnings: list[str] = []
+    """What is to be known of pictures that were handed over."""
     addresses: list[str] = []
     """Pictures that are only named by address."""
     created: int | None = None
@@ -101,6 +105,12 @@ def _note(answer: ApiAnswer, tree: Mapping[str, Any], key: str | None) -> None:
             answer.revised_prompts.append(clean(revised, key, LONGEST_REVISED))
 
 
+def _small(data: bytes) -> AnswerError:
+    error = AnswerError("it is too small for a picture")
+    error.data = data
+    return error
+
+
 class _Items:
     """Hands over the pictures of ``data`` one by one while the JSON is still arriving."""
 
@@ -116,6 +126,8 @@ class _Items:
             index, self._given = self._given, self._given + 1
             try:
                 data = self.reader.take(index)
+                if len(data) < SMALLEST:
+                    raise _small(data)
             except AnswerError as fault:
                 self._faults[index] = fault
                 continue
@@ -137,6 +149,7 @@ class _Items:
                 self._faults.pop(-1 if marks[1] is None else marks[1], None)
         for index, fault in self._faults.items():
             if fault.data:
+                self._answer.warnings.append(f"A picture came damaged ({fault}); what could be read of it was saved.")
                 await self._hand_over(fault.data)
             else:
                 self._answer.faults.append(f"picture {index + 1} cannot be decoded: {fault}")
@@ -214,7 +227,7 @@ class _Stream:
         except BrokenError as broken:
             await self._take(self._events.close())  # its last event may have brought its picture before it was cut
             if self._candidate is not None:
-                self._answer.faults.append(f"the stream broke ({broken.words}): this may be a preview")
+                self._answer.warnings.append(f"The stream broke ({broken.words}): the picture may be a preview.")
             elif not self._over:
                 raise
         given = self._answer.pictures or self._answer.addresses

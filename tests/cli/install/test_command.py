@@ -228,6 +228,24 @@ def test_what_the_person_had_set_outlives_the_own_command(environment: dict[str,
     assert server["env"] == {"GPT_IMAGE_WAIT_SECONDS": "100", "GPT_IMAGE_BACKEND": "auto", "MINE": "1"}
 
 
+def test_an_own_command_that_fails_half_way_takes_nothing_that_was_there(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "home" / ".claude.json"
+    takes_out = f"echo '{{\"numStartups\": 3}}' > {file}"
+    program(tmp_path, "claude", f'echo "$@" >> {tmp_path / "log"}\n[ "$2" = add-json ] && exit 4\n{takes_out}')
+    mine: Any = {"command": "/old/place", "args": [], "timeout": 5000, "env": {"OPENAI_API_KEY": "sk-mine"}}
+    before = json.dumps({"numStartups": 3, "mcpServers": {"cdp-image-mcp": mine}})
+    file.write_text(before)
+    done = ran(environment, "install", "claude-code", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert [each.split()[1] for each in (tmp_path / "log").read_text().splitlines()] == ["remove", "add-json"]
+    server = json.loads(file.read_text())["mcpServers"]["cdp-image-mcp"]
+    assert (server["command"], server["timeout"]) == (sys.executable, 5000)
+    assert server["env"]["OPENAI_API_KEY"] == "sk-mine"
+    assert file.with_name(".claude.json.before-cdp-image-mcp").read_text() == before
+
+
 @pytest.mark.parametrize("given", ["OPENAI_API_KEY=sk-mine", "HTTPS_PROXY=http://me:sesame@proxy:3128"])
 def test_what_may_be_secret_stands_in_no_command_line(environment: dict[str, str], tmp_path: Path, given: str) -> None:
     """Everybody on the machine can read what a program is started with."""

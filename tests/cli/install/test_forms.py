@@ -12,7 +12,7 @@ import pytest
 
 from cdp_image_mcp.cli.install import jsonc, toml, yaml
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
-from cdp_image_mcp.cli.install.configuration import Change, block, current_entry, planned, write
+from cdp_image_mcp.cli.install.configuration import Change, block, current_entry, keep, planned, write
 from cdp_image_mcp.mcp_server.client.table import CLIENTS, NAME, Client, client_named
 from tests.cli.install import files
 from tests.docs.clients import link
@@ -167,7 +167,8 @@ def test_the_file_as_it_was_is_kept_beside_and_its_rights_stay(tmp_path: Path) -
     path.chmod(0o644)
     change = changed(CURSOR, path)
     assert change is not None
-    copy = write(change)
+    copy = keep(change)
+    write(change)
     assert copy is not None
     assert copy.read_text() == files.JSON["another server"]
     assert [oct(each.stat().st_mode & 0o777) for each in (path, copy)] == ["0o644", "0o644"]
@@ -200,7 +201,8 @@ def test_a_file_that_is_not_there_is_made_with_its_folders(tmp_path: Path) -> No
     path = tmp_path / "a" / "b" / "mcp.json"
     change = changed(CURSOR, path)
     assert change is not None
-    assert write(change) is None
+    assert keep(change) is None
+    write(change)
     assert json.loads(path.read_text()) == {"mcpServers": {NAME: entry(CURSOR)}}
 
 
@@ -228,6 +230,7 @@ def test_a_full_disk_leaves_the_file_whole(tmp_path: Path, monkeypatch: pytest.M
         return real(target, data)
 
     monkeypatch.setattr(configuration, "replace_file", full)
+    assert keep(change) is not None
     with pytest.raises(OSError, match="No space"):
         write(change)
     assert path.read_text() == files.JSON["another server"]
