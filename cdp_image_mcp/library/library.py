@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import anyio
 import anyio.to_thread
@@ -162,8 +162,12 @@ class Library:
     async def with_strays(self, seconds: float | None = None) -> list[Entry]:
         """Generations that have ended for good and beside whose records something lies that :meth:`rescue` had better
         look at, newest first; with ``seconds`` only those that ended within so many."""
+        ways: tuple[BackendName, ...] = get_args(BackendName)
+        # All of them, so that the index of ends is used and not that of everything that has ever finished.
         found = await self._entries(
-            "WHERE backend IN ('api', 'chatgpt-web') AND ended >= ? AND finished = 1 ORDER BY created DESC, id",
+            f"WHERE backend IN ({', '.join('?' * len(ways))}) AND ended >= ? AND finished = 1"
+            " ORDER BY created DESC, id",
+            *ways,
             _since(seconds),
         )
 

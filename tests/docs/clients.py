@@ -44,14 +44,14 @@ def link(client: Client, entry: dict[str, Any]) -> str:
     """An address that installs the server with a click; empty for clients without such addresses. Forms: Cursor's and
     LM Studio's documents, VS Code's ``vscode:mcp/install`` (2026)."""
     started = {name: entry[name] for name in ("command", "args", "env") if entry.get(name)}
-    match client.link:
+    match client.name:
         case "cursor":
             return f"cursor://anysphere.cursor-deeplink/mcp/install?name={NAME}&config={_base64(started)}"
-        case "lmstudio":
+        case "lm-studio":
             return f"lmstudio://add_mcp?name={NAME}&config={_base64(started)}"
         case "vscode":
             return "vscode:mcp/install?" + quote(json.dumps({"name": NAME, **started}, separators=(",", ":")))
-        case "":
+        case _:
             return ""
 
 

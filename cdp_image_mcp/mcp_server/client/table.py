@@ -50,8 +50,6 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     patience: float = 60
     """Seconds after which a call with this block is given up; ``inf`` where no limit is known, 60 where nothing is."""
     note: str = "Its limit is not documented."
-    link: Literal["", "cursor", "vscode", "lmstudio"] = ""
-    """Which kind of link installs with a click."""
 
     announces: tuple[str, ...] = ()
     """``clientInfo.name``."""
@@ -133,7 +131,6 @@ CLIENTS = (
         title="Cursor",
         files={"": "~/.cursor/mcp.json"},
         where="or `.cursor/mcp.json` in a project",
-        link="cursor",
     ),
     Client(
         name="vscode",
@@ -149,7 +146,6 @@ CLIENTS = (
         env=LONG,
         adds=("code", "--add-mcp", "{named}"),
         patience=math.inf,
-        link="vscode",
         note="No limit is known.",
     ),
     Client(
@@ -259,7 +255,6 @@ CLIENTS = (
         name="lm-studio",
         title="LM Studio",
         files={"": "~/.lmstudio/mcp.json"},
-        link="lmstudio",
         note="It gives up after 60 seconds.",
     ),
     Client(name="antigravity", title="Antigravity", files={"": "~/.gemini/antigravity/mcp_config.json"}),

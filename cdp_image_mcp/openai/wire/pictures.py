@@ -37,7 +37,9 @@ OF_BASE64 = {b"\\/": b"/", b"\\u002b": b"+", b"\\u002f": b"/", b"\\u003d": b"="}
 class AnswerError(ValueError):
     """The bytes are no JSON, or more than anybody sends. ``data`` is what could be made of a damaged picture."""
 
-    data = b""
+    def __init__(self, why: str, data: bytes = b"") -> None:
+        super().__init__(why)
+        self.data = data
 
 
 def decode(data: bytes) -> Any:
@@ -194,9 +196,7 @@ class PictureReader:
         """Picture ``index``, once. Raises :class:`AnswerError` when its text was no base64."""
         data, wrong = self._done.pop(index, (b"", "it was not there"))
         if wrong:
-            error = AnswerError(wrong)
-            error.data = data
-            raise error
+            raise AnswerError(wrong, data)
         return data
 
     def finish(self) -> Any:

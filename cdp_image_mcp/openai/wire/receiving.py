@@ -105,12 +105,6 @@ def _note(answer: ApiAnswer, tree: Mapping[str, Any], key: str | None) -> None:
             answer.revised_prompts.append(clean(revised, key, LONGEST_REVISED))
 
 
-def _small(data: bytes) -> AnswerError:
-    error = AnswerError("it is too small for a picture")
-    error.data = data
-    return error
-
-
 class _Items:
     """Hands over the pictures of ``data`` one by one while the JSON is still arriving."""
 
@@ -126,12 +120,13 @@ class _Items:
             index, self._given = self._given, self._given + 1
             try:
                 data = self.reader.take(index)
-                if len(data) < SMALLEST:
-                    raise _small(data)
             except AnswerError as fault:
                 self._faults[index] = fault
                 continue
-            await self._hand_over(data)
+            if len(data) < SMALLEST:
+                self._faults[index] = AnswerError("it is too small for a picture", data)
+            else:
+                await self._hand_over(data)
 
     async def _hand_over(self, data: bytes) -> None:
         self._answer.pictures += 1
