@@ -9,7 +9,7 @@ import asyncio
 import base64
 import binascii
 import urllib.parse
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +24,6 @@ from cdp_image_mcp.cdp.errors import (
     ProtocolError,
     ScriptError,
 )
-from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.page import Page
 from cdp_image_mcp.cdp.protocol import (
     LoadNetworkResourceReply,
@@ -33,7 +32,7 @@ from cdp_image_mcp.cdp.protocol import (
     ResourceContent,
     ResponseBody,
 )
-from cdp_image_mcp.cdp.requests import Request, Requests, Stage
+from cdp_image_mcp.cdp.requests import Request, Requests
 from cdp_image_mcp.cdp.session import raw_of
 from cdp_image_mcp.cdp.wire import content
 from cdp_image_mcp.cdp.world import World
@@ -53,25 +52,23 @@ class Body:
     tried: tuple[str, ...] = ()
 
 
-class Bodies:
+class Bodies(Requests):
     """The requests of a page's session and their bodies. Made by ``start``, ends with the page or ``stop``."""
 
-    def __init__(self, page: Page, requests: Requests) -> None:
+    def __init__(self, page: Page, remember: int) -> None:
+        super().__init__(page.session, remember)
         self._page = page
-        self._requests = requests
 
     @staticmethod
-    async def start(
-        page: Page, *, total: int = 512 * 1024 * 1024, each: int = 128 * 1024 * 1024, remember: int = 2000
-    ) -> "Bodies":
+    async def start(page: Page, *, remember: int = 2000) -> "Bodies":
         """Record from now on: before the navigation whose responses are wanted.
 
-        ``total`` and ``each`` are the browser's budgets in bytes, ``remember`` the number of requests kept here.
-        Bodies stay beyond a navigation, and as blobs, from about Chrome 145 on.
+        ``remember`` is the number of requests kept here. Bodies stay beyond a navigation, and as blobs, from about
+        Chrome 145 on.
         """
-        requests = Requests(page.session, remember)
+        bodies = Bodies(page, remember)
         # Both budgets matter: without the total the command succeeds and changes nothing.
-        durable = {"maxTotalBufferSize": total, "maxResourceBufferSize": each}
+        durable = {"maxTotalBufferSize": 512 * 1024 * 1024, "maxResourceBufferSize": 128 * 1024 * 1024}  # bytes
         answers = await page.session.pipeline(
             [("Network.configureDurableMessages", durable), ("Network.enable", durable)]
         )
@@ -81,16 +78,7 @@ class Bodies:
         else:
             raw_of(answers[0])
         raw_of(answers[1])
-        return Bodies(page, requests)
-
-    @property
-    def requests(self) -> Sequence[Request]:
-        """Those remembered, oldest first."""
-        return self._requests.known
-
-    def watch(self, accept: Callable[[Request], bool], *, stage: Stage = "ended") -> Mailbox[Request]:
-        """Requests that ``accept`` takes, each once when it reaches ``stage``. ``accept`` runs in the reader."""
-        return self._requests.watch(accept, stage)
+        return bodies
 
     async def read(
         self, request: Request, *, accept: Accept | None = None, timeout: float = 60.0, again: bool = True
@@ -117,17 +105,13 @@ class Bodies:
         Raises as ``read``.
         """
         attempt = _Attempt(url, accept, timeout)
-        for request in reversed(self._requests.known):
+        for request in reversed(self.requests):
             if request.url == url and request.state == "finished":
                 body = await attempt.via("network", lambda left, held=request: self._from_network(held, left))
                 if body is not None:
                     return body
                 break
         return await self._other_ways(attempt, self._page.frame_id, again=again)
-
-    def stop(self) -> None:
-        """Record no more."""
-        self._requests.stop()
 
     async def _other_ways(self, attempt: "_Attempt", frame_id: str, *, again: bool) -> Body:
         url = attempt.url

@@ -17,17 +17,11 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from cdp_image_mcp.cdp.errors import BrowserGone, CDPError, CommandTimeout, PageCrashed, ProtocolError, SessionClosed
-from cdp_image_mcp.cdp.protocol import (
-    AttachedToTarget,
-    AttachToTargetReply,
-    DetachedFromTarget,
-    InspectorDetached,
-    TargetDestroyed,
-)
-from cdp_image_mcp.cdp.session import ANSWERED_AFTER_CRASH, Event, Params, Session
-from cdp_image_mcp.cdp.waiters import Waiter, Waiters
-from cdp_image_mcp.cdp.wire import MAX_MESSAGE, UNREADABLE, Command, Envelope, decode_message, encode, id_of
+from cdp_image_mcp.cdp.errors import BrowserGone, CommandTimeout, PageCrashed, ProtocolError, SessionClosed
+from cdp_image_mcp.cdp.protocol import AttachedToTarget, InspectorDetached, OfSession, OfTarget
+from cdp_image_mcp.cdp.session import ANSWERED_AFTER_CRASH, Event, Session, again
+from cdp_image_mcp.cdp.waiters import Waiters
+from cdp_image_mcp.cdp.wire import MAX_MESSAGE, UNREADABLE, Envelope, decode_message, id_of
 from cdp_image_mcp.system.tasks import background, shielded
 
 log = logging.getLogger(__name__)
@@ -45,13 +39,11 @@ class Connection:
         self._websocket = websocket
         self._tasks = tasks
         self._last_lines = last_lines
-        self._waiters = Waiters()
+        self._waiters = Waiters(websocket)
         self._sessions: dict[str, Session] = {}
-        self._gone: BrowserGone | None = None
         self._closing = False
-        self._ended = asyncio.Event()
-        self._reader_scope = anyio.CancelScope(shield=True)
-        self.browser = Session(self, None, "")
+        self._ended: asyncio.Future[BrowserGone] = asyncio.get_running_loop().create_future()
+        self.browser = Session(self._waiters, None, "")
         self._inner: dict[str, Callable[[Session, Event], None]] = {
             "Target.attachedToTarget": self._on_attached,
             "Target.detachedFromTarget": self._on_detached,
@@ -64,14 +56,11 @@ class Connection:
     @property
     def gone(self) -> BrowserGone | None:
         """Why the connection ended, or None while it lives."""
-        return self._gone
+        return self._ended.result() if self._ended.done() else None
 
     async def wait_gone(self) -> BrowserGone:
         """Wait until the connection has ended, for whatever reason, and tell which."""
-        await self._ended.wait()
-        if self._gone is None:
-            raise RuntimeError("ended without a reason")
-        return self._gone
+        return await asyncio.shield(self._ended)
 
     def expect_end(self) -> None:
         """From now on the end of the connection is asked for (graceful), not a loss."""
@@ -79,9 +68,8 @@ class Connection:
 
     async def attach(self, target_id: str) -> Session:
         """A new flat session to a target; several to one target are independent of each other."""
-        reply = await self.browser.call(
-            "Target.attachToTarget", {"targetId": target_id, "flatten": True}, reply=AttachToTargetReply
-        )
+        wanted = {"targetId": target_id, "flatten": True}
+        reply = await self.browser.call("Target.attachToTarget", wanted, reply=OfSession)
         session = self._sessions.get(reply.session_id)
         if session is None:
             raise SessionClosed("the target went away while it was being attached to", "Target.attachToTarget")
@@ -96,49 +84,12 @@ class Connection:
             except (SessionClosed, BrowserGone, ProtocolError, CommandTimeout):
                 return  # it ended while it was being told to, or nobody is there to be told
 
-    def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> anyio.CancelScope:
-        """Run ``function`` in the connection's task group until it ends, the scope is cancelled or the connection ends.
+    def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        """Run ``function`` in the connection's task group until it or the connection ends.
 
         It must treat SessionClosed and BrowserGone as its end; any other exception ends the whole connection's scope.
         """
-        scope = anyio.CancelScope()
-
-        async def run() -> None:
-            with scope:
-                await function(*args)
-
-        self._tasks.start_soon(run)
-        return scope
-
-    async def send(self, session: Session, method: str, params: Params, timeout: float) -> msgspec.Raw:
-        """Send one command for ``session`` (its ``call``) and wait for the answer."""
-        waiter = self._register(session, method, timeout)
-        try:
-            await self._transmit(waiter, params)
-            return await waiter.future
-        finally:
-            self._waiters.forget(waiter)
-
-    async def send_all(
-        self, session: Session, commands: Sequence[tuple[str, Params]], timeout: float
-    ) -> list[msgspec.Raw | CDPError]:
-        """Send commands back to back (a session's ``pipeline``)."""
-        waiters: list[Waiter] = []
-        answers: list[msgspec.Raw | CDPError] = []
-        try:
-            for method, params in commands:
-                waiter = self._register(session, method, timeout)
-                waiters.append(waiter)
-                await self._transmit(waiter, params)
-            for waiter in waiters:
-                try:
-                    answers.append(await waiter.future)
-                except (ProtocolError, CommandTimeout) as error:
-                    answers.append(error)
-        finally:
-            for waiter in waiters:
-                self._waiters.forget(waiter)
-        return answers
+        self._tasks.start_soon(function, *args)
 
     async def close(self) -> None:
         """End the connection; the browser lives on. Everything that waits gets BrowserGone (graceful)."""
@@ -146,33 +97,14 @@ class Connection:
         self._end(BrowserGone("the connection to the browser was closed", graceful=True))
         await self._websocket.close()
 
-    def _register(self, session: Session, method: str, timeout: float) -> Waiter:
-        if session.closed is not None:
-            raise _again(session.closed, method)
-        if session.crashed and method not in ANSWERED_AFTER_CRASH:
-            raise PageCrashed(method)
-        return self._waiters.add(session, method, timeout)
-
-    async def _transmit(self, waiter: Waiter, params: Params) -> None:
-        data = encode(Command(waiter.number, waiter.method, params, waiter.session.session_id))
-        try:
-            await self._websocket.send(data, text=True)
-        except ConnectionClosed:
-            # The reader may still hold answers that came before the end; it fails this waiter when it gets there.
-            return
-
-    async def read(self) -> None:
-        """The reader: runs until the websocket ends (started by ``connect`` only). No message ends it."""
-        with self._reader_scope:
+    async def read(self, scope: anyio.CancelScope) -> None:
+        """The reader: runs until the websocket or ``scope`` ends (started by ``connect`` only). No message ends it."""
+        with scope:
             try:
                 while True:
                     self._route(await self._websocket.recv(decode=False))
-            except ConnectionClosed as error:
-                self._lose(error)
-
-    def stop_reading(self) -> None:
-        """End the reader (``connect`` only)."""
-        self._reader_scope.cancel()
+            except ConnectionClosed:
+                self._lose()
 
     def _route(self, data: bytes) -> None:
         try:
@@ -209,7 +141,7 @@ class Connection:
         data = message.error.data
         text = data if data is None or isinstance(data, str) else repr(data)
         error = ProtocolError(message.error.code, message.error.message, text, waiter.method)
-        if error.session_gone and waiter.session.session_id is not None:
+        if error.session_gone and waiter.session_id is not None:
             waiter.fail(SessionClosed(message.error.message, waiter.method))
         else:
             waiter.fail(error)
@@ -218,13 +150,13 @@ class Connection:
         # Made here, before the next message is read: the new session's events follow at once.
         params = event.decode(AttachedToTarget)
         if params.session_id not in self._sessions:
-            self._sessions[params.session_id] = Session(self, params.session_id, params.target_info.target_id)
+            self._sessions[params.session_id] = Session(self._waiters, params.session_id, params.target_info.target_id)
 
     def _on_detached(self, _parent: Session, event: Event) -> None:
-        self._close_session(event.decode(DetachedFromTarget).session_id, "detached from its target")
+        self._close_session(event.decode(OfSession).session_id, "detached from its target")
 
     def _on_destroyed(self, _session: Session, event: Event) -> None:
-        target_id = event.decode(TargetDestroyed).target_id
+        target_id = event.decode(OfTarget).target_id
         for session in list(self._sessions.values()):
             if session.target_id == target_id and session.session_id is not None:
                 self._close_session(session.session_id, "its target was closed")
@@ -239,42 +171,38 @@ class Connection:
         if session is None:
             return
         session.mark_closed(SessionClosed(reason))
-        self._waiters.fail(lambda one: SessionClosed(reason, one.method) if one.session is session else None)
+        self._waiters.fail(lambda one: SessionClosed(reason, one.method) if one.session_id == session_id else None)
 
     def _on_crashed(self, session: Session) -> None:
         session.mark_crashed()
+        lost = session.session_id
         self._waiters.fail(
             lambda one: (
-                PageCrashed(one.method) if one.session is session and one.method not in ANSWERED_AFTER_CRASH else None
+                PageCrashed(one.method) if one.session_id == lost and one.method not in ANSWERED_AFTER_CRASH else None
             )
         )
 
-    def _lose(self, error: ConnectionClosed) -> None:
+    def _lose(self) -> None:
         # Browser.close and a crash both end without a close frame: only what was asked for tells them apart.
         if self._closing:
-            self._end(BrowserGone("the browser was closed", graceful=True, cause=error))
+            self._end(BrowserGone("the browser was closed", graceful=True))
         else:
-            self._end(BrowserGone("the connection to the browser was lost", cause=error, stderr=self._last_lines()))
+            self._end(BrowserGone("the connection to the browser was lost", stderr=self._last_lines()))
 
     def _end(self, gone: BrowserGone) -> None:
-        if self._gone is not None:
+        if self._ended.done():
             return
-        self._gone = gone
+        self._ended.set_result(gone)
         for session in [*self._sessions.values(), self.browser]:
             session.mark_closed(gone)
         self._sessions.clear()
-        self._waiters.fail(lambda one: _again(gone, one.method))
+        self._waiters.fail(lambda one: again(gone, one.method))
         self._waiters.stop()
-        self._ended.set()
-
-
-def _no_lines() -> Sequence[str]:
-    return ()
 
 
 @asynccontextmanager
 async def connect(
-    url: str, *, timeout: float = 10.0, last_lines: Callable[[], Sequence[str]] = _no_lines
+    url: str, *, timeout: float = 10.0, last_lines: Callable[[], Sequence[str]] = tuple
 ) -> AsyncGenerator[Connection, None]:
     """Connect to a browser's websocket (``ws://127.0.0.1:<port>/devtools/browser/<uuid>``) for the length of the block.
 
@@ -295,24 +223,14 @@ async def connect(
             write_limit=(4 * MAX_MESSAGE, None),  # sending never waits: the deadline is on the answer
         )
     except (OSError, InvalidHandshake, TimeoutError) as error:
-        raise BrowserGone(f"nothing answers at {url}: {error}", cause=error, stderr=last_lines()) from error
+        raise BrowserGone(f"nothing answers at {url}: {error}", stderr=last_lines()) from error
     async with background() as tasks:
         connection = Connection(websocket, tasks, last_lines)
-        tasks.start_soon(connection.read)
+        reading = anyio.CancelScope(shield=True)
+        tasks.start_soon(connection.read, reading)
         try:
             yield connection
         finally:
             with shielded():
                 await connection.close()
-            connection.stop_reading()
-
-
-def _again(error: CDPError, method: str) -> CDPError:
-    """The same ending for another waiter: an exception object is raised once only, lest its traceback grow."""
-    if isinstance(error, BrowserGone):
-        return BrowserGone(
-            f"{method}: {error.message}", graceful=error.graceful, cause=error.cause, stderr=error.stderr
-        )
-    if isinstance(error, SessionClosed):
-        return SessionClosed(error.reason, method)
-    return error
+            reading.cancel()

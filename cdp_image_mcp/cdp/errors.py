@@ -1,35 +1,5 @@
 """Everything the driver raises.
 
-::
-
-    CDPError
-    ├── ProtocolError            the browser answered a command with an error (code, message, data, method)
-    ├── ScriptError              a script in the page threw
-    ├── NavigationError          Page.navigate answered with an errorText, or the document never came
-    ├── CommandTimeout           no answer in time (also a TimeoutError)
-    ├── EventTimeout             no event in time (also a TimeoutError)
-    ├── Hanging                  a browser or page that is there has answered nothing for a long while
-    ├── EventOverflow            a subscription was not read and reached its bound
-    ├── SubscriptionClosed       the subscription's owner closed it while it was read
-    ├── SessionClosed            the target was closed or detached
-    ├── PageCrashed              the renderer died; Page.navigate and Page.reload bring the session back
-    ├── BrowserGone              the connection ended (also a ConnectionError)
-    ├── DocumentLeft             the document that a world of ours was made in is gone; look at the next one first
-    ├── NodeError                an element cannot be used: gone, without a box
-    │   ├── ClickBlocked         something else lies over the point to click
-    │   └── ClickMissed          the page took no notice of the press
-    ├── FileError                a file for an upload is missing, relative or no regular file
-    ├── BodyUnavailable          no way gave the bytes of a response
-    ├── StreamFailed             a live stream ended in an error
-    └── LaunchError
-        ├── BrowserNotFound      nothing found; lists every place tried
-        ├── BrowserFailed        the browser started and gave up, or never opened its port
-        ├── DebuggingForbidden   a policy of this computer keeps the browser from being driven
-        ├── ProfileInUse         another browser holds the profile
-        ├── ProfileNotWritable   the profile folder cannot be made or written, or the disk is full
-        ├── NoDisplay            a window was asked for and there is no display
-        └── NeedsNoSandbox       running as root
-
 Protocol error codes and wordings: Chromium 156, 2026-11. -32000 covers many cases told apart only by their wording.
 """
 
@@ -39,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 METHOD_NOT_FOUND = -32601
-INVALID_PARAMS = -32602
 SESSION_NOT_FOUND = -32001
 
 NAVIGATED_OR_CLOSED = "Inspected target navigated or closed"
@@ -61,8 +30,6 @@ class ProtocolError(CDPError):
         super().__init__(f"{method}: {message} ({code})" + (f": {data}" if data else ""))
         self.code = code
         self.message = message
-        self.data = data
-        self.method = method
 
     @property
     def unknown_method(self) -> bool:
@@ -119,7 +86,6 @@ class EventTimeout(CDPError, TimeoutError):
 
     def __init__(self, what: str, seconds: float) -> None:
         super().__init__(f"{what} did not come within {seconds:g} s")
-        self.what = what
 
 
 class EventOverflow(CDPError):
@@ -158,21 +124,13 @@ class BrowserGone(CDPError, ConnectionError):
     """The connection to the browser ended.
 
     ``graceful`` is true when this side had asked for the end (close, Browser.close), false when it was lost.
-    ``stderr`` holds the browser's last lines if this process started it. ``cause`` is what ended the connection.
+    ``stderr`` holds the browser's last lines if this process started it.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        graceful: bool = False,
-        cause: BaseException | None = None,
-        stderr: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, message: str, *, graceful: bool = False, stderr: Sequence[str] = ()) -> None:
         lines = "".join(f"\n  {line}" for line in stderr) if stderr and not graceful else ""
         super().__init__(message + (f"; its last lines:{lines}" if lines else ""))
         self.graceful = graceful
-        self.cause = cause
         self.stderr = tuple(stderr)
         self.message = message
 
@@ -186,11 +144,7 @@ class NodeError(CDPError):
 
 
 class ClickBlocked(NodeError):
-    """Another element lies over the point to click; ``cover`` describes it (tag, id, classes)."""
-
-    def __init__(self, cover: str, x: float, y: float) -> None:
-        super().__init__(f"the click at {x:.0f},{y:.0f} would land on {cover}; nothing was clicked")
-        self.cover = cover
+    """Another element lies over the point to click; nothing was clicked."""
 
 
 class ClickMissed(NodeError):
@@ -223,7 +177,6 @@ class StreamFailed(CDPError):
 
     def __init__(self, url: str, error_text: str, *, canceled: bool = False) -> None:
         super().__init__(f"the stream of {_place(url)} ended: {error_text}")
-        self.error_text = error_text
         self.canceled = canceled
 
 
@@ -271,9 +224,8 @@ class ProfileInUse(LaunchError):
 class ProfileNotWritable(LaunchError):
     """The profile folder cannot be made or written."""
 
-    def __init__(self, profile: Path, reason: str, *, errno: int | None = None) -> None:
+    def __init__(self, profile: Path, reason: str) -> None:
         super().__init__(f"the browser profile {profile} cannot be written: {reason}")
-        self.errno = errno
 
 
 class NoDisplay(LaunchError):

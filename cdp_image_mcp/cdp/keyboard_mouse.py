@@ -166,7 +166,7 @@ async def _uncovered(node: Node) -> tuple[float, float]:
         x_before, y_before = x, y
         x, y = await _point(node)
         if (x, y) == (x_before, y_before):
-            raise ClickBlocked(cover, x, y)
+            raise ClickBlocked(f"the click at {x:.0f},{y:.0f} would land on {cover}; nothing was clicked")
 
 
 async def _reached(node: Node) -> bool:

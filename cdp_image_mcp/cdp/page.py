@@ -5,7 +5,6 @@ import logging
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import anyio
 import msgspec
 
 from cdp_image_mcp.cdp.connection import Connection
@@ -18,19 +17,20 @@ from cdp_image_mcp.cdp.errors import (
     ProtocolError,
     SessionClosed,
 )
+from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.protocol import (
-    CreateTargetReply,
-    DetachedFromTarget,
     DialogOpening,
-    FrameNavigated,
+    FrameTree,
     FrameTreeReply,
     LifecycleEvent,
     NavigatedWithinDocument,
     NavigateReply,
+    OfSession,
+    OfTarget,
 )
 from cdp_image_mcp.cdp.script import value_of
-from cdp_image_mcp.cdp.session import Event, Params, Session, Subscription, raw_of
-from cdp_image_mcp.cdp.wire import shaped
+from cdp_image_mcp.cdp.session import Event, Session, raw_of
+from cdp_image_mcp.cdp.wire import Params, shaped
 from cdp_image_mcp.system.tasks import shielded
 
 log = logging.getLogger(__name__)
@@ -53,21 +53,19 @@ _SETUP: tuple[tuple[str, Params], ...] = (
 class Page:
     """A page over its own session. Dialogs answer themselves: alert and beforeunload accepted, others dismissed.
 
-    Use as a context manager, or call ``close``. Made by ``create`` and ``attach``.
+    Use as a context manager, or call ``close``. Made by ``create``.
     """
 
-    def __init__(self, connection: Connection, session: Session, *, own: bool) -> None:
+    def __init__(self, connection: Connection, session: Session) -> None:
         self.connection = connection
         self.session = session
         self.target_id = session.target_id
-        self.own = own
         self.frame_id = ""
         self.url = ""
         self.quiet = False
         """Whether clicks must not take the focus from the person at this machine. A mouse press brings its window to
         the front, out of the taskbar too, and touches do the same; keys do not (Chromium 156 on X11, 2026-11)."""
-        self._stop = session.listen(self._on_address, "Page.frameNavigated", "Page.navigatedWithinDocument")
-        self._answering: anyio.CancelScope | None = None
+        session.listen(self._on_address, "Page.frameNavigated", "Page.navigatedWithinDocument")
 
     @staticmethod
     async def create(
@@ -78,28 +76,23 @@ class Page:
         background: bool = False,
         window_size: tuple[int, int] | None = None,
         window_place: tuple[int, int] | None = None,
+        context: str | None = None,
     ) -> "Page":
         """A tab of our own, set up and at ``url`` (not waited for; use ``navigate``).
 
         ``background``: without taking the focus or coming to the front. ``window_size`` and ``window_place`` are for a
         window that has to be made for it. (Chromium 156 on X11 does not make minimised windows, whatever it is asked.)
+        ``context`` is the browser context to make it in, by its id; the browser's own if not named.
         """
         wanted: dict[str, Any] = {"url": url, "background": background}
         if new_window:  # said to be false it is no longer up to the browser, which without a window makes none then
             wanted["newWindow"] = True
         wanted |= zip(("width", "height"), window_size or (), strict=False)
         wanted |= zip(("left", "top"), window_place or (), strict=False)
-        target = await connection.browser.call("Target.createTarget", wanted, reply=CreateTargetReply)
-        return await Page._open(connection, target.target_id, own=True)
-
-    @staticmethod
-    async def attach(connection: Connection, target_id: str) -> "Page":
-        """An existing tab, which ``close`` will not close."""
-        return await Page._open(connection, target_id, own=False)
-
-    @staticmethod
-    async def _open(connection: Connection, target_id: str, *, own: bool) -> "Page":
-        page = Page(connection, await connection.attach(target_id), own=own)
+        if context is not None:
+            wanted["browserContextId"] = context
+        target = await connection.browser.call("Target.createTarget", wanted, reply=OfTarget)
+        page = Page(connection, await connection.attach(target.target_id))
         try:
             await page._set_up()
         except BaseException:
@@ -167,43 +160,32 @@ class Page:
         return await self.evaluate(f"({function})({values})", timeout=timeout)
 
     async def close(self) -> None:
-        """Close our own tab and wait until it is gone; only detach from one that is not ours. Idempotent, shielded."""
+        """Close the tab and wait until it is gone. Idempotent, shielded."""
         with shielded():
-            if self._answering is not None:
-                self._answering.cancel()
-                self._answering = None
-            self._stop()
             if self.session.closed is not None:
                 return
-            if not self.own:
-                await self.connection.detach(self.session)
-                return
-            with self.connection.browser.subscribe("Target.detachedFromTarget") as detached:
+            browser = self.connection.browser
+            with browser.subscribe("Target.detachedFromTarget", where=self._is_of_ours) as detached:
                 try:
-                    await self.connection.browser.call(
-                        "Target.closeTarget", {"targetId": self.target_id}, timeout=CLOSING
-                    )
-                    await detached.until(DetachedFromTarget, self._is_own_session, CLOSING)
+                    await browser.call("Target.closeTarget", {"targetId": self.target_id}, timeout=CLOSING)
+                    await detached.next(CLOSING)
                 except (ProtocolError, BrowserGone):
                     return  # gone already: a person closed it, or the browser ended
                 except (CommandTimeout, EventTimeout) as error:
                     log.warning("our tab could not be closed: %s", error)
 
-    def _is_own_session(self, event: DetachedFromTarget) -> bool:
-        return event.session_id == self.session.session_id
+    def _is_of_ours(self, event: Event) -> bool:
+        return event.decode(OfSession).session_id == self.session.session_id
 
     async def _set_up(self) -> None:
-        self._answering = self.connection.start(
-            self._answer_dialogs, self.session.subscribe("Page.javascriptDialogOpening")
-        )
+        self.connection.start(self._answer_dialogs, self.session.subscribe("Page.javascriptDialogOpening"))
         answers = await self.session.pipeline(_SETUP)
-        for answer in answers:
-            raw_of(answer)
-        tree = shaped(raw_of(answers[1]), FrameTreeReply, "Page.getFrameTree").frame_tree
-        self.frame_id = tree.frame.id
-        self.url = self.url or tree.frame.url
+        _, tree, *_ = [raw_of(answer) for answer in answers]
+        frame = shaped(tree, FrameTreeReply, "Page.getFrameTree").frame_tree.frame
+        self.frame_id = frame.id
+        self.url = self.url or frame.url
 
-    async def _answer_dialogs(self, opened: Subscription) -> None:
+    async def _answer_dialogs(self, opened: Mailbox[Event]) -> None:
         with opened:
             while True:
                 try:
@@ -217,7 +199,7 @@ class Page:
 
     def _on_address(self, event: Event) -> None:
         if event.method == "Page.frameNavigated":
-            frame = event.decode(FrameNavigated).frame
+            frame = event.decode(FrameTree).frame
             if frame.parent_id is None:
                 self.frame_id = frame.id
                 self.url = frame.url
@@ -226,7 +208,9 @@ class Page:
             if moved.frame_id == self.frame_id:
                 self.url = moved.url
 
-    async def _reach(self, events: Subscription, loader_id: str | None, until: Milestone, end: float, url: str) -> None:
+    async def _reach(
+        self, events: Mailbox[Event], loader_id: str | None, until: Milestone, end: float, url: str
+    ) -> None:
         """Read on until the document of ``loader_id`` (None: the next), or one that replaced it, is at ``until``."""
         committed = False
         seconds = end - asyncio.get_running_loop().time()
@@ -236,7 +220,7 @@ class Page:
             except EventTimeout:
                 raise EventTimeout(f"{until} of {url}", seconds) from None
             if event.method == "Page.frameNavigated":
-                frame = event.decode(FrameNavigated).frame
+                frame = event.decode(FrameTree).frame
                 if frame.parent_id is None and (committed or loader_id in (None, frame.loader_id)):
                     committed = True
                     loader_id = frame.loader_id

@@ -27,25 +27,20 @@ class TargetList(CdpStruct):
     target_infos: list[TargetInfo]
 
 
-class AttachToTargetReply(CdpStruct):
-    session_id: str
-
-
 class AttachedToTarget(CdpStruct):
     session_id: str
     target_info: TargetInfo
 
 
-class DetachedFromTarget(CdpStruct):
+class OfSession(CdpStruct):
+    """Answer of Target.attachToTarget, and what Target.detachedFromTarget tells."""
+
     session_id: str
-    target_id: str | None = None
 
 
-class TargetDestroyed(CdpStruct):
-    target_id: str
+class OfTarget(CdpStruct):
+    """Answer of Target.createTarget, and what Target.targetDestroyed tells."""
 
-
-class CreateTargetReply(CdpStruct):
     target_id: str
 
 
@@ -93,7 +88,6 @@ class WindowForTarget(CdpStruct):
 
 
 class NavigateReply(CdpStruct):
-    frame_id: str
     loader_id: str | None = None
     error_text: str | None = None
 
@@ -106,15 +100,13 @@ class Frame(CdpStruct):
 
 
 class FrameTree(CdpStruct):
+    """Also what Page.frameNavigated tells."""
+
     frame: Frame
 
 
 class FrameTreeReply(CdpStruct):
     frame_tree: FrameTree
-
-
-class FrameNavigated(CdpStruct):
-    frame: Frame
 
 
 class NavigatedWithinDocument(CdpStruct):
@@ -228,15 +220,12 @@ class DataReceived(CdpStruct):
     data_length: int = 0
 
 
-class LoadingFinished(CdpStruct):
-    request_id: str
+class LoadingEnded(CdpStruct):
+    """What Network.loadingFinished and loadingFailed tell; the first without the last two."""
 
-
-class LoadingFailed(CdpStruct):
     request_id: str
     error_text: str = ""
     canceled: bool = False
-    blocked_reason: str | None = None
 
 
 class ResponseBody(CdpStruct):

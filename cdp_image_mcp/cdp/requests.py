@@ -8,7 +8,7 @@ from typing import Literal
 
 from cdp_image_mcp.cdp.errors import CDPError
 from cdp_image_mcp.cdp.mailbox import Mailbox
-from cdp_image_mcp.cdp.protocol import LoadingFailed, LoadingFinished, RequestWillBeSent, ResponseReceived
+from cdp_image_mcp.cdp.protocol import LoadingEnded, RequestWillBeSent, ResponseReceived
 from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Session
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,6 @@ class Request:
     status: int | None = None
     mime_type: str = ""
     headers: dict[str, str] = field(default_factory=dict[str, str])
-    error_text: str = ""
     canceled: bool = False
 
     @property
@@ -60,17 +59,17 @@ class Requests:
         handlers = {
             "Network.requestWillBeSent": self._on_sent,
             "Network.responseReceived": self._on_response,
-            "Network.loadingFinished": self._on_finished,
-            "Network.loadingFailed": self._on_failed,
+            "Network.loadingFinished": self._on_ended,
+            "Network.loadingFailed": self._on_ended,
         }
         self.stop = session.listen(lambda event: handlers[event.method](event), *handlers, failed=self._end)
 
     @property
-    def known(self) -> Sequence[Request]:
+    def requests(self) -> Sequence[Request]:
         """Those remembered, oldest first."""
         return tuple(self._known.values())
 
-    def watch(self, accept: Callable[[Request], bool], stage: Stage) -> Mailbox[Request]:
+    def watch(self, accept: Callable[[Request], bool], *, stage: Stage = "ended") -> Mailbox[Request]:
         """Requests that ``accept`` takes, each once when it reaches ``stage``. ``accept`` runs in the reader."""
         queue: Mailbox[Request] = Mailbox(f"requests that have {stage}", DEFAULT_QUEUE)
         self._queues[queue] = (accept, stage)
@@ -129,19 +128,12 @@ class Requests:
             request.state = "responded"
         self._tell(request, "responded")
 
-    def _on_finished(self, event: Event) -> None:
-        request = self._known.get(event.decode(LoadingFinished).request_id)
+    def _on_ended(self, event: Event) -> None:
+        ended = event.decode(LoadingEnded)
+        request = self._known.get(ended.request_id)
         if request is not None:
-            request.state = "finished"
-            self._tell(request, "ended")
-
-    def _on_failed(self, event: Event) -> None:
-        failed = event.decode(LoadingFailed)
-        request = self._known.get(failed.request_id)
-        if request is not None:
-            request.error_text = failed.error_text or (failed.blocked_reason or "")
-            request.canceled = failed.canceled
-            request.state = "failed"
+            request.canceled = ended.canceled
+            request.state = "failed" if event.method == "Network.loadingFailed" else "finished"
             self._tell(request, "ended")
 
     def _shared(self, word: str) -> str:

@@ -7,16 +7,16 @@ A subscription is registered when it is made, so it is made before the command w
         await events.next(timeout=10)
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import msgspec
 
-from cdp_image_mcp.cdp.errors import CDPError, EventTimeout, PageCrashed, ProtocolError
+from cdp_image_mcp.cdp.errors import BrowserGone, CDPError, CommandTimeout, PageCrashed, ProtocolError, SessionClosed
 from cdp_image_mcp.cdp.mailbox import Mailbox
-from cdp_image_mcp.cdp.wire import shaped
+from cdp_image_mcp.cdp.waiters import Waiter, Waiters
+from cdp_image_mcp.cdp.wire import Params, shaped
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,6 @@ DEFAULT_QUEUE = 10_000
 # the browser itself keeps.
 REVIVING = frozenset({"Page.navigate", "Page.reload"})
 ANSWERED_AFTER_CRASH = REVIVING | {"Network.getResponseBody"}
-
-Params = dict[str, Any] | msgspec.Struct | None
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -48,51 +46,28 @@ Listener = Callable[[Event], None]
 Failed = Callable[[CDPError], object]
 
 
-class Sender(Protocol):
-    """What a session sends its commands by: the connection."""
-
-    async def send(self, session: "Session", method: str, params: Params, timeout: float) -> msgspec.Raw:
-        """One command and its answer; see ``Session.call``."""
-        ...
-
-    async def send_all(
-        self, session: "Session", commands: Sequence[tuple[str, Params]], timeout: float
-    ) -> list[msgspec.Raw | CDPError]:
-        """Several at once; see ``Session.pipeline``."""
-        ...
+def again(ending: CDPError, method: str) -> CDPError:
+    """The same ending for another waiter: an exception object is raised once only, lest its traceback grow."""
+    if isinstance(ending, BrowserGone):
+        return BrowserGone(f"{method}: {ending.message}", graceful=ending.graceful, stderr=ending.stderr)
+    if isinstance(ending, SessionClosed):
+        return SessionClosed(ending.reason, method)
+    return ending
 
 
 class Session:
     """Commands and events of one target. Made by the connection, never by hand."""
 
-    __slots__ = (
-        "_closed",
-        "_crashed",
-        "_listeners",
-        "_mailboxes",
-        "_sender",
-        "session_id",
-        "target_id",
-    )
-
-    def __init__(self, sender: Sender, session_id: str | None, target_id: str) -> None:
-        self._sender = sender
+    def __init__(self, waiters: Waiters, session_id: str | None, target_id: str) -> None:
+        self._waiters = waiters
         self.session_id = session_id
         self.target_id = target_id
+        self.closed: CDPError | None = None
+        """Why nothing works any more (SessionClosed or BrowserGone), or None while the session lives."""
+        self.crashed = False
+        """True from a renderer crash until the page is loaded again."""
         self._listeners: dict[str, tuple[tuple[Listener, Failed | None], ...]] = {}
         self._mailboxes: dict[Mailbox[Any], bool] = {}
-        self._closed: CDPError | None = None
-        self._crashed = False
-
-    @property
-    def closed(self) -> CDPError | None:
-        """Why nothing works any more (SessionClosed or BrowserGone), or None while the session lives."""
-        return self._closed
-
-    @property
-    def crashed(self) -> bool:
-        """True from a renderer crash until the page is loaded again."""
-        return self._crashed
 
     @overload
     async def call(self, method: str, params: Params = None, *, timeout: float = ...) -> msgspec.Raw: ...
@@ -108,7 +83,12 @@ class Session:
         seconds, PageCrashed, SessionClosed, BrowserGone. Cancelling stops the wait only: the command has been sent and
         may be carried out.
         """
-        raw = await self._sender.send(self, method, params, timeout)
+        waiter = self._add(method, timeout)
+        try:
+            await self._waiters.send(waiter, params)
+            raw = await waiter.future
+        finally:
+            self._waiters.forget(waiter)
         return raw if reply is None else shaped(raw, reply, method)
 
     async def pipeline(
@@ -118,16 +98,38 @@ class Session:
 
         A connection or session that ends meanwhile raises instead, as with ``call``.
         """
-        return await self._sender.send_all(self, commands, timeout)
+        waiters: list[Waiter] = []
+        answers: list[msgspec.Raw | CDPError] = []
+        try:
+            for method, params in commands:
+                waiter = self._add(method, timeout)
+                waiters.append(waiter)
+                await self._waiters.send(waiter, params)
+            for waiter in waiters:
+                try:
+                    answers.append(await waiter.future)
+                except (ProtocolError, CommandTimeout) as error:
+                    answers.append(error)
+        finally:
+            for waiter in waiters:
+                self._waiters.forget(waiter)
+        return answers
+
+    def _add(self, method: str, timeout: float) -> Waiter:
+        if self.closed is not None:
+            raise again(self.closed, method)
+        if self.crashed and method not in ANSWERED_AFTER_CRASH:
+            raise PageCrashed(method)
+        return self._waiters.add(self.session_id, method, timeout)
 
     def subscribe(
         self, *methods: str, limit: int = DEFAULT_QUEUE, where: Callable[[Event], bool] | None = None
-    ) -> "Subscription":
+    ) -> Mailbox[Event]:
         """A queue of the events named, filled from now on; at ``limit`` unread ones it closes with EventOverflow.
 
         ``where`` leaves events out; it runs inside the reader, under the rules of ``listen``.
         """
-        subscription = Subscription(" or ".join(methods), limit)
+        subscription: Mailbox[Event] = Mailbox(" or ".join(methods), limit)
 
         def push(event: Event) -> None:
             if where is None or where(event):
@@ -147,15 +149,7 @@ class Session:
         for method in methods:
             self._listeners[method] = (*self._listeners.get(method, ()), (listener, failed))
 
-        def stop() -> None:
-            for method in methods:
-                rest = tuple(entry for entry in self._listeners.get(method, ()) if entry[0] is not listener)
-                if rest:
-                    self._listeners[method] = rest
-                else:
-                    self._listeners.pop(method, None)
-
-        return stop
+        return lambda: self._drop(listener)
 
     # The rest is called by the connection's reader only.
 
@@ -175,51 +169,35 @@ class Session:
     def _drop(self, listener: Listener) -> None:
         for method, entries in list(self._listeners.items()):
             self._listeners[method] = tuple(entry for entry in entries if entry[0] is not listener)
+            if not self._listeners[method]:
+                del self._listeners[method]
 
     def mark_crashed(self) -> None:
         """The renderer died (reader only): everyone who waits for an event learns it in the order of events."""
-        self._crashed = True
+        self.crashed = True
         for mailbox, crashes in list(self._mailboxes.items()):
             if crashes:
                 mailbox.interrupt(PageCrashed())
 
     def mark_revived(self) -> None:
         """The page was loaded again after a crash (reader only)."""
-        self._crashed = False
+        self.crashed = False
 
     def mark_closed(self, error: CDPError) -> None:
         """Nothing comes any more (reader only)."""
-        if self._closed is None:
-            self._closed = error
+        if self.closed is None:
+            self.closed = error
             for mailbox in list(self._mailboxes):
                 mailbox.finish(error)
             self._listeners.clear()
 
     def register(self, mailbox: Mailbox[Any], *, crashes: bool = True) -> None:
         """Tell ``mailbox`` of a crash (unless it should not know) and of the end of the session."""
-        if self._closed is not None:
-            mailbox.finish(self._closed)
+        if self.closed is not None:
+            mailbox.finish(self.closed)
             return
         self._mailboxes[mailbox] = crashes
         mailbox.on_end(lambda: self._mailboxes.pop(mailbox, None))
-
-
-class Subscription(Mailbox[Event]):
-    """A queue of a session's events. Made by ``Session.subscribe``; see Mailbox for its rules."""
-
-    async def until(self, kind: type[T], accept: Callable[[T], bool], timeout: float | None = None) -> T:
-        """Read on until an event, decoded as ``kind``, is accepted. ``timeout`` is for all of it."""
-        loop = asyncio.get_running_loop()
-        end = None if timeout is None else loop.time() + timeout
-        while True:
-            left = None if end is None else max(0.0, end - loop.time())
-            try:
-                event = await self.next(left)
-            except EventTimeout as error:
-                raise EventTimeout(error.what, timeout or 0.0) from None
-            decoded = event.decode(kind)
-            if accept(decoded):
-                return decoded
 
 
 def raw_of(answer: msgspec.Raw | CDPError) -> msgspec.Raw:

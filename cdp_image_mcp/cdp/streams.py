@@ -22,8 +22,7 @@ from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.page import Page
 from cdp_image_mcp.cdp.protocol import (
     DataReceived,
-    LoadingFailed,
-    LoadingFinished,
+    LoadingEnded,
     RequestWillBeSent,
     ResponseBody,
     ResponseReceived,
@@ -175,12 +174,12 @@ class LiveStreams(Mailbox[LiveStream]):
             stream.add(received.data or b"")
 
     def _on_finished(self, event: Event) -> None:
-        stream = self._open.pop(event.decode(LoadingFinished).request_id, None)
+        stream = self._open.pop(event.decode(LoadingEnded).request_id, None)
         if stream is not None:
             stream.end(SubscriptionClosed())
 
     def _on_failed(self, event: Event) -> None:
-        failed = event.decode(LoadingFailed)
+        failed = event.decode(LoadingEnded)
         stream = self._open.pop(failed.request_id, None)
         if stream is not None:
             stream.end(StreamFailed(stream.request.url, failed.error_text, canceled=failed.canceled))

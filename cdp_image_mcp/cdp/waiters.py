@@ -1,4 +1,4 @@
-"""Who waits for an answer, and until when: one timer for all of them."""
+"""Commands out, and who waits for their answers until when: one timer for all of them."""
 
 import asyncio
 import itertools
@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable
 
 import msgspec
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from cdp_image_mcp.cdp.errors import CDPError, CommandTimeout
-from cdp_image_mcp.cdp.session import Session
+from cdp_image_mcp.cdp.wire import Command, Params, encode
 from cdp_image_mcp.system.sleep import overslept
 
 log = logging.getLogger(__name__)
@@ -19,7 +21,7 @@ class Waiter(msgspec.Struct):
 
     number: int
     method: str
-    session: Session
+    session_id: str | None
     future: "asyncio.Future[msgspec.Raw]"
     timeout: float
     deadline: float
@@ -33,23 +35,30 @@ class Waiter(msgspec.Struct):
 class Waiters:
     """All who wait on one connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, websocket: ClientConnection) -> None:
+        self._websocket = websocket
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
         self._all: dict[int, Waiter] = {}
         self._alarm: asyncio.TimerHandle | None = None
 
-    def __len__(self) -> int:
-        return len(self._all)
-
-    def add(self, session: Session, method: str, timeout: float) -> Waiter:
-        """A new one, under the next number."""
+    def add(self, session_id: str | None, method: str, timeout: float) -> Waiter:
+        """A new one, under the next number, for a command that is about to be sent."""
         future: asyncio.Future[msgspec.Raw] = self._loop.create_future()
-        waiter = Waiter(next(self._numbers), method, session, future, timeout, self._loop.time() + timeout)
+        waiter = Waiter(next(self._numbers), method, session_id, future, timeout, self._loop.time() + timeout)
         self._all[waiter.number] = waiter
         if self._alarm is None or waiter.deadline < self._alarm.when():
             self._set_alarm(waiter.deadline)
         return waiter
+
+    async def send(self, waiter: Waiter, params: Params) -> None:
+        """Send its command. Raises CDPError for one that the browser would not take."""
+        data = encode(Command(waiter.number, waiter.method, params, waiter.session_id))
+        try:
+            await self._websocket.send(data, text=True)
+        except ConnectionClosed:
+            # The reader may still hold answers that came before the end; it fails this waiter when it gets there.
+            return
 
     def get(self, number: int | None) -> Waiter | None:
         """The one that waits for this answer, if it still does."""

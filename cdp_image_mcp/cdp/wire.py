@@ -9,6 +9,8 @@ from cdp_image_mcp.cdp.errors import CDPError, ProtocolError
 
 T = TypeVar("T")
 
+Params = dict[str, Any] | msgspec.Struct | None
+
 # Chrome 156 drops the connection without a word at a message of 101 MiB; 99 MiB pass.
 MAX_MESSAGE = 99 * 1024 * 1024
 UNREADABLE = -32700
@@ -26,7 +28,7 @@ class Command(msgspec.Struct, rename="camel", omit_defaults=True):
 
     id: int
     method: str
-    params: Any = None
+    params: Params = None
     session_id: str | None = None
 
 

@@ -7,15 +7,10 @@ import msgspec
 from cdp_image_mcp.cdp.errors import DocumentLeft, NodeError, ProtocolError
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.page import Page
-from cdp_image_mcp.cdp.protocol import (
-    BindingCalled,
-    ContextCreated,
-    CreateIsolatedWorldReply,
-    RemoteObject,
-)
+from cdp_image_mcp.cdp.protocol import BindingCalled, ContextCreated, CreateIsolatedWorldReply, RemoteObject
 from cdp_image_mcp.cdp.script import result_of, value_of
-from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Params, raw_of
-from cdp_image_mcp.cdp.wire import shaped
+from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, raw_of
+from cdp_image_mcp.cdp.wire import Params, shaped
 
 T = TypeVar("T")
 

@@ -146,6 +146,8 @@ class _Lent:
 @asynccontextmanager
 async def _page_apart(settings: Settings, turn: anyio.Lock, deadline: float) -> "AsyncGenerator[Page]":
     """In a browser of its own, started when it is this answer's turn. Raises PreviewError and the LaunchError tree."""
+    from cdp_image_mcp.cdp import Page
+
     with anyio.move_on_after(deadline - STARTING_SECONDS - anyio.current_time()) as limit:
         await turn.acquire()
     if limit.cancelled_caught:
@@ -154,7 +156,7 @@ async def _page_apart(settings: Settings, turn: anyio.Lock, deadline: float) -> 
         left = min(deadline - anyio.current_time(), START_SECONDS)
         async with short_lived(settings, start_timeout=left) as browser:
             # The page goes with its browser.
-            yield await _attached(browser.connection, {})
+            yield await Page.create(browser.connection)
     finally:
         turn.release()
 
@@ -235,24 +237,13 @@ def _no_preview(error: Exception) -> PreviewError:
 @asynccontextmanager
 async def _blank_page(connection: "Connection") -> "AsyncGenerator[Page]":
     """A page in a browser context of its own, beside the user's."""
-    from cdp_image_mcp.cdp import CDPError
+    from cdp_image_mcp.cdp import CDPError, Page
 
     browser = connection.browser
     made = await browser.call("Target.createBrowserContext", {"disposeOnDetach": True}, reply=dict[str, str])
-    context = {"browserContextId": made["browserContextId"]}
     try:
-        async with await _attached(connection, context) as page:
-            yield page
+        yield await Page.create(connection, context=made["browserContextId"])
     finally:
         # Takes its pages with it.
         with shielded(), suppress(CDPError):
-            await browser.call("Target.disposeBrowserContext", context, timeout=5.0)
-
-
-async def _attached(connection: "Connection", context: dict[str, str]) -> "Page":
-    """A new page, in ``context`` if one is named."""
-    from cdp_image_mcp.cdp import Page
-
-    wanted = {"url": "about:blank"} | context
-    target = await connection.browser.call("Target.createTarget", wanted, reply=dict[str, str])
-    return await Page.attach(connection, target["targetId"])
+            await browser.call("Target.disposeBrowserContext", made, timeout=5.0)

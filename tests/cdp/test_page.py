@@ -153,15 +153,6 @@ async def test_closing_our_tab_closes_no_other(browser: Browser) -> None:
                 await page.evaluate("1")
 
 
-async def test_a_tab_that_is_not_ours_stays_open(browser: Browser) -> None:
-    with anyio.fail_after(30):
-        async with await Page.create(browser.connection) as own:
-            async with await Page.attach(browser.connection, own.target_id) as guest:
-                assert not guest.own
-            assert own.target_id in await targets(browser)
-            assert await own.evaluate("1") == 1
-
-
 async def test_a_tab_closed_by_the_person_is_a_closed_session(browser: Browser) -> None:
     with anyio.fail_after(30):
         async with await Page.create(browser.connection) as page, anyio.create_task_group() as tasks:

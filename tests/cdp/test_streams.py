@@ -82,9 +82,8 @@ async def test_a_stream_that_breaks_off_gives_its_bytes_and_then_the_error(page:
             stream = await streams.next(10)
             assert await stream.next(10) == b"data: half"
             site.go.set()
-            with pytest.raises(StreamFailed) as caught:
+            with pytest.raises(StreamFailed, match="net::ERR_"):
                 await stream.next(10)
-            assert caught.value.error_text
 
 
 async def test_a_stream_that_the_page_aborts_is_told_as_canceled(page: Page, site: Site) -> None:

@@ -100,7 +100,7 @@ def prepare_profile(profile: Path, browser: FoundBrowser) -> None:
         make_path(profile)
         _try_to_write(profile)
     except OSError as error:
-        raise ProfileNotWritable(profile, _disk_reason(error), errno=error.errno) from error
+        raise ProfileNotWritable(profile, _disk_reason(error)) from error
 
 
 def _try_to_write(profile: Path) -> None:
