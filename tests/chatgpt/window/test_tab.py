@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
-import msgspec
 import pytest
 
 from cdp_image_mcp import cdp
@@ -54,19 +53,18 @@ class Ran:
 
     def __init__(self, tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
         self.places: list[tuple[str, str]] = []
-        session, connection = tab.page.session, tab.page.connection
-        send = connection.send
+        session, call = tab.page.session, cdp.Session.call
 
-        async def sent(_connection: Any, to: Any, method: str, params: Any, timeout: float) -> msgspec.Raw:
-            answer = await send(to, method, params, timeout)
+        async def called(to: cdp.Session, method: str, params: Any = None, **more: Any) -> Any:
+            answer = await call(to, method, params, **more)
             if to is session and method in {"Runtime.evaluate", "Runtime.callFunctionOn"}:
-                tree = msgspec.json.decode(await send(to, "Page.getFrameTree", None, timeout), type=FrameTreeReply)
+                tree = await call(to, "Page.getFrameTree", reply=FrameTreeReply)
                 document = tab._document(tree.frame_tree.frame.loader_id)  # pyright: ignore[reportPrivateUsage]
                 assert document is not None
                 self.places.append((str(document.status), method))
             return answer
 
-        monkeypatch.setattr(type(connection), "send", sent)
+        monkeypatch.setattr(cdp.Session, "call", called)
 
 
 async def goes_to_a_check(tab: Tab, site: StandIn) -> None:
