@@ -7,7 +7,7 @@ from .launching.browser import Browser
 from .launching.discovery import FoundBrowser, find_browser
 from .launching.launcher import attach, launch
 from .launching.options import LaunchOptions
-from .launching.plain import PlainWindow, open_plain
+from .launching.plain import open_plain
 from .page import Page
 from .session import Event, Session
 from .streams import live_streams, socket_messages
@@ -26,7 +26,6 @@ __all__ = [
     "LaunchOptions",
     "Node",
     "Page",
-    "PlainWindow",
     "Request",
     "Session",
     "Window",

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from dataclasses import dataclass
 
 import anyio
 import anyio.to_thread
@@ -22,38 +23,29 @@ HUNG_PATIENCE = 2.0
 KILL_PATIENCE = 5.0
 
 
+@dataclass(eq=False, kw_only=True)
 class Browser:
     """A browser that can be driven, until its block ends. Made by ``launch`` and ``attach``."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        endpoint: str,
-        pid: int | None,
-        version: BrowserVersion,
-        process: BrowserProcess | None,
-        leash: int | None,
-        close_timeout: float,
-    ) -> None:
-        self.connection = connection
-        self.endpoint = endpoint
-        self.pid = pid
-        self.version = version
-        self._process = process
-        self._leash = leash
-        self._close_timeout = close_timeout
-        self._ended = False
+    connection: Connection
+    endpoint: str
+    pid: int | None
+    version: BrowserVersion
+    process: BrowserProcess | None
+    """Ours; None for one that was attached to."""
+    leash: int | None
+    close_timeout: float
+    _ended: bool = False
 
     @property
     def owned(self) -> bool:
         """Started by us, and ended by ``close``; False when it was attached to."""
-        return self._process is not None
+        return self.process is not None
 
     @property
     def shared(self) -> bool:
         """Others may hold its leash as well, so that it can be left to them."""
-        return self._leash is not None
+        return self.leash is not None
 
     @property
     def headless(self) -> bool:
@@ -62,7 +54,7 @@ class Browser:
 
     async def close(self) -> None:
         """End our own browser in order (cookies are kept), or leave one attached to. Idempotent."""
-        if self._process is None:
+        if self.process is None:
             await self.leave()
         else:
             await self.quit()
@@ -76,14 +68,14 @@ class Browser:
         with shielded():
             self.connection.expect_end()
             self._drop_leash()
-            if self._process is not None:
-                await self._process.leave(LEAVE_PATIENCE)
+            if self.process is not None:
+                await self.process.leave(LEAVE_PATIENCE)
             await self.connection.close()
 
     def _drop_leash(self) -> None:
-        if self._leash is not None:
-            os.close(self._leash)
-            self._leash = None
+        if self.leash is not None:
+            os.close(self.leash)
+            self.leash = None
 
     async def answers(self, seconds: float) -> bool:
         """Whether the browser itself still answers within that time; one that hangs keeps its connection. Raises
@@ -98,8 +90,8 @@ class Browser:
         """End a browser that hangs, at once and whoever started it; returns when its connection has broken, after 5 s
         at the latest. What it had not written down is lost: the cookies of its last 30 s."""
         log.warning("the browser (process %s) does not answer and is ended by force", self.pid)
-        if self._process is not None:
-            self._process.kill_tree()
+        if self.process is not None:
+            self.process.kill_tree()
         elif self.pid is not None:
             await anyio.to_thread.run_sync(kill_foreign, self.pid, KILL_PATIENCE)
         with anyio.move_on_after(KILL_PATIENCE):
@@ -114,7 +106,7 @@ class Browser:
         if self._ended:
             return
         self._ended = True
-        patience = self._close_timeout
+        patience = self.close_timeout
         with shielded():
             self.connection.expect_end()
             self._drop_leash()
@@ -123,10 +115,10 @@ class Browser:
             except CDPError as error:
                 if isinstance(error, CommandTimeout):
                     patience = min(patience, HUNG_PATIENCE)
-                if self._process is not None:
-                    self._process.drop_leash()
-            if self._process is not None:
-                await self._process.end(patience)
+                if self.process is not None:
+                    self.process.drop_leash()
+            if self.process is not None:
+                await self.process.end(patience)
             elif self.pid is not None:
                 await anyio.to_thread.run_sync(wait_foreign, self.pid, patience)
             await self.connection.close()

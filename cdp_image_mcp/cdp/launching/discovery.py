@@ -7,7 +7,7 @@ macOS and Windows have not been seen by us on such a machine.
 import os
 import plistlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
@@ -122,6 +122,10 @@ class Machine:
             return "cannot be executed"
         return None
 
+    def found(self, path: PurePath, source: Source, kind: Kind | None = None) -> FoundBrowser:
+        """The browser at ``path``, of a kind that its name tells if it is not known."""
+        return FoundBrowser(self.real(path), kind or _kind(path), _is_snap(self, path), source)
+
 
 def find_browser(
     given: str | os.PathLike[str] | None = None,
@@ -140,8 +144,12 @@ def find_browser(
     if profile is not None and (last := _used_with(machine, profile)) is not None:
         return last
     tried: list[str] = []
-    for found in _search(machine, preference(machine, profile), tried):
-        return found
+    if machine.platform == "darwin" and (path := _first(machine, _apps(machine, MAC_TESTING), tried)) is not None:
+        return machine.found(path, "fixed", "chrome")
+    for kind in preference(machine, profile):
+        found = _search(machine, kind, tried)
+        if found is not None:
+            return found
     raise BrowserNotFound(tried)
 
 
@@ -173,7 +181,7 @@ def _used_with(machine: Machine, profile: Path) -> FoundBrowser | None:
         return None
     if not path.is_absolute() or machine.problem(path) is not None:
         return None
-    return FoundBrowser(machine.real(path), _kind(path), _is_snap(machine, path), "profile")
+    return machine.found(path, "profile")
 
 
 def snap_problem(browser: FoundBrowser, profile: Path, home: Path) -> str | None:
@@ -197,39 +205,32 @@ def _given(machine: Machine, text: str) -> FoundBrowser:
         text = (machine.variable("USERPROFILE" if machine.platform == "win32" else "HOME") or "~") + text[1:]
     path = machine.place(text)
     if len(path.parts) == 1 and not path.anchor:
-        for found in _on_path(machine, (text,), []):
-            return FoundBrowser(machine.real(found), _kind(found), _is_snap(machine, found), "given")
+        found = _on_path(machine, (text,), [])
+        if found is not None:
+            return machine.found(found, "given")
     if machine.platform == "darwin" and path.suffix == ".app":
         path = path / "Contents" / "MacOS" / path.stem
     problem = machine.problem(path)
     if problem is not None:
         raise BrowserNotFound([str(path)], explicit=text, reason=problem)
-    return FoundBrowser(machine.real(path), _kind(path), _is_snap(machine, path), "given")
+    return machine.found(path, "given")
 
 
-def _search(machine: Machine, kinds: Sequence[Kind], tried: list[str]) -> Iterator[FoundBrowser]:
-    if machine.platform == "darwin":
-        for path in _there(machine, _apps(machine, MAC_TESTING), tried):
-            yield FoundBrowser(machine.real(path), "chrome", snap=False, source="fixed")
-    for kind in kinds:
-        for path, source in _candidates(machine, kind, tried):
-            yield FoundBrowser(machine.real(path), kind, _is_snap(machine, path), source)
-
-
-def _candidates(machine: Machine, kind: Kind, tried: list[str]) -> Iterator[tuple[PurePath, Source]]:
-    for path in _there(machine, _fixed(machine, kind), tried):
-        yield path, "fixed"
-    for path in _on_path(machine, _names(machine, kind), tried):
-        yield path, "path"
+def _search(machine: Machine, kind: Kind, tried: list[str]) -> FoundBrowser | None:
+    if (path := _first(machine, _fixed(machine, kind), tried)) is not None:
+        return machine.found(path, "fixed", kind)
+    if (path := _on_path(machine, _names(machine, kind), tried)) is not None:
+        return machine.found(path, "path", kind)
     if machine.platform not in ("win32", "darwin"):
-        for path in _there(machine, [machine.place(text) for text in LINUX_LAST.get(kind, ())], tried):
-            yield path, "fixed"
+        last = [machine.place(text) for text in LINUX_LAST.get(kind, ())]
+        if (path := _first(machine, last, tried)) is not None:
+            return machine.found(path, "fixed", kind)
     if machine.registry is not None and kind in WINDOWS_NAMES:
         tried.append(rf"registry App Paths\{WINDOWS_NAMES[kind]}")
         value = machine.registry(WINDOWS_NAMES[kind])
-        if value:
-            for path in _there(machine, [machine.place(value.strip('"'))], tried):
-                yield path, "registry"
+        if value and (path := _first(machine, [machine.place(value.strip('"'))], tried)) is not None:
+            return machine.found(path, "registry", kind)
+    return None
 
 
 def _fixed(machine: Machine, kind: Kind) -> list[PurePath]:
@@ -254,14 +255,15 @@ def _names(machine: Machine, kind: Kind) -> tuple[str, ...]:
     return LINUX_NAMES[kind]
 
 
-def _there(machine: Machine, paths: Sequence[PurePath], tried: list[str]) -> Iterator[PurePath]:
+def _first(machine: Machine, paths: Sequence[PurePath], tried: list[str]) -> PurePath | None:
     for path in paths:
         tried.append(str(path))
         if machine.problem(path) is None:
-            yield path
+            return path
+    return None
 
 
-def _on_path(machine: Machine, names: Sequence[str], tried: list[str]) -> Iterator[PurePath]:
+def _on_path(machine: Machine, names: Sequence[str], tried: list[str]) -> PurePath | None:
     folders = machine.variable("PATH").split(";" if machine.platform == "win32" else ":")
     for name in names:
         tried.append(f"{name} on PATH")
@@ -269,8 +271,8 @@ def _on_path(machine: Machine, names: Sequence[str], tried: list[str]) -> Iterat
             path = machine.place(folder) / name
             # A relative entry of PATH would let the working folder choose the browser.
             if folder and path.is_absolute() and machine.problem(path) is None:
-                yield path
-                break
+                return path
+    return None
 
 
 def _kind(path: PurePath) -> Kind:

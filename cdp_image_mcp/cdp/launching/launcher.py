@@ -23,11 +23,7 @@ from cdp_image_mcp.cdp.launching.holder import clear_dead, reach, read_holder
 from cdp_image_mcp.cdp.launching.holder import hold as hold_profile
 from cdp_image_mcp.cdp.launching.options import LaunchOptions
 from cdp_image_mcp.cdp.launching.process import BrowserProcess, hold_leash, start
-from cdp_image_mcp.cdp.launching.profile import (
-    PORT_FILE,
-    prepare_profile,
-    read_endpoint,
-)
+from cdp_image_mcp.cdp.launching.profile import PORT_FILE, prepare_profile, read_endpoint
 from cdp_image_mcp.cdp.protocol import BrowserVersion, ProcessList
 from cdp_image_mcp.system.tasks import shielded
 
@@ -65,7 +61,7 @@ async def attach(profile: Path) -> AsyncGenerator[Browser, None]:
     if endpoint is None:
         raise BrowserFailed(f"no browser runs on the profile {profile}")
     async with connect(endpoint) as connection:
-        yield await _browser(connection, endpoint, profile, None, 10.0, hold=False)
+        yield await _browser(connection, endpoint, profile, None, hold=False)
 
 
 @asynccontextmanager
@@ -98,7 +94,7 @@ async def _browser(
     endpoint: str,
     profile: Path,
     process: BrowserProcess | None,
-    close_timeout: float,
+    close_timeout: float = 10.0,
     *,
     hold: bool = True,
 ) -> Browser:
@@ -109,7 +105,7 @@ async def _browser(
         process = None  # another starter won: its port file was found, and our own process is on its way out
     leash = await anyio.to_thread.run_sync(hold_leash, profile, pid) if hold and pid is not None else None
     return Browser(
-        connection,
+        connection=connection,
         endpoint=endpoint,
         pid=pid,
         version=version,
@@ -179,14 +175,7 @@ def _too_slow(options: LaunchOptions, scope: anyio.CancelScope) -> BrowserFailed
 
 
 def _start(options: LaunchOptions, held: int | None) -> BrowserProcess:
-    arguments = switches.driven(
-        options.profile,
-        options.mode,
-        platform=sys.platform,
-        window_size=options.window_size,
-        debug_port=options.debug_port,
-        extra=options.extra_args,
-    )
+    arguments = switches.driven(options, platform=sys.platform)
     return start(str(options.browser.path), arguments, options.variables, leash=options.profile, held=held)
 
 
@@ -197,13 +186,12 @@ async def _wait_for_port(process: BrowserProcess, profile: Path) -> str | None:
     and deleting would destroy the file that it waits for. Raises DebuggingForbidden: such a browser stays, and never
     opens a port.
     """
-    old = _port_file(profile)
+    old = read_endpoint(profile)
     while process.returncode is None:
         if process.endpoint is not None:
             return process.endpoint
-        new = _port_file(profile)
-        if new != old and (endpoint := read_endpoint(profile)) is not None:
-            return endpoint
+        if (new := read_endpoint(profile)) not in (None, old):
+            return new
         if (failure := forbidden(process.lines())) is not None:
             raise failure
         await anyio.sleep(POLL)
@@ -218,13 +206,6 @@ def _is_ours(pid: int, started: int) -> bool:
         return any(parent.pid == started for parent in psutil.Process(pid).parents())
     except psutil.Error:
         return False
-
-
-def _port_file(profile: Path) -> bytes | None:
-    try:
-        return (profile / PORT_FILE).read_bytes()
-    except OSError:
-        return None
 
 
 def _write_endpoint(profile: Path, endpoint: str) -> None:

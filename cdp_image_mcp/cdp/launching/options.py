@@ -5,11 +5,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from cdp_image_mcp.cdp.errors import NoDisplay
 from cdp_image_mcp.cdp.launching.discovery import FoundBrowser
-from cdp_image_mcp.cdp.launching.switches import Mode
 
+Mode = Literal["headless", "hidden", "visible"]
 WITHHELD = "OPENAI_"
 """Begins the names of variables that hold keys: a browser has no use for them, and anything of the same user can read
 the environment of its many processes."""
@@ -28,7 +29,6 @@ class LaunchOptions:
     browser: FoundBrowser
     profile: Path
     mode: Mode = "headless"
-    window_size: tuple[int, int] = (1280, 900)
     debug_port: int = 0
     extra_args: tuple[str, ...] = ()
     environment: Mapping[str, str] | None = None

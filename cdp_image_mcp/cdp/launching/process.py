@@ -21,6 +21,13 @@ import psutil
 
 from cdp_image_mcp.cdp.errors import BrowserFailed
 
+if sys.platform == "win32":
+    from cdp_image_mcp.cdp.launching.process_windows import close_windows, guard, hold_leash, spawn
+else:
+    from cdp_image_mcp.cdp.launching.process_posix import guard, hold_leash, spawn
+
+__all__ = ["BrowserProcess", "guard", "hold_leash", "is_browser", "kill_foreign", "start", "wait_foreign"]
+
 TERMINATE_PATIENCE = 3.0
 HELPERS_PATIENCE = 3.0
 LINES = 40
@@ -73,11 +80,8 @@ class BrowserProcess:
     def ask_to_end(self) -> None:
         """The one orderly end that an undriven browser understands: its windows are closed on Windows, elsewhere it
         gets SIGTERM (cookies of the last 30 s are lost on Linux). Harmless after its end."""
-        if sys.platform == "win32" and self.returncode is None:
-            from cdp_image_mcp.cdp.launching.process_windows import close_windows
-
-            if close_windows(self.pid):
-                return
+        if sys.platform == "win32" and self.returncode is None and close_windows(self.pid):
+            return
         self.terminate()
 
     def terminate(self) -> None:
@@ -178,10 +182,6 @@ def start(
 
     Raises BrowserFailed when it cannot be executed.
     """
-    if sys.platform == "win32":
-        from cdp_image_mcp.cdp.launching.process_windows import spawn
-    else:
-        from cdp_image_mcp.cdp.launching.process_posix import spawn
     try:
         pid, output, wait, ends = spawn(program, arguments, environment, leash, held)
     except OSError as error:
@@ -190,16 +190,6 @@ def start(
         if held is not None:
             os.close(held)
     return BrowserProcess(pid, output, wait, ends)
-
-
-def hold_leash(profile: Path, pid: int) -> int | None:
-    """Hold the leash of a browser that another process started; close what this gives to let go. None where it has no
-    name: it ends with whoever started it."""
-    if sys.platform == "win32":
-        return None
-    from cdp_image_mcp.cdp.launching import process_posix
-
-    return process_posix.hold_leash(profile, pid)
 
 
 def is_browser(pid: int) -> bool:

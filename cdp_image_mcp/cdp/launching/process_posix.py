@@ -10,7 +10,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -68,16 +68,9 @@ def spawn(
         if held is not None:
             actions.append((os.POSIX_SPAWN_DUP2, held, HELD))
         keep = {*((PIPE_IN, PIPE_OUT) if leash is not None else ()), *((HELD,) if held is not None else ())}
-        actions += [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in keep]
-        pid = os.posix_spawn(
-            program,
-            [program, *switches],
-            dict(environment),
-            file_actions=actions,
-            setpgroup=0,  # so that Ctrl-C in our terminal is ours alone, and the whole tree can be ended
-            setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores both; the browser must not inherit that
-        )
+        # Python ignores both signals; the browser must not inherit that.
+        heard = (signal.SIGPIPE, signal.SIGXFSZ)
+        pid = _spawn(program, [program, *switches], environment, actions, keep, heard)
         if named is not None:
             named.rename(leash_of(named.parent, pid))
     except BaseException:
@@ -98,7 +91,8 @@ def leash_of(profile: Path, pid: int) -> Path:
 
 
 def hold_leash(profile: Path, pid: int) -> int | None:
-    """Hold the leash of a browser that another process started: it ends with the last who does. None without one."""
+    """Hold the leash of a browser that another process started: it ends with the last who does; close what this gives
+    to let go. None without one: it ends with whoever started it."""
     try:
         return os.open(leash_of(profile, pid), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -131,38 +125,52 @@ def _named_pipe(folder: Path) -> tuple[int, int, Path | None]:
     return *_out_of_the_way(ends), path
 
 
-def guard(pid: int, profile: Path) -> tuple[int, int]:
-    """A small process that ends the group of ``pid`` when this one dies; its pid and the end of its leash."""
+def _spawn(
+    program: str,
+    arguments: list[str],
+    environment: Mapping[str, str],
+    actions: Sequence[tuple[object, ...]],
+    keep: Container[int],
+    heard: Sequence[signal.Signals],
+) -> int:
+    closed = [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in keep]
+    return os.posix_spawn(
+        program,
+        arguments,
+        environment,
+        file_actions=[*actions, *closed],
+        setpgroup=0,  # so that Ctrl-C in our terminal is ours alone, and the whole tree can be ended
+        setsigmask=(),
+        setsigdef=heard,
+    )
+
+
+def guard(pid: int, profile: Path) -> Callable[[], None]:
+    """A leash without a switch: a small process that ends the group of ``pid`` when this one dies, however suddenly;
+    what ends it, for when the browser has ended: before it could mistake another group for it."""
     watched, end = _pipe()
+    actions: list[tuple[object, ...]] = [
+        (os.POSIX_SPAWN_DUP2, watched, 0),
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+    ]
+    command = ["sh", "-c", _GUARD, "sh", str(pid), str(profile)]
+    heard = (signal.SIGPIPE, signal.SIGTERM)
     try:
-        number = os.posix_spawn(
-            "/bin/sh",
-            ["sh", "-c", _GUARD, "sh", str(pid), str(profile)],
-            {"PATH": os.defpath},
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, watched, 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-                *((os.POSIX_SPAWN_CLOSE, number) for number in _inheritable()),
-            ],
-            setpgroup=0,
-            setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGTERM),
-        )
+        number = _spawn("/bin/sh", command, {"PATH": os.defpath}, actions, (), heard)
     except BaseException:
         os.close(end)
         raise
     finally:
         os.close(watched)
-    return number, end
 
+    def end_it() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+        _wait(number)
+        os.close(end)
 
-def end_guard(number: int, end: int) -> None:
-    """The browser has ended: its guard goes before it could mistake another group for it."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(number, signal.SIGKILL)
-    _wait(number)
-    os.close(end)
+    return end_it
 
 
 def _pipe() -> tuple[int, int]:

@@ -5,11 +5,14 @@ handles on the list are inherited, so the leash stays with this one child.
 """
 
 import ctypes
+import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 LEASH = "--remote-debugging-pipe"
 WM_CLOSE = 0x0010
@@ -91,8 +94,14 @@ def close_windows(pid: int) -> bool:
     return bool(found)
 
 
-def own(pid: int) -> int:
-    """Put the process, and what it starts from now on, into a job that ends with this process; the job's handle.
+def hold_leash(_profile: Path, _pid: int) -> int | None:
+    """None: a leash has no name here, and such a browser ends with whoever started it."""
+    return None
+
+
+def guard(pid: int, _profile: Path) -> Callable[[], None]:
+    """Put the process, and what it starts from now on, into a job that ends with this process; what closes the job,
+    for when the browser has ended: whatever of it still runs ends.
 
     Nested jobs, as the browser's own sandbox makes them, are allowed since Windows 8.
     """
@@ -102,28 +111,16 @@ def own(pid: int) -> int:
 
     kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
     kernel32.CreateJobObjectW.restype = kernel32.OpenProcess.restype = wintypes.HANDLE
-    job = kernel32.CreateJobObjectW(None, None)
+    job = wintypes.HANDLE(kernel32.CreateJobObjectW(None, None))
     limits = _ExtendedLimits()
     limits.basic.flags = KILL_ON_JOB_CLOSE
-    kernel32.SetInformationJobObject(
-        wintypes.HANDLE(job), EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), ctypes.sizeof(limits)
-    )
-    process = kernel32.OpenProcess(SET_QUOTA_AND_TERMINATE, False, pid)
-    try:
-        if not kernel32.AssignProcessToJobObject(wintypes.HANDLE(job), wintypes.HANDLE(process)):
-            raise ctypes.WinError(ctypes.get_last_error())
-    finally:
-        kernel32.CloseHandle(wintypes.HANDLE(process))
-    return int(job)
-
-
-def let_go(job: int) -> None:
-    """Close the job's handle: whatever of it still runs ends."""
-    if sys.platform != "win32":
-        raise RuntimeError("for Windows only")
-    from ctypes import wintypes
-
-    ctypes.WinDLL("kernel32").CloseHandle(wintypes.HANDLE(job))
+    kernel32.SetInformationJobObject(job, EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), ctypes.sizeof(limits))
+    process = wintypes.HANDLE(kernel32.OpenProcess(SET_QUOTA_AND_TERMINATE, False, pid))
+    if not kernel32.AssignProcessToJobObject(job, process):
+        error = ctypes.WinError(ctypes.get_last_error())
+        log.warning("the window would stay if this program were killed: %s", error)
+    kernel32.CloseHandle(process)
+    return lambda: kernel32.CloseHandle(job)
 
 
 # JOBOBJECT_EXTENDED_LIMIT_INFORMATION and what it is made of (winnt.h).

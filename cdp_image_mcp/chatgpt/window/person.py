@@ -135,7 +135,7 @@ class Person:
                 if opened is not None:
                     opened()
                 with anyio.move_on_after(self._settings.login_timeout):
-                    await window.wait_closed()
+                    await window.wait()
                     return "the window was closed"
                 return f"nobody closed the window within {self._settings.login_timeout:g} s, so it was closed"
         except NoDisplay as error:

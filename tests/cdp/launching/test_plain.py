@@ -64,9 +64,8 @@ async def test_the_persons_closing_is_noticed(headed: LaunchOptions) -> None:
                     os.kill(window.pid, signal.SIGTERM)
 
                 tasks.start_soon(person)
-                await window.wait_closed()
+                await window.wait()
             assert not psutil.pid_exists(window.pid)
-            await window.close()
 
 
 async def test_it_is_refused_while_a_driven_browser_holds_the_profile(headed: LaunchOptions) -> None:
