@@ -135,9 +135,13 @@ class Session:
             if where is None or where(event):
                 subscription.put(event)
 
-        self.register(subscription, crashes="Inspector.targetCrashed" not in methods)
-        subscription.on_end(self.listen(push, *methods, failed=subscription.finish))
+        self.feed(subscription, push, *methods, crashes="Inspector.targetCrashed" not in methods)
         return subscription
+
+    def feed(self, mailbox: Mailbox[Any], listener: Listener, *methods: str, crashes: bool = True) -> None:
+        """``listen`` for as long as ``mailbox``, which the listener fills, has not ended; and ``register`` it."""
+        self.register(mailbox, crashes=crashes)
+        mailbox.on_end(self.listen(listener, *methods, failed=mailbox.finish))
 
     def listen(self, listener: Listener, *methods: str, failed: Failed | None = None) -> Callable[[], None]:
         """Call ``listener`` inside the reader for each event named; returns the function that ends it.

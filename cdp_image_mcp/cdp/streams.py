@@ -8,7 +8,6 @@ import base64
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from cdp_image_mcp.cdp.errors import (
     BrowserGone,
@@ -37,6 +36,7 @@ from cdp_image_mcp.system.tasks import shielded
 STREAM_LIMIT = 64 * 1024 * 1024
 MESSAGES_LIMIT = 64 * 1024 * 1024
 TEXT, BINARY = 1, 2
+SOCKET_OPENED, SOCKET_FRAME = "Network.webSocketHandshakeResponseReceived", "Network.webSocketFrameReceived"
 
 
 @dataclass(frozen=True)
@@ -114,15 +114,14 @@ class LiveStreams(Mailbox[LiveStream]):
         self._session = session
         self._accept = accept
         self._open: dict[str, LiveStream] = {}
-        session.register(self)
         handlers = {
             "Network.requestWillBeSent": self._on_sent,
             "Network.responseReceived": self._on_response,
             "Network.dataReceived": self._on_data,
-            "Network.loadingFinished": self._on_finished,
-            "Network.loadingFailed": self._on_failed,
+            "Network.loadingFinished": self._on_ended,
+            "Network.loadingFailed": self._on_ended,
         }
-        self.on_end(session.listen(lambda event: handlers[event.method](event), *handlers, failed=self.finish))
+        session.feed(self, lambda event: handlers[event.method](event), *handlers)
 
     def _on_sent(self, event: Event) -> None:
         sent = event.decode(RequestWillBeSent)
@@ -173,16 +172,13 @@ class LiveStreams(Mailbox[LiveStream]):
             stream.sized += received.data_length
             stream.add(received.data or b"")
 
-    def _on_finished(self, event: Event) -> None:
-        stream = self._open.pop(event.decode(LoadingEnded).request_id, None)
-        if stream is not None:
+    def _on_ended(self, event: Event) -> None:
+        ended = event.decode(LoadingEnded)
+        stream = self._open.pop(ended.request_id, None)
+        if stream is not None and event.method == "Network.loadingFailed":
+            stream.end(StreamFailed(stream.request.url, ended.error_text, canceled=ended.canceled))
+        elif stream is not None:
             stream.end(SubscriptionClosed())
-
-    def _on_failed(self, event: Event) -> None:
-        failed = event.decode(LoadingEnded)
-        stream = self._open.pop(failed.request_id, None)
-        if stream is not None:
-            stream.end(StreamFailed(stream.request.url, failed.error_text, canceled=failed.canceled))
 
 
 @asynccontextmanager
@@ -206,22 +202,18 @@ async def socket_messages(page: Page) -> AsyncGenerator[Mailbox[str | bytes | bo
         messages: Mailbox[str | bytes | bool] = Mailbox("bytes of websocket messages", MESSAGES_LIMIT)
 
         def push(event: Event) -> None:
+            if event.method != SOCKET_FRAME:
+                messages.put(event.method == SOCKET_OPENED)
+                return
             frame = event.decode(WebSocketFrameReceived).response
             if frame.opcode in (TEXT, BINARY):
                 said = frame.payload_data
                 messages.put(said if frame.opcode == TEXT else base64.b64decode(said), 1 + len(said))
 
-        session.register(messages)
-        messages.on_end(session.listen(push, "Network.webSocketFrameReceived", failed=messages.finish))
-        for name, opened in (("Network.webSocketHandshakeResponseReceived", True), ("Network.webSocketClosed", False)):
-            messages.on_end(session.listen(partial(_line, messages, opened), name, failed=messages.finish))
+        session.feed(messages, push, SOCKET_OPENED, SOCKET_FRAME, "Network.webSocketClosed")
         with messages:
             await session.call("Network.enable")
             yield messages
-
-
-def _line(messages: Mailbox[str | bytes | bool], opened: bool, _event: Event) -> None:
-    messages.put(opened, 1)
 
 
 @asynccontextmanager

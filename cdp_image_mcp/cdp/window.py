@@ -7,7 +7,6 @@ Wayland, macOS and Windows are written from reports and have not been seen by us
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,13 +21,7 @@ from cdp_image_mcp.cdp.errors import (
     SessionClosed,
 )
 from cdp_image_mcp.cdp.page import Page
-from cdp_image_mcp.cdp.protocol import (
-    Bounds,
-    BrowserVersion,
-    ScreenInfo,
-    ScreenInfos,
-    WindowForTarget,
-)
+from cdp_image_mcp.cdp.protocol import Bounds, BrowserVersion, ScreenInfo, ScreenInfos, WindowForTarget
 from cdp_image_mcp.cdp.world import World
 
 Place = Literal["visible", "minimized", "offscreen", "headless", "closed"]
@@ -43,22 +36,7 @@ LOOK_AGAIN = 0.03
 _TWO_FRAMES = "new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(() => resolve(true))))"
 
 
-@dataclass(frozen=True)
-class Strategy:
-    """How windows are put away on one kind of desktop: where to (None: it cannot be done there), and why."""
-
-    name: str
-    away: tuple[int, int] | None
-    reason: str
-
-
-STRATEGIES: dict[str, Strategy] = {
-    "x11": Strategy("x11", (-20_000, -20_000), "most window managers allow it; those that do not are found out"),
-    "wayland": Strategy("wayland", None, "a program cannot place its windows there"),
-    # -32000 is where Windows itself keeps minimised windows, and would be taken for that.
-    "windows": Strategy("windows", (-20_000, -20_000), "allowed"),
-    "macos": Strategy("macos", (-20_000, 40), "drawn back near the menu bar by some versions; found out"),
-}
+METHODS: dict[Place, Method] = {"offscreen": "offscreen", "minimized": "minimize"}
 
 
 @dataclass(frozen=True)
@@ -80,12 +58,10 @@ class WindowReport:
 class Window:
     """The window that holds a page. Remembers its last visible place; a window ``made_away`` has none yet."""
 
-    def __init__(self, page: Page, *, strategy: Strategy | None = None, made_away: bool = False) -> None:
+    def __init__(self, page: Page, *, made_away: bool = False) -> None:
         self._page = page
         self._made_away = made_away
-        self.strategy = strategy or strategy_here()
         self._last_visible: Bounds | None = None
-        self._method: Method | None = None
         self._hidden_as: Place | None = None
         self._headless: bool | None = None
 
@@ -102,8 +78,8 @@ class Window:
                 self._last_visible = bounds
             self._made_away = False
             if place != self._hidden_as:
-                self._hidden_as = self._method = None
-            return WindowReport(place, bounds, self._method)
+                self._hidden_as = None
+            return WindowReport(place, bounds, None if self._hidden_as is None else METHODS[self._hidden_as])
         except (SessionClosed, BrowserGone):
             return WindowReport("closed")
         except ProtocolError as error:
@@ -121,12 +97,10 @@ class Window:
         if before.hidden and not unproven:
             return before
         notes: list[str] = []
-        if self.strategy.away is not None:
-            report = await self._move_away(probe, notes)
-            if report is not None:
-                return report
-        else:
-            notes.append(f"{self.strategy.name}: {self.strategy.reason}")
+        if (away := away_here()) is None:
+            notes.append("wayland: a program cannot place its windows there")
+        elif (report := await self._move_away(away, probe, notes)) is not None:
+            return report
         return await self._minimize(probe, notes)
 
     async def show(self) -> WindowReport:
@@ -144,21 +118,17 @@ class Window:
         await self._page.session.call("Page.bringToFront")
         place, bounds = await self._settle("visible")
         self._hidden_as = None
-        self._method = None
         note = "" if place == "visible" else "the window did not come back on the screen"
         return WindowReport(place, bounds, "restore", note=note)
 
-    async def _move_away(self, probe: bool, notes: list[str]) -> WindowReport | None:
+    async def _move_away(self, away: tuple[int, int], probe: bool, notes: list[str]) -> WindowReport | None:
         window = await self._window()
-        if self.strategy.away is None:
-            return None
         if window.bounds.window_state in ("maximized", "fullscreen"):
             await self._set(window.window_id, Bounds(window_state="normal"))
-        left, top = self.strategy.away
-        await self._set(window.window_id, Bounds(left=left, top=top))
+        await self._set(window.window_id, Bounds(left=away[0], top=away[1]))
         place, bounds = await self._settle("offscreen")
         if place == "offscreen" and (not probe or await self._paints()):
-            self._hidden_as, self._method = "offscreen", "offscreen"
+            self._hidden_as = "offscreen"
             return WindowReport("offscreen", bounds, "offscreen")
         notes.append(
             "off screen the page does not paint"
@@ -176,7 +146,7 @@ class Window:
         if place != "minimized":
             notes.append("the desktop does not minimise windows")
             return WindowReport(place, bounds, note="; ".join(notes))
-        self._hidden_as, self._method = "minimized", "minimize"
+        self._hidden_as = "minimized"
         if probe and not await self._paints():
             notes.append("minimised, the page does not paint")
         return WindowReport("minimized", bounds, "minimize", "; ".join(notes))
@@ -252,15 +222,15 @@ class Window:
             return False
 
 
-def strategy_here(environment: Mapping[str, str] | None = None) -> Strategy:
-    """The strategy for this machine's desktop; ``environment`` is the browser's, where it has one of its own."""
-    variables = os.environ if environment is None else environment
+def away_here() -> tuple[int, int] | None:
+    """Where this machine's desktop lets a window be put away, at least in most cases; None where a program cannot place
+    its windows."""
     if sys.platform == "win32":
-        return STRATEGIES["windows"]
+        return -20_000, -20_000  # -32000 is where Windows itself keeps minimised windows, and would be taken for that
     if sys.platform == "darwin":
-        return STRATEGIES["macos"]
+        return -20_000, 40  # drawn back near the menu bar by some versions; found out
     # Chrome 140 and later are Wayland programs in a Wayland session, where DISPLAY is usually set as well.
-    return STRATEGIES["wayland" if variables.get("WAYLAND_DISPLAY") else "x11"]
+    return None if os.environ.get("WAYLAND_DISPLAY") else (-20_000, -20_000)
 
 
 def _seen(bounds: Bounds, screens: list[ScreenInfo]) -> bool:

@@ -102,8 +102,7 @@ class World:
             if called.name == self._binding and called.execution_context_id == self._number:
                 messages.put(called.payload)
 
-        self.page.session.register(messages)
-        messages.on_end(self.page.session.listen(push, "Runtime.bindingCalled", failed=messages.finish))
+        self.page.session.feed(messages, push, "Runtime.bindingCalled")
         return messages
 
     async def _run(self, expression: str, timeout: float, *, by_value: bool) -> msgspec.Raw:

@@ -39,15 +39,7 @@ class LockFile:
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free. Raises OSError when the file cannot be opened or locked."""
-        if not self._thread.acquire(blocking=False):
-            return False
-        taken = False
-        try:
-            taken = self._take_file()
-        finally:
-            if not taken:
-                self._thread.release()
-        return taken
+        return self._take(0.0)
 
     def release(self) -> None:
         """Let go. Only for the one who acquired it."""
@@ -58,19 +50,14 @@ class LockFile:
 
     def acquire(self, seconds: float = 30.0) -> None:
         """Take the lock; waits at most ``seconds`` for it. Raises ImageError ``disk``."""
-        deadline = time.monotonic() + seconds
-        if not self._thread.acquire(timeout=seconds):
-            raise self._busy(seconds)
-        try:
-            with doing("Locking a file", self.path, self._setting):
-                # No system wakes a thread when a file lock comes free without also letting it wait for ever.
-                while not self._take_file() and time.monotonic() < deadline:
-                    time.sleep(RETRY_SECONDS)
-        finally:
-            if self._handle is None:
-                self._thread.release()
-        if self._handle is None:
-            raise self._busy(seconds)
+        with doing("Locking a file", self.path, self._setting):
+            taken = self._take(seconds)
+        if not taken:
+            raise ImageError(
+                "disk",
+                f"Another cdp-image-mcp process has kept {self.path} locked for {seconds:g} s.",
+                next_step="Look for a stopped cdp-image-mcp process and end it, then call again.",
+            )
 
     @contextmanager
     def held(self, seconds: float = 30.0) -> Generator[None]:
@@ -89,6 +76,20 @@ class LockFile:
         except FileNotFoundError:
             return False
 
+    def _take(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        if not self._thread.acquire(timeout=seconds):
+            return False
+        taken = False
+        try:
+            # No system wakes a thread when a file lock comes free without also letting it wait for ever.
+            while not (taken := self._take_file()) and time.monotonic() < deadline:
+                time.sleep(RETRY_SECONDS)
+        finally:
+            if not taken:
+                self._thread.release()
+        return taken
+
     def _take_file(self) -> bool:
         self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         taken = False
@@ -99,13 +100,6 @@ class LockFile:
                 os.close(self._handle)
                 self._handle = None
         return taken
-
-    def _busy(self, seconds: float) -> ImageError:
-        return ImageError(
-            "disk",
-            f"Another cdp-image-mcp process has kept {self.path} locked for {seconds:g} s.",
-            next_step="Look for a stopped cdp-image-mcp process and end it, then call again.",
-        )
 
 
 def take(handle: int, *, shared: bool = False) -> bool:

@@ -10,7 +10,7 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import Browser, LaunchOptions, Page, Window, WindowReport, keyboard_mouse
 from cdp_image_mcp.cdp.errors import SessionClosed
 from cdp_image_mcp.cdp.protocol import Bounds, WindowForTarget
-from cdp_image_mcp.cdp.window import STRATEGIES, strategy_here
+from cdp_image_mcp.cdp.window import away_here
 from tests.cdp.elements import element, focus
 from tests.cdp.site import Site
 
@@ -89,18 +89,22 @@ async def test_hiding_twice_and_showing_twice_change_nothing(windowed: Page) -> 
         assert (await window.show()).place == "visible"
 
 
-async def test_where_windows_cannot_be_placed_they_are_minimised_and_say_why(windowed: Page) -> None:
+async def test_where_windows_cannot_be_placed_they_are_minimised_and_say_why(
+    windowed: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with anyio.fail_after(60):
-        window = Window(windowed, strategy=STRATEGIES["wayland"])
+        monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+        window = Window(windowed)
         report = await window.hide()
         assert (report.place, report.method) == ("minimized", "minimize")
         assert "wayland" in report.note
         await works(windowed)
 
 
-async def test_what_the_person_did_since_is_noticed(windowed: Page) -> None:
+async def test_what_the_person_did_since_is_noticed(windowed: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     with anyio.fail_after(60):
-        window = Window(windowed, strategy=STRATEGIES["wayland"])
+        monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+        window = Window(windowed)
         await window.hide()
         await move(windowed, Bounds(window_state="normal"))
         assert (await becomes(window, "visible")).method is None
@@ -147,9 +151,12 @@ async def test_a_window_in_the_background_can_be_made_and_hidden(headed: LaunchO
             await works(page)
 
 
-async def test_a_wayland_session_is_told_from_an_x11_one() -> None:
-    assert strategy_here({"DISPLAY": ":0", "WAYLAND_DISPLAY": "wayland-0"}).away is None
-    assert strategy_here({"DISPLAY": ":0"}).away is not None
+def test_a_wayland_session_is_told_from_an_x11_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    assert away_here() is None
+    monkeypatch.delenv("WAYLAND_DISPLAY")
+    assert away_here() is not None
 
 
 async def test_headless_has_no_window_to_hide(page: Page, browser: Browser) -> None:

@@ -14,7 +14,7 @@ from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.protocol import TargetInfo, TargetList
 from cdp_image_mcp.cdp.streams import LiveStreams, StreamRequest
-from cdp_image_mcp.cdp.window import Window, strategy_here
+from cdp_image_mcp.cdp.window import Window, away_here
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.landing import TOO_LARGE, Landing, landing
 from cdp_image_mcp.chatgpt.network.quota import Quota, read_quotas
@@ -361,7 +361,7 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
 
     # A window of its own, also without a screen: only a new one may be given a size (Chromium 156), and another
     # server's tab may be there already. Never with the focus: whoever sits there is typing somewhere else.
-    away = strategy_here().away if hidden else None
+    away = away_here() if hidden else None
     page = await cdp.Page.create(
         browser.connection,
         new_window=True,
