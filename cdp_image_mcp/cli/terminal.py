@@ -1,6 +1,7 @@
 """What people see: results on standard output, everything else on standard error, plain where it is no terminal."""
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -130,7 +131,7 @@ def _make_sound(stream: TextIO, *, result: bool) -> None:
 
 
 class UnheardError(Exception):
-    """A result could not be written; the cause says why."""
+    """A result could not be written; the cause says why: BrokenPipeError where whoever read it has gone."""
 
 
 class Terminal:
@@ -173,7 +174,9 @@ class Terminal:
             print(text, file=self._out, flush=True)
         except OSError as error:
             silence((self._out.fileno(),))
-            raise UnheardError from error
+            # What a pipe without a reader answers on Windows (CPython 3.13, subprocess.Popen._stdin_write).
+            gone = sys.platform == "win32" and error.errno == errno.EINVAL
+            raise UnheardError from (BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) if gone else error)
 
     def json(self, value: Any) -> None:
         """The same as JSON."""

@@ -1,10 +1,13 @@
 """What people see while they wait."""
 
+import errno
 import io
+import os
+from pathlib import Path
 
 import pytest
 
-from cdp_image_mcp.cli.terminal import Terminal, clock
+from cdp_image_mcp.cli.terminal import Terminal, UnheardError, clock
 from cdp_image_mcp.studio.studio import News
 
 
@@ -92,6 +95,30 @@ def test_results_are_utf_8_whatever_the_locale_and_keep_undecodable_names() -> N
     raw = out.buffer
     assert isinstance(raw, io.BytesIO)
     assert raw.getvalue() == "/tmp/狐-".encode() + b"\xff.png\n"  # noqa: S108
+
+
+@pytest.mark.parametrize(
+    ("platform", "code", "gone"),
+    [
+        ("linux", errno.EPIPE, True),
+        ("win32", errno.EINVAL, True),
+        ("linux", errno.EINVAL, False),
+        ("win32", errno.ENOSPC, False),
+    ],
+)
+def test_a_reader_who_has_gone_is_told_from_a_stream_that_takes_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, code: int, gone: bool
+) -> None:
+    def write(_text: str) -> int:
+        raise OSError(code, os.strerror(code))
+
+    with (tmp_path / "out").open("w") as out:
+        terminal = Terminal(out, Screen(tty=False), {})
+        monkeypatch.setattr(out, "write", write)
+        monkeypatch.setattr("sys.platform", platform)
+        with pytest.raises(UnheardError) as caught:
+            terminal.result("/tmp/fox.png")  # noqa: S108
+    assert isinstance(caught.value.__cause__, BrokenPipeError) is gone
 
 
 def test_long_advice_is_wrapped_for_people_and_left_whole_for_scripts() -> None:
