@@ -1,17 +1,16 @@
 """Server-sent events, read byte by byte as they arrive, with lines of any length."""
 
 import re
-from typing import Literal
 
 import msgspec
 
 __all__ = ["EventEnd", "EventReader"]
 
 KEPT = 256
-"""Bytes of a field name or of an ``event`` value that are looked at; those in use are shorter."""
-
-LINE_END = re.compile(rb"[\r\n]")
+"""Bytes that are looked at of a line that is no data; those in use are shorter."""
 MARK = b"\xef\xbb\xbf"
+DATA = re.compile(rb"data:(?: (?=[^:])|(?=[^ :]))")
+"""How a line of data begins, up to the first byte of the data."""
 
 
 class EventEnd(msgspec.Struct, frozen=True):
@@ -29,107 +28,69 @@ class EventReader:
     """
 
     def __init__(self) -> None:
-        self._start: bytes | None = b""
-        """What may be a byte order mark; None once that is decided."""
-        self._place: Literal["field", "colon", "start", "value", "comment"] = "field"
-        self._field = b""
-        self._value = b""
+        self._head: bytes | None = b""
+        """The line so far; None while its data is handed out."""
+        self._marked = True
+        """A byte order mark may still come."""
+        self._after_cr = False
         self._name = ""
         self._has_data = False
-        self._after_cr = False
 
     def feed(self, chunk: bytes) -> list[bytes | EventEnd]:
         """Pieces of data and ends of events in ``chunk``, in order."""
         out: list[bytes | EventEnd] = []
-        if self._start is not None:
-            chunk = self._start + chunk
-            if len(chunk) < len(MARK) and MARK.startswith(chunk):
-                self._start = chunk
-                return out
-            chunk, self._start = chunk.removeprefix(MARK), None
-        at = 0
-        if self._after_cr and chunk:
-            self._after_cr = False
-            at = int(chunk[0] == 0x0A)
-        carriage_returns = b"\r" in chunk
-        while at < len(chunk):
-            end = _line_end(chunk, at, carriage_returns=carriage_returns)
-            if end != at:
-                self._take(chunk[at:end], out)
-            if end == len(chunk):
-                break
+        if not chunk:
+            return out
+        if self._after_cr:
+            chunk = chunk.removeprefix(b"\n")
+        self._after_cr = chunk.endswith(b"\r")
+        part, *others = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._take(part, out)
+        for part in others:
             self._end_line(out)
-            at = end + 1
-            if chunk[end] == 0x0D:
-                if at == len(chunk):
-                    self._after_cr = True
-                elif chunk[at] == 0x0A:
-                    at += 1
+            self._take(part, out)
         return out
 
     def close(self) -> list[bytes | EventEnd]:
         """What is left when the stream ends. An event whose blank line is missing counts: it may hold a paid picture,
         and whether it is whole shows in its data."""
         out: list[bytes | EventEnd] = []
-        if self._start:
-            start, self._start = self._start, None
-            self._take(start, out)
-        if self._place != "field" or self._field:
-            self._end_line(out)
+        self._end_line(out)
         self._end_event(out)
         return out
 
     def _take(self, part: bytes, out: list[bytes | EventEnd]) -> None:
         """A piece of one line, without its end."""
-        if self._place == "field":
-            name, colon, part = part.partition(b":")
-            self._field += name[: KEPT - len(self._field)]
-            if not colon:
-                return
-            self._place = "colon"
-        if self._place == "colon" and part:
-            self._place = "start"
-            part = part.removeprefix(b" ")
-        if self._place == "start" and part:
-            if self._field == b"data" and part.startswith(b":"):
-                self._place = "comment"
-            else:
-                self._begin_value(out)
-        if not part or self._place == "comment":
+        if self._head is None:
+            out += [part] if part else []
             return
-        if self._field == b"data":
-            out.append(part)
-        elif self._field == b"event":
-            self._value += part[: KEPT - len(self._value)]
-
-    def _begin_value(self, out: list[bytes | EventEnd]) -> None:
-        self._place = "value"
-        if self._field == b"data":
-            if self._has_data:
-                out.append(b"\n")
-            self._has_data = True
+        head = self._head + part
+        if self._marked and head.startswith(MARK):
+            head, self._marked = head.removeprefix(MARK), False
+        if begin := DATA.match(head):
+            self._begin_data(out)
+            out.append(head[begin.end() :])
+        self._head = None if begin else head[:KEPT]
 
     def _end_line(self, out: list[bytes | EventEnd]) -> None:
-        if self._place == "field" and not self._field:
-            self._end_event(out)
+        head, self._head, self._marked = self._head, b"", False
+        if head is None:
             return
-        if self._place not in {"value", "comment"}:
-            self._begin_value(out)
-        if self._field == b"event":
-            self._name = self._value.decode("utf-8", "replace")
-        self._place = "field"
-        self._field = self._value = b""
+        field, _, value = head.partition(b":")
+        value = value.removeprefix(b" ")
+        if not head:
+            self._end_event(out)
+        elif field == b"event":
+            self._name = value.decode("utf-8", "replace")
+        elif field == b"data" and not value:
+            self._begin_data(out)
+
+    def _begin_data(self, out: list[bytes | EventEnd]) -> None:
+        if self._has_data:
+            out.append(b"\n")
+        self._has_data = True
 
     def _end_event(self, out: list[bytes | EventEnd]) -> None:
         if self._has_data:
             out.append(EventEnd(self._name))
         self._name, self._has_data = "", False
-
-
-def _line_end(chunk: bytes, at: int, *, carriage_returns: bool) -> int:
-    """Where the line ends, or the end of ``chunk``. Plain LF is found twenty times faster than either of two."""
-    if carriage_returns:
-        found = LINE_END.search(chunk, at)
-        return found.start() if found else len(chunk)
-    end = chunk.find(b"\n", at)
-    return len(chunk) if end < 0 else end
