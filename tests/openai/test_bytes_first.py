@@ -162,6 +162,7 @@ async def test_a_picture_is_saved_whatever_form_or_company_it_comes_in(
     assert (record.state, [Path(image.path).read_bytes() for image in record.images]) == ("saved", [MADE])
 
 
+@pytest.mark.parametrize("before", ["", "data: ", 'data: {"type": "queued"}\n\nevent: image.final\ndata: '])
 @pytest.mark.parametrize(
     "answer",
     [
@@ -175,9 +176,10 @@ async def test_a_picture_is_saved_whatever_form_or_company_it_comes_in(
     ids=["damaged base64", "a form nobody knows", "another", "and cut", "escaped as PHP and .NET do", "in lines"],
 )
 async def test_what_may_be_the_picture_is_kept_when_nothing_can_be_read_from_it(
-    api: ImagesApi, tmp_path: Path, answer: str
+    api: ImagesApi, tmp_path: Path, answer: str, before: str
 ) -> None:
-    api.play(raw(200, answer.encode()))
+    """In one JSON text, and in an event of a stream."""
+    api.play(raw(200, (before + answer).encode()))
     with anyio.fail_after(30):
         async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
             record = (await asked(studio)).record

@@ -3,6 +3,7 @@
 import binascii
 import io
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -35,11 +36,7 @@ OF_BASE64 = {b"\\/": b"/", b"\\u002b": b"+", b"\\u002f": b"/", b"\\u003d": b"="}
 
 
 class AnswerError(ValueError):
-    """The bytes are no JSON, or more than anybody sends. ``data`` is what could be made of a damaged picture."""
-
-    def __init__(self, why: str, data: bytes = b"") -> None:
-        super().__init__(why)
-        self.data = data
+    """The bytes are no JSON, or more than anybody sends."""
 
 
 def decode(data: bytes) -> Any:
@@ -149,9 +146,10 @@ class PictureReader:
         self._passed = 0
         """Everything before this offset is settled: a key found there had its picture taken out."""
         self._open: _Base64 | None = None
-        self._done: dict[int, tuple[bytes, str | None]] = {}
-        self.count = 0
-        """Pictures whose string has ended."""
+        self._done: dict[int, bytes] = {}
+        self.damaged: dict[int, tuple[bytes, str]] = {}
+        """What could be read of others, by their number, and what was wrong with them."""
+        self._count = 0
 
     def feed(self, piece: bytes) -> None:
         """Read on. Raises :class:`AnswerError` when what is no picture grows beyond all reason."""
@@ -164,9 +162,12 @@ class PictureReader:
             self._open.feed(piece[at:end] if end >= 0 else piece[at:] if at else piece)
             if end < 0:
                 return
-            self._done[self.count] = self._open.close(), self._open.wrong
-            self.count += 1
-            self._open = None
+            data, wrong = self._open.close(), self._open.wrong
+            if wrong:
+                self.damaged[self._count] = data, wrong
+            else:
+                self._done[self._count] = data
+            self._count, self._open = self._count + 1, None
             at = end
 
     def _outside(self, piece: bytes) -> bytes:
@@ -182,7 +183,7 @@ class PictureReader:
         found = None  # a match keeps the buffer from being resized
         following = bytes(self._rest[begin:])
         del self._rest[begin:]
-        self._rest += f"{MARK}{self.count}".encode()
+        self._rest += f"{MARK}{self._count}".encode()
         self._looked = self._passed = len(self._rest)
         self._open = _Base64()
         return following
@@ -190,14 +191,16 @@ class PictureReader:
     @property
     def drawn(self) -> bool:
         """Whether any picture that has come, and was not taken yet, is more than nothing."""
-        return any(not wrong for _, wrong in self._done.values())
+        return bool(self._done)
 
-    def take(self, index: int) -> bytes:
-        """Picture ``index``, once. Raises :class:`AnswerError` when its text was no base64."""
-        data, wrong = self._done.pop(index, (b"", "it was not there"))
-        if wrong:
-            raise AnswerError(wrong, data)
-        return data
+    def whole(self, smallest: int = 0) -> Iterator[bytes]:
+        """The pictures that have come since the last time; those of fewer bytes than ``smallest`` are ``damaged``."""
+        for index in list(self._done):
+            data = self._done.pop(index)
+            if len(data) < smallest:
+                self.damaged[index] = data, "it is too small for a picture"
+            else:
+                yield data
 
     def finish(self) -> Any:
         """The JSON, with a mark where each picture was (see :func:`picture_index`). Raises :class:`AnswerError`."""

@@ -62,8 +62,11 @@ async def read_answer(reply: Reply, sink: Sink, *, key: str | None) -> ApiAnswer
         return await _read_error(reply, key)
     # Relays send events under a JSON type and JSON where events were asked (exo PR#1328, mistral-vibe PR#774, 2026).
     begin = await reply.first()
+    if begin:
+        await sink.begun()
+    taking = _Taking(reply, sink, key)
     streamed = begin in EVENTS if begin else reply.content_type == "text/event-stream"
-    return await (_Stream(reply, sink, key).read() if streamed else _read_json(reply, sink, key))
+    return await (_Stream(taking).read() if streamed else _read_json(taking))
 
 
 async def _read_error(reply: Reply, key: str | None) -> Failure:
@@ -89,112 +92,109 @@ def _items(tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [cast("Mapping[str, Any]", item) for item in cast("list[Any]", data) if isinstance(item, Mapping)]
 
 
-def _note(answer: ApiAnswer, tree: Mapping[str, Any], key: str | None) -> None:
-    """Keep what ``tree`` tells beside pictures."""
-    created = tree.get("created", tree.get("created_at"))
-    if isinstance(created, int | float) and created > 0:
-        answer.created = int(created)
-    if (usage := _fields(tree.get("usage"))) is not None:
-        answer.usage = dict(usage)
-    for name in ("quality", "background", "size", "output_format"):
-        value = tree.get(name)
-        if isinstance(value, str) and value not in {"", "auto"}:
-            answer.told[name] = clean(value, key, 40)
-    for item in (tree, *_items(tree)):
-        if isinstance(revised := item.get("revised_prompt"), str) and revised:
-            answer.revised_prompts.append(clean(revised, key, LONGEST_REVISED))
+class _Taking:
+    """Hands over what an answer brings and keeps what it tells. ``reader``: the JSON text that a picture came in."""
 
-
-class _Items:
-    """Hands over the pictures of ``data`` one by one while the JSON is still arriving."""
-
-    def __init__(self, reader: PictureReader, sink: Sink, answer: ApiAnswer) -> None:
-        self.reader = reader
+    def __init__(self, reply: Reply, sink: Sink, key: str | None) -> None:
+        self.reply = reply
+        self.answer = ApiAnswer()
         self._sink = sink
-        self._answer = answer
-        self._given = 0
-        self._faults: dict[int, AnswerError] = {}
+        self._key = key
 
-    async def give(self) -> None:
-        while self._given < self.reader.count:
-            index, self._given = self._given, self._given + 1
-            try:
-                data = self.reader.take(index)
-            except AnswerError as fault:
-                self._faults[index] = fault
-                continue
-            if len(data) < SMALLEST:
-                self._faults[index] = AnswerError("it is too small for a picture", data)
-            else:
-                await self._hand_over(data)
+    def judge(self, tree: Mapping[str, Any] | None, raw: str = "") -> Failure:
+        """The verdict on an error within a success."""
+        return judge(self.reply.status, self.reply.headers, tree, raw, key=self._key, begun=True)
 
-    async def _hand_over(self, data: bytes) -> None:
-        self._answer.pictures += 1
-        await self._sink.picture(data)
+    def clean(self, text: str, limit: int) -> str:
+        return clean(text, self._key, limit)
 
-    async def settle(self, tree: Mapping[str, Any]) -> None:
-        """All is here that comes: items whose base64 text brought nothing may name an address. Relays written in Go
-        send both fields, the unused one empty. Without one, what could be read of a damaged text is kept."""
-        for item in _items(tree):
-            address = item.get("url")
-            marks = [picture_index(address), picture_index(item.get("b64_json"))]
-            came = [mark for mark in marks if mark is not None and mark not in self._faults]
-            if isinstance(address, str) and address and marks[0] is None and not came:
-                self._answer.addresses.append(address)
-                self._faults.pop(-1 if marks[1] is None else marks[1], None)
-        for index, fault in self._faults.items():
-            if fault.data:
-                self._answer.warnings.append(f"A picture came damaged ({fault}); what could be read of it was saved.")
-                await self._hand_over(fault.data)
-            else:
-                self._answer.faults.append(f"picture {index + 1} cannot be decoded: {fault}")
+    async def finished(self, tree: Mapping[str, Any], reader: PictureReader, items: list[Mapping[str, Any]]) -> None:
+        """All of a text is here that comes; ``items`` are its places for pictures."""
+        await self.take(reader)
+        self._note(tree, items)
+        await self.settle(reader, items)
+        if not (self.answer.addresses or self.answer.faults):
+            await self.keep(reader)
 
-    async def keep_all(self) -> None:
-        """No picture was found: it may be in a form that is not known."""
-        if not self._answer.pictures and (data := self.reader.painted()):
+    async def take(self, reader: PictureReader) -> None:
+        """The pictures that have come whole."""
+        for data in reader.whole(SMALLEST):
             await self._hand_over(data)
 
+    async def settle(self, reader: PictureReader, items: list[Mapping[str, Any]]) -> None:
+        """Items whose base64 text brought nothing may name an address: relays written in Go send both fields, the
+        unused one empty. Without one, what could be read of a damaged text is kept."""
+        for item in items:
+            address = item.get("url")
+            marks = [picture_index(address), picture_index(item.get("b64_json"))]
+            came = [mark for mark in marks if mark is not None and mark not in reader.damaged]
+            if isinstance(address, str) and address and marks[0] is None and not came:
+                self.answer.addresses.append(address)
+                reader.damaged.pop(-1 if marks[1] is None else marks[1], None)
+        for index, (data, wrong) in reader.damaged.items():
+            if data:
+                self.answer.warnings.append(f"A picture came damaged ({wrong}); what could be read of it was saved.")
+                await self._hand_over(data)
+            else:
+                self.answer.faults.append(f"picture {index + 1} cannot be decoded: {wrong}")
+        reader.damaged.clear()
 
-async def _read_json(reply: Reply, sink: Sink, key: str | None) -> ApiAnswer | Failure:
-    answer, reader = ApiAnswer(), PictureReader()
-    items = _Items(reader, sink, answer)
-    begun = False
+    async def keep(self, reader: PictureReader) -> None:
+        """No picture was found: it may be in a form that is not known."""
+        if not self.answer.pictures and (data := reader.painted()):
+            await self._hand_over(data)
+
+    async def _hand_over(self, data: bytes) -> None:
+        self.answer.pictures += 1
+        await self._sink.picture(data)
+
+    def _note(self, tree: Mapping[str, Any], items: list[Mapping[str, Any]]) -> None:
+        """What is told beside pictures."""
+        created = tree.get("created", tree.get("created_at"))
+        if isinstance(created, int | float) and created > 0:
+            self.answer.created = int(created)
+        if (usage := _fields(tree.get("usage"))) is not None:
+            self.answer.usage = dict(usage)
+        for name in ("quality", "background", "size", "output_format"):
+            value = tree.get(name)
+            if isinstance(value, str) and value not in {"", "auto"}:
+                self.answer.told[name] = self.clean(value, 40)
+        for item in (tree, *(item for item in items if item is not tree)):
+            if isinstance(revised := item.get("revised_prompt"), str) and revised:
+                self.answer.revised_prompts.append(self.clean(revised, LONGEST_REVISED))
+
+
+async def _read_json(taking: _Taking) -> ApiAnswer | Failure:
+    answer, reader = taking.answer, PictureReader()
     try:
-        while (piece := await reply.read()) is not None:
-            if not begun:
-                begun = True
-                await sink.begun()
+        while (piece := await taking.reply.read()) is not None:
             reader.feed(piece)
-            await items.give()
+            await taking.take(reader)
         tree = _fields(reader.finish())
+        why = "it is no JSON object"
     except BrokenError:
-        await items.settle({})
+        await taking.settle(reader, [])
         raise
     except AnswerError as fault:
-        return await _not_understood(reply, answer, items, str(fault), key)
+        tree, why = None, str(fault)
     if tree is None:
-        return await _not_understood(reply, answer, items, "it is no JSON object", key)
+        return await _not_understood(taking, reader, why)
     if tree.get("error") and not answer.pictures:
-        return judge(reply.status, reply.headers, tree, key=key, begun=True)
-    _note(answer, tree, key)
-    await items.settle(tree)
-    if not (answer.addresses or answer.faults):
-        await items.keep_all()
+        return taking.judge(tree)
+    await taking.finished(tree, reader, _items(tree))
     if not (answer.pictures or answer.addresses or answer.faults):
-        answer.faults.append(f"it says {clean(reader.text(), key, 300)}")
+        answer.faults.append(f"it says {taking.clean(reader.text(), 300)}")
     return answer
 
 
-async def _not_understood(
-    reply: Reply, answer: ApiAnswer, items: _Items, why: str, key: str | None
-) -> ApiAnswer | Failure:
+async def _not_understood(taking: _Taking, reader: PictureReader, why: str) -> ApiAnswer | Failure:
     """A 200 that is no answer. Pictures that came whole before it broke are kept and counted."""
-    await items.settle({})
-    await items.keep_all()
-    if answer.pictures:
-        answer.faults.append(f"the answer cannot be read to its end: {why}")
-        return answer
-    verdict = judge(reply.status, reply.headers, None, items.reader.text(), key=key, begun=True)
+    await taking.settle(reader, [])
+    await taking.keep(reader)
+    if taking.answer.pictures:
+        taking.answer.faults.append(f"the answer cannot be read to its end: {why}")
+        return taking.answer
+    verdict = taking.judge(None, reader.text())
     verdict.error.message = f"The API's answer cannot be read: {why}."
     return verdict
 
@@ -202,23 +202,26 @@ async def _not_understood(
 class _Stream:
     """A stream of events: life signs, partial pictures of servers that send them unasked, then one finished picture."""
 
-    def __init__(self, reply: Reply, sink: Sink, key: str | None) -> None:
-        self._reply = reply
-        self._sink = sink
-        self._key = key
-        self._answer = ApiAnswer()
+    def __init__(self, taking: _Taking) -> None:
+        self._taking = taking
+        self._reply = taking.reply
+        self._answer = taking.answer
         self._events = EventReader()
         self._reader = PictureReader()
         self._drawing = False
         """Whether a picture has come that need not be the finished one."""
         self._candidate: tuple[Mapping[str, Any], PictureReader] | None = None
-        """The last picture under a name that is not known: the finished one, if no better comes."""
+        """The last picture under a name, or in a form, that is not known: the finished one, if no better comes."""
         self._verdict: Failure | None = None
         self._over = False
 
     async def read(self) -> ApiAnswer | Failure:
         try:
-            await self._read()
+            while not self._over and (piece := await self._reply.read()) is not None:
+                await self._take(self._events.feed(piece))
+            if self._over and self._answer.pictures:
+                await self._drain()
+            await self._take(self._events.close())
         except BrokenError as broken:
             await self._take(self._events.close())  # its last event may have brought its picture before it was cut
             if self._candidate is not None:
@@ -233,18 +236,6 @@ class _Stream:
         if not self._answer.pictures and not self._answer.addresses and not self._answer.faults:
             raise BrokenError("receiving", "connection", "the stream ended before the picture was finished")
         return self._answer
-
-    async def _read(self) -> None:
-        begun = False
-        while not self._over and (piece := await self._reply.read()) is not None:
-            if not begun:
-                begun = True
-                await self._sink.begun()
-            await self._take(self._events.feed(piece))
-        if not self._over:
-            await self._take(self._events.close())
-        elif self._answer.pictures:
-            await self._drain()
 
     async def _drain(self) -> None:
         """Read to the end, so that the connection can serve again; the picture is saved and does not wait for it."""
@@ -270,16 +261,19 @@ class _Stream:
         if reader.text(32).strip() == "[DONE]":
             self._over = True
             return
+        brings = reader.drawn or reader.painted() is not None
         try:
             tree = _fields(reader.finish())
         except AnswerError:
-            # A keep-alive in words, or cut off: the end of the stream decides. A picture that is here is no less paid.
-            told = TYPE.search(reader.text())
-            tree = {"type": name or (told[0] if told else reader.text())} if reader.drawn else None
+            tree = None
         if tree is None:
-            return
+            if not brings:
+                return  # a keep-alive in words, or cut off: the end of the stream decides
+            # A picture that is here is no less paid.
+            told = TYPE.search(reader.text())
+            tree = {"type": name or (told[0] if told else reader.text())}
         if tree.get("error"):
-            verdict = judge(self._reply.status, self._reply.headers, tree, key=self._key, begun=True)
+            verdict = self._taking.judge(tree)
             # Before any partial picture it may still be a plain limit, which costs nothing.
             self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
             self._over = True
@@ -289,13 +283,10 @@ class _Stream:
             self._drawing = True
         elif kind.endswith(".completed") or "data" in tree or (reader.drawn and not kind):
             await self._finished(tree, reader)
-        elif reader.drawn or (isinstance(address := tree.get("url"), str) and address):
+        elif brings or (isinstance(address := tree.get("url"), str) and address):
             # Relays give events names of their own, to the finished picture and to previews and tasks before it.
             self._drawing, self._candidate = True, (tree, reader)
 
     async def _finished(self, tree: Mapping[str, Any], reader: PictureReader) -> None:
-        items = _Items(reader, self._sink, self._answer)
-        await items.give()
-        await items.settle(tree if "data" in tree else {"data": [tree]})
-        _note(self._answer, tree, self._key)
         self._over = True
+        await self._taking.finished(tree, reader, _items(tree) if "data" in tree else [tree])
