@@ -4,7 +4,7 @@ import hashlib
 from typing import Annotated, Any, Literal, TypeAlias, TypeGuard, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from cdp_image_mcp.request import LONGEST_PROMPT, LONGEST_WAIT, MOST_REFERENCES, Reference
 
@@ -45,9 +45,9 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
         ),
     ]
     backend: Annotated[
-        Literal["api", "chatgpt-web", "auto"] | msgspec.UnsetType,
+        Literal["api", "chatgpt-web", "auto"] | UnsetType,
         Meta(description="Which way to make it: api, chatgpt-web or auto. Leave out for the user's default."),
-    ] = msgspec.UNSET
+    ] = UNSET
     n: Annotated[int, Meta(ge=1, le=10, description="How many pictures, 1 to 10. Each one is paid for.")] = 1
     size: Annotated[
         str,
@@ -71,15 +71,12 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
         Literal["auto", "opaque", "transparent"], Meta(description="auto, opaque or transparent.")
     ] = "auto"
     output_compression: (
-        Annotated[int, Meta(ge=0, le=100, description="0 to 100; jpeg and webp only, API only.")] | msgspec.UnsetType
-    ) = msgspec.UNSET
-    complexity: (
-        Annotated[
-            Literal["low", "medium", "high"],
-            Meta(description="low, medium or high: planning before drawing; gpt-image-2.6 only, API only."),
-        ]
-        | msgspec.UnsetType
-    ) = msgspec.UNSET
+        Annotated[int, Meta(ge=0, le=100, description="0 to 100; jpeg and webp only, API only.")] | UnsetType
+    ) = UNSET
+    complexity: Annotated[
+        Literal["low", "medium", "high"] | UnsetType,
+        Meta(description="low, medium or high: planning before drawing; gpt-image-2.6 only, API only."),
+    ] = UNSET
     reference_images: Annotated[
         list[Path],
         Meta(
@@ -87,13 +84,10 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
             description="Absolute paths of up to 16 pictures to edit or build on (PNG, JPEG, WebP).",
         ),
     ] = []
-    mask: (
-        Annotated[
-            Path,
-            Meta(description="Absolute path of a PNG whose clear parts are drawn anew; API only, with a reference."),
-        ]
-        | msgspec.UnsetType
-    ) = msgspec.UNSET
+    mask: Annotated[
+        Path | UnsetType,
+        Meta(description="Absolute path of a PNG whose clear parts are drawn anew; API only, with a reference."),
+    ] = UNSET
     conversation_mode: Annotated[
         Literal["new", "continue"], Meta(description="new, or continue: go on from the last finished generation.")
     ] = "new"
@@ -106,8 +100,8 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
                 "third write ID/3.",
             ),
         ]
-        | msgspec.UnsetType
-    ) = msgspec.UNSET
+        | UnsetType
+    ) = UNSET
     timeout_seconds: Annotated[
         float,
         Meta(
@@ -117,23 +111,19 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
             "time limit of this call or of the client.",
         ),
     ] = 420
-    wait_seconds: WaitSeconds | msgspec.UnsetType = msgspec.UNSET
-    output_dir: (
-        Annotated[Path, Meta(description="Absolute path inside an allowed folder. Leave out for the user's folder.")]
-        | msgspec.UnsetType
-    ) = msgspec.UNSET
-    images: (
-        Annotated[
-            Images,
-            Meta(description="Pictures in the answer beside the paths: preview (small), full (if they fit) or none."),
-        ]
-        | msgspec.UnsetType
-    ) = msgspec.UNSET
+    wait_seconds: WaitSeconds | UnsetType = UNSET
+    output_dir: Annotated[
+        Path | UnsetType, Meta(description="Absolute path inside an allowed folder. Leave out for the user's folder.")
+    ] = UNSET
+    images: Annotated[
+        Images | UnsetType,
+        Meta(description="Pictures in the answer beside the paths: preview (small), full (if they fit) or none."),
+    ] = UNSET
 
 
-def given(value: T | msgspec.UnsetType) -> TypeGuard[T]:
+def given(value: T | UnsetType) -> TypeGuard[T]:
     """Whether an optional argument was given."""
-    return value is not msgspec.UNSET
+    return value is not UNSET
 
 
 def asked(arguments: GenerateImage) -> dict[str, Any]:
