@@ -4,20 +4,15 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
-import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.openai.bill import Bill
-from cdp_image_mcp.openai.estimate import estimate, most_of
-from cdp_image_mcp.openai.generation import MOST_STREAMS, Generation, Means
-from cdp_image_mcp.openai.habits import Habits
+from cdp_image_mcp.openai.estimate import estimate
+from cdp_image_mcp.openai.generation import Generation, Means
 from cdp_image_mcp.openai.models import end_of, end_warning, find_model
-from cdp_image_mcp.openai.plan import make_plan
-from cdp_image_mcp.openai.profiles import Profile, address, choose_profile, key_missing, profile_problem
-from cdp_image_mcp.openai.wire.download import Downloader, Resolve, resolve
-from cdp_image_mcp.openai.wire.exchange import Line
-from cdp_image_mcp.openai.wire.pacing import Jitter, Pace, full_jitter
+from cdp_image_mcp.openai.profiles import choose_profile, key_missing, profile_problem
+from cdp_image_mcp.openai.wire.download import Resolve, resolve
+from cdp_image_mcp.openai.wire.pacing import Jitter, full_jitter
 from cdp_image_mcp.openai.wire.proxy import proxy_for
 from cdp_image_mcp.request import ImageRequest, Report
 
@@ -30,20 +25,9 @@ class ApiBackend:
     Nothing is opened before the first request. ``jitter`` and ``resolver`` are for tests.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        jitter: Jitter = full_jitter,
-        resolver: Resolve = resolve,
-    ) -> None:
+    def __init__(self, settings: Settings, *, jitter: Jitter = full_jitter, resolver: Resolve = resolve) -> None:
         self._settings = settings
-        self._jitter = jitter
-        self._downloader = Downloader(urlsplit(settings.base_url).hostname or "", resolver)
-        self._line: Line | None = None
-        self._pace = Pace()
-        self._habits = Habits()
-        self._streams = anyio.CapacityLimiter(MOST_STREAMS)
+        self._means = Means(settings, jitter, resolver)
 
     def __repr__(self) -> str:
         return f"ApiBackend(model={self._settings.model!r})"
@@ -57,32 +41,7 @@ class ApiBackend:
     async def generate(self, request: ImageRequest, report: Report, /) -> None:
         """See :class:`~cdp_image_mcp.request.Backend`. Cancelling cuts the connection; what had left by then may be
         billed and is recorded so (``spent`` is ``"unknown"``)."""
-        profile = choose_profile(self._settings)
-        plan = make_plan(request, self._settings, profile)
-        generation = Generation(
-            request,
-            report,
-            plan,
-            self._means(profile),
-            url=address(profile, self._settings, profile.edits if plan.edit else profile.generations),
-            key=self._settings.api_key,
-            deadline=anyio.current_time() + report.time_left,
-            bill=Bill(plan.model.price, profile.cost, most_of(request, plan, profile) / plan.requests),
-        )
-        await generation.run()
-
-    def _means(self, profile: Profile) -> Means:
-        if self._line is None:
-            self._line = Line(self._settings, profile)
-        return Means(
-            self._line,
-            self._pace,
-            self._downloader,
-            self._habits,
-            self._streams,
-            self._jitter,
-            self._settings.resend_unclear,
-        )
+        await Generation(request, report, self._means).run()
 
     async def status(self) -> dict[str, Any]:
         """Facts for ``backend_status``: ``configured``, ``ready``, ``message``, ``details``. Sends nothing: whether the
@@ -113,10 +72,8 @@ class ApiBackend:
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
-        line, self._line = self._line, None
-        if line is not None:
-            await line.aclose()
-        await self._downloader.aclose()
+        await self._means.line.aclose()
+        await self._means.downloader.aclose()
 
 
 def _status(configured: bool, message: str, details: dict[str, Any]) -> dict[str, Any]:

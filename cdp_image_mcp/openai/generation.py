@@ -6,17 +6,20 @@ from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
-import msgspec
 
+from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.advice import advise
 from cdp_image_mcp.openai.bill import Bill
+from cdp_image_mcp.openai.estimate import most_of
 from cdp_image_mcp.openai.habits import Habits
-from cdp_image_mcp.openai.plan import Plan
+from cdp_image_mcp.openai.plan import Plan, make_plan
+from cdp_image_mcp.openai.profiles import address, choose_profile
 from cdp_image_mcp.openai.refusals.failures import Failure, clean
-from cdp_image_mcp.openai.wire.download import Downloader, FetchError
+from cdp_image_mcp.openai.wire.download import Downloader, FetchError, Resolve
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
 from cdp_image_mcp.openai.wire.pacing import Jitter, Pace, Tries
 from cdp_image_mcp.openai.wire.payload import make_body
@@ -40,43 +43,34 @@ FETCHING_SECONDS = 10.0
 BILLED_NOTE = "The request had been sent and was given up; the API may have made and billed the picture."
 
 
-class Means(msgspec.Struct, frozen=True):
+class Means:
     """What all generations of this process share."""
 
-    line: Line
-    pace: Pace
-    downloader: Downloader
-    habits: Habits
-    streams: anyio.CapacityLimiter
-    jitter: Jitter
-    resend_unclear: bool
-    """The user's wish: send again after a silence or a cut, although the first try may have been paid."""
+    def __init__(self, settings: Settings, jitter: Jitter, resolver: Resolve) -> None:
+        self.settings = settings
+        self.jitter = jitter
+        self.line = Line(settings)
+        self.pace = Pace()
+        self.downloader = Downloader(urlsplit(settings.base_url).hostname or "", resolver)
+        self.habits = Habits()
+        self.streams = anyio.CapacityLimiter(MOST_STREAMS)
 
 
 class Generation:
     """Runs once. Pictures go to the report as they come, and what all of it cost when it is over."""
 
-    def __init__(
-        self,
-        request: ImageRequest,
-        report: Report,
-        plan: Plan,
-        means: Means,
-        *,
-        url: str,
-        key: str | None,
-        deadline: float,
-        bill: Bill,
-    ) -> None:
+    def __init__(self, request: ImageRequest, report: Report, means: Means) -> None:
+        """Raises ImageError ``configuration`` or ``invalid_input``."""
+        settings, profile = means.settings, choose_profile(means.settings)
         self._request = request
         self._report = report
-        self._plan = plan
         self._means = means
-        self._url = url
-        self._key = key
-        self._deadline = deadline
-        self._bill = bill
-        self._out = 0
+        self._plan = plan = make_plan(request, settings, profile)
+        self._url = address(profile, settings, profile.edits if plan.edit else profile.generations)
+        self._key = settings.api_key
+        self._deadline = anyio.current_time() + report.time_left
+        self._bill = Bill(plan.model.price, profile.cost, most_of(request, plan) / plan.requests)
+        self.out: set[int] = set()
         """Requests that have left and have no answer yet."""
         self._was_sent = False
         self._facts: dict[str, Any] = {}
@@ -156,7 +150,7 @@ class Generation:
                 raise verdict.error
             if verdict.again == "limit":
                 self._means.pace.hold(delay)
-            self._report.progress(f"{verdict.error.message} Sent again in {delay:.0f} s.")
+            self.tell(f"{verdict.error.message} Sent again in {delay:.0f} s.")
             self._passed.append(verdict.error)
             if self._plan.requests == 1:
                 submitted, spent = self._standing()
@@ -175,18 +169,16 @@ class Generation:
 
     async def _once(self, index: int, plan: Plan) -> Failure | None:
         """Send one request of ``plan`` one time; None when it was answered with pictures."""
-        exchange = _Exchange(self, index)
-        body = make_body(plan)
-        streamed = "stream" in plan.parameters
         longest = max(PATIENCE, self._request.timeout_seconds)
-        silence = STREAM_PATIENCE if streamed else longest
+        silence = STREAM_PATIENCE if "stream" in plan.parameters else longest
+        exchange = _Exchange(self, index, longest)
+        body = make_body(plan)
         outcome: ApiAnswer | Failure = self._judge_broken(
             BrokenError("waiting", "timeout", f"no whole answer within {longest:g} s"), exchange
         )
         request_id: str | None = None
         began = anyio.current_time()
-        with anyio.CancelScope() as patience:
-            exchange.waited_for(patience, longest)
+        with exchange.patience:
             try:
                 async with self._means.line.send(self._url, body, patience=silence, on_sent=exchange.sent) as reply:
                     request_id = reply.headers.get("x-request-id") or reply.headers.get("x-generation-id")
@@ -197,12 +189,12 @@ class Generation:
                 outcome = self._judge_broken(broken, exchange)
         if isinstance(outcome, Failure):
             advise(outcome.error, self._plan, date.today())  # noqa: DTZ011 - the vendor names days, not hours
-            exchange.over()
+            self.out.discard(index)
             if outcome.error.spent == "unknown":
                 self._bill.book_unclear()
             return outcome
         await self._fetch(outcome, exchange)
-        exchange.over()
+        self.out.discard(index)
         self._note(outcome, request_id)
         self._check_count(outcome)
         return None
@@ -227,7 +219,7 @@ class Generation:
             retryable=False,
             next_step="Nothing more can be collected. Call again only if paying twice is acceptable.",
         )
-        again = "service" if self._means.resend_unclear and not exchange.pictures else None
+        again = "service" if self._means.settings.resend_unclear and not exchange.pictures else None
         return Failure(error, again, None)
 
     async def _wait_for_pace(self) -> None:
@@ -239,7 +231,7 @@ class Generation:
                     + (" Nothing was sent." if self._standing()[0] is False else ""),
                     retry_after_seconds=left,
                 )
-            self._report.progress(f"The API asked for a pause of {left:.0f} s.")
+            self.tell(f"The API asked for a pause of {left:.0f} s.")
             await anyio.sleep(left)
 
     async def _may_cost_again(self, error: ImageError) -> bool:
@@ -257,21 +249,21 @@ class Generation:
 
     async def _fetch(self, answer: ApiAnswer, exchange: "_Exchange") -> None:
         """Pictures that the answer only named by address."""
-        for address in answer.addresses:
-            self._report.progress("Fetching a picture from the address the API named.")
+        for place in answer.addresses:
+            self.tell("Fetching a picture from the address the API named.")
             try:
-                data = await self._means.downloader.fetch(address)
+                data = await self._means.downloader.fetch(place)
             except FetchError as fault:
                 answer.faults.append(f"a picture could not be fetched: {fault}")
-                self._report.fetch_later(partial(self._fetch_again, address), source={"picture": str(exchange.number)})
+                self._report.fetch_later(partial(self._fetch_again, place), source={"picture": str(exchange.number)})
                 continue
             answer.pictures += 1
             await exchange.picture(data)
 
-    async def _fetch_again(self, address: str) -> bytes:
+    async def _fetch_again(self, place: str) -> bytes:
         try:
             with anyio.fail_after(FETCHING_SECONDS):
-                return await self._means.downloader.fetch(address, attempts=1)
+                return await self._means.downloader.fetch(place, attempts=1)
         except (FetchError, TimeoutError) as fault:
             raise ImageError("network", f"The picture still cannot be fetched: {fault}.", submitted=True) from None
 
@@ -323,10 +315,9 @@ class Generation:
             facts["cost_usd"] = self._bill.cost
         if left_out := self._means.habits.left_out & self._plan.parameters.keys():
             facts["left_out"] = sorted(left_out)
-        if self._out:
-            for _ in range(self._out):
-                self._bill.book_unclear()
-            facts |= {"billing_note": BILLED_NOTE}
+        for _ in self.out:
+            self._bill.book_unclear()
+            facts["billing_note"] = BILLED_NOTE
         facts |= {"booked_usd": self._bill.booked, "reserved_usd": 0.0}
         if self._warnings:
             facts["warnings"] = self._warnings
@@ -340,7 +331,7 @@ class Generation:
         spent = [error.spent for error in (*self._errors, *self._passed)]
         if self._bill.paid or self._report.images:
             return True, True
-        if self._out:
+        if self.out:
             return True, "unknown"
         return _strongest(submitted), _strongest(spent)
 
@@ -355,8 +346,8 @@ class Generation:
 
     # --- called by the exchanges ------------------------------------------------------------------------------
 
-    async def left(self) -> None:
-        self._out += 1
+    async def left(self, index: int) -> None:
+        self.out.add(index)
         first, self._was_sent = not self._was_sent, True
         if first or self._plan.requests == 1:
             await self._try_state("generating", submitted=True)
@@ -369,11 +360,8 @@ class Generation:
         except ImageError as problem:
             log.warning("The record could not be written: %s", problem.message)
 
-    def came_back(self) -> None:
-        self._out -= 1
-
-    def tell_begun(self) -> None:
-        self._report.progress("The API's answer is arriving.")
+    def tell(self, message: str) -> None:
+        self._report.progress(message)
 
     async def save(self, data: bytes, number: int) -> None:
         """Save one picture; a failure is kept and the others still come."""
@@ -389,37 +377,28 @@ class Generation:
             self._errors.append(error)
             return
         if self._request.n > 1:
-            done = len(self._report.images)
-            self._report.progress(f"{done} of {self._request.n} pictures are saved.")
+            self.tell(f"{len(self._report.images)} of {self._request.n} pictures are saved.")
 
 
 class _Exchange:
     """One request on its way: the sink of its answer, and whether it has left."""
 
-    def __init__(self, generation: Generation, index: int) -> None:
+    def __init__(self, generation: Generation, index: int, longest: float) -> None:
         self._generation = generation
         self._index = index
-        self._open = False
+        self._longest = longest
+        self.patience = anyio.CancelScope()
+        """Ends ``longest`` seconds after it has left."""
         self.left = False
         self.pictures = 0
 
-    def waited_for(self, scope: anyio.CancelScope, seconds: float) -> None:
-        """From when it has left."""
-        self._scope, self._seconds = scope, seconds
-
     async def sent(self) -> None:
-        self.left = self._open = True
-        self._scope.deadline = anyio.current_time() + self._seconds
-        await self._generation.left()
-
-    def over(self) -> None:
-        """Its end is known: it no longer counts as out."""
-        if self._open:
-            self._open = False
-            self._generation.came_back()
+        self.left = True
+        self.patience.deadline = anyio.current_time() + self._longest
+        await self._generation.left(self._index)
 
     async def begun(self) -> None:
-        self._generation.tell_begun()
+        self._generation.tell("The API's answer is arriving.")
 
     @property
     def number(self) -> int:

@@ -1,4 +1,4 @@
-"""What a picture costs: prices per token, the cost of an answer, and an estimate before anything is sent."""
+"""What a picture costs: prices per token, and the cost of an answer."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-__all__ = ["Grid", "Price", "Range", "cost", "grid_tokens", "input_image_tokens"]
+__all__ = ["Grid", "Price", "cost", "grid_tokens", "input_image_tokens"]
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -22,19 +22,6 @@ class Price(msgspec.Struct, frozen=True):
     text_out: float
     source: str
     seen: str
-
-
-class Range(msgspec.Struct, frozen=True):
-    """Least and most; equal when it is known."""
-
-    low: float
-    high: float
-
-    def times(self, factor: float) -> "Range":
-        return Range(self.low * factor, self.high * factor)
-
-    def plus(self, other: float) -> "Range":
-        return Range(self.low + other, self.high + other)
 
 
 class Grid(msgspec.Struct, frozen=True):

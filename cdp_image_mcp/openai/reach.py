@@ -28,7 +28,7 @@ async def reach(settings: Settings, *, key: bool) -> Reach:
     host = urlsplit(settings.base_url).netloc
     try:
         profile = choose_profile(settings)
-        line = Line(settings if key else msgspec.structs.replace(settings, api_key=None), profile)
+        line = Line(settings if key else msgspec.structs.replace(settings, api_key=None))
         try:
             status, body = await line.ask(address(profile, settings, "/models"))
         finally:

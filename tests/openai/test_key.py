@@ -114,8 +114,7 @@ async def test_the_clients_own_repr_and_headers_do_not_hold_the_key(
     backend = make_backend(compat=compat)
     with anyio.fail_after(10):
         await backend.generate(ask(), report)
-    line = backend._line  # pyright: ignore[reportPrivateUsage]
-    assert line is not None
+    line = backend._means.line  # pyright: ignore[reportPrivateUsage]
     client = line._client  # pyright: ignore[reportPrivateUsage]
     assert client is not None
     assert KEY not in repr((backend, line, vars(line), client, client.headers, client.headers.raw, client.auth))

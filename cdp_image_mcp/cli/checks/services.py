@@ -73,13 +73,12 @@ async def api_line(settings: Settings, *, with_key: bool = False) -> Check:
 
 async def site_line(settings: Settings) -> Check:
     """Whether the site answers by the same proxy and certificates; any answer will do, nobody is signed in."""
-    from cdp_image_mcp.openai.profiles import choose_profile
     from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
 
     stranger = msgspec.structs.replace(settings, api_key=None, base_url=settings.web_url, compat=None)
     host = urlsplit(settings.web_url).netloc
     try:
-        line = Line(stranger, choose_profile(stranger))
+        line = Line(stranger)
         try:
             status, _ = await line.ask(settings.web_url)
         finally:

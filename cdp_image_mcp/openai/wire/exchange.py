@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.openai.profiles import Profile
+from cdp_image_mcp.openai.profiles import choose_profile
 from cdp_image_mcp.openai.wire.certificate import issuer_at
 from cdp_image_mcp.openai.wire.client import CONNECT_TIMEOUT, open_client
 from cdp_image_mcp.openai.wire.payload import RequestBody
@@ -133,16 +133,15 @@ class Reply:
 class Line:
     """The connections of this process to one API. Opened by the first request."""
 
-    def __init__(self, settings: Settings, profile: Profile) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._profile = profile
         self._client: httpx.AsyncClient | None = None
         self._opening = anyio.Lock()
         self.proxy: Proxy | None = None
         """Which proxy leads there, as soon as something was sent."""
 
     def __repr__(self) -> str:
-        return f"Line({self._profile.name})"
+        return f"Line({urlsplit(self._settings.base_url).hostname})"
 
     @asynccontextmanager
     async def send(
@@ -239,7 +238,8 @@ class Line:
     def _make_client(self) -> "httpx.AsyncClient":
         import httpx
 
-        settings, profile = self._settings, self._profile
+        settings = self._settings
+        in_own_header = choose_profile(settings).auth == "api-key" and not settings.bearer
 
         def with_key(request: httpx.Request) -> httpx.Request:
             """The key is put on each request as it leaves: no client, no default header ever shows it."""
@@ -249,7 +249,7 @@ class Line:
                 if value:
                     request.headers[f"OpenAI-{name}"] = value
             if settings.api_key:
-                if profile.auth == "api-key" and not settings.bearer:
+                if in_own_header:
                     request.headers["api-key"] = settings.api_key
                 else:
                     request.headers["Authorization"] = f"Bearer {settings.api_key}"
