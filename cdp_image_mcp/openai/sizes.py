@@ -71,10 +71,10 @@ def wrong_size(rule: SizeRule, wide: int, high: int) -> str | None:
 
 
 @lru_cache(maxsize=8)
-def _candidates(rule: SizeRule) -> tuple[tuple[int, int], ...]:
+def _candidates(rule: SizeRule, longest: int) -> tuple[tuple[int, int], ...]:
     if rule.fixed:
         return rule.fixed
-    steps = range(rule.step, RATIO_LONGEST + 1, rule.step)
+    steps = range(rule.step, longest + 1, rule.step)
     return tuple((wide, high) for wide in steps for high in steps if wrong_size(rule, wide, high) is None)
 
 
@@ -94,7 +94,7 @@ def nearest(rule: SizeRule, across: int, down: int) -> tuple[int, int]:
         miss = round(abs(log(wide / high) - wanted), 9)
         return miss, size not in CLASSIC, wide * high > RATIO_AREA, abs(log(wide * high / RATIO_AREA))
 
-    return min(_candidates(limits), key=distance)
+    return min(_candidates(limits, RATIO_LONGEST), key=distance)
 
 
 @lru_cache(maxsize=64)
@@ -108,8 +108,4 @@ def nearest_size(rule: SizeRule, wide: int, high: int) -> tuple[int, int] | None
         ratio = abs(log(size[0] / size[1]) - log(wide / high))
         return 4 * ratio + abs(log(size[0] * size[1]) - log(wide * high))
 
-    if rule.fixed:
-        return min(rule.fixed, key=distance)
-    steps = range(rule.step, rule.longest + 1, rule.step)
-    legal = ((across, down) for across in steps for down in steps if wrong_size(rule, across, down) is None)
-    return min(legal, key=distance)
+    return min(_candidates(rule, rule.longest), key=distance)

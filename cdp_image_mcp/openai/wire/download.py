@@ -19,7 +19,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.wire.client import open_client
 from cdp_image_mcp.openai.wire.exchange import describe
 from cdp_image_mcp.openai.wire.pictures import LARGEST_PICTURE
-from cdp_image_mcp.openai.wire.proxy import Proxy, proxy_for
+from cdp_image_mcp.openai.wire.proxy import PORTS, Proxy, number_of, proxy_for
 
 if TYPE_CHECKING:
     import httpx
@@ -31,7 +31,6 @@ ATTEMPTS = 3
 TIMEOUT = 60.0
 CONNECTING = 5.0
 """Seconds for each address of a host; the first may be of a kind that has no way out of this machine."""
-PORTS = {"http": 80, "https": 443}
 MADE_UP = ipaddress.ip_network("198.18.0.0/15")
 """What resolvers of Clash, Surge and their like answer for every name; their tunnel then looks it up (2026-11)."""
 
@@ -57,9 +56,7 @@ async def resolve(host: str, port: int) -> list[str]:
 
 def is_public(address: str) -> bool:
     """Whether a numeric address lies in the open internet, looking through addresses that wrap an IPv4 one."""
-    try:
-        number = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    if (number := number_of(address)) is None:
         return False
     if isinstance(number, ipaddress.IPv6Address):
         inner = number.ipv4_mapped or number.sixtofour or (number.teredo[1] if number.teredo else None)
@@ -162,10 +159,7 @@ class Downloader:
 
     def _refuse_private(self, host: str) -> None:
         """What can be told of a host that a proxy will look up."""
-        try:
-            private = not is_public(str(ipaddress.ip_address(host)))
-        except ValueError:
-            private = "." not in host
+        private = not is_public(host) if number_of(host) else "." not in host
         if private and host != self._own_host:
             raise FetchError("its address lies in a private network")
 
@@ -194,10 +188,8 @@ class Downloader:
 
 
 def _is_made_up(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.partition("%")[0]) in MADE_UP
-    except ValueError:
-        return False
+    number = number_of(address)
+    return number is not None and number in MADE_UP
 
 
 async def _bounded(response: "httpx.Response") -> bytes:

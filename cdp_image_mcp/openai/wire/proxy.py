@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import msgspec
 
-__all__ = ["Proxy", "proxy_for"]
+__all__ = ["PORTS", "Proxy", "number_of", "proxy_for"]
 
 SYSTEM = "the system's proxy settings"
 PORTS = {"http": 80, "https": 443}
@@ -71,7 +71,8 @@ def _proxy(value: str, variable: str) -> Proxy:
     return Proxy(f"socks5://{rest}" if scheme.lower() == "socks" else value, variable)
 
 
-def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def number_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is written as, None for a name."""
     try:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -79,7 +80,7 @@ def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _is_here(host: str) -> bool:
-    number = _number(host)
+    number = number_of(host)
     return number.is_loopback if number is not None else host == "localhost" or host.endswith(".localhost")
 
 
@@ -100,7 +101,7 @@ def _covers(entry: str, host: str, port: int) -> bool:
         entry, wanted = (plain[1], plain[2]) if plain else (entry, None)
     if wanted is not None and int(wanted) != port:
         return False
-    number = _number(host)
+    number = number_of(host)
     if number is not None:
         with suppress(ValueError):
             return number in ipaddress.ip_network(entry, strict=False)
