@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     # The server's edge needs the table of what to do next, and loads jobs with the first call.
     from cdp_image_mcp.studio.job import Job
 
-__all__ = ["cancelled", "cut_off", "failed_state", "held_error", "missing", "next_of"]
+__all__ = ["End", "cancelled", "cut_off", "done", "failed", "held_error", "next_of", "stopped"]
 
 UNREACHED: frozenset[Code] = frozenset(
     (
@@ -20,6 +20,7 @@ UNREACHED: frozenset[Code] = frozenset(
 )
 """Ends that are no answer of the site about our turn: its picture may be there."""
 
+End: TypeAlias = tuple[State, ImageError | None]
 Left: TypeAlias = Literal["unsent", "collect", "rest", "lost"]
 """What an end leaves: nothing was sent; the site may have pictures that can be fetched; some pictures are here and no
 more will come; it was sent, may have been paid, and brought nothing."""
@@ -67,23 +68,33 @@ def next_of(record: Record, status: str) -> str | None:
 def held_error(job: "Job") -> dict[str, Any] | None:
     """The error of an answer by the process that still holds pictures; what its record says is for later ones."""
     error = job.record.error
-    if error is None or not job.held:
-        return error
-    step = error["next_step"].removesuffix(ADVICE["lost"]).removesuffix(ADVICE["rest"]).strip()
-    return error | {"next_step": f"{step} {HELD_ADVICE}" if error["code"] == "disk" else HELD_ADVICE}
+    return error | {"next_step": job.remedy + HELD_ADVICE} if error is not None and job.held else error
 
 
-def missing(job: "Job") -> ImageError | None:
-    """What an end without an error lacks; None when all pictures are there."""
+def done(job: "Job") -> End:
+    """Its back end has done what it could."""
     if len(job.images) >= job.request.n:
-        return None
+        return "saved", None
     code: Code = "text_only" if job.images else "internal"
     message, advice = f"{len(job.images)} of {job.request.n} pictures were made.", None
     if job.images and job.collecting:
         # Pictures are asked for one by one, and the turn that was under way then has been collected.
         code, advice = "cancelled", ADVICE["rest"]
         message += " The generation had ended before the others were asked for."
-    return ImageError(code, message, submitted=job.record.submitted, spent=job.record.spent, next_step=advice)
+    return "partial", ImageError(
+        code, message, submitted=job.record.submitted, spent=job.record.spent, next_step=advice
+    )
+
+
+def stopped(job: "Job") -> End:
+    """Its user or the end of this server stopped it."""
+    record = job.record
+    if job.stop_wanted:
+        return "cancelled", cancelled(record)
+    if len(record.images) >= job.request.n:
+        return "saved", None
+    # What the site made is collected; at the API pictures that are here are all there will be.
+    return "partial" if record.images and not record.on_web else "interrupted", cut_off(record)
 
 
 def cancelled(record: Record) -> ImageError:
@@ -109,10 +120,12 @@ def cut_off(record: Record) -> ImageError:
     )
 
 
-def failed_state(job: "Job", error: ImageError) -> State:
-    """The state that ``error`` ends a job in. Record and error are made to tell the same about sending and paying;
-    what the site may still finish stays collectable."""
+def failed(job: "Job", error: ImageError) -> End:
+    """It ended with ``error``. Record and error are made to tell the same about sending and paying; what the site may
+    still finish stays collectable."""
     record = job.record
+    if error.submitted is False and record.fallback_reason not in {None, "api_key_missing"}:
+        error.message += f" {record.fallback_from} came first and could not: {record.fallback_reason}."
     about_turn = error.submitted is not False
     if about_turn:
         record.submitted = error.submitted if record.submitted is False else record.submitted
@@ -125,26 +138,28 @@ def failed_state(job: "Job", error: ImageError) -> State:
         record.facts["given_up"] = True
     error.submitted, error.spent = record.submitted, record.spent
     if len(record.images) >= job.request.n:
-        return "saved"
+        return "saved", None
     unclear = not about_turn or error.submitted == "unknown" or error.code in UNREACHED
     at_site = record.on_web and not record.facts.get("given_up") and unclear
     if left(record, at_site=at_site) == "collect":
         if error.code not in UNREACHED and error.next_step == CODES[error.code].next_step:
             error.next_step = ADVICE["collect"]
-        return "interrupted"
+        return "interrupted", error
     if record.spent is not False:
-        _not_again(record, error)
+        _not_again(job, error)
     if record.images:
-        return "partial"
+        return "partial", error
     if error.code == "refused":
-        return "refused"
-    return "interrupted" if job.collecting and error.code in {"not_found", "cancelled"} else "failed"
+        return "refused", error
+    return "interrupted" if job.collecting and error.code in {"not_found", "cancelled"} else "failed", error
 
 
-def _not_again(record: Record, error: ImageError) -> None:
+def _not_again(job: "Job", error: ImageError) -> None:
     """Nothing is left at the site, and the same call would pay a second time."""
     error.retryable = False
     rule = CODES[error.code]
-    if rule.retryable and error.next_step == rule.next_step:
-        advice = ADVICE[left(record, at_site=False)]
-        error.next_step = DISK_ADVICE + advice if error.code == "disk" else advice
+    told = error.next_step != rule.next_step
+    if error.code == "disk":
+        job.remedy = f"{error.next_step} " if told else DISK_ADVICE
+    if rule.retryable and not told:
+        error.next_step = job.remedy + ADVICE[left(job.record, at_site=False)]

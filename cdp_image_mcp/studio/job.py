@@ -80,6 +80,8 @@ class Job:
         self.started_at = anyio.current_time() - record.elapsed_seconds
         self.state_since = anyio.current_time()
         self._care = care
+        self.remedy = ""
+        """What its user can do about the disk that did not take a picture."""
         self.held: list[Callable[[], Awaitable[object]]] = []
         """Pictures that the disk did not take, or that could not be fetched: paid for, and nowhere else."""
         self._unwritten = False
@@ -155,16 +157,11 @@ class Job:
         async def take() -> None:
             data = await fetch()
             try:
-                facts = await self._recognised(data)
+                await self._paid(data, await self._recognised(data), dict(source))
             except ImageError:
                 if not data:
                     raise
-                return  # kept as it is, or held until it can be
-            try:
-                await self._add(data, facts, dict(source))
-            except ImageError:
-                # The address may not give it a second time.
-                self.held.append(partial(self._add, data, facts, dict(source)))
+                # Kept as it is, or held until it can be: the address may not give it a second time.
 
         self.held.append(take)
 

@@ -244,13 +244,10 @@ class Runner:
         try:
             with job.scope:
                 await self._watched(job, work)
-            if job.scope.cancelled_caught:
-                await self._end_cancelled(job)
+            if job.scope.cancelled_caught and not job.record.finished:
+                await self._end(job, *ending.stopped(job))
         # A fault of one end must not bring the others down; its record is found at the next start.
         except ImageError as error:
-            reason = job.record.fallback_reason
-            if error.submitted is False and reason not in {None, "api_key_missing"}:
-                error.message += f" {job.record.fallback_from} came first and could not: {reason}."
             await self._guarded(partial(self._end_failed, job, error))
         except Exception as error:
             log.exception("generation %s failed", job.generation_id)
@@ -376,32 +373,15 @@ class Runner:
             if len(job.images) > job.request.n:
                 self.start_soon(self._gallery.refresh)
             return
-        missing = ending.missing(job)
-        await self._end(job, "saved" if missing is None else "partial", missing)
+        await self._end(job, *ending.done(job))
         if not job.collecting:  # which says nothing about whether one may be asked for
             await self._steering.forget(job.record.backend)
 
-    async def _end_cancelled(self, job: Job) -> None:
-        record = job.record
-        if record.finished:
-            return
-        if job.stop_wanted:
-            await self._end(job, "cancelled", ending.cancelled(record))
-            return
-        if len(record.images) >= job.request.n:
-            await self._end(job, "saved", None)
-            return
-        # What the site made is collected; at the API pictures that are here are all there will be.
-        kept = record.images and not record.on_web
-        await self._end(job, "partial" if kept else "interrupted", ending.cut_off(record))
-
     async def _end_failed(self, job: Job, error: ImageError) -> None:
         """Every end but the good ones and a cancellation; once."""
-        if job.record.finished:
-            return
-        state = ending.failed_state(job, error)
-        await self._keep_structure(job, error)
-        await self._end(job, state, None if state == "saved" else error)
+        if not job.record.finished:
+            await self._keep_structure(job, error)
+            await self._end(job, *ending.failed(job, error))
 
     async def _keep_structure(self, job: Job, error: ImageError) -> None:
         """A page that was not understood: its bare structure goes into a file beside the record."""
