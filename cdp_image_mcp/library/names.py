@@ -1,7 +1,6 @@
 """Folder names that are legal on Linux, macOS and Windows, whatever the prompt is made of."""
 
 import unicodedata
-from collections.abc import Iterable
 from datetime import datetime
 
 __all__ = ["MAX_SLUG", "folder_name", "slug"]
@@ -21,14 +20,10 @@ FALLBACK = "image"
 def slug(prompt: str) -> str:
     """Letters and digits of any script, lower case, joined by ``-``, NFC, at most 42 characters; else ``image``."""
     text = unicodedata.normalize("NFC", _folded(prompt[:READ]))
-    clusters: list[str] = []
-    length = 0
-    for cluster in _clusters(text):
-        if length + len(cluster) > MAX_SLUG:
-            break
-        clusters.append(cluster)
-        length += len(cluster)
-    return "".join(clusters).rstrip("-") or FALLBACK
+    end = MAX_SLUG
+    while unicodedata.category(text[end : end + 1] or "-").startswith("M"):
+        end -= 1  # a mark stays with its letter
+    return text[:end].rstrip("-") or FALLBACK
 
 
 def folder_name(prompt: str, at: datetime, attempt: int = 1) -> str:
@@ -64,14 +59,3 @@ def _is_invisible(char: str) -> bool:
     """Variation selectors and the grapheme joiner: marks by category, but nothing to see."""
     return char in "\u034f\u180b\u180c\u180d\u180f" or "\ufe00" <= char <= "\ufe0f" or char >= "\U000e0100"
 
-
-def _clusters(text: str) -> Iterable[str]:
-    """A letter together with the marks that follow it."""
-    cluster = ""
-    for char in text:
-        if cluster and not unicodedata.category(char).startswith("M"):
-            yield cluster
-            cluster = ""
-        cluster += char
-    if cluster:
-        yield cluster

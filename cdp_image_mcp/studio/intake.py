@@ -23,6 +23,8 @@ from cdp_image_mcp.system.disk import check_room
 __all__ = ["Accepted", "Intake"]
 
 BACKENDS: tuple[BackendName, ...] = ("api", "chatgpt-web")
+WISHES = ("prompt", "n", "size", "quality", "output_format", "background", "output_compression", "complexity")
+"""Arguments that a request has under the same names."""
 
 
 class Accepted(msgspec.Struct):
@@ -65,21 +67,15 @@ class Intake:
         def mark(way: BackendName, going_on_from: str | None) -> str:
             return fingerprint(arguments, (way, account_of(settings, way)), references, mask, going_on_from)
 
+        wishes: dict[str, Any] = {name: value for name in WISHES if given(value := getattr(arguments, name))}
         requests = [
             ImageRequest(
-                prompt=arguments.prompt,
                 backend=way,
-                n=arguments.n,
-                size=arguments.size,
-                quality=arguments.quality,
-                output_format=arguments.output_format,
-                background=arguments.background,
-                output_compression=arguments.output_compression if given(arguments.output_compression) else None,
-                complexity=arguments.complexity if given(arguments.complexity) else None,
                 reference_images=references,
                 mask=mask,
                 timeout_seconds=float(arguments.timeout_seconds),
                 fingerprint=mark(way, _mark_of(continued)),
+                **wishes,
                 **continued,
             )
             for way in ways
