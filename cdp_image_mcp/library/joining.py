@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -13,7 +13,7 @@ from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.record import Record, epoch
 from cdp_image_mcp.request import BackendName
 
-__all__ = ["JOIN_SECONDS", "Admit", "Claim", "Entry", "Kind", "OfToday", "candidates", "rows_like"]
+__all__ = ["JOIN_SECONDS", "Admit", "Claim", "Entry", "Kind", "OfToday", "joinable", "rows_like"]
 
 JOIN_SECONDS = 24 * 3600
 """How long an answer that nobody fetched waits for the same question."""
@@ -53,22 +53,6 @@ Admit: TypeAlias = Callable[[OfToday], None]
 """Raises ImageError to refuse a new generation, or changes its record; called in the very step that registers it."""
 
 
-def candidates(
-    rows: list[index.Row],
-    entry_of: Callable[[index.Row], Entry | None],
-    is_waited_on: Callable[[str], bool],
-    fetched: Collection[tuple[str, str | None]],
-) -> Iterator[tuple[Kind, Entry]]:
-    """What a call may join among ``rows``, in their order. ``fetched``: ends known to be told beside the record."""
-    for row in rows:
-        if is_waited_on(row.id):
-            continue
-        entry = entry_of(row)
-        kind = _joinable(entry, fetched=entry.record.end in fetched) if entry is not None else None
-        if entry is not None and kind is not None:
-            yield kind, entry
-
-
 def rows_like(db: sqlite3.Connection, root: Path, fingerprints: Sequence[str], own_id: str) -> list[index.Row]:
     """What has one of the fingerprints and may be young enough, oldest first."""
     return index.rows(
@@ -80,7 +64,8 @@ def rows_like(db: sqlite3.Connection, root: Path, fingerprints: Sequence[str], o
     )
 
 
-def _joinable(entry: Entry, *, fetched: bool) -> Kind | None:
+def joinable(entry: Entry, *, fetched: bool) -> Kind | None:
+    """As what a call may join it. ``fetched``: its end is known to be told, beside the record."""
     record = entry.record
     if not record.finished:
         if entry.alive:

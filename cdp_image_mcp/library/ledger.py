@@ -18,31 +18,26 @@ __all__ = ["Ledger", "Rest", "StatedQuota"]
 MAX_BYTES = 4 * 1024 * 1024
 
 
-class StatedQuota(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="quota"):
+class StatedQuota(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="quota", rename={"about": "feature"}
+):
     """Quota as the site stated it last. Times are ISO 8601 with offset."""
 
-    feature: str
+    about: str
+    """The feature."""
     remaining: int | None
     reset_at: str | None
     at: str
 
-    @property
-    def about(self) -> str:
-        return self.feature
 
-
-class Rest(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="rest"):
+class Rest(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="rest", rename={"about": "who"}):
     """An account that had better not be asked until ``reset_at``; None: the rest is over."""
 
-    who: str
+    about: str
     code: str
     """The error code that caused it: ``quota_reached``, ``rate_limited``, ``billing``."""
     reset_at: str | None
     at: str
-
-    @property
-    def about(self) -> str:
-        return self.who
 
 
 class _Told(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="told"):
@@ -68,7 +63,7 @@ class Ledger:
 
     async def set_quota(self, feature: str, remaining: int | None, reset_at: str | None = None) -> None:
         """Note the quota the site stated."""
-        await self._note(StatedQuota(feature=feature, remaining=remaining, reset_at=reset_at, at=now()))
+        await self._note(StatedQuota(about=feature, remaining=remaining, reset_at=reset_at, at=now()))
 
     async def quota(self) -> list[StatedQuota]:
         """The newest statement per feature whose reset time has not passed."""
@@ -77,17 +72,17 @@ class Ledger:
 
     async def rest_until(self, who: str, code: str, reset_at: str) -> None:
         """``who`` had better not be asked before ``reset_at``."""
-        await self._note(Rest(who=who, code=code, reset_at=reset_at, at=now()))
+        await self._note(Rest(about=who, code=code, reset_at=reset_at, at=now()))
 
     async def resting(self, who: str) -> Rest | None:
         """Why and until when, None when ``who`` may be asked."""
-        rests = [line for line in await self._lines() if isinstance(line, Rest) and line.who == who]
+        rests = [line for line in await self._lines() if isinstance(line, Rest) and line.about == who]
         return next((rest for rest in rests if epoch(rest.reset_at) > epoch(now())), None)
 
     async def clear_rest(self, who: str) -> None:
         """It answered after all: forget its rest."""
         if await self.resting(who) is not None:
-            await self._note(Rest(who=who, code="", reset_at=None, at=now()))
+            await self._note(Rest(about=who, code="", reset_at=None, at=now()))
 
     async def tell_once(self, about: str) -> bool:
         """Whether it is to be told now; never again after that."""

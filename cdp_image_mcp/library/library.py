@@ -26,7 +26,7 @@ from cdp_image_mcp.library.folder import (
     take_back_folder,
     write_record,
 )
-from cdp_image_mcp.library.joining import Admit, Claim, Entry, candidates, rows_like
+from cdp_image_mcp.library.joining import Admit, Claim, Entry, joinable, rows_like
 from cdp_image_mcp.library.record import Record, decode_record, encode_record, now, request_of
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.database import Database
@@ -350,15 +350,12 @@ class Library:
             self._problems.append(f"The index is behind until the next rescan: {error.message}")
 
     def _join(self, db: sqlite3.Connection, marks: Sequence[str], own_id: str) -> Claim | None:
-        found = candidates(
-            rows_like(db, self.root, marks, own_id),
-            lambda row: self._entry(row, db),
-            self._attendance.is_waited_on,
-            self._fetched,
-        )
-        for kind, entry in found:
-            taken = self._take_over(db, entry) if kind == "orphaned" else entry
-            return Claim(kind, taken.record, taken.folder, self._attendance.wait(taken.record.generation_id))
+        for row in rows_like(db, self.root, marks, own_id):
+            if self._attendance.is_waited_on(row.id) or (entry := self._entry(row, db)) is None:
+                continue
+            if (kind := joinable(entry, fetched=entry.record.end in self._fetched)) is not None:
+                taken = self._take_over(db, entry) if kind == "orphaned" else entry
+                return Claim(kind, taken.record, taken.folder, self._attendance.wait(row.id))
         return None
 
     def _mark_fetched(self, db: sqlite3.Connection, told: Record) -> None:
@@ -408,17 +405,16 @@ class Library:
         return False
 
     def _find(self, generation_id: str) -> Entry | None:
-        look = partial(index.rows, root=self.root, rest="WHERE id = ?", values=(generation_id,))
+        def look(db: sqlite3.Connection, *, again: bool) -> list[index.Row]:
+            if again:
+                self._sync(db)
+            return index.rows(db, self.root, "WHERE id = ?", (generation_id,))
 
-        for row in self._view(look):
-            if (entry := self._entry(row, strict=True)) is not None:
-                return entry
-
-        def look_again(db: sqlite3.Connection) -> list[index.Row]:
-            self._sync(db)
-            return look(db)
-
-        return next((self._entry(row, strict=True) for row in self._view(look_again)), None)
+        for again in (False, True):
+            for row in self._view(partial(look, again=again)):
+                if (entry := self._entry(row, strict=True)) is not None:
+                    return entry
+        return None
 
     def _entry(
         self,

@@ -58,4 +58,3 @@ def _folded(text: str) -> str:
 def _is_invisible(char: str) -> bool:
     """Variation selectors and the grapheme joiner: marks by category, but nothing to see."""
     return char in "\u034f\u180b\u180c\u180d\u180f" or "\ufe00" <= char <= "\ufe0f" or char >= "\U000e0100"
-

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+import msgspec
+
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import Code, ImageError
 from cdp_image_mcp.library.ledger import Ledger, Rest
@@ -32,20 +34,19 @@ def account_of(settings: Settings, backend: BackendName) -> str:
     return f"{urlsplit(settings.base_url).netloc} {settings.model} {key}"
 
 
-class Steering:
+class Steering(msgspec.Struct, frozen=True):
     """What is remembered of each way's account."""
 
-    def __init__(self, settings: Settings, ledgers: Ledgers) -> None:
-        self._settings = settings
-        self._ledgers = ledgers
+    settings: Settings
+    ledgers: Ledgers
 
     async def rest(self, way: BackendName) -> Rest | None:
         """Why and until when ``way`` is asked last, None when nothing speaks against it."""
-        ledger = self._ledgers[way]
-        if (rest := await ledger.resting(account_of(self._settings, way))) is not None:
+        ledger = self.ledgers[way]
+        if (rest := await ledger.resting(account_of(self.settings, way))) is not None:
             return rest
-        used_up = [q for q in await ledger.quota() if q.feature == "image_gen" and q.remaining == 0 and q.reset_at]
-        return next((Rest(who="", code="quota_reached", reset_at=q.reset_at, at=q.at) for q in used_up), None)
+        used_up = [q for q in await ledger.quota() if q.about == "image_gen" and q.remaining == 0 and q.reset_at]
+        return next((Rest(about="", code="quota_reached", reset_at=q.reset_at, at=q.at) for q in used_up), None)
 
     async def order(self, ways: Sequence[BackendName]) -> tuple[list[BackendName], tuple[str, str] | None]:
         """``ways`` with those that rest behind the others, and the first choice with the reason if it is first no
@@ -65,8 +66,8 @@ class Steering:
         if error.code == "billing" and until is None:
             until = (datetime.now().astimezone() + timedelta(seconds=BILLING_REST)).isoformat(timespec="seconds")
         if error.code in RESTS and until is not None:
-            await self._ledgers[way].rest_until(account_of(self._settings, way), error.code, until)
+            await self.ledgers[way].rest_until(account_of(self.settings, way), error.code, until)
 
     async def forget(self, way: BackendName) -> None:
         """It answered after all."""
-        await self._ledgers[way].clear_rest(account_of(self._settings, way))
+        await self.ledgers[way].clear_rest(account_of(self.settings, way))

@@ -39,7 +39,7 @@ async def test_what_is_noted_is_known_to_every_process_and_the_newest_counts(tmp
         await other.set_quota("deep_research", 9, None)
         await ledger.rest_until("me", "rate_limited", until)
         await other.rest_until("another account", "billing", soon(minutes=1))
-        told = [(quota.feature, quota.remaining) for quota in await other.quota()]
+        told = [(quota.about, quota.remaining) for quota in await other.quota()]
         rest = await other.resting("me")
         await other.clear_rest("me")
         assert await ledger.resting("me") is None
@@ -86,7 +86,7 @@ async def test_no_bytes_in_the_file_make_it_fail(raw: bytes, tmp_path_factory: p
         ledger.path.parent.mkdir()
         ledger.path.write_bytes(raw)
         await ledger.set_quota("image_gen", 1, None)
-        assert [quota.remaining for quota in await ledger.quota() if quota.feature == "image_gen"] == [1]
+        assert [quota.remaining for quota in await ledger.quota() if quota.about == "image_gen"] == [1]
 
 
 @needs_root
@@ -104,7 +104,7 @@ async def test_a_full_disk_loses_nothing_of_this_process(tmp_path: Path) -> None
         filler.unlink()
         await ledger.set_quota("other", 1, None)
         fresh = Ledger(place)
-        assert {quota.feature: quota.remaining for quota in await fresh.quota()} == {"image_gen": 2, "other": 1}
+        assert {quota.about: quota.remaining for quota in await fresh.quota()} == {"image_gen": 2, "other": 1}
         assert await fresh.resting("me") is not None
 
 
