@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from cdp_image_mcp.cli.checks import machine
-from cdp_image_mcp.cli.demo import install_advice
+from cdp_image_mcp.cli.demo import install_advice, site
 from tests.browser import SWITCHES, chosen
 
 LIMIT = 120
@@ -88,6 +88,13 @@ def test_without_a_browser_the_demo_says_what_to_install_and_stops(environment: 
     assert (done.returncode, done.stdout) == (3, "")
     assert "nstall" in done.stderr
     assert not (tmp_path / "pictures").exists()
+
+
+def test_a_package_that_the_stand_in_needs_and_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "fixtures.site", raising=False)
+    monkeypatch.setitem(sys.modules, "fixtures.site.switches", None)
+    with pytest.raises(ModuleNotFoundError, match="switches"):
+        site()
 
 
 @pytest.mark.parametrize(

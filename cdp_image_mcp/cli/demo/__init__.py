@@ -5,7 +5,6 @@ import importlib
 import os
 import shutil
 import sys
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,10 +34,14 @@ FOLDER = "demo"
 """In the output root: a demo's picture is no generation, nobody can continue it and it counts for no limit."""
 
 
-def _site() -> Any:
+def site() -> Any:
+    """The stand-in's module. Raises ImageError where none is, ModuleNotFoundError where it needs one that is not."""
     for place in PLACES:
-        with suppress(ModuleNotFoundError):
+        try:
             return importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            if not f"{place}.".startswith(f"{error.name}."):
+                raise  # it is there, and something that it needs is not
     raise ImageError(
         "internal", "The stand-in site is not part of this installation.", next_step="Install the package again."
     )
@@ -73,12 +76,12 @@ async def demo(parsed: argparse.Namespace, settings: Settings, terminal: Termina
     settings.require_usable()
     prompt = " ".join(parsed.prompt) or "a red fox under a full moon"
     arguments, _ = parse(GenerateImage, {"prompt": prompt, "backend": "chatgpt-web"})
-    site = _site()
+    stand_in = site()
     snap = await _require_browser(settings)
     terminal.say(
         "Demo: a real browser and a stand-in site on this machine. No account is used and nothing leaves it.", "dim"
     )
-    async with scratch_folder(SCRATCH_PREFIX, snap=snap) as scratch, site.serve() as running:
+    async with scratch_folder(SCRATCH_PREFIX, snap=snap) as scratch, stand_in.serve() as running:
         aside = msgspec.structs.replace(
             settings,
             backend="chatgpt-web",

@@ -18,12 +18,17 @@ __all__ = ["Change", "block", "change_to", "current_entry", "file_of", "keep", "
 
 BYTE_ORDER_MARK = "\ufeff"
 CONFIGURATION = "~/.config/"
+TELLING = r"(?:key|token|secret|password|authorization)[\w-]*"
+VALUE = r"""(?:"(?!\$)(?:[^"\\\n]|\\.)+"|'(?!\$)[^'\n]+'|(?!\d+,?$|true|false|null)[^\s"'$\[{|>#].*)"""
 SECRET = re.compile(
-    r"""((?:key|token|secret|password|authorization)[\w-]*["']?[ \t]*[:=][ \t]*)"""
-    r"""(?:"(?!\$)(?:[^"\\\n]|\\.)+"|'(?!\$)[^'\n]+'|(?!\d+,?$|true|false|null)[^\s"'$\[{|>#].*)""",
+    rf"""({TELLING}["']?[ \t]*[:=][ \t]*){VALUE}"""
+    rf"""|(--?[\w-]*{TELLING}["']?,?[ \t]*(?:\n[-+ ][ \t]*(?:-[ \t]+)?)?){VALUE}"""
+    r"""|(\bBearer[ \t]+)(?!\$)[^\s"']+"""
+    r"""|(://[^\s/@"'$]*:)[^\s/@"'$]+(?=@)""",
     re.IGNORECASE | re.MULTILINE,
 )
-"""A value, quoted or as YAML has it plain, that is no reference to a variable, behind a name that says what it is."""
+"""A value, quoted or as YAML has it plain, that is no reference to a variable: behind a name that says what it is, as
+the argument after such an option, also on the next line of a change; and what is in a header or an address."""
 MOST = 4_000_000
 """Bytes; a file of settings that is larger is none."""
 
@@ -46,7 +51,7 @@ class Change(msgspec.Struct, frozen=True):
         name = str(self.path)
         lines = difflib.unified_diff(old, new, name if self.before is not None else "(no file)", name)
         shown = "".join(line if line.endswith("\n") else line + "\n" for line in lines)
-        return SECRET.sub(r"\1…", shown)
+        return SECRET.sub(lambda found: f"{found[found.lastindex or 0]}…", shown)
 
 
 def file_of(client: Client) -> Path | None:

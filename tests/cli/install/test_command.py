@@ -286,8 +286,26 @@ def test_the_written_command_starts_the_server(environment: dict[str, str], tmp_
         ("goose", "goose/config.yaml", "extensions:\n  other:\n    envs:\n      A_TOKEN: hush sesame\n"),
         ("goose", "goose/config.yaml", "extensions:\n  other:\n    headers:\n      x-api-key: 'hush sesame'\n"),
         ("zed", "zed/settings.json", '{"context_servers": {"other": {"env": {\n"MY_PASSWORD": "hush $esame\'"\n}}}}'),
+        (
+            "zed",
+            "zed/settings.json",
+            '{"context_servers": {"other": {\n"args": ["--a-key", "hush", "--token=esame"]}}}',
+        ),
+        ("zed", "zed/settings.json", '{"context_servers": {"other": {"args": [\n"--api-key",\n"hush sesame"\n]}}}'),
+        ("goose", "goose/config.yaml", "extensions:\n  other:\n    args:\n    - --api-key\n    - hush sesame\n"),
+        ("goose", "goose/config.yaml", "extensions:\n  other:\n    uri: https://me:hush-sesame@host/mcp\n"),
+        ("zed", "zed/settings.json", '{"context_servers": {"other": {\n"args": ["-H", "X: Bearer hush-sesame"]}}}'),
     ],
-    ids=("plain", "single quotes", "a dollar and a quotation mark"),
+    ids=(
+        "plain",
+        "single quotes",
+        "a dollar and a quotation mark",
+        "arguments on a line",
+        "arguments on lines of their own",
+        "arguments as YAML has them",
+        "in an address",
+        "in a header",
+    ),
 )
 def test_what_others_keep_secret_is_not_shown_whatever_way_it_is_written(
     environment: dict[str, str], tmp_path: Path, client: str, file: str, text: str
