@@ -21,6 +21,7 @@ like one that is slow to take it, so what is then seen decides:
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -86,14 +87,20 @@ class Attaching:
         """Whether exactly ours are there. A site that showed no card for them may go on showing none; with any card
         there must be as many as files. Not said after one look: a page that draws its composer anew shows none for a
         moment, and a file that were given to it again for that would go along twice."""
-        if not self._fits(await self.cards()):
+        if not await self._fits():
             wanted = f"witness.attachments().length === {self._count}"
             await self._eye.ask(f"witness.until(() => {wanted}, {REDRAWN_SECONDS * 1000}).then(Boolean)")
-            return self._fits(await self.cards())
+            return await self._fits()
         return True
 
-    def _fits(self, cards: int) -> bool:
+    async def _fits(self) -> bool:
+        if await self._failed():
+            return False
+        cards = await self.cards()
         return cards == self._count or (cards == 0 and not self._cards_shown)
+
+    async def _failed(self) -> bool:
+        return await self._eye.ask("witness.has('attachment_failed')", reply=bool)
 
     async def attach(self, files: list[Path]) -> None:
         """Attach reference pictures one after the other, each once; proven by the page's own upload calls, or by its
@@ -155,31 +162,26 @@ class Attaching:
 
     async def _taken(self, uploads: Uploads, cards: int, calls: int, seconds: float) -> bool:
         """Whether the page took the file: so many cards, or calls of its own for an upload."""
-        taken, over = anyio.Event(), anyio.Event()
-        async with background() as group:
+        taken = anyio.Event()
 
-            async def card() -> None:
-                waited = 0.0
-                while waited < seconds:
-                    look = min(LOOK_SECONDS, seconds)
-                    began = anyio.current_time()
-                    if await self._shows_cards(cards, look):
-                        self._cards_shown = True  # one that was seen and is gone again was refused
-                        taken.set()
-                        break
-                    late = anyio.current_time() - began - look
-                    waited += look if late < PROMPT_SECONDS else 0.0
-                over.set()
+        async def card() -> None:
+            waited = 0.0
+            while waited < seconds:
+                look = min(LOOK_SECONDS, seconds)
+                began = anyio.current_time()
+                if await self._shows_cards(cards, look):
+                    self._cards_shown = True  # one that was seen and is gone again was refused
+                    taken.set()
+                    return
+                late = anyio.current_time() - began - look
+                waited += look if late < PROMPT_SECONDS else 0.0
 
-            async def call() -> None:
-                await uploads.until(lambda: uploads.begun >= calls)
-                taken.set()
-                over.set()
+        async def call() -> None:
+            await uploads.until(lambda: uploads.begun >= calls)
+            taken.set()
 
-            group.start_soon(card)
-            group.start_soon(call)
-            with anyio.move_on_after(4 * seconds):
-                await over.wait()
+        with anyio.move_on_after(4 * seconds):
+            await _first(card, call)
         return taken.is_set()
 
     async def _uploaded(self, uploads: Uploads, files: int) -> None:
@@ -187,12 +189,15 @@ class Attaching:
         with anyio.move_on_after(UPLOAD_SECONDS):
             with anyio.move_on_after(BEGIN_SECONDS):
                 await uploads.until(lambda: uploads.begun >= files)
+            if not uploads.begun:
+                busy = "witness.has('attachment_busy') && !witness.has('attachment_failed')"
+                await _first(partial(self._while_busy, busy), partial(uploads.until, lambda: uploads.begun > 0))
             if uploads.begun:
                 await self._received(uploads, files)
+            await self.refuse_failed(uploads)
+            if uploads.begun:
                 # Sent before its card is there, a prompt may go without the picture.
                 await self._shows_cards(files, CARD_SECONDS)
-            else:
-                await self._while_busy("witness.has('attachment_busy')")
             self._cards_shown = self._cards_shown or await self.cards() > 0
             return
         raise ImageError(
@@ -200,30 +205,24 @@ class Attaching:
         )
 
     async def _received(self, uploads: Uploads, files: int) -> None:
-        over = anyio.Event()
-        async with background() as group:
+        async def failed_card() -> None:
+            await self._while_busy("!witness.has('attachment_failed')")
 
-            async def failed_card() -> None:
-                await self._while_busy("!witness.has('attachment_failed')")
-                over.set()
+        async def calls() -> None:
+            await uploads.until(lambda: uploads.failed > 0 or uploads.received >= min(uploads.begun, files))
 
-            async def calls() -> None:
-                await uploads.until(lambda: uploads.failed > 0 or uploads.received >= min(uploads.begun, files))
-                over.set()
+        async def quiet() -> None:
+            await uploads.until(lambda: uploads.stored >= files)
+            while not await self._stands_still(files):
+                pass
+            log.warning("the last call of an upload goes to an address that is not known")
 
-            async def quiet() -> None:
-                await uploads.until(lambda: uploads.stored >= files)
-                while not await self._stands_still(files):
-                    pass
-                log.warning("the last call of an upload goes to an address that is not known")
-                over.set()
+        await _first(failed_card, calls, quiet)
 
-            group.start_soon(failed_card)
-            group.start_soon(calls)
-            group.start_soon(quiet)
-            await over.wait()
-        if uploads.failed or await self._eye.ask("witness.has('attachment_failed')", reply=bool):
-            await self.told_why(uploads.refused)
+    async def refuse_failed(self, uploads: Uploads | None = None) -> None:
+        """A prompt with a card that failed would go without its picture. Raises ImageError then."""
+        if (uploads is not None and uploads.failed) or await self._failed():
+            await self.told_why(uploads.refused if uploads is not None else None)
             raise ImageError("service_error", "The site could not take a reference picture. Nothing was sent.")
 
     async def _stands_still(self, files: int) -> bool:
@@ -301,3 +300,17 @@ class Attaching:
     async def cards(self) -> int:
         """How many cards the page shows."""
         return await self._eye.ask("witness.attachments().length", reply=int)
+
+
+async def _first(*waits: Callable[[], Awaitable[None]]) -> None:
+    """Wait side by side until one of them is over."""
+    over = anyio.Event()
+
+    async def wait(for_it: Callable[[], Awaitable[None]]) -> None:
+        await for_it()
+        over.set()
+
+    async with background() as group:
+        for each in waits:
+            group.start_soon(wait, each)
+        await over.wait()

@@ -121,6 +121,7 @@ class Composer:
             await self._remove("attachment_remove", f"witness.attachmentRemove({quoted([p.stem for p in files])})")
             await self._remove("tool_remove", "witness.toolRemove()")
             if files and not await self.attaching.stands():
+                await self.attaching.refuse_failed()
                 await self.empty()
                 await self.attaching.attach(files)
             if not same_text(await self._text(), text) or not await self._eye.ask("witness.toolsOff()", reply=bool):

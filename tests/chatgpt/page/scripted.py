@@ -22,6 +22,8 @@ class ScriptedPage:
     def __init__(self, *, text: str = "", cards: int = 0) -> None:
         self.text = text
         self.cards = cards
+        self.failed = False
+        """A card says that its upload failed."""
         self.drawn_anew: int | None = None
         """How many cards there are once somebody waits for another number."""
         self.site = Site("https://chatgpt.com/")
@@ -55,6 +57,10 @@ class ScriptedPage:
             return self.cards
         if "rate_dialog" in question:
             return False
+        if "told(" in question:
+            return []
+        if "has('attachment_failed" in question:
+            return self.failed
         return 9.0 if "performance" in question else 0 if "length" in question and "===" not in question else True
 
 

@@ -12,6 +12,7 @@ from cdp_image_mcp.chatgpt.page.attaching import Attaching
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.uploads import Uploads
 from cdp_image_mcp.chatgpt.window.tab import Tab
+from cdp_image_mcp.errors import ImageError
 from tests.chatgpt.page.scripted import ScriptedPage, composing
 
 pytestmark = pytest.mark.anyio
@@ -55,6 +56,18 @@ async def test_cards_that_were_shown_and_went_do_not_stand() -> None:
         assert await composer.stands("a bear")
         page.cards = 3
         assert not await composer.stands("a bear")
+
+
+async def test_a_card_whose_upload_failed_afterwards_is_not_sent_with() -> None:
+    with anyio.fail_after(10):
+        page = ScriptedPage(text="a bear")
+        composer = composing(page)
+        await composer.attaching.attach(FILES)
+        page.cards, page.failed = 2, True
+        assert not await composer.stands("a bear")
+        with pytest.raises(ImageError, match="could not take a reference picture") as told:
+            await composer.attaching.refuse_failed()
+    assert (told.value.code, told.value.submitted) == ("service_error", False)
 
 
 class Ignoring(Attaching):
