@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from cdp_image_mcp.cdp.errors import BrowserGone, CommandTimeout, PageCrashed, ProtocolError, SessionClosed
-from cdp_image_mcp.cdp.protocol import AttachedToTarget, InspectorDetached, OfSession, OfTarget
+from cdp_image_mcp.cdp.protocol import AttachedToTarget, InspectorDetached, OfSession
 from cdp_image_mcp.cdp.session import ANSWERED_AFTER_CRASH, Event, Session, again
 from cdp_image_mcp.cdp.waiters import Waiters
 from cdp_image_mcp.cdp.wire import MAX_MESSAGE, UNREADABLE, Envelope, decode_message, id_of
@@ -47,7 +47,6 @@ class Connection:
         self._inner: dict[str, Callable[[Session, Event], None]] = {
             "Target.attachedToTarget": self._on_attached,
             "Target.detachedFromTarget": self._on_detached,
-            "Target.targetDestroyed": self._on_destroyed,
             "Inspector.detached": self._on_inspector_detached,
             "Inspector.targetCrashed": lambda session, _event: self._on_crashed(session),
             "Inspector.targetReloadedAfterCrash": lambda session, _event: session.mark_revived(),
@@ -154,12 +153,6 @@ class Connection:
 
     def _on_detached(self, _parent: Session, event: Event) -> None:
         self._close_session(event.decode(OfSession).session_id, "detached from its target")
-
-    def _on_destroyed(self, _session: Session, event: Event) -> None:
-        target_id = event.decode(OfTarget).target_id
-        for session in list(self._sessions.values()):
-            if session.target_id == target_id and session.session_id is not None:
-                self._close_session(session.session_id, "its target was closed")
 
     def _on_inspector_detached(self, session: Session, event: Event) -> None:
         if session.session_id is not None:

@@ -20,6 +20,7 @@ from cdp_image_mcp.cdp.errors import (
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.protocol import (
     DialogOpening,
+    EvaluateReply,
     FrameTree,
     FrameTreeReply,
     LifecycleEvent,
@@ -28,7 +29,6 @@ from cdp_image_mcp.cdp.protocol import (
     OfSession,
     OfTarget,
 )
-from cdp_image_mcp.cdp.script import value_of
 from cdp_image_mcp.cdp.session import Event, Session, raw_of
 from cdp_image_mcp.cdp.wire import Params, shaped
 from cdp_image_mcp.system.tasks import shielded
@@ -152,7 +152,8 @@ class Page:
         ``timeout`` ends the wait, not the script. Raises ScriptError, ProtocolError, CommandTimeout, PageCrashed.
         """
         command = {"expression": expression, "awaitPromise": True, "returnByValue": True}
-        return value_of(await self.session.call("Runtime.evaluate", command, timeout=timeout), reply)
+        answer = await self.session.call("Runtime.evaluate", command, timeout=timeout, reply=EvaluateReply)
+        return answer.given.decoded(reply)
 
     async def call(self, function: str, *arguments: Any, timeout: float = 30.0) -> Any:
         """Call a function declaration with JSON values; the rest as with ``evaluate``."""

@@ -4,9 +4,14 @@ Written by hand from the protocol's "tip of tree" (devtools-protocol r1684464, 2
 Only fields that somebody reads are here; unknown ones are ignored, so a newer browser does no harm.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+
+from cdp_image_mcp.cdp.errors import ScriptError
+
+# JSON has no word for these.
+UNSERIALIZABLE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf"), "-0": -0.0}
 
 
 class CdpStruct(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
@@ -39,8 +44,6 @@ class OfSession(CdpStruct):
 
 
 class OfTarget(CdpStruct):
-    """Answer of Target.createTarget, and what Target.targetDestroyed tells."""
-
     target_id: str
 
 
@@ -148,15 +151,39 @@ class RemoteObject(CdpStruct):
     object_id: str | None = None
     description: str | None = None
 
+    def decoded(self, kind: Any) -> Any:
+        """The JSON value, as ``kind``; undefined is None. Raises ScriptError for another kind."""
+        try:
+            if self.unserializable_value is not None:
+                return msgspec.convert(UNSERIALIZABLE.get(self.unserializable_value, self.unserializable_value), kind)
+            if not bytes(self.value):
+                return msgspec.convert(None, kind)
+            return msgspec.json.decode(self.value, type=kind)
+        except msgspec.DecodeError as error:
+            raise ScriptError(f"the script gave something else than was asked for: {error}") from None
+
 
 class ExceptionDetails(CdpStruct):
     text: str
     exception: RemoteObject | None = None
 
+    @property
+    def words(self) -> str:
+        """What was thrown, as text."""
+        thrown = self.exception
+        return self.text if thrown is None else thrown.description or bytes(thrown.value).decode() or self.text
+
 
 class EvaluateReply(CdpStruct):
     result: RemoteObject
     exception_details: ExceptionDetails | None = None
+
+    @property
+    def given(self) -> RemoteObject:
+        """What the script gave. Raises ScriptError when it threw."""
+        if self.exception_details is not None:
+            raise ScriptError(self.exception_details.words)
+        return self.result
 
 
 class ExecutionContext(CdpStruct):

@@ -2,13 +2,16 @@
 
 from typing import Any, TypeVar, overload
 
-import msgspec
-
 from cdp_image_mcp.cdp.errors import DocumentLeft, NodeError, ProtocolError
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.page import Page
-from cdp_image_mcp.cdp.protocol import BindingCalled, ContextCreated, CreateIsolatedWorldReply, RemoteObject
-from cdp_image_mcp.cdp.script import result_of, value_of
+from cdp_image_mcp.cdp.protocol import (
+    BindingCalled,
+    ContextCreated,
+    CreateIsolatedWorldReply,
+    EvaluateReply,
+    RemoteObject,
+)
 from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, raw_of
 from cdp_image_mcp.cdp.wire import Params, shaped
 
@@ -82,11 +85,11 @@ class World:
 
         Raises DocumentLeft when the document is gone or was never looked into, ScriptError, CommandTimeout.
         """
-        return value_of(await self._run(expression, timeout, by_value=True), reply)
+        return (await self._run(expression, timeout, by_value=True)).decoded(reply)
 
     async def object_of(self, expression: str, *, timeout: float = 15.0) -> RemoteObject:
         """What an expression gives, as a handle on it. Raises as ``evaluate``."""
-        return result_of(await self._run(expression, timeout, by_value=False))
+        return await self._run(expression, timeout, by_value=False)
 
     async def node(self, expression: str) -> "Node | None":
         """The element that an expression gives, or None. Raises as ``evaluate``."""
@@ -105,18 +108,19 @@ class World:
         self.page.session.feed(messages, push, "Runtime.bindingCalled")
         return messages
 
-    async def _run(self, expression: str, timeout: float, *, by_value: bool) -> msgspec.Raw:
+    async def _run(self, expression: str, timeout: float, *, by_value: bool) -> RemoteObject:
         if not self.made:
             raise DocumentLeft("the page is not looked into at present")
         where = {"expression": expression, "uniqueContextId": self._unique}
         command = {**where, "awaitPromise": True, "returnByValue": by_value}
         try:
-            return await self.page.session.call("Runtime.evaluate", command, timeout=timeout)
+            answer = await self.page.session.call("Runtime.evaluate", command, timeout=timeout, reply=EvaluateReply)
         except ProtocolError as error:
             if not (error.navigated or error.stale_context):
                 raise
             self.leave()
             raise DocumentLeft("the page went to another document") from error
+        return answer.given
 
 
 class Node:
@@ -135,9 +139,11 @@ class Node:
         whom = {"functionDeclaration": function, "objectId": self.object_id, "arguments": given}
         command = {**whom, "awaitPromise": True, "returnByValue": True}
         try:
-            raw = await self.page.session.call("Runtime.callFunctionOn", command, timeout=timeout)
+            answer = await self.page.session.call(
+                "Runtime.callFunctionOn", command, timeout=timeout, reply=EvaluateReply
+            )
         except ProtocolError as error:
             if error.navigated or error.stale_context or "Could not find object" in error.message:
                 raise NodeError("the element's document is gone") from error
             raise
-        return value_of(raw, reply)
+        return answer.given.decoded(reply)

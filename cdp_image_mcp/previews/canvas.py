@@ -4,7 +4,7 @@ import base64
 import logging
 import math
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -190,10 +190,12 @@ class _PageCanvas:
         """Whether the page did all that it was given."""
 
     async def shrink(self, original: Path, mime_type: str, /, *, alpha: bool, edge: int, most_bytes: int) -> Picture:
+        from cdp_image_mcp.cdp import CDPError
+
         # JPEG is read by every client and model; only transparency needs WebP.
         wanted = "image/webp" if alpha else "image/jpeg"
         self.sound = False
-        with _told():
+        try:
             await self._pick(original)
             shrink = _function("shrink"), mime_type, wanted, edge, most_bytes
             made: dict[str, Any] = await self._page.call(*shrink)
@@ -201,6 +203,8 @@ class _PageCanvas:
                 # A confined browser (snap, Flatpak) may not read the folder.
                 await self._send(await anyio.to_thread.run_sync(original.read_bytes))
                 made = await self._page.call(*shrink)
+        except CDPError as error:
+            raise _no_preview(error) from None
         self.sound = True
         if (failure := made.get("failure")) is not None:
             raise PreviewError(failure)
@@ -216,16 +220,6 @@ class _PageCanvas:
         for start in range(0, len(data), PART):
             part = base64.b64encode(data[start : start + PART]).decode("ascii")
             await self._page.call(_function("keepPart"), part, start == 0)
-
-
-@contextmanager
-def _told():  # noqa: ANN202  pyright infers it
-    from cdp_image_mcp.cdp import CDPError
-
-    try:
-        yield
-    except CDPError as error:
-        raise _no_preview(error) from None
 
 
 def _no_preview(error: Exception) -> PreviewError:

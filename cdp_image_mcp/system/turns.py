@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,12 +24,12 @@ SETTING = "CHATGPT_WEB_PROFILE_DIR"
 DIGITS = 20
 
 
+@dataclass
 class _Ticket:
     """One place in the queue. Places sort as their names do."""
 
-    def __init__(self) -> None:
-        self.name = ""
-        self.holds = False
+    name: str = ""
+    holds: bool = False
 
 
 class Turns:

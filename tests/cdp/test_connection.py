@@ -213,7 +213,6 @@ async def test_a_crash_of_one_page_does_not_touch_another() -> None:
     ("method", "params", "session"),
     [
         ("Target.detachedFromTarget", {"sessionId": "S1"}, None),
-        ("Target.targetDestroyed", {"targetId": "T1"}, None),
         ("Inspector.detached", {"reason": "Render process gone."}, "S1"),
     ],
 )

@@ -3,6 +3,8 @@
 The rule: a living holder of the profile that answers on its port is attached to; one without windows that answers
 nobody for 20 s is ended; one that cannot be driven is an error that names it; else a browser is started. Two that
 start at once: Chrome's own lock decides, the loser attaches.
+
+And an ordinary window for a person, without any debugging switch: account providers refuse driven browsers.
 """
 
 import sys
@@ -19,16 +21,17 @@ from cdp_image_mcp.cdp.errors import BrowserFailed, BrowserGone, ProfileInUse
 from cdp_image_mcp.cdp.launching import switches
 from cdp_image_mcp.cdp.launching.browser import Browser
 from cdp_image_mcp.cdp.launching.exits import explain_exit, forbidden
-from cdp_image_mcp.cdp.launching.holder import clear_dead, reach, read_holder
-from cdp_image_mcp.cdp.launching.holder import hold as hold_profile
+from cdp_image_mcp.cdp.launching.holder import clear_dead, hold, pid_of, reach, read_holder
 from cdp_image_mcp.cdp.launching.options import LaunchOptions
-from cdp_image_mcp.cdp.launching.process import BrowserProcess, hold_leash, start
+from cdp_image_mcp.cdp.launching.process import BrowserProcess, guard, hold_leash, start
 from cdp_image_mcp.cdp.launching.profile import PORT_FILE, prepare_profile, read_endpoint
 from cdp_image_mcp.cdp.protocol import BrowserVersion, ProcessList
 from cdp_image_mcp.system.tasks import shielded
 
 # No event tells that the port file was written; reading it costs 20 microseconds.
 POLL = 0.01
+# Seconds for a person's window to end in order.
+TERMINATING = 5.0
 
 
 @asynccontextmanager
@@ -62,6 +65,35 @@ async def attach(profile: Path) -> AsyncGenerator[Browser, None]:
         raise BrowserFailed(f"no browser runs on the profile {profile}")
     async with connect(endpoint) as connection:
         yield await _browser(connection, endpoint, profile, None, hold=False)
+
+
+@asynccontextmanager
+async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[BrowserProcess, None]:
+    """An ordinary window on the profile at ``url``, until the person closes it (on macOS: quits the browser), which
+    ``wait`` of what is given waits for, or the block ends, or this process dies.
+
+    ``mode`` and ``debug_port`` are ignored, and debugging switches among ``extra_args`` left out. On Linux cookies of
+    the last 30 s may be lost at the end of the block: SIGTERM is all that an undriven Chrome understands. Raises the
+    LaunchError tree; ProfileInUse too when a driven browser runs on the profile, since the start would only be handed
+    over to it.
+    """
+    options = options.absolute()
+    profile = options.profile
+    options.check_display()
+    await anyio.to_thread.run_sync(prepare_profile, profile, options.browser)
+    holder = await anyio.to_thread.run_sync(read_holder, profile)
+    if holder is not None:
+        pid = await anyio.to_thread.run_sync(pid_of, holder, profile)
+        raise ProfileInUse(profile, pid=pid, host=holder.host, reason=f"by a browser (process {pid}). Close it first")
+    process = await _start(options, switches.plain(options, url, platform=sys.platform))
+    try:
+        process.on_exit(guard(process.pid, profile))
+        await _wait_for_hold(process, options)
+        yield process
+    finally:
+        with shielded():
+            process.ask_to_end()
+            await _put_down(process, profile, TERMINATING)
 
 
 @asynccontextmanager
@@ -117,7 +149,7 @@ async def _browser(
 
 async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
     """An address to connect to, with the process if it was started here."""
-    with anyio.move_on_after(options.start_timeout) as scope:
+    with anyio.move_on_after(options.start_timeout):
         while True:
             holder = await anyio.to_thread.run_sync(read_holder, options.profile)
             if holder is not None:
@@ -125,10 +157,8 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
                 if endpoint is not None:
                     return endpoint, None
                 continue  # it has ended meanwhile
-            await anyio.to_thread.run_sync(clear_dead, options.profile)
-            process = _start(
-                options, await anyio.to_thread.run_sync(hold_profile, options.profile, options.browser.path)
-            )
+            arguments = switches.driven(options, platform=sys.platform)
+            process = await _start(options, arguments, leash=options.profile)
             try:
                 endpoint = await _wait_for_port(process, options.profile)
                 if endpoint is not None:
@@ -144,7 +174,7 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
             failure = explain_exit(code, process.lines(), options, holder)
             if not isinstance(failure, ProfileInUse) or holder is None or not holder.here:
                 raise failure
-    raise _too_slow(options, scope)
+    raise _too_slow(options)
 
 
 async def _put_down(process: BrowserProcess, profile: Path, patience: float) -> None:
@@ -162,9 +192,7 @@ def _check_port(endpoint: str, options: LaunchOptions) -> None:
         )
 
 
-def _too_slow(options: LaunchOptions, scope: anyio.CancelScope) -> BrowserFailed:
-    if not scope.cancelled_caught:
-        raise RuntimeError("left the loop without a browser")
+def _too_slow(options: LaunchOptions) -> BrowserFailed:
     why = "A very slow or overloaded machine"
     if sys.platform == "darwin":
         # Asked when another build than the one that made the profile wants the key to its cookies.
@@ -174,9 +202,10 @@ def _too_slow(options: LaunchOptions, scope: anyio.CancelScope) -> BrowserFailed
     )
 
 
-def _start(options: LaunchOptions, held: int | None) -> BrowserProcess:
-    arguments = switches.driven(options, platform=sys.platform)
-    return start(str(options.browser.path), arguments, options.variables, leash=options.profile, held=held)
+async def _start(options: LaunchOptions, arguments: list[str], *, leash: Path | None = None) -> BrowserProcess:
+    await anyio.to_thread.run_sync(clear_dead, options.profile)
+    held = await anyio.to_thread.run_sync(hold, options.profile, options.browser.path)
+    return start(str(options.browser.path), arguments, options.variables, leash=leash, held=held)
 
 
 async def _wait_for_port(process: BrowserProcess, profile: Path) -> str | None:
@@ -196,6 +225,21 @@ async def _wait_for_port(process: BrowserProcess, profile: Path) -> str | None:
             raise failure
         await anyio.sleep(POLL)
     return None
+
+
+async def _wait_for_hold(process: BrowserProcess, options: LaunchOptions) -> None:
+    """The window is up when the profile is its own; a start that is handed over ends without ever holding it."""
+    with anyio.move_on_after(options.start_timeout):
+        while process.returncode is None:
+            if await anyio.to_thread.run_sync(read_holder, options.profile) is not None:
+                return
+            await anyio.sleep(POLL)
+        await process.wait_drained()
+        holder = await anyio.to_thread.run_sync(read_holder, options.profile)
+        raise explain_exit(process.returncode, process.lines(), options, holder)
+    raise BrowserFailed(
+        f"{options.browser.path} did not take its profile within {options.start_timeout:g} s", stderr=process.lines()
+    )
 
 
 def _is_ours(pid: int, started: int) -> bool:
