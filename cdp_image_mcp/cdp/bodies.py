@@ -19,7 +19,6 @@ from cdp_image_mcp.cdp.errors import (
     BodyUnavailable,
     CommandTimeout,
     DocumentLeft,
-    EventTimeout,
     PageCrashed,
     ProtocolError,
     ScriptError,
@@ -61,11 +60,8 @@ class Bodies(Requests):
 
     @staticmethod
     async def start(page: Page, *, remember: int = 2000) -> "Bodies":
-        """Record from now on: before the navigation whose responses are wanted.
-
-        ``remember`` is the number of requests kept here. Bodies stay beyond a navigation, and as blobs, from about
-        Chrome 145 on.
-        """
+        """Record from now on, ``remember`` requests at most: before the navigation whose responses are wanted. Bodies
+        stay beyond a navigation, and as blobs, from about Chrome 145 on."""
         bodies = Bodies(page, remember)
         # Both budgets matter: without the total the command succeeds and changes nothing.
         durable = {"maxTotalBufferSize": 512 * 1024 * 1024, "maxResourceBufferSize": 128 * 1024 * 1024}  # bytes
@@ -206,7 +202,7 @@ class _Attempt:
             data = await take(left)
         except ProtocolError as error:
             self.tried.append(f"{way}: {error.message}")
-        except (CommandTimeout, EventTimeout, PageCrashed, ScriptError, DocumentLeft, _Refused) as error:
+        except (CommandTimeout, PageCrashed, ScriptError, DocumentLeft, _Refused) as error:
             self.tried.append(f"{way}: {error}")
         else:
             if not data and not empty_is_fine:

@@ -19,6 +19,10 @@ STALE_CONTEXT = (
 )
 
 
+def _last(lines: Sequence[str]) -> str:
+    return "".join(("; its last lines:", *(f"\n  {line}" for line in lines))) if lines else ""
+
+
 class CDPError(Exception):
     """Base of everything the driver raises."""
 
@@ -128,8 +132,7 @@ class BrowserGone(CDPError, ConnectionError):
     """
 
     def __init__(self, message: str, *, graceful: bool = False, stderr: Sequence[str] = ()) -> None:
-        lines = "".join(f"\n  {line}" for line in stderr) if stderr and not graceful else ""
-        super().__init__(message + (f"; its last lines:{lines}" if lines else ""))
+        super().__init__(message + ("" if graceful else _last(stderr)))
         self.graceful = graceful
         self.stderr = tuple(stderr)
         self.message = message
@@ -187,15 +190,9 @@ class LaunchError(CDPError):
 class BrowserNotFound(LaunchError):
     """No browser at any place. ``tried`` is the full list, in order."""
 
-    def __init__(self, tried: Sequence[str], *, explicit: str | None = None, reason: str = "") -> None:
-        if explicit is not None:
-            text = f"the browser given, {explicit}, {reason or 'does not exist'}. Give the path of the program itself"
-        else:
-            text = (
-                "no Chrome, Edge, Chromium or Brave found. Install one, or give its path (CHROME_PATH). Tried: "
-                + ", ".join(tried)
-            )
-        super().__init__(text)
+    def __init__(self, tried: Sequence[str], text: str = "") -> None:
+        everywhere = "no Chrome, Edge, Chromium or Brave found. Install one, or give its path (CHROME_PATH). Tried: "
+        super().__init__(text or everywhere + ", ".join(tried))
         self.tried = tuple(tried)
 
 
@@ -203,9 +200,8 @@ class BrowserFailed(LaunchError):
     """The browser started and gave up, could not be executed, or did not open its port in time."""
 
     def __init__(self, reason: str, *, exit_code: int | None = None, stderr: Sequence[str] = ()) -> None:
-        lines = "".join(f"\n  {line}" for line in stderr)
         code = f" (exit code {exit_code})" if exit_code is not None else ""
-        super().__init__(reason + code + (f"; its last lines:{lines}" if lines else ""))
+        super().__init__(reason + code + _last(stderr))
 
 
 class DebuggingForbidden(LaunchError):
@@ -213,12 +209,11 @@ class DebuggingForbidden(LaunchError):
 
 
 class ProfileInUse(LaunchError):
-    """Another browser holds the profile. ``pid`` and ``host`` as far as known."""
+    """Another browser holds the profile. ``pid`` as far as known."""
 
-    def __init__(self, profile: Path, *, pid: int | None = None, host: str | None = None, reason: str) -> None:
+    def __init__(self, profile: Path, reason: str, *, pid: int | None = None) -> None:
         super().__init__(f"the browser profile {profile} is in use: {reason}")
         self.pid = pid
-        self.host = host
 
 
 class ProfileNotWritable(LaunchError):

@@ -9,10 +9,7 @@ import anyio.to_thread
 
 from cdp_image_mcp.cdp.errors import ClickBlocked, ClickMissed, FileError, NodeError, ProtocolError
 from cdp_image_mcp.cdp.page import Page
-from cdp_image_mcp.cdp.protocol import (
-    ContentQuads,
-    FileChooserOpened,
-)
+from cdp_image_mcp.cdp.protocol import ContentQuads, FileChooserOpened
 from cdp_image_mcp.cdp.world import Node
 from cdp_image_mcp.system.tasks import shielded
 

@@ -1,10 +1,6 @@
 """A flat session (a page, a worker, the browser itself) and the subscriptions to its events.
 
-A subscription is registered when it is made, so it is made before the command whose events it waits for::
-
-    with session.subscribe("Page.loadEventFired") as events:
-        await session.call("Page.reload")
-        await events.next(timeout=10)
+A subscription is registered when it is made, so it is made before the command whose events it waits for.
 """
 
 import logging

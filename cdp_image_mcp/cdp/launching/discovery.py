@@ -212,7 +212,8 @@ def _given(machine: Machine, text: str) -> FoundBrowser:
         path = path / "Contents" / "MacOS" / path.stem
     problem = machine.problem(path)
     if problem is not None:
-        raise BrowserNotFound([str(path)], explicit=text, reason=problem)
+        said = f"the browser given, {text}, {problem}. Give the path of the program itself"
+        raise BrowserNotFound([str(path)], said)
     return machine.found(path, "given")
 
 

@@ -59,13 +59,9 @@ def explain_exit(code: int, lines: Sequence[str], options: LaunchOptions, holder
         return error  # a full disk has many wordings, and one reason
     if code == PROFILE_IN_USE or (code == HANDED_OVER and holder is not None):
         if holder is None:
-            return ProfileInUse(options.profile, reason="by another browser. Close that window")
+            return ProfileInUse(options.profile, "by another browser. Close that window")
         if not holder.here:
             return in_use_elsewhere(options.profile, holder)
-        return ProfileInUse(
-            options.profile,
-            pid=holder.pid,
-            host=holder.host,
-            reason="by a browser to which the start was handed over. Close that window",
-        )
+        reason = "by a browser to which the start was handed over. Close that window"
+        return ProfileInUse(options.profile, reason, pid=holder.pid)
     return BrowserFailed(f"{options.browser.path} ended before it could be driven", exit_code=code, stderr=lines[-12:])

@@ -26,13 +26,7 @@ from cdp_image_mcp.cdp.connection import connect
 from cdp_image_mcp.cdp.errors import CDPError, ProfileInUse
 from cdp_image_mcp.cdp.launching.discovery import OUR_LOCK
 from cdp_image_mcp.cdp.launching.process import is_browser, kill_foreign
-from cdp_image_mcp.cdp.launching.profile import (
-    LOCK_LINK,
-    SINGLETONS,
-    dead_socket_folder,
-    read_endpoint,
-    remove_remains,
-)
+from cdp_image_mcp.cdp.launching.profile import LOCK_LINK, SINGLETONS, dead_socket_folder, read_endpoint, remove_remains
 
 log = logging.getLogger(__name__)
 
@@ -151,23 +145,14 @@ async def reach(profile: Path, holder: Holder) -> str | None:
         await anyio.to_thread.run_sync(kill_foreign, pid, KILL_PATIENCE)
         if not await _still_held(profile, holder):
             return None
-    raise ProfileInUse(
-        profile,
-        pid=pid,
-        host=holder.host,
-        reason=f"by a browser that cannot be driven (process {pid or 'unknown'}). Close that window",
-    )
+    reason = f"by a browser that cannot be driven (process {pid or 'unknown'}). Close that window"
+    raise ProfileInUse(profile, reason, pid=pid)
 
 
 def in_use_elsewhere(profile: Path, holder: Holder) -> ProfileInUse:
     """The error for a lock of another host."""
-    return ProfileInUse(
-        profile,
-        pid=holder.pid,
-        host=holder.host,
-        reason=f"by a browser (process {holder.pid}) on the computer {holder.host}. Close it there; "
-        f"if that computer is gone, delete {profile / LOCK_LINK}",
-    )
+    where = f"by a browser (process {holder.pid}) on the computer {holder.host}. Close it there"
+    return ProfileInUse(profile, f"{where}; if that computer is gone, delete {profile / LOCK_LINK}", pid=holder.pid)
 
 
 async def _wait_for_answer(profile: Path, holder: Holder, *, while_has_port: bool = False) -> str | None:

@@ -84,7 +84,7 @@ async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[Browser
     holder = await anyio.to_thread.run_sync(read_holder, profile)
     if holder is not None:
         pid = await anyio.to_thread.run_sync(pid_of, holder, profile)
-        raise ProfileInUse(profile, pid=pid, host=holder.host, reason=f"by a browser (process {pid}). Close it first")
+        raise ProfileInUse(profile, f"by a browser (process {pid}). Close it first", pid=pid)
     process = await _start(options, switches.plain(options, url, platform=sys.platform))
     try:
         process.on_exit(guard(process.pid, profile))

@@ -432,10 +432,9 @@ async def test_a_profile_of_another_host_is_told_by_its_name(options: LaunchOpti
     with anyio.fail_after(60):
         options.profile.mkdir()
         (options.profile / "SingletonLock").symlink_to("another-desk-4711")
-        with pytest.raises(ProfileInUse, match="another-desk") as caught:
+        with pytest.raises(ProfileInUse, match="on the computer another-desk"):
             async with cdp.launch(options):
                 pass
-        assert caught.value.host == "another-desk"
 
 
 async def test_a_profile_last_used_under_another_host_name_is_used_again(options: LaunchOptions) -> None:
