@@ -65,15 +65,14 @@ class Bodies(Requests):
         bodies = Bodies(page, remember)
         # Both budgets matter: without the total the command succeeds and changes nothing.
         durable = {"maxTotalBufferSize": 512 * 1024 * 1024, "maxResourceBufferSize": 128 * 1024 * 1024}  # bytes
-        answers = await page.session.pipeline(
-            [("Network.configureDurableMessages", durable), ("Network.enable", durable)]
-        )
-        if isinstance(answers[0], ProtocolError) and answers[0].unknown_method:
+        commands = [("Network.configureDurableMessages", durable), ("Network.enable", durable)]
+        configured, enabled = await page.session.pipeline(commands)
+        if isinstance(configured, ProtocolError) and configured.unknown_method:
             # About 141-144 take it as a parameter, older ones ignore it.
             await page.session.call("Network.enable", {**durable, "enableDurableMessages": True})
         else:
-            raw_of(answers[0])
-        raw_of(answers[1])
+            raw_of(configured)
+        raw_of(enabled)
         return bodies
 
     async def read(
@@ -93,21 +92,13 @@ class Bodies(Requests):
         )
         return body or await self._other_ways(attempt, frame_id, again=again and request.method == "GET")
 
-    async def read_url(
-        self, url: str, *, accept: Accept | None = None, timeout: float = 60.0, again: bool = True
-    ) -> Body:
-        """The bytes behind an address in the page for which no request was seen: memory-cached images, ``blob:``.
-
-        Raises as ``read``.
-        """
-        attempt = _Attempt(url, accept, timeout)
-        for request in reversed(self.requests):
-            if request.url == url and request.state == "finished":
-                body = await attempt.via("network", lambda left, held=request: self._from_network(held, left))
-                if body is not None:
-                    return body
-                break
-        return await self._other_ways(attempt, self._page.frame_id, again=again)
+    async def read_url(self, url: str, *, accept: Accept | None = None, timeout: float = 60.0) -> Body:
+        """The bytes behind an address in the page, also one for which no request was seen: memory-cached images,
+        ``blob:``. Raises as ``read``."""
+        held = (request for request in reversed(self.requests) if request.url == url and request.state == "finished")
+        if (request := next(held, None)) is not None:
+            return await self.read(request, accept=accept, timeout=timeout)
+        return await self._other_ways(_Attempt(url, accept, timeout), self._page.frame_id, again=True)
 
     async def _other_ways(self, attempt: "_Attempt", frame_id: str, *, again: bool) -> Body:
         url = attempt.url

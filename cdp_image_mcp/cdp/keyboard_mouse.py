@@ -93,14 +93,21 @@ async def insert_text(page: Page, text: str) -> None:
     await page.session.call("Input.insertText", {"text": text})
 
 
-async def press(page: Page, key: str) -> None:
+async def press(page: Page, key: str, modifiers: int = 0, commands: Sequence[str] = ()) -> None:
     """Press and release a key of KEYS."""
-    await _key(page, key)
+    code, number, text = KEYS[key]
+    typed = text if text and not modifiers else None  # a chord types nothing
+    named = {"key": key, "code": code, "modifiers": modifiers}
+    numbers = {"windowsVirtualKeyCode": number, "nativeVirtualKeyCode": number}
+    down = {"type": "keyDown" if typed else "rawKeyDown", "commands": list(commands)}
+    typing = {"text": typed, "unmodifiedText": typed} if typed else {}
+    await page.session.call("Input.dispatchKeyEvent", {**down, **named, **numbers, **typing})
+    await page.session.call("Input.dispatchKeyEvent", {"type": "keyUp", **named, **numbers})
 
 
 async def clear(page: Page) -> None:
     """Select everything in the focused editor and delete it."""
-    await _key(page, "a", META if sys.platform == "darwin" else CONTROL, ("selectAll",))
+    await press(page, "a", META if sys.platform == "darwin" else CONTROL, ("selectAll",))
     await press(page, "Backspace")
 
 
@@ -138,17 +145,13 @@ async def click(
         if by_key:
             await press(node.page, "Enter")
         else:
-            await _press_mouse(node.page, x, y)
+            await _mouse(node.page, "mousePressed", x, y, button="left", buttons=1, clickCount=1)
+            await _mouse(node.page, "mouseReleased", x, y, button="left", clickCount=1)
         if await _reached(node):
             break
     else:
         raise ClickMissed(f"the element was pressed {PRESSES} times and the page never took notice")
     return x, y
-
-
-async def _press_mouse(page: Page, x: float, y: float) -> None:
-    await _mouse(page, "mousePressed", x, y, button="left", buttons=1, clickCount=1)
-    await _mouse(page, "mouseReleased", x, y, button="left", clickCount=1)
 
 
 async def _uncovered(node: Node) -> tuple[float, float]:
@@ -202,17 +205,6 @@ async def choose_file(node: Node, file: Path, *, timeout: float = 10.0) -> None:
         with shielded():
             if session.closed is None and not session.crashed:
                 await session.call("Page.setInterceptFileChooserDialog", {"enabled": False}, timeout=5)
-
-
-async def _key(page: Page, key: str, modifiers: int = 0, commands: Sequence[str] = ()) -> None:
-    code, number, text = KEYS[key]
-    typed = text if text and not modifiers else None  # a chord types nothing
-    named = {"key": key, "code": code, "modifiers": modifiers}
-    numbers = {"windowsVirtualKeyCode": number, "nativeVirtualKeyCode": number}
-    down = {"type": "keyDown" if typed else "rawKeyDown", "commands": list(commands)}
-    typing = {"text": typed, "unmodifiedText": typed} if typed else {}
-    await page.session.call("Input.dispatchKeyEvent", {**down, **named, **numbers, **typing})
-    await page.session.call("Input.dispatchKeyEvent", {"type": "keyUp", **named, **numbers})
 
 
 async def _mouse(page: Page, kind: str, x: float, y: float, **more: str | int) -> None:

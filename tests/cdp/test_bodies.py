@@ -144,7 +144,7 @@ async def test_an_image_from_memory_without_a_request_is_had_by_its_address(page
         await page.evaluate("show('/dot.png')")
         bodies = await Bodies.start(page)
         before = site.hits["/dot.png"]
-        body = await bodies.read_url(site.url("/dot.png"), again=False)
+        body = await bodies.read_url(site.url("/dot.png"))
         assert (body.way, body.data) == ("resource", (PAGES / "dot.png").read_bytes())
         assert site.hits["/dot.png"] == before
 

@@ -15,24 +15,17 @@ from typing import Any, Literal
 from cdp_image_mcp.cdp.errors import BrowserNotFound
 
 Kind = Literal["chrome", "edge", "chromium", "brave"]
-Source = Literal["given", "profile", "fixed", "path", "registry"]
 
 PREFERENCE: tuple[Kind, ...] = ("chrome", "edge", "chromium", "brave")
 
-LINUX_FIXED: dict[Kind, tuple[str, ...]] = {
-    "chrome": ("/opt/google/chrome/chrome",),
-    "edge": ("/opt/microsoft/msedge/msedge",),
-    "chromium": (),
-    "brave": ("/opt/brave.com/brave/brave",),
+# In order; bare names are looked for on PATH. The last places are those of snaps, which can only keep their profile in
+# some folders, so that an ordinary package is the better find.
+LINUX: dict[Kind, tuple[str, ...]] = {
+    "chrome": ("/opt/google/chrome/chrome", "google-chrome-stable", "google-chrome"),
+    "edge": ("/opt/microsoft/msedge/msedge", "microsoft-edge-stable", "microsoft-edge"),
+    "chromium": ("chromium", "chromium-browser", "/snap/bin/chromium"),
+    "brave": ("/opt/brave.com/brave/brave", "brave-browser", "brave", "/snap/bin/brave"),
 }
-LINUX_NAMES: dict[Kind, tuple[str, ...]] = {
-    "chrome": ("google-chrome-stable", "google-chrome"),
-    "edge": ("microsoft-edge-stable", "microsoft-edge"),
-    "chromium": ("chromium", "chromium-browser"),
-    "brave": ("brave-browser", "brave"),
-}
-# Tried after PATH: a snap can only keep its profile in some folders, so an ordinary package is the better find.
-LINUX_LAST: dict[Kind, tuple[str, ...]] = {"chromium": ("/snap/bin/chromium",), "brave": ("/snap/bin/brave",)}
 # The program inside the bundle: `open -a` would hand over to a browser that already runs.
 MAC_APPS: dict[Kind, str] = {
     "chrome": "Google Chrome",
@@ -69,7 +62,6 @@ class FoundBrowser:
     path: Path
     kind: Kind
     snap: bool
-    source: Source
 
 
 @dataclass(frozen=True)
@@ -122,9 +114,9 @@ class Machine:
             return "cannot be executed"
         return None
 
-    def found(self, path: PurePath, source: Source, kind: Kind | None = None) -> FoundBrowser:
+    def found(self, path: PurePath, kind: Kind | None = None) -> FoundBrowser:
         """The browser at ``path``, of a kind that its name tells if it is not known."""
-        return FoundBrowser(self.real(path), kind or _kind(path), _is_snap(self, path), source)
+        return FoundBrowser(self.real(path), kind or _kind(path), _is_snap(self, path))
 
 
 def find_browser(
@@ -145,11 +137,12 @@ def find_browser(
         return last
     tried: list[str] = []
     if machine.platform == "darwin" and (path := _first(machine, _apps(machine, MAC_TESTING), tried)) is not None:
-        return machine.found(path, "fixed", "chrome")
+        return machine.found(path, "chrome")
     for kind in preference(machine, profile):
-        found = _search(machine, kind, tried)
-        if found is not None:
-            return found
+        if (path := _first(machine, _places(machine, kind), tried)) is not None:
+            return machine.found(path, kind)
+        if (path := _registered(machine, kind, tried)) is not None:
+            return machine.found(path, kind)
     raise BrowserNotFound(tried)
 
 
@@ -181,7 +174,7 @@ def _used_with(machine: Machine, profile: Path) -> FoundBrowser | None:
         return None
     if not path.is_absolute() or machine.problem(path) is not None:
         return None
-    return machine.found(path, "profile")
+    return machine.found(path)
 
 
 def snap_problem(browser: FoundBrowser, profile: Path, home: Path) -> str | None:
@@ -204,75 +197,58 @@ def _given(machine: Machine, text: str) -> FoundBrowser:
     if text.startswith("~"):
         text = (machine.variable("USERPROFILE" if machine.platform == "win32" else "HOME") or "~") + text[1:]
     path = machine.place(text)
-    if len(path.parts) == 1 and not path.anchor:
-        found = _on_path(machine, (text,), [])
-        if found is not None:
-            return machine.found(found, "given")
+    if len(path.parts) == 1 and (found := _first(machine, [text], [])) is not None:
+        return machine.found(found)
     if machine.platform == "darwin" and path.suffix == ".app":
         path = path / "Contents" / "MacOS" / path.stem
     problem = machine.problem(path)
     if problem is not None:
         said = f"the browser given, {text}, {problem}. Give the path of the program itself"
         raise BrowserNotFound([str(path)], said)
-    return machine.found(path, "given")
+    return machine.found(path)
 
 
-def _search(machine: Machine, kind: Kind, tried: list[str]) -> FoundBrowser | None:
-    if (path := _first(machine, _fixed(machine, kind), tried)) is not None:
-        return machine.found(path, "fixed", kind)
-    if (path := _on_path(machine, _names(machine, kind), tried)) is not None:
-        return machine.found(path, "path", kind)
-    if machine.platform not in ("win32", "darwin"):
-        last = [machine.place(text) for text in LINUX_LAST.get(kind, ())]
-        if (path := _first(machine, last, tried)) is not None:
-            return machine.found(path, "fixed", kind)
-    if machine.registry is not None and kind in WINDOWS_NAMES:
-        tried.append(rf"registry App Paths\{WINDOWS_NAMES[kind]}")
-        value = machine.registry(WINDOWS_NAMES[kind])
-        if value and (path := _first(machine, [machine.place(value.strip('"'))], tried)) is not None:
-            return machine.found(path, "registry", kind)
-    return None
-
-
-def _fixed(machine: Machine, kind: Kind) -> list[PurePath]:
+def _places(machine: Machine, kind: Kind) -> list[str]:
+    """Where to look, in order."""
     if machine.platform == "win32":
         bases = dict.fromkeys(value for name in WINDOWS_BASES if (value := machine.variable(name)))
-        return [PureWindowsPath(base, WINDOWS_PLACES[kind]) for base in bases]
+        fixed = [str(PureWindowsPath(base, WINDOWS_PLACES[kind])) for base in bases]
+        # A chrome.exe on PATH is not told from Chromium's; the kind asked for first gets it.
+        return [*fixed, WINDOWS_NAMES[kind]] if kind in WINDOWS_NAMES else fixed
     if machine.platform == "darwin":
-        return _apps(machine, MAC_APPS[kind])
-    return [PurePosixPath(text) for text in LINUX_FIXED[kind]]
+        return [*_apps(machine, MAC_APPS[kind]), *(place for place in LINUX[kind] if "/" not in place)]
+    return list(LINUX[kind])
 
 
-def _apps(machine: Machine, app: str) -> list[PurePath]:
+def _apps(machine: Machine, app: str) -> list[str]:
     home = machine.variable("HOME")
     folders = ["/Applications", *([f"{home}/Applications"] if home else [])]
-    return [PurePosixPath(folder, f"{app}.app", "Contents", "MacOS", app) for folder in folders]
+    return [f"{folder}/{app}.app/Contents/MacOS/{app}" for folder in folders]
 
 
-def _names(machine: Machine, kind: Kind) -> tuple[str, ...]:
-    if machine.platform == "win32":
-        # A chrome.exe on PATH is not told from Chromium's; the kind asked for first gets it.
-        return (WINDOWS_NAMES[kind],) if kind in WINDOWS_NAMES else ()
-    return LINUX_NAMES[kind]
+def _registered(machine: Machine, kind: Kind, tried: list[str]) -> PurePath | None:
+    if machine.registry is None or kind not in WINDOWS_NAMES:
+        return None
+    tried.append(rf"registry App Paths\{WINDOWS_NAMES[kind]}")
+    value = machine.registry(WINDOWS_NAMES[kind])
+    return _first(machine, [value.strip('"')], tried) if value else None
 
 
-def _first(machine: Machine, paths: Sequence[PurePath], tried: list[str]) -> PurePath | None:
-    for path in paths:
-        tried.append(str(path))
-        if machine.problem(path) is None:
-            return path
-    return None
-
-
-def _on_path(machine: Machine, names: Sequence[str], tried: list[str]) -> PurePath | None:
-    folders = machine.variable("PATH").split(";" if machine.platform == "win32" else ":")
-    for name in names:
-        tried.append(f"{name} on PATH")
-        for folder in folders:
-            path = machine.place(folder) / name
+def _first(machine: Machine, places: Sequence[str], tried: list[str]) -> PurePath | None:
+    """The first of these places, or bare names on PATH, where a program is."""
+    for text in places:
+        path = machine.place(text)
+        if len(path.parts) > 1:
+            tried.append(text)
+            candidates = [path]
+        else:
+            tried.append(f"{text} on PATH")
+            folders = machine.variable("PATH").split(";" if machine.platform == "win32" else ":")
             # A relative entry of PATH would let the working folder choose the browser.
-            if folder and path.is_absolute() and machine.problem(path) is None:
-                return path
+            candidates = [place / text for folder in folders if (place := machine.place(folder)).is_absolute()]
+        for candidate in candidates:
+            if machine.problem(candidate) is None:
+                return candidate
     return None
 
 

@@ -10,7 +10,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from ctypes import wintypes
 from pathlib import Path
+
+if sys.platform != "win32":
+    raise ImportError("for Windows; Linux and macOS have process_posix")
+
+import msvcrt
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +34,6 @@ def spawn(
 ) -> Spawned:
     """The pid, a descriptor with its output, a function that waits for its exit, the ends of the leash to keep. A leash
     has no name here, so nobody else can hold it."""
-    if sys.platform != "win32":
-        raise RuntimeError("for Windows only")
-    import msvcrt
-
     output, output_writer = os.pipe()
     theirs = [output_writer]
     ours = [output]
@@ -74,10 +76,6 @@ def close_windows(pid: int) -> bool:
 
     The only orderly end of an undriven browser there: TerminateProcess loses the cookies of its last 30 s.
     """
-    if sys.platform != "win32":
-        raise RuntimeError("for Windows only")
-    from ctypes import wintypes
-
     user32 = ctypes.WinDLL("user32", use_last_error=True)
     found: list[int] = []
 
@@ -105,10 +103,6 @@ def guard(pid: int, _profile: Path) -> Callable[[], None]:
 
     Nested jobs, as the browser's own sandbox makes them, are allowed since Windows 8.
     """
-    if sys.platform != "win32":
-        raise RuntimeError("for Windows only")
-    from ctypes import wintypes
-
     kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
     kernel32.CreateJobObjectW.restype = kernel32.OpenProcess.restype = wintypes.HANDLE
     job = wintypes.HANDLE(kernel32.CreateJobObjectW(None, None))

@@ -88,17 +88,15 @@ def test_each_place_of_windows_is_found_and_named(tmp_path: Path, path: str, kin
     put(tmp_path, path)
     found = find_browser(machine=windows(tmp_path))
     assert found.kind == kind
-    assert found.source == "fixed"
     assert found.path.is_file()
 
 
 def test_the_registry_of_windows_is_asked_last(tmp_path: Path) -> None:
     put(tmp_path, r"E:\odd\chrome.exe")
     machine = windows(tmp_path, {"chrome.exe": r'"E:\odd\chrome.exe"'})
-    found = find_browser(machine=machine)
-    assert (found.source, found.path) == ("registry", tmp_path / "E" / "odd" / "chrome.exe")
+    assert find_browser(machine=machine).path == tmp_path / "E" / "odd" / "chrome.exe"
     put(tmp_path, r"D:\tools\chrome.exe")
-    assert find_browser(machine=machine).source == "path"
+    assert find_browser(machine=machine).path == tmp_path / "D" / "tools" / "chrome.exe"
 
 
 def test_a_registry_entry_of_a_browser_that_was_removed_is_no_find(tmp_path: Path) -> None:
@@ -177,8 +175,7 @@ def test_a_profile_stays_with_the_browser_that_used_it_last_while_that_is_there(
     profile.mkdir()
     (profile / "browser.lock").write_text("/usr/bin/chromium")
     put(tmp_path, "/usr/bin/google-chrome")
-    found = find_browser(machine=linux(tmp_path), profile=profile)
-    assert (found.kind, found.source) == ("chromium", "profile")
+    assert find_browser(machine=linux(tmp_path), profile=profile).kind == "chromium"
     assert find_browser("google-chrome", machine=linux(tmp_path), profile=profile).kind == "chrome"
     (tmp_path / "usr/bin/chromium").unlink()
     assert find_browser(machine=linux(tmp_path), profile=profile).kind == "chrome"
@@ -199,7 +196,7 @@ def test_a_script_that_starts_the_snap_is_a_snap(tmp_path: Path) -> None:
 def test_the_path_given_wins_and_nothing_else_is_looked_at(tmp_path: Path) -> None:
     put(tmp_path, "/usr/bin/google-chrome", "/home/ann/bin/my-edge")
     found = find_browser("/home/ann/bin/my-edge", machine=linux(tmp_path))
-    assert (found.kind, found.source) == ("edge", "given")
+    assert found.kind == "edge"
     assert find_browser("~/bin/my-edge", machine=linux(tmp_path)).path == found.path
 
 
@@ -250,12 +247,12 @@ def test_a_relative_entry_of_path_is_no_place(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_snap_cannot_keep_a_profile_in_a_hidden_folder_or_outside_home() -> None:
-    snap = FoundBrowser(Path("/snap/bin/chromium"), "chromium", snap=True, source="fixed")
+    snap = FoundBrowser(Path("/snap/bin/chromium"), "chromium", snap=True)
     home = Path("/home/ann")
     assert "hidden" in (snap_problem(snap, home / ".local" / "share" / "x", home) or "")
     assert "home folder" in (snap_problem(snap, Path("/srv/x"), home) or "")
     assert snap_problem(snap, home / "snap" / "x", home) is None
-    plain = FoundBrowser(Path("/usr/bin/chromium"), "chromium", snap=False, source="path")
+    plain = FoundBrowser(Path("/usr/bin/chromium"), "chromium", snap=False)
     assert snap_problem(plain, home / ".local" / "x", home) is None
 
 

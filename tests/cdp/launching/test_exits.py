@@ -21,7 +21,7 @@ HERE, ELSEWHERE = Holder(1234, "desk", here=True), Holder(1234, "attic", here=Fa
 
 
 def explained(folder: Path, code: int, line: str, holder: Holder | None = None) -> LaunchError:
-    browser = FoundBrowser(Path("/usr/bin/chromium"), "chromium", snap=False, source="path")
+    browser = FoundBrowser(Path("/usr/bin/chromium"), "chromium", snap=False)
     return explain_exit(code, ["[1:1] noise", line], LaunchOptions(browser=browser, profile=folder / "p"), holder)
 
 

@@ -421,7 +421,7 @@ async def test_a_browser_that_never_opens_its_port_is_ended_and_told(options: La
         program = tmp_path / "browser"
         program.write_text("#!/bin/sh\nexec sleep 1000\n")
         program.chmod(0o755)
-        browser = FoundBrowser(program, "chromium", snap=False, source="given")
+        browser = FoundBrowser(program, "chromium", snap=False)
         with pytest.raises(BrowserFailed, match="did not open"):
             async with cdp.launch(replace(options, browser=browser, start_timeout=0.3)):
                 pass
@@ -498,7 +498,7 @@ async def test_a_policy_that_forbids_debugging_is_told_at_once(options: LaunchOp
         + f'exec "$0" "$@"\' {options.browser.path} "$@"\n'
     )
     program.chmod(0o755)
-    browser = FoundBrowser(program, options.browser.kind, snap=False, source="given")
+    browser = FoundBrowser(program, options.browser.kind, snap=False)
     with anyio.fail_after(25):  # well below the 30 s after which a browser counts as too slow
         with pytest.raises(DebuggingForbidden, match="RemoteDebuggingAllowed"):
             async with cdp.launch(replace(options, browser=browser)):

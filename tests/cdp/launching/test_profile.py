@@ -9,7 +9,7 @@ from cdp_image_mcp.cdp.errors import ProfileNotWritable
 from cdp_image_mcp.cdp.launching.discovery import FoundBrowser
 from cdp_image_mcp.cdp.launching.profile import prepare_profile, read_endpoint, too_long
 
-BROWSER = FoundBrowser(Path("/usr/bin/chromium"), "chromium", snap=False, source="path")
+BROWSER = FoundBrowser(Path("/usr/bin/chromium"), "chromium", snap=False)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from cdp_image_mcp.cdp.launching import switches
 from cdp_image_mcp.cdp.launching.discovery import FoundBrowser
 from cdp_image_mcp.cdp.launching.options import LaunchOptions, Mode
 
-BROWSER = FoundBrowser(Path("/usr/bin/chromium"), "chromium", snap=False, source="path")
+BROWSER = FoundBrowser(Path("/usr/bin/chromium"), "chromium", snap=False)
 OPTIONS = LaunchOptions(browser=BROWSER, profile=Path("/profiles/one"))
 
 
