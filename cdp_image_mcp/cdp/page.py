@@ -95,8 +95,7 @@ class Page:
         try:
             await page._set_up()
         except BaseException:
-            with shielded():
-                await page.close()
+            await page.close()
             raise
         return page
 

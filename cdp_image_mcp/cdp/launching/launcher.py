@@ -52,8 +52,7 @@ async def launch(options: LaunchOptions) -> AsyncGenerator[Browser, None]:
             yield browser
     finally:
         if process is not None and not process.left:
-            with shielded():
-                await _put_down(process, options.profile, options.close_timeout)
+            await _put_down(process, options.profile, options.close_timeout)
 
 
 @asynccontextmanager
@@ -91,9 +90,8 @@ async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[Browser
         await _wait_for_hold(process, options)
         yield process
     finally:
-        with shielded():
-            process.ask_to_end()
-            await _put_down(process, profile, TERMINATING)
+        process.ask_to_end()
+        await _put_down(process, profile, TERMINATING)
 
 
 @asynccontextmanager
@@ -117,8 +115,7 @@ async def _driven(
         try:
             yield browser
         finally:
-            with shielded():
-                await browser.close()
+            await browser.close()
 
 
 async def _browser(
@@ -167,8 +164,7 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
                 code = await process.wait()
                 await process.wait_drained()
             except BaseException:
-                with shielded():
-                    await _put_down(process, options.profile, 2.0)
+                await _put_down(process, options.profile, 2.0)
                 raise
             holder = await anyio.to_thread.run_sync(read_holder, options.profile)
             failure = explain_exit(code, process.lines(), options, holder)
@@ -178,10 +174,11 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
 
 
 async def _put_down(process: BrowserProcess, profile: Path, patience: float) -> None:
-    """End what may still run, and leave nothing of it in the temporary folder."""
+    """End what may still run, and leave nothing of it in the temporary folder. Shields itself."""
     process.drop_leash()
-    await process.end(patience)
-    await anyio.to_thread.run_sync(clear_dead, profile)
+    with shielded():
+        await process.end(patience)
+        await anyio.to_thread.run_sync(clear_dead, profile)
 
 
 def _check_port(endpoint: str, options: LaunchOptions) -> None:

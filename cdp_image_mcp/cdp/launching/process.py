@@ -68,9 +68,8 @@ class BrowserProcess:
 
     async def wait_drained(self, seconds: float = 0.5) -> None:
         """After an exit: wait for its last lines. Bounded, since a child may hold the output open."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._drained.wait()
+        with anyio.move_on_after(seconds):
+            await self._drained.wait()
 
     def drop_leash(self) -> None:
         """Let go: the browser ends in order. Idempotent."""

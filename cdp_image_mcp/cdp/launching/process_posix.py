@@ -10,7 +10,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -67,10 +67,9 @@ def spawn(
             switches.insert(0, LEASH)
         if held is not None:
             actions.append((os.POSIX_SPAWN_DUP2, held, HELD))
-        keep = {*((PIPE_IN, PIPE_OUT) if leash is not None else ()), *((HELD,) if held is not None else ())}
         # Python ignores both signals; the browser must not inherit that.
         heard = (signal.SIGPIPE, signal.SIGXFSZ)
-        pid = _spawn(program, [program, *switches], environment, actions, keep, heard)
+        pid = _spawn(program, [program, *switches], environment, actions, heard)
         if named is not None:
             named.rename(leash_of(named.parent, pid))
     except BaseException:
@@ -130,10 +129,10 @@ def _spawn(
     arguments: list[str],
     environment: Mapping[str, str],
     actions: Sequence[tuple[object, ...]],
-    keep: Container[int],
     heard: Sequence[signal.Signals],
 ) -> int:
-    closed = [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in keep]
+    given = {action[2] for action in actions if action[0] == os.POSIX_SPAWN_DUP2}
+    closed = [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in given]
     return os.posix_spawn(
         program,
         arguments,
@@ -157,7 +156,7 @@ def guard(pid: int, profile: Path) -> Callable[[], None]:
     command = ["sh", "-c", _GUARD, "sh", str(pid), str(profile)]
     heard = (signal.SIGPIPE, signal.SIGTERM)
     try:
-        number = _spawn("/bin/sh", command, {"PATH": os.defpath}, actions, (), heard)
+        number = _spawn("/bin/sh", command, {"PATH": os.defpath}, actions, heard)
     except BaseException:
         os.close(end)
         raise
