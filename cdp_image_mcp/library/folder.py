@@ -8,11 +8,8 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
-import anyio
 import msgspec
 
 from cdp_image_mcp.errors import ImageError
@@ -29,7 +26,6 @@ from cdp_image_mcp.system.disk import (
     sync_folder,
     write_part,
 )
-from cdp_image_mcp.system.tasks import shielded
 
 __all__ = [
     "SIDECAR",
@@ -46,8 +42,6 @@ __all__ = [
 SIDECAR = "metadata.json"
 MAX_SIDECAR_BYTES = 16 * 1024 * 1024
 NUMBERED = re.compile(r"(image|unrecognised)-(\d+)\.")
-
-T = TypeVar("T")
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -73,7 +67,6 @@ class Folder:
         self.path = path
         """``noted`` is called in the writing thread after each written sidecar (the library's index)."""
         self._noted = noted
-        self._turn = anyio.Lock()
 
     async def write(self, record: Record) -> None:
         """Replace the sidecar: temporary file, fsync, rename. Stamps ``record.updated_at``; encodes at once, so later
@@ -81,30 +74,22 @@ class Folder:
         record.updated_at = now()
         data = encode_record(record)
         kept = decode_record(data)
-        await self._finish(partial(self._write, kept, data))
+        await finish(lambda: self._write(kept, data))
 
     async def add_picture(self, data: bytes, facts: ImageFacts) -> SavedImage:
         """Write ``data`` unchanged as the next free ``image-NN.ext``, 0600, never over anything. The record is not
         touched: list the answer in ``record.images`` and :meth:`write`. Raises ImageError ``disk``."""
-        return await self._finish(partial(self._add_picture, data, facts))
+        return await finish(lambda: described(self._add_file(data, "image", facts.extension), data, facts))
 
     async def keep(self, data: bytes, ending: str) -> Path:
         """Write bytes that are no picture we know as the next free ``unrecognised-NN.ending``, 0600, never over
         anything. Raises ImageError ``disk``."""
-        return await self._finish(partial(self._add_file, data, "unrecognised", ending))
-
-    async def _finish(self, work: Callable[[], T]) -> T:
-        with shielded():
-            async with self._turn:
-                return await finish(work)
+        return await finish(lambda: self._add_file(data, "unrecognised", ending))
 
     def _write(self, record: Record, data: bytes) -> None:
         stamp = _write_sidecar(self.path, data)
         if self._noted is not None:
             self._noted(record, self.path, stamp)
-
-    def _add_picture(self, data: bytes, facts: ImageFacts) -> SavedImage:
-        return described(self._add_file(data, "image", facts.extension), data, facts)
 
     def _add_file(self, data: bytes, name: str, ending: str) -> Path:
         with doing("Saving a picture", self.path):

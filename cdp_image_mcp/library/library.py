@@ -3,9 +3,7 @@
 import math
 import sqlite3
 import statistics
-import threading
 import time
-import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -54,9 +52,7 @@ class Library:
         self._problems: list[str] = []
         self._attendance = Attendance(root, self._tell_once)
         self.token = self._attendance.token
-        self._folders: weakref.WeakValueDictionary[Path, Folder] = weakref.WeakValueDictionary()
         self._fetched: set[tuple[str, str | None]] = set()
-        self._guard = threading.Lock()
         self._strangers = 0
         self._database = Database(index.path_of(root), index.TABLES, fill=self._sync, told=self._problems.append)
 
@@ -301,7 +297,7 @@ class Library:
                 made.append(self._make(kept, parent or self.root))
             path, stamp = made[0]
             index.put(db, self.root, path, kept, stamp)
-            return Claim("new", record, self._folder(path), self._attendance.wait(record.generation_id))
+            return Claim("new", record, Folder(path, self._noted), self._attendance.wait(record.generation_id))
 
         try:
             claim = self._run(work)
@@ -334,13 +330,6 @@ class Library:
             else:
                 self._parents.add(parent)
         return new_folder(parent, record)
-
-    def _folder(self, path: Path) -> Folder:
-        with self._guard:
-            folder = self._folders.get(path)
-            if folder is None:
-                folder = self._folders[path] = Folder(path, self._noted)
-            return folder
 
     def _noted(self, record: Record, path: Path, stamp: Stamp) -> None:
         """The sidecar is written already and is what counts; an index that cannot follow is brought up later."""
@@ -440,7 +429,7 @@ class Library:
             index.put(db, self.root, row.folder, record, stamp)
         elif stamp != row.stamp and stale is not None:
             stale.append(row)
-        return Entry(record, self._folder(row.folder), self._attendance.lives(record))
+        return Entry(record, Folder(row.folder, self._noted), self._attendance.lives(record))
 
 
 def _since(seconds: float | None) -> float:

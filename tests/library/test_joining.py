@@ -96,7 +96,7 @@ async def test_a_call_joins_the_running_generation_that_nobody_waits_on(library:
     assert second.kind == "running"
     assert second.joined
     assert second.record.generation_id == first.record.generation_id
-    assert second.folder is first.folder
+    assert second.folder.path == first.folder.path
     assert third.kind == "new"
     assert other.kind == "new"
 
