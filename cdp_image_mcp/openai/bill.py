@@ -3,25 +3,27 @@
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
+import msgspec
+
 from cdp_image_mcp.openai.prices import Price, cost
 
 __all__ = ["Bill"]
 
 
-class Bill:
-    """Adds up. ``worst`` are the most dollars that one request may cost."""
+class Bill(msgspec.Struct):
+    """Adds up."""
 
-    def __init__(self, price: Price | None, kind: Literal["tokens", "told", "free"], worst: float) -> None:
-        self.worst = worst
-        self._price = price
-        self._kind = kind
-        self.paid = False
-        """Whether any answer with pictures came."""
-        self.usage: dict[str, Any] = {}
-        self.cost: float | None = None
-        """What the answers came to, None when none told."""
-        self.booked = 0.0
-        """The same, with the worst case for every request of which nobody told."""
+    price: Price | None
+    kind: Literal["tokens", "told", "free"]
+    worst: float
+    """The most dollars that one request may cost."""
+    paid: bool = False
+    """Whether any answer with pictures came."""
+    usage: dict[str, Any] = {}
+    cost: float | None = None
+    """What the answers came to, None when none told."""
+    booked: float = 0.0
+    """The same, with the worst case for every request of which nobody told."""
 
     def book(self, usage: Mapping[str, Any] | None) -> None:
         """Add one answer."""
@@ -40,12 +42,12 @@ class Bill:
         self.booked = round(self.booked + self.worst, 6)
 
     def _dollars(self, usage: Mapping[str, Any]) -> float | None:
-        if self._kind == "free":
+        if self.kind == "free":
             return 0.0
-        if self._kind == "told":
+        if self.kind == "told":
             told = usage.get("cost")
             return float(told) if isinstance(told, int | float) and told >= 0 else None
-        return cost(self._price, usage) if self._price is not None else None
+        return cost(self.price, usage) if self.price is not None else None
 
 
 def _add(total: dict[str, Any], usage: Mapping[str, Any]) -> None:

@@ -83,6 +83,9 @@ def make_plan(request: ImageRequest, settings: Settings, profile: Profile) -> Pl
     if profile.streams and request.n == requests and _is_slow(request):
         # Without partial pictures: each costs 100 output tokens, and nothing would show them.
         parameters["stream"] = True
+    warnings: tuple[str, ...] = ()
+    if request.mask is not None and request.mask.bytes > LARGE_MASK:
+        warnings = (f"The mask has {request.mask.bytes} bytes; the API may refuse masks above 4 MB.",)
     return Plan(
         model=model,
         profile=profile,
@@ -92,7 +95,7 @@ def make_plan(request: ImageRequest, settings: Settings, profile: Profile) -> Pl
         mask=request.mask,
         form=form,
         requests=requests,
-        warnings=_warnings(request),
+        warnings=warnings,
     )
 
 
@@ -201,9 +204,3 @@ def fits_json(pictures: tuple[Reference, ...], mask: Reference | None) -> bool:
     """Whether each picture may travel as a data URL."""
     sent = (*pictures, mask) if mask else pictures
     return all(4 * -(-picture.bytes // 3) + 40 <= LONGEST_DATA_URL for picture in sent)
-
-
-def _warnings(request: ImageRequest) -> tuple[str, ...]:
-    if request.mask is not None and request.mask.bytes > LARGE_MASK:
-        return (f"The mask has {request.mask.bytes} bytes; the API may refuse masks above 4 MB.",)
-    return ()

@@ -80,26 +80,20 @@ class Runner:
         self._steering = steering
         self._group = group
         self._make = make
-        self._backends: dict[BackendName, Backend] = {}
+        self.backends: dict[BackendName, Backend] = {}
+        """Those that were used."""
         self._turns = Turns(settings.profile_dir)
         self._api_slots = anyio.Semaphore(API_CONCURRENCY)
-        self._gallery = Gallery(library)
+        self.gallery = Gallery(library)
         self._closing = False
 
     # --- back ends ---------------------------------------------------------------------------------------------
 
     def backend(self, name: BackendName) -> Backend:
         """The back end, made at its first use: a client that only lists tools must not pay for either."""
-        if name not in self._backends:
-            self._backends[name] = self._make(name)
-        return self._backends[name]
-
-    def backend_in_use(self, name: BackendName) -> Backend | None:
-        """The back end, if it has been used."""
-        return self._backends.get(name)
-
-    def problems(self) -> list[str]:
-        return self._gallery.problems()
+        if name not in self.backends:
+            self.backends[name] = self._make(name)
+        return self.backends[name]
 
     # --- starting and stopping ---------------------------------------------------------------------------------
 
@@ -185,7 +179,7 @@ class Runner:
                 log.exception("whoever waits for the end was not told of it")
         for job in kept:
             await self._guarded(partial(self._ended, job))
-        for backend in self._backends.values():
+        for backend in self.backends.values():
             await self._guarded(backend.aclose)
 
     async def _close_others(self, kept: Sequence[Job]) -> None:
@@ -195,7 +189,7 @@ class Runner:
             job.scope.cancel()
         for job in stopped:
             await self._guarded(partial(self._ended, job))
-        if web := self._backends.get("chatgpt-web"):
+        if web := self.backends.get("chatgpt-web"):
             await self._guarded(web.aclose)
 
     async def _ended(self, job: Job) -> None:
@@ -371,7 +365,7 @@ class Runner:
     async def end_done(self, job: Job, /) -> None:
         if job.record.finished:
             if len(job.images) > job.request.n:
-                self.start_soon(self._gallery.refresh)
+                self.start_soon(self.gallery.refresh)
             return
         await self._end(job, *ending.done(job))
         if not job.collecting:  # which says nothing about whether one may be asked for
@@ -401,4 +395,4 @@ class Runner:
     async def _end(self, job: Job, state: State, error: ImageError | None) -> None:
         await job.finish(state, error)
         if job.record.images:
-            self.start_soon(self._gallery.refresh)
+            self.start_soon(self.gallery.refresh)

@@ -47,7 +47,7 @@ class Status(msgspec.Struct, frozen=True):
                 *(f"{problem.variable}: {problem.message}" for problem in self.settings.problems),
                 *self.library.problems(),
                 *(problem for ledger in ledgers.values() for problem in ledger.problems()),
-                *self.runner.problems(),
+                *self.runner.gallery.problems(),
             ],
         }
 

@@ -102,7 +102,7 @@ class Studio:
 
     def backend_in_use(self, name: BackendName) -> Backend | None:
         """The back end, if it has been used: making it costs time that a picture under way should have."""
-        return self._runner.backend_in_use(name)
+        return self._runner.backends.get(name)
 
     async def generate(self, arguments: GenerateImage, listener: Listener | None = None) -> Standing:
         """Accept a request and wait at most ``wait_seconds`` (argument or setting). Raises ImageError for what is
