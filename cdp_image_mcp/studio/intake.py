@@ -107,9 +107,9 @@ class Intake:
 
     def _admit(self, accepted: Accepted, of_today: OfToday) -> None:
         check_room(accepted.requests[0].n, accepted.parent or self.library.root)
-        refusals = [(request, self._beyond(request, of_today)) for request in accepted.requests]
-        open_ways = [request for request, refusal in refusals if refusal is None]
-        first, refusal = refusals[0]
+        ways = [(way, limits.beyond(self.settings, way, way.most_usd, of_today)) for way in accepted.requests]
+        open_ways = [request for request, refusal in ways if refusal is None]
+        first, refusal = ways[0]
         if refusal is not None and not open_ways:
             refusal.message += " Nothing was sent."
             raise refusal
@@ -119,13 +119,6 @@ class Intake:
         accepted.requests = open_ways
         record.backend, record.fingerprint = open_ways[0].backend, open_ways[0].fingerprint
         record.reserved_usd = open_ways[0].most_usd
-
-    def _beyond(self, request: ImageRequest, of_today: OfToday) -> ImageError | None:
-        """Which limit of the day does not allow it."""
-        limit, budget = self.settings.daily_limit, self.settings.budget_usd
-        if request.backend == "api":
-            return None if budget is None else limits.dollars_beyond(budget, request.most_usd, of_today("api"))
-        return None if limit is None else limits.pictures_beyond(limit, request.n, of_today("chatgpt-web"))
 
     async def _earlier(self, arguments: GenerateImage, requested: str) -> Entry | None:
         """The generation to go on from."""

@@ -49,7 +49,7 @@ class Care(Protocol):
         ...
 
     async def reserve(self, job: "Job", usd: float, /) -> None:
-        """See :meth:`request.Report.reserve`."""
+        """See :meth:`request.Report.reserve`. At the site it is pictures that the day must have room for."""
         ...
 
 
@@ -287,13 +287,15 @@ class Job:
         if problems:
             raise problems[0]
 
-    async def _write_some_time(self) -> None:
-        """Now, or with what is caught up later: the truth stays in memory until then."""
+    async def _write_some_time(self) -> ImageError | None:
+        """Now, or with what is caught up later: the truth stays in memory until then. Answers why not now."""
         try:
             await self._write()
         except ImageError as problem:
             log.warning("the record of %s could not be written: %s", self.generation_id, problem)
             self._unwritten = True
+            return problem
+        return None
 
     async def finish(self, state: State, error: ImageError | None = None) -> None:
         """The end. Written even when the job's scope is cancelled; what the disk does not take is caught up later."""
@@ -312,17 +314,13 @@ class Job:
                     ]
             self.record.finished_at = now()
             self.record.owner = None
-            try:
-                await self._move(state, {})
-            except ImageError as problem:
-                log.warning("the end of %s could not be written: %s", self.generation_id, problem)
-                self._unwritten = True
-                if self.record.error is None and not self.record.images:
-                    self.record.error = problem.as_dict()
+            self._set(state)
+            problem = await self._write_some_time()
+            if problem is not None and self.record.error is None and not self.record.images:
+                self.record.error = problem.as_dict()
 
     async def _move(self, state: State, facts: Mapping[str, Any]) -> None:
         record = self.record
-        self._count_time()
         before = {name: getattr(record, name) for name in (*RECORD_FIELDS, "state")}
         known = dict(record.facts)
         for name, value in facts.items():
@@ -332,8 +330,7 @@ class Job:
                 record.facts[name] = value
         if facts.get("submitted") is True and record.spent is False and "spent" not in facts:
             record.spent = "unknown"
-        record.state = state
-        self._wake()
+        self._set(state)
         try:
             await self._write()
         except ImageError:
@@ -344,15 +341,17 @@ class Job:
                 record.facts = known
             raise
 
-    def _count_time(self) -> None:
-        if self.record.finished:
-            return
-        at = anyio.current_time()
-        if part := TIMING_OF.get(self.record.state):
-            timings = self.record.timings
-            setattr(timings, part, round(getattr(timings, part) + at - self.state_since, 3))
-        self.state_since = at
-        self.record.elapsed_seconds = round(at - self.started_at, 3)
+    def _set(self, state: State) -> None:
+        """Change the state, and count how long the one before took."""
+        if not self.record.finished:
+            at = anyio.current_time()
+            if part := TIMING_OF.get(self.record.state):
+                timings = self.record.timings
+                setattr(timings, part, round(getattr(timings, part) + at - self.state_since, 3))
+            self.state_since = at
+            self.record.elapsed_seconds = round(at - self.started_at, 3)
+        self.record.state = state
+        self._wake()
 
     async def _write(self) -> None:
         """The record as it is, on disk. Of several that wait for the disk one writes for all."""

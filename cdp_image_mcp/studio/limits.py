@@ -4,17 +4,27 @@ Both are counted from the records in the step that registers a generation or sen
 once each sees the others. Dollars are counted in whole millionths.
 """
 
+from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.joining import Entry
+from cdp_image_mcp.library.joining import Entry, OfToday
 from cdp_image_mcp.library.record import Record, epoch
+from cdp_image_mcp.request import ImageRequest
 from cdp_image_mcp.system.day import last_midnight, next_midnight
 
-__all__ = ["dollars_beyond", "made", "pictures_beyond", "spent"]
+__all__ = ["beyond", "dollars_beyond", "made", "pictures_beyond", "spent"]
 
 CHEAPER = (
     "Ask for fewer pictures or name a quality (auto sets aside what high may cost), wait until midnight, or ask the "
     "user to raise GPT_IMAGE_BUDGET_USD; backend chatgpt-web does not count against it."
 )
+
+
+def beyond(settings: Settings, request: ImageRequest, usd: float, of_today: OfToday) -> ImageError | None:
+    """Which limit of the day does not allow ``request``, which may cost up to ``usd``; None: it is allowed."""
+    limit, budget = settings.daily_limit, settings.budget_usd
+    if request.backend == "api":
+        return None if budget is None else dollars_beyond(budget, usd, of_today("api"))
+    return None if limit is None else pictures_beyond(limit, request.n, of_today("chatgpt-web"))
 
 
 def pictures_beyond(limit: int, count: int, of_today: list[Entry]) -> ImageError | None:

@@ -210,17 +210,16 @@ class Runner:
         return frozenset(taken)
 
     async def reserve(self, job: Job, usd: float, /) -> None:
-        record, budget = job.record, self._settings.budget_usd
-        if budget is None:
-            return
+        record, by_api = job.record, job.request.backend == "api"
 
         def admit(of_today: OfToday) -> None:
-            if (refusal := limits.dollars_beyond(budget, usd, of_today("api"))) is not None:
+            if (refusal := limits.beyond(self._settings, job.request, usd, of_today)) is not None:
                 refusal.submitted, refusal.spent = record.submitted, record.spent
                 raise refusal
             record.reserved_usd += usd
 
-        await self._library.amend(record, job.folder, admit)
+        if (self._settings.budget_usd if by_api else self._settings.daily_limit) is not None:
+            await self._library.amend(record, job.folder, admit)
 
     # --- one job -----------------------------------------------------------------------------------------------
 
@@ -273,9 +272,10 @@ class Runner:
             job.request, record.backend, record.fingerprint = request, request.backend, request.fingerprint
             if request.backend == "chatgpt-web":
                 self.web_used.set()
-            if record.fallback_from is not None:
-                # Our own refusal is no word of the other side: nothing rests for it.
-                await self._check_limits(job)
+            if request is not requests[0]:
+                # It was accepted for the other way. Our own refusal is no word of the other side: nothing rests for it.
+                await job.reserve(request.most_usd)
+                await job.state("queued")
             try:
                 await self._with_turn(job, lambda request=request: self._asked(request, job))
                 break
@@ -297,19 +297,6 @@ class Runner:
             job.progress(f"a limit that was stated earlier ends in {pause:.0f} s")
             await anyio.sleep(pause)
         await self.backend(request.backend).generate(request, job)
-
-    async def _check_limits(self, job: Job) -> None:
-        """The limits of the day for one that was accepted for the other way. Of several that change to the web at once
-        each sees the others, for its record says so before they are counted; at worst all are refused."""
-        record, request, limit = job.record, job.request, self._settings.daily_limit
-        if request.most_usd and not record.reserved_usd:
-            await job.reserve(request.most_usd)
-        if limit is None or request.backend == "api":
-            return
-        await job.state("queued")
-        others = [e for e in await self._library.of_today() if e.record.generation_id != job.generation_id]
-        if (refusal := limits.pictures_beyond(limit, request.n, others)) is not None:
-            raise refusal
 
     async def _collect(self, job: Job) -> None:
         record = job.record

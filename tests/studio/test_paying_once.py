@@ -388,6 +388,27 @@ async def test_who_falls_back_to_the_web_is_counted_there(tmp_path: Path) -> Non
     assert (standing.record.error["code"], standing.record.submitted) == ("quota_reached", False)
 
 
+async def test_of_two_that_fall_back_to_the_web_at_once_the_day_has_room_for_one(tmp_path: Path) -> None:
+    came: list[str] = []
+    both = anyio.Event()
+
+    async def no_way(request: ImageRequest, _report: Report) -> None:
+        came.append(request.prompt)
+        if len(came) == 2:
+            both.set()
+        await both.wait()
+        raise ImageError("api_key_invalid", "The key is not taken.")
+
+    web = Scripted(draw)
+    auto: dict[str, Any] = {"backend": "auto", "api_key": "test-key", "daily_limit": 3}
+    with anyio.fail_after(30):
+        async with studio_with(tmp_path, web, Scripted(no_way), **auto) as studio:
+            asked = [await studio.generate(asking(prompt, n=2, wait_seconds=0)) for prompt in ("a fox", "a hare")]
+            records = [(await studio.wait(each.record.generation_id)).record for each in asked]
+    assert sorted(record.state for record in records) == ["failed", "saved"]
+    assert len(web.started) == 1
+
+
 SPENDER = """
 import sys
 from pathlib import Path
