@@ -19,6 +19,9 @@ JOIN_SECONDS = 24 * 3600
 """How long an answer that nobody fetched waits for the same question."""
 
 Kind: TypeAlias = Literal["running", "finished", "orphaned"]
+"""``running``: its owner lives (may be another process). ``finished``: within the last 24 h and never fetched: saved
+or partial with its files, or an end at the API that may have been paid and brought nothing. ``orphaned``: its owner
+died after it was submitted, or it was interrupted within the last 24 h and its picture may be at the site."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -34,9 +37,7 @@ class Claim(msgspec.Struct, frozen=True):
     """The generation a call waits on from now on; hand ``waiter`` to :meth:`Library.release` when it answers."""
 
     kind: Kind | Literal["new"]
-    """``new``: just registered, ours to run. ``running``: joined, its owner lives (may be another process).
-    ``finished``: joined, never fetched: saved, partial, or a lost reply of the API. ``orphaned``: joined, its owner
-    died, or was shut down, after it was submitted; it now belongs to us and wants to be recovered."""
+    """``new``: just registered, ours to run. ``orphaned``: joined, ours from now on, and wants to be recovered."""
     record: Record
     folder: Folder
     waiter: str

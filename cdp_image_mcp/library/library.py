@@ -71,13 +71,10 @@ class Library:
         """In one step over all processes: join an identical generation that nobody waits on, else create this one if
         ``admit`` does not raise.
 
-        Identical means its fingerprint, or one of ``marks``. Joined are (a) running ones, (b) ``saved``/``partial``
-        ones of the last 24 h that were never fetched and whose files are there, (c) generations whose owner died after
-        submitting, and ``interrupted`` ones of the last 24 h whose picture may be at the site, (d) ends at the API of
-        the last 24 h that may have been paid, brought nothing and were never told. The caller is
+        Identical means its fingerprint, or one of ``marks``; what is joined, and as what: :class:`Kind`. The caller is
         registered as waiting in the same step, so two identical calls that are open at the same time become two
-        generations. A new record is durable on disk when this returns, in a folder of its own (0700, made exclusively)
-        under ``parent``, an allowed output folder, by default the root. It is owned by this process.
+        generations. A new record is durable on disk when this returns, in a folder of its own under ``parent``, by
+        default the root. It is owned by this process.
         """
         return await finish(partial(self._accept, record, parent, (record.fingerprint, *marks), admit))
 
@@ -107,13 +104,11 @@ class Library:
             self._fetched.add(told.end)
             await finish(partial(self._keep_books, partial(self._mark_fetched, told=told)))
 
-    async def adopt(self, generation_id: str, *, mine_idle: bool = False) -> Entry | None:
+    async def adopt(self, generation_id: str) -> Entry | None:
         """Make this process the owner of an unfinished generation whose owner is dead, or of an interrupted one whose
-        picture may be at the site; None when it is finished, owned by a living process (ours included) or not there.
-        Exactly one process ever gets it. ``mine_idle``: the caller knows that this process, should it be the owner,
-        does not work on it, because taking it over failed half-way."""
-        work = partial(self._adopt, generation_id=generation_id, mine_idle=mine_idle)
-        return await finish(partial(self._run, work))
+        picture may be at the site; None when it is finished, another living process's or not there. Exactly one process
+        ever gets it. Only for whoever knows that this process, should it be the owner, does not work on it."""
+        return await finish(partial(self._run, partial(self._adopt, generation_id=generation_id)))
 
     async def amend(self, record: Record, folder: Folder, admit: Admit) -> None:
         """Change the record of a generation of this process, unless ``admit``, which changes it, raises; of several
@@ -354,10 +349,10 @@ class Library:
                 record.fetched = True
                 index.put(db, self.root, row.folder, record, write_record(row.folder, record))
 
-    def _adopt(self, db: sqlite3.Connection, generation_id: str, *, mine_idle: bool) -> Entry | None:
+    def _adopt(self, db: sqlite3.Connection, generation_id: str) -> Entry | None:
         for row in index.rows(db, self.root, "WHERE id = ?", (generation_id,)):
             entry = self._entry(row, db)
-            if entry is None or (entry.alive and not (mine_idle and self.is_mine(entry.record))):
+            if entry is None or (entry.alive and not self.is_mine(entry.record)):
                 continue
             if not entry.record.finished or entry.record.collectable:
                 return self._take_over(db, entry)

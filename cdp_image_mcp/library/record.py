@@ -176,14 +176,13 @@ def new_record(generation_id: str, request: ImageRequest, *, requested: str, ask
 def request_of(record: Record) -> ImageRequest:
     """The request as far as collecting needs it; reference files are not looked at again."""
     asked = record.request
-    return msgspec.structs.replace(
-        ImageRequest(prompt=record.prompt, backend=record.backend),
-        n=asked.get("n", 1),
-        size=asked.get("size", "auto"),
-        output_format=asked.get("output_format", "png"),
-        background=asked.get("background", "auto"),
+    wishes = {name: asked[name] for name in ("n", "size", "output_format", "background") if name in asked}
+    return ImageRequest(
+        prompt=record.prompt,
+        backend=record.backend,
         conversation_mode=record.conversation_mode,
         timeout_seconds=float(asked.get("timeout_seconds", 420)),
+        **wishes,
     )
 
 

@@ -61,7 +61,7 @@ class Recovery:
     async def adopt(self, record: Record, *, background: bool = False) -> None:
         """Go on with a generation without a job here, if nobody else works on it. Under ``Runner.taking``."""
         with truth_of(record):
-            adopted = await self._library.adopt(record.generation_id, mine_idle=True)
+            adopted = await self._library.adopt(record.generation_id)
             if adopted is not None:
                 self._runner.recover(adopted.record, adopted.folder, background=background)
 
@@ -71,7 +71,7 @@ class Recovery:
             async with self._runner.taking:
                 if generation_id in self._runner.jobs or (await self.find(generation_id)).record.finished:
                     return
-                if (adopted := await self._library.adopt(generation_id, mine_idle=True)) is not None:
+                if (adopted := await self._library.adopt(generation_id)) is not None:
                     await self._runner.end_orphan(adopted)
 
     async def find(self, generation_id: str) -> Entry:

@@ -92,13 +92,12 @@ async def test_collectable_ones_are_found_by_their_age(library: Library) -> None
     assert everything == {young.generation_id, old.generation_id}
 
 
-async def test_a_process_takes_up_its_own_generation_only_when_it_says_nobody_works_on_it(
+async def test_a_process_takes_up_its_own_generation_and_none_of_another_living_one(
     library: Library, root: Path
 ) -> None:
     with anyio.fail_after(10):
         record = a_record(state="starting", submitted=True)
         await create(library, record)
-        assert await library.adopt(record.generation_id) is None
-        assert await library.adopt(record.generation_id, mine_idle=True) is not None
+        assert await library.adopt(record.generation_id) is not None
         # To a library that plays another process it is a stranger's, and alive.
-        assert await Library(root).adopt(record.generation_id, mine_idle=True) is None
+        assert await Library(root).adopt(record.generation_id) is None

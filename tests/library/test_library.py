@@ -211,7 +211,7 @@ async def test_a_garbled_sidecar_is_told_and_neither_given_nor_written_from_memo
         with pytest.raises(ImageError, match="cannot be read"):
             await library.find(record.generation_id)
         assert [entry.record for entry in await library.newest()] == [other]
-        assert await library.adopt(record.generation_id, mine_idle=True) is None
+        assert await library.adopt(record.generation_id) is None
         await library.mark_fetched(record)
 
     assert any("cannot be read" in problem for problem in library.problems())

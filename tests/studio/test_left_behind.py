@@ -240,10 +240,10 @@ async def test_collecting_waits_for_a_person_to_the_end_and_one_error_does_not_s
     async with studio_with(tmp_path, Scripted(draw, asks)) as studio:
         adopt = studio.library.adopt
 
-        async def breaks(generation_id: str, *, mine_idle: bool = False) -> Entry | None:
+        async def breaks(generation_id: str) -> Entry | None:
             if generation_id == bad.generation_id:
                 raise ImageError("disk", "There is no room.")
-            return await adopt(generation_id, mine_idle=mine_idle)
+            return await adopt(generation_id)
 
         monkeypatch.setattr(studio.library, "adopt", breaks)
         found = {standing.record.generation_id: standing.record for standing in await studio.collect(tell)}
