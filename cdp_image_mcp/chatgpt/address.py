@@ -1,99 +1,115 @@
-"""The site's addresses: where its pages and answers are, and which of them we may open."""
+"""The site's addresses: its pages, its own calls (data in ``page/site/endpoints.json``), and which we may open."""
 
 import re
-from functools import lru_cache
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-from cdp_image_mcp.chatgpt.network.endpoints import Call, Endpoints, endpoints_of_ours
+import msgspec
 
-__all__ = ["Site", "file_id"]
+from cdp_image_mcp.cdp.bodies import Request
+from cdp_image_mcp.cdp.streams import StreamRequest
+from cdp_image_mcp.chatgpt.network.wire import uuid_of
 
-UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+__all__ = ["Call", "Endpoint", "Endpoints", "Site", "file_id"]
+
+Call: TypeAlias = Literal[
+    "turn",
+    "sending",
+    "resume",
+    "conversation",
+    "batch",
+    "stream_status",
+    "history",
+    "quota",
+    "upload_begun",
+    "upload_done",
+]
 LOGIN_HOSTS = frozenset(("auth.openai.com", "auth0.openai.com", "login.openai.com", "accounts.openai.com"))
 """Five tools agree on these (newest 2026-10)."""
+UUID = "(?P<id>[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})"
 FILE = re.compile(r"file[-_][A-Za-z0-9_-]{4,}")
 
 
-class Asked(Protocol):
-    """A request of the page."""
+class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One address of a call. Shape and meaning stand at the head of ``endpoints.json``."""
+
+    path: str
+    method: str = ""
+    source: str = ""
+    date: str = ""
 
     @property
-    def url(self) -> str: ...
-    @property
-    def method(self) -> str: ...
+    def pattern(self) -> re.Pattern[str]:
+        """Raises re.error for a path that is no regular expression."""
+        return re.compile(self.path.replace("{id}", UUID))
+
+
+Endpoints: TypeAlias = Mapping[str, tuple[Endpoint, ...]]
 
 
 class Site:
-    """Addresses of the site at ``base`` (``https://chatgpt.com/`` unless the user set another)."""
+    """Addresses of the site at ``home`` (``https://chatgpt.com/`` unless the user set another), a new chat."""
 
-    def __init__(self, base: str, endpoints: Endpoints | None = None) -> None:
-        self.base = base
-        self._endpoints = endpoints or _ours()
-        parts = urlsplit(base)
+    def __init__(self, home: str, endpoints: Endpoints) -> None:
+        self.home = home
+        parts = urlsplit(home)
         self.origin = f"{parts.scheme}://{parts.netloc}"
-        self.host = parts.hostname or ""
-
-    @property
-    def home(self) -> str:
-        """A new chat."""
-        return self.base
+        self._calls = {call: [(one.method, one.pattern) for one in ways] for call, ways in endpoints.items()}
 
     def conversation(self, conversation_id: str) -> str:
-        return urljoin(self.base, f"c/{conversation_id}")
+        return urljoin(self.home, f"c/{conversation_id}")
+
+    def facts(self, conversation_id: str | None) -> dict[str, str | None]:
+        """What a record holds of a conversation; empty when it is not known."""
+        if not conversation_id:
+            return {}
+        return {"conversation_id": conversation_id, "conversation_url": self.conversation(conversation_id)}
 
     def ours(self, address: str) -> bool:
-        """Whether an address lies on the site itself."""
+        """Whether an address lies on the site itself; we go to no other by ourselves."""
         parts = urlsplit(address)
         return f"{parts.scheme}://{parts.netloc}" == self.origin
-
-    def may_open(self, address: str) -> bool:
-        """Whether we may go there by ourselves: the site and nothing else."""
-        return self.ours(address)
 
     def is_login(self, address: str) -> bool:
         """A page of the sign-in, there or at the site itself."""
         parts = urlsplit(address)
         if (parts.hostname or "") in LOGIN_HOSTS:
             return True
-        return self.ours(address) and parts.path.startswith(("/auth/", "/login", "/auth"))
+        return self.ours(address) and parts.path.startswith(("/login", "/auth"))
 
     def path(self, address: str) -> str:
         return urlsplit(address).path if self.ours(address) else ""
 
     def conversation_id(self, address: str) -> str | None:
         """The conversation a page address names; interim ids (``WEB:…``, ``local-…``) are none."""
-        parts = self.path(address).rstrip("/").split("/")
-        if len(parts) >= 2 and parts[-2] == "c" and UUID.match(parts[-1].lower()):
-            return parts[-1].lower()
-        return None
+        *_, place, name = ["", *self.path(address).rstrip("/").split("/")]
+        return uuid_of(name) or None if place == "c" else None
 
-    def asks(self, call: Call, request: Asked) -> bool:
-        """Whether a request of the page is that call of the site."""
-        return self._endpoints.match(call, request.method, self.path(request.url)) is not None
+    def _match(self, call: Call, request: Request | StreamRequest) -> re.Match[str] | None:
+        """Whether a request is that call, and which conversation's ``id`` its path names."""
+        path = self.path(request.url)
+        ways = (pattern for method, pattern in self._calls.get(call, ()) if method in {"", request.method})
+        return next(filter(None, (pattern.fullmatch(path) for pattern in ways)), None)
 
-    def reads_conversation(self, request: Asked) -> bool:
+    def asks(self, call: Call, request: Request | StreamRequest) -> bool:
+        return self._match(call, request) is not None
+
+    def reads_conversation(self, request: Request) -> bool:
         """Whether a request is answered with conversations, one or several."""
         return self.asks("conversation", request) or self.asks("batch", request)
 
-    def lists_newest(self, request: Asked) -> bool:
+    def lists_newest(self, request: Request) -> bool:
         """Whether a request is answered with the newest conversations: no later part of the list, no archive, and not
         those with a star alone (``offset=0&is_archived=false&is_starred=false`` is the list itself)."""
         query = parse_qs(urlsplit(request.url).query)
         narrowed = (query.get(key, ["0"])[0].lower() for key in ("offset", "is_archived", "is_starred"))
         return self.asks("history", request) and all(value in {"0", "false"} for value in narrowed)
 
-    def asked_about(self, request: Asked) -> str:
+    def asked_about(self, request: Request) -> str:
         """The conversation that a request reads or asks the state of; empty when its address names none."""
-        path = self.path(request.url)
-        calls: tuple[Call, ...] = ("conversation", "stream_status")
-        found = next(filter(None, (self._endpoints.match(call, request.method, path) for call in calls)), None)
+        found = self._match("conversation", request) or self._match("stream_status", request)
         return found["id"].lower() if found else ""
-
-
-@lru_cache(maxsize=1)
-def _ours() -> Endpoints:
-    return Endpoints(endpoints_of_ours())
 
 
 def file_id(address: str) -> str | None:

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import anyio
 import anyio.abc
@@ -15,13 +14,12 @@ from cdp_image_mcp.chatgpt import words as wordings
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.collecting import Collecting
 from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced, stopping
-from cdp_image_mcp.chatgpt.network.endpoints import Endpoints
 from cdp_image_mcp.chatgpt.network.quota import Quota, no_pictures_left
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.arrival import Arrival
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
-from cdp_image_mcp.chatgpt.page.probe import probe_roles
+from cdp_image_mcp.chatgpt.page.sitereport import probe_roles
 from cdp_image_mcp.chatgpt.page.uploads import upload_copies
 from cdp_image_mcp.chatgpt.page.wish import fill_in
 from cdp_image_mcp.chatgpt.problems import problem
@@ -56,13 +54,14 @@ class WebBackend:
         found = load(settings.site_file)
         self._settings = settings
         self._ledger = ledger
-        self._site = Site(settings.web_url, Endpoints(found.endpoints))
+        self._site = Site(settings.web_url, found.endpoints)
         self._words = wordings.load(found.words or None)
         self._keeper = Keeper(settings, self._site, witness_source(found, "tell"), group)
         self._memory = WindowMemory(settings.profile_dir, settings.window_mode)
         self._person = Person(settings, self._keeper, self._memory)
         self._noted: tuple[Quota, ...] = ()
-        self.window = Visibility(settings, self._keeper, self._memory)
+        window = Visibility(settings, self._keeper, self._memory)
+        self.status, self.visibility = window.backend_status, window.act
 
     # --- generating --------------------------------------------------------------------------------------------
 
@@ -140,7 +139,6 @@ class WebBackend:
     async def _arrive(
         self, address: str, report: Report, *, fresh: bool, after: str | None = None
     ) -> tuple[Tab, Arrival]:
-        """A tab that is ready for a prompt, with the person's help where needed."""
         tab, arrival = await self._person.arrive(address, report, fresh=fresh, after=after)
         plan = arrival.account.plan if arrival.account else None
         await report.state("starting", browser_mode=self._keeper.mode, plan=plan)
@@ -270,18 +268,7 @@ class WebBackend:
             except cdp.CDPError as error:
                 raise problem(error, sent=False) from None
 
-    async def status(self) -> dict[str, Any]:
-        """See ``Backend``; asks the window where it is and runs nothing in the page."""
-        return await self.window.backend_status()
-
-    async def visibility(
-        self, action: Literal["status", "show", "hide", "toggle"], *, start_browser: bool
-    ) -> dict[str, Any]:
-        """The answer of ``browser_visibility``."""
-        return await self.window.act(action, start_browser=start_browser)
-
     async def aclose(self) -> None:
-        """Close our browser in order."""
         await self._keeper.close()
 
 

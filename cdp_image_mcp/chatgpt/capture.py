@@ -26,14 +26,15 @@ import msgspec
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Body, Request
+from cdp_image_mcp.cdp.errors import CommandTimeout, NodeError, ScriptError
 from cdp_image_mcp.chatgpt.network.turn import Pointer
-from cdp_image_mcp.chatgpt.page.carousel import Carousel
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
+from cdp_image_mcp.chatgpt.page.layers import press
 from cdp_image_mcp.chatgpt.page.pagereport import SeenImage
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.library.imagefile import ImageFacts, inspect
 
-__all__ = ["Capture", "Captured", "Mismatch", "TheirOwn"]
+__all__ = ["Capture", "Captured", "Carousel", "Mismatch", "TheirOwn"]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ GRACE = 3.0
 """Seconds to wait for surer bytes when others of the file are there."""
 LOADING_SECONDS = 120.0
 """How long the page may be at loading a file."""
+CAROUSEL_SECONDS = 3.0
+"""How long the page may take to show other pictures after the press."""
 SURENESS = ("id", "dimensions", "size", "")
 
 
@@ -88,8 +91,6 @@ def check(data: bytes, pointer: Pointer, way: str, *, drawing: bool = False) -> 
 
 
 class Capture:
-    """Looks for one picture's bytes."""
-
     def __init__(self, watch: TurnWatch, pointer: Pointer, refused: Collection[str] = ()) -> None:
         """``refused``: SHA-256 of the person's references."""
         self._watch = watch
@@ -217,3 +218,51 @@ class Capture:
         except DocumentLeft:
             return None
         return answer if isinstance(answer, str) else None
+
+
+class Carousel:
+    """A turn's pictures that the page has not mounted: it loads those only when somebody looks at them.
+
+    Carousels that mount about two of a turn's pictures were seen in 2026-08. The control that brings the next ones
+    stands in our own turn, and a press of it changes nothing but what is shown; what is pressed is said in
+    ``locators.json`` (role ``picture_next``), and nothing else ever is. Turned for one picture at most once for each
+    picture of the turn, which is once all round.
+    """
+
+    def __init__(self, watch: TurnWatch) -> None:
+        self._watch = watch
+        self._presses = 0
+        self._stuck = False
+
+    async def bring(self, pointer: Pointer) -> bool:
+        """Press for the next pictures when this one is neither shown nor asked for. Whether others are shown now."""
+        watch = self._watch
+        if self._stuck or self._presses >= len(watch.turn.pictures) or not self._wanted(pointer):
+            return False
+        try:
+            before: str = await watch.tab.eye.ask("witness.mounted()", reply=str)
+            if not await press(watch.tab, "witness.pictureNext()"):
+                return False
+            self._presses += 1
+            changed = await watch.tab.eye.until(f"witness.mounted() !== {quoted(before)}", CAROUSEL_SECONDS)
+        except (CommandTimeout, DocumentLeft, NodeError, ScriptError) as error:
+            log.info("the carousel could not be turned: %s", error)
+            changed = False
+        self._stuck = not changed
+        return changed
+
+    def _wanted(self, pointer: Pointer) -> bool:
+        images = self._watch.page.images
+        if len(self._watch.turn.pictures) < 2 or not images or self._watch.challenge is not None:
+            return False
+        if any(image.file == pointer.file_id for image in images):
+            return False
+        if self._watch.pictures.asked(pointer.file_id, self._watch.tab.loader_id):
+            return False
+        return all(self._loaded(image) for image in images)
+
+    def _loaded(self, image: SeenImage) -> bool:
+        """A hidden page paints nothing: there the network says that a picture is loaded."""
+        if image.complete or image.file is None:
+            return image.complete
+        return any(request.ended for request in self._watch.pictures.of(image.file))

@@ -7,13 +7,11 @@ send was pressed and claimed by no other generation. A conversation that fits in
 ``not_found`` is final: it is said only of what was read. What could not be read may be collected another time.
 """
 
-import logging
 from datetime import datetime, timedelta
 from typing import NoReturn
 
 import anyio
 
-from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.drawing import Drawing, stopping
@@ -29,8 +27,6 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
 
 __all__ = ["Collecting"]
-
-log = logging.getLogger(__name__)
 
 HISTORY = 4
 """Conversations changed since the press that are looked into when ours is not known by id: one prompt at a time, so it
@@ -49,8 +45,6 @@ READ_SECONDS = 10.0
 
 
 class Collecting:
-    """Collects for one generation."""
-
     def __init__(
         self, site: Site, request: ImageRequest, report: Report, words: Words, *, taken: frozenset[str] = frozenset()
     ) -> None:
@@ -82,9 +76,8 @@ class Collecting:
             await self._report.state(
                 "generating",
                 submitted=True,
-                conversation_id=conversation,
-                conversation_url=self._site.conversation(conversation),
                 user_message_id=message,
+                **self._site.facts(conversation),
             )
         if not isinstance(message, str) or message in self._used:
             message = await self._find_message(tab, conversation)
@@ -134,7 +127,7 @@ class Collecting:
                         await tab.eye.open()
                         return listed
         await tab.eye.open()
-        await tab.eye.ask("witness.until(() => witness.has('history_link'), 4000).then(Boolean)")
+        await tab.eye.until("witness.has('history_link')", 4)
         links: list[str] = await tab.eye.ask("witness.every('history_link').map((link) => link.href)", reply=list[str])
         return [Listed(known, None) for known in dict.fromkeys(filter(None, map(self._site.conversation_id, links)))]
 
@@ -255,15 +248,8 @@ class Collecting:
 
     async def _body(self, tab: Tab, request: Request) -> bytes:
         """Empty when it could not be had."""
-        if request.status != 200:
-            return b""
-        try:
-            return (await tab.bodies.read(request, again=False)).data
-        except (cdp.errors.BodyUnavailable, cdp.errors.ProtocolError) as error:
-            log.info("an answer of the site could not be read: %s", error)
-            return b""
+        return (await tab.answer(request) if request.status == 200 else None) or b""
 
 
 def _asked(reading: Reading) -> list[Message]:
-    """What a person asked in a conversation."""
     return [message for message in reading.messages if message.role == "user"]

@@ -20,13 +20,13 @@ from datetime import datetime
 import anyio
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.chatgpt.capture import Capture, Captured, Mismatch, TheirOwn
 from cdp_image_mcp.chatgpt.network.quota import PICTURES
 from cdp_image_mcp.chatgpt.network.turn import Pointer
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome, turn_outcome
-from cdp_image_mcp.chatgpt.page.arrival import account_of
+from cdp_image_mcp.chatgpt.page.accounts import account_of
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
+from cdp_image_mcp.chatgpt.page.layers import press
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.sending import ChallengeMet, StartOver, kept_from_sending
 from cdp_image_mcp.chatgpt.watching.evidence import Cause, Verdict
@@ -82,9 +82,7 @@ async def stopping(tab: Tab, report: Report) -> AsyncGenerator[None]:
         if report.stop_wanted and report.facts.get("turn_pressed"):
             try:
                 with shielded(STOP_SECONDS + 1):
-                    node = await tab.eye.node(f"witness.until(() => witness.one('stop'), {STOP_SECONDS * 1000})")
-                    if node is not None:
-                        await human.click(node)
+                    await press(tab, f"witness.until(() => witness.one('stop'), {STOP_SECONDS * 1000})")
             except (cdp.CDPError, TimeoutError) as error:
                 log.info("the stop control was not pressed: %s", error)
         raise
@@ -106,7 +104,6 @@ class Drawing:
         self._words = words
         self._taken: set[str] = set(report.saved_files)
         self._failed: dict[str, ImageError] = {}
-        """Files whose bytes could not be had."""
         self._answered = False
         self._why = ""
         self._skipped_panel = False
@@ -161,7 +158,10 @@ class Drawing:
             if judged.load is not None:
                 await self._load(judged.load)
                 continue
-            await self._still_generating()
+            if self._learned:
+                # A picture has been saved, and more may come.
+                learned, self._learned = self._learned, {}
+                await self._report.state("generating", **learned)
             await watch.news_since(mark, judged.recheck_seconds)
 
     async def _ended_its_script(self) -> bool:
@@ -189,26 +189,14 @@ class Drawing:
         if judged.action == "no_picture" and not self._taken:
             raise self._no_picture(judged)
 
-    async def _still_generating(self) -> None:
-        """A picture has been saved, and more may come."""
-        if self._learned:
-            learned, self._learned = self._learned, {}
-            await self._report.state("generating", **learned)
-
     # --- what the witnesses say --------------------------------------------------------------------------------
 
     async def _note(self) -> None:
         """Put what is newly known into the record; the conversation's id first of all."""
         turn, report = self._watch.turn, self._report
-        facts = report.facts
-        news: dict[str, object] = {}
-        if turn.conversation_id and facts.get("conversation_id") != turn.conversation_id:
-            news["conversation_id"] = turn.conversation_id
-            news["conversation_url"] = self._watch.tab.site.conversation(turn.conversation_id)
-        if turn.user_message_id and facts.get("user_message_id") != turn.user_message_id:
-            news["user_message_id"] = turn.user_message_id
-        if turn.model and facts.get("model") != turn.model:
-            news["model"] = turn.model
+        told = self._watch.tab.site.facts(turn.conversation_id)
+        told |= {"user_message_id": turn.user_message_id, "model": turn.model}
+        news = {name: value for name, value in told.items() if value and report.facts.get(name) != value}
         if news:
             await report.state("generating", submitted=True, **news)
         percent = self._watch.page.percent
@@ -227,8 +215,7 @@ class Drawing:
                 return kept_from_sending(CHECK_PAUSE)
             now = datetime.now().astimezone()
             left = next((quota.remaining for quota in watch.tab.quotas if quota.feature == PICTURES), None)
-            outcome = http_outcome(watch.refused.status, watch.refused.body, now=now, words=self._words, left=left)
-            return outcome.error() if outcome is not None else None
+            return http_outcome(watch.refused.status, watch.refused.body, now=now, words=self._words, left=left)
         if watch.page.expired:
             return _signed_out()
         if watch.page.approval:
@@ -240,13 +227,12 @@ class Drawing:
     def _no_picture(self, judged: Verdict) -> ImageError:
         watch = self._watch
         at = datetime.now().astimezone()
-        outcome = turn_outcome(judged, watch.turn, now=at, words=self._words)
+        submitted = "unknown" if judged.kind == "unanswered" else True
+        outcome = turn_outcome(judged, watch.turn, now=at, words=self._words, submitted=submitted)
         if outcome.code in {"text_only", "service_error"}:
-            for alert in watch.page.alerts:
-                told = alert_outcome(alert, now=at, words=self._words)
-                if told is not None:
-                    return told.error()
-        return outcome.error(submitted="unknown" if judged.kind == "unanswered" else True)
+            told = (alert_outcome(alert, now=at, words=self._words) for alert in watch.page.alerts)
+            return next(filter(None, told), outcome)
+        return outcome
 
     # --- the pictures ------------------------------------------------------------------------------------------
 
@@ -353,11 +339,8 @@ class Drawing:
         if not self._watch.page.panel or self._skipped_panel:
             return
         self._skipped_panel = True
-        node = await self._watch.tab.eye.node("witness.one('ab_skip')")
-        if node is None:
-            log.info("the panel has no skip control")
-            return
         try:
-            await human.click(node)
+            if not await press(self._watch.tab, "witness.one('ab_skip')"):
+                log.info("the panel has no skip control")
         except (cdp.errors.NodeError, DocumentLeft) as error:
             log.info("the panel could not be skipped: %s", error)

@@ -3,8 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.network.wire import decode, obj, text
 from cdp_image_mcp.chatgpt.reset import reset_time
@@ -13,7 +11,7 @@ from cdp_image_mcp.chatgpt.words import Meaning, Words, load
 from cdp_image_mcp.errors import Code, Fact, ImageError
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = ["Outcome", "alert_outcome", "http_outcome", "turn_outcome"]
+__all__ = ["alert_outcome", "http_outcome", "turn_outcome"]
 
 LONGEST = 2_000
 
@@ -62,35 +60,15 @@ _UNSPENT: frozenset[Code] = frozenset(("quota_reached", "rate_limited", "text_on
 """Pictures are charged when drawing starts (the counter falls within the stream, 2026-04-24): these never started."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """A code of the contract with what is known beside it; ``details.text`` holds the turn's own words alone."""
-
-    code: Code
-    message: str
-    spent: Fact = "unknown"
-    reset_at: str | None = None
-    retry_after_seconds: float | None = None
-    details: dict[str, Any] = {}
-
-    def error(self, *, submitted: Fact = True) -> ImageError:
-        """The exception that carries it to the caller."""
-        return ImageError(
-            self.code,
-            self.message,
-            submitted=submitted,
-            spent=self.spent if submitted is not False else False,
-            reset_at=self.reset_at,
-            retry_after_seconds=self.retry_after_seconds,
-            details=dict(self.details),
-        )
-
-
-def turn_outcome(found: Verdict, turn: Turn, *, now: datetime, words: Words | None = None) -> Outcome:
-    """The outcome of a ``no_picture`` verdict. ``now`` needs an offset; ``reset_at`` is in its zone."""
+def turn_outcome(
+    found: Verdict, turn: Turn, *, now: datetime, words: Words | None = None, submitted: Fact = True
+) -> ImageError:
+    """The error for a ``no_picture`` verdict. ``now`` needs an offset; ``reset_at`` is in its zone."""
     kind = found.kind or "answer"
     said = clean(found.text, LONGEST)
     failed = turn.tool_error
-    meaning = _by_name(failed.name) if failed else None
+    name = failed.name.replace("_", "").lower() if failed else ""
+    meaning: Meaning | None = next((one for part, one in _ERROR_NAMES if part in name), None)
     whole = "\n".join(part for part in (said, failed.text if failed else "", turn.error or "") if part)
     meaning = meaning or (words or load()).meaning(whole)
     code = _CODES[meaning] if meaning else _BY_STRUCTURE[kind]
@@ -99,30 +77,35 @@ def turn_outcome(found: Verdict, turn: Turn, *, now: datetime, words: Words | No
     if code == "text_only" and kind != "answer":
         # Only a turn that never drew can have been a mere answer.
         code = _BY_STRUCTURE[kind]
-    judged = _outcome(code, meaning, said, whole, now, started=turn.drawing_started, kind=kind)
-    if code != "text_only" or turn.model is None:
-        return judged
-    # Some models never draw (Instant, on some accounts): which one it was helps to choose another.
-    model = clean(turn.model, 100)
-    return msgspec.structs.replace(
-        judged,
-        message=judged.message.replace("The site answered", f"The site's model {model} answered", 1),
-        details={**judged.details, "model": model},
-    )
+    lead, more = _MESSAGES[code], {} if kind == "answer" else {"kind": kind}
+    if code == "text_only" and turn.model is not None:
+        # Some models never draw (Instant, on some accounts): which one it was helps to choose another.
+        more["model"] = clean(turn.model, 100)
+        lead = lead.replace("The site answered", f"The site's model {more['model']} answered", 1)
+    unspent = code in _UNSPENT and not (turn.drawing_started and code == "text_only")
+    return _error(code, meaning, lead, said, whole, now, submitted=submitted, unspent=unspent, **more)
 
 
-def alert_outcome(text: str, *, now: datetime, words: Words | None = None) -> Outcome | None:
+def alert_outcome(text: str, *, now: datetime, words: Words | None = None, submitted: Fact = True) -> ImageError | None:
     """What an alert or a dialog outside our turn means, None when it says nothing known."""
     said = clean(text, LONGEST)
     meaning = (words or load()).meaning(said)
     if meaning is None or meaning == "question":
         return None
-    return _outcome(_CODES[meaning], meaning, said, said, now)
+    code = _CODES[meaning]
+    unspent = code in _UNSPENT
+    return _error(code, meaning, _MESSAGES[code], said, said, now, submitted=submitted, unspent=unspent)
 
 
 def http_outcome(
-    status: int, body: bytes, *, now: datetime, words: Words | None = None, left: int | None = None
-) -> Outcome | None:
+    status: int,
+    body: bytes,
+    *,
+    now: datetime,
+    words: Words | None = None,
+    left: int | None = None,
+    submitted: Fact = True,
+) -> ImageError | None:
     """What a refused POST of the conversation means, None below 400. A check page (403 with ``cf-mitigated``) is for
     the caller to recognise by its header first. ``left``: pictures that the account has left, as last told: a refusal
     that says otherwise is of the moment (seen with several references, 2026-08)."""
@@ -143,35 +126,35 @@ def http_outcome(
         code = "invalid_input"
     elif meaning in {"refused", "suspicious"}:
         code = _CODES[meaning]
-    outcome = _outcome(code, meaning, said, said, now)
-    sentence = f"The site refused the request with HTTP {status}" + (f": {said[:300]}" if said else ".")
-    return msgspec.structs.replace(
-        outcome, message=sentence, spent=False, details={**outcome.details, "http_status": status}
-    )
+    lead = f"The site refused the request with HTTP {status}"
+    return _error(code, meaning, lead, said, said, now, submitted=submitted, unspent=True, http_status=status)
 
 
-def _by_name(name: str) -> Meaning | None:
-    plain = name.replace("_", "").lower()
-    return next((meaning for part, meaning in _ERROR_NAMES if part in plain), None)
-
-
-def _outcome(
-    code: Code, meaning: Meaning | None, said: str, whole: str, now: datetime, *, started: bool = False, kind: str = ""
-) -> Outcome:
+def _error(
+    code: Code,
+    meaning: Meaning | None,
+    lead: str,
+    said: str,
+    whole: str,
+    now: datetime,
+    *,
+    submitted: Fact,
+    unspent: bool,
+    **more: Any,
+) -> ImageError:
+    """``details.text`` holds the turn's own words alone; ``whole`` is searched for the end of a limit."""
     details: dict[str, Any] = {"text": said} if said else {}
     if meaning in _FEATURES:
         details["feature"] = _FEATURES[meaning]
-    if kind and kind != "answer":
-        details["kind"] = kind
     moment = reset_time(whole, now) if code in {"quota_reached", "rate_limited"} else None
-    lead = _MESSAGES.get(code, "The site refused the request")
-    return Outcome(
-        code=code,
-        message=f"{lead}: {said[:300]}" if said else f"{lead}.",
-        spent=False if code in _UNSPENT and not (started and code == "text_only") else "unknown",
+    return ImageError(
+        code,
+        f"{lead}: {said[:300]}" if said else f"{lead}.",
+        submitted=submitted,
+        spent=False if unspent else None,
         reset_at=moment.isoformat(timespec="seconds") if moment else None,
         retry_after_seconds=(moment - now).total_seconds() if moment else None,
-        details=details,
+        details={**details, **more},
     )
 
 

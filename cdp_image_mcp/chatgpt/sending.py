@@ -14,6 +14,7 @@ from cdp_image_mcp.chatgpt.page.arrival import Arrival, in_the_way
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.sitereport import page_structure
 from cdp_image_mcp.chatgpt.problems import problem
+from cdp_image_mcp.chatgpt.watching.evidence import Cause
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.request import Reference, Report
@@ -127,10 +128,6 @@ class Sending:
         self._asked_before = self._watch.tab.bodies.requests
         used = [*facts.get("used_message_ids", []), facts.get("user_message_id")]
         site = self._watch.tab.site
-        known = site.conversation_id(self._watch.tab.page.url)
-        news: dict[str, object] = {}
-        if known:
-            news = {"conversation_id": known, "conversation_url": site.conversation(known)}
         await self._report.state(
             "submitting",
             sent_prompt=text,
@@ -141,7 +138,7 @@ class Sending:
             turn_pressed=True,
             # A later run refuses them too, whoever says that they are pictures.
             reference_sha256=[reference.sha256 for reference in self._references],
-            **news,
+            **site.facts(site.conversation_id(self._watch.tab.page.url)),
         )
 
     async def not_sent(self) -> None:
@@ -189,8 +186,10 @@ class Sending:
         """No request and no turn of ours after the press."""
         watch = self._watch
         if watch.kept_out or watch.challenge is not None:
-            await self._behind_check()
-            return
+            # A check answered the page's requests before the prompt could go out.
+            if await self._out_after_loading("kept_out"):
+                return
+            raise kept_from_sending()
         if watch.lost is not None:
             raise problem(watch.lost, "unknown")
         refused = self._refused_beforehand()
@@ -202,14 +201,8 @@ class Sending:
                 next_step="Call wait_for_image: if the site took the prompt, its picture is collected.",
             )
         structure, limited = await page_structure(watch.tab), watch.page.rate_dialog
-        # The page may still be at it. Loading it anew ends that; only then is it certain.
-        landed = await watch.load("late")
-        if watch.request_seen.is_set():
-            await self._report.state("generating", submitted=True)
+        if await self._out_after_loading("late"):
             return
-        await self.not_sent()
-        if landed.challenged:
-            raise ChallengeMet(submitted=False)
         if limited:
             raise ImageError(
                 "rate_limited",
@@ -231,14 +224,14 @@ class Sending:
             details={"role": "send", "page_structure": structure},
         )
 
-    async def _behind_check(self) -> None:
-        """A check answered the page's requests before the prompt could go out. The page is loaded anew: that ends
-        whatever its script still had in mind, and brings either the check itself or a page that works."""
-        landed = await self._watch.load("kept_out")
+    async def _out_after_loading(self, cause: Cause) -> bool:
+        """The page may still be at it, or have it in mind. Loading it anew ends that; only then is it certain whether
+        the prompt went out. Raises ChallengeMet where that shows a check."""
+        landed = await self._watch.load(cause)
         if self._watch.request_seen.is_set():
             await self._report.state("generating", submitted=True)
-            return
+            return True
         await self.not_sent()
         if landed.challenged:
             raise ChallengeMet(submitted=False)
-        raise kept_from_sending()
+        return False

@@ -37,18 +37,17 @@ class Words(msgspec.Struct, frozen=True):
 
     rules: tuple[Rule, ...]
 
-    def rule(self, text: str) -> Rule | None:
-        """The first wording that fits."""
-        plain = folded(text)
-        return next((rule for rule in self.rules if _fits(rule, plain)), None)
-
     def fails(self, text: str) -> bool:
         """Whether a tool's own words say that it failed."""
         return self.meaning(text) == "failed"
 
     def meaning(self, text: str) -> Meaning | None:
-        rule = self.rule(text)
-        return rule.meaning if rule else None
+        """What the first wording that fits says."""
+        plain = folded(text)
+        for rule in self.rules:
+            if all(any(_phrase(phrase) in plain for phrase in group) for group in rule.all):
+                return rule.meaning
+        return None
 
 
 def folded(text: str) -> str:
@@ -60,10 +59,6 @@ def folded(text: str) -> str:
 
 
 _PLAIN = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "“": '"', "”": '"', "–": "-", "—": "-", "đ": "d", "ł": "l"})
-
-
-def _fits(rule: Rule, plain: str) -> bool:
-    return all(any(_phrase(phrase) in plain for phrase in group) for group in rule.all)
 
 
 @lru_cache(maxsize=4096)

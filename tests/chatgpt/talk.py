@@ -6,7 +6,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.page.locators import load
 
 NOW = datetime(2026, 8, 14, 15, 0, tzinfo=timezone(timedelta(hours=2)))
 
@@ -17,6 +19,11 @@ USER = "b7c0a4de-3f52-4e19-8a66-5d0c9e1f2a34"
 EXCHANGE = "1d2c3b4a-5f6e-4d7c-8b9a-0f1e2d3c4b5a"
 TOOL = "t2uay3k.sj1i4kz"
 CARD_TEXT = "Lots of people are creating images right now, so this may take a while."
+
+
+def site_at(home: str) -> Site:
+    """A site with the addresses that ship."""
+    return Site(home, load().endpoints)
 
 
 def recording(name: str) -> bytes:

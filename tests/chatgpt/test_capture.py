@@ -12,12 +12,10 @@ import pytest
 from cdp_image_mcp.cdp.bodies import Body, Request
 from cdp_image_mcp.cdp.errors import BodyUnavailable, DocumentLeft, StreamFailed
 from cdp_image_mcp.chatgpt import capture
-from cdp_image_mcp.chatgpt.capture import Capture, Captured, Mismatch, TheirOwn
+from cdp_image_mcp.chatgpt.capture import Capture, Captured, Carousel, Mismatch, TheirOwn
 from cdp_image_mcp.chatgpt.network.turn import Pointer, Turn
-from cdp_image_mcp.chatgpt.page.carousel import Carousel
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
-from cdp_image_mcp.chatgpt.watching.picturerequests import PictureRequests
-from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
+from cdp_image_mcp.chatgpt.watching.turnwatch import PictureRequests, TurnWatch
 from fixtures.site.pictures import make_picture
 from tests.chatgpt.talk import file_id
 
@@ -148,8 +146,11 @@ class Carousels:
         self.asked += 1
         return object() if self.turns else None
 
-    async def ask(self, expression: str, **_: Any) -> Any:
-        return expression != "witness.mounted()" and self.turns >= 0
+    async def ask(self, _expression: str, **_: Any) -> str:
+        return ""
+
+    async def until(self, _condition: str, _seconds: float) -> bool:
+        return self.turns >= 0
 
 
 @pytest.mark.anyio
@@ -159,7 +160,7 @@ async def test_the_carousel_is_turned_at_most_once_round_and_only_for_what_was_n
     async def click(_: Any) -> None:
         pass
 
-    monkeypatch.setattr("cdp_image_mcp.chatgpt.page.carousel.human.click", click)
+    monkeypatch.setattr("cdp_image_mcp.cdp.keyboard_mouse.click", click)
 
     def watched(*requests: Request, turns: int = 99, complete: bool = True, shown: int = 1) -> TurnWatch:
         watch = Watched()

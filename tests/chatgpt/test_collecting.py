@@ -11,17 +11,16 @@ import anyio
 import pytest
 
 from cdp_image_mcp.cdp.mailbox import Mailbox
-from cdp_image_mcp.chatgpt import collecting, drawing
-from cdp_image_mcp.chatgpt.address import Site
+from cdp_image_mcp.chatgpt import collecting
 from cdp_image_mcp.chatgpt.collecting import Collecting
 from cdp_image_mcp.chatgpt.network.conversations import read_conversations
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.chatgpt.words import Words, load
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
-from tests.chatgpt.talk import conversation, prompt, window
+from tests.chatgpt.talk import conversation, prompt, site_at, window
 
-SITE = Site("https://chatgpt.com/")
+SITE = site_at("https://chatgpt.com/")
 REQUEST = ImageRequest(prompt="a lighthouse", backend="chatgpt-web")
 PRESSED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TEXT = "a lighthouse\n\nat night"
@@ -55,6 +54,9 @@ class ScriptedSite:
         self.bodies = self.eye = self
         self.requests: list[Any] = []
         self._answers: Mailbox[Any] = Mailbox("answers", 10)
+
+    async def until(self, _condition: str, _seconds: float) -> bool:
+        return self.listed
 
     async def ask(self, expression: str, **_: Any) -> Any:
         links = [SITE.conversation(one) for one in self.chats] if self.listed else []
@@ -98,9 +100,8 @@ class ScriptedSite:
             self._give(f"conversation/{identity}", conversation(*said, identity=identity))
         return SimpleNamespace(challenged=False)
 
-    async def read(self, request: Any, *, again: bool) -> Any:
-        assert not again
-        return SimpleNamespace(data=request.body)
+    async def answer(self, request: Any) -> bytes:
+        return request.body
 
 
 async def searched(site: ScriptedSite, taken: frozenset[str] = frozenset(), **facts: Any) -> tuple[str, str]:
@@ -302,7 +303,7 @@ async def test_what_is_given_up_while_it_is_collected_is_stopped_at_the_site(mon
         await anyio.sleep_forever()
 
     monkeypatch.setattr(ScriptedSite, "node", node, raising=False)
-    monkeypatch.setattr(drawing.human, "click", click)
+    monkeypatch.setattr("cdp_image_mcp.cdp.keyboard_mouse.click", click)
     with anyio.fail_after(20), given_up:
         await collected(monkeypatch, pictures, stop_wanted=True)
     assert [control for control in pressed if "'stop'" in control] == pressed

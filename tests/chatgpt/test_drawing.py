@@ -11,11 +11,10 @@ from cdp_image_mcp.cdp.bodies import Body, Request
 from cdp_image_mcp.cdp.errors import BodyUnavailable, BrowserGone, CommandTimeout, DocumentLeft, EventTimeout
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.chatgpt import capture, drawing
-from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced
 from cdp_image_mcp.chatgpt.landing import Landing
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
-from cdp_image_mcp.chatgpt.page.arrival import SessionAnswer
+from cdp_image_mcp.chatgpt.page.accounts import Session
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
 from cdp_image_mcp.chatgpt.sending import ChallengeMet, StartOver
 from cdp_image_mcp.chatgpt.watching.evidence import Verdict
@@ -40,6 +39,7 @@ from tests.chatgpt.talk import (
     pointer,
     prompt,
     queued_turn,
+    site_at,
     status,
 )
 
@@ -111,7 +111,7 @@ class ScriptedTab:
     """A tab whose conversation can be loaded anew as the test wants."""
 
     def __init__(self) -> None:
-        self.site = Site(BASE)
+        self.site = site_at(BASE)
         self.bodies = Files()
         self.quotas = ()
         self.eye = self
@@ -120,7 +120,7 @@ class ScriptedTab:
         self.closed = None
         self.rests = False
         self.asked = 0
-        self.session: SessionAnswer | Exception = SessionAnswer(200, '{"user": {}}')
+        self.session: Session | Exception = Session(200, user=True)
         self.loads: list[Any] = []
         """What each loading comes to: an exception, or what happens then."""
 
@@ -181,7 +181,7 @@ class Scene:
         self.request = ImageRequest(prompt="x", backend="chatgpt-web", n=self.told.wanted, reference_images=known)
         self.watch.stream_over()
         if heard.turn().conversation_read:
-            self.watch._times.read = anyio.current_time()  # pyright: ignore[reportPrivateUsage]
+            self.watch._at["since_read"] = anyio.current_time()  # pyright: ignore[reportPrivateUsage]
 
     def have(self, file: str, data: bytes | None) -> None:
         """The page has loaded a file; None for one whose bytes are not to be had."""
@@ -380,9 +380,9 @@ async def test_a_network_that_is_away_when_the_conversation_is_loaded_anew_is_wa
         assert (await scene.drawn()).pictures == [FOX]
 
 
-@pytest.mark.parametrize("session", [SessionAnswer(200, "{}"), SessionAnswer(401)])
+@pytest.mark.parametrize("session", [Session(200, user=False), Session(401)])
 async def test_a_session_that_ended_without_a_word_is_told_once_the_conversation_was_loaded_anew(
-    session: SessionAnswer,
+    session: Session,
 ) -> None:
     scene = Scene(at_rest(drawn("a", file_id(1), FOX)))
     scene.tab.session = session
@@ -395,16 +395,16 @@ async def test_a_session_that_ended_without_a_word_is_told_once_the_conversation
 @pytest.mark.parametrize(
     ("session", "status"),
     [
-        (SessionAnswer(0), 200),
-        (SessionAnswer(500), 200),
-        (SessionAnswer(403, mitigated="challenge"), 200),
+        (Session(0), 200),
+        (Session(500), 200),
+        (Session(403, mitigated="challenge"), 200),
         (CommandTimeout("Runtime.evaluate", 5), 200),
         (DocumentLeft("gone"), 200),
-        (SessionAnswer(200, "{}"), 502),
-        (SessionAnswer(200, "{}"), 403),
+        (Session(200, user=False), 502),
+        (Session(200, user=False), 403),
     ],
 )
-async def test_a_session_that_cannot_be_asked_for_ends_nothing(session: SessionAnswer | Exception, status: int) -> None:
+async def test_a_session_that_cannot_be_asked_for_ends_nothing(session: Session | Exception, status: int) -> None:
     scene = Scene(at_rest(drawn("a", file_id(1), FOX)))
     scene.tab.session, scene.tab.loads = session, [status]
     await Drawing(scene.watch, scene.request, cast("Report", scene.told), load())._load("late")  # pyright: ignore[reportPrivateUsage]
@@ -416,7 +416,7 @@ async def test_a_prompt_whose_conversation_was_never_named_is_looked_for_in_the_
     scene = Scene(heard)
     scene.tab.page.url = BASE
     heard.missed()
-    scene.watch._times.changed -= 60  # pyright: ignore[reportPrivateUsage]
+    scene.watch._at["quiet"] -= 60  # pyright: ignore[reportPrivateUsage]
     with anyio.fail_after(30), pytest.raises(Untraced):
         await scene.drawn()
 
@@ -459,7 +459,7 @@ async def test_what_the_person_gave_up_is_stopped_at_the_site_as_soon_as_its_con
         await page.waited.wait()
         page.shown.set()
 
-    monkeypatch.setattr(drawing.human, "click", click)
+    monkeypatch.setattr("cdp_image_mcp.cdp.keyboard_mouse.click", click)
     given_up = anyio.CancelScope()
     report = cast("Report", SimpleNamespace(stop_wanted=stop_wanted, facts={"turn_pressed": pressed_send}))
     with anyio.fail_after(20):

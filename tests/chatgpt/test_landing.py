@@ -6,8 +6,8 @@ from typing import cast
 import pytest
 
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.landing import landing
+from tests.chatgpt.talk import site_at
 
 CHECK = {"cf-mitigated": "challenge"}
 
@@ -26,5 +26,5 @@ def test_a_check_has_its_header_and_only_a_bare_403_may_be_one_too(
     status: int, headers: dict[str, str], challenged: bool, check: bool
 ) -> None:
     document = SimpleNamespace(status=status, headers=headers, url="https://chatgpt.com/")
-    landed = landing(cast("Request", document), Site("https://chatgpt.com/"))
+    landed = landing(cast("Request", document), site_at("https://chatgpt.com/"))
     assert (landed.challenged, landed.check) == (challenged, check)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from cdp_image_mcp.chatgpt.network.turn import ToolError, Turn
-from cdp_image_mcp.chatgpt.outcome import Outcome, alert_outcome, http_outcome, turn_outcome
+from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome, turn_outcome
 from cdp_image_mcp.chatgpt.watching.evidence import Kind, Verdict
 from cdp_image_mcp.chatgpt.words import load
 from cdp_image_mcp.errors import CODES, ImageError
@@ -113,7 +113,7 @@ UPLOAD_PLEASE = {
 PYTHON = "I drew it with Python. Download lighthouse.png (sandbox:/mnt/data/lighthouse.png)."
 
 
-def outcome(kind: Kind, text: str, turn: Turn | None = None) -> Outcome:
+def outcome(kind: Kind, text: str, turn: Turn | None = None) -> ImageError:
     return turn_outcome(Verdict(action="no_picture", kind=kind, text=text), turn or Turn(), now=NOW)
 
 
@@ -246,7 +246,7 @@ def test_what_was_promised_may_have_been_charged() -> None:
 
 
 def test_the_error_carries_everything_to_the_caller() -> None:
-    error = outcome("answer", QUOTA["en"]).error()
+    error = outcome("answer", QUOTA["en"])
     assert error.code == "quota_reached"
     assert error.submitted is True
     assert error.reset_at == "2026-08-14T18:20:00+02:00"
@@ -409,7 +409,7 @@ def test_times_are_given_in_the_callers_zone() -> None:
 def test_wordings_of_autumn_mean_what_they_say(kind: Kind, words: str, code: str) -> None:
     found = outcome(kind, words)
     assert found.code == code
-    assert found.error().retryable == (code in {"service_error", "rate_limited"})
+    assert found.retryable == (code in {"service_error", "rate_limited"})
 
 
 def test_a_safety_review_is_no_error_of_any_kind() -> None:

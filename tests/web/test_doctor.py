@@ -7,7 +7,7 @@ import anyio
 import msgspec
 import pytest
 
-from cdp_image_mcp.chatgpt.page.probe import AT_REST, CLASSIC_ALONE
+from cdp_image_mcp.chatgpt.page.sitereport import AT_REST, CLASSIC_ALONE
 from cdp_image_mcp.cli.checks import services
 from cdp_image_mcp.config import Settings
 from fixtures.site import Switches, running_site

@@ -6,13 +6,12 @@ name no conversation. A key that is missing is untold: a window recorded 2026-10
 before it was there and null.
 """
 
-from datetime import datetime
 from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
 from cdp_image_mcp.chatgpt.network.message import Message, read_message
-from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
+from cdp_image_mcp.chatgpt.network.wire import decode, items, moment, obj, text, uuid_of
 
 __all__ = ["Activity", "Listed", "Reading", "activity", "read_conversations", "read_history", "read_stream_status"]
 
@@ -26,8 +25,6 @@ since; nothing is being made."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """One conversation as it was read."""
-
     conversation_id: str
     messages: tuple[Message, ...]
     links: dict[str, str]
@@ -40,7 +37,6 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     changed: float | None
     """When it changed last, seconds since 1970."""
     blocked: frozenset[str]
-    """Ids of messages that moderation blocked."""
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -85,16 +81,6 @@ def read_history(body: bytes) -> list[Listed] | None:
     return [entry for entry in found if entry.conversation_id]
 
 
-def moment(value: Any) -> float | None:
-    """A time as the site writes it: seconds since 1970, or ISO 8601."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    try:
-        return datetime.fromisoformat(text(value)).timestamp()
-    except ValueError:
-        return None
-
-
 def _conversations(value: Any) -> list[dict[str, Any]]:
     listed = items(value) or items(obj(value).get("conversations")) or items(obj(value).get("items"))
     if listed:
@@ -122,6 +108,7 @@ def _reading(value: dict[str, Any], conversation: str, before: str) -> Reading |
         messages, links = _window(value, named, before, settled=told == "rest")
     if not whole and not isinstance(value.get("messages"), list):
         return None
+    results = [obj(result) for result in items(value.get("moderation_results"))]
     times = [moment(value.get("update_time")), *(message.created for message in messages)]
     return Reading(
         conversation_id=named,
@@ -131,7 +118,7 @@ def _reading(value: dict[str, Any], conversation: str, before: str) -> Reading |
         from_start=whole or obj(value.get("page_info")).get("has_previous_page") is False,
         activity=told,
         changed=max((at for at in times if at is not None), default=None),
-        blocked=_blocked(value),
+        blocked=frozenset(text(result.get("message_id")) for result in results if result.get("blocked") is True),
     )
 
 
@@ -178,8 +165,3 @@ def _window(
 def _page(cursor: str) -> str:
     """The name of the end of the page before a cursor."""
     return f"before {cursor}"
-
-
-def _blocked(value: dict[str, Any]) -> frozenset[str]:
-    results = [obj(result) for result in items(value.get("moderation_results"))]
-    return frozenset(text(result.get("message_id")) for result in results if result.get("blocked") is True)

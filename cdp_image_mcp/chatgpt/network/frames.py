@@ -72,7 +72,16 @@ def _unwrap(value: Any, topic: str, updates: list[Update], depth: int) -> None:
             for item in items(obj(payload).get("updates"))[:MOST]:
                 _batch_item(obj(item), _conversation(obj(payload)), updates)
         case "conversation-turn-stream" if text(obj(payload).get("encoded_item")):
-            _stream_item(obj(payload), topic, updates)
+            said = obj(payload)
+            updates.append(
+                Update(
+                    kind="item",
+                    conversation=_conversation(said),
+                    topic=_topic(said, topic),
+                    item_id=text(said.get("stream_item_id")),
+                    encoded=text(said.get("encoded_item")),
+                )
+            )
         case "conversation-turn-complete":
             said = obj(payload)
             where, leaf = _conversation(said), text(said.get("current_message_id"))
@@ -101,7 +110,8 @@ def _conversation_update(update: dict[str, Any], updates: list[Update]) -> None:
     conversation, content = _conversation(update), obj(update.get("update_content"))
     kind = text(update.get("update_type"))
     if kind == "set-conversation-async-status":
-        updates.append(_status(conversation, content.get("conversation_async_status")))
+        told = activity(content.get("conversation_async_status"))
+        updates.append(Update(kind="status", conversation=conversation, activity=told))
         if content.get("is_async_correction") is True:
             updates.append(Update(kind="reread", conversation=conversation))
     found = [content.get("message"), *items(content.get("messages"))]
@@ -136,20 +146,4 @@ def _message(value: dict[str, Any], conversation: str, *, completed: bool) -> Up
         message=message,
         parent=text(value.get("parent")) or text(value.get("parent_id")),
         completed=completed,
-    )
-
-
-def _status(conversation: str, value: Any) -> Update:
-    return Update(kind="status", conversation=conversation, activity=activity(value))
-
-
-def _stream_item(said: dict[str, Any], topic: str, updates: list[Update]) -> None:
-    updates.append(
-        Update(
-            kind="item",
-            conversation=_conversation(said),
-            topic=_topic(said, topic),
-            item_id=text(said.get("stream_item_id")),
-            encoded=text(said.get("encoded_item")),
-        )
     )

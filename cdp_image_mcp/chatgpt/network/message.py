@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from cdp_image_mcp.chatgpt.network.turn import ToolError
-from cdp_image_mcp.chatgpt.network.wire import decode, flag, integer, items, number, obj, text
+from cdp_image_mcp.chatgpt.network.turn import PictureFile, ToolError
+from cdp_image_mcp.chatgpt.network.wire import decode, integer, items, moment, obj, text
 
 __all__ = ["Asset", "Message", "file_id_of", "merged", "read_message"]
 
@@ -42,18 +42,15 @@ tool's own name is opaque and changes (``dalle.text2im``, ``n7jupd_m``, ``t2uay3
 CALL_KEYS = {"batch_requests", "skipped_mainline", "transparent_background", "referenced_image_ids"}
 """Arguments only the picture tool has (recorded 2026-04 to 2026-09)."""
 
+LASTING = ("parent", "exchange", "announced", "image_sign", "group", "model", "conversation", "created")
+"""What of a message holds although a later telling leaves it out."""
+
 _FILE_ID = re.compile(r"^(?:sediment|file-service)://(file[-_][A-Za-z0-9_-]{4,80})")
 # Citation marks of the page are private-use characters around their payload.
 _CITATION = re.compile("\ue200[^\ue201]*(?:\ue201|$)")
 
 
-class Asset(msgspec.Struct, frozen=True, kw_only=True):
-    """An image pointer as it stands in a message."""
-
-    file_id: str
-    width: int
-    height: int
-    size_bytes: int
+class Asset(PictureFile, frozen=True, kw_only=True):
     partial: bool
     """Fewer rows are drawn than the picture has (read in the desktop page's code, 2026)."""
 
@@ -63,11 +60,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     role: str = ""
-    tool: str = ""
     recipient: str = ""
     kind: str = ""
     status: str = ""
-    end_turn: bool | None = None
+    end_turn: bool = False
     words: str = ""
     hidden: bool = False
     parent: str = ""
@@ -125,7 +121,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def answer(self) -> bool:
         """Whether it is the finished answer: only the assistant's own words to all can be (recorded 2026-04-24)."""
-        return self.speech and self.status == DONE and self.end_turn is True
+        return self.speech and self.status == DONE and self.end_turn
 
     def is_final(self, asset: Asset, *, at_rest: bool) -> bool:
         return self.status == DONE and (self.settled or at_rest or not asset.partial)
@@ -149,17 +145,17 @@ def read_message(
     recipient, status = text(message.get("recipient")), text(message.get("status"))
     kind = text(content.get("content_type"))
     call = role == "assistant" and recipient not in {"", "all"}
+    aside = text(message.get("channel")) in {"analysis", "commentary"}
     words = _words(content)
     return Message(
         id=identity,
         role=role,
-        tool=tool,
         recipient=recipient,
         kind=kind,
         status=status,
-        end_turn=flag(message.get("end_turn")),
+        end_turn=message.get("end_turn") is True,
         words=words,
-        hidden=_hidden(message, meta),
+        hidden=aside or meta.get("is_visually_hidden_from_conversation") is True,
         parent=parent or text(meta.get("parent_id")),
         exchange=text(meta.get("turn_exchange_id")),
         tasks=tuple(t for t in (text(meta.get(key)) for key in ("image_gen_task_id", "async_task_id")) if t),
@@ -175,7 +171,7 @@ def read_message(
         model=text(meta.get("resolved_model_slug")) or text(meta.get("model_slug")),
         settled=settled and status not in UNFINISHED,
         conversation=conversation,
-        created=number(message.get("create_time")),
+        created=moment(message.get("create_time")),
         origins=frozenset((origin,)) if origin else frozenset(),
     )
 
@@ -200,15 +196,8 @@ def merged(old: Message, new: Message) -> Message:
         new,
         replaced=left[-50:],
         origins=origins,
-        parent=new.parent or old.parent,
-        exchange=new.exchange or old.exchange,
         tasks=tuple(dict.fromkeys((*old.tasks, *new.tasks))),
-        announced=new.announced or old.announced,
-        image_sign=new.image_sign or old.image_sign,
-        group=new.group or old.group,
-        model=new.model or old.model,
-        conversation=new.conversation or old.conversation,
-        created=new.created or old.created,
+        **{name: getattr(new, name) or getattr(old, name) for name in LASTING},
         settled=new.settled or (old.settled and new.finished),
     )
 
@@ -217,11 +206,6 @@ def _words(content: dict[str, Any]) -> str:
     parts = [part for part in items(content.get("parts")) if isinstance(part, str)]
     words = "\n".join(parts) if parts else text(content.get("text"))
     return _CITATION.sub("", words[:LONGEST_TEXT])
-
-
-def _hidden(message: dict[str, Any], meta: dict[str, Any]) -> bool:
-    aside = text(message.get("channel")) in {"analysis", "commentary"}
-    return aside or meta.get("is_visually_hidden_from_conversation") is True
 
 
 def _generated(meta: dict[str, Any]) -> bool:

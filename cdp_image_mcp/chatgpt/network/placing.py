@@ -16,7 +16,6 @@ class Anchors(msgspec.Struct, frozen=True, kw_only=True):
     """What ties messages to our turn."""
 
     users: frozenset[str]
-    """The ids of the user messages we sent."""
     parent: str = ""
     """The message we answered; it and everything above it is older than our turn."""
     exchanges: frozenset[str] = frozenset()
@@ -111,14 +110,10 @@ def _tie(
         for key in loose:
             places[key] = _by_ties(messages[key], exchanges, tasks)
         if any(places[key] == "unknown" for key in loose):
-            places.update(_inherited(messages, links, _settled(places)))
+            settled: dict[str, Place | None] = {key: place for key, place in places.items() if place != "unknown"}
+            places.update(_inherited(messages, links, settled.get))
         if all(places[key] == "unknown" for key in loose):
             return frozenset(exchanges)
-
-
-def _settled(places: Mapping[str, Place]) -> Callable[[str], Place | None]:
-    settled: dict[str, Place | None] = {key: place for key, place in places.items() if place != "unknown"}
-    return settled.get
 
 
 def _by_ties(message: Message, exchanges: Collection[str], tasks: Collection[str]) -> Place:

@@ -21,7 +21,6 @@ class Quota(msgspec.Struct, frozen=True):
     feature: str
     remaining: int | None = None
     reset_at: str | None = None
-    blocked: bool = False
 
 
 def read_quotas(body: bytes) -> tuple[Quota, ...]:
@@ -41,7 +40,7 @@ def quotas_of(said: dict[str, Any]) -> tuple[Quota, ...]:
         feature = (text(entry.get("name")) or text(value))[:100]
         if feature:
             known = found.get(feature, Quota(feature))
-            found[feature] = Quota(feature, 0, _reset(entry) or known.reset_at, blocked=True)
+            found[feature] = Quota(feature, 0, _reset(entry) or known.reset_at)
     return tuple(found.values())
 
 

@@ -16,13 +16,11 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """What the POST body says."""
 
     text: str
-    """The prompt."""
     message_ids: tuple[str, ...]
     """The ids of the user messages in it, the prompt's last."""
     parent_id: str
     conversation_id: str
     reference_ids: tuple[str, ...]
-    model: str
 
 
 def read_request(body: bytes) -> Sent | None:
@@ -39,7 +37,6 @@ def read_request(body: bytes) -> Sent | None:
         parent_id=text(request.get("parent_message_id")),
         conversation_id=uuid_of(request.get("conversation_id")),
         reference_ids=tuple(dict.fromkeys(file_id for message in ours for file_id in _references(message))),
-        model=text(request.get("model")),
     )
 
 

@@ -7,13 +7,12 @@ that of the previous delta; ``append`` of an object merges; ``patch`` may lack `
 
 import codecs
 import re
-from collections import OrderedDict
 from typing import Any, Literal, cast
 
 import msgspec
 
 from cdp_image_mcp.chatgpt.network.delta import DeltaError, Path, apply, path_of
-from cdp_image_mcp.chatgpt.network.wire import decode
+from cdp_image_mcp.chatgpt.network.wire import decode, remember
 
 __all__ = ["StreamDecoder", "StreamEvent"]
 
@@ -44,7 +43,7 @@ class StreamDecoder:
         self._line: list[str] = []
         self._data: list[str] = []
         self._size = 0
-        self._documents: OrderedDict[Any, Any] = OrderedDict()
+        self._documents: dict[Any, Any] = {}
         self._pointer = ""
         self._operation = "add"
         self._channel: Any = 0
@@ -149,10 +148,7 @@ class StreamDecoder:
             after = self._changed(before, self._pointer, self._operation, value)
         except DeltaError:
             return []
-        self._documents[self._channel] = after
-        self._documents.move_to_end(self._channel)
-        if len(self._documents) > MOST_CHANNELS:
-            self._documents.popitem(last=False)
+        remember(self._documents, self._channel, after, MOST_CHANNELS)
         if after is before or not isinstance(after, dict):
             return []
         document = cast("dict[str, Any]", after)

@@ -4,20 +4,23 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["Pointer", "StreamEnd", "ToolError", "Turn"]
+__all__ = ["PictureFile", "Pointer", "StreamEnd", "ToolError", "Turn"]
 
 StreamEnd: TypeAlias = Literal["complete", "done", "cut"]
 """How the answer's own stream ended: with ``message_stream_complete``, with ``[DONE]`` alone, or with neither."""
 
 
-class Pointer(msgspec.Struct, frozen=True, kw_only=True):
-    """One picture file of the conversation. Sizes as the site told them, 0 or empty where it did not."""
+class PictureFile(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes as the site told them, 0 where it did not."""
 
     file_id: str
     """``file_…`` or ``file-…``, without scheme; the same id as in the address of the picture."""
     width: int = 0
     height: int = 0
     size_bytes: int = 0
+
+
+class Pointer(PictureFile, frozen=True, kw_only=True):
     message_id: str
     final: bool
     """False for a preview: its message is not finished, or the file was replaced by another one."""

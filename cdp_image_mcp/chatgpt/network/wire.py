@@ -1,13 +1,18 @@
 """Reading JSON whose shape is the site's to change: a wrong type reads as absent."""
 
 import re
-from typing import Any, cast
+from collections.abc import Container
+from datetime import datetime
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from cdp_image_mcp.cdp.wire import decode as read_json
 
-__all__ = ["decode", "flag", "integer", "items", "number", "obj", "text", "uuid_of"]
+__all__ = ["decode", "integer", "items", "moment", "obj", "remember", "text", "uuid_of"]
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -39,14 +44,24 @@ def integer(value: Any) -> int:
     return int(value) if 0 <= value < 2**53 else 0
 
 
-def number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def flag(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
+def moment(value: Any) -> float | None:
+    """A time as the site writes it: seconds since 1970, or ISO 8601."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    try:
+        return datetime.fromisoformat(text(value)).timestamp()
+    except ValueError:
+        return None
 
 
 def uuid_of(value: Any) -> str:
     """``value`` if it is a UUID, else empty: interim conversation ids are none."""
     return value.lower() if isinstance(value, str) and _UUID.fullmatch(value) else ""
+
+
+def remember(kept: dict[K, V], key: K, value: V, most: int, *, always: Container[K] = ()) -> None:
+    """Put it last; of more than ``most`` the first goes that is not ``always`` kept."""
+    kept.pop(key, None)
+    kept[key] = value
+    if len(kept) > most:
+        del kept[next((old for old in kept if old not in always), key)]

@@ -1,11 +1,29 @@
 """Who is signed in, from the session endpoint's answer, without keeping tokens or addresses."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-__all__ = ["Account", "read_session"]
+from cdp_image_mcp.cdp.errors import CommandTimeout
+from cdp_image_mcp.chatgpt.landing import mitigated
+from cdp_image_mcp.chatgpt.window.tab import Tab
+
+__all__ = ["Account", "Session", "account_of", "read_session"]
+
+SESSION_SECONDS = 20.0
+SESSION = """
+fetch('/api/auth/session', {credentials: 'include', headers: {accept: 'application/json'}}).then(async (response) => {
+  const head = {status: response.status, mitigated: response.headers.get('cf-mitigated')};
+  const said = await response.json().catch(() => null);
+  if (said === null || typeof said !== 'object' || Array.isArray(said)) return head;
+  if (said.user && typeof said.user !== 'object') return head;
+  const word = (value) => (typeof value === 'string' && /^[\\w-]{1,60}$/.test(value) ? value : null);
+  const expires = typeof said.expires === 'string' ? said.expires : null;
+  return {...head, user: Boolean(said.user), plan: word(said.account?.planType), error: word(said.error), expires};
+}).catch(() => ({status: 0}))
+"""
+"""Only whether there is a user, short words and the expiry leave the page; the token and the address never do."""
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -15,55 +33,48 @@ class Account(msgspec.Struct, frozen=True):
     plan: str | None = None
 
 
-class _User(msgspec.Struct):
-    """That there is one is all that is read; name, address and id are never decoded."""
+class Session(msgspec.Struct):
+    """What leaves the page of an answer of ``/api/auth/session``."""
+
+    status: int
+    mitigated: str | None = None
+    user: bool | None = None
+    """Whether there is one; None where the answer is no session."""
+    plan: str | None = None
+    error: str | None = None
+    expires: str | None = None
 
 
-class _Membership(msgspec.Struct, rename="camel"):
-    plan_type: Any = None
+async def account_of(tab: Tab, seconds: float = SESSION_SECONDS) -> Account | None:
+    """Who is signed in, as far as the site's own endpoint tells; None when a check answers it."""
+    try:
+        session = await tab.eye.ask(SESSION, reply=Session, timeout=seconds)
+    except CommandTimeout:
+        session = Session(status=0)  # a slow endpoint says nothing about who is signed in
+    if mitigated({"cf-mitigated": session.mitigated or ""}):
+        return None
+    return read_session(session, now=datetime.now().astimezone())
 
 
-class _Session(msgspec.Struct):
-    """The access token has no field here, so that it never becomes an object of this process."""
-
-    user: _User | None = None
-    account: _Membership | None = None
-    expires: Any = None
-    error: Any = None
-
-
-def read_session(status: int, body: bytes, *, now: datetime) -> Account:
+def read_session(session: Session, *, now: datetime) -> Account:
     """Read an answer of ``/api/auth/session`` (shape: twelve drivers, 2025 to 2026-10).
 
     200 with ``user`` is signed in, 200 without is a guest; an ``error`` or a past ``expires`` beside the user means
     the session has ended. 401 is expired. Anything else, 403 among it (a check page may answer), is unknown.
     """
-    if status == 401:
+    if session.status == 401:
         return Account("expired")
-    if status != 200:
+    if session.status != 200 or session.user is None:
         return Account("unknown")
+    if not session.user:
+        return Account("expired" if session.error else "guest")
+    ended = session.error is not None or _past(session.expires, now)
+    return Account("expired" if ended else "signed_in", session.plan)
+
+
+def _past(value: str | None, now: datetime) -> bool:
     try:
-        session = msgspec.json.decode(body, type=_Session)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError):
-        return Account("unknown")
-    if session.user is None:
-        return Account("expired" if _word(session.error) else "guest")
-    member = session.account or _Membership()
-    ended = bool(_word(session.error)) or _past(session.expires, now)
-    return Account("expired" if ended else "signed_in", _word(member.plan_type))
-
-
-def _word(value: Any) -> str | None:
-    """A short name such as a plan; anything that could hold more is dropped."""
-    short = isinstance(value, str) and 0 < len(value) <= 60 and value.replace("_", "").replace("-", "").isalnum()
-    return value if short else None
-
-
-def _past(value: Any, now: datetime) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value or "")
     except ValueError:
         return False
     return moment.tzinfo is not None and moment < now

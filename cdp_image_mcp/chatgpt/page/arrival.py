@@ -25,21 +25,19 @@ no composer                                                    error ``site_chan
 """
 
 import logging
-from datetime import datetime
 
 import anyio
-import msgspec
 
-from cdp_image_mcp.cdp.errors import CommandTimeout, NavigationError
-from cdp_image_mcp.chatgpt.landing import OVERLOADED, TOO_LARGE, Landing, mitigated
-from cdp_image_mcp.chatgpt.page.accounts import Account, read_session
+from cdp_image_mcp.cdp.errors import NavigationError
+from cdp_image_mcp.chatgpt.landing import OVERLOADED, TOO_LARGE, Landing
+from cdp_image_mcp.chatgpt.page.accounts import Account, account_of
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.page.layers import Arrival, States, in_the_way, press
 from cdp_image_mcp.chatgpt.page.sitereport import role_not_found
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 
-__all__ = ["Arrival", "SessionAnswer", "account_of", "arrive", "in_the_way"]
+__all__ = ["Arrival", "arrive", "in_the_way"]
 
 log = logging.getLogger(__name__)
 
@@ -50,27 +48,8 @@ SCRIPTS_SECONDS = 5.0
 """When it is asked first whether a script of the page failed: without it no waiting helps."""
 MOST_DOCUMENTS = 5
 """So many documents are looked at before a page counts as one that does not stand still."""
-SESSION_SECONDS = 20.0
 OVERLOADED_SECONDS = 1.0
 """How long an overloaded site is left alone before it is asked once more."""
-SESSION = """
-fetch('/api/auth/session', {credentials: 'include', headers: {accept: 'application/json'}}).then(async (response) => {
-  let answer = null;
-  try { answer = await response.json(); } catch (error) { return {status: response.status, body: ''}; }
-  const kept = {};
-  if (answer && answer.user) kept.user = {};
-  for (const name of ['expires', 'error']) if (answer && typeof answer[name] === 'string') kept[name] = answer[name];
-  if (answer && answer.account) kept.account = {planType: answer.account.planType};
-  return {status: response.status, body: JSON.stringify(kept), mitigated: response.headers.get('cf-mitigated')};
-}).catch(() => ({status: 0, body: ''}))
-"""
-"""Only whether there is a user, the plan and the expiry leave the page; the token and the address never do."""
-
-
-class SessionAnswer(msgspec.Struct):
-    status: int
-    body: str = ""
-    mitigated: str | None = None
 
 
 async def arrive(tab: Tab, address: str, *, fresh: bool, after: str | None = None) -> Arrival:
@@ -81,12 +60,6 @@ async def arrive(tab: Tab, address: str, *, fresh: bool, after: str | None = Non
     Raises ImageError with ``submitted`` false: ``network``, ``service_error``, ``rate_limited``, ``site_changed``.
     """
     tab.ready = False
-    arrival = await _arrive(tab, address, fresh=fresh, after=after)
-    tab.ready = arrival.kind == "ready"
-    return arrival
-
-
-async def _arrive(tab: Tab, address: str, *, fresh: bool, after: str | None) -> Arrival:
     landed = None if tab.may_stay(address, after) else await _opened(tab, address)
     if landed is not None and landed.status == OVERLOADED and not landed.check:
         await anyio.sleep(OVERLOADED_SECONDS)
@@ -163,7 +136,12 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
         await _decided(tab, account, conversation, COMPOSER_SECONDS)
     states = await eye.ask("witness.states()", reply=States)
     if states.shows("cannot_load"):
-        return await _reload_once(tab, address, fresh=fresh, met=met)
+        if "unloadable" in met:
+            named = f" {conversation}" if conversation else ""
+            raise ImageError("service_error", f"The site could not load the conversation{named}.")
+        met.add("unloadable")
+        await tab.reload()
+        raise DocumentLeft("loaded once more")
     if conversation is not None and tab.site.conversation_id(tab.page.url) != conversation:
         raise ImageError("service_error", f"The site did not open the conversation {conversation}. Nothing was sent.")
     await _leave_temporary(tab, address, states, met)
@@ -172,18 +150,8 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
     if fresh and (states.turns or tab.site.conversation_id(tab.page.url)):
         await _leave_restored(tab)
     await _refuse_unusable(tab, conversation)
+    tab.ready = True
     return Arrival("ready", account=account)
-
-
-async def account_of(tab: Tab, seconds: float = SESSION_SECONDS) -> Account | None:
-    """Who is signed in, as far as the site's own endpoint tells; None when a check answers it."""
-    try:
-        answer = await tab.eye.ask(SESSION, reply=SessionAnswer, timeout=seconds)
-    except CommandTimeout:
-        answer = SessionAnswer(status=0)  # a slow endpoint says nothing about who is signed in
-    if mitigated({"cf-mitigated": answer.mitigated or ""}):
-        return None
-    return read_session(answer.status, answer.body.encode(), now=datetime.now().astimezone())
 
 
 async def _refuse_unusable(tab: Tab, conversation: str | None) -> None:
@@ -207,12 +175,11 @@ async def _decided(tab: Tab, account: Account, conversation: str | None, seconds
     A conversation's composer may stand there long before its turns, or instead of them.
     """
     shown = "witness.known().length > 0" if conversation else "true"
-    return await tab.eye.ask(
-        f"witness.until(() => (witness.one('composer') && {shown}) || ['challenge','expired_modal','account_picker',"
-        "'workspace_picker','rate_dialog','cannot_load','security_page'].some((role) => witness.has(role)) "
-        f"|| (witness.has('signed_out') && {quoted(account.state != 'signed_in')}), {seconds * 1000}).then(Boolean)",
-        reply=bool,
-        timeout=seconds + 10,
+    return await tab.eye.until(
+        f"(witness.one('composer') && {shown}) || ['challenge','expired_modal','account_picker','workspace_picker',"
+        "'rate_dialog','cannot_load','security_page'].some((role) => witness.has(role)) "
+        f"|| (witness.has('signed_out') && {quoted(account.state != 'signed_in')})",
+        seconds,
     )
 
 
@@ -230,26 +197,12 @@ async def _leave_temporary(tab: Tab, address: str, states: States, met: set[str]
         raise DocumentLeft("left a temporary chat")
 
 
-async def _reload_once(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arrival:
-    if "unloadable" in met:
-        raise ImageError(
-            "service_error",
-            f"The site could not load the conversation {tab.site.conversation_id(address) or ''}".strip() + ".",
-        )
-    met.add("unloadable")
-    await tab.reload()
-    return await _look(tab, address, fresh=fresh, met=met)
-
-
 async def _leave_restored(tab: Tab) -> None:
     """The site sometimes brings back the last conversation at the home address (seen 2026-08)."""
     if not await press(tab, "witness.one('new_chat')"):
         await tab.open(tab.site.home)
         await tab.eye.open()
-    empty = await tab.eye.ask(
-        "witness.until(() => witness.known().length === 0 && witness.one('composer'), 8000).then(Boolean)", timeout=15
-    )
-    if not empty:
+    if not await tab.eye.until("witness.known().length === 0 && witness.one('composer')", 8):
         raise ImageError(
             "site_changed", "The site keeps showing an earlier conversation instead of a new chat. Nothing was sent."
         )

@@ -30,7 +30,7 @@ import anyio
 from cdp_image_mcp.cdp import Node
 from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.cdp.errors import BodyUnavailable, NodeError, ProtocolError
+from cdp_image_mcp.cdp.errors import NodeError
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome
 from cdp_image_mcp.chatgpt.page.layers import close_dialogs
 from cdp_image_mcp.chatgpt.page.uploads import Uploads, uploads_of
@@ -80,7 +80,6 @@ class Attaching:
         """How long the input was silent before a file was given by the chooser too; 0 when none was."""
 
     def forget(self) -> None:
-        """The composer is being emptied."""
         self._count, self._cards_shown, self._doubt = 0, False, 0.0
 
     async def stands(self) -> bool:
@@ -88,19 +87,15 @@ class Attaching:
         there must be as many as files. Not said after one look: a page that draws its composer anew shows none for a
         moment, and a file that were given to it again for that would go along twice."""
         if not await self._fits():
-            wanted = f"witness.attachments().length === {self._count}"
-            await self._eye.ask(f"witness.until(() => {wanted}, {REDRAWN_SECONDS * 1000}).then(Boolean)")
+            await self._eye.until(f"witness.attachments().length === {self._count}", REDRAWN_SECONDS)
             return await self._fits()
         return True
 
     async def _fits(self) -> bool:
-        if await self._failed():
+        if await self._eye.has("attachment_failed"):
             return False
         cards = await self.cards()
         return cards == self._count or (cards == 0 and not self._cards_shown)
-
-    async def _failed(self) -> bool:
-        return await self._eye.ask("witness.has('attachment_failed')", reply=bool)
 
     async def attach(self, files: list[Path]) -> None:
         """Attach reference pictures one after the other, each once; proven by the page's own upload calls, or by its
@@ -111,15 +106,12 @@ class Attaching:
             await self._uploaded(uploads, len(files))
             if self._doubt:
                 await self._judge_doubt(uploads, len(files))
-        await self._let_old_ones_come()
+        # What was attached to an old draft may come back a good second after a page is alive (miuuyy #246).
+        age = await self._eye.ask("performance.now() / 1000", reply=float)
+        await anyio.sleep(max(0.0, DRAFT_SECONDS - age))
         # What is shown is no measure of what is ours: an old attachment that comes back late would be counted in.
         self._count = len(files)
         await close_dialogs(self.tab)  # a full library says so over the composer; the file stays there
-
-    async def _let_old_ones_come(self) -> None:
-        """What was attached to an old draft may come back a good second after a page is alive (miuuyy #246)."""
-        age = await self._eye.ask("performance.now() / 1000", reply=float)
-        await anyio.sleep(max(0.0, DRAFT_SECONDS - age))
 
     async def _attach_one(self, path: Path, number: int, uploads: Uploads) -> None:
         # At least as many as files: the card or the call of the file before this one may come after it was given.
@@ -190,8 +182,10 @@ class Attaching:
             with anyio.move_on_after(BEGIN_SECONDS):
                 await uploads.until(lambda: uploads.begun >= files)
             if not uploads.begun:
-                busy = "witness.has('attachment_busy') && !witness.has('attachment_failed')"
-                await _first(partial(self._while_busy, busy), partial(uploads.until, lambda: uploads.begun > 0))
+                idle = "!witness.has('attachment_busy') || witness.has('attachment_failed')"
+                await _first(
+                    partial(self._eye.until, idle, UPLOAD_SECONDS), partial(uploads.until, lambda: uploads.begun > 0)
+                )
             if uploads.begun:
                 await self._received(uploads, files)
             await self.refuse_failed(uploads)
@@ -205,50 +199,35 @@ class Attaching:
         )
 
     async def _received(self, uploads: Uploads, files: int) -> None:
-        async def failed_card() -> None:
-            await self._while_busy("!witness.has('attachment_failed')")
-
-        async def calls() -> None:
-            await uploads.until(lambda: uploads.failed > 0 or uploads.received >= min(uploads.begun, files))
-
         async def quiet() -> None:
             await uploads.until(lambda: uploads.stored >= files)
             while not await self._stands_still(files):
                 pass
             log.warning("the last call of an upload goes to an address that is not known")
 
-        await _first(failed_card, calls, quiet)
+        await _first(
+            partial(self._eye.until, "witness.has('attachment_failed')", UPLOAD_SECONDS),
+            partial(uploads.until, lambda: uploads.failed > 0 or uploads.received >= min(uploads.begun, files)),
+            quiet,
+        )
 
     async def refuse_failed(self, uploads: Uploads | None = None) -> None:
         """A prompt with a card that failed would go without its picture. Raises ImageError then."""
-        if (uploads is not None and uploads.failed) or await self._failed():
+        if (uploads is not None and uploads.failed) or await self._eye.has("attachment_failed"):
             await self.told_why(uploads.refused if uploads is not None else None)
             raise ImageError("service_error", "The site could not take a reference picture. Nothing was sent.")
 
     async def _stands_still(self, files: int) -> bool:
         """Whether, once all cards are there without a spinner, nothing moves for a while and nothing goes up."""
         still = f"witness.attachments().length >= {files} && !witness.has('attachment_busy')"
-        await self._while_busy(f"!({still})")
-        moved = await self._eye.ask(
-            f"witness.until(() => !({still}), {STILL_SECONDS * 1000}).then(Boolean)",
-            reply=bool,
-            timeout=STILL_SECONDS + 10,
-        )
+        await self._eye.until(still, UPLOAD_SECONDS)
+        moved = await self._eye.until(f"!({still})", STILL_SECONDS)
         here = (one for one in self.tab.bodies.requests if one.loader_id == self.tab.loader_id)
         # Answered is enough: of an answer that its page does not read no end is told.
         return not moved and all(one.ended or one.status for one in here if one.method != "GET")
 
-    async def _while_busy(self, condition: str) -> None:
-        await self._eye.ask(
-            f"witness.until(() => !({condition}), {UPLOAD_SECONDS * 1000}).then(Boolean)", timeout=UPLOAD_SECONDS + 10
-        )
-
     async def _shows_cards(self, count: int, seconds: float) -> bool:
-        return await self._eye.ask(
-            f"witness.until(() => witness.attachments().length >= {count}, {seconds * 1000}).then(Boolean)",
-            reply=bool,
-            timeout=seconds + 30,
-        )
+        return await self._eye.until(f"witness.attachments().length >= {count}", seconds, late=30)
 
     async def _by_input(self, path: Path) -> bool:
         node = await self._eye.node("witness.all('file_input')[0] || null")
@@ -280,33 +259,26 @@ class Attaching:
         now = datetime.now().astimezone()
         answered = None
         if refused is not None:
-            answered = http_outcome(refused.status or 0, await self._words_of(refused), now=now)
+            words = await self.tab.answer(refused, BODY_SECONDS) or b""
+            answered = http_outcome(refused.status or 0, words, now=now, submitted=False)
             # The page shows it a while after its call; where the answer told it, nothing need be shown.
             patience = 0 if answered is not None and answered.code == "quota_reached" else SAYS_SECONDS
-            await self._eye.ask(f"witness.until(() => {said}.length > 0, {patience * 1000}).then(Boolean)")
-        shown = [alert_outcome(text, now=now) for text in await self._eye.ask(said, reply=list[str])]
+            await self._eye.until(f"{said}.length > 0", patience)
+        shown = [alert_outcome(text, now=now, submitted=False) for text in await self._eye.ask(said, reply=list[str])]
         for code in ("quota_reached", "rate_limited"):
             for outcome in (*shown, answered):
                 if outcome is not None and outcome.code == code:
-                    raise outcome.error(submitted=False)
-
-    async def _words_of(self, refused: Request) -> bytes:
-        try:
-            return (await self.tab.bodies.read(refused, again=False, timeout=BODY_SECONDS)).data
-        except (BodyUnavailable, ProtocolError) as error:
-            log.info("what the site answered to an upload could not be read: %s", error)
-            return b""
+                    raise outcome
 
     async def cards(self) -> int:
-        """How many cards the page shows."""
         return await self._eye.ask("witness.attachments().length", reply=int)
 
 
-async def _first(*waits: Callable[[], Awaitable[None]]) -> None:
+async def _first(*waits: Callable[[], Awaitable[object]]) -> None:
     """Wait side by side until one of them is over."""
     over = anyio.Event()
 
-    async def wait(for_it: Callable[[], Awaitable[None]]) -> None:
+    async def wait(for_it: Callable[[], Awaitable[object]]) -> None:
         await for_it()
         over.set()
 

@@ -75,7 +75,7 @@ class Composer:
                 break
             before = await self._eye.ask(COUNTED, reply=int)
             await self._press(node, role)
-            await self._eye.ask(f"witness.until(() => {COUNTED} < {before}, 3000).then(Boolean)")
+            await self._eye.until(f"{COUNTED} < {before}", 3)
 
     async def _clear_text(self) -> None:
         for _ in range(TYPE_ATTEMPTS):
@@ -85,7 +85,7 @@ class Composer:
             if not await self._text():
                 await human.insert_text(self.tab.page, " ")  # a pill alone is nothing that could be selected
             await human.clear(self.tab.page)
-            await self._eye.ask(f"witness.until(() => {EMPTY}, 1500).then(Boolean)")
+            await self._eye.until(EMPTY, 1.5)
             if await self._is_empty():
                 return
         raise ImageError("site_changed", "An old draft in the composer could not be removed. Nothing was sent.")
@@ -114,7 +114,9 @@ class Composer:
         is given to the page again only when it is there no more, or cannot be told from what is not ours."""
         files = self._files
         for _ in range(TYPE_ATTEMPTS):
-            if await self._sendable() and await self.stands(text):
+            # Uploads keep the send control from being used for a while.
+            sendable = await self._eye.until("witness.usable(witness.one('send'))", SEND_READY_SECONDS)
+            if sendable and await self.stands(text):
                 return
             if files:
                 await self.attaching.told_why()
@@ -128,14 +130,6 @@ class Composer:
                 await self._clear_text()
                 await self.write(text)
         raise ImageError("site_changed", "The composer keeps bringing back an old draft. Nothing was sent.")
-
-    async def _sendable(self) -> bool:
-        """Uploads keep the send control from being used for a while."""
-        return await self._eye.ask(
-            f"witness.until(() => witness.usable(witness.one('send')), {SEND_READY_SECONDS * 1000}).then(Boolean)",
-            reply=bool,
-            timeout=SEND_READY_SECONDS + 10,
-        )
 
     async def stands(self, text: str) -> bool:
         """Whether exactly ``text`` and exactly our attachments are in the composer, and no tool."""
@@ -151,7 +145,9 @@ class Composer:
         """
         for attempt in range(TYPE_ATTEMPTS):
             cards = await self.attaching.cards()
-            await self._type(text)
+            await self._focus()
+            for start in range(0, len(text), CHUNK):
+                await human.insert_text(self.tab.page, text[start : start + CHUNK])
             outcome: str = await self._eye.ask(
                 "witness.until(() => witness.usable(witness.one('send')) ? 'ready' :"
                 f" (witness.composerText() || '').trim() === '' && 'wiped', {SEND_READY_SECONDS * 1000})"
@@ -170,11 +166,6 @@ class Composer:
             log.info("the composer holds %d characters instead of %d (attempt %d)", len(standing), len(text), attempt)
             await self._clear_text()
         raise ImageError("site_changed", "The composer does not keep the prompt as it was typed. Nothing was sent.")
-
-    async def _type(self, text: str) -> None:
-        await self._focus()
-        for start in range(0, len(text), CHUNK):
-            await human.insert_text(self.tab.page, text[start : start + CHUNK])
 
     async def send(self, text: str, request_seen: anyio.Event, last: Callable[[], None] = lambda: None) -> None:
         """Press the send control; what came of it is for the proofs to say. ``text`` stands in the editor, and

@@ -61,11 +61,18 @@ class Eye:
         """The JSON value of an expression beside our script; promises are awaited. Raises DocumentLeft, ScriptError."""
         return await self._world.evaluate(expression, reply=reply, timeout=timeout)
 
+    async def until(self, condition: str, seconds: float, *, late: float = 15.0) -> bool:
+        """Until a condition holds on the page, at most ``seconds``; whether it did. Its changes wake the script, which
+        may answer ``late`` seconds later. Raises as :meth:`ask`, CommandTimeout."""
+        waiting = f"witness.until(() => {condition}, {seconds * 1000}).then(Boolean)"
+        return await self.ask(waiting, reply=bool, timeout=seconds + late)
+
+    async def has(self, role: str) -> bool:
+        return await self.ask(f"witness.has({quoted(role)})", reply=bool)
+
     async def node(self, expression: str) -> Node | None:
-        """The element an expression gives, or None."""
         return await self._world.node(expression)
 
 
 def quoted(value: Any) -> str:
-    """A JSON value as a JavaScript literal."""
     return msgspec.json.encode(value).decode()

@@ -2,7 +2,7 @@
 
 import logging
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -27,11 +27,21 @@ UNCOVERED_SECONDS = 5.0
 """How long what lay around a closed layer may still cover the composer."""
 
 
+Kind: TypeAlias = Literal["ready", "signed_out", "challenge", "blocked"]
+PERSONS: tuple[tuple[str, Kind, str], ...] = (
+    ("security_page", "blocked", "the site shows its account-security page"),
+    ("expired_modal", "signed_out", "the session has expired"),
+    ("account_picker", "signed_out", "the site asks which account to use"),
+    ("workspace_picker", "signed_out", "the site asks which workspace to use"),
+)
+"""Roles that only a person can answer, and what each means."""
+
+
 class Arrival(msgspec.Struct, frozen=True):
     """Where we are. ``ready``: the composer is there, nobody has to do anything. ``blocked``: something lies over it
     that only a person can answer."""
 
-    kind: Literal["ready", "signed_out", "challenge", "blocked"]
+    kind: Kind
     detail: str = ""
     account: Account | None = None
 
@@ -41,7 +51,6 @@ class States(msgspec.Struct):
 
     present: dict[str, int]
     composer: bool
-    blocked: bool
     turns: int
 
     def shows(self, role: str) -> bool:
@@ -64,8 +73,7 @@ async def in_the_way(tab: Tab, account: Account | None = None) -> Arrival | None
         if not closed and await tab.eye.ask("witness.blocked() && witness.layers().length > 0", reply=bool):
             continue  # it came meanwhile
         # A page in the middle of closing is judged when it has come to rest.
-        free = f"witness.until(() => !witness.blocked(), {UNCOVERED_SECONDS * 1000})"
-        if not await tab.eye.ask(f"{free}.then((free) => !free && witness.blocked())", reply=bool, timeout=30):
+        if await tab.eye.until("!witness.blocked()", UNCOVERED_SECONDS):
             return None
         if not await tab.eye.ask("witness.layerClose() !== null", reply=bool):
             break
@@ -75,23 +83,13 @@ async def in_the_way(tab: Tab, account: Account | None = None) -> Arrival | None
 
 
 def needs_person(states: States, account: Account | None) -> Arrival | None:
-    """Signs on the page that only a person can answer."""
     if states.shows("challenge") and not states.composer:
         return Arrival("challenge", "a check is shown")
-    if states.shows("security_page"):
-        return Arrival("blocked", "the site shows its account-security page")
-    if states.shows("expired_modal"):
-        return Arrival("signed_out", "the session has expired", account)
-    if states.shows("account_picker"):
-        return Arrival("signed_out", "the site asks which account to use", account)
-    if states.shows("workspace_picker"):
-        return Arrival("signed_out", "the site asks which workspace to use", account)
-    if (
-        account is not None
-        and account.state == "unknown"
-        and states.shows("signed_out")
-        and not states.shows("signed_in")
-    ):
+    for role, kind, detail in PERSONS:
+        if states.shows(role):
+            return Arrival(kind, detail, account)
+    unknown = account is not None and account.state == "unknown"
+    if unknown and states.shows("signed_out") and not states.shows("signed_in"):
         return Arrival("signed_out", "the page offers to log in", account)
     return None
 
@@ -102,7 +100,7 @@ async def close_dialogs(tab: Tab) -> bool:
     which may come at any time before sending, and is not closed: what it says holds without it."""
     done = False
     for _ in range(5):
-        if await tab.eye.ask("witness.has('rate_dialog')", reply=bool):
+        if await tab.eye.has("rate_dialog"):
             raise _too_many_requests()
         before = await tab.eye.ask("witness.layers().length", reply=int)
         if before == 0:
@@ -116,11 +114,7 @@ async def close_dialogs(tab: Tab) -> bool:
         if not pressed:
             await human.press(tab.page, "Escape")
         seconds = GOES_SECONDS if pressed else ESCAPED_SECONDS
-        gone = await tab.eye.ask(
-            f"witness.until(() => witness.layers().length < {before}, {seconds * 1000}).then(Boolean)",
-            timeout=seconds + 15,
-        )
-        if not gone:
+        if not await tab.eye.until(f"witness.layers().length < {before}", seconds):
             return done
     return done
 
@@ -157,11 +151,9 @@ async def press(tab: Tab, expression: str) -> bool:
 
 async def _press_chat(tab: Tab) -> None:
     """Leave Work mode, which makes no pictures. Raises ImageError when it stays."""
-    if not await tab.eye.ask("witness.has('work_mode')", reply=bool):
+    if not await tab.eye.has("work_mode"):
         return
-    if not await press(tab, "witness.one('chat_mode')") or not await tab.eye.ask(
-        "witness.until(() => !witness.has('work_mode'), 3000).then(Boolean)", reply=bool
-    ):
+    if not await press(tab, "witness.one('chat_mode')") or not await tab.eye.until("!witness.has('work_mode')", 3):
         raise ImageError(
             "site_changed",
             "The site stays in Work mode, which makes no pictures. Nothing was sent.",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cdp_image_mcp.chatgpt.network.endpoints import Endpoint, Endpoints, endpoints_of_ours
+from cdp_image_mcp.chatgpt.address import Endpoints
 from cdp_image_mcp.errors import ImageError
 
 __all__ = ["Locator", "SiteFile", "load", "witness_source"]
@@ -37,19 +37,19 @@ class SiteFile(msgspec.Struct, forbid_unknown_fields=True):
 
     about: str = ""
     roles: dict[str, tuple[Locator, ...]] = {}
-    endpoints: dict[str, tuple[Endpoint, ...]] = {}
+    endpoints: Endpoints = {}
     words: dict[str, Any] = {}
 
 
-def _ours() -> dict[str, tuple[Locator, ...]]:
-    text = resources.files("cdp_image_mcp.chatgpt.page").joinpath("site/locators.json").read_bytes()
-    return msgspec.json.decode(text, type=SiteFile).roles
+def _ours(name: str) -> SiteFile:
+    text = resources.files("cdp_image_mcp.chatgpt.page").joinpath(f"site/{name}.json").read_bytes()
+    return msgspec.json.decode(text, type=SiteFile)
 
 
 @lru_cache(maxsize=4)
 def load(override: Path | None = None) -> SiteFile:
     """The locators in force. Raises ImageError ``configuration`` naming the place in a bad override file."""
-    ours = SiteFile(roles=_ours(), endpoints=endpoints_of_ours())
+    ours = SiteFile(roles=_ours("locators").roles, endpoints=_ours("endpoints").endpoints)
     if override is None:
         return ours
     theirs = _read(override)
@@ -59,7 +59,7 @@ def load(override: Path | None = None) -> SiteFile:
         words=theirs.words,
     )
     try:
-        Endpoints(site.endpoints)
+        _ = [endpoint.pattern for ways in theirs.endpoints.values() for endpoint in ways]
     except re.error as error:
         raise ImageError(
             "configuration", f"CHATGPT_SITE_FILE: endpoints: {error.pattern!r} is no regular expression ({error})."

@@ -21,7 +21,6 @@ class SeenImage(msgspec.Struct, frozen=True):
 
     @property
     def large(self) -> bool:
-        """Whether it could be a result."""
         return self.complete and min(self.width, self.height) >= SMALLEST
 
 

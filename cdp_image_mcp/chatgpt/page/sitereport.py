@@ -1,4 +1,4 @@
-"""When the page is not understood: which role was looked for, what was tried, and the page's bare structure.
+"""What of the page is understood: which role is looked for, what is tried, and the page's bare structure.
 
 The report holds tags, roles, test ids and sizes. No text, no names, no addresses: it may be shown to anybody.
 """
@@ -8,10 +8,20 @@ from typing import Any
 from cdp_image_mcp.cdp.errors import CDPError
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.window.tab import Tab
-from cdp_image_mcp.errors import Fact, ImageError
+from cdp_image_mcp.errors import ImageError
 
-__all__ = ["page_structure", "role_not_found"]
+__all__ = ["page_structure", "probe_roles", "role_not_found"]
 
+AT_REST = ("composer", "composer_form", "file_input", "attach_menu", "signed_in")
+"""Roles that a signed-in home page shows by itself."""
+CLASSIC_ALONE = ("new_chat",)
+"""Roles of the classic page that the rebuilt one has no known locator for; without it the home address is opened."""
+WITH_TEXT = ("send",)
+"""Roles that exist only once there is text (the classic page shows a voice control instead)."""
+IN_A_TURN = ("stop", "turn", "user_part", "picture", "drawing")
+"""Roles that exist only in a conversation."""
+ALIVE_SECONDS = 15.0
+"""Longest wait for the page's script to take over: before that half of the roles are not there yet."""
 STRUCTURE = """
 (() => {
   const seen = [];
@@ -44,7 +54,7 @@ async def page_structure(tab: Tab) -> dict[str, Any] | None:
         return None
 
 
-async def role_not_found(tab: Tab, role: str, *, submitted: Fact = False, spent: Fact | None = None) -> ImageError:
+async def role_not_found(tab: Tab, role: str) -> ImageError:
     """The error for a role that no locator finds, naming each and what it matched."""
     try:
         tried = await tab.eye.ask(f"witness.explain({quoted(role)})", reply=list[dict[str, Any]])
@@ -54,7 +64,28 @@ async def role_not_found(tab: Tab, role: str, *, submitted: Fact = False, spent:
     return ImageError(
         "site_changed",
         f"The page's {role.replace('_', ' ')} was not found, or not just one of it. Tried: {listed or 'nothing'}.",
-        submitted=submitted,
-        spent=spent,
         details={"role": role, "tried": tried, "page_structure": await page_structure(tab)},
     )
+
+
+async def probe_roles(tab: Tab) -> list[tuple[str, bool, str]]:
+    """(role, found or not to be expected here, how) for each role of the way through."""
+    await tab.eye.until(f"{list(AT_REST)}.every((role) => witness.has(role))", ALIVE_SECONDS)
+    rows: list[tuple[str, bool, str]] = []
+    for role in (*AT_REST, *CLASSIC_ALONE, *WITH_TEXT, *IN_A_TURN):
+        tried: list[dict[str, Any]] = await tab.eye.ask(f"witness.explain('{role}')", reply=list[dict[str, Any]])
+        hit = next((one for one in tried if one["found"]), None)
+        if hit is not None:
+            unique = "" if hit["found"] == 1 else f" ({hit['found']} of them)"
+            rows.append((role, True, f"by {hit['css']}{unique}"))
+        elif role in AT_REST:
+            rows.append((role, False, f"none of {len(tried)} locators finds it"))
+        else:
+            rows.append((role, True, f"not on this page; expected only {_where(role)}"))
+    return rows
+
+
+def _where(role: str) -> str:
+    if role in CLASSIC_ALONE:
+        return "on the classic page"
+    return "once there is text" if role in WITH_TEXT else "in a conversation"

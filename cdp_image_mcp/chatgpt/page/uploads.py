@@ -91,12 +91,10 @@ class Uploads:
         self._news = anyio.Event()
 
     async def until(self, enough: Callable[[], bool]) -> None:
-        """Until the counts are as they should be."""
         while not enough():
             await self._news.wait()
 
     async def hear(self, requests: Mailbox[Request], count: Callable[[Request], None]) -> None:
-        """Count the requests that come (``uploads_of`` only)."""
         async for request in requests:
             count(request)
             self._news.set()
@@ -105,27 +103,19 @@ class Uploads:
     def count_begun(self, _request: Request) -> None:
         self.begun += 1
 
-    def count_refused(self, request: Request) -> None:
-        if not _went_well(request):
-            self.failed, self.refused = self.failed + 1, request
-
     def count_stored(self, request: Request) -> None:
         self.stored += (request.status or 400) < 400
 
-    def count_end(self, request: Request) -> None:
-        if _went_well(request):
-            self.received += 1
+    def count_answer(self, request: Request, *, whole: int) -> None:
+        """``whole``: how many files the site has with this call."""
+        if request.state == "finished" and (request.status or 400) < 400:
+            self.received += whole
         else:
-            self.count_refused(request)
-
-
-def _went_well(request: Request) -> bool:
-    return request.state == "finished" and request.status is not None and request.status < 400
+            self.failed, self.refused = self.failed + 1, request
 
 
 @asynccontextmanager
 async def uploads_of(tab: Tab) -> AsyncGenerator[Uploads]:
-    """The page's uploads from now on."""
     uploads = Uploads()
     begins = partial(tab.site.asks, "upload_begun")
     with (
@@ -136,7 +126,7 @@ async def uploads_of(tab: Tab) -> AsyncGenerator[Uploads]:
     ):
         async with background() as group:
             group.start_soon(uploads.hear, begun, uploads.count_begun)
-            group.start_soon(uploads.hear, answered, uploads.count_refused)
+            group.start_soon(uploads.hear, answered, partial(uploads.count_answer, whole=0))
             group.start_soon(uploads.hear, stored, uploads.count_stored)
-            group.start_soon(uploads.hear, done, uploads.count_end)
+            group.start_soon(uploads.hear, done, partial(uploads.count_answer, whole=1))
             yield uploads

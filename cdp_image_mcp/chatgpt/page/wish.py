@@ -8,12 +8,12 @@ the prompt reach the site in every build, and what came of them is read from the
 
 import math
 from pathlib import Path
-from typing import Any
 
 from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.errors import NodeError
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.eye import quoted
+from cdp_image_mcp.chatgpt.page.layers import press
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.request import ImageRequest, parse_size, ratio_of
 
@@ -66,24 +66,14 @@ async def fill_in(composer: Composer, request: ImageRequest, files: list[Path], 
 async def choose_ratio(tab: Tab, size: str) -> bool:
     """Press the ratio in the aspect chooser where there is one. False: not there, nothing changed."""
     ratio = offered_ratio(size)
-    button = await tab.eye.node("witness.one('ratio_button')") if ratio else None
-    if button is None:
-        return False
+    option = f"witness.all('ratio_option').find((option) => witness.nameOf(option).endsWith({quoted(ratio)}))"
     try:
-        await human.click(button)
-        option = await tab.eye.node(
-            "witness.until(() => witness.all('ratio_option').find((option) =>"
-            f" witness.nameOf(option).endsWith({quoted(ratio)})), 2000)"
-        )
-        if option is None:
+        if ratio is None or not await press(tab, "witness.one('ratio_button')"):
+            return False
+        if not await press(tab, f"witness.until(() => {option}, 2000)"):
             await human.press(tab.page, "Escape")
             return False
-        await human.click(option)
     except NodeError:
         return False
-    chosen: Any = await tab.eye.ask(
-        "witness.until(() => { const button = witness.one('ratio_button');"
-        f" return button && (button.innerText + (button.title || '')).includes({quoted(ratio)}); }}, 1500)"
-        ".then(Boolean)"
-    )
-    return chosen is True
+    shown = "[witness.one('ratio_button')].some((button) => button && (button.innerText + (button.title || ''))"
+    return await tab.eye.until(f"{shown}.includes({quoted(ratio)}))", 1.5)

@@ -8,7 +8,7 @@ import msgspec
 from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
 
-__all__ = ["Case", "Cause", "Kind", "Loads", "Moment", "Verdict"]
+__all__ = ["Case", "Cause", "Kind", "Loads", "Moment", "Sign", "Verdict"]
 
 Kind: TypeAlias = Literal["answer", "stopped", "blocked", "tool_error", "stream_error", "page_error", "unanswered"]
 """Why no picture will come: answered in words; words after a started drawing; moderation; the tool failed;
@@ -16,6 +16,11 @@ the stream carried an error; the page shows an error in our turn; the site faile
 
 Cause: TypeAlias = Literal["failed", "unread", "kept_out", "doubt", "shown", "short", "late", "stale", "bytes"]
 """Why the conversation is loaded anew."""
+
+Sign: TypeAlias = Literal[
+    "quiet", "since_end", "since_heard", "since_read", "since_complete", "since_error", "since_refused"
+]
+"""What a moment is told the time of."""
 
 LADDER = (90.0, 180.0, 300.0)
 """Seconds of quiet before it is loaded for the same cause again."""
@@ -75,8 +80,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     from_page: bool = False
     text: str = ""
     """The turn's own words, for ``no_picture``."""
-    missing: int = 0
-    """Pictures that were announced and have not come."""
     load: Cause | None = None
     """With ``wait``: load the conversation anew now, for this cause."""
     recheck_seconds: float | None = None
@@ -86,8 +89,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the rule looks at."""
-
     turn: Turn
     page: PageReport
     moment: Moment

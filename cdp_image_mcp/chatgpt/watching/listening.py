@@ -15,9 +15,8 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
 from cdp_image_mcp.cdp.wire import decode
-from cdp_image_mcp.chatgpt.address import Site, file_id
+from cdp_image_mcp.chatgpt.address import Call, Site, file_id
 from cdp_image_mcp.chatgpt.landing import TOO_LARGE, landing, mitigated
-from cdp_image_mcp.chatgpt.network.endpoints import Call
 from cdp_image_mcp.chatgpt.network.sent import like_text, read_request
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.network.wire import decode as read_body
@@ -146,11 +145,12 @@ class Streams:
         self._start(watch.look_closer)
         ok, head = await self._read(stream)
         status = stream.status or 0
-        checked = status >= 400 and _mitigated(watch, stream.request.request_id)
+        told = (one for one in watch.tab.bodies.requests if one.request_id == stream.request.request_id)
+        checked = status >= 400 and any(mitigated(request.headers) for request in told)
         # After a 5xx the site may have taken the prompt all the same.
         if status >= 500 and not checked:
             log.warning("the site answered the prompt's request with status %d; watching on", status)
-            watch.site_failed()
+            watch.seen("since_refused")
         self._failed = status >= 400 or (not ok and stream.received == 0)
         if 400 <= status < 500 and not checked:
             await anyio.sleep(AGAIN_SECONDS)  # not over yet: what the page shows meanwhile decides nothing
@@ -200,11 +200,6 @@ class Streams:
         self._watch.tell()
 
 
-def _mitigated(watch: TurnWatch, request_id: str) -> bool:
-    found = (request for request in watch.tab.bodies.requests if request.request_id == request_id)
-    return any(mitigated(request.headers) for request in found)
-
-
 async def _answers(watch: TurnWatch) -> None:
     """Conversations and what is said of their streams, read as soon as they are complete."""
     tab, transcript = watch.tab, watch.transcript
@@ -218,22 +213,17 @@ async def _answers(watch: TurnWatch) -> None:
                 if (request.status or 0) >= 400 and tab.site.asks("conversation", request):
                     watch.unreadable()
                 continue
-            try:
-                body = await tab.bodies.read(request, again=False)
-            except (cdp.errors.BodyUnavailable, cdp.errors.ProtocolError) as error:
-                log.warning("an answer of the site could not be read: %s", error)
+            body = await tab.answer(request)
+            if body is None:
                 watch.unread = True
                 watch.tell()
                 continue
-            conversation, before = tab.site.asked_about(request), _before(request.url)
+            conversation = tab.site.asked_about(request)
+            before = parse_qs(urlsplit(request.url).query).get("before", [""])[0]
             if tab.site.asks("stream_status", request):
-                watch.heard(transcript.feed_stream_status(body.data, conversation))
+                watch.heard(transcript.feed_stream_status(body, conversation))
             else:
-                watch.heard(transcript.feed_conversation(body.data, conversation=conversation, before=before))
-
-
-def _before(address: str) -> str:
-    return next(iter(parse_qs(urlsplit(address).query).get("before", [])), "")
+                watch.heard(transcript.feed_conversation(body, conversation=conversation, before=before))
 
 
 async def _page(watch: TurnWatch) -> None:

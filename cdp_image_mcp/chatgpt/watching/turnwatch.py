@@ -13,19 +13,57 @@ import anyio
 import msgspec
 
 from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp.bodies import Request
+from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.landing import Landing
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.network.turn import Turn
+from cdp_image_mcp.chatgpt.network.wire import remember
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
-from cdp_image_mcp.chatgpt.watching.evidence import Cause, Loads, Moment, Verdict
-from cdp_image_mcp.chatgpt.watching.picturerequests import PictureRequests
+from cdp_image_mcp.chatgpt.watching.evidence import Cause, Loads, Moment, Sign, Verdict
 from cdp_image_mcp.chatgpt.watching.verdict import verdict
 from cdp_image_mcp.chatgpt.window.tab import Tab
 
-__all__ = ["Refusal", "TurnWatch"]
+__all__ = ["PictureRequests", "Refusal", "TurnWatch"]
 
 log = logging.getLogger(__name__)
+
+MOST_FILES = 500
+
+
+class PictureRequests:
+    """The page's requests for picture files, by file. They change as their answers come in; what is said of them here
+    is of this moment."""
+
+    def __init__(self) -> None:
+        self._by_file: dict[str, list[Request]] = {}
+
+    def note(self, request: Request) -> None:
+        """A request that names a file."""
+        file = file_id(request.url)
+        # The JSON that tells a picture's address names the file too, but is the page's alone to ask for.
+        if file is None or request.url.partition("?")[0].endswith("/download"):
+            return
+        remember(self._by_file, file, [*self._by_file.get(file, []), request], MOST_FILES)
+
+    def of(self, file: str) -> list[Request]:
+        """Those that may bring the file's bytes, newest first: whatever type they say but JSON. Read like a picture,
+        that would be asked for a second time, as the way that is left when the first bytes are none."""
+        asked = self._by_file.get(file, [])
+        return [one for one in reversed(asked) if one.mime_type.partition(";")[0] != "application/json"]
+
+    def ended(self, file: str) -> list[Request]:
+        """Those whose answer is there, newest first."""
+        return [request for request in self.of(file) if request.ended and request.status == 200]
+
+    def loading(self, file: str) -> bool:
+        """Whether the file's bytes are on their way."""
+        return any(not request.ended for request in self.of(file))
+
+    def asked(self, file: str, loader_id: str) -> bool:
+        """Whether the present document has asked for the file."""
+        return any(not request.ended or request.loader_id == loader_id for request in self.of(file))
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -36,24 +74,7 @@ class Refusal(msgspec.Struct, frozen=True):
     mitigated: bool
 
 
-class _Times:
-    """When what was seen first; None for what was not."""
-
-    def __init__(self, now: float) -> None:
-        self.changed = now
-        self.heard = now
-        self.read: float | None = None
-        self.stream_ended: float | None = None
-        self.complete: float | None = None
-        self.error: float | None = None
-        self.failed: float | None = None
-        """The site answered the prompt's request with a fault of its own."""
-        self.loaded: float | None = None
-
-
 class TurnWatch:
-    """What both witnesses know of our turn so far."""
-
     def __init__(self, tab: Tab, transcript: Transcript) -> None:
         self.tab = tab
         self.transcript = transcript
@@ -71,9 +92,7 @@ class TurnWatch:
         self.lost: cdp.CDPError | None = None
         """Why watching ended, when it ended by itself."""
         self.stream_open = False
-        """The site is answering our turn's own request at this moment."""
         self.line_lost = False
-        """The page's websocket closed, and none has opened since."""
         self._loads: Counter[Cause] = Counter()
         self._load_failed = False
         self._loading = False
@@ -83,7 +102,10 @@ class TurnWatch:
         self._page = PageReport()
         self._looking: tuple[str | None] | None = None
         """The message the eye goes by, once it looks at all."""
-        self._times = _Times(anyio.current_time())
+        now = anyio.current_time()
+        self._at: dict[Sign, float] = {"quiet": now, "since_heard": now}
+        """When what was seen; what was not is not in it."""
+        self._loaded: float | None = None
         self._content = transcript.turn().content
         self._reads = transcript.reads
         self._news = anyio.Event()
@@ -112,24 +134,15 @@ class TurnWatch:
 
     @property
     def moment(self) -> Moment:
-        now, times = anyio.current_time(), self._times
-
-        def since(at: float | None) -> float | None:
-            return None if at is None else now - at
-
+        now = anyio.current_time()
+        since = None if self._loaded is None else now - self._loaded
         return Moment(
-            quiet=now - times.changed,
-            since_end=since(times.stream_ended),
+            **{sign: now - at for sign, at in self._at.items()},
             stream_open=self.stream_open,
-            since_heard=now - times.heard,
-            since_read=since(times.read),
-            since_complete=since(times.complete),
-            since_error=since(times.error),
-            since_refused=since(times.failed),
             unread=self.unread,
             line_lost=self.line_lost,
             kept_out=self.kept_out,
-            loads=Loads(counts=dict(self._loads), since=since(times.loaded), failed=self._load_failed),
+            loads=Loads(counts=dict(self._loads), since=since, failed=self._load_failed),
         )
 
     def judge(self) -> Verdict:
@@ -162,8 +175,11 @@ class TurnWatch:
 
     def tell(self) -> None:
         """Something changed: wake everyone who waits."""
-        self._times.changed = anyio.current_time()
+        self.seen("quiet")
         self._wake()
+
+    def seen(self, sign: Sign) -> None:
+        self._at[sign] = anyio.current_time()
 
     def _wake(self) -> None:
         self._news.set()
@@ -171,26 +187,27 @@ class TurnWatch:
 
     def heard(self, changed: bool) -> None:
         """The transcript was fed. A reading that says nothing new is news too; the turn stays as quiet as it was."""
-        turn, now, times = self.turn, anyio.current_time(), self._times
+        turn = self.turn
         if turn.content != self._content:
-            self._content, times.heard = turn.content, now
+            self._content = turn.content
+            self.seen("since_heard")
         read = self.transcript.reads != self._reads
         if read:
-            self._reads, times.read, self._load_failed = self.transcript.reads, now, False
+            self._reads, self._load_failed = self.transcript.reads, False
+            self.seen("since_read")
         if not turn.turn_complete:
-            times.complete = None
-        elif times.complete is None:
-            times.complete = now
+            self._at.pop("since_complete", None)
+        elif "since_complete" not in self._at:
+            self.seen("since_complete")
         if changed:
             self.tell()
         elif read:
             self._wake()
 
     def reported(self, report: PageReport) -> None:
-        """The page shows something else."""
         self._page = report
-        if report.failed and self._times.error is None:
-            self._times.error = anyio.current_time()
+        if report.failed and "since_error" not in self._at:
+            self.seen("since_error")
         conversation = self.tab.site.conversation_id(report.address)
         if conversation is not None and (report.found or self.request_seen.is_set()):
             self.heard(self.transcript.feed_address(conversation))
@@ -200,23 +217,21 @@ class TurnWatch:
         """The page sent our prompt; what an earlier try came to no longer counts."""
         self.request_seen.set()
         self.stream_open = True
-        self.refused = self._times.stream_ended = self._times.failed = None
+        self.refused = None
+        self._at.pop("since_end", None)
+        self._at.pop("since_refused", None)
         self.tell()
 
     def stream_over(self) -> None:
         self.stream_open = False
-        self._times.stream_ended = anyio.current_time()
-
-    def site_failed(self) -> None:
-        """The site answered our prompt with a fault of its own: it may have taken it all the same."""
-        self._times.failed = anyio.current_time()
+        self.seen("since_end")
 
     async def landed(self, landing: Landing) -> None:
         """A new document came: by our own loading, as a check, or by a reload of the site's or the person's."""
         if landing.challenged:
             self.challenge = landing
         elif landing.status >= 400:
-            self._load_failed, self._times.loaded = True, anyio.current_time()
+            self._load_failed, self._loaded = True, anyio.current_time()
         own = self._loading
         if not own:
             self._page = PageReport()
@@ -229,18 +244,16 @@ class TurnWatch:
             log.info("the page's new document is not looked at: %s", error)
 
     def hear(self, message: str | bytes) -> None:
-        """One message of the page's websocket."""
         self.heard(self.transcript.feed_socket(message))
 
     def line(self, opened: bool) -> None:
-        """A websocket of the page opened or closed."""
         self.line_lost = not opened
         self._wake()
 
     def unreadable(self) -> None:
         """The conversation was not given. A page that was loaded for it does not always ask again."""
         if self._loads:
-            self._load_failed, self._times.loaded = True, anyio.current_time()
+            self._load_failed, self._loaded = True, anyio.current_time()
             self._wake()
 
     def missed(self) -> None:
@@ -300,7 +313,7 @@ class TurnWatch:
             return landed
         finally:
             self._loading = False
-            self._times.loaded = anyio.current_time()
+            self._loaded = anyio.current_time()
             self.tell()
 
     async def look_again(self) -> None:

@@ -26,7 +26,7 @@ never twice within 15 s, ten times in all.
                                                                            complete and the page is usable again; else
                                                                            after 3 s of quiet, 15 s while the status or
                                                                            the page says drawing, 60 s while both do
-2   The network has finished pictures, but fewer than announced, or        wait; pictures_final with ``missing`` after
+2   The network has finished pictures, but fewer than announced, or        wait; pictures_final after
     a message still draws, or an A/B panel lacks its second                8 s of quiet at rest, 60 s when no status was
                                                                            told; while it says drawing: loaded after
                                                                            90 s of quiet
@@ -113,12 +113,12 @@ def _pictures(case: Case) -> Verdict | None:
     drawing = {picture.message_id for picture in turn.previews} - done
     wanted = max(turn.expected_count, 2 if turn.paragen or case.page.panel else 0)
     missing = max(wanted - len(finals), len(drawing))
-    found = Verdict(action="pictures_final", file_ids=tuple(picture.file_id for picture in finals), missing=missing)
+    found = Verdict(action="pictures_final", file_ids=tuple(picture.file_id for picture in finals))
     if missing:
         found = msgspec.structs.replace(found, why="2: finished pictures, fewer than announced")
         if not turn.running:
             return case.after(8 if turn.at_rest else 60, found)
-        waiting = Verdict(action="wait", missing=missing, why=f"{found.why}; the status says drawing")
+        waiting = Verdict(action="wait", why=f"{found.why}; the status says drawing")
         return case.load("short", 90, found.why) or waiting
     found = msgspec.structs.replace(found, why="1: finished pictures on the network")
     usable = case.page.found and not case.page.drawing and not case.page.stop

@@ -54,8 +54,6 @@ Mode = Literal["headless", "hidden", "visible"]
 
 
 class Keeper:
-    """The one browser of this process."""
-
     def __init__(self, settings: Settings, site: Site, script: str, group: anyio.abc.TaskGroup) -> None:
         self._settings = settings
         self._site = site
@@ -70,7 +68,6 @@ class Keeper:
         self._users = 0
         self._users_changed = anyio.Event()
         self.starting = False
-        """Whether a browser is being started at this moment."""
         self.problem: ImageError | None = None
         """Why the last browser did not start, or what ended it; None while one runs and after an orderly end."""
 
@@ -82,7 +79,6 @@ class Keeper:
 
     @property
     def tab(self) -> Tab | None:
-        """Our tab, when it can be used."""
         if self.browser is None or self._tab is None or not self._tab.open:
             return None
         tab = self._tab.value
@@ -192,7 +188,6 @@ class Keeper:
         return tab
 
     async def _open_tab(self) -> Tab:
-        """A new tab in the place of the old one."""
         if self._browser is None:
             raise RuntimeError("no browser is open")
         if self._tab is not None:
@@ -237,13 +232,12 @@ class Keeper:
             if not limit.cancelled_caught:
                 continue
             async with self._lock:
-                if self._users == 0 and self._browser is held and await self._may_go(held.value):
+                # Whether leaving takes it from nobody else.
+                browser = held.value
+                goes = browser.shared or not browser.owned or not await _other_pages(browser, self._tab)
+                if self._users == 0 and self._browser is held and goes:
                     log.info("the browser had nothing to do for %g s and is closed", IDLE_SECONDS)
                     await self._close(end=False)
-
-    async def _may_go(self, browser: cdp.Browser) -> bool:
-        """Whether leaving takes it from nobody else."""
-        return browser.shared or not browser.owned or not await _other_pages(browser, self._tab)
 
     async def _until_windowless(self, held: HeldOpen[cdp.Browser]) -> None:
         """A browser whose last window is closed would run on unseen."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import InitVar, dataclass
 from typing import Protocol
 from weakref import WeakSet
 
@@ -51,45 +52,29 @@ class Cookies(msgspec.Struct):
 
 
 class Listener(Protocol):
-    """Whoever watches a turn."""
+    """Whoever watches a turn: it is told each message of the page's websockets, when one opens or closes, when some
+    messages were not heard, and when none will be any more."""
 
-    def hear(self, message: str | bytes) -> None:
-        """One message that a websocket of the page received."""
-        ...
-
-    def line(self, opened: bool) -> None:
-        """A websocket of the page opened or closed."""
-        ...
-
-    def missed(self) -> None:
-        """Some messages were not heard; later ones are again."""
-        ...
-
-    def deaf(self, error: cdp.CDPError) -> None:
-        """No message will be heard any more."""
-        ...
+    def hear(self, message: str | bytes) -> None: ...
+    def line(self, opened: bool) -> None: ...
+    def missed(self) -> None: ...
+    def deaf(self, error: cdp.CDPError) -> None: ...
 
 
+@dataclass(eq=False)
 class Tab:
     """Lives as long as :func:`open_tab`'s block. Never touches another tab."""
 
-    def __init__(
-        self,
-        browser: cdp.Browser,
-        window: Window,
-        page: cdp.Page,
-        bodies: cdp.Bodies,
-        streams: LiveStreams,
-        site: Site,
-        script: str,
-    ) -> None:
-        self.browser = browser
-        self.window = window
-        self.page = page
-        self.bodies = bodies
-        self.streams = streams
-        self.site = site
-        self.eye = Eye(page, script, self._may_look)
+    browser: cdp.Browser
+    window: Window
+    page: cdp.Page
+    bodies: cdp.Bodies
+    streams: LiveStreams
+    site: Site
+    script: InitVar[str]
+
+    def __post_init__(self, script: str) -> None:
+        self.eye = Eye(self.page, script, self._may_look)
         self.ready = False
         """Whether the last arrival at the site found it ready for a prompt."""
         self._rests = ("", "")
@@ -169,22 +154,21 @@ class Tab:
         """The page asks for its quotas when it is loaded, whether or not a turn is watched."""
         try:
             async for request in answers:
-                await self._read_quotas(request)
+                told = await self.answer(request) if request.status == 200 else None
+                self.quotas = read_quotas(told or b"") or self.quotas
                 self._quotas_read.add(request)
                 self._quotas_news.set()
                 self._quotas_news = anyio.Event()
         except cdp.CDPError as error:
             log.info("quotas are heard no more: %s", error)
 
-    async def _read_quotas(self, request: Request) -> None:
-        if request.status != 200:
-            return
+    async def answer(self, request: Request, seconds: float = 60.0) -> bytes | None:
+        """What the site answered to a call of its page; None when the browser does not give it within ``seconds``."""
         try:
-            body = await self.bodies.read(request, again=False)
+            return (await self.bodies.read(request, again=False, timeout=seconds)).data
         except (cdp.errors.BodyUnavailable, cdp.errors.ProtocolError) as error:
-            log.warning("the site's quotas could not be read: %s", error)
-            return
-        self.quotas = read_quotas(body.data) or self.quotas
+            log.warning("an answer of the site could not be read: %s", error)
+            return None
 
     def documents(self) -> Mailbox[Request]:
         """Documents of the main frame from now on, each when its response's head is there."""
@@ -208,7 +192,6 @@ class Tab:
         return document is None or (document.status is not None and not landing(document, self.site).check)
 
     def _document(self, loader_id: str) -> Request | None:
-        """The request that brought a document."""
         for request in reversed(self.bodies.requests):
             if request.loader_id == loader_id and self._is_document(request):
                 return request
@@ -216,10 +199,10 @@ class Tab:
 
     async def forget_conversation_keys(self) -> bool:
         """Delete the site's leftover ``conv_key_*`` cookies by name; whether there were any."""
-        answer = await self.page.session.call("Network.getCookies", {"urls": [self.site.base]}, reply=Cookies)
+        answer = await self.page.session.call("Network.getCookies", {"urls": [self.site.home]}, reply=Cookies)
         names = [cookie.name for cookie in answer.cookies if cookie.name.startswith("conv_key_")]
         for name in names:
-            await self.page.session.call("Network.deleteCookies", {"name": name, "url": self.site.base})
+            await self.page.session.call("Network.deleteCookies", {"name": name, "url": self.site.home})
         return bool(names)
 
     async def close_popups(self) -> None:
@@ -238,7 +221,7 @@ class Tab:
 
         Raises NavigationError, EventTimeout, CDPError; ValueError for an address we may not open.
         """
-        if not self.site.may_open(address):
+        if not self.site.ours(address):
             raise ValueError(f"{address} is not on the site.")
         landed = await self._opened(address)
         if landed.status == TOO_LARGE and await self.forget_conversation_keys():
@@ -349,8 +332,6 @@ async def pages(browser: cdp.Browser) -> list[TargetInfo]:
 
 @asynccontextmanager
 async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: bool) -> AsyncGenerator[Tab]:
-    """A tab of our own with capture on; closed with the block."""
-
     tab: Tab | None = None
 
     def is_turn(request: StreamRequest) -> bool:

@@ -22,12 +22,12 @@ def test_a_blocked_feature_has_nothing_left() -> None:
     progress = [{"feature_name": "image_gen", "remaining": 2, "reset_after": "2026-04-25T10:03:21+00:00"}]
     blocked = [{"name": "image_gen", "block_reason": "limit", "resets_after": None}]
     assert read_quotas(body(limits_progress=progress, blocked_features=blocked)) == (
-        Quota("image_gen", 0, "2026-04-25T10:03:21+00:00", blocked=True),
+        Quota("image_gen", 0, "2026-04-25T10:03:21+00:00"),
     )
 
 
 def test_a_blocked_feature_may_be_only_a_name() -> None:
-    assert read_quotas(body(blocked_features=["image_gen"])) == (Quota("image_gen", 0, None, blocked=True),)
+    assert read_quotas(body(blocked_features=["image_gen"])) == (Quota("image_gen", 0, None),)
 
 
 @pytest.mark.parametrize("limits", [None, [], {}, "x"])

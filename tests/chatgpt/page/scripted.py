@@ -7,11 +7,11 @@ import anyio
 import anyio.lowlevel
 
 from cdp_image_mcp.cdp.mailbox import Mailbox
-from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.page.attaching import Attaching
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.uploads import Uploads
 from cdp_image_mcp.chatgpt.window.tab import Tab
+from tests.chatgpt.talk import site_at
 
 __all__ = ["ScriptedPage", "Unseen", "composing"]
 
@@ -26,7 +26,7 @@ class ScriptedPage:
         """A card says that its upload failed."""
         self.drawn_anew: int | None = None
         """How many cards there are once somebody waits for another number."""
-        self.site = Site("https://chatgpt.com/")
+        self.site = site_at("https://chatgpt.com/")
 
     @property
     def bodies(self) -> "ScriptedPage":
@@ -46,21 +46,23 @@ class ScriptedPage:
     async def node(self, expression: str) -> object | None:
         return object() if self.cards and expression == "witness.attachmentRemove([])" else None
 
+    async def until(self, condition: str, *_: Any, **__: Any) -> bool:
+        if self.drawn_anew is not None and "attachments().length ===" in condition:
+            self.cards = self.drawn_anew
+        return True
+
+    async def has(self, role: str) -> bool:
+        return self.failed if role == "attachment_failed" else role != "rate_dialog"
+
     async def ask(self, question: str, **_: Any) -> Any:
-        if "until" in question:
-            if self.drawn_anew is not None and "attachments().length ===" in question:
-                self.cards = self.drawn_anew
-            return "ready" if "'ready'" in question else True
+        if "'ready'" in question:
+            return "ready"
         if "composerText" in question:
             return self.text
         if "attachments()" in question:
             return self.cards
-        if "rate_dialog" in question:
-            return False
         if "told(" in question:
             return []
-        if "has('attachment_failed" in question:
-            return self.failed
         return 9.0 if "performance" in question else 0 if "length" in question and "===" not in question else True
 
 

@@ -1,67 +1,77 @@
-"""Who is signed in, and that nothing secret is kept."""
+"""Who is signed in, as a real page tells of the site's own endpoint, and that nothing secret leaves it."""
 
 import json
-from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import anyio
 import pytest
 
-from cdp_image_mcp.chatgpt.page.accounts import Account, read_session
+from cdp_image_mcp.chatgpt.page.accounts import SESSION, Account, account_of
+from cdp_image_mcp.chatgpt.page.eye import quoted
+from cdp_image_mcp.chatgpt.window.tab import Tab
+from tests.chatgpt.page.real import eye_of
 
-NOW = datetime(2026, 10, 5, tzinfo=UTC)
-TOKEN = "eyJhbGciOi.secret.token"
 WHOLE = {
     "user": {"id": "user-1", "name": "A Person", "email": "person@example.org", "image": "x"},
-    "expires": "2026-12-01T00:00:00.000Z",
+    "expires": "2999-12-01T00:00:00.000Z",
     "account": {"id": "acc-1", "planType": "plus", "structure": "personal"},
-    "accessToken": TOKEN,
+    "accessToken": "eyJhbGciOi.secret.token",
+}
+SECRETS = ("eyJhbGciOi.secret.token", "person@example.org", "A Person", "user-1", "acc-1")
+UNKNOWN, EXPIRED = Account("unknown"), Account("expired")
+ANSWERS: dict[str, tuple[int, str, Account]] = {
+    "a user is signed in with a plan": (200, json.dumps(WHOLE), Account("signed_in", "plus")),
+    "no account is no plan": (200, json.dumps({**WHOLE, "account": None}), Account("signed_in")),
+    "a plan that is no short word is dropped": (
+        200,
+        json.dumps({**WHOLE, "account": {"planType": "person@example.org"}}),
+        Account("signed_in"),
+    ),
+    "an empty object is a guest": (200, "{}", Account("guest")),
+    "no user is a guest": (200, json.dumps({**WHOLE, "user": None}), Account("guest")),
+    "an error beside the user has expired": (
+        200,
+        json.dumps({**WHOLE, "error": "RefreshAccessTokenError"}),
+        Account("expired", "plus"),
+    ),
+    "a past expiry has expired": (
+        200,
+        json.dumps({**WHOLE, "expires": "2026-10-04T00:00:00.000Z"}),
+        Account("expired", "plus"),
+    ),
+    "an error without a user has expired": (200, '{"error":"RefreshAccessTokenError"}', EXPIRED),
+    "401 has expired": (401, "", EXPIRED),
+    **{f"{status} is unknown": (status, "{}", UNKNOWN) for status in (403, 404, 429, 500, 503)},
+    **{
+        f"{body[:12]} is no session": (200, body, UNKNOWN)
+        for body in ("", "<html>", "[]", "null", '{"user":7}', "[" * 3000)
+    },
 }
 
 
-def session(**changes: object) -> Account:
-    return read_session(200, json.dumps({**WHOLE, **changes}).encode(), now=NOW)
+@pytest.mark.anyio
+async def test_what_the_session_endpoint_answers_says_who_is_signed_in_and_nothing_secret_leaves_the_page(
+    tmp_path: Path,
+) -> None:
+    with anyio.fail_after(60):
+        async with eye_of(tmp_path) as eye:
+            tab = cast("Tab", SimpleNamespace(eye=eye))
+            for name, (status, body, account) in ANSWERS.items():
+                answer = f"new Response({quoted(body)}, {{status: {status}}})"
+                await eye.ask(f"void (globalThis.fetch = async () => {answer})")
+                assert await account_of(tab) == account, name
+                kept: dict[str, Any] = await eye.ask(SESSION, reply=dict[str, Any])
+                assert not [secret for secret in SECRETS if secret in json.dumps(kept)], name
 
 
-def test_a_user_is_signed_in_with_a_plan() -> None:
-    assert session() == Account("signed_in", "plus")
-
-
-def test_an_empty_object_is_a_guest() -> None:
-    assert read_session(200, b"{}", now=NOW) == Account("guest")
-    assert session(user=None).state == "guest"
-
-
-@pytest.mark.parametrize("change", [{"error": "RefreshAccessTokenError"}, {"expires": "2026-10-04T00:00:00.000Z"}])
-def test_a_stale_session_has_expired(change: dict[str, object]) -> None:
-    assert session(**change).state == "expired"
-
-
-def test_an_error_without_a_user_has_expired() -> None:
-    assert read_session(200, b'{"error":"RefreshAccessTokenError"}', now=NOW).state == "expired"
-
-
-def test_401_has_expired() -> None:
-    assert read_session(401, b"", now=NOW).state == "expired"
-
-
-@pytest.mark.parametrize("status", [403, 404, 429, 500, 503, 302])
-def test_any_other_status_is_unknown_and_never_signed_out(status: int) -> None:
-    assert read_session(status, b"{}", now=NOW).state == "unknown"
-
-
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b'{"user":7}', b"[" * 3000])
-def test_a_body_that_is_no_session_is_unknown(body: bytes) -> None:
-    assert read_session(200, body, now=NOW).state == "unknown"
-
-
-def test_neither_token_nor_address_nor_name_is_kept() -> None:
-    kept = repr(session())
-    for secret in (TOKEN, "person@example.org", "A Person", "user-1", "acc-1"):
-        assert secret not in kept
-
-
-def test_a_plan_that_is_no_short_word_is_dropped() -> None:
-    assert session(account={"planType": "person@example.org"}) == Account("signed_in")
-
-
-def test_no_account_is_no_plan() -> None:
-    assert session(account=None) == Account("signed_in")
+@pytest.mark.anyio
+async def test_a_check_before_the_session_endpoint_says_nothing_of_who_is_signed_in(tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        async with eye_of(tmp_path) as eye:
+            await eye.ask(
+                "void (globalThis.fetch = async () =>"
+                " new Response('', {status: 403, headers: {'cf-mitigated': 'challenge'}}))"
+            )
+            assert await account_of(cast("Tab", SimpleNamespace(eye=eye))) is None

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from cdp_image_mcp.cdp.errors import CommandTimeout
-from cdp_image_mcp.chatgpt.page import arrival
+from cdp_image_mcp.chatgpt.page import accounts
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from tests.chatgpt.page.scripted import ScriptedPage
 
@@ -16,10 +16,10 @@ pytestmark = pytest.mark.anyio
 async def test_a_session_that_is_told_too_late_says_nothing_about_who_is_signed_in() -> None:
     class Silent(ScriptedPage):
         async def ask(self, question: str, **_: Any) -> Any:
-            assert question == arrival.SESSION
-            raise CommandTimeout("Runtime.evaluate", arrival.SESSION_SECONDS)
+            assert question == accounts.SESSION
+            raise CommandTimeout("Runtime.evaluate", accounts.SESSION_SECONDS)
 
     with anyio.fail_after(10):
-        account = await arrival.account_of(cast("Tab", Silent()))
+        account = await accounts.account_of(cast("Tab", Silent()))
     assert account is not None
     assert account.state == "unknown"

@@ -10,7 +10,6 @@ import pytest
 
 from cdp_image_mcp.cdp.errors import ClickMissed, CommandTimeout, NodeError
 from cdp_image_mcp.chatgpt import sending
-from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.page import attaching, composer
 from cdp_image_mcp.chatgpt.page.attaching import Attaching
 from cdp_image_mcp.chatgpt.page.composer import Composer
@@ -23,6 +22,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
 from tests.chatgpt.page.scripted import ScriptedPage, composing
+from tests.chatgpt.talk import site_at
 from tests.clock import leap
 from tests.studio.scripted import Scripted, studio_with
 
@@ -34,7 +34,7 @@ TEXT = "a bear"
 def site_tab() -> SimpleNamespace:
     """A tab at the site that has asked for nothing yet."""
     page = SimpleNamespace(url="https://chatgpt.com/")
-    return SimpleNamespace(site=Site("https://chatgpt.com/"), page=page, bodies=SimpleNamespace(requests=()))
+    return SimpleNamespace(site=site_at("https://chatgpt.com/"), page=page, bodies=SimpleNamespace(requests=()))
 
 
 class Page:

@@ -1,30 +1,24 @@
 """What is known of the site is data: addresses of its own calls, and a user's file that comes before ours."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cdp_image_mcp.chatgpt.address import Site
-from cdp_image_mcp.chatgpt.network.endpoints import Call, Endpoints
+from cdp_image_mcp.cdp.bodies import Request
+from cdp_image_mcp.chatgpt.address import Call, Site
 from cdp_image_mcp.chatgpt.page.locators import load
 from cdp_image_mcp.errors import ImageError
+from tests.chatgpt.talk import site_at
 
 BASE = "https://chatgpt.com/"
 CHAT = "6a1f0c52-7d3e-4b8a-9c41-2e5f8a7b9d10"
-SITE = Site(BASE)
+SITE = site_at(BASE)
 
 
-@dataclass
-class Asked:
-    url: str
-    method: str = "GET"
-
-
-def asked(path: str, method: str = "GET") -> Asked:
-    return Asked(f"{BASE}{path}", method)
+def asked(path: str, method: str = "GET", base: str = BASE) -> Request:
+    return Request(None, "r", f"{base}{path}", method, "Fetch", "f", "l")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +54,7 @@ def test_a_conversation_is_named_by_the_address_of_its_answer() -> None:
     assert SITE.asked_about(asked(f"backend-api/conversations/{CHAT}/messages?before=x")) == CHAT
     assert SITE.asked_about(asked(f"backend-api/conversation/{CHAT}/stream_status")) == CHAT
     assert SITE.asked_about(asked("backend-api/conversations/batch", "POST")) == ""
-    assert not SITE.reads_conversation(Asked(f"https://elsewhere.example/backend-api/conversation/{CHAT}"))
+    assert not SITE.reads_conversation(asked(f"backend-api/conversation/{CHAT}", base="https://elsewhere.example/"))
 
 
 def written(folder: Path, **content: Any) -> Path:
@@ -71,7 +65,7 @@ def written(folder: Path, **content: Any) -> Path:
 
 def test_a_users_endpoint_comes_beside_ours(tmp_path: Path) -> None:
     found = load(written(tmp_path, endpoints={"turn": [{"path": "/backend-api/f/v2/conversation", "method": "POST"}]}))
-    site = Site(BASE, Endpoints(found.endpoints))
+    site = Site(BASE, found.endpoints)
     assert site.asks("turn", asked("backend-api/f/v2/conversation", "POST"))
     assert site.asks("turn", asked("backend-api/f/conversation", "POST"))
     assert not SITE.asks("turn", asked("backend-api/f/v2/conversation", "POST"))

@@ -1,7 +1,5 @@
 """The page script in a real browser: which turn of the page is ours."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +11,7 @@ from cdp_image_mcp.cdp import LaunchOptions, Page
 from cdp_image_mcp.chatgpt.page.eye import BINDING, Eye, quoted
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
 from tests.browser import SWITCHES, found_browser
-
-
-@asynccontextmanager
-async def eye_of(folder: Path) -> AsyncGenerator[Eye]:
-    """Our script in an empty page of a browser of its own, with its profile in ``folder``."""
-    options = LaunchOptions(browser=found_browser(), profile=folder / "profile", extra_args=SWITCHES)
-    async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
-        eye = Eye(page, witness_source(load(), BINDING))
-        await eye.open()
-        yield eye
+from tests.chatgpt.page.real import eye_of
 
 
 def turn(identity: str, answer: str) -> str:

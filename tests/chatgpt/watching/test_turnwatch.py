@@ -13,7 +13,6 @@ from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.errors import CDPError, EventOverflow, ProtocolError, StreamFailed, SubscriptionClosed
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
-from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.landing import Landing
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
@@ -34,6 +33,7 @@ from tests.chatgpt.talk import (
     picture,
     prompt,
     request,
+    site_at,
     sse,
 )
 
@@ -75,7 +75,7 @@ class ScriptedTab:
     """A tab in which nothing happens but what the test puts into it."""
 
     def __init__(self) -> None:
-        self.site = Site(BASE)
+        self.site = site_at(BASE)
         self.streams: Mailbox[LiveStream] = Mailbox("streams", 100)
         self.eye = ScriptedEye()
         self.listener: Any = None

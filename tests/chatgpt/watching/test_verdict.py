@@ -83,7 +83,7 @@ def test_the_card_on_the_page_and_a_stop_button_change_nothing() -> None:
 
 def test_the_picture_is_final_at_once_when_the_site_is_at_rest() -> None:
     found = after(with_picture(status(4)), 0)
-    assert (found.action, found.file_ids, found.missing) == ("pictures_final", (file_id(1),), 0)
+    assert (found.action, found.file_ids) == ("pictures_final", (file_id(1),))
     assert after(with_picture(status(None)), 0).action == "pictures_final"
 
 
@@ -166,7 +166,7 @@ def test_missing_pictures_are_given_up_only_at_rest() -> None:
     heard.feed_socket(status(4))
     assert after(heard, 7).action == "wait"
     found = after(heard, 8)
-    assert (found.action, found.missing) == ("pictures_final", 2)
+    assert (found.action, found.why[0]) == ("pictures_final", "2")
 
 
 def test_when_the_site_says_it_still_draws_the_others_they_are_looked_for_again_and_again() -> None:

@@ -14,7 +14,6 @@ from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.cdp.errors import EventOverflow, PageCrashed, SubscriptionClosed
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.protocol import FrameTreeReply
-from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.network.quota import Quota
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.arrival import arrive
@@ -29,6 +28,7 @@ from cdp_image_mcp.request import Report
 from fixtures.site import Site as StandIn
 from fixtures.site import Switches, running_site
 from tests.browser import SWITCHES, found_browser
+from tests.chatgpt.talk import site_at
 from tests.people.screen import until
 
 pytestmark = pytest.mark.anyio
@@ -43,7 +43,7 @@ async def opened(folder: Path) -> AsyncGenerator[tuple[Tab, StandIn]]:
         site = stack.enter_context(running_site(Switches()))
         browser = await stack.enter_async_context(cdp.launch(options))
         script = witness_source(load(), BINDING)
-        tab = await stack.enter_async_context(open_tab(browser, Site(site.url), script, hidden=False))
+        tab = await stack.enter_async_context(open_tab(browser, site_at(site.url), script, hidden=False))
         assert (await arrive(tab, tab.site.home, fresh=True)).kind == "ready"
         yield tab, site
 
@@ -127,8 +127,8 @@ async def test_a_check_that_comes_while_we_arrive_is_found_without_running_anyth
 def test_a_page_stays_where_only_the_turn_is_gone_on_from_that_it_stands_after(
     after: str | None, quotas: tuple[Quota, ...], stays: bool
 ) -> None:
-    site = Site("https://chatgpt.com/")
-    address = f"{site.base}c/6a9f6d2e-0000-4000-8000-000000000000"
+    site = site_at("https://chatgpt.com/")
+    address = f"{site.home}c/6a9f6d2e-0000-4000-8000-000000000000"
     document = SimpleNamespace(type="Document", frame_id="F", loader_id="L", status=200)
     page: Any = SimpleNamespace(url=address, frame_id="F")
     nothing: Any = SimpleNamespace(requests=[document])

@@ -386,17 +386,12 @@
   const states = () => {
     const present = {};
     for (const role of Object.keys(roles)) present[role] = every(role).length;
-    return {
-      present,
-      composer: one("composer") !== null,
-      blocked: blocked(),
-      turns: turns().length,
-    };
+    return { present, composer: one("composer") !== null, turns: turns().length };
   };
 
   globalThis.witness = {
     all, every, one, has, explain, states, snapshot, watch, until, known, shown,
-    layers, layerClose, blocked, editorText, focusComposer, composerText, usable, nameOf, inVisibleTree,
+    layers, layerClose, blocked, focusComposer, composerText, usable, nameOf,
     mounted, pictureNext, told, attachments, attachmentRemove, toolRemove, toolPills, toolsOff, isWork,
   };
 }
