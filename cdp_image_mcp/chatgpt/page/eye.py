@@ -6,60 +6,42 @@ world was made in is judged before anything runs in it.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from typing import Any
 
 import msgspec
 
-from cdp_image_mcp.cdp import Node, Page, World
+from cdp_image_mcp.cdp import Page, World
 from cdp_image_mcp.cdp.errors import DocumentLeft
-from cdp_image_mcp.cdp.mailbox import Mailbox
 
 __all__ = ["BINDING", "DocumentLeft", "Eye", "quoted"]
 
 BINDING = "tell"
 
-T = TypeVar("T")
 
-
-class Eye:
+class Eye(World):
     """Looks into one page. One owner; not for several tasks at once except :meth:`ask`."""
+
+    ask = World.evaluate
 
     def __init__(self, page: Page, script: str, may_look: Callable[[str], bool] = lambda _loader: True) -> None:
         """``may_look`` says of a document, by its loader id, whether script of ours may run in it."""
-        self.page = page
+        super().__init__(page, "cdp-image-mcp", binding=BINDING)
         self._script = script
         self._may_look = may_look
-        self._world = World(page, "cdp-image-mcp", binding=BINDING)
 
     async def open(self) -> None:
         """Bring the script into the present document, unless it is there already. Raises DocumentLeft, CDPError."""
         try:
-            if self._world.made and await self.ask("typeof globalThis.witness", reply=str) == "object":
+            if self.made and await self.ask("typeof globalThis.witness", reply=str) == "object":
                 return
         except DocumentLeft:
             pass
-        await self._world.make()
+        await self.make()
         # Asked after the world was made: either it is this document's, or its own is gone and nothing can run in it.
         if not self._may_look(await self.page.loader_id()):
-            self._world.leave()
+            self.leave()
             raise DocumentLeft("the page went to a document that is not to be looked into")
-        await self._world.evaluate(self._script, timeout=10)
-
-    def close(self) -> None:
-        """Nothing is run in the page until the next :meth:`open`."""
-        self._world.leave()
-
-    def messages(self) -> Mailbox[str]:
-        """What the script tells, as JSON; make it before what causes the message."""
-        return self._world.messages()
-
-    @overload
-    async def ask(self, expression: str, *, timeout: float = ...) -> Any: ...
-    @overload
-    async def ask(self, expression: str, *, reply: type[T], timeout: float = ...) -> T: ...
-    async def ask(self, expression: str, *, reply: Any = Any, timeout: float = 15.0) -> Any:
-        """The JSON value of an expression beside our script; promises are awaited. Raises DocumentLeft, ScriptError."""
-        return await self._world.evaluate(expression, reply=reply, timeout=timeout)
+        await self.ask(self._script, timeout=10)
 
     async def until(self, condition: str, seconds: float, *, late: float = 15.0) -> bool:
         """Until a condition holds on the page, at most ``seconds``; whether it did. Its changes wake the script, which
@@ -69,9 +51,6 @@ class Eye:
 
     async def has(self, role: str) -> bool:
         return await self.ask(f"witness.has({quoted(role)})", reply=bool)
-
-    async def node(self, expression: str) -> Node | None:
-        return await self._world.node(expression)
 
 
 def quoted(value: Any) -> str:

@@ -177,7 +177,7 @@ class Tab:
     async def settle(self) -> Landing | None:
         """After the page went on by itself: wait until its document's response is there, and judge that document; None
         when nothing is known of it. Runs nothing in it: it may be a check. Raises EventTimeout, CDPError."""
-        self.eye.close()
+        self.eye.leave()
         with self.documents() as documents:
             while True:
                 document = self._document(await self.page.loader_id())
@@ -230,7 +230,7 @@ class Tab:
 
     def _leave(self) -> None:
         """Another document comes. It asks for its quotas itself: what the one before was told may hold no more."""
-        self.eye.close()
+        self.eye.leave()
         self.quotas = ()
 
     async def _opened(self, address: str) -> Landing:

@@ -37,10 +37,8 @@ class Visibility:
 
     async def act(self, action: Literal["status", "show", "hide", "toggle"], *, start_browser: bool) -> dict[str, Any]:
         """The answer of ``browser_visibility``; within 45 s whatever happens."""
-        applied: Literal["status", "show", "hide"] = "status" if action == "toggle" else action
-        if action == "toggle":
-            facts = await self._facts()
-            applied = "hide" if facts["visible"] else "show"
+        shown = action == "toggle" and (await self._facts())["visible"]
+        applied = action if action != "toggle" else "hide" if shown else "show"
         message: str | None = None
         with anyio.move_on_after(ACT_SECONDS) as limit:
             message = await self._do(applied, start_browser)
@@ -66,8 +64,13 @@ class Visibility:
             if self._settings.window_mode == "headless":
                 return "CHATGPT_WINDOW_MODE is headless, so no window may be shown."
             self._memory.asked = "visible" if action == "show" else "hidden"
-        message = await self._start() if start_browser and self._keeper.tab is None else None
-        return message if message is not None or action == "status" else await self._apply(action)
+        if start_browser and self._keeper.tab is None:
+            # On a blank tab; arriving at the site is the first generation's business.
+            try:
+                await self._borrow((await self._memory.choose()).mode)
+            except ImageError as error:
+                return f"The browser was not started: {error.message}"
+        return None if action == "status" else await self._apply(action)
 
     async def backend_status(self) -> dict[str, Any]:
         """Keys of the seed's ``statuses`` entry for the web back end."""
@@ -118,14 +121,6 @@ class Visibility:
         if self._keeper.problem is not None:
             return f"Configured; the last browser failed: {self._keeper.problem.message}"
         return "Configured; the browser starts at the first use."
-
-    async def _start(self) -> str | None:
-        """Start the browser on a blank tab; arriving at the site is the first generation's business."""
-        try:
-            await self._borrow((await self._memory.choose()).mode)
-        except ImageError as error:
-            return f"The browser was not started: {error.message}"
-        return None
 
     async def _borrow(self, mode: Literal["headless", "hidden", "visible"]) -> Tab:
         """As every user of the browser only in turn: starting it anew would take it from a running generation, of this
