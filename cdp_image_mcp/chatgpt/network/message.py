@@ -146,7 +146,8 @@ def read_message(
     kind = text(content.get("content_type"))
     call = role == "assistant" and recipient not in {"", "all"}
     aside = text(message.get("channel")) in {"analysis", "commentary"}
-    words = _words(content)
+    words, parts = _words(content), items(content.get("parts"))
+    finished_picture = role == "tool" and status == DONE and kind == "multimodal_text" and _generated(meta)
     return Message(
         id=identity,
         role=role,
@@ -167,7 +168,7 @@ def read_message(
         chosen=bool(meta.get("selected_image_message_id") or meta.get("paragen_variant_choice")),
         error=_error(role, status, content, meta, words, is_error=message.get("is_error") is True),
         blocked=meta.get("output_blocked") is True,
-        empty=_empty_picture(role, status, kind, content, meta),
+        empty=finished_picture and not any(file_id_of(obj(part).get("asset_pointer")) for part in parts),
         model=text(meta.get("resolved_model_slug")) or text(meta.get("model_slug")),
         settled=settled and status not in UNFINISHED,
         conversation=conversation,
@@ -263,9 +264,3 @@ def _error(
     if not failed and text(content.get("content_type")) not in {"system_error", "error"}:
         return None
     return ToolError(text(content.get("name"))[:200], words[:4000])
-
-
-def _empty_picture(role: str, status: str, kind: str, content: dict[str, Any], meta: dict[str, Any]) -> bool:
-    if role != "tool" or status != DONE or kind != "multimodal_text" or not _generated(meta):
-        return False
-    return not any(file_id_of(obj(part).get("asset_pointer")) for part in items(content.get("parts")))
