@@ -57,7 +57,7 @@ async def page_structure(tab: Tab) -> dict[str, Any] | None:
 async def role_not_found(tab: Tab, role: str) -> ImageError:
     """The error for a role that no locator finds, naming each and what it matched."""
     try:
-        tried = await tab.eye.ask(f"witness.explain({quoted(role)})", reply=list[dict[str, Any]])
+        tried: list[dict[str, Any]] = await tab.eye.ask(f"witness.explain({quoted(role)})", reply=list[dict[str, Any]])
     except (DocumentLeft, CDPError):
         tried = []
     listed = "; ".join(f"{one['css']} matched {one['found']}" for one in tried)
