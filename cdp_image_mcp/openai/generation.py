@@ -290,12 +290,7 @@ class Generation:
             self._bill.book(answer.usage)
         else:
             self._bill.book_unclear()
-        self._facts |= {name: answer.told[name] for name in ("quality", "background") if name in answer.told}
-        for name in ("size", "output_format"):
-            if name in answer.told:
-                self._facts[f"told_{name}"] = answer.told[name]
-        if answer.created is not None:
-            self._facts["openai_created"] = answer.created
+        self._facts |= answer.facts
         self._revised += answer.revised_prompts
         self._warnings += answer.warnings
         if request_id:

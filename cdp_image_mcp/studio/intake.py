@@ -64,6 +64,9 @@ class Intake:
         continued = await _continued(earlier, wanted[0], _picture_number(arguments)) if earlier is not None else {}
         ways, skipped = await self._ways_of(wanted)
 
+        picture: Reference | None = continued.get("continue_image")
+        going_on = picture.sha256 if picture is not None else continued.get("continue_url")
+
         def mark(way: BackendName, going_on_from: str | None) -> str:
             return fingerprint(arguments, (way, account_of(settings, way)), references, mask, going_on_from)
 
@@ -74,7 +77,7 @@ class Intake:
                 reference_images=references,
                 mask=mask,
                 timeout_seconds=float(arguments.timeout_seconds),
-                fingerprint=mark(way, _mark_of(continued)),
+                fingerprint=mark(way, going_on),
                 **wishes,
                 **continued,
             )
@@ -92,13 +95,10 @@ class Intake:
         if settings.fallback == "never":
             del requests[1:]
         if settings.budget_usd is not None:
-            requests = [self._priced(request) for request in requests]
+            for at, request in enumerate(requests):
+                if request.backend == "api":
+                    requests[at] = msgspec.structs.replace(request, most_usd=self._ways.most_usd(settings, request))
         return Accepted(requests=requests, record=record, parent=parent, marks=marks)
-
-    def _priced(self, request: ImageRequest) -> ImageRequest:
-        if request.backend != "api":
-            return request
-        return msgspec.structs.replace(request, most_usd=self._ways.most_usd(self.settings, request))
 
     def admission(self, accepted: Accepted) -> Admit:
         """What still speaks against a new generation, asked only when there is none to join: no room, or a limit of the
@@ -203,9 +203,3 @@ def _picture_number(arguments: GenerateImage) -> int:
     """Which of several pictures is gone on from: ``ID/3`` names the third."""
     named = arguments.continue_from.partition("/")[2] if given(arguments.continue_from) else ""
     return int(named or 1)
-
-
-def _mark_of(continued: dict[str, Any]) -> str | None:
-    """What tells going on from this from going on from something else."""
-    picture: Reference | None = continued.get("continue_image")
-    return picture.sha256 if picture is not None else continued.get("continue_url")

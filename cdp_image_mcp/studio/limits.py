@@ -7,7 +7,7 @@ once each sees the others. Dollars are counted in whole millionths.
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import Entry, OfToday
-from cdp_image_mcp.library.record import Record, epoch
+from cdp_image_mcp.library.record import epoch
 from cdp_image_mcp.request import ImageRequest
 from cdp_image_mcp.system.day import last_midnight, next_midnight
 
@@ -33,7 +33,9 @@ def pictures_beyond(limit: int, count: int, of_today: list[Entry]) -> ImageError
     today = [entry for entry in of_today if _is_of_today(entry)]
     there = made(of_today)
     owing = [entry.record for entry in of_today if entry.alive]
-    owing += [entry.record for entry in today if not entry.alive and _is_left(entry.record)]
+    # Whose prompt may have gone out, and whose pictures may be at the site.
+    left = [entry.record for entry in today if not entry.alive]
+    owing += [each for each in left if each.collectable or (not each.finished and each.submitted is not False)]
     coming = sum(max(0, int(record.request.get("n", 1)) - len(record.images)) for record in owing)
     if there + coming + count <= limit:
         return None
@@ -85,8 +87,3 @@ def _set_aside(entry: Entry) -> int:
 
 def _is_of_today(entry: Entry) -> bool:
     return epoch(entry.record.finished_at or entry.record.updated_at) >= last_midnight()
-
-
-def _is_left(record: Record) -> bool:
-    """Whether its prompt may have gone out, and its pictures may be at the site."""
-    return record.collectable or (not record.finished and record.submitted is not False)

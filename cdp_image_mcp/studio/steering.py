@@ -4,7 +4,6 @@ one that was named or is the only one: asking costs nothing, and whoever has jus
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import Code, ImageError
 from cdp_image_mcp.library.ledger import Ledger, Rest
 from cdp_image_mcp.request import BackendName
-from cdp_image_mcp.system.day import seconds_until
+from cdp_image_mcp.system.day import in_seconds, seconds_until
 
 __all__ = ["Ledgers", "Steering", "account_of"]
 
@@ -64,7 +63,7 @@ class Steering(msgspec.Struct, frozen=True):
         """Remember what ``way`` said about being asked again."""
         until = error.reset_at
         if error.code == "billing" and until is None:
-            until = (datetime.now().astimezone() + timedelta(seconds=BILLING_REST)).isoformat(timespec="seconds")
+            until = in_seconds(BILLING_REST)
         if error.code in RESTS and until is not None:
             await self.ledgers[way].rest_until(account_of(self.settings, way), error.code, until)
 

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime, time, timedelta
 
-__all__ = ["last_midnight", "next_midnight", "seconds_until"]
+__all__ = ["in_seconds", "last_midnight", "next_midnight", "seconds_until"]
 
 
 def last_midnight() -> float:
@@ -14,6 +14,11 @@ def last_midnight() -> float:
 def next_midnight() -> str:
     """The next local midnight, ISO 8601 with offset."""
     return datetime.combine(_today() + timedelta(days=1), time()).astimezone().isoformat(timespec="seconds")
+
+
+def in_seconds(seconds: float) -> str:
+    """The time in so many seconds, ISO 8601 with offset."""
+    return (datetime.now().astimezone() + timedelta(seconds=seconds)).isoformat(timespec="seconds")
 
 
 def seconds_until(at: str | None) -> float:

@@ -3,7 +3,7 @@
 import html
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ import msgspec
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.refusals.objections import Objection, objection_to, unfolded
 from cdp_image_mcp.openai.refusals.rules import RULES, Again
+from cdp_image_mcp.system.day import in_seconds
 from cdp_image_mcp.system.plaintext import clean as harmless
 
 __all__ = ["Failure", "clean", "judge", "stated_wait"]
@@ -71,10 +72,9 @@ def judge(
     again by itself, and unless the table says that the request was turned away, it may have been paid.
     """
     fields = _fields(body)
-    message = fields.get("message") if isinstance(fields.get("message"), str) else _page_text(raw)
-    message = str(message)
-    name, kind = _word(fields.get("code")), _word(fields.get("type"))
-    param = _word(fields.get("param"))
+    said = fields.get("message")
+    message = said if isinstance(said, str) else _page_text(raw)
+    name, kind, param = (_word(fields.get(field)) for field in ("code", "type", "param"))
     rule = next(rule for rule in RULES if rule.matches(status, name, kind, param, message))
     wait = stated_wait(headers, message) if rule.code in {"rate_limited", "service_error"} else None
     moderation = _moderation(fields, key)
@@ -115,7 +115,7 @@ def judge(
         spent=spent,
         retryable=retryable,
         retry_after_seconds=wait,
-        reset_at=_reset_at(wait),
+        reset_at=None if wait is None else in_seconds(wait),
         next_step=next_step,
         details=details,
     )
@@ -178,10 +178,3 @@ def stated_wait(headers: Mapping[str, str], message: str = "") -> float | None:
     parts = re.findall(r"(\d+(?:\.\d+)?)\s?(ms|s|m|h|d)", said[1].lower())
     wait = sum(float(number) * UNITS[unit] for number, unit in parts)
     return wait if wait <= LONGEST_WAIT else None
-
-
-def _reset_at(wait: float | None) -> str | None:
-    if wait is None:
-        return None
-    at = datetime.now().astimezone() + timedelta(seconds=wait)
-    return at.isoformat(timespec="seconds")

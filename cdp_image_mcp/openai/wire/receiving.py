@@ -20,6 +20,8 @@ LONGEST_REVISED = 4000
 EVENTS = frozenset((b":", b"d", b"e", b"i", b"r"))
 """How the lines of an event stream begin: a comment, data, event, id, retry."""
 TYPE = re.compile(r'(?<="type": ")[\w.]+|(?<="type":")[\w.]+')
+TOLD = {"quality": "quality", "background": "background", "size": "told_size", "output_format": "told_output_format"}
+"""Fields of an answer, and the facts they are in the record: what a picture is like is read from its bytes."""
 SMALLEST = 32
 """Bytes. No picture of any kind is smaller; a relay may send the word "null", which reads as base64."""
 DRAIN = 1.0
@@ -49,10 +51,9 @@ class ApiAnswer(msgspec.Struct, kw_only=True):
     """What is to be known of pictures that were handed over."""
     addresses: list[str] = []
     """Pictures that are only named by address."""
-    created: int | None = None
     usage: dict[str, Any] | None = None
-    told: dict[str, str] = {}
-    """``quality``, ``background``, ``size``, ``output_format`` as the server resolved them; ``auto`` left out."""
+    facts: dict[str, Any] = {}
+    """When it was made, and what was asked as the server resolved it; ``auto`` left out."""
     revised_prompts: list[str] = []
 
 
@@ -152,13 +153,13 @@ class _Taking:
         """What is told beside pictures."""
         created = tree.get("created", tree.get("created_at"))
         if isinstance(created, int | float) and created > 0:
-            self.answer.created = int(created)
+            self.answer.facts["openai_created"] = int(created)
         if (usage := _fields(tree.get("usage"))) is not None:
             self.answer.usage = dict(usage)
-        for name in ("quality", "background", "size", "output_format"):
+        for name, fact in TOLD.items():
             value = tree.get(name)
             if isinstance(value, str) and value not in {"", "auto"}:
-                self.answer.told[name] = self.clean(value, 40)
+                self.answer.facts[fact] = self.clean(value, 40)
         for item in (tree, *(item for item in items if item is not tree)):
             if isinstance(revised := item.get("revised_prompt"), str) and revised:
                 self.answer.revised_prompts.append(self.clean(revised, LONGEST_REVISED))
