@@ -211,6 +211,7 @@ NOT_DRAWN: dict[str, str] = {
     "composer_late_s": "a time",
     "layer_closes_s": "a time; it has a row of its own",
     "upload_begin_s": "a quarter of a minute each time; it has a row of its own",
+    "upload_call_s": "a few seconds each time; it has a row of its own",
     "upload_card_s": "a time, given with its mood",
     "upload_spinner_s": "a time, given with its mood",
     "paste_attachment_chars": "nothing is pasted",
