@@ -8,10 +8,6 @@ Protocol error codes and wordings: Chromium 156, 2026-11. -32000 covers many cas
 from collections.abc import Sequence
 from pathlib import Path
 
-METHOD_NOT_FOUND = -32601
-SESSION_NOT_FOUND = -32001
-
-NAVIGATED_OR_CLOSED = "Inspected target navigated or closed"
 STALE_CONTEXT = (
     "Cannot find context with specified id",
     "Execution context was destroyed",
@@ -38,12 +34,12 @@ class ProtocolError(CDPError):
     @property
     def unknown_method(self) -> bool:
         """The browser is too old for the method, or it belongs to another kind of session."""
-        return self.code == METHOD_NOT_FOUND
+        return self.code == -32601
 
     @property
     def navigated(self) -> bool:
         """The page navigated or closed while the command ran."""
-        return NAVIGATED_OR_CLOSED in self.message
+        return "Inspected target navigated or closed" in self.message
 
     @property
     def stale_context(self) -> bool:
@@ -53,7 +49,7 @@ class ProtocolError(CDPError):
     @property
     def session_gone(self) -> bool:
         """The session id is not known (any more)."""
-        return self.code == SESSION_NOT_FOUND
+        return self.code == -32001
 
 
 class ScriptError(CDPError):

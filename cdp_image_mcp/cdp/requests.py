@@ -1,7 +1,6 @@
 """What a page asked of the network: one record per request, kept inside the reader, bounded."""
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -54,7 +53,7 @@ class Requests:
         self._session = session
         self._remember = remember
         self._words: dict[str, str] = {}
-        self._known: OrderedDict[str, Request] = OrderedDict()
+        self._known: dict[str, Request] = {}
         self._queues: dict[Mailbox[Request], tuple[Callable[[Request], bool], Stage]] = {}
         handlers = {
             "Network.requestWillBeSent": self._on_sent,

@@ -22,8 +22,7 @@ DEFAULT_TIMEOUT = 30.0
 DEFAULT_QUEUE = 10_000
 # What a session with a dead renderer still answers (Chromium 156): the two commands that bring it back, and bodies that
 # the browser itself keeps.
-REVIVING = frozenset({"Page.navigate", "Page.reload"})
-ANSWERED_AFTER_CRASH = REVIVING | {"Network.getResponseBody"}
+ANSWERED_AFTER_CRASH = frozenset({"Page.navigate", "Page.reload", "Network.getResponseBody"})
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):

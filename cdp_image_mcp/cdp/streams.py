@@ -32,9 +32,8 @@ from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Session
 from cdp_image_mcp.cdp.wire import content
 from cdp_image_mcp.system.tasks import shielded
 
-# Unread bytes of one stream at which it ends with EventOverflow.
+# Unread bytes of one stream, or of all websockets, at which it ends with EventOverflow.
 STREAM_LIMIT = 64 * 1024 * 1024
-MESSAGES_LIMIT = 64 * 1024 * 1024
 TEXT, BINARY = 1, 2
 SOCKET_OPENED, SOCKET_FRAME = "Network.webSocketHandshakeResponseReceived", "Network.webSocketFrameReceived"
 
@@ -199,7 +198,7 @@ async def socket_messages(page: Page) -> AsyncGenerator[Mailbox[str | bytes | bo
     """Messages the page's websockets receive while the block lasts, in order, by a second session of its own; True when
     one of them opens, False when one closes."""
     async with _second_session(page) as session:
-        messages: Mailbox[str | bytes | bool] = Mailbox("bytes of websocket messages", MESSAGES_LIMIT)
+        messages: Mailbox[str | bytes | bool] = Mailbox("bytes of websocket messages", STREAM_LIMIT)
 
         def push(event: Event) -> None:
             if event.method != SOCKET_FRAME:

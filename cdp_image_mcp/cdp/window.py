@@ -21,7 +21,7 @@ from cdp_image_mcp.cdp.errors import (
     SessionClosed,
 )
 from cdp_image_mcp.cdp.page import Page
-from cdp_image_mcp.cdp.protocol import Bounds, BrowserVersion, ScreenInfo, ScreenInfos, WindowForTarget
+from cdp_image_mcp.cdp.protocol import Bounds, ScreenInfo, ScreenInfos, WindowForTarget
 from cdp_image_mcp.cdp.world import World
 
 Place = Literal["visible", "minimized", "offscreen", "headless", "closed"]
@@ -58,12 +58,12 @@ class WindowReport:
 class Window:
     """The window that holds a page. Remembers its last visible place; a window ``made_away`` has none yet."""
 
-    def __init__(self, page: Page, *, made_away: bool = False) -> None:
+    def __init__(self, page: Page, *, headless: bool = False, made_away: bool = False) -> None:
         self._page = page
+        self._headless = headless
         self._made_away = made_away
         self._last_visible: Bounds | None = None
         self._hidden_as: Place | None = None
-        self._headless: bool | None = None
 
     async def status(self) -> WindowReport:
         """Where it is now, closed included. Runs no script.
@@ -71,7 +71,7 @@ class Window:
         A window that the user moved, minimised or restored since is told as it is, with ``method`` None.
         """
         try:
-            if await self._is_headless():
+            if self._headless:
                 return WindowReport("headless")
             place, bounds = await self._look()
             if place == "visible" and not self._made_away:
@@ -205,12 +205,6 @@ class Window:
                 raise
             return []
         return reply.screen_infos
-
-    async def _is_headless(self) -> bool:
-        if self._headless is None:
-            version = await self._page.connection.browser.call("Browser.getVersion", reply=BrowserVersion)
-            self._headless = version.headless
-        return self._headless
 
     async def _paints(self) -> bool:
         """Two frames come, asked for in a world of our own."""

@@ -77,7 +77,7 @@ async def canvases(
             async with page.lent(min(deadline, anyio.current_time() + READY_SECONDS)) as made:
                 yield made
                 if made.sound and not resting:
-                    page.rest()
+                    page.resting = True
                     resting.append(page)
 
         yield open_canvas
@@ -91,7 +91,8 @@ class _Lent:
         self._settled = anyio.Event()
         self._page: Page | PreviewError = PreviewError("No preview: the browser was closed.")
         self._life = anyio.CancelScope()
-        self._resting = False
+        self.resting = False
+        """It stays a while, and may be lent again."""
 
     def lives_in(self, connection: "Connection") -> bool:
         """Whether it is still there, in that browser."""
@@ -100,19 +101,15 @@ class _Lent:
             return False
         return page.session.closed is None and not page.session.crashed and page.connection is connection
 
-    def rest(self) -> None:
-        """It stays a while, and may be lent again."""
-        self._resting = True
-
     @asynccontextmanager
     async def lent(self, limit: float) -> "AsyncGenerator[_PageCanvas]":
         """The page for one answer; ended after that unless it rests. Raises PreviewError when there will be none, or is
         none by ``limit``."""
-        self._life.deadline, self._resting = math.inf, False
+        self._life.deadline, self.resting = math.inf, False
         try:
             yield _PageCanvas(await self._made(limit))
         finally:
-            self._life.deadline = anyio.current_time() + RESTING_SECONDS if self._resting else -math.inf
+            self._life.deadline = anyio.current_time() + RESTING_SECONDS if self.resting else -math.inf
 
     async def _made(self, limit: float) -> "Page":
         with anyio.move_on_after(limit - anyio.current_time()):

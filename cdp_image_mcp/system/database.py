@@ -16,6 +16,8 @@ __all__ = ["Database"]
 
 T = TypeVar("T")
 BUSY_SECONDS = 10.0
+IN_MEMORY = "PRAGMA temp_store = MEMORY"
+"""The disk for temporary files may be another one, and full."""
 TABLE = re.compile(r"CREATE TABLE (\w+)")
 
 GARBLED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}
@@ -73,7 +75,7 @@ class Database:
             if error.code != "disk":
                 raise
         with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-            _keep_temporary_in_memory(connection)
+            connection.execute(IN_MEMORY)
             connection.executescript(self._tables)
             self._fill(connection)
             return work(connection)
@@ -102,7 +104,7 @@ class Database:
             # A journal that stays needs no new room on a disk that has become full, and a row can still be deleted.
             connection.execute("PRAGMA journal_mode = PERSIST")
             connection.execute("PRAGMA synchronous = NORMAL")
-            _keep_temporary_in_memory(connection)
+            connection.execute(IN_MEMORY)
         except sqlite3.Error:
             connection.close()
             raise
@@ -145,8 +147,3 @@ class Database:
             f"{self.path} cannot be used now: {error}. What was saved before is untouched.",
             details={"path": str(self.path), "sqlite": getattr(error, "sqlite_errorname", "")},
         )
-
-
-def _keep_temporary_in_memory(connection: sqlite3.Connection) -> None:
-    """The disk for temporary files may be another one, and full."""
-    connection.execute("PRAGMA temp_store = MEMORY")

@@ -161,6 +161,6 @@ def test_a_wayland_session_is_told_from_an_x11_one(monkeypatch: pytest.MonkeyPat
 
 async def test_headless_has_no_window_to_hide(page: Page, browser: Browser) -> None:
     with anyio.fail_after(60):
-        window = Window(page)
+        window = Window(page, headless=browser.headless)
         for report in (await window.status(), await window.hide(), await window.show()):
             assert report.place == "headless"

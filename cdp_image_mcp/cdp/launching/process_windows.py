@@ -107,7 +107,7 @@ def guard(pid: int, _profile: Path) -> Callable[[], None]:
     kernel32.CreateJobObjectW.restype = kernel32.OpenProcess.restype = wintypes.HANDLE
     job = wintypes.HANDLE(kernel32.CreateJobObjectW(None, None))
     limits = _ExtendedLimits()
-    limits.basic.flags = KILL_ON_JOB_CLOSE
+    limits.flags = KILL_ON_JOB_CLOSE
     kernel32.SetInformationJobObject(job, EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), ctypes.sizeof(limits))
     process = wintypes.HANDLE(kernel32.OpenProcess(SET_QUOTA_AND_TERMINATE, False, pid))
     if not kernel32.AssignProcessToJobObject(job, process):
@@ -117,10 +117,9 @@ def guard(pid: int, _profile: Path) -> Callable[[], None]:
     return lambda: kernel32.CloseHandle(job)
 
 
-# JOBOBJECT_EXTENDED_LIMIT_INFORMATION and what it is made of (winnt.h).
+class _ExtendedLimits(ctypes.Structure):
+    """JOBOBJECT_EXTENDED_LIMIT_INFORMATION with what it is made of (winnt.h)."""
 
-
-class _BasicLimits(ctypes.Structure):
     _fields_ = (
         ("process_time", ctypes.c_int64),
         ("job_time", ctypes.c_int64),
@@ -131,12 +130,6 @@ class _BasicLimits(ctypes.Structure):
         ("affinity", ctypes.c_size_t),
         ("priority", ctypes.c_uint32),
         ("scheduling", ctypes.c_uint32),
-    )
-
-
-class _ExtendedLimits(ctypes.Structure):
-    _fields_ = (
-        ("basic", _BasicLimits),
         ("io", ctypes.c_uint64 * 6),
         ("process_memory", ctypes.c_size_t),
         ("job_memory", ctypes.c_size_t),

@@ -351,7 +351,7 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
         window_place=away,
     )
     page.quiet = not browser.headless
-    window = Window(page, made_away=away is not None)
+    window = Window(page, headless=browser.headless, made_away=away is not None)
     async with page:
         if hidden:
             await window.hide()
