@@ -52,7 +52,7 @@ class Body:
 
 
 class Bodies(Requests):
-    """The requests of a page's session and their bodies. Made by ``start``, ends with the page or ``stop``."""
+    """The requests of a page's session and their bodies. Made by ``start``, ends with the page."""
 
     def __init__(self, page: Page, remember: int) -> None:
         super().__init__(page.session, remember)

@@ -61,7 +61,7 @@ class Requests:
             "Network.loadingFinished": self._on_ended,
             "Network.loadingFailed": self._on_ended,
         }
-        self.stop = session.listen(lambda event: handlers[event.method](event), *handlers, failed=self._end)
+        session.listen(lambda event: handlers[event.method](event), *handlers, failed=self._end)
 
     @property
     def requests(self) -> Sequence[Request]:

@@ -1,6 +1,6 @@
 """A world of our own in the documents of a page that we choose: our script beside the page's, unseen by it."""
 
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from cdp_image_mcp.cdp.errors import DocumentLeft, NodeError, ProtocolError
 from cdp_image_mcp.cdp.mailbox import Mailbox
@@ -14,6 +14,8 @@ from cdp_image_mcp.cdp.protocol import (
 )
 from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, raw_of
 from cdp_image_mcp.cdp.wire import Params, shaped
+
+T = TypeVar("T")
 
 
 class World:
@@ -74,6 +76,10 @@ class World:
         """Forget it: nothing runs in the page until the next ``make``."""
         self._unique, self._number = "", 0
 
+    @overload
+    async def evaluate(self, expression: str, *, timeout: float = ...) -> Any: ...
+    @overload
+    async def evaluate(self, expression: str, *, reply: type[T], timeout: float = ...) -> T: ...
     async def evaluate(self, expression: str, *, reply: Any = Any, timeout: float = 15.0) -> Any:
         """The JSON value of an expression, as ``reply``; a promise is awaited.
 

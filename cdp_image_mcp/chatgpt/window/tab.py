@@ -356,18 +356,15 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
         if hidden:
             await window.hide()
         bodies = await cdp.Bodies.start(page, remember=REQUESTS)
-        try:
-            # Both listen by second sessions that stay for the tab's life: when such a session is detached, Chromium
-            # (156) forgets that the first one wanted durable bodies.
-            async with (
-                cdp.live_streams(page, is_turn) as streams,
-                cdp.socket_messages(page) as messages,
-                background() as group,
-            ):
-                tab = Tab(browser, window, page, bodies, streams, site, script)
-                group.start_soon(_pass_on, messages, tab)
-                with bodies.watch(lambda request: site.asks("quota", request)) as quotas:
-                    group.start_soon(tab.hear_quotas, quotas)
-                    yield tab
-        finally:
-            bodies.stop()
+        # Both listen by second sessions that stay for the tab's life: when such a session is detached, Chromium
+        # (156) forgets that the first one wanted durable bodies.
+        async with (
+            cdp.live_streams(page, is_turn) as streams,
+            cdp.socket_messages(page) as messages,
+            background() as group,
+        ):
+            tab = Tab(browser, window, page, bodies, streams, site, script)
+            group.start_soon(_pass_on, messages, tab)
+            with bodies.watch(lambda request: site.asks("quota", request)) as quotas:
+                group.start_soon(tab.hear_quotas, quotas)
+                yield tab
