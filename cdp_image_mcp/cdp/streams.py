@@ -187,39 +187,30 @@ async def live_streams(page: Page, accept: Callable[[StreamRequest], bool]) -> A
     ``accept`` runs in the reader and must not raise. Survives navigations; streams still open end with SessionClosed
     when the block ends. The page notices nothing and reads its response as ever.
     """
-    async with _second_session(page) as session:
+    session = await page.connection.attach(page.target_id)
+    try:
         with LiveStreams(page, session, accept) as streams:
             await session.call("Network.enable")
             yield streams
-
-
-@asynccontextmanager
-async def socket_messages(page: Page) -> AsyncGenerator[Mailbox[str | bytes | bool], None]:
-    """Messages the page's websockets receive while the block lasts, in order, by a second session of its own; True when
-    one of them opens, False when one closes."""
-    async with _second_session(page) as session:
-        messages: Mailbox[str | bytes | bool] = Mailbox("bytes of websocket messages", STREAM_LIMIT)
-
-        def push(event: Event) -> None:
-            if event.method != SOCKET_FRAME:
-                messages.put(event.method == SOCKET_OPENED)
-                return
-            frame = event.decode(WebSocketFrameReceived).response
-            if frame.opcode in (TEXT, BINARY):
-                said = frame.payload_data
-                messages.put(said if frame.opcode == TEXT else base64.b64decode(said), 1 + len(said))
-
-        session.feed(messages, push, SOCKET_OPENED, SOCKET_FRAME, "Network.webSocketClosed")
-        with messages:
-            await session.call("Network.enable")
-            yield messages
-
-
-@asynccontextmanager
-async def _second_session(page: Page) -> AsyncGenerator[Session, None]:
-    session = await page.connection.attach(page.target_id)
-    try:
-        yield session
     finally:
         with shielded():
             await page.connection.detach(session)
+
+
+def socket_messages(page: Page) -> Mailbox[str | bytes | bool]:
+    """Messages that the page's websockets receive from now on, in order; True when one of them opens, False when one
+    closes. For a page whose requests are recorded already (``Bodies``), by the same session: each further one is told
+    of every request anew."""
+    messages: Mailbox[str | bytes | bool] = Mailbox("bytes of websocket messages", STREAM_LIMIT)
+
+    def push(event: Event) -> None:
+        if event.method != SOCKET_FRAME:
+            messages.put(event.method == SOCKET_OPENED)
+            return
+        frame = event.decode(WebSocketFrameReceived).response
+        if frame.opcode in (TEXT, BINARY):
+            said = frame.payload_data
+            messages.put(said if frame.opcode == TEXT else base64.b64decode(said), 1 + len(said))
+
+    page.session.feed(messages, push, SOCKET_OPENED, SOCKET_FRAME, "Network.webSocketClosed")
+    return messages

@@ -121,7 +121,8 @@ async def test_an_open_stream_ends_with_the_block(page: Page, site: Site) -> Non
 async def test_a_websocket_that_opens_and_its_messages_come_in_order_text_and_bytes(page: Page, site: Site) -> None:
     with anyio.fail_after(60):
         await page.navigate(site.url("/page/images"))
-        async with socket_messages(page) as messages:
+        await page.session.call("Network.enable")
+        with socket_messages(page) as messages:
             await page.evaluate(
                 f"""(() => {{
                     const socket = new WebSocket("{site.socket_url}");

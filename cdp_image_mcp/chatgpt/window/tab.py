@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import InitVar, dataclass
 from typing import Protocol
 from weakref import WeakSet
@@ -26,8 +26,6 @@ __all__ = ["Listener", "Tab", "open_tab", "pages"]
 
 log = logging.getLogger(__name__)
 
-HEARINGS = 4
-"""How often the page's websockets are listened to anew before a tab counts as broken."""
 QUOTAS_SECONDS = 2.0
 """How long a prompt waits for the page's own answer about quotas, which may say that no pictures are left."""
 OPEN_SECONDS = 30.0
@@ -271,29 +269,22 @@ class Tab:
         return request.type == "Document" and request.frame_id == self.page.frame_id
 
 
-async def _pass_on(messages: Mailbox[str | bytes | bool], tab: Tab) -> None:
+async def _pass_on(tab: Tab) -> None:
     """Take every websocket message at once, wanted or not, so that none pile up between turns. When some were missed
-    it is listened anew, and whoever watches is told: what they said stands in the conversation."""
-    # Sessions that went deaf stay attached: when one is detached, Chromium (156) keeps bodies no longer.
-    async with AsyncExitStack() as sessions:
-        hearings = 1
-        while (problem := await _heard_until(messages, tab)) is not None:
-            if not messages.ended:
+    whoever watches is told: what they said stands in the conversation."""
+    while True:
+        with cdp.socket_messages(tab.page) as messages:
+            while (problem := await _heard_until(messages, tab)) is not None and not messages.ended:
                 _tell_missed(tab)  # the page crashed; once it is loaded again it is heard by the same way
-                continue
-            try:
-                if tab.closed is not None or hearings == HEARINGS:
-                    raise problem
-                log.warning("messages of the page's websockets were missed: %s", problem)
-                hearings += 1
-                messages = await sessions.enter_async_context(cdp.socket_messages(tab.page))
-            except cdp.CDPError as error:
-                log.info("the page's websockets are heard no more: %s", error)
-                tab.deaf = error
-                if tab.listener is not None:
-                    tab.listener.deaf(error)
-                return
-            _tell_missed(tab)
+        if problem is None or tab.closed is not None:
+            break
+        log.warning("messages of the page's websockets were missed: %s", problem)
+        _tell_missed(tab)
+    if problem is not None:
+        log.info("the page's websockets are heard no more: %s", problem)
+        tab.deaf = problem
+        if tab.listener is not None:
+            tab.listener.deaf(problem)
 
 
 async def _heard_until(messages: Mailbox[str | bytes | bool], tab: Tab) -> cdp.CDPError | None:
@@ -356,15 +347,11 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
         if hidden:
             await window.hide()
         bodies = await cdp.Bodies.start(page, remember=REQUESTS)
-        # Both listen by second sessions that stay for the tab's life: when such a session is detached, Chromium
-        # (156) forgets that the first one wanted durable bodies.
-        async with (
-            cdp.live_streams(page, is_turn) as streams,
-            cdp.socket_messages(page) as messages,
-            background() as group,
-        ):
+        # By a second session that stays for the tab's life: when such a session is detached, Chromium (156) forgets that
+        # the first one wanted durable bodies.
+        async with cdp.live_streams(page, is_turn) as streams, background() as group:
             tab = Tab(browser, window, page, bodies, streams, site, script)
-            group.start_soon(_pass_on, messages, tab)
+            group.start_soon(_pass_on, tab)
             with bodies.watch(lambda request: site.asks("quota", request)) as quotas:
                 group.start_soon(tab.hear_quotas, quotas)
                 yield tab
