@@ -96,7 +96,7 @@ class Capture:
         self._watch = watch
         self._pointer = pointer
         self._refused = refused
-        self._tried: dict[object, str] = {}
+        self._tried: dict[int | str, str] = {}
         self._best: Captured | None = None
         self._best_at = 0.0
 
@@ -128,13 +128,12 @@ class Capture:
         """Sure bytes, if the page has them at this moment; waits for nothing. Raises TheirOwn, CDPError."""
         for request in self._watch.pictures.ended(self._pointer.file_id):
             if id(request) not in self._tried:
-                self._weigh(request, await self._read(request))
+                self._weigh(id(request), await self._read(request))
         if self._best is None or not self._best.sure:
             await self._from_page()
         return self._best if self._best is not None and self._best.sure else None
 
-    def _weigh(self, source: Request | str, got: Captured | str) -> None:
-        key = source if isinstance(source, str) else id(source)
+    def _weigh(self, key: int | str, got: Captured | str) -> None:
         if isinstance(got, str):
             log.info("not the finished picture: %s", got)
             self._tried[key] = got

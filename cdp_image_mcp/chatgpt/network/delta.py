@@ -1,10 +1,13 @@
 """The operations of the v1 delta encoding on one JSON document.
 
 Documents are values: an operation gives a new document that shares every unchanged part with the old one, so that
-what was handed out earlier stays as it was. Operations and their leniency as read in six public clients, 2026.
+what was handed out earlier stays as it was. A place that does not exist is UNSET, which a null is not. Operations and
+their leniency as read in six public clients, 2026.
 """
 
 from typing import Any, cast
+
+from msgspec import UNSET
 
 __all__ = ["DeltaError", "Path", "apply", "path_of"]
 
@@ -17,11 +20,6 @@ class DeltaError(Exception):
     """A delta that does not fit its document."""
 
 
-class _Missing:
-    """Marks a place that does not exist, which None would not."""
-
-
-_MISSING = _Missing()
 Path = tuple[str, ...]
 
 
@@ -40,7 +38,7 @@ def path_of(pointer: str) -> Path:
 def apply(document: Any, path: Path, operation: str, value: Any) -> Any:
     """``document`` after the operation; None when the document itself is removed. Raises DeltaError."""
     changed = _apply(document, path, operation, value)
-    return None if isinstance(changed, _Missing) else changed
+    return None if changed is UNSET else changed
 
 
 def _apply(node: Any, path: Path, operation: str, value: Any) -> Any:
@@ -55,11 +53,11 @@ def _apply(node: Any, path: Path, operation: str, value: Any) -> Any:
 
 
 def _in_object(node: dict[str, Any], head: str, rest: Path, operation: str, value: Any) -> Any:
-    child = node.get(head, _MISSING)
-    if isinstance(child, _Missing) and rest:
+    child = node.get(head, UNSET)
+    if child is UNSET and rest:
         child = {}
     changed = _apply(child, rest, operation, value)
-    if isinstance(changed, _Missing):
+    if changed is UNSET:
         return {key: kept for key, kept in node.items() if key != head}
     return {**node, head: changed}
 
@@ -70,9 +68,9 @@ def _in_list(node: list[Any], head: str, rest: Path, operation: str, value: Any)
         if len(node) >= LONGEST_LIST:
             raise DeltaError("the list is too long")
         return [*node[:index], value, *node[index:]]
-    child = node[index] if index < len(node) else _MISSING
+    child = node[index] if index < len(node) else UNSET
     changed = _apply(child, rest, operation, value)
-    return [*node[:index], *([] if isinstance(changed, _Missing) else [changed]), *node[index + 1 :]]
+    return [*node[:index], *([] if changed is UNSET else [changed]), *node[index + 1 :]]
 
 
 def _index(segment: str, length: int) -> int:
@@ -88,7 +86,7 @@ def _at(node: Any, operation: str, value: Any) -> Any:
         case "add" | "replace":
             return value
         case "remove":
-            return _MISSING
+            return UNSET
         case "append":
             return _append(node, value)
         case "truncate":
@@ -98,7 +96,7 @@ def _at(node: Any, operation: str, value: Any) -> Any:
 
 
 def _append(node: Any, value: Any) -> Any:
-    if node is None or isinstance(node, _Missing):
+    if node is None or node is UNSET:
         return value
     if isinstance(node, str) and isinstance(value, str):
         if len(node) + len(value) > LONGEST_TEXT:

@@ -63,7 +63,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     since_refused: float | None = None
     """Since the prompt's own request was answered with a fault of the site."""
     unread: bool = False
-    """The page read the conversation and its answer could not be had."""
+    """The page read the conversation and its answer could not be had: loading it anew tells what it said."""
     line_lost: bool = False
     """The page hears no news from the site any more: its websocket closed."""
     kept_out: bool = False

@@ -85,7 +85,6 @@ class TurnWatch:
         """The page sent its own request: the prompt is out."""
         self.refused: Refusal | None = None
         self.unread = False
-        """The page read the conversation and its answer could not be had: loading it anew tells what it said."""
         self.mitigated = False
         """A check answered one of the site's own calls while the page looks fine."""
         self.challenge: Landing | None = None
@@ -129,7 +128,6 @@ class TurnWatch:
 
     @property
     def kept_out(self) -> bool:
-        """A check answers the site's own calls, and nothing is coming in that loading would cut off."""
         return self.mitigated and not self.stream_open
 
     @property
