@@ -109,7 +109,7 @@ class WebBackend:
                 begun = report.facts.get("conversation_url") if report.images else None
                 address = begun or request.continue_url or self._site.home
                 after = report.generation_id if begun else request.continue_from
-                tab, arrival = await self._arrive(address, report, fresh=address == self._site.home, after=after)
+                tab = await self._arrive(address, report, fresh=address == self._site.home, after=after)
                 try:
                     await self._turns(tab, request, report)
                 except (ChallengeMet, Untraced) as met:
@@ -117,10 +117,8 @@ class WebBackend:
                         await self._collect(request, report)
                         if len(report.images) >= request.n:
                             return
-                    continue
                 except NotReady as late:
                     await self._person.ask(late.arrival, report)
-                    continue
                 except StartOver as again:
                     last = again.error
                     if last.code == "verification_required":
@@ -128,22 +126,19 @@ class WebBackend:
                             break  # it was tried once more: pressing on would look like an attack
                         checked = True
                     await anyio.sleep(again.pause)
-                    continue
-                log.debug("done as %s", arrival.detail)
-                return
+                else:
+                    return
         except cdp.CDPError as error:
             raise problem(error, report.facts.get("submitted", False)) from None
         last.submitted = report.facts.get("submitted", False)
         raise last
 
-    async def _arrive(
-        self, address: str, report: Report, *, fresh: bool, after: str | None = None
-    ) -> tuple[Tab, Arrival]:
+    async def _arrive(self, address: str, report: Report, *, fresh: bool, after: str | None = None) -> Tab:
         tab, arrival = await self._person.arrive(address, report, fresh=fresh, after=after)
         plan = arrival.account.plan if arrival.account else None
         await report.state("starting", browser_mode=self._keeper.mode, plan=plan)
         await self._note_quota(tab)
-        return tab, arrival
+        return tab
 
     async def _turns(self, tab: Tab, request: ImageRequest, report: Report) -> None:
         """Successive turns in one conversation until all pictures are there or the site stops."""
@@ -226,7 +221,7 @@ class WebBackend:
         try:
             for _ in range(PERSON_ROUNDS):
                 collecting = Collecting(self._site, request, report, self._words, taken=await report.taken_ids())
-                tab, _ = await self._arrive(collecting.address, report, fresh=False)
+                tab = await self._arrive(collecting.address, report, fresh=False)
                 try:
                     await collecting.run(tab)
                 except ChallengeMet:

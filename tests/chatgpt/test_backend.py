@@ -56,9 +56,8 @@ async def test_pictures_that_are_missing_are_asked_for_after_one_that_was_found_
         done.append("collected")
         report.images.append(b"1")
 
-    async def arrive(*_: Any, **__: Any) -> tuple[Any, Any]:
+    async def arrive(*_: Any, **__: Any) -> None:
         await anyio.lowlevel.checkpoint()
-        return None, SimpleNamespace(detail="ready")
 
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
@@ -80,8 +79,8 @@ async def test_a_check_that_meets_the_prompt_alone_is_tried_once_more_after_a_pa
         done.append("pressed")
         raise StartOver(ImageError("verification_required", "A check."), pause=10.0)
 
-    async def arrive(*_: Any, **__: Any) -> tuple[Any, Any]:
-        return None, SimpleNamespace(detail="ready")
+    async def arrive(*_: Any, **__: Any) -> None:
+        pass
 
     async def sleep(seconds: float) -> None:
         done.append(seconds)
