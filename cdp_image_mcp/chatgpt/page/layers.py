@@ -73,7 +73,7 @@ async def in_the_way(tab: Tab, account: Account | None = None) -> Arrival | None
         if not closed and await tab.eye.ask("witness.blocked() && witness.layers().length > 0", reply=bool):
             continue  # it came meanwhile
         # A page in the middle of closing is judged when it has come to rest.
-        if await tab.eye.until("!witness.blocked()", UNCOVERED_SECONDS):
+        if await tab.eye.until("!witness.blocked()", UNCOVERED_SECONDS, late=25):
             return None
         if not await tab.eye.ask("witness.layerClose() !== null", reply=bool):
             break
