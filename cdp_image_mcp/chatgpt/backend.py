@@ -180,8 +180,7 @@ class WebBackend:
         try:
             return await fill_in(composer, request, files, first=first)
         except ImageError as error:
-            here = (asked for asked in tab.bodies.requests if asked.loader_id == tab.loader_id)
-            if any(kept_out(self._site, asked) for asked in here):
+            if any(kept_out(self._site, asked) for asked in tab.here):
                 # The page looks fine: loaded anew it shows the check, or works.
                 raise StartOver(error) from None
             raise

@@ -222,9 +222,8 @@ class Attaching:
         still = f"witness.attachments().length >= {files} && !witness.has('attachment_busy')"
         await self._eye.until(still, UPLOAD_SECONDS)
         moved = await self._eye.until(f"!({still})", STILL_SECONDS)
-        here = (one for one in self.tab.bodies.requests if one.loader_id == self.tab.loader_id)
         # Answered is enough: of an answer that its page does not read no end is told.
-        return not moved and all(one.ended or one.status for one in here if one.method != "GET")
+        return not moved and all(one.ended or one.status for one in self.tab.here if one.method != "GET")
 
     async def _shows_cards(self, count: int, seconds: float) -> bool:
         return await self._eye.until(f"witness.attachments().length >= {count}", seconds, late=30)

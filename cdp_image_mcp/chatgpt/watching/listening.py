@@ -111,14 +111,10 @@ class Streams:
             await self._hear_resumed(stream)
 
     async def _take_unread(self, stream: LiveStream) -> None:
-        known = self._watch.tab.site.asks("turn", stream.request)
         body = await self._body(stream.request)
-        if known and not body:
+        if not body and self._watch.tab.site.asks("turn", stream.request):
             log.warning("the page's own request could not be read")
-        if body or known:
-            self._take(stream, body)
-        else:
-            stream.close()
+        self._take(stream, body)
 
     def _take(self, stream: LiveStream, body: str) -> None:
         """Hear it if it is ours. One that could not be read at the address of prompts is taken for ours."""

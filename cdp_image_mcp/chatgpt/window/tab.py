@@ -99,6 +99,12 @@ class Tab:
         documents = [request for request in self.bodies.requests if self._is_document(request) and request.status]
         return documents[-1].loader_id if documents else ""
 
+    @property
+    def here(self) -> list[Request]:
+        """What the present document has asked for."""
+        loader = self.loader_id
+        return [request for request in self.bodies.requests if request.loader_id == loader]
+
     def comes_to_rest(self, generation_id: str) -> None:
         """Our turn for that generation is over, and the page shows it."""
         self._rests = (self.loader_id, generation_id)
@@ -123,15 +129,12 @@ class Tab:
 
     def failed_scripts(self) -> bool:
         """Whether a script of the present document did not load."""
-        return any((one.status or 0) >= 400 or (one.state == "failed" and not one.canceled) for one in self._scripts())
+        scripts = [one for one in self.here if one.type == "Script"]
+        return any((one.status or 0) >= 400 or (one.state == "failed" and not one.canceled) for one in scripts)
 
     def loading(self) -> bool:
         """Whether a script of the present document is still being loaded."""
-        return any(not one.ended for one in self._scripts())
-
-    def _scripts(self) -> list[Request]:
-        loader = self.loader_id
-        return [each for each in self.bodies.requests if each.type == "Script" and each.loader_id == loader]
+        return any(not one.ended for one in self.here if one.type == "Script")
 
     async def quotas_told(self) -> None:
         """Until what the page has asked about quotas is answered; not for long, and not when it has asked nothing."""
@@ -141,12 +144,7 @@ class Tab:
 
     def _awaits_quotas(self) -> bool:
         """The present document has asked, and what it was answered has not been read yet."""
-        loader = self.loader_id
-        return any(
-            request.loader_id == loader and request not in self._quotas_read
-            for request in self.bodies.requests
-            if self.site.asks("quota", request)
-        )
+        return any(one not in self._quotas_read for one in self.here if self.site.asks("quota", one))
 
     async def hear_quotas(self, answers: Mailbox[Request]) -> None:
         """The page asks for its quotas when it is loaded, whether or not a turn is watched."""
