@@ -6,7 +6,7 @@ that of the previous delta; ``append`` of an object merges; ``patch`` may lack `
 """
 
 import codecs
-from io import IncrementalNewlineDecoder
+import re
 from typing import Any, Literal, cast
 
 import msgspec
@@ -21,6 +21,7 @@ LONGEST_EVENT = 8 * 1024 * 1024
 MOST_CHANNELS = 64
 VERSION = "v1"
 """The delta encoding's name; it was recorded as a JSON string and is read bare as well."""
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class StreamEvent(msgspec.Struct, frozen=True):
@@ -36,7 +37,8 @@ class StreamDecoder:
     """Decodes one stream, split anywhere. Never raises; what cannot be read is passed over."""
 
     def __init__(self) -> None:
-        self._decoder = IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")("replace"), translate=True)
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
+        self._skip_newline = False
         self._line: list[str] = []
         self._data: list[str] = []
         self._size = 0
@@ -56,7 +58,13 @@ class StreamDecoder:
         return events + self._dispatch()
 
     def _text(self, text: str) -> list[StreamEvent]:
-        *lines, rest = text.split("\n")
+        if not text:
+            return []
+        # A carriage return ends its line at once; the newline that may follow in the next piece belongs to it.
+        if self._skip_newline:
+            text = text.removeprefix("\n")
+        self._skip_newline = text.endswith("\r")
+        *lines, rest = _LINE_END.split(text)
         events: list[StreamEvent] = []
         for line in lines:
             events += self._end_of_line("".join((*self._line, line)))

@@ -86,6 +86,10 @@ def test_a_carriage_return_and_its_newline_in_two_pieces_are_one_line_end() -> N
     assert [event.data["type"] for event in events] == ["a", "b"]
 
 
+def test_a_carriage_return_ends_its_line_at_once() -> None:
+    assert [event.data["type"] for event in StreamDecoder().feed(b'data: {"type":"a"}\r\r')] == ["a"]
+
+
 def test_a_character_cut_in_the_middle_is_whole() -> None:
     data = deltas(START, {"p": PLACE, "o": "append", "v": "картина 画 🖼"})
     data = data.replace(b"\\u", b"\\u")
