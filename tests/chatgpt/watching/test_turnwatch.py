@@ -155,6 +155,18 @@ async def test_a_request_from_before_the_watch_is_not_taken_for_ours() -> None:
 
 
 @pytest.mark.anyio
+async def test_an_answer_goes_with_its_document_also_when_its_end_is_never_told() -> None:
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        tab.begin(body=request()).add(sse(card(parent=USER)))
+        await until(watch, lambda: watch.turn.tool_used)
+        tab.arrive()
+        await until(watch, lambda: not watch.stream_open)
+        assert watch.turn.stream_ended == "cut"
+        assert watch.moment.since_end is not None
+
+
+@pytest.mark.anyio
 async def test_a_stream_that_stays_open_does_not_hide_our_own_request() -> None:
     tab = ScriptedTab()
     async with watching(tab) as watch:
