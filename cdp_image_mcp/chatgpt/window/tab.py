@@ -345,7 +345,7 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
         if hidden:
             await window.hide()
         bodies = await cdp.Bodies.start(page, remember=REQUESTS)
-        # By a second session that stays for the tab's life: when such a session is detached, Chromium (156) forgets that
+        # By a second session that stays for the life of the tab: when one is detached, Chromium (156) forgets that
         # the first one wanted durable bodies.
         async with cdp.live_streams(page, is_turn) as streams, background() as group:
             tab = Tab(browser, window, page, bodies, streams, site, script)
