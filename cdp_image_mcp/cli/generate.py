@@ -78,7 +78,7 @@ async def _dry_run(arguments: GenerateImage, settings: Settings, terminal: Termi
     async with studio_apart(settings) as studio:
         accepted = await studio.intake.accept(arguments, secrets.token_hex(16))
         today = {name: await studio.library.of_today(name) for name in ("api", "chatgpt-web")}
-        studio.intake.admission(accepted)(today.__getitem__)
+        studio.intake.admit(accepted, today.__getitem__)
         first = accepted.requests[0]
         told: dict[str, Any] = {
             "dry_run": True,

@@ -86,6 +86,13 @@ class Folder:
         anything. Raises ImageError ``disk``."""
         return await finish(lambda: self._add_file(data, "unrecognised", ending))
 
+    async def describe_page(self, structure: object) -> Path:
+        """Write the bare structure of a page that was not understood beside the record. Raises ImageError ``disk``."""
+        path = self.path / "page-report.json"
+        with doing("Writing the page report", path):
+            await finish(lambda: replace_file(path, msgspec.json.format(msgspec.json.encode(structure))))
+        return path
+
     def _write(self, record: Record, data: bytes) -> None:
         stamp = _write_sidecar(self.path, data)
         if self._noted is not None:

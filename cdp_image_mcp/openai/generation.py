@@ -18,7 +18,7 @@ from cdp_image_mcp.openai.estimate import most_of
 from cdp_image_mcp.openai.habits import Habits
 from cdp_image_mcp.openai.plan import Plan, make_plan
 from cdp_image_mcp.openai.profiles import address, choose_profile
-from cdp_image_mcp.openai.refusals.failures import Failure, clean
+from cdp_image_mcp.openai.refusals.failures import BILLED_NOTE, Failure, clean, judge_broken
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError, Resolve
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
 from cdp_image_mcp.openai.wire.pacing import Jitter, Pace, Tries
@@ -40,7 +40,6 @@ STREAM_PATIENCE = 300.0
 MOST_STREAMS = 4
 FETCHING_SECONDS = 10.0
 """How long a picture's address is asked again when somebody waits for the picture."""
-BILLED_NOTE = "The request had been sent and was given up; the API may have made and billed the picture."
 
 
 class Means:
@@ -173,8 +172,8 @@ class Generation:
         silence = STREAM_PATIENCE if "stream" in plan.parameters else longest
         exchange = _Exchange(self, index, longest)
         body = make_body(plan)
-        outcome: ApiAnswer | Failure = self._judge_broken(
-            BrokenError("waiting", "timeout", f"no whole answer within {longest:g} s"), exchange
+        outcome: ApiAnswer | Failure | BrokenError = BrokenError(
+            "waiting", "timeout", f"no whole answer within {longest:g} s"
         )
         request_id: str | None = None
         began = anyio.current_time()
@@ -186,7 +185,10 @@ class Generation:
                 log.debug("Images request answered: HTTP %d in %.1f s", reply.status, anyio.current_time() - began)
             except BrokenError as broken:
                 log.debug("Images request broke while %s: %s", broken.phase, broken.words)
-                outcome = self._judge_broken(broken, exchange)
+                outcome = broken
+        if isinstance(outcome, BrokenError):
+            resend = self._means.settings.resend_unclear and not exchange.pictures
+            outcome = judge_broken(outcome, left=exchange.left, resend=resend)
         if isinstance(outcome, Failure):
             advise(outcome.error, self._plan, date.today())  # noqa: DTZ011 - the vendor names days, not hours
             self.out.discard(index)
@@ -198,29 +200,6 @@ class Generation:
         self._note(outcome, request_id)
         self._check_count(outcome)
         return None
-
-    def _judge_broken(self, broken: BrokenError, exchange: "_Exchange") -> Failure:
-        """Up to ``sending`` the request was not whole and cannot have been paid. After that nobody can tell."""
-        if broken.phase in {"connecting", "sending"} and not exchange.left:
-            doing = "connecting" if broken.phase == "connecting" else "sending the request"
-            error = ImageError(
-                "network",
-                f"The API could not be reached: {broken.words} while {doing}.",
-                submitted=False,
-                next_step=broken.next_step,
-            )
-            return Failure(error, None if broken.over else "service", None)
-        late = "before the answer began" if broken.phase == "waiting" else "within the answer"
-        error = ImageError(
-            "timeout" if broken.kind == "timeout" else "network",
-            f"The connection to the API broke {late} ({broken.words}). {BILLED_NOTE}",
-            submitted=True,
-            spent="unknown",
-            retryable=False,
-            next_step="Nothing more can be collected. Call again only if paying twice is acceptable.",
-        )
-        again = "service" if self._means.settings.resend_unclear and not exchange.pictures else None
-        return Failure(error, again, None)
 
     async def _wait_for_pace(self) -> None:
         while (left := self._means.pace.left) > 0:

@@ -1,7 +1,6 @@
 """From a call's arguments to one checked, immutable request for each way it may go: references, folders, limits, and
 what makes two requests the same. Nothing is sent and nothing is written here. All refusals are decided here."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import msgspec
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.joining import Admit, Entry, OfToday
+from cdp_image_mcp.library.joining import Entry, OfToday
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, epoch, new_record
 from cdp_image_mcp.library.references import allowed_output_dir, check_reference, check_references
@@ -100,12 +99,9 @@ class Intake:
                     requests[at] = msgspec.structs.replace(request, most_usd=self._ways.most_usd(settings, request))
         return Accepted(requests=requests, record=record, parent=parent, marks=marks)
 
-    def admission(self, accepted: Accepted) -> Admit:
+    def admit(self, accepted: Accepted, of_today: OfToday) -> None:
         """What still speaks against a new generation, asked only when there is none to join: no room, or a limit of the
         day, which may take ways away."""
-        return partial(self._admit, accepted)
-
-    def _admit(self, accepted: Accepted, of_today: OfToday) -> None:
         check_room(accepted.requests[0].n, accepted.parent or self.library.root)
         ways = [(way, limits.beyond(self.settings, way, way.most_usd, of_today)) for way in accepted.requests]
         open_ways = [request for request, refusal in ways if refusal is None]

@@ -8,8 +8,6 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import anyio
 import anyio.abc
-import anyio.to_thread
-import msgspec
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import Code, ImageError
@@ -23,7 +21,7 @@ from cdp_image_mcp.request import Backend, BackendName, ImageRequest, Report, St
 from cdp_image_mcp.studio import ending, limits, stopfile
 from cdp_image_mcp.studio.job import Job
 from cdp_image_mcp.studio.steering import Steering
-from cdp_image_mcp.system.disk import finish, replace_file
+from cdp_image_mcp.system.disk import finish
 from cdp_image_mcp.system.tasks import background
 from cdp_image_mcp.system.turns import Turns
 
@@ -360,24 +358,14 @@ class Runner:
 
     async def _end_failed(self, job: Job, error: ImageError) -> None:
         """Every end but the good ones and a cancellation; once."""
-        if not job.record.finished:
-            await self._keep_structure(job, error)
-            await self._end(job, *ending.failed(job, error))
-
-    async def _keep_structure(self, job: Job, error: ImageError) -> None:
-        """A page that was not understood: its bare structure goes into a file beside the record."""
-        structure = error.details.pop("page_structure", None)
-        if structure is None:
+        if job.record.finished:
             return
-        path = job.folder.path / "page-report.json"
-        try:
-            await anyio.to_thread.run_sync(
-                lambda: replace_file(path, msgspec.json.format(msgspec.json.encode(structure)))
-            )
-        except OSError as problem:
-            log.warning("the page report was not written: %s", problem)
-        else:
-            error.details["report"] = str(path)
+        if (structure := error.details.pop("page_structure", None)) is not None:
+            try:
+                error.details["report"] = str(await job.folder.describe_page(structure))
+            except ImageError as problem:
+                log.warning("the page report was not written: %s", problem)
+        await self._end(job, *ending.failed(job, error))
 
     async def _end(self, job: Job, state: State, error: ImageError | None) -> None:
         await job.finish(state, error)

@@ -23,6 +23,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import anyio
@@ -112,7 +113,7 @@ class Studio:
         with shielded():
             async with self._runner.taking:
                 claim = await self.library.claim_or_register(
-                    accepted.record, accepted.parent, marks=accepted.marks, admit=self.intake.admission(accepted)
+                    accepted.record, accepted.parent, marks=accepted.marks, admit=partial(self.intake.admit, accepted)
                 )
                 try:
                     await self._take_up(claim, accepted)

@@ -12,10 +12,11 @@ import msgspec
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.refusals.objections import Objection, objection_to, unfolded
 from cdp_image_mcp.openai.refusals.rules import RULES, Again
+from cdp_image_mcp.openai.wire.exchange import BrokenError
 from cdp_image_mcp.system.day import in_seconds
 from cdp_image_mcp.system.plaintext import clean as harmless
 
-__all__ = ["Failure", "clean", "judge", "stated_wait"]
+__all__ = ["BILLED_NOTE", "Failure", "clean", "judge", "judge_broken", "stated_wait"]
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -29,6 +30,7 @@ class Failure(msgspec.Struct, frozen=True):
     """What in the request's form it was turned away for."""
 
 
+BILLED_NOTE = "The request had been sent and was given up; the API may have made and billed the picture."
 WITHHELD = "The finished picture was withheld. Change the prompt; the same one may pass another time, but is paid anew."
 SECRET = re.compile(r"\b(?:sk|sess|key)-[A-Za-z0-9_*.-]{6,}")
 SIGNATURE = re.compile(r"(https?:[\\/]+[^\s\"'<>?]+\?)[^\s\"'<>,]+", re.IGNORECASE)
@@ -120,6 +122,30 @@ def judge(
         details=details,
     )
     return Failure(error, again, wait, Objection() if begun else objection_to(status, name, param, message))
+
+
+def judge_broken(broken: BrokenError, *, left: bool, resend: bool) -> Failure:
+    """Judge the end of a request that has ``left``, or not, without a whole answer: up to ``sending`` it was not whole
+    and cannot have been paid; after that nobody can tell. ``resend``: it may be sent again all the same."""
+    if broken.phase in {"connecting", "sending"} and not left:
+        doing = "connecting" if broken.phase == "connecting" else "sending the request"
+        error = ImageError(
+            "network",
+            f"The API could not be reached: {broken.words} while {doing}.",
+            submitted=False,
+            next_step=broken.next_step,
+        )
+        return Failure(error, None if broken.over else "service", None)
+    late = "before the answer began" if broken.phase == "waiting" else "within the answer"
+    error = ImageError(
+        "timeout" if broken.kind == "timeout" else "network",
+        f"The connection to the API broke {late} ({broken.words}). {BILLED_NOTE}",
+        submitted=True,
+        spent="unknown",
+        retryable=False,
+        next_step="Nothing more can be collected. Call again only if paying twice is acceptable.",
+    )
+    return Failure(error, "service" if resend else None, None)
 
 
 def _word(value: Any) -> str:
