@@ -84,8 +84,9 @@ class Library:
 
     @asynccontextmanager
     async def waiting(self, generation_id: str) -> AsyncGenerator[None]:
-        """Register a call as waiting on a generation while the context is open (``wait_for_image``). Never raises: a
-        disk that takes nothing any more must not keep a caller from its pictures; see :meth:`problems`."""
+        """Somebody waits for that generation while the context is open, perhaps asking after it now and then: an
+        identical request does not join it. Never raises: a disk that takes nothing any more must not keep a caller from
+        its pictures; see :meth:`problems`."""
         waiter = await finish(partial(self._attendance.wait, generation_id))
         try:
             yield

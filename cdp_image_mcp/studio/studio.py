@@ -22,7 +22,7 @@ What could lose, double or mistake a picture here, and what is done about it:
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -146,11 +146,6 @@ class Studio:
         await self._recovery.revive(generation_id)
         async with nullcontext() if onlooker else self.library.waiting(generation_id):
             return await self._wait(generation_id, self.settings.wait_seconds if seconds is None else seconds, listener)
-
-    def waited_on(self, generation_id: str) -> AbstractAsyncContextManager[None]:
-        """For the length of the block somebody waits for that generation who asks after it now and then: an identical
-        request does not join it."""
-        return self.library.waiting(generation_id)
 
     def news(self, generation_id: str) -> News | None:
         """What is happening at this moment to a generation that this process works on; None for all others."""

@@ -76,7 +76,7 @@ class Tasks:
         identity = standing.record.generation_id
         if identity not in self._open:
             waiting = contextlib.AsyncExitStack()
-            await waiting.enter_async_context(studio.waited_on(identity))
+            await waiting.enter_async_context(studio.library.waiting(identity))
             self._open[identity] = _Open(waiting, images, anyio.current_time())
         return {"resultType": "task", **task(standing, "working")}
 
