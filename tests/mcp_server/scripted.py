@@ -103,6 +103,10 @@ class ScriptedLibrary(Library):
     async def newest(self, limit: int = 10) -> list[Entry]:
         return self._known()[:limit]
 
+    @asynccontextmanager
+    async def waiting(self, generation_id: str) -> AsyncGenerator[None]:  # noqa: ARG002
+        yield
+
 
 class ScriptedStudio(Studio):
     """Answers calls with what ``generated`` and ``waited`` hold, in order (the last one again and again); exceptions
@@ -142,10 +146,6 @@ class ScriptedStudio(Studio):
         if isinstance(answer, Exception):
             raise answer
         return answer
-
-    @asynccontextmanager
-    async def waited_on(self, generation_id: str) -> AsyncGenerator[None]:  # noqa: ARG002
-        yield
 
     async def fetched(self, standing: Standing) -> None:
         self.handed_out.append(standing.record.generation_id)
