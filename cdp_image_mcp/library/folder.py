@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
+import anyio
 import msgspec
 
 from cdp_image_mcp.errors import ImageError
@@ -26,6 +28,7 @@ from cdp_image_mcp.system.disk import (
     sync_folder,
     write_part,
 )
+from cdp_image_mcp.system.tasks import shielded
 
 __all__ = [
     "SIDECAR",
@@ -42,6 +45,8 @@ __all__ = [
 SIDECAR = "metadata.json"
 MAX_SIDECAR_BYTES = 16 * 1024 * 1024
 NUMBERED = re.compile(r"(image|unrecognised)-(\d+)\.")
+
+T = TypeVar("T")
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -67,6 +72,8 @@ class Folder:
         self.path = path
         """``noted`` is called in the writing thread after each written sidecar (the library's index)."""
         self._noted = noted
+        self._turn = anyio.Lock()
+        """What is handed over first is written first, and has the lower number."""
 
     async def write(self, record: Record) -> None:
         """Replace the sidecar: temporary file, fsync, rename. Stamps ``record.updated_at``; encodes at once, so later
@@ -74,17 +81,17 @@ class Folder:
         record.updated_at = now()
         data = encode_record(record)
         kept = decode_record(data)
-        await finish(lambda: self._write(kept, data))
+        await self._finish(lambda: self._write(kept, data))
 
     async def add_picture(self, data: bytes, facts: ImageFacts) -> SavedImage:
         """Write ``data`` unchanged as the next free ``image-NN.ext``, 0600, never over anything. The record is not
         touched: list the answer in ``record.images`` and :meth:`write`. Raises ImageError ``disk``."""
-        return await finish(lambda: described(self._add_file(data, "image", facts.extension), data, facts))
+        return await self._finish(lambda: described(self._add_file(data, "image", facts.extension), data, facts))
 
     async def keep(self, data: bytes, ending: str) -> Path:
         """Write bytes that are no picture we know as the next free ``unrecognised-NN.ending``, 0600, never over
         anything. Raises ImageError ``disk``."""
-        return await finish(lambda: self._add_file(data, "unrecognised", ending))
+        return await self._finish(lambda: self._add_file(data, "unrecognised", ending))
 
     async def describe_page(self, structure: object) -> Path:
         """Write the bare structure of a page that was not understood beside the record. Raises ImageError ``disk``."""
@@ -92,6 +99,11 @@ class Folder:
         with doing("Writing the page report", path):
             await finish(lambda: replace_file(path, msgspec.json.format(msgspec.json.encode(structure))))
         return path
+
+    async def _finish(self, work: Callable[[], T]) -> T:
+        with shielded():
+            async with self._turn:
+                return await finish(work)
 
     def _write(self, record: Record, data: bytes) -> None:
         stamp = _write_sidecar(self.path, data)

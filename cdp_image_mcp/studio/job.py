@@ -188,14 +188,12 @@ class Job:
         raise error
 
     async def _keep(self, data: bytes, ending: str) -> str:
-        async with self._writing:
-            kept = str(await self.folder.keep(data, ending))
+        kept = str(await self.folder.keep(data, ending))
         self.record.facts["kept"] = [*self.record.facts.get("kept", []), kept]
         return kept
 
     async def _add(self, data: bytes, facts: ImageFacts, origin: dict[str, str]) -> SavedImage:
-        async with self._writing:  # of several that are caught up at once each keeps its place
-            image = await self.folder.add_picture(data, facts)
+        image = await self.folder.add_picture(data, facts)
         self.record.images.append(image)
         self.record.sources.append(origin)
         return image
