@@ -143,6 +143,16 @@ async def test_bytes_handed_over_are_saved_even_when_the_caller_was_cancelled(fo
     assert Path(record.images[0].path).read_bytes() == data
 
 
+async def test_what_is_written_last_is_what_stands_there(folder: Folder) -> None:
+    record = a_record(prompt="first")
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            for state in ("starting", "submitting", "generating", "saving", "saved"):
+                record.state = state
+                group.start_soon(folder.write, msgspec.structs.replace(record))
+    assert (read_record(folder.path)[0]).state == "saved"
+
+
 async def test_a_record_changed_right_after_the_call_is_not_torn(folder: Folder) -> None:
     record = a_record(prompt="first")
     with anyio.fail_after(10):

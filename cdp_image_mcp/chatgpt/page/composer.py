@@ -42,6 +42,8 @@ CHANGED_INTO_FILE = 2_000
 """Characters above which a text may become an attachment: above 5,000 or 10,000 it was seen."""
 TYPE_ATTEMPTS = 4
 SEND_READY_SECONDS = 20.0
+GONE_SECONDS = 8.0
+"""How long what was removed may stay: a busy page is late, and what is taken for left would be removed again."""
 MISSED_SECONDS = 2.0
 """How long the page's own request may follow a press of send that was not seen to reach it."""
 
@@ -75,7 +77,7 @@ class Composer:
                 break
             before = await self._eye.ask(COUNTED, reply=int)
             await self._press(node, role)
-            await self._eye.until(f"{COUNTED} < {before}", 3)
+            await self._eye.until(f"{COUNTED} < {before}", GONE_SECONDS)
 
     async def _clear_text(self) -> None:
         for _ in range(TYPE_ATTEMPTS):
@@ -85,7 +87,7 @@ class Composer:
             if not await self._text():
                 await human.insert_text(self.tab.page, " ")  # a pill alone is nothing that could be selected
             await human.clear(self.tab.page)
-            await self._eye.until(EMPTY, 1.5)
+            await self._eye.until(EMPTY, GONE_SECONDS)
             if await self._is_empty():
                 return
         raise ImageError("site_changed", "An old draft in the composer could not be removed. Nothing was sent.")

@@ -153,7 +153,7 @@ async def _press_chat(tab: Tab) -> None:
     """Leave Work mode, which makes no pictures. Raises ImageError when it stays."""
     if not await tab.eye.has("work_mode"):
         return
-    if not await press(tab, "witness.one('chat_mode')") or not await tab.eye.until("!witness.has('work_mode')", 3):
+    if not await press(tab, "witness.one('chat_mode')") or not await tab.eye.until("!witness.has('work_mode')", 10):
         raise ImageError(
             "site_changed",
             "The site stays in Work mode, which makes no pictures. Nothing was sent.",
