@@ -173,9 +173,10 @@ class Report(Protocol):
         ...
 
     async def reserve(self, usd: float, /) -> None:
-        """Set dollars of the day's budget aside for a request that is sent once more; what the first one may cost was
-        set aside when the generation was accepted (``reserved_usd`` in :attr:`facts`). What is gone is told with
-        :meth:`state`, as ``booked_usd`` and ``reserved_usd``. Raises ImageError ``billing``."""
+        """Find room in the day's limits, and set dollars aside, for a request that is sent once more or another way;
+        what the first one may cost was set aside when the generation was accepted (``reserved_usd`` in :attr:`facts`).
+        What is gone is told with :meth:`state`, as ``booked_usd`` and ``reserved_usd``. Raises ImageError ``billing``,
+        on the web ``quota_reached``."""
         ...
 
     def progress(self, message: str) -> None:

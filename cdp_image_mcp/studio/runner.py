@@ -209,12 +209,13 @@ class Runner:
 
     async def reserve(self, job: Job, usd: float, /) -> None:
         record, by_api = job.record, job.request.backend == "api"
+        reserved = record.reserved_usd + usd  # the step may be taken twice
 
         def admit(of_today: OfToday) -> None:
             if (refusal := limits.beyond(self._settings, job.request, usd, of_today)) is not None:
                 refusal.submitted, refusal.spent = record.submitted, record.spent
                 raise refusal
-            record.reserved_usd += usd
+            record.reserved_usd = reserved
 
         if (self._settings.budget_usd if by_api else self._settings.daily_limit) is not None:
             await self._library.amend(record, job.folder, admit)

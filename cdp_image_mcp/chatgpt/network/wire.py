@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Container
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -45,12 +45,13 @@ def integer(value: Any) -> int:
 
 
 def moment(value: Any) -> float | None:
-    """A time as the site writes it: seconds since 1970, or ISO 8601."""
+    """A time as the site writes it: seconds since 1970, or ISO 8601, without an offset in UTC."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     try:
-        return datetime.fromisoformat(text(value)).timestamp()
-    except ValueError:
+        told = datetime.fromisoformat(text(value))
+        return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, OSError):
         return None
 
 

@@ -132,7 +132,7 @@ class _Taking:
             if isinstance(address, str) and address and marks[0] is None and not came:
                 self.answer.addresses.append(address)
                 reader.damaged.pop(-1 if marks[1] is None else marks[1], None)
-        for index, (data, wrong) in reader.damaged.items():
+        for index, (data, wrong) in sorted(reader.damaged.items()):
             if data:
                 self.answer.warnings.append(f"A picture came damaged ({wrong}); what could be read of it was saved.")
                 await self._hand_over(data)

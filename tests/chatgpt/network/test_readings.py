@@ -1,12 +1,15 @@
 """Conversations as the page of October reads them: a window of the branch, in order, with keys left out."""
 
 import json
+import sys
+import time
 from typing import Any
 
 import pytest
 
 from cdp_image_mcp.chatgpt.network.conversations import read_history
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.network.wire import moment
 from tests.chatgpt.talk import (
     COMPLETE,
     CONVERSATION,
@@ -273,3 +276,29 @@ def test_half_a_character_in_the_stream_costs_nothing() -> None:
     assert heard.turn().error == "late"
     odd = {"type": "conversation-update", "payload": {"update_content": {"title": "CUT"}}}
     assert heard.feed_socket(json.dumps(odd).replace("CUT", r"\ud83d")) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("told", "since"),
+    [
+        (1764238530.5, 1764238530.5),
+        ("2025-11-27T10:15:30+00:00", 1764238530),
+        ("2025-11-27T19:15:30+09:00", 1764238530),
+        ("2025-11-27T10:15:30", 1764238530),
+        (True, None),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_a_time_is_read_the_same_wherever_this_computer_is(
+    told: object, since: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sys.platform == "win32":
+        pytest.skip("Windows keeps a process in the zone of the computer")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert moment(told) == since
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -155,11 +155,13 @@ async def test_a_request_from_before_the_watch_is_not_taken_for_ours() -> None:
 
 
 @pytest.mark.anyio
-async def test_an_answer_goes_with_its_document_also_when_its_end_is_never_told() -> None:
+@pytest.mark.parametrize("ours", [False, True], ids=["a reload of the page's", "our own loading"])
+async def test_an_answer_goes_with_its_document_also_when_its_end_is_never_told(ours: bool) -> None:
     tab = ScriptedTab()
     async with watching(tab) as watch:
         tab.begin(body=request()).add(sse(card(parent=USER)))
         await until(watch, lambda: watch.turn.tool_used)
+        watch._loading = ours  # pyright: ignore[reportPrivateUsage]
         tab.arrive()
         await until(watch, lambda: not watch.stream_open)
         assert watch.turn.stream_ended == "cut"
