@@ -69,7 +69,7 @@ class Generation:
         self._key = settings.api_key
         self._deadline = anyio.current_time() + report.time_left
         self._bill = Bill(plan.model.price, profile.cost, most_of(request, plan) / plan.requests)
-        self.out: set[int] = set()
+        self._out: set[int] = set()
         """Requests that have left and have no answer yet."""
         self._was_sent = False
         self._facts: dict[str, Any] = {}
@@ -191,12 +191,12 @@ class Generation:
             outcome = judge_broken(outcome, left=exchange.left, resend=resend)
         if isinstance(outcome, Failure):
             advise(outcome.error, self._plan, date.today())  # noqa: DTZ011 - the vendor names days, not hours
-            self.out.discard(index)
+            self._out.discard(index)
             if outcome.error.spent == "unknown":
                 self._bill.book_unclear()
             return outcome
         await self._fetch(outcome, exchange)
-        self.out.discard(index)
+        self._out.discard(index)
         self._note(outcome, request_id)
         self._check_count(outcome)
         return None
@@ -289,7 +289,7 @@ class Generation:
             facts["cost_usd"] = self._bill.cost
         if left_out := self._means.habits.left_out & self._plan.parameters.keys():
             facts["left_out"] = sorted(left_out)
-        for _ in self.out:
+        for _ in self._out:
             self._bill.book_unclear()
             facts["billing_note"] = BILLED_NOTE
         facts |= {"booked_usd": self._bill.booked, "reserved_usd": 0.0}
@@ -305,7 +305,7 @@ class Generation:
         spent = [error.spent for error in (*self._errors, *self._passed)]
         if self._bill.paid or self._report.images:
             return True, True
-        if self.out:
+        if self._out:
             return True, "unknown"
         return _strongest(submitted), _strongest(spent)
 
@@ -321,7 +321,7 @@ class Generation:
     # --- called by the exchanges ------------------------------------------------------------------------------
 
     async def left(self, index: int) -> None:
-        self.out.add(index)
+        self._out.add(index)
         first, self._was_sent = not self._was_sent, True
         if first or self._plan.requests == 1:
             await self._try_state("generating", submitted=True)

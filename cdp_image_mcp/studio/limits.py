@@ -8,10 +8,10 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import Entry, OfToday
 from cdp_image_mcp.library.record import epoch
-from cdp_image_mcp.request import ImageRequest
+from cdp_image_mcp.request import BackendName, ImageRequest
 from cdp_image_mcp.system.day import last_midnight, next_midnight
 
-__all__ = ["beyond", "dollars_beyond", "made", "pictures_beyond", "spent"]
+__all__ = ["beyond", "dollars_beyond", "limit_of", "made", "pictures_beyond", "spent"]
 
 CHEAPER = (
     "Ask for fewer pictures or name a quality (auto sets aside what high may cost), wait until midnight, or ask the "
@@ -19,15 +19,20 @@ CHEAPER = (
 )
 
 
+def limit_of(settings: Settings, way: BackendName) -> float | None:
+    """The limit of the day that ``way`` has: dollars at the API, pictures on the web; None: it has none."""
+    return settings.budget_usd if way == "api" else settings.daily_limit
+
+
 def beyond(settings: Settings, request: ImageRequest, usd: float, of_today: OfToday) -> ImageError | None:
     """Which limit of the day does not allow ``request``, which may cost up to ``usd``; None: it is allowed."""
-    limit, budget = settings.daily_limit, settings.budget_usd
-    if request.backend == "api":
-        return None if budget is None else dollars_beyond(budget, usd, of_today("api"))
-    return None if limit is None else pictures_beyond(limit, request.n, of_today("chatgpt-web"))
+    if (limit := limit_of(settings, request.backend)) is None:
+        return None
+    today = of_today(request.backend)
+    return dollars_beyond(limit, usd, today) if request.backend == "api" else pictures_beyond(limit, request.n, today)
 
 
-def pictures_beyond(limit: int, count: int, of_today: list[Entry]) -> ImageError | None:
+def pictures_beyond(limit: float, count: int, of_today: list[Entry]) -> ImageError | None:
     """Why ``count`` more pictures are above the day's limit; None when they are not. What running generations still
     owe counts like what was made, and so does what the site may have drawn for those that were left there."""
     today = [entry for entry in of_today if _is_of_today(entry)]

@@ -208,7 +208,7 @@ class Runner:
         return frozenset(taken)
 
     async def reserve(self, job: Job, usd: float, /) -> None:
-        record, by_api = job.record, job.request.backend == "api"
+        record = job.record
         reserved = record.reserved_usd + usd  # the step may be taken twice
 
         def admit(of_today: OfToday) -> None:
@@ -217,7 +217,7 @@ class Runner:
                 raise refusal
             record.reserved_usd = reserved
 
-        if (self._settings.budget_usd if by_api else self._settings.daily_limit) is not None:
+        if limits.limit_of(self._settings, job.request.backend) is not None:
             await self._library.amend(record, job.folder, admit)
 
     # --- one job -----------------------------------------------------------------------------------------------

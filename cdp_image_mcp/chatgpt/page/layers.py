@@ -1,7 +1,6 @@
 """What lies over the page or keeps a prompt from being sent, and what may be closed by itself."""
 
 import logging
-from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -11,12 +10,13 @@ from cdp_image_mcp.cdp.errors import ClickBlocked, NodeError
 from cdp_image_mcp.chatgpt.page.accounts import Account
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.system.day import in_seconds
 
 __all__ = ["Arrival", "States", "close_dialogs", "in_the_way", "press"]
 
 log = logging.getLogger(__name__)
 
-RATE_REST = timedelta(minutes=5)
+RATE_REST = 300.0
 """The rate dialog names "a few minutes" (2026-10)."""
 GOES_SECONDS, ESCAPED_SECONDS = 20.0, 0.8
 """How long a layer may stay after its control was pressed, which a busy page does late; and after Escape, which it may
@@ -120,12 +120,11 @@ async def close_dialogs(tab: Tab) -> bool:
 
 
 def _too_many_requests() -> ImageError:
-    until = datetime.now().astimezone() + RATE_REST
     return ImageError(
         "rate_limited",
         "The site says there were too many requests. Nothing was sent.",
-        retry_after_seconds=RATE_REST.total_seconds(),
-        reset_at=until.isoformat(timespec="seconds"),
+        retry_after_seconds=RATE_REST,
+        reset_at=in_seconds(RATE_REST),
     )
 
 
