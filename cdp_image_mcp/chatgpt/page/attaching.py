@@ -92,9 +92,8 @@ class Attaching:
         return True
 
     async def _fits(self) -> bool:
-        if await self._eye.has("attachment_failed"):
-            return False
-        cards = await self.cards()
+        # In one look, for each prompt is asked about twice; a card that failed is none that fits.
+        cards = await self._eye.ask("witness.has('attachment_failed') ? -1 : witness.attachments().length", reply=int)
         return cards == self._count or (cards == 0 and not self._cards_shown)
 
     async def attach(self, files: list[Path]) -> None:

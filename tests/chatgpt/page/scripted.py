@@ -60,7 +60,7 @@ class ScriptedPage:
         if "composerText" in question:
             return self.text
         if "attachments()" in question:
-            return self.cards
+            return -1 if self.failed and "attachment_failed" in question else self.cards
         if "told(" in question:
             return []
         return 9.0 if "performance" in question else 0 if "length" in question and "===" not in question else True
