@@ -42,6 +42,11 @@ class ProtocolError(CDPError):
         return "Inspected target navigated or closed" in self.message
 
     @property
+    def between_documents(self) -> bool:
+        """The page is just taking another's place (Chromium 156, 2026-11-27); nothing was done."""
+        return "Not attached to an active page" in self.message
+
+    @property
     def stale_context(self) -> bool:
         """The JavaScript context of the command is gone; a newer one may exist."""
         return any(wording in self.message for wording in STALE_CONTEXT)

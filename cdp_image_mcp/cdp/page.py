@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from typing import Any, Literal, Self
+from contextlib import suppress
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
@@ -34,9 +35,12 @@ from cdp_image_mcp.system.tasks import shielded
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Milestone = Literal["commit", "DOMContentLoaded", "load"]
 # How long a tab may take to be gone after it was told to close.
 CLOSING = 5.0
+# How long a page that is just taking another's place may take to be there.
+COMING = 2.0
 _NAVIGATION = ("Page.frameNavigated", "Page.lifecycleEvent")
 # Sent back to back: awaiting one before the next can deadlock on a target that waits for a debugger.
 _SETUP: tuple[tuple[str, Params], ...] = (
@@ -124,7 +128,7 @@ class Page:
         """
         end = asyncio.get_running_loop().time() + timeout
         with self.session.subscribe(*_NAVIGATION) as events:
-            reply = await self.session.call("Page.navigate", {"url": url}, timeout=timeout, reply=NavigateReply)
+            reply = await self._go(events, "Page.navigate", {"url": url}, end, reply=NavigateReply)
             if reply.error_text:
                 raise NavigationError(url, reply.error_text)
             if reply.loader_id is not None:  # none: only the fragment changed
@@ -134,7 +138,7 @@ class Page:
         """Reload, also after a crash, and wait for the milestone. Raises CommandTimeout, EventTimeout."""
         end = asyncio.get_running_loop().time() + timeout
         with self.session.subscribe(*_NAVIGATION) as events:
-            await self.session.call("Page.reload", timeout=timeout)
+            await self._go(events, "Page.reload", None, end, reply=dict[str, Any])
             await self._reach(events, None, until, end, self.url)
 
     async def loader_id(self) -> str:
@@ -204,6 +208,19 @@ class Page:
             moved = event.decode(NavigatedWithinDocument)
             if moved.frame_id == self.frame_id:
                 self.url = moved.url
+
+    async def _go(self, events: Mailbox[Event], method: str, params: Params, end: float, *, reply: type[T]) -> T:
+        """Give a command that brings another document; again after the one that is just coming by itself."""
+        clock = asyncio.get_running_loop()
+        while True:
+            left = max(0.0, end - clock.time())
+            try:
+                return await self.session.call(method, params, timeout=left, reply=reply)
+            except ProtocolError as error:
+                if not error.between_documents or clock.time() >= end:
+                    raise
+            with suppress(EventTimeout):  # it may have been told of before
+                await self._reach(events, None, "commit", min(end, clock.time() + COMING), self.url)
 
     async def _reach(
         self, events: Mailbox[Event], loader_id: str | None, until: Milestone, end: float, url: str

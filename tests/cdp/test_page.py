@@ -13,6 +13,7 @@ from cdp_image_mcp.cdp.errors import (
     ScriptError,
     SessionClosed,
 )
+from tests.cdp.peer import attach_session, connected
 from tests.cdp.site import Site
 
 pytestmark = pytest.mark.anyio
@@ -116,6 +117,30 @@ async def test_a_hidden_page_is_told_to_behave_as_if_seen(page: Page, site: Site
         async with await Page.create(browser.connection):
             assert await page.evaluate("[document.visibilityState, document.hasFocus()]") == ["visible", True]
             assert await page.evaluate("new Promise(r => requestAnimationFrame(() => r(true)))")
+
+
+@pytest.mark.parametrize("method", ["Page.reload", "Page.navigate"])
+async def test_a_page_that_is_just_taking_anothers_place_is_asked_again_once_it_is_there(method: str) -> None:
+    """Chromium 156 answered a reload so at the moment in which the page went on by itself (2026-11-27)."""
+    with anyio.fail_after(10):
+        async with connected() as (peer, connection):
+            page = Page(connection, await attach_session(peer, connection))
+            page.frame_id = "F"
+            answer = {"result": {"frameId": "F", "loaderId": "second"}}
+            peer.answers[method] = {"error": {"code": -32000, "message": "Not attached to an active page"}}
+            async with anyio.create_task_group() as group:
+                group.start_soon(page.reload if method == "Page.reload" else lambda: page.navigate("http://site/"))
+                await peer.command(method)
+                await peer.settle(connection)
+                peer.answers[method] = answer
+                for number, loader in enumerate(("first", "second"), 1):
+                    frame = {"id": "F", "loaderId": loader, "url": "http://site/"}
+                    await peer.event("Page.frameNavigated", {"frame": frame}, "S1")
+                    await peer.command(method, 2)
+                    await peer.settle(connection)
+                    stage = {"frameId": "F", "loaderId": loader, "name": "load", "timestamp": number}
+                    await peer.event("Page.lifecycleEvent", stage, "S1")
+            assert len([one for one in peer.commands if one["method"] == method]) == 2
 
 
 async def test_a_crash_is_told_and_navigation_brings_the_page_back(page: Page, site: Site) -> None:
