@@ -10,8 +10,6 @@ from cdp_image_mcp.library.record import Owner, Record
 from cdp_image_mcp.system.disk import doing
 from cdp_image_mcp.system.presence import OWN_FOLDER, Presence, new_name
 
-__all__ = ["Attendance"]
-
 
 class Attendance:
     """This process and the others under ``root``. Blocking: for threads. ``told`` gets a sentence for what cannot be

@@ -5,8 +5,6 @@ from typing import Any
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import SavedImage, parse_size, ratio_of
 
-__all__ = ["actual", "honoured", "requested"]
-
 DEFAULTS: dict[str, Any] = {"n": 1, "size": "auto", "quality": "auto", "output_format": "png", "background": "auto"}
 NOT_WISHES = frozenset(
     (

@@ -30,18 +30,6 @@ from cdp_image_mcp.system.disk import (
 )
 from cdp_image_mcp.system.tasks import shielded
 
-__all__ = [
-    "SIDECAR",
-    "Folder",
-    "Stamp",
-    "described",
-    "new_folder",
-    "place",
-    "read_record",
-    "take_back_folder",
-    "write_record",
-]
-
 SIDECAR = "metadata.json"
 MAX_SIDECAR_BYTES = 16 * 1024 * 1024
 NUMBERED = re.compile(r"(image|unrecognised)-(\d+)\.")

@@ -11,19 +11,6 @@ import zlib
 from collections.abc import Iterator
 from typing import Literal
 
-__all__ = [
-    "PNG",
-    "Found",
-    "Kind",
-    "NotAPictureError",
-    "cut",
-    "walk_avif",
-    "walk_gif",
-    "walk_jpeg",
-    "walk_png",
-    "walk_webp",
-]
-
 Kind = Literal["empty", "html", "json", "unknown", "truncated", "damaged"]
 
 MAX_PARTS = 100_000

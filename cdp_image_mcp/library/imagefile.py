@@ -10,8 +10,6 @@ from cdp_image_mcp.library import formats
 from cdp_image_mcp.library.formats import Found, NotAPictureError
 from cdp_image_mcp.library.svg import SVG, walk_svg
 
-__all__ = ["ImageFacts", "NotAPictureError", "inspect"]
-
 MimeType: TypeAlias = Literal["image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/svg+xml"]
 Extension: TypeAlias = Literal["png", "jpg", "webp", "gif", "avif", "svg"]
 

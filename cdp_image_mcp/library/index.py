@@ -16,8 +16,6 @@ from cdp_image_mcp.library.record import Record, epoch
 from cdp_image_mcp.system.disk import PART, replace_file
 from cdp_image_mcp.system.presence import OWN_FOLDER
 
-__all__ = ["TABLES", "Parents", "Row", "follow", "path_of", "put", "rows", "strangers", "sync"]
-
 NAME = "index-2.sqlite3"
 """With the version of its tables: programs of several versions each keep their own, made from the same sidecars."""
 OTHERS = re.compile(r"index-\d+\.sqlite3")

@@ -13,8 +13,6 @@ from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.record import Record, epoch
 from cdp_image_mcp.request import BackendName
 
-__all__ = ["JOIN_SECONDS", "Admit", "Claim", "Entry", "Kind", "OfToday", "joinable", "rows_like"]
-
 JOIN_SECONDS = 24 * 3600
 """How long an answer that nobody fetched waits for the same question."""
 

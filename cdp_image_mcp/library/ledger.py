@@ -13,8 +13,6 @@ from cdp_image_mcp.system.disk import finish, make_path, replace_file
 from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.presence import OWN_FOLDER
 
-__all__ = ["Ledger", "Rest", "StatedQuota"]
-
 MAX_BYTES = 4 * 1024 * 1024
 
 

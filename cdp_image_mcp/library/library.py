@@ -31,8 +31,6 @@ from cdp_image_mcp.system.database import Database
 from cdp_image_mcp.system.day import last_midnight
 from cdp_image_mcp.system.disk import doing, finish, make_path
 
-__all__ = ["Claim", "Entry", "Library"]
-
 T = TypeVar("T")
 
 KEPT_PROBLEMS = 100

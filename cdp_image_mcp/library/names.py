@@ -3,8 +3,6 @@
 import unicodedata
 from datetime import datetime
 
-__all__ = ["MAX_SLUG", "folder_name", "slug"]
-
 MAX_SLUG = 42
 """Characters. At four bytes each and with time and suffix a name stays far below the 255 bytes of ext4 and APFS."""
 

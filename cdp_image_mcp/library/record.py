@@ -9,20 +9,6 @@ import msgspec
 from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.request import FINAL_STATES, BackendName, ImageRequest, SavedImage, State
 
-__all__ = [
-    "VERSION",
-    "Failure",
-    "Owner",
-    "Record",
-    "Timings",
-    "decode_record",
-    "encode_record",
-    "epoch",
-    "new_record",
-    "now",
-    "request_of",
-]
-
 VERSION = 1
 SURROGATE = re.compile("[\ud800-\udfff]")
 

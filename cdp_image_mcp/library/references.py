@@ -15,8 +15,6 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
 from cdp_image_mcp.request import Reference
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "allowed_output_dir", "check_reference", "check_references", "read_reference"]
-
 MAX_BYTES = 25 * 1024 * 1024
 MAX_PIXELS = 100_000_000
 TAKEN = frozenset(("image/png", "image/jpeg", "image/webp"))

@@ -20,8 +20,6 @@ from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.disk import PART, doing
 
-__all__ = ["Strays", "gather", "may_be", "worthless"]
-
 MAX_PICTURE_BYTES = 512 * 1024 * 1024
 FIRST = re.compile(r"\.(image|unrecognised)\..*" + re.escape(PART))
 NUMBERED = re.compile(r"(?:image|unrecognised)-\d+\.")

@@ -4,8 +4,6 @@ import re
 
 from cdp_image_mcp.library.formats import Found, cut
 
-__all__ = ["SVG", "walk_svg"]
-
 # Atomic throughout: a page after many comments would be tried in exponentially many ways.
 BEFORE = rb"(?><\?xml.*?\?>|<!--.*?-->|<!DOCTYPE\s+svg[^\[>]*+(?:\[.*?\])?\s*>)\s*+"
 SVG = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:" + BEFORE + rb")*+<svg(?=[\s/>])", re.DOTALL)

@@ -6,8 +6,6 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.models import able, end_warning, successor
 from cdp_image_mcp.openai.plan import Plan
 
-__all__ = ["advise"]
-
 
 def advise(error: ImageError, plan: Plan, today: date) -> None:
     """Put the next step into ``error`` where ``plan`` knows a better one."""

@@ -16,8 +16,6 @@ from cdp_image_mcp.openai.wire.pacing import Jitter, full_jitter
 from cdp_image_mcp.openai.wire.proxy import proxy_for
 from cdp_image_mcp.request import ImageRequest, Report
 
-__all__ = ["ApiBackend"]
-
 
 class ApiBackend:
     """Makes pictures through ``POST /images/generations`` and ``/images/edits``. One object per process.

@@ -7,8 +7,6 @@ import msgspec
 
 from cdp_image_mcp.openai.prices import Price, cost
 
-__all__ = ["Bill"]
-
 
 class Bill(msgspec.Struct):
     """Adds up."""

@@ -12,8 +12,6 @@ from cdp_image_mcp.openai.profiles import choose_profile
 from cdp_image_mcp.openai.sizes import SQUARE, nearest
 from cdp_image_mcp.request import ImageRequest, parse_ratio, parse_size
 
-__all__ = ["estimate", "most_of", "most_usd"]
-
 ASSUMED = MODELS["gpt-image-2"]
 """Whose figures stand in for a model without any: the dearest tokens per picture in the table."""
 

@@ -27,8 +27,6 @@ from cdp_image_mcp.openai.wire.receiving import ApiAnswer, read_answer
 from cdp_image_mcp.request import ImageRequest, Report, WorkState
 from cdp_image_mcp.system.tasks import shielded
 
-__all__ = ["Generation", "Means"]
-
 log = logging.getLogger(__name__)
 
 PATIENCE = 600.0

@@ -8,8 +8,6 @@ from cdp_image_mcp.openai.plan import Plan, fits_json
 from cdp_image_mcp.openai.profiles import EditForm
 from cdp_image_mcp.openai.refusals.objections import Objection
 
-__all__ = ["Habits"]
-
 
 class Habits:
     """One server's. Never touches what a caller chose: a picture that is not what was asked would be paid."""

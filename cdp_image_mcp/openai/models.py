@@ -10,20 +10,6 @@ import msgspec
 from cdp_image_mcp.openai.prices import Grid, Price
 from cdp_image_mcp.openai.sizes import ANY, FIXED, FREE, SizeRule
 
-__all__ = [
-    "ALL_FORMATS",
-    "ALL_QUALITIES",
-    "MODELS",
-    "UNKNOWN",
-    "Model",
-    "able",
-    "end_of",
-    "end_warning",
-    "find_model",
-    "is_gpt_image",
-    "successor",
-]
-
 CLASSIC_QUALITIES = ("auto", "low", "medium", "high")
 ALL_QUALITIES = (*CLASSIC_QUALITIES, "xhigh", "max")
 RASTER = ("png", "jpeg", "webp")

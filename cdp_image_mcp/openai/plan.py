@@ -11,8 +11,6 @@ from cdp_image_mcp.openai.profiles import EditForm, Profile
 from cdp_image_mcp.openai.sizes import nearest, nearest_size, wrong_size
 from cdp_image_mcp.request import MOST_REFERENCES, ImageRequest, Reference, parse_ratio, parse_size
 
-__all__ = ["Plan", "fits_json", "make_plan"]
-
 LONGEST_DATA_URL = 20_971_520
 """Characters of one picture in a JSON edit; larger ones go as form parts. Source: OpenAPI file of 2026-08-21."""
 LARGE_MASK = 4 * 1024 * 1024

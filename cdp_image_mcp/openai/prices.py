@@ -6,8 +6,6 @@ from typing import Any, cast
 
 import msgspec
 
-__all__ = ["Grid", "Price", "cost", "grid_tokens", "input_image_tokens"]
-
 
 class Price(msgspec.Struct, frozen=True):
     """Dollars for a million tokens; ``source`` and ``seen`` say where and when the figures were read.

@@ -8,8 +8,6 @@ import msgspec
 from cdp_image_mcp.config import Problem, Settings
 from cdp_image_mcp.errors import ImageError
 
-__all__ = ["PROFILES", "EditForm", "Profile", "address", "choose_profile", "key_missing", "profile_problem"]
-
 EditForm: TypeAlias = Literal["json", "multipart", "image", "input_references", "ref_images"]
 """How reference pictures travel: ``images`` of data URLs; form parts as the vendor's client has them, or all in fields
 called ``image``; the fields of OpenRouter and LocalAI."""

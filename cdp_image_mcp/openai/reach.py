@@ -11,8 +11,6 @@ from cdp_image_mcp.openai.profiles import address, choose_profile
 from cdp_image_mcp.openai.refusals.failures import judge
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
 
-__all__ = ["Reach", "reach"]
-
 
 class Reach(msgspec.Struct, frozen=True):
     """What was found."""

@@ -5,8 +5,6 @@ from math import log
 
 import msgspec
 
-__all__ = ["ANY", "FIXED", "FREE", "SizeRule", "nearest", "nearest_size", "wrong_size"]
-
 SQUARE = (1024, 1024)
 CLASSIC = (SQUARE, (1536, 1024), (1024, 1536))
 """Sizes that every GPT Image model has taken since 2025; square is the fastest."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     # The driver is loaded when a picture is there to be shown.
     from cdp_image_mcp.cdp import Browser, Connection, Page
 
-__all__ = ["canvases", "short_lived"]
-
 logger = logging.getLogger(__name__)
 
 PROFILE_PREFIX = "cdp-image-mcp-preview-"

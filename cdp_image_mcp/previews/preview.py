@@ -13,19 +13,6 @@ import msgspec
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.disk import replace_file
 
-__all__ = [
-    "PREVIEW_BYTES",
-    "PREVIEW_EDGE",
-    "SHOWN",
-    "Canvas",
-    "OpenCanvas",
-    "Picture",
-    "PreviewError",
-    "PreviewMaker",
-    "previews",
-    "ready",
-]
-
 PREVIEW_EDGE = 1568
 """Pixels of the longer side: what models look at best (platform documentation, 2026); larger only costs tokens."""
 PREVIEW_BYTES = 500_000

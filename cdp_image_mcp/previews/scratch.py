@@ -13,8 +13,6 @@ import anyio.to_thread
 from cdp_image_mcp.system.presence import Presence, new_name
 from cdp_image_mcp.system.tasks import shielded
 
-__all__ = ["abandoned", "scratch_folder"]
-
 logger = logging.getLogger(__name__)
 
 DELETING_SECONDS = 8.0

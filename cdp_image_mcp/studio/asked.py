@@ -8,8 +8,6 @@ from msgspec import UNSET, Meta, UnsetType
 
 from cdp_image_mcp.request import LONGEST_PROMPT, LONGEST_WAIT, MOST_REFERENCES, Reference
 
-__all__ = ["GenerateImage", "GenerationId", "Images", "WaitSeconds", "asked", "fingerprint", "given"]
-
 T = TypeVar("T")
 
 UNSENT = ("wait_seconds", "timeout_seconds", "images", "output_dir")

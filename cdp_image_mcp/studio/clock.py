@@ -4,8 +4,6 @@ import math
 
 import anyio
 
-__all__ = ["Clock"]
-
 
 class Clock:
     """It stands still in the queue and while a person is waited for."""

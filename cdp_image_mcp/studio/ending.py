@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     # The server's edge needs the table of what to do next, and loads jobs with the first call.
     from cdp_image_mcp.studio.job import Job
 
-__all__ = ["End", "cancelled", "cut_off", "done", "failed", "held_error", "next_of", "stopped"]
-
 UNREACHED: frozenset[Code] = frozenset(
     (
         *("timeout", "network", "browser_failed", "disk", "internal", "needs_sign_in"),

@@ -19,8 +19,6 @@ from cdp_image_mcp.studio.steering import Steering, account_of
 from cdp_image_mcp.studio.ways import Ways
 from cdp_image_mcp.system.disk import check_room
 
-__all__ = ["Accepted", "Intake"]
-
 BACKENDS: tuple[BackendName, ...] = ("api", "chatgpt-web")
 WISHES = ("prompt", "n", "size", "quality", "output_format", "background", "output_compression", "complexity")
 """Arguments that a request has under the same names."""

@@ -16,8 +16,6 @@ from cdp_image_mcp.request import PERSON_STATES, ImageRequest, SavedImage, State
 from cdp_image_mcp.studio.clock import Clock
 from cdp_image_mcp.system.tasks import shielded
 
-__all__ = ["Care", "Job"]
-
 log = logging.getLogger(__name__)
 
 RECORD_FIELDS = frozenset(

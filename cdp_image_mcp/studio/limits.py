@@ -11,8 +11,6 @@ from cdp_image_mcp.library.record import epoch
 from cdp_image_mcp.request import BackendName, ImageRequest
 from cdp_image_mcp.system.day import last_midnight, next_midnight
 
-__all__ = ["beyond", "dollars_beyond", "limit_of", "made", "pictures_beyond", "spent"]
-
 CHEAPER = (
     "Ask for fewer pictures or name a quality (auto sets aside what high may cost), wait until midnight, or ask the "
     "user to raise GPT_IMAGE_BUDGET_USD; backend chatgpt-web does not count against it."

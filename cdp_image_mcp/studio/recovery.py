@@ -12,8 +12,6 @@ from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.studio.runner import Runner
 from cdp_image_mcp.system.tasks import shielded
 
-__all__ = ["Recovery", "truth_of"]
-
 log = logging.getLogger(__name__)
 
 

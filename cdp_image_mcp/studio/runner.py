@@ -25,8 +25,6 @@ from cdp_image_mcp.system.disk import finish
 from cdp_image_mcp.system.tasks import background
 from cdp_image_mcp.system.turns import Turns
 
-__all__ = ["Outliving", "Runner"]
-
 log = logging.getLogger(__name__)
 
 API_CONCURRENCY = 4

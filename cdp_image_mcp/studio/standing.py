@@ -7,8 +7,6 @@ from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.studio.ending import held_error
 from cdp_image_mcp.studio.job import Job
 
-__all__ = ["News", "Standing", "describe", "standing_of"]
-
 
 class News(msgspec.Struct, frozen=True):
     """A true sentence about a running generation, at most every 5 s."""

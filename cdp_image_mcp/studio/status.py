@@ -13,8 +13,6 @@ from cdp_image_mcp.studio import limits
 from cdp_image_mcp.studio.runner import Runner
 from cdp_image_mcp.studio.steering import Ledgers, Steering
 
-__all__ = ["Status"]
-
 
 class Status(msgspec.Struct, frozen=True):
     """Starts, shows and hides nothing."""

@@ -15,8 +15,6 @@ from cdp_image_mcp.library.ledger import Ledger, Rest
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.day import in_seconds, seconds_until
 
-__all__ = ["Ledgers", "Steering", "account_of"]
-
 Ledgers: TypeAlias = Mapping[BackendName, Ledger]
 """What was learnt of each way's account: the API's lies with the pictures, the site's in the profile."""
 

@@ -8,8 +8,6 @@ import anyio.to_thread
 
 from cdp_image_mcp.errors import ImageError
 
-__all__ = ["leave", "take_away", "wanted"]
-
 log = logging.getLogger(__name__)
 
 NAME = ".cancel"

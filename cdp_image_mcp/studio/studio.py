@@ -49,8 +49,6 @@ from cdp_image_mcp.studio.ways import Ways
 from cdp_image_mcp.system.disk import finish
 from cdp_image_mcp.system.tasks import background, shielded
 
-__all__ = ["News", "Outliving", "Standing", "Studio", "open_studio"]
-
 NEWS_SECONDS = 5.0
 """Clients show progress; more often only costs them."""
 FOREIGN_SECONDS = 0.5

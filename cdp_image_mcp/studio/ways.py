@@ -8,8 +8,6 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.request import Backend, BackendName, ImageRequest
 
-__all__ = ["Ways"]
-
 
 class Ways(Protocol):
     """The ways to make pictures."""

@@ -12,8 +12,6 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.disk import doing, make_path
 from cdp_image_mcp.system.lockfile import LockFile
 
-__all__ = ["Database"]
-
 T = TypeVar("T")
 BUSY_SECONDS = 10.0
 IN_MEMORY = "PRAGMA temp_store = MEMORY"

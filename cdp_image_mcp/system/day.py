@@ -2,8 +2,6 @@
 
 from datetime import date, datetime, time, timedelta
 
-__all__ = ["in_seconds", "last_midnight", "next_midnight", "seconds_until"]
-
 
 def last_midnight() -> float:
     """Epoch seconds of the last local midnight."""

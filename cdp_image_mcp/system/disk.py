@@ -19,20 +19,6 @@ from cdp_image_mcp.system.tasks import shielded
 if sys.platform == "darwin":
     from fcntl import F_FULLFSYNC, fcntl
 
-__all__ = [
-    "OWNER_ONLY",
-    "PART",
-    "check_room",
-    "doing",
-    "finish",
-    "make_folder",
-    "make_path",
-    "replace_file",
-    "settle",
-    "sync_folder",
-    "write_part",
-]
-
 T = TypeVar("T")
 
 PART = ".part"

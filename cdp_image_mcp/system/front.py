@@ -22,8 +22,6 @@ from cdp_image_mcp.system.telling import silence
 if TYPE_CHECKING:
     import psutil
 
-__all__ = ["Front", "split"]
-
 PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 
 MARK = "CDP_IMAGE_MCP_FRONT"

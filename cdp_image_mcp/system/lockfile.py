@@ -17,8 +17,6 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-__all__ = ["LockFile", "take"]
-
 RETRY_SECONDS = 0.02
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 """What file systems without locks answer (NFS without lockd, some FUSE ones, Android)."""

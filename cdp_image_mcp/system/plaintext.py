@@ -4,8 +4,6 @@ import re
 import unicodedata
 from typing import Any
 
-__all__ = ["clean", "clean_tree", "sound"]
-
 # ECMA-48 escape sequences: CSI, OSC (ended by BEL or ST), and the two-character ones.
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 _KEPT = {"\n", "\t"}

@@ -14,8 +14,6 @@ from pathlib import Path
 from cdp_image_mcp.system.disk import make_path
 from cdp_image_mcp.system.lockfile import LockFile, take
 
-__all__ = ["OWN_FOLDER", "Presence", "new_name"]
-
 OWN_FOLDER = ".cdp-image-mcp"
 """What lies beside pictures or in the profile, and is nobody's picture or profile."""
 NAME = re.compile(r"[0-9a-z][0-9a-z.-]{0,99}")

@@ -7,8 +7,6 @@ while the machine sleeps, and only the time of day tells.
 import asyncio
 import time
 
-__all__ = ["overslept", "slept_since"]
-
 LATE_SECONDS = 30.0
 """No machine is as busy as that; whoever waited for an answer has not had his time yet."""
 

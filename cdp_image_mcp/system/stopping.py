@@ -10,8 +10,6 @@ import anyio.abc
 
 from cdp_image_mcp.system.tasks import background
 
-__all__ = ["Stop"]
-
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 
 

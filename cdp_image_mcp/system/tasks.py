@@ -8,8 +8,6 @@ from typing import Generic, TypeVar, cast
 import anyio
 import anyio.abc
 
-__all__ = ["HeldOpen", "background", "shielded"]
-
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Iterable
 from typing import TextIO
 
-__all__ = ["open_missing", "silence", "tell"]
-
 
 def tell(text: str, stream: TextIO | None = None) -> None:
     """Write ``text`` as it is. Where nobody reads any more (a closed terminal, ``2>&1 | head``), this and all that is

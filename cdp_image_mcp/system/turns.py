@@ -15,8 +15,6 @@ from cdp_image_mcp.system.disk import doing, finish
 from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.presence import OWN_FOLDER, Presence, new_name
 
-__all__ = ["Turns"]
-
 POLL_SECONDS = 0.25
 """No event tells a process on Linux, macOS and Windows alike that another one has let go or died, so those who wait
 look four times a second. Within one process an event wakes them at once."""

@@ -6,8 +6,6 @@ import sys
 import threading
 from pathlib import Path
 
-__all__ = ["open_file"]
-
 
 def open_file(path: Path) -> None:
     """Show ``path`` in the system's viewer, without waiting for it. Raises OSError where there is none."""

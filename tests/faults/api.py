@@ -19,8 +19,6 @@ from tests.faults.storm import LONGEST, Fault, storm
 from tests.faults.versions import versions_round
 from tests.web.program import environment, words_of
 
-__all__ = ["api_round"]
-
 log = logging.getLogger(__name__)
 
 OUTLIVING_SECONDS = 8.0

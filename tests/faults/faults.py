@@ -15,8 +15,6 @@ from tests.browser import is_root
 from tests.faults.peer import Peer
 from tests.web.program import profile_processes, words_of
 
-__all__ = ["FAULTS", "PROCESS_FAULTS", "Stage", "browser_processes", "mount", "records", "working_in"]
-
 
 class Stage:
     """What the faults work on."""

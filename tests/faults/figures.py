@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 
 from cdp_image_mcp.request import BackendName
 
-__all__ = ["Figures", "Side"]
-
 
 @dataclass
 class Side:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 
 from fixtures.images_api import ImagesApi, Play, Request, Response, draw, error, html_page, png, stream
 
-__all__ = ["TROUBLES", "Asked", "Line"]
-
 REFUSALS: dict[str, Play] = {
     "429": error("rate", {"retry-after-ms": "200"}),
     "500": error("server"),

@@ -13,8 +13,6 @@ import anyio.abc
 import msgspec
 import psutil
 
-__all__ = ["Gone", "Peer"]
-
 ROOT = Path(__file__).parents[2]
 
 

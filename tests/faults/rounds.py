@@ -15,8 +15,6 @@ from tests.faults.figures import Figures
 from tests.faults.line import Line
 from tests.faults.web import web_round
 
-__all__ = ["Figures", "run"]
-
 API_SHARE = 0.25
 
 

@@ -10,8 +10,6 @@ from tests.faults.faults import Stage
 from tests.faults.figures import Side
 from tests.faults.peer import Gone, Peer
 
-__all__ = ["LONGEST", "Fault", "Plan", "storm"]
-
 Fault = Callable[[Stage], Awaitable[bool]]
 """Answers whether it found anything to hit."""
 

@@ -22,8 +22,6 @@ from tests.faults.line import Line
 from tests.faults.peer import Gone, Peer
 from tests.web.program import words_of
 
-__all__ = ["OLDER", "older_program", "versions_round"]
-
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,6 @@ from tests.faults.peer import Gone, Peer
 from tests.faults.storm import storm
 from tests.web.program import environment, words_of
 
-__all__ = ["web_round"]
-
 log = logging.getLogger(__name__)
 
 

@@ -15,8 +15,6 @@ from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.request import ImageRequest, Reference, SavedImage, WorkState
 from cdp_image_mcp.studio.job import Job
 
-__all__ = ["KEY", "DiskReport", "MakeBackend", "MakeReport", "ask", "no_jitter", "reference", "settings"]
-
 KEY = "sk-proj-Never0Show1This2Key3Anywhere4"
 """What no log line, error, record or crash may hold."""
 

@@ -14,8 +14,6 @@ from cdp_image_mcp.studio.studio import Standing, Studio
 from tests.library.making import DEAD, a_record, create
 from tests.studio.scripted import png
 
-__all__ = ["asking", "collects", "interrupted", "left", "sent", "sent_then_hangs"]
-
 
 def asking(prompt: str = "a bear", **arguments: object) -> GenerateImage:
     return GenerateImage(prompt=prompt, **arguments)  # type: ignore[arg-type]

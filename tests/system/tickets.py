@@ -4,8 +4,6 @@ from pathlib import Path
 
 from cdp_image_mcp.system.presence import OWN_FOLDER, Presence
 
-__all__ = ["waiting"]
-
 
 def waiting(profile: Path) -> int:
     """How many living tickets there are, the holder's included."""

@@ -20,8 +20,6 @@ from cdp_image_mcp.library.record import now
 from cdp_image_mcp.system.disk import doing, finish, replace_file
 from cdp_image_mcp.system.lockfile import LockFile
 
-__all__ = ["Gallery"]
-
 
 class Gallery:
     """``index.html`` in the library's root, written whole or not at all."""

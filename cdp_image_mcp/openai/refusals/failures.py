@@ -16,8 +16,6 @@ from cdp_image_mcp.openai.wire.exchange import BrokenError
 from cdp_image_mcp.system.day import in_seconds
 from cdp_image_mcp.system.plaintext import clean as harmless
 
-__all__ = ["BILLED_NOTE", "Failure", "clean", "judge", "judge_broken", "stated_wait"]
-
 
 class Failure(msgspec.Struct, frozen=True):
     """What an error answer means."""

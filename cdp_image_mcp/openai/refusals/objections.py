@@ -10,8 +10,6 @@ from typing import Any, cast
 
 import msgspec
 
-__all__ = ["Objection", "objection_to", "unfolded"]
-
 STATUSES = frozenset((400, 404, 405, 415, 422))
 
 UNKNOWN = re.compile(

@@ -8,8 +8,6 @@ import msgspec
 
 from cdp_image_mcp.errors import Code, Fact
 
-__all__ = ["RULES", "Again", "Rule"]
-
 Again: TypeAlias = Literal["limit", "service", "blind"]
 """Why a request may be sent again by itself: a limit that clears, a fault before any work, a limit without a word."""
 

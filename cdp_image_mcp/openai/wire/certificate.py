@@ -11,8 +11,6 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.wire.client import CONNECT_TIMEOUT, open_client
 from cdp_image_mcp.openai.wire.proxy import Proxy
 
-__all__ = ["issuer", "issuer_at"]
-
 COMMON_NAME, ORGANISATION = b"\x55\x04\x03", b"\x55\x04\x0a"
 """Object identifiers 2.5.4.3 and 2.5.4.10 (X.520)."""
 

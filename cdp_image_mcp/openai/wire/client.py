@@ -17,8 +17,6 @@ from cdp_image_mcp.openai.wire.proxy import Proxy
 if TYPE_CHECKING:
     import httpx  # heavy: a client that only lists tools must not pay for it
 
-__all__ = ["CONNECT_TIMEOUT", "certificates", "open_client"]
-
 CONNECT_TIMEOUT = 10.0
 USER_AGENT = f"cdp-image-mcp/{__version__}"
 SOCKS = 'SOCKS proxies need one more package: pip install "cdp-image-mcp[socks]" (uvx --from "cdp-image-mcp[socks]" …)'

@@ -24,8 +24,6 @@ from cdp_image_mcp.openai.wire.proxy import PORTS, Proxy, number_of, proxy_for
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Downloader", "FetchError", "Resolve", "is_public", "resolve"]
-
 MOST_HOPS = 5
 ATTEMPTS = 3
 TIMEOUT = 60.0

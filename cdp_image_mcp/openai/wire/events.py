@@ -4,8 +4,6 @@ import re
 
 import msgspec
 
-__all__ = ["EventEnd", "EventReader"]
-
 KEPT = 256
 """Bytes that are looked at of a line that is no data; those in use are shorter."""
 MARK = b"\xef\xbb\xbf"

@@ -23,8 +23,6 @@ from cdp_image_mcp.system.tasks import shielded
 if TYPE_CHECKING:
     import httpx  # heavy: a client that only lists tools must not pay for it
 
-__all__ = ["BrokenError", "Line", "Phase", "Reply", "describe"]
-
 Phase: TypeAlias = Literal["connecting", "sending", "waiting", "receiving"]
 """How far an exchange got. Up to ``sending`` the server cannot have begun to draw: the request was not whole."""
 

@@ -8,8 +8,6 @@ import anyio
 
 from cdp_image_mcp.openai.refusals.rules import Again
 
-__all__ = ["Jitter", "Pace", "Tries", "full_jitter"]
-
 Jitter = Callable[[float], float]
 """Seconds to wait, given the most it may be."""
 

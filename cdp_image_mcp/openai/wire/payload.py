@@ -13,8 +13,6 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.plan import Plan
 from cdp_image_mcp.request import Reference
 
-__all__ = ["RequestBody", "make_body"]
-
 READ = 3 * 262_144
 """Bytes read at a time; a multiple of three, so that each piece of base64 stands alone."""
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["LARGEST_PICTURE", "AnswerError", "PictureReader", "decode", "picture_index"]
-
 LARGEST_PICTURE = 100 * 1024 * 1024
 """Bytes; the largest size any model makes is 33 MB uncompressed."""
 

@@ -14,8 +14,6 @@ from urllib.request import getproxies, proxy_bypass
 
 import msgspec
 
-__all__ = ["PORTS", "Proxy", "number_of", "proxy_for"]
-
 SYSTEM = "the system's proxy settings"
 PORTS = {"http": 80, "https": 443}
 

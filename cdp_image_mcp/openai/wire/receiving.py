@@ -13,8 +13,6 @@ from cdp_image_mcp.openai.wire.events import EventEnd, EventReader
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
 from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader, decode, picture_index
 
-__all__ = ["ApiAnswer", "Sink", "read_answer"]
-
 LONGEST_ERROR = 1024 * 1024
 LONGEST_REVISED = 4000
 EVENTS = frozenset((b":", b"d", b"e", b"i", b"r"))

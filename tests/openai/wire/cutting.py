@@ -2,8 +2,6 @@
 
 import itertools
 
-__all__ = ["cut"]
-
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
