@@ -15,7 +15,7 @@ class Attendance:
     """This process and the others under ``root``. Blocking: for threads. ``told`` gets a sentence for what cannot be
     learnt."""
 
-    def __init__(self, root: Path, told: Callable[[str], None]) -> None:
+    def __init__(self, root: Path, told: Callable[[str], object]) -> None:
         self.token = new_name()
         """This process in records."""
         self._alive = Presence(root / OWN_FOLDER / "alive")

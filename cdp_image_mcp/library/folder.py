@@ -22,6 +22,7 @@ from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.disk import (
     doing,
     finish,
+    in_thread,
     make_folder,
     replace_file,
     settle,
@@ -81,11 +82,12 @@ class Folder:
         anything. Raises ImageError ``disk``."""
         return await self._finish(lambda: self._add_file(data, "unrecognised", ending))
 
-    async def describe_page(self, structure: object) -> Path:
+    @in_thread
+    def describe_page(self, structure: object) -> Path:
         """Write the bare structure of a page that was not understood beside the record. Raises ImageError ``disk``."""
         path = self.path / "page-report.json"
         with doing("Writing the page report", path):
-            await finish(lambda: replace_file(path, msgspec.json.format(msgspec.json.encode(structure))))
+            replace_file(path, msgspec.json.format(msgspec.json.encode(structure)))
         return path
 
     async def _finish(self, work: Callable[[], T]) -> T:

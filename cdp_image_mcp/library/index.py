@@ -1,20 +1,26 @@
 """The index of all sidecars: what the library asks often, in one file that can always be made again."""
 
+import math
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.folder import SIDECAR, Stamp, read_record
+from cdp_image_mcp.library.folder import SIDECAR, Stamp, read_record, write_record
 from cdp_image_mcp.library.gallery.card import card
 from cdp_image_mcp.library.record import Record, epoch
+from cdp_image_mcp.system.database import Database
 from cdp_image_mcp.system.disk import PART, replace_file
 from cdp_image_mcp.system.presence import OWN_FOLDER
+
+T = TypeVar("T")
 
 NAME = "index-2.sqlite3"
 """With the version of its tables: programs of several versions each keep their own, made from the same sidecars."""
@@ -45,6 +51,7 @@ CREATE INDEX by_ended ON generations (backend, ended)
 
 OUR_FOLDERS = re.compile(r"\d{8}-\d{6}-")
 """In folders that people keep other things in, only names like ours are looked into."""
+CARDS = 500
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -56,18 +63,128 @@ class Row(msgspec.Struct, frozen=True):
     """Of the sidecar that it was read from."""
 
 
-class Parents:
-    """The output folders in use: the root, and others noted in a text file beside the index, a JSON string a line."""
+class Index:
+    """The sidecars under ``root`` and under other output folders, which are noted in a text file in the root, a JSON
+    string a line. ``told`` gets a sentence for what cannot be read. Blocking: for threads."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, told: Callable[[str], object]) -> None:
         self.root = root
-        self.file = root / ".output-folders.txt"
+        self.path = root / OWN_FOLDER / NAME
+        self._told = told
+        self._other_folders = root / ".output-folders.txt"
+        self._strangers = 0
+        self._database = Database(self.path, TABLES, fill=self.sync, told=told)
 
-    def all(self) -> list[Path]:
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """See :meth:`Database.run`."""
+        return self._database.run(partial(self._brought_up, work))
+
+    def view(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """See :meth:`Database.view`."""
+        return self._database.view(partial(self._brought_up, work))
+
+    def _brought_up(self, work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:
+        """One transaction, which also knows what a program of another version has done meanwhile."""
+        moved = self._was_moved(db)
+        if (written := self._written_by_others()) > self._strangers or moved:
+            self._strangers = written
+            self.sync(db)
+        return work(db)
+
+    def write(self, db: sqlite3.Connection, folder: Path, record: Record) -> None:
+        """Replace the sidecar in ``folder``, and put it into the index. Raises ImageError ``disk``."""
+        self.put(db, folder, record, write_record(folder, record))
+
+    def put(self, db: sqlite3.Connection, folder: Path, record: Record, stamp: Stamp) -> None:
+        """Insert or replace one generation, and whatever was in its folder."""
+        timings = record.timings
+        db.execute(
+            "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.generation_id,
+                self._stored(folder),
+                record.backend,
+                record.state,
+                record.finished,
+                record.fingerprint,
+                epoch(record.created_at),
+                epoch(record.finished_at or record.updated_at),
+                timings.browser + timings.submit + timings.generate,
+                stamp.mtime_ns,
+                stamp.size,
+                str(stamp.inode),  # may pass 63 bits on Windows
+                card(record, folder, self.root),
+            ),
+        )
+
+    def rows(self, db: sqlite3.Connection, rest: str, *values: object) -> list[Row]:
+        """The generations that the SQL after ``FROM generations`` picks."""
+        found = db.execute(f"SELECT id, folder, mtime_ns, size, inode FROM generations {rest}", values)  # noqa: S608
+        return [
+            Row(name, self.root / folder, Stamp(mtime, size, int(inode))) for name, folder, mtime, size, inode in found
+        ]
+
+    def cards(self) -> Iterator[list[str]]:
+        """All generations as the gallery shows them, newest first, some hundred at a time, between which the index is
+        free. Raises ImageError ``disk`` also where there is no index and none can be made."""
+        last: tuple[float, str] = (math.inf, "")
+        columns = "SELECT created, id, card FROM generations"
+        more = f"{columns} WHERE (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT ?"
+        while True:
+            found = self.run(lambda db, last=last: db.execute(more, (*last, CARDS)).fetchall())
+            yield [card for *_, card in found]
+            if len(found) < CARDS:
+                return
+            last = found[-1][:2]
+
+    def rescan(self) -> int:
+        """Walk all known output folders and bring the index up to them; answers how many generations there are."""
+        try:
+            return self.run(partial(self.sync, tidy=True))
+        except ImageError:
+            return self.view(self.sync)
+
+    def sync(self, db: sqlite3.Connection, *, tidy: bool = False) -> int:
+        """The same within a transaction; only sidecars that changed are read. ``tidy`` takes away folders whose maker
+        died before the record was in them: only under the lock of the index, which every maker holds."""
+        # Names alone, and gone with the transaction: there may be a hundred thousand.
+        db.execute("CREATE TEMP TABLE seen (folder TEXT PRIMARY KEY) WITHOUT ROWID")
+        for parent in self._parents():
+            for folder, stamp in self._sidecars(parent, tidy=tidy):
+                stored = self._stored(folder)
+                db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (stored,))
+                if any(row.stamp == stamp for row in self.rows(db, "WHERE folder = ?", stored)):
+                    continue
+                try:
+                    record, stamp = read_record(folder)  # noqa: PLW2901 - of the very file that was read
+                except ImageError as error:
+                    self._told(error.message)
+                    continue
+                twins = self.rows(db, "WHERE id = ? AND folder != ?", record.generation_id, stored)
+                if twins and (twins[0].folder / SIDECAR).exists():
+                    self._told(f"{folder} is a copy of {twins[0].folder} (same generation_id) and is left out.")
+                    continue
+                self.put(db, folder, record, stamp)
+        for row in self.rows(db, "WHERE folder NOT IN (SELECT folder FROM seen)"):
+            # A parent that is away (a drive that is not plugged in) says nothing about what is in it.
+            if row.folder.parent.is_dir():
+                db.execute("DELETE FROM generations WHERE id = ?", (row.id,))
+        db.execute("DROP TABLE temp.seen")
+        (count,) = db.execute("SELECT count(*) FROM generations").fetchone()
+        return int(count)
+
+    def add_parent(self, parent: Path) -> None:
+        """Remember an output folder. Raises OSError."""
+        known = self._parents()
+        if parent not in known:
+            lines = [msgspec.json.encode(str(path)) + b"\n" for path in [*known[1:], parent]]
+            replace_file(self._other_folders, b"".join(lines))
+
+    def _parents(self) -> list[Path]:
         """The root first. Lines that cannot be read are passed over: their folders come back with their next use."""
         found = [self.root]
         try:
-            lines = self.file.read_bytes().splitlines()
+            lines = self._other_folders.read_bytes().splitlines()
         except OSError:
             lines = []
         for line in lines:
@@ -79,133 +196,58 @@ class Parents:
                 found.append(parent)
         return found
 
-    def add(self, parent: Path) -> None:
-        """Remember an output folder. Raises OSError."""
-        known = self.all()
-        if parent not in known:
-            lines = [msgspec.json.encode(str(path)) + b"\n" for path in [*known[1:], parent]]
-            replace_file(self.file, b"".join(lines))
+    def _written_by_others(self) -> int:
+        """When an index of another version was written last (nanoseconds, 0 for never): it does not tell ours."""
+        found = 0
+        with suppress(OSError):
+            names = [name for name in os.listdir(self.path.parent) if OTHERS.fullmatch(name) and name != NAME]  # noqa: PTH208
+            for path in (self.root / ".index.sqlite3", *(self.path.with_name(name) for name in names)):
+                with suppress(OSError):
+                    found = max(found, path.stat().st_mtime_ns)
+        return found
 
+    def _was_moved(self, db: sqlite3.Connection) -> bool:
+        """Forget everything that was noted for another place, and answer whether there was one: the folder was moved
+        with its index in it."""
+        (known,) = db.execute("SELECT ifnull(max(root), '') FROM made_for").fetchone()
+        if known == str(self.root):
+            return False
+        if known:
+            db.execute("DELETE FROM generations")
+            db.execute("DELETE FROM made_for")
+        db.execute("INSERT INTO made_for VALUES (?)", (str(self.root),))
+        return bool(known)
 
-def path_of(root: Path) -> Path:
-    """Where the index of this version lies."""
-    return root / OWN_FOLDER / NAME
-
-
-def strangers(root: Path) -> int:
-    """When an index of another version was written last (nanoseconds, 0 for never): it does not tell ours."""
-    found, ours = 0, path_of(root)
-    with suppress(OSError):
-        names = [name for name in os.listdir(ours.parent) if OTHERS.fullmatch(name) and name != NAME]  # noqa: PTH208
-        for path in (root / ".index.sqlite3", *(ours.with_name(name) for name in names)):
-            with suppress(OSError):
-                found = max(found, path.stat().st_mtime_ns)
-    return found
-
-
-def put(connection: sqlite3.Connection, root: Path, folder: Path, record: Record, stamp: Stamp) -> None:
-    """Insert or replace one generation, and whatever was in its folder."""
-    timings = record.timings
-    connection.execute(
-        "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            record.generation_id,
-            _stored(root, folder),
-            record.backend,
-            record.state,
-            record.finished,
-            record.fingerprint,
-            epoch(record.created_at),
-            epoch(record.finished_at or record.updated_at),
-            timings.browser + timings.submit + timings.generate,
-            stamp.mtime_ns,
-            stamp.size,
-            str(stamp.inode),  # may pass 63 bits on Windows
-            card(record, folder, root),
-        ),
-    )
-
-
-def rows(connection: sqlite3.Connection, root: Path, rest: str, values: tuple[object, ...] = ()) -> list[Row]:
-    """The generations that the SQL after ``FROM generations`` picks."""
-    columns = "id, folder, mtime_ns, size, inode"
-    found = connection.execute(f"SELECT {columns} FROM generations {rest}", values)  # noqa: S608
-    return [Row(id_, root / folder, Stamp(mtime_ns, size, int(inode))) for id_, folder, mtime_ns, size, inode in found]
-
-
-def follow(connection: sqlite3.Connection, root: Path) -> bool:
-    """Forget everything that was noted for another place, and answer whether there was one: the folder was moved with
-    its index in it."""
-    (known,) = connection.execute("SELECT ifnull(max(root), '') FROM made_for").fetchone()
-    if known == str(root):
-        return False
-    if known:
-        connection.execute("DELETE FROM generations")
-        connection.execute("DELETE FROM made_for")
-    connection.execute("INSERT INTO made_for VALUES (?)", (str(root),))
-    return bool(known)
-
-
-def sync(connection: sqlite3.Connection, parents: Parents, problems: list[str], *, tidy: bool = False) -> int:
-    """Walk the output folders and bring the index up to them; only sidecars that changed are read.
-
-    ``tidy`` takes away folders whose maker died before the record was in them. Only under the lock of the index,
-    which every maker holds.
-    """
-    root = parents.root
-    # Names alone, and gone with the transaction: there may be a hundred thousand.
-    connection.execute("CREATE TEMP TABLE seen (folder TEXT PRIMARY KEY) WITHOUT ROWID")
-    for parent in parents.all():
-        for folder, stamp in _sidecars(parent, strict=parent != root, problems=problems, tidy=tidy):
-            stored = _stored(root, folder)
-            connection.execute("INSERT OR IGNORE INTO seen VALUES (?)", (stored,))
-            if any(row.stamp == stamp for row in rows(connection, root, "WHERE folder = ?", (stored,))):
+    def _sidecars(self, parent: Path, *, tidy: bool) -> Iterator[tuple[Path, Stamp]]:
+        try:
+            with os.scandir(parent) as entries:
+                folders = sorted(
+                    entry.name
+                    for entry in entries
+                    if not entry.name.startswith(".")
+                    and (parent == self.root or OUR_FOLDERS.match(entry.name))
+                    and entry.is_dir(follow_symlinks=False)
+                )
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._told(f"The output folder {parent} cannot be read: {error.strerror}.")
+            return
+        for name in folders:
+            if not name.isprintable():
+                self._told(f"{parent}: the folder {name!r} has a name that cannot be kept; it is left out.")
                 continue
             try:
-                record, stamp = read_record(folder)  # noqa: PLW2901 - of the very file that was read
-            except ImageError as error:
-                problems.append(error.message)
-                continue
-            twins = rows(connection, root, "WHERE id = ? AND folder != ?", (record.generation_id, stored))
-            if twins and (twins[0].folder / SIDECAR).exists():
-                problems.append(f"{folder} is a copy of {twins[0].folder} (same generation_id) and is left out.")
-                continue
-            put(connection, root, folder, record, stamp)
-    for row in rows(connection, root, "WHERE folder NOT IN (SELECT folder FROM seen)"):
-        # A parent that is away (a drive that is not plugged in) says nothing about what is in it.
-        if row.folder.parent.is_dir():
-            connection.execute("DELETE FROM generations WHERE id = ?", (row.id,))
-    connection.execute("DROP TABLE temp.seen")
-    (count,) = connection.execute("SELECT count(*) FROM generations").fetchone()
-    return int(count)
+                yield parent / name, Stamp.of((parent / name / SIDECAR).stat())
+            except FileNotFoundError:
+                if OUR_FOLDERS.match(name) and not _is_abandoned(parent / name, tidy=tidy):
+                    self._told(f"{parent / name} has no {SIDECAR}; it is left out.")
+            except OSError as error:
+                self._told(f"{parent / name / SIDECAR} cannot be read: {error.strerror}.")
 
-
-def _sidecars(parent: Path, *, strict: bool, problems: list[str], tidy: bool) -> Iterator[tuple[Path, Stamp]]:
-    try:
-        with os.scandir(parent) as entries:
-            folders = sorted(
-                entry.name
-                for entry in entries
-                if not entry.name.startswith(".")
-                and (not strict or OUR_FOLDERS.match(entry.name))
-                and entry.is_dir(follow_symlinks=False)
-            )
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        problems.append(f"The output folder {parent} cannot be read: {error.strerror}.")
-        return
-    for name in folders:
-        if not name.isprintable():
-            problems.append(f"{parent}: the folder {name!r} has a name that cannot be kept; it is left out.")
-            continue
-        try:
-            yield parent / name, Stamp.of((parent / name / SIDECAR).stat())
-        except FileNotFoundError:
-            if OUR_FOLDERS.match(name) and not _is_abandoned(parent / name, tidy=tidy):
-                problems.append(f"{parent / name} has no {SIDECAR}; it is left out.")
-        except OSError as error:
-            problems.append(f"{parent / name / SIDECAR} cannot be read: {error.strerror}.")
+    def _stored(self, folder: Path) -> str:
+        """Folders in the root are kept by name, so that the root can be moved with its index in it."""
+        return folder.name if folder.parent == self.root else str(folder)
 
 
 def _is_abandoned(folder: Path, *, tidy: bool) -> bool:
@@ -219,8 +261,3 @@ def _is_abandoned(folder: Path, *, tidy: bool) -> bool:
                 folder.rmdir()
             return True
     return False
-
-
-def _stored(root: Path, folder: Path) -> str:
-    """Folders in the root are kept by name, so that the root can be moved with its index in it."""
-    return folder.name if folder.parent == root else str(folder)

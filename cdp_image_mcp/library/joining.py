@@ -1,14 +1,12 @@
 """Which generation a call joins instead of paying for a second one, and how the day's limit is kept meanwhile."""
 
-import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from cdp_image_mcp.library import index
 from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.record import Record, epoch
 from cdp_image_mcp.request import BackendName
@@ -50,17 +48,6 @@ OfToday: TypeAlias = Callable[[BackendName], list[Entry]]
 
 Admit: TypeAlias = Callable[[OfToday], None]
 """Raises ImageError to refuse a new generation, or changes its record; called in the very step that registers it."""
-
-
-def rows_like(db: sqlite3.Connection, root: Path, fingerprints: Sequence[str], own_id: str) -> list[index.Row]:
-    """What has one of the fingerprints and may be young enough, oldest first."""
-    return index.rows(
-        db,
-        root,
-        f"WHERE fingerprint IN ({', '.join('?' * len(fingerprints))}) AND id != ? AND (finished = 0 OR ended >= ?)"
-        " ORDER BY created, id",
-        (*fingerprints, own_id, time.time() - JOIN_SECONDS),
-    )
 
 
 def joinable(entry: Entry, *, fetched: bool) -> Kind | None:

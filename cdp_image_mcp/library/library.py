@@ -4,37 +4,24 @@ import math
 import sqlite3
 import statistics
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, get_args
-
-import anyio
-import anyio.to_thread
+from typing import get_args
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library import index, strays
+from cdp_image_mcp.library import strays
 from cdp_image_mcp.library.attendance import Attendance
-from cdp_image_mcp.library.folder import (
-    Folder,
-    Stamp,
-    new_folder,
-    read_record,
-    take_back_folder,
-    write_record,
-)
-from cdp_image_mcp.library.joining import Admit, Claim, Entry, joinable, rows_like
+from cdp_image_mcp.library.folder import Folder, Stamp, new_folder, read_record, take_back_folder
+from cdp_image_mcp.library.index import Index, Row
+from cdp_image_mcp.library.joining import JOIN_SECONDS, Admit, Claim, Entry, joinable
 from cdp_image_mcp.library.record import Record, decode_record, encode_record, now, request_of
 from cdp_image_mcp.request import BackendName
-from cdp_image_mcp.system.database import Database
 from cdp_image_mcp.system.day import last_midnight
-from cdp_image_mcp.system.disk import doing, finish, make_path
-
-T = TypeVar("T")
+from cdp_image_mcp.system.disk import doing, finish, in_thread, make_path
 
 KEPT_PROBLEMS = 100
-CARDS = 500
 
 
 class Library:
@@ -46,19 +33,24 @@ class Library:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._parents = index.Parents(root)
-        self._problems: list[str] = []
-        self._attendance = Attendance(root, self._tell_once)
+        self._problems: dict[str, None] = {}
+        self.tell: Callable[[str], object] = self._problems.setdefault
+        """For sentences that :meth:`problems` gives."""
+        self.index = Index(root, self.tell)
+        self._attendance = Attendance(root, self.tell)
         self.token = self._attendance.token
         self._fetched: set[tuple[str, str | None]] = set()
-        self._strangers = 0
-        self._database = Database(index.path_of(root), index.TABLES, fill=self._sync, told=self._problems.append)
 
     def close(self) -> None:
         """This process works on nothing any more: what it leaves is an orphan from now on. Idempotent."""
         self._attendance.leave()
 
-    async def claim_or_register(
+    def problems(self) -> list[str]:
+        """Sentences about garbled sidecars, a rebuilt index and the like, of this process so far."""
+        return list(self._problems)[-KEPT_PROBLEMS:]
+
+    @in_thread
+    def claim_or_register(
         self,
         record: Record,
         parent: Path | None = None,
@@ -74,11 +66,36 @@ class Library:
         generations. A new record is durable on disk when this returns, in a folder of its own under ``parent``, by
         default the root. It is owned by this process.
         """
-        return await finish(partial(self._accept, record, parent, (record.fingerprint, *marks), admit))
+        made: list[tuple[Path, Stamp]] = []
 
-    async def of_today(self, backend: BackendName = "chatgpt-web") -> list[Entry]:
+        def work(db: sqlite3.Connection) -> Claim:
+            if (claim := self._join(db, (record.fingerprint, *marks), record.generation_id)) is not None:
+                return claim
+            if admit is not None:
+                admit(partial(self._of_today, db))
+            record.owner, record.session = self._attendance.enter(), self.token
+            kept = decode_record(encode_record(record))
+            if not made:
+                made.append(self._make(kept, parent or self.root))
+            path, stamp = made[0]
+            self.index.put(db, path, kept, stamp)
+            return Claim("new", record, Folder(path, self._noted), self._attendance.wait(record.generation_id))
+
+        try:
+            claim = self.index.run(work)
+        except BaseException:
+            for path, _ in made:  # nothing was sent yet, and no answer will name it
+                take_back_folder(path)
+            raise
+        if claim.joined:
+            for path, _ in made:  # the index broke half way, and a second look found one to join
+                take_back_folder(path)
+        return claim
+
+    @in_thread
+    def of_today(self, backend: BackendName = "chatgpt-web") -> list[Entry]:
         """The generations of this local day at one back end, and all its unfinished ones."""
-        return await anyio.to_thread.run_sync(self._view, partial(self._of_today, backend))
+        return self.index.view(partial(self._of_today, backend=backend))
 
     @asynccontextmanager
     async def waiting(self, generation_id: str) -> AsyncGenerator[None]:
@@ -91,33 +108,53 @@ class Library:
         finally:
             await self.release(waiter)
 
-    async def release(self, waiter: str) -> None:
+    @in_thread
+    def release(self, waiter: str) -> None:
         """The call of a :class:`Claim` has its answer. Idempotent, finishes also when cancelled, never raises."""
-        await finish(partial(self._attendance.release, waiter))
+        self._attendance.release(waiter)
 
-    async def mark_fetched(self, told: Record) -> None:
+    @in_thread
+    def mark_fetched(self, told: Record) -> None:
         """A call was answered with this end of a generation: identical calls no longer join it. Nothing for an
         unfinished one, nor for one that was taken up again meanwhile: that end has not been told yet. Never raises;
         what the disk does not take is remembered by this process."""
+
+        def work(db: sqlite3.Connection) -> None:
+            entry = self._of_id(db, told.generation_id)
+            if entry is None or not entry.record.finished or entry.record.fetched or entry.record.end != told.end:
+                return
+            entry.record.fetched = True
+            self.index.write(db, entry.folder.path, entry.record)
+
         if told.finished:
             self._fetched.add(told.end)
-            await finish(partial(self._keep_books, partial(self._mark_fetched, told=told)))
+            self._keep_books(work)
 
-    async def adopt(self, generation_id: str) -> Entry | None:
+    @in_thread
+    def adopt(self, generation_id: str) -> Entry | None:
         """Make this process the owner of an unfinished generation whose owner is dead, or of an interrupted one whose
         picture may be at the site; None when it is finished, another living process's or not there. Exactly one process
         ever gets it. Only for whoever knows that this process, should it be the owner, does not work on it."""
-        return await finish(partial(self._run, partial(self._adopt, generation_id=generation_id)))
 
-    async def amend(self, record: Record, folder: Folder, admit: Admit) -> None:
+        def work(db: sqlite3.Connection) -> Entry | None:
+            entry = self._of_id(db, generation_id)
+            if entry is None or (entry.alive and not self.is_mine(entry.record)):
+                return None
+            left = not entry.record.finished or entry.record.collectable
+            return self._take_over(db, entry) if left else None
+
+        return self.index.run(work)
+
+    @in_thread
+    def amend(self, record: Record, folder: Folder, admit: Admit) -> None:
         """Change the record of a generation of this process, unless ``admit``, which changes it, raises; of several
         that do so at once each sees the others. For the one who writes the record, and writes nothing meanwhile."""
 
         def work(db: sqlite3.Connection) -> None:
-            admit(lambda backend: self._of_today(backend, db))
-            index.put(db, self.root, folder.path, record, write_record(folder.path, record))
+            admit(partial(self._of_today, db))
+            self.index.write(db, folder.path, record)
 
-        await finish(partial(self._run, work))
+        self.index.run(work)
 
     def is_mine(self, record: Record) -> bool:
         """Whether the record names this very process as its owner."""
@@ -127,71 +164,80 @@ class Library:
         """Whether it was asked for through another process, which still runs. Blocking."""
         return self._attendance.is_another(record.session)
 
-    async def find(self, generation_id: str) -> Entry | None:
+    @in_thread
+    def find(self, generation_id: str) -> Entry | None:
         """That generation, read from its sidecar; folders the index does not know yet are looked at too."""
-        return await anyio.to_thread.run_sync(self._find, generation_id)
 
-    async def newest(self, limit: int = 10) -> list[Entry]:
+        def look(db: sqlite3.Connection, *, again: bool) -> list[Row]:
+            if again:
+                self.index.sync(db)
+            return self.index.rows(db, "WHERE id = ?", generation_id)
+
+        for again in (False, True):
+            for row in self.index.view(partial(look, again=again)):
+                if (entry := self._entry(row, strict=True)) is not None:
+                    return entry
+        return None
+
+    @in_thread
+    def newest(self, limit: int = 10) -> list[Entry]:
         """The newest generations, newest first."""
-        return await self._entries("ORDER BY created DESC, id LIMIT ?", limit)
+        return self._entries("ORDER BY created DESC, id LIMIT ?", limit)
 
-    async def unfinished(self) -> list[Entry]:
+    @in_thread
+    def unfinished(self) -> list[Entry]:
         """All generations in a state that is not final, newest first, running ones (``alive``) included."""
-        found = await self._entries("WHERE finished = 0 ORDER BY created DESC, id")
+        found = self._entries("WHERE finished = 0 ORDER BY created DESC, id")
         return [entry for entry in found if not entry.record.finished]
 
-    async def collectable(self, seconds: float | None = None) -> list[Entry]:
+    @in_thread
+    def collectable(self, seconds: float | None = None) -> list[Entry]:
         """Interrupted generations whose pictures may be at the site, newest first; with ``seconds`` only those that
         ended within so many."""
-        found = await self._entries(
+        found = self._entries(
             "WHERE backend = 'chatgpt-web' AND state = 'interrupted' AND ended >= ? ORDER BY created DESC, id",
             _since(seconds),
         )
         return [entry for entry in found if entry.record.collectable]
 
-    async def with_strays(self, seconds: float | None = None) -> list[Entry]:
+    @in_thread
+    def with_strays(self, seconds: float | None = None) -> list[Entry]:
         """Generations that have ended for good and beside whose records something lies that :meth:`rescue` had better
         look at, newest first; with ``seconds`` only those that ended within so many."""
         ways: tuple[BackendName, ...] = get_args(BackendName)
         # All of them, so that the index of ends is used and not that of everything that has ever finished.
-        found = await self._entries(
+        found = self._entries(
             f"WHERE backend IN ({', '.join('?' * len(ways))}) AND ended >= ? AND finished = 1"
             " ORDER BY created DESC, id",
             *ways,
             _since(seconds),
         )
+        return [entry for entry in found if not entry.record.collectable and self._may_have_strays(entry)]
 
-        def look() -> list[Entry]:
-            return [entry for entry in found if not entry.record.collectable and self._may_have_strays(entry)]
-
-        return await anyio.to_thread.run_sync(look)
-
-    async def rescue(self, entry: Entry) -> bool:
+    @in_thread
+    def rescue(self, entry: Entry) -> bool:
         """Take into the record of a generation that has ended what was paid for and lies beside it, and answer whether
         there was anything. Nothing while the process that it was asked through runs: it may be writing just then. A
         disk that refuses keeps nobody from what is recorded."""
-
-        def work() -> bool:
-            try:
-                take_in = partial(self._take_in, generation_id=entry.record.generation_id)
-                return self._may_have_strays(entry) and self._run(take_in)
-            except ImageError as error:
-                self._tell_once(error.message)
-                return False
-
-        return await finish(work)
+        try:
+            take_in = partial(self._take_in, generation_id=entry.record.generation_id)
+            return self._may_have_strays(entry) and self.index.run(take_in)
+        except ImageError as error:
+            self.tell(error.message)
+            return False
 
     def _may_have_strays(self, entry: Entry) -> bool:
         try:
             return strays.may_be(entry.folder.path, entry.record)
         except ImageError as error:
-            self._tell_once(error.message)
+            self.tell(error.message)
             return False
 
-    async def latest_finished(self, backends: Sequence[BackendName], before: float = math.inf) -> Entry | None:
+    @in_thread
+    def latest_finished(self, backends: Sequence[BackendName], before: float = math.inf) -> Entry | None:
         """The generation with pictures (``saved`` or ``partial``) that ended last at one of ``backends``, ``before``
         that epoch second."""
-        found = await self._entries(
+        found = self._entries(
             f"WHERE backend IN ({', '.join('?' * len(backends))}) AND state IN ('saved', 'partial')"
             " AND ended < ? ORDER BY ended DESC LIMIT 20",
             *backends,
@@ -199,121 +245,39 @@ class Library:
         )
         return next(iter(found), None)
 
-    async def typical_seconds(self, backend: BackendName) -> float | None:
+    @in_thread
+    def typical_seconds(self, backend: BackendName) -> float | None:
         """Median of what the last 20 whole generations took without queue and sign-in, None without any."""
-
-        def look(db: sqlite3.Connection) -> list[float]:
-            last = "SELECT seconds FROM generations WHERE backend = ? AND state = 'saved' ORDER BY ended DESC LIMIT 20"
-            return [seconds for (seconds,) in db.execute(last, (backend,))]
-
-        seconds = await anyio.to_thread.run_sync(self._view, look)
+        last = "SELECT seconds FROM generations WHERE backend = ? AND state = 'saved' ORDER BY ended DESC LIMIT 20"
+        seconds = self.index.view(lambda db: [seconds for (seconds,) in db.execute(last, (backend,))])
         return statistics.median(seconds) if seconds else None
 
-    async def rescan(self) -> int:
-        """Walk all known output folders and bring the index up to them; answers how many generations there are."""
-        return await finish(self._rescan)
+    @in_thread
+    def rescan(self) -> int:
+        """See :meth:`Index.rescan`."""
+        return self.index.rescan()
 
-    def cards(self) -> Iterator[list[str]]:
-        """All generations as the gallery shows them, newest first, some hundred at a time, between which the index is
-        free. Blocking: for threads. Raises ImageError ``disk`` also where there is no index and none can be made."""
-        last: tuple[float, str] = (math.inf, "")
-        columns = "SELECT created, id, card FROM generations"
-        more = f"{columns} WHERE (created, id) < (?, ?) ORDER BY created DESC, id DESC LIMIT ?"
-        while True:
-            found = self._run(lambda db, last=last: db.execute(more, (*last, CARDS)).fetchall())
-            yield [card for *_, card in found]
-            if len(found) < CARDS:
-                return
-            last = found[-1][:2]
-
-    def problems(self) -> list[str]:
-        """Sentences about garbled sidecars, a rebuilt index and the like, of this process so far."""
-        return list(dict.fromkeys(self._problems))[-KEPT_PROBLEMS:]
-
-    async def _entries(self, rest: str, *values: object) -> list[Entry]:
-        def look() -> list[Entry]:
-            found = self._view(partial(index.rows, root=self.root, rest=rest, values=values))
-            stale: list[index.Row] = []
-            entries = [entry for row in found if (entry := self._entry(row, stale=stale)) is not None]
-            if stale:
-                self._keep_books(lambda db: [self._entry(row, db) for row in stale])
-            return entries
-
-        return await anyio.to_thread.run_sync(look)
-
-    # What follows runs in threads.
-
-    def _sync(self, db: sqlite3.Connection) -> int:
-        return index.sync(db, self._parents, self._problems)
-
-    def _rescan(self) -> int:
-        try:
-            return self._run(partial(index.sync, parents=self._parents, problems=self._problems, tidy=True))
-        except ImageError:
-            return self._view(self._sync)
-
-    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return self._database.run(partial(self._with_strangers, work))
-
-    def _view(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return self._database.view(partial(self._with_strangers, work))
-
-    def _with_strangers(self, work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:
-        """One transaction, which also knows what a program of another version has done meanwhile."""
-        moved = index.follow(db, self.root)
-        if (written := index.strangers(self.root)) > self._strangers or moved:
-            self._strangers = written
-            self._sync(db)
-        return work(db)
+    def _entries(self, rest: str, *values: object) -> list[Entry]:
+        found = self.index.view(lambda db: self.index.rows(db, rest, *values))
+        stale: list[Row] = []
+        entries = [entry for row in found if (entry := self._entry(row, stale=stale)) is not None]
+        if stale:
+            self._keep_books(lambda db: [self._entry(row, db) for row in stale])
+        return entries
 
     def _keep_books(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """For what must not cost a caller its answer."""
         try:
-            self._run(work)
+            self.index.run(work)
         except ImageError as error:
-            self._problems.append(f"Not noted in the library: {error.message}")
+            self.tell(f"Not noted in the library: {error.message}")
 
-    def _tell_once(self, problem: str) -> None:
-        if problem not in self._problems:
-            self._problems.append(problem)
-
-    def _accept(self, record: Record, parent: Path | None, marks: Sequence[str], admit: Admit | None) -> Claim:
-        made: list[tuple[Path, Stamp]] = []
-
-        def work(db: sqlite3.Connection) -> Claim:
-            if (claim := self._join(db, marks, record.generation_id)) is not None:
-                return claim
-            if admit is not None:
-                admit(lambda backend: self._of_today(backend, db))
-            record.owner, record.session = self._attendance.enter(), self.token
-            kept = decode_record(encode_record(record))
-            if not made:
-                made.append(self._make(kept, parent or self.root))
-            path, stamp = made[0]
-            index.put(db, self.root, path, kept, stamp)
-            return Claim("new", record, Folder(path, self._noted), self._attendance.wait(record.generation_id))
-
-        try:
-            claim = self._run(work)
-        except BaseException:
-            for path, _ in made:  # nothing was sent yet, and no answer will name it
-                take_back_folder(path)
-            raise
-        if claim.joined:
-            for path, _ in made:  # the index broke half way, and a second look found one to join
-                take_back_folder(path)
-        return claim
-
-    def _of_today(self, backend: BackendName, db: sqlite3.Connection) -> list[Entry]:
+    def _of_today(self, db: sqlite3.Connection, backend: BackendName) -> list[Entry]:
         # One condition with OR would be answered by looking at everything that this back end ever made.
         unfinished = "SELECT rowid FROM generations WHERE finished = 0"
         ended = "SELECT rowid FROM generations WHERE backend = ? AND ended >= ?"
-        found = index.rows(
-            db,
-            self.root,
-            f"WHERE rowid IN ({unfinished} UNION ALL {ended}) AND +backend = ?",
-            (backend, last_midnight(), backend),
-        )
+        condition = f"WHERE rowid IN ({unfinished} UNION ALL {ended}) AND +backend = ?"
+        found = self.index.rows(db, condition, backend, last_midnight(), backend)
         return [entry for row in found if (entry := self._entry(row, db)) is not None]
 
     def _make(self, record: Record, parent: Path) -> tuple[Path, Stamp]:
@@ -322,18 +286,19 @@ class Library:
             if parent.samefile(self.root):
                 parent = self.root  # named in another way, through a link perhaps
             else:
-                self._parents.add(parent)
+                self.index.add_parent(parent)
         return new_folder(parent, record)
 
     def _noted(self, record: Record, path: Path, stamp: Stamp) -> None:
         """The sidecar is written already and is what counts; an index that cannot follow is brought up later."""
         try:
-            self._run(lambda db: index.put(db, self.root, path, record, stamp))
+            self.index.run(lambda db: self.index.put(db, path, record, stamp))
         except ImageError as error:
-            self._problems.append(f"The index is behind until the next rescan: {error.message}")
+            self.tell(f"The index is behind until the next rescan: {error.message}")
 
     def _join(self, db: sqlite3.Connection, marks: Sequence[str], own_id: str) -> Claim | None:
-        for row in rows_like(db, self.root, marks, own_id):
+        condition = f"WHERE fingerprint IN ({', '.join('?' * len(marks))}) AND id != ? AND (finished = 0 OR ended >= ?)"
+        for row in self.index.rows(db, f"{condition} ORDER BY created, id", *marks, own_id, _since(JOIN_SECONDS)):
             if self._attendance.is_waited_on(row.id) or (entry := self._entry(row, db)) is None:
                 continue
             if (kind := joinable(entry, fetched=entry.record.end in self._fetched)) is not None:
@@ -341,71 +306,38 @@ class Library:
                 return Claim(kind, taken.record, taken.folder, self._attendance.wait(row.id))
         return None
 
-    def _mark_fetched(self, db: sqlite3.Connection, told: Record) -> None:
-        for row in index.rows(db, self.root, "WHERE id = ?", (told.generation_id,)):
-            record, _ = read_record(row.folder)
-            if record.finished and not record.fetched and record.end == told.end:
-                record.fetched = True
-                index.put(db, self.root, row.folder, record, write_record(row.folder, record))
-
-    def _adopt(self, db: sqlite3.Connection, generation_id: str) -> Entry | None:
-        for row in index.rows(db, self.root, "WHERE id = ?", (generation_id,)):
-            entry = self._entry(row, db)
-            if entry is None or (entry.alive and not self.is_mine(entry.record)):
-                continue
-            if not entry.record.finished or entry.record.collectable:
-                return self._take_over(db, entry)
-        return None
-
     def _take_over(self, db: sqlite3.Connection, entry: Entry) -> Entry:
         entry.record.owner, entry.record.over_time = self._attendance.enter(), False
         if entry.record.finished:
             entry.record.state, entry.record.finished_at, entry.record.fetched = "starting", None, False
-        path = entry.folder.path
-        index.put(db, self.root, path, entry.record, write_record(path, entry.record))
+        self.index.write(db, entry.folder.path, entry.record)
         return Entry(entry.record, entry.folder, alive=True)
 
     def _take_in(self, db: sqlite3.Connection, generation_id: str) -> bool:
-        for row in index.rows(db, self.root, "WHERE id = ?", (generation_id,)):
-            entry = self._entry(row, db)
-            if entry is None or not entry.record.finished or self.is_of_another(entry.record):
-                continue
-            record, found = entry.record, strays.gather(row.folder, entry.record)
-            if not any(found):
-                continue
-            found.add_to(record)
-            record.submitted = record.spent = True
-            if found.pictures and record.state != "saved":
-                whole = len(record.images) >= request_of(record).n
-                record.state, record.finished_at, record.fetched = "saved" if whole else "partial", now(), False
-                if whole:
-                    record.error, record.failures = None, []
-            if record.error is not None:
-                told = record.error.get("details", {}) | ({"kept": record.facts["kept"]} if found.kept else {})
-                record.error |= {"submitted": True, "spent": True, "details": told}
-            index.put(db, self.root, row.folder, record, write_record(row.folder, record))
-            return True
-        return False
+        entry = self._of_id(db, generation_id)
+        if entry is None or not entry.record.finished or self.is_of_another(entry.record):
+            return False
+        record, found = entry.record, strays.gather(entry.folder.path, entry.record)
+        if not any(found):
+            return False
+        found.add_to(record)
+        record.submitted = record.spent = True
+        if found.pictures and record.state != "saved":
+            whole = len(record.images) >= request_of(record).n
+            record.state, record.finished_at, record.fetched = "saved" if whole else "partial", now(), False
+            if whole:
+                record.error, record.failures = None, []
+        if record.error is not None:
+            told = record.error.get("details", {}) | ({"kept": record.facts["kept"]} if found.kept else {})
+            record.error |= {"submitted": True, "spent": True, "details": told}
+        self.index.write(db, entry.folder.path, record)
+        return True
 
-    def _find(self, generation_id: str) -> Entry | None:
-        def look(db: sqlite3.Connection, *, again: bool) -> list[index.Row]:
-            if again:
-                self._sync(db)
-            return index.rows(db, self.root, "WHERE id = ?", (generation_id,))
-
-        for again in (False, True):
-            for row in self._view(partial(look, again=again)):
-                if (entry := self._entry(row, strict=True)) is not None:
-                    return entry
-        return None
+    def _of_id(self, db: sqlite3.Connection, generation_id: str) -> Entry | None:
+        return next((self._entry(row, db) for row in self.index.rows(db, "WHERE id = ?", generation_id)), None)
 
     def _entry(
-        self,
-        row: index.Row,
-        db: sqlite3.Connection | None = None,
-        *,
-        strict: bool = False,
-        stale: list[index.Row] | None = None,
+        self, row: Row, db: sqlite3.Connection | None = None, *, strict: bool = False, stale: list[Row] | None = None
     ) -> Entry | None:
         """The generation from its sidecar, which is what counts; None when its folder is gone. A row that is behind is
         brought up in ``db`` or noted in ``stale``. A sidecar that is garbled or of a newer program is told of and left
@@ -417,10 +349,10 @@ class Library:
                 return None
             if strict:
                 raise
-            self._problems.append(error.message)
+            self.tell(error.message)
             return None
         if stamp != row.stamp and db is not None:
-            index.put(db, self.root, row.folder, record, stamp)
+            self.index.put(db, row.folder, record, stamp)
         elif stamp != row.stamp and stale is not None:
             stale.append(row)
         return Entry(record, Folder(row.folder, self._noted), self._attendance.lives(record))

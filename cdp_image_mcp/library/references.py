@@ -9,11 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-import anyio.to_thread
-
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
 from cdp_image_mcp.request import Reference
+from cdp_image_mcp.system.disk import in_thread
 
 MAX_BYTES = 25 * 1024 * 1024
 MAX_PIXELS = 100_000_000
@@ -36,32 +35,14 @@ OUTSIDE = {
 """What helps where a path lies outside the allowed folders."""
 
 
-async def check_reference(path: str, roots: Sequence[Path], field: str) -> Reference:
+@in_thread
+def check_reference(path: str, roots: Sequence[Path], field: str) -> Reference:
     """One picture: absolute path, inside a root after resolving links, no dot-folder below the root, regular file,
     magic bytes of PNG, JPEG or WebP, within the limits. Hash and facts come from one open file.
 
     Raises ImageError ``invalid_input`` naming ``field``; what lies outside the roots is answered the same whether it
     exists or not.
     """
-    return await anyio.to_thread.run_sync(_check, path, tuple(roots), field)
-
-
-async def check_references(paths: Sequence[str], roots: Sequence[Path]) -> tuple[Reference, ...]:
-    """The ``reference_images`` of a call, in order; fields are named ``reference_images[0]`` and so on."""
-    return tuple([await check_reference(path, roots, f"reference_images[{i}]") for i, path in enumerate(paths)])
-
-
-async def read_reference(reference: Reference) -> bytes:
-    """The very bytes that were checked; ImageError ``invalid_input`` when the file changed since."""
-    return await anyio.to_thread.run_sync(_read_again, reference)
-
-
-async def allowed_output_dir(path: str, roots: Sequence[Path]) -> Path:
-    """``output_dir`` of a call, resolved; it need not exist yet. Raises ImageError ``invalid_input``."""
-    return await anyio.to_thread.run_sync(_output_dir, path, tuple(roots))
-
-
-def _check(path: str, roots: tuple[Path, ...], field: str) -> Reference:
     real, root = _inside(path, roots, field)
     data = _read(real, root, path, field)
     try:
@@ -76,7 +57,14 @@ def _check(path: str, roots: tuple[Path, ...], field: str) -> Reference:
     return Reference(real, facts.mime_type, facts.width, facts.height, len(data), digest, facts.alpha)
 
 
-def _read_again(reference: Reference) -> bytes:
+async def check_references(paths: Sequence[str], roots: Sequence[Path]) -> tuple[Reference, ...]:
+    """The ``reference_images`` of a call, in order; fields are named ``reference_images[0]`` and so on."""
+    return tuple([await check_reference(path, roots, f"reference_images[{i}]") for i, path in enumerate(paths)])
+
+
+@in_thread
+def read_reference(reference: Reference) -> bytes:
+    """The very bytes that were checked; ImageError ``invalid_input`` when the file changed since."""
     real = reference.path
     data = _read(real, real.parent, str(real), "reference_images")
     if hashlib.sha256(data).hexdigest() != reference.sha256:
@@ -84,7 +72,9 @@ def _read_again(reference: Reference) -> bytes:
     return data
 
 
-def _output_dir(path: str, roots: tuple[Path, ...]) -> Path:
+@in_thread
+def allowed_output_dir(path: str, roots: Sequence[Path]) -> Path:
+    """``output_dir`` of a call, resolved; it need not exist yet. Raises ImageError ``invalid_input``."""
     real, _ = _inside(path, roots, "output_dir")
     try:
         taken = next(folder for folder in (real, *real.parents) if folder.exists())
@@ -95,7 +85,7 @@ def _output_dir(path: str, roots: tuple[Path, ...]) -> Path:
     return real
 
 
-def _inside(path: str, roots: tuple[Path, ...], field: str) -> tuple[Path, Path]:  # noqa: RET503
+def _inside(path: str, roots: Sequence[Path], field: str) -> tuple[Path, Path]:  # noqa: RET503
     """The path with all links resolved and the root it is in, or the error."""
     given = Path(path)
     if "\0" in path or not given.is_absolute():

@@ -45,7 +45,6 @@ class Status(msgspec.Struct, frozen=True):
                 *(f"{problem.variable}: {problem.message}" for problem in self.settings.problems),
                 *self.library.problems(),
                 *(problem for ledger in ledgers.values() for problem in ledger.problems()),
-                *self.runner.gallery.problems(),
             ],
         }
 

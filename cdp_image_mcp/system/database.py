@@ -36,7 +36,7 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, tables: str, *, fill: Callable[[sqlite3.Connection], int], told: Callable[[str], None]
+        self, path: Path, tables: str, *, fill: Callable[[sqlite3.Connection], int], told: Callable[[str], object]
     ) -> None:
         """``tables`` is the SQL of an empty file, ``fill`` puts in what is known from elsewhere and answers how many
         rows that were, ``told`` gets a sentence when a file had to be made anew."""

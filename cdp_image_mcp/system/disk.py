@@ -7,9 +7,10 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from functools import partial, wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import anyio.to_thread
 
@@ -19,6 +20,7 @@ from cdp_image_mcp.system.tasks import shielded
 if sys.platform == "darwin":
     from fcntl import F_FULLFSYNC, fcntl
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 PART = ".part"
@@ -57,6 +59,16 @@ async def finish(work: Callable[[], T]) -> T:
     """Run blocking ``work`` in a thread and see it through, even when the caller is, or already was, cancelled."""
     with shielded():
         return await anyio.to_thread.run_sync(work)
+
+
+def in_thread(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """A blocking function as one to be awaited, which runs as in :func:`finish`."""
+
+    @wraps(work)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await finish(partial(work, *args, **kwargs))
+
+    return run
 
 
 @contextlib.contextmanager

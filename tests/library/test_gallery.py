@@ -192,7 +192,7 @@ async def test_a_refresh_reads_no_record_and_a_rebuild_only_what_changed(
         await gallery.rebuild()
         assert looked == [folders[3].path]
         assert len(read(gallery).cards) == 29
-        index.path_of(library.root).write_bytes(b"broken" * 900)
+        library.index.path.write_bytes(b"broken" * 900)
         await gallery.refresh()
         assert len(read(gallery).cards) == 29
 
@@ -264,7 +264,7 @@ async def test_a_full_disk_leaves_the_earlier_page_and_fails_no_generation(tmp_p
         filler = fill_up(place)
         await gallery.refresh()
         assert gallery.path.read_bytes() == before
-        assert any("disk is full" in problem for problem in gallery.problems())
+        assert any("gallery" in problem and "disk is full" in problem for problem in library.problems())
         with pytest.raises(ImageError) as caught:
             await gallery.rebuild()
         assert caught.value.code == "disk"

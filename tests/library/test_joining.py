@@ -10,7 +10,6 @@ import anyio.to_thread
 import msgspec
 import pytest
 
-from cdp_image_mcp.library import index
 from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import now
@@ -128,7 +127,7 @@ async def test_what_was_fetched_stays_fetched_after_the_index_was_lost(library: 
         await finished(library, first.folder, first.record)
         await library.mark_fetched(first.record)
         await library.release(first.waiter)
-        index.path_of(root).unlink()
+        library.index.path.unlink()
         assert (await Library(root).claim_or_register(a_record())).kind == "new"
 
 
@@ -274,7 +273,7 @@ async def test_a_cancelled_wait_is_no_longer_waiting(library: Library) -> None:
 async def test_open_calls_stay_open_when_the_index_is_lost(library: Library, root: Path) -> None:
     with anyio.fail_after(10):
         first = await library.claim_or_register(a_record())
-        index.path_of(root).write_bytes(b"broken" * 1000)
+        library.index.path.write_bytes(b"broken" * 1000)
         second = await library.claim_or_register(a_record())
         await library.release(first.waiter)
         third = await library.claim_or_register(a_record())

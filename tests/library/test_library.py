@@ -132,7 +132,7 @@ async def test_a_root_that_was_moved_still_knows_everything(library: Library, ro
         library.close()
         moved = Library(tmp_path / "moved")
         entry = await moved.find(record.generation_id)
-        ((card,),) = moved.cards()
+        ((card,),) = moved.index.cards()
 
     assert entry is not None
     assert Path(entry.record.images[0].path).parent == entry.folder.path

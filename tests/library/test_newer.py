@@ -10,7 +10,6 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import SIDECAR
-from cdp_image_mcp.library.index import path_of
 from cdp_image_mcp.library.library import Library
 from tests.library.making import DEAD, a_record, create, finished, joined
 
@@ -81,7 +80,7 @@ async def test_the_indexes_of_other_versions_are_left_alone_and_what_they_know_i
 ) -> None:
     with anyio.fail_after(20):
         await create(library, a_record())
-        others = [root / ".index.sqlite3", path_of(root).with_name("index-9.sqlite3")]
+        others = [root / ".index.sqlite3", library.index.path.with_name("index-9.sqlite3")]
         for other in others:
             sqlite3.connect(other).close()
             other.write_bytes(b"of another version")

@@ -7,9 +7,9 @@ from urllib.parse import quote
 import msgspec
 
 from cdp_image_mcp.library import comparison
+from cdp_image_mcp.library.folder import SIDECAR
 from cdp_image_mcp.library.record import Record
 
-SIDECAR = "metadata.json"
 MAX_PROMPT = 8_000
 """Characters of a prompt on the page; of a longer one the rest is in its record. 5,000 entries must stay light."""
 

@@ -30,7 +30,6 @@ class Gallery:
         self._asked = 0
         self._done = 0
         self._turn = anyio.Lock()
-        self._problems: list[str] = []
 
     @property
     def path(self) -> Path:
@@ -46,7 +45,7 @@ class Gallery:
 
     async def refresh(self) -> None:
         """Write the page again with what changed since the last time. Calls that come while one is being written
-        share the next; never raises for a full or read-only disk (the page is only a view): see ``problems``."""
+        share the next. Never raises: the page is only a view, and of a full or read-only disk the library tells."""
         self._asked += 1
         mine = self._asked
         async with self._turn:
@@ -56,19 +55,15 @@ class Gallery:
             try:
                 await self._write()
             except ImageError as error:
-                self._problems.append(f"The gallery could not be written: {error.message}")
+                self.library.tell(f"The gallery could not be written: {error.message}")
             self._done = covered
-
-    def problems(self) -> list[str]:
-        """Sentences about pages that could not be written, of this process so far."""
-        return list(dict.fromkeys(self._problems))
 
     async def _write(self) -> None:
         # From reading to writing under one lock: of two processes the later one always knows at least as much.
         try:
             await finish(self._lock.acquire)
             with doing("Writing the gallery", self.path):
-                await finish(lambda: replace_file(self.path, _page(self.library.cards())))
+                await finish(lambda: replace_file(self.path, _page(self.library.index.cards())))
         finally:
             self._lock.release()
 
