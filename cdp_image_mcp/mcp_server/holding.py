@@ -33,7 +33,9 @@ class LateStudio:
         async with self._opening:
             if self.opened is not None:
                 return self.opened
-            studio: Studio = await self._group.start(self._hold)
+            # Given up meanwhile, `start` would wait for the end of its task, which waits for the end of the server.
+            with shielded():
+                studio: Studio = await self._group.start(self._hold)
             self.opened = studio
             return studio
 
