@@ -1,4 +1,5 @@
-"""The site's addresses: its pages, its own calls (data in ``page/site/endpoints.json``), and which we may open."""
+"""The site's addresses: its pages, its own calls (data in ``page/site/endpoints.json``), and which we may open; and the
+wordings that it is known by."""
 
 import re
 from collections.abc import Mapping
@@ -10,8 +11,7 @@ import msgspec
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.streams import StreamRequest
 from cdp_image_mcp.chatgpt.network.wire import uuid_of
-
-__all__ = ["Call", "Endpoint", "Endpoints", "Site", "file_id"]
+from cdp_image_mcp.chatgpt.words import Words
 
 Call: TypeAlias = Literal[
     "turn",
@@ -51,8 +51,9 @@ Endpoints: TypeAlias = Mapping[str, tuple[Endpoint, ...]]
 class Site:
     """Addresses of the site at ``home`` (``https://chatgpt.com/`` unless the user set another), a new chat."""
 
-    def __init__(self, home: str, endpoints: Endpoints) -> None:
+    def __init__(self, home: str, endpoints: Endpoints, words: Words) -> None:
         self.home = home
+        self.words = words
         parts = urlsplit(home)
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self._calls = {call: [(one.method, one.pattern) for one in ways] for call, ways in endpoints.items()}

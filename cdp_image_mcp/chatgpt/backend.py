@@ -10,7 +10,6 @@ import anyio
 import anyio.abc
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.chatgpt import words as wordings
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.collecting import Collecting
 from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced, stopping
@@ -36,8 +35,6 @@ from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.system.tasks import shielded
 
-__all__ = ["WebBackend"]
-
 log = logging.getLogger(__name__)
 
 LOST_ROUNDS = 3
@@ -54,9 +51,8 @@ class WebBackend:
         found = load(settings.site_file)
         self._settings = settings
         self._ledger = ledger
-        self._site = Site(settings.web_url, found.endpoints)
-        self._words = wordings.load(found.words or None)
-        self._keeper = Keeper(settings, self._site, witness_source(found, "tell"), group)
+        self._site = Site(settings.web_url, found.endpoints, found.words)
+        self._keeper = Keeper(settings, self._site, witness_source(found), group)
         self._memory = WindowMemory(settings.profile_dir, settings.window_mode)
         self._person = Person(settings, self._keeper, self._memory)
         self._noted: tuple[Quota, ...] = ()
@@ -163,12 +159,12 @@ class WebBackend:
             in_place = partial(_in_place, tab, new_chat=first and not request.continue_url)
             in_place()
             known = self._site.conversation_id(tab.page.url)
-            async with watch_turn(tab, Transcript(conversation_id=known, fails=self._words.fails)) as watch:
+            async with watch_turn(tab, Transcript(conversation_id=known, fails=self._site.words.fails)) as watch:
                 sending = Sending(watch, report, request.reference_images, in_place=in_place)
                 try:
                     async with stopping(tab, report):
                         await sending.send(composer, text)
-                        await Drawing(watch, request, report, self._words).pictures()
+                        await Drawing(watch, request, report).pictures()
                 except StartOver:
                     await sending.not_sent()
                     raise
@@ -219,7 +215,7 @@ class WebBackend:
         await report.state("starting")
         try:
             for _ in range(PERSON_ROUNDS):
-                collecting = Collecting(self._site, request, report, self._words, taken=await report.taken_ids())
+                collecting = Collecting(self._site, request, report, taken=await report.taken_ids())
                 tab = await self._arrive(collecting.address, report, fresh=False)
                 try:
                     await collecting.run(tab)

@@ -26,15 +26,13 @@ import msgspec
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Body, Request
-from cdp_image_mcp.cdp.errors import CommandTimeout, NodeError, ScriptError
+from cdp_image_mcp.cdp.errors import CommandTimeout, DocumentLeft, NodeError, ScriptError
 from cdp_image_mcp.chatgpt.network.turn import Pointer
-from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
+from cdp_image_mcp.chatgpt.page.eye import quoted
 from cdp_image_mcp.chatgpt.page.layers import press
 from cdp_image_mcp.chatgpt.page.pagereport import SeenImage
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.library.imagefile import ImageFacts, inspect
-
-__all__ = ["Capture", "Captured", "Carousel", "Mismatch", "TheirOwn"]
 
 log = logging.getLogger(__name__)
 

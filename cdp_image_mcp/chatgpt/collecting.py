@@ -22,11 +22,8 @@ from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.sending import ChallengeMet
 from cdp_image_mcp.chatgpt.watching.listening import watch_turn
 from cdp_image_mcp.chatgpt.window.tab import Tab
-from cdp_image_mcp.chatgpt.words import Words
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
-
-__all__ = ["Collecting"]
 
 HISTORY = 4
 """Conversations changed since the press that are looked into when ours is not known by id: one prompt at a time, so it
@@ -46,13 +43,12 @@ READ_SECONDS = 10.0
 
 class Collecting:
     def __init__(
-        self, site: Site, request: ImageRequest, report: Report, words: Words, *, taken: frozenset[str] = frozenset()
+        self, site: Site, request: ImageRequest, report: Report, *, taken: frozenset[str] = frozenset()
     ) -> None:
         """``taken``: ids of conversations and of messages that other generations have in their records."""
         self._site = site
         self._request = request
         self._report = report
-        self._words = words
         self._taken = taken
         self._seen: dict[Listed, Reading] = {}
         """What was read of others, as the list told of them: one that has not changed is not opened again."""
@@ -81,14 +77,14 @@ class Collecting:
             )
         if not isinstance(message, str) or message in self._used:
             message = await self._find_message(tab, conversation)
-        transcript = Transcript(conversation_id=conversation, user_message_id=message, fails=self._words.fails)
+        transcript = Transcript(conversation_id=conversation, user_message_id=message, fails=self._site.words.fails)
         async with watch_turn(tab, transcript) as watch:
             landed = await watch.load("late")
             if landed.challenged:
                 raise ChallengeMet(submitted=True)
             await self._report.state("generating", submitted=True)
             async with stopping(tab, self._report):
-                await Drawing(watch, self._request, self._report, self._words).pictures()
+                await Drawing(watch, self._request, self._report).pictures()
 
     async def _search(self, tab: Tab) -> tuple[str, str]:
         """Our conversation among the newest of the history: of the page's own list, else of the side bar. One that was

@@ -20,24 +20,21 @@ from datetime import datetime
 import anyio
 
 from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp.errors import DocumentLeft
 from cdp_image_mcp.chatgpt.capture import Capture, Captured, Mismatch, TheirOwn
 from cdp_image_mcp.chatgpt.network.quota import PICTURES
 from cdp_image_mcp.chatgpt.network.turn import Pointer
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome, turn_outcome
 from cdp_image_mcp.chatgpt.page.accounts import account_of
-from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.page.layers import press
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.sending import ChallengeMet, StartOver, kept_from_sending
 from cdp_image_mcp.chatgpt.watching.evidence import Cause, Verdict
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
-from cdp_image_mcp.chatgpt.words import Words
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.system.tasks import shielded
-
-__all__ = ["Drawing", "Untraced", "stopping"]
 
 log = logging.getLogger(__name__)
 
@@ -95,13 +92,12 @@ def _signed_out() -> ImageError:
 class Drawing:
     """One turn being waited for. ``report`` gets every fact as soon as it is known."""
 
-    def __init__(self, watch: TurnWatch, request: ImageRequest, report: Report, words: Words) -> None:
+    def __init__(self, watch: TurnWatch, request: ImageRequest, report: Report) -> None:
         self._watch = watch
         self._wanted = request.n
         sent = (reference.sha256 for reference in request.reference_images)
         self._references = frozenset((*sent, *report.facts.get("reference_sha256", ())))
         self._report = report
-        self._words = words
         self._taken: set[str] = set(report.saved_files)
         self._failed: dict[str, ImageError] = {}
         self._answered = False
@@ -215,7 +211,8 @@ class Drawing:
                 return kept_from_sending(CHECK_PAUSE)
             now = datetime.now().astimezone()
             left = next((quota.remaining for quota in watch.tab.quotas if quota.feature == PICTURES), None)
-            return http_outcome(watch.refused.status, watch.refused.body, now=now, words=self._words, left=left)
+            words = watch.tab.site.words
+            return http_outcome(watch.refused.status, watch.refused.body, now=now, words=words, left=left)
         if watch.page.expired:
             return _signed_out()
         if watch.page.approval:
@@ -226,11 +223,11 @@ class Drawing:
 
     def _no_picture(self, judged: Verdict) -> ImageError:
         watch = self._watch
-        at = datetime.now().astimezone()
+        at, words = datetime.now().astimezone(), watch.tab.site.words
         submitted = "unknown" if judged.kind == "unanswered" else True
-        outcome = turn_outcome(judged, watch.turn, now=at, words=self._words, submitted=submitted)
+        outcome = turn_outcome(judged, watch.turn, now=at, words=words, submitted=submitted)
         if outcome.code in {"text_only", "service_error"}:
-            told = (alert_outcome(alert, now=at, words=self._words) for alert in watch.page.alerts)
+            told = (alert_outcome(alert, now=at, words=words) for alert in watch.page.alerts)
             return next(filter(None, told), outcome)
         return outcome
 

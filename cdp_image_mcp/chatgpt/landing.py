@@ -12,8 +12,6 @@ import msgspec
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.chatgpt.address import Site
 
-__all__ = ["OVERLOADED", "TOO_LARGE", "Landing", "landing", "mitigated"]
-
 OVERLOADED = 503
 
 TOO_LARGE = 431

@@ -7,11 +7,9 @@ from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.network.wire import decode, obj, text
 from cdp_image_mcp.chatgpt.reset import reset_time
 from cdp_image_mcp.chatgpt.watching.verdict import Kind, Verdict
-from cdp_image_mcp.chatgpt.words import Meaning, Words, load
+from cdp_image_mcp.chatgpt.words import Meaning, Words
 from cdp_image_mcp.errors import Code, Fact, ImageError
 from cdp_image_mcp.system.plaintext import clean
-
-__all__ = ["alert_outcome", "http_outcome", "turn_outcome"]
 
 LONGEST = 2_000
 
@@ -60,9 +58,7 @@ _UNSPENT: frozenset[Code] = frozenset(("quota_reached", "rate_limited", "text_on
 """Pictures are charged when drawing starts (the counter falls within the stream, 2026-04-24): these never started."""
 
 
-def turn_outcome(
-    found: Verdict, turn: Turn, *, now: datetime, words: Words | None = None, submitted: Fact = True
-) -> ImageError:
+def turn_outcome(found: Verdict, turn: Turn, *, now: datetime, words: Words, submitted: Fact = True) -> ImageError:
     """The error for a ``no_picture`` verdict. ``now`` needs an offset; ``reset_at`` is in its zone."""
     kind = found.kind or "answer"
     said = clean(found.text, LONGEST)
@@ -70,7 +66,7 @@ def turn_outcome(
     name = failed.name.replace("_", "").lower() if failed else ""
     meaning: Meaning | None = next((one for part, one in _ERROR_NAMES if part in name), None)
     whole = "\n".join(part for part in (said, failed.text if failed else "", turn.error or "") if part)
-    meaning = meaning or (words or load()).meaning(whole)
+    meaning = meaning or words.meaning(whole)
     code = _CODES[meaning] if meaning else _BY_STRUCTURE[kind]
     if kind == "stopped" and not meaning and not said:
         code = "service_error"
@@ -86,10 +82,10 @@ def turn_outcome(
     return _error(code, meaning, lead, said, whole, now, submitted=submitted, unspent=unspent, **more)
 
 
-def alert_outcome(text: str, *, now: datetime, words: Words | None = None, submitted: Fact = True) -> ImageError | None:
+def alert_outcome(text: str, *, now: datetime, words: Words, submitted: Fact = True) -> ImageError | None:
     """What an alert or a dialog outside our turn means, None when it says nothing known."""
     said = clean(text, LONGEST)
-    meaning = (words or load()).meaning(said)
+    meaning = words.meaning(said)
     if meaning is None or meaning == "question":
         return None
     code = _CODES[meaning]
@@ -102,7 +98,7 @@ def http_outcome(
     body: bytes,
     *,
     now: datetime,
-    words: Words | None = None,
+    words: Words,
     left: int | None = None,
     submitted: Fact = True,
 ) -> ImageError | None:
@@ -112,7 +108,7 @@ def http_outcome(
     if status < 400:
         return None
     said = clean(_detail(body), LONGEST)
-    meaning = (words or load()).meaning(said)
+    meaning = words.meaning(said)
     code: Code = "service_error"
     if status == 401:
         code = "needs_sign_in"

@@ -4,8 +4,6 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import errors
 from cdp_image_mcp.errors import Code, Fact, ImageError
 
-__all__ = ["problem"]
-
 PROFILE_STEP = "Ask the user to make room there or to set CHATGPT_WEB_PROFILE_DIR to another folder, then call again."
 SANDBOX_STEP = (
     "Ask the user to run this as an ordinary user or, in a container that is trusted, to set "

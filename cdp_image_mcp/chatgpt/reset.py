@@ -8,8 +8,6 @@ from datetime import datetime, time, timedelta
 
 from cdp_image_mcp.chatgpt.words import folded
 
-__all__ = ["reset_time"]
-
 FARTHEST = timedelta(days=62)
 
 # Everything below is folded text: lower case, accents off, Latin d and l for đ and ł.

@@ -19,8 +19,6 @@ from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.request import Reference, Report
 
-__all__ = ["ChallengeMet", "NotReady", "Sending", "StartOver", "kept_from_sending"]
-
 SENT_SECONDS = 15.0
 """How long the page may take from the press to its own request."""
 WORKING_SECONDS = 60.0

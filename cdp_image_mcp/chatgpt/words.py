@@ -3,13 +3,9 @@
 import unicodedata
 from functools import lru_cache
 from importlib import resources
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
-
-from cdp_image_mcp.errors import ImageError
-
-__all__ = ["Meaning", "Rule", "Words", "folded", "load"]
 
 Meaning: TypeAlias = Literal["quota", "upload_quota", "rate", "question", "refused", "suspicious", "failed"]
 
@@ -26,16 +22,16 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     source: str = ""
     date: str = ""
 
+    def __post_init__(self) -> None:
+        if not self.all or not all(group and all(phrase.strip() for phrase in group) for group in self.all):
+            raise ValueError("an empty group of phrases")
 
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    about: str = ""
-    rules: tuple[Rule, ...] = ()
 
-
-class Words(msgspec.Struct, frozen=True):
+class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The wordings in force, the user's first."""
 
-    rules: tuple[Rule, ...]
+    about: str = ""
+    rules: tuple[Rule, ...] = ()
 
     def fails(self, text: str) -> bool:
         """Whether a tool's own words say that it failed."""
@@ -68,23 +64,7 @@ def _phrase(phrase: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _ours() -> tuple[Rule, ...]:
+def shipped() -> Words:
+    """Those that ship."""
     data = resources.files("cdp_image_mcp.chatgpt.page").joinpath("site/words.json").read_bytes()
-    return msgspec.json.decode(data, type=_File).rules
-
-
-def load(extra: dict[str, Any] | None = None) -> Words:
-    """Ours plus ``extra`` (the ``words`` of ``CHATGPT_SITE_FILE``: ``{"rules": [rule, …]}``).
-
-    Raises ImageError ``configuration`` naming the place in ``extra`` that cannot be used.
-    """
-    if not extra:
-        return Words(_ours())
-    try:
-        theirs = msgspec.convert(extra, _File).rules
-    except msgspec.ValidationError as error:
-        raise ImageError("configuration", f"CHATGPT_SITE_FILE: words: {error}") from None
-    for number, rule in enumerate(theirs, start=1):
-        if not rule.all or not all(group and all(phrase.strip() for phrase in group) for group in rule.all):
-            raise ImageError("configuration", f"CHATGPT_SITE_FILE: words: rule {number} has an empty group of phrases.")
-    return Words((*theirs, *_ours()))
+    return msgspec.json.decode(data, type=Words)

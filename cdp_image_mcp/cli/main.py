@@ -35,11 +35,10 @@ def _settings() -> Settings:
         if (problem := profile_problem(settings)) is not None:
             problems.append(problem)
     if settings.site_file is not None:
-        from cdp_image_mcp.chatgpt import words
         from cdp_image_mcp.chatgpt.page import locators
 
         try:
-            words.load(locators.load(settings.site_file).words or None)
+            locators.load(settings.site_file)
         except ImageError as error:
             problems.append(Problem("CHATGPT_SITE_FILE", error.message.removeprefix("CHATGPT_SITE_FILE: ")))
             settings = msgspec.structs.replace(settings, site_file=None)

@@ -22,8 +22,9 @@ CARD_TEXT = "Lots of people are creating images right now, so this may take a wh
 
 
 def site_at(home: str) -> Site:
-    """A site with the addresses that ship."""
-    return Site(home, load().endpoints)
+    """A site with the addresses and wordings that ship."""
+    known = load()
+    return Site(home, known.endpoints, known.words)
 
 
 def recording(name: str) -> bytes:

@@ -15,7 +15,6 @@ from cdp_image_mcp.chatgpt import collecting
 from cdp_image_mcp.chatgpt.collecting import Collecting
 from cdp_image_mcp.chatgpt.network.conversations import read_conversations
 from cdp_image_mcp.chatgpt.window.tab import Tab
-from cdp_image_mcp.chatgpt.words import Words, load
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
 from tests.chatgpt.talk import conversation, prompt, site_at, window
@@ -108,7 +107,7 @@ async def searched(site: ScriptedSite, taken: frozenset[str] = frozenset(), **fa
     known = {"sent_prompt": TEXT, "submitted_at": PRESSED.isoformat(), **facts}
     report = cast("Report", SimpleNamespace(facts=known))
     with anyio.fail_after(20):
-        job = Collecting(SITE, REQUEST, report, cast("Words", None), taken=taken)
+        job = Collecting(SITE, REQUEST, report, taken=taken)
         return await job._search(cast("Tab", site))  # pyright: ignore[reportPrivateUsage]
 
 
@@ -116,7 +115,7 @@ async def found(site: ScriptedSite, taken: frozenset[str] = frozenset(), **facts
     known = {"sent_prompt": TEXT, "submitted_at": PRESSED.isoformat(), **facts}
     report = cast("Report", SimpleNamespace(facts=known))
     with anyio.fail_after(20):
-        job = Collecting(SITE, REQUEST, report, cast("Words", None), taken=taken)
+        job = Collecting(SITE, REQUEST, report, taken=taken)
         return await job._find_message(cast("Tab", site), chat(0))  # pyright: ignore[reportPrivateUsage]
 
 
@@ -271,7 +270,7 @@ async def collected(monkeypatch: pytest.MonkeyPatch, pictures: Any, **report: An
     monkeypatch.setattr(collecting, "Drawing", drawn)
     facts = {"conversation_id": chat(0), "user_message_id": "ours", "turn_pressed": True}
     told = cast("Report", SimpleNamespace(facts=facts, state=state, **report))
-    await Collecting(SITE, REQUEST, told, load()).run(cast("Tab", ScriptedSite()))
+    await Collecting(SITE, REQUEST, told).run(cast("Tab", ScriptedSite()))
 
 
 @pytest.mark.anyio

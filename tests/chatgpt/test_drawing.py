@@ -20,7 +20,6 @@ from cdp_image_mcp.chatgpt.sending import ChallengeMet, StartOver
 from cdp_image_mcp.chatgpt.watching.evidence import Verdict
 from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
-from cdp_image_mcp.chatgpt.words import load
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.imagefile import inspect
 from cdp_image_mcp.request import ImageRequest, Reference, Report
@@ -194,7 +193,7 @@ class Scene:
 
     async def drawn(self) -> Told:
         with anyio.fail_after(20):
-            await Drawing(self.watch, self.request, cast("Report", self.told), load()).pictures()
+            await Drawing(self.watch, self.request, cast("Report", self.told)).pictures()
         return self.told
 
 
@@ -407,7 +406,7 @@ async def test_a_session_that_ended_without_a_word_is_told_once_the_conversation
 async def test_a_session_that_cannot_be_asked_for_ends_nothing(session: Session | Exception, status: int) -> None:
     scene = Scene(at_rest(drawn("a", file_id(1), FOX)))
     scene.tab.session, scene.tab.loads = session, [status]
-    await Drawing(scene.watch, scene.request, cast("Report", scene.told), load())._load("late")  # pyright: ignore[reportPrivateUsage]
+    await Drawing(scene.watch, scene.request, cast("Report", scene.told))._load("late")  # pyright: ignore[reportPrivateUsage]
     assert scene.tab.asked == (status == 200)
 
 

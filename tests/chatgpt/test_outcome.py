@@ -1,7 +1,6 @@
 """What a turn without a picture means: structure first, words last and only the turn's own."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from cdp_image_mcp.chatgpt.network.turn import ToolError, Turn
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome, turn_outcome
 from cdp_image_mcp.chatgpt.watching.evidence import Kind, Verdict
-from cdp_image_mcp.chatgpt.words import load
+from cdp_image_mcp.chatgpt.words import shipped
 from cdp_image_mcp.errors import CODES, ImageError
 from fixtures.site.switches import Language, Switches
 from fixtures.site.wordings import LOCALES, answer_text
@@ -114,7 +113,7 @@ PYTHON = "I drew it with Python. Download lighthouse.png (sandbox:/mnt/data/ligh
 
 
 def outcome(kind: Kind, text: str, turn: Turn | None = None) -> ImageError:
-    return turn_outcome(Verdict(action="no_picture", kind=kind, text=text), turn or Turn(), now=NOW)
+    return turn_outcome(Verdict(action="no_picture", kind=kind, text=text), turn or Turn(), now=NOW, words=shipped())
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -171,7 +170,7 @@ def test_45_the_tools_own_error_is_a_quota_whatever_the_assistant_says() -> None
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_46_the_upload_limit_is_a_quota_of_uploads(language: str) -> None:
-    for found in (outcome("answer", UPLOAD[language]), alert_outcome(UPLOAD[language], now=NOW)):
+    for found in (outcome("answer", UPLOAD[language]), alert_outcome(UPLOAD[language], now=NOW, words=shipped())):
         assert found is not None
         assert (found.code, found.details["feature"]) == ("quota_reached", "file_upload")
         assert found.reset_at == "2026-08-14T15:45:00+02:00"
@@ -284,7 +283,7 @@ RATE = "Too many requests. You're making requests too quickly. Please wait a few
 
 
 def test_the_request_rate_dialog_is_a_rate_limit() -> None:
-    found = alert_outcome(RATE, now=NOW)
+    found = alert_outcome(RATE, now=NOW, words=shipped())
     assert found is not None
     assert (found.code, found.reset_at) == ("rate_limited", None)
 
@@ -295,14 +294,14 @@ def test_the_request_rate_dialog_is_a_rate_limit() -> None:
      "Demasiadas solicitudes", "Muitas solicitações", "Zu viele Anfragen", "Trop de requêtes", "Zbyt wiele żądań"],
 )  # fmt: skip
 def test_the_rate_dialog_is_known_in_other_languages(text: str) -> None:
-    found = alert_outcome(text, now=NOW)
+    found = alert_outcome(text, now=NOW, words=shipped())
     assert found is not None
     assert found.code == "rate_limited"
 
 
 @pytest.mark.parametrize("text", ["", "Failed to load subscription", "Image created", "Please upload a file"])
 def test_alerts_that_mean_nothing_to_us_are_none(text: str) -> None:
-    assert alert_outcome(text, now=NOW) is None
+    assert alert_outcome(text, now=NOW, words=shipped()) is None
 
 
 @pytest.mark.parametrize(
@@ -318,58 +317,35 @@ def test_alerts_that_mean_nothing_to_us_are_none(text: str) -> None:
     ],
 )
 def test_a_refused_request_has_its_code_and_cost_nothing(status: int, body: bytes, code: str) -> None:
-    found = http_outcome(status, body, now=NOW)
+    found = http_outcome(status, body, now=NOW, words=shipped())
     assert found is not None
     assert (found.code, found.spent, found.details["http_status"]) == (code, False, status)
 
 
 def test_an_accepted_request_has_no_outcome() -> None:
-    assert http_outcome(200, b"", now=NOW) is None
+    assert http_outcome(200, b"", now=NOW, words=shipped()) is None
 
 
 # The wordings
 
 
 def test_every_language_has_every_meaning() -> None:
-    rules = load().rules
+    rules = shipped().rules
     for language in LANGUAGES:
         for meaning in ("quota", "upload_quota", "rate", "question", "refused", "suspicious", "failed"):
             assert any(rule.language == language and rule.meaning == meaning for rule in rules), (language, meaning)
 
 
 def test_every_wording_says_where_and_when_it_comes_from() -> None:
-    assert all(rule.source and rule.date for rule in load().rules)
-
-
-def test_the_users_wordings_come_first() -> None:
-    words = load({"rules": [{"meaning": "refused", "language": "cy", "all": [["mae'n ddrwg"], ["llun"]]}]})
-    found = turn_outcome(
-        Verdict(action="no_picture", kind="answer", text="MAE’N DDRWG gen i am y llun"), Turn(), now=NOW, words=words
-    )
-    assert found.code == "refused"
-    assert words.meaning("You've hit your limit.") == "quota"
-
-
-BAD_WORDS: list[tuple[dict[str, Any], str]] = [
-    ({"rules": [{"meaning": "maybe", "language": "en", "all": [["x"]]}]}, "$.rules[0].meaning"),
-    ({"rules": [{"meaning": "rate", "language": "en", "all": [["x"]], "script": "x"}]}, "script"),
-    ({"rules": [{"meaning": "rate", "language": "en", "all": []}]}, "rule 1"),
-    ({"rules": [{"meaning": "rate", "language": "en", "all": [[" "]]}]}, "rule 1"),
-    ({"rule": []}, "rule"),
-]
-
-
-@pytest.mark.parametrize(("extra", "said"), BAD_WORDS)
-def test_a_bad_wording_is_told_with_its_place(extra: dict[str, object], said: str) -> None:
-    with pytest.raises(ImageError) as caught:
-        load(extra)
-    assert caught.value.code == "configuration"
-    assert said in caught.value.message
+    assert all(rule.source and rule.date for rule in shipped().rules)
 
 
 def test_times_are_given_in_the_callers_zone() -> None:
     found = turn_outcome(
-        Verdict(action="no_picture", kind="answer", text=QUOTA["en"]), Turn(), now=datetime(2026, 8, 14, 13, tzinfo=UTC)
+        Verdict(action="no_picture", kind="answer", text=QUOTA["en"]),
+        Turn(),
+        now=datetime(2026, 8, 14, 13, tzinfo=UTC),
+        words=shipped(),
     )
     assert found.reset_at == "2026-08-14T16:20:00+00:00"
 
@@ -414,7 +390,7 @@ def test_wordings_of_autumn_mean_what_they_say(kind: Kind, words: str, code: str
 
 def test_a_safety_review_is_no_error_of_any_kind() -> None:
     review = "Our systems are thinking a bit more about this request before responding."
-    assert load().meaning(review) is None
+    assert shipped().meaning(review) is None
 
 
 def test_an_answer_in_words_names_the_model_that_gave_it() -> None:
@@ -436,6 +412,6 @@ def test_an_answer_in_words_names_the_model_that_gave_it() -> None:
 )
 def test_a_refused_request_has_the_code_of_its_own_words(status: int, detail: str, left: int | None, code: str) -> None:
     body = msgspec.json.encode({"detail": detail})
-    found = http_outcome(status, body, now=NOW, left=left)
+    found = http_outcome(status, body, now=NOW, words=shipped(), left=left)
     assert found is not None
     assert (found.code, found.spent) == (code, False)

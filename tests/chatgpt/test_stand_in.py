@@ -14,6 +14,7 @@ from cdp_image_mcp.chatgpt.outcome import turn_outcome
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.watching.evidence import Moment, Verdict
 from cdp_image_mcp.chatgpt.watching.verdict import verdict
+from cdp_image_mcp.chatgpt.words import shipped
 from fixtures.site.site import Site
 from fixtures.site.switches import Switches
 from fixtures.site.turn.conversations import Conversation
@@ -140,4 +141,4 @@ async def test_every_way_to_get_no_picture_has_its_code(answer: str, code: str, 
     heard.feed_conversation(msgspec.json.encode(chat.as_json()))
     found = judged(heard)
     assert found.action == "no_picture"
-    assert turn_outcome(found, heard.turn(), now=datetime.now(UTC)).code == code
+    assert turn_outcome(found, heard.turn(), now=datetime.now(UTC), words=shipped()).code == code

@@ -13,8 +13,6 @@ import msgspec
 from cdp_image_mcp.chatgpt.network.message import Message, read_message
 from cdp_image_mcp.chatgpt.network.wire import decode, items, moment, obj, text, uuid_of
 
-__all__ = ["Activity", "Listed", "Reading", "activity", "read_conversations", "read_history", "read_stream_status"]
-
 MOST_MESSAGES = 10_000
 SETTLED = 4
 """``async_status`` of something done and unread; stays for months, on text turns too (measured 2026)."""

@@ -9,8 +9,6 @@ from typing import Any, cast
 
 from msgspec import UNSET
 
-__all__ = ["DeltaError", "Path", "apply", "path_of"]
-
 LONGEST_TEXT = 500_000
 LONGEST_LIST = 10_000
 DEEPEST = 32

@@ -11,8 +11,6 @@ import msgspec
 from cdp_image_mcp.chatgpt.network.conversations import Activity, activity
 from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
 
-__all__ = ["Update", "read_frame"]
-
 DEEPEST = 8
 MOST = 5_000
 TOPIC = "conversation-turn-"

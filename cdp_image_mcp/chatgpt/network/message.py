@@ -8,8 +8,6 @@ import msgspec
 from cdp_image_mcp.chatgpt.network.turn import PictureFile, ToolError
 from cdp_image_mcp.chatgpt.network.wire import decode, integer, items, moment, obj, text
 
-__all__ = ["Asset", "Message", "file_id_of", "merged", "read_message"]
-
 LONGEST_TEXT = 34_000
 """Characters of a message that are kept: more than the longest prompt, which is looked for in the history."""
 

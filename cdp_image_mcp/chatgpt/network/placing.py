@@ -7,8 +7,6 @@ import msgspec
 
 from cdp_image_mcp.chatgpt.network.message import Message
 
-__all__ = ["Anchors", "Place", "place"]
-
 Place: TypeAlias = Literal["ours", "other", "unknown"]
 
 

@@ -10,8 +10,6 @@ import msgspec
 
 from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text
 
-__all__ = ["Quota", "no_pictures_left", "quotas_of", "read_quotas"]
-
 PICTURES = "image_gen"
 
 

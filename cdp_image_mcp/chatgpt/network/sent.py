@@ -9,8 +9,6 @@ import msgspec
 from cdp_image_mcp.chatgpt.network.message import file_id_of
 from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
 
-__all__ = ["Sent", "like_text", "read_request", "same_text"]
-
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """What the POST body says."""

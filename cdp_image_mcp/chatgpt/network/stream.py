@@ -14,8 +14,6 @@ import msgspec
 from cdp_image_mcp.chatgpt.network.delta import DeltaError, Path, apply, path_of
 from cdp_image_mcp.chatgpt.network.wire import decode, remember
 
-__all__ = ["StreamDecoder", "StreamEvent"]
-
 LONGEST_EVENT = 8 * 1024 * 1024
 """Characters of one event; far above the largest message, far below what would hurt."""
 MOST_CHANNELS = 64

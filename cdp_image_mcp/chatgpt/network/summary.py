@@ -13,8 +13,6 @@ from cdp_image_mcp.chatgpt.network.turn import PictureFile, Pointer, StreamEnd, 
 from cdp_image_mcp.chatgpt.network.wire import text
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = ["Heard", "Said", "summary"]
-
 USE_CASE = "image gen"
 LONGEST = 4_000
 """Characters of an answer that are kept."""

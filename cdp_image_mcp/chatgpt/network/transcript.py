@@ -20,8 +20,6 @@ from cdp_image_mcp.chatgpt.network.summary import Heard, Said, summary
 from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.network.wire import items, obj, remember, text, uuid_of
 
-__all__ = ["Transcript"]
-
 MOST_MESSAGES = 10_000
 MOST_TOPICS = 12
 MOST_ITEMS = 20_000

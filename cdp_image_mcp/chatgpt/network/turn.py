@@ -4,8 +4,6 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["PictureFile", "Pointer", "StreamEnd", "ToolError", "Turn"]
-
 StreamEnd: TypeAlias = Literal["complete", "done", "cut"]
 """How the answer's own stream ended: with ``message_stream_complete``, with ``[DONE]`` alone, or with neither."""
 

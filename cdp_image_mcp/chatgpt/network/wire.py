@@ -9,8 +9,6 @@ import msgspec
 
 from cdp_image_mcp.cdp.wire import decode as read_json
 
-__all__ = ["decode", "integer", "items", "moment", "obj", "remember", "text", "uuid_of"]
-
 K = TypeVar("K")
 V = TypeVar("V")
 

@@ -9,8 +9,6 @@ from cdp_image_mcp.cdp.errors import CommandTimeout
 from cdp_image_mcp.chatgpt.landing import mitigated
 from cdp_image_mcp.chatgpt.window.tab import Tab
 
-__all__ = ["Account", "Session", "account_of", "read_session"]
-
 SESSION_SECONDS = 20.0
 SESSION = """
 fetch('/api/auth/session', {credentials: 'include', headers: {accept: 'application/json'}}).then(async (response) => {

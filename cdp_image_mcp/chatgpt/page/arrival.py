@@ -28,16 +28,14 @@ import logging
 
 import anyio
 
-from cdp_image_mcp.cdp.errors import NavigationError
+from cdp_image_mcp.cdp.errors import DocumentLeft, NavigationError
 from cdp_image_mcp.chatgpt.landing import OVERLOADED, TOO_LARGE, Landing
 from cdp_image_mcp.chatgpt.page.accounts import Account, account_of
-from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
+from cdp_image_mcp.chatgpt.page.eye import quoted
 from cdp_image_mcp.chatgpt.page.layers import Arrival, States, in_the_way, press
 from cdp_image_mcp.chatgpt.page.sitereport import role_not_found
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
-
-__all__ = ["Arrival", "arrive", "in_the_way"]
 
 log = logging.getLogger(__name__)
 

@@ -38,8 +38,6 @@ from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.tasks import background
 
-__all__ = ["Attaching"]
-
 log = logging.getLogger(__name__)
 
 UPLOAD_SECONDS = 240.0
@@ -254,15 +252,16 @@ class Attaching:
         """The site says why it does not take a file, by a notice, on its card or in its answer to the page's call: the
         quota of uploads. Raises ImageError then."""
         said = "[...witness.told('attachment_failed'), ...witness.told('alert')]"
-        now = datetime.now().astimezone()
+        now, words = datetime.now().astimezone(), self.tab.site.words
         answered = None
         if refused is not None:
-            words = await self.tab.answer(refused, BODY_SECONDS) or b""
-            answered = http_outcome(refused.status or 0, words, now=now, submitted=False)
+            body = await self.tab.answer(refused, BODY_SECONDS) or b""
+            answered = http_outcome(refused.status or 0, body, now=now, words=words, submitted=False)
             # The page shows it a while after its call; where the answer told it, nothing need be shown.
             patience = 0 if answered is not None and answered.code == "quota_reached" else SAYS_SECONDS
             await self._eye.until(f"{said}.length > 0", patience)
-        shown = [alert_outcome(text, now=now, submitted=False) for text in await self._eye.ask(said, reply=list[str])]
+        told = await self._eye.ask(said, reply=list[str])
+        shown = [alert_outcome(text, now=now, words=words, submitted=False) for text in told]
         for code in ("quota_reached", "rate_limited"):
             for outcome in (*shown, answered):
                 if outcome is not None and outcome.code == code:

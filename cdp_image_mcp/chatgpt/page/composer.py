@@ -22,17 +22,15 @@ import anyio
 
 from cdp_image_mcp.cdp import Node
 from cdp_image_mcp.cdp import keyboard_mouse as human
-from cdp_image_mcp.cdp.errors import CDPError, ClickBlocked, ClickMissed, NodeError
+from cdp_image_mcp.cdp.errors import CDPError, ClickBlocked, ClickMissed, DocumentLeft, NodeError
 from cdp_image_mcp.chatgpt.network.sent import same_text
 from cdp_image_mcp.chatgpt.page.attaching import Attaching
-from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
+from cdp_image_mcp.chatgpt.page.eye import quoted
 from cdp_image_mcp.chatgpt.page.layers import close_dialogs
 from cdp_image_mcp.chatgpt.page.sitereport import role_not_found
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
-
-__all__ = ["Composer"]
 
 log = logging.getLogger(__name__)
 

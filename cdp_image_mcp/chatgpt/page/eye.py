@@ -12,10 +12,7 @@ import msgspec
 
 from cdp_image_mcp.cdp import Page, World
 from cdp_image_mcp.cdp.errors import DocumentLeft
-
-__all__ = ["BINDING", "DocumentLeft", "Eye", "quoted"]
-
-BINDING = "tell"
+from cdp_image_mcp.chatgpt.page.locators import BINDING
 
 
 class Eye(World):

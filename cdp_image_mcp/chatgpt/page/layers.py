@@ -12,8 +12,6 @@ from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.day import in_seconds
 
-__all__ = ["Arrival", "States", "close_dialogs", "in_the_way", "press"]
-
 log = logging.getLogger(__name__)
 
 RATE_REST = 300.0

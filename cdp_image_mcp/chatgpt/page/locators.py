@@ -1,20 +1,21 @@
-"""The site's locators and endpoints: the tables that ship, and the user's checked override until the next release."""
+"""The site's locators, endpoints and wordings: the tables that ship, and the user's checked override of them."""
 
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from cdp_image_mcp.chatgpt.address import Endpoints
+from cdp_image_mcp.chatgpt.words import Words, shipped
 from cdp_image_mcp.errors import ImageError
 
-__all__ = ["Locator", "SiteFile", "load", "witness_source"]
-
 T = TypeVar("T")
+BINDING = "tell"
+"""What the page script calls to tell something."""
 LARGEST = 256 * 1024
 """Bytes of an override file; ours is a tenth of that."""
 
@@ -38,7 +39,7 @@ class SiteFile(msgspec.Struct, forbid_unknown_fields=True):
     about: str = ""
     roles: dict[str, tuple[Locator, ...]] = {}
     endpoints: Endpoints = {}
-    words: dict[str, Any] = {}
+    words: Words = Words()
 
 
 def _ours(name: str) -> SiteFile:
@@ -48,15 +49,15 @@ def _ours(name: str) -> SiteFile:
 
 @lru_cache(maxsize=4)
 def load(override: Path | None = None) -> SiteFile:
-    """The locators in force. Raises ImageError ``configuration`` naming the place in a bad override file."""
-    ours = SiteFile(roles=_ours("locators").roles, endpoints=_ours("endpoints").endpoints)
+    """What is in force. Raises ImageError ``configuration`` naming the place in a bad override file."""
+    ours = SiteFile(roles=_ours("locators").roles, endpoints=_ours("endpoints").endpoints, words=shipped())
     if override is None:
         return ours
     theirs = _read(override)
     site = SiteFile(
         roles=_merged("role", theirs.roles, ours.roles),
         endpoints=_merged("endpoint", theirs.endpoints, ours.endpoints),
-        words=theirs.words,
+        words=Words(rules=(*theirs.words.rules, *ours.words.rules)),
     )
     try:
         _ = [endpoint.pattern for ways in theirs.endpoints.values() for endpoint in ways]
@@ -93,8 +94,8 @@ def _read(path: Path) -> SiteFile:
         raise ImageError("configuration", f"CHATGPT_SITE_FILE: {path}: {error}") from None
 
 
-def witness_source(site: SiteFile, binding: str) -> str:
+def witness_source(site: SiteFile) -> str:
     """The page script with its table, as an expression that runs once per document."""
     script = resources.files("cdp_image_mcp.chatgpt.page").joinpath("site/witness.js").read_text("utf-8")
     table = msgspec.json.encode({role: list(locators) for role, locators in site.roles.items()}).decode()
-    return f"({script.strip()})({table}, {msgspec.json.encode(binding).decode()})"
+    return f"({script.strip()})({table}, {msgspec.json.encode(BINDING).decode()})"

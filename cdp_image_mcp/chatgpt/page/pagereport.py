@@ -4,8 +4,6 @@ from collections.abc import Collection
 
 import msgspec
 
-__all__ = ["SMALLEST", "PageReport", "SeenImage"]
-
 SMALLEST = 256
 """Pixels of the shorter side below which an image of the page is no result (thresholds of nine drivers: 128 to 256)."""
 

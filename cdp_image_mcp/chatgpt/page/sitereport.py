@@ -5,12 +5,10 @@ The report holds tags, roles, test ids and sizes. No text, no names, no addresse
 
 from typing import Any
 
-from cdp_image_mcp.cdp.errors import CDPError
-from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
+from cdp_image_mcp.cdp.errors import CDPError, DocumentLeft
+from cdp_image_mcp.chatgpt.page.eye import quoted
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
-
-__all__ = ["page_structure", "probe_roles", "role_not_found"]
 
 AT_REST = ("composer", "composer_form", "file_input", "attach_menu", "signed_in")
 """Roles that a signed-in home page shows by itself."""

@@ -21,8 +21,6 @@ from cdp_image_mcp.request import Reference
 from cdp_image_mcp.system.disk import OWNER_ONLY, make_path
 from cdp_image_mcp.system.tasks import background, shielded
 
-__all__ = ["Uploads", "upload_copies", "uploads_of"]
-
 EARLIER = re.compile(r"uploads-(\d{1,9})-[0-9a-z_]{8}")
 """Copies as they were named until 2026-11-27, with their maker's pid."""
 

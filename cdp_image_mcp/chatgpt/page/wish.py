@@ -17,8 +17,6 @@ from cdp_image_mcp.chatgpt.page.layers import press
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.request import ImageRequest, parse_size, ratio_of
 
-__all__ = ["fill_in", "prompt_with_wishes"]
-
 RATIOS: dict[str, float] = {"1:1": 1.0, "3:4": 3 / 4, "9:16": 9 / 16, "4:3": 4 / 3, "16:9": 16 / 9}
 """What the aspect chooser offers (five tools, 2026-04 to 2026-09)."""
 

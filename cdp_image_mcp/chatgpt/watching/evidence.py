@@ -8,8 +8,6 @@ import msgspec
 from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
 
-__all__ = ["Case", "Cause", "Kind", "Loads", "Moment", "Sign", "Verdict"]
-
 Kind: TypeAlias = Literal["answer", "stopped", "blocked", "tool_error", "stream_error", "page_error", "unanswered"]
 """Why no picture will come: answered in words; words after a started drawing; moderation; the tool failed;
 the stream carried an error; the page shows an error in our turn; the site failed before it took the prompt."""

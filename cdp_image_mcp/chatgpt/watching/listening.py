@@ -27,8 +27,6 @@ from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.system.sleep import slept_since
 from cdp_image_mcp.system.tasks import background
 
-__all__ = ["kept_out", "watch_turn"]
-
 log = logging.getLogger(__name__)
 
 PULSE_SECONDS = 30.0

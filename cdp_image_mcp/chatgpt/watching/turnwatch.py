@@ -14,18 +14,17 @@ import msgspec
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
+from cdp_image_mcp.cdp.errors import DocumentLeft
 from cdp_image_mcp.chatgpt.address import file_id
 from cdp_image_mcp.chatgpt.landing import Landing
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.network.wire import remember
-from cdp_image_mcp.chatgpt.page.eye import DocumentLeft, quoted
+from cdp_image_mcp.chatgpt.page.eye import quoted
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.watching.evidence import Cause, Loads, Moment, Sign, Verdict
 from cdp_image_mcp.chatgpt.watching.verdict import verdict
 from cdp_image_mcp.chatgpt.window.tab import Tab
-
-__all__ = ["PictureRequests", "Refusal", "TurnWatch"]
 
 log = logging.getLogger(__name__)
 

@@ -70,8 +70,6 @@ from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.watching.evidence import Case, Cause, Kind, Moment, Verdict
 
-__all__ = ["verdict"]
-
 UNANSWERED_SECONDS = 45.0
 
 

@@ -34,8 +34,6 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.tasks import HeldOpen, background, shielded
 
-__all__ = ["Keeper"]
-
 log = logging.getLogger(__name__)
 
 HUNG_STEP = (

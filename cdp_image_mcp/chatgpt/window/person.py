@@ -22,8 +22,6 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import Code, Fact, ImageError
 from cdp_image_mcp.request import Report
 
-__all__ = ["Person", "sign_in_text"]
-
 log = logging.getLogger(__name__)
 
 ROUNDS = 3

@@ -22,8 +22,6 @@ from cdp_image_mcp.chatgpt.network.quota import Quota, read_quotas
 from cdp_image_mcp.chatgpt.page.eye import Eye
 from cdp_image_mcp.system.tasks import background
 
-__all__ = ["Listener", "Tab", "open_tab", "pages"]
-
 log = logging.getLogger(__name__)
 
 QUOTAS_SECONDS = 2.0

@@ -13,8 +13,6 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.turns import Turns
 
-__all__ = ["Visibility"]
-
 ACT_SECONDS = 38.0
 """With the facts before and after it, and an orderly end of what was begun, the answer stays within 45 s."""
 TURN_SECONDS = 2.0

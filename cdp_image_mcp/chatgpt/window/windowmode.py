@@ -15,8 +15,6 @@ import msgspec
 from cdp_image_mcp.config import WindowMode
 from cdp_image_mcp.system.disk import replace_file
 
-__all__ = ["NO_DISPLAY", "Choice", "WindowMemory", "has_display"]
-
 log = logging.getLogger(__name__)
 
 HIDDEN_FOR = timedelta(days=7)

@@ -12,6 +12,7 @@ from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome, turn_outcome
 from cdp_image_mcp.chatgpt.reset import reset_time
 from cdp_image_mcp.chatgpt.watching.evidence import Kind, Verdict
+from cdp_image_mcp.chatgpt.words import shipped
 from cdp_image_mcp.errors import CODES
 from tests.chatgpt.talk import (
     CONVERSATION,
@@ -112,7 +113,7 @@ def test_no_garbage_raises_in_any_feeder(feeds: list[tuple[str, bytes]], begun: 
 @given(bodies())
 def test_no_garbage_raises_in_the_readers(body: bytes) -> None:
     read_quotas(body)
-    http_outcome(429, body, now=NOW)
+    http_outcome(429, body, now=NOW, words=shipped())
 
 
 @settings(deadline=None, max_examples=100)
@@ -120,9 +121,9 @@ def test_no_garbage_raises_in_the_readers(body: bytes) -> None:
     st.text(max_size=200), st.sampled_from(["answer", "stopped", "blocked", "tool_error", "stream_error", "page_error"])
 )
 def test_any_words_have_an_outcome(words: str, kind: Kind) -> None:
-    found = turn_outcome(Verdict(action="no_picture", kind=kind, text=words), Turn(), now=NOW)
+    found = turn_outcome(Verdict(action="no_picture", kind=kind, text=words), Turn(), now=NOW, words=shipped())
     assert found.code in CODES
-    alert_outcome(words, now=NOW)
+    alert_outcome(words, now=NOW, words=shipped())
     moment = reset_time(words, NOW)
     assert moment is None or moment >= NOW.replace(microsecond=0)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions, Page
-from cdp_image_mcp.chatgpt.page.eye import BINDING, Eye
+from cdp_image_mcp.chatgpt.page.eye import Eye
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
 from tests.browser import SWITCHES, found_browser
 
@@ -18,6 +18,6 @@ async def eye_of(folder: Path) -> AsyncGenerator[Eye]:
     """Our script in an empty page of a browser of its own, with its profile in ``folder``."""
     options = LaunchOptions(browser=found_browser(), profile=folder / "profile", extra_args=SWITCHES)
     async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
-        eye = Eye(page, witness_source(load(), BINDING))
+        eye = Eye(page, witness_source(load()))
         await eye.open()
         yield eye

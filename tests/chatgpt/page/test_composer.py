@@ -1,17 +1,19 @@
 """What the composer takes for exactly its own attachments."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
 import pytest
 
+from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.page import attaching
 from cdp_image_mcp.chatgpt.page.attaching import Attaching
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.uploads import Uploads
 from cdp_image_mcp.chatgpt.window.tab import Tab
+from cdp_image_mcp.chatgpt.words import Rule, Words
 from cdp_image_mcp.errors import ImageError
 from tests.chatgpt.page.scripted import ScriptedPage, composing
 
@@ -158,3 +160,20 @@ async def test_an_input_that_ignores_one_file_is_not_given_the_next(monkeypatch:
         await late.attach(FILES)
         assert await late.stands()
     assert (late.put, late.chosen) == (["one.png"], ["one.png", "two.png"])
+
+
+class Refusing(ScriptedPage):
+    """A page that says by an alert why it takes no file, in a language that only the user's file knows."""
+
+    async def ask(self, question: str, **more: Any) -> Any:
+        return ["Dim rhagor o luniau heddiw."] if "told(" in question else await super().ask(question, **more)
+
+
+async def test_why_a_reference_is_refused_is_read_by_the_users_wordings_too() -> None:
+    page = Refusing(cards=1)
+    page.failed = True
+    rule = Rule(meaning="upload_quota", language="cy", all=(("dim rhagor",),))
+    page.site = Site(page.site.home, {}, Words(rules=(rule,)))
+    with pytest.raises(ImageError) as caught:
+        await composing(page, Attaching).attaching.refuse_failed()
+    assert caught.value.code == "quota_reached"

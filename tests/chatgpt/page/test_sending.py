@@ -8,12 +8,11 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from cdp_image_mcp.cdp.errors import ClickMissed, CommandTimeout, NodeError
+from cdp_image_mcp.cdp.errors import ClickMissed, CommandTimeout, DocumentLeft, NodeError
 from cdp_image_mcp.chatgpt import sending
 from cdp_image_mcp.chatgpt.page import attaching, composer
 from cdp_image_mcp.chatgpt.page.attaching import Attaching
 from cdp_image_mcp.chatgpt.page.composer import Composer
-from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.sending import Sending, StartOver
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch

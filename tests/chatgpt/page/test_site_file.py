@@ -65,22 +65,39 @@ def written(folder: Path, **content: Any) -> Path:
 
 def test_a_users_endpoint_comes_beside_ours(tmp_path: Path) -> None:
     found = load(written(tmp_path, endpoints={"turn": [{"path": "/backend-api/f/v2/conversation", "method": "POST"}]}))
-    site = Site(BASE, found.endpoints)
+    site = Site(BASE, found.endpoints, found.words)
     assert site.asks("turn", asked("backend-api/f/v2/conversation", "POST"))
     assert site.asks("turn", asked("backend-api/f/conversation", "POST"))
     assert not SITE.asks("turn", asked("backend-api/f/v2/conversation", "POST"))
 
 
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        ({"endpoints": {"trun": []}}, "there is no endpoint trun"),
-        ({"endpoints": {"turn": [{"path": "/backend-api/(f"}]}}, "no regular expression"),
-        ({"endpoints": {"turn": [{"css": "main"}]}}, "unknown field"),
-        ({"roles": {"kompozer": []}}, "there is no role kompozer"),
-    ],
-)
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"endpoints": {"trun": []}}, "there is no endpoint trun"),
+    ({"endpoints": {"turn": [{"path": "/backend-api/(f"}]}}, "no regular expression"),
+    ({"endpoints": {"turn": [{"css": "main"}]}}, "unknown field"),
+    ({"roles": {"kompozer": []}}, "there is no role kompozer"),
+    (
+        {"words": {"rules": [{"meaning": "maybe", "language": "en", "all": [["x"]]}]}},
+        r"words\.rules\S*\.meaning",
+    ),
+    ({"words": {"rules": [{"meaning": "rate", "language": "en", "all": [["x"]], "script": "x"}]}}, "script"),
+    ({"words": {"rules": [{"meaning": "rate", "language": "en", "all": []}]}}, "empty group of phrases"),
+    ({"words": {"rules": [{"meaning": "rate", "language": "en", "all": [[" "]]}]}}, "empty group of phrases"),
+    ({"words": {"rule": []}}, "rule"),
+]
+
+
+@pytest.mark.parametrize(("content", "says"), WRONG)
 def test_a_wrong_file_is_told_with_its_place(tmp_path: Path, content: dict[str, Any], says: str) -> None:
     with pytest.raises(ImageError, match=says) as caught:
         load(written(tmp_path, **content))
     assert caught.value.code == "configuration"
+
+
+WELSH = {"meaning": "refused", "language": "cy", "all": [["mae'n ddrwg"], ["llun"]]}
+
+
+def test_a_users_wordings_come_before_ours(tmp_path: Path) -> None:
+    words = load(written(tmp_path, words={"rules": [WELSH]})).words
+    assert words.meaning("MAE’N DDRWG gen i am y llun") == "refused"
+    assert words.meaning("You've hit your limit.") == "quota"

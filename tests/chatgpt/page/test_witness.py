@@ -8,7 +8,7 @@ import pytest
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions, Page
-from cdp_image_mcp.chatgpt.page.eye import BINDING, Eye, quoted
+from cdp_image_mcp.chatgpt.page.eye import Eye, quoted
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
 from tests.browser import SWITCHES, found_browser
 from tests.chatgpt.page.real import eye_of
@@ -172,7 +172,7 @@ async def test_of_layers_over_each_other_the_one_on_top_is_closed_first(tmp_path
     )
     with anyio.fail_after(60):
         async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
-            eye = Eye(page, witness_source(load(), BINDING))
+            eye = Eye(page, witness_source(load()))
             await eye.open()
             await eye.ask(f"document.body.innerHTML = {quoted(f'<main></main>{beacon}{cookies}')}")
             await eye.ask("document.querySelector('dialog').showModal()")

@@ -10,12 +10,18 @@ import anyio
 import pytest
 
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.cdp.errors import CDPError, EventOverflow, ProtocolError, StreamFailed, SubscriptionClosed
+from cdp_image_mcp.cdp.errors import (
+    CDPError,
+    DocumentLeft,
+    EventOverflow,
+    ProtocolError,
+    StreamFailed,
+    SubscriptionClosed,
+)
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
 from cdp_image_mcp.chatgpt.landing import Landing
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
-from cdp_image_mcp.chatgpt.page.eye import DocumentLeft
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
 from cdp_image_mcp.chatgpt.watching import listening
 from cdp_image_mcp.chatgpt.watching.listening import watch_turn

@@ -11,14 +11,13 @@ import pytest
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions
-from cdp_image_mcp.cdp.errors import PageCrashed, SubscriptionClosed
+from cdp_image_mcp.cdp.errors import DocumentLeft, PageCrashed, SubscriptionClosed
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.protocol import FrameTreeReply
 from cdp_image_mcp.chatgpt.network.quota import Quota
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.arrival import arrive
 from cdp_image_mcp.chatgpt.page.composer import Composer
-from cdp_image_mcp.chatgpt.page.eye import BINDING, DocumentLeft
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
 from cdp_image_mcp.chatgpt.sending import Sending
 from cdp_image_mcp.chatgpt.watching.listening import watch_turn
@@ -42,7 +41,7 @@ async def opened(folder: Path) -> AsyncGenerator[tuple[Tab, StandIn]]:
         stack.enter_context(anyio.fail_after(90))
         site = stack.enter_context(running_site(Switches()))
         browser = await stack.enter_async_context(cdp.launch(options))
-        script = witness_source(load(), BINDING)
+        script = witness_source(load())
         tab = await stack.enter_async_context(open_tab(browser, site_at(site.url), script, hidden=False))
         assert (await arrive(tab, tab.site.home, fresh=True)).kind == "ready"
         yield tab, site
