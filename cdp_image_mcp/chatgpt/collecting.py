@@ -26,8 +26,11 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
 
 HISTORY = 4
-"""Conversations changed since the press that are looked into when ours is not known by id: one prompt at a time, so it
-is among the newest."""
+"""Conversations changed since the press that are looked into when ours is not known by id. Where the list tells when
+each began, as the site's own does, only those that began at the press: it is the id of a new chat alone that is not
+known, and a busy account has many others."""
+WHOLE = 20
+"""A list of fewer conversations is the whole history: the page asks for 20 to 28 at a time (2023-04 to 2026-09)."""
 OLDER = 8
 """The history is sorted by age but for what is pinned above it, and nothing tells where that ends. So one conversation
 older than the press says nothing of those further down; this many in a row are taken for the sorted part."""
@@ -125,14 +128,15 @@ class Collecting:
         await tab.eye.open()
         await tab.eye.until("witness.has('history_link')", 4)
         links: list[str] = await tab.eye.ask("witness.every('history_link').map((link) => link.href)", reply=list[str])
-        return [Listed(known, None) for known in dict.fromkeys(filter(None, map(self._site.conversation_id, links)))]
+        return [Listed(known) for known in dict.fromkeys(filter(None, map(self._site.conversation_id, links)))]
 
     async def _looked_into(self, tab: Tab, listed: list[Listed]) -> tuple[tuple[str, Message] | None, str]:
         """Ours among ``listed``, newest first; when it is not found, why not all of them could be read."""
         candidates: list[tuple[str, Message]] = []
         found: tuple[str, Message] | None = None
         unread = newer = older = 0
-        open_to_us = [one for one in listed if one.conversation_id not in self._taken]
+        free = [one for one in listed if one.conversation_id not in self._taken]
+        open_to_us = [one for one in free if one.begun is None or self._timely(one.begun)]
         for looked, one in enumerate(open_to_us, 1):
             reading = self._seen.get(one)
             if reading is None and not self._is_older(one.changed):
@@ -158,7 +162,9 @@ class Collecting:
             return None, "the site's history was not loaded"
         if unread:
             return None, f"{unread} of them did not load"
-        return None, "there are newer ones than could be looked into" if left and older < OLDER else ""
+        reaches = len(listed) < WHOLE or open_to_us == free or self._is_older(listed[-1].changed)
+        complete = reaches and (not left or older >= OLDER)
+        return None, "" if complete else "there are newer ones than could be looked into"
 
     async def _find_message(self, tab: Tab, conversation: str) -> str:
         reading = await self._reading(tab, conversation)
@@ -213,13 +219,18 @@ class Collecting:
             return same[0]
         if pressed is None:
             return None
-        earliest, latest = pressed - CLOCK_SLACK, pressed + SENT_WITHIN + CLOCK_SLACK
         timely = [
             (abs(one[1].created - pressed.timestamp()), one)
             for one in same
-            if one[1].created is not None and earliest.timestamp() <= one[1].created <= latest.timestamp()
+            if one[1].created is not None and self._timely(one[1].created)
         ]
         return min(timely, key=lambda pair: pair[0])[1] if timely else None
+
+    def _timely(self, at: float) -> bool:
+        """Whether the site may have dated so what went out with the press of send; when that was may not be known."""
+        pressed = self._pressed
+        earliest, latest = -CLOCK_SLACK, SENT_WITHIN + CLOCK_SLACK
+        return pressed is None or earliest.total_seconds() <= at - pressed.timestamp() <= latest.total_seconds()
 
     def _is_older(self, changed: float | None) -> bool:
         """Whether what last changed then did so before the press of send: ours is another."""

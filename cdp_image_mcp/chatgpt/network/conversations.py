@@ -38,10 +38,11 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A conversation in the history's list, and when it changed last."""
+    """A conversation in the history's list, when it changed last and when it began (seconds since 1970)."""
 
     conversation_id: str
-    changed: float | None
+    changed: float | None = None
+    begun: float | None = None
 
 
 def activity(status: Any) -> Activity | None:
@@ -75,7 +76,10 @@ def read_history(body: bytes) -> list[Listed] | None:
     if not isinstance(listed, list):
         return None
     entries = [obj(item) for item in cast("list[Any]", listed)]
-    found = [Listed(uuid_of(entry.get("id")), moment(entry.get("update_time"))) for entry in entries]
+    found = [
+        Listed(uuid_of(entry.get("id")), moment(entry.get("update_time")), moment(entry.get("create_time")))
+        for entry in entries
+    ]
     return [entry for entry in found if entry.conversation_id]
 
 
