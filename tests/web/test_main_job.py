@@ -1,6 +1,7 @@
 """One picture from the client's call to the file on disk, through a real browser."""
 
 import hashlib
+import time
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from fixtures.site import Switches, running_site
 from fixtures.site.log import Document
 from fixtures.site.switches import Generation
+from fixtures.site.turn.conversations import Conversation
 from tests.web.performance import Performance, Scene, Stage
 from tests.web.program import running_program
 
@@ -162,6 +164,11 @@ async def test_a_picture_whose_conversation_was_never_learnt_is_found_in_the_his
         for picture in folder.glob("image-*"):
             picture.unlink()
         (folder / "metadata.json").write_bytes(msgspec.json.encode(record))
+        for number in range(12):  # a person went on with older ones since, in another window
+            busy = Conversation(f"Another matter {number}")
+            busy.date(time.time() - 86_400)
+            busy.changed = time.time()
+            site.state.conversations[busy.id] = busy
         async with running_program(tmp_path, site.url) as program:
             again = await program.call("wait_for_image", generation_id=answer.data["generation_id"], images="none")
         assert (again.status, again.files()) == ("saved", [drawn])
