@@ -70,7 +70,13 @@ class Folder:
         record.updated_at = now()
         data = encode_record(record)
         kept = decode_record(data)
-        await self._finish(lambda: self._write(kept, data))
+
+        def work() -> None:
+            stamp = _write_sidecar(self.path, data)
+            if self._noted is not None:
+                self._noted(kept, self.path, stamp)
+
+        await self._finish(work)
 
     async def add_picture(self, data: bytes, facts: ImageFacts) -> SavedImage:
         """Write ``data`` unchanged as the next free ``image-NN.ext``, 0600, never over anything. The record is not
@@ -94,11 +100,6 @@ class Folder:
         with shielded():
             async with self._turn:
                 return await finish(work)
-
-    def _write(self, record: Record, data: bytes) -> None:
-        stamp = _write_sidecar(self.path, data)
-        if self._noted is not None:
-            self._noted(record, self.path, stamp)
 
     def _add_file(self, data: bytes, name: str, ending: str) -> Path:
         with doing("Saving a picture", self.path):

@@ -1,5 +1,6 @@
 """The record of one generation: what stands in ``metadata.json`` from before the prompt is sent until the end."""
 
+import json
 import re
 from datetime import datetime
 from typing import Any, Literal, cast
@@ -179,7 +180,7 @@ def encode_record(record: Record) -> bytes:
     try:
         data = msgspec.json.encode(tree)
     except UnicodeEncodeError:
-        data = msgspec.json.encode(_whole_characters(tree))
+        data = msgspec.json.encode(json.loads(SURROGATE.sub("\ufffd", json.dumps(tree, ensure_ascii=False))))
     return msgspec.json.format(data, indent=2)
 
 
@@ -212,15 +213,3 @@ def _over(below: Any, above: Any) -> Any:
         under, over = cast("list[Any]", below), cast("list[Any]", above)
         return [_over(under[at] if at < len(under) else None, value) for at, value in enumerate(over)]
     return above
-
-
-def _whole_characters(value: Any) -> Any:
-    match value:
-        case str():
-            return SURROGATE.sub("\ufffd", value)
-        case dict():
-            return {_whole_characters(key): _whole_characters(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-        case list() | tuple():
-            return [_whole_characters(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-        case _:
-            return value

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from cdp_image_mcp.library.folder import described, place
+from cdp_image_mcp.library.folder import NUMBERED, described, place
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import SavedImage
@@ -22,7 +22,6 @@ from cdp_image_mcp.system.disk import PART, doing
 
 MAX_PICTURE_BYTES = 512 * 1024 * 1024
 FIRST = re.compile(r"\.(image|unrecognised)\..*" + re.escape(PART))
-NUMBERED = re.compile(r"(?:image|unrecognised)-\d+\.")
 
 
 class Strays(NamedTuple):

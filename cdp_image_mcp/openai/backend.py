@@ -11,8 +11,6 @@ from cdp_image_mcp.openai.estimate import estimate
 from cdp_image_mcp.openai.generation import Generation, Means
 from cdp_image_mcp.openai.models import end_of, end_warning, find_model
 from cdp_image_mcp.openai.profiles import choose_profile, key_missing, profile_problem
-from cdp_image_mcp.openai.wire.download import Resolve, resolve
-from cdp_image_mcp.openai.wire.pacing import Jitter, full_jitter
 from cdp_image_mcp.openai.wire.proxy import proxy_for
 from cdp_image_mcp.request import ImageRequest, Report
 
@@ -20,15 +18,12 @@ from cdp_image_mcp.request import ImageRequest, Report
 class ApiBackend:
     """Makes pictures through ``POST /images/generations`` and ``/images/edits``. One object per process.
 
-    Nothing is opened before the first request. ``jitter`` and ``resolver`` are for tests.
+    Nothing is opened before the first request.
     """
 
-    def __init__(self, settings: Settings, *, jitter: Jitter = full_jitter, resolver: Resolve = resolve) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._means = Means(settings, jitter, resolver)
-
-    def __repr__(self) -> str:
-        return f"ApiBackend(model={self._settings.model!r})"
+        self._means = Means(settings)
 
     def estimate(self, request: ImageRequest) -> dict[str, Any]:
         """See :func:`~cdp_image_mcp.openai.estimate.estimate`."""

@@ -19,9 +19,9 @@ from cdp_image_mcp.openai.habits import Habits
 from cdp_image_mcp.openai.plan import Plan, make_plan
 from cdp_image_mcp.openai.profiles import address, choose_profile
 from cdp_image_mcp.openai.refusals.failures import BILLED_NOTE, Failure, clean, judge_broken
-from cdp_image_mcp.openai.wire.download import Downloader, FetchError, Resolve
+from cdp_image_mcp.openai.wire.download import Downloader, FetchError
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
-from cdp_image_mcp.openai.wire.pacing import Jitter, Pace, Tries
+from cdp_image_mcp.openai.wire.pacing import Pace, Tries
 from cdp_image_mcp.openai.wire.payload import make_body
 from cdp_image_mcp.openai.wire.receiving import ApiAnswer, read_answer
 from cdp_image_mcp.request import ImageRequest, Report, WorkState
@@ -43,12 +43,11 @@ FETCHING_SECONDS = 10.0
 class Means:
     """What all generations of this process share."""
 
-    def __init__(self, settings: Settings, jitter: Jitter, resolver: Resolve) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.jitter = jitter
         self.line = Line(settings)
         self.pace = Pace()
-        self.downloader = Downloader(urlsplit(settings.base_url).hostname or "", resolver)
+        self.downloader = Downloader(urlsplit(settings.base_url).hostname or "")
         self.habits = Habits()
         self.streams = anyio.CapacityLimiter(MOST_STREAMS)
 
@@ -129,7 +128,7 @@ class Generation:
     # --- one request ------------------------------------------------------------------------------------------
 
     async def _request_until_done(self, index: int) -> None:
-        tries = Tries(self._deadline, self._means.jitter)
+        tries = Tries(self._deadline)
         while True:
             with self._before_sending():
                 await self._wait_for_pace()
@@ -142,7 +141,7 @@ class Generation:
                 return
             if verdict.error.spent is False and self._means.habits.learn(verdict.objection, sent):
                 continue
-            delay = tries.delay(verdict.again, verdict.wait) if verdict.again else None
+            delay = tries.delay(verdict.again, verdict.error.retry_after_seconds) if verdict.again else None
             if delay is None or not await self._may_cost_again(verdict.error):
                 raise verdict.error
             if verdict.again == "limit":

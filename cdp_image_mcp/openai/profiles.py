@@ -29,7 +29,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     other_forms: tuple[EditForm, ...] = ()
     """Tried in order where the server turns the first away before drawing; which it takes nobody has written down."""
     masks: bool = True
-    auth: Literal["bearer", "api-key"] = "bearer"
     key_needed: bool = True
     encrypted: bool = False
     """Its own hosts are only ever asked over https."""
@@ -43,6 +42,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     api_version: str | None = None
     """Sent as ``api-version`` when OPENAI_API_VERSION is not set."""
     azure: bool = False
+    """The key goes in a header of its own, and paths carry a version."""
     cost: Literal["tokens", "told", "free"] = "tokens"
     """By the price table, by ``usage.cost`` in the answer, or nothing to pay."""
     source: str
@@ -70,7 +70,6 @@ AZURE = Profile(
     azure=True,
     hosts=AZURE_HOSTS,
     base="/openai/v1",
-    auth="api-key",
     encrypted=True,
     streams=True,
     formats=("png", "jpeg"),
@@ -218,7 +217,7 @@ def address(profile: Profile, settings: Settings, path: str) -> str:
     if left_out and (profile.name == "azure" or _belongs((parts.hostname or "").lower(), profile)):
         base = profile.base
     query = parse_qsl(parts.query, keep_blank_values=True)
-    version = settings.api_version if profile.auth == "api-key" else None
+    version = settings.api_version if profile.azure else None
     version = version or profile.api_version
     if version and not any(name == "api-version" for name, _ in query):
         query.append(("api-version", version))

@@ -254,6 +254,13 @@ class Job:
         self._wake()
         await self._write_some_time()
 
+    async def stop(self) -> None:
+        """End it for its user, and wait until its record says so."""
+        if not self.done.is_set():
+            self.stop_wanted = True
+            self.scope.cancel()
+            await self.done.wait()
+
     def end(self) -> None:
         """Everything is written that will be."""
         self.answered.set()

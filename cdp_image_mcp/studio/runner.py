@@ -21,6 +21,7 @@ from cdp_image_mcp.request import Backend, BackendName, ImageRequest, Report, St
 from cdp_image_mcp.studio import ending, limits, stopfile
 from cdp_image_mcp.studio.job import Job
 from cdp_image_mcp.studio.steering import Steering
+from cdp_image_mcp.studio.ways import Ways
 from cdp_image_mcp.system.disk import finish
 from cdp_image_mcp.system.tasks import background
 from cdp_image_mcp.system.turns import Turns
@@ -41,7 +42,6 @@ FALLS_BACK: frozenset[Code] = frozenset(
     )
 )
 """What lets ``auto`` try the other back end, as long as nothing was submitted."""
-Make: TypeAlias = Callable[[BackendName], Backend]
 Outliving: TypeAlias = Callable[[], Callable[[], None]]
 """Called when this process leaves while something is out that is paid for; what it gives is called when nothing else
 is left to be done."""
@@ -63,7 +63,7 @@ class Runner:
     """The jobs of this process and the back ends they run on; their ``Care``. Owned by the studio's task group."""
 
     def __init__(
-        self, settings: Settings, library: Library, steering: Steering, group: anyio.abc.TaskGroup, make: Make
+        self, settings: Settings, library: Library, steering: Steering, ways: Ways, group: anyio.abc.TaskGroup
     ) -> None:
         self.jobs: dict[str, Job] = {}
         self.taking = anyio.Lock()
@@ -75,7 +75,7 @@ class Runner:
         self._library = library
         self._steering = steering
         self._group = group
-        self._make = make
+        self._ways = ways
         self.backends: dict[BackendName, Backend] = {}
         """Those that were used."""
         self._turns = Turns(settings.profile_dir)
@@ -88,7 +88,8 @@ class Runner:
     def backend(self, name: BackendName) -> Backend:
         """The back end, made at its first use: a client that only lists tools must not pay for either."""
         if name not in self.backends:
-            self.backends[name] = self._make(name)
+            ledger = self._steering.ledgers["chatgpt-web"]
+            self.backends[name] = self._ways.make(name, self._settings, ledger, self._group)
         return self.backends[name]
 
     # --- starting and stopping ---------------------------------------------------------------------------------
@@ -121,13 +122,6 @@ class Runner:
         """Cancel a generation nobody works on."""
         job = Job(request_of(entry.record), entry.record, entry.folder, self)
         await self._end(job, "cancelled", ending.cancelled(entry.record))
-
-    async def cancel(self, job: Job) -> None:
-        """Stop a job of this process for its user and wait until its record says so."""
-        if not job.done.is_set():
-            job.stop_wanted = True
-            job.scope.cancel()
-            await job.done.wait()
 
     async def settle(self, job: Job) -> None:
         """Do again, beside all calls, what could not be fetched or written; until that works, memory answers. Returns
@@ -260,8 +254,7 @@ class Runner:
     async def _watch_cancel(self, job: Job) -> None:
         await stopfile.wanted(job.folder.path)
         await stopfile.take_away(job.folder.path)
-        job.stop_wanted = True
-        job.scope.cancel()
+        await job.stop()
 
     async def _generate(self, job: Job, requests: Sequence[ImageRequest]) -> None:
         for request, following in zip(requests, (*requests[1:], None), strict=True):

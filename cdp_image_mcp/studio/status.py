@@ -11,7 +11,7 @@ from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.studio import limits
 from cdp_image_mcp.studio.runner import Runner
-from cdp_image_mcp.studio.steering import Ledgers, Steering
+from cdp_image_mcp.studio.steering import Steering
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -21,7 +21,6 @@ class Status(msgspec.Struct, frozen=True):
     library: Library
     runner: Runner
     steering: Steering
-    ledgers: Ledgers
 
     async def report(self, backend: Literal["api", "chatgpt-web", "auto"] | None = None) -> dict[str, Any]:
         """The answer, with the seed's keys and ours, about ``backend`` or what is set."""
@@ -29,7 +28,7 @@ class Status(msgspec.Struct, frozen=True):
         names: list[BackendName] = ["api", "chatgpt-web"] if selected == "auto" else [selected]
         statuses = [await self._of(name) for name in names]
         newest = await self.library.newest(10)
-        jobs, ledgers = self.runner.jobs, self.ledgers
+        jobs, ledgers = self.runner.jobs, self.steering.ledgers
         running = [e for e in await self.library.unfinished() if e.alive or e.record.generation_id in jobs]
         return {
             "selected_backend": selected,

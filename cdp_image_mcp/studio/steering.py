@@ -3,20 +3,16 @@ one that was named or is the only one: asking costs nothing, and whoever has jus
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+import time
+from collections.abc import Sequence
 from urllib.parse import urlsplit
-
-import msgspec
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import Code, ImageError
 from cdp_image_mcp.library.ledger import Ledger, Rest
+from cdp_image_mcp.library.record import epoch
 from cdp_image_mcp.request import BackendName
-from cdp_image_mcp.system.day import in_seconds, seconds_until
-
-Ledgers: TypeAlias = Mapping[BackendName, Ledger]
-"""What was learnt of each way's account: the API's lies with the pictures, the site's in the profile."""
+from cdp_image_mcp.system.day import in_seconds
 
 RESTS: frozenset[Code] = frozenset(("quota_reached", "rate_limited", "billing"))
 BILLING_REST = 60.0
@@ -31,16 +27,20 @@ def account_of(settings: Settings, backend: BackendName) -> str:
     return f"{urlsplit(settings.base_url).netloc} {settings.model} {key}"
 
 
-class Steering(msgspec.Struct, frozen=True):
+class Steering:
     """What is remembered of each way's account."""
 
-    settings: Settings
-    ledgers: Ledgers
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.ledgers: dict[BackendName, Ledger] = {
+            "api": Ledger(settings.output_dir),
+            "chatgpt-web": Ledger(settings.profile_dir),
+        }
 
     async def rest(self, way: BackendName) -> Rest | None:
         """Why and until when ``way`` is asked last, None when nothing speaks against it."""
         ledger = self.ledgers[way]
-        if (rest := await ledger.resting(account_of(self.settings, way))) is not None:
+        if (rest := await ledger.resting(account_of(self._settings, way))) is not None:
             return rest
         used_up = [q for q in await ledger.quota() if q.about == "image_gen" and q.remaining == 0 and q.reset_at]
         return next((Rest(about="", code="quota_reached", reset_at=q.reset_at, at=q.at) for q in used_up), None)
@@ -55,7 +55,7 @@ class Steering(msgspec.Struct, frozen=True):
     async def pause(self, way: BackendName) -> float:
         """Seconds until a stated rate limit has cleared; 0 for everything that nobody can wait for."""
         rest = await self.rest(way)
-        return seconds_until(rest.reset_at) if rest is not None and rest.code == "rate_limited" else 0.0
+        return max(0.0, epoch(rest.reset_at) - time.time()) if rest is not None and rest.code == "rate_limited" else 0.0
 
     async def learn(self, way: BackendName, error: ImageError) -> None:
         """Remember what ``way`` said about being asked again."""
@@ -63,8 +63,8 @@ class Steering(msgspec.Struct, frozen=True):
         if error.code == "billing" and until is None:
             until = in_seconds(BILLING_REST)
         if error.code in RESTS and until is not None:
-            await self.ledgers[way].rest_until(account_of(self.settings, way), error.code, until)
+            await self.ledgers[way].rest_until(account_of(self._settings, way), error.code, until)
 
     async def forget(self, way: BackendName) -> None:
         """It answered after all."""
-        await self.ledgers[way].clear_rest(account_of(self.settings, way))
+        await self.ledgers[way].clear_rest(account_of(self._settings, way))

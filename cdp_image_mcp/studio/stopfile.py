@@ -25,7 +25,7 @@ async def leave(folder: Path) -> None:
 async def take_away(folder: Path) -> bool:
     """It was heard, or was meant for an earlier owner. Answers whether it is gone; never raises."""
     try:
-        await anyio.to_thread.run_sync(lambda: (folder / NAME).unlink(missing_ok=True))
+        await anyio.Path(folder / NAME).unlink(missing_ok=True)
     except OSError as error:
         log.warning("the wish to cancel in %s could not be taken away: %s", folder, error)
         return False
@@ -38,18 +38,13 @@ async def wanted(folder: Path) -> None:
     told = False
     while True:
         try:
-            if await anyio.to_thread.run_sync(_is_there, folder / NAME):
-                return
+            await anyio.to_thread.run_sync((folder / NAME).stat)
+        except FileNotFoundError:
+            pass
         except OSError as error:
             if not told:
                 log.warning("%s cannot be looked into for a wish to cancel: %s", folder, error)
             told = True
+        else:
+            return
         await anyio.sleep(LOOK_SECONDS)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return False
-    return True

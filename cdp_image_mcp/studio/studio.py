@@ -27,13 +27,13 @@ from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import anyio
+import anyio.abc
 import anyio.to_thread
 import msgspec
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import Claim, Entry
-from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, epoch
 from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES, Backend, BackendName
@@ -44,7 +44,7 @@ from cdp_image_mcp.studio.recovery import Recovery, truth_of
 from cdp_image_mcp.studio.runner import Outliving, Runner
 from cdp_image_mcp.studio.standing import News, Standing, describe, standing_of
 from cdp_image_mcp.studio.status import Status
-from cdp_image_mcp.studio.steering import Ledgers, Steering
+from cdp_image_mcp.studio.steering import Steering
 from cdp_image_mcp.studio.ways import Ways
 from cdp_image_mcp.system.disk import finish
 from cdp_image_mcp.system.tasks import background, shielded
@@ -82,16 +82,14 @@ class Visible(Protocol):
 class Studio:
     """One per process, opened with :func:`open_studio`. All waiting calls may be cancelled: the job goes on."""
 
-    def __init__(
-        self, settings: Settings, library: Library, runner: Runner, steering: Steering, ledgers: Ledgers, ways: Ways
-    ) -> None:
+    def __init__(self, settings: Settings, ways: Ways, group: anyio.abc.TaskGroup) -> None:
         self.settings = settings
-        self.library = library
+        self.library = library = Library(settings.output_dir)
+        self._steering = steering = Steering(settings)
         self.intake = Intake(settings, library, steering, ways)
-        self._runner = runner
-        self._ledgers = ledgers
-        self._status = Status(settings, library, runner, steering, ledgers)
-        self._recovery = Recovery(library, runner)
+        self._runner = Runner(settings, library, steering, ways, group)
+        self._status = Status(settings, library, self._runner, steering)
+        self._recovery = Recovery(library, self._runner)
         self._asked_here: set[str] = set()
         """What calls of this server began or joined."""
 
@@ -166,24 +164,23 @@ class Studio:
 
     async def cancel(self, generation_id: str) -> Standing:
         """Stop it and keep what is there. Idempotent. Raises ImageError ``not_found``."""
-        if (job := self._runner.jobs.get(generation_id)) is not None:
-            await self._runner.cancel(job)
-            return standing_of(job)
-        entry = await self._recovery.find(generation_id)
-        if entry.alive and not self.library.is_mine(entry.record):
-            await stopfile.leave(entry.folder.path)
-            with anyio.move_on_after(PATIENCE_FOR_OTHERS):
-                while entry.alive:
-                    await anyio.sleep(FOREIGN_SECONDS)
-                    entry = await self._recovery.find(generation_id)
-            if entry.alive:
-                return _standing(entry, notes=(WISH_LEFT,))
-        # Ours, and a moment ago it had no job: it has one now, or nobody works on it.
-        await self._recovery.end_idle(generation_id)
-        if (job := self._runner.jobs.get(generation_id)) is not None:
-            await self._runner.cancel(job)
-            return standing_of(job)
-        return _standing(await self._recovery.find(generation_id))
+        if (job := self._runner.jobs.get(generation_id)) is None:
+            entry = await self._recovery.find(generation_id)
+            if entry.alive and not self.library.is_mine(entry.record):
+                await stopfile.leave(entry.folder.path)
+                with anyio.move_on_after(PATIENCE_FOR_OTHERS):
+                    while entry.alive:
+                        await anyio.sleep(FOREIGN_SECONDS)
+                        entry = await self._recovery.find(generation_id)
+                if entry.alive:
+                    return _standing(entry, notes=(WISH_LEFT,))
+            # Ours, and a moment ago it had no job: it has one now, or nobody works on it.
+            await self._recovery.end_idle(generation_id)
+            job = self._runner.jobs.get(generation_id)
+        if job is None:
+            return _standing(await self._recovery.find(generation_id))
+        await job.stop()
+        return standing_of(job)
 
     async def collect(self, person_needed: Callable[[Standing], None] | None = None) -> list[Standing]:
         """Fetch what the site finished for every unfinished generation of earlier runs, each to its end, and take in
@@ -221,6 +218,11 @@ class Studio:
             raise ImageError("internal", "The web back end of this process has no window.")
         return await backend.visibility(action, start_browser=start_browser)
 
+    async def aclose(self, outliving: Outliving | None) -> None:
+        """See :func:`open_studio`."""
+        await self._runner.aclose(outliving)
+        await finish(self.library.close)
+
     # --- inside ------------------------------------------------------------------------------------------------
 
     async def _take_up(self, claim: Claim, accepted: Accepted) -> None:
@@ -251,11 +253,11 @@ class Studio:
         return msgspec.structs.replace(standing, notes=await self._notes(standing))
 
     async def _notes(self, standing: Standing) -> tuple[str, ...]:
-        record, notes = standing.record, list(standing.notes)
+        record, notes, ledger = standing.record, list(standing.notes), self._steering.ledgers["api"]
         if await self._is_of_another(record):
             notes.append(OF_ANOTHER)
         by_surprise = record.requested_backend == "auto" and record.backend == "api" and record.state == "saved"
-        if by_surprise and record.cost_usd != 0.0 and await self._ledgers["api"].tell_once("who pays for the API"):
+        if by_surprise and record.cost_usd != 0.0 and await ledger.tell_once("who pays for the API"):
             notes.append(WHO_PAYS)
         return tuple(notes)
 
@@ -330,17 +332,11 @@ async def open_studio(settings: Settings, ways: Ways, outliving: Outliving | Non
     """A studio whose jobs live as long as this context. Opens nothing but memory. Leaving stops jobs in order and
     records them as ``interrupted``. With ``outliving``, a request that is out and whose picture nobody could fetch
     later is finished and saved first; it is called at once, and what it gives when nothing else is left to be done."""
-    library = Library(settings.output_dir)
-    ledgers: Ledgers = {"api": Ledger(settings.output_dir), "chatgpt-web": Ledger(settings.profile_dir)}
-    steering = Steering(settings, ledgers)
     async with anyio.create_task_group() as group:
-        runner = Runner(
-            settings, library, steering, group, lambda name: ways.make(name, settings, ledgers["chatgpt-web"], group)
-        )
+        studio = Studio(settings, ways, group)
         try:
-            yield Studio(settings, library, runner, steering, ledgers, ways)
+            yield studio
         finally:
             with shielded():
-                await runner.aclose(outliving)
-                await finish(library.close)
+                await studio.aclose(outliving)
             group.cancel_scope.cancel()

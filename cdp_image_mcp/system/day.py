@@ -1,4 +1,4 @@
-"""The local day that limits count by, and how long it is until a time."""
+"""The local day that limits count by."""
 
 from datetime import date, datetime, time, timedelta
 
@@ -17,15 +17,6 @@ def next_midnight() -> str:
 def in_seconds(seconds: float) -> str:
     """The time in so many seconds, ISO 8601 with offset."""
     return (datetime.now().astimezone() + timedelta(seconds=seconds)).isoformat(timespec="seconds")
-
-
-def seconds_until(at: str | None) -> float:
-    """Seconds until an ISO 8601 time with offset; 0 for one that has passed or cannot be read."""
-    try:
-        moment = datetime.fromisoformat(at or "")
-    except ValueError:
-        return 0.0
-    return max(0.0, (moment.astimezone() - datetime.now().astimezone()).total_seconds())
 
 
 def _today() -> date:

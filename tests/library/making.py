@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.imagefile import inspect
 from cdp_image_mcp.library.joining import Claim
 from cdp_image_mcp.library.library import Library
-from cdp_image_mcp.library.record import Owner, Record, decode_record, encode_record, now
+from cdp_image_mcp.library.record import Owner, Record, now
 from cdp_image_mcp.request import State
 
 _serial = itertools.count(1)
@@ -68,9 +69,8 @@ async def create(library: Library, record: Record, parent: Path | None = None) -
         record.owner, record.session = owner, owner.token
     await library.release(claim.waiter)
     # Not Folder.write: that would date an old record anew.
-    data = encode_record(record)
-    put_back = claim.folder._write  # pyright: ignore[reportPrivateUsage]
-    await anyio.to_thread.run_sync(put_back, decode_record(data), data)
+    put_back = partial(library.index.write, folder=claim.folder.path, record=record)
+    await anyio.to_thread.run_sync(library.index.run, put_back)
     return claim.folder
 
 

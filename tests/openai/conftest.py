@@ -8,6 +8,7 @@ import pytest
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.wire import pacing
 from fixtures.images_api import ImagesApi, running_api
 from tests.openai.doubles import KEY, DiskReport, MakeBackend, MakeReport, no_jitter
 
@@ -30,11 +31,12 @@ async def report(make_report: MakeReport) -> DiskReport:
 
 
 @pytest.fixture
-async def make_backend(api: ImagesApi, tmp_path: Path) -> AsyncGenerator[MakeBackend]:
-    """Make back ends for the running server; settings and constructor arguments by name."""
+async def make_backend(api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[MakeBackend]:
+    """Make back ends for the running server, which wait no longer than it says; settings by name."""
+    monkeypatch.setattr(pacing, "full_jitter", no_jitter)
     made: list[ApiBackend] = []
 
-    def make(*, resolver: Any = None, **fields: Any) -> ApiBackend:
+    def make(**fields: Any) -> ApiBackend:
         values: dict[str, Any] = {
             "output_dir": tmp_path,
             "profile_dir": tmp_path,
@@ -43,8 +45,7 @@ async def make_backend(api: ImagesApi, tmp_path: Path) -> AsyncGenerator[MakeBac
             "compat": "openai",
         }
         settings = Settings(**{**values, **fields})
-        more = {"resolver": resolver} if resolver else {}
-        backend = ApiBackend(settings, jitter=no_jitter, **more)
+        backend = ApiBackend(settings)
         made.append(backend)
         return backend
 

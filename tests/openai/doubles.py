@@ -33,9 +33,8 @@ def reference(folder: Path, data: bytes, name: str = "") -> Reference:
     return Reference(path, facts.mime_type, facts.width, facts.height, len(data), digest, facts.alpha)
 
 
-def no_jitter(most: float) -> float:
+def no_jitter(_most: float) -> float:
     """Tests wait as long as the server says and not longer."""
-    del most
     return 0.0
 
 

@@ -22,8 +22,6 @@ class Failure(msgspec.Struct, frozen=True):
 
     error: ImageError
     again: Again | None
-    wait: float | None
-    """Seconds the server asks to wait, None when it says nothing."""
     objection: Objection = Objection()
     """What in the request's form it was turned away for."""
 
@@ -119,7 +117,7 @@ def judge(
         next_step=next_step,
         details=details,
     )
-    return Failure(error, again, wait, Objection() if begun else objection_to(status, name, param, message))
+    return Failure(error, again, Objection() if begun else objection_to(status, name, param, message))
 
 
 def judge_broken(broken: BrokenError, *, left: bool, resend: bool) -> Failure:
@@ -133,7 +131,7 @@ def judge_broken(broken: BrokenError, *, left: bool, resend: bool) -> Failure:
             submitted=False,
             next_step=broken.next_step,
         )
-        return Failure(error, None if broken.over else "service", None)
+        return Failure(error, None if broken.over else "service")
     late = "before the answer began" if broken.phase == "waiting" else "within the answer"
     error = ImageError(
         "timeout" if broken.kind == "timeout" else "network",
@@ -143,7 +141,7 @@ def judge_broken(broken: BrokenError, *, left: bool, resend: bool) -> Failure:
         retryable=False,
         next_step="Nothing more can be collected. Call again only if paying twice is acceptable.",
     )
-    return Failure(error, "service" if resend else None, None)
+    return Failure(error, "service" if resend else None)
 
 
 def _word(value: Any) -> str:

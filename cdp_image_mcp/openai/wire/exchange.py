@@ -138,9 +138,6 @@ class Line:
         self.proxy: Proxy | None = None
         """Which proxy leads there, as soon as something was sent."""
 
-    def __repr__(self) -> str:
-        return f"Line({urlsplit(self._settings.base_url).hostname})"
-
     @asynccontextmanager
     async def send(
         self, url: str, body: RequestBody, *, patience: float, on_sent: Callable[[], Awaitable[None]]
@@ -237,7 +234,7 @@ class Line:
         import httpx
 
         settings = self._settings
-        in_own_header = choose_profile(settings).auth == "api-key" and not settings.bearer
+        in_own_header = choose_profile(settings).azure and not settings.bearer
 
         def with_key(request: httpx.Request) -> httpx.Request:
             """The key is put on each request as it leaves: no client, no default header ever shows it."""

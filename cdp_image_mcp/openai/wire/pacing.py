@@ -2,14 +2,10 @@
 
 import math
 import random
-from collections.abc import Callable
 
 import anyio
 
 from cdp_image_mcp.openai.refusals.rules import Again
-
-Jitter = Callable[[float], float]
-"""Seconds to wait, given the most it may be."""
 
 MOST: dict[Again, int] = {"limit": 8, "service": 2, "blind": 2}
 """How often one request is sent again for each reason. Limits that clear name their time, so patience pays."""
@@ -26,9 +22,8 @@ def full_jitter(most: float) -> float:
 class Tries:
     """How often one request was sent again, by reason, and how long to wait before the next time."""
 
-    def __init__(self, deadline: float, jitter: Jitter) -> None:
+    def __init__(self, deadline: float) -> None:
         self._deadline = deadline
-        self._jitter = jitter
         self._made: dict[Again, int] = {}
 
     def delay(self, again: Again, wait: float | None) -> float | None:
@@ -38,7 +33,7 @@ class Tries:
         if made >= MOST[again]:
             return None
         self._made[again] = made + 1
-        backoff = self._jitter(min(LONGEST_BACKOFF, FIRST_BACKOFF * 2**made))
+        backoff = full_jitter(min(LONGEST_BACKOFF, FIRST_BACKOFF * 2**made))
         delay = backoff if wait is None else wait + min(backoff, max(1.0, wait / 4))
         return delay if anyio.current_time() + delay < self._deadline else None
 
