@@ -15,7 +15,7 @@ import msgspec
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import SIDECAR, Stamp, read_record, write_record
 from cdp_image_mcp.library.gallery.card import card
-from cdp_image_mcp.library.record import Record, epoch
+from cdp_image_mcp.library.record import Record, decode_record, encode_record, epoch
 from cdp_image_mcp.system.database import Database
 from cdp_image_mcp.system.disk import PART, replace_file
 from cdp_image_mcp.system.presence import OWN_FOLDER
@@ -93,7 +93,8 @@ class Index:
 
     def write(self, db: sqlite3.Connection, folder: Path, record: Record) -> None:
         """Replace the sidecar in ``folder``, and put it into the index. Raises ImageError ``disk``."""
-        self.put(db, folder, record, write_record(folder, record))
+        kept = decode_record(encode_record(record))  # half characters are none any more
+        self.put(db, folder, kept, write_record(folder, kept))
 
     def put(self, db: sqlite3.Connection, folder: Path, record: Record, stamp: Stamp) -> None:
         """Insert or replace one generation, and whatever was in its folder."""

@@ -191,17 +191,17 @@ class Library:
         return [entry for entry in found if not entry.record.finished]
 
     @in_thread
-    def collectable(self, seconds: float | None = None) -> list[Entry]:
+    def collectable(self, seconds: float = math.inf) -> list[Entry]:
         """Interrupted generations whose pictures may be at the site, newest first; with ``seconds`` only those that
         ended within so many."""
         found = self._entries(
             "WHERE backend = 'chatgpt-web' AND state = 'interrupted' AND ended >= ? ORDER BY created DESC, id",
-            _since(seconds),
+            time.time() - seconds,
         )
         return [entry for entry in found if entry.record.collectable]
 
     @in_thread
-    def with_strays(self, seconds: float | None = None) -> list[Entry]:
+    def with_strays(self, seconds: float = math.inf) -> list[Entry]:
         """Generations that have ended for good and beside whose records something lies that :meth:`rescue` had better
         look at, newest first; with ``seconds`` only those that ended within so many."""
         ways: tuple[BackendName, ...] = get_args(BackendName)
@@ -210,7 +210,7 @@ class Library:
             f"WHERE backend IN ({', '.join('?' * len(ways))}) AND ended >= ? AND finished = 1"
             " ORDER BY created DESC, id",
             *ways,
-            _since(seconds),
+            time.time() - seconds,
         )
         return [entry for entry in found if not entry.record.collectable and self._may_have_strays(entry)]
 
@@ -298,7 +298,7 @@ class Library:
 
     def _join(self, db: sqlite3.Connection, marks: Sequence[str], own_id: str) -> Claim | None:
         condition = f"WHERE fingerprint IN ({', '.join('?' * len(marks))}) AND id != ? AND (finished = 0 OR ended >= ?)"
-        for row in self.index.rows(db, f"{condition} ORDER BY created, id", *marks, own_id, _since(JOIN_SECONDS)):
+        for row in self.index.rows(db, f"{condition} ORDER BY created, id", *marks, own_id, time.time() - JOIN_SECONDS):
             if self._attendance.is_waited_on(row.id) or (entry := self._entry(row, db)) is None:
                 continue
             if (kind := joinable(entry, fetched=entry.record.end in self._fetched)) is not None:
@@ -356,7 +356,3 @@ class Library:
         elif stamp != row.stamp and stale is not None:
             stale.append(row)
         return Entry(record, Folder(row.folder, self._noted), self._attendance.lives(record))
-
-
-def _since(seconds: float | None) -> float:
-    return 0.0 if seconds is None else time.time() - seconds

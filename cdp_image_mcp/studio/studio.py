@@ -22,7 +22,7 @@ What could lose, double or mistake a picture here, and what is done about it:
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -106,22 +106,18 @@ class Studio:
         refused before anything is sent; a generation that failed comes back with its record's ``error``."""
         seconds = float(arguments.wait_seconds) if given(arguments.wait_seconds) else self.settings.wait_seconds
         accepted = await self.intake.accept(arguments, secrets.token_hex(16))
-        with shielded():
-            async with self._runner.taking:
-                claim = await self.library.claim_or_register(
-                    accepted.record, accepted.parent, marks=accepted.marks, admit=partial(self.intake.admit, accepted)
-                )
-                try:
+        async with AsyncExitStack() as call:
+            with shielded():
+                async with self._runner.taking:
+                    admit = partial(self.intake.admit, accepted)
+                    claim = await self.library.claim_or_register(
+                        accepted.record, accepted.parent, marks=accepted.marks, admit=admit
+                    )
+                    call.push_async_callback(self.library.release, claim.waiter)
                     await self._take_up(claim, accepted)
-                except BaseException:
-                    await self.library.release(claim.waiter)
-                    raise
-        self._asked_here.add(claim.record.generation_id)
-        try:
+            self._asked_here.add(claim.record.generation_id)
             self._recovery.begin()
             standing = await self._wait(claim.record.generation_id, seconds, listener)
-        finally:
-            await self.library.release(claim.waiter)
         elsewhere = given(arguments.output_dir) and claim.folder.path.parent != accepted.parent
         return msgspec.structs.replace(
             standing, joined=claim.joined, unmet=("output_dir",) if claim.joined and elsewhere else ()

@@ -446,3 +446,12 @@ async def test_of_whom_nothing_can_be_learnt_is_taken_to_be_there_and_told(libra
         assert await library.adopt(record.generation_id) is None
         assert any(str(lock) in problem for problem in library.problems())
         await create(library, a_record("another"))  # it keeps nobody from being there
+
+
+async def test_half_a_character_in_a_prompt_does_not_keep_its_record_from_being_changed(library: Library) -> None:
+    with anyio.fail_after(10):
+        claim = await library.claim_or_register(a_record("half \ud83d"))
+        await library.amend(claim.record, claim.folder, lambda _: setattr(claim.record, "reserved_usd", 1.5))
+        entry = await library.find(claim.record.generation_id)
+    assert entry is not None
+    assert (entry.record.prompt, entry.record.reserved_usd) == ("half \ufffd", 1.5)

@@ -17,7 +17,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.gallery.card import encoded
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import now
-from cdp_image_mcp.system.disk import doing, finish, replace_file
+from cdp_image_mcp.system.disk import doing, in_thread, replace_file
 from cdp_image_mcp.system.lockfile import LockFile
 
 
@@ -58,14 +58,11 @@ class Gallery:
                 self.library.tell(f"The gallery could not be written: {error.message}")
             self._done = covered
 
-    async def _write(self) -> None:
+    @in_thread
+    def _write(self) -> None:
         # From reading to writing under one lock: of two processes the later one always knows at least as much.
-        try:
-            await finish(self._lock.acquire)
-            with doing("Writing the gallery", self.path):
-                await finish(lambda: replace_file(self.path, _page(self.library.index.cards())))
-        finally:
-            self._lock.release()
+        with self._lock.held(), doing("Writing the gallery", self.path):
+            replace_file(self.path, _page(self.library.index.cards()))
 
 
 def _page(cards: Iterator[list[str]]) -> Iterator[bytes]:

@@ -7,9 +7,8 @@ answered differently (DNS rebinding). Where a proxy is set it alone leads out, a
 import io
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import anyio
@@ -32,9 +31,6 @@ CONNECTING = 5.0
 MADE_UP = ipaddress.ip_network("198.18.0.0/15")
 """What resolvers of Clash, Surge and their like answer for every name; their tunnel then looks it up (2026-11)."""
 
-Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
-"""The numeric addresses of a host."""
-
 
 class FetchError(Exception):
     """Why a picture could not be fetched, in words without its address (addresses may be signed)."""
@@ -47,7 +43,7 @@ class FetchError(Exception):
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """Ask the system's resolver."""
+    """The numeric addresses of a host."""
     found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
@@ -68,21 +64,20 @@ def is_public(address: str) -> bool:
 class Downloader:
     """Fetches pictures by address. ``own_host`` is the API's host: the one host that may be private or plain http."""
 
-    def __init__(self, own_host: str, resolver: Resolve = resolve) -> None:
+    def __init__(self, own_host: str) -> None:
         self._own_host = own_host.lower()
-        self._resolve = resolver
         self._clients: dict[Proxy | None, httpx.AsyncClient] = {}
 
     async def fetch(self, url: str, attempts: int = ATTEMPTS) -> bytes:
         """The picture's bytes. Tries again on network faults, which cost nothing. Raises :class:`FetchError`."""
-        for left in reversed(range(attempts)):
+        while True:
             try:
                 return await self._follow(url)
             except FetchError as error:
-                if not left or not error.again:
+                attempts -= 1
+                if attempts < 1 or not error.again:
                     raise
             await anyio.sleep(1.0)
-        raise FetchError("it was not tried")
 
     async def _follow(self, url: str) -> bytes:
         for _ in range(MOST_HOPS):
@@ -174,7 +169,7 @@ class Downloader:
 
     async def _looked_up(self, host: str, port: int) -> list[str]:
         try:
-            return await self._resolve(host, port)
+            return await resolve(host, port)
         except OSError as error:
             raise FetchError(f"its host has no address ({error.strerror})", again=True) from None
 

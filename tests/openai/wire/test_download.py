@@ -100,11 +100,12 @@ async def test_private_plain_and_odd_addresses_are_not_fetched(url: str, downloa
     assert await why_not(downloader, url)
 
 
-async def test_a_name_that_points_into_a_private_network_is_not_fetched() -> None:
+async def test_a_name_that_points_into_a_private_network_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     async def resolver(host: str, port: int) -> list[str]:
         return ["93.184.215.14", "192.168.1.1"]
 
-    assert "private network" in await why_not(Downloader("api.example", resolver), "https://pictures.example/a.png")
+    monkeypatch.setattr(download, "resolve", resolver)
+    assert "private network" in await why_not(Downloader("api.example"), "https://pictures.example/a.png")
 
 
 async def test_the_connection_goes_to_the_address_that_was_checked(
@@ -121,7 +122,8 @@ async def test_the_connection_goes_to_the_address_that_was_checked(
 
     address = api.file("/a.png", raw(200, png(), PNG_HEADERS))
     port = urlsplit(address).port
-    downloader = Downloader("pictures.example", resolver)
+    monkeypatch.setattr(download, "resolve", resolver)
+    downloader = Downloader("pictures.example")
     real = socket.getaddrinfo
 
     def only_numbers(host: str | bytes | None, *args: object, **kwargs: object) -> object:
@@ -189,7 +191,8 @@ async def test_every_address_of_a_host_is_tried(dead: str, api: ImagesApi, monke
         return ["::ffff:127.0.0.3", "127.0.0.2", "127.0.0.1"]
 
     api.file("/made.png", raw(200, png(), PNG_HEADERS))
-    downloader = Downloader("made.example", resolver)
+    monkeypatch.setattr(download, "resolve", resolver)
+    downloader = Downloader("made.example")
     with anyio.fail_after(20), ExitStack() as hole:
         if dead == "says nothing":
             hole.enter_context(black_hole("127.0.0.2", port or 0))
@@ -200,12 +203,13 @@ async def test_every_address_of_a_host_is_tried(dead: str, api: ImagesApi, monke
 
 @pytest.mark.parametrize(("own", "fetched"), [(["198.18.0.7"], True), (["93.184.216.34"], False), ([], False)])
 async def test_addresses_that_a_resolver_makes_up_are_believed_where_it_makes_up_all(
-    own: list[str], fetched: bool
+    own: list[str], fetched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def resolver(host: str, _: int) -> list[str]:
         return own if host == "api.example" else ["198.18.0.9"]
 
-    downloader = Downloader("api.example", resolver)
+    monkeypatch.setattr(download, "resolve", resolver)
+    downloader = Downloader("api.example")
     found = await _answer_of(downloader._checked_addresses("pictures.example", 443))  # pyright: ignore[reportPrivateUsage]
     assert found == (["198.18.0.9"] if fetched else "its address lies in a private network")
 
