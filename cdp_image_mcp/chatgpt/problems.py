@@ -11,6 +11,15 @@ SANDBOX_STEP = (
 )
 DISPLAY_STEP = "Ask the user to start the client from a desktop session, or to set CHATGPT_WINDOW_MODE=headless."
 POLICY_STEP = "Ask the user to name another browser with CHROME_PATH, or to use the API."
+_LAUNCHING: dict[type[errors.LaunchError], tuple[Code, str | None]] = {
+    errors.BrowserNotFound: ("browser_not_found", None),
+    errors.ProfileInUse: ("profile_in_use", None),
+    errors.ProfileNotWritable: ("disk", PROFILE_STEP),
+    errors.DebuggingForbidden: ("browser_failed", POLICY_STEP),
+    errors.NeedsNoSandbox: ("browser_failed", SANDBOX_STEP),
+    errors.NoDisplay: ("browser_failed", DISPLAY_STEP),
+}
+"""The code and the step of what another try alone does not mend."""
 COLLECT_STEP = "Call wait_for_image with this generation_id: the picture is collected from its conversation."
 
 LOST = (
@@ -25,7 +34,9 @@ def problem(error: cdp.CDPError, sent: Fact) -> ImageError:
     """The error of the contract for a fault of the driver, after what was ``sent``. The browser is replaced for
     ``browser_failed`` alone."""
     if isinstance(error, errors.LaunchError):
-        return _launch(error)
+        code, step = _LAUNCHING.get(type(error), ("browser_failed", None))
+        lasting = code == "browser_failed" and step is not None
+        return ImageError(code, str(error), retryable=False if lasting else None, next_step=step)
     if sent is False:
         return ImageError(_code(error), f"{error}. Nothing was sent.")
     lost = _code(error) == "browser_failed"
@@ -40,21 +51,3 @@ def _code(error: cdp.CDPError) -> Code:
     if isinstance(error, errors.NodeError | errors.ScriptError | errors.FileError | errors.DocumentLeft):
         return "site_changed"
     return "browser_failed" if isinstance(error, LOST) else "network"
-
-
-def _launch(error: cdp.LaunchError) -> ImageError:
-    match error:
-        case errors.BrowserNotFound():
-            return ImageError("browser_not_found", str(error))
-        case errors.ProfileInUse():
-            return ImageError("profile_in_use", str(error))
-        case errors.ProfileNotWritable():
-            return ImageError("disk", str(error), next_step=PROFILE_STEP)
-        case errors.DebuggingForbidden():
-            return ImageError("browser_failed", str(error), retryable=False, next_step=POLICY_STEP)
-        case errors.NeedsNoSandbox():
-            return ImageError("browser_failed", str(error), retryable=False, next_step=SANDBOX_STEP)
-        case errors.NoDisplay():
-            return ImageError("browser_failed", str(error), retryable=False, next_step=DISPLAY_STEP)
-        case _:
-            return ImageError("browser_failed", str(error))

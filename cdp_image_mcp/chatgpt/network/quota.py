@@ -56,14 +56,8 @@ def _count(value: Any) -> int | None:
 
 
 def _reset(entry: dict[str, Any]) -> str | None:
-    for key in ("reset_after", "resets_after"):
-        written = text(entry.get(key))
-        if not written:
-            continue
-        try:
-            moment = datetime.fromisoformat(written)
-        except ValueError:
-            continue
-        if moment.tzinfo is not None:
-            return moment.isoformat(timespec="seconds")
-    return None
+    try:
+        moment = datetime.fromisoformat(text(entry.get("reset_after")) or text(entry.get("resets_after")))
+    except ValueError:
+        return None
+    return moment.isoformat(timespec="seconds") if moment.tzinfo is not None else None

@@ -7,6 +7,7 @@ import msgspec
 
 from cdp_image_mcp.cdp.errors import CommandTimeout
 from cdp_image_mcp.chatgpt.landing import mitigated
+from cdp_image_mcp.chatgpt.network.wire import moment
 from cdp_image_mcp.chatgpt.window.tab import Tab
 
 SESSION_SECONDS = 20.0
@@ -66,13 +67,6 @@ def read_session(session: Session, *, now: datetime) -> Account:
         return Account("unknown")
     if not session.user:
         return Account("expired" if session.error else "guest")
-    ended = session.error is not None or _past(session.expires, now)
+    expires = moment(session.expires)
+    ended = session.error is not None or (expires is not None and expires < now.timestamp())
     return Account("expired" if ended else "signed_in", session.plan)
-
-
-def _past(value: str | None, now: datetime) -> bool:
-    try:
-        moment = datetime.fromisoformat(value or "")
-    except ValueError:
-        return False
-    return moment.tzinfo is not None and moment < now

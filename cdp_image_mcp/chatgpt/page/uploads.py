@@ -1,7 +1,6 @@
 """The reference pictures on their way: copies of the bytes that were checked, whatever happens to the originals, and
 the page's own calls that bring them to the site."""
 
-import re
 import shutil
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
-import psutil
 
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.mailbox import Mailbox
@@ -21,24 +19,19 @@ from cdp_image_mcp.request import Reference
 from cdp_image_mcp.system.disk import OWNER_ONLY, make_path
 from cdp_image_mcp.system.tasks import background, shielded
 
-EARLIER = re.compile(r"uploads-(\d{1,9})-[0-9a-z_]{8}")
-"""Copies as they were named until 2026-11-27, with their maker's pid."""
-
 
 @asynccontextmanager
 async def upload_copies(references: Sequence[Reference], profile_dir: Path) -> AsyncGenerator[list[Path]]:
     """A private folder beside the profile, where the browser may read, with one copy each under its own name; gone
     after the block. Raises ImageError ``invalid_input`` for a file that changed since it was checked, ``disk``.
 
-    Whoever is here holds the account's turn: what lies there is of one who was killed, and goes first. So does what a
-    dead process of an earlier version left beside it."""
+    Whoever is here holds the account's turn: what lies there is of one who was killed, and goes first."""
     folder = profile_dir.with_name(f"{profile_dir.name}.uploads")
 
     def clear() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
     await anyio.to_thread.run_sync(clear)
-    await anyio.to_thread.run_sync(_sweep, profile_dir.parent)
     if not references:
         yield []
         return
@@ -52,13 +45,6 @@ async def upload_copies(references: Sequence[Reference], profile_dir: Path) -> A
     finally:
         with shielded():
             await anyio.to_thread.run_sync(clear)
-
-
-def _sweep(parent: Path) -> None:
-    for folder in parent.glob("uploads-*"):
-        maker = EARLIER.fullmatch(folder.name)
-        if maker and not psutil.pid_exists(int(maker[1])):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy(references: Sequence[Reference], contents: Sequence[bytes], folder: Path) -> list[Path]:

@@ -1,7 +1,5 @@
 """The private copies of reference pictures never stay behind."""
 
-import os
-import sys
 from pathlib import Path
 
 import anyio
@@ -57,16 +55,3 @@ async def test_what_a_killed_process_left_goes_first_and_nothing_stays(tmp_path:
                 assert [file.read_bytes() for file in files] == [png(1)] * len(references), number
                 assert not list(tmp_path.rglob("private.png"))
         assert left(tmp_path / "state") == []
-
-
-async def test_copies_of_an_earlier_version_go_when_their_maker_is_dead(tmp_path: Path) -> None:
-    child = await anyio.run_process([sys.executable, "-c", "import os; print(os.getpid())"])
-    dead, alive = f"uploads-{int(child.stdout)}-0123abcd", f"uploads-{os.getpid()}-0123abcd"
-    others = f"uploads-{int(child.stdout)}-of-mine"
-    for name in (dead, alive, others):
-        (tmp_path / "state" / name / "0").mkdir(parents=True)
-        (tmp_path / "state" / name / "0" / "private.png").write_bytes(b"x")
-    with anyio.fail_after(10):
-        async with upload_copies([], tmp_path / "state" / "profile"):
-            pass
-    assert left(tmp_path / "state") == sorted([alive, others])
