@@ -12,6 +12,7 @@ import anyio
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.chatgpt.page.arrival import Arrival, in_the_way
 from cdp_image_mcp.chatgpt.page.composer import Composer
+from cdp_image_mcp.chatgpt.page.layers import too_many_requests
 from cdp_image_mcp.chatgpt.page.sitereport import page_structure
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.watching.evidence import Cause
@@ -202,12 +203,7 @@ class Sending:
         if await self._out_after_loading("late"):
             return
         if limited:
-            raise ImageError(
-                "rate_limited",
-                "The site says there were too many requests. Nothing was sent.",
-                submitted=self._sent_before,
-                retry_after_seconds=300,
-            )
+            raise too_many_requests(self._sent_before)
         if refused is not None:
             raise ImageError(
                 "service_error",

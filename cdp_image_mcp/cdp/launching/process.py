@@ -92,11 +92,7 @@ class BrowserProcess:
     def kill_tree(self) -> None:
         """End the browser and all of its group at once."""
         if sys.platform == "win32":
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process = psutil.Process(self.pid)
-                for member in [*process.children(recursive=True), process]:
-                    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                        member.kill()
+            _kill(self.pid, lambda _member: True)
         else:
             import signal
 
@@ -248,12 +244,16 @@ def wait_foreign(pid: int, patience: float) -> None:
 
 def kill_foreign(pid: int, patience: float) -> None:
     """End a browser of another process of ours at once, with its helpers. Blocking."""
-    if not is_browser(pid):
-        return
+    if is_browser(pid):
+        _kill(pid, lambda member: member == pid or is_helper(member))
+        wait_foreign(pid, patience)
+
+
+def _kill(pid: int, meant: Callable[[int], bool]) -> None:
+    """End at once what is meant of a process and all that it started, as far as the system lets us."""
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
         for member in [process, *process.children(recursive=True)]:
             with contextlib.suppress(psutil.Error):
-                if member.pid == pid or is_helper(member.pid):
+                if meant(member.pid):
                     member.kill()
-    wait_foreign(pid, patience)

@@ -9,7 +9,7 @@ from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.errors import ClickBlocked, NodeError
 from cdp_image_mcp.chatgpt.page.accounts import Account
 from cdp_image_mcp.chatgpt.window.tab import Tab
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.system.day import in_seconds
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ async def close_dialogs(tab: Tab) -> bool:
     done = False
     for _ in range(5):
         if await tab.eye.has("rate_dialog"):
-            raise _too_many_requests()
+            raise too_many_requests()
         before = await tab.eye.ask("witness.layers().length", reply=int)
         if before == 0:
             return done
@@ -117,10 +117,12 @@ async def close_dialogs(tab: Tab) -> bool:
     return done
 
 
-def _too_many_requests() -> ImageError:
+def too_many_requests(submitted: Fact = False) -> ImageError:
+    """The rate dialog is up. ``submitted``: what went out for earlier pictures of the generation."""
     return ImageError(
         "rate_limited",
         "The site says there were too many requests. Nothing was sent.",
+        submitted=submitted,
         retry_after_seconds=RATE_REST,
         reset_at=in_seconds(RATE_REST),
     )
