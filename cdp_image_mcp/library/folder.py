@@ -24,6 +24,7 @@ from cdp_image_mcp.system.disk import (
     finish,
     in_thread,
     make_folder,
+    make_path,
     replace_file,
     settle,
     sync_folder,
@@ -103,6 +104,8 @@ class Folder:
 
     def _add_file(self, data: bytes, name: str, ending: str) -> Path:
         with doing("Saving a picture", self.path):
+            # Tidied away or renamed meanwhile: what is handed over has been paid for and is nowhere else.
+            make_path(self.path)
             part, _ = write_part(self.path / name, data)
             try:
                 return place(part, name, ending)

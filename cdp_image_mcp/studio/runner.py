@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 API_CONCURRENCY = 4
 CLOSING_SECONDS = 15.0
 """How long whoever waits for the end of this process waits for a browser's, while a request is out."""
+HELD_SECONDS = 600.0
+"""How long pictures that the disk did not take, or that could not be fetched, are tried again when the client has
+gone: with this process they would be lost."""
 LATE_SECONDS = 120.0
 """How long a turn at the site is waited for when its generation's time is over: twice what a picture typically takes
 there. No prompt goes out beside it meanwhile. A request to the API is waited for by the back end's own patience."""
@@ -155,20 +158,21 @@ class Runner:
         """Stop all jobs in order, record them, let go of the back ends; see :func:`studio.open_studio`. A fault of one
         part is logged: raised, it would cancel the requests that are out."""
         self._closing = True
-        kept = [job for job in self.jobs.values() if outliving is not None and job.is_out]
+        kept = [job for job in self.jobs.values() if outliving is not None and (job.is_out or job.held)]
         for job in kept:
             # Whoever asked for it has gone: what comes of it is for the next who asks.
             job.leaving, job.record.session = True, None
         let_go = outliving() if outliving is not None and kept else None
         with anyio.move_on_after(CLOSING_SECONDS if kept else None):
             await self._close_others(kept)
-        if let_go is not None and any(not job.done.is_set() for job in kept):
+        if let_go is not None and any(job.held or not job.done.is_set() for job in kept):
             try:
                 let_go()
             except Exception:
                 log.exception("whoever waits for the end was not told of it")
-        for job in kept:
-            await self._guarded(partial(self._ended, job))
+        async with anyio.create_task_group() as group:
+            for job in kept:
+                group.start_soon(self._guarded, partial(self._seen_through, job))
         for backend in self.backends.values():
             await self._guarded(backend.aclose)
 
@@ -187,6 +191,16 @@ class Runner:
         await self.settle(job)
         while job.settling:
             await job.news()
+
+    async def _seen_through(self, job: Job) -> None:
+        """Its end, and then what could not be written or fetched, as often as it takes."""
+        await self._ended(job)
+        pause = 1.0
+        with anyio.move_on_after(HELD_SECONDS):
+            while job.held:
+                await anyio.sleep(pause)
+                pause = min(2 * pause, 30.0)
+                await self._ended(job)
 
     # --- the care of a job -------------------------------------------------------------------------------------
 

@@ -301,6 +301,14 @@ async def test_a_folder_that_vanished_is_an_error_and_not_made_again(folder: Fol
     assert not folder.path.exists()
 
 
+async def test_a_picture_that_is_handed_over_when_the_folder_was_tidied_away_makes_it_again(folder: Folder) -> None:
+    data = picture()
+    folder.path.rmdir()
+    image = await folder.add_picture(data, inspect(data))
+    assert Path(image.path).parent == folder.path
+    assert Path(image.path).read_bytes() == data
+
+
 def test_the_encoding_of_a_record_is_stable() -> None:
     record = a_record()
     assert msgspec.json.decode(encode_record(record), type=Record) == record

@@ -1,6 +1,7 @@
 """A client that goes while a picture is being paid for at the API, in every way that clients go."""
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
@@ -159,6 +160,35 @@ async def test_what_was_not_sent_is_not_sent_after_the_client_has_gone(slow: Slo
     assert len(slow.api.posts) == 4
     (record,) = records(tmp_path)
     assert (record["state"], len(record["images"])) == ("partial", 4)
+
+
+async def test_a_picture_that_the_disk_did_not_take_is_tried_again_after_the_client_has_gone(
+    slow: SlowApi, tmp_path: Path
+) -> None:
+    told: list[dict[str, Any]] = []
+    with anyio.fail_after(120):
+        peer = await Peer.start(tmp_path, variables(tmp_path, slow))
+        async with anyio.create_task_group() as group:
+            group.start_soon(peer.read)
+            await peer.open()
+            group.start_soon(ask, peer, told)
+            await anyio.to_thread.run_sync(slow.asked.wait, 60)
+            (sidecar,) = tmp_path.rglob("metadata.json")
+            in_the_way = sidecar.parent
+            shutil.rmtree(in_the_way)
+            in_the_way.touch()
+            slow.may_draw.set()
+            await until(lambda: bool(told), 30)
+            assert (told[0]["code"], told[0]["submitted"], told[0]["spent"]) == ("disk", True, True)
+            await quit_in_order(peer)
+            await peer.process.wait()
+            in_the_way.unlink()
+            await until(lambda: working_in(tmp_path) == [], 60)
+            group.cancel_scope.cancel()
+        await peer.process.aclose()
+    (record,) = records(tmp_path)
+    assert (record["state"], len(record["images"]), record["error"]) == ("saved", 1, None)
+    assert Path(record["images"][0]["path"]).is_file()
 
 
 async def test_the_front_ends_as_its_server_does(slow: SlowApi, tmp_path: Path) -> None:
