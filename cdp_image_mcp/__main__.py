@@ -5,8 +5,6 @@ import sys
 
 from cdp_image_mcp.system.telling import open_missing
 
-__all__ = ["main"]
-
 
 def main() -> int:
     """Run one command and answer its exit code."""

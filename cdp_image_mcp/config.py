@@ -15,8 +15,6 @@ import platformdirs
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import LONGEST_WAIT
 
-__all__ = ["API", "APP_NAME", "READ", "VARIABLES", "Problem", "Settings", "Variable", "WindowMode", "load"]
-
 APP_NAME = "cdp-image-mcp"
 SITE = "https://chatgpt.com/"
 API = "https://api.openai.com/v1"

@@ -4,8 +4,6 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
-__all__ = ["CODES", "Code", "ErrorRule", "Fact", "ImageError", "image_error_in"]
-
 Code: TypeAlias = Literal[
     "invalid_input",
     "not_found",

@@ -12,25 +12,6 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
-__all__ = [
-    "FINAL_STATES",
-    "LONGEST_PROMPT",
-    "LONGEST_WAIT",
-    "MOST_REFERENCES",
-    "PERSON_STATES",
-    "Backend",
-    "BackendName",
-    "ImageRequest",
-    "Reference",
-    "Report",
-    "SavedImage",
-    "State",
-    "WorkState",
-    "parse_ratio",
-    "parse_size",
-    "ratio_of",
-]
-
 LONGEST_PROMPT = 32_000
 LONGEST_WAIT = 1800
 """Seconds of one call, and of one generation."""

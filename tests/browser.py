@@ -12,17 +12,6 @@ import pytest
 
 from cdp_image_mcp.cdp import FoundBrowser, find_browser
 
-__all__ = [
-    "QUIET",
-    "SWITCHES",
-    "chosen",
-    "found_browser",
-    "is_quick",
-    "is_root",
-    "left_out_if_quick",
-    "refuse_browsers",
-]
-
 NO_BROWSER = shutil.which("false") or "false"
 """``CHROME_PATH`` in the quick part, for the tests' own process and all that they start: a program, but no browser."""
 

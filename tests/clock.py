@@ -4,8 +4,6 @@ import asyncio
 
 import pytest
 
-__all__ = ["leap"]
-
 
 def leap(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """From now on it is so much later for this event loop: what was to happen meanwhile happens now."""

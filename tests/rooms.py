@@ -4,8 +4,6 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["circles", "imports_of", "room_of", "wrong_ways"]
-
 
 def imports_of(package: Path) -> dict[str, set[str]]:
     """For each module below ``package`` the modules of the package that it imports, anywhere in it: late imports and

@@ -1,7 +1,5 @@
 """What one process of the test run plays."""
 
-__all__ = ["file_of", "scope_of"]
-
 SCENES = {f"tests/web/test_{name}.py" for name in ("combinations", "main_job", "variants")}
 
 

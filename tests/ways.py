@@ -6,8 +6,6 @@ from typing import Any
 from cdp_image_mcp.mcp_server.ways import InstalledWays
 from cdp_image_mcp.request import Backend, BackendName
 
-__all__ = ["Given"]
-
 
 class Given(InstalledWays):
     """``backends`` by name. The studio asks for each of them once."""

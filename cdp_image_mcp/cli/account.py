@@ -20,8 +20,6 @@ from cdp_image_mcp.system.turns import Turns
 if TYPE_CHECKING:
     from cdp_image_mcp.chatgpt.backend import WebBackend
 
-__all__ = ["login", "logout"]
-
 
 async def login(_: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     settings.require_usable()

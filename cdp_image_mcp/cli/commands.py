@@ -18,8 +18,6 @@ from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.stopping import Stop
 from cdp_image_mcp.system.tasks import background
 
-__all__ = ["run"]
-
 TELLING_PROBLEMS = frozenset(("generate", "login", "status", "config", "doctor", "demo"))
 """Commands whose own answer names every bad setting."""
 

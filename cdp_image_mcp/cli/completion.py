@@ -11,8 +11,6 @@ from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME, Settings
 from cdp_image_mcp.mcp_server.client.table import CLIENTS
 
-__all__ = ["completion", "script"]
-
 FILES = frozenset(("FILE", "FOLDER"))
 
 

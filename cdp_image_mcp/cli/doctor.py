@@ -14,8 +14,6 @@ from cdp_image_mcp.cli.exit_codes import DONE, FAILED, PERSON
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import Settings
 
-__all__ = ["doctor", "examine", "tell"]
-
 WEB_ONLY = frozenset(("display", "browser", "profile", "window mode", "sign-in", "network, site", "probe"))
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 

@@ -4,8 +4,6 @@ import signal
 
 from cdp_image_mcp.errors import CODES, Code
 
-__all__ = ["DONE", "EXIT_CODES", "FAILED", "PERSON", "USAGE", "exit_code", "stopped_code"]
-
 DONE, FAILED, USAGE, PERSON = 0, 1, 2, 3
 STOPPED = 128
 """A shell's own: what a signal ended answers this and the signal's number."""

@@ -17,8 +17,6 @@ from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES
 from cdp_image_mcp.studio.studio import News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = ["fields_of", "follow", "standing_code", "tell_failure", "tell_person", "tell_standing", "tell_stopped"]
-
 TICK = 0.5
 """Seconds between two drawings of the progress line: its clock goes on between two news."""
 

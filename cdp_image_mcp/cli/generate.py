@@ -25,8 +25,6 @@ from cdp_image_mcp.studio.studio import Standing
 from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.tasks import shielded
 
-__all__ = ["command"]
-
 
 async def command(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     place = await anyio.to_thread.run_sync(destination, parsed.output)

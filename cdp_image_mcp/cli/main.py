@@ -15,8 +15,6 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.telling import tell
 
-__all__ = ["main"]
-
 
 def _configure_log(settings: Settings) -> None:
     logging.basicConfig(

@@ -11,8 +11,6 @@ from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.mcp_server.ways import first_way
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = ["config", "in_force", "status"]
-
 SECRETS = frozenset(("OPENAI_API_KEY", "GPT_IMAGE_SAFETY_IDENTIFIER"))
 
 

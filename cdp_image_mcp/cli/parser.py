@@ -8,8 +8,6 @@ from cdp_image_mcp.cli.exit_codes import EXIT_CODES
 from cdp_image_mcp.config import APP_NAME
 from cdp_image_mcp.mcp_server.client.table import CLIENTS
 
-__all__ = ["commands_of", "make_parser", "parse"]
-
 SHELLS = ("bash", "zsh", "fish")
 EXITS = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
 EXAMPLES: dict[str, tuple[str, str]] = {

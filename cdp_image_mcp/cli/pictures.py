@@ -29,8 +29,6 @@ from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.system.presence import OWN_FOLDER
 from cdp_image_mcp.system.viewer import open_file
 
-__all__ = ["cancel", "clean", "collect", "gallery", "list_pictures", "open_picture", "wait"]
-
 SHORTEST_ID = 4
 FINDABLE = 2000
 """Generations among which the beginning of an id is looked for, the newest."""

@@ -17,8 +17,6 @@ from cdp_image_mcp.mcp_server.arguments import parse
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.studio.asked import GenerateImage
 
-__all__ = ["Destination", "copied", "destination", "prompt_of", "typed_roots", "wish"]
-
 WISHES = (
     *("backend", "n", "size", "quality", "output_format", "background", "output_compression", "complexity"),
     *("mask", "conversation_mode", "continue_from", "timeout_seconds", "output_dir"),

@@ -18,8 +18,6 @@ from cdp_image_mcp.studio.studio import News
 from cdp_image_mcp.system.plaintext import clean
 from cdp_image_mcp.system.telling import silence, tell
 
-__all__ = ["Terminal", "UnheardError", "ago", "clock", "typed", "width"]
-
 PLAIN_EVERY = 30.0
 """Seconds between two plain lines that say the same."""
 COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}

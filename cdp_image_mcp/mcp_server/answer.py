@@ -29,18 +29,6 @@ if TYPE_CHECKING:
     # Loaded by the first call, not by the server's start.
     from cdp_image_mcp.studio.studio import Standing
 
-__all__ = [
-    "LIMIT",
-    "STRUCTURED_LIMIT",
-    "Answer",
-    "Showing",
-    "compose",
-    "encoded",
-    "fitted",
-    "json_text",
-    "wire_length",
-]
-
 LIMIT = 1_000_000
 """Characters of one serialised answer. Claude Desktop refuses results above 1,048,576 characters (seen 2025-07 to
 2026-03), and Codex keeps a copy of about 1 MiB (openai/codex#44126, 2026-09)."""

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     # Loaded by the first call: a client that only lists the tools must not wait for it.
     from cdp_image_mcp.studio.studio import Studio
 
-__all__ = ["App", "Context", "OpenApp", "told"]
-
 
 class App:
     """What the handlers share while the server runs."""

@@ -12,18 +12,6 @@ from cdp_image_mcp.mcp_server.forms import UnusableError, plain, right_name, wit
 from cdp_image_mcp.studio.asked import GenerateImage, GenerationId, Images, WaitSeconds
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = [
-    "Arguments",
-    "BackendStatus",
-    "BrowserVisibility",
-    "CancelImage",
-    "PictureHistory",
-    "WaitForImage",
-    "WatchPicture",
-    "input_schema",
-    "parse",
-]
-
 MOST_IGNORED = 20
 
 

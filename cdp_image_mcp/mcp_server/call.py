@@ -37,8 +37,6 @@ from cdp_image_mcp.studio.studio import Standing, Studio
 from cdp_image_mcp.system.plaintext import clean_tree
 from cdp_image_mcp.system.viewer import open_file
 
-__all__ = ["ToolResult", "answer", "call_tool", "result_of", "showing"]
-
 logger = logging.getLogger(__name__)
 
 ANSWERING_SECONDS = 3.0

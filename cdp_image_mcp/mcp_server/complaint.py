@@ -6,8 +6,6 @@ from typing import Any, cast
 
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = ["is_sound", "shown"]
-
 LONGEST_SHOWN = 60
 """Characters of a value that are repeated: enough to recognise it by."""
 

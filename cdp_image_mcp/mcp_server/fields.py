@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     # Loaded by the first call, not by the server's start.
     from cdp_image_mcp.studio.studio import Standing
 
-__all__ = ["describe", "failure", "failure_of", "known_error", "markdown", "status_of"]
-
 logger = logging.getLogger(__name__)
 
 MOST_IMAGES_LISTED = 200

@@ -15,8 +15,6 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-__all__ = ["UnusableError", "plain", "right_name", "without_empty"]
-
 SYNONYMS: dict[str, dict[str, str]] = {
     "output_format": {"jpg": "jpeg"},
     "quality": {"hd": "high", "standard": "medium"},

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     # Loaded when it is first asked for, not by the server's start.
     from cdp_image_mcp.studio.studio import Outliving, Studio
 
-__all__ = ["LateStudio", "late_studio", "studio_apart"]
-
 
 class LateStudio:
     """The studio, opened by the first call. A task of its own enters and leaves it, whoever called first; that task

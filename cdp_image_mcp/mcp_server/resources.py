@@ -14,8 +14,6 @@ from cdp_image_mcp.previews.preview import PREVIEW_BYTES, Picture, ready
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = ["TEMPLATES", "history", "list_pictures", "read_picture"]
-
 ADDRESS = re.compile(r"cdp-image://generation/([0-9a-f]{32})/([1-9][0-9]{0,2})(?:/(preview|[1-9][0-9]{0,3}))?")
 """A picture; with ``/preview`` its preview, with a number that part of it, for the view."""
 NEWEST = 50

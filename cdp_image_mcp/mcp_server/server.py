@@ -17,8 +17,6 @@ from cdp_image_mcp.mcp_server.tools import ARGUMENTS, TOOLS
 from cdp_image_mcp.mcp_server.view import apps
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = ["make_server"]
-
 SIGN_IN_STATE_SECONDS = 3600.0
 """How long the sealed state of a question stays valid: people sign in with a second factor and come back late."""
 

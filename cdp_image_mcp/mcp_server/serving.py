@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from cdp_image_mcp.chatgpt.backend import WebBackend
     from cdp_image_mcp.studio.studio import Outliving, Studio
 
-__all__ = ["open_app", "open_browser", "serve", "serve_app"]
-
 logger = logging.getLogger(__name__)
 
 CLOSING_SECONDS = 15.0

@@ -15,8 +15,6 @@ from cdp_image_mcp.mcp_server.arguments import (
     input_schema,
 )
 
-__all__ = ["ARGUMENTS", "TOOLS", "tool"]
-
 # Claude Code cuts each description at 2 KB; the first sentence must carry the meaning.
 GENERATE = """\
 Make a new picture from a prompt (or from reference pictures) and save it on the user's machine; costs money or \

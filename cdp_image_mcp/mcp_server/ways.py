@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from cdp_image_mcp.library.ledger import Ledger
 
-__all__ = ["InstalledWays", "first_way"]
-
 
 def first_way(settings: Settings) -> tuple[BackendName, str]:
     """The back end that a call which names none comes to first, and why."""

@@ -8,8 +8,6 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["LIMIT", "Typist", "command", "ran"]
-
 LIMIT = 60
 
 

@@ -15,8 +15,6 @@ from cdp_image_mcp.mcp_server.client.table import Client, client_named
 from tests.clients.world import World
 from tests.mcp_server.npm import Packages
 
-__all__ = ["DRIVERS", "PROGRAM", "Driver", "filled"]
-
 SYSTEM = f"{sys.platform}-{'arm64' if platform.machine() in {'arm64', 'aarch64'} else 'x64'}"
 """As npm packages name it."""
 PROGRAM = str(Path(sysconfig.get_path("scripts")) / "cdp-image-mcp")

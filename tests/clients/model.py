@@ -12,8 +12,6 @@ from typing import Any
 
 from tests.clients.wires import WIRES, Asked, Got, Reply, Use, Wire
 
-__all__ = ["LAST_WORDS", "TOOLS", "Call", "Model", "fact", "running_model"]
-
 TOOLS = ("generate_image", "wait_for_image", "cancel_image", "backend_status", "browser_visibility")
 SEARCHES = ("ToolSearch", "tool_search")
 """Clients' own tools that bring others into reach."""

@@ -21,8 +21,6 @@ from tests.clients.model import LAST_WORDS, TOOLS, Call, Model, fact
 from tests.clients.wires import Got
 from tests.clients.world import World, until
 
-__all__ = ["SCENARIOS", "Bench", "Seen"]
-
 RUN = 180
 """Seconds for one run of a client, on a machine that is busy."""
 

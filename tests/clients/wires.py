@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["WIRES", "Asked", "Chat", "Gemini", "Got", "Messages", "Reply", "Responses", "Use", "Wire"]
-
 Json = dict[str, Any]
 
 

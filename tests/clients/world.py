@@ -14,8 +14,6 @@ from typing import Any
 
 import psutil
 
-__all__ = ["World", "opened", "until", "without_network"]
-
 NOWHERE = "http://127.0.0.1:9"
 """A proxy that answers nothing: what is not on this machine is not reached, also where the network cannot be cut."""
 CUT = "CLIENTS_WITHOUT_NETWORK"

@@ -9,8 +9,6 @@ from urllib.parse import quote
 from cdp_image_mcp.cli.install.configuration import block
 from cdp_image_mcp.mcp_server.client.table import CLIENTS, NAME, Client
 
-__all__ = ["clients", "link"]
-
 
 def clients() -> str:
     """One line each, which opens."""

@@ -10,8 +10,6 @@ from tests.docs.markdown import replace_blocks
 from tests.docs.reference import BLOCKS
 from tests.docs.variants import variants_page
 
-__all__ = ["DOCUMENTS", "README", "ROOT", "rendered"]
-
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 

@@ -15,8 +15,6 @@ from cdp_image_mcp.mcp_server.client.table import client_named
 from cdp_image_mcp.mcp_server.tools import TOOLS
 from tests.docs.reference import first_sentence
 
-__all__ = ["NAME", "SERVER_SCHEMA", "SETTINGS", "bundle_manifest", "marketplace", "plugin", "registry_entry"]
-
 NAME = "io.github.cdp-image-mcp/cdp-image-mcp"
 """In the registry. Whoever publishes needs to own the GitHub name before the slash; it also stands in the README."""
 SERVER_SCHEMA = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"

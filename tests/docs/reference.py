@@ -12,8 +12,6 @@ from cdp_image_mcp.openai.profiles import PROFILES, EditForm
 from tests.docs.clients import clients
 from tests.docs.markdown import table
 
-__all__ = ["BLOCKS", "command_list", "first_sentence", "limits"]
-
 EDITS: dict[EditForm, str] = {
     "json": "JSON, pictures as data URLs",
     "multipart": "form parts",

@@ -5,8 +5,6 @@ from typing import Any
 from fixtures.site.variants import FIVE, VARIANTS, Group, Variant
 from tests.docs.markdown import table
 
-__all__ = ["variants_page"]
-
 TITLES: dict[Group, str] = {
     "page": "Page states",
     "composer": "Composer",

@@ -5,8 +5,6 @@ that is not listed here must be met. Scenarios of extensions that we do not offe
 Source: @modelcontextprotocol/conformance 0.2.0-alpha.12 (2026-10-01), ``server --suite all``.
 """
 
-__all__ = ["ERAS", "MET", "NOT_OURS"]
-
 ERAS = ("2025-11-25", "2026-07-28")
 
 MET: dict[str, frozenset[str]] = {

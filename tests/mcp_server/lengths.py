@@ -4,8 +4,6 @@ import json
 
 import mcp_types as types
 
-__all__ = ["NASTY", "wire"]
-
 NASTY = {
     "letters": "a" * 32_000,
     "quotes and backslashes": '"\\' * 16_000,

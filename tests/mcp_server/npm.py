@@ -13,8 +13,6 @@ import pytest
 
 from tests.browser import left_out_if_quick
 
-__all__ = ["NODE", "Packages", "UnavailableError", "install", "installed", "kept"]
-
 NEEDED = (22, 19)
 """The Inspector's and the conformance suite's least Node (2026-10)."""
 NODE = {

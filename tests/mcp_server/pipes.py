@@ -4,8 +4,6 @@ import json
 import subprocess
 from typing import Any
 
-__all__ = ["ENDS", "HELLO", "READY", "Process", "ask", "receive", "send"]
-
 HELLO = {
     "jsonrpc": "2.0",
     "id": 1,

@@ -12,8 +12,6 @@ from mcp.shared.message import SessionMessage
 from cdp_image_mcp.mcp_server.app import OpenApp
 from cdp_image_mcp.mcp_server.server import make_server
 
-__all__ = ["Raw", "connected", "envelope"]
-
 
 def envelope(capabilities: dict[str, Any] | None = None, name: str = "test") -> dict[str, Any]:
     """``_meta`` of a request of 2026-07-28."""

@@ -6,8 +6,6 @@ from typing import TypeAlias
 
 from tests.docs.documents import ROOT
 
-__all__ = ["Run", "files_below"]
-
 Run: TypeAlias = Callable[..., str]
 
 

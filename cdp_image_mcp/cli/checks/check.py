@@ -7,8 +7,6 @@ import msgspec
 
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = ["Check", "fallen_over", "guarded"]
-
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
     """``advice`` says what to do when it is not ok; ``person``: only a person can, and pictures have to wait for it."""

@@ -13,8 +13,6 @@ from cdp_image_mcp.mcp_server.client.table import CLIENTS, Client
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = ["clients", "configuration", "records"]
-
 
 def configuration(settings: Settings) -> list[Check]:
     if settings.problems:

@@ -19,8 +19,6 @@ from cdp_image_mcp.system.disk import replace_file, settle, write_part
 from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.plaintext import clean
 
-__all__ = ["PACKAGES", "browser", "disk", "display", "profile", "versions", "window_mode"]
-
 PACKAGES = ("mcp", "websockets", "httpx", "anyio", "msgspec", "platformdirs", "psutil")
 LOW_DISK, NO_DISK = 1_000_000_000, 100_000_000
 """Bytes free: below the first a warning, below the second a failure; a picture takes 2 to 25 MB."""

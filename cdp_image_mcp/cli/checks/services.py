@@ -16,8 +16,6 @@ from cdp_image_mcp.system.turns import Turns
 if TYPE_CHECKING:
     from cdp_image_mcp.chatgpt.backend import WebBackend
 
-__all__ = ["api_line", "api_usable", "key", "probe", "sign_in", "site_line", "way"]
-
 
 def way(settings: Settings) -> Check:
     name, why = first_way(settings)

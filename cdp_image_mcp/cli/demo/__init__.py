@@ -25,8 +25,6 @@ from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Standing
 from cdp_image_mcp.system.disk import make_path
 
-__all__ = ["demo"]
-
 PLACES = ("cdp_image_mcp.cli.demo.site", "fixtures.site")
 """The stand-in as it lies in the wheel, and in a checkout."""
 SCRATCH_PREFIX = "cdp-image-mcp-demo-"

@@ -3,8 +3,6 @@
 import copy
 from typing import Any
 
-__all__ = ["UnsafeChangeError", "merged", "same"]
-
 
 class UnsafeChangeError(Exception):
     """The file is left as it is; the text says why, to be put behind the file's name."""

@@ -30,8 +30,6 @@ from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME, VARIABLES, Settings, load
 from cdp_image_mcp.mcp_server.client.table import CLIENTS, NAME, Client, client_named
 
-__all__ = ["install", "program"]
-
 OWN_COMMAND_SECONDS = 60.0
 VARIABLE_NAMES = frozenset(variable.name for variable in VARIABLES)
 PUBLIC = VARIABLE_NAMES - SECRETS

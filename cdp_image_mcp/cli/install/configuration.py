@@ -14,8 +14,6 @@ from cdp_image_mcp.cli.install.changing import UnsafeChangeError, merged
 from cdp_image_mcp.mcp_server.client.table import NAME, Client
 from cdp_image_mcp.system.disk import make_path, replace_file
 
-__all__ = ["Change", "block", "change_to", "current_entry", "file_of", "keep", "planned", "write"]
-
 BYTE_ORDER_MARK = "\ufeff"
 CONFIGURATION = "~/.config/"
 TELLING = r"(?:key|token|secret|password|authorization)[\w-]*"

@@ -8,8 +8,6 @@ import msgspec
 
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError, same
 
-__all__ = ["edited", "read"]
-
 SPACE = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 STRING = r'"(?:[^"\\\n]|\\.)*"'
 COMMENT = re.compile(rf"{STRING}|//[^\n]*|/\*.*?\*/", re.DOTALL)

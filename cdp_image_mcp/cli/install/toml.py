@@ -7,8 +7,6 @@ from typing import Any
 
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError, same
 
-__all__ = ["edited", "read"]
-
 HEADER = re.compile(r"\s*\[")
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
 
-__all__ = ["edited", "read_entry"]
-
 TOP = re.compile(r"([A-Za-z_][\w-]*):[ \t]*(.*?)[ \t]*(?:#.*)?")
 PLAIN = re.compile(r"[A-Za-z./_~][\w./@:\\ -]*")
 PAIR = re.compile(r"([\w-]+):(?:[ \t]+(.*?))?[ \t]*")

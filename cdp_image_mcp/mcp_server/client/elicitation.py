@@ -20,8 +20,6 @@ from cdp_image_mcp.system.tasks import background
 if TYPE_CHECKING:
     from cdp_image_mcp.studio.studio import Standing
 
-__all__ = ["ANSWER_KEY", "Elicitation"]
-
 logger = logging.getLogger(__name__)
 
 ANSWER_KEY = "person"

@@ -5,8 +5,6 @@ from typing import Any
 from cdp_image_mcp import __version__
 from cdp_image_mcp.config import APP_NAME
 
-__all__ = ["DISCOVER", "INSTRUCTIONS", "MODERN_VERSIONS", "PROTOCOL_VERSION", "TITLE", "discovered"]
-
 TITLE = "Pictures by ChatGPT"
 DISCOVER = "server/discover"
 MODERN_VERSIONS = ("2026-07-28",)

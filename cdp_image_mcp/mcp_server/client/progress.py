@@ -10,8 +10,6 @@ from mcp.server.session import ServerSession
 if TYPE_CHECKING:
     from cdp_image_mcp.studio.studio import News
 
-__all__ = ["Progress"]
-
 logger = logging.getLogger(__name__)
 
 PATIENCE = 1.0

@@ -10,8 +10,6 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["CLIENTS", "NAME", "Client", "Form", "client_named", "known"]
-
 NAME = "cdp-image-mcp"
 """Under this name the server stands in every client's file."""
 Form = Literal["json", "toml", "yaml"]

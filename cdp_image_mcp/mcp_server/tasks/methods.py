@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     # Loaded by the first call, not by the server's start.
     from cdp_image_mcp.studio.studio import Standing, Studio
 
-__all__ = ["add_tasks"]
-
 PREVIEW_SECONDS = 20.0
 """How long an answer about a finished task may take for its previews."""
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from cdp_image_mcp.studio.asked import Images
     from cdp_image_mcp.studio.studio import Standing, Studio
 
-__all__ = ["EXTENSION", "Tasks", "declared", "task"]
-
 EXTENSION = "io.modelcontextprotocol/tasks"
 POLL_SECONDS = 3.0
 LOST_SECONDS = 4 * POLL_SECONDS

@@ -16,8 +16,6 @@ from cdp_image_mcp import __version__
 from cdp_image_mcp.mcp_server.arguments import PictureHistory, WatchPicture
 from cdp_image_mcp.mcp_server.tools import TOOLS, tool
 
-__all__ = ["ADDRESS", "ARGUMENTS", "EXTENSION", "declared", "page", "tools"]
-
 EXTENSION = "io.modelcontextprotocol/ui"
 ADDRESS = "ui://cdp-image-mcp/picture.html"
 MIME_TYPE = "text/html;profile=mcp-app"

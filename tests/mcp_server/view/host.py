@@ -21,8 +21,6 @@ from cdp_image_mcp.cdp import Browser, Page
 from cdp_image_mcp.mcp_server.app import OpenApp
 from tests.mcp_server.raw import Raw, connected, envelope
 
-__all__ = ["Host", "View", "hosting"]
-
 PAGE = Path(__file__).with_name("host.html")
 POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
