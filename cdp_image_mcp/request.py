@@ -8,7 +8,7 @@ only when the news is on disk.
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import msgspec
 
@@ -19,32 +19,20 @@ MOST_REFERENCES = 16
 
 BackendName: TypeAlias = Literal["api", "chatgpt-web"]
 
-State: TypeAlias = Literal[
-    "queued",
-    "starting",
-    "needs_sign_in",
-    "needs_verification",
-    "submitting",
-    "generating",
-    "saving",
-    "saved",
-    "partial",
-    "refused",
-    "failed",
-    "cancelled",
-    "interrupted",
-]
-"""The states of a generation's record, in the order they are met."""
-
 WorkState: TypeAlias = Literal[
     "queued", "starting", "needs_sign_in", "needs_verification", "submitting", "generating", "saving"
 ]
-"""The states a back end may report; how a generation ended is the studio's to say."""
+"""The states a back end may report, in the order they are met; how a generation ended is the studio's to say."""
+
+FinalState: TypeAlias = Literal["saved", "partial", "refused", "failed", "cancelled", "interrupted"]
+
+State: TypeAlias = Literal[WorkState, FinalState]
+"""The states of a generation's record."""
 
 PERSON_STATES: frozenset[str] = frozenset(("needs_sign_in", "needs_verification"))
 """A person is needed: a state and not a hang."""
 
-FINAL_STATES: frozenset[State] = frozenset(("saved", "partial", "refused", "failed", "cancelled", "interrupted"))
+FINAL_STATES: frozenset[State] = frozenset(get_args(FinalState))
 
 
 class Reference(msgspec.Struct, frozen=True):

@@ -1,11 +1,10 @@
 """Answers: a generation's standing as the contract's JSON, and as many pictures beside it as the client can take."""
 
-import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio.to_thread
 import msgspec
@@ -23,11 +22,8 @@ from cdp_image_mcp.previews.preview import (
 )
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.studio.asked import Images
+from cdp_image_mcp.studio.studio import Standing
 from cdp_image_mcp.system.plaintext import clean
-
-if TYPE_CHECKING:
-    # Loaded by the first call, not by the server's start.
-    from cdp_image_mcp.studio.studio import Standing
 
 LIMIT = 1_000_000
 """Characters of one serialised answer. Claude Desktop refuses results above 1,048,576 characters (seen 2025-07 to
@@ -73,19 +69,15 @@ def wire_length(text: str) -> int:
     return len(json.dumps(text))
 
 
-def json_text(fields: dict[str, Any]) -> str:
-    return msgspec.json.encode(fields).decode()
-
-
 def fitted(fields: dict[str, Any], most: int = TEXT_LIMIT) -> str:
     """The JSON of ``fields``. If it had more than ``most`` characters on the wire, and so could not be delivered, its
     longest strings and then its longest lists are shortened, and ``shortened`` says so."""
-    text = json_text(fields)
+    text = msgspec.json.encode(fields).decode()
     for limit, items in SHORTENINGS:
         if wire_length(text) <= most:
             break
         short = {name: _shortened(value, limit, items) for name, value in fields.items()}
-        text = json_text(short | {"shortened": True})
+        text = msgspec.json.encode(short | {"shortened": True}).decode()
     return text
 
 
@@ -144,7 +136,7 @@ class _Room:
 
 
 async def compose(
-    standing: "Standing", showing: Showing, open_canvas: OpenCanvas, also: Mapping[str, Any] | None = None
+    standing: Standing, showing: Showing, open_canvas: OpenCanvas, also: Mapping[str, Any] | None = None
 ) -> Answer:
     """The answer for a standing: failed generations become the contract's failure, pictures are put beside the JSON
     as ``showing`` says, and the whole, fields of ``also`` included, stays under :data:`LIMIT` characters."""
@@ -180,8 +172,3 @@ async def _with_pictures(
 
 def _block_length(picture: Picture) -> int:
     return base64_length(len(picture.data)) + BLOCK
-
-
-def encoded(picture: Picture) -> str:
-    """The picture's bytes as an image block carries them."""
-    return base64.b64encode(picture.data).decode("ascii")

@@ -1,35 +1,35 @@
 """The tools' arguments: msgspec structs from which the input schemas are made and by which calls are checked."""
 
+import json
+import math
 from functools import cache
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.mcp_server.complaint import is_sound, shown
 from cdp_image_mcp.mcp_server.forms import UnusableError, plain, right_name, without_empty
-from cdp_image_mcp.studio.asked import GenerateImage, GenerationId, Images, WaitSeconds
+from cdp_image_mcp.studio.asked import GenerationId, Images, WaitSeconds
 from cdp_image_mcp.system.plaintext import clean
 
 MOST_IGNORED = 20
+LONGEST_SHOWN = 60
+"""Characters of a value that are repeated: enough to recognise it by."""
 
 
 class WaitForImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Arguments of ``wait_for_image``."""
 
-    generation_id: GenerationId | msgspec.UnsetType = msgspec.UNSET
-    wait_seconds: WaitSeconds | msgspec.UnsetType = msgspec.UNSET
-    images: (
-        Annotated[
-            Images,
-            Meta(
-                description="Pictures in the answer beside the paths: preview, full or none. none saves tokens while "
-                "several pictures are waited for."
-            ),
-        ]
-        | msgspec.UnsetType
-    ) = msgspec.UNSET
+    generation_id: GenerationId | UnsetType = UNSET
+    wait_seconds: WaitSeconds | UnsetType = UNSET
+    images: Annotated[
+        Images | UnsetType,
+        Meta(
+            description="Pictures in the answer beside the paths: preview, full or none. none saves tokens while "
+            "several pictures are waited for."
+        ),
+    ] = UNSET
 
 
 class CancelImage(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,13 +41,10 @@ class CancelImage(msgspec.Struct, forbid_unknown_fields=True):
 class BackendStatus(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Arguments of ``backend_status``."""
 
-    backend: (
-        Annotated[
-            Literal["api", "chatgpt-web", "auto"],
-            Meta(description="Which way to look at: api, chatgpt-web, or auto for both. Leave out for the default."),
-        ]
-        | msgspec.UnsetType
-    ) = msgspec.UNSET
+    backend: Annotated[
+        Literal["api", "chatgpt-web", "auto"] | UnsetType,
+        Meta(description="Which way to look at: api, chatgpt-web, or auto for both. Leave out for the default."),
+    ] = UNSET
 
 
 class BrowserVisibility(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -73,13 +70,8 @@ class PictureHistory(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=T
     count: Annotated[int, Meta(ge=1, le=50, description="How many at most, 1 to 50.")] = 12
 
 
-Arguments: TypeAlias = (
-    GenerateImage | WaitForImage | CancelImage | BackendStatus | BrowserVisibility | WatchPicture | PictureHistory
-)
-
-
 @cache
-def input_schema(kind: type[Arguments]) -> dict[str, Any]:
+def input_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """The JSON schema of one tool's arguments: flat, root ``type: object``, no references, no root title.
 
     Every property has one ``type``: Gemini, Kimi and Grok refuse a list with an enum that has none (gemini-cli#4400,
@@ -102,7 +94,7 @@ def parse(kind: type[msgspec.Struct], arguments: Any) -> tuple[Any, list[str]]:
     names the field, and the right name where one was nearly met: ignoring that would pay for what nobody asked for."""
     if not isinstance(arguments, dict | None):
         raise ImageError("invalid_input", "Nothing was sent. The arguments must be a JSON object.")
-    schema = input_schema(cast("type[Arguments]", kind))
+    schema = input_schema(kind)
     known: dict[str, Any] = schema["properties"]
     given = without_empty(dict(cast("dict[str, Any]", arguments or {})), schema.get("required", ()))
     ignored = [name for name in given if name not in known]
@@ -123,16 +115,41 @@ def _value(name: str, value: Any, takes: str) -> Any:
     try:
         usual = plain(name, value)
     except UnusableError as error:
-        raise _refused(name, f"{name} cannot be {shown(value)}: {error}. What it takes: {takes}") from None
-    if not is_sound(usual):
-        raise _refused(name, f"{name} cannot be {shown(value)}. What it takes: {takes}")
+        raise _refused(name, f"{name} cannot be {_shown(value)}: {error}. What it takes: {takes}") from None
+    if not _is_sound(usual):
+        raise _refused(name, f"{name} cannot be {_shown(value)}. What it takes: {takes}")
     return usual
+
+
+def _is_sound(value: Any) -> bool:
+    """Whether ``value`` can be used at all: half of a surrogate pair cannot be written to a record or typed into a
+    page, and no clock knows infinity."""
+    for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
+        if isinstance(item, str) and any("\ud800" <= letter <= "\udfff" for letter in item):
+            return False
+        if isinstance(item, float) and not math.isfinite(item):
+            return False
+    return True
+
+
+def _shown(value: Any) -> str:
+    """The value in a few words: ``"big"``, ``33,000 characters of text``, ``empty``."""
+    if not _is_sound(value):
+        return "infinite or no number" if isinstance(value, float) else "text with half a character"
+    if value in (None, "", [], {}):
+        return "empty"
+    told = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if len(told) <= LONGEST_SHOWN:
+        return clean(told)
+    if isinstance(value, list | dict):
+        return f"{len(cast('list[Any]', value))} entries"
+    return f"{len(value):,} characters of text" if isinstance(value, str) else f"{told[:LONGEST_SHOWN]}…"
 
 
 def _unusable(given: dict[str, Any], known: dict[str, Any], told: str) -> ImageError:
     """msgspec names the field as a path (``$.n``) or, a missing one, between backquotes."""
     field = next(name for name in known if f"`$.{name}" in told or f"field `{name}`" in told)
-    was = f"cannot be {shown(given[field])}" if field in given else "is missing"
+    was = f"cannot be {_shown(given[field])}" if field in given else "is missing"
     return _refused(field, f"{field} {was}. What it takes: {known[field]['description']}")
 
 

@@ -1,5 +1,6 @@
 """One tool call under way: from its arguments to a result, whatever happens; loaded by the first call."""
 
+import base64
 import logging
 from collections.abc import Mapping
 from functools import partial
@@ -15,7 +16,7 @@ from mcp import MCPError
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import Record
-from cdp_image_mcp.mcp_server.answer import STRUCTURED_LIMIT, Answer, Showing, compose, encoded, fitted
+from cdp_image_mcp.mcp_server.answer import STRUCTURED_LIMIT, Answer, Showing, compose, fitted
 from cdp_image_mcp.mcp_server.app import App, Context
 from cdp_image_mcp.mcp_server.arguments import (
     BackendStatus,
@@ -53,10 +54,9 @@ def result_of(answer: Answer) -> types.CallToolResult:
     # No structured_content beside pictures: Codex then drops the pictures (openai/codex#38287, 2026-08), Claude Code
     # and VS Code the text.
     content: list[types.ContentBlock] = [types.TextContent(type="text", text=answer.text)]
-    content += [
-        types.ImageContent(type="image", data=encoded(picture), mime_type=picture.mime_type)
-        for picture in answer.pictures
-    ]
+    for picture in answer.pictures:
+        data = base64.b64encode(picture.data).decode()
+        content.append(types.ImageContent(type="image", data=data, mime_type=picture.mime_type))
     return types.CallToolResult(content=content, is_error=answer.failed)
 
 

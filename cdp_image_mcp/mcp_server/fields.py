@@ -4,7 +4,7 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -14,11 +14,8 @@ from cdp_image_mcp.library.comparison import actual, honoured, requested
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import FINAL_STATES, PERSON_STATES
 from cdp_image_mcp.studio.ending import cut_off, next_of
+from cdp_image_mcp.studio.studio import Standing
 from cdp_image_mcp.system.plaintext import clean, clean_tree, sound
-
-if TYPE_CHECKING:
-    # Loaded by the first call, not by the server's start.
-    from cdp_image_mcp.studio.studio import Standing
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +58,7 @@ def _lightened(fields: dict[str, Any], most: int) -> dict[str, Any]:
     return fields
 
 
-def _progress(standing: "Standing") -> dict[str, Any]:
+def _progress(standing: Standing) -> dict[str, Any]:
     fields: dict[str, Any] = {"state": standing.record.state}
     if standing.news is not None:
         fields["message"] = clean(standing.news.message)
@@ -92,18 +89,17 @@ def _destination(path: str) -> str:
     return "<" + re.sub(r"([<>\\])", r"\\\1", plain) + ">"
 
 
-def describe(standing: "Standing") -> dict[str, Any]:
+def describe(standing: Standing) -> dict[str, Any]:
     """The contract's fields of a generation that has not failed."""
-    record = standing.record
-    return _first(standing) | _wishes(standing) | _rest(record)
+    return _first(standing) | _wishes(standing) | _rest(standing.record)
 
 
-def _first(standing: "Standing") -> dict[str, Any]:
+def _first(standing: Standing) -> dict[str, Any]:
     """What the person and the model need: where it stands, what to do, the picture."""
     record = standing.record
     status = status_of(record)
     fields: dict[str, Any] = {"status": status, "generation_id": record.generation_id}
-    if sentences := [*standing.notes, *filter(None, [next_of(record, status)])]:
+    if sentences := [each for each in (*standing.notes, next_of(record, status)) if each]:
         fields["next"] = " ".join(sentences)
     if not record.finished:
         fields["progress"] = _progress(standing)
@@ -126,7 +122,7 @@ def _first(standing: "Standing") -> dict[str, Any]:
     return fields
 
 
-def _wishes(standing: "Standing") -> dict[str, Any]:
+def _wishes(standing: Standing) -> dict[str, Any]:
     """What was asked for, by which way, and what came of it."""
     record = standing.record
     fields: dict[str, Any] = {}

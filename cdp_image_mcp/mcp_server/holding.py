@@ -24,22 +24,18 @@ class LateStudio:
         self._outliving = outliving
         self._group = group
         self._opening = anyio.Lock()
-        self._closing = anyio.Event()
+        self.closing = anyio.Event()
         self.opened: Studio | None = None
 
     async def __call__(self) -> "Studio":
         async with self._opening:
-            if self.opened is not None:
-                return self.opened
-            # Given up meanwhile, `start` would wait for the end of its task, which waits for the end of the server.
-            with shielded():
-                studio: Studio = await self._group.start(self._hold)
-            self.opened = studio
+            studio = self.opened
+            if studio is None:
+                # Given up meanwhile, `start` would wait for the end of its task, which waits for the end of the server.
+                with shielded():
+                    studio = await self._group.start(self._hold)
+                self.opened = studio
             return studio
-
-    def close(self) -> None:
-        """Let the studio end its jobs and go; the group waits for it."""
-        self._closing.set()
 
     async def _hold(self, *, task_status: "anyio.abc.TaskStatus[Studio]") -> None:
         from cdp_image_mcp.mcp_server.ways import InstalledWays
@@ -48,7 +44,7 @@ class LateStudio:
         with shielded():
             async with open_studio(self._settings, InstalledWays(), self._outliving) as studio:
                 task_status.started(studio)
-                await self._closing.wait()
+                await self.closing.wait()
 
 
 @asynccontextmanager
@@ -59,7 +55,7 @@ async def late_studio(settings: Settings, outliving: "Outliving | None" = None) 
         try:
             yield studio
         finally:
-            studio.close()
+            studio.closing.set()  # it ends its jobs and goes; the group waits for it
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """The newest pictures as MCP resources: an opaque id names the generation, a number the picture, and nothing a path."""
 
+import base64
 import re
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,7 @@ import anyio.to_thread
 import mcp_types as types
 from mcp import MCPError
 
-from cdp_image_mcp.library.library import Entry, Library
-from cdp_image_mcp.mcp_server.answer import encoded
+from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.previews.preview import PREVIEW_BYTES, Picture, ready
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.plaintext import clean
@@ -34,35 +34,31 @@ TEMPLATES = [
 
 async def list_pictures(library: Library) -> list[types.Resource]:
     """The pictures of the newest generations, newest first."""
-    return [resource for entry in await library.newest(NEWEST) for resource in _resources(entry)]
+    return [
+        types.Resource(
+            name=Path(image.path).name,
+            title=clean(entry.record.prompt, 80).replace("\n", " "),
+            uri=f"cdp-image://generation/{entry.record.generation_id}/{number}",
+            description=f"{image.width}x{image.height}, made {entry.record.created_at} by {entry.record.backend}",
+            mime_type=image.mime_type,
+            size=image.bytes,
+        )
+        for entry in await library.newest(NEWEST)
+        for number, image in enumerate(entry.record.images, start=1)
+    ]
 
 
 async def history(library: Library, count: int) -> list[dict[str, Any]]:
     """The newest generations that have pictures, for the view."""
-    entries = [entry for entry in await library.newest(NEWEST) if entry.record.images][:count]
+    records = [entry.record for entry in await library.newest(NEWEST) if entry.record.images]
     return [
         {
-            "generation_id": entry.record.generation_id,
-            "prompt": clean(entry.record.prompt, 200),
-            "created_at": entry.record.created_at,
-            "images": len(entry.record.images),
+            "generation_id": record.generation_id,
+            "prompt": clean(record.prompt, 200),
+            "created_at": record.created_at,
+            "images": len(record.images),
         }
-        for entry in entries
-    ]
-
-
-def _resources(entry: Entry) -> list[types.Resource]:
-    record = entry.record
-    return [
-        types.Resource(
-            name=Path(image.path).name,
-            title=clean(record.prompt, 80).replace("\n", " "),
-            uri=f"cdp-image://generation/{record.generation_id}/{number}",
-            description=f"{image.width}x{image.height}, made {record.created_at} by {record.backend}",
-            mime_type=image.mime_type,
-            size=image.bytes,
-        )
-        for number, image in enumerate(record.images, start=1)
+        for record in records[:count]
     ]
 
 
@@ -79,7 +75,9 @@ async def read_picture(library: Library, address: str) -> types.BlobResourceCont
         raise MCPError(types.INVALID_PARAMS, f"{image.path} cannot be read: {error.strerror}") from None
     if picture is None:
         raise _no_such(address)
-    return types.BlobResourceContents(uri=address, mime_type=picture.mime_type, blob=encoded(picture))
+    return types.BlobResourceContents(
+        uri=address, mime_type=picture.mime_type, blob=base64.b64encode(picture.data).decode()
+    )
 
 
 def _read(image: SavedImage, what: str | None) -> Picture | None:

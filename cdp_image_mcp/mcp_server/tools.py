@@ -1,19 +1,19 @@
 """The five tools as clients and models see them, as they are listed."""
 
+from functools import partial
 from typing import Any
 
 import mcp_types as types
 import msgspec
 
 from cdp_image_mcp.mcp_server.arguments import (
-    Arguments,
     BackendStatus,
     BrowserVisibility,
     CancelImage,
-    GenerateImage,
     WaitForImage,
     input_schema,
 )
+from cdp_image_mcp.studio.asked import GenerateImage
 
 # Claude Code cuts each description at 2 KB; the first sentence must carry the meaning.
 GENERATE = """\
@@ -56,7 +56,7 @@ def tool(
     name: str,
     title: str,
     description: str,
-    arguments: type[Arguments],
+    arguments: type[msgspec.Struct],
     *,
     reads: bool = False,
     destroys: bool = False,
@@ -70,6 +70,10 @@ def tool(
     )
     schema = input_schema(arguments)
     return types.Tool(name=name, title=title, description=description, input_schema=schema, annotations=hints, **more)
+
+
+looking = partial(tool, reads=True, repeats=True, outside=False)
+"""A tool that changes nothing."""
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
@@ -110,15 +114,6 @@ TOOLS: tuple[types.Tool, ...] = (
     # Not read-only: it may open a window for the person, and writes the picture's file.
     tool("wait_for_image", "Wait for image", WAIT, WaitForImage, repeats=True),
     tool("cancel_image", "Cancel image", CANCEL, CancelImage, destroys=True, repeats=True),
-    tool(
-        "backend_status",
-        "Backend status",
-        STATUS,
-        BackendStatus,
-        reads=True,
-        repeats=True,
-        outside=False,
-        output_schema=STATUS_OUTPUT,
-    ),
+    looking("backend_status", "Backend status", STATUS, BackendStatus, output_schema=STATUS_OUTPUT),
     tool("browser_visibility", "Browser visibility", VISIBILITY, BrowserVisibility, output_schema=VISIBILITY_OUTPUT),
 )

@@ -12,6 +12,7 @@ import mcp_types as types
 from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import NoBackChannelError
+from mcp.shared.message import ServerMessageMetadata
 
 from cdp_image_mcp.mcp_server.client.table import known
 from cdp_image_mcp.request import PERSON_STATES
@@ -67,13 +68,17 @@ class Elicitation:
             request_state=standing.record.generation_id,
         )
 
-    def question(self, ctx: ServerRequestContext[Any, Any], standing: "Standing") -> types.ElicitRequest:
-        """The question as a request; from now on it counts as put."""
-        state = self._note(standing)
+    def question(
+        self, ctx: ServerRequestContext[Any, Any], standing: "Standing", identity: str | None = None
+    ) -> types.ElicitRequest:
+        """The question as a request; from now on it counts as put. ``identity`` names an address."""
+        state = standing.record.state
+        self._asked.add((standing.record.generation_id, state))
         if _takes_forms(ctx):
             params = types.ElicitRequestFormParams(message=FORM_MESSAGES[state], requested_schema=NOTHING_ASKED)
             return types.ElicitRequest(params=params)
-        return types.ElicitRequest(params=types.ElicitRequestURLParams(message=URL_MESSAGES[state], url=self._site))
+        address = types.ElicitRequestURLParams(message=URL_MESSAGES[state], url=self._site, elicitation_id=identity)
+        return types.ElicitRequest(params=address)
 
     async def ask_and_wait(
         self,
@@ -83,12 +88,18 @@ class Elicitation:
     ) -> "Standing":
         """Ask as the handshake era does and wait meanwhile; the question ends with the wait, and the wait with a
         "no". "Yes" only says that the person went there: what counts is where the generation stands."""
-        state = self._note(standing)
         identity = uuid.uuid4().hex
+        question = self.question(ctx, standing, identity)
         waiting = anyio.CancelScope()
 
         async def ask() -> None:
-            if await self._accepted(ctx, state, identity) is False:
+            of_the_call = ServerMessageMetadata(related_request_id=ctx.request_id)
+            try:
+                answer = await ctx.session.send_request(question, types.ElicitResult, metadata=of_the_call)
+            except (MCPError, NoBackChannelError, ValueError) as error:
+                logger.warning("the client declared elicitation and did not do it: %s", error)
+                return
+            if answer.action != "accept":
                 waiting.cancel()
 
         async with background() as group:
@@ -99,24 +110,6 @@ class Elicitation:
             with anyio.move_on_after(1), contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
                 await ctx.session.send_elicit_complete(identity, ctx.request_id)
         return standing
-
-    async def _accepted(self, ctx: ServerRequestContext[Any, Any], state: str, identity: str) -> bool | None:
-        """The person's answer; None when the client could not ask after all."""
-        session = ctx.session
-        try:
-            if _takes_forms(ctx):
-                answer = await session.elicit_form(FORM_MESSAGES[state], NOTHING_ASKED, ctx.request_id)
-            else:
-                answer = await session.elicit_url(URL_MESSAGES[state], self._site, identity, ctx.request_id)
-        except (MCPError, NoBackChannelError, ValueError) as error:
-            logger.warning("the client declared elicitation and did not do it: %s", error)
-            return None
-        return answer.action == "accept"
-
-    def _note(self, standing: "Standing") -> str:
-        state = standing.record.state
-        self._asked.add((standing.record.generation_id, state))
-        return state
 
 
 def _takes_forms(ctx: ServerRequestContext[Any, Any]) -> bool:

@@ -1,16 +1,11 @@
 """News of a running generation on its way to the client that asked for progress."""
 
 import contextlib
-import logging
-from typing import TYPE_CHECKING
 
 import anyio
 from mcp.server.session import ServerSession
 
-if TYPE_CHECKING:
-    from cdp_image_mcp.studio.studio import News
-
-logger = logging.getLogger(__name__)
+from cdp_image_mcp.studio.studio import News
 
 PATIENCE = 1.0
 """Seconds a client gets to take one notice. The stream has no buffer: one that stopped reading would block us."""
@@ -23,7 +18,7 @@ class Progress:
         self._session = session
         self._last = -1.0
 
-    async def __call__(self, news: "News") -> None:
+    async def __call__(self, news: News) -> None:
         if news.elapsed <= self._last:
             return
         self._last = news.elapsed
