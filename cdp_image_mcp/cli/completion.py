@@ -4,8 +4,7 @@ the program nothing, so that pressing the tabulator costs nothing."""
 import argparse
 import shlex
 
-import msgspec
-
+from cdp_image_mcp.cli.exit_codes import DONE
 from cdp_image_mcp.cli.parser import commands_of, make_parser
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME, Settings
@@ -14,42 +13,31 @@ from cdp_image_mcp.mcp_server.client.table import CLIENTS
 FILES = frozenset(("FILE", "FOLDER"))
 
 
-class _Option(msgspec.Struct, frozen=True):
-    names: list[str]
-    help: str
-    takes: str | None
-    """None for a switch, else what follows it."""
-    choices: list[str]
+class _Option:
+    """An option as argparse has it, with what follows it: None for a switch."""
+
+    def __init__(self, action: argparse.Action) -> None:
+        self.names = action.option_strings
+        self.help = action.help or ""
+        self.choices = [str(each) for each in action.choices or ()]
+        self.takes = None if action.nargs == 0 else str(action.metavar or action.dest.upper())
 
 
-class _Command(msgspec.Struct, frozen=True):
-    name: str
-    help: str
-    options: list[_Option]
-    words: list[str]
-    """What may stand there without a dash."""
-
-
-def _commands() -> list[_Command]:
-    return [_read(name, parser) for name, parser in commands_of(make_parser()).items()]
-
-
-def _read(name: str, parser: argparse.ArgumentParser) -> _Command:
-    options: list[_Option] = []
-    words: list[str] = [client.name for client in CLIENTS] if name == "install" else []
-    for action in parser._actions:  # noqa: SLF001  argparse has no other list of them
-        choices = [str(each) for each in action.choices or ()]
-        if not action.option_strings:
-            words += choices
-            continue
-        takes = None if action.nargs == 0 else str(action.metavar or action.dest.upper())
-        options.append(_Option(list(action.option_strings), action.help or "", takes, choices))
-    return _Command(name, (parser.description or "").rstrip("."), options, words)
+class _Command:
+    def __init__(self, name: str, parser: argparse.ArgumentParser) -> None:
+        self.name = name
+        self.help = (parser.description or "").rstrip(".")
+        actions = [_Option(action) for action in parser._actions]  # noqa: SLF001  argparse has no other list of them
+        self.options = [each for each in actions if each.names]
+        # What may stand there without a dash.
+        self.words = [client.name for client in CLIENTS] if name == "install" else []
+        self.words += [word for each in actions if not each.names for word in each.choices]
 
 
 def script(shell: str) -> str:
     """The whole script for ``bash``, ``zsh`` or ``fish``."""
-    return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](_commands())
+    commands = [_Command(name, parser) for name, parser in commands_of(make_parser()).items()]
+    return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](commands)
 
 
 def _names(command: _Command) -> list[str]:
@@ -57,15 +45,17 @@ def _names(command: _Command) -> list[str]:
 
 
 def _bash(commands: list[_Command]) -> str:
+    # Each option that takes something, one time: the same names take the same everywhere.
+    taking = {tuple(each.names): each for command in commands for each in command.options if each.takes}.values()
     cases = "\n".join(
         f"        {each.name}) options={_quoted(_names(each))}; words={_quoted(each.words)} ;;" for each in commands
     )
     values = "\n".join(
         f"        {'|'.join(option.names)}) {_bash_values(option.choices)}; return ;;"
-        for option in _once(commands)
+        for option in taking
         if option.takes not in FILES
     )
-    files = "|".join(name for option in _once(commands) if option.takes in FILES for name in option.names)
+    files = "|".join(name for option in taking if option.takes in FILES for name in option.names)
     return f"""# bash completion for {APP_NAME}, made by '{APP_NAME} completion bash'
 _cdp_image_mcp() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} options= words= command= each
@@ -95,12 +85,6 @@ def _quoted(words: list[str]) -> str:
 
 def _bash_values(choices: list[str]) -> str:
     return f'COMPREPLY=($(compgen -W {_quoted(choices)} -- "$word"))' if choices else "COMPREPLY=()"
-
-
-def _once(commands: list[_Command]) -> list[_Option]:
-    """Each option that takes something, one time: the same names take the same everywhere."""
-    found = {tuple(option.names): option for command in commands for option in command.options if option.takes}
-    return list(found.values())
 
 
 def _zsh(commands: list[_Command]) -> str:
@@ -179,6 +163,5 @@ def _fish_text(text: str) -> str:
 
 
 async def completion(parsed: argparse.Namespace, _: Settings, terminal: Terminal) -> int:
-    """The command."""
     terminal.result(script(parsed.shell).rstrip("\n"))
-    return 0
+    return DONE

@@ -3,10 +3,9 @@
 import argparse
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
-from typing import Any
 
-import anyio.to_thread
 import msgspec
+from anyio.to_thread import run_sync
 
 from cdp_image_mcp.cli.checks import installation, machine, services
 from cdp_image_mcp.cli.checks.check import Check, guarded
@@ -35,14 +34,14 @@ async def _checks(settings: Settings, *, probe: bool) -> AsyncGenerator[Check]:
         yield check
     yield services.way(settings)
     later: list[tuple[str, Callable[[], Awaitable[Check]]]] = [
-        ("disk", partial(_in_thread, machine.disk, "disk", settings.output_dir, "GPT_IMAGE_OUTPUT_DIR")),
+        ("disk", lambda: run_sync(machine.disk, "disk", settings.output_dir, "GPT_IMAGE_OUTPUT_DIR")),
         ("records", partial(installation.records, settings)),
         ("display", partial(machine.display, settings)),
         ("browser", partial(machine.browser, settings)),
         ("window mode", partial(machine.window_mode, settings)),
         ("profile", partial(machine.profile, settings)),
-        ("sign-in", partial(_in_thread, services.sign_in, settings)),
-        ("API key", partial(_in_thread, services.key, settings)),
+        ("sign-in", lambda: run_sync(services.sign_in, settings)),
+        ("API key", lambda: run_sync(services.key, settings)),
     ]
     if settings.backend != "api":
         later.append(("network, site", partial(services.site_line, settings)))
@@ -53,7 +52,7 @@ async def _checks(settings: Settings, *, probe: bool) -> AsyncGenerator[Check]:
         found = await guarded(name, check)
         open_api = open_api or (name == "network, API" and found.level != "failed")
         yield found
-    for check in await anyio.to_thread.run_sync(installation.clients):
+    for check in await run_sync(installation.clients):
         yield check
     if probe and settings.backend != "api":
         for check in await services.probe(settings):
@@ -62,27 +61,17 @@ async def _checks(settings: Settings, *, probe: bool) -> AsyncGenerator[Check]:
         yield await guarded("probe, API", partial(services.api_line, settings, with_key=True))
 
 
-async def _in_thread(check: Callable[..., Check], *given: Any) -> Check:
-    return await anyio.to_thread.run_sync(check, *given)
-
-
 async def doctor(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
-    """The command."""
+    """The command: 1 when anything failed that is no person's to mend, 3 when something has to wait for a person."""
     checks: list[Check] = []
     async for check in examine(settings, probe=parsed.probe):
         checks.append(check)
         if not parsed.json:
             _tell(terminal, check)
-    return tell(terminal, checks, as_json=parsed.json)
-
-
-def tell(terminal: Terminal, checks: list[Check], *, as_json: bool) -> int:
-    """The end of the report, and the exit code: 1 when anything failed that is no person's to mend, 3 when something
-    has to wait for a person."""
     failed = [check for check in checks if check.level == "failed"]
     people = [check for check in checks if check.person and check.level != "ok"]
     code = FAILED if any(not check.person for check in failed) else PERSON if people else DONE
-    if as_json:
+    if parsed.json:
         terminal.json({"ok": code == DONE, "checks": msgspec.to_builtins(checks)})
         return code
     warnings = sum(check.level == "warning" for check in checks)
@@ -99,7 +88,7 @@ def _tell(terminal: Terminal, check: Check) -> None:
     advice = [f"To do: {check.advice}"] if check.advice else []
     texts = [" ".join(text.split()) for text in (check.message, *advice)]
     first, *rest = [line for text in texts for line in terminal.wrapped(text, NAMES + 11)]
-    level = terminal.colour_result(f"{check.level:<7}", COLOURS[check.level])
+    level = terminal.colour(f"{check.level:<7}", COLOURS[check.level], result=True)
     terminal.result(f"{level}  {check.name:<{NAMES}}  {first}")
     for line in rest:
         terminal.result(f"{'':{NAMES + 11}}{line}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Mapping
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, TextIO
 
@@ -20,14 +22,13 @@ from cdp_image_mcp.system.telling import silence, tell
 
 PLAIN_EVERY = 30.0
 """Seconds between two plain lines that say the same."""
-COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}
+COLOURS = {"red": "31", "green": "32", "yellow": "33", "dim": "2"}
 
 
 def clock(seconds: float) -> str:
     """``0:41``, ``12:05``, ``1:02:03``."""
     whole = max(int(seconds), 0)
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
@@ -69,23 +70,17 @@ async def typed(*, one_line: bool = False) -> bytes:
     Cancelling leaves at once. The thread that waits for keys cannot be called back; it reads past Python's own stream,
     whose lock it would hold when the interpreter ends.
     """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bytes] = loop.create_future()
-
-    def told(data: bytes | None, error: OSError | None) -> None:
-        if not answer.done():
-            answer.set_exception(error) if error is not None else answer.set_result(data or b"")
+    answer: Future[bytes] = Future()
 
     def read() -> None:
-        try:
-            data, error = _read(one_line=one_line), None
-        except OSError as failure:
-            data, error = None, failure
-        with suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            loop.call_soon_threadsafe(told, data, error)
+        with suppress(InvalidStateError):  # nobody waits any more
+            try:
+                answer.set_result(_read(one_line=one_line))
+            except OSError as error:
+                answer.set_exception(error)
 
     threading.Thread(target=read, name="typed", daemon=True).start()
-    return await answer
+    return await asyncio.wrap_future(answer)
 
 
 def _read(*, one_line: bool) -> bytes:
@@ -116,16 +111,10 @@ def _reads_colours(stream: TextIO, environ: Mapping[str, str]) -> bool:
     return bool(kernel.SetConsoleMode(handle, mode.value | enable_virtual_terminal_processing))
 
 
-def _make_sound(stream: TextIO, *, result: bool) -> None:
+def _make_sound(stream: TextIO, encoding: str | None = None) -> None:
     """A character that the stream cannot say must never end the program (cp1252, POSIX locale)."""
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is None:
-        return
-    if result and not stream.isatty():
-        # Scripts get JSON and paths as UTF-8 whatever the locale; undecodable bytes of names go out as they came in.
-        reconfigure(encoding="utf-8", errors="surrogateescape")
-    else:
-        reconfigure(errors="backslashreplace")
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding=encoding, errors="surrogateescape" if encoding else "backslashreplace")
 
 
 class UnheardError(Exception):
@@ -141,29 +130,24 @@ class Terminal:
         self._out = out or sys.stdout
         self._err = err or sys.stderr
         environ = os.environ if environ is None else environ
-        _make_sound(self._out, result=True)
-        _make_sound(self._err, result=False)
+        # Scripts get JSON and paths as UTF-8 whatever the locale; undecodable bytes of names go out as they came in.
+        _make_sound(self._out, "utf-8" if not self._out.isatty() else None)
+        _make_sound(self._err)
         self.live = self._err.isatty() and environ.get("TERM") != "dumb"
         self._colours = _reads_colours(self._err, environ)
         self._out_colours = _reads_colours(self._out, environ)
         self._drawn = 0
         self._plain: tuple[str, float] = ("", 0.0)
-        self._full, self._empty = ("█", "░") if self._can_say("█░") else ("#", ".")
-
-    def _can_say(self, text: str) -> bool:
+        self._full, self._empty = "█", "░"
         try:
-            text.encode(self._err.encoding or "ascii")
+            "█░".encode(self._err.encoding or "ascii")
         except (UnicodeEncodeError, LookupError):
-            return False
-        return True
+            self._full, self._empty = "#", "."
 
-    def colour(self, text: str, name: str) -> str:
-        """``text`` in a colour for standard error, or as it is."""
-        return f"\x1b[{COLOURS[name]}m{text}\x1b[0m" if self._colours else text
-
-    def colour_result(self, text: str, name: str) -> str:
-        """``text`` in a colour for standard output, or as it is."""
-        return f"\x1b[{COLOURS[name]}m{text}\x1b[0m" if self._out_colours else text
+    def colour(self, text: str, name: str, *, result: bool = False) -> str:
+        """``text`` in a colour where the stream takes colours: standard error, or standard output for a ``result``."""
+        taken = self._out_colours if result else self._colours
+        return f"\x1b[{COLOURS[name]}m{text}\x1b[0m" if taken else text
 
     def result(self, text: str) -> None:
         """One result on standard output. Raises UnheardError."""
@@ -215,25 +199,20 @@ class Terminal:
         """Show where a generation stands: a line that is drawn over on a terminal, else a line now and then."""
         message = clean(news.message, 200).replace("\n", " ")
         if self.live:
-            self._draw(self._line(message, elapsed, news.expected))
+            self._draw(message, elapsed, news.expected)
             return
         said, at = self._plain
         if message != said or time.monotonic() - at >= PLAIN_EVERY:
             self._plain = (message, time.monotonic())
             self.say(f"[{clock(elapsed)}] {message}")
 
-    def _line(self, message: str, elapsed: float, expected: float | None) -> str:
-        parts = [clock(elapsed)]
+    def _draw(self, message: str, elapsed: float, expected: float | None) -> None:
+        bar = ""
         if expected:
             # What is only typical never reads as done: the end is told by the picture alone.
             share = min(elapsed / expected, 0.99)
             cells = round(share * 20)
-            parts.append(self._full * cells + self._empty * (20 - cells))
-            parts.append(f"{share:4.0%}")
-        parts.append(message)
-        return "  ".join(parts)
-
-    def _draw(self, line: str) -> None:
-        shown = cut(line, shutil.get_terminal_size().columns - 1)
+            bar = f"  {self._full * cells}{self._empty * (20 - cells)}  {share:4.0%}"
+        shown = cut(f"{clock(elapsed)}{bar}  {message}", shutil.get_terminal_size().columns - 1)
         tell("\r" + shown + " " * max(self._drawn - width(shown), 0), self._err)
         self._drawn = width(shown)
