@@ -1,8 +1,7 @@
 """Following one generation on a terminal until it has ended, and saying how."""
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, statu
 from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES
 from cdp_image_mcp.studio.studio import News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean
+from cdp_image_mcp.system.tasks import background
 
 TICK = 0.5
 """Seconds between two drawings of the progress line: its clock goes on between two news."""
@@ -26,14 +26,21 @@ async def follow(
 ) -> Standing:
     """Where the generation ended that ``begin`` makes or finds; it counts as fetched. Its id is put into ``accepted``
     as soon as there is one."""
-    watch = _Watch(studio, terminal)
-    async with watch.running():
-        standing = await begin()
-        watch.generation_id = standing.record.generation_id
-        accepted.append(standing.record.generation_id)
-        while not standing.record.finished:
-            watch.tell_person(standing)
-            standing = await studio.wait(standing.record.generation_id, LONGEST_WAIT, watch)
+    watch, person_told = _Watch(studio, terminal), ""
+    try:
+        async with background() as group:
+            if terminal.live:
+                group.start_soon(watch.tick)
+            standing = await begin()
+            watch.generation_id = identity = standing.record.generation_id
+            accepted.append(identity)
+            while not standing.record.finished:
+                if (state := standing.record.state) in PERSON_STATES and state != person_told:
+                    person_told = state
+                    tell_person(terminal, standing)
+                standing = await studio.wait(identity, LONGEST_WAIT, watch)
+    finally:
+        terminal.clear()
     await studio.fetched(standing)
     return standing
 
@@ -51,7 +58,6 @@ class _Watch:
         self._terminal = terminal
         self._news: News | None = None
         self._at = 0.0
-        self._person_told = ""
 
     async def __call__(self, news: News) -> None:
         self._news, self._at = news, time.monotonic()
@@ -61,18 +67,7 @@ class _Watch:
         if self._news is not None:
             self._terminal.progress(self._news, self._news.elapsed + time.monotonic() - self._at)
 
-    @asynccontextmanager
-    async def running(self) -> AsyncGenerator[None]:
-        async with anyio.create_task_group() as group:
-            if self._terminal.live:
-                group.start_soon(self._tick)
-            try:
-                yield
-            finally:
-                group.cancel_scope.cancel()
-                self._terminal.clear()
-
-    async def _tick(self) -> None:
+    async def tick(self) -> None:
         while True:
             await anyio.sleep(TICK)
             # A listener hears every 5 s, as clients like it; a person sees more.
@@ -80,13 +75,6 @@ class _Watch:
                 await self(news)
             else:
                 self._show()
-
-    def tell_person(self, standing: Standing) -> None:
-        """Once for each state in which a person has to act."""
-        state = standing.record.state
-        if state in PERSON_STATES and state != self._person_told:
-            self._person_told = state
-            tell_person(self._terminal, standing)
 
 
 def tell_failure(terminal: Terminal, fields: dict[str, Any], *, as_json: bool) -> int:
@@ -107,9 +95,8 @@ def tell_failure(terminal: Terminal, fields: dict[str, Any], *, as_json: bool) -
 def fields_of(standing: Standing) -> dict[str, Any]:
     """The contract's fields of how a generation ended, whichever way."""
     record = standing.record
-    if status_of(record) != "failed":
-        return describe(standing)
-    return failure(failure_of(record), record.generation_id)
+    failed = status_of(record) == "failed"
+    return failure(failure_of(record), record.generation_id) if failed else describe(standing)
 
 
 def standing_code(standing: Standing) -> int:
@@ -136,14 +123,11 @@ def tell_standing(
     for missing in record.failures:
         terminal.say(f"Picture {missing.index} is missing ({missing.code}): {clean(missing.message)}", "yellow")
     if fields.get("honoured", True) is not True and status == "saved":
-        terminal.say(f"Not as asked: {', '.join(fields['honoured'])}. Got: {_told(fields['actual'])}.", "yellow")
+        got = ", ".join(f"{name} {value}" for name, value in fields["actual"].items())
+        terminal.say(f"Not as asked: {', '.join(fields['honoured'])}. Got: {got}.", "yellow")
     if status not in {"saved", "partial"}:
         terminal.say(f"{status.replace('_', ' ').capitalize()}.", "yellow")
     return standing_code(standing)
-
-
-def _told(actual: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in actual.items())
 
 
 def tell_stopped(terminal: Terminal, record: Record | None) -> None:
