@@ -57,10 +57,8 @@ async def logout(parsed: argparse.Namespace, settings: Settings, terminal: Termi
         terminal.say("Nothing was deleted.")
         return FAILED
     async with Turns(profile).take(on_position=partial(_tell_position, terminal)):
-        if (holder := await _holder(profile)) is not None:
-            terminal.say(
-                f"A browser has that profile open (process {holder}). Close it, then run this again.", "yellow"
-            )
+        if (held := await _held(profile)) is not None:
+            terminal.say(f"A browser has that profile open{held}", "yellow")
             return PERSON
         await anyio.to_thread.run_sync(_delete, profile)
     # The queue itself goes last, when nobody holds it.
@@ -72,16 +70,16 @@ async def logout(parsed: argparse.Namespace, settings: Settings, terminal: Termi
     return DONE
 
 
-async def _holder(profile: Path) -> int | None:
-    """The process whose browser has the profile open."""
+async def _held(profile: Path) -> str | None:
+    """Whose browser has the profile open, and what to do about it."""
     from cdp_image_mcp import cdp
     from cdp_image_mcp.cdp.errors import ProfileInUse
 
     try:
         async with cdp.attach(profile) as browser:
-            return browser.pid or 0
+            return f" (process {browser.pid}). Close it, then run this again."
     except ProfileInUse as error:
-        return error.pid or 0
+        return f", and nothing was deleted: {error}."  # which may be one on another computer
     except cdp.CDPError:
         return None  # none runs
 

@@ -154,7 +154,7 @@ async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Termin
         for entry in entries:
             if entry.alive:
                 raise ImageError("invalid_input", f"{entry.record.generation_id} is being made; cancel it first.")
-        paths = [entry.folder.path for entry in entries]
+        paths = list(dict.fromkeys(entry.folder.path for entry in entries))
     else:
         paths = await anyio.to_thread.run_sync(lambda: sorted(_rubbish(settings)))
     if not paths:

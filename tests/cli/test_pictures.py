@@ -213,8 +213,10 @@ def test_what_cannot_be_deleted_keeps_nothing_else_from_it(tmp_path: Path) -> No
 
 def test_pictures_go_only_when_they_are_named(with_key: dict[str, str]) -> None:
     fox, horse = made(with_key, "a fox", "a horse")
-    done = ran(with_key, "clean", fox["generation_id"][:8], "--yes")
+    # Named twice it is one, and counted once.
+    done = ran(with_key, "clean", fox["generation_id"][:8], fox["generation_id"], "--yes")
     assert (done.returncode, done.stdout) == (0, f"{fox['output_dir']}\n")
+    assert "1 deleted." in done.stderr
     assert not Path(fox["output_dir"]).exists()
     assert Path(horse["image_path"]).exists()
     assert [line["prompt"] for line in json.loads(ran(with_key, "list", "--json").stdout)] == ["a horse"]
@@ -286,3 +288,15 @@ def test_asking_whom_nobody_can_answer_is_no_agreement(environment: dict[str, st
     assert done.returncode == 1
     assert "--yes agrees beforehand" in done.stderr
     assert (tmp_path / "profile").exists()
+
+
+def test_a_profile_that_another_computer_has_open_is_left_alone_and_that_computer_is_named(
+    environment: dict[str, str],
+) -> None:
+    profile = Path(environment["CHATGPT_WEB_PROFILE_DIR"])
+    profile.mkdir()
+    (profile / "SingletonLock").symlink_to("studio.example-4242")
+    done = ran(environment, "logout", "--yes", stdin=subprocess.DEVNULL)
+    assert done.returncode == 3
+    assert "on the computer studio.example. Close it there" in done.stderr
+    assert profile.is_dir()
