@@ -4,12 +4,11 @@ import argparse
 import importlib
 import signal
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TypeAlias
 
 import anyio
 
-from cdp_image_mcp.cli.exit_codes import FAILED, stopped_code
+from cdp_image_mcp.cli.exit_codes import FAILED, STOPPED
 from cdp_image_mcp.cli.follow import tell_failure
 from cdp_image_mcp.cli.terminal import Terminal, UnheardError
 from cdp_image_mcp.config import APP_NAME, Settings
@@ -30,7 +29,13 @@ def run(parsed: argparse.Namespace, settings: Settings, front: Front | None = No
     for problem in () if parsed.command in TELLING_PROBLEMS else settings.problems:
         terminal.say(f"{problem.variable}: {problem.message}", "yellow")
     try:
-        return _told(parsed, settings, terminal)
+        try:
+            return anyio.run(_stoppable, parsed, settings, terminal)
+        except UnheardError:
+            raise
+        except Exception as error:  # noqa: BLE001  it is told
+            fields = failure(known_error(error, parsed.command))
+            return tell_failure(terminal, fields, as_json=getattr(parsed, "json", False))
     except UnheardError as unheard:
         if not isinstance(unheard.__cause__, BrokenPipeError):  # otherwise whoever read our output has gone
             why = f"Standard output cannot be written: {unheard.__cause__}."
@@ -38,35 +43,21 @@ def run(parsed: argparse.Namespace, settings: Settings, front: Front | None = No
         return FAILED
 
 
-def _told(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
-    try:
-        work = partial(_command(parsed.command), parsed, settings, terminal)
-        return anyio.run(_stoppable, work, parsed, terminal)
-    except UnheardError:
-        raise
-    except Exception as error:  # noqa: BLE001  it is told
-        fields = failure(known_error(error, parsed.command))
-        return tell_failure(terminal, fields, as_json=getattr(parsed, "json", False))
-
-
-def _command(name: str) -> Command:
-    """Loaded when it is run: ``config`` need not wait for what draws pictures."""
-    module, _, function = COMMANDS[name].partition(":")
-    return getattr(importlib.import_module(f"cdp_image_mcp.cli.{module}"), function)
-
-
-async def _stoppable(work: Callable[[], Awaitable[int]], parsed: argparse.Namespace, terminal: Terminal) -> int:
-    """Run ``work``; a signal cancels it, so that browsers are closed and records written before the process ends."""
-    stop, code = Stop(), FAILED
-    parsed.stop = stop
+async def _stoppable(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    """Run the command; a signal cancels it, so that browsers are closed and records written before the process ends."""
+    parsed.stop = stop = Stop()
+    code = FAILED
     async with stop.heard(), background() as group:
         with anyio.CancelScope() as stoppable:
             group.start_soon(stop.cancel, stoppable)
-            code = await work()
+            # Loaded when it is run: ``config`` need not wait for what draws pictures.
+            module, _, function = COMMANDS[parsed.command].partition(":")
+            command: Command = getattr(importlib.import_module(f"cdp_image_mcp.cli.{module}"), function)
+            code = await command(parsed, settings, terminal)
     if stop.signal is not None:
         if stop.signal is not signal.SIGINT:
             terminal.say(f"Stopped by {stop.signal.name}.", "yellow")
-        return stopped_code(stop.signal)
+        return STOPPED + stop.signal
     return code
 
 

@@ -17,18 +17,8 @@ WEB_ONLY = frozenset(("display", "browser", "profile", "window mode", "sign-in",
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
-async def examine(settings: Settings, *, probe: bool = False) -> AsyncGenerator[Check]:
+async def _checks(settings: Settings, *, api: bool, probe: bool) -> AsyncGenerator[Check]:
     """All checks in the order in which a person would look, each as soon as it is made."""
-    by_api = settings.backend == "api" or (settings.backend == "auto" and services.api_usable(settings))
-    async for check in _checks(settings, probe=probe):
-        needless = by_api and check.name in WEB_ONLY
-        # What only the browser way needs is no failure where pictures come from the API.
-        level = "warning" if needless and check.level == "failed" else check.level
-        yield msgspec.structs.replace(check, level=level, person=check.person and not needless)
-
-
-async def _checks(settings: Settings, *, probe: bool) -> AsyncGenerator[Check]:
-    api = services.api_usable(settings)
     yield machine.versions()
     for check in installation.configuration(settings):
         yield check
@@ -64,7 +54,13 @@ async def _checks(settings: Settings, *, probe: bool) -> AsyncGenerator[Check]:
 async def doctor(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     """The command: 1 when anything failed that is no person's to mend, 3 when something has to wait for a person."""
     checks: list[Check] = []
-    async for check in examine(settings, probe=parsed.probe):
+    api = services.api_usable(settings)
+    by_api = settings.backend == "api" or (settings.backend == "auto" and api)
+    async for check in _checks(settings, api=api, probe=parsed.probe):
+        if by_api and check.name in WEB_ONLY:
+            # What only the browser way needs is no failure where pictures come from the API.
+            level = "warning" if check.level == "failed" else check.level
+            check = msgspec.structs.replace(check, level=level, person=False)  # noqa: PLW2901
         checks.append(check)
         if not parsed.json:
             _tell(terminal, check)

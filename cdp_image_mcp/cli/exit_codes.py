@@ -21,8 +21,3 @@ def exit_code(code: Code) -> int:
     if code == "invalid_input":
         return USAGE
     return PERSON if CODES[code].person else FAILED
-
-
-def stopped_code(by: int) -> int:
-    """The exit code of what a signal ended."""
-    return STOPPED + by

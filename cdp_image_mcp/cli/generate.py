@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from cdp_image_mcp.cli.exit_codes import DONE, stopped_code
+from cdp_image_mcp.cli.exit_codes import DONE, STOPPED
 from cdp_image_mcp.cli.follow import follow, tell_standing, tell_stopped
 from cdp_image_mcp.cli.pictures import shown
 from cdp_image_mcp.cli.prompting import destination, prompt_of, typed_roots, wish
@@ -68,7 +68,7 @@ def _outlive(parsed: argparse.Namespace, terminal: Terminal, accepted: Sequence[
         "yellow",
     )
     front: Front = parsed.front
-    front.let_go(stopped_code(parsed.stop.signal or signal.SIGINT))
+    front.let_go(STOPPED + (parsed.stop.signal or signal.SIGINT))
 
 
 async def _dry_run(arguments: GenerateImage, settings: Settings, terminal: Terminal) -> int:

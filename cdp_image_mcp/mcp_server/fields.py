@@ -91,7 +91,12 @@ def _destination(path: str) -> str:
 
 def describe(standing: Standing) -> dict[str, Any]:
     """The contract's fields of a generation that has not failed."""
-    return _first(standing) | _wishes(standing) | _rest(standing.record)
+    record = standing.record
+    fields = _first(standing) | _wishes(standing) | {"elapsed_seconds": round(record.elapsed_seconds, 1)}
+    if record.finished:
+        parts = msgspec.structs.asdict(record.timings)
+        fields["timings"] = {name: round(value, 3) for name, value in parts.items()}
+    return fields | {"metadata": _metadata(record)}
 
 
 def _first(standing: Standing) -> dict[str, Any]:
@@ -129,10 +134,10 @@ def _wishes(standing: Standing) -> dict[str, Any]:
     if record.images or record.finished:
         fields["honoured"] = honoured(record, standing.unmet)
     # Whoever waits reads an answer again and again, and has the words already.
-    longest = len(record.prompt) if record.finished else SHORT_PROMPT
-    fields["prompt"] = _cut(record.prompt, longest)
-    if record.sent_prompt is not None:
-        fields["sent_prompt"] = _cut(record.sent_prompt, len(record.sent_prompt) if record.finished else SHORT_PROMPT)
+    for name, text in (("prompt", record.prompt), ("sent_prompt", record.sent_prompt)):
+        if text is not None:
+            whole = record.finished or len(text) <= SHORT_PROMPT
+            fields[name] = sound(text if whole else text[: SHORT_PROMPT - 1] + "…")
     fields |= {"requested_backend": record.requested_backend, "backend": record.backend}
     if record.fallback_from is not None:
         fields["fallback_from"] = record.fallback_from
@@ -142,18 +147,6 @@ def _wishes(standing: Standing) -> dict[str, Any]:
     if record.images or record.finished:
         fields["actual"] = actual(record)
     return fields
-
-
-def _cut(text: str, most: int) -> str:
-    return sound(text if len(text) <= most else text[: most - 1] + "…")
-
-
-def _rest(record: Record) -> dict[str, Any]:
-    fields: dict[str, Any] = {"elapsed_seconds": round(record.elapsed_seconds, 1)}
-    if record.finished:
-        parts = msgspec.structs.asdict(record.timings)
-        fields["timings"] = {name: round(value, 3) for name, value in parts.items()}
-    return fields | {"metadata": _metadata(record)}
 
 
 def failure_of(record: Record) -> ImageError:

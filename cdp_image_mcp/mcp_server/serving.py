@@ -107,14 +107,9 @@ async def serve_app(open_app: OpenApp, wire: Wire, front: Front | None = None, l
         finally:
             # Also when the SDK's reader fell over a message that came after the signal.
             if stop.signal is not None:
-                _leave_now(stop.signal)
-
-
-def _leave_now(because: signal.Signals) -> None:
-    """A thread that writes to a client which does not read cannot be joined."""
-    logger.info("stopped by %s", because.name)
-    logging.shutdown()
-    os._exit(0)
+                logger.info("stopped by %s", stop.signal.name)
+                logging.shutdown()
+                os._exit(0)  # a thread that writes to a client which does not read cannot be joined
 
 
 async def serve(settings: Settings, wire: Wire, front: Front | None = None) -> None:

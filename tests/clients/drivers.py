@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cdp_image_mcp.cli.install.configuration import block
-from cdp_image_mcp.mcp_server.client.table import Client, client_named
+from cdp_image_mcp.mcp_server.client.table import BY_NAME, Client
 from tests.clients.world import World
 from tests.mcp_server.npm import Packages
 
@@ -44,7 +44,7 @@ class Driver:
     @property
     def client(self) -> Client:
         """Its row of the one table."""
-        client = client_named(self.name)
+        client = BY_NAME.get(self.name)
         assert client is not None, self.name
         return client
 

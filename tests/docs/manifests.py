@@ -10,8 +10,8 @@ from typing import Any
 
 from cdp_image_mcp import __version__
 from cdp_image_mcp.config import VARIABLES
+from cdp_image_mcp.mcp_server.client.table import BY_NAME
 from cdp_image_mcp.mcp_server.client.table import NAME as SERVER_NAME
-from cdp_image_mcp.mcp_server.client.table import client_named
 from cdp_image_mcp.mcp_server.tools import TOOLS
 from tests.docs.reference import first_sentence
 
@@ -98,7 +98,7 @@ def bundle_manifest() -> dict[str, Any]:
 def plugin() -> dict[str, Any]:
     """``plugin.json``: the server as ``install claude-code`` writes it, and the skill beside it. It asks for no key:
     plugins' questions lose keys (claude-code#39455), and one in the shell reaches the server all the same."""
-    client = client_named("claude-code")
+    client = BY_NAME.get("claude-code")
     if client is None:
         raise ValueError("the plugin is Claude Code's")
     return {

@@ -1,10 +1,10 @@
 """What the table of clients must hold, by what was seen of them."""
 
-from cdp_image_mcp.mcp_server.client.table import CLIENTS, client_named
+from cdp_image_mcp.mcp_server.client.table import BY_NAME, CLIENTS
 
 
 def entry(name: str) -> dict[str, object]:
-    client = client_named(name)
+    client = BY_NAME.get(name)
     assert client is not None
     return client.entry("cdp-image-mcp", [], client.env)
 

@@ -28,7 +28,7 @@ from cdp_image_mcp.cli.install.configuration import (
 from cdp_image_mcp.cli.overview import SECRETS
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME, VARIABLES, Settings, load
-from cdp_image_mcp.mcp_server.client.table import CLIENTS, NAME, Client, client_named
+from cdp_image_mcp.mcp_server.client.table import BY_NAME, CLIENTS, NAME, Client
 
 OWN_COMMAND_SECONDS = 60.0
 VARIABLE_NAMES = frozenset(variable.name for variable in VARIABLES)
@@ -50,7 +50,7 @@ async def install(parsed: argparse.Namespace, _: Settings, terminal: Terminal) -
     """Run the command and answer its exit code."""
     if parsed.list or parsed.client is None:
         return await anyio.to_thread.run_sync(_tell_clients, terminal)
-    client = client_named(parsed.client)
+    client = BY_NAME.get(parsed.client)
     if client is None:
         close = difflib.get_close_matches(parsed.client, [each.name for each in CLIENTS], n=3, cutoff=0.4)
         meant = f" Did you mean {' or '.join(close)}?" if close else ""

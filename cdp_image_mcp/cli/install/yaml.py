@@ -78,17 +78,13 @@ def _mapping(lines: list[str]) -> dict[str, Any]:
     while at < len(lines):
         indent = _indent(lines[at])
         found = PAIR.fullmatch(lines[at].strip())
-        inner = _until(lines[at + 1 :], indent)
+        end = next((place for place in range(at + 1, len(lines)) if _indent(lines[place]) <= indent), len(lines))
+        inner = lines[at + 1 : end]
         if found is None or (found[2] is not None and inner):
             raise UnsafeChangeError(BY_HAND)
         made[found[1]] = _mapping(inner) if found[2] is None else _scalar(found[2])
-        at += 1 + len(inner)
+        at = end
     return made
-
-
-def _until(lines: list[str], indent: int) -> list[str]:
-    end = next((place for place, line in enumerate(lines) if _indent(line) <= indent), len(lines))
-    return lines[:end]
 
 
 def _scalar(raw: str) -> Any:
@@ -137,9 +133,7 @@ def _section(lines: list[str], key: str) -> tuple[int, int] | None:
     if top is None or top[2] not in ("", "{}", "[]"):
         raise UnsafeChangeError(f"{key} is written in one line there")
     end = next((place for place in starts if place > start and not lines[place].startswith("-")), len(lines))
-    while end > start + 1 and not _says(lines[end - 1]):
-        end -= 1
-    return start, end
+    return start, _behind_the_last_word(lines, start, end)
 
 
 def _closes_a_list(lines: list[str], place: int) -> bool:
@@ -160,9 +154,12 @@ def _end_of(lines: list[str], first: int, end: int, indent: int) -> int:
     last = next(
         (place for place in range(first + 1, end) if _says(lines[place]) and _indent(lines[place]) <= indent), end
     )
-    while last > first + 1 and not _says(lines[last - 1]):
-        last -= 1
-    return last
+    return _behind_the_last_word(lines, first, last)
+
+
+def _behind_the_last_word(lines: list[str], first: int, end: int) -> int:
+    """Empty lines and comments at the end belong to what comes next."""
+    return next((place + 1 for place in range(end - 1, first, -1) if _says(lines[place])), first + 1)
 
 
 def _says(line: str) -> bool:

@@ -54,12 +54,18 @@ RESULT: dict[str, Any] = {
 }
 
 
+def meta_of(params: Any) -> dict[str, Any]:
+    """``_meta`` of a request, in which 2026-07-28 says its version."""
+    meta: Any = params.get("_meta") if isinstance(params, dict) else None  # type: ignore[reportUnknownVariableType]
+    return meta if isinstance(meta, dict) else {}  # type: ignore[reportUnknownVariableType]
+
+
 def discovered(params: Any) -> dict[str, Any]:
     """The ``result`` or ``error`` that answers ``server/discover``, as the SDK 2.3 would answer it."""
-    meta: Any = params.get("_meta") if isinstance(params, dict) else None  # type: ignore[reportUnknownVariableType]
-    if not isinstance(meta, dict) or PROTOCOL_VERSION not in meta:
+    meta = meta_of(params)
+    if PROTOCOL_VERSION not in meta:
         return _refused(METHOD_NOT_FOUND, "Method not found", DISCOVER)
-    version: Any = meta[PROTOCOL_VERSION]  # type: ignore[reportUnknownVariableType]
+    version: Any = meta[PROTOCOL_VERSION]
     if CLIENT_CAPABILITIES not in meta or not isinstance(version, str):
         return _refused(INVALID_PARAMS, f"params._meta needs {PROTOCOL_VERSION} (text) and {CLIENT_CAPABILITIES}")
     if version not in MODERN_VERSIONS:

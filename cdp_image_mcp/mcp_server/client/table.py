@@ -279,11 +279,6 @@ BY_NAME = {client.name: client for client in CLIENTS}
 BY_ANNOUNCEMENT = {announced: client for client in CLIENTS for announced in client.announces}
 
 
-def client_named(name: str) -> Client | None:
-    """The client of that name in this table."""
-    return BY_NAME.get(name)
-
-
 def known(session: Any) -> Client | None:
     """The client at the other end of an SDK session, if the name it announces is known."""
     params = session.client_params

@@ -23,7 +23,7 @@ import anyio.from_thread
 import anyio.to_thread
 import msgspec
 
-from cdp_image_mcp.mcp_server.client.greeting import DISCOVER, PROTOCOL_VERSION, discovered
+from cdp_image_mcp.mcp_server.client.greeting import DISCOVER, PROTOCOL_VERSION, discovered, meta_of
 
 if sys.platform != "win32":
     import fcntl
@@ -116,7 +116,7 @@ class Wire:
             with suppress(OSError):  # the client has gone: the end of input follows
                 self._write(msgspec.json.encode(answer) + b"\n")
             return None
-        enveloped = _is_enveloped(message)
+        enveloped = PROTOCOL_VERSION in meta_of(message.get("params"))
         if self._era is None:
             self._era = "modern" if enveloped and message["method"] != "initialize" else "legacy"
         if enveloped and self._era == "legacy":
@@ -171,9 +171,3 @@ def _message(line: bytes) -> "SessionMessage | Exception":
         return SessionMessage(types.jsonrpc_message_adapter.validate_json(text, by_name=False))
     except ValueError as error:
         return error
-
-
-def _is_enveloped(message: dict[str, Any]) -> bool:
-    params = message.get("params")
-    meta: Any = params.get("_meta") if isinstance(params, dict) else None  # type: ignore[reportUnknownVariableType]
-    return isinstance(meta, dict) and PROTOCOL_VERSION in meta

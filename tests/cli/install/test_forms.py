@@ -13,7 +13,7 @@ import pytest
 from cdp_image_mcp.cli.install import jsonc, toml, yaml
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
 from cdp_image_mcp.cli.install.configuration import Change, block, current_entry, keep, planned, write
-from cdp_image_mcp.mcp_server.client.table import CLIENTS, NAME, Client, client_named
+from cdp_image_mcp.mcp_server.client.table import BY_NAME, CLIENTS, NAME, Client
 from tests.cli.install import files
 from tests.docs.clients import link
 
@@ -21,7 +21,7 @@ PROGRAM = "/home/me/.local/bin/cdp-image-mcp"
 
 
 def client(name: str) -> Client:
-    found = client_named(name)
+    found = BY_NAME.get(name)
     assert found is not None
     return found
 
