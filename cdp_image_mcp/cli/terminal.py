@@ -11,7 +11,6 @@ import textwrap
 import threading
 import time
 import unicodedata
-from collections.abc import Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, TextIO
@@ -95,8 +94,8 @@ def _read(*, one_line: bool) -> bytes:
     return b"".join(parts)
 
 
-def _reads_colours(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    if environ.get("NO_COLOR") or environ.get("TERM") == "dumb" or not stream.isatty():
+def _reads_colours(stream: TextIO) -> bool:
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
         return False
     if sys.platform != "win32":
         return True
@@ -124,18 +123,15 @@ class UnheardError(Exception):
 class Terminal:
     """The two streams of a command. ``result`` prints what a script wants, ``say`` what a person reads."""
 
-    def __init__(
-        self, out: TextIO | None = None, err: TextIO | None = None, environ: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self._out = out or sys.stdout
         self._err = err or sys.stderr
-        environ = os.environ if environ is None else environ
         # Scripts get JSON and paths as UTF-8 whatever the locale; undecodable bytes of names go out as they came in.
         _make_sound(self._out, "utf-8" if not self._out.isatty() else None)
         _make_sound(self._err)
-        self.live = self._err.isatty() and environ.get("TERM") != "dumb"
-        self._colours = _reads_colours(self._err, environ)
-        self._out_colours = _reads_colours(self._out, environ)
+        self.live = self._err.isatty() and os.environ.get("TERM") != "dumb"
+        self._colours = _reads_colours(self._err)
+        self._out_colours = _reads_colours(self._out)
         self._drawn = 0
         self._plain: tuple[str, float] = ("", 0.0)
         self._full, self._empty = "█", "░"

@@ -19,8 +19,6 @@ LONGEST_SHOWN = 60
 
 
 class WaitForImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Arguments of ``wait_for_image``."""
-
     generation_id: GenerationId | UnsetType = UNSET
     wait_seconds: WaitSeconds | UnsetType = UNSET
     images: Annotated[
@@ -33,14 +31,10 @@ class WaitForImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
 
 
 class CancelImage(msgspec.Struct, forbid_unknown_fields=True):
-    """Arguments of ``cancel_image``."""
-
     generation_id: GenerationId
 
 
 class BackendStatus(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Arguments of ``backend_status``."""
-
     backend: Annotated[
         Literal["api", "chatgpt-web", "auto"] | UnsetType,
         Meta(description="Which way to look at: api, chatgpt-web, or auto for both. Leave out for the default."),
@@ -48,8 +42,6 @@ class BackendStatus(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
 
 
 class BrowserVisibility(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Arguments of ``browser_visibility``."""
-
     action: Annotated[
         Literal["status", "show", "hide", "toggle"],
         Meta(description="status only tells; show and hide the window, or toggle between the two."),
@@ -58,15 +50,11 @@ class BrowserVisibility(msgspec.Struct, forbid_unknown_fields=True, omit_default
 
 
 class WatchPicture(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Arguments of ``watch_picture``, which only the view calls."""
-
     generation_id: GenerationId
     wait_seconds: Annotated[float, Meta(ge=0, le=50, description="Seconds this call waits, 0 to 50.")] = 0
 
 
 class PictureHistory(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Arguments of ``picture_history``, which only the view calls."""
-
     count: Annotated[int, Meta(ge=1, le=50, description="How many at most, 1 to 50.")] = 12
 
 

@@ -31,6 +31,8 @@ class Screen(io.TextIOWrapper):
 @pytest.fixture(autouse=True)
 def columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_the_clock_reads_like_a_clock(seconds: float, told: str) -> None:
 
 def test_the_bar_shows_the_share_of_what_is_typical_and_never_the_end() -> None:
     screen = Screen()
-    terminal = Terminal(Screen(), screen, {})
+    terminal = Terminal(Screen(), screen)
     terminal.progress(News("drawing", 30.0, 60.0), 30.0)
     terminal.progress(News("drawing", 300.0, 60.0), 300.0)
     first, second = screen.seen.split("\r")[1:]
@@ -53,13 +55,13 @@ def test_the_bar_shows_the_share_of_what_is_typical_and_never_the_end() -> None:
 
 def test_without_experience_there_is_no_bar_to_believe() -> None:
     screen = Screen()
-    Terminal(Screen(), screen, {}).progress(News("drawing", 30.0, None), 30.0)
+    Terminal(Screen(), screen).progress(News("drawing", 30.0, None), 30.0)
     assert screen.seen == "\r0:30  drawing"
 
 
 def test_a_shorter_line_leaves_nothing_of_a_longer_one_and_nothing_wraps() -> None:
     screen = Screen()
-    terminal = Terminal(Screen(), screen, {})
+    terminal = Terminal(Screen(), screen)
     terminal.progress(News("x" * 300, 1.0, None), 1.0)
     terminal.progress(News("short", 2.0, None), 2.0)
     first, second = screen.seen.split("\r")[1:]
@@ -70,13 +72,13 @@ def test_a_shorter_line_leaves_nothing_of_a_longer_one_and_nothing_wraps() -> No
 
 def test_a_screen_without_block_letters_gets_a_plain_bar() -> None:
     screen = Screen(encoding="ascii")
-    Terminal(Screen(), screen, {}).progress(News("drawing", 30.0, 60.0), 30.0)
+    Terminal(Screen(), screen).progress(News("drawing", 30.0, 60.0), 30.0)
     assert "##########.........." in screen.seen
 
 
 def test_where_nobody_looks_a_line_comes_only_with_news() -> None:
     log = Screen(tty=False)
-    terminal = Terminal(Screen(tty=False), log, {})
+    terminal = Terminal(Screen(tty=False), log)
     for elapsed in range(10):
         terminal.progress(News("queued" if elapsed < 5 else "drawing", float(elapsed), 60.0), float(elapsed))
     assert log.seen.splitlines() == ["[0:00] queued", "[0:05] drawing"]
@@ -84,13 +86,13 @@ def test_where_nobody_looks_a_line_comes_only_with_news() -> None:
 
 def test_news_cannot_move_the_cursor() -> None:
     screen = Screen()
-    Terminal(Screen(), screen, {}).progress(News("a\x1b[2J\nb\rc", 1.0, None), 1.0)
+    Terminal(Screen(), screen).progress(News("a\x1b[2J\nb\rc", 1.0, None), 1.0)
     assert screen.seen == "\r0:01  a b c"
 
 
 def test_results_are_utf_8_whatever_the_locale_and_keep_undecodable_names() -> None:
     out = Screen(tty=False, encoding="ascii")
-    terminal = Terminal(out, Screen(), {})
+    terminal = Terminal(out, Screen())
     terminal.result("/tmp/狐-\udcff.png")  # noqa: S108
     raw = out.buffer
     assert isinstance(raw, io.BytesIO)
@@ -113,7 +115,7 @@ def test_a_reader_who_has_gone_is_told_from_a_stream_that_takes_nothing(
         raise OSError(code, os.strerror(code))
 
     with (tmp_path / "out").open("w") as out:
-        terminal = Terminal(out, Screen(tty=False), {})
+        terminal = Terminal(out, Screen(tty=False))
         monkeypatch.setattr(out, "write", write)
         monkeypatch.setattr("sys.platform", platform)
         with pytest.raises(UnheardError) as caught:
@@ -123,5 +125,5 @@ def test_a_reader_who_has_gone_is_told_from_a_stream_that_takes_nothing(
 
 def test_long_advice_is_wrapped_for_people_and_left_whole_for_scripts() -> None:
     text = "word " * 30
-    assert max(map(len, Terminal(Screen(), Screen(), {}).wrapped(text, 20))) <= 39
-    assert Terminal(Screen(tty=False), Screen(), {}).wrapped(text, 20) == [text]
+    assert max(map(len, Terminal(Screen(), Screen()).wrapped(text, 20))) <= 39
+    assert Terminal(Screen(tty=False), Screen()).wrapped(text, 20) == [text]

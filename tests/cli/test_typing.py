@@ -254,8 +254,9 @@ def test_a_wide_message_leaves_no_rubbish_on_a_narrow_terminal() -> None:
             return True
 
     err = Screen()
-    terminal = Terminal(io.StringIO(), err, {"TERM": "xterm"})
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERM", "xterm")
+        terminal = Terminal(io.StringIO(), err)
         patch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((30, 24)))
         terminal.progress(News("画一只在满月下的红色狐狸，旁边还有雪和松树", 3.0, None), 3.0)
         terminal.clear()
