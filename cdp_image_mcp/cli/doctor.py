@@ -12,6 +12,7 @@ from cdp_image_mcp.cli.checks.check import Check, guarded
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED, PERSON
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.mcp_server.ways import first_way
 
 WEB_ONLY = frozenset(("display", "browser", "profile", "window mode", "sign-in", "network, site", "probe"))
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -22,7 +23,8 @@ async def _checks(settings: Settings, *, api: bool, probe: bool) -> AsyncGenerat
     yield machine.versions()
     for check in installation.configuration(settings):
         yield check
-    yield services.way(settings)
+    way, why = first_way(settings)
+    yield Check("way", "ok", f"Pictures are made by {way} first: {why}.")
     later: list[tuple[str, Callable[[], Awaitable[Check]]]] = [
         ("disk", lambda: run_sync(machine.disk, "disk", settings.output_dir, "GPT_IMAGE_OUTPUT_DIR")),
         ("records", partial(installation.records, settings)),

@@ -6,7 +6,7 @@ from typing import Any
 
 from cdp_image_mcp.cli.checks.check import Check
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
-from cdp_image_mcp.cli.install.configuration import current_entry, file_of
+from cdp_image_mcp.cli.install.configuration import current_entry, file_of, is_there
 from cdp_image_mcp.cli.overview import in_force
 from cdp_image_mcp.config import APP_NAME, Settings
 from cdp_image_mcp.mcp_server.client.table import CLIENTS, Client
@@ -52,7 +52,7 @@ def clients() -> list[Check]:
     fine: list[str] = []
     for client in CLIENTS:
         path = file_of(client)
-        if path is None or not path.exists():
+        if path is None or not is_there(path):
             continue
         try:
             entry = current_entry(client, path)

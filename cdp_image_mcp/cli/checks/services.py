@@ -9,17 +9,11 @@ from cdp_image_mcp.cli.checks.check import Check, fallen_over
 from cdp_image_mcp.config import APP_NAME, Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.mcp_server.holding import studio_apart
-from cdp_image_mcp.mcp_server.ways import first_way
 from cdp_image_mcp.system.plaintext import clean
 from cdp_image_mcp.system.turns import Turns
 
 if TYPE_CHECKING:
     from cdp_image_mcp.chatgpt.backend import WebBackend
-
-
-def way(settings: Settings) -> Check:
-    name, why = first_way(settings)
-    return Check("way", "ok", f"Pictures are made by {name} first: {why}.")
 
 
 def sign_in(settings: Settings) -> Check:

@@ -21,6 +21,7 @@ from cdp_image_mcp.cli.install.configuration import (
     change_to,
     current_entry,
     file_of,
+    is_there,
     keep,
     planned,
     write,
@@ -109,7 +110,7 @@ def _tell_clients(terminal: Terminal) -> int:
 
 
 def _state(client: Client, path: Path | None) -> str:
-    if path is None or not path.exists():
+    if path is None or not is_there(path):
         return ""
     try:
         return "installed" if current_entry(client, path) is not None else "found"

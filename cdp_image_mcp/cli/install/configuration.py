@@ -69,6 +69,14 @@ def file_of(client: Client) -> Path | None:
     return Path(name).expanduser()
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file, or something that cannot be looked at, as in a folder of another user."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
+
+
 def _read(path: Path) -> tuple[Path, bytes | None, str]:
     """The file behind a path, its bytes and its text. Raises UnsafeChangeError."""
     try:

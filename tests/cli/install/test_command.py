@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cdp_image_mcp.cli.checks.installation import clients
 from tests.cli.running import Typist, ran
 from tests.mcp_server.pipes import HELLO
 
@@ -334,3 +335,17 @@ def test_a_key_is_written_and_shown_to_nobody(
     assert "sk-mine" not in done.stdout + done.stderr
     assert "others-secret" not in done.stdout + done.stderr
     assert "OPENAI_API_KEY" in done.stdout
+
+
+def test_a_file_that_cannot_even_be_looked_at_is_told_and_hides_no_other_client(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of another user is such a place; a name that no file system takes is one for root too."""
+    place = "/" + 300 * "x"
+    listed = ran(environment | {"XDG_CONFIG_HOME": place}, "install", "--list")
+    assert listed.returncode == 0, listed.stderr
+    (line,) = [line.split() for line in listed.stdout.splitlines() if line.startswith("opencode")]
+    assert line[1] == "unclear"
+    monkeypatch.setenv("XDG_CONFIG_HOME", place)
+    told = {check.name: check.message for check in clients()}
+    assert "it cannot be read" in told["client, opencode"]
