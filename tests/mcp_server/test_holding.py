@@ -64,7 +64,7 @@ async def test_a_client_that_goes_while_the_studio_is_opened_does_not_keep_the_s
             with anyio.fail_after(PATIENCE):
                 await ended.wait()
         finally:
-            opened[0].close()
+            opened[0].closing.set()
     assert slowly.left == "in order"
 
 
@@ -86,5 +86,5 @@ async def test_a_call_that_is_given_up_while_the_studio_is_opened_leaves_it_to_t
             with anyio.fail_after(PATIENCE):
                 assert await studio() is slowly
         finally:
-            studio.close()
+            studio.closing.set()
     assert slowly.left == "in order"
