@@ -23,7 +23,7 @@ from cdp_image_mcp.openai.wire.download import Downloader, FetchError
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
 from cdp_image_mcp.openai.wire.pacing import Pace, Tries
 from cdp_image_mcp.openai.wire.payload import make_body
-from cdp_image_mcp.openai.wire.receiving import ApiAnswer, read_answer
+from cdp_image_mcp.openai.wire.receiving import Answer, read_answer
 from cdp_image_mcp.request import ImageRequest, Report, WorkState
 from cdp_image_mcp.system.tasks import shielded
 
@@ -146,7 +146,7 @@ class Generation:
                 raise verdict.error
             if verdict.again == "limit":
                 self._means.pace.hold(delay)
-            self.tell(f"{verdict.error.message} Sent again in {delay:.0f} s.")
+            self._tell(f"{verdict.error.message} Sent again in {delay:.0f} s.")
             self._passed.append(verdict.error)
             if self._plan.requests == 1:
                 submitted, spent = self._standing()
@@ -167,35 +167,42 @@ class Generation:
         """Send one request of ``plan`` one time; None when it was answered with pictures."""
         longest = max(PATIENCE, self._request.timeout_seconds)
         silence = STREAM_PATIENCE if "stream" in plan.parameters else longest
-        exchange = _Exchange(self, index, longest)
+        answer = Answer(self._key, partial(self._save, index))
         body = make_body(plan)
-        outcome: ApiAnswer | Failure | BrokenError = BrokenError(
+        failed: Failure | BrokenError | None = BrokenError(
             "waiting", "timeout", f"no whole answer within {longest:g} s"
         )
         request_id: str | None = None
         began = anyio.current_time()
-        with exchange.patience:
+        patience, left = anyio.CancelScope(), anyio.Event()
+
+        async def sent() -> None:
+            patience.deadline = anyio.current_time() + longest
+            left.set()
+            await self._has_left(index)
+
+        with patience:
             try:
-                async with self._means.line.send(self._url, body, patience=silence, on_sent=exchange.sent) as reply:
+                async with self._means.line.send(self._url, body, patience=silence, on_sent=sent) as reply:
                     request_id = reply.headers.get("x-request-id") or reply.headers.get("x-generation-id")
-                    outcome = await read_answer(reply, exchange, key=self._key)
+                    failed = await read_answer(reply, answer, lambda: self._tell("The API's answer is arriving."))
                 log.debug("Images request answered: HTTP %d in %.1f s", reply.status, anyio.current_time() - began)
             except BrokenError as broken:
                 log.debug("Images request broke while %s: %s", broken.phase, broken.words)
-                outcome = broken
-        if isinstance(outcome, BrokenError):
-            resend = self._means.settings.resend_unclear and not exchange.pictures
-            outcome = judge_broken(outcome, left=exchange.left, resend=resend)
-        if isinstance(outcome, Failure):
-            advise(outcome.error, self._plan, date.today())  # noqa: DTZ011 - the vendor names days, not hours
+                failed = broken
+        if isinstance(failed, BrokenError):
+            resend = self._means.settings.resend_unclear and not answer.pictures
+            failed = judge_broken(failed, left=left.is_set(), resend=resend)
+        if failed is not None:
+            advise(failed.error, self._plan, date.today())  # noqa: DTZ011 - the vendor names days, not hours
             self._out.discard(index)
-            if outcome.error.spent == "unknown":
+            if failed.error.spent == "unknown":
                 self._bill.book_unclear()
-            return outcome
-        await self._fetch(outcome, exchange)
+            return failed
+        await self._fetch(answer, index)
         self._out.discard(index)
-        self._note(outcome, request_id)
-        self._check_count(outcome)
+        self._note(answer, request_id)
+        self._check_count(answer)
         return None
 
     async def _wait_for_pace(self) -> None:
@@ -207,7 +214,7 @@ class Generation:
                     + (" Nothing was sent." if self._standing()[0] is False else ""),
                     retry_after_seconds=left,
                 )
-            self.tell(f"The API asked for a pause of {left:.0f} s.")
+            self._tell(f"The API asked for a pause of {left:.0f} s.")
             await anyio.sleep(left)
 
     async def _may_cost_again(self, error: ImageError) -> bool:
@@ -223,18 +230,18 @@ class Generation:
 
     # --- what comes back --------------------------------------------------------------------------------------
 
-    async def _fetch(self, answer: ApiAnswer, exchange: "_Exchange") -> None:
+    async def _fetch(self, answer: Answer, index: int) -> None:
         """Pictures that the answer only named by address."""
         for place in answer.addresses:
-            self.tell("Fetching a picture from the address the API named.")
+            self._tell("Fetching a picture from the address the API named.")
             try:
                 data = await self._means.downloader.fetch(place)
             except FetchError as fault:
                 answer.faults.append(f"a picture could not be fetched: {fault}")
-                self._report.fetch_later(partial(self._fetch_again, place), source={"picture": str(exchange.number)})
+                source = {"picture": str(index + answer.pictures + 1)}
+                self._report.fetch_later(partial(self._fetch_again, place), source=source)
                 continue
-            answer.pictures += 1
-            await exchange.picture(data)
+            await answer.hand_on(data)
 
     async def _fetch_again(self, place: str) -> bytes:
         try:
@@ -243,7 +250,7 @@ class Generation:
         except (FetchError, TimeoutError) as fault:
             raise ImageError("network", f"The picture still cannot be fetched: {fault}.", submitted=True) from None
 
-    def _check_count(self, answer: ApiAnswer) -> None:
+    def _check_count(self, answer: Answer) -> None:
         wanted = self._request.n if self._plan.requests == 1 else 1
         if answer.pictures >= wanted and not answer.faults:
             return
@@ -260,7 +267,7 @@ class Generation:
             )
         )
 
-    def _note(self, answer: ApiAnswer, request_id: str | None) -> None:
+    def _note(self, answer: Answer, request_id: str | None) -> None:
         """Keep what an answer told, and book what it cost."""
         if answer.pictures or answer.addresses or answer.usage:
             self._bill.book(answer.usage)
@@ -315,9 +322,9 @@ class Generation:
             error.details["failures"] = [{"code": one.code, "message": one.message} for one in self._errors]
         return error
 
-    # --- called by the exchanges ------------------------------------------------------------------------------
+    # --- as it happens ----------------------------------------------------------------------------------------
 
-    async def left(self, index: int) -> None:
+    async def _has_left(self, index: int) -> None:
         self._out.add(index)
         first, self._was_sent = not self._was_sent, True
         if first or self._plan.requests == 1:
@@ -331,54 +338,24 @@ class Generation:
         except ImageError as problem:
             log.warning("The record could not be written: %s", problem.message)
 
-    def tell(self, message: str) -> None:
+    def _tell(self, message: str) -> None:
         self._report.progress(message)
 
-    async def save(self, data: bytes, number: int) -> None:
-        """Save one picture; a failure is kept and the others still come."""
+    async def _save(self, index: int, data: bytes, number: int) -> None:
+        """Save one picture of a request; a failure is kept and the others still come."""
         try:
             # What is paid is written, even while the generation is being cancelled.
             with shielded():
                 if self._plan.requests == 1 and not self._report.images:
                     await self._try_state("saving")
-                await self._report.save(data, source={"picture": str(number)})
+                await self._report.save(data, source={"picture": str(index + number)})
         except ImageError as error:
             # Programs call again by themselves what is called retryable; this could pay for one picture twice.
             error.submitted, error.spent, error.retryable = True, True, False
             self._errors.append(error)
             return
         if self._request.n > 1:
-            self.tell(f"{len(self._report.images)} of {self._request.n} pictures are saved.")
-
-
-class _Exchange:
-    """One request on its way: the sink of its answer, and whether it has left."""
-
-    def __init__(self, generation: Generation, index: int, longest: float) -> None:
-        self._generation = generation
-        self._index = index
-        self._longest = longest
-        self.patience = anyio.CancelScope()
-        """Ends ``longest`` seconds after it has left."""
-        self.left = False
-        self.pictures = 0
-
-    async def sent(self) -> None:
-        self.left = True
-        self.patience.deadline = anyio.current_time() + self._longest
-        await self._generation.left(self._index)
-
-    async def begun(self) -> None:
-        self._generation.tell("The API's answer is arriving.")
-
-    @property
-    def number(self) -> int:
-        """Which picture comes next, counted over all requests."""
-        return self._index + self.pictures + 1
-
-    async def picture(self, data: bytes) -> None:
-        number, self.pictures = self.number, self.pictures + 1
-        await self._generation.save(data, number)
+            self._tell(f"{len(self._report.images)} of {self._request.n} pictures are saved.")
 
 
 def _strongest(facts: list[Any]) -> Any:

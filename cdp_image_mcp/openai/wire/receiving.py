@@ -2,8 +2,8 @@
 
 import contextlib
 import re
-from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
 
 import anyio
 import msgspec
@@ -26,46 +26,97 @@ DRAIN = 1.0
 """Seconds that the end of a stream is waited for after its picture."""
 
 
-class Sink(Protocol):
-    """Takes what an answer brings, as soon as it is there."""
+class Answer:
+    """What a successful answer brings: pictures are handed on as they come, what it says beside them is kept here."""
 
-    async def begun(self) -> None:
-        """The first bytes of a successful answer have come."""
-        ...
+    def __init__(self, key: str | None, save: Callable[[bytes, int], Awaitable[None]]) -> None:
+        """``save`` gets each finished picture and which one of this answer it is, from 1."""
+        self.pictures = 0
+        """Those that were handed on."""
+        self.faults: list[str] = []
+        """Why items held no usable picture, in words."""
+        self.warnings: list[str] = []
+        """What is to be known of pictures that were handed on."""
+        self.addresses: list[str] = []
+        """Pictures that are only named by address."""
+        self.usage: dict[str, Any] | None = None
+        self.facts: dict[str, Any] = {}
+        """When it was made, and what was asked as the server resolved it; ``auto`` left out."""
+        self.revised_prompts: list[str] = []
+        self.key = key
+        self._save = save
 
-    async def picture(self, data: bytes) -> None:
-        """A finished picture."""
-        ...
+    def judge(self, reply: Reply, tree: Mapping[str, Any] | None, raw: str = "") -> Failure:
+        """The verdict on an error within a success."""
+        return judge(reply.status, reply.headers, tree, raw, key=self.key, begun=True)
+
+    async def finished(self, tree: Mapping[str, Any], reader: PictureReader, items: list[Mapping[str, Any]]) -> None:
+        """All of a JSON text is here that comes; ``items`` are its places for pictures."""
+        await self.take(reader)
+        self._note(tree, items)
+        await self.settle(reader, items)
+        if not (self.addresses or self.faults):
+            await self.keep(reader)
+
+    async def take(self, reader: PictureReader) -> None:
+        """The pictures that have come whole."""
+        for data in reader.whole(SMALLEST):
+            await self.hand_on(data)
+
+    async def settle(self, reader: PictureReader, items: list[Mapping[str, Any]]) -> None:
+        """Items whose base64 text brought nothing may name an address: relays written in Go send both fields, the
+        unused one empty. Without one, what could be read of a damaged text is kept."""
+        for item in items:
+            address = item.get("url")
+            marks = [picture_index(address), picture_index(item.get("b64_json"))]
+            came = [mark for mark in marks if mark is not None and mark not in reader.damaged]
+            if isinstance(address, str) and address and marks[0] is None and not came:
+                self.addresses.append(address)
+                reader.damaged.pop(-1 if marks[1] is None else marks[1], None)
+        for index, (data, wrong) in sorted(reader.damaged.items()):
+            if data:
+                self.warnings.append(f"A picture came damaged ({wrong}); what could be read of it was saved.")
+                await self.hand_on(data)
+            else:
+                self.faults.append(f"picture {index + 1} cannot be decoded: {wrong}")
+        reader.damaged.clear()
+
+    async def keep(self, reader: PictureReader) -> None:
+        """No picture was found: it may be in a form that is not known."""
+        if not self.pictures and (data := reader.painted()):
+            await self.hand_on(data)
+
+    async def hand_on(self, data: bytes) -> None:
+        self.pictures += 1
+        await self._save(data, self.pictures)
+
+    def _note(self, tree: Mapping[str, Any], items: list[Mapping[str, Any]]) -> None:
+        """What is told beside pictures."""
+        created = tree.get("created", tree.get("created_at"))
+        if isinstance(created, int | float) and created > 0:
+            self.facts["openai_created"] = int(created)
+        if (usage := _fields(tree.get("usage"))) is not None:
+            self.usage = dict(usage)
+        for name, fact in TOLD.items():
+            value = tree.get(name)
+            if isinstance(value, str) and value not in {"", "auto"}:
+                self.facts[fact] = clean(value, self.key, 40)
+        for item in (tree, *(item for item in items if item is not tree)):
+            if isinstance(revised := item.get("revised_prompt"), str) and revised:
+                self.revised_prompts.append(clean(revised, self.key, LONGEST_REVISED))
 
 
-class ApiAnswer(msgspec.Struct, kw_only=True):
-    """What a successful answer said beside its pictures. Every field but ``pictures`` may be missing."""
-
-    pictures: int = 0
-    """Finished pictures handed to the sink."""
-    faults: list[str] = []
-    """Why items held no usable picture, in words."""
-    warnings: list[str] = []
-    """What is to be known of pictures that were handed over."""
-    addresses: list[str] = []
-    """Pictures that are only named by address."""
-    usage: dict[str, Any] | None = None
-    facts: dict[str, Any] = {}
-    """When it was made, and what was asked as the server resolved it; ``auto`` left out."""
-    revised_prompts: list[str] = []
-
-
-async def read_answer(reply: Reply, sink: Sink, *, key: str | None) -> ApiAnswer | Failure:
-    """Read the whole answer. Raises :class:`BrokenError` when it ends too early; what came before is with the sink."""
+async def read_answer(reply: Reply, answer: Answer, begun: Callable[[], None]) -> Failure | None:
+    """Read a whole answer; why there is none. ``begun`` is called when the first bytes of a success have come. Raises
+    :class:`BrokenError` when it ends too early; what came before was handed on."""
     if not 200 <= reply.status < 300:
-        return await _read_error(reply, key)
+        return await _read_error(reply, answer.key)
     # Relays send events under a JSON type and JSON where events were asked (exo PR#1328, mistral-vibe PR#774, 2026).
     begin = await reply.first()
     if begin:
-        await sink.begun()
-    taking = _Taking(reply, sink, key)
+        begun()
     streamed = begin in EVENTS if begin else reply.content_type == "text/event-stream"
-    return await (_Stream(taking).read() if streamed else _read_json(taking))
+    return await (_Stream(reply, answer).read() if streamed else _read_json(reply, answer))
 
 
 async def _read_error(reply: Reply, key: str | None) -> Failure:
@@ -91,120 +142,43 @@ def _items(tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [cast("Mapping[str, Any]", item) for item in cast("list[Any]", data) if isinstance(item, Mapping)]
 
 
-class _Taking:
-    """Hands over what an answer brings and keeps what it tells. ``reader``: the JSON text that a picture came in."""
-
-    def __init__(self, reply: Reply, sink: Sink, key: str | None) -> None:
-        self.reply = reply
-        self.answer = ApiAnswer()
-        self._sink = sink
-        self._key = key
-
-    def judge(self, tree: Mapping[str, Any] | None, raw: str = "") -> Failure:
-        """The verdict on an error within a success."""
-        return judge(self.reply.status, self.reply.headers, tree, raw, key=self._key, begun=True)
-
-    def clean(self, text: str, limit: int) -> str:
-        return clean(text, self._key, limit)
-
-    async def finished(self, tree: Mapping[str, Any], reader: PictureReader, items: list[Mapping[str, Any]]) -> None:
-        """All of a text is here that comes; ``items`` are its places for pictures."""
-        await self.take(reader)
-        self._note(tree, items)
-        await self.settle(reader, items)
-        if not (self.answer.addresses or self.answer.faults):
-            await self.keep(reader)
-
-    async def take(self, reader: PictureReader) -> None:
-        """The pictures that have come whole."""
-        for data in reader.whole(SMALLEST):
-            await self._hand_over(data)
-
-    async def settle(self, reader: PictureReader, items: list[Mapping[str, Any]]) -> None:
-        """Items whose base64 text brought nothing may name an address: relays written in Go send both fields, the
-        unused one empty. Without one, what could be read of a damaged text is kept."""
-        for item in items:
-            address = item.get("url")
-            marks = [picture_index(address), picture_index(item.get("b64_json"))]
-            came = [mark for mark in marks if mark is not None and mark not in reader.damaged]
-            if isinstance(address, str) and address and marks[0] is None and not came:
-                self.answer.addresses.append(address)
-                reader.damaged.pop(-1 if marks[1] is None else marks[1], None)
-        for index, (data, wrong) in sorted(reader.damaged.items()):
-            if data:
-                self.answer.warnings.append(f"A picture came damaged ({wrong}); what could be read of it was saved.")
-                await self._hand_over(data)
-            else:
-                self.answer.faults.append(f"picture {index + 1} cannot be decoded: {wrong}")
-        reader.damaged.clear()
-
-    async def keep(self, reader: PictureReader) -> None:
-        """No picture was found: it may be in a form that is not known."""
-        if not self.answer.pictures and (data := reader.painted()):
-            await self._hand_over(data)
-
-    async def _hand_over(self, data: bytes) -> None:
-        self.answer.pictures += 1
-        await self._sink.picture(data)
-
-    def _note(self, tree: Mapping[str, Any], items: list[Mapping[str, Any]]) -> None:
-        """What is told beside pictures."""
-        created = tree.get("created", tree.get("created_at"))
-        if isinstance(created, int | float) and created > 0:
-            self.answer.facts["openai_created"] = int(created)
-        if (usage := _fields(tree.get("usage"))) is not None:
-            self.answer.usage = dict(usage)
-        for name, fact in TOLD.items():
-            value = tree.get(name)
-            if isinstance(value, str) and value not in {"", "auto"}:
-                self.answer.facts[fact] = self.clean(value, 40)
-        for item in (tree, *(item for item in items if item is not tree)):
-            if isinstance(revised := item.get("revised_prompt"), str) and revised:
-                self.answer.revised_prompts.append(self.clean(revised, LONGEST_REVISED))
-
-
-async def _read_json(taking: _Taking) -> ApiAnswer | Failure:
-    answer, reader = taking.answer, PictureReader()
+async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
+    reader = PictureReader()
     try:
-        while (piece := await taking.reply.read()) is not None:
+        while (piece := await reply.read()) is not None:
             reader.feed(piece)
-            await taking.take(reader)
+            await answer.take(reader)
         tree = _fields(reader.finish())
         why = "it is no JSON object"
     except BrokenError:
-        await taking.settle(reader, [])
+        await answer.settle(reader, [])
         raise
     except AnswerError as fault:
         tree, why = None, str(fault)
     if tree is None:
-        return await _not_understood(taking, reader, why)
+        # A 200 that is no answer. Pictures that came whole before it broke are kept and counted.
+        await answer.settle(reader, [])
+        await answer.keep(reader)
+        if answer.pictures:
+            answer.faults.append(f"the answer cannot be read to its end: {why}")
+            return None
+        verdict = answer.judge(reply, None, reader.text())
+        verdict.error.message = f"The API's answer cannot be read: {why}."
+        return verdict
     if tree.get("error") and not answer.pictures:
-        return taking.judge(tree)
-    await taking.finished(tree, reader, _items(tree))
+        return answer.judge(reply, tree)
+    await answer.finished(tree, reader, _items(tree))
     if not (answer.pictures or answer.addresses or answer.faults):
-        answer.faults.append(f"it says {taking.clean(reader.text(), 300)}")
-    return answer
-
-
-async def _not_understood(taking: _Taking, reader: PictureReader, why: str) -> ApiAnswer | Failure:
-    """A 200 that is no answer. Pictures that came whole before it broke are kept and counted."""
-    await taking.settle(reader, [])
-    await taking.keep(reader)
-    if taking.answer.pictures:
-        taking.answer.faults.append(f"the answer cannot be read to its end: {why}")
-        return taking.answer
-    verdict = taking.judge(None, reader.text())
-    verdict.error.message = f"The API's answer cannot be read: {why}."
-    return verdict
+        answer.faults.append(f"it says {clean(reader.text(), answer.key, 300)}")
+    return None
 
 
 class _Stream:
     """A stream of events: life signs, partial pictures of servers that send them unasked, then one finished picture."""
 
-    def __init__(self, taking: _Taking) -> None:
-        self._taking = taking
-        self._reply = taking.reply
-        self._answer = taking.answer
+    def __init__(self, reply: Reply, answer: Answer) -> None:
+        self._reply = reply
+        self._answer = answer
         self._events = EventReader()
         self._reader = PictureReader()
         self._drawing = False
@@ -214,7 +188,7 @@ class _Stream:
         self._verdict: Failure | None = None
         self._over = False
 
-    async def read(self) -> ApiAnswer | Failure:
+    async def read(self) -> Failure | None:
         try:
             while not self._over and (piece := await self._reply.read()) is not None:
                 await self._take(self._events.feed(piece))
@@ -234,7 +208,7 @@ class _Stream:
             return self._verdict
         if not self._answer.pictures and not self._answer.addresses and not self._answer.faults:
             raise BrokenError("receiving", "connection", "the stream ended before the picture was finished")
-        return self._answer
+        return None
 
     async def _drain(self) -> None:
         """Read to the end, so that the connection can serve again; the picture is saved and does not wait for it."""
@@ -272,7 +246,7 @@ class _Stream:
             told = TYPE.search(reader.text())
             tree = {"type": name or (told[0] if told else reader.text())}
         if tree.get("error"):
-            verdict = self._taking.judge(tree)
+            verdict = self._answer.judge(self._reply, tree)
             # Before any partial picture it may still be a plain limit, which costs nothing.
             self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
             self._over = True
@@ -288,4 +262,4 @@ class _Stream:
 
     async def _finished(self, tree: Mapping[str, Any], reader: PictureReader) -> None:
         self._over = True
-        await self._taking.finished(tree, reader, _items(tree) if "data" in tree else [tree])
+        await self._answer.finished(tree, reader, _items(tree) if "data" in tree else [tree])
