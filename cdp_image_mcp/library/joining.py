@@ -17,7 +17,8 @@ JOIN_SECONDS = 24 * 3600
 Kind: TypeAlias = Literal["running", "finished", "orphaned"]
 """``running``: its owner lives (may be another process). ``finished``: within the last 24 h and never fetched: saved
 or partial with its files, or an end at the API that may have been paid and brought nothing. ``orphaned``: its owner
-died after it was submitted, or it was interrupted within the last 24 h and its picture may be at the site."""
+died after it was submitted, or it was interrupted within the last 24 h and its picture may be at the site; it is to be
+adopted."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -33,7 +34,7 @@ class Claim(msgspec.Struct, frozen=True):
     """The generation a call waits on from now on; hand ``waiter`` to :meth:`Library.release` when it answers."""
 
     kind: Kind | Literal["new"]
-    """``new``: just registered, ours to run. ``orphaned``: joined, ours from now on, and wants to be recovered."""
+    """``new``: just registered, ours to run."""
     record: Record
     folder: Folder
     waiter: str

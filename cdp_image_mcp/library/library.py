@@ -140,8 +140,14 @@ class Library:
             entry = self._of_id(db, generation_id)
             if entry is None or (entry.alive and not self.is_mine(entry.record)):
                 return None
-            left = not entry.record.finished or entry.record.collectable
-            return self._take_over(db, entry) if left else None
+            record = entry.record
+            if record.finished and not record.collectable:
+                return None
+            if record.finished:
+                record.state, record.finished_at, record.fetched = "starting", None, False
+            record.owner, record.over_time = self._attendance.enter(), False
+            self.index.write(db, entry.folder.path, record)
+            return Entry(record, entry.folder, alive=True)
 
         return self.index.run(work)
 
@@ -302,16 +308,8 @@ class Library:
             if self._attendance.is_waited_on(row.id) or (entry := self._entry(row, db)) is None:
                 continue
             if (kind := joinable(entry, fetched=entry.record.end in self._fetched)) is not None:
-                taken = self._take_over(db, entry) if kind == "orphaned" else entry
-                return Claim(kind, taken.record, taken.folder, self._attendance.wait(row.id))
+                return Claim(kind, entry.record, entry.folder, self._attendance.wait(row.id))
         return None
-
-    def _take_over(self, db: sqlite3.Connection, entry: Entry) -> Entry:
-        entry.record.owner, entry.record.over_time = self._attendance.enter(), False
-        if entry.record.finished:
-            entry.record.state, entry.record.finished_at, entry.record.fetched = "starting", None, False
-        self.index.write(db, entry.folder.path, entry.record)
-        return Entry(entry.record, entry.folder, alive=True)
 
     def _take_in(self, db: sqlite3.Connection, generation_id: str) -> bool:
         entry = self._of_id(db, generation_id)

@@ -1,28 +1,15 @@
 """Going on with what earlier processes left: adopting, collecting, and ending truthfully what nobody can finish."""
 
 import logging
-from collections.abc import Generator
-from contextlib import contextmanager
 from functools import partial
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import JOIN_SECONDS, Entry
 from cdp_image_mcp.library.library import Library
-from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.studio.runner import Runner
 from cdp_image_mcp.system.tasks import shielded
 
 log = logging.getLogger(__name__)
-
-
-@contextmanager
-def truth_of(record: Record) -> Generator[None]:
-    """What fails while an earlier generation is taken up says whether *that* was sent and paid."""
-    try:
-        yield
-    except ImageError as error:
-        error.submitted, error.spent = record.submitted, record.spent
-        raise
 
 
 class Recovery:
@@ -42,26 +29,28 @@ class Recovery:
                 self._runner.start_soon(partial(self._take_up, at_site=at_site))
 
     async def revive(self, generation_id: str, *, background: bool = False) -> None:
-        """Before waiting: do again what the disk did not take, adopt an orphan, collect what was left, take in what a
-        process that died had written beside an ended one."""
+        """Before waiting: do again what the disk did not take, or :meth:`take_up`."""
         if (job := self._runner.jobs.get(generation_id)) is not None:
             await self._runner.settle(job)
         with shielded():
             async with self._runner.taking:
-                if generation_id in self._runner.jobs:
-                    return
-                entry = await self.find(generation_id)
-                if not entry.record.finished or entry.record.collectable:
-                    await self.adopt(entry.record, background=background)
-                else:
-                    await self._library.rescue(entry)
+                if generation_id not in self._runner.jobs:
+                    await self.take_up(generation_id, background=background)
 
-    async def adopt(self, record: Record, *, background: bool = False) -> None:
-        """Go on with a generation without a job here, if nobody else works on it. Under ``Runner.taking``."""
-        with truth_of(record):
-            adopted = await self._library.adopt(record.generation_id)
-            if adopted is not None:
+    async def take_up(self, generation_id: str, *, background: bool = False) -> None:
+        """Of one without a job here, under ``Runner.taking``: go on with it if nobody else does, collect what was left
+        at the site, or take in what a process that died had written beside an ended one."""
+        entry = await self.find(generation_id)
+        if entry.record.finished and not entry.record.collectable:
+            await self._library.rescue(entry)
+            return
+        try:
+            if (adopted := await self._library.adopt(generation_id)) is not None:
                 self._runner.recover(adopted.record, adopted.folder, background=background)
+        except ImageError as error:
+            # Whether *that* one was sent and paid, not this call.
+            error.submitted, error.spent = entry.record.submitted, entry.record.spent
+            raise
 
     async def end_idle(self, generation_id: str) -> None:
         """End one that nobody works on, as cancelled."""

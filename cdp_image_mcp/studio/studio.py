@@ -33,14 +33,14 @@ import msgspec
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.joining import Claim, Entry
+from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, epoch
 from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES, Backend, BackendName
 from cdp_image_mcp.studio import stopfile
 from cdp_image_mcp.studio.asked import GenerateImage, given
-from cdp_image_mcp.studio.intake import Accepted, Intake
-from cdp_image_mcp.studio.recovery import Recovery, truth_of
+from cdp_image_mcp.studio.intake import Intake
+from cdp_image_mcp.studio.recovery import Recovery
 from cdp_image_mcp.studio.runner import Outliving, Runner
 from cdp_image_mcp.studio.standing import News, Standing, describe, standing_of
 from cdp_image_mcp.studio.status import Status
@@ -114,10 +114,16 @@ class Studio:
                         accepted.record, accepted.parent, marks=accepted.marks, admit=admit
                     )
                     call.push_async_callback(self.library.release, claim.waiter)
-                    await self._take_up(claim, accepted)
-            self._asked_here.add(claim.record.generation_id)
+                    generation_id = claim.record.generation_id
+                    if not claim.joined:
+                        self._runner.start(accepted.requests, claim.record, claim.folder)
+                    elif (job := self._runner.jobs.get(generation_id)) is not None:
+                        await self._runner.settle(job)
+                    else:
+                        await self._recovery.take_up(generation_id)
+            self._asked_here.add(generation_id)
             self._recovery.begin()
-            standing = await self._wait(claim.record.generation_id, seconds, listener)
+            standing = await self._wait(generation_id, seconds, listener)
         elsewhere = given(arguments.output_dir) and claim.folder.path.parent != accepted.parent
         return msgspec.structs.replace(
             standing, joined=claim.joined, unmet=("output_dir",) if claim.joined and elsewhere else ()
@@ -220,22 +226,6 @@ class Studio:
         await finish(self.library.close)
 
     # --- inside ------------------------------------------------------------------------------------------------
-
-    async def _take_up(self, claim: Claim, accepted: Accepted) -> None:
-        """Start what this process now has to do for a claim."""
-        record = claim.record
-        job = self._runner.jobs.get(record.generation_id)
-        if claim.joined and job is not None:
-            await self._runner.settle(job)
-        if claim.kind == "new":
-            self._runner.start(accepted.requests, record, claim.folder)
-        elif claim.kind == "orphaned":
-            with truth_of(record):
-                self._runner.recover(record, claim.folder)
-        elif claim.kind == "finished" and job is None:
-            await self.library.rescue(Entry(record, claim.folder, alive=False))
-        elif claim.kind == "running" and job is None and self.library.is_mine(record):
-            await self._recovery.adopt(record)
 
     async def _wait(self, generation_id: str, seconds: float, listener: Listener | None) -> Standing:
         """Until it is finished, a person is newly needed, or the time is over."""

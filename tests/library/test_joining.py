@@ -175,11 +175,13 @@ async def test_an_orphan_that_was_sent_to_the_site_is_joined_to_be_recovered(lib
         sent = a_record(owner=DEAD, state="generating", submitted=True)
         await create(library, sent)
         claim = await library.claim_or_register(a_record())
+        taken = await library.adopt(sent.generation_id)
 
-    assert claim.kind == "orphaned"
+    assert (claim.kind, claim.record.generation_id) == ("orphaned", sent.generation_id)
+    assert taken is not None
     owner = read_record(claim.folder.path)[0].owner
     assert owner is not None
-    assert owner == claim.record.owner
+    assert owner == taken.record.owner
     assert owner.token == library.token
 
 

@@ -26,9 +26,11 @@ async def test_what_a_shutdown_left_at_the_site_is_joined_and_collected_not_paid
         await create(library, record)
         claim = await library.claim_or_register(a_record())
         second = await library.claim_or_register(a_record())
+        taken = await library.adopt(claim.record.generation_id)
 
     assert (claim.kind, claim.record.generation_id) == ("orphaned", record.generation_id)
-    assert not claim.record.finished
+    assert taken is not None
+    assert not taken.record.finished
     owner = read_record(claim.folder.path)[0].owner
     assert owner is not None
     assert owner.token == library.token
@@ -41,7 +43,9 @@ async def test_a_picture_collected_after_an_answered_interruption_waits_to_be_fe
         await create(library, record)
         await library.mark_fetched(record)
         claim = await library.claim_or_register(a_record())
-        await finished(library, claim.folder, claim.record)
+        taken = await library.adopt(claim.record.generation_id)
+        assert taken is not None
+        await finished(library, taken.folder, taken.record)
         await library.release(claim.waiter)
         again = await library.claim_or_register(a_record())
 
@@ -56,8 +60,10 @@ async def test_an_answer_with_an_earlier_end_does_not_mark_the_picture_collected
         await create(library, record)
         told = msgspec.structs.replace(record)
         claim = await library.claim_or_register(a_record())
+        taken = await library.adopt(claim.record.generation_id)
+        assert taken is not None
         await library.mark_fetched(told)
-        await finished(library, claim.folder, claim.record)
+        await finished(library, taken.folder, taken.record)
         await library.mark_fetched(told)
         await library.release(claim.waiter)
         again = await library.claim_or_register(a_record())
