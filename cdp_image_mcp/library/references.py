@@ -28,11 +28,10 @@ BY_STEPS = os.open in os.supports_dir_fd and bool(NO_LINK)
 """Whether each folder on the way can be opened from the one before without following links (not on Windows)."""
 
 OUTSIDE_FILE = "Copy the file into an allowed folder, or ask the user to extend GPT_IMAGE_INPUT_ROOTS, then call again."
-OUTSIDE = {
-    "output_dir": "Leave output_dir out for the default folder, or name one inside an allowed folder; the user can set "
+OUTSIDE_FOLDER = (
+    "Leave output_dir out for the default folder, or name one inside an allowed folder; the user can set "
     "another default with GPT_IMAGE_OUTPUT_DIR."
-}
-"""What helps where a path lies outside the allowed folders."""
+)
 
 
 @in_thread
@@ -105,7 +104,7 @@ def _inside(path: str, roots: Sequence[Path], field: str) -> tuple[Path, Path]: 
             field,
             path,
             f"It is outside the allowed folders ({allowed}).",
-            OUTSIDE.get(field, OUTSIDE_FILE),
+            OUTSIDE_FOLDER if field == "output_dir" else OUTSIDE_FILE,
         )
     _refuse(field, path, "It lies in a folder whose name begins with a dot; those are never used.")
 

@@ -116,8 +116,6 @@ RULES: tuple[Rule, ...] = (
         "The model is not open to this key or project",
         "2026-09-16 live",
         names=("model_not_found", "DeploymentNotFound"),
-        next_step="Ask the user to allow the model in the project's limits (counts after about 30 s), or to set "
-        "GPT_IMAGE_MODEL to another one.",
     ),
     Rule(
         "model_unavailable",
