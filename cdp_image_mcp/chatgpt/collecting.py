@@ -27,8 +27,11 @@ from cdp_image_mcp.request import ImageRequest, Report
 
 HISTORY = 4
 """Conversations changed since the press that are looked into when ours is not known by id. Where the list tells when
-each began, as the site's own does, only those that began at the press: it is the id of a new chat alone that is not
-known, and a busy account has many others."""
+each began, as the site's own does, only those that began about then: it is the id of a new chat alone that is not known,
+and a busy account has many others."""
+ABOUT = timedelta(minutes=15)
+"""How long before the press, or after it, the site may say that its conversation began: a page that prepares its prompt
+while references go up may have begun it then."""
 WHOLE = 20
 """A list of fewer conversations is the whole history: the page asks for 20 to 28 at a time (2023-04 to 2026-09)."""
 OLDER = 8
@@ -136,7 +139,7 @@ class Collecting:
         found: tuple[str, Message] | None = None
         unread = newer = older = 0
         free = [one for one in listed if one.conversation_id not in self._taken]
-        open_to_us = [one for one in free if one.begun is None or self._timely(one.begun)]
+        open_to_us = [one for one in free if self._may_be_ours(one)]
         for looked, one in enumerate(open_to_us, 1):
             reading = self._seen.get(one)
             if reading is None and not self._is_older(one.changed):
@@ -219,18 +222,17 @@ class Collecting:
             return same[0]
         if pressed is None:
             return None
+        earliest, latest = pressed - CLOCK_SLACK, pressed + SENT_WITHIN + CLOCK_SLACK
         timely = [
             (abs(one[1].created - pressed.timestamp()), one)
             for one in same
-            if one[1].created is not None and self._timely(one[1].created)
+            if one[1].created is not None and earliest.timestamp() <= one[1].created <= latest.timestamp()
         ]
         return min(timely, key=lambda pair: pair[0])[1] if timely else None
 
-    def _timely(self, at: float) -> bool:
-        """Whether the site may have dated so what went out with the press of send; when that was may not be known."""
+    def _may_be_ours(self, one: Listed) -> bool:
         pressed = self._pressed
-        earliest, latest = -CLOCK_SLACK, SENT_WITHIN + CLOCK_SLACK
-        return pressed is None or earliest.total_seconds() <= at - pressed.timestamp() <= latest.total_seconds()
+        return pressed is None or one.begun is None or abs(one.begun - pressed.timestamp()) <= ABOUT.total_seconds()
 
     def _is_older(self, changed: float | None) -> bool:
         """Whether what last changed then did so before the press of send: ours is another."""

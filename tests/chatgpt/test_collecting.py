@@ -255,7 +255,7 @@ def listing(count: int, changed: float, begun: float) -> list[dict[str, Any]]:
 async def test_on_a_busy_account_the_conversation_that_began_at_the_press_is_found_among_many_newer_ones() -> None:
     site = ScriptedSite(*others(12, 500), [sent("ours", 2)])
     rows = listing(13, 500, -90_000)
-    rows[-1]["create_time"] = (PRESSED + timedelta(seconds=3)).isoformat()
+    rows[-1]["create_time"] = (PRESSED - timedelta(minutes=6)).isoformat()
     site.history = [rows]
     assert await searched(site) == (chat(12), "ours")
     assert site.opened == [chat(12)]
@@ -263,13 +263,13 @@ async def test_on_a_busy_account_the_conversation_that_began_at_the_press_is_fou
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("count", "oldest", "code"), [(28, 400, "network"), (28, -900, "not_found"), (5, 400, "not_found")]
+    ("count", "oldest", "code"), [(28, 8000, "network"), (28, -900, "not_found"), (5, 8000, "not_found")]
 )
 async def test_a_list_that_does_not_reach_back_to_the_press_leaves_it_open(
     count: int, oldest: float, code: str
 ) -> None:
     site = ScriptedSite(*others(count, 500))
-    rows = [*listing(count - 1, 500, 300), *listing(count, oldest, -90_000)[-1:]]
+    rows = [*listing(count - 1, 9000, 5000), *listing(count, oldest, -90_000)[-1:]]
     site.history = [rows, rows]
     with pytest.raises(ImageError) as caught:
         await searched(site)
