@@ -27,8 +27,8 @@ from cdp_image_mcp.request import ImageRequest, Report
 
 HISTORY = 4
 """Conversations changed since the press that are looked into when ours is not known by id. Where the list tells when
-each began, as the site's own does, only those that began about then: it is the id of a new chat alone that is not known,
-and a busy account has many others."""
+each began, as the site's own does, only those that began about then: only a new chat's id is not known, and a busy
+account has many others."""
 ABOUT = timedelta(minutes=15)
 """How long before the press, or after it, the site may say that its conversation began: a page that prepares its prompt
 while references go up may have begun it then."""
