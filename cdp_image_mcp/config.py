@@ -178,6 +178,15 @@ def _absolute(raw: str) -> Path:
         raise ValueError(f"{raw!r} names the home of a user who is not known here.") from None
     if "\0" in raw or not path.is_absolute():
         raise ValueError(f"{raw!r} is not an absolute path.")
+    return _tellable(path)
+
+
+def _tellable(path: Path) -> Path:
+    """Records and answers are UTF-8, and a path on Linux may be any bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{str(path)!r} is not UTF-8, and no record could name it.") from None
     return path
 
 
@@ -323,9 +332,10 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         read |= {"api_key": read["api_key"].removeprefix(BEARER), "bearer": True}
     if not {"output_dir", "profile_dir"} <= read.keys():
         try:
-            data = Path(platformdirs.user_data_dir(APP_NAME, appauthor=False))
-        except RuntimeError:
-            told = "it is not set, and this user has no home: name GPT_IMAGE_OUTPUT_DIR and CHATGPT_WEB_PROFILE_DIR."
+            data = _tellable(Path(platformdirs.user_data_dir(APP_NAME, appauthor=False)))
+        except (RuntimeError, ValueError) as error:
+            told = str(error) if isinstance(error, ValueError) else "it is not set, and this user has no home"
+            told = told.removesuffix(".") + ": name GPT_IMAGE_OUTPUT_DIR and CHATGPT_WEB_PROFILE_DIR."
             problems.append(Problem("HOME", told))
             data = Path.cwd()
         read = {"output_dir": data / "output" / "chatgpt-images", "profile_dir": data / "profile", **read}

@@ -2,6 +2,7 @@
 
 import hashlib
 import pwd
+import sys
 
 import pytest
 
@@ -25,6 +26,7 @@ from cdp_image_mcp.errors import ImageError
         ("GPT_IMAGE_OUTPUT_DIR", "pictures", "'pictures' is not an absolute path."),
         ("GPT_IMAGE_OUTPUT_DIR", "~nobody-here/pictures", "a user who is not known here"),
         ("GPT_IMAGE_OUTPUT_DIR", "/pictures\0/x", "is not an absolute path"),
+        ("GPT_IMAGE_OUTPUT_DIR", "/pictures/caf\udce9", "is not UTF-8, and no record could name it"),
         ("GPT_IMAGE_INPUT_ROOTS", "~nobody-here", "a user who is not known here"),
         ("OPENAI_API_KEY", '"sk-word"', "it stands in quotes"),
         ("OPENAI_API_KEY", "sk-word'", "it stands in quotes"),
@@ -88,6 +90,17 @@ def test_a_name_that_is_not_ours_is_told_with_the_one_that_is_meant_and_stops_no
 
 def test_names_of_other_programs_are_theirs() -> None:
     assert load({"OPENAI_LOG": "debug", "OPENAI_API_BASE": "x", "HOME_IMAGE": "y"}).problems == ()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="paths are text there")
+def test_a_home_whose_name_is_not_utf8_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/ren\udce9")
+    (problem,) = load({}).problems
+    assert (problem.variable, problem.harmless) == ("HOME", False)
+    assert "is not UTF-8" in problem.message
+    named = load({"GPT_IMAGE_OUTPUT_DIR": "/pictures", "CHATGPT_WEB_PROFILE_DIR": "/profile"})
+    assert named.problems == ()
 
 
 def test_nothing_ends_the_program_where_there_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
