@@ -20,6 +20,9 @@ from cdp_image_mcp.system.tasks import background
 TELLING_PROBLEMS = frozenset(("generate", "login", "status", "config", "doctor", "demo"))
 """Commands whose own answer names every bad setting."""
 
+SENDING = frozenset(("generate", "demo", "wait", "collect", "cancel"))
+"""Commands under which a prompt may go out or be out."""
+
 Command: TypeAlias = Callable[[argparse.Namespace, Settings, Terminal], Awaitable[int]]
 
 
@@ -34,8 +37,10 @@ def run(parsed: argparse.Namespace, settings: Settings, front: Front | None = No
         except UnheardError:
             raise
         except Exception as error:  # noqa: BLE001  it is told
-            fields = failure(known_error(error, parsed.command))
-            return tell_failure(terminal, fields, as_json=getattr(parsed, "json", False))
+            told = known_error(error, parsed.command)
+            if parsed.command not in SENDING:
+                told.submitted = told.spent = False
+            return tell_failure(terminal, failure(told), as_json=getattr(parsed, "json", False))
     except UnheardError as unheard:
         if not isinstance(unheard.__cause__, BrokenPipeError):  # otherwise whoever read our output has gone
             why = f"Standard output cannot be written: {unheard.__cause__}."

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -40,7 +41,8 @@ def _settings() -> Settings:
         except ImageError as error:
             problems.append(Problem("CHATGPT_SITE_FILE", error.message.removeprefix("CHATGPT_SITE_FILE: ")))
             settings = msgspec.structs.replace(settings, site_file=None)
-    if settings.chrome_path is not None and not settings.chrome_path.is_file():
+    # Path.is_file raises for what may not be looked at (CPython 3.11 to 3.13).
+    if settings.chrome_path is not None and not os.path.isfile(settings.chrome_path):  # noqa: PTH113
         problems.append(
             Problem(
                 "CHROME_PATH",

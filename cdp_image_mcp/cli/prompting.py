@@ -59,17 +59,20 @@ def wish(parsed: argparse.Namespace, prompt: str, place: "Destination | None") -
     given: dict[str, Any] = {name: value for name in WISHES if (value := getattr(parsed, name)) is not None}
     for name in ("mask", "output_dir"):
         if name in given:
-            given[name] = _absolute(given[name])
+            given[name] = str(_absolute(name, given[name]))
     if parsed.reference_images:
-        given["reference_images"] = [_absolute(each) for each in parsed.reference_images]
+        given["reference_images"] = [str(_absolute("reference_images", each)) for each in parsed.reference_images]
     if place is not None and place.format is not None:
         given.setdefault("output_format", place.format)
     arguments, _ = parse(GenerateImage, given | {"prompt": prompt})
     return arguments
 
 
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+def _absolute(field: str, path: str) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise _refused(field, f"{path} names the home of a user who is not known here.") from None
 
 
 def typed_roots(arguments: GenerateImage, settings: Settings) -> Settings:
@@ -147,14 +150,16 @@ def destination(given: str | None) -> Destination | None:
     """What ``-o`` names. Raises ImageError ``invalid_input`` for what would not work, before anything is paid."""
     if given is None:
         return None
-    path = Path(given).expanduser().absolute()
-    is_folder = path.is_dir() or given.endswith(("/", os.sep))
-    if is_folder:
-        return Destination(path, is_folder=True)
-    if path.suffix and path.suffix.lower() not in FORMATS:
-        raise _refused("output", f"-o takes a name that ends in {', '.join(FORMATS)}, and not {path.name}.")
-    if path.exists():
-        raise _refused("output", f"{path} is there already, and no file is overwritten. Name another.")
-    if not path.parent.is_dir():
-        raise _refused("output", f"There is no folder {path.parent}.")
+    path = _absolute("output", given)
+    try:
+        if path.is_dir() or given.endswith(("/", os.sep)):
+            return Destination(path, is_folder=True)
+        if path.suffix and path.suffix.lower() not in FORMATS:
+            raise _refused("output", f"-o takes a name that ends in {', '.join(FORMATS)}, and not {path.name}.")
+        if path.exists():
+            raise _refused("output", f"{path} is there already, and no file is overwritten. Name another.")
+        if not path.parent.is_dir():
+            raise _refused("output", f"There is no folder {path.parent}.")
+    except OSError as error:
+        raise _refused("output", f"{path} cannot be looked at ({error.strerror}).") from None
     return Destination(path, is_folder=False)

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -165,9 +165,19 @@ def failure(error: ImageError, generation_id: str | None = None) -> dict[str, An
     return fields | told
 
 
+def _file_error(error: BaseException) -> ImageError | None:
+    """A file that could not be looked at, as in a folder of another user, is no fault of ours."""
+    if isinstance(error, BaseExceptionGroup):
+        each = [_file_error(part) for part in cast("BaseExceptionGroup[BaseException]", error).exceptions]
+        return each[0] if all(each) else None
+    if isinstance(error, OSError) and error.filename is not None:
+        return ImageError("disk", f"{error.filename}: {error.strerror}.", submitted="unknown")
+    return error if isinstance(error, ImageError) else None
+
+
 def known_error(error: Exception, what: str) -> ImageError:
     """What ended ``what``; a fault of ours goes into the log, and is told by its kind alone."""
-    if (known := image_error_in(error)) is not None:
+    if (known := image_error_in(error) or _file_error(error)) is not None:
         return known
     logger.error("%s failed", what, exc_info=error)
     return ImageError("internal", f"A fault in {APP_NAME} ({type(error).__name__}).", submitted="unknown")

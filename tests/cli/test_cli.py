@@ -84,6 +84,33 @@ def test_exit_codes_tell_usage_failure_and_person(environment: dict[str, str], a
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "arguments"),
+    [
+        ("GPT_IMAGE_OUTPUT_DIR", ["list"]),
+        ("GPT_IMAGE_OUTPUT_DIR", ["gallery"]),
+        ("GPT_IMAGE_OUTPUT_DIR", ["status"]),
+        ("GPT_IMAGE_OUTPUT_DIR", ["clean"]),
+        ("CHATGPT_WEB_PROFILE_DIR", ["logout", "--yes"]),
+    ],
+)
+def test_a_folder_that_cannot_be_looked_at_is_named_and_nothing_is_said_to_be_sent(
+    environment: dict[str, str], variable: str, arguments: list[str]
+) -> None:
+    """Another user's is such a one; a name that no file system takes is one for root too."""
+    done = ran(environment | {variable: "/" + 300 * "x"}, *arguments)
+    assert done.returncode == 3, done.stderr
+    assert "Failed (disk): " in done.stderr
+    assert "xxx" in done.stderr
+    assert "sent" not in done.stderr
+
+
+def test_a_browser_that_cannot_be_looked_at_is_a_bad_setting(environment: dict[str, str]) -> None:
+    done = ran(environment | {"CHROME_PATH": "/" + 300 * "x"}, "list")
+    assert done.returncode == 0, done.stderr
+    assert "xxx is no program file" in done.stderr
+
+
 def test_a_refusal_is_told_in_words_and_as_json(with_key: dict[str, str], endpoint: Stub) -> None:
     endpoint.status, endpoint.error = 400, {"code": "moderation_blocked", "message": "Not this.", "type": "user_error"}
     words = ran(with_key, "generate", "a fox")

@@ -98,7 +98,20 @@ def test_the_ending_of_a_name_asks_for_its_format_and_the_bytes_have_the_last_wo
     assert done.stdout == f"{tmp_path / 'fox.png'}\n"  # a PNG came all the same, and is called one
 
 
-@pytest.mark.parametrize("name", ["there.png", "missing/fox.png", "fox.txt"])
+UNNAMEABLE = 300 * "x"
+"""A name that no file system takes: what is asked of such a path fails, for root too."""
+
+
+@pytest.mark.parametrize("option", ["-o", "-r", "--mask", "--output-dir"])
+def test_a_home_of_nobody_is_told_before_anything_is_paid(
+    with_key: dict[str, str], endpoint: Stub, option: str
+) -> None:
+    done = ran(with_key, "generate", "a fox", option, "~nobody-of-this-name/fox.png")
+    assert (done.returncode, done.stdout, endpoint.requests) == (2, "", [])
+    assert "Nothing was sent." in done.stderr
+
+
+@pytest.mark.parametrize("name", ["there.png", "missing/fox.png", "fox.txt", UNNAMEABLE, f"{UNNAMEABLE}/fox.png"])
 def test_a_place_that_would_not_do_is_told_before_anything_is_paid(
     with_key: dict[str, str], endpoint: Stub, tmp_path: Path, name: str
 ) -> None:
