@@ -9,7 +9,6 @@ from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.mcp_server.client.elicitation import Elicitation
 from cdp_image_mcp.mcp_server.tasks.opened import Tasks
 from cdp_image_mcp.previews.preview import OpenCanvas
@@ -38,9 +37,14 @@ Context: TypeAlias = ServerRequestContext[App, Any]
 
 @contextmanager
 def told() -> Generator[None]:
-    """What goes wrong in the block as an error of the protocol, in its own words."""
+    """What goes wrong in the block as an error of the protocol, in its own words; a fault of ours by its kind."""
     try:
         yield
-    except ImageError as error:
-        code = types.INVALID_PARAMS if error.code == "not_found" else types.INTERNAL_ERROR
-        raise MCPError(code, clean(f"{error.message} {error.next_step}")) from None
+    except MCPError:
+        raise
+    except Exception as error:  # noqa: BLE001  it is told
+        from cdp_image_mcp.mcp_server.fields import known_error
+
+        known = known_error(error, "a request")
+        code = types.INVALID_PARAMS if known.code == "not_found" else types.INTERNAL_ERROR
+        raise MCPError(code, clean(f"{known.message} {known.next_step}")) from None

@@ -316,3 +316,13 @@ def test_what_is_told_of_a_task_holds_nothing_of_another(tmp_path: Path) -> None
     assert set(task(made, "working")) == {
         *("taskId", "status", "statusMessage", "createdAt", "lastUpdatedAt", "ttlMs", "pollIntervalMs")
     }
+
+
+async def test_a_fault_of_ours_is_told_by_its_kind_and_never_in_its_own_words(
+    raw: Raw, studio: ScriptedStudio, caplog: pytest.LogCaptureFixture
+) -> None:
+    studio.waited = [RuntimeError("/home/me/.secret")]
+    told = await raw.ask("tasks/get", {"taskId": IDENTITY}, envelope(TASKS))
+    assert "A fault in cdp-image-mcp (RuntimeError)." in told["error"]["message"]
+    assert "secret" not in json.dumps(told)
+    assert "/home/me/.secret" in caplog.text  # the log says it all
