@@ -17,10 +17,6 @@ from cdp_image_mcp.mcp_server.arguments import parse
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.studio.asked import GenerateImage
 
-WISHES = (
-    *("backend", "n", "size", "quality", "output_format", "background", "output_compression", "complexity"),
-    *("mask", "conversation_mode", "continue_from", "timeout_seconds", "output_dir"),
-)
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".gif": "gif", ".svg": "svg"}
 
 
@@ -56,7 +52,8 @@ def decoded(raw: bytes) -> str:
 
 def wish(parsed: argparse.Namespace, prompt: str, place: "Destination | None") -> GenerateImage:
     """The arguments as the tool has them. Raises ImageError ``invalid_input``."""
-    given: dict[str, Any] = {name: value for name in WISHES if (value := getattr(parsed, name)) is not None}
+    named: dict[str, Any] = {name: getattr(parsed, name, None) for name in GenerateImage.__struct_fields__}
+    given = {name: value for name, value in named.items() if value is not None}
     for name in ("mask", "output_dir"):
         if name in given:
             given[name] = str(_absolute(name, given[name]))
@@ -108,7 +105,8 @@ class Destination(msgspec.Struct, frozen=True):
         else:
             ending = self.path.suffix if FORMATS.get(self.path.suffix.lower()) == FORMATS.get(source.suffix) else ""
             number = f"-{index}" if count > 1 else ""
-            wanted = self.path.with_name(f"{self._stem}{number}{ending or source.suffix}")
+            stem = self.path.stem if self.path.suffix.lower() in FORMATS else self.path.name
+            wanted = self.path.with_name(f"{stem}{number}{ending or source.suffix}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.is_folder:
@@ -122,10 +120,6 @@ class Destination(msgspec.Struct, frozen=True):
                 spent=True,
                 next_step="Copy it by hand; it need not be made again.",
             ) from None
-
-    @property
-    def _stem(self) -> str:
-        return self.path.stem if self.path.suffix.lower() in FORMATS else self.path.name
 
 
 def copied(source: Path, wanted: Path) -> Path:

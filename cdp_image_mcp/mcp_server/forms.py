@@ -68,7 +68,10 @@ def without_empty(arguments: dict[str, Any], required: Iterable[str]) -> dict[st
 def plain(field: str, value: Any) -> Any:
     """``value`` as the schema has it, if it is another usual form of it. Raises UnusableError."""
     if field == "prompt":
-        return _prompt(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+        # Trimmed first, so that its limits count what would be sent.
+        return value.strip() if isinstance(value, str) else value
     if field in LISTS:
         value = [each for each in _listed(value) if each not in (None, "")]
     if field in PATHS:
@@ -78,13 +81,6 @@ def plain(field: str, value: Any) -> Any:
     value = value.strip()
     value = SYNONYMS.get(field, {}).get(value.lower(), value)
     return _size(value) if field == "size" else value
-
-
-def _prompt(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    # Trimmed first, so that its limits count what would be sent.
-    return value.strip() if isinstance(value, str) else value
 
 
 def _listed(value: Any) -> list[Any]:
