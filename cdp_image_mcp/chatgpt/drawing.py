@@ -98,7 +98,9 @@ class Drawing:
         sent = (reference.sha256 for reference in request.reference_images)
         self._references = frozenset((*sent, *report.facts.get("reference_sha256", ())))
         self._report = report
-        self._taken: set[str] = set(report.saved_files)
+        self._earlier = frozenset(report.saved_files)
+        """Of earlier turns too: they say nothing of what became of this one."""
+        self._taken: set[str] = set(self._earlier)
         self._failed: dict[str, ImageError] = {}
         self._answered = False
         self._why = ""
@@ -182,7 +184,7 @@ class Drawing:
         """Raises ImageError when the turn is over and pictures of it are not here."""
         if self._failed:
             raise next(iter(self._failed.values()))
-        if judged.action == "no_picture" and not self._taken:
+        if judged.action == "no_picture" and self._taken == self._earlier:
             raise self._no_picture(judged)
 
     # --- what the witnesses say --------------------------------------------------------------------------------

@@ -279,6 +279,15 @@ async def test_what_was_saved_in_an_earlier_run_is_not_fetched_again() -> None:
     assert (await scene.drawn()).pictures == [FOX, OWL]
 
 
+async def test_a_later_turn_that_makes_no_picture_says_why_although_earlier_ones_did() -> None:
+    told = Told(wanted=2, files=(file_id(9),))
+    told.pictures.append(FOX)
+    scene = Scene(at_rest(answer("I can't help with that.", parent="call")), told)
+    with pytest.raises(ImageError, match="can't help") as caught:
+        await scene.drawn()
+    assert caught.value.code == "refused"
+
+
 @pytest.mark.parametrize("later", [False, True])
 async def test_the_persons_reference_is_never_saved_although_the_conversation_calls_it_a_picture(later: bool) -> None:
     """``later``: in another run, which has the record alone."""
