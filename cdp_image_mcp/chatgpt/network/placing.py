@@ -7,7 +7,8 @@ import msgspec
 
 from cdp_image_mcp.chatgpt.network.message import Message
 
-Place: TypeAlias = Literal["ours", "other", "unknown"]
+Place: TypeAlias = Literal["ours", "other", "later", "unknown"]
+"""``later``: another person's turn that hangs below ours. What it shows of ours, as an edit does, came from ours."""
 
 
 class Anchors(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +60,8 @@ def place(messages: Mapping[str, Message], links: Mapping[str, str], anchors: An
             elsewhere = message.exchange and tied and message.exchange not in tied
             places[key] = "other" if elsewhere else "ours"
     _tie(messages, links, places, anchors)
-    return places
+    below = _inherited(messages, links, lambda key: "ours" if key in anchors.users else None)
+    return {key: "later" if place == "other" and below[key] == "ours" else place for key, place in places.items()}
 
 
 def _parent(key: str, messages: Mapping[str, Message], links: Mapping[str, str]) -> str:

@@ -134,9 +134,11 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
     ours = [
         message for key, message in messages.items() if places[key] == "ours" and message.role in {"assistant", "tool"}
     ]
-    # The person's own files: a picture message may echo them. So may an edit the picture it started from.
+    # The person's own files: a picture message may echo them. So may an edit the picture it started from. What came
+    # after us is no reason to leave out a picture: it may be an edit of ours.
     asked = told.sent.reference_ids if told.sent else ()
-    shown = [asset.file_id for message in messages.values() if message.role == "user" for asset in message.assets]
+    persons = [message for key, message in messages.items() if message.role == "user" and places[key] != "later"]
+    shown = [asset.file_id for message in persons for asset in message.assets]
     references = tuple(dict.fromkeys((*asked, *shown)))
     others = [message for key, message in messages.items() if places[key] == "other"]
     earlier = {asset.file_id for message in others for asset in (*message.assets, *message.replaced)}

@@ -37,6 +37,7 @@ from tests.chatgpt.talk import (
     status,
     typed,
     update,
+    window,
 )
 
 
@@ -363,6 +364,27 @@ def test_a_picture_of_the_assistants_own_message_counts() -> None:
     heard = queued_turn()
     heard.feed_socket(update("add-messages", messages=[leaf]))
     assert finals(heard.turn()) == [file_id(1)]
+
+
+@pytest.mark.parametrize("read", [conversation, window])
+@pytest.mark.parametrize("by", ["the person", "a tool"])
+def test_a_picture_that_was_edited_later_on_is_still_ours(by: str, read: Callable[..., bytes]) -> None:
+    """Who looks into the conversation before it is collected may go on from the picture there."""
+    heard = Transcript(conversation_id=CONVERSATION, user_message_id=USER)
+    shown = [pointer(file_id(1))]
+    theirs = {"turn_exchange_id": "theirs", "async_task_id": "imagegen_2", "async_task_type": "image_gen"}
+    edit = [
+        message("edit", "user", [*(shown if by == "the person" else []), "brighter"], metadata={"parent_id": "leaf"}),
+        call("call-2", metadata={**theirs, "parent_id": "edit"}),
+        message(
+            "leaf-2",
+            "tool",
+            [*(shown if by == "a tool" else []), pointer(file_id(2))],
+            metadata={**theirs, "parent_id": "call-2"},
+        ),
+    ]
+    heard.feed_conversation(read(prompt(), call(), picture("leaf", file_id(1)), *edit))
+    assert [one.file_id for one in heard.turn().final_pictures] == [file_id(1)]
 
 
 def test_references_of_the_person_never_count_even_when_a_tool_echoes_them() -> None:
