@@ -10,6 +10,7 @@ import anyio
 import anyio.abc
 
 from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp.errors import DocumentLeft
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.collecting import Collecting
 from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced, stopping
@@ -168,17 +169,26 @@ class WebBackend:
                 except StartOver:
                     await sending.not_sent()
                     raise
+        except DocumentLeft:
+            if report.facts.get("turn_pressed"):
+                raise
+            # New scripts of the site, or a check: what it is shows when the page is arrived at anew.
+            moved = ImageError("site_changed", "The page keeps going to other documents. Nothing was sent.")
+            raise StartOver(moved) from None
         finally:
             await self._tidy(tab)
 
     async def _filled_in(self, composer: Composer, request: ImageRequest, files: list[Path], *, first: bool) -> str:
         tab = composer.tab
+        document = tab.loader_id
         try:
             return await fill_in(composer, request, files, first=first)
         except ImageError as error:
             if any(kept_out(self._site, asked) for asked in tab.here):
                 # The page looks fine: loaded anew it shows the check, or works.
                 raise StartOver(error) from None
+            if error.code == "site_changed" and tab.loader_id != document:
+                raise DocumentLeft(error.message) from None
             raise
 
     async def _tidy(self, tab: Tab) -> None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from cdp_image_mcp.cdp.errors import DocumentLeft
 from cdp_image_mcp.chatgpt import backend as backing
 from cdp_image_mcp.chatgpt.drawing import Untraced
 from cdp_image_mcp.chatgpt.network.quota import Quota
@@ -150,3 +151,33 @@ async def test_a_page_that_answers_nothing_does_not_hold_up_a_cancelled_turn(
             group.cancel_scope.cancel()
     assert given_up.cancelled_caught
     assert asked == ["popups"]
+
+
+@pytest.mark.parametrize("how", ["looked at", "control gone"])
+async def test_a_page_that_goes_to_another_document_while_the_prompt_is_typed_is_begun_anew(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A site that has new scripts loads its pages anew, and a check takes a page's place."""
+
+    class Page:
+        loader_id, here, quotas = "first", (), ()
+
+        async def close_popups(self) -> None: ...
+
+    page = Page()
+
+    async def fill_in(*_: Any, **__: Any) -> str:
+        page.loader_id = "second"
+        if how == "looked at":
+            raise DocumentLeft("the page went to another document")
+        raise ImageError("site_changed", "The send control cannot be pressed: the element's document is gone.")
+
+    monkeypatch.setattr(backing, "fill_in", fill_in)
+    monkeypatch.setattr(backing, "Composer", lambda tab: SimpleNamespace(tab=tab))
+    report = SimpleNamespace(images=list[bytes](), facts={})
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            web: Any = backend(tmp_path, group)
+            with pytest.raises(StartOver):
+                await web._one_turn(page, ImageRequest(prompt="x", backend="chatgpt-web"), report, [])
+            group.cancel_scope.cancel()
