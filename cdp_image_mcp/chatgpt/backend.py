@@ -157,7 +157,8 @@ class WebBackend:
             await tab.quotas_told()
             await self._note_quota(tab)
             _refuse_used_up(tab.quotas, report)
-            in_place = partial(_in_place, tab, new_chat=first and not request.continue_url)
+            begun = request.continue_url if first else report.facts.get("conversation_url") or tab.page.url
+            in_place = partial(_in_place, tab, begun)
             in_place()
             known = self._site.conversation_id(tab.page.url)
             async with watch_turn(tab, Transcript(conversation_id=known, fails=self._site.words.fails)) as watch:
@@ -272,13 +273,21 @@ class WebBackend:
         await self._keeper.close()
 
 
-def _in_place(tab: Tab, *, new_chat: bool) -> None:
+def _in_place(tab: Tab, begun: str | None) -> None:
     """The site brings an old conversation back, also some time after its home address was loaded (seen 2026-08): a
-    prompt for a new chat would go on with that one. Raises StartOver."""
-    if new_chat and tab.site.conversation_id(tab.page.url) is not None:
+    prompt for a new chat would go on with that one. One for the conversation at ``begun`` would go into a chat that a
+    person has opened here since, or into a new one: the site goes back to its home address (2026-05). Raises
+    StartOver."""
+    site, here = tab.site, tab.site.conversation_id(tab.page.url)
+    if begun is None and here is not None:
         tab.goes_back()
         raise StartOver(
             ImageError("site_changed", "The site keeps going to an earlier conversation. Nothing was sent.")
+        )
+    home = site.path(tab.page.url).rstrip("/") == site.path(site.home).rstrip("/")
+    if begun is not None and here != site.conversation_id(begun) and (here is not None or home):
+        raise StartOver(
+            ImageError("site_changed", "The page leaves the conversation it is to go on. Nothing was sent.")
         )
 
 

@@ -15,6 +15,7 @@ from cdp_image_mcp.chatgpt.sending import StartOver
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
+from tests.chatgpt.talk import CONVERSATION, FOREIGN, site_at
 from tests.chatgpt.window.making import backend
 
 pytestmark = pytest.mark.anyio
@@ -180,4 +181,29 @@ async def test_a_page_that_goes_to_another_document_while_the_prompt_is_typed_is
             web: Any = backend(tmp_path, group)
             with pytest.raises(StartOver):
                 await web._one_turn(page, ImageRequest(prompt="x", backend="chatgpt-web"), report, [])
+            group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("where", ["", f"c/{FOREIGN}"])
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_prompt_for_a_conversation_is_not_sent_where_the_page_has_left_it(
+    later: bool, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person may open another chat in our window, and the site was seen to go back to its home address."""
+    site = site_at(home := "https://chatgpt.com/")
+    page = SimpleNamespace(site=site, quotas=(), loader_id="now", here=(), page=SimpleNamespace(url=home + where))
+
+    async def nothing(*_: Any, **__: Any) -> None: ...
+
+    page.quotas_told = page.close_popups = nothing
+    monkeypatch.setattr(backing, "fill_in", nothing)
+    monkeypatch.setattr(backing, "Composer", lambda tab: SimpleNamespace(tab=tab))
+    begun = site.conversation(CONVERSATION)
+    request = ImageRequest(prompt="x", backend="chatgpt-web", n=2, continue_url=None if later else begun)
+    report = SimpleNamespace(images=[b"1"] if later else [], facts=site.facts(CONVERSATION) if later else {})
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            web: Any = backend(tmp_path, group)
+            with pytest.raises(StartOver):
+                await web._one_turn(page, request, report, [])
             group.cancel_scope.cancel()
