@@ -184,7 +184,7 @@ class Drawing:
         """Raises ImageError when the turn is over and pictures of it are not here."""
         if self._failed:
             raise next(iter(self._failed.values()))
-        if judged.action == "no_picture" and self._taken == self._earlier:
+        if judged.action == "no_picture" and not self._taken - self._earlier:
             raise self._no_picture(judged)
 
     # --- what the witnesses say --------------------------------------------------------------------------------

@@ -154,6 +154,10 @@ async def test_a_page_that_answers_nothing_does_not_hold_up_a_cancelled_turn(
     assert asked == ["popups"]
 
 
+def composer(tab: object) -> object:
+    return SimpleNamespace(tab=tab)
+
+
 @pytest.mark.parametrize("how", ["looked at", "control gone"])
 async def test_a_page_that_goes_to_another_document_while_the_prompt_is_typed_is_begun_anew(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -174,7 +178,7 @@ async def test_a_page_that_goes_to_another_document_while_the_prompt_is_typed_is
         raise ImageError("site_changed", "The send control cannot be pressed: the element's document is gone.")
 
     monkeypatch.setattr(backing, "fill_in", fill_in)
-    monkeypatch.setattr(backing, "Composer", lambda tab: SimpleNamespace(tab=tab))
+    monkeypatch.setattr(backing, "Composer", composer)
     report = SimpleNamespace(images=list[bytes](), facts={})
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
@@ -197,7 +201,7 @@ async def test_a_prompt_for_a_conversation_is_not_sent_where_the_page_has_left_i
 
     page.quotas_told = page.close_popups = nothing
     monkeypatch.setattr(backing, "fill_in", nothing)
-    monkeypatch.setattr(backing, "Composer", lambda tab: SimpleNamespace(tab=tab))
+    monkeypatch.setattr(backing, "Composer", composer)
     begun = site.conversation(CONVERSATION)
     request = ImageRequest(prompt="x", backend="chatgpt-web", n=2, continue_url=None if later else begun)
     report = SimpleNamespace(images=[b"1"] if later else [], facts=site.facts(CONVERSATION) if later else {})
