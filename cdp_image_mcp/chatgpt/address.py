@@ -54,8 +54,7 @@ class Site:
     def __init__(self, home: str, endpoints: Endpoints, words: Words) -> None:
         self.home = home
         self.words = words
-        parts = urlsplit(home)
-        self.origin = f"{parts.scheme}://{parts.netloc}"
+        self.origin = _origin(home)
         self._calls = {call: [(one.method, one.pattern) for one in ways] for call, ways in endpoints.items()}
 
     def conversation(self, conversation_id: str) -> str:
@@ -69,8 +68,7 @@ class Site:
 
     def ours(self, address: str) -> bool:
         """Whether an address lies on the site itself; we go to no other by ourselves."""
-        parts = urlsplit(address)
-        return f"{parts.scheme}://{parts.netloc}" == self.origin
+        return _origin(address) == self.origin
 
     def is_login(self, address: str) -> bool:
         """A page of the sign-in, there or at the site itself."""
@@ -111,6 +109,13 @@ class Site:
         """The conversation that a request reads or asks the state of; empty when its address names none."""
         found = self._match("conversation", request) or self._match("stream_status", request)
         return found["id"].lower() if found else ""
+
+
+def _origin(address: str) -> str:
+    """As a browser writes it: the host in lower case, and without the port that goes without saying."""
+    parts = urlsplit(address)
+    usual = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(usual)}"
 
 
 def file_id(address: str) -> str | None:

@@ -50,6 +50,15 @@ def test_each_call_of_the_page_is_known_and_is_no_other(call: Call, path: str, m
     assert [one for one in calls if SITE.asks(one, asked(path, method))] == [call]
 
 
+@pytest.mark.parametrize("home", ["https://ChatGPT.com/", "https://chatgpt.com:443/", "https://chatgpt.com/"])
+def test_the_site_is_known_however_its_address_was_written(home: str) -> None:
+    """A browser tells the host in lower case, and leaves out the port that goes without saying."""
+    site = site_at(home)
+    assert site.ours("https://chatgpt.com/c/1")
+    assert not site.ours("https://chatgpt.com:8443/c/1")
+    assert not site.ours("https://chatgpt.com.example/c/1")
+
+
 def test_a_conversation_is_named_by_the_address_of_its_answer() -> None:
     assert SITE.asked_about(asked(f"backend-api/conversations/{CHAT}/messages?before=x")) == CHAT
     assert SITE.asked_about(asked(f"backend-api/conversation/{CHAT}/stream_status")) == CHAT
