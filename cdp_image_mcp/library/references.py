@@ -140,7 +140,10 @@ def _read(real: Path, root: Path, path: str, field: str) -> bytes:
             _refuse(field, path, "It is a folder." if stat.S_ISDIR(facts.st_mode) else "It is not a regular file.")
         if not BY_STEPS and not os.path.samestat(facts, Path(os.path.realpath(real)).lstat()):
             _refuse(field, path, "It was replaced while it was read.")
-        data = b"" if facts.st_size > MAX_BYTES else _read_all(handle)
+        data = b""
+        if facts.st_size <= MAX_BYTES:
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                data = file.read(MAX_BYTES + 1)
         if max(facts.st_size, len(data)) > MAX_BYTES:
             size = max(facts.st_size, len(data)) / 1024 / 1024
             _refuse(field, path, f"It has {size:.1f} MB, more than {MAX_BYTES // 1024 // 1024} MB.")
@@ -164,15 +167,6 @@ def _open_by_steps(real: Path, root: Path) -> int:
         return os.open(name, PLAIN | NO_LINK | NO_WAIT, dir_fd=folder)
     finally:
         os.close(folder)
-
-
-def _read_all(handle: int) -> bytes:
-    parts: list[bytes] = []
-    left = MAX_BYTES + 1
-    while left > 0 and (part := os.read(handle, min(left, 1 << 20))):
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
 
 
 def _refuse(field: str, path: str, why: str, next_step: str | None = None) -> NoReturn:

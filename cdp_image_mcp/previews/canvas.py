@@ -105,18 +105,15 @@ class _Lent:
         none by ``limit``."""
         self._life.deadline, self.resting = math.inf, False
         try:
-            yield _PageCanvas(await self._made(limit))
+            with anyio.CancelScope(deadline=limit):
+                await self._settled.wait()
+            if not self._settled.is_set():
+                raise PreviewError("No preview: the browser did not make a page in time.")
+            if isinstance(self._page, PreviewError):
+                raise self._page
+            yield _PageCanvas(self._page)
         finally:
             self._life.deadline = anyio.current_time() + RESTING_SECONDS if self.resting else -math.inf
-
-    async def _made(self, limit: float) -> "Page":
-        with anyio.move_on_after(limit - anyio.current_time()):
-            await self._settled.wait()
-        if not self._settled.is_set():
-            raise PreviewError("No preview: the browser did not make a page in time.")
-        if isinstance(self._page, PreviewError):
-            raise self._page
-        return self._page
 
     async def live(self) -> None:
         """The page's life."""

@@ -1,6 +1,6 @@
 """A static page of all generations in the output root; needs no server and loads nothing from outside.
 
-Layout, style and script lie in ``gallery_page/``; here they are put together with the data. The page's own policy
+Layout, style and script lie beside this; here they are put together with the data. The page's own policy
 allows the one style and the one script by their hashes and pictures from files, and nothing else.
 """
 
