@@ -293,7 +293,7 @@ async def test_a_picture_that_the_disk_did_not_take_is_told_of_before_any_other_
     assert (record.state, len(record.images)) == ("partial", n - 1)
 
 
-async def test_a_folder_that_went_while_its_picture_was_drawn_is_asked_after_and_the_picture_kept_for_it(
+async def test_a_folder_that_went_while_its_picture_was_drawn_is_made_again_for_it(
     api: ImagesApi, tmp_path: Path
 ) -> None:
     async def drawn(request: Request, response: Response) -> None:
@@ -304,12 +304,30 @@ async def test_a_folder_that_went_while_its_picture_was_drawn_is_asked_after_and
     api.play(drawn)
     with anyio.fail_after(40):
         async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert (record.state, record.error) == ("saved", None)
+    assert [Path(image.path).read_bytes() for image in record.images] == [png(seed=8)]
+
+
+async def test_what_lies_where_the_folder_was_is_asked_after_and_the_picture_kept_until_it_is_gone(
+    api: ImagesApi, tmp_path: Path
+) -> None:
+    async def drawn(request: Request, response: Response) -> None:
+        for folder in list((tmp_path / "p").glob("*-a-fox")):
+            folder.rename(tmp_path / "elsewhere")
+            folder.touch()
+        await draw([png(seed=8)])(request, response)
+
+    api.play(drawn)
+    with anyio.fail_after(40):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
             standing = await asked(studio)
             error = standing.record.error
             assert error is not None
             assert (error["code"], error["spent"]) == ("disk", True)
-            assert "moved or deleted" in error["next_step"]
+            assert "move that file away" in error["next_step"]
             assert "must not be ended" in error["next_step"]
+            Path(standing.folder).unlink()
             (tmp_path / "elsewhere").rename(standing.folder)
             record = (await studio.wait(standing.record.generation_id)).record
     assert [Path(image.path).read_bytes() for image in record.images] == [png(seed=8)]
