@@ -3,6 +3,7 @@ what that left."""
 
 import argparse
 import shutil
+import sys
 import tempfile
 import time
 import webbrowser
@@ -68,7 +69,8 @@ def _line(entry: Entry) -> dict[str, Any]:
 
 
 async def list_pictures(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
-    lines = [_line(entry) for entry in await Library(settings.output_dir).newest(max(parsed.count, 1))]
+    count = min(max(parsed.count, 1), sys.maxsize)
+    lines = [_line(entry) for entry in await Library(settings.output_dir).newest(count)]
     if parsed.json:
         terminal.json(lines)
         return DONE

@@ -39,6 +39,8 @@ def test_the_newest_pictures_are_listed_with_state_age_and_path(with_key: dict[s
     (told,) = json.loads(ran(with_key, "list", "-n", "1", "--json").stdout)
     assert (told["generation_id"], told["path"]) == (horse["generation_id"], horse["image_path"])
     assert 0 <= told["age_seconds"] < LIMIT
+    # More than any database counts is as many as there are.
+    assert len(json.loads(ran(with_key, "list", "-n", str(10**30), "--json").stdout)) == 2
 
 
 @pytest.mark.parametrize("command", ["list", "status"])
