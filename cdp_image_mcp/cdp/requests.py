@@ -7,7 +7,7 @@ from typing import Literal
 
 from cdp_image_mcp.cdp.errors import CDPError
 from cdp_image_mcp.cdp.mailbox import Mailbox
-from cdp_image_mcp.cdp.protocol import LoadingEnded, RequestWillBeSent, ResponseReceived
+from cdp_image_mcp.cdp.protocol import FrameTree, LoadingEnded, RequestWillBeSent, ResponseReceived
 from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Session
 
 log = logging.getLogger(__name__)
@@ -46,8 +46,8 @@ class Request:
 
 
 class Requests:
-    """The requests of one session. At most ``remember`` are kept: the oldest ended ones go first, then the oldest.
-    Words that many of them share are kept once."""
+    """The requests of one session, whose page tells of its documents (``Page.enable``). At most ``remember`` are kept:
+    the oldest ended ones go first, then the oldest. Words that many of them share are kept once."""
 
     def __init__(self, session: Session, remember: int) -> None:
         self._session = session
@@ -60,6 +60,7 @@ class Requests:
             "Network.responseReceived": self._on_response,
             "Network.loadingFinished": self._on_ended,
             "Network.loadingFailed": self._on_ended,
+            "Page.frameNavigated": self._on_document,
         }
         session.listen(lambda event: handlers[event.method](event), *handlers, failed=self._end)
 
@@ -134,6 +135,15 @@ class Requests:
             request.canceled = ended.canceled
             request.state = "failed" if event.method == "Network.loadingFailed" else "finished"
             self._tell(request, "ended")
+
+    def _on_document(self, event: Event) -> None:
+        """What the document before had not been given yet never ends for the browser, which says no word of it
+        (Chromium 156, 2026-11): it is over with its document. One that is going to be the next is not of it."""
+        frame = event.decode(FrameTree).frame
+        for request in self._known.values():
+            gone = frame.parent_id is None or request.frame_id == frame.id
+            if gone and not request.ended and request.loader_id != frame.loader_id and request.type != "Document":
+                request.state, request.canceled = "failed", True
 
     def _shared(self, word: str) -> str:
         # Not sys.intern: what it is given stays for ever in Python 3.12.0 to 3.12.6.

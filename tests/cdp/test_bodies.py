@@ -39,6 +39,25 @@ async def fetched(bodies: Bodies, page: Page, script: str, path: str) -> Request
         return await watch.next(20)
 
 
+@pytest.mark.parametrize("how", ["reload", "navigate"])
+async def test_what_a_document_was_still_waiting_for_is_over_when_another_has_taken_its_place(
+    page: Page, bodies: Bodies, site: Site, how: str
+) -> None:
+    """The browser tells of no end: a picture would be waited for, and the request be remembered, for ever."""
+    with anyio.fail_after(60):
+        with bodies.watch(of("/sse"), stage="responded") as begun:
+            await page.evaluate("(fetch('/sse?count=1&hold=1').then(answer => answer.blob()), undefined)")
+            request = await begun.next(20)
+        assert not request.ended
+        if how == "reload":
+            await page.reload()
+        else:
+            await page.navigate(site.url("/page/images?another"))
+        assert (request.state, request.canceled) == ("failed", True)
+        document = next(one for one in reversed(bodies.requests) if one.type == "Document")
+        assert not document.canceled
+
+
 @pytest.mark.parametrize("script", ["asBlob('{0}')", "asBuffer('{0}')", "show('{0}')", "readStream('{0}')"])
 async def test_whatever_way_the_page_reads_it_the_bytes_are_exact(
     page: Page, bodies: Bodies, site: Site, script: str
