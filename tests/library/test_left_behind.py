@@ -21,7 +21,7 @@ def left(**more: object) -> Record:
 
 
 async def test_what_a_shutdown_left_at_the_site_is_joined_and_collected_not_paid_again(library: Library) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         record = left(fetched=True)
         await create(library, record)
         claim = await library.claim_or_register(a_record())
@@ -38,7 +38,7 @@ async def test_what_a_shutdown_left_at_the_site_is_joined_and_collected_not_paid
 
 
 async def test_a_picture_collected_after_an_answered_interruption_waits_to_be_fetched_again(library: Library) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         record = left()
         await create(library, record)
         await library.mark_fetched(record)
@@ -55,7 +55,7 @@ async def test_a_picture_collected_after_an_answered_interruption_waits_to_be_fe
 
 async def test_an_answer_with_an_earlier_end_does_not_mark_the_picture_collected_since(library: Library) -> None:
     """The call that was told of the interruption ends only when the picture is collected, or being collected."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         record = left()
         await create(library, record)
         told = msgspec.structs.replace(record)
@@ -81,13 +81,13 @@ async def test_an_answer_with_an_earlier_end_does_not_mark_the_picture_collected
     ids=" ".join,
 )
 async def test_what_can_bring_nothing_or_is_too_old_is_not_joined(library: Library, change: dict[str, object]) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         await create(library, left(**change))
         assert (await library.claim_or_register(a_record())).kind == "new"
 
 
 async def test_collectable_ones_are_found_by_their_age(library: Library) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         young, old, unsent = left(), left(finished_at=ago(hours=25)), left(submitted=False)
         for record in (young, old, unsent):
             await create(library, record)
@@ -101,7 +101,7 @@ async def test_collectable_ones_are_found_by_their_age(library: Library) -> None
 async def test_a_process_takes_up_its_own_generation_and_none_of_another_living_one(
     library: Library, root: Path
 ) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         record = a_record(state="starting", submitted=True)
         await create(library, record)
         assert await library.adopt(record.generation_id) is not None

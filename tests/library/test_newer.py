@@ -34,7 +34,7 @@ NEWER: dict[str, dict[str, Any]] = {
 async def test_a_record_that_cannot_be_understood_is_never_taken_up_joined_or_written(
     library: Library, root: Path, how: str
 ) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         orphan = a_record(owner=DEAD, state="generating", submitted=True)
         folder = await create(library, orphan)
         written = change(folder.path / SIDECAR, **NEWER[how])
@@ -52,7 +52,7 @@ async def test_a_record_that_cannot_be_understood_is_never_taken_up_joined_or_wr
 
 
 async def test_what_a_newer_program_wrote_beside_what_is_known_stays_through_every_change(library: Library) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         record = a_record()
         folder = await create(library, record)
         await finished(library, folder, record)
@@ -78,7 +78,7 @@ async def test_what_a_newer_program_wrote_beside_what_is_known_stays_through_eve
 async def test_the_indexes_of_other_versions_are_left_alone_and_what_they_know_is_seen(
     library: Library, root: Path
 ) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         await create(library, a_record())
         others = [root / ".index.sqlite3", library.index.path.with_name("index-9.sqlite3")]
         for other in others:

@@ -34,7 +34,7 @@ def allowed(tmp_path: Path) -> Path:
 
 
 async def refusal(path: str | Path, *roots: Path) -> ImageError:
-    with anyio.fail_after(10), pytest.raises(ImageError) as caught:
+    with anyio.fail_after(60), pytest.raises(ImageError) as caught:
         await check_reference(str(path), roots, "reference_images[0]")
     assert caught.value.code == "invalid_input"
     assert caught.value.submitted is False
@@ -48,7 +48,7 @@ async def test_a_picture_in_an_allowed_folder_is_described_by_its_bytes(allowed:
     path = allowed / "sub folder" / "wrong ending.png"
     path.parent.mkdir()
     path.write_bytes(data)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         reference = await check_reference(str(path), [allowed], "mask")
         assert await read_reference(reference) == data
 
@@ -63,7 +63,7 @@ async def test_several_keep_their_order_and_the_bad_one_is_named(allowed: Path) 
         (allowed / name).write_bytes(picture())
     (allowed / "c.png").write_bytes(b"GIF89a")
     paths = [str(allowed / name) for name in ("b.png", "a.png", "c.png")]
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         assert [one.path.name for one in await check_references(paths[:2], [allowed])] == ["b.png", "a.png"]
         with pytest.raises(ImageError, match=r"reference_images\[2\].*GIF"):
             await check_references(paths, [allowed])
@@ -98,7 +98,7 @@ async def test_links_are_followed_before_the_place_is_judged(allowed: Path, tmp_
     (outside / "back.png").symlink_to(allowed / "real.png")
     (allowed / "real.png").write_bytes(picture())
     (tmp_path / "root link").symlink_to(allowed)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         assert (await check_reference(str(outside / "back.png"), [allowed], "mask")).path == allowed / "real.png"
         linked = await check_reference(str(tmp_path / "root link" / "real.png"), [tmp_path / "root link"], "mask")
         assert linked.path == allowed / "real.png"
@@ -112,7 +112,7 @@ async def test_folders_with_a_dot_below_the_root_are_never_used(tmp_path: Path) 
     (root / "link").symlink_to(root / ".ssh")
     for path in (root / ".ssh" / "deep" / "a.png", root / ".hidden.png", root / "link" / "deep" / "a.png"):
         assert "dot" in (await refusal(path, root)).message
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         await check_reference(str(root / "fine.png"), [root], "mask")
         # A root named by the user may itself lie below a dot: only what is below it counts.
         await check_reference(str(root / ".ssh" / "deep" / "a.png"), [root, root / ".ssh"], "mask")
@@ -154,7 +154,7 @@ async def test_the_limits_are_25_megabytes_and_100_megapixels(allowed: Path) -> 
     (allowed / "heavy.png").write_bytes(picture().ljust(MAX_BYTES + 1, b"\0"))
     with (allowed / "sparse.png").open("wb") as file:
         file.truncate(1 << 40)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         await check_reference(str(allowed / "fits.png"), [allowed], "mask")
         await check_reference(str(allowed / "full.png"), [allowed], "mask")
     assert "megapixels" in (await refusal(allowed / "wide.png", allowed)).message
@@ -176,7 +176,7 @@ async def test_an_unreadable_path_is_shown_shortened(allowed: Path) -> None:
 async def test_a_file_changed_after_the_check_is_not_sent(allowed: Path) -> None:
     path = allowed / "a.png"
     path.write_bytes(picture())
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         reference = await check_reference(str(path), [allowed], "mask")
         path.write_bytes(picture())
         with pytest.raises(ImageError, match="changed after"):
@@ -211,7 +211,7 @@ async def test_a_link_put_there_between_the_check_and_the_opening_leads_nowhere(
 
 async def test_output_folders_obey_the_same_rules_and_need_not_exist(allowed: Path, tmp_path: Path) -> None:
     (allowed / "file").write_text("")
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         assert await allowed_output_dir(str(allowed / "new" / "deep"), [allowed]) == allowed / "new" / "deep"
         assert await allowed_output_dir(str(allowed), [allowed]) == allowed
         for path in (allowed / "file", allowed / "file" / "below", tmp_path / "x", allowed / ".git" / "x", Path("art")):

@@ -68,7 +68,7 @@ async def test_a_picture_that_was_fetched_later_is_known_although_the_next_one_s
         report.fetch_later(second, source={"picture": "2"})
         raise ImageError("service_error", "Neither came.", submitted=True, spent=True)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
             asked = await studio.generate(GenerateImage(prompt="two", backend="api", n=2))
             await studio.wait(asked.record.generation_id)
@@ -83,7 +83,7 @@ async def test_bytes_of_an_unknown_format_are_kept_when_the_disk_has_room_again(
         await report.state("generating", submitted=True)
         await report.save(b"II*\0 a picture that was paid for")
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
             asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
             await studio.wait(asked.record.generation_id)
@@ -97,7 +97,7 @@ async def test_bytes_of_an_unknown_format_that_were_fetched_later_are_kept_once(
     async def fetched() -> bytes:
         return b"II*\0 a picture that was paid for"
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with studio_with(tmp_path, api=fetched_later(fetched), **API) as studio:
             asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
             await studio.wait(asked.record.generation_id)
@@ -118,7 +118,7 @@ async def test_a_picture_that_its_address_gives_once_outlives_a_full_disk(tmp_pa
             raise ImageError("network", "The address has expired.", submitted=True)
         return png(1)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with studio_with(tmp_path, api=fetched_later(fetched), **API) as studio:
             asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
             while not asked_for:
@@ -143,7 +143,7 @@ async def test_a_fault_while_catching_up_keeps_no_call_and_no_end_waiting(
     async def broken(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with studio_with(tmp_path, api=fetched_later(fetched), **API) as studio:
             asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
             reachable = True
@@ -164,7 +164,7 @@ async def test_what_cannot_even_be_looked_at_is_kept(tmp_path: Path) -> None:
         await report.state("generating", submitted=True)
         await report.save(odd)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
             asked = await studio.generate(GenerateImage(prompt="one", backend="api"))
             seen = await studio.wait(asked.record.generation_id)
@@ -180,7 +180,7 @@ async def test_an_address_that_hangs_keeps_no_call_waiting_beyond_its_wait(tmp_p
         await answers.wait()
         return png(1)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         api = fetched_later(fetch)
         async with studio_with(tmp_path, api=api, **API) as studio:
             one = GenerateImage(prompt="one", backend="api", wait_seconds=5)

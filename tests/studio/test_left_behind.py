@@ -146,7 +146,7 @@ async def test_who_asks_the_same_again_is_given_the_picture_that_was_not_recorde
 async def test_behind_the_first_request_what_was_not_recorded_is_taken_in(tmp_path: Path) -> None:
     record, _ = await lost(tmp_path, fetched=True)
     library = Library(tmp_path / "output")
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with studio_with(tmp_path, api=Scripted(draw), backend="api", api_key="test-key") as studio:
             await studio.generate(asking("another"))
             while (entry := await library.find(record.generation_id)) is None or entry.record.state != "saved":
@@ -305,7 +305,7 @@ async def test_an_adoption_that_failed_half_way_can_be_cancelled(
         fail_once(monkeypatch, studio._runner)  # pyright: ignore[reportPrivateUsage]
         with pytest.raises(ImageError):
             await studio.wait(record.generation_id)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             standing = await studio.cancel(record.generation_id)
     assert standing.record.state == "cancelled"
 

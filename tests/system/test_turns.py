@@ -29,7 +29,7 @@ def profile(tmp_path: Path) -> Path:
 async def test_opening_touches_nothing_and_files_are_the_users_own(profile: Path) -> None:
     turns = Turns(profile)
     assert not profile.parent.exists()
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with turns.take():
             assert waiting(profile) == 1
         assert waiting(profile) == 0
@@ -53,7 +53,7 @@ async def test_turns_are_taken_in_order_and_positions_are_told(profile: Path) ->
         async with queue.take(on_position=told):
             took.append(number)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group, turns.take(on_position=places[0].append):
             for number in (1, 2, 3):
                 group.start_soon(call, number, (turns, other)[number % 2])
@@ -71,7 +71,7 @@ async def test_turns_are_taken_in_order_and_positions_are_told(profile: Path) ->
 
 async def test_a_cancelled_wait_gives_its_place_back(profile: Path) -> None:
     turns = Turns(profile)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group, turns.take():
             queued = anyio.Event()
 
@@ -90,7 +90,7 @@ async def test_a_cancelled_wait_gives_its_place_back(profile: Path) -> None:
 
 async def test_an_error_in_the_turn_ends_it(profile: Path) -> None:
     turns = Turns(profile)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         with pytest.raises(ValueError, match="mine"):
             async with turns.take():
                 raise ValueError("mine")
@@ -100,7 +100,7 @@ async def test_an_error_in_the_turn_ends_it(profile: Path) -> None:
 
 async def test_the_ticket_of_a_process_that_is_gone_holds_nobody_up(profile: Path) -> None:
     turns = Turns(profile)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with turns.take():
             left = profile / OWN_FOLDER / "queue" / f"{1:020}-0123456789abcdef01234567"
             left.write_bytes(b"")
@@ -113,7 +113,7 @@ async def test_the_ticket_of_a_process_that_is_gone_holds_nobody_up(profile: Pat
 async def test_a_queue_that_was_swept_away_keeps_its_order_and_lets_no_second_one_in(profile: Path) -> None:
     turns, other = Turns(profile), Turns(profile)
     took: list[str] = []
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
 
             async def call(name: str, queue: Turns, queued: anyio.Event) -> None:
@@ -139,7 +139,7 @@ async def test_a_queue_that_was_swept_away_keeps_its_order_and_lets_no_second_on
 async def test_a_clock_that_is_set_back_changes_no_order(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(profile)
     took: list[int] = []
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group, turns.take():
 
             async def call(number: int, queued: anyio.Event) -> None:
@@ -157,14 +157,14 @@ async def test_a_clock_that_is_set_back_changes_no_order(profile: Path, monkeypa
 async def test_a_profile_named_in_two_ways_has_one_queue(profile: Path, tmp_path: Path) -> None:
     profile.mkdir(parents=True)
     (tmp_path / "link").symlink_to(profile)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with Turns(tmp_path / "link").take():
             assert waiting(profile) == 1
 
 
 async def test_a_queue_that_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with anyio.fail_after(10), pytest.raises(ImageError) as caught:
+    with anyio.fail_after(60), pytest.raises(ImageError) as caught:
         async with Turns(tmp_path / "file" / "profile").take():
             pass
     assert caught.value.code == "disk"
@@ -177,7 +177,7 @@ async def test_a_profile_where_nothing_can_be_written_is_told_with_its_own_varia
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with anyio.fail_after(10), pytest.raises(ImageError, match="permission is denied") as caught:
+    with anyio.fail_after(60), pytest.raises(ImageError, match="permission is denied") as caught:
         async with Turns(profile).take():
             pass
     assert "CHATGPT_WEB_PROFILE_DIR" in caught.value.next_step
