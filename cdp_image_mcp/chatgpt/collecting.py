@@ -17,7 +17,7 @@ from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.drawing import Drawing, stopping
 from cdp_image_mcp.chatgpt.network.conversations import Listed, Reading, read_conversations, read_history
 from cdp_image_mcp.chatgpt.network.message import Message
-from cdp_image_mcp.chatgpt.network.sent import like_text
+from cdp_image_mcp.chatgpt.network.sent import same_words
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.sending import ChallengeMet
 from cdp_image_mcp.chatgpt.watching.listening import watch_turn
@@ -214,7 +214,7 @@ class Collecting:
         """The one written nearest to the press of send. One whose time nobody knows only if there is no other."""
         wanted = str(self._report.facts.get("sent_prompt") or "")
         claimed = self._taken | self._used
-        same = [one for one in candidates if one[1].id not in claimed and like_text(one[1].words, wanted)]
+        same = [one for one in candidates if one[1].id not in claimed and same_words(one[1].words, wanted)]
         pressed = self._pressed
         if not wanted.strip() or not same:
             return None

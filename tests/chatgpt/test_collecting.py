@@ -179,6 +179,19 @@ async def test_a_message_without_a_time_is_ours_only_when_there_is_no_other() ->
 
 
 @pytest.mark.anyio
+async def test_another_clients_wish_of_that_minute_with_one_word_changed_is_not_ours() -> None:
+    wanted = "a lighthouse at night, in the snow, seen from the sea"
+    theirs = sent("theirs", 1, text=wanted.replace("snow", "rain"))
+    with pytest.raises(ImageError) as caught:
+        await searched(ScriptedSite([theirs]), sent_prompt=wanted)
+    assert (caught.value.code, caught.value.submitted) == ("not_found", "unknown")
+    assert await searched(ScriptedSite([theirs], [sent("ours", 60, text=wanted)]), sent_prompt=wanted) == (
+        chat(1),
+        "ours",
+    )
+
+
+@pytest.mark.anyio
 async def test_words_are_compared_as_a_reader_would() -> None:
     folded = sent("ours", text="a lighthouse\nat\u00a0night ")
     assert await searched(ScriptedSite([folded])) == (chat(0), "ours")

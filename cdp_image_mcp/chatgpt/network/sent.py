@@ -9,6 +9,9 @@ import msgspec
 from cdp_image_mcp.chatgpt.network.message import file_id_of
 from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
 
+WRITTEN_OTHERWISE = re.compile(r"\S*(?:://|www\.|[a-z]\.[a-z]{2,}|\]\(|@)\S*")
+"""Addresses, links and mentions in a folded text: a page may show or send them in another form."""
+
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """What the POST body says."""
@@ -54,9 +57,19 @@ def _folded(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
+def same_words(sent: str, wanted: str) -> bool:
+    """Whether two texts have the same words one after the other, addresses and mentions aside, which a page may write
+    otherwise. In an account's history the next wish is often the last one with a single word changed."""
+    return same_text(sent, wanted) or (like_text(sent, wanted) and _plain_words(sent) == _plain_words(wanted))
+
+
+def _plain_words(text: str) -> list[str]:
+    return re.findall(r"\w+", WRITTEN_OTHERWISE.sub(" ", _folded(text).casefold()))
+
+
 def like_text(sent: str, wanted: str) -> bool:
-    """Whether a sent text is the wanted one as a page may have changed it: an address that became a link, a mention, a
-    line's end. Another person's words share a few words at most."""
+    """Whether a text that was sent in our own tab is the wanted one as a page may have changed it: an address that
+    became a link, a mention, a line's end. What a person types there meanwhile shares a few words at most."""
     if same_text(sent, wanted):
         return True
     words = set(re.findall(r"\w+", _folded(wanted).casefold()))
