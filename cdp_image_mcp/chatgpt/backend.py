@@ -164,7 +164,7 @@ class WebBackend:
             async with watch_turn(tab, Transcript(conversation_id=known, fails=self._site.words.fails)) as watch:
                 sending = Sending(watch, report, request.reference_images, in_place=in_place)
                 try:
-                    async with stopping(tab, report):
+                    async with stopping(watch, report):
                         await sending.send(composer, text)
                         await Drawing(watch, request, report).pictures()
                 except StartOver:

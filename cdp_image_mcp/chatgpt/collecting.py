@@ -89,7 +89,7 @@ class Collecting:
             if landed.challenged:
                 raise ChallengeMet(submitted=True)
             await self._report.state("generating", submitted=True)
-            async with stopping(tab, self._report):
+            async with stopping(watch, self._report):
                 await Drawing(watch, self._request, self._report).pictures()
 
     async def _search(self, tab: Tab) -> tuple[str, str]:

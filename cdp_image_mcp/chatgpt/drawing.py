@@ -31,7 +31,6 @@ from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.sending import ChallengeMet, StartOver, kept_from_sending
 from cdp_image_mcp.chatgpt.watching.evidence import Cause, Verdict
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
-from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.system.tasks import shielded
@@ -70,16 +69,18 @@ class BytesMissing(ImageError):  # noqa: N818 - it says what happened
 
 
 @asynccontextmanager
-async def stopping(tab: Tab, report: Report) -> AsyncGenerator[None]:
-    """The site stops drawing what its person gives up within the block. Our own turn is the only one running here: one
-    prompt at a time. The control may come a moment after the press of send; it is pressed once."""
+async def stopping(watch: TurnWatch, report: Report) -> AsyncGenerator[None]:
+    """The site stops drawing what its person gives up within the block. The control may come a moment after the press
+    of send; it is pressed once. One prompt of ours is out at a time; where a person asked for something since, it is
+    theirs that runs, and goes on."""
     try:
         yield
     except anyio.get_cancelled_exc_class():
-        if report.stop_wanted and report.facts.get("turn_pressed"):
+        theirs = watch.others or watch.turn.followed
+        if report.stop_wanted and report.facts.get("turn_pressed") and not theirs:
             try:
                 with shielded(STOP_SECONDS + 1):
-                    await press(tab, f"witness.until(() => witness.one('stop'), {STOP_SECONDS * 1000})")
+                    await press(watch.tab, f"witness.until(() => witness.one('stop'), {STOP_SECONDS * 1000})")
             except (cdp.CDPError, TimeoutError) as error:
                 log.info("the stop control was not pressed: %s", error)
         raise

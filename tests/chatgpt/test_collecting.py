@@ -292,6 +292,10 @@ async def test_a_list_that_does_not_reach_back_to_the_press_leaves_it_open(
 
 class Watched:
     reloads = 0
+    others, turn = False, SimpleNamespace(followed=False)
+
+    def __init__(self, tab: object) -> None:
+        self.tab = tab
 
     async def load(self, _cause: str) -> Any:
         self.reloads += 1
@@ -302,8 +306,8 @@ async def collected(monkeypatch: pytest.MonkeyPatch, pictures: Any, **report: An
     """Collect from a conversation that is known, where ``pictures`` waits for them."""
 
     @asynccontextmanager
-    async def watch_turn(*_: Any) -> AsyncGenerator[Watched]:
-        yield Watched()
+    async def watch_turn(tab: object, _transcript: object) -> AsyncGenerator[Watched]:
+        yield Watched(tab)
 
     async def state(*_: Any, **__: Any) -> None:
         pass

@@ -467,11 +467,13 @@ class LateStop:
 
 
 @pytest.mark.parametrize(
-    ("stop_wanted", "pressed_send", "stops"), [(True, True, 1), (False, True, 0), (True, False, 0)]
+    ("stop_wanted", "pressed_send", "theirs", "stops"),
+    [(True, True, "", 1), (False, True, "", 0), (True, False, "", 0), (True, True, "seen", 0), (True, True, "read", 0)],
 )
 async def test_what_the_person_gave_up_is_stopped_at_the_site_as_soon_as_its_control_is_there(
-    monkeypatch: pytest.MonkeyPatch, stop_wanted: bool, pressed_send: bool, stops: int
+    monkeypatch: pytest.MonkeyPatch, stop_wanted: bool, pressed_send: bool, theirs: str, stops: int
 ) -> None:
+    """``theirs``: how it is known that the person asked for something else since, whose answer must go on."""
     clicks: list[object] = []
     page = LateStop()
 
@@ -484,12 +486,15 @@ async def test_what_the_person_gave_up_is_stopped_at_the_site_as_soon_as_its_con
 
     monkeypatch.setattr("cdp_image_mcp.cdp.keyboard_mouse.click", click)
     given_up = anyio.CancelScope()
+    later = [prompt("brighter", "later", metadata={"parent_id": "call"})] if theirs == "read" else []
+    watch = TurnWatch(cast("Tab", page), at_rest(*later))
+    watch.others = theirs == "seen"
     report = cast("Report", SimpleNamespace(stop_wanted=stop_wanted, facts={"turn_pressed": pressed_send}))
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             group.start_soon(shows)
             with given_up:
-                async with drawing.stopping(cast("Tab", page), report):
+                async with drawing.stopping(watch, report):
                     given_up.cancel()
                     await anyio.sleep_forever()
             group.cancel_scope.cancel()

@@ -179,6 +179,7 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
         model=next((message.model for message in reversed(ours) if message.model), told.first("model")) or None,
         half_drawn=any(not one.is_final(asset, at_rest=told.at_rest) for one in done for asset in one.assets),
         unplaced_pictures=_unplaced(messages, places, told, known),
+        followed="later" in places.values(),
         stale=told.missed or told.conversation in told.stale,
     )
 

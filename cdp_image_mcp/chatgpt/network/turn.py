@@ -81,6 +81,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """Pictures of our conversation that no id ties to any turn yet: reading the conversation once would tell."""
     half_drawn: bool = False
     """A finished message's picture is said to lack rows: not believed until the conversation is at rest."""
+    followed: bool = False
+    """A person asked for something in our conversation since."""
     stale: bool = False
     """The site asked its own page to read the conversation again, and that has not been seen since."""
 

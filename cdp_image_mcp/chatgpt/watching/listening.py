@@ -60,8 +60,6 @@ class Streams:
         self._start = start
         self._pinned: StreamRequest | None = None
         self._failed = False
-        self._others = False
-        """A prompt that is not ours went out: what the page resumes from then on may be its answer."""
         self._stream: LiveStream | None = None
         """What is being read: the answer, or the same one resumed."""
 
@@ -78,7 +76,7 @@ class Streams:
                 stream.close()  # a person's own prompt
                 sent = read_request((stream.request.post_data or "").encode("utf-8", "replace"))
                 if sent is not None or watch.tab.site.asks("turn", stream.request):
-                    self._others |= sent is None or not like_text(sent.text, watch.prompt or "")
+                    watch.others |= sent is None or not like_text(sent.text, watch.prompt or "")
             elif stream.request.post_data is not None:
                 self._take(stream, stream.request.post_data)
             else:
@@ -102,7 +100,7 @@ class Streams:
         a person asked for something since. What is left out here, the conversation tells when it is read."""
         body = obj(read_body(await self._body(stream.request)))
         named, ours = uuid_of(body.get("conversation_id")), self._watch.turn.conversation_id
-        if self._others or (named and ours and named != ours):
+        if self._watch.others or (named and ours and named != ours):
             log.info("an answer that is resumed is not ours")
             stream.close()
         else:
@@ -124,7 +122,7 @@ class Streams:
             return
         if sent is not None and not like_text(sent.text, watch.prompt or ""):
             log.warning("a prompt that is not ours was sent in this tab; it is left alone")
-            self._others = True
+            watch.others = True
             stream.close()
             return
         if not known:

@@ -82,6 +82,8 @@ class TurnWatch:
         """What goes out in this watch; None when nothing does."""
         self.request_seen = anyio.Event()
         """The page sent its own request: the prompt is out."""
+        self.others = False
+        """A prompt that is not ours went out here: what the page resumes or can stop from then on may be its answer."""
         self.refused: Refusal | None = None
         self.unread = False
         self.mitigated = False
