@@ -146,7 +146,8 @@ CODES: dict[Code, ErrorRule] = {
     "disk": ErrorRule(
         "A file could not be written.",
         True,
-        "Ask the user to free space or to correct the folder's permissions, then call wait_for_image.",
+        "Ask the user to free space or to correct the folder's permissions, then call wait_for_image where a "
+        "generation_id is named, else generate_image.",
         person=True,
     ),
     "internal": ErrorRule(

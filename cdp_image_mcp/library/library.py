@@ -22,6 +22,8 @@ from cdp_image_mcp.system.day import last_midnight
 from cdp_image_mcp.system.disk import doing, finish, in_thread, make_path
 
 KEPT_PROBLEMS = 100
+CLOCK_SLACK = 120.0
+"""Seconds by which the clocks of machines that share a folder may differ."""
 
 
 class Library:
@@ -242,14 +244,15 @@ class Library:
     @in_thread
     def latest_finished(self, backends: Sequence[BackendName], before: float = math.inf) -> Entry | None:
         """The generation with pictures (``saved`` or ``partial``) that ended last at one of ``backends``, ``before``
-        that epoch second."""
-        found = self._entries(
+        that epoch second. What a clock that was once wrong dated into the future comes behind all others."""
+        condition = (
             f"WHERE backend IN ({', '.join('?' * len(backends))}) AND state IN ('saved', 'partial')"
-            " AND ended < ? ORDER BY ended DESC LIMIT 20",
-            *backends,
-            before,
+            " AND ended < ? ORDER BY ended DESC LIMIT 20"
         )
-        return next(iter(found), None)
+        for latest in (min(before, time.time() + CLOCK_SLACK), before):
+            if found := self._entries(condition, *backends, latest):
+                return found[0]
+        return None
 
     @in_thread
     def typical_seconds(self, backend: BackendName) -> float | None:

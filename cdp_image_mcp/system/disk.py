@@ -36,7 +36,8 @@ NOT_FOR_WANT_OF_LINKS = {errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.EROFS, 
 BYTES_PER_PICTURE = 8 * 1024 * 1024
 """Room looked for before a picture is asked for; a large PNG needs about that."""
 
-FREE_SPACE = "Ask the user to free space on that disk, then call wait_for_image."
+AGAIN = "then call wait_for_image where a generation_id is named, else generate_image"
+FREE_SPACE = f"Ask the user to free space on that disk, {AGAIN}."
 PERMISSIONS = "Ask the user to correct the folder's permissions or to choose another one with {setting}."
 NO_LOCKS = "Ask the user to choose a folder on a disk of this machine with {setting}."
 

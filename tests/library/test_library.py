@@ -95,6 +95,22 @@ async def test_generations_are_found_newest_first(library: Library) -> None:
     assert not found.alive
 
 
+async def test_what_a_wrong_clock_dated_into_the_future_is_the_last_only_where_there_is_no_other(
+    library: Library,
+) -> None:
+    last: list[str] = []
+    records = [a_record(created_at=ago(days=days), backend="api") for days in (-400, 2, 1)]
+    with anyio.fail_after(60):
+        for record in records:
+            folder = await create(library, record)
+            record.finished_at = record.created_at
+            await finished(library, folder, record)
+            found = await library.latest_finished(["api"])
+            last += [found.record.generation_id] if found is not None else []
+
+    assert last == [record.generation_id for record in records]
+
+
 async def test_another_output_folder_is_remembered_by_the_index_and_after_its_loss(
     library: Library, root: Path, tmp_path: Path
 ) -> None:

@@ -42,6 +42,8 @@ TYPE_ATTEMPTS = 4
 SEND_READY_SECONDS = 20.0
 GONE_SECONDS = 8.0
 """How long what was removed may stay: a busy page is late, and what is taken for left would be removed again."""
+MADE_ANEW = 3
+"""How often the send control is looked for when the page makes it anew between the look and the press."""
 MISSED_SECONDS = 2.0
 """How long the page's own request may follow a press of send that was not seen to reach it."""
 
@@ -177,16 +179,23 @@ class Composer:
                 await request_seen.wait()
             return not request_seen.is_set() and await self.holds(text)
 
-        try:
-            node = await self._eye.node("witness.one('send')")
-            if node is None:
-                raise await role_not_found(self.tab, "send")
-        except CDPError as error:
-            raise problem(error, sent=False) from None
-        try:
-            await self._click(node, "send", again, last)
-        except ClickMissed as error:
-            log.info("the send control took no notice: %s", error)
+        for attempt in range(MADE_ANEW):
+            try:
+                node = await self._eye.node("witness.until(() => witness.one('send'), 3000)")
+                if node is None:
+                    raise await role_not_found(self.tab, "send")
+            except CDPError as error:
+                raise problem(error, sent=False) from None
+            try:
+                await self._click(node, again, last)
+            except ClickMissed as error:
+                log.info("the send control took no notice: %s", error)
+            except NodeError as error:
+                if isinstance(error, ClickBlocked) or attempt == MADE_ANEW - 1:
+                    raise _unpressed("send", error) from None
+                log.info("the page made its send control anew before it was pressed: %s", error)
+                continue
+            return
 
     async def holds(self, text: str) -> bool:
         """Whether ``text`` still stands in the editor; not when that cannot be told."""
@@ -197,29 +206,22 @@ class Composer:
 
     async def _press(self, node: Node, role: str) -> None:
         try:
-            await self._click(node, role)
-        except ClickMissed as error:
+            await self._click(node)
+        except NodeError as error:
             raise _unpressed(role, error) from None
 
     async def _click(
         self,
         node: Node,
-        role: str,
         again: Callable[[], Awaitable[bool]] | None = None,
         last: Callable[[], None] = lambda: None,
     ) -> None:
-        """Raises ImageError when nothing was pressed, ClickMissed when no press was seen to reach the control."""
-        for attempt in (1, 2):
-            try:
-                await human.click(node, again=again, last=last)
-            except ClickMissed:
-                raise
-            except NodeError as error:
-                if attempt == 2 or not isinstance(error, ClickBlocked):
-                    raise _unpressed(role, error) from None
-            else:
-                return
+        """Once more after what lay over the control was closed. Raises as ``click``."""
+        try:
+            await human.click(node, again=again, last=last)
+        except ClickBlocked:
             await close_dialogs(self.tab)
+            await human.click(node, again=again, last=last)
 
     async def _focus(self) -> None:
         if await self._eye.ask("witness.focusComposer()", reply=bool):

@@ -176,8 +176,10 @@ class Streams:
                         watch.transcript.stream_ended(ok=False)
                     self._stream, watch.stream_open = stream, True
                 if self._stream is stream:
+                    known = watch.transcript.quotas
                     watch.heard(watch.transcript.feed_stream(chunk))
-                    watch.tab.quotas = watch.transcript.quotas or watch.tab.quotas
+                    if watch.transcript.quotas is not known:  # else the page may have asked since
+                        watch.tab.quotas = watch.transcript.quotas
         except cdp.errors.StreamFailed as error:
             log.info("the answer's stream broke: %s", error)
             return False, head

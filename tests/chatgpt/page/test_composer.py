@@ -7,6 +7,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from cdp_image_mcp.cdp import keyboard_mouse
+from cdp_image_mcp.cdp.errors import NodeError
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.page import attaching
 from cdp_image_mcp.chatgpt.page.attaching import Attaching
@@ -177,3 +179,31 @@ async def test_why_a_reference_is_refused_is_read_by_the_users_wordings_too() ->
     with pytest.raises(ImageError) as caught:
         await composing(page, Attaching).attaching.refuse_failed()
     assert caught.value.code == "quota_reached"
+
+
+@pytest.mark.parametrize(("gone", "told"), [(1, False), (2, False), (3, True)])
+async def test_a_send_control_that_is_made_anew_before_the_press_is_looked_for_again(
+    monkeypatch: pytest.MonkeyPatch, gone: int, told: bool
+) -> None:
+    presses = 0
+
+    async def click(*_: Any, **__: Any) -> None:
+        nonlocal presses
+        presses += 1
+        await anyio.lowlevel.checkpoint()
+        if presses <= gone:
+            raise NodeError("the element cannot be clicked: Node is detached from document")
+
+    class Sendable(ScriptedPage):
+        async def node(self, expression: str) -> object | None:
+            return object() if "one('send')" in expression else await super().node(expression)
+
+    monkeypatch.setattr(keyboard_mouse, "click", click)
+    composer = composing(Sendable(text="a bear"))
+    if told:
+        with pytest.raises(ImageError, match="Nothing was sent") as caught:
+            await composer.send("a bear", anyio.Event())
+        assert caught.value.code == "site_changed"
+    else:
+        await composer.send("a bear", anyio.Event())
+        assert presses == gone + 1
