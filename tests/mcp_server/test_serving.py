@@ -27,9 +27,10 @@ HOLD = {
 }
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Generator[Process]:
-    command = [sys.executable, "-m", "tests.mcp_server.served", str(tmp_path)]
+@contextmanager
+def started(folder: Path) -> Generator[Process]:
+    """A server over a scripted studio in that folder, after the handshake."""
+    command = [sys.executable, "-m", "tests.mcp_server.served", str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             send(process, HELLO)
@@ -38,6 +39,12 @@ def served(tmp_path: Path) -> Generator[Process]:
             yield process
         finally:
             process.kill()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Generator[Process]:
+    with started(tmp_path) as process:
+        yield process
 
 
 def wait_held(process: Process) -> None:
@@ -218,6 +225,21 @@ def test_half_a_character_costs_that_letter_and_not_the_answer(served: Process) 
     answers = {answer["id"]: answer["result"] for answer in (receive(served), receive(served))}
     assert answers[6] == {}
     assert "\ufffd and \U0001f98a" in json.loads(answers[5]["content"][0]["text"])["message"]
+
+
+def test_a_folder_whose_name_is_no_utf8_does_not_bring_the_server_down(tmp_path: Path) -> None:
+    """A disk of the nineties: whatever is said of a file in there has half a character in it."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    with started(folder) as process:
+        listed = ask(process, 2, "resources/list")["result"]["resources"]
+        (folder / "pictures" / "image-01.png").unlink()
+        told = ask(process, 3, "resources/read", {"uri": listed[0]["uri"]})["error"]["message"]
+        assert told.endswith("caf?/pictures/image-01.png cannot be read: No such file or directory")
+        assert ask(process, 4, "ping")["result"] == {}
 
 
 def ask_any(process: Process, number: int) -> dict[str, Any]:

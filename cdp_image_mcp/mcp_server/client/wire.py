@@ -24,6 +24,7 @@ import anyio.to_thread
 import msgspec
 
 from cdp_image_mcp.mcp_server.client.greeting import DISCOVER, PROTOCOL_VERSION, discovered, meta_of
+from cdp_image_mcp.system.plaintext import sound
 
 if sys.platform != "win32":
     import fcntl
@@ -31,6 +32,7 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
     from mcp.shared.message import SessionMessage
+    from mcp_types import JSONRPCMessage
 
     Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
 
@@ -71,9 +73,8 @@ class Wire:
         async def write() -> None:
             with from_server:
                 async for each in from_server:
-                    text = each.message.model_dump_json(by_alias=True, exclude_unset=True)
                     try:
-                        await anyio.to_thread.run_sync(self._write, text.encode() + b"\n")
+                        await anyio.to_thread.run_sync(self._write, _line(each.message))
                     except OSError as error:
                         logger.warning("the client has gone (%s)", error.strerror)
                         client_gone()
@@ -154,6 +155,16 @@ def _lines(number: int) -> Iterator[bytes]:
     with os.fdopen(number, "rb", closefd=False) as stream:
         for count, line in enumerate(stream):
             yield line if count else line.removeprefix(BYTE_ORDER_MARK)
+
+
+def _line(message: "JSONRPCMessage") -> bytes:
+    """The message as it is written. Half a character in it, as names of files have that are no UTF-8, is replaced: it
+    costs that letter, and not the server."""
+    try:
+        text = message.model_dump_json(by_alias=True, exclude_unset=True)
+    except ValueError:
+        text = sound(json.dumps(message.model_dump(by_alias=True, exclude_unset=True), ensure_ascii=False))
+    return text.encode() + b"\n"
 
 
 def _message(line: bytes) -> "SessionMessage | Exception":
