@@ -136,8 +136,8 @@ class _Call:
                 return person.interim(self.ctx, standing)
             left = self.began + seconds - anyio.current_time()
             if left >= ANSWERING_SECONDS:
-                wait = partial(studio.wait, identity, left, self.progress)
-                standing = await person.ask_and_wait(self.ctx, standing, wait)
+                wait = partial(studio.wait, identity, listener=self.progress)
+                standing = await person.ask_and_wait(self.ctx, standing, left, wait)
         return await self._answer(standing, shown, studio)
 
     async def _watch(self, arguments: WatchPicture, studio: Studio) -> types.CallToolResult:

@@ -413,6 +413,22 @@ async def test_a_person_who_declines_leaves_a_generation_that_can_be_waited_for(
     assert sum(call.startswith("generate") for call in studio.calls) == 1
 
 
+async def test_a_no_to_a_question_that_is_past_tells_where_the_picture_stands_by_then(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    """The dialog stays open while the person signs in, and is put away when the picture is being made."""
+    studio.generated, studio.waited = [standing(tmp_path, "needs_sign_in")], [standing(tmp_path, "generating")]
+    studio.holding = "wait"
+
+    async def ask(_: ClientRequestContext, __: types.ElicitRequestParams) -> types.ElicitResult:
+        return types.ElicitResult(action="cancel")
+
+    with anyio.fail_after(20):
+        async with client(studio, era, elicitation_callback=ask) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox"})
+    assert text_of(result)["status"] == "working"
+
+
 async def test_a_client_that_cannot_ask_gets_the_state_in_words(
     studio: ScriptedStudio, era: Era, tmp_path: Path
 ) -> None:

@@ -84,10 +84,11 @@ class Elicitation:
         self,
         ctx: ServerRequestContext[Any, Any],
         standing: "Standing",
-        wait: Callable[[], Awaitable["Standing"]],
+        seconds: float,
+        wait: Callable[[float], Awaitable["Standing"]],
     ) -> "Standing":
-        """Ask as the handshake era does and wait meanwhile; the question ends with the wait, and the wait with a
-        "no". "Yes" only says that the person went there: what counts is where the generation stands."""
+        """Ask as the handshake era does and wait meanwhile, so long at most; the question ends with the wait, and the
+        wait with a "no". "Yes" only says that the person went there: what counts is where the generation stands."""
         identity = uuid.uuid4().hex
         question = self.question(ctx, standing, identity)
         waiting = anyio.CancelScope()
@@ -105,7 +106,9 @@ class Elicitation:
         async with background() as group:
             group.start_soon(ask)
             with waiting:
-                standing = await wait()
+                standing = await wait(seconds)
+        if waiting.cancelled_caught:
+            standing = await wait(0)  # the question may have been past when it was answered
         if standing.record.state not in PERSON_STATES and not _takes_forms(ctx):
             with anyio.move_on_after(1), contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
                 await ctx.session.send_elicit_complete(identity, ctx.request_id)
