@@ -5,7 +5,8 @@ Chromium 156, Linux (macOS is the same code there): ``SingletonLock`` is a link 
 
 Names of hosts change: laptops are renamed by DHCP and by macOS, and containers share a home. So a lock of another host
 is judged by a lock of our own, which each browser that we start holds until its death: where nobody holds it, no
-browser of ours lives on any machine that sees this folder, and the other host's lock is a remnant.
+browser of ours lives on any machine that sees this folder, and the other host's lock is a remnant. So is one of this
+host whose number a browser of another profile has.
 """
 
 import contextlib
@@ -61,12 +62,13 @@ def read_holder(profile: Path) -> Holder | None:
     if found is None:
         return None
     host, pid = found
-    if _works_on(pid, profile) or (host == socket.gethostname() and is_browser(pid)):
+    here = host == socket.gethostname()
+    if _works_on(pid, profile) or (here and is_browser(pid) and not _works_elsewhere(pid, profile)):
         return Holder(pid, host, here=True)
-    if host == socket.gethostname():
+    if here and not is_browser(pid):
         return None
     with _alone(profile) as alone:
-        return None if alone else Holder(pid, host, here=False)
+        return None if alone else Holder(pid, host, here=here)
 
 
 def pid_of(holder: Holder, profile: Path) -> int | None:
@@ -100,8 +102,8 @@ def hold(profile: Path, program: Path) -> int | None:
 
 def clear_dead(profile: Path) -> None:
     """Remove what a browser left that died on this profile: its socket folder, which the next one leaves where it is
-    (Chromium 156), and its links under another host's name, with which Chromium would not start. Does nothing while
-    anybody listens there or holds the profile."""
+    (Chromium 156), and its links under another host's name or with the number of a browser of another profile, with
+    which Chromium would not start. Does nothing while anybody listens there or holds the profile."""
     if sys.platform == "win32":
         return
     from cdp_image_mcp.cdp.launching.process_posix import drop_dead_leashes
@@ -112,7 +114,9 @@ def clear_dead(profile: Path) -> None:
         remove_remains(folder)
     drop_dead_leashes(profile)
     found = _read_link(profile)
-    if found is None or found[0] == socket.gethostname() or _works_on(found[1], profile):
+    if found is None or _works_on(found[1], profile):
+        return
+    if found[0] == socket.gethostname() and not _works_elsewhere(found[1], profile):
         return
     with _alone(profile) as alone:
         if alone and _read_link(profile) == found:
@@ -215,6 +219,17 @@ def _read_link(profile: Path) -> tuple[str, int] | None:
 def _works_on(pid: int, profile: Path) -> bool:
     """That process of this machine is a browser on this very profile, whatever the machine was called then."""
     return is_browser(pid) and f"--user-data-dir={profile}" in (_arguments(pid) or [])
+
+
+def _works_elsewhere(pid: int, profile: Path) -> bool:
+    """That process says that it works on another folder, or is a browser's helper, which holds none. A number that a
+    dead browser left in its lock is another's after a restart of the machine. (It may also be ours still, on a profile
+    that was moved: our own lock tells.)"""
+    arguments = _arguments(pid) or []
+    folders = [each.partition("=")[2] for each in arguments if each.startswith("--user-data-dir=")]
+    real = os.path.realpath(profile)
+    elsewhere = [os.path.isabs(folder) and os.path.realpath(folder) != real for folder in folders]  # noqa: PTH117
+    return _names(arguments, "--type") or (bool(folders) and all(elsewhere))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,20 @@ def lock(profile: Path, target: str) -> None:
     (profile / "SingletonLock").symlink_to(target)
 
 
+@contextmanager
+def running(*arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process with these arguments that lives for the length of the block."""
+    command = [sys.executable, "-c", RUNNING, *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # in the midst of its exec a process has no arguments that could be read
+        yield process
+
+
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A process that says of itself that it works on the profile, and lives for the length of the test."""
-    arguments = [sys.executable, "-c", RUNNING, f"--user-data-dir={tmp_path}"]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()  # in the midst of its exec a process has no arguments that could be read
+    with running(f"--user-data-dir={tmp_path}") as process:
         yield process
 
 
@@ -59,6 +67,34 @@ def test_the_lock_of_a_living_browser_holds_whatever_the_machine_is_called(
 ) -> None:
     lock(tmp_path, f"{host}-{browser.pid}")
     assert read_holder(tmp_path) == Holder(browser.pid, host, here=True)
+
+
+@pytest.mark.parametrize("more", [(), ("--type=renderer",), ("--headless=new", "--remote-debugging-port=0")])
+def test_a_lock_whose_number_a_browser_of_another_profile_has_by_now_is_free_and_goes(
+    tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    """After a power cut: the everyday browser must be neither named as the one to close nor ended by force; Chromium
+    itself would wait for it."""
+    held = hold(tmp_path, PROGRAM)
+    assert held is not None
+    with running(f"--user-data-dir={tmp_path / 'elsewhere'}", *more) as process:
+        lock(tmp_path, f"{socket.gethostname()}-{process.pid}")
+        assert read_holder(tmp_path) is not None  # one of ours holds the profile, moved perhaps while it runs
+        clear_dead(tmp_path)
+        os.close(held)
+        assert read_holder(tmp_path) is None
+        clear_dead(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["browser.lock"]
+
+
+def test_the_lock_of_a_browser_that_names_its_profile_otherwise_holds(tmp_path: Path) -> None:
+    held = hold(tmp_path, PROGRAM)
+    assert held is not None
+    os.close(held)
+    (link := tmp_path / "link").symlink_to(tmp_path)
+    with running(f"--user-data-dir={link}") as process:
+        lock(tmp_path, f"{socket.gethostname()}-{process.pid}")
+        assert read_holder(tmp_path) == Holder(process.pid, socket.gethostname(), here=True)
 
 
 def test_the_lock_of_another_host_holds_where_no_browser_of_ours_was(tmp_path: Path) -> None:
