@@ -140,7 +140,8 @@ class Studio:
         """Wait for a generation of this or another process or of an earlier run; None: see :meth:`_next_one`. An
         ``onlooker`` will not have fetched it: an identical request joins all the same. Raises ImageError
         ``not_found``."""
-        generation_id = generation_id or await self._next_one()
+        if generation_id is None:
+            generation_id = await self._next_one()
         await self._recovery.revive(generation_id)
         async with nullcontext() if onlooker else self.library.waiting(generation_id):
             return await self._wait(generation_id, self.settings.wait_seconds if seconds is None else seconds, listener)

@@ -293,6 +293,32 @@ async def test_tasks_wait_for_nothing_once_the_client_has_gone(settings: Setting
         assert waited_for(settings) == []
 
 
+async def test_a_task_that_two_calls_open_at_the_same_moment_waits_once_and_no_longer_than_it_is_open(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Models call wait_for_image twice in one turn. A wait that nobody ends keeps the same wish from joining."""
+    made = standing(tmp_path, "generating")
+    with anyio.fail_after(30):
+        async with open_app(settings) as app:
+            studio = await app.studio()
+            async with anyio.create_task_group() as group:
+                for _ in range(2):
+                    group.start_soon(app.tasks.open, made, studio, None)
+            assert waited_for(settings) == [IDENTITY]
+            await app.tasks.close(IDENTITY)
+            assert waited_for(settings) == []
+
+
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/update"])
+async def test_a_task_without_an_id_is_no_other_one(settings: Settings, method: str) -> None:
+    """To the studio no id means the newest, which would count as fetched by this."""
+    with anyio.fail_after(30):
+        async with connected(painted_app(settings, Slow())) as raw:
+            await call(raw, FOX, TASKS)
+            told = await raw.ask(method, {"taskId": "", "inputResponses": {}}, envelope(TASKS))
+    assert told["error"]["code"] == -32602
+
+
 async def test_a_view_that_looks_on_waits_for_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hosts look on all the time while the picture is made: the same wish is the same picture all the same."""
     waiting, waits = Library.waiting, list[str]()

@@ -60,6 +60,7 @@ class Tasks:
     def __init__(self, person: Elicitation) -> None:
         self._person = person
         self._open: dict[str, _Open] = {}
+        self._opening = anyio.Lock()
         self._put: dict[tuple[str, str], types.ElicitRequest] = {}
         """Questions by generation and state."""
         self._answers: dict[tuple[str, str], bool] = {}
@@ -72,10 +73,11 @@ class Tasks:
     async def open(self, standing: "Standing", studio: "Studio", images: "Images | None") -> dict[str, Any]:
         """The task as the result of the call that made it."""
         identity = standing.record.generation_id
-        if identity not in self._open:
-            waiting = contextlib.AsyncExitStack()
-            await waiting.enter_async_context(studio.library.waiting(identity))
-            self._open[identity] = _Open(waiting, images, anyio.current_time())
+        async with self._opening:
+            if identity not in self._open:
+                waiting = contextlib.AsyncExitStack()
+                await waiting.enter_async_context(studio.library.waiting(identity))
+                self._open[identity] = _Open(waiting, images, anyio.current_time())
         return {"resultType": "task", **task(standing, "working")}
 
     def asked_after(self, identity: str) -> "Images | None":
