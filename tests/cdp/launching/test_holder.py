@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def lock(profile: Path, target: str) -> None:
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+def running(*arguments: str) -> Generator["subprocess.Popen[bytes]"]:
     """A process with these arguments that lives for the length of the block."""
     command = [sys.executable, "-c", RUNNING, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
