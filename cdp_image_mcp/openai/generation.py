@@ -190,6 +190,8 @@ class Generation:
             except BrokenError as broken:
                 log.debug("Images request broke while %s: %s", broken.phase, broken.words)
                 failed = broken
+            finally:
+                self._warnings += answer.warnings
         if isinstance(failed, BrokenError):
             resend = self._means.settings.resend_unclear and not answer.pictures
             failed = judge_broken(failed, left=left.is_set(), resend=resend)
@@ -275,7 +277,6 @@ class Generation:
             self._bill.book_unclear()
         self._facts |= answer.facts
         self._revised += answer.revised_prompts
-        self._warnings += answer.warnings
         if request_id:
             self._request_ids.append(clean(request_id, self._key, 100))
 

@@ -12,6 +12,7 @@ from cdp_image_mcp.openai.refusals.failures import Failure, clean, judge
 from cdp_image_mcp.openai.wire.events import EventEnd, EventReader
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
 from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader, decode, picture_index
+from cdp_image_mcp.system.tasks import shielded
 
 LONGEST_ERROR = 1024 * 1024
 LONGEST_REVISED = 4000
@@ -57,6 +58,11 @@ class Answer:
         await self.settle(reader, items)
         if not (self.addresses or self.faults):
             await self.keep(reader)
+
+    def brings(self, reader: PictureReader, items: list[Mapping[str, Any]]) -> bool:
+        """Whether a picture has come, or is named."""
+        named = any(isinstance(address := item.get("url"), str) and address for item in items)
+        return bool(self.pictures or reader.drawn or named or any(data for data, _ in reader.damaged.values()))
 
     async def take(self, reader: PictureReader) -> None:
         """The pictures that have come whole."""
@@ -142,6 +148,12 @@ def _items(tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [cast("Mapping[str, Any]", item) for item in cast("list[Any]", data) if isinstance(item, Mapping)]
 
 
+def _tells_error(tree: Mapping[str, Any]) -> bool:
+    """Whether it tells of an error: servers written in Go send the field always, with nothing in it."""
+    error = tree.get("error")
+    return any(cast("Mapping[str, Any]", error).values()) if isinstance(error, Mapping) else bool(error)
+
+
 async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
     reader = PictureReader()
     try:
@@ -165,9 +177,10 @@ async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
         verdict = answer.judge(reply, None, reader.text())
         verdict.error.message = f"The API's answer cannot be read: {why}."
         return verdict
-    if tree.get("error") and not answer.pictures:
+    items = _items(tree)
+    if _tells_error(tree) and not answer.brings(reader, items):
         return answer.judge(reply, tree)
-    await answer.finished(tree, reader, _items(tree))
+    await answer.finished(tree, reader, items)
     if not (answer.pictures or answer.addresses or answer.faults):
         answer.faults.append(f"it says {clean(reader.text(), answer.key, 300)}")
     return None
@@ -196,19 +209,32 @@ class _Stream:
                 await self._drain()
             await self._take(self._events.close())
         except BrokenError as broken:
-            await self._take(self._events.close())  # its last event may have brought its picture before it was cut
-            if self._candidate is not None:
-                self._answer.warnings.append(f"The stream broke ({broken.words}): the picture may be a preview.")
-            elif not self._over:
+            await self._cut_short(f"The stream broke ({broken.words})")
+            if self._candidate is None and not self._over:
                 raise
-        given = self._answer.pictures or self._answer.addresses
-        if self._candidate is not None and self._verdict is None and not given:
-            await self._finished(*self._candidate)
+        except anyio.get_cancelled_exc_class():
+            # It ends for its user, or because it sent signs of life and nothing more until nobody waits any longer.
+            with shielded():
+                await self._cut_short("The stream was given up")
+            raise
+        await self._take_candidate()
         if self._verdict is not None and not self._answer.pictures:
             return self._verdict
         if not self._answer.pictures and not self._answer.addresses and not self._answer.faults:
             raise BrokenError("receiving", "connection", "the stream ended before the picture was finished")
         return None
+
+    async def _cut_short(self, how: str) -> None:
+        """Its last event may have brought its picture before it was cut."""
+        await self._take(self._events.close())
+        if self._candidate is not None:
+            self._answer.warnings.append(f"{how}: the picture may be a preview.")
+            await self._take_candidate()
+
+    async def _take_candidate(self) -> None:
+        given = self._answer.pictures or self._answer.addresses
+        if self._candidate is not None and self._verdict is None and not given:
+            await self._finished(*self._candidate)
 
     async def _drain(self) -> None:
         """Read to the end, so that the connection can serve again; the picture is saved and does not wait for it."""
@@ -245,14 +271,15 @@ class _Stream:
             # A picture that is here is no less paid.
             told = TYPE.search(reader.text())
             tree = {"type": name or (told[0] if told else reader.text())}
-        if tree.get("error"):
+        kind = str(tree.get("type") or name)
+        partial = "partial" in kind or "partial_image_index" in tree
+        if _tells_error(tree) and (partial or not self._answer.brings(reader, _items(tree))):
             verdict = self._answer.judge(self._reply, tree)
             # Before any partial picture it may still be a plain limit, which costs nothing.
             self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
             self._over = True
             return
-        kind = str(tree.get("type") or name)
-        if "partial" in kind or "partial_image_index" in tree:
+        if partial:
             self._drawing = True
         elif kind.endswith(".completed") or "data" in tree or (reader.drawn and not kind):
             await self._finished(tree, reader)
@@ -261,5 +288,7 @@ class _Stream:
             self._drawing, self._candidate = True, (tree, reader)
 
     async def _finished(self, tree: Mapping[str, Any], reader: PictureReader) -> None:
-        self._over = True
-        await self._answer.finished(tree, reader, _items(tree) if "data" in tree else [tree])
+        answer = self._answer
+        await answer.finished(tree, reader, _items(tree) if "data" in tree else [tree])
+        # What says that something is done and brings nothing is not the picture's end: that may come after it.
+        self._over = bool(answer.pictures or answer.addresses or answer.faults or self._candidate is not None)

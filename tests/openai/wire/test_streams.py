@@ -11,6 +11,8 @@ import pytest
 from cdp_image_mcp.config import VARIABLES, load
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.wire.pictures import PictureReader
+from cdp_image_mcp.openai.wire.receiving import _Stream  # pyright: ignore[reportPrivateUsage]
 from fixtures.images_api import ImagesApi, Play, Response, draw, error, png, raw, stream
 from fixtures.images_api import Request as ApiRequest
 from tests.openai.doubles import DiskReport, MakeBackend, ask
@@ -131,6 +133,62 @@ async def test_what_comes_under_another_name_before_the_finished_picture_is_not_
     with anyio.fail_after(20):
         await backend.generate(ask(quality="high"), report)
     assert report.pictures == [png(64, 64, seed=3)]
+
+
+@pytest.mark.parametrize("field", ["b64_json", "url"])
+async def test_an_end_that_brings_nothing_is_not_the_pictures(
+    field: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    made = api.file("/made.png", raw(200, png(64, 64, seed=3), {"content-type": "image/png"}))
+    item = {field: made if field == "url" else base64.b64encode(png(64, 64, seed=3)).decode()}
+    ends = {"type": "response.image_generation_call.completed", "item_id": "ig_1"}
+    said = "".join(f"data: {json.dumps(each)}\n\n" for each in (ends, {"data": [item]}))
+    api.play(raw(200, said.encode(), {"content-type": "text/event-stream"}))
+    with anyio.fail_after(60):
+        await backend.generate(ask(quality="high"), report)
+    assert report.pictures == [png(64, 64, seed=3)]
+
+
+@pytest.mark.parametrize("field", ["b64_json", "url"])
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_picture_beside_an_error_object_is_saved(
+    streamed: bool, field: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    made = api.file("/made.png", raw(200, png(64, 64, seed=3), {"content-type": "image/png"}))
+    item = {field: made if field == "url" else base64.b64encode(png(64, 64, seed=3)).decode()}
+    nothing = {"message": "", "type": "", "param": "", "code": None}
+    said = json.dumps({"type": "image_generation.completed", "data": [item], "error": nothing})
+    said = f"data: {said}\n\n" if streamed else said
+    api.play(raw(200, said.encode(), {"content-type": "text/event-stream" if streamed else "application/json"}))
+    with anyio.fail_after(60):
+        await backend.generate(ask(quality="high"), report)
+    assert report.pictures == [png(64, 64, seed=3)]
+
+
+async def test_a_picture_under_a_relays_own_name_is_kept_when_its_stream_is_cut_short_from_here(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came = anyio.Event()
+    stream_event = _Stream._event  # pyright: ignore[reportPrivateUsage]
+
+    async def noted(self: _Stream, name: str, reader: PictureReader) -> None:
+        await stream_event(self, name, reader)
+        came.set()
+
+    async def never_ends(_request: ApiRequest, response: Response) -> None:
+        await response.start(200, {"content-type": "text/event-stream"})
+        await response.send(f'data: {{"type": "image.final", {FINISHED}}}\n\n'.encode())
+        await response.silence()
+
+    monkeypatch.setattr(_Stream, "_event", noted)
+    api.play(never_ends)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(backend.generate, ask(quality="high"), report)
+            await came.wait()
+            group.cancel_scope.cancel()
+    assert report.pictures == [png(64, 64, seed=3)]
+    assert (report.known["submitted"], report.known["spent"]) == (True, True)
 
 
 @pytest.mark.parametrize("quality", ["auto", "low", "medium", "high", "xhigh"])
