@@ -7,6 +7,7 @@ answered differently (DNS rebinding). Where a proxy is set it alone leads out, a
 import io
 import ipaddress
 import socket
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
@@ -66,6 +67,8 @@ class Downloader:
 
     def __init__(self, own_host: str) -> None:
         self._own_host = own_host.lower()
+        with suppress(UnicodeError):
+            self._own_host = _in_ascii(own_host)
         self._clients: dict[Proxy | None, httpx.AsyncClient] = {}
 
     async def fetch(self, url: str, attempts: int = ATTEMPTS) -> bytes:
@@ -84,7 +87,10 @@ class Downloader:
             found = await self._hop(url)
             if isinstance(found, bytes):
                 return found
-            url = urljoin(url, found)
+            try:
+                url = urljoin(url, found)
+            except ValueError:
+                raise FetchError("it was passed on to a malformed address") from None
         raise FetchError(f"it was passed on more than {MOST_HOPS} times")
 
     async def _hop(self, url: str) -> bytes | str:
@@ -121,7 +127,9 @@ class Downloader:
                 if response.status_code != 200:
                     again = response.status_code in {429, 500, 502, 503, 504}
                     raise FetchError(f"its address answered with HTTP {response.status_code}", again=again)
-                return await _bounded(response)
+                if data := await _bounded(response):
+                    return data
+                raise FetchError("its address answered with nothing", again=True)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             words = describe(error, "receiving").words
         raise FetchError(f"the connection failed ({words})", again=True, elsewhere=True)
@@ -141,7 +149,7 @@ class Downloader:
     def _check(self, url: str) -> tuple[SplitResult, str, int]:
         try:
             parts = urlsplit(url)
-            host, port = (parts.hostname or "").lower(), parts.port
+            host, port = _in_ascii(parts.hostname or ""), parts.port
         except ValueError:
             raise FetchError("its address is malformed") from None
         if parts.scheme not in PORTS or not host or parts.username is not None:
@@ -178,6 +186,11 @@ class Downloader:
         clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.aclose()
+
+
+def _in_ascii(host: str) -> str:
+    """As headers and look-ups have it. Raises UnicodeError, which is a ValueError, for what cannot be written so."""
+    return host.lower().encode("idna").decode()
 
 
 def _is_made_up(address: str) -> bool:

@@ -68,6 +68,56 @@ async def test_a_faulty_file_server_is_asked_again(api: ImagesApi, downloader: D
     assert answers == []
 
 
+async def test_an_address_that_gives_nothing_yet_is_asked_again(api: ImagesApi, downloader: Downloader) -> None:
+    answers = [raw(200, b"", PNG_HEADERS), raw(200, png(), PNG_HEADERS)]
+
+    async def play(request: Request, response: Response) -> None:
+        await answers.pop(0)(request, response)
+
+    with anyio.fail_after(60):
+        assert await downloader.fetch(api.file("/a.png", play)) == png()
+
+
+async def test_a_picture_whose_address_gave_nothing_is_fetched_later(
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
+) -> None:
+    gives = raw(200, b"", PNG_HEADERS)
+
+    async def play(request: Request, response: Response) -> None:
+        await gives(request, response)
+
+    api.play(draw(items=[{"url": api.file("/late.png", play)}]))
+    with anyio.fail_after(60), pytest.raises(ImageError, match="could not be fetched"):
+        await make_backend(compat="localai").generate(ask(), report)
+    gives = raw(200, png(), PNG_HEADERS)
+    await report.catch_up()
+    assert report.pictures == [png()]
+
+
+async def test_a_faulty_address_takes_no_other_picture_with_it(
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
+) -> None:
+    good = api.file("/good.png", raw(200, png(), PNG_HEADERS))
+    odd = [api.file("/odd.png", redirect("https://[odd", 302)), "https://cdn..example.org/a.png"]
+    api.play(draw(items=[{"url": url} for url in (*odd, good)]))
+    with anyio.fail_after(60), pytest.raises(ImageError, match="could not be fetched") as caught:
+        await make_backend(compat="localai").generate(ask(n=3), report)
+    assert (caught.value.code, report.pictures) == ("service_error", [png()])
+
+
+async def test_a_host_of_other_letters_is_asked_by_its_name_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def resolve(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        return ["10.0.0.1"]
+
+    monkeypatch.setattr(download, "resolve", resolve)
+    made = Downloader("127.0.0.1")
+    assert "private" in await why_not(made, "https://bücher.example/a.png")
+    assert asked == ["xn--bcher-kva.example"]
+
+
 async def test_being_passed_on_is_followed_within_the_own_host_only(api: ImagesApi, downloader: Downloader) -> None:
     target = api.file("/b.png", raw(200, png(), PNG_HEADERS))
     with anyio.fail_after(10):
