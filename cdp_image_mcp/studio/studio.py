@@ -161,7 +161,8 @@ class Studio:
         if not record.finished or record.fetched or await self._is_of_another(record):
             return
         if job is not None and not job.done.is_set():
-            await job.mark_fetched()
+            if job.record.end == record.end:  # else it was taken up again meanwhile, and that end is still to be told
+                await job.mark_fetched()
         else:
             await self.library.mark_fetched(record)
 

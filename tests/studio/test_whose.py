@@ -193,3 +193,26 @@ async def test_going_on_means_the_picture_that_ended_last_and_not_the_one_whose_
         await studio.generate(asking("go on", conversation_mode="continue"))
     assert settings(tmp_path).output_dir.exists()
     assert [request.continue_from for request in seen if request.prompt == "go on"] == [late.record.generation_id]
+
+
+async def test_an_end_that_is_told_late_says_nothing_of_the_one_that_is_collected_meanwhile(tmp_path: Path) -> None:
+    go = anyio.Event()
+
+    async def breaks(request: ImageRequest, report: Report) -> None:
+        await report.state("submitting", sent_prompt=request.prompt, submitted="unknown")
+        await report.state("generating", submitted=True, conversation_id="1", conversation_url="http://site/c/1")
+        raise ImageError("browser_failed", "It was closed.", submitted=True)
+
+    async def late(request: ImageRequest, report: Report) -> None:
+        await go.wait()
+        await collects(request, report)
+
+    async with studio_with(tmp_path, Scripted(breaks, late)) as studio:
+        first = await studio.generate(asking())
+        assert first.record.state == "interrupted"
+        await studio.wait(first.record.generation_id, 0)  # it is collected from now on
+        await studio.fetched(first)
+        go.set()
+        saved = await studio.wait(first.record.generation_id)  # and this answer is lost
+        assert (saved.record.state, on_disk(saved.folder)["fetched"]) == ("saved", False)
+        assert (await studio.generate(asking())).joined
