@@ -52,12 +52,12 @@ class Intake:
         settings.require_usable()
         _check_combinations(arguments)
         roots = (*settings.input_roots, settings.output_dir)
+        requested = arguments.backend if given(arguments.backend) else settings.backend
+        earlier = await self._earlier(arguments, requested)
+        wanted = self._wanted(requested, earlier, masked=given(arguments.mask))
         references = await check_references(arguments.reference_images, roots)
         mask = await check_reference(arguments.mask, roots, "mask") if given(arguments.mask) else None
         parent = await allowed_output_dir(arguments.output_dir, roots) if given(arguments.output_dir) else None
-        requested = arguments.backend if given(arguments.backend) else settings.backend
-        earlier = await self._earlier(arguments, requested)
-        wanted = self._wanted(requested, earlier, api_only=mask is not None)
         continued = await _continued(earlier, wanted[0], _picture_number(arguments)) if earlier is not None else {}
         ways, skipped = await self._ways_of(wanted)
 
@@ -129,12 +129,17 @@ class Intake:
             raise ImageError("not_found", "conversation_mode continue: there is no finished generation to go on from.")
         return entry
 
-    def _wanted(self, requested: str, earlier: Entry | None, *, api_only: bool) -> list[BackendName]:
-        """The ways it may go by what was asked, in order."""
-        wanted = _named(requested)
+    def _wanted(self, requested: str, earlier: Entry | None, *, masked: bool) -> list[BackendName]:
+        """The ways it may go by what was asked, in order. Raises ImageError ``invalid_input`` when the way that was
+        chosen, by the user perhaps, takes no masks: another one may cost money."""
+        wanted: list[BackendName] = _named(requested)
         if len(wanted) > 1 and earlier is not None:
-            return [earlier.record.backend]
-        return ["api"] if api_only else wanted
+            wanted = [earlier.record.backend]
+        if masked and "api" not in wanted:
+            raise ImageError(
+                "invalid_input", "mask is taken by the API back end only; leave it out or use backend api."
+            )
+        return _named("api") if masked else wanted
 
     async def _ways_of(self, wanted: list[BackendName]) -> tuple[list[BackendName], tuple[str, str] | None]:
         """Those of the ways that can be asked, in the order of what is known of them; the first choice with the reason
@@ -157,8 +162,6 @@ def _named(requested: str) -> list[BackendName]:
 def _check_combinations(arguments: GenerateImage) -> None:
     if given(arguments.mask) and not arguments.reference_images:
         raise ImageError("invalid_input", "mask needs reference_images: it says which part of a picture to change.")
-    if given(arguments.mask) and arguments.backend == "chatgpt-web":
-        raise ImageError("invalid_input", "mask is taken by the API back end only; leave it out or use backend api.")
     made = arguments.output_format
     if given(arguments.output_compression) and made not in {"jpeg", "webp"}:
         raise ImageError("invalid_input", f"output_compression goes with output_format jpeg or webp, not {made}.")

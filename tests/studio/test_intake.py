@@ -31,3 +31,21 @@ async def test_a_combination_that_cannot_be_made_is_named(tmp_path: Path, argume
             await studio.generate(GenerateImage(prompt="a bear", **arguments))
     assert told in caught.value.message
     assert (caught.value.code, caught.value.submitted, web.started) == ("invalid_input", False, [])
+
+
+@pytest.mark.parametrize("default", ["chatgpt-web", "auto"])
+async def test_a_mask_goes_no_way_that_was_not_asked_for(default: str, tmp_path: Path) -> None:
+    """Neither to the API and its price where the user's way is the web, nor to the site, which takes none."""
+    web, api = Scripted(draw), Scripted(draw)
+    async with studio_with(tmp_path, web, api, backend=default, api_key="test-key") as studio:
+        made = await studio.generate(GenerateImage(prompt="a bear", backend="chatgpt-web"))
+        picture = made.record.images[0].path
+        more: dict[str, Any] = {"continue_from": made.record.generation_id} if default == "auto" else {}
+        with pytest.raises(ImageError) as caught:
+            await studio.generate(GenerateImage(prompt="bluer", reference_images=[picture], mask=picture, **more))
+        named = await studio.generate(
+            GenerateImage(prompt="x", reference_images=[picture], mask=picture, backend="api")
+        )
+    assert "mask is taken by the API" in caught.value.message
+    assert (caught.value.code, web.started) == ("invalid_input", ["a bear"])
+    assert (named.record.backend, api.started) == ("api", ["x"])
