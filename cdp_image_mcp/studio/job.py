@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import anyio
+import msgspec
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder
@@ -25,6 +26,8 @@ RECORD_FIELDS = frozenset(
     )
 )
 """Facts with a place of their own in the record; all others go into ``facts``."""
+
+BLANK = {field.name: field.default for field in msgspec.structs.fields(Record)}
 
 TIMING_OF: dict[State, str] = {
     "queued": "queue",
@@ -249,6 +252,12 @@ class Job:
         """A call was answered with its end while the back end still works: what is written later says so too."""
         self.record.fetched = True
         await self._write_some_time()
+
+    def start_over(self) -> None:
+        """The next way is tried. Of this one nothing was sent: what it told is no fact about this generation."""
+        for name in RECORD_FIELDS:
+            setattr(self.record, name, BLANK[name])
+        self.record.facts, self.message = {}, ""
 
     async def goes_over_time(self) -> None:
         """Its time is over, and something may have been paid: it goes on."""

@@ -290,8 +290,7 @@ class Runner:
                     raise
                 log.info("%s cannot do it (%s), trying %s", request.backend, error.code, following.backend)
                 record.fallback_from, record.fallback_reason = request.backend, error.code
-                # Nothing of that attempt was sent: what it would have sent is no fact about this generation.
-                record.model, record.sent_prompt, record.facts, record.reserved_usd = None, None, {}, 0.0
+                job.start_over()
         await self.end_done(job)
 
     async def _asked(self, request: ImageRequest, job: Job) -> None:

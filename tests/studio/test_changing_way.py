@@ -12,10 +12,13 @@ from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, Timings
 from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.studio.job import Job
+from cdp_image_mcp.studio.standing import News, standing_of
 from cdp_image_mcp.studio.steering import account_of
+from cdp_image_mcp.system.day import in_seconds
 from tests.library.making import a_record, create, finished
 from tests.studio.leaving import asking
-from tests.studio.scripted import Scripted, draw, studio_with
+from tests.studio.scripted import Scripted, draw, png, studio_with
 
 pytestmark = pytest.mark.anyio
 
@@ -75,6 +78,35 @@ async def test_after_a_change_of_way_the_record_tells_of_the_new_one_only(tmp_pa
     assert (record.model, record.sent_prompt) == (None, None)
     assert "sent_parameters" not in record.facts
     assert "requests" not in record.facts
+
+
+async def test_what_the_web_told_of_itself_before_it_could_not_is_no_fact_about_a_picture_of_the_api(
+    tmp_path: Path,
+) -> None:
+    async def no_browser(_request: ImageRequest, report: Report) -> None:
+        await report.state("starting", mode="direct-cdp", profile_dir="/profile", session_reused=False)
+        await report.state("starting", conversation_id="1", conversation_url="http://site/c/1")
+        report.progress("starting the browser")
+        raise ImageError("browser_failed", "It did not start.")
+
+    async def at_the_api(request: ImageRequest, report: Report) -> None:
+        told.append(standing_of(studio_job(report)).news)
+        await report.state("submitting", sent_prompt=request.prompt, submitted="unknown", model="gpt-image-9")
+        await report.save(png())
+
+    def studio_job(report: Report) -> Job:
+        assert isinstance(report, Job)
+        return report
+
+    told: list[News | None] = []
+    async with studio_with(tmp_path, Scripted(no_browser), Scripted(at_the_api), **AUTO) as studio:
+        ledger = Ledger(studio.settings.output_dir)
+        await ledger.rest_until(account_of(studio.settings, "api"), "billing", in_seconds(3600))
+        record = (await studio.generate(asking())).record
+    assert (record.state, record.backend, record.fallback_from) == ("saved", "api", "chatgpt-web")
+    assert (record.mode, record.profile_dir, record.session_reused) == (None, None, None)
+    assert (record.conversation_id, record.conversation_url) == (None, None)
+    assert [news.message for news in told if news] == ["queued"]
 
 
 async def test_a_fault_while_one_end_is_written_leaves_the_other_jobs_running(
