@@ -1,6 +1,7 @@
 """The ``cdp-image-mcp`` command and ``python -m cdp_image_mcp``. What may pay for a picture splits in two before it
 loads anything: what is paid for outlives whoever waited for it."""
 
+import signal
 import sys
 
 from cdp_image_mcp.system.telling import open_missing
@@ -8,6 +9,9 @@ from cdp_image_mcp.system.telling import open_missing
 
 def main() -> int:
     """Run one command and answer its exit code."""
+    # Nothing is open or sent before signals are listened to: Ctrl-C ends that without a traceback.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     open_missing()
     front = None
     # On Windows the part behind has no console, which a person at ``generate`` would miss.

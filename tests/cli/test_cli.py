@@ -172,6 +172,35 @@ def test_a_picture_is_saved_though_nobody_reads_what_is_said_about_it(
     assert len(endpoint.requests) == 1
 
 
+LOADS_FOR_EVER = """
+import sys, time
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "cdp_image_mcp.cli.main":
+            print("loading", flush=True)
+            time.sleep(1000)
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def test_ctrl_c_before_anything_has_begun_ends_a_command_without_a_word(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """It loads for half a second, on a slow disk for several: people see no lines of ours then."""
+    (tmp_path / "sitecustomize.py").write_text(LOADS_FOR_EVER)
+    slow = environment | {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(
+        command("list"), env=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out, err) == (-signal.SIGINT, "", "")
+
+
 CLOSES_SLOWLY = """
 import sys, anyio
 from cdp_image_mcp.cli import overview
