@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from cdp_image_mcp.system.telling import silence
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import psutil
 
 PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
@@ -76,27 +78,32 @@ def split() -> Front | None:
         return _split_on_windows()
     life, living = os.pipe()
     leaving, leave = os.pipe()
+    # One that came before it is passed on would end the front alone, and what it was to stop would go on and be paid.
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, {getattr(signal, name) for name in PASSED_ON})
     try:
         server = os.fork()
     except OSError:  # no more processes are allowed here
         for handle in (life, living, leaving, leave):
             os.close(handle)
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         return None
     if server:
         os.close(life)
         os.close(leave)
-        _wait(server, leaving)
+        _wait(server, leaving, masked)
     os.close(living)
     os.close(leaving)
     os.setsid()
+    signal.pthread_sigmask(signal.SIG_SETMASK, masked)
     return _Pipes(life, leave)
 
 
-def _wait(server: int, leaving: int) -> NoReturn:
-    """Until the server lets go or ends; then end as it did."""
+def _wait(server: int, leaving: int, masked: "Iterable[int]") -> NoReturn:
+    """Until the server lets go or ends; then end as it did. ``masked``: what is held back from then on."""
     assert sys.platform != "win32"  # noqa: S101 - for the type checker
     for name in PASSED_ON:
         signal.signal(getattr(signal, name), lambda number, _: _pass_on(server, number))
+    signal.pthread_sigmask(signal.SIG_SETMASK, masked)
     for handle in (0, 1):
         os.close(handle)
     # The first process of a container is waited for by all others: with its end they are killed.

@@ -201,6 +201,29 @@ def test_ctrl_c_before_anything_has_begun_ends_a_command_without_a_word(
     assert (process.returncode, out, err) == (-signal.SIGINT, "", "")
 
 
+STOPPED_AT_THE_FORK = """
+import os, signal
+
+fork = os.fork
+
+def interrupted():
+    if pid := fork():
+        os.kill(os.getpid(), signal.SIGINT)
+    return pid
+
+os.fork = interrupted
+"""
+
+
+def test_ctrl_c_at_the_moment_in_which_generate_splits_stops_both_halves(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(STOPPED_AT_THE_FORK)
+    done = ran(with_key | {"PYTHONPATH": str(tmp_path)}, "generate", "a fox")
+    assert (done.returncode, done.stdout) == (-signal.SIGINT, "")
+    assert endpoint.requests == []
+
+
 CLOSES_SLOWLY = """
 import sys, anyio
 from cdp_image_mcp.cli import overview
