@@ -100,13 +100,12 @@ def parse(kind: type[msgspec.Struct], arguments: Any) -> tuple[Any, list[str]]:
 
 
 def _value(name: str, value: Any, takes: str) -> Any:
+    if not _is_sound(value):
+        raise _refused(name, f"{name} cannot be {_shown(value)}. What it takes: {takes}")
     try:
-        usual = plain(name, value)
+        return plain(name, value)
     except UnusableError as error:
         raise _refused(name, f"{name} cannot be {_shown(value)}: {error}. What it takes: {takes}") from None
-    if not _is_sound(usual):
-        raise _refused(name, f"{name} cannot be {_shown(value)}. What it takes: {takes}")
-    return usual
 
 
 def _is_sound(value: Any) -> bool:

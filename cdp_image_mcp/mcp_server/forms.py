@@ -103,7 +103,10 @@ def _size(value: str) -> str:
 def _path(value: Any) -> Any:
     if not isinstance(value, str) or ADDRESS.match(value) is None:
         return value
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise UnusableError("this is no address") from None
     if parts.scheme.lower() != "file" or parts.netloc not in {"", "localhost"}:
         raise UnusableError("addresses are not opened, only files of this machine")
     path = unquote(parts.path)

@@ -142,6 +142,8 @@ def test_any_other_name_is_ignored_and_told(kind: type[msgspec.Struct], name: st
         (GenerateImage, FOX | {"backend": "web"}, 'backend cannot be "web".'),
         (GenerateImage, FOX | {"timeout_seconds": 5}, "timeout_seconds cannot be 5. What it takes: 30 to 1800."),
         (GenerateImage, FOX | {"timeout_seconds": float("nan")}, "timeout_seconds cannot be infinite or no number."),
+        (GenerateImage, {"prompt": float("inf")}, "prompt cannot be infinite or no number."),
+        (GenerateImage, FOX | {"mask": "file://[a/b.png"}, 'mask cannot be "file://[a/b.png": this is no address.'),
         (GenerateImage, FOX | {"timeout_seconds": "nan"}, 'timeout_seconds cannot be "nan".'),
         (GenerateImage, FOX | {"reference_images": ["/a.png", 7]}, 'reference_images cannot be ["/a.png",7].'),
         (GenerateImage, FOX | {"reference_images": ["/a.png"] * 17}, "reference_images cannot be 17 entries."),
