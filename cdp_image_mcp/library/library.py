@@ -322,7 +322,6 @@ class Library:
         if not any(found):
             return False
         found.add_to(record)
-        record.submitted = record.spent = True
         if found.pictures and record.state != "saved":
             whole = len(record.images) >= request_of(record).n
             record.state, record.finished_at, record.fetched = "saved" if whole else "partial", now(), False

@@ -33,6 +33,8 @@ class Strays(NamedTuple):
     def add_to(self, record: Record) -> None:
         record.images += self.pictures
         record.sources += [{} for _ in self.pictures]
+        if any(self):
+            record.submitted = record.spent = True
         if self.kept:
             record.facts["kept"] = [*record.facts.get("kept", []), *map(str, self.kept)]
 

@@ -143,6 +143,26 @@ async def test_who_asks_the_same_again_is_given_the_picture_that_was_not_recorde
     assert (standing.record.state, api.started) == ("saved", [])
 
 
+@pytest.mark.parametrize(
+    ("backend", "name", "state"),
+    [
+        ("api", "image-01.png", "saved"),
+        ("chatgpt-web", "image-01.png", "saved"),
+        ("api", "unrecognised-01.bin", "interrupted"),
+    ],
+)
+async def test_what_a_process_that_died_had_written_is_told_as_sent_and_paid(
+    backend: str, name: str, state: str, tmp_path: Path
+) -> None:
+    record = await left(tmp_path, backend=backend, submitted="unknown", spent="unknown")
+    entry = await Library(tmp_path / "output").find(record.generation_id)
+    assert entry is not None
+    (entry.folder.path / name).write_bytes(png(3) if state == "saved" else b"no picture that we know")
+    async with studio_with(tmp_path, Scripted(draw), Scripted(draw), api_key="test-key") as studio:
+        found = (await studio.wait(record.generation_id)).record
+    assert (found.state, found.submitted, found.spent) == (state, True, True)
+
+
 async def test_behind_the_first_request_what_was_not_recorded_is_taken_in(tmp_path: Path) -> None:
     record, _ = await lost(tmp_path, fetched=True)
     library = Library(tmp_path / "output")
