@@ -178,6 +178,8 @@ class Collecting:
             return found[1].id
         if not reading.from_start:
             self._not_read("the generation's own was not loaded from its beginning")
+        if self._just_pressed:
+            self._not_read("the generation's own may not hold it yet")
         raise ImageError(
             "not_found",
             f"The conversation {self._site.conversation(conversation)} does not hold this generation's prompt.",

@@ -422,6 +422,17 @@ async def test_a_conversation_that_is_not_listed_yet_is_looked_for_again(monkeyp
 
 
 @pytest.mark.anyio
+async def test_a_conversation_that_does_not_hold_a_prompt_just_sent_may_hold_it_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for just, code in ((True, "network"), (False, "not_found")):
+        monkeypatch.setattr(Collecting, "_just_pressed", just)
+        with pytest.raises(ImageError) as caught:
+            await found(ScriptedSite([sent("other", -90, "other words")]))
+        assert (caught.value.code, caught.value.submitted) == (code, "unknown")
+
+
+@pytest.mark.anyio
 async def test_a_strangers_conversation_is_opened_once_however_often_the_history_is_looked_into(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
