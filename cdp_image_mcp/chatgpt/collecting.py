@@ -7,7 +7,10 @@ send was pressed and claimed by no other generation. A conversation that fits in
 ``not_found`` is final: it is said only of what was read. What could not be read may be collected another time.
 """
 
-from datetime import datetime, timedelta
+import time
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import NoReturn
 
 import anyio
@@ -29,18 +32,18 @@ HISTORY = 4
 """Conversations changed since the press that are looked into when ours is not known by id. Where the list tells when
 each began, as the site's own does, only those that began about then: only a new chat's id is not known, and a busy
 account has many others."""
-ABOUT = timedelta(minutes=15)
-"""How long before the press, or after it, the site may say that its conversation began: a page that prepares its prompt
-while references go up may have begun it then."""
+ABOUT = 900.0
+"""Seconds before the press, or after it, at which the site may say that its conversation began: a page that prepares
+its prompt while references go up may have begun it then."""
 WHOLE = 20
 """A list of fewer conversations is the whole history: the page asks for 20 to 28 at a time (2023-04 to 2026-09)."""
 OLDER = 8
 """The history is sorted by age but for what is pinned above it, and nothing tells where that ends. So one conversation
 older than the press says nothing of those further down; this many in a row are taken for the sorted part."""
-CLOCK_SLACK = timedelta(minutes=2)
-"""The site's clock and ours may differ by this much."""
-SENT_WITHIN = timedelta(seconds=15)
-"""How long after the press the site may date the message."""
+CLOCK_SLACK = 120.0
+"""Seconds by which the site's clock and ours may differ unnoticed."""
+SENT_WITHIN = 15.0
+"""Seconds after the press at which the site may date the message."""
 RETRIES = (0.0, 5.0, 20.0)
 """Seconds before the history is looked into: once more, and once more."""
 READ_SECONDS = 10.0
@@ -56,6 +59,9 @@ class Collecting:
         self._request = request
         self._report = report
         self._taken = taken
+        self._site_ahead: float | None = None
+        """Seconds by which the site's clock is ahead of ours, where that is much: ours is wrong, perhaps since before
+        the press."""
         self._seen: dict[Listed, Reading] = {}
         """What was read of others, as the list told of them: one that has not changed is not opened again."""
 
@@ -203,43 +209,48 @@ class Collecting:
         return frozenset(map(str, used)) if isinstance(used, list) else frozenset()  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
     @property
-    def _pressed(self) -> datetime | None:
+    def _presses(self) -> tuple[float, ...]:
+        """When send was pressed, seconds since 1970: by this machine's clock, and by the site's where that is another.
+        Empty when it is not known."""
         at = self._report.facts.get("submitted_at")
-        return datetime.fromisoformat(at) if isinstance(at, str) else None
+        if not isinstance(at, str):
+            return ()
+        pressed = datetime.fromisoformat(at).timestamp()
+        return (pressed,) if self._site_ahead is None else (pressed, pressed + self._site_ahead)
 
     @property
     def _just_pressed(self) -> bool:
-        pressed = self._pressed
-        return pressed is not None and datetime.now().astimezone() - pressed < CLOCK_SLACK
+        return any(time.time() - pressed < CLOCK_SLACK for pressed in self._presses[:1])
 
     def _ours(self, candidates: list[tuple[str, Message]]) -> tuple[str, Message] | None:
         """The one written nearest to the press of send. One whose time nobody knows only if there is no other."""
         wanted = str(self._report.facts.get("sent_prompt") or "")
         claimed = self._taken | self._used
         same = [one for one in candidates if one[1].id not in claimed and same_words(one[1].words, wanted)]
-        pressed = self._pressed
+        presses = self._presses
         if not wanted.strip() or not same:
             return None
-        if len(same) == 1 and (pressed is None or same[0][1].created is None):
+        if len(same) == 1 and (not presses or same[0][1].created is None):
             return same[0]
-        if pressed is None:
-            return None
-        earliest, latest = pressed - CLOCK_SLACK, pressed + SENT_WITHIN + CLOCK_SLACK
-        timely = [
-            (abs(one[1].created - pressed.timestamp()), one)
-            for one in same
-            if one[1].created is not None and earliest.timestamp() <= one[1].created <= latest.timestamp()
-        ]
-        return min(timely, key=lambda pair: pair[0])[1] if timely else None
+        for pressed in presses:
+            earliest, latest = pressed - CLOCK_SLACK, pressed + SENT_WITHIN + CLOCK_SLACK
+            timely = [
+                (abs(one[1].created - pressed), one)
+                for one in same
+                if one[1].created is not None and earliest <= one[1].created <= latest
+            ]
+            if timely:
+                return min(timely, key=lambda pair: pair[0])[1]
+        return None
 
     def _may_be_ours(self, one: Listed) -> bool:
-        pressed = self._pressed
-        return pressed is None or one.begun is None or abs(one.begun - pressed.timestamp()) <= ABOUT.total_seconds()
+        presses = self._presses
+        return not presses or one.begun is None or any(abs(one.begun - pressed) <= ABOUT for pressed in presses)
 
     def _is_older(self, changed: float | None) -> bool:
         """Whether what last changed then did so before the press of send: ours is another."""
-        pressed = self._pressed
-        return pressed is not None and changed is not None and changed < (pressed - CLOCK_SLACK).timestamp()
+        presses = self._presses
+        return changed is not None and bool(presses) and changed < min(presses) - CLOCK_SLACK
 
     async def _reading(self, tab: Tab, conversation: str) -> Reading | None:
         """A conversation from the JSON the page loads for itself; None when it could not be read."""
@@ -258,7 +269,11 @@ class Collecting:
         return found
 
     async def _body(self, tab: Tab, request: Request) -> bytes:
-        """Empty when it could not be had."""
+        """Empty when it could not be had. Beside it stands what time it is for the site."""
+        with suppress(TypeError, ValueError):
+            ahead = parsedate_to_datetime(request.headers.get("date", "")).timestamp() - time.time()
+            if abs(ahead) > CLOCK_SLACK:  # an answer that was kept is dated back, so ours counts too
+                self._site_ahead = ahead
         return (await tab.answer(request) if request.status == 200 else None) or b""
 
 

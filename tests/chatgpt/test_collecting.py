@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -45,6 +46,8 @@ class ScriptedSite:
         """What the page's own list says, each time it is loaded."""
         self.plural = self.from_start = False
         self.refusals = 0
+        self.now = datetime.now(UTC)
+        """By the site's clock."""
         self.opened: list[str] = []
         self.meanwhile: list[tuple[str, list[dict[str, Any]], str]] = []
         """Lists that come while the page is loaded: address, entries, and the document that asked."""
@@ -73,6 +76,7 @@ class ScriptedSite:
             status=status,
             body=body,
             loader_id=loader or self.loader_id,
+            headers={"date": format_datetime(self.now)},
         )
         if self._accept(request):
             self._answers.put(request)
@@ -430,6 +434,20 @@ async def test_a_conversation_that_does_not_hold_a_prompt_just_sent_may_hold_it_
         with pytest.raises(ImageError) as caught:
             await found(ScriptedSite([sent("other", -90, "other words")]))
         assert (caught.value.code, caught.value.submitted) == (code, "unknown")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("hours", [-7, 2])
+async def test_a_machine_whose_clock_is_wrong_finds_its_own_by_the_sites(hours: int) -> None:
+    apart = hours * 3600
+    site = ScriptedSite(*others(3, apart), [sent("ours", apart + 2)], [sent("before", -90_000)])
+    site.now += timedelta(hours=hours)
+    rows = [entry(number, apart + 2) for number in range(4)]
+    site.history = [[*rows, entry(4, -90_000)]]
+    assert await searched(site) == (chat(3), "ours")
+    site = ScriptedSite([sent("ours", apart + 2)])
+    site.now += timedelta(hours=hours)
+    assert await found(site) == "ours"
 
 
 @pytest.mark.anyio
