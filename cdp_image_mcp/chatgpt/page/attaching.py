@@ -211,6 +211,10 @@ class Attaching:
     async def refuse_failed(self, uploads: Uploads | None = None) -> None:
         """A prompt with a card that failed would go without its picture. Raises ImageError then."""
         if (uploads is not None and uploads.failed) or await self._eye.has("attachment_failed"):
+            if uploads is not None and uploads.begun:
+                # Its page shows it before the browser tells of the call's end, which says why.
+                with anyio.move_on_after(SAYS_SECONDS):
+                    await uploads.until(lambda: uploads.failed > 0)
             await self.told_why(uploads.refused if uploads is not None else None)
             raise ImageError("service_error", "The site could not take a reference picture. Nothing was sent.")
 

@@ -1,5 +1,6 @@
 """What the composer takes for exactly its own attachments."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,7 +9,9 @@ import anyio.lowlevel
 import pytest
 
 from cdp_image_mcp.cdp import keyboard_mouse
+from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.errors import NodeError
+from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.page import attaching
 from cdp_image_mcp.chatgpt.page.attaching import Attaching
@@ -207,3 +210,32 @@ async def test_a_send_control_that_is_made_anew_before_the_press_is_looked_for_a
     else:
         await composer.send("a bear", anyio.Event())
         assert presses == gone + 1
+
+
+async def test_why_a_reference_is_refused_is_waited_for_where_its_card_shows_it_first() -> None:
+    """The page has the answer a moment before the browser tells of the call's end."""
+
+    class Answering(ScriptedPage):
+        async def answer(self, *_: object) -> bytes:
+            await anyio.lowlevel.checkpoint()
+            return b'{"detail": "You have reached your limit of file uploads."}'
+
+    page = Answering(cards=1)
+    page.failed = True
+    uploads = Uploads()
+    call = Request(None, "r", "https://chatgpt.com/backend-api/files", "POST", "Fetch", "f", "l", "finished", 429)
+    uploads.count_begun(call)
+    with Mailbox[Request]("answers", 9) as answers:
+        async with anyio.create_task_group() as group:
+            group.start_soon(uploads.hear, answers, partial(uploads.count_answer, whole=0))
+            group.start_soon(told_late, answers, call)
+            with pytest.raises(ImageError) as caught:
+                await composing(page, Attaching).attaching.refuse_failed(uploads)
+            assert caught.value.code == "quota_reached"
+            group.cancel_scope.cancel()
+
+
+async def told_late(answers: Mailbox[Request], call: Request) -> None:
+    for _ in range(20):
+        await anyio.lowlevel.checkpoint()
+    answers.put(call)
