@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import msgspec
 
@@ -110,12 +111,13 @@ class _Room:
         fits = min(share // 4 * 3, PREVIEW_BYTES)
         try:
             shown, room = image.mime_type in SHOWN, self.left - BLOCK - after * RESERVED_PREVIEW
-            if self.images == "full" and shown and base64_length(image.bytes) <= room:
+            size = (await anyio.Path(image.path).stat()).st_size
+            if self.images == "full" and shown and base64_length(size) <= room:
                 data = await anyio.to_thread.run_sync(Path(image.path).read_bytes)
                 self._take(Picture(image.mime_type, data))
                 return
             if self.images == "full":
-                why = f"The original ({image.bytes:,} bytes) does not fit" if shown else "This format is a file only"
+                why = f"The original ({size:,} bytes) does not fit" if shown else "This format is a file only"
                 reason = f"{why}; the block is a preview."
                 self.not_inline.append({"index": index, "reason": reason})
             self._take(await maker.preview(image, fits))

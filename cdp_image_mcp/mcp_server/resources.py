@@ -89,9 +89,9 @@ def _read(image: SavedImage, what: str | None) -> Picture | None:
             file.seek((int(what) - 1) * PART)
             data = file.read(PART)
         return Picture("application/octet-stream", data) if data else None
-    if image.bytes > LARGEST:
+    if (size := Path(image.path).stat().st_size) > LARGEST:  # the record's is that of the day it came
         raise MCPError(
-            types.INVALID_PARAMS, f"This picture has {image.bytes:,} bytes, too many to send; it lies at {image.path}"
+            types.INVALID_PARAMS, f"This picture has {size:,} bytes, too many to send; it lies at {image.path}"
         )
     return Picture(image.mime_type, Path(image.path).read_bytes())
 

@@ -104,7 +104,8 @@ class PreviewMaker:
 def ready(image: SavedImage, most_bytes: int) -> Picture | None:
     """What needs no drawing: an original that is small enough, or a preview made before. Raises OSError."""
     original = Path(image.path)
-    if image.mime_type in SHOWN and image.bytes <= most_bytes and max(image.width, image.height) <= PREVIEW_EDGE:
+    size = original.stat().st_size  # the record's is that of the day it came: a person may have worked on the file
+    if image.mime_type in SHOWN and size <= most_bytes and max(image.width, image.height) <= PREVIEW_EDGE:
         return Picture(image.mime_type, original.read_bytes())
     return _stored(original, most_bytes)
 

@@ -130,6 +130,20 @@ async def test_a_small_original_needs_no_browser(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(("images", "noted"), [("preview", False), ("full", True)])
+async def test_a_picture_that_was_edited_and_is_larger_now_is_shown_by_a_preview(
+    tmp_path: Path, images: Images, noted: bool
+) -> None:
+    """A person may work on the file; its record tells of the bytes that came."""
+    made = standing(tmp_path)
+    await anyio.Path(made.record.images[0].path).write_bytes(png(size=2_000_000))
+    canvas = FakeCanvas()
+    with anyio.fail_after(20):
+        told = await answered(made, images, canvas=canvas)
+    assert (len(told["_pictures"]), canvas.opened, "not_inline" in told) == (1, 1, noted)
+
+
+@pytest.mark.anyio
 async def test_a_picture_that_was_deleted_is_told(tmp_path: Path) -> None:
     made = standing(tmp_path)
     await anyio.Path(made.record.images[0].path).unlink()

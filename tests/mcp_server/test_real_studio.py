@@ -71,6 +71,18 @@ async def test_a_picture_too_large_to_send_names_its_path(settings: Settings, pa
     assert made["image_path"] in str(caught.value)
 
 
+async def test_a_picture_that_was_edited_and_is_too_large_by_now_names_its_path(
+    settings: Settings, painter: Painter, era: Any
+) -> None:
+    """A TypeScript client would close the connection."""
+    with anyio.fail_after(60):
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            made = text_of(await client.call_tool("generate_image", {"prompt": "a fox", "images": "none"}))
+            await anyio.Path(made["image_path"]).write_bytes(png(64, 64, size=LARGEST))
+            with pytest.raises(MCPError, match="too many to send"):
+                await client.read_resource(f"cdp-image://generation/{made['generation_id']}/1")
+
+
 async def test_signing_in_late_costs_one_picture_and_is_collected(
     settings: Settings, painter: Painter, era: Any
 ) -> None:
