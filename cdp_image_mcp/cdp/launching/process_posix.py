@@ -60,9 +60,11 @@ def spawn(
         switches = list(arguments)
         if leash is not None:
             into, leash_end, named = _named_pipe(leash)
+            theirs.append(into)
+            ours.append(leash_end)
             answers, out_of = _pipe()
-            theirs += [into, out_of]
-            ours += [leash_end, answers]
+            theirs.append(out_of)
+            ours.append(answers)
             actions += [(os.POSIX_SPAWN_DUP2, into, PIPE_IN), (os.POSIX_SPAWN_DUP2, out_of, PIPE_OUT)]
             switches.insert(0, LEASH)
         if held is not None:
@@ -180,9 +182,17 @@ def _pipe() -> tuple[int, int]:
 def _out_of_the_way(ends: Sequence[int]) -> tuple[int, int]:
     import fcntl
 
-    moved = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 10) for number in ends]
-    for number in ends:
-        os.close(number)
+    moved: list[int] = []
+    try:
+        for number in ends:
+            moved.append(fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 10))  # noqa: PERF401 - the first goes if the second fails
+    except OSError:
+        for number in moved:
+            os.close(number)
+        raise
+    finally:
+        for number in ends:
+            os.close(number)
     return moved[0], moved[1]
 
 

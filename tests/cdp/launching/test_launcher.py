@@ -403,6 +403,43 @@ async def test_a_program_that_is_no_browser_is_told_with_its_last_lines(options:
                 pass
 
 
+NEAR_THE_LIMIT = """
+import fcntl, os, resource, sys  # what a start needs cannot be loaded then
+from contextlib import suppress
+from pathlib import Path
+from cdp_image_mcp.cdp.launching.process_posix import spawn
+
+os.closerange(3, 256)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+def opened():
+    found = 0
+    for number in range(64):
+        with suppress(OSError):
+            os.fstat(number)
+            found += 1
+    return found
+
+for free in range(8):
+    full = [os.dup(0) for _ in range(64 - opened() - free)]
+    before = opened()
+    with suppress(OSError):
+        spawn("/bin/true", [], {}, Path(sys.argv[1]), None)
+        sys.exit("it started")
+    print(free, opened() - before)
+    for number in full:
+        os.close(number)
+"""
+
+
+def test_a_start_that_too_many_open_files_forbid_leaves_none_open(tmp_path: Path) -> None:
+    """Each such start would bring the server nearer to the limit, until nothing works any more."""
+    done = subprocess.run(
+        [sys.executable, "-c", NEAR_THE_LIMIT, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("".join(f"{free} 0\n" for free in range(8)), "")
+
+
 async def test_a_file_that_cannot_be_executed_is_told(options: LaunchOptions, tmp_path: Path) -> None:
     with anyio.fail_after(60):
         program = tmp_path / "browser"
