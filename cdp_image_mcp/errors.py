@@ -45,6 +45,8 @@ class ErrorRule(msgspec.Struct, frozen=True):
     """A person has to do something; the command line then ends with exit code 3."""
 
 
+THEN_CALL = "then call wait_for_image where a generation_id is named, else generate_image."
+
 CODES: dict[Code, ErrorRule] = {
     "invalid_input": ErrorRule(
         "An argument is outside what the tool or the model takes.", False, "Correct the named field and call again."
@@ -146,8 +148,7 @@ CODES: dict[Code, ErrorRule] = {
     "disk": ErrorRule(
         "A file could not be written.",
         True,
-        "Ask the user to free space or to correct the folder's permissions, then call wait_for_image where a "
-        "generation_id is named, else generate_image.",
+        f"Ask the user to free space or to correct the folder's permissions, {THEN_CALL}",
         person=True,
     ),
     "internal": ErrorRule(

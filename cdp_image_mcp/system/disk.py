@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import anyio.to_thread
 
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import THEN_CALL, ImageError
 from cdp_image_mcp.system.tasks import shielded
 
 if sys.platform == "darwin":
@@ -36,8 +36,7 @@ NOT_FOR_WANT_OF_LINKS = {errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.EROFS, 
 BYTES_PER_PICTURE = 8 * 1024 * 1024
 """Room looked for before a picture is asked for; a large PNG needs about that."""
 
-AGAIN = "then call wait_for_image where a generation_id is named, else generate_image"
-FREE_SPACE = f"Ask the user to free space on that disk, {AGAIN}."
+FREE_SPACE = f"Ask the user to free space on that disk, {THEN_CALL}"
 PERMISSIONS = "Ask the user to correct the folder's permissions or to choose another one with {setting}."
 NO_LOCKS = "Ask the user to choose a folder on a disk of this machine with {setting}."
 
