@@ -117,7 +117,7 @@ class Generation:
         try:
             await self._request_until_done(index)
         except ImageError as error:
-            self._errors.append(error)
+            self._errors.insert(0, error)  # why what came of its pictures is no whole one
         except Exception as fault:
             # Raised, it would cancel the requests beside it, which are paid for.
             log.exception("a request ended with a fault of the program")
@@ -165,25 +165,50 @@ class Generation:
 
     async def _once(self, index: int, plan: Plan) -> Failure | None:
         """Send one request of ``plan`` one time; None when it was answered with pictures."""
+        answer = Answer(self._key, partial(self._save, index))
+        try:
+            failed, request_id = await self._exchanged(index, plan, answer)
+            if isinstance(failed, BrokenError) and answer.addresses:
+                answer.faults.append(f"it broke off ({failed.words})")
+                failed = None
+            if isinstance(failed, BrokenError):
+                resend = self._means.settings.resend_unclear and not answer.pictures
+                failed = judge_broken(failed, left=index in self._out, resend=resend)
+            self._out.discard(index)
+            if failed is not None:
+                advise(failed.error, self._plan, date.today())  # noqa: DTZ011 - the vendor names days, not hours
+                if failed.error.spent == "unknown":
+                    self._bill.book_unclear()
+                return failed
+            self._note(answer, request_id)
+            await self._fetch(answer)
+            self._check_count(answer)
+        finally:
+            for place in answer.addresses:
+                source = {"picture": str(index + answer.pictures + 1)}
+                self._report.fetch_later(partial(self._fetch_again, place), source=source)
+        return None
+
+    async def _exchanged(
+        self, index: int, plan: Plan, answer: Answer
+    ) -> tuple[Failure | BrokenError | None, str | None]:
+        """Send it and read what comes into ``answer``: why there is no more, and the name that the server gave it."""
         longest = max(PATIENCE, self._request.timeout_seconds)
         silence = STREAM_PATIENCE if "stream" in plan.parameters else longest
-        answer = Answer(self._key, partial(self._save, index))
-        body = make_body(plan)
         failed: Failure | BrokenError | None = BrokenError(
             "waiting", "timeout", f"no whole answer within {longest:g} s"
         )
         request_id: str | None = None
         began = anyio.current_time()
-        patience, left = anyio.CancelScope(), anyio.Event()
+        patience = anyio.CancelScope()
 
         async def sent() -> None:
             patience.deadline = anyio.current_time() + longest
-            left.set()
             await self._has_left(index)
 
         with patience:
             try:
-                async with self._means.line.send(self._url, body, patience=silence, on_sent=sent) as reply:
+                async with self._means.line.send(self._url, make_body(plan), patience=silence, on_sent=sent) as reply:
                     request_id = reply.headers.get("x-request-id") or reply.headers.get("x-generation-id")
                     failed = await read_answer(reply, answer, lambda: self._tell("The API's answer is arriving."))
                 log.debug("Images request answered: HTTP %d in %.1f s", reply.status, anyio.current_time() - began)
@@ -192,20 +217,7 @@ class Generation:
                 failed = broken
             finally:
                 self._warnings += answer.warnings
-        if isinstance(failed, BrokenError):
-            resend = self._means.settings.resend_unclear and not answer.pictures
-            failed = judge_broken(failed, left=left.is_set(), resend=resend)
-        if failed is not None:
-            advise(failed.error, self._plan, date.today())  # noqa: DTZ011 - the vendor names days, not hours
-            self._out.discard(index)
-            if failed.error.spent == "unknown":
-                self._bill.book_unclear()
-            return failed
-        await self._fetch(answer, index)
-        self._out.discard(index)
-        self._note(answer, request_id)
-        self._check_count(answer)
-        return None
+        return failed, request_id
 
     async def _wait_for_pace(self) -> None:
         while (left := self._means.pace.left) > 0:
@@ -232,18 +244,17 @@ class Generation:
 
     # --- what comes back --------------------------------------------------------------------------------------
 
-    async def _fetch(self, answer: Answer, index: int) -> None:
-        """Pictures that the answer only named by address."""
-        for place in answer.addresses:
+    async def _fetch(self, answer: Answer) -> None:
+        """Pictures that the answer only named by address; those that cannot be had now stay in it."""
+        for place in [*answer.addresses]:
             self._tell("Fetching a picture from the address the API named.")
             try:
                 data = await self._means.downloader.fetch(place)
             except FetchError as fault:
                 answer.faults.append(f"a picture could not be fetched: {fault}")
-                source = {"picture": str(index + answer.pictures + 1)}
-                self._report.fetch_later(partial(self._fetch_again, place), source=source)
-                continue
-            await answer.hand_on(data)
+            else:
+                answer.addresses.remove(place)
+                await answer.hand_on(data)
 
     async def _fetch_again(self, place: str) -> bytes:
         try:
@@ -321,6 +332,7 @@ class Generation:
             error.submitted, error.spent = self._standing()
         if len(self._errors) > 1:
             error.details["failures"] = [{"code": one.code, "message": one.message} for one in self._errors]
+            error.details |= {name: kept for name, kept in self._report.facts.items() if name == "kept"}
         return error
 
     # --- as it happens ----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import binascii
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ LOOK_BACK = 256
 """A key, its colon and its quote are looked for across this many bytes of what came before."""
 
 STRING = re.compile(rb'"(?:b64_json|partial_image_b64)"\s*:\s*"|"(?:url|image_url)"\s*:\s*"(?=data:)')
+PIECE = re.compile(rb'[{}]|("(?:[^"\\]|\\.)*+")(?:\s*:\s*("(?:[^"\\]|\\.)*+"))?', re.DOTALL)
+"""A brace, a text, or the name of a text with the text."""
 CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 SPACE = b" \t\r\n"
 DECODER = msgspec.json.Decoder(bytes)
@@ -160,13 +163,16 @@ class PictureReader:
             self._open.feed(piece[at:end] if end >= 0 else piece[at:] if at else piece)
             if end < 0:
                 return
-            data, wrong = self._open.close(), self._open.wrong
-            if wrong:
-                self.damaged[self._count] = data, wrong
-            else:
-                self._done[self._count] = data
-            self._count, self._open = self._count + 1, None
+            self._close(self._open)
             at = end
+
+    def _close(self, picture: _Base64) -> None:
+        data, wrong = picture.close(), picture.wrong
+        if wrong:
+            self.damaged[self._count] = data, wrong
+        else:
+            self._done[self._count] = data
+        self._count, self._open = self._count + 1, None
 
     def _outside(self, piece: bytes) -> bytes:
         """Keep ``piece`` until the next picture's string begins; returns what follows its opening quote."""
@@ -201,15 +207,39 @@ class PictureReader:
                 yield data
 
     def finish(self) -> Any:
-        """The JSON, with a mark where each picture was (see :func:`picture_index`). Raises :class:`AnswerError`."""
-        if self._open is not None:
+        """The JSON, with a mark where each picture was (see :func:`picture_index`); a picture that it ends in is
+        ``damaged``. Raises :class:`AnswerError`."""
+        if (cut := self._open) is not None:
+            cut.wrong = "it ends too early"
+            self._close(cut)
             raise AnswerError("it ends inside a picture")
         return decode(bytes(self._rest))
+
+    def pieces(self) -> list[dict[str, str]]:
+        """The texts of each object in a JSON that cannot be read, or not to its end; without those of errors. In a page
+        there are none."""
+        found: list[dict[str, str]] = []
+        inside: list[dict[str, str]] = [{}]
+        before = b""
+        for token in PIECE.finditer(bytes(self._rest).lstrip()):
+            if token[0] == b"{":
+                inside.append({})
+                found += inside[-1:] if before != b'"error"' else []
+            elif token[0] == b"}":
+                inside = inside[:-1] or [{}]
+            elif token[2] is not None:
+                with suppress(AnswerError):
+                    inside[-1][decode(token[1])] = decode(token[2])
+            before = token[0]
+        return [] if self._is_page() else found
+
+    def _is_page(self) -> bool:
+        return self._rest.lstrip().startswith(b"<")
 
     def painted(self) -> bytes | None:
         """All that is no known picture, if one may be in it; in a page there is none."""
         rest = bytes(self._rest)
-        if rest.lstrip()[:1] == b"<":
+        if self._is_page():
             return None
         return rest if LOOKS_PAINTED.search(_without_escapes(rest).translate(None, b"\r\n")) else None
 

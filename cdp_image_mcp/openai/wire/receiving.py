@@ -1,8 +1,7 @@
 """From an answer's bytes to pictures, usage and facts, whether it is one JSON text or a stream of events."""
 
 import contextlib
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 import anyio
@@ -18,7 +17,6 @@ LONGEST_ERROR = 1024 * 1024
 LONGEST_REVISED = 4000
 EVENTS = frozenset((b":", b"d", b"e", b"i", b"r"))
 """How the lines of an event stream begin: a comment, data, event, id, retry."""
-TYPE = re.compile(r'(?<="type": ")[\w.]+|(?<="type":")[\w.]+')
 TOLD = {"quality": "quality", "background": "background", "size": "told_size", "output_format": "told_output_format"}
 """Fields of an answer, and the facts they are in the record: what a picture is like is read from its bytes."""
 SMALLEST = 32
@@ -51,7 +49,9 @@ class Answer:
         """The verdict on an error within a success."""
         return judge(reply.status, reply.headers, tree, raw, key=self.key, begun=True)
 
-    async def finished(self, tree: Mapping[str, Any], reader: PictureReader, items: list[Mapping[str, Any]]) -> None:
+    async def finished(
+        self, tree: Mapping[str, Any], reader: PictureReader, items: Sequence[Mapping[str, Any]]
+    ) -> None:
         """All of a JSON text is here that comes; ``items`` are its places for pictures."""
         await self.take(reader)
         self._note(tree, items)
@@ -59,7 +59,7 @@ class Answer:
         if not (self.addresses or self.faults):
             await self.keep(reader)
 
-    def brings(self, reader: PictureReader, items: list[Mapping[str, Any]]) -> bool:
+    def brings(self, reader: PictureReader, items: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a picture has come, or is named."""
         named = any(isinstance(address := item.get("url"), str) and address for item in items)
         return bool(self.pictures or reader.drawn or named or any(data for data, _ in reader.damaged.values()))
@@ -69,7 +69,7 @@ class Answer:
         for data in reader.whole(SMALLEST):
             await self.hand_on(data)
 
-    async def settle(self, reader: PictureReader, items: list[Mapping[str, Any]]) -> None:
+    async def settle(self, reader: PictureReader, items: Sequence[Mapping[str, Any]]) -> None:
         """Items whose base64 text brought nothing may name an address: relays written in Go send both fields, the
         unused one empty. Without one, what could be read of a damaged text is kept."""
         for item in items:
@@ -96,7 +96,7 @@ class Answer:
         self.pictures += 1
         await self._save(data, self.pictures)
 
-    def _note(self, tree: Mapping[str, Any], items: list[Mapping[str, Any]]) -> None:
+    def _note(self, tree: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> None:
         """What is told beside pictures."""
         created = tree.get("created", tree.get("created_at"))
         if isinstance(created, int | float) and created > 0:
@@ -154,24 +154,39 @@ def _tells_error(tree: Mapping[str, Any]) -> bool:
     return any(cast("Mapping[str, Any]", error).values()) if isinstance(error, Mapping) else bool(error)
 
 
+def _parsed(reader: PictureReader) -> tuple[Mapping[str, Any] | None, str]:
+    """A JSON object, or why it cannot be read."""
+    try:
+        return _fields(reader.finish()), "it is no JSON object"
+    except AnswerError as fault:
+        return None, str(fault)
+
+
 async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
     reader = PictureReader()
+    broken: BrokenError | None = None
     try:
         while (piece := await reply.read()) is not None:
             reader.feed(piece)
             await answer.take(reader)
-        tree = _fields(reader.finish())
-        why = "it is no JSON object"
-    except BrokenError:
-        await answer.settle(reader, [])
-        raise
+        tree, why = _parsed(reader)
+    except BrokenError as error:
+        broken, (tree, why) = error, _parsed(reader)
     except AnswerError as fault:
         tree, why = None, str(fault)
+    except anyio.get_cancelled_exc_class():
+        _parsed(reader)
+        with shielded():
+            await answer.settle(reader, reader.pieces())
+        raise
     if tree is None:
-        # A 200 that is no answer. Pictures that came whole before it broke are kept and counted.
-        await answer.settle(reader, [])
-        await answer.keep(reader)
-        if answer.pictures:
+        # A 200 that is no answer. Pictures that came before it broke, or were named, are kept and counted.
+        await answer.settle(reader, reader.pieces())
+        if broken is not None:
+            raise broken
+        if not answer.addresses:
+            await answer.keep(reader)
+        if answer.pictures or answer.addresses:
             answer.faults.append(f"the answer cannot be read to its end: {why}")
             return None
         verdict = answer.judge(reply, None, reader.text())
@@ -196,7 +211,7 @@ class _Stream:
         self._reader = PictureReader()
         self._drawing = False
         """Whether a picture has come that need not be the finished one."""
-        self._candidate: tuple[Mapping[str, Any], PictureReader] | None = None
+        self._candidate: tuple[Mapping[str, Any], PictureReader, Sequence[Mapping[str, Any]]] | None = None
         """The last picture under a name, or in a form, that is not known: the finished one, if no better comes."""
         self._verdict: Failure | None = None
         self._over = False
@@ -260,20 +275,17 @@ class _Stream:
         if reader.text(32).strip() == "[DONE]":
             self._over = True
             return
-        brings = reader.drawn or reader.painted() is not None
-        try:
-            tree = _fields(reader.finish())
-        except AnswerError:
-            tree = None
+        tree, _ = _parsed(reader)
+        items = reader.pieces() if tree is None else _items(tree) if "data" in tree else [tree]
+        brings = self._answer.brings(reader, items) or reader.painted() is not None
         if tree is None:
             if not brings:
                 return  # a keep-alive in words, or cut off: the end of the stream decides
-            # A picture that is here is no less paid.
-            told = TYPE.search(reader.text())
-            tree = {"type": name or (told[0] if told else reader.text())}
+            # A picture that is here, or is named, is no less paid.
+            tree = {"type": name or next((piece["type"] for piece in items if "type" in piece), reader.text())}
         kind = str(tree.get("type") or name)
-        partial = "partial" in kind or "partial_image_index" in tree
-        if _tells_error(tree) and (partial or not self._answer.brings(reader, _items(tree))):
+        partial = "partial" in kind or '"partial_image_index"' in reader.text()
+        if _tells_error(tree) and (partial or not brings):
             verdict = self._answer.judge(self._reply, tree)
             # Before any partial picture it may still be a plain limit, which costs nothing.
             self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
@@ -282,13 +294,15 @@ class _Stream:
         if partial:
             self._drawing = True
         elif kind.endswith(".completed") or "data" in tree or (reader.drawn and not kind):
-            await self._finished(tree, reader)
-        elif brings or (isinstance(address := tree.get("url"), str) and address):
+            await self._finished(tree, reader, items)
+        elif brings:
             # Relays give events names of their own, to the finished picture and to previews and tasks before it.
-            self._drawing, self._candidate = True, (tree, reader)
+            self._drawing, self._candidate = True, (tree, reader, items)
 
-    async def _finished(self, tree: Mapping[str, Any], reader: PictureReader) -> None:
+    async def _finished(
+        self, tree: Mapping[str, Any], reader: PictureReader, items: Sequence[Mapping[str, Any]]
+    ) -> None:
         answer = self._answer
-        await answer.finished(tree, reader, _items(tree) if "data" in tree else [tree])
+        await answer.finished(tree, reader, items)
         # What says that something is done and brings nothing is not the picture's end: that may come after it.
         self._over = bool(answer.pictures or answer.addresses or answer.faults or self._candidate is not None)
