@@ -1,6 +1,7 @@
 """All commands and options, each with two examples: what is typed, what ``--help`` says, what a shell completes."""
 
 import argparse
+import re
 from typing import NoReturn
 
 from cdp_image_mcp import __version__
@@ -10,6 +11,8 @@ from cdp_image_mcp.mcp_server.client.table import CLIENTS
 
 SHELLS = ("bash", "zsh", "fish")
 EXITS = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
+ODD = re.compile(r"-(?!\d+\Z|\d*\.\d+\Z)[^ ]+")
+"""What argparse takes for an option: neither a dash alone, nor a number, nor words with a space."""
 EXAMPLES: dict[str, tuple[str, str]] = {
     "serve": ("", "serve"),
     "login": ("login", "login && cdp-image-mcp generate a red fox"),
@@ -156,15 +159,18 @@ def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """Raises SystemExit with what is to be typed instead. Words of a prompt may stand on both sides of options."""
+    """Raises SystemExit with what is to be typed instead. Words of a prompt may stand on both sides of options; behind
+    ``--`` everything is one."""
+    takes_words, words = arguments[:1] in (["generate"], ["demo"]), list[str]()
+    if takes_words and "--" in arguments:
+        end = arguments.index("--")
+        arguments, words = arguments[:end], arguments[end + 1 :]
     parser = make_parser()
     parsed, rest = parser.parse_known_args(arguments)
-    takes_words = parsed.command in {"generate", "demo"}
-    odd = [word for word in rest if word.startswith("-") or not takes_words]
-    if odd:
+    if odd := [word for word in rest if not takes_words or ODD.fullmatch(word)]:
         commands_of(parser).get(parsed.command, parser).error(f"unrecognized arguments: {' '.join(odd)}")
     if takes_words:
-        parsed.prompt = [*parsed.prompt, *rest]
+        parsed.prompt = [*parsed.prompt, *rest, *words]
     if parsed.command == "generate" and not parsed.prompt:
         commands_of(parser)["generate"].error("say what to draw: generate a red fox")
     return parsed

@@ -37,6 +37,9 @@ def piped(with_key: dict[str, str], data: bytes) -> subprocess.CompletedProcess[
         (["-n", "1", "a", "red", "fox"], "a red fox"),
         (["a", "--size", "1024x1024", "red", "--json", "fox"], "a red fox"),
         (["--", "-5", "degrees"], "-5 degrees"),
+        (["a", "--size", "1024x1024", "--", "-x", "--json"], "a -x --json"),
+        (["a", "fox", "--size", "1024x1024", "at", "-5", "degrees", "-", "in snow"], "a fox at -5 degrees - in snow"),
+        (["a", "fox", "-n", "1", "- and a hare"], "a fox - and a hare"),
     ],
 )
 def test_a_prompt_needs_no_quotes(with_key: dict[str, str], endpoint: Stub, words: list[str], prompt: str) -> None:
