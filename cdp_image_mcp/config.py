@@ -144,7 +144,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Raise ImageError ``configuration`` when any variable was bad."""
         if problems := [problem for problem in self.problems if not problem.harmless]:
             listed = " ".join(f"{problem.variable}: {problem.message}" for problem in problems)
-            raise ImageError("configuration", listed, details={"variables": [p.variable for p in problems]})
+            variables = [problem.variable for problem in problems]
+            raise ImageError("configuration", f"{listed} Nothing was sent.", details={"variables": variables})
 
 
 def _one_of(*allowed: str) -> Callable[[str], Any]:

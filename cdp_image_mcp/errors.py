@@ -234,6 +234,14 @@ class ImageError(Exception):
         )
 
 
+def refusal(
+    field: str, message: str, *, code: Code = "invalid_input", next_step: str | None = None, **details: Any
+) -> ImageError:
+    """What is refused before anything was sent, because of the argument ``field``."""
+    told = {"field": field, **details}
+    return ImageError(code, f"Nothing was sent. {message}", next_step=next_step, details=told)
+
+
 def image_error_in(error: BaseException) -> ImageError | None:
     """``error`` itself, or the one ImageError that task groups have wrapped; None for everything else."""
     if isinstance(error, BaseExceptionGroup):

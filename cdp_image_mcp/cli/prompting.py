@@ -12,16 +12,12 @@ import msgspec
 
 from cdp_image_mcp.cli.terminal import Terminal, typed
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import ImageError, refusal
 from cdp_image_mcp.mcp_server.arguments import parse
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.studio.asked import GenerateImage
 
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".gif": "gif", ".svg": "svg"}
-
-
-def _refused(field: str, message: str) -> ImageError:
-    return ImageError("invalid_input", f"Nothing was sent. {message}", details={"field": field})
 
 
 async def prompt_of(words: list[str], terminal: Terminal) -> str:
@@ -45,7 +41,7 @@ def decoded(raw: bytes) -> str:
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError:
-        raise _refused(
+        raise refusal(
             "prompt", "What came in is neither UTF-8 nor UTF-16, and a guess might be paid for. Pipe it as UTF-8."
         ) from None
 
@@ -69,7 +65,7 @@ def _absolute(field: str, path: str) -> Path:
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError:
-        raise _refused(field, f"{path} names the home of a user who is not known here.") from None
+        raise refusal(field, f"{path} names the home of a user who is not known here.") from None
 
 
 def typed_roots(arguments: GenerateImage, settings: Settings) -> Settings:
@@ -149,11 +145,11 @@ def destination(given: str | None) -> Destination | None:
         if path.is_dir() or given.endswith(("/", os.sep)):
             return Destination(path, is_folder=True)
         if path.suffix and path.suffix.lower() not in FORMATS:
-            raise _refused("output", f"-o takes a name that ends in {', '.join(FORMATS)}, and not {path.name}.")
+            raise refusal("output", f"-o takes a name that ends in {', '.join(FORMATS)}, and not {path.name}.")
         if path.exists():
-            raise _refused("output", f"{path} is there already, and no file is overwritten. Name another.")
+            raise refusal("output", f"{path} is there already, and no file is overwritten. Name another.")
         if not path.parent.is_dir():
-            raise _refused("output", f"There is no folder {path.parent}.")
+            raise refusal("output", f"There is no folder {path.parent}.")
     except OSError as error:
-        raise _refused("output", f"{path} cannot be looked at ({error.strerror}).") from None
+        raise refusal("output", f"{path} cannot be looked at ({error.strerror}).") from None
     return Destination(path, is_folder=False)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import refusal
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
 from cdp_image_mcp.request import Reference
 from cdp_image_mcp.system.disk import in_thread
@@ -171,9 +171,4 @@ def _open_by_steps(real: Path, root: Path) -> int:
 
 def _refuse(field: str, path: str, why: str, next_step: str | None = None) -> NoReturn:
     shown = path if len(path) <= 300 else path[:300] + "…"
-    raise ImageError(
-        "invalid_input",
-        f"Nothing was sent. {field}: {shown!r}: {why}",
-        next_step=next_step,
-        details={"field": field, "path": shown},
-    )
+    raise refusal(field, f"{field}: {shown!r}: {why}", next_step=next_step, path=shown)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import ImageError, refusal
 from cdp_image_mcp.mcp_server.forms import UnusableError, plain, right_name, without_empty
 from cdp_image_mcp.studio.asked import GenerationId, Images, WaitSeconds
 from cdp_image_mcp.system.plaintext import clean
@@ -88,7 +88,7 @@ def parse(kind: type[msgspec.Struct], arguments: Any) -> tuple[Any, list[str]]:
     ignored = [name for name in given if name not in known]
     for name in ignored:
         if (meant := right_name(name, known)) is not None:
-            raise _refused(name, f"There is no argument {clean(name, 60)}; it is called {meant}.")
+            raise refusal(clean(name, 60), f"There is no argument {clean(name, 60)}; it is called {meant}.")
         del given[name]
     for name, value in given.items():
         given[name] = _value(name, value, known[name]["description"])
@@ -101,11 +101,11 @@ def parse(kind: type[msgspec.Struct], arguments: Any) -> tuple[Any, list[str]]:
 
 def _value(name: str, value: Any, takes: str) -> Any:
     if not _is_sound(value):
-        raise _refused(name, f"{name} cannot be {_shown(value)}. What it takes: {takes}")
+        raise refusal(name, f"{name} cannot be {_shown(value)}. What it takes: {takes}")
     try:
         return plain(name, value)
     except UnusableError as error:
-        raise _refused(name, f"{name} cannot be {_shown(value)}: {error}. What it takes: {takes}") from None
+        raise refusal(name, f"{name} cannot be {_shown(value)}: {error}. What it takes: {takes}") from None
 
 
 def _is_sound(value: Any) -> bool:
@@ -137,8 +137,4 @@ def _unusable(given: dict[str, Any], known: dict[str, Any], told: str) -> ImageE
     """msgspec names the field as a path (``$.n``) or, a missing one, between backquotes."""
     field = next(name for name in known if f"`$.{name}" in told or f"field `{name}`" in told)
     was = f"cannot be {_shown(given[field])}" if field in given else "is missing"
-    return _refused(field, f"{field} {was}. What it takes: {known[field]['description']}")
-
-
-def _refused(field: str, message: str) -> ImageError:
-    return ImageError("invalid_input", f"Nothing was sent. {message}", details={"field": clean(field, 60)})
+    return refusal(field, f"{field} {was}. What it takes: {known[field]['description']}")

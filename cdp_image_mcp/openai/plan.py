@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import ImageError, refusal
 from cdp_image_mcp.openai.models import Model, able, find_model, is_gpt_image
 from cdp_image_mcp.openai.profiles import EditForm, Profile
 from cdp_image_mcp.openai.sizes import nearest, nearest_size, wrong_size
@@ -98,9 +98,7 @@ def make_plan(request: ImageRequest, settings: Settings, profile: Profile) -> Pl
 
 
 def _refuse(field: str, message: str, takes: str) -> ImageError:
-    return ImageError(
-        "invalid_input", f"Nothing was sent. {field}: {message}", details={"field": field, "accepted": takes}
-    )
+    return refusal(field, f"{field}: {message}", accepted=takes)
 
 
 def _check_choices(request: ImageRequest, model: Model, profile: Profile) -> None:

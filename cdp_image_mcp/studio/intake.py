@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import ImageError, refusal
 from cdp_image_mcp.library.joining import Entry, OfToday
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, epoch, new_record
@@ -120,13 +120,13 @@ class Intake:
             identity = arguments.continue_from.partition("/")[0]
             entry = await self.library.find(identity)
             if entry is None:
-                raise ImageError("not_found", f"continue_from: there is no generation {identity}.")
+                raise refusal("continue_from", f"There is no generation {identity}.", code="not_found")
             return entry
         if arguments.conversation_mode == "new":
             return None
         entry = await self.library.latest_finished(_named(requested))
         if entry is None:
-            raise ImageError("not_found", "conversation_mode continue: there is no finished generation to go on from.")
+            raise refusal("conversation_mode", "There is no finished generation to go on from.", code="not_found")
         return entry
 
     def _wanted(self, requested: str, earlier: Entry | None, *, masked: bool) -> list[BackendName]:
@@ -136,9 +136,7 @@ class Intake:
         if len(wanted) > 1 and earlier is not None:
             wanted = [earlier.record.backend]
         if masked and "api" not in wanted:
-            raise ImageError(
-                "invalid_input", "mask is taken by the API back end only; leave it out or use backend api."
-            )
+            raise refusal("mask", "mask is taken by the API back end only; leave it out or use backend api.")
         return _named("api") if masked else wanted
 
     async def _ways_of(self, wanted: list[BackendName]) -> tuple[list[BackendName], tuple[str, str] | None]:
@@ -146,7 +144,7 @@ class Intake:
         if it is first no more. Raises ImageError ``api_key_missing`` when none is left."""
         if "api" in wanted and self._ways.key_missing(self.settings):
             if wanted == ["api"]:
-                raise ImageError("api_key_missing", "OPENAI_API_KEY is not set.")
+                raise ImageError("api_key_missing", "OPENAI_API_KEY is not set. Nothing was sent.")
             # No change of mind: auto without a key is simply the web.
             return [way for way in wanted if way != "api"], ("api", "api_key_missing")
         if len(wanted) == 1 or self.settings.fallback == "never":
@@ -161,37 +159,32 @@ def _named(requested: str) -> list[BackendName]:
 
 def _check_combinations(arguments: GenerateImage) -> None:
     if given(arguments.mask) and not arguments.reference_images:
-        raise ImageError("invalid_input", "mask needs reference_images: it says which part of a picture to change.")
+        raise refusal("mask", "mask needs reference_images: it says which part of a picture to change.")
     made = arguments.output_format
     if given(arguments.output_compression) and made not in {"jpeg", "webp"}:
-        raise ImageError("invalid_input", f"output_compression goes with output_format jpeg or webp, not {made}.")
+        message = f"output_compression goes with output_format jpeg or webp, not {made}."
+        raise refusal("output_compression", message)
     if arguments.background == "transparent" and made == "jpeg":
-        raise ImageError("invalid_input", "background transparent needs output_format png or webp.")
+        raise refusal("background", "background transparent needs output_format png or webp.")
     if 0 in (parse_size(arguments.size) or parse_ratio(arguments.size) or ()):
-        raise ImageError("invalid_input", f"size: {arguments.size!r} has a side of length 0.")
+        raise refusal("size", f"size: {arguments.size!r} has a side of length 0.")
 
 
 async def _continued(earlier: Entry, way: BackendName, number: int) -> dict[str, Any]:
     """What is gone on from, as fields of an ImageRequest. Raises ImageError ``invalid_input`` when that generation has
     nothing of the kind."""
-    record = earlier.record
+    record, which = earlier.record, f"continue_from: generation {earlier.record.generation_id}"
     fields: dict[str, Any] = {"conversation_mode": "continue", "continue_from": record.generation_id}
     if way == "chatgpt-web":
         if not record.conversation_url:
-            raise ImageError(
-                "invalid_input",
-                f"continue_from: generation {record.generation_id} has no conversation at the site to go on in.",
-            )
+            raise refusal("continue_from", f"{which} has no conversation at the site to go on in.")
         return fields | {"continue_url": record.conversation_url}
     if not record.images and not record.finished:
-        raise ImageError(
-            "invalid_input",
-            f"continue_from: generation {record.generation_id} is not finished yet.",
-            next_step="Call wait_for_image with that generation_id first, then this again.",
-        )
+        first = "Call wait_for_image with that generation_id first, then this again."
+        raise refusal("continue_from", f"{which} is not finished yet.", next_step=first)
     if number > len(record.images):
         there = f"{len(record.images)} pictures" if record.images else "no picture"
-        raise ImageError("invalid_input", f"continue_from: generation {record.generation_id} has {there}.")
+        raise refusal("continue_from", f"{which} has {there}.")
     picture = await check_reference(record.images[number - 1].path, (earlier.folder.path,), "continue_from")
     return fields | {"continue_image": picture}
 

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from cdp_image_mcp.config import Problem
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.studio.asked import GenerateImage
+from tests.library.making import a_record, create
 from tests.studio.scripted import Scripted, draw, studio_with
 
 pytestmark = pytest.mark.anyio
@@ -29,8 +32,40 @@ async def test_a_combination_that_cannot_be_made_is_named(tmp_path: Path, argume
     async with studio_with(tmp_path, web) as studio:
         with pytest.raises(ImageError) as caught:
             await studio.generate(GenerateImage(prompt="a bear", **arguments))
-    assert told in caught.value.message
+    assert caught.value.message.startswith(f"Nothing was sent. {told}")
     assert (caught.value.code, caught.value.submitted, web.started) == ("invalid_input", False, [])
+    assert caught.value.details["field"] == told.partition(" ")[0].rstrip(":")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"continue_from": "0" * 32}, "not_found"),
+        ({"conversation_mode": "continue"}, "not_found"),
+        ({"continue_from": "1" * 32, "backend": "chatgpt-web"}, "invalid_input"),
+        ({"continue_from": "1" * 32 + "/2"}, "invalid_input"),
+        ({"backend": "api"}, "api_key_missing"),
+    ],
+)
+async def test_whatever_is_refused_before_it_is_accepted_says_that_nothing_was_sent(
+    tmp_path: Path, arguments: dict[str, Any], code: str
+) -> None:
+    library = Library(tmp_path / "output")
+    record = a_record(generation_id="1" * 32, backend="api", state="failed")
+    await create(library, record)
+    library.close()
+    web = Scripted(draw)
+    async with studio_with(tmp_path, web) as studio:
+        with pytest.raises(ImageError, match="Nothing was sent") as caught:
+            await studio.generate(GenerateImage(prompt="a bear", **arguments))
+    assert (caught.value.code, caught.value.submitted, web.started) == (code, False, [])
+
+
+async def test_a_bad_setting_says_that_nothing_was_sent(tmp_path: Path) -> None:
+    async with studio_with(tmp_path, Scripted(draw), problems=(Problem("GPT_IMAGE_BACKEND", "no"),)) as studio:
+        with pytest.raises(ImageError, match="Nothing was sent") as caught:
+            await studio.generate(GenerateImage(prompt="a bear"))
+    assert caught.value.code == "configuration"
 
 
 @pytest.mark.parametrize("default", ["chatgpt-web", "auto"])
