@@ -183,6 +183,8 @@ class ImageError(Exception):
         next_step: str | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
+        # More may be said behind it, and the words of a fault are often those of another program.
+        message = message if message[-1:] in ".!?…。" else f"{message}."
         super().__init__(message)
         rule = CODES[code]
         self.code: Code = code

@@ -6,6 +6,8 @@ from typing import Any
 import anyio
 import pytest
 
+from cdp_image_mcp.cdp import errors
+from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.ledger import Ledger
@@ -57,14 +59,13 @@ async def test_our_own_daily_limit_puts_the_web_to_no_rest(tmp_path: Path) -> No
 
 async def test_when_both_ways_fail_the_answer_tells_why_the_first_one_did(tmp_path: Path) -> None:
     async def no_browser(_request: ImageRequest, _report: Report) -> None:
-        raise ImageError("browser_not_found", "There is no browser.")
+        raise problem(errors.BrowserNotFound(["google-chrome on PATH"]), sent=False)
 
     async with studio_with(tmp_path, Scripted(no_browser), Scripted(refuses), **AUTO) as studio:
         error = (await studio.generate(asking())).record.error
     assert error is not None
     assert error["code"] == "browser_not_found"
-    assert "api" in error["message"]
-    assert "api_key_invalid" in error["message"]
+    assert error["message"].endswith("on PATH. api came first and could not: api_key_invalid.")
 
 
 async def test_after_a_change_of_way_the_record_tells_of_the_new_one_only(tmp_path: Path) -> None:
