@@ -114,6 +114,7 @@ class _Call:
         shown = showing(settings, self.ctx.session, images, self.began + seconds + ANSWER_SECONDS)
         if (repeated := self.params.request_state) is not None:
             # The same call again, with the person's answer: wait on, and never start anything.
+            self.generation_id = repeated
             standing = await studio.wait(repeated, seconds if _accepted(self.params) else 0, self.progress)
             return await self._answer(standing, shown, studio)
         tasks = self.app.tasks

@@ -210,6 +210,24 @@ async def test_a_client_that_can_ask_asks_once_and_the_same_generation_goes_on(
     assert studio.calls[1].startswith(f"wait {IDENTITY} ")
 
 
+async def test_a_wait_that_fails_after_the_question_names_its_generation(
+    studio: ScriptedStudio, era: Era, tmp_path: Path
+) -> None:
+    """In the new era it is the same call once more, which knows the generation from its sealed state alone."""
+    studio.generated = [standing(tmp_path, "needs_sign_in")]
+    studio.waited = [ImageError("disk", "The record cannot be read.", submitted=True)]
+    studio.holding = "wait"
+
+    async def ask(_: ClientRequestContext, __: types.ElicitRequestParams) -> types.ElicitResult:
+        studio.hold.set()
+        return types.ElicitResult(action="accept")
+
+    with anyio.fail_after(20):
+        async with client(studio, era, elicitation_callback=ask) as connected:
+            told = text_of(await connected.call_tool("generate_image", {"prompt": "a fox"}))
+    assert (told["code"], told.get("generation_id")) == ("disk", IDENTITY)
+
+
 async def test_a_client_that_asks_by_address_alone_is_told_first_that_the_address_is_no_help(
     studio: ScriptedStudio, era: Era, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

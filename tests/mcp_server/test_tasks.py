@@ -14,6 +14,7 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.mcp_server.serving import open_app
+from cdp_image_mcp.request import State
 from cdp_image_mcp.studio.studio import Standing
 from tests.mcp_server.painted import Painter
 from tests.mcp_server.painted import app as painted_app
@@ -183,6 +184,23 @@ async def test_where_nobody_can_be_asked_the_task_ends_with_the_words_for_the_mo
     assert text_in(ended["result"])["status"] == "needs_sign_in"
     again = await call(raw, {"name": "wait_for_image", "arguments": {"generation_id": IDENTITY}}, capabilities)
     assert (again["resultType"], text_in(again)["status"]) == ("complete", "needs_sign_in")
+
+
+@pytest.mark.parametrize(
+    ("then", "status"), [("needs_sign_in", "completed"), ("interrupted", "completed"), ("cancelled", "cancelled")]
+)
+async def test_a_task_that_was_told_as_ended_stays_so_though_its_generation_goes_on(
+    raw: Raw, studio: ScriptedStudio, tmp_path: Path, then: State, status: str
+) -> None:
+    """The person signs in after all, or the question takes up what was interrupted; clients stop at an end."""
+    studio.generated = [standing(tmp_path, "starting")]
+    studio.waited = [standing(tmp_path, then), standing(tmp_path, "generating"), standing(tmp_path)]
+    await call(raw, FOX, TASKS)
+    told = [await task_of(raw) for _ in range(3)]
+    assert [each["status"] for each in told] == [status] * 3
+    studio.waited = [standing(tmp_path, "generating")]
+    again = await call(raw, {"name": "wait_for_image", "arguments": {"generation_id": IDENTITY}}, TASKS)
+    assert (again["resultType"], text_in(again)["status"]) == ("complete", "working")
 
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/update", "tasks/cancel"])

@@ -9,7 +9,7 @@ from mcp.server.lowlevel import Server
 
 from cdp_image_mcp.mcp_server.app import App, Context, told
 from cdp_image_mcp.mcp_server.client.elicitation import PERSON_STATES, is_modern
-from cdp_image_mcp.mcp_server.tasks.opened import EXTENSION, task
+from cdp_image_mcp.mcp_server.tasks.opened import EXTENSION, End, task
 
 if TYPE_CHECKING:
     # Loaded by the first call, not by the server's start.
@@ -36,10 +36,11 @@ async def _get(ctx: Context, params: TaskParams) -> dict[str, Any]:
     with told():
         standing = await studio.wait(params.task_id, 0)
         state = standing.record.state
-        if state == "cancelled" and not standing.record.images:
-            await tasks.close(params.task_id)
-            return task(standing, "cancelled")
-        if standing.record.finished:
+        ended = tasks.ended(params.task_id) or _end_of(standing)
+        if ended == "cancelled":
+            await tasks.close(params.task_id, ended)
+            return task(standing, ended)
+        if ended is not None:
             return await _completed(ctx, standing, studio)
         tasks.asked_after(params.task_id)
         if state not in PERSON_STATES or tasks.accepted(standing):
@@ -51,6 +52,14 @@ async def _get(ctx: Context, params: TaskParams) -> dict[str, Any]:
         return await _completed(ctx, standing, studio)
 
 
+def _end_of(standing: "Standing") -> End | None:
+    """How a task about it ends; None while it does not."""
+    record = standing.record
+    if not record.finished:
+        return None
+    return "cancelled" if record.state == "cancelled" and not record.images else "completed"
+
+
 async def _completed(ctx: Context, standing: "Standing", studio: "Studio") -> dict[str, Any]:
     from cdp_image_mcp.mcp_server.call import answer, showing
 
@@ -58,7 +67,7 @@ async def _completed(ctx: Context, standing: "Standing", studio: "Studio") -> di
     images = app.tasks.asked_after(identity) or standing.record.request.get("images")
     shown = showing(app.settings, ctx.session, images, anyio.current_time() + PREVIEW_SECONDS)
     result = await answer(app, studio, standing, shown)
-    await app.tasks.close(identity, unfinished=not standing.record.finished)
+    await app.tasks.close(identity, "completed")
     whole = result.model_dump(by_alias=True, mode="json", exclude_none=True)
     return task(standing, "completed") | {"result": whole}
 

@@ -1,7 +1,7 @@
 """The tasks that this process has given out: who asks after them, and what their person was asked."""
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import anyio
 import mcp_types as types
@@ -22,6 +22,9 @@ POLL_SECONDS = 3.0
 LOST_SECONDS = 4 * POLL_SECONDS
 """A task nobody has asked after for so long counts as given up: the same wish again joins its generation. Too early
 costs nothing, too late a picture."""
+
+
+End: TypeAlias = Literal["completed", "cancelled"]
 
 
 class _Open(msgspec.Struct):
@@ -49,7 +52,7 @@ def task(standing: "Standing", status: str) -> dict[str, Any]:
         "ttlMs": None,
         "pollIntervalMs": int(POLL_SECONDS * 1000),
     }
-    if standing.news is not None and status != "completed":
+    if standing.news is not None and status in {"working", "input_required"}:
         fields["statusMessage"] = clean(standing.news.message)
     return fields
 
@@ -64,7 +67,7 @@ class Tasks:
         self._put: dict[tuple[str, str], types.ElicitRequest] = {}
         """Questions by generation and state."""
         self._answers: dict[tuple[str, str], bool] = {}
-        self._ended: set[str] = set()
+        self._ended: dict[str, End] = {}
 
     def may_open(self, standing: "Standing") -> bool:
         """Whether this generation may be answered with a task."""
@@ -87,11 +90,15 @@ class Tasks:
         opened.asked_at = anyio.current_time()
         return opened.images
 
-    async def close(self, identity: str, *, unfinished: bool = False) -> None:
-        """It was told as ended. ``unfinished``: the generation goes on all the same, but an ended task never runs
-        again; later calls about it wait by themselves."""
-        if unfinished:
-            self._ended.add(identity)
+    def ended(self, identity: str) -> End | None:
+        """What was told as its end, if any. Its generation may go on, be collected or end otherwise; the task never
+        runs again, and later calls about it wait by themselves."""
+        return self._ended.get(identity)
+
+    async def close(self, identity: str, ended: End | None = None) -> None:
+        """Nobody asks after it any more, or its end is told."""
+        if ended is not None:
+            self._ended[identity] = ended
         if (opened := self._open.pop(identity, None)) is not None:
             await opened.waiting.aclose()
 
