@@ -72,6 +72,7 @@ class Job:
         self.position: int | None = None
         self.collecting = False
         self.background = False
+        """Until a call waits for it."""
         self.typical: float | None = None
         self.settling = False
         """What could not be fetched or written is being tried again."""

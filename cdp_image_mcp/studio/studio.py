@@ -232,6 +232,8 @@ class Studio:
     async def _wait(self, generation_id: str, seconds: float, listener: Listener | None) -> Standing:
         """Until it is finished, a person is newly needed, or the time is over."""
         standing: Standing | None = None
+        if (job := self._runner.jobs.get(generation_id)) is not None:
+            job.background = False
         async with background() as group:
             if listener is not None:
                 group.start_soon(self._tell, generation_id, listener)

@@ -237,6 +237,28 @@ async def test_what_was_left_is_collected_one_by_one_behind_the_users_job(tmp_pa
     assert not {too_old.generation_id, given_up.generation_id} & set(web.collected)
 
 
+async def test_a_person_may_be_asked_for_what_is_collected_in_the_background_once_a_call_waits_for_it(
+    tmp_path: Path,
+) -> None:
+    left_over = await interrupted(tmp_path)
+    began, go_on, seen = anyio.Event(), anyio.Event(), list[bool]()
+
+    async def one(request: ImageRequest, report: Report) -> None:
+        seen.append(report.background)
+        began.set()
+        await go_on.wait()
+        seen.append(report.background)
+        await collects(request, report)
+
+    async with studio_with(tmp_path, Scripted(draw, one)) as studio:
+        await studio.generate(asking("another"))
+        await began.wait()
+        await studio.wait(left_over.generation_id, 0)
+        go_on.set()
+        found = (await studio.wait(left_over.generation_id)).record
+    assert (seen, found.state) == ([True, False], "saved")
+
+
 # --- the command line's collecting ------------------------------------------------------------------------------
 
 
