@@ -52,16 +52,17 @@ def wish(parsed: argparse.Namespace, prompt: str, place: "Destination | None") -
     given = {name: value for name, value in named.items() if value is not None}
     for name in ("mask", "output_dir"):
         if name in given:
-            given[name] = str(_absolute(name, given[name]))
+            given[name] = str(absolute(name, given[name]))
     if parsed.reference_images:
-        given["reference_images"] = [str(_absolute("reference_images", each)) for each in parsed.reference_images]
+        given["reference_images"] = [str(absolute("reference_images", each)) for each in parsed.reference_images]
     if place is not None and place.format is not None:
         given.setdefault("output_format", place.format)
     arguments, _ = parse(GenerateImage, given | {"prompt": prompt})
     return arguments
 
 
-def _absolute(field: str, path: str) -> Path:
+def absolute(field: str, path: str) -> Path:
+    """What a person typed as a file's or folder's name. Raises ImageError ``invalid_input`` for a home of nobody."""
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError:
@@ -140,7 +141,7 @@ def destination(given: str | None) -> Destination | None:
     """What ``-o`` names. Raises ImageError ``invalid_input`` for what would not work, before anything is paid."""
     if given is None:
         return None
-    path = _absolute("output", given)
+    path = absolute("output", given)
     try:
         if path.is_dir() or given.endswith(("/", os.sep)):
             return Destination(path, is_folder=True)

@@ -1,5 +1,6 @@
 """This installation: its settings, its records, and the clients that are to start it."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -78,5 +79,6 @@ def _wrong(client: Client, entry: dict[str, Any]) -> str | None:
         return "no program"
     if "$" in program or "%" in program:
         return None  # the client fills it in
-    there = Path(program).is_file() if Path(program).is_absolute() else shutil.which(program) is not None
+    # Path.is_file raises for what may not be looked at (CPython 3.11 to 3.13).
+    there = os.path.isfile(program) if Path(program).is_absolute() else shutil.which(program) is not None  # noqa: PTH113
     return None if there else f"the program {program}, which is not there"

@@ -27,6 +27,7 @@ from cdp_image_mcp.cli.install.configuration import (
     write,
 )
 from cdp_image_mcp.cli.overview import SECRETS
+from cdp_image_mcp.cli.prompting import absolute
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME, VARIABLES, Settings, load
 from cdp_image_mcp.mcp_server.client.table import BY_NAME, CLIENTS, NAME, Client
@@ -60,7 +61,7 @@ async def install(parsed: argparse.Namespace, _: Settings, terminal: Terminal) -
     given = _variables(parsed.env, terminal)
     if given is None:
         return USAGE
-    path = file_of(client) if parsed.file is None else Path(parsed.file)
+    path = file_of(client) if parsed.file is None else absolute("file", parsed.file)
     wish = _Wish(client, path, client.entry(*program(), client.env | given), given, parsed.remove)
     if parsed.print:
         _tell_block(wish, terminal)
@@ -217,7 +218,13 @@ def _own_commands(wish: _Wish) -> list[list[str]]:
 
 def _run(command: list[str]) -> None:
     ran = subprocess.run(  # noqa: S603  the client's own program, its words from the table
-        command, capture_output=True, text=True, timeout=OWN_COMMAND_SECONDS, check=False
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=OWN_COMMAND_SECONDS,
+        check=False,
     )
     if ran.returncode:
         said = (ran.stderr or ran.stdout).strip().splitlines()

@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,24 +67,32 @@ def file_of(client: Client) -> Path | None:
     configuration = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     if name.startswith(CONFIGURATION) and configuration.is_absolute():
         return configuration / name.removeprefix(CONFIGURATION)
-    return Path(name).expanduser()
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # no HOME, and no such user: containers run as any number
+        return None
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file, or something that cannot be looked at, as in a folder of another user."""
+    """Whether there is such a file, a link in its place, or something that cannot be looked at."""
     try:
-        return path.exists()
-    except OSError:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # as in a folder of another user
         return True
+    return True
 
 
 def _read(path: Path) -> tuple[Path, bytes | None, str]:
     """The file behind a path, its bytes and its text. Raises UnsafeChangeError."""
+    real, raw = Path(os.path.realpath(path)), None
     try:
-        real = path.resolve()
-        if real.exists() and not real.is_file():
+        if not stat.S_ISREG(real.stat().st_mode):
             raise UnsafeChangeError("it is no file")
-        raw = real.read_bytes() if real.exists() else None
+        raw = real.read_bytes()
+    except FileNotFoundError:
+        pass
     except OSError as error:
         raise UnsafeChangeError(f"it cannot be read ({error.strerror})") from None
     if raw is not None and len(raw) > MOST:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from cdp_image_mcp.cli.checks.installation import clients
+from cdp_image_mcp.cli.install.configuration import file_of
+from cdp_image_mcp.mcp_server.client.table import CLIENTS
 from tests.cli.running import Typist, ran
 from tests.mcp_server.pipes import HELLO
 
@@ -349,3 +352,76 @@ def test_a_file_that_cannot_even_be_looked_at_is_told_and_hides_no_other_client(
     monkeypatch.setenv("XDG_CONFIG_HOME", place)
     told = {check.name: check.message for check in clients()}
     assert "it cannot be read" in told["client, opencode"]
+
+
+def test_a_file_that_is_a_circle_of_links_is_told_and_left(environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "home" / ".cursor" / "mcp.json"
+    file.parent.mkdir()
+    file.symlink_to(file)
+    done = ran(environment, "install", "cursor", "--yes")
+    assert done.returncode == 3, done.stderr
+    assert "is left as it is: it cannot be read (Too many levels of symbolic links)" in done.stderr
+    assert file.is_symlink()
+    listed = ran(environment, "install", "--list")
+    assert [line.split()[1] for line in listed.stdout.splitlines() if line.startswith("cursor")] == ["unclear"]
+
+
+def test_a_link_to_a_file_that_is_not_there_yet_leads_the_change_there(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Dotfiles of a new machine."""
+    file = tmp_path / "home" / ".cursor" / "mcp.json"
+    file.parent.mkdir()
+    file.symlink_to(tmp_path / "dotfiles" / "mcp.json")
+    done = ran(environment, "install", "cursor", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert file.is_symlink()
+    assert "cdp-image-mcp" in (tmp_path / "dotfiles" / "mcp.json").read_text()
+
+
+def test_without_a_home_no_client_has_a_file_and_nothing_falls_over(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container that runs as a number without a name."""
+
+    def nobody(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for name in ("HOME", "XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    assert {file_of(client) for client in CLIENTS} == {None}
+    assert [check.level for check in clients()] == ["ok"]
+
+
+def test_a_program_that_cannot_be_looked_at_is_one_that_is_not_there(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another user's home it is such a one; a name that no file system takes is one for root too."""
+    file = Path(environment["HOME"]) / ".cursor" / "mcp.json"
+    file.parent.mkdir()
+    program = "/" + 300 * "x"
+    file.write_text(json.dumps({"mcpServers": {"cdp-image-mcp": {"command": program}}}))
+    monkeypatch.setenv("HOME", environment["HOME"])
+    told = {check.name: check.message for check in clients()}
+    assert "which is not there" in told["client, cursor"]
+
+
+@pytest.mark.parametrize(("given", "code"), [("~/mine.json", 0), ("~nobody-of-this-name/mine.json", 2)])
+def test_a_home_in_the_name_of_a_file_is_found_or_told(
+    environment: dict[str, str], tmp_path: Path, given: str, code: int
+) -> None:
+    """Shells leave --file=~/mine.json as it is."""
+    (tmp_path / "here").mkdir()
+    done = ran(environment, "install", "cursor", f"--file={given}", "--yes", cwd=tmp_path / "here")
+    assert done.returncode == code, done.stderr
+    assert (tmp_path / "home" / "mine.json").exists() is (code == 0)
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_whatever_a_clients_own_command_says_is_told(environment: dict[str, str], tmp_path: Path) -> None:
+    """In the letters of another console; and it asks nobody, for nobody would see its question."""
+    program(tmp_path, "claude", "read answer; printf 'caf\\351 %s\\n' \"$answer\" >&2; exit 4")
+    done = ran(environment, "install", "claude-code", "--yes", input="typed by a person\n")
+    assert done.returncode == 1, done.stderr
+    assert "claude said: caf\N{REPLACEMENT CHARACTER}\n" in done.stderr.replace(" \n", "\n")
