@@ -178,10 +178,12 @@ class Attaching:
         with anyio.move_on_after(UPLOAD_SECONDS):
             with anyio.move_on_after(BEGIN_SECONDS):
                 await uploads.until(lambda: uploads.begun >= files)
-            if not uploads.begun:
+            if uploads.begun < files:
+                # A page may send one file up after another, or see no call at all.
                 idle = "!witness.has('attachment_busy') || witness.has('attachment_failed')"
                 await _first(
-                    partial(self._eye.until, idle, UPLOAD_SECONDS), partial(uploads.until, lambda: uploads.begun > 0)
+                    partial(self._eye.until, idle, UPLOAD_SECONDS),
+                    partial(uploads.until, lambda: uploads.begun >= files or uploads.failed > 0),
                 )
             if uploads.begun:
                 await self._received(uploads, files)
@@ -198,7 +200,7 @@ class Attaching:
     async def _received(self, uploads: Uploads, files: int) -> None:
         async def quiet() -> None:
             await uploads.until(lambda: uploads.stored >= files)
-            while not await self._stands_still(files):
+            while not await self._stands_still(uploads):
                 pass
             log.warning("the last call of an upload goes to an address that is not known")
 
@@ -218,13 +220,13 @@ class Attaching:
             await self.told_why(uploads.refused if uploads is not None else None)
             raise ImageError("service_error", "The site could not take a reference picture. Nothing was sent.")
 
-    async def _stands_still(self, files: int) -> bool:
-        """Whether, once all cards are there without a spinner, nothing moves for a while and nothing goes up."""
-        still = f"witness.attachments().length >= {files} && !witness.has('attachment_busy')"
-        await self._eye.until(still, UPLOAD_SECONDS)
+    async def _stands_still(self, uploads: Uploads) -> bool:
+        """Whether, once no card has a spinner, nothing moves for a while and nothing goes up."""
+        await self._eye.until("!witness.has('attachment_busy')", UPLOAD_SECONDS)
+        still = f"witness.attachments().length === {await self.cards()} && !witness.has('attachment_busy')"
         moved = await self._eye.until(f"!({still})", STILL_SECONDS)
         # Answered is enough: of an answer that its page does not read no end is told.
-        return not moved and all(one.ended or one.status for one in self.tab.here if one.method != "GET")
+        return not moved and all(one.ended or one.status for one in uploads.sent)
 
     async def _shows_cards(self, count: int, seconds: float) -> bool:
         return await self._eye.until(f"witness.attachments().length >= {count}", seconds, late=30)

@@ -72,6 +72,8 @@ class Uploads:
         """Those that the site refused, or whose end it refused."""
         self.refused: Request | None = None
         """The last call of these."""
+        self.sent: list[Request] = []
+        """Whatever else the page sends up to the site meanwhile, or puts anywhere."""
         self._news = anyio.Event()
 
     async def until(self, enough: Callable[[], bool]) -> None:
@@ -102,13 +104,19 @@ class Uploads:
 async def uploads_of(tab: Tab) -> AsyncGenerator[Uploads]:
     uploads = Uploads()
     begins = partial(tab.site.asks, "upload_begun")
+
+    def goes_up(request: Request) -> bool:
+        return request.method == "PUT" or (request.method != "GET" and tab.site.ours(request.url))
+
     with (
+        tab.bodies.watch(goes_up, stage="sent") as sent,
         tab.bodies.watch(begins, stage="sent") as begun,
         tab.bodies.watch(begins) as answered,
         tab.bodies.watch(lambda request: request.method == "PUT", stage="responded") as stored,
         tab.bodies.watch(partial(tab.site.asks, "upload_done")) as done,
     ):
         async with background() as group:
+            group.start_soon(uploads.hear, sent, uploads.sent.append)
             group.start_soon(uploads.hear, begun, uploads.count_begun)
             group.start_soon(uploads.hear, answered, partial(uploads.count_answer, whole=0))
             group.start_soon(uploads.hear, stored, uploads.count_stored)
