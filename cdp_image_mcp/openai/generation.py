@@ -267,18 +267,21 @@ class Generation:
         wanted = self._request.n if self._plan.requests == 1 else 1
         if answer.pictures >= wanted and not answer.faults:
             return
-        reason = "; ".join(answer.faults[:5]) or "the rest is missing"
         made = "no picture" if not answer.pictures else f"{answer.pictures} of {wanted} pictures"
-        self._errors.append(
-            ImageError(
+        held = f"The API's answer held {made}"
+        if answer.verdict is not None:
+            error = answer.verdict.error
+            error.message += f" {held}."
+        else:
+            reason = "; ".join(answer.faults[:5]) or "the rest is missing"
+            error = ImageError(
                 "service_error",
-                f"The API's answer held {made}: {reason}.",
-                submitted=True,
-                spent=True if answer.pictures or answer.usage else "unknown",
-                retryable=False,
+                f"{held}: {reason}.",
                 next_step="The answer was probably paid; look into the account before calling again.",
             )
-        )
+        error.submitted, error.spent = True, True if answer.pictures or answer.usage else "unknown"
+        error.retryable = False
+        self._errors.append(error)
 
     def _note(self, answer: Answer, request_id: str | None) -> None:
         """Keep what an answer told, and book what it cost."""

@@ -41,7 +41,9 @@ def clean(text: str, key: str | None, limit: int = 1000) -> str:
 
 def _fields(body: Any) -> Mapping[str, Any]:
     """The error object of a body; relays put it at the top, make it a plain sentence, or have FastAPI's form."""
-    error: Any = cast("Mapping[str, Any]", body).get("error", body) if isinstance(body, Mapping) else body
+    error: Any = body
+    if isinstance(body, Mapping):
+        error = cast("Mapping[str, Any]", body).get("error") or cast("Any", body)
     if isinstance(error, Mapping) and "detail" in error and "message" not in error:
         return unfolded(cast("Mapping[str, Any]", error)["detail"])
     if isinstance(error, str):

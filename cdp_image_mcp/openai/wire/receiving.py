@@ -1,7 +1,7 @@
 """From an answer's bytes to pictures, usage and facts, whether it is one JSON text or a stream of events."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import anyio
@@ -38,6 +38,8 @@ class Answer:
         """What is to be known of pictures that were handed on."""
         self.addresses: list[str] = []
         """Pictures that are only named by address."""
+        self.verdict: Failure | None = None
+        """On what it says to be wrong beside pictures, or in place of one."""
         self.usage: dict[str, Any] | None = None
         self.facts: dict[str, Any] = {}
         """When it was made, and what was asked as the server resolved it; ``auto`` left out."""
@@ -148,10 +150,13 @@ def _items(tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [cast("Mapping[str, Any]", item) for item in cast("list[Any]", data) if isinstance(item, Mapping)]
 
 
-def _tells_error(tree: Mapping[str, Any]) -> bool:
-    """Whether it tells of an error: servers written in Go send the field always, with nothing in it."""
-    error = tree.get("error")
-    return any(cast("Mapping[str, Any]", error).values()) if isinstance(error, Mapping) else bool(error)
+def _wrong(tree: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """What tells of an error: servers written in Go send the field always, with nothing in it."""
+    for each in (tree, *items):
+        error = each.get("error")
+        if any(cast("Mapping[str, Any]", error).values()) if isinstance(error, Mapping) else error:
+            return each
+    return None
 
 
 def _parsed(reader: PictureReader) -> tuple[Mapping[str, Any] | None, str]:
@@ -193,8 +198,10 @@ async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
         verdict.error.message = f"The API's answer cannot be read: {why}."
         return verdict
     items = _items(tree)
-    if _tells_error(tree) and not answer.brings(reader, items):
-        return answer.judge(reply, tree)
+    if (wrong := _wrong(tree, items)) is not None:
+        answer.verdict = answer.judge(reply, wrong)
+        if not answer.brings(reader, items):
+            return answer.verdict
     await answer.finished(tree, reader, items)
     if not (answer.pictures or answer.addresses or answer.faults):
         answer.faults.append(f"it says {clean(reader.text(), answer.key, 300)}")
@@ -279,18 +286,20 @@ class _Stream:
         items = reader.pieces() if tree is None else _items(tree) if "data" in tree else [tree]
         brings = self._answer.brings(reader, items) or reader.painted() is not None
         if tree is None:
-            if not brings:
+            if not brings and name != "error":
                 return  # a keep-alive in words, or cut off: the end of the stream decides
             # A picture that is here, or is named, is no less paid.
             tree = {"type": name or next((piece["type"] for piece in items if "type" in piece), reader.text())}
         kind = str(tree.get("type") or name)
         partial = "partial" in kind or '"partial_image_index"' in reader.text()
-        if _tells_error(tree) and (partial or not brings):
-            verdict = self._answer.judge(self._reply, tree)
-            # Before any partial picture it may still be a plain limit, which costs nothing.
-            self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
-            self._over = True
-            return
+        wrong = tree if "error" in {name, kind} or kind.endswith(".failed") else _wrong(tree, items)
+        if wrong is not None:
+            self._answer.verdict = verdict = self._answer.judge(self._reply, wrong, reader.text())
+            if partial or not brings:
+                # Before any partial picture it may still be a plain limit, which costs nothing.
+                self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
+                self._over = True
+                return
         if partial:
             self._drawing = True
         elif kind.endswith(".completed") or "data" in tree or (reader.drawn and not kind):
