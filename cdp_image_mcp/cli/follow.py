@@ -116,7 +116,7 @@ def tell_standing(
     if status == "failed":
         return tell_failure(terminal, fields, as_json=as_json)
     if as_json:
-        terminal.json(fields)
+        terminal.json(fields | ({"copies": [str(path) for path in copies]} if copies else {}))
         return standing_code(standing)
     for path in copies or [image.path for image in record.images]:
         terminal.result(str(path))

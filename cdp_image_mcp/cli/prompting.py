@@ -71,12 +71,10 @@ def absolute(field: str, path: str) -> Path:
 
 def typed_roots(arguments: GenerateImage, settings: Settings) -> Settings:
     """``settings`` in which the folders that a person has typed are allowed: no model can reach this way."""
-    typed = [Path(path).parent for path in arguments.reference_images]
-    if isinstance(arguments.mask, str):
-        typed.append(Path(arguments.mask).parent)
+    files = [path for path in (*arguments.reference_images, arguments.mask) if isinstance(path, str)]
+    roots = [Path(os.path.realpath(path)).parent for path in files]
     if isinstance(arguments.output_dir, str):
-        typed.append(Path(arguments.output_dir))
-    roots = (Path(os.path.realpath(path)) for path in typed)
+        roots.append(Path(os.path.realpath(arguments.output_dir)))
     return msgspec.structs.replace(settings, input_roots=(*settings.input_roots, *roots))
 
 
@@ -141,6 +139,8 @@ def destination(given: str | None) -> Destination | None:
     """What ``-o`` names. Raises ImageError ``invalid_input`` for what would not work, before anything is paid."""
     if given is None:
         return None
+    if given == "-":
+        raise refusal("output", "-o takes a file or a folder; standard output gets the path.")
     path = absolute("output", given)
     try:
         if path.is_dir() or given.endswith(("/", os.sep)):

@@ -79,6 +79,14 @@ def test_several_pictures_are_numbered(with_key: dict[str, str], endpoint: Stub,
     assert done.stdout.splitlines() == [str(tmp_path / f"fox-{number}.png") for number in (1, 2)]
 
 
+def test_a_script_learns_where_the_copies_lie(with_key: dict[str, str], tmp_path: Path) -> None:
+    done = ran(with_key, "generate", "a fox", "-o", str(tmp_path / "fox.jpg"), "--json")
+    told = json.loads(done.stdout)
+    assert told["copies"] == [str(tmp_path / "fox.png")]  # whatever name it has by its bytes
+    assert Path(told["image_path"]).parent.parent == tmp_path / "pictures"
+    assert "copies" not in json.loads(ran(with_key, "generate", "a hare", "--json").stdout)
+
+
 def test_a_full_disk_leaves_no_half_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(given: BinaryIO, taken: BinaryIO) -> None:
         taken.write(given.read(3))
@@ -114,12 +122,12 @@ def test_a_home_of_nobody_is_told_before_anything_is_paid(
     assert "Nothing was sent." in done.stderr
 
 
-@pytest.mark.parametrize("name", ["there.png", "missing/fox.png", "fox.txt", UNNAMEABLE, f"{UNNAMEABLE}/fox.png"])
+@pytest.mark.parametrize("name", ["there.png", "missing/fox.png", "fox.txt", UNNAMEABLE, f"{UNNAMEABLE}/fox.png", "-"])
 def test_a_place_that_would_not_do_is_told_before_anything_is_paid(
     with_key: dict[str, str], endpoint: Stub, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "there.png").write_bytes(b"mine")
-    done = ran(with_key, "generate", "a fox", "-o", str(tmp_path / name))
+    done = ran(with_key, "generate", "a fox", "-o", name, cwd=tmp_path)
     assert (done.returncode, done.stdout, endpoint.requests) == (2, "", [])
     assert "Nothing was sent." in done.stderr
     assert (tmp_path / "there.png").read_bytes() == b"mine"
@@ -165,6 +173,20 @@ def test_files_of_any_folder_may_be_named_at_the_keyboard(
     done = ran(with_key, "generate", "a fox", "--output-dir", str(tmp_path / "elsewhere"))
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "elsewhere").glob("*/image-01.png"))
+
+
+def test_a_link_that_a_person_names_leads_to_its_picture(with_key: dict[str, str], tmp_path: Path) -> None:
+    links, data = tmp_path / "links", tmp_path / "data"
+    links.mkdir()
+    data.mkdir()
+    for name in ("cat.png", "mask.png"):
+        (data / name).write_bytes(png(64, 64, alpha=True))
+        (links / name).symlink_to(data / name)
+    names = ["-r", str(links / "cat.png"), "--mask", str(links / "mask.png")]
+    done = ran(with_key, "generate", "a fox", *names, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    request = json.loads(done.stdout)["request"]
+    assert request["mask"]["path"] == str(data / "mask.png")
 
 
 def test_the_folders_of_others_stay_closed_to_a_model(with_key: dict[str, str], tmp_path: Path) -> None:
