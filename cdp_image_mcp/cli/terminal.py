@@ -63,6 +63,14 @@ def cut(text: str, columns: int) -> str:
     return text[:taken].rstrip() + "…" if columns > 0 else ""
 
 
+def _columns_of(stream: TextIO) -> int:
+    """How wide the terminal is that ``stream`` writes to: the other stream may be a pipe."""
+    with suppress(OSError):
+        if "COLUMNS" not in os.environ and (columns := os.get_terminal_size(stream.fileno()).columns):
+            return columns
+    return shutil.get_terminal_size().columns
+
+
 async def typed(*, one_line: bool = False) -> bytes:
     """What comes on standard input: one line of a person, or all to its end.
 
@@ -162,14 +170,14 @@ class Terminal:
 
     def row(self, head: str, text: str) -> None:
         """One line of a list, with as much as fits of a text from elsewhere."""
-        columns = shutil.get_terminal_size().columns if self._out.isatty() else 10_000
+        columns = _columns_of(self._out) if self._out.isatty() else 10_000
         self.result(head + cut(" ".join(clean(text, 10_000).split()), columns - len(head)))
 
     def wrapped(self, text: str, indent: int) -> list[str]:
         """``text`` in lines that fit beside ``indent`` columns on a terminal; one line where nobody looks."""
         if not self._out.isatty():
             return [text]
-        return textwrap.wrap(text, max(shutil.get_terminal_size().columns - indent - 1, 30)) or [""]
+        return textwrap.wrap(text, max(_columns_of(self._out) - indent - 1, 30)) or [""]
 
     def say(self, text: str = "", colour: str | None = None) -> None:
         """One line for a person on standard error."""
@@ -209,6 +217,6 @@ class Terminal:
             share = min(elapsed / expected, 0.99)
             cells = round(share * 20)
             bar = f"  {self._full * cells}{self._empty * (20 - cells)}  {share:4.0%}"
-        shown = cut(f"{clock(elapsed)}{bar}  {message}", shutil.get_terminal_size().columns - 1)
+        shown = cut(f"{clock(elapsed)}{bar}  {message}", _columns_of(self._err) - 1)
         tell("\r" + shown + " " * max(self._drawn - width(shown), 0), self._err)
         self._drawn = width(shown)

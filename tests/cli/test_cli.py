@@ -1,11 +1,14 @@
 """The command as people and scripts use it: real processes against an endpoint on this machine."""
 
+import fcntl
 import json
 import os
 import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 from pathlib import Path
 
@@ -294,6 +297,30 @@ def test_a_terminal_shows_a_line_that_is_drawn_over_and_leaves_it_clean(
     assert out.decode().strip().endswith("image-01.png")
     assert b"\n" not in seen
     assert seen.endswith(b" \r")
+
+
+def test_the_line_fits_the_terminal_on_which_it_is_drawn_though_the_path_goes_into_a_pipe(
+    with_key: dict[str, str], endpoint: Stub
+) -> None:
+    """``path=$(cdp-image-mcp generate …)`` in a narrow window: a line that wraps cannot be drawn over."""
+    if sys.platform == "win32":
+        pytest.skip("no pseudo-terminal there")
+    endpoint.answering.clear()
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 20, 0, 0))
+    plain = {name: value for name, value in with_key.items() if name != "COLUMNS"}
+    with subprocess.Popen(command("generate", "a fox"), env=plain, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        assert endpoint.arrived.wait(LIMIT)
+        seen = b""
+        while seen.count(b"\r") < 5:
+            seen += os.read(ours, 4096)
+        endpoint.answering.set()
+        process.communicate(timeout=LIMIT)
+        os.close(ours)
+    lines = seen.decode().split("\r")
+    assert any("…" in line for line in lines)
+    assert max(map(len, lines)) <= 19
 
 
 def test_colours_only_on_terminals_that_want_them(environment: dict[str, str]) -> None:
