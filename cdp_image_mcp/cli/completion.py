@@ -63,7 +63,7 @@ _cdp_image_mcp() {{
         case $each in -*) ;; *) command=$each; break ;; esac
     done
     case $before in
-        {files}) COMPREPLY=($(compgen -f -- "$word")); return ;;
+        {files}) COMPREPLY=(); return ;;
 {values}
     esac
     case $command in
@@ -84,7 +84,9 @@ def _quoted(words: list[str]) -> str:
 
 
 def _bash_values(choices: list[str]) -> str:
-    return f'COMPREPLY=($(compgen -W {_quoted(choices)} -- "$word"))' if choices else "COMPREPLY=()"
+    # With nothing to offer bash offers files, and knows best how they are written; bash 3.2 (macOS) always does.
+    nothing = "compopt +o default 2>/dev/null; COMPREPLY=()"
+    return f'COMPREPLY=($(compgen -W {_quoted(choices)} -- "$word"))' if choices else nothing
 
 
 def _zsh(commands: list[_Command]) -> str:

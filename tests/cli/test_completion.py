@@ -1,6 +1,9 @@
 """What a shell completes, asked of the shell itself where it is here."""
 
+import os
+import pty
 import re
+import select
 import shutil
 import subprocess
 from pathlib import Path
@@ -47,9 +50,50 @@ def test_bash_completes_commands_options_and_values(line: str, offered: list[str
     assert bash(line) == offered
 
 
-def test_bash_completes_files_where_a_file_belongs(tmp_path: Path) -> None:
-    (tmp_path / "cat.png").touch()
-    assert bash(f"cdp-image-mcp generate -r {tmp_path}/c") == [f"{tmp_path}/cat.png"]
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("generate -r my", ["generate", "-r", "my cat.png"]),
+        ("generate -o pic", ["generate", "-o", "pictures/"]),
+        ("generate --mask pictures/", ["generate", "--mask", "pictures/dog.png"]),
+        ("generate --size ", ["generate", "--size"]),
+        ("generate --backend ch", ["generate", "--backend", "chatgpt-web"]),
+        ("inst", ["install"]),
+    ],
+)
+def test_bash_itself_completes_a_line(line: str, words: list[str], tmp_path: Path) -> None:
+    """Its own reading of lines: names with a space, folders, and no files where none belong."""
+    version = subprocess.check_output(["bash", "-c", "echo $BASH_VERSINFO"], text=True)
+    if line.endswith("--size ") and int(version) < 4:
+        pytest.skip("macOS has a bash that cannot be told to offer nothing")
+    (tmp_path / "my cat.png").touch()
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "dog.png").touch()
+    shown = "cdp-image-mcp() { printf '<%s>' \"$@\"; printf ' that is %s\\n' all; }; PS1='ready> '\n"
+    (tmp_path / ".script").write_text(script("bash") + shown)
+    (tmp_path / ".inputrc").write_text("set bell-style none\nset show-all-if-ambiguous on\n")
+    environment = {"PATH": os.environ["PATH"], "TERM": "dumb", "INPUTRC": str(tmp_path / ".inputrc")}
+    ours, theirs = pty.openpty()
+    seen = b""
+
+    def until(told: bytes) -> None:
+        nonlocal seen
+        while told not in seen:
+            assert select.select([ours], [], [], 60)[0], seen
+            seen += os.read(ours, 4096)
+
+    asked = ["bash", "--rcfile", str(tmp_path / ".script"), "--noprofile", "-i"]
+    with subprocess.Popen(
+        asked, env=environment, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    ) as shell:
+        os.close(theirs)
+        until(b"ready> ")
+        os.write(ours, f"cdp-image-mcp {line}\t\n".encode())
+        until(b"that is all")
+        shell.kill()
+    os.close(ours)
+    assert "".join(f"<{word}>" for word in words) in seen.decode()
+    assert (b"my cat" in seen) is ("my cat.png" in words)  # what is offered is shown
 
 
 @pytest.mark.parametrize(("shell", "check"), [("zsh", ["-n"]), ("fish", ["--no-execute"])])
