@@ -79,15 +79,17 @@ class Folder:
 
         await self._finish(work)
 
-    async def add_picture(self, data: bytes, facts: ImageFacts) -> SavedImage:
-        """Write ``data`` unchanged as the next free ``image-NN.ext``, 0600, never over anything. The record is not
+    async def add_picture(self, data: bytes, facts: ImageFacts, record: Record | None = None) -> SavedImage:
+        """Write ``data`` unchanged as the next free ``image-NN.ext``, 0600, never over anything. The ``record`` is not
         touched: list the answer in ``record.images`` and :meth:`write`. Raises ImageError ``disk``."""
-        return await self._finish(lambda: described(self._add_file(data, "image", facts.extension), data, facts))
+        return await self._finish(
+            lambda: described(self._add_file(data, "image", facts.extension, record), data, facts)
+        )
 
-    async def keep(self, data: bytes, ending: str) -> Path:
+    async def keep(self, data: bytes, ending: str, record: Record | None = None) -> Path:
         """Write bytes that are no picture we know as the next free ``unrecognised-NN.ending``, 0600, never over
         anything. Raises ImageError ``disk``."""
-        return await self._finish(lambda: self._add_file(data, "unrecognised", ending))
+        return await self._finish(lambda: self._add_file(data, "unrecognised", ending, record))
 
     @in_thread
     def describe_page(self, structure: object) -> Path:
@@ -102,23 +104,29 @@ class Folder:
             async with self._turn:
                 return await finish(work)
 
-    def _add_file(self, data: bytes, name: str, ending: str) -> Path:
+    def _add_file(self, data: bytes, name: str, ending: str, record: Record | None) -> Path:
         with doing("Saving a picture", self.path):
             # Tidied away or renamed meanwhile: what is handed over has been paid for and is nowhere else.
             make_path(self.path)
             part, _ = write_part(self.path / name, data)
             try:
-                return place(part, name, ending)
+                return place(part, name, ending, record)
             except BaseException:
                 with contextlib.suppress(OSError):
                     part.unlink()
                 raise
 
 
-def place(part: Path, name: str, ending: str) -> Path:
-    """Give a finished temporary file the next free ``name-NN.ending``, never over anything; durable on return.
-    Blocking. Raises OSError."""
-    numbers = (NUMBERED.match(other.name) for other in part.parent.iterdir())
+def listed(record: Record) -> set[str]:
+    """The names that ``record`` knows. Their files may have been moved to where they were wanted."""
+    return {re.split(r"[\\/]", path)[-1] for path in (*(i.path for i in record.images), *record.facts.get("kept", []))}
+
+
+def place(part: Path, name: str, ending: str, record: Record | None) -> Path:
+    """Give a finished temporary file the next free ``name-NN.ending``, never over anything and none that is in the
+    ``record``; durable on return. Blocking. Raises OSError."""
+    names = (*(other.name for other in part.parent.iterdir()), *(listed(record) if record is not None else ()))
+    numbers = map(NUMBERED.match, names)
     number = 1 + max((int(found[2]) for found in numbers if found and found[1] == name), default=0)
     while True:
         path = part.with_name(f"{name}-{number:02}.{ending}")

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from cdp_image_mcp.library.folder import NUMBERED, described, place
+from cdp_image_mcp.library.folder import NUMBERED, described, listed, place
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import SavedImage
@@ -60,12 +60,12 @@ def gather(folder: Path, record: Record) -> Strays:
                 if path.name.startswith("unrecognised"):
                     found.kept.append(path)
                 elif first and not to_come and not worthless(path):
-                    found.kept.append(place(path, "unrecognised", unknown.ending))
+                    found.kept.append(place(path, "unrecognised", unknown.ending, record))
                 continue
             picture = described(path, data, facts)
             if picture.sha256 not in known:
                 known.add(picture.sha256)
-                named = place(path, "image", facts.extension) if first else path
+                named = place(path, "image", facts.extension, record) if first else path
                 found.pictures.append(described(named, data, facts))
     return found
 
@@ -86,9 +86,9 @@ def worthless(part: Path) -> bool:
 def _unlisted(folder: Path, record: Record) -> list[Path]:
     """What is under its own name first: a first name beside it may be of the same bytes. What bears a number of the
     record's is made from that file, by the person or for them: we never give a number twice."""
-    listed = {Path(path).name for path in (*(i.path for i in record.images), *record.facts.get("kept", []))}
-    numbers = {match[0] for name in listed if (match := NUMBERED.match(name))}
-    found = sorted(path for path in folder.iterdir() if path.name not in listed)
+    known = listed(record)
+    numbers = {match[0] for name in known if (match := NUMBERED.match(name))}
+    found = sorted(path for path in folder.iterdir() if path.name not in known)
     named = [path for path in found if (match := NUMBERED.match(path.name)) and match[0] not in numbers]
     return named + [path for path in found if FIRST.fullmatch(path.name)]
 

@@ -190,12 +190,12 @@ class Job:
         raise error
 
     async def _keep(self, data: bytes, ending: str) -> str:
-        kept = str(await self.folder.keep(data, ending))
+        kept = str(await self.folder.keep(data, ending, self.record))
         self.record.facts["kept"] = [*self.record.facts.get("kept", []), kept]
         return kept
 
     async def _add(self, data: bytes, facts: ImageFacts, origin: dict[str, str]) -> SavedImage:
-        image = await self.folder.add_picture(data, facts)
+        image = await self.folder.add_picture(data, facts, self.record)
         self.record.images.append(image)
         self.record.sources.append(origin)
         return image

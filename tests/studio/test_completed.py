@@ -93,3 +93,16 @@ async def test_a_turn_with_a_picture_missing_is_not_over(tmp_path: Path) -> None
     async with studio_with(tmp_path, Scripted(too_early)) as studio:
         standing = await studio.generate(GenerateImage(prompt="a bear", n=2))
     assert standing.record.state == "partial"
+
+
+async def test_a_picture_that_was_moved_away_gives_its_name_to_no_later_one(tmp_path: Path) -> None:
+    """Whoever asked for it often moves it to where it belongs, while the turn may still bring another."""
+    watching = Watching()
+    async with studio_with(tmp_path, Scripted(watching)) as studio:
+        first = await studio.generate(GenerateImage(prompt="a bear"))
+        Path(first.record.images[0].path).rename(tmp_path / "hero.png")
+        watching.go_on.set()
+        await watching.over.wait()
+        later = await studio.wait(first.record.generation_id)
+    assert [Path(image.path).name for image in later.record.images] == ["image-01.png", "image-02.png"]
+    assert [Path(image.path).exists() for image in later.record.images] == [False, True]
