@@ -17,8 +17,10 @@ from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.stopping import Stop
 from cdp_image_mcp.system.tasks import background
 
-TELLING_PROBLEMS = frozenset(("generate", "login", "status", "config", "doctor", "demo"))
+TELLING = frozenset(("status", "config", "doctor"))
 """Commands whose own answer names every bad setting."""
+REFUSING = frozenset(("generate", "login", "demo"))
+"""Commands that end with the bad settings that are not harmless."""
 
 SENDING = frozenset(("generate", "demo", "wait", "collect", "cancel"))
 """Commands under which a prompt may go out or be out."""
@@ -29,8 +31,9 @@ Command: TypeAlias = Callable[[argparse.Namespace, Settings, Terminal], Awaitabl
 def run(parsed: argparse.Namespace, settings: Settings, front: Front | None = None) -> int:
     """Run the command and answer its exit code; every failure is told on standard error (or as JSON)."""
     terminal, parsed.front = Terminal(), front
-    for problem in () if parsed.command in TELLING_PROBLEMS else settings.problems:
-        terminal.say(f"{problem.variable}: {problem.message}", "yellow")
+    for problem in settings.problems:
+        if parsed.command not in (TELLING if problem.harmless else TELLING | REFUSING):
+            terminal.say(f"{problem.variable}: {problem.message}", "yellow")
     try:
         try:
             return anyio.run(_stoppable, parsed, settings, terminal)

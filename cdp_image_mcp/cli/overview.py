@@ -15,16 +15,19 @@ SECRETS = frozenset(("OPENAI_API_KEY", "GPT_IMAGE_SAFETY_IDENTIFIER"))
 
 
 def in_force(settings: Settings) -> list[dict[str, str]]:
-    """Each variable with its value and where that comes from: ``environment``, ``default``, or what is wrong."""
+    """Each variable with its value and where that comes from: ``environment``, ``default``, or what is wrong; at last
+    those that are not ours, though they look so."""
     wrong = {problem.variable: problem.message for problem in settings.problems}
     lines: list[dict[str, str]] = []
     for variable in VARIABLES:
         value = getattr(settings, READ[variable.name][0])
         source = "environment" if os.environ.get(variable.name, "").strip() else "default"
-        if variable.name in wrong:
-            source = f"not taken: {wrong[variable.name]}"
+        if (message := wrong.pop(variable.name, None)) is not None:
+            source = f"not taken: {message}"
         lines.append({"variable": variable.name, "value": _told(variable.name, value), "source": source})
-    return lines
+    return lines + [
+        {"variable": name, "value": "none", "source": f"not taken: {message}"} for name, message in wrong.items()
+    ]
 
 
 def _told(name: str, value: Any) -> str:

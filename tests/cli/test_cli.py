@@ -366,6 +366,20 @@ def test_bad_settings_are_told_by_every_command(environment: dict[str, str]) -> 
     assert "GPT_IMAGE_BACKEND" in served.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments", [["generate", "a fox", "--dry-run"], ["generate", "a fox"], ["config"], ["status"], ["list"]], ids=str
+)
+def test_a_limit_that_was_mistyped_is_told_once_by_every_command(
+    with_key: dict[str, str], arguments: list[str]
+) -> None:
+    """It stops nothing, and is not in force."""
+    done = ran(with_key | {"GPT_IMAGE_BUGET_USD": "1"}, *arguments)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout + done.stderr
+    assert told.count("GPT_IMAGE_BUGET_USD") == 1
+    assert "GPT_IMAGE_BUDGET_USD is one" in told
+
+
 def test_serving_on_a_terminal_says_so(environment: dict[str, str]) -> None:
     if sys.platform == "win32":
         pytest.skip("no pseudo-terminal there")
