@@ -15,6 +15,8 @@ import anyio.to_thread
 import msgspec
 import pytest
 
+from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import index
 from cdp_image_mcp.library.folder import read_record, write_record
@@ -250,6 +252,41 @@ async def test_a_record_written_by_hand_does_not_break_the_page(gallery: Gallery
     assert card["cut"]
     assert len(card["prompt"]) == 8_000
     assert card["missed"] == ["n", "size", "quality"]
+
+
+SHOWN = """(pressed, wanted) => {
+    if (pressed === 'older') document.getElementById('older').click();
+    else {
+        document.getElementById('state').value = pressed;
+        document.getElementById('state').dispatchEvent(new Event('change'));
+    }
+    const shown = () => document.getElementById('place').textContent;
+    return new Promise((done) => {
+        const end = performance.now() + 20000;
+        const look = () => shown() === wanted || performance.now() > end ? done(shown()) : setTimeout(look, 10);
+        look();
+    });
+}"""
+
+
+async def test_a_person_turns_the_pages_also_after_a_search_and_beside_a_record_with_no_time(
+    gallery: Gallery, library: Library, tmp_path: Path
+) -> None:
+    with anyio.fail_after(120):
+        for number in range(60):
+            await create(library, a_record(created_at="yesterday" if number == 30 else ago(minutes=number)))
+        await gallery.rebuild()
+        options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
+        async with cdp.launch(options) as browser:
+            page = await cdp.Page.create(browser.connection)
+            await page.navigate(gallery.path.as_uri())
+            places = [
+                await page.call(SHOWN, pressed, f"Page {number} of 2")
+                for pressed, number in (("older", 2), ("open", 1), ("older", 2))
+            ]
+            last = await page.call("() => [...document.querySelectorAll('h2')].at(-1).textContent")
+    assert places == ["Page 2 of 2", "Page 1 of 2", "Page 2 of 2"]
+    assert last.endswith("1970")
 
 
 @needs_root

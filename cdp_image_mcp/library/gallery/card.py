@@ -8,13 +8,14 @@ import msgspec
 
 from cdp_image_mcp.library import comparison
 from cdp_image_mcp.library.folder import SIDECAR
-from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.library.record import Record, epoch
 
 MAX_PROMPT = 8_000
 """Characters of a prompt on the page; of a longer one the rest is in its record. 5,000 entries must stay light."""
 
 MAX_ERROR = 600
-TYPES = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WebP", "image/gif": "GIF", "image/avif": "AVIF"}
+TYPES = {"image/webp": "WebP", "image/svg+xml": "SVG"}
+"""Others are called as their type ends, in capitals."""
 
 
 def encoded(value: Any) -> str:
@@ -34,7 +35,7 @@ def _fields(record: Record, folder: Path, root: Path) -> dict[str, Any]:
     prompt = {"prompt": record.prompt[:MAX_PROMPT]}
     names = [image.path.replace("\\", "/").rpartition("/")[2] for image in record.images]
     return {
-        "at": record.created_at,
+        "at": round(epoch(record.created_at) * 1000),
         **prompt,
         "cut": len(record.prompt) > MAX_PROMPT,
         "sent": (record.sent_prompt or "")[:MAX_PROMPT] if record.sent_prompt != record.prompt else "",
@@ -47,7 +48,7 @@ def _fields(record: Record, folder: Path, root: Path) -> dict[str, Any]:
                 "width": image.width,
                 "height": image.height,
                 "bytes": image.bytes,
-                "kind": TYPES.get(image.mime_type, image.mime_type),
+                "kind": TYPES.get(image.mime_type, image.mime_type.removeprefix("image/").upper()),
                 "alpha": image.alpha,
             }
             for number, (image, name) in enumerate(zip(record.images, names, strict=True), 1)

@@ -181,7 +181,11 @@
     draw();
   };
 
-  const turn = (to) => { location.hash = to ? `page-${to + 1}` : "page-1"; };
+  const turn = (to) => {
+    const place = `#page-${to + 1}`;
+    // After a search the address still says the page from before, and to name the same one again tells nobody.
+    if (location.hash === place) read(); else location.hash = place;
+  };
   const read = () => {
     const found = /^#page-(\d+)$/.exec(location.hash);
     if (!found) return;
