@@ -88,6 +88,8 @@ async def open_picture(parsed: argparse.Namespace, settings: Settings, terminal:
     entry = await _entry(Library(settings.output_dir), parsed.id)
     images = entry.record.images
     path = entry.folder.path if parsed.folder or not images else Path(images[0].path)
+    if not await anyio.to_thread.run_sync(path.exists):
+        raise ImageError("not_found", f"{path} is not there any more.")
     terminal.result(str(path))
     return DONE if await shown(path, terminal) else FAILED
 
@@ -150,8 +152,8 @@ async def gallery(parsed: argparse.Namespace, settings: Settings, terminal: Term
 
 
 async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
+    library = Library(settings.output_dir)
     if parsed.id:
-        library = Library(settings.output_dir)
         entries = [await _entry(library, name) for name in parsed.id]
         for entry in entries:
             if entry.alive:
@@ -173,6 +175,8 @@ async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Termin
         terminal.say("Nothing was deleted.")
         return FAILED
     left = await anyio.to_thread.run_sync(deleted, paths)
+    if parsed.id and await anyio.to_thread.run_sync((page := Gallery(library)).path.exists):
+        await page.rebuild()  # where their words stand too
     for path in left:
         terminal.say(f"It could not be deleted: {path}", "yellow")
     terminal.say(f"{len(paths) - len(left)} deleted.", "green")

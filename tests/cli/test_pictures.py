@@ -90,6 +90,14 @@ def test_an_id_that_names_nothing_is_told(with_key: dict[str, str], name: str, c
     assert told in done.stderr
 
 
+def test_a_picture_that_is_not_there_any_more_is_told(with_key: dict[str, str]) -> None:
+    (fox,) = made(with_key, "a fox")
+    Path(fox["image_path"]).unlink()
+    done = ran(with_key, "open")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{fox['image_path']} is not there any more" in done.stderr
+
+
 # --- wait and cancel -------------------------------------------------------------------------------------------
 
 
@@ -215,6 +223,8 @@ def test_what_cannot_be_deleted_keeps_nothing_else_from_it(tmp_path: Path) -> No
 
 def test_pictures_go_only_when_they_are_named(with_key: dict[str, str]) -> None:
     fox, horse = made(with_key, "a fox", "a horse")
+    page = Path(ran(with_key, "gallery").stdout.strip())
+    assert "a fox" in page.read_text()
     # Named twice it is one, and counted once.
     done = ran(with_key, "clean", fox["generation_id"][:8], fox["generation_id"], "--yes")
     assert (done.returncode, done.stdout) == (0, f"{fox['output_dir']}\n")
@@ -222,6 +232,8 @@ def test_pictures_go_only_when_they_are_named(with_key: dict[str, str]) -> None:
     assert not Path(fox["output_dir"]).exists()
     assert Path(horse["image_path"]).exists()
     assert [line["prompt"] for line in json.loads(ran(with_key, "list", "--json").stdout)] == ["a horse"]
+    assert "a fox" not in page.read_text()  # nor do its words stay there
+    assert "a horse" in page.read_text()
 
 
 def test_a_picture_that_is_being_made_is_not_deleted(with_key: dict[str, str], endpoint: Stub) -> None:
