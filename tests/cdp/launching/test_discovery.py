@@ -246,6 +246,13 @@ def test_a_relative_entry_of_path_is_no_place(tmp_path: Path, monkeypatch: pytes
         find_browser(machine=linux(tmp_path, path=".:"))
 
 
+def test_an_entry_of_path_that_cannot_be_looked_at_hides_no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of another user, after ``su``, is such a one; a name that no file system takes is one for root too."""
+    found = find_browser()
+    monkeypatch.setenv("PATH", f"/{300 * 'x'}:{found.path.parent}")
+    assert find_browser(found.path.name).path == found.path
+
+
 def test_a_snap_cannot_keep_a_profile_in_a_hidden_folder_or_outside_home() -> None:
     snap = FoundBrowser(Path("/snap/bin/chromium"), "chromium", snap=True)
     home = Path("/home/ann")
