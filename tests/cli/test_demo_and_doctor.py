@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -81,6 +82,13 @@ def test_the_demo_answers_as_json_and_says_that_it_is_one(environment: dict[str,
     told = json.loads(done.stdout)
     assert (done.returncode, told["demo"], told["status"]) == (0, True, "saved")
     assert Path(told["image_path"]).is_file()
+
+
+def test_the_demo_leaves_the_users_own_debugging_port_to_the_users_own_browser(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = ran(environment | {"CHATGPT_DEBUG_PORT": port}, "demo", "a lighthouse")
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_a_browser_the_demo_says_what_to_install_and_stops(environment: dict[str, str], tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ async def demo(parsed: argparse.Namespace, settings: Settings, terminal: Termina
             output_dir=scratch / "pictures",
             profile_dir=scratch / "profile",
             window_mode="headless",
+            debug_port=0,
             api_key=None,
             site_file=None,
             daily_limit=None,
