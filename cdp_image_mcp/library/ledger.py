@@ -94,7 +94,8 @@ class Ledger:
         return list(dict.fromkeys(self._problems))
 
     async def _lines(self) -> list[_Line]:
-        known, _ = await anyio.to_thread.run_sync(self._read)
+        read = await anyio.to_thread.run_sync(self._read)
+        known = {_key(line): line for line, _ in read if line is not None}
         return list((known | self._unwritten).values())
 
     async def _note(self, line: _Line) -> None:
@@ -103,33 +104,31 @@ class Ledger:
 
     # What follows runs in threads.
 
-    def _read(self) -> tuple[dict[tuple[str, str], _Line], list[bytes]]:
-        """The newest line about each thing, and those that are not ours."""
+    def _read(self) -> list[tuple[_Line | None, bytes]]:
+        """The lines that are ours to know, each as it stands there, and those that are not."""
         try:
             with self.path.open("rb") as file:
                 raw = file.read(MAX_BYTES)
         except FileNotFoundError:
-            return {}, []
+            return []
         except OSError as error:
             self._problems.append(f"{self.path} cannot be read: {error.strerror}.")
-            return {}, []
-        known: dict[tuple[str, str], _Line] = {}
-        others: list[bytes] = []
+            return []
+        found: list[tuple[_Line | None, bytes]] = []
         for text in raw.splitlines():
             try:
-                line = msgspec.json.decode(text, type=_Line)
+                found.append((msgspec.json.decode(text, type=_Line), text))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                others.append(text)
-            else:
-                known[_key(line)] = line
-        return known, others
+                found.append((None, text))
+        return found
 
     def _write(self, lines: dict[tuple[str, str], _Line]) -> None:
         try:
             make_path(self.path.parent)
             with self._lock.held():
-                known, others = self._read()
-                texts = [*others, *(msgspec.json.encode(line) for line in (known | lines).values())]
+                # What a newer program says more in a line stays until something newer is known of the same thing.
+                kept = [text for line, text in self._read() if line is None or _key(line) not in lines]
+                texts = [*kept, *map(msgspec.json.encode, lines.values())]
                 replace_file(self.path, b"".join(text + b"\n" for text in texts))
         except (OSError, ImageError) as error:
             self._problems.append(f"{self.path} cannot be written: {error}.")

@@ -192,9 +192,9 @@ def decode_record(data: bytes) -> Record:
         raise msgspec.ValidationError(f"it was written by a newer version of this program, in form {version}")
     record = msgspec.convert(tree, Record)
     record.rest = _unknown(tree, Record)
-    pictures = [_unknown(image, SavedImage) for image in tree.get("images", [])]
-    if any(pictures):
-        record.rest["images"] = pictures
+    for name, kind in (("images", SavedImage), ("failures", Failure)):
+        if any(unknown := [_unknown(each, kind) for each in tree.get(name, [])]):
+            record.rest[name] = unknown
     if timings := _unknown(tree.get("timings", {}), Timings):
         record.rest["timings"] = timings
     return record

@@ -318,6 +318,7 @@ class Job:
         """The end. Written even when the job's scope is cancelled; what the disk does not take is caught up later."""
         with shielded():
             self.record.error, self.record.failures = None, []
+            self.record.rest.pop("failures", None)  # what a newer program knew of earlier ones
             if self.record.submitted is not False and self.record.reserved_usd:
                 # Of a request whose end nobody told the worst is believed.
                 self.record.booked_usd = (self.record.booked_usd or 0.0) + self.record.reserved_usd

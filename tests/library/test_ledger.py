@@ -79,6 +79,23 @@ async def test_lines_of_another_program_are_kept_byte_for_byte(tmp_path: Path) -
     assert ledger.problems() == []
 
 
+async def test_what_a_newer_program_says_more_in_a_line_stays_until_the_line_is_about_something_newer(
+    tmp_path: Path,
+) -> None:
+    ledger, until = Ledger(tmp_path), soon(hours=1)
+    theirs = json.dumps(
+        {"kind": "quota", "feature": "image_gen", "remaining": 3, "reset_at": until, "at": until, "x": [1]}
+    )
+    with anyio.fail_after(60):
+        await ledger.tell_once("who pays")
+        ledger.path.write_bytes(ledger.path.read_bytes() + theirs.encode() + b"\n")
+        await ledger.rest_until("me", "billing", until)
+        assert theirs.encode() in ledger.path.read_bytes().splitlines()
+        await ledger.set_quota("image_gen", 2, until)
+        assert [quota.remaining for quota in await Ledger(tmp_path).quota()] == [2]
+    assert theirs.encode() not in ledger.path.read_bytes().splitlines()
+
+
 @given(raw=st.binary(max_size=400))
 async def test_no_bytes_in_the_file_make_it_fail(raw: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     ledger = Ledger(tmp_path_factory.mktemp("ledger"))

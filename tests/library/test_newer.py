@@ -60,6 +60,7 @@ async def test_what_a_newer_program_wrote_beside_what_is_known_stays_through_eve
             folder.path / SIDECAR,
             colour_profile={"name": "P3", "parts": [1, 2.5, None]},
             timings={"generate": 21.5, "upscale": 4.0},
+            failures=[{"index": 2, "code": "refused", "message": "No.", "stage": "output"}],
             images=[{**json.loads((folder.path / SIDECAR).read_bytes())["images"][0], "hash2": "abc"}],
         )
         await library.mark_fetched(record)
@@ -73,6 +74,7 @@ async def test_what_a_newer_program_wrote_beside_what_is_known_stays_through_eve
     assert tree["timings"]["upscale"] == 4.0
     assert tree["timings"]["generate"] == 21.5
     assert [image.get("hash2") for image in tree["images"]] == ["abc", None]
+    assert tree["failures"][0]["stage"] == "output"
 
 
 async def test_the_indexes_of_other_versions_are_left_alone_and_what_they_know_is_seen(
