@@ -1,5 +1,6 @@
 """Following one generation on a terminal until it has ended, and saying how."""
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from cdp_image_mcp.studio.studio import News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean
 from cdp_image_mcp.system.tasks import background
 
+COMMANDS = {"wait_for_image": "wait", "generate_image": "generate", "backend_status": "list"}
+"""What a person types where a model calls a tool."""
 TICK = 0.5
 """Seconds between two drawings of the progress line: its clock goes on between two news."""
 
@@ -88,8 +91,19 @@ def tell_failure(terminal: Terminal, fields: dict[str, Any], *, as_json: bool) -
         terminal.say(spent.get(fields["spent"], "It may have been sent and may count."))
     if isinstance(said := fields.get("details", {}).get("text"), str):
         terminal.say(f"The site said: {said}")
-    terminal.say(f"Next: {fields['next_step']}")
+    terminal.say(f"Next: {_typed(fields['next_step'], fields.get('generation_id', ''))}")
     return exit_code(fields["code"])
+
+
+def _typed(step: str, generation_id: str) -> str:
+    """A step that was written for a model, as a person at a terminal takes it."""
+
+    def command(found: re.Match[str]) -> str:
+        named = f" {generation_id[:8]}" if found[2] and generation_id else ""
+        return f"'{APP_NAME} {COMMANDS[found[1]]}{named}'"
+
+    step = re.sub(rf"\b({'|'.join(COMMANDS)})\b( with (?:this|that) generation_id)?", command, step)
+    return re.sub(r"\b([Aa])sk the user to (.)", lambda found: found[2].upper() if found[1] == "A" else found[2], step)
 
 
 def fields_of(standing: Standing) -> dict[str, Any]:

@@ -3,11 +3,17 @@
 import errno
 import io
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from cdp_image_mcp.chatgpt.problems import COLLECT_STEP
+from cdp_image_mcp.cli.follow import tell_failure
 from cdp_image_mcp.cli.terminal import Terminal, UnheardError, clock
+from cdp_image_mcp.errors import CODES, ImageError
+from cdp_image_mcp.mcp_server.fields import failure
+from cdp_image_mcp.studio.ending import ADVICE, DISK_ADVICE, HELD_ADVICE
 from cdp_image_mcp.studio.studio import News
 
 
@@ -127,3 +133,32 @@ def test_long_advice_is_wrapped_for_people_and_left_whole_for_scripts() -> None:
     text = "word " * 30
     assert max(map(len, Terminal(Screen(), Screen()).wrapped(text, 20))) <= 39
     assert Terminal(Screen(tty=False), Screen()).wrapped(text, 20) == [text]
+
+
+STEPS = {rule.next_step for rule in CODES.values()} | set(ADVICE.values()) | {DISK_ADVICE, HELD_ADVICE, COLLECT_STEP}
+
+
+@pytest.mark.parametrize("step", sorted(STEPS))
+def test_what_to_do_next_is_told_in_commands_and_to_the_person_itself(step: str) -> None:
+    """Models read these steps; at a terminal there are no tools, and nobody else to be asked."""
+    screen = Screen(tty=False)
+    error = ImageError("internal", "It failed.", next_step=step)
+    tell_failure(Terminal(Screen(), screen), failure(error, "3fa1c0de" * 4), as_json=False)
+    (told,) = [line for line in screen.seen.splitlines() if line.startswith("Next: ")]
+    assert not re.search("_image|_status|this generation_id|[Aa]sk the user to", told)
+    if "wait_for_image with this generation_id" in step:
+        assert "'cdp-image-mcp wait 3fa1c0de'" in told
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ("Ask the user to set X, or call generate_image.", "Set X, or call 'cdp-image-mcp generate'."),
+        ("Copy it, or ask the user to extend X.", "Copy it, or extend X."),
+        ("Ask the user whether it was moved.", "Ask the user whether it was moved."),
+    ],
+)
+def test_a_step_stays_a_sentence(step: str, told: str) -> None:
+    screen = Screen(tty=False)
+    tell_failure(Terminal(Screen(), screen), failure(ImageError("disk", "No.", next_step=step)), as_json=False)
+    assert screen.seen.splitlines()[-1] == f"Next: {told}"
