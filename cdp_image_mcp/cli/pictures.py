@@ -27,6 +27,7 @@ from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import epoch
 from cdp_image_mcp.library.strays import worthless
 from cdp_image_mcp.mcp_server.holding import studio_apart
+from cdp_image_mcp.system.plaintext import sound
 from cdp_image_mcp.system.presence import OWN_FOLDER
 from cdp_image_mcp.system.viewer import open_file
 
@@ -39,7 +40,7 @@ OLD_SECONDS = 600.0
 
 async def _entry(library: Library, name: str | None) -> Entry:
     """The generation of that id or beginning of one; without a name the newest. Raises ImageError ``not_found``."""
-    if name is not None and (entry := await library.find(name.lower())) is not None:
+    if name is not None and (entry := await library.find(sound(name.lower()))) is not None:
         return entry
     found = await library.newest(1 if name is None else FINDABLE)
     if name is not None:

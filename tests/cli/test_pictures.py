@@ -82,7 +82,12 @@ def test_a_picture_is_opened_by_the_beginning_of_its_id_and_else_the_newest(
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "told"), [("ffff", 1, "There is no generation ffff."), ("ab", 2, "at least 4 characters")]
+    ("name", "code", "told"),
+    [
+        ("ffff", 1, "There is no generation ffff."),
+        ("ab", 2, "at least 4 characters"),
+        ("caf\udce9s", 1, "There is no generation caf"),
+    ],
 )
 def test_an_id_that_names_nothing_is_told(with_key: dict[str, str], name: str, code: int, told: str) -> None:
     done = ran(with_key, "open", name)

@@ -135,7 +135,10 @@ def change_to(client: Client, path: Path, entry: dict[str, Any] | None) -> Chang
     plain = text.removeprefix(mark)
     if _entry_in(client, plain) == entry:
         return None
-    return Change(real, raw, (mark + _edited(client, plain, entry)).encode(), entry)
+    try:
+        return Change(real, raw, (mark + _edited(client, plain, entry)).encode(), entry)
+    except UnicodeEncodeError:  # of a value or a folder's name, which may be any bytes here
+        raise UnsafeChangeError("what belongs into it is not UTF-8") from None
 
 
 def block(client: Client, entry: dict[str, Any]) -> str:

@@ -425,3 +425,11 @@ def test_whatever_a_clients_own_command_says_is_told(environment: dict[str, str]
     done = ran(environment, "install", "claude-code", "--yes", input="typed by a person\n")
     assert done.returncode == 1, done.stderr
     assert "claude said: caf\N{REPLACEMENT CHARACTER}\n" in done.stderr.replace(" \n", "\n")
+
+
+def test_a_value_that_is_no_utf8_is_written_into_no_file(environment: dict[str, str], tmp_path: Path) -> None:
+    done = ran(environment, "install", "cursor", "--yes", "--env", "MINE=caf\udce9", errors="surrogateescape")
+    assert done.returncode == 3, done.stderr
+    assert "is left as it is: what belongs into it is not UTF-8" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "home").iterdir()) == []
