@@ -21,6 +21,7 @@ from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.page import Page
 from cdp_image_mcp.cdp.protocol import (
     DataReceived,
+    FrameTree,
     LoadingEnded,
     RequestWillBeSent,
     ResponseBody,
@@ -57,9 +58,10 @@ class LiveStream(Mailbox[bytes]):
     them. ``status`` is known once the response began.
     """
 
-    def __init__(self, request: StreamRequest) -> None:
+    def __init__(self, request: StreamRequest, loader_id: str) -> None:
         super().__init__(f"bytes of {request.url}", STREAM_LIMIT)
         self.request = request
+        self.loader_id = loader_id
         self.status: int | None = None
         self.received = 0
         self.sized = 0
@@ -121,6 +123,7 @@ class LiveStreams(Mailbox[LiveStream]):
             "Network.loadingFailed": self._on_ended,
         }
         session.feed(self, lambda event: handlers[event.method](event), *handlers)
+        self.on_end(page.session.listen(self._on_document, "Page.frameNavigated"))
 
     def _on_sent(self, event: Event) -> None:
         sent = event.decode(RequestWillBeSent)
@@ -131,7 +134,7 @@ class LiveStreams(Mailbox[LiveStream]):
         request = StreamRequest(sent.request_id, asked.url, asked.method, asked.post_data, long)
         if not self._accept(request):
             return
-        stream = LiveStream(request)
+        stream = LiveStream(request, sent.loader_id)
         self._open[sent.request_id] = stream
         self._session.register(stream)
         self.put(stream)
@@ -178,6 +181,14 @@ class LiveStreams(Mailbox[LiveStream]):
             stream.end(StreamFailed(stream.request.url, ended.error_text, canceled=ended.canceled))
         elif stream is not None:
             stream.end(SubscriptionClosed())
+
+    def _on_document(self, event: Event) -> None:
+        """What the document before was still being given goes with it; the browser tells of no end (Chromium 156)."""
+        frame = event.decode(FrameTree).frame
+        gone = [one for one in self._open.values() if frame.parent_id is None and one.loader_id != frame.loader_id]
+        for stream in gone:
+            del self._open[stream.request.request_id]
+            stream.end(StreamFailed(stream.request.url, "the page went to another document", canceled=True))
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ REST: Told = ("Network.dataReceived", {"dataLength": 8, "data": "dGhlIHJlc3Q="})
 async def streamed(*events: Told, head: Any, body: Any = REFUSED) -> AsyncGenerator[LiveStream]:
     """A response of which the browser tells ``events`` before it answers with its ``head`` (None: not at all)."""
     async with connected() as (peer, connection):
-        await attach_session(peer, connection)
+        session = await attach_session(peer, connection)
         command = "Network.streamResourceContent"
         peer.before[command] = [
             {"method": method, "params": {"requestId": "1", **params}, "sessionId": "S1"} for method, params in events
@@ -43,7 +43,7 @@ async def streamed(*events: Told, head: Any, body: Any = REFUSED) -> AsyncGenera
         peer.answers |= {command: head, "Network.getResponseBody": body}
         if head is None:
             peer.silent.add(command)
-        page: Any = SimpleNamespace(connection=connection, target_id="T1")
+        page: Any = SimpleNamespace(connection=connection, session=session, target_id="T1")
         async with live_streams(page, lambda _request: True) as streams:
             asked = {"url": "http://127.0.0.1/sse", "method": "POST"}
             await peer.event("Network.requestWillBeSent", {"requestId": "1", "request": asked}, "S1")

@@ -96,6 +96,23 @@ async def test_a_stream_that_the_page_aborts_is_told_as_canceled(page: Page, sit
         site.go.set()
 
 
+async def test_a_stream_whose_document_went_is_told_as_cut(page: Page, site: Site) -> None:
+    with anyio.fail_after(60):
+        site.go = anyio.Event()
+        await page.navigate(site.url("/page/images"))
+        async with live_streams(page, wanted) as streams:
+            await page.evaluate("(readStream('/sse?count=2&hold=1'), undefined)")
+            stream = await streams.next(10)
+            assert await stream.next(10) == sse_text(1, 10)
+            await page.navigate(site.url("/page/images"))
+            with pytest.raises(StreamFailed) as caught:
+                await stream.next(10)
+            assert caught.value.canceled
+            await page.evaluate("(readStream('/sse?count=1'), undefined)")
+            assert await read(await streams.next(10)) == sse_text(1, 10)
+        site.go.set()
+
+
 async def test_requests_that_are_not_wanted_are_not_streamed(page: Page, site: Site) -> None:
     with anyio.fail_after(60):
         await page.navigate(site.url("/page/images"))

@@ -234,10 +234,6 @@ class TurnWatch:
         own = self._loading
         if not own:
             self._page = PageReport()
-        if self.stream_open:
-            # It goes with its document, and may end without a word: a turn was waited for in vain (2026-11-27).
-            self.stream_over()
-            self.heard(self.transcript.stream_ended(ok=False))
         self.tell()
         if own or landing.check or landing.status >= 400 or self._looking is None:
             return

@@ -114,7 +114,7 @@ class ScriptedTab:
 
     def begin(self, url: str = TURN, body: bytes | None = None, status: int = 200) -> LiveStream:
         """A request leaves the page and its answer begins."""
-        stream = LiveStream(StreamRequest(f"r{len(self.begun)}", url, "POST", body.decode() if body else None))
+        stream = LiveStream(StreamRequest(f"r{len(self.begun)}", url, "POST", body.decode() if body else None), "l")
         stream.status = status
         stream.begin(b"")
         self.begun.append(stream)
@@ -158,20 +158,6 @@ async def test_a_request_from_before_the_watch_is_not_taken_for_ours() -> None:
         await until(watch, lambda: watch.turn.user_message_id is not None)
         assert watch.turn.user_message_id == USER
         assert watch.lost is None
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("ours", [False, True], ids=["a reload of the page's", "our own loading"])
-async def test_an_answer_goes_with_its_document_also_when_its_end_is_never_told(ours: bool) -> None:
-    tab = ScriptedTab()
-    async with watching(tab) as watch:
-        tab.begin(body=request()).add(sse(card(parent=USER)))
-        await until(watch, lambda: watch.turn.tool_used)
-        watch._loading = ours  # pyright: ignore[reportPrivateUsage]
-        tab.arrive()
-        await until(watch, lambda: not watch.stream_open)
-        assert watch.turn.stream_ended == "cut"
-        assert watch.moment.since_end is not None
 
 
 @pytest.mark.anyio
