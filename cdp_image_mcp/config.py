@@ -182,6 +182,12 @@ def _absolute(raw: str) -> Path:
     return _tellable(path)
 
 
+def _program(raw: str, *, mac: bool = sys.platform == "darwin") -> Path:
+    """On macOS people name the application; the program lies inside."""
+    path = _absolute(raw)
+    return path / "Contents" / "MacOS" / path.stem if mac and path.suffix == ".app" else path
+
+
 def _tellable(path: Path) -> Path:
     """Records and answers are UTF-8, and a path on Linux may be any bytes."""
     try:
@@ -296,7 +302,7 @@ READ: dict[str, tuple[str, Callable[[str], Any]]] = {
     "CHATGPT_CHROME_ARGS": ("chrome_args", _arguments),
     "CHATGPT_DEBUG_PORT": ("debug_port", _number(0, 65_535, whole=True)),
     "CHATGPT_SITE_FILE": ("site_file", _absolute),
-    "CHROME_PATH": ("chrome_path", _absolute),
+    "CHROME_PATH": ("chrome_path", _program),
 }
 """The field of :class:`Settings` that each variable sets, and what reads it or raises ValueError. The later wins."""
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cdp_image_mcp.config import SITE, _arguments, load  # pyright: ignore[reportPrivateUsage]
+from cdp_image_mcp.config import SITE, _arguments, _program, load  # pyright: ignore[reportPrivateUsage]
 from cdp_image_mcp.errors import ImageError
 
 
@@ -127,3 +127,9 @@ def test_a_backslash_in_a_switch_stays_where_paths_have_them() -> None:
     words = r'--disk-cache-dir=C:\Users\me\x "--proxy-server=a b"'
     assert _arguments(words, windows=True) == (r"--disk-cache-dir=C:\Users\me\x", "--proxy-server=a b")
     assert _arguments(r"--a=b\ c #d", windows=False) == ("--a=b c", "#d")
+
+
+def test_an_application_of_macos_means_the_program_inside() -> None:
+    app, program = "/Applications/Google Chrome.app", "Contents/MacOS/Google Chrome"
+    assert [str(_program(f"{app}{end}", mac=True)) for end in ("", "/", f"/{program}")] == [f"{app}/{program}"] * 3
+    assert str(_program(app, mac=False)) == app

@@ -193,13 +193,7 @@ def snap_problem(browser: FoundBrowser, profile: Path, home: Path) -> str | None
 
 
 def _given(machine: Machine, text: str) -> FoundBrowser:
-    if text.startswith("~"):
-        text = (machine.variable("USERPROFILE" if machine.platform == "win32" else "HOME") or "~") + text[1:]
     path = machine.place(text)
-    if len(path.parts) == 1 and (found := _first(machine, [text], [])) is not None:
-        return machine.found(found)
-    if machine.platform == "darwin" and path.suffix == ".app":
-        path = path / "Contents" / "MacOS" / path.stem
     problem = machine.problem(path)
     if problem is not None:
         said = f"the browser given, {text}, {problem}. Give the path of the program itself"

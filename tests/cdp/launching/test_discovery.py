@@ -176,7 +176,7 @@ def test_a_profile_stays_with_the_browser_that_used_it_last_while_that_is_there(
     (profile / "browser.lock").write_text("/usr/bin/chromium")
     put(tmp_path, "/usr/bin/google-chrome")
     assert find_browser(machine=linux(tmp_path), profile=profile).kind == "chromium"
-    assert find_browser("google-chrome", machine=linux(tmp_path), profile=profile).kind == "chrome"
+    assert find_browser("/usr/bin/google-chrome", machine=linux(tmp_path), profile=profile).kind == "chrome"
     (tmp_path / "usr/bin/chromium").unlink()
     assert find_browser(machine=linux(tmp_path), profile=profile).kind == "chrome"
 
@@ -197,19 +197,6 @@ def test_the_path_given_wins_and_nothing_else_is_looked_at(tmp_path: Path) -> No
     put(tmp_path, "/usr/bin/google-chrome", "/home/ann/bin/my-edge")
     found = find_browser("/home/ann/bin/my-edge", machine=linux(tmp_path))
     assert found.kind == "edge"
-    assert find_browser("~/bin/my-edge", machine=linux(tmp_path)).path == found.path
-
-
-def test_a_name_given_is_looked_for_on_path(tmp_path: Path) -> None:
-    put(tmp_path, "/usr/bin/google-chrome", "/usr/bin/chromium")
-    assert find_browser("chromium", machine=linux(tmp_path)).kind == "chromium"
-
-
-def test_an_app_given_on_macos_means_the_program_inside(tmp_path: Path) -> None:
-    put(tmp_path, "/Applications/Chromium.app/Contents/MacOS/Chromium")
-    found = find_browser("/Applications/Chromium.app", machine=mac(tmp_path))
-    assert found.path.name == "Chromium"
-    assert found.path.is_file()
 
 
 @pytest.mark.parametrize(
@@ -246,11 +233,10 @@ def test_a_relative_entry_of_path_is_no_place(tmp_path: Path, monkeypatch: pytes
         find_browser(machine=linux(tmp_path, path=".:"))
 
 
-def test_an_entry_of_path_that_cannot_be_looked_at_hides_no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_of_path_that_cannot_be_looked_at_hides_no_browser(tmp_path: Path) -> None:
     """A folder of another user, after ``su``, is such a one; a name that no file system takes is one for root too."""
-    found = find_browser()
-    monkeypatch.setenv("PATH", f"/{300 * 'x'}:{found.path.parent}")
-    assert find_browser(found.path.name).path == found.path
+    put(tmp_path, "/usr/bin/chromium")
+    assert find_browser(machine=linux(tmp_path, f"/{300 * 'x'}:/usr/bin")).kind == "chromium"
 
 
 def test_a_snap_cannot_keep_a_profile_in_a_hidden_folder_or_outside_home() -> None:
