@@ -20,7 +20,7 @@ from cdp_image_mcp.cdp.connection import Connection, connect
 from cdp_image_mcp.cdp.errors import BrowserFailed, BrowserGone, ProfileInUse
 from cdp_image_mcp.cdp.launching import switches
 from cdp_image_mcp.cdp.launching.browser import Browser
-from cdp_image_mcp.cdp.launching.exits import explain_exit, forbidden
+from cdp_image_mcp.cdp.launching.exits import HANDED_OVER, explain_exit, forbidden
 from cdp_image_mcp.cdp.launching.holder import clear_dead, hold, pid_of, reach, read_holder
 from cdp_image_mcp.cdp.launching.options import LaunchOptions
 from cdp_image_mcp.cdp.launching.process import BrowserProcess, guard, hold_leash, start
@@ -146,18 +146,22 @@ async def _browser(
 
 async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
     """An address to connect to, with the process if it was started here."""
-    with anyio.move_on_after(options.start_timeout):
+    updated = False
+    with anyio.move_on_after(options.start_timeout) as limit:
         while True:
             holder = await anyio.to_thread.run_sync(read_holder, options.profile)
             if holder is not None:
                 endpoint = await reach(options.profile, holder)
                 if endpoint is not None:
                     return endpoint, None
-                continue  # it has ended meanwhile
+                # It has ended meanwhile, and what that took is not the time of the next.
+                limit.deadline = anyio.current_time() + options.start_timeout
+                continue
             arguments = switches.driven(options, platform=sys.platform)
+            old = read_endpoint(options.profile)
             process = await _start(options, arguments, leash=options.profile)
             try:
-                endpoint = await _wait_for_port(process, options.profile)
+                endpoint = await _wait_for_port(process, options.profile, old)
                 if endpoint is not None:
                     _check_port(endpoint, options)
                     return endpoint, process
@@ -168,8 +172,13 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
                 raise
             holder = await anyio.to_thread.run_sync(read_holder, options.profile)
             failure = explain_exit(code, process.lines(), options, holder)
-            if not isinstance(failure, ProfileInUse) or holder is None or not holder.here:
+            if isinstance(failure, ProfileInUse) and holder is not None and holder.here:
+                continue
+            # On Windows Chrome puts an update in its place when it starts, starts itself anew without our leash, which
+            # ends that one, and ends as if all were well (upgrade_util_win.cc).
+            if code != HANDED_OVER or updated:
                 raise failure
+            updated = True
     raise _too_slow(options)
 
 
@@ -205,14 +214,13 @@ async def _start(options: LaunchOptions, arguments: list[str], *, leash: Path | 
     return start(str(options.browser.path), arguments, options.variables, leash=leash, held=held)
 
 
-async def _wait_for_port(process: BrowserProcess, profile: Path) -> str | None:
-    """The new browser's address, or None when the process ended first.
+async def _wait_for_port(process: BrowserProcess, profile: Path, old: str | None) -> str | None:
+    """The new browser's address, or None when the process ended first. ``old`` is what the port file said before it.
 
     An old port file is not deleted but recognised: at the same moment another process may be starting a browser here,
     and deleting would destroy the file that it waits for. Raises DebuggingForbidden: such a browser stays, and never
     opens a port.
     """
-    old = read_endpoint(profile)
     while process.returncode is None:
         if process.endpoint is not None:
             return process.endpoint

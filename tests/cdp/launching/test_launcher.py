@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import psutil
 import pytest
 
@@ -33,10 +35,11 @@ from cdp_image_mcp.cdp.errors import (
 from cdp_image_mcp.cdp.launching import launcher
 from cdp_image_mcp.cdp.launching.holder import Holder, read_holder
 from cdp_image_mcp.cdp.launching.process import is_helper
-from tests.browser import QUIET, SWITCHES, is_root
+from tests.browser import QUIET, SWITCHES, found_browser, is_root
 from tests.cdp.launching.processes import tree, wait_ended
 from tests.cdp.launching.remains import lay_remains, socket_folder
 from tests.cdp.site import Site
+from tests.clock import leap
 
 pytestmark = pytest.mark.anyio
 
@@ -401,6 +404,64 @@ async def test_a_program_that_is_no_browser_is_told_with_its_last_lines(options:
         with pytest.raises(BrowserFailed, match=r"exit code 127[\s\S]*cannot open shared object"):
             async with cdp.launch(replace(options, browser=cdp.find_browser(program))):
                 pass
+
+
+def script(folder: Path, text: str) -> FoundBrowser:
+    """A program that begins with these lines and then is the browser."""
+    program = folder / "browser"
+    program.write_text(f'#!/bin/sh\n{text}\nexec "{found_browser().path}" "$@"\n')
+    program.chmod(0o755)
+    return FoundBrowser(program, "chromium", snap=False)
+
+
+async def test_a_browser_that_first_puts_its_update_in_place_and_ends_is_started_again(
+    options: LaunchOptions, tmp_path: Path
+) -> None:
+    with anyio.fail_after(60):
+        updating = script(tmp_path, f'test -e "{tmp_path}/updated" || {{ touch "{tmp_path}/updated"; exit 0; }}')
+        async with cdp.launch(replace(options, browser=updating)) as browser:
+            assert browser.owned
+        with pytest.raises(BrowserFailed, match="exit code 0"):
+            async with cdp.launch(replace(options, browser=script(tmp_path, "exit 0"))):
+                pass
+
+
+async def test_a_port_that_was_open_before_anybody_looked_is_found(
+    options: LaunchOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine, and where the browser says nothing on its standard error, as on Windows."""
+
+    def slowly(*given: Any, **more: Any) -> Any:
+        process = start(*given, **more)
+        while not (options.profile / "DevToolsActivePort").exists():
+            time.sleep(0.01)
+        return process
+
+    start = launcher.start
+    monkeypatch.setattr(launcher, "start", slowly)
+    with anyio.fail_after(60):
+        silent = script(tmp_path, "exec 2>/dev/null")
+        async with cdp.launch(replace(options, browser=silent, start_timeout=10)) as browser:
+            assert browser.owned
+
+
+async def test_how_long_an_old_browser_was_waited_for_is_not_taken_from_the_time_of_the_next(
+    options: LaunchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holders = [Holder(os.getpid(), socket.gethostname(), here=True)]
+
+    def held(profile: Path) -> Holder | None:
+        return holders.pop() if holders else read_holder(profile)
+
+    async def hung(*_: object) -> None:
+        leap(monkeypatch, options.start_timeout - 0.1)
+        await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(launcher, "read_holder", held)
+    monkeypatch.setattr(launcher, "reach", hung)
+    with anyio.fail_after(120):
+        async with cdp.launch(options) as browser:
+            assert browser.owned
 
 
 NEAR_THE_LIMIT = """
