@@ -152,7 +152,8 @@ def _split_on_windows() -> _Process | None:
             return None
     try:
         server = subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-m", "cdp_image_mcp", *sys.argv[1:]],
+            # As this was: by ``-m`` what lies in the working folder, a client's project, would be taken for modules.
+            [sys.executable, *sys.orig_argv[1:]],
             stdin=0,
             stdout=1,
             stderr=2,
