@@ -43,7 +43,7 @@ class LockFile:
         """Let go. Only for the one who acquired it."""
         handle, self._handle = self._handle, None
         if handle is not None:
-            _close(handle)
+            close(handle)
             self._thread.release()
 
     def acquire(self, seconds: float = 30.0) -> None:
@@ -123,7 +123,9 @@ def take(handle: int, *, shared: bool = False) -> bool:
     raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
 
-def _close(handle: int) -> None:
+def close(handle: int) -> None:
+    """Let a lock go with its file. Windows is asked for it: locks of closed files go there "as resources permit"
+    (Microsoft, LockFile), and who is gone would be taken for present meanwhile."""
     if sys.platform == "win32":
         with suppress(OSError):
             msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cdp_image_mcp.system.disk import make_path
-from cdp_image_mcp.system.lockfile import LockFile, take
+from cdp_image_mcp.system.lockfile import LockFile, close, take
 
 OWN_FOLDER = ".cdp-image-mcp"
 """What lies beside pictures or in the profile, and is nobody's picture or profile."""
@@ -90,7 +90,7 @@ class Presence:
         except FileNotFoundError:
             return False
         finally:
-            os.close(handle)
+            close(handle)
         if sweep and sys.platform == "win32":  # where nothing that is open can be deleted, ours or its owner's
             with suppress(OSError):
                 path.unlink()
