@@ -95,6 +95,8 @@ class Capture:
         self._pointer = pointer
         self._refused = refused
         self._tried: dict[int | str, str] = {}
+        self._nameless: dict[str, Captured] = {}
+        """What the page shows as a ``blob:``, by its address."""
         self._best: Captured | None = None
         self._best_at = 0.0
 
@@ -141,13 +143,20 @@ class Capture:
         self._tried[key] = (
             f"{facts.width}x{facts.height}, {len(got.data)} bytes by {got.way}, the conversation says {stated}"
         )
-        if self._refused and hashlib.sha256(got.data).hexdigest() in self._refused:
-            raise TheirOwn("it is the reference picture that was sent along")
+        self._refuse_theirs(got)
         if self._best is None or got.rank > self._best.rank:
             self._best, self._best_at = got, anyio.current_time()
 
+    def _refuse_theirs(self, got: Captured) -> None:
+        if self._refused and hashlib.sha256(got.data).hexdigest() in self._refused:
+            raise TheirOwn("it is the reference picture that was sent along")
+
     def _why(self) -> str:
-        return "; ".join(self._tried.values()) or "its bytes never came"
+        left = {
+            f"page {blob}": f"{len(got.data)} bytes by {got.way} that may be another picture's"
+            for blob, got in self._nameless.items()
+        }
+        return "; ".join((left | self._tried).values()) or "its bytes never came"
 
     async def _read(self, request: Request) -> Captured | str:
         # Kept: when the other ways are tried, a picture that the browser holds need not be fetched a second time.
@@ -174,7 +183,7 @@ class Capture:
             return
         for image in watch.page.images:
             key = f"page {image.file or image.blob}"
-            if key in self._tried or not self._may_be(image):
+            if key in self._tried or image.blob in self._nameless or not (image.complete and self._may_be(image)):
                 continue
             address = image.blob or await self._address(image)
             if address is None:
@@ -183,26 +192,35 @@ class Capture:
                 got = self._checked(await watch.tab.bodies.read_url(address, accept=self._is_whole))
             except cdp.errors.BodyUnavailable as error:
                 got = "; ".join(error.tried)
-            # A ``blob:`` names no file: among several pictures only the stated size tells whose it is.
-            enough = {"", "dimensions"} if len(watch.turn.pictures) < 2 else {""}
-            if isinstance(got, Captured) and image.file is None and got.confidence not in enough:
-                got = f"{len(got.data)} bytes by {got.way} that may be another picture's"
+            nameless = image.blob is not None and image.blob != pointer.file_id
             try:
-                self._weigh(key, got)
-            except TheirOwn:
-                if image.blob is None or pointer.file_id in {image.file, image.blob}:
+                if nameless and isinstance(got, Captured):
+                    self._refuse_theirs(got)
+                    self._nameless[image.blob or ""] = got
+                else:
+                    self._weigh(key, got)
+            except TheirOwn as theirs:
+                if not nameless:
                     raise
-                watch.disregard(image.blob)  # it names no file, so it says nothing of ours
+                self._tried[key] = str(theirs)
+                watch.disregard(image.blob or "")  # it names no file, so it says nothing of ours
+        self._take_nameless()
+
+    def _take_nameless(self) -> None:
+        """A ``blob:`` names no file: among several pictures, known or shown, only the stated size tells whose it is."""
+        shown = [image.blob for image in self._watch.page.images if image.file is None and self._may_be(image)]
+        alone = len(shown) == 1 and len(self._watch.turn.pictures) < 2
+        for blob, got in self._nameless.items():
+            key, sized = f"page {blob}", bool(self._pointer.size_bytes) and not got.confidence
+            if blob in shown and key not in self._tried and (sized or (alone and got.confidence != "id")):
+                self._weigh(key, got)
 
     def _may_be(self, image: SeenImage) -> bool:
         pointer = self._pointer
-        if not image.complete or (image.file is None and image.blob is None):
-            return False
-        if image.file is not None:
-            return image.file == pointer.file_id
-        if len(self._watch.turn.pictures) > 1 and not pointer.size_bytes:
-            return False
-        return not pointer.width or (image.width, image.height) == (pointer.width, pointer.height)
+        if image.file is not None or pointer.file_id.startswith("blob:"):
+            return pointer.file_id in {image.file, image.blob}
+        fits = not pointer.width or (image.width, image.height) == (pointer.width, pointer.height)
+        return image.blob is not None and fits and bool(pointer.size_bytes or len(self._watch.turn.pictures) < 2)
 
     async def _address(self, image: SeenImage) -> str | None:
         """The full address of a shown picture; it is signed and leaves this function only to be loaded. None when it is

@@ -134,6 +134,69 @@ async def test_a_blob_among_several_pictures_is_only_the_one_whose_size_it_has(s
         await captured(watch, second, 0.05)
 
 
+class Blobs(Held):
+    """A page that shows pictures as ``blob:`` addresses, each of which can be read."""
+
+    def __init__(self, **shown: bytes) -> None:
+        super().__init__()
+        self.shown = {f"blob:{name}": data for name, data in shown.items()}
+
+    async def read_url(self, address: str, *, accept: Callable[[bytes], bool]) -> Body:
+        assert accept(self.shown[address])
+        return Body(self.shown[address], "blob")
+
+    @property
+    def page(self) -> PageReport:
+        return PageReport(
+            images=tuple(SeenImage(blob=blob, width=320, height=240, complete=True) for blob in self.shown)
+        )
+
+
+ONE, OTHER = (make_picture(name, size=(320, 240)).content for name in ("one", "another"))
+
+
+@pytest.mark.anyio
+async def test_what_the_page_alone_shows_is_had_from_its_own_address() -> None:
+    watch = Watched()
+    watch.tab.bodies = blobs = Blobs(one=ONE, other=OTHER)
+    watch.page = blobs.page
+    for blob, data in blobs.shown.items():
+        pointer = Pointer(file_id=blob, message_id="", final=True, width=320, height=240)
+        assert (await captured(watch, pointer)).data == data
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("order", [("one", "other"), ("other", "one")], ids=str)
+async def test_of_two_blobs_that_nothing_tells_apart_none_is_the_one_picture_that_the_network_knows(
+    order: tuple[str, str],
+) -> None:
+    """The other one's file is not known yet."""
+    watch, data = Watched(), {"one": ONE, "other": OTHER}
+    watch.tab.bodies = blobs = Blobs(**{name: data[name] for name in order})
+    watch.page, wanted = blobs.page, pointer(1, width=320, height=240)
+    watch.turn = Turn(pictures=(wanted,))
+    with pytest.raises(Mismatch):
+        await captured(watch, wanted, 0.05, last=True)
+    stated = msgspec.structs.replace(wanted, size_bytes=len(ONE))
+    assert len(ONE) != len(OTHER)
+    assert (await captured(watch, stated)).data == ONE
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("order", [("theirs", "ours"), ("ours", "theirs")], ids=str)
+async def test_a_blob_beside_the_persons_own_is_ours(order: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, data = Watched(), {"ours": ONE, "theirs": OTHER}
+    watch.tab.bodies = blobs = Blobs(**{name: data[name] for name in order})
+    watch.page, wanted = blobs.page, pointer(1, width=320, height=240)
+    watch.turn = Turn(pictures=(wanted,))
+
+    def disregard(shown: str) -> None:
+        watch.page = watch.page.without({shown})
+
+    monkeypatch.setattr(watch, "disregard", disregard, raising=False)
+    assert (await captured(watch, wanted, refused=(sha256(OTHER).hexdigest(),))).data == ONE
+
+
 class Carousels:
     """A page whose carousel can be turned ``turns`` times."""
 
