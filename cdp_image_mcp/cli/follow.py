@@ -103,6 +103,7 @@ def _typed(step: str, generation_id: str) -> str:
         return f"'{APP_NAME} {COMMANDS[found[1]]}{named}'"
 
     step = re.sub(rf"\b({'|'.join(COMMANDS)})\b( with (?:this|that) generation_id)?", command, step)
+    step = step.removeprefix("Tell the user once: ")
     return re.sub(r"\b([Aa])sk the user to (.)", lambda found: found[2].upper() if found[1] == "A" else found[2], step)
 
 
@@ -139,6 +140,8 @@ def tell_standing(
     if fields.get("honoured", True) is not True and status == "saved":
         got = ", ".join(f"{name} {value}" for name, value in fields["actual"].items())
         terminal.say(f"Not as asked: {', '.join(fields['honoured'])}. Got: {got}.", "yellow")
+    for note in standing.notes:
+        terminal.say(_typed(note, record.generation_id), "yellow")
     if status not in {"saved", "partial"}:
         terminal.say(f"{status.replace('_', ' ').capitalize()}.", "yellow")
     return standing_code(standing)

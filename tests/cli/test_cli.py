@@ -40,6 +40,12 @@ def test_generate_prints_only_the_path_on_standard_output(with_key: dict[str, st
     assert [request["prompt"] for request in endpoint.requests] == ['a "fox"\n\nin снег']
 
 
+def test_the_first_picture_that_a_key_pays_for_says_so_and_no_other(with_key: dict[str, str]) -> None:
+    first, second = ran(with_key, "generate", "a fox"), ran(with_key, "generate", "a hare")
+    assert "\nOPENAI_API_KEY paid for this picture, because a key comes first" in first.stderr
+    assert "OPENAI_API_KEY" not in second.stderr
+
+
 def test_generate_answers_the_contract_as_json(with_key: dict[str, str]) -> None:
     done = ran(with_key, "generate", "a fox", "--json", "--quality", "high")
     told = json.loads(done.stdout)
@@ -280,7 +286,8 @@ def test_a_terminal_shows_a_line_that_is_drawn_over_and_leaves_it_clean(
         pytest.skip("no pseudo-terminal there")
     endpoint.answering.clear()
     ours, theirs = pty.openpty()
-    with subprocess.Popen(command("generate", "a fox"), env=with_key, stdout=subprocess.PIPE, stderr=theirs) as process:
+    named = command("generate", "a fox", "--backend", "api")
+    with subprocess.Popen(named, env=with_key, stdout=subprocess.PIPE, stderr=theirs) as process:
         os.close(theirs)
         seen = b""
         while seen.count(b"\r") < 3:
