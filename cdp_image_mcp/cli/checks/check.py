@@ -27,4 +27,7 @@ async def guarded(name: str, check: Callable[[], Awaitable[Check]]) -> Check:
 
 
 def fallen_over(name: str, error: Exception) -> Check:
+    if isinstance(error, OSError) and error.filename is not None:
+        advice = "Correct its rights, or name another place (GPT_IMAGE_OUTPUT_DIR, CHATGPT_WEB_PROFILE_DIR)."
+        return Check(name, "failed", clean(f"{error.filename}: {error.strerror}.", 1000), advice, person=True)
     return Check(name, "failed", clean(f"{type(error).__name__}: {error}"), "Report this with the whole output.")
