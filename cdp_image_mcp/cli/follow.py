@@ -104,7 +104,8 @@ def _typed(step: str, generation_id: str) -> str:
 
     step = re.sub(rf"\b({'|'.join(COMMANDS)})\b( with (?:this|that) generation_id)?", command, step)
     step = step.removeprefix("Tell the user once: ")
-    return re.sub(r"\b([Aa])sk the user to (.)", lambda found: found[2].upper() if found[1] == "A" else found[2], step)
+    spoken = re.sub(r"\b([Aa])sk the user to (.)", lambda it: it[2].upper() if it[1] == "A" else it[2], step)
+    return spoken if spoken == step else re.sub(r"\b(or|and|and then) to (?=[a-z])", r"\1 ", spoken)
 
 
 def fields_of(standing: Standing) -> dict[str, Any]:

@@ -209,6 +209,15 @@ def test_folders_that_may_not_be_looked_at_are_the_persons_to_correct_and_no_fau
     assert not any("Report this" in check.get("advice", "") for check in found.values())
 
 
+def test_a_link_that_leads_nowhere_is_no_folder_for_pictures(tmp_path: Path) -> None:
+    """To a drive that is not plugged in, perhaps: nothing can be made in its place."""
+    place = tmp_path / "pictures"
+    place.symlink_to(tmp_path / "drive" / "pictures")
+    found = machine.disk("disk", place, "GPT_IMAGE_OUTPUT_DIR")
+    assert (found.level, found.person) == ("failed", True)
+    assert str(place) in found.message
+
+
 class Answers(http.server.BaseHTTPRequestHandler):
     """A server that takes ``sk-good`` and has one model."""
 

@@ -155,6 +155,9 @@ def test_what_to_do_next_is_told_in_commands_and_to_the_person_itself(step: str)
     [
         ("Ask the user to set X, or call generate_image.", "Set X, or call 'cdp-image-mcp generate'."),
         ("Copy it, or ask the user to extend X.", "Copy it, or extend X."),
+        ("Ask the user to free space or to correct X, then call.", "Free space or correct X, then call."),
+        ("Ask the user to do it by hand and then to close that window.", "Do it by hand and then close that window."),
+        ("Go to the site or to the API.", "Go to the site or to the API."),
         ("Ask the user whether it was moved.", "Ask the user whether it was moved."),
     ],
 )

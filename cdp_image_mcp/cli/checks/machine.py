@@ -39,8 +39,8 @@ def versions() -> Check:
 
 
 def _existing(path: Path) -> Path | None:
-    """The folder in which ``path`` is, or would be made; None on a drive that is not there."""
-    return next((parent for parent in (path, *path.parents) if parent.exists()), None)
+    """What is there of ``path``, at its end or above it; None on a drive that is not there."""
+    return next((parent for parent in (path, *path.parents) if parent.is_symlink() or parent.exists()), None)
 
 
 def disk(name: str, path: Path, variable: str) -> Check:
@@ -51,7 +51,7 @@ def disk(name: str, path: Path, variable: str) -> Check:
     if place is None:
         return Check(name, "failed", f"There is no drive or folder {path.anchor}.", correct, person=True)
     if not place.is_dir():
-        return Check(name, "failed", f"{place} is a file.", correct, person=True)
+        return Check(name, "failed", f"{place} is a file, or leads to no folder.", correct, person=True)
     try:
         with tempfile.TemporaryDirectory(prefix=TRIAL, dir=place, ignore_cleanup_errors=True) as trial:
             doing = _tried(Path(trial))
