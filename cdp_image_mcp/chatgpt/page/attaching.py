@@ -16,6 +16,8 @@ like one that is slow to take it, so what is then seen decides:
 - one too many: the composer does not fit, so it is emptied and the files are given anew, by the input alone, with
   patience. One too many that shows no card cannot be taken away: nothing is sent.
 - none too many: this page's input ignores files, and the others go by the chooser alone.
+
+Where the bytes of a file did not come through and the page takes its card away, all are given once more.
 """
 
 import logging
@@ -24,6 +26,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -76,6 +79,8 @@ class Attaching:
         """The only way by which files are given, once it is known."""
         self._doubt = 0.0
         """How long the input was silent before a file was given by the chooser too; 0 when none was."""
+        self._lost = False
+        """Bytes of one did not come through, and all were to be given anew for it."""
 
     def forget(self) -> None:
         self._count, self._cards_shown, self._doubt = 0, False, 0.0
@@ -188,6 +193,9 @@ class Attaching:
             if uploads.begun:
                 await self._received(uploads, files)
             await self.refuse_failed(uploads)
+            if uploads.broken is not None and await self.cards() < files:
+                self._give_anew(uploads.broken)
+                return
             if uploads.begun:
                 # Sent before its card is there, a prompt may go without the picture.
                 await self._shows_cards(files, CARD_SECONDS)
@@ -204,11 +212,35 @@ class Attaching:
                 pass
             log.warning("the last call of an upload goes to an address that is not known")
 
+        async def given_up() -> None:
+            await uploads.until(lambda: uploads.broken is not None)
+            there = f"witness.attachments().length >= {files}"
+            while not await self._eye.until(f"!({there})", UPLOAD_SECONDS) or (
+                await self._eye.until(there, REDRAWN_SECONDS)
+            ):
+                pass
+
         await _first(
             partial(self._eye.until, "witness.has('attachment_failed')", UPLOAD_SECONDS),
             partial(uploads.until, lambda: uploads.failed > 0 or uploads.received >= min(uploads.begun, files)),
             quiet,
+            given_up,
         )
+
+    def _give_anew(self, broken: Request) -> None:
+        """The page took a card away again: once, :meth:`stands` says so and all are given anew. Raises ImageError the
+        second time, and where no card tells."""
+        if self._lost or not self._cards_shown:
+            host = urlsplit(broken.url).hostname
+            how = f"answered HTTP {broken.status}" if broken.status else "was cut off"
+            raise ImageError(
+                "network",
+                f"The bytes of a reference picture did not come through: the page's call to {host} {how}. "
+                "Nothing was sent.",
+                next_step=f"Ask the user whether this network lets the browser through to {host}, then call again.",
+            )
+        log.warning("the bytes of a reference picture did not come through; all are given once more")
+        self._lost = True
 
     async def refuse_failed(self, uploads: Uploads | None = None) -> None:
         """A prompt with a card that failed would go without its picture. Raises ImageError then."""

@@ -68,6 +68,8 @@ class Uploads:
         """Those that the site has whole."""
         self.stored = 0
         """Files, or parts of them, whose bytes have gone up."""
+        self.broken: Request | None = None
+        """The last call with bytes that was refused or cut; its page may try again."""
         self.failed = 0
         """Those that the site refused, or whose end it refused."""
         self.refused: Request | None = None
@@ -90,7 +92,14 @@ class Uploads:
         self.begun += 1
 
     def count_stored(self, request: Request) -> None:
-        self.stored += (request.status or 400) < 400
+        if (request.status or 400) < 400:
+            self.stored += 1
+        else:
+            self.broken = request
+
+    def count_cut(self, request: Request) -> None:
+        if request.status is None:
+            self.broken = request
 
     def count_answer(self, request: Request, *, whole: int) -> None:
         """``whole``: how many files the site has with this call."""
@@ -105,14 +114,18 @@ async def uploads_of(tab: Tab) -> AsyncGenerator[Uploads]:
     uploads = Uploads()
     begins = partial(tab.site.asks, "upload_begun")
 
+    def puts(request: Request) -> bool:
+        return request.method == "PUT"
+
     def goes_up(request: Request) -> bool:
-        return request.method == "PUT" or (request.method != "GET" and tab.site.ours(request.url))
+        return puts(request) or (request.method != "GET" and tab.site.ours(request.url))
 
     with (
         tab.bodies.watch(goes_up, stage="sent") as sent,
         tab.bodies.watch(begins, stage="sent") as begun,
         tab.bodies.watch(begins) as answered,
-        tab.bodies.watch(lambda request: request.method == "PUT", stage="responded") as stored,
+        tab.bodies.watch(puts, stage="responded") as stored,
+        tab.bodies.watch(puts) as ended,
         tab.bodies.watch(partial(tab.site.asks, "upload_done")) as done,
     ):
         async with background() as group:
@@ -120,5 +133,6 @@ async def uploads_of(tab: Tab) -> AsyncGenerator[Uploads]:
             group.start_soon(uploads.hear, begun, uploads.count_begun)
             group.start_soon(uploads.hear, answered, partial(uploads.count_answer, whole=0))
             group.start_soon(uploads.hear, stored, uploads.count_stored)
+            group.start_soon(uploads.hear, ended, uploads.count_cut)
             group.start_soon(uploads.hear, done, partial(uploads.count_answer, whole=1))
             yield uploads
