@@ -103,6 +103,9 @@ def _wait(server: int, leaving: int, masked: "Iterable[int]") -> NoReturn:
     assert sys.platform != "win32"  # noqa: S101 - for the type checker
     for name in PASSED_ON:
         signal.signal(getattr(signal, name), lambda number, _: _pass_on(server, number))
+    # Ctrl-Z would stop this one alone, and the other would write over the shell's own lines. It must not stop at all:
+    # what it waits for may be paid.
+    signal.signal(signal.SIGTSTP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, masked)
     for handle in (0, 1):
         os.close(handle)

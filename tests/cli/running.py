@@ -36,11 +36,12 @@ class Typist:
     process: subprocess.Popen[bytes]
     seen: bytes
 
-    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+    def __init__(self, environment: dict[str, str], *arguments: str, program: list[str] | None = None) -> None:
+        """``program``: another one than the command, such as a shell."""
         assert sys.platform != "win32", "there are no pseudo-terminals there"
         self.ours, theirs = pty.openpty()
         # Its own session, with the terminal as what Ctrl-C is typed at.
-        taking = [sys.executable, "-c", TAKES_THE_TERMINAL, *command(*arguments)]
+        taking = [sys.executable, "-c", TAKES_THE_TERMINAL, *(program or command(*arguments))]
         self.process = subprocess.Popen(
             taking, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
         )

@@ -1,9 +1,7 @@
 """What a shell completes, asked of the shell itself where it is here."""
 
 import os
-import pty
 import re
-import select
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 from cdp_image_mcp.cli.completion import script
 from cdp_image_mcp.cli.parser import commands_of, make_parser
 from cdp_image_mcp.mcp_server.client.table import CLIENTS
+from tests.cli.running import Typist
 
 COMMANDS = sorted(commands_of(make_parser()))
 
@@ -69,31 +68,19 @@ def test_bash_itself_completes_a_line(line: str, words: list[str], tmp_path: Pat
     (tmp_path / "my cat.png").touch()
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "dog.png").touch()
-    shown = "cdp-image-mcp() { printf '<%s>' \"$@\"; printf ' that is %s\\n' all; }; PS1='ready> '\n"
-    (tmp_path / ".script").write_text(script("bash") + shown)
+    shown = "cdp-image-mcp() { printf '<%s>' \"$@\"; printf ' that is %s\\n' all; }"
+    (tmp_path / ".script").write_text(f"{script('bash')}{shown}\ncd {tmp_path}; PS1='ready> '\n")
     (tmp_path / ".inputrc").write_text("set bell-style none\nset show-all-if-ambiguous on\n")
     environment = {"PATH": os.environ["PATH"], "TERM": "dumb", "INPUTRC": str(tmp_path / ".inputrc")}
-    ours, theirs = pty.openpty()
-    seen = b""
-
-    def until(told: bytes) -> None:
-        nonlocal seen
-        while told not in seen:
-            assert select.select([ours], [], [], 60)[0], seen
-            seen += os.read(ours, 4096)
-
-    asked = ["bash", "--rcfile", str(tmp_path / ".script"), "--noprofile", "-i"]
-    with subprocess.Popen(
-        asked, env=environment, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-    ) as shell:
-        os.close(theirs)
-        until(b"ready> ")
-        os.write(ours, f"cdp-image-mcp {line}\t\n".encode())
-        until(b"that is all")
-        shell.kill()
-    os.close(ours)
-    assert "".join(f"<{word}>" for word in words) in seen.decode()
-    assert (b"my cat" in seen) is ("my cat.png" in words)  # what is offered is shown
+    bash = ["bash", "--rcfile", str(tmp_path / ".script"), "--noprofile", "-i"]
+    person = Typist(environment, program=[shutil.which("bash") or "bash", *bash[1:]])
+    person.until("ready> ")
+    person.types(f"cdp-image-mcp {line}\t\n")
+    person.until("that is all")
+    person.types("exit\n")
+    _, seen = person.end()
+    assert "".join(f"<{word}>" for word in words) in seen
+    assert ("my cat" in seen) is ("my cat.png" in words)  # what is offered is shown
 
 
 @pytest.mark.parametrize(("shell", "check"), [("zsh", ["-n"]), ("fish", ["--no-execute"])])

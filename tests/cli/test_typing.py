@@ -263,6 +263,27 @@ def test_ctrl_c_while_it_is_drawn_gives_the_shell_back_and_says_how_to_get_the_p
     assert len(endpoint.requests) == 1
 
 
+def test_ctrl_z_leaves_no_picture_half_way_and_no_line_over_the_shells_own(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path
+) -> None:
+    """What makes the picture has a session of its own: it would go on beside a command that stands still."""
+    endpoint.answering.clear()
+    (tmp_path / "start").write_text("PS1='ready> '\n")
+    bash = shutil.which("bash") or pytest.skip("bash is not here")
+    person = Typist(with_key, program=[bash, "--rcfile", str(tmp_path / "start"), "--noprofile", "-i"])
+    person.until("ready> ")
+    person.types(f"{' '.join(command('generate', 'a', 'fox'))}; echo ended 'as' $?\n")
+    assert endpoint.arrived.wait(LIMIT)
+    person.types("\x1a")
+    person.until("^Z")
+    endpoint.answering.set()
+    person.until("ended as ")
+    person.types("exit\nexit\n")  # twice where something stands still
+    _, seen = person.end()
+    assert "ended as 0" in seen
+    assert "image-01.png" in seen
+
+
 def test_a_terminal_that_is_closed_while_it_is_drawn_takes_no_picture_with_it(
     with_key: dict[str, str], endpoint: Stub
 ) -> None:
