@@ -28,7 +28,7 @@ SECRET = re.compile(
 )
 """A value, quoted or as YAML has it plain, that is no reference to a variable: behind a name that says what it is, as
 the argument after such an option, also on the next line of a change; and what is in a header or an address."""
-MOST = 4_000_000
+MOST = 20_000_000
 """Bytes; a file of settings that is larger is none."""
 
 

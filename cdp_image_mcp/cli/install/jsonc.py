@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ class _Member(msgspec.Struct):
     end: int
 
 
+@lru_cache(2)
 def _plain(text: str) -> str:
     """The same without comments and trailing commas, each character where it was."""
 

@@ -187,6 +187,16 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert current_entry(CURSOR, tmp_path / "settings") is not None
 
 
+def test_a_file_in_which_a_client_keeps_its_history_too_is_changed_in_its_one_place(tmp_path: Path) -> None:
+    """Claude Code's own grows to megabytes."""
+    history = [{"display": 'a "word" // no comment', "number": number} for number in range(70_000)]
+    path = kept(tmp_path, json.dumps({"history": history, "mcpServers": {}}, indent=2))
+    assert path.stat().st_size > 5_000_000
+    change = changed(CURSOR, path)
+    assert change is not None
+    assert len(change.difference().splitlines()) < 30
+
+
 def test_a_file_that_was_changed_meanwhile_is_not_written_over(tmp_path: Path) -> None:
     path = kept(tmp_path, "{}")
     change = changed(CURSOR, path)
