@@ -168,7 +168,7 @@ class Report(Protocol):
 
     def fetch_later(self, fetch: Callable[[], Awaitable[bytes]], /, *, source: Mapping[str, str]) -> None:
         """Keep, in memory, how a picture that was paid for can still be fetched; tried whenever somebody waits for the
-        generation. ``fetch`` raises ImageError while it cannot, within seconds."""
+        generation. ``fetch`` raises ImageError while it cannot."""
         ...
 
     async def taken_ids(self) -> frozenset[str]:

@@ -36,8 +36,8 @@ PATIENCE = 600.0
 STREAM_PATIENCE = 300.0
 """Longest silence in a stream."""
 MOST_STREAMS = 4
-FETCHING_SECONDS = 10.0
-"""How long a picture's address is asked again when somebody waits for the picture."""
+FETCHING_SECONDS = 600.0
+"""How long one picture may take to come from its address: thirty megabytes by a slow connection."""
 
 
 class Means:
@@ -249,18 +249,24 @@ class Generation:
         for place in [*answer.addresses]:
             self._tell("Fetching a picture from the address the API named.")
             try:
-                data = await self._means.downloader.fetch(place)
+                data = await self._fetched(place)
             except FetchError as fault:
                 answer.faults.append(f"a picture could not be fetched: {fault}")
             else:
                 answer.addresses.remove(place)
                 await answer.hand_on(data)
 
-    async def _fetch_again(self, place: str) -> bytes:
+    async def _fetched(self, place: str) -> bytes:
         try:
             with anyio.fail_after(FETCHING_SECONDS):
-                return await self._means.downloader.fetch(place, attempts=1)
-        except (FetchError, TimeoutError) as fault:
+                return await self._means.downloader.fetch(place)
+        except TimeoutError:
+            raise FetchError(f"it was not whole after {FETCHING_SECONDS:g} s") from None
+
+    async def _fetch_again(self, place: str) -> bytes:
+        try:
+            return await self._fetched(place)
+        except FetchError as fault:
             raise ImageError("network", f"The picture still cannot be fetched: {fault}.", submitted=True) from None
 
     def _check_count(self, answer: Answer) -> None:

@@ -158,12 +158,13 @@ class Job:
     def fetch_later(self, fetch: Callable[[], Awaitable[bytes]], /, *, source: Mapping[str, str]) -> None:
         async def take() -> None:
             data = await fetch()
-            try:
-                await self._paid(data, await self._recognised(data), dict(source))
-            except ImageError:
-                if not data:
-                    raise
-                # Kept as it is, or held until it can be: the address may not give it a second time.
+            with shielded():
+                try:
+                    await self._paid(data, await self._recognised(data), dict(source))
+                except ImageError:
+                    if not data:
+                        raise
+                    # Kept as it is, or held until it can be: the address may not give it a second time.
 
         self.held.append(take)
 
@@ -295,12 +296,11 @@ class Job:
             except ImageError as problem:
                 problems.append(problem)
 
-        with shielded():
-            async with anyio.create_task_group() as group:
-                for work in tuple(self.held):
-                    group.start_soon(again, work)
-            if self._unwritten:
-                await self._write()
+        async with anyio.create_task_group() as group:
+            for work in tuple(self.held):
+                group.start_soon(again, work)
+        if self._unwritten:
+            await self._write()
         if problems:
             raise problems[0]
 

@@ -1,6 +1,7 @@
 """Runs jobs: their turn, their clock, the change of back end, and how each one ends."""
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -30,7 +31,8 @@ log = logging.getLogger(__name__)
 
 API_CONCURRENCY = 4
 CLOSING_SECONDS = 15.0
-"""How long whoever waits for the end of this process waits for a browser's, while a request is out."""
+"""How long whoever waits for the end of this process waits for a browser's, while a request is out, and for a picture
+to come from its address."""
 HELD_SECONDS = 600.0
 """How long pictures that the disk did not take, or that could not be fetched, are tried again when the client has
 gone: with this process they would be lost."""
@@ -144,6 +146,8 @@ class Runner:
         finally:
             try:
                 if len(job.held) < held:
+                    if error is not None and "kept" in job.record.facts:
+                        error.details["kept"] = job.record.facts["kept"]
                     state: State = "partial" if job.images else job.record.state
                     whole = len(job.images) >= job.request.n
                     await self._end(job, "saved" if whole else state, None if whole else error)
@@ -182,15 +186,16 @@ class Runner:
         for job in stopped:
             job.scope.cancel()
         for job in stopped:
-            await self._guarded(partial(self._ended, job))
+            await self._guarded(partial(self._ended, job, CLOSING_SECONDS))
         if web := self.backends.get("chatgpt-web"):
             await self._guarded(web.aclose)
 
-    async def _ended(self, job: Job) -> None:
+    async def _ended(self, job: Job, seconds: float = math.inf) -> None:
         await job.done.wait()
-        await self.settle(job)
-        while job.settling:
-            await job.news()
+        with anyio.move_on_after(seconds):
+            await self.settle(job)
+            while job.settling:
+                await job.news()
 
     async def _seen_through(self, job: Job) -> None:
         """Its end, and then what could not be written or fetched, as often as it takes."""

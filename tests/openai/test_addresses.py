@@ -4,6 +4,7 @@ answer that it stood in."""
 import asyncio
 import base64
 import json
+import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +15,14 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.ways import InstalledWays
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Standing, Studio, open_studio
-from fixtures.images_api import ImagesApi, Play, Request, Response, png, raw
+from fixtures.images_api import ImagesApi, Play, Request, Response, html_page, png, raw
+from tests.clock import leap
 from tests.openai.doubles import KEY
 
 pytestmark = pytest.mark.anyio
 
 PNG = {"content-type": "image/png"}
+MADE = png(64, 64, size=5000, seed=5)
 FORMS = {
     "JSON": '{"created": 1, "data": [{"revised_prompt": "a {red} \\"fox\\"", "url": "%s"}',
     "an event": 'data: {"type": "image_generation.completed", "url": "%s"}\n\n',
@@ -131,12 +134,92 @@ async def test_what_came_of_a_picture_before_its_answer_broke_off_is_kept(
 ) -> None:
     """Half a photograph is better than none that was paid for."""
     monkeypatch.setattr("cdp_image_mcp.openai.generation.PATIENCE", 0.5)
-    made = png(64, 64, size=5000, seed=5)
-    api.play(begun(before + base64.b64encode(made).decode()[:4000], end))
+    api.play(begun(before + base64.b64encode(MADE).decode()[:4000], end))
     with anyio.fail_after(40):
         async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
             record = (await asked(studio, timeout_seconds=0.5)).record
     assert record.error is not None
     assert (record.error["spent"], record.error["retryable"]) == (True, False)
     (kept,) = record.error["details"]["kept"]
-    assert Path(kept).read_bytes() == made[:3000]
+    assert Path(kept).read_bytes() == MADE[:3000]
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [b"<!DOCTYPE html><html><title>One moment</title></html>", b'{"status": "processing", "progress": 40}'],
+    ids=["a page", "a task"],
+)
+async def test_an_address_that_gives_no_picture_yet_is_asked_again(
+    instead: bytes, api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdp_image_mcp.openai.wire.download.ATTEMPTS", 1)
+    there = False
+
+    async def file(request: Request, response: Response) -> None:
+        await (raw(200, png(seed=5), PNG) if there else raw(200, instead))(request, response)
+
+    api.play(raw(200, json.dumps({"data": [{"url": api.file("/later.png", file)}]}).encode()))
+    with anyio.fail_after(40):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            first = (await asked(studio)).record
+            assert first.error is not None
+            assert ("wait_for_image" in first.error["next_step"], first.facts.get("kept")) == (True, None)
+            there = True
+            record = (await studio.wait(first.generation_id)).record
+    assert (record.state, [Path(image.path).read_bytes() for image in record.images]) == ("saved", [png(seed=5)])
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_picture_that_comes_slowly_from_its_address_is_waited_for(
+    at_once: bool, api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty megabytes by a slow connection, asked for a second time perhaps."""
+    there, half, go_on, loop = at_once, anyio.Event(), threading.Event(), asyncio.get_running_loop()
+
+    async def file(request: Request, response: Response) -> None:
+        if not there:
+            await html_page(404)(request, response)
+            return
+        await response.start(200, PNG)
+        await response.send(MADE[:100])
+        loop.call_soon_threadsafe(half.set)
+        await asyncio.to_thread(go_on.wait)
+        await response.send(MADE[100:])
+        await response.end()
+
+    api.play(raw(200, json.dumps({"data": [{"url": api.file("/slow.png", file)}]}).encode()))
+    with anyio.fail_after(3600):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            first = (await asked(studio, wait_seconds=0 if at_once else 20)).record
+            there = True
+            await studio.wait(first.generation_id, 0)
+            await half.wait()
+            leap(monkeypatch, 45)
+            go_on.set()
+            record = (await studio.wait(first.generation_id, 600)).record
+    assert (record.state, [Path(image.path).read_bytes() for image in record.images]) == ("saved", [MADE])
+    assert len(api.log) == len(api.posts) + (1 if at_once else 2)
+
+
+async def test_a_picture_that_never_comes_whole_from_its_address_holds_nothing_up_for_ever(
+    api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, loop = anyio.Event(), asyncio.get_running_loop()
+
+    async def file(_request: Request, response: Response) -> None:
+        await response.start(200, PNG)
+        while response.open:
+            await response.send(b"x")
+            loop.call_soon_threadsafe(begun.set)
+            await asyncio.sleep(0.01)
+
+    api.play(raw(200, json.dumps({"data": [{"url": api.file("/endless.png", file)}]}).encode()))
+    with anyio.fail_after(3600):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            generation_id = (await asked(studio, wait_seconds=0)).record.generation_id
+            await begun.wait()
+            leap(monkeypatch, 700)  # its bytes never stop
+            record = (await studio.wait(generation_id, 600)).record
+            assert record.error is not None
+            assert ("could not be fetched" in record.error["message"], record.spent) == (True, True)
+            leap(monkeypatch, 1400)  # what is asked for once more at the end

@@ -106,6 +106,7 @@ async def test_bytes_of_an_unknown_format_that_were_fetched_later_are_kept_once(
             seen = await studio.wait(asked.record.generation_id)
         (kept,) = Path(seen.folder).glob("unrecognised*")
     assert kept.read_bytes() == b"II*\0 a picture that was paid for"
+    assert (seen.record.error or {})["details"]["kept"] == [str(kept)]
 
 
 async def test_a_picture_that_its_address_gives_once_outlives_a_full_disk(tmp_path: Path, disk: Disk) -> None:

@@ -16,9 +16,10 @@ import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
 from cdp_image_mcp.openai.wire.client import open_client
 from cdp_image_mcp.openai.wire.exchange import describe
-from cdp_image_mcp.openai.wire.pictures import LARGEST_PICTURE
+from cdp_image_mcp.openai.wire.pictures import LARGEST_PICTURE, LOOKS_PAINTED
 from cdp_image_mcp.openai.wire.proxy import PORTS, Proxy, number_of, proxy_for
 
 if TYPE_CHECKING:
@@ -71,8 +72,9 @@ class Downloader:
             self._own_host = _in_ascii(own_host)
         self._clients: dict[Proxy | None, httpx.AsyncClient] = {}
 
-    async def fetch(self, url: str, attempts: int = ATTEMPTS) -> bytes:
+    async def fetch(self, url: str) -> bytes:
         """The picture's bytes. Tries again on network faults, which cost nothing. Raises :class:`FetchError`."""
+        attempts = ATTEMPTS
         while True:
             try:
                 return await self._follow(url)
@@ -127,9 +129,10 @@ class Downloader:
                 if response.status_code != 200:
                     again = response.status_code in {429, 500, 502, 503, 504}
                     raise FetchError(f"its address answered with HTTP {response.status_code}", again=again)
-                if data := await _bounded(response):
-                    return data
-                raise FetchError("its address answered with nothing", again=True)
+                data = await _bounded(response)
+                if instead := _instead_of_a_picture(data):
+                    raise FetchError(f"its address answered with {instead}", again=True)
+                return data
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             words = describe(error, "receiving").words
         raise FetchError(f"the connection failed ({words})", again=True, elsewhere=True)
@@ -196,6 +199,16 @@ def _in_ascii(host: str) -> str:
 def _is_made_up(address: str) -> bool:
     number = number_of(address)
     return number is not None and number in MADE_UP
+
+
+def _instead_of_a_picture(data: bytes) -> str | None:
+    """What an address says as long as its picture is not there, or whoever stands before it."""
+    try:
+        inspect(data)
+    except NotAPictureError as other:
+        painted = other.kind == "json" and LOOKS_PAINTED.search(data)
+        return None if painted else {"empty": "nothing", "html": "a web page", "json": "words"}.get(other.kind)
+    return None
 
 
 async def _bounded(response: "httpx.Response") -> bytes:

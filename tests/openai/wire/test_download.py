@@ -246,7 +246,7 @@ async def test_every_address_of_a_host_is_tried(dead: str, api: ImagesApi, monke
     with anyio.fail_after(20), ExitStack() as hole:
         if dead == "says nothing":
             hole.enter_context(black_hole("127.0.0.2", port or 0))
-        assert await downloader.fetch(f"http://made.example:{port}/made.png", attempts=1) == png()
+        assert await downloader.fetch(f"http://made.example:{port}/made.png") == png()
     await downloader.aclose()
     assert asked == ["made.example"]
 
