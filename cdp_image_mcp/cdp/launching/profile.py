@@ -93,7 +93,8 @@ def _is_deserted(path: Path) -> bool:
 
 def prepare_profile(profile: Path, browser: FoundBrowser) -> None:
     """Make the profile folder, for its owner only, and see that it can be written. Raises ProfileNotWritable."""
-    problem = snap_problem(browser, profile, Path.home())
+    # Not Path.home, which raises where a user has none: containers run as any number.
+    problem = snap_problem(browser, profile, Path(os.path.expanduser("~")))  # noqa: PTH111
     if problem is not None:
         raise ProfileNotWritable(profile, problem)
     try:

@@ -1,6 +1,7 @@
 """The profile folder: made, tried, and where its browser is."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,22 @@ def test_a_new_profile_is_its_owners_alone(tmp_path: Path) -> None:
     prepare_profile(profile, BROWSER)
     assert profile.stat().st_mode & 0o777 == 0o700
     assert list(profile.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="every user has a home there")
+@pytest.mark.parametrize("snap", [False, True])
+def test_a_user_without_a_home_has_a_profile_all_the_same_but_no_snap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snap: bool
+) -> None:
+    """A container that runs as a number without a name, and is told where to keep things."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    if snap:
+        with pytest.raises(ProfileNotWritable, match="is a snap"):
+            prepare_profile(tmp_path / "profile", FoundBrowser(BROWSER.path, BROWSER.kind, snap=True))
+    else:
+        prepare_profile(tmp_path / "profile", BROWSER)
+        assert (tmp_path / "profile").is_dir()
 
 
 def test_a_file_where_the_profile_should_be_is_told(tmp_path: Path) -> None:
