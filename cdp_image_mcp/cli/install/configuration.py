@@ -161,9 +161,16 @@ def keep(change: Change) -> Path | None:
     if change.before is None:
         return None
     copy = change.path.with_name(f"{change.path.name}.before-{NAME}")
-    replace_file(copy, change.before)
-    copy.chmod(change.path.stat().st_mode & 0o777)
+    _put(copy, change.before, change.path.stat())
     return copy
+
+
+def _put(path: Path, data: bytes, like: os.stat_result) -> None:
+    """With the rights and, for root, the owner of the file as it was."""
+    replace_file(path, data)
+    path.chmod(like.st_mode & 0o777)
+    if sys.platform != "win32" and os.geteuid() == 0:
+        os.chown(path, like.st_uid, like.st_gid)
 
 
 def write(change: Change) -> None:
@@ -175,6 +182,4 @@ def write(change: Change) -> None:
         make_path(change.path.parent)
         replace_file(change.path, change.after)
         return
-    mode = change.path.stat().st_mode & 0o777
-    replace_file(change.path, change.after)
-    change.path.chmod(mode)
+    _put(change.path, change.after, change.path.stat())

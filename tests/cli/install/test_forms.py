@@ -1,7 +1,9 @@
 """Each form of configuration: the server goes in and out again, and everything else stays as it is."""
 
 import json
+import os
 import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -173,6 +175,23 @@ def test_the_file_as_it_was_is_kept_beside_and_its_rights_stay(tmp_path: Path) -
     assert copy.read_text() == files.JSON["another server"]
     assert [oct(each.stat().st_mode & 0o777) for each in (path, copy)] == ["0o644", "0o644"]
     assert sorted(each.name for each in tmp_path.iterdir()) == ["settings", "settings.before-cdp-image-mcp"]
+
+
+def test_what_root_changes_stays_its_owners(tmp_path: Path) -> None:
+    """``sudo`` on a Mac keeps the home: a client could not read its own file any more."""
+    if sys.platform == "win32" or os.geteuid() != 0:
+        pytest.skip("only root may give files away")
+    path = kept(tmp_path, "{}")
+    path.chmod(0o600)
+    os.chown(path, 54321, 54322)
+    change = changed(CURSOR, path)
+    assert change is not None
+    copy = keep(change)
+    write(change)
+    assert copy is not None
+    for each in (path, copy):
+        facts = each.stat()
+        assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o777) == (54321, 54322, 0o600)
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
