@@ -2,6 +2,7 @@
 what that left."""
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -190,6 +191,9 @@ def _rubbish(settings: Settings) -> Iterator[Path]:
     from cdp_image_mcp.previews.canvas import PROFILE_PREFIX
     from cdp_image_mcp.previews.scratch import abandoned
 
+    for place in (settings.output_dir, settings.profile_dir):
+        with suppress(FileNotFoundError):
+            os.scandir(place).close()  # a glob is silent where nobody may look, from Python 3.13 on at each step
     for folder in settings.output_dir.glob("*/"):
         if (folder / "metadata.json").is_file():
             yield from folder.glob("preview-[0-9]*.*")

@@ -294,6 +294,29 @@ async def test_an_authority_of_the_users_own_is_trusted_beside_the_others(
     assert before < {one["serialNumber"] for one in client.certificates().get_ca_certs()}
 
 
+async def test_an_authority_of_the_old_form_is_trusted_by_every_python(
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From Python 3.13 on certificates are held against RFC 5280 to the letter ("What's new", ssl, 2024-10), and ours
+    name no key of their issuer, as those of many inspecting devices do not."""
+    usual = ssl.create_default_context
+
+    def strict(**options: Any) -> ssl.SSLContext:
+        context = usual(**options)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    authority = make_authority(tmp_path, "localhost")
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    with anyio.fail_after(20):
+        async with listening(api.url, secure=authority.server) as tls:
+            backend = make_backend(base_url=f"https://localhost:{tls.port}/v1")
+            await backend.generate(ask(), report)
+            await backend.aclose()
+    assert len(report.pictures) == 1
+
+
 @pytest.mark.parametrize("by_proxy", [False, True], ids=["straight", "by a proxy"])
 async def test_an_authority_that_nobody_here_knows_is_named_and_so_is_the_variable(
     by_proxy: bool,
