@@ -101,8 +101,9 @@ def split() -> Front | None:
 def _wait(server: int, leaving: int, masked: "Iterable[int]") -> NoReturn:
     """Until the server lets go or ends; then end as it did. ``masked``: what is held back from then on."""
     assert sys.platform != "win32"  # noqa: S101 - for the type checker
-    for name in PASSED_ON:
-        signal.signal(getattr(signal, name), lambda number, _: _pass_on(server, number))
+    for number in (getattr(signal, name) for name in PASSED_ON):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # see ``stopping``
+            signal.signal(number, lambda number, _: _pass_on(server, number))
     # Ctrl-Z would stop this one alone, and the other would write over the shell's own lines. It must not stop at all:
     # what it waits for may be paid.
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)

@@ -35,8 +35,10 @@ class Stop:
             yield
 
     async def _listen(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        # Not what whoever started it had it ignore, as ``nohup`` and the ``&`` of scripts do.
+        heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
         try:
-            with anyio.open_signal_receiver(*SIGNALS) as signals:
+            with anyio.open_signal_receiver(*heard) as signals:
                 task_status.started()
                 async for number in signals:
                     self.note(number)

@@ -12,6 +12,7 @@ import termios
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cdp_image_mcp.cli.main import main
@@ -159,6 +160,25 @@ def test_a_stopped_generation_gives_the_shell_back_and_saves_behind_it_what_may_
     # It was told: the same words again are another picture.
     again = ran(with_key, "generate", "a fox")
     assert (again.returncode, len(endpoint.requests)) == (0, 2)
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT"])
+def test_what_whoever_started_it_had_ignored_stops_nothing(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path, name: str
+) -> None:
+    """``nohup cdp-image-mcp generate … &`` and a terminal that is closed; a script's ``&`` and its Ctrl-C."""
+    number = int(getattr(signal, name))
+    ignoring = ["sh", "-c", f'trap "" {number}; exec "$@"', "sh", *command("generate", "a fox")]
+    endpoint.answering.clear()
+    with subprocess.Popen(ignoring, env=with_key, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        assert endpoint.arrived.wait(LIMIT)
+        it.send_signal(number)
+        for half in psutil.Process(it.pid).children():
+            half.send_signal(number)
+        endpoint.answering.set()
+        out, err = it.communicate(timeout=LIMIT)
+    assert it.returncode == 0, err
+    assert out.strip().endswith("image-01.png")
 
 
 @pytest.mark.parametrize("then", ["nothing", "SIGTERM"])
