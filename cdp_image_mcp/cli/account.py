@@ -2,7 +2,6 @@
 
 import argparse
 import shutil
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -11,6 +10,7 @@ import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED, PERSON
+from cdp_image_mcp.cli.pictures import deleted
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.holding import studio_apart
@@ -85,11 +85,6 @@ async def _held(profile: Path) -> str | None:
 
 
 def _delete(profile: Path) -> None:
-    for entry in profile.iterdir():
-        if entry.is_dir() and not entry.is_symlink() and entry.name != OWN_FOLDER:
-            shutil.rmtree(entry, ignore_errors=True)
-        elif entry.name != OWN_FOLDER:
-            with suppress(OSError):  # what stays is told
-                entry.unlink()
+    deleted([entry for entry in profile.iterdir() if entry.name != OWN_FOLDER])  # what stays is told
     # What was remembered of its windows belongs to the sign-in.
     profile.with_name(f"{profile.name}.window.json").unlink(missing_ok=True)
