@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import anyio
 
@@ -259,7 +259,9 @@ class Generation:
     async def _fetched(self, place: str) -> bytes:
         try:
             with anyio.fail_after(FETCHING_SECONDS):
-                return await self._means.downloader.fetch(place)
+                return await self._means.downloader.fetch(urljoin(self._url, place))  # gpt4free names the path alone
+        except ValueError:
+            raise FetchError("its address is malformed") from None
         except TimeoutError:
             raise FetchError(f"it was not whole after {FETCHING_SECONDS:g} s") from None
 

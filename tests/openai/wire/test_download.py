@@ -105,6 +105,30 @@ async def test_a_faulty_address_takes_no_other_picture_with_it(
     assert (caught.value.code, report.pictures) == ("service_error", [png()])
 
 
+async def test_an_address_without_its_host_is_the_apis_own(
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
+) -> None:
+    """As gpt4free names its pictures."""
+    api.file("/media/1.png", raw(200, png(seed=9), PNG_HEADERS))
+    api.play(draw(items=[{"url": "/media/1.png"}]))
+    with anyio.fail_after(10):
+        await make_backend(compat="localai").generate(ask(), report)
+    assert report.pictures == [png(seed=9)]
+
+
+@pytest.mark.parametrize("port", ["", ":80"])
+async def test_an_address_that_is_not_encrypted_is_asked_encrypted(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append((host, port))
+        return ["10.0.0.1"]
+
+    monkeypatch.setattr(download, "resolve", resolve)
+    assert "private" in await why_not(Downloader("127.0.0.1"), f"http://made.example{port}/a.png?sig=1")
+    assert asked == [("made.example", 443)]
+
+
 async def test_a_host_of_other_letters_is_asked_by_its_name_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
