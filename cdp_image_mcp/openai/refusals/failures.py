@@ -179,6 +179,15 @@ LONGEST_WAIT = 7 * 86_400.0
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
+def _date(text: str) -> datetime | None:
+    """A date as HTTP has it, None for what is none."""
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
 def stated_wait(headers: Mapping[str, str], message: str = "") -> float | None:
     """Seconds the server asks to wait: ``retry-after-ms``, else ``retry-after`` (seconds or a date), else
     "try again in 1m12s" in the message. None when it says nothing usable."""
@@ -188,13 +197,10 @@ def stated_wait(headers: Mapping[str, str], message: str = "") -> float | None:
             if float(value) * factor <= LONGEST_WAIT:
                 return float(value) * factor
             continue
-        if value and factor == 1.0:
-            try:
-                at = parsedate_to_datetime(value)
-            except ValueError:
-                continue
-            at = at if at.tzinfo else at.replace(tzinfo=UTC)
-            if (left := (at - datetime.now(UTC)).total_seconds()) <= LONGEST_WAIT:
+        if factor == 1.0 and (at := _date(value)) is not None:
+            # By the clock of the server, which says beside it what time it is there.
+            left = (at - (_date(headers.get("date", "")) or datetime.now(UTC))).total_seconds()
+            if left <= LONGEST_WAIT:
                 return max(0.0, left)
     said = re.search(r"try again in ((?:\d+(?:\.\d+)?\s?(?:ms|s|m|h|d)\w*[\s,]*)+)", message, re.IGNORECASE)
     if not said:

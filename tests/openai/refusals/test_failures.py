@@ -215,6 +215,11 @@ async def test_a_success_without_a_picture_is_a_service_error_that_may_be_paid(
         ({}, "try again later", None),
         ({"retry-after": "-3"}, "", None),
         ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, "", 0.0),
+        # A date is by the server's clock, and so is the one that it says beside it: ours may be wrong.
+        ({"retry-after": "Sat, 01 Jan 2000 10:01:00 GMT", "date": "Sat, 01 Jan 2000 10:00:30 GMT"}, "", 30.0),
+        ({"retry-after": "Sat, 01 Jan 2050 10:01:00 GMT", "date": "Sat, 01 Jan 2050 10:00:30 GMT"}, "", 30.0),
+        ({"retry-after": "Sat, 01 Jan 2050 10:01:00 GMT", "date": "now"}, "", None),
+        ({"retry-after": "Sat, 01 Jan 2050 10:01:00 +99999999999999999999"}, "", None),
     ],
 )
 def test_the_stated_wait_is_read_from_headers_first_and_then_from_the_sentence(
