@@ -62,11 +62,13 @@ def wish(parsed: argparse.Namespace, prompt: str, place: "Destination | None") -
 
 
 def absolute(field: str, path: str) -> Path:
-    """What a person typed as a file's or folder's name. Raises ImageError ``invalid_input`` for a home of nobody."""
+    """What a person typed as a file's or folder's name. Raises ImageError ``invalid_input`` where there is none."""
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError:
         raise refusal(field, f"{path} names the home of a user who is not known here.") from None
+    except FileNotFoundError:
+        raise refusal(field, f"{path} is in the working folder, which is gone.") from None
 
 
 def typed_roots(arguments: GenerateImage, settings: Settings) -> Settings:

@@ -122,6 +122,17 @@ def test_a_home_of_nobody_is_told_before_anything_is_paid(
     assert "Nothing was sent." in done.stderr
 
 
+@pytest.mark.parametrize("option", ["-o", "-r", "--mask", "--output-dir"])
+def test_a_working_folder_that_is_gone_is_told_before_anything_is_paid(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "gone").mkdir()
+    leaving = ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", *command("generate", "a fox", option, "fox.png")]
+    done = subprocess.run(leaving, env=with_key, cwd=tmp_path / "gone", capture_output=True, text=True, timeout=LIMIT)
+    assert (done.returncode, done.stdout, endpoint.requests) == (2, "", [])
+    assert "Nothing was sent. fox.png is in the working folder, which is gone." in done.stderr
+
+
 @pytest.mark.parametrize("name", ["there.png", "missing/fox.png", "fox.txt", UNNAMEABLE, f"{UNNAMEABLE}/fox.png", "-"])
 def test_a_place_that_would_not_do_is_told_before_anything_is_paid(
     with_key: dict[str, str], endpoint: Stub, tmp_path: Path, name: str
