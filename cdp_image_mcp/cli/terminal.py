@@ -20,7 +20,8 @@ from cdp_image_mcp.system.plaintext import clean
 from cdp_image_mcp.system.telling import silence, tell
 
 PLAIN_EVERY = 30.0
-"""Seconds between two plain lines that say the same."""
+"""Seconds between two plain lines that say the same, but for seconds that are counted."""
+NO_DIGITS = str.maketrans("", "", "0123456789")
 COLOURS = {"red": "31", "green": "32", "yellow": "33", "dim": "2"}
 
 
@@ -206,8 +207,8 @@ class Terminal:
             self._draw(message, elapsed, news.expected)
             return
         said, at = self._plain
-        if message != said or time.monotonic() - at >= PLAIN_EVERY:
-            self._plain = (message, time.monotonic())
+        if (saying := message.translate(NO_DIGITS)) != said or time.monotonic() - at >= PLAIN_EVERY:
+            self._plain = (saying, time.monotonic())
             self.say(f"[{clock(elapsed)}] {message}")
 
     def _draw(self, message: str, elapsed: float, expected: float | None) -> None:

@@ -90,6 +90,14 @@ def test_where_nobody_looks_a_line_comes_only_with_news() -> None:
     assert log.seen.splitlines() == ["[0:00] queued", "[0:05] drawing"]
 
 
+def test_a_count_of_seconds_is_no_news_in_a_log_that_counts_them_too() -> None:
+    log = Screen(tty=False)
+    terminal = Terminal(Screen(tty=False), log)
+    for elapsed in (3, 8, 13):
+        terminal.progress(News(f"drawing {elapsed} s of typically 62 s", float(elapsed), 60.0), float(elapsed))
+    assert log.seen == "[0:03] drawing 3 s of typically 62 s\n"
+
+
 def test_news_cannot_move_the_cursor() -> None:
     screen = Screen()
     Terminal(Screen(), screen).progress(News("a\x1b[2J\nb\rc", 1.0, None), 1.0)
