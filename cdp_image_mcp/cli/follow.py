@@ -11,7 +11,7 @@ import anyio
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED, exit_code
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME
-from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
 from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES
 from cdp_image_mcp.studio.studio import News, Standing, Studio
@@ -148,13 +148,19 @@ def tell_standing(
     return standing_code(standing)
 
 
-def tell_stopped(terminal: Terminal, record: Record | None) -> None:
+def tell_stopped(terminal: Terminal, entry: Entry | None) -> None:
     """What became of a generation whose command was stopped."""
-    if record is None:
+    if entry is None:
         terminal.say("Nothing was sent.")
+        return
+    record = entry.record
+    for image in record.images:
+        terminal.result(image.path)
+    if entry.alive:
+        command = f"{APP_NAME} wait {record.generation_id[:8]}"
+        terminal.say(f"It goes on in another process. '{command}' waits for it.")
     elif record.images:
-        for image in record.images:
-            terminal.result(image.path)
+        return
     elif record.submitted is False:
         terminal.say("Nothing was sent and nothing was spent.")
     elif record.on_web:

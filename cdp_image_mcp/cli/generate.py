@@ -55,7 +55,7 @@ async def _made(
     except anyio.get_cancelled_exc_class():
         with shielded():
             entry = await Library(settings.output_dir).find(accepted[0]) if accepted else None
-            tell_stopped(terminal, entry.record if entry is not None else None)
+            tell_stopped(terminal, entry)
         raise
 
 

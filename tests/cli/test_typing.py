@@ -274,6 +274,29 @@ def test_ctrl_c_while_it_is_drawn_gives_the_shell_back_and_says_how_to_get_the_p
     assert len(endpoint.requests) == 1
 
 
+def test_ctrl_c_at_a_picture_that_another_process_makes_says_that_it_goes_on(
+    with_key: dict[str, str], endpoint: Stub
+) -> None:
+    """The same words again, after a first Ctrl-C that left the picture to be finished in the background."""
+    endpoint.answering.clear()
+    first = Typist(with_key, "generate", "a fox")
+    assert endpoint.arrived.wait(LIMIT)
+    first.types("\x03")
+    first.end()
+    second = Typist(with_key, "generate", "a fox")
+    second.until("in another process")
+    second.types("\x03")
+    code, seen = second.end()
+    endpoint.answering.set()
+    (line,) = json.loads(ran(with_key, "list", "--json").stdout)
+    assert code == 130
+    assert "It goes on in another process." in seen
+    assert f"wait {line['generation_id'][:8]}" in seen
+    assert "lost" not in seen
+    assert ran(with_key, "wait").returncode == 0
+    assert len(endpoint.requests) == 1
+
+
 def test_ctrl_z_leaves_no_picture_half_way_and_no_line_over_the_shells_own(
     with_key: dict[str, str], endpoint: Stub, tmp_path: Path
 ) -> None:
