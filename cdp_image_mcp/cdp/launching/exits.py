@@ -25,6 +25,7 @@ PROFILE_IN_USE = 21
 ROOT = "Running as root without --no-sandbox"
 DISPLAY = ("Missing X server or $DISPLAY", "The platform failed to initialize", "Failed to connect to Wayland display")
 BY_ADMIN = "DevTools remote debugging is disallowed by the system admin"
+NO_SOCKET = "Failed to create socket directory"
 DEFAULT_PROFILE = "DevTools remote debugging requires a non-default data directory"
 
 
@@ -57,6 +58,12 @@ def explain_exit(code: int, lines: Sequence[str], options: LaunchOptions, holder
         prepare_profile(options.profile, options.browser)
     except ProfileNotWritable as error:
         return error  # a full disk has many wordings, and one reason
+    if NO_SOCKET in text:
+        place = options.variables.get("TMPDIR") or "the system's own"
+        return BrowserFailed(
+            f"{options.browser.path} cannot make a folder in the one for temporary files (TMPDIR, here {place}): it is "
+            "full, another user's, or closed by a sandbox. Name another one, or start the client outside of that"
+        )
     if code == PROFILE_IN_USE or (code == HANDED_OVER and holder is not None):
         if holder is None:
             return ProfileInUse(options.profile, "by another browser. Close that window")

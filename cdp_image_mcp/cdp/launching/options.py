@@ -37,9 +37,11 @@ class LaunchOptions:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """The environment the browser gets."""
+        """The environment the browser gets. A folder for temporary files that is gone, as that of a shell which has
+        ended, would keep it from starting."""
         ours = os.environ if self.environment is None else self.environment
-        return {name: value for name, value in ours.items() if not name.upper().startswith(WITHHELD)}
+        gone = ["TMPDIR"] if not os.path.isdir(ours.get("TMPDIR", "/")) else []  # noqa: PTH112 - pathlib may raise
+        return {name: ours[name] for name in ours if not name.upper().startswith(WITHHELD) and name not in gone}
 
     def absolute(self) -> "LaunchOptions":
         """The same with an absolute profile: a relative one can hang Chrome."""

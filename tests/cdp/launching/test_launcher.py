@@ -396,6 +396,27 @@ async def test_a_profile_that_cannot_be_made_is_told(options: LaunchOptions, tmp
                 pass
 
 
+async def test_a_folder_for_temporary_files_that_is_gone_keeps_no_browser_from_starting(
+    options: LaunchOptions, tmp_path: Path
+) -> None:
+    """A shell that has ended leaves it in the environment of what it started."""
+    with anyio.fail_after(60):
+        environment = {**os.environ, "TMPDIR": str(tmp_path / "gone")}
+        async with cdp.launch(replace(options, environment=environment)) as browser:
+            assert browser.owned
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where even root may make nothing")
+async def test_a_folder_for_temporary_files_that_takes_nothing_is_told_and_no_other_browser(
+    options: LaunchOptions,
+) -> None:
+    """As a sandbox makes it. The browser's code is that of a profile in use."""
+    with anyio.fail_after(60):
+        with pytest.raises(BrowserFailed, match=r"temporary files \(TMPDIR, here /proc\)"):
+            async with cdp.launch(replace(options, environment={**os.environ, "TMPDIR": "/proc"})):
+                pass
+
+
 async def test_a_program_that_is_no_browser_is_told_with_its_last_lines(options: LaunchOptions, tmp_path: Path) -> None:
     with anyio.fail_after(60):
         program = tmp_path / "browser"
