@@ -181,17 +181,14 @@ class Attaching:
     async def _uploaded(self, uploads: Uploads, files: int) -> None:
         """Until all files are at the site, and the page has shown it, if it does. Raises ImageError."""
         with anyio.move_on_after(UPLOAD_SECONDS):
-            with anyio.move_on_after(BEGIN_SECONDS):
-                await uploads.until(lambda: uploads.begun >= files)
-            if uploads.begun < files:
-                # A page may send one file up after another, or see no call at all.
-                idle = "!witness.has('attachment_busy') || witness.has('attachment_failed')"
-                await _first(
-                    partial(self._eye.until, idle, UPLOAD_SECONDS),
-                    partial(uploads.until, lambda: uploads.begun >= files or uploads.failed > 0),
-                )
-            if uploads.begun:
-                await self._received(uploads, files)
+            # A page may send one file up after another: as long as it shows that, or a further call comes.
+            begun = -1
+            while begun < uploads.begun and not uploads.failed:
+                begun = uploads.begun
+                if begun:
+                    await self._received(uploads, files)
+                if uploads.begun < files:
+                    await self._another_begins(uploads)
             await self.refuse_failed(uploads)
             if uploads.broken is not None and await self.cards() < files:
                 self._give_anew(uploads.broken)
@@ -204,6 +201,16 @@ class Attaching:
         raise ImageError(
             "network", f"A reference picture was not uploaded within {UPLOAD_SECONDS:g} s. Nothing was sent."
         )
+
+    async def _another_begins(self, uploads: Uploads) -> None:
+        """Until the page's call for another file is there, or nothing shows that one will come."""
+        begun = uploads.begun
+        another = partial(uploads.until, lambda: uploads.begun > begun or uploads.failed > 0)
+        with anyio.move_on_after(BEGIN_SECONDS):
+            await another()
+            return
+        idle = "!witness.has('attachment_busy') || witness.has('attachment_failed')"
+        await _first(partial(self._eye.until, idle, UPLOAD_SECONDS), another)
 
     async def _received(self, uploads: Uploads, files: int) -> None:
         async def quiet() -> None:
