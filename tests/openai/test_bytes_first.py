@@ -336,3 +336,25 @@ async def test_what_lies_where_the_folder_was_is_asked_after_and_the_picture_kep
 def test_the_pictures_of_these_tests_are_what_they_say() -> None:
     with Image.open(io.BytesIO(picture("AVIF", (40, 24)))) as image:
         assert (image.format, image.size) == ("AVIF", (40, 24))
+
+
+@pytest.mark.parametrize("n", [1, 2])
+async def test_a_picture_that_an_answer_brings_in_two_forms_is_one_picture(
+    api: ImagesApi, tmp_path: Path, n: int
+) -> None:
+    """Relays that fill every field: the same base64 in both."""
+    made = [encoded(png(seed=seed)) for seed in range(n)]
+    api.play(draw(items=[{"b64_json": one, "url": f"data:image/png;base64,{one}"} for one in made]))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio, n=n)).record
+    assert [Path(image.path).read_bytes() for image in record.images] == [png(seed=seed) for seed in range(n)]
+    assert (record.state, record.facts.get("warnings")) == ("saved", None)
+
+
+async def test_two_pictures_that_are_alike_were_asked_for_and_are_two(api: ImagesApi, tmp_path: Path) -> None:
+    api.play(draw([png(seed=1), png(seed=1)]))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio, n=2)).record
+    assert (record.state, len(record.images)) == ("saved", 2)

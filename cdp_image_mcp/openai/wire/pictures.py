@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -151,6 +152,8 @@ class PictureReader:
         self.damaged: dict[int, tuple[bytes, str]] = {}
         """What could be read of others, by their number, and what was wrong with them."""
         self._count = 0
+        self._before = (b"", 0)
+        """The last picture, and where it stood: one place may hold the same in two forms."""
 
     def feed(self, piece: bytes) -> None:
         """Read on. Raises :class:`AnswerError` when what is no picture grows beyond all reason."""
@@ -168,9 +171,10 @@ class PictureReader:
 
     def _close(self, picture: _Base64) -> None:
         data, wrong = picture.close(), picture.wrong
+        before, self._before = self._before, (sha256(data).digest(), len(self._rest))
         if wrong:
             self.damaged[self._count] = data, wrong
-        else:
+        elif before[0] != self._before[0] or b"{" in self._rest[before[1] :]:
             self._done[self._count] = data
         self._count, self._open = self._count + 1, None
 

@@ -73,14 +73,18 @@ class Answer:
 
     async def settle(self, reader: PictureReader, items: Sequence[Mapping[str, Any]]) -> None:
         """Items whose base64 text brought nothing may name an address: relays written in Go send both fields, the
-        unused one empty. Without one, what could be read of a damaged text is kept."""
+        unused one empty; others fill both. Without one, what could be read of a damaged text is kept."""
         for item in items:
             address = item.get("url")
-            marks = [picture_index(address), picture_index(item.get("b64_json"))]
-            came = [mark for mark in marks if mark is not None and mark not in reader.damaged]
-            if isinstance(address, str) and address and marks[0] is None and not came:
+            found = [picture_index(each) for each in (address, item.get("b64_json"))]
+            marks = [mark for mark in found if mark is not None]
+            came = any(mark not in reader.damaged for mark in marks)
+            if isinstance(address, str) and address and found[0] is None and not came:
                 self.addresses.append(address)
-                reader.damaged.pop(-1 if marks[1] is None else marks[1], None)
+            elif not came:
+                continue
+            for mark in marks:
+                reader.damaged.pop(mark, None)
         for index, (data, wrong) in sorted(reader.damaged.items()):
             if data:
                 self.warnings.append(f"A picture came damaged ({wrong}); what could be read of it was saved.")
