@@ -61,15 +61,28 @@ def _place(lines: list[str], key: str, name: str, *, listed: bool) -> _Place | N
         return None
     start, end = section
     indent = _inner_indent(lines[start + 1 : end], listed=listed)
-    member = rf"{indent}[\"']?{re.escape(name)}[\"']?:[ \t]*(#.*)?"
-    head = re.compile(rf"{indent}-.*" if listed else member)
-    named = re.compile(rf"[-\s]*name:[ \t]*[\"']?{re.escape(name)}[\"']?[ \t]*(#.*)?")
+    quoted = rf"[\"']?{re.escape(name)}[\"']?"
+    member, named = re.compile(rf"{indent}{quoted}[ \t]*:[ \t]*(.*)"), re.compile(rf"name:[ \t]*{quoted}[ \t]*(#.*)?")
     for first in range(start + 1, end):
-        if head.fullmatch(lines[first]):
-            last = _end_of(lines, first, end, len(indent))
-            if not listed or any(map(named.fullmatch, lines[first:last])):
-                return _Place(section, indent, (first, last))
+        if listed:
+            if not lines[first].startswith(f"{indent}-"):
+                continue
+        elif (found := member.fullmatch(lines[first])) is None:
+            continue
+        elif found[1] and not found[1].startswith("#"):
+            raise UnsafeChangeError(BY_HAND)
+        last = _end_of(lines, first, end, len(indent))
+        if not listed or any(map(named.fullmatch, _own_lines(lines[first:last]))):
+            return _Place(section, indent, (first, last))
+    if listed and any(re.search(rf"name:[ \t]*{quoted}", line) for line in lines[start + 1 : end] if _says(line)):
+        raise UnsafeChangeError(BY_HAND)
     return _Place(section, indent, None)
+
+
+def _own_lines(item: list[str]) -> list[str]:
+    """Of an item of a list, the lines that stand as far in as its first word."""
+    lines = [line for line in (item[0].replace("-", " ", 1), *item[1:]) if _says(line)]
+    return [line.strip() for line in lines if _indent(line) == _indent(lines[0])]
 
 
 def _mapping(lines: list[str]) -> dict[str, Any]:

@@ -130,6 +130,7 @@ GOOSE_BROKEN = {
     "tabs": "extensions:\n\tdeveloper:\n\t\tenabled: true\n",
     "a list": "extensions:\n  - name: developer\n",
     "two documents": "extensions:\n  a:\n    b: 1\n---\nx: 1\n",
+    "ours in one line": "extensions:\n  cdp-image-mcp: {cmd: old}\n",
     "ours with an anchor": "extensions:\n  cdp-image-mcp:\n    <<: *base\n    cmd: x\n",
 }
 CONTINUE = {
@@ -139,4 +140,8 @@ CONTINUE = {
     "items as far out as their key": "mcpServers:\n- name: files\n  command: npx\nrules: []\n",
     "an empty list": "mcpServers: []\nname: Local\n",
     "ours by hand": "mcpServers:\n  - name: cdp-image-mcp\n    command: old\n    args: []\n    env:\n      A: b\n  - name: files\n    command: npx\n",
+}
+CONTINUE_BROKEN = {
+    "ours in one line": "mcpServers:\n  - {name: cdp-image-mcp, command: x}\n",
+    "another that names ours inside": "mcpServers:\n  - name: files\n    sub:\n      name: cdp-image-mcp\n",
 }

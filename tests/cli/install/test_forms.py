@@ -39,6 +39,7 @@ BROKEN = [
     *[(CURSOR, text) for text in files.JSON_BROKEN.values()],
     *[(CODEX, text) for text in files.TOML_BROKEN.values()],
     *[(GOOSE, text) for text in files.GOOSE_BROKEN.values()],
+    *[(CONTINUE, text) for text in files.CONTINUE_BROKEN.values()],
 ]
 IDS = [
     *[f"{form}: {name}" for form, table in (("json", files.JSON), ("toml", files.TOML)) for name in table],
@@ -49,6 +50,7 @@ BROKEN_IDS = [
     *[f"json: {name}" for name in files.JSON_BROKEN],
     *[f"toml: {name}" for name in files.TOML_BROKEN],
     *[f"goose: {name}" for name in files.GOOSE_BROKEN],
+    *[f"continue: {name}" for name in files.CONTINUE_BROKEN],
 ]
 
 
