@@ -3,6 +3,7 @@
 Codes are the same in every language; wordings that the browser translates are not asked for.
 """
 
+import re
 from collections.abc import Sequence
 
 from cdp_image_mcp.cdp.errors import (
@@ -26,6 +27,8 @@ ROOT = "Running as root without --no-sandbox"
 DISPLAY = ("Missing X server or $DISPLAY", "The platform failed to initialize", "Failed to connect to Wayland display")
 BY_ADMIN = "DevTools remote debugging is disallowed by the system admin"
 NO_SOCKET = "Failed to create socket directory"
+NO_LOCK = re.compile(r"Failed to create \S.*SingletonLock: (.+) \((?!17\))\d+\)")
+"""And not because there is one (EEXIST)."""
 DEFAULT_PROFILE = "DevTools remote debugging requires a non-default data directory"
 
 
@@ -64,6 +67,8 @@ def explain_exit(code: int, lines: Sequence[str], options: LaunchOptions, holder
             f"{options.browser.path} cannot make a folder in the one for temporary files (TMPDIR, here {place}): it is "
             "full, another user's, or closed by a sandbox. Name another one, or start the client outside of that"
         )
+    if (kept := NO_LOCK.search(text)) is not None:
+        return ProfileNotWritable(options.profile, f"the browser can make no link there ({kept[1]}). Choose another")
     if code == PROFILE_IN_USE or (code == HANDED_OVER and holder is not None):
         if holder is None:
             return ProfileInUse(options.profile, "by another browser. Close that window")

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import socket
+import stat
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -106,6 +107,10 @@ def clear_dead(profile: Path) -> None:
     which Chromium would not start. Does nothing while anybody listens there or holds the profile."""
     if sys.platform == "win32":
         return
+    for name in SINGLETONS:  # no links at all: the profile was copied by what knows none, and Chromium would not start
+        with contextlib.suppress(OSError):
+            if stat.S_ISREG((profile / name).lstat().st_mode):
+                (profile / name).unlink()
     from cdp_image_mcp.cdp.launching.process_posix import drop_dead_leashes
 
     folder = dead_socket_folder(profile)

@@ -11,6 +11,7 @@ from cdp_image_mcp.cdp.errors import (
     NeedsNoSandbox,
     NoDisplay,
     ProfileInUse,
+    ProfileNotWritable,
 )
 from cdp_image_mcp.cdp.launching.discovery import FoundBrowser
 from cdp_image_mcp.cdp.launching.exits import explain_exit
@@ -31,6 +32,8 @@ def explained(folder: Path, code: int, line: str, holder: Holder | None = None) 
         (1, "ERROR:zygote Running as root without --no-sandbox is not supported.", None, NeedsNoSandbox),
         (1, "ERROR:ozone_platform_x11.cc Missing X server or $DISPLAY", None, NoDisplay),
         (21, "Failed to create a ProcessSingleton for your profile directory.", None, ProfileInUse),
+        (21, "[1:1] Failed to create /p/SingletonLock: Operation not permitted (1)", None, ProfileNotWritable),
+        (21, "[1:1] Failed to create /p/SingletonLock: File exists (17)", None, ProfileInUse),
         (21, "Das Profil wird von einem anderen Chromium-Prozess (1234) verwendet.", HERE, ProfileInUse),
         (0, "Opening in existing browser session.", HERE, ProfileInUse),
         (0, "Wird in einer aktuellen Browsersitzung geöffnet.", HERE, ProfileInUse),

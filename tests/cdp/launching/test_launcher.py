@@ -321,6 +321,17 @@ async def test_the_next_browser_clears_away_what_one_killed_with_its_starter_lef
             assert not folder.exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a profile has no links there")
+async def test_a_profile_that_was_copied_by_what_knows_no_links_starts(options: LaunchOptions) -> None:
+    """By way of a stick, an archive or a cloud: the last browser's lock is a file then, and Chromium says in use."""
+    with anyio.fail_after(60):
+        options.profile.mkdir()
+        for name in ("SingletonLock", "SingletonCookie", "SingletonSocket"):
+            (options.profile / name).write_text("desk-1234")
+        async with cdp.launch(options) as browser:
+            assert browser.owned
+
+
 async def test_a_killed_browser_leaves_a_profile_that_starts_again(options: LaunchOptions) -> None:
     with anyio.fail_after(60):
         async with cdp.launch(options) as browser:
