@@ -14,6 +14,7 @@ from cdp_image_mcp.cli.pictures import deleted
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.holding import studio_apart
+from cdp_image_mcp.system.disk import look
 from cdp_image_mcp.system.presence import OWN_FOLDER
 from cdp_image_mcp.system.turns import Turns
 
@@ -49,7 +50,7 @@ def _tell_position(terminal: Terminal, position: int) -> None:
 async def logout(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     """The profile goes as a whole: cookies, cache and all. The site is not told; other devices stay signed in."""
     profile = settings.profile_dir
-    if not await anyio.to_thread.run_sync(profile.exists):
+    if await anyio.to_thread.run_sync(look, profile) is None:
         terminal.say(f"Nobody is signed in: there is no profile at {profile}.", "green")
         return DONE
     terminal.say(f"This deletes the browser profile {profile}, and with it the sign-in. Pictures stay.")

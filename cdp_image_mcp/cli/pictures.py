@@ -28,6 +28,7 @@ from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import epoch
 from cdp_image_mcp.library.strays import worthless
 from cdp_image_mcp.mcp_server.holding import studio_apart
+from cdp_image_mcp.system.disk import look
 from cdp_image_mcp.system.plaintext import sound
 from cdp_image_mcp.system.presence import OWN_FOLDER
 from cdp_image_mcp.system.viewer import open_file
@@ -90,7 +91,7 @@ async def open_picture(parsed: argparse.Namespace, settings: Settings, terminal:
     entry = await _entry(Library(settings.output_dir), parsed.id)
     images = entry.record.images
     path = entry.folder.path if parsed.folder or not images else Path(images[0].path)
-    if not await anyio.to_thread.run_sync(path.exists):
+    if await anyio.to_thread.run_sync(look, path) is None:
         raise ImageError("not_found", f"{path} is not there any more.")
     terminal.result(str(path))
     return DONE if await shown(path, terminal) else FAILED

@@ -16,6 +16,7 @@ from cdp_image_mcp.errors import ImageError, refusal
 from cdp_image_mcp.mcp_server.arguments import parse
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.system.disk import is_folder, look
 
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".gif": "gif", ".svg": "svg"}
 
@@ -145,13 +146,13 @@ def destination(given: str | None) -> Destination | None:
         raise refusal("output", "-o takes a file or a folder; standard output gets the path.")
     path = absolute("output", given)
     try:
-        if path.is_dir() or given.endswith(("/", os.sep)):
+        if is_folder(path) or given.endswith(("/", os.sep)):
             return Destination(path, is_folder=True)
         if path.suffix and path.suffix.lower() not in FORMATS:
             raise refusal("output", f"-o takes a name that ends in {', '.join(FORMATS)}, and not {path.name}.")
-        if path.exists():
+        if look(path) is not None:
             raise refusal("output", f"{path} is there already, and no file is overwritten. Name another.")
-        if not path.parent.is_dir():
+        if not is_folder(path.parent):
             raise refusal("output", f"There is no folder {path.parent}.")
     except OSError as error:
         raise refusal("output", f"{path} cannot be looked at ({error.strerror}).") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.system.disk import doing, make_path
+from cdp_image_mcp.system.disk import doing, is_folder, make_path
 from cdp_image_mcp.system.lockfile import LockFile
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Database:
         """As :meth:`run` for reading. Where there is no file and none can be made, ``fill`` makes a passing one in
         memory."""
         try:
-            if self.path.parent.parent.is_dir():
+            if is_folder(self.path.parent.parent):
                 return self.run(work)
         except ImageError as error:
             if error.code != "disk":

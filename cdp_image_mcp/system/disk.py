@@ -5,6 +5,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterable
@@ -139,6 +140,20 @@ def settle(part: Path, path: Path) -> None:
         part.replace(path)
     else:
         part.unlink()
+
+
+def look(path: Path) -> os.stat_result | None:
+    """What is there, None for nothing. Raises OSError for what may not be looked at: to Path.exists and its like that
+    is nothing from Python 3.14 on ("What's new", pathlib, 2025-10), and some of it before."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def is_folder(path: Path) -> bool:
+    """Raises OSError as :func:`look`."""
+    return (found := look(path)) is not None and stat.S_ISDIR(found.st_mode)
 
 
 def make_folder(path: Path) -> None:

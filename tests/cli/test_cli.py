@@ -105,10 +105,10 @@ def test_exit_codes_tell_usage_failure_and_person(environment: dict[str, str], a
     ],
 )
 def test_a_folder_that_cannot_be_looked_at_is_named_and_nothing_is_said_to_be_sent(
-    environment: dict[str, str], variable: str, arguments: list[str]
+    environment: dict[str, str], looking: dict[str, str], variable: str, arguments: list[str]
 ) -> None:
     """Another user's is such a one; a name that no file system takes is one for root too."""
-    done = ran(environment | {variable: "/" + 300 * "x"}, *arguments)
+    done = ran(environment | looking | {variable: "/" + 300 * "x"}, *arguments)
     assert done.returncode == 3, done.stderr
     assert "Failed (disk): " in done.stderr
     assert "xxx" in done.stderr

@@ -197,11 +197,11 @@ def by_api(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
 
 
 def test_folders_that_may_not_be_looked_at_are_the_persons_to_correct_and_no_fault_of_ours(
-    by_api: dict[str, str],
+    by_api: dict[str, str], looking: dict[str, str]
 ) -> None:
     """Another user's is such a one; a name that no file system takes is one for root too."""
     place = "/" + 300 * "x"
-    _, found = checks(by_api | {"GPT_IMAGE_OUTPUT_DIR": place, "CHATGPT_WEB_PROFILE_DIR": place})
+    _, found = checks(by_api | looking | {"GPT_IMAGE_OUTPUT_DIR": place, "CHATGPT_WEB_PROFILE_DIR": place})
     assert found["disk"]["person"]
     for name in ("disk", "records", "profile"):
         assert f"{place}: File name too long." in found[name]["message"]

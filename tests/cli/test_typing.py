@@ -135,10 +135,10 @@ def test_a_working_folder_that_is_gone_is_told_before_anything_is_paid(
 
 @pytest.mark.parametrize("name", ["there.png", "missing/fox.png", "fox.txt", UNNAMEABLE, f"{UNNAMEABLE}/fox.png", "-"])
 def test_a_place_that_would_not_do_is_told_before_anything_is_paid(
-    with_key: dict[str, str], endpoint: Stub, tmp_path: Path, name: str
+    with_key: dict[str, str], looking: dict[str, str], endpoint: Stub, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "there.png").write_bytes(b"mine")
-    done = ran(with_key, "generate", "a fox", "-o", name, cwd=tmp_path)
+    done = ran(with_key | looking, "generate", "a fox", "-o", name, cwd=tmp_path)
     assert (done.returncode, done.stdout, endpoint.requests) == (2, "", [])
     assert "Nothing was sent." in done.stderr
     assert (tmp_path / "there.png").read_bytes() == b"mine"

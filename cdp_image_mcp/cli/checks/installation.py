@@ -12,6 +12,7 @@ from cdp_image_mcp.cli.overview import in_force
 from cdp_image_mcp.config import APP_NAME, Settings
 from cdp_image_mcp.mcp_server.client.table import CLIENTS, Client
 from cdp_image_mcp.mcp_server.holding import studio_apart
+from cdp_image_mcp.system.disk import is_folder
 from cdp_image_mcp.system.plaintext import clean
 
 
@@ -35,7 +36,7 @@ def configuration(settings: Settings) -> list[Check]:
 
 async def records(settings: Settings) -> Check:
     """What the index and the ledger of this installation complain about."""
-    if not settings.output_dir.is_dir():
+    if not is_folder(settings.output_dir):
         return Check("records", "ok", "There are no pictures yet.")
     async with studio_apart(settings) as studio:
         await studio.library.rescan()

@@ -1,6 +1,7 @@
 """The machine: versions, the disk as it really behaves, display, browser, window mode, profile."""
 
 import importlib.metadata
+import os
 import platform
 import shutil
 import sqlite3
@@ -15,7 +16,7 @@ from cdp_image_mcp import __version__
 from cdp_image_mcp.cli.checks.check import Check
 from cdp_image_mcp.config import APP_NAME, Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.system.disk import replace_file, settle, write_part
+from cdp_image_mcp.system.disk import is_folder, look, replace_file, settle, write_part
 from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.plaintext import clean
 
@@ -40,7 +41,7 @@ def versions() -> Check:
 
 def _existing(path: Path) -> Path | None:
     """What is there of ``path``, at its end or above it; None on a drive that is not there."""
-    return next((parent for parent in (path, *path.parents) if parent.is_symlink() or parent.exists()), None)
+    return next((each for each in (path, *path.parents) if os.path.islink(each) or look(each) is not None), None)  # noqa: PTH114
 
 
 def disk(name: str, path: Path, variable: str) -> Check:
@@ -50,7 +51,7 @@ def disk(name: str, path: Path, variable: str) -> Check:
     place = _existing(path)
     if place is None:
         return Check(name, "failed", f"There is no drive or folder {path.anchor}.", correct, person=True)
-    if not place.is_dir():
+    if not is_folder(place):
         return Check(name, "failed", f"{place} is a file, or leads to no folder.", correct, person=True)
     try:
         with tempfile.TemporaryDirectory(prefix=TRIAL, dir=place, ignore_cleanup_errors=True) as trial:
@@ -158,7 +159,7 @@ async def profile(settings: Settings) -> Check:
     trial = await anyio.to_thread.run_sync(disk, "profile", place, "CHATGPT_WEB_PROFILE_DIR")
     if trial.level == "failed":
         return trial
-    if not place.exists():
+    if look(place) is None:
         return Check("profile", "ok", f"{place} will be made at the first use.")
     try:
         await anyio.to_thread.run_sync(
