@@ -85,6 +85,13 @@ def test_a_cut_answer_is_told() -> None:
         reader.finish()
 
 
+def test_what_can_be_read_of_a_cut_answer_is_read_in_one_go() -> None:
+    """Words that hold JSON are full of quotes, and an answer of such words may be cut."""
+    reader = PictureReader()
+    reader.feed(b'{"data": [{"url": "https://a.example/1.png"}], "words": "' + b'{\\"a\\": \\"b\\"}' * 100_000 + b"\\")
+    assert {"url": "https://a.example/1.png"} in reader.pieces()
+
+
 def test_null_stays_null() -> None:
     assert read([b'{"b64_json": null}']) == ([], {"b64_json": None})
 
