@@ -18,6 +18,7 @@ from cdp_image_mcp.library.gallery.card import card
 from cdp_image_mcp.library.record import Record, decode_record, encode_record, epoch
 from cdp_image_mcp.system.database import Database
 from cdp_image_mcp.system.disk import PART, replace_file
+from cdp_image_mcp.system.plaintext import sound
 from cdp_image_mcp.system.presence import OWN_FOLDER
 
 T = TypeVar("T")
@@ -211,12 +212,13 @@ class Index:
         """Forget everything that was noted for another place, and answer whether there was one: the folder was moved
         with its index in it."""
         (known,) = db.execute("SELECT ifnull(max(root), '') FROM made_for").fetchone()
-        if known == str(self.root):
+        here = sound(os.path.realpath(self.root))  # another process may name it through a link
+        if known == here:
             return False
         if known:
             db.execute("DELETE FROM generations")
             db.execute("DELETE FROM made_for")
-        db.execute("INSERT INTO made_for VALUES (?)", (str(self.root),))
+        db.execute("INSERT INTO made_for VALUES (?)", (here,))
         return bool(known)
 
     def _sidecars(self, parent: Path, *, tidy: bool) -> Iterator[tuple[Path, Stamp]]:

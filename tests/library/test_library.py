@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -471,3 +472,20 @@ async def test_half_a_character_in_a_prompt_does_not_keep_its_record_from_being_
         entry = await library.find(claim.record.generation_id)
     assert entry is not None
     assert (entry.record.prompt, entry.record.reserved_usd) == ("half \ufffd", 1.5)
+
+
+@pytest.mark.parametrize("name", [b"place", b"caf\xe9"] if sys.platform == "linux" else [b"place"])
+async def test_a_root_that_is_named_in_two_ways_is_read_once(
+    name: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each client names it through a link of its own."""
+    (tmp_path / os.fsdecode(name)).mkdir()
+    links = [tmp_path / "one", tmp_path / "other"]
+    for link in links:
+        link.symlink_to(tmp_path / os.fsdecode(name))
+    with anyio.fail_after(60):
+        record = a_record()
+        await create(Library(links[0]), record)
+        monkeypatch.setattr("cdp_image_mcp.library.index.read_record", None)
+        for link in (*links, *links):
+            assert [entry.record.generation_id for entry in await Library(link).newest()] == [record.generation_id]
