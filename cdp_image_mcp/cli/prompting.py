@@ -142,7 +142,7 @@ def destination(given: str | None) -> Destination | None:
     """What ``-o`` names. Raises ImageError ``invalid_input`` for what would not work, before anything is paid."""
     if given is None:
         return None
-    if given == "-":
+    if given in {"", "-"}:  # a variable of a script that is not set, or standard output
         raise refusal("output", "-o takes a file or a folder; standard output gets the path.")
     path = absolute("output", given)
     try:

@@ -133,7 +133,9 @@ def test_a_working_folder_that_is_gone_is_told_before_anything_is_paid(
     assert "Nothing was sent. fox.png is in the working folder, which is gone." in done.stderr
 
 
-@pytest.mark.parametrize("name", ["there.png", "missing/fox.png", "fox.txt", UNNAMEABLE, f"{UNNAMEABLE}/fox.png", "-"])
+@pytest.mark.parametrize(
+    "name", ["there.png", "missing/fox.png", "fox.txt", UNNAMEABLE, f"{UNNAMEABLE}/fox.png", "-", ""]
+)
 def test_a_place_that_would_not_do_is_told_before_anything_is_paid(
     with_key: dict[str, str], looking: dict[str, str], endpoint: Stub, tmp_path: Path, name: str
 ) -> None:
