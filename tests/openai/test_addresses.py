@@ -223,3 +223,39 @@ async def test_a_picture_that_never_comes_whole_from_its_address_holds_nothing_u
             assert record.error is not None
             assert ("could not be fetched" in record.error["message"], record.spent) == (True, True)
             leap(monkeypatch, 1400)  # what is asked for once more at the end
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"images": [{"url": "%s"}], "timings": {"inference": 2.1}, "seed": 7}',
+        '{"data": {"url": "%s"}}',
+        '{"created": 1, "url": "%s"}',
+        '[{"url": "%s"}]',
+        '{"code": 0, "result": {"images": [{"url": "%s", "width": 64}]}}',
+    ],
+    ids=["SiliconFlow", "no list", "alone", "a list", "within a result"],
+)
+async def test_an_address_is_found_in_whatever_form_an_answer_has(answer: str, api: ImagesApi, tmp_path: Path) -> None:
+    api.play(raw(200, (answer % api.file("/made.png", raw(200, MADE, PNG))).encode()))
+    with anyio.fail_after(40):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert (record.state, [Path(image.path).read_bytes() for image in record.images]) == ("saved", [MADE])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"code": 500, "message": "see the page", "url": "%s"}',
+        '{"error": {"message": "see the page", "url": "%s"}}',
+        '{"choices": [{"message": {"content": "see the page %s"}}]}',
+    ],
+)
+async def test_an_address_beside_words_is_no_pictures(answer: str, api: ImagesApi, tmp_path: Path) -> None:
+    api.play(raw(200, (answer % api.file("/help.html", raw(200, b"<html>help</html>"))).encode()))
+    with anyio.fail_after(40):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert (record.state, "see the page" in str(record.error)) == ("failed", True)
+    assert {request.method for request in api.log} == {"POST"}

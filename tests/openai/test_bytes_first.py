@@ -169,11 +169,20 @@ async def test_a_picture_is_saved_whatever_form_or_company_it_comes_in(
         f'{{"data": [{{"b64_json": "{encoded(heif())[:-9]}%%%{encoded(heif())[-9:]}"}}]}}',
         f'{{"images": ["{encoded(MADE)}"]}}',
         f'{{"output": [{{"result": "{encoded(MADE)}"}}]}}',
+        f'{{"output": [{{"result": "{encoded(MADE)}", "about": {{"url": "http://127.0.0.1:9/help"}}}}]}}',
         f'{{"output": [{{"result": "{encoded(MADE)}',
         f'{{"output": [{{"result": "{SLASHED}"}}]}}',
         f'{{"output": [{{"result": "{WRAPPED}"}}]}}',
     ],
-    ids=["damaged base64", "a form nobody knows", "another", "and cut", "escaped as PHP and .NET do", "in lines"],
+    ids=[
+        "damaged base64",
+        "a form nobody knows",
+        "another",
+        "beside an address",
+        "and cut",
+        "escaped as PHP and .NET do",
+        "in lines",
+    ],
 )
 async def test_what_may_be_the_picture_is_kept_when_nothing_can_be_read_from_it(
     api: ImagesApi, tmp_path: Path, answer: str, before: str

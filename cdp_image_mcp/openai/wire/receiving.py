@@ -147,11 +147,14 @@ def _fields(tree: Any) -> Mapping[str, Any] | None:
     return cast("Mapping[str, Any]", tree) if isinstance(tree, Mapping) else None
 
 
-def _items(tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _items(tree: Mapping[str, Any], reader: PictureReader) -> Sequence[Mapping[str, Any]]:
+    """The places for pictures. Forms of a server's own (``images``, SiliconFlow 2026) name their addresses alike."""
     data = tree.get("data")
-    if not isinstance(data, list):
-        return []
-    return [cast("Mapping[str, Any]", item) for item in cast("list[Any]", data) if isinstance(item, Mapping)]
+    listed = cast("list[Any]", data) if isinstance(data, list) else []
+    items = [cast("Mapping[str, Any]", item) for item in listed if isinstance(item, Mapping)]
+    if items or reader.painted() is not None:
+        return items
+    return [piece for piece in reader.pieces() if "message" not in piece]
 
 
 def _wrong(tree: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -201,7 +204,7 @@ async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
         verdict = answer.judge(reply, None, reader.text())
         verdict.error.message = f"The API's answer cannot be read: {why}."
         return verdict
-    items = _items(tree)
+    items = _items(tree, reader)
     if (wrong := _wrong(tree, items)) is not None:
         answer.verdict = answer.judge(reply, wrong)
         if not answer.brings(reader, items):
@@ -287,7 +290,7 @@ class _Stream:
             self._over = True
             return
         tree, _ = _parsed(reader)
-        items = reader.pieces() if tree is None else _items(tree) if "data" in tree else [tree]
+        items = reader.pieces() if tree is None else _items(tree, reader) if "data" in tree else [tree]
         brings = self._answer.brings(reader, items) or reader.painted() is not None
         if tree is None:
             if not brings and name != "error":
