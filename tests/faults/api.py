@@ -244,8 +244,11 @@ class Round:
                 self.figures.doubled.append(f"{self.context}: {call.prompt} was paid again without a word")
             if not answer.get("joined") and answer["status"] != "failed":
                 self.figures.untrue.append(f"{self.context}: {call.prompt} joined nothing: {answer}")
-        elif answer["status"] != "saved" and not (then == [] and answer.get("submitted") == "unknown"):
+        elif answer["status"] != "saved" and not (
             # A server killed between its last record and the first byte could not know that nothing had left.
+            (then == [] and answer.get("spent") == "unknown")
+            or (self.variant == "odd bytes" and answer.get("details", {}).get("kept"))
+        ):
             self.figures.untrue.append(f"{self.context}: {call.prompt} again on a good line: {answer}")
 
     def _check(self, call: Call) -> None:
@@ -285,7 +288,8 @@ class Round:
                 self.figures.lost.append(f"{mark}: files that the record does not name")
             if (self.at_death.get(record["generation_id"], set()) & drawn) - listed:
                 self.figures.lost.append(f"{mark}: it lay whole on the disk and was not taken up")
-            if listed - drawn or len(listed) > call.n:
+            own = drawn | {sha(part) for part in parts_of([record]) if any(is_part(part, one) for one in asked)}
+            if listed - own or len(listed & drawn) > call.n:
                 self.figures.doubled.append(f"{mark} has pictures that are not its own")
         for one, other in ((a, b) for a in mine for b in mine if a["generation_id"] < b["generation_id"]):
             if on_disk(self.folder, one) & on_disk(self.folder, other):
@@ -328,9 +332,18 @@ def on_disk(folder: Path, record: dict[str, Any]) -> set[str]:
     return set()
 
 
+def parts_of(found: Iterable[dict[str, Any]]) -> list[bytes]:
+    """What is no picture anybody knows and is kept all the same."""
+    return [Path(path).read_bytes() for record in found for path in record["facts"].get("kept", [])]
+
+
 def kept_of(found: Iterable[dict[str, Any]]) -> set[str]:
-    """SHA-256 of what is no picture anybody knows and is kept all the same."""
-    return {sha(Path(path).read_bytes()) for record in found for path in record["facts"].get("kept", [])}
+    return {sha(part) for part in parts_of(found)}
+
+
+def is_part(part: bytes, asked: Asked) -> bool:
+    """Whether it is the beginning of a picture that was drawn then: its answer broke off within."""
+    return bool(part) and any(picture.startswith(part) for picture in asked.pictures)
 
 
 def untrue(record: dict[str, Any], requests: Iterable[Asked], n: int) -> str | None:
