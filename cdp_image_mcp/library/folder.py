@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 import msgspec
@@ -205,14 +205,17 @@ def read_record(folder: Path) -> tuple[Record, Stamp]:
             retryable=False,
             details={"path": str(path)},
         ) from error
-    record.images = [_anchored(folder, image) for image in record.images]
+    record.images = [msgspec.structs.replace(image, path=_anchored(folder, image.path)) for image in record.images]
+    details: Any = (record.error or {}).get("details")
+    for told in (record.facts, cast("dict[str, Any]", details) if isinstance(details, dict) else {}):
+        if isinstance(kept := told.get("kept"), list):
+            told["kept"] = [_anchored(folder, str(path)) for path in cast("list[Any]", kept)]
     return record, stamp
 
 
-def _anchored(folder: Path, image: SavedImage) -> SavedImage:
+def _anchored(folder: Path, path: str) -> str:
     """Paths point into the folder the sidecar lies in, wherever it was moved and whatever it claims."""
-    name = re.split(r"[\\/]", image.path)[-1]
-    return msgspec.structs.replace(image, path=str(folder / name))
+    return str(folder / re.split(r"[\\/]", path)[-1])
 
 
 def described(path: Path, data: bytes, facts: ImageFacts) -> SavedImage:

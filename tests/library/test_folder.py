@@ -170,11 +170,24 @@ async def test_paths_follow_a_folder_that_was_moved_and_never_lead_out_of_it(fol
         record = a_record()
         saved = await folder.add_picture(data, inspect(data))
         record.images = [saved, msgspec.structs.replace(saved, path="C:\\Users\\x\\..\\image-02.png")]
+        record.facts["kept"] = [str(await folder.keep(b"half", "png")), "/etc/passwd"]
+        record.error = {"code": "network", "message": "It broke off.", "details": {"kept": record.facts["kept"]}}
         await folder.write(record)
         moved = Folder(folder.path.rename(tmp_path / "elsewhere"))
-        images = (read_record(moved.path)[0]).images
+        found = read_record(moved.path)[0]
 
-    assert [image.path for image in images] == [str(moved.path / "image-01.png"), str(moved.path / "image-02.png")]
+    images = [image.path for image in found.images]
+    assert images == [str(moved.path / "image-01.png"), str(moved.path / "image-02.png")]
+    kept = [str(moved.path / "unrecognised-01.png"), str(moved.path / "passwd")]
+    assert (found.facts["kept"], (found.error or {})["details"]["kept"]) == (kept, kept)
+
+
+async def test_a_record_whose_kept_files_are_no_list_is_read_all_the_same(folder: Folder) -> None:
+    with anyio.fail_after(60):
+        record = a_record()
+        record.facts["kept"], record.error = 5, {"code": "network", "details": "none"}
+        await folder.write(record)
+    assert read_record(folder.path)[0].facts["kept"] == 5
 
 
 @pytest.mark.parametrize(
