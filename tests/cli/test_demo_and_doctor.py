@@ -1,5 +1,6 @@
 """The two commands for newcomers, as processes with a real browser: the demo, and the checks."""
 
+import errno
 import http.server
 import json
 import os
@@ -12,7 +13,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 import pytest
@@ -344,10 +345,10 @@ def test_what_a_folder_cannot_do_is_named(tmp_path: Path, told: str) -> None:
 
 
 def test_a_drive_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nowhere(_: Path) -> bool:
-        return False
+    def nowhere(path: Path) -> NoReturn:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
 
-    monkeypatch.setattr(Path, "exists", nowhere)
+    monkeypatch.setattr(Path, "stat", nowhere)
     found = machine.disk("disk", Path("/Q/pictures"), "GPT_IMAGE_OUTPUT_DIR")
     assert (found.level, found.message) == ("failed", "There is no drive or folder /.")
 

@@ -96,7 +96,7 @@ async def test_a_generation_in_a_window_takes_the_focus_from_nobody(
             assert answer.data["metadata"]["browser_mode"] == mode
             facts = await look(program)
             assert facts["hidden"] is (mode == "hidden")
-            assert bool(screen.windows()) is (mode == "visible")
+            await until(lambda: bool(screen.windows()) is (mode == "visible"))
             screen.picture(tmp_path / "generated.png")
         assert site.log.untrusted == []
         assert site.log.wrong_presses == []
@@ -118,7 +118,7 @@ async def test_what_lies_in_the_way_is_pressed_in_a_hidden_window_too(
         ):
             answer = await program.generate("like this one", reference_images=[str(reference)], images="none")
             assert answer.status == "saved", answer.data
-            assert screen.windows() == []
+            await until(lambda: screen.windows() == [])
         assert len(site.log.prompts[0].references) == 1
         assert site.log.untrusted == []
         assert site.log.wrong_presses == []
