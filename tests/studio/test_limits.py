@@ -1,5 +1,6 @@
 """How many pictures the day still allows: what was made, what is coming, and what the site has drawn without us."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +22,42 @@ def unnoted(record: Record, path: Path, stamp: Stamp) -> None:
     raise AssertionError("nothing is written here")
 
 
-LEFT: dict[str, Any] = {"state": "interrupted", "finished_at": now()}
+def left(**more: Any) -> Entry:
+    fields: dict[str, Any] = {"state": "interrupted", "finished_at": now()}
+    return entry(**(fields | more))
 
 
 @pytest.mark.parametrize(
     "counted",
     [
-        entry(alive=True, state="generating"),
-        entry(**LEFT),
-        entry(state="generating", owner=DEAD),
+        lambda: entry(alive=True, state="generating"),
+        left,
+        lambda: entry(state="generating", owner=DEAD),
     ],
     ids=["running", "left at the site", "its process died"],
 )
-def test_what_the_site_may_have_drawn_today_counts(counted: Entry) -> None:
-    assert pictures_beyond(3, 2, [counted]) is not None
-    assert pictures_beyond(4, 2, [counted]) is None
+def test_what_the_site_may_have_drawn_today_counts(counted: Callable[[], Entry]) -> None:
+    assert pictures_beyond(3, 2, [counted()]) is not None
+    assert pictures_beyond(4, 2, [counted()]) is None
 
 
 @pytest.mark.parametrize(
     "free",
     [
-        entry(**LEFT, facts={"given_up": True}),
-        entry(**(LEFT | {"submitted": False})),
-        entry(state="queued", owner=DEAD, submitted=False),
-        entry(state="failed", finished_at=now()),
-        entry(state="generating", owner=DEAD, updated_at=ago(hours=25)),
+        lambda: left(facts={"given_up": True}),
+        lambda: left(submitted=False),
+        lambda: entry(state="queued", owner=DEAD, submitted=False),
+        lambda: entry(state="failed", finished_at=now()),
+        lambda: entry(state="generating", owner=DEAD, updated_at=ago(hours=25)),
     ],
     ids=["given up", "never sent", "died unsent", "failed", "of another day"],
 )
-def test_what_no_site_draws_today_does_not_count(free: Entry) -> None:
-    assert pictures_beyond(2, 2, [free]) is None
+def test_what_no_site_draws_today_does_not_count(free: Callable[[], Entry]) -> None:
+    assert pictures_beyond(2, 2, [free()]) is None
 
 
 def test_the_refusal_says_that_pictures_may_still_come() -> None:
-    refusal = pictures_beyond(1, 1, [entry(**LEFT)])
+    refusal = pictures_beyond(1, 1, [left()])
     assert refusal is not None
     assert "2 are being made or may be fetched" in refusal.message
     assert (refusal.submitted, refusal.reset_at is not None) == (False, True)

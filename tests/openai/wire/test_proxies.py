@@ -21,7 +21,16 @@ from cdp_image_mcp.openai.wire import proxy as proxy_module
 from cdp_image_mcp.openai.wire.proxy import Proxy, proxy_for
 from fixtures.images_api import ImagesApi, draw, png, raw
 from tests.openai.doubles import DiskReport, MakeBackend, ask
-from tests.openai.wire.ways import PASSWORD, USER, black_hole, http_proxy, listening, make_authority, socks_proxy
+from tests.openai.wire.ways import (
+    PASSWORD,
+    USER,
+    Authority,
+    black_hole,
+    http_proxy,
+    listening,
+    make_authority,
+    socks_proxy,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -272,6 +281,16 @@ async def test_a_setting_that_is_not_needed_stops_nothing(
     assert len(report.pictures) == 1
 
 
+async def trusted(authority: Authority, api: ImagesApi, make_backend: MakeBackend, report: DiskReport) -> None:
+    """A picture comes from a server whose certificate is of that authority."""
+    with anyio.fail_after(20):
+        async with listening(api.url, secure=authority.server) as tls:
+            backend = make_backend(base_url=f"https://localhost:{tls.port}/v1")
+            await backend.generate(ask(), report)
+            await backend.aclose()
+    assert len(report.pictures) == 1
+
+
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
 async def test_an_authority_of_the_users_own_is_trusted_beside_the_others(
     variable: str,
@@ -285,12 +304,7 @@ async def test_an_authority_of_the_users_own_is_trusted_beside_the_others(
     client.certificates.cache_clear()
     authority = make_authority(tmp_path, "localhost")
     monkeypatch.setenv(variable, str(authority.file if variable == "SSL_CERT_FILE" else tmp_path))
-    with anyio.fail_after(20):
-        async with listening(api.url, secure=authority.server) as tls:
-            backend = make_backend(base_url=f"https://localhost:{tls.port}/v1")
-            await backend.generate(ask(), report)
-            await backend.aclose()
-    assert len(report.pictures) == 1
+    await trusted(authority, api, make_backend, report)
     assert before < {one["serialNumber"] for one in client.certificates().get_ca_certs()}
 
 
@@ -309,12 +323,7 @@ async def test_an_authority_of_the_old_form_is_trusted_by_every_python(
     authority = make_authority(tmp_path, "localhost")
     monkeypatch.setattr(ssl, "create_default_context", strict)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-    with anyio.fail_after(20):
-        async with listening(api.url, secure=authority.server) as tls:
-            backend = make_backend(base_url=f"https://localhost:{tls.port}/v1")
-            await backend.generate(ask(), report)
-            await backend.aclose()
-    assert len(report.pictures) == 1
+    await trusted(authority, api, make_backend, report)
 
 
 @pytest.mark.parametrize("by_proxy", [False, True], ids=["straight", "by a proxy"])
