@@ -1,6 +1,8 @@
 """The ways by which a page learns what follows a stream, and how it loses them (field notes F3, F7)."""
 
+import asyncio
 import json
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -8,7 +10,14 @@ from typing import Any, cast
 import anyio
 import httpx
 import pytest
+import uvicorn
 import websockets
+from uvicorn.server import ServerState
+from websockets.client import ClientProtocol
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from fixtures.site.server import WebSocketProtocol
 
 from .visitor import Visit, Visitor, as_object, events
 
@@ -194,3 +203,29 @@ async def test_the_first_document_may_lack_its_script(visit: Visit) -> None:
                 await visitor.client.get("/", headers={"accept": "text/html"}) for _ in range(2)
             ]
             assert ["data-chatgpt-composer" in document.text for document in documents] == [False, True]
+
+
+async def test_a_site_that_ends_while_a_page_closes_its_websocket_ends_without_a_fault() -> None:
+    async def accepting(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        assert (await receive())["type"] == "websocket.disconnect"
+
+    config = uvicorn.Config(accepting, log_level="critical", lifespan="off", ws=WebSocketProtocol)
+    config.load()
+    page = ClientProtocol(parse_uri("ws://127.0.0.1/"))
+    ours, theirs = socket.socketpair()
+    with theirs, anyio.fail_after(20):
+        theirs.setblocking(False)
+        loop = asyncio.get_running_loop()
+        _, served = await loop.connect_accepted_socket(lambda: WebSocketProtocol(config, ServerState(), {}), ours)
+        page.send_request(page.connect())
+        served.data_received(b"".join(page.data_to_send()))
+        page.receive_data(await loop.sock_recv(theirs, 65536))
+        assert page.state is State.OPEN
+        page.send_close(1000)
+        served.data_received(b"".join(page.data_to_send()))
+        served.shutdown()
+        page.receive_data(await loop.sock_recv(theirs, 65536))
+        assert page.close_rcvd is not None
+        assert await loop.sock_recv(theirs, 1) == b""
