@@ -1,6 +1,7 @@
 """The browser's window: put away, brought back, and the truth about where it is.
 
-Seen on X11 with openbox (Chromium 156, 2026-11): a far off-screen place is drawn back to a strip at the edge.
+Seen on X11 with openbox (Chromium 156, 2026-11): a far off-screen place is drawn back to a strip at the edge, late when
+the desktop is busy, and until then told as if the window were there.
 Wayland, macOS and Windows are written from reports and have not been seen by us.
 """
 
@@ -29,6 +30,10 @@ Method = Literal["offscreen", "minimize", "restore"]
 # Pixels of a window that may show at the edge of the screen and still count as out of sight.
 SLIVER = 8
 PAINT_TIMEOUT = 3.0
+QUEUES = sys.platform not in ("darwin", "win32")
+"""Whether the desktop does what programs ask of it in its own time: under X11 the browser tells a place that it wished
+for as if it were there, and that it is minimised only when the window manager has said so. So that comes first there.
+Elsewhere off the screen comes first: minimised, macOS keeps clicks from a page (told of other tools, 2026-08)."""
 # Seconds. Openbox answers within 50 ms; no event tells of it.
 SETTLED = 0.3
 UNSETTLED = 3.0
@@ -88,20 +93,21 @@ class Window:
             raise
 
     async def hide(self, *, probe: bool = True) -> WindowReport:
-        """Out of sight: off screen where that works and the page still paints there, else minimised.
+        """Out of sight: minimised or off the screen, first as suits the desktop (see ``QUEUES``).
 
         ``probe`` False runs no script and takes the place alone as proof. Already hidden: nothing is done.
         """
         unproven = self._made_away
-        before = await self.status()
-        if before.hidden and not unproven:
-            return before
-        notes: list[str] = []
-        if (away := away_here()) is None:
-            notes.append("wayland: a program cannot place its windows there")
-        elif (report := await self._move_away(away, probe, notes)) is not None:
+        report = await self.status()
+        if report.hidden and not unproven:
             return report
-        return await self._minimize(probe, notes)
+        notes: list[str] = []
+        ways = (self._minimize, self._move_away) if QUEUES else (self._move_away, self._minimize)
+        for way in ways:
+            report = await way(probe, notes)
+            if report.method is not None:
+                break
+        return report
 
     async def show(self) -> WindowReport:
         """Back to the last visible place and size, in front. Takes the focus: it is asked for by the person."""
@@ -121,7 +127,9 @@ class Window:
         note = "" if place == "visible" else "the window did not come back on the screen"
         return WindowReport(place, bounds, "restore", note=note)
 
-    async def _move_away(self, away: tuple[int, int], probe: bool, notes: list[str]) -> WindowReport | None:
+    async def _move_away(self, probe: bool, notes: list[str]) -> WindowReport:
+        if (away := away_here()) is None:
+            return WindowReport("visible", note="; ".join([*notes, "a program cannot place its windows under Wayland"]))
         window = await self._window()
         if window.bounds.window_state in ("maximized", "fullscreen"):
             await self._set(window.window_id, Bounds(window_state="normal"))
@@ -137,7 +145,7 @@ class Window:
         )
         # Back first, or it would be restored from the edge of the screen later.
         await self._set(window.window_id, self._last_visible_place(bounds))
-        return None
+        return WindowReport("visible", bounds, note="; ".join(notes))
 
     async def _minimize(self, probe: bool, notes: list[str]) -> WindowReport:
         window = await self._window()

@@ -1,10 +1,11 @@
 """A screen of our own with a window manager, and the person in front of it."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -37,9 +38,10 @@ async def insist(
 
 @dataclass(frozen=True)
 class Screen:
-    """``name`` is what DISPLAY is set to."""
+    """``name`` is what DISPLAY is set to, ``manager`` the window manager's process if there is one."""
 
     name: str
+    manager: int | None = None
 
     @property
     def variables(self) -> dict[str, str]:
@@ -72,6 +74,16 @@ class Screen:
         """What a person sees at this moment."""
         subprocess.run(["import", "-window", "root", str(path)], env=self._environment(), check=True, timeout=30)
         return path
+
+    @contextmanager
+    def behind(self) -> Generator[None]:
+        """The desktop does nothing of what programs ask until the block ends, and then all of it in order."""
+        assert self.manager is not None
+        os.kill(self.manager, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.manager, signal.SIGCONT)
 
     # --- the person --------------------------------------------------------------------------------------------
 
@@ -164,6 +176,7 @@ def open_screen(manager: bool = True) -> Generator[Screen]:
             processes.insert(0, openbox)
             assert openbox.stdout is not None
             assert openbox.stdout.readline(), "openbox did not start"
+            screen = replace(screen, manager=openbox.pid)
         yield screen
     finally:
         for process in processes:

@@ -102,6 +102,20 @@ async def test_a_generation_in_a_window_takes_the_focus_from_nobody(
         assert site.log.wrong_presses == []
 
 
+async def test_a_window_is_hidden_also_where_the_desktop_does_what_it_is_asked_only_later(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    with anyio.fail_after(90):
+        async with running_program(tmp_path, site.url, variables=auto(screen, CHATGPT_WINDOW_MODE="hidden")) as program:
+            with screen.behind():
+                begun = await program.generate("a lighthouse at dusk", wait_seconds=0)
+                await until(lambda: bool(site.log.prompts))
+            answer = await program.call("wait_for_image", generation_id=begun.data["generation_id"])
+            assert answer.status == "saved", answer.data
+            await until(lambda: screen.windows() == [])
+            assert (await look(program))["hidden"] is True
+
+
 async def test_what_lies_in_the_way_is_pressed_in_a_hidden_window_too(
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:
