@@ -220,9 +220,9 @@ async def test_a_silence_that_is_too_long_is_a_timeout_that_may_be_paid(
     quality: str, api: ImagesApi, backend: ApiBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cdp_image_mcp.openai.generation.PATIENCE", 0.0)
-    monkeypatch.setattr("cdp_image_mcp.openai.generation.STREAM_PATIENCE", 0.3)
+    monkeypatch.setattr("cdp_image_mcp.openai.generation.STREAM_PATIENCE", 3.0)
     api.play(silence())
-    found = await failure(backend, report, quality=quality, timeout_seconds=0.3)
+    found = await failure(backend, report, quality=quality, timeout_seconds=3.0)
     assert (found.code, found.submitted, found.spent) == ("timeout", True, "unknown")
     assert len(api.posts) == 1
 
