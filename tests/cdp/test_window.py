@@ -7,7 +7,8 @@ import anyio
 import pytest
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp import Browser, LaunchOptions, Page, Window, WindowReport, keyboard_mouse, window as windows
+from cdp_image_mcp.cdp import Browser, LaunchOptions, Page, Window, WindowReport, keyboard_mouse
+from cdp_image_mcp.cdp import window as windows
 from cdp_image_mcp.cdp.errors import SessionClosed
 from cdp_image_mcp.cdp.protocol import Bounds, WindowForTarget
 from cdp_image_mcp.cdp.window import away_here
