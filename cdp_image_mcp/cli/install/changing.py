@@ -23,7 +23,10 @@ def same(before: Any, after: Any, path: tuple[str, ...], value: Any) -> bool:
 
 def merged(there: dict[str, Any] | None, ours: dict[str, Any], given: dict[str, str]) -> dict[str, Any]:
     """Our entry over one that is there already: what starts the program is ours, what the person has set stays, and
-    ``given`` variables win."""
+    ``given`` variables win. Of one that starts no program but names an address only the variables stay: a client would
+    take both for the one or the other."""
     variables = next(name for name in ("env", "envs", "environment") if name in ours)
-    kept = {name: value for name, value in (there or {}).items() if name not in ("command", "args", "cmd")}
-    return {**ours, **kept, variables: {**ours[variables], **(kept.get(variables) or {}), **given}}
+    starts = {"command", "args", "cmd"}
+    before = there or {}
+    kept = {name: value for name, value in before.items() if name not in starts} if starts & before.keys() else {}
+    return {**ours, **kept, variables: {**ours[variables], **(before.get(variables) or {}), **given}}

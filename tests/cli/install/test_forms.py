@@ -96,6 +96,18 @@ def test_the_server_goes_in_and_everything_else_stays(of: Client, text: str, tmp
     assert ("\r\n" in now) is ("\r\n" in text)
 
 
+@pytest.mark.parametrize("name", ["cursor", "vscode", "opencode", "codex", "goose"])
+def test_an_entry_that_names_an_address_becomes_one_that_starts_a_program(name: str, tmp_path: Path) -> None:
+    of = client(name)
+    variables = next(field for field in ("env", "envs", "environment") if field in entry(of))
+    remote: dict[str, Any] = {"type": "remote", "url": "https://127.0.0.1/mcp", variables: {"MINE": "1"}}
+    path = kept(tmp_path, block(of, remote))
+    change = changed(of, path)
+    assert change is not None
+    write(change)
+    assert current_entry(of, path) == entry(of, MINE="1")
+
+
 def read(text: str) -> dict[str, Any]:
     return jsonc.read(text.removeprefix("\ufeff"))
 
