@@ -1,7 +1,6 @@
 """A screen of our own with a window manager, and the person in front of it."""
 
 import os
-import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import psutil
 
 __all__ = ["Screen", "insist", "open_screen", "until"]
 
@@ -78,12 +78,12 @@ class Screen:
     @contextmanager
     def behind(self) -> Generator[None]:
         """The desktop does nothing of what programs ask until the block ends, and then all of it in order."""
-        assert self.manager is not None
-        os.kill(self.manager, signal.SIGSTOP)
+        manager = psutil.Process(self.manager)
+        manager.suspend()
         try:
             yield
         finally:
-            os.kill(self.manager, signal.SIGCONT)
+            manager.resume()
 
     # --- the person --------------------------------------------------------------------------------------------
 
