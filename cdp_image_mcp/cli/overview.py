@@ -6,7 +6,7 @@ from typing import Any
 
 from cdp_image_mcp.cli.exit_codes import DONE
 from cdp_image_mcp.cli.terminal import Terminal
-from cdp_image_mcp.config import READ, VARIABLES, Settings
+from cdp_image_mcp.config import READ, Settings
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.mcp_server.ways import first_way
 from cdp_image_mcp.system.plaintext import clean
@@ -19,12 +19,11 @@ def in_force(settings: Settings) -> list[dict[str, str]]:
     those that are not ours, though they look so."""
     wrong = {problem.variable: problem.message for problem in settings.problems}
     lines: list[dict[str, str]] = []
-    for variable in VARIABLES:
-        value = getattr(settings, READ[variable.name][0])
-        source = "environment" if os.environ.get(variable.name, "").strip() else "default"
-        if (message := wrong.pop(variable.name, None)) is not None:
+    for name, (field, _) in READ.items():
+        source = "environment" if os.environ.get(name, "").strip() else "default"
+        if (message := wrong.pop(name, None)) is not None:
             source = f"not taken: {message}"
-        lines.append({"variable": variable.name, "value": _told(variable.name, value), "source": source})
+        lines.append({"variable": name, "value": _told(name, getattr(settings, field)), "source": source})
     return lines + [
         {"variable": name, "value": "none", "source": f"not taken: {message}"} for name, message in wrong.items()
     ]

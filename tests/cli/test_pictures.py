@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from cdp_image_mcp.cdp import LaunchOptions, launch
-from cdp_image_mcp.config import VARIABLES
+from cdp_image_mcp.config import READ
 from fixtures.images_api import png
 from tests.browser import SWITCHES, found_browser
 from tests.cli.api_stub import Stub
@@ -262,7 +262,7 @@ def test_every_setting_is_told_with_where_it_comes_from(with_key: dict[str, str]
     done = ran(told, "config", "--json")
     report = json.loads(done.stdout)
     lines = {line["variable"]: (line["value"], line["source"]) for line in report["settings"]}
-    assert list(lines) == [variable.name for variable in VARIABLES]
+    assert list(lines) == [*READ]
     assert (report["first_way"], report["because"]) == ("api", "OPENAI_API_KEY is set")
     assert lines["OPENAI_API_KEY"] == ("…0123", "environment")
     assert lines["GPT_IMAGE_WAIT_SECONDS"] == ("100", "environment")

@@ -9,11 +9,11 @@ The plugin's two files pass ``claude plugin validate`` of 2.1.332 (2026-11-27).
 from typing import Any
 
 from cdp_image_mcp import __version__
-from cdp_image_mcp.config import VARIABLES
 from cdp_image_mcp.mcp_server.client.table import BY_NAME
 from cdp_image_mcp.mcp_server.client.table import NAME as SERVER_NAME
 from cdp_image_mcp.mcp_server.tools import TOOLS
 from tests.docs.reference import first_sentence
+from tests.docs.variables import VARIABLES
 
 NAME = "io.github.cdp-image-mcp/cdp-image-mcp"
 """In the registry. Whoever publishes needs to own the GitHub name before the slash; it also stands in the README."""

@@ -4,13 +4,13 @@ from typing import Any, get_args
 
 from cdp_image_mcp.cli.exit_codes import EXIT_CODES
 from cdp_image_mcp.cli.parser import commands_of, make_parser
-from cdp_image_mcp.config import VARIABLES
 from cdp_image_mcp.errors import CODES
 from cdp_image_mcp.mcp_server.tools import TOOLS
 from cdp_image_mcp.openai.models import MODELS
 from cdp_image_mcp.openai.profiles import PROFILES, EditForm
 from tests.docs.clients import clients
 from tests.docs.markdown import table
+from tests.docs.variables import VARIABLES
 
 EDITS: dict[EditForm, str] = {
     "json": "JSON, pictures as data URLs",

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from cdp_image_mcp.config import VARIABLES, WindowMode, load
+from cdp_image_mcp.config import READ, WindowMode, load
 from cdp_image_mcp.mcp_server.client.table import CLIENTS, NAME, Client
 from tests.docs.documents import README, ROOT
 from tests.docs.reference import command_list
@@ -30,13 +30,13 @@ def test_a_block_starts_our_command_and_answers_before_the_client_gives_up(clien
     settings = load({name: value for name, value in variables.items() if "$" not in value})
     assert settings.problems == ()
     assert settings.wait_seconds + 10 <= client.patience
-    assert set(variables) <= {variable.name for variable in VARIABLES}
+    assert set(variables) <= READ.keys()
 
 
 @pytest.mark.parametrize("text", [TEXT, AGENTS], ids=["README", "AGENTS"])
 def test_only_variables_that_exist_are_named(text: str) -> None:
     named = set(re.findall(r"\b(?:GPT_IMAGE|CHATGPT|OPENAI|CHROME)_[A-Z_]+\b", text))
-    assert named <= {variable.name for variable in VARIABLES}
+    assert named <= READ.keys()
 
 
 def test_only_commands_that_exist_are_named() -> None:

@@ -10,7 +10,7 @@ from jsonschema import Draft7Validator
 
 from cdp_image_mcp import __version__
 from cdp_image_mcp.cli.main import main
-from cdp_image_mcp.config import VARIABLES, load
+from cdp_image_mcp.config import READ, load
 from cdp_image_mcp.errors import CODES
 from cdp_image_mcp.mcp_server.tools import TOOLS
 from tests.docs.documents import README, ROOT
@@ -58,7 +58,7 @@ def test_the_bundle_starts_a_file_that_is_there_with_every_setting_defaulted() -
     questions: dict[str, Any] = MANIFEST["user_config"]
     used = [re.fullmatch(r"\$\{user_config\.(\w+)\}", value) for value in environment.values()]
     assert [match[1] for match in used if match] == list(questions) == list(SETTINGS)
-    assert set(environment) <= {variable.name for variable in VARIABLES}
+    assert set(environment) <= READ.keys()
     answered = {name: questions[match[1]]["default"] for name, match in zip(environment, used, strict=True) if match}
     assert load(answered).problems == ()
     assert load(answered) == load({})
@@ -86,7 +86,7 @@ def test_the_registry_entry_keeps_the_rules_of_its_schema() -> None:
 def test_the_registry_entry_names_every_variable_and_marks_the_key_as_secret() -> None:
     (package,) = SERVER["packages"]
     inputs: list[dict[str, Any]] = package["environmentVariables"]
-    assert [each["name"] for each in inputs] == [variable.name for variable in VARIABLES]
+    assert [each["name"] for each in inputs] == [*READ]
     assert [each["name"] for each in inputs if each.get("isSecret")] == ["OPENAI_API_KEY"]
     assert all(set(each) <= {"name", "description", "isRequired", "isSecret"} for each in inputs)
 

@@ -29,12 +29,11 @@ from cdp_image_mcp.cli.install.configuration import (
 from cdp_image_mcp.cli.overview import SECRETS
 from cdp_image_mcp.cli.prompting import absolute
 from cdp_image_mcp.cli.terminal import Terminal
-from cdp_image_mcp.config import APP_NAME, VARIABLES, Settings, load
+from cdp_image_mcp.config import APP_NAME, READ, Settings, load
 from cdp_image_mcp.mcp_server.client.table import BY_NAME, CLIENTS, NAME, Client
 
 OWN_COMMAND_SECONDS = 60.0
-VARIABLE_NAMES = frozenset(variable.name for variable in VARIABLES)
-PUBLIC = VARIABLE_NAMES - SECRETS
+PUBLIC = READ.keys() - SECRETS
 """Of all others, such as a proxy, nobody here knows whether they hold a password."""
 
 
@@ -88,12 +87,12 @@ def _variables(pairs: list[str], terminal: Terminal) -> dict[str, str] | None:
             terminal.say(f"--env takes NAME=VALUE, and not {pair!r}.", "red")
             return None
         # A value that refers to the shell's is the client's to fill in.
-        problems = load({name: value}).problems if name in VARIABLE_NAMES and "$" not in value else ()
+        problems = load({name: value}).problems if name in READ and "$" not in value else ()
         for problem in problems:
             terminal.say(f"{problem.variable}: {problem.message}", "red")
         if problems:
             return None
-        if name not in VARIABLE_NAMES:
+        if name not in READ:
             terminal.say(f"{name} is no variable of {APP_NAME}; it is passed on all the same.", "yellow")
         given[name] = value
     return given

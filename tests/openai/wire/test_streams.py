@@ -8,13 +8,14 @@ from typing import Any
 import anyio
 import pytest
 
-from cdp_image_mcp.config import VARIABLES, load
+from cdp_image_mcp.config import load
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.wire.pictures import PictureReader
 from cdp_image_mcp.openai.wire.receiving import _Stream  # pyright: ignore[reportPrivateUsage]
 from fixtures.images_api import ImagesApi, Play, Response, draw, error, png, raw, stream
 from fixtures.images_api import Request as ApiRequest
+from tests.docs.variables import VARIABLES
 from tests.openai.doubles import DiskReport, MakeBackend, ask
 
 pytestmark = pytest.mark.anyio
