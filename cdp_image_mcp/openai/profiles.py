@@ -1,5 +1,6 @@
 """Servers that speak the images API, and where each differs. Chosen by host, or by ``OPENAI_COMPAT``."""
 
+from importlib import resources
 from typing import Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -12,10 +13,9 @@ EditForm: TypeAlias = Literal["json", "multipart", "image", "input_references", 
 """How reference pictures travel: ``images`` of data URLs; form parts as the vendor's client has them, or all in fields
 called ``image``; the fields of OpenRouter and LocalAI."""
 CHOICES: tuple[EditForm, ...] = ("json", "multipart", "image")
-RELAYED: tuple[EditForm, ...] = ("image", "json")
 
 
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one kind of server wants. ``source`` and ``seen`` name where that was read and when."""
 
     name: str
@@ -45,6 +45,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The key goes in a header of its own, and paths carry a version."""
     cost: Literal["tokens", "told", "free"] = "tokens"
     """By the price table, by ``usage.cost`` in the answer, or nothing to pay."""
+    note: str = ""
+    """What is to be known beside that, for whoever reads the table."""
     source: str
     seen: str
 
@@ -58,109 +60,13 @@ ENDPOINTS = (
     "/responses",
     "/models",
 )
-AZURE_HOSTS = (
-    ".openai.azure.com",
-    ".services.ai.azure.com",
-    ".cognitiveservices.azure.com",
-    ".openai.azure.us",
-    ".openai.azure.cn",
-)
-AZURE = Profile(
-    name="azure",
-    azure=True,
-    hosts=AZURE_HOSTS,
-    base="/openai/v1",
-    encrypted=True,
-    streams=True,
-    formats=("png", "jpeg"),
-    reference_formats=("image/png", "image/jpeg"),
-    api_version="preview",
-    source="Azure documentation, v1 paths",
-    seen="2026-04-17",
-)
-OPENROUTER_RATIOS = (
-    *("1:1", "1:2", "1:4", "1:8", "2:1", "2:3", "3:2", "3:4", "4:1", "4:3", "4:5", "5:4"),
-    *("8:1", "9:16", "16:9", "9:20", "20:9", "9:21", "21:9"),
-)
-
-PROFILES: dict[str, Profile] = {
+PROFILES = {
     profile.name: profile
-    for profile in (
-        Profile(
-            name="openai",
-            hosts=("api.openai.com", ".api.openai.com"),  # the second: us, eu, ae, au, in, jp
-            base="/v1",
-            form="json",
-            encrypted=True,
-            streams=True,
-            source="official SDK 3.54.0, recorded answers",
-            seen="2026-11-17",
-        ),
-        AZURE,
-        msgspec.structs.replace(
-            AZURE,
-            name="azure-deployment",
-            hosts=(),
-            base="",
-            api_version="2025-04-01-preview",
-            source="Azure documentation, deployment paths",
-            seen="2026-03-20",
-        ),
-        Profile(
-            name="openrouter",
-            hosts=("openrouter.ai", ".openrouter.ai"),
-            base="/api/v1",
-            generations="/images",
-            edits="/images",
-            form="input_references",
-            masks=False,
-            encrypted=True,
-            ratios=OPENROUTER_RATIOS,
-            formats=("png", "jpeg", "webp", "svg"),
-            cost="told",
-            source="recorded answer of 2026-08-12 and the vendor's API reference (POST /images)",
-            seen="2026-11-26",
-        ),
-        # It passes unknown fields on to many upstreams and wrongly believes in response_format: send none.
-        Profile(name="litellm", other_forms=RELAYED, source="LiteLLM documentation", seen="2026-10-10"),
-        # A vertical bar in the prompt begins a negative prompt there; masks are white where ours are clear.
-        Profile(
-            name="localai",
-            edits="/images/generations",
-            form="ref_images",
-            masks=False,
-            key_needed=False,
-            ask_for_base64=True,
-            cost="free",
-            source="LocalAI source",
-            seen="2026-08-22",
-        ),
-        Profile(
-            name="vllm",
-            other_forms=RELAYED,
-            key_needed=False,
-            ask_for_base64=True,
-            cost="free",
-            source="vLLM-Omni documentation",
-            seen="2026-11-23",
-        ),
-        Profile(
-            name="ollama",
-            key_needed=False,
-            ask_for_base64=True,
-            cost="free",
-            source="copy of Ollama's compatibility page",
-            seen="2026-11-23",
-        ),
-        Profile(
-            name="generic",
-            other_forms=RELAYED,
-            ask_for_base64=True,
-            source="what relays have in common",
-            seen="2026-11-26",
-        ),
+    for profile in msgspec.json.decode(
+        resources.files("cdp_image_mcp.openai").joinpath("servers.json").read_bytes(), type=list[Profile]
     )
 }
+"""The rows of ``servers.json``, with source and date."""
 
 
 def _belongs(host: str, profile: Profile) -> bool:
