@@ -1,6 +1,6 @@
 """The one exception that travels to a caller, and the table of its codes."""
 
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -161,6 +161,19 @@ CODES: dict[Code, ErrorRule] = {
 if set(CODES) != set(get_args(Code)):
     raise RuntimeError("every error code needs its rule")
 
+FIELDS = (
+    "code",
+    "message",
+    "submitted",
+    "spent",
+    "retryable",
+    "retry_after_seconds",
+    "reset_at",
+    "next_step",
+    "details",
+)
+"""Of a failure, in the order of the contract."""
+
 
 class ImageError(Exception):
     """A failure with everything a caller needs to decide what to do.
@@ -203,21 +216,10 @@ class ImageError(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """The failure's fields in the order of the contract, without the empty ones."""
-        fields: dict[str, Any] = {
-            "code": self.code,
-            "message": self.message,
-            "submitted": self.submitted,
-            "spent": self.spent,
-            "retryable": self.retryable,
-        }
+        fields: dict[str, Any] = {name: getattr(self, name) for name in FIELDS}
         if self.retry_after_seconds is not None:
             fields["retry_after_seconds"] = round(self.retry_after_seconds, 3)
-        if self.reset_at is not None:
-            fields["reset_at"] = self.reset_at
-        fields["next_step"] = self.next_step
-        if self.details:
-            fields["details"] = self.details
-        return fields
+        return {name: value for name, value in fields.items() if value is not None and value != {}}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "ImageError":
@@ -242,11 +244,3 @@ def refusal(
     """What is refused before anything was sent, because of the argument ``field``."""
     told = {"field": field, **details}
     return ImageError(code, f"Nothing was sent. {message}", next_step=next_step, details=told)
-
-
-def image_error_in(error: BaseException) -> ImageError | None:
-    """``error`` itself, or the one ImageError that task groups have wrapped; None for everything else."""
-    if isinstance(error, BaseExceptionGroup):
-        wrapped = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        return image_error_in(wrapped[0]) if len(wrapped) == 1 else None
-    return error if isinstance(error, ImageError) else None

@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from cdp_image_mcp.config import APP_NAME
-from cdp_image_mcp.errors import ImageError, image_error_in
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.comparison import actual, honoured, requested
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import FINAL_STATES, PERSON_STATES
@@ -165,10 +165,11 @@ def failure(error: ImageError, generation_id: str | None = None) -> dict[str, An
     return fields | told
 
 
-def _file_error(error: BaseException) -> ImageError | None:
-    """A file that could not be looked at, as in a folder of another user, is no fault of ours."""
+def _known(error: BaseException) -> ImageError | None:
+    """An error that was meant for the caller, task groups or not, or a file that could not be looked at, as in a folder
+    of another user: no fault of ours."""
     if isinstance(error, BaseExceptionGroup):
-        each = [_file_error(part) for part in cast("BaseExceptionGroup[BaseException]", error).exceptions]
+        each = [_known(part) for part in cast("BaseExceptionGroup[BaseException]", error).exceptions]
         return each[0] if all(each) else None
     if isinstance(error, OSError) and error.filename is not None:
         return ImageError("disk", f"{error.filename}: {error.strerror}.", submitted="unknown")
@@ -177,7 +178,7 @@ def _file_error(error: BaseException) -> ImageError | None:
 
 def known_error(error: Exception, what: str) -> ImageError:
     """What ended ``what``; a fault of ours goes into the log, and is told by its kind alone."""
-    if (known := image_error_in(error) or _file_error(error)) is not None:
+    if (known := _known(error)) is not None:
         return known
     logger.error("%s failed", what, exc_info=error)
     return ImageError("internal", f"A fault in {APP_NAME} ({type(error).__name__}).", submitted="unknown")
