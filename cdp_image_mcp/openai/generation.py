@@ -69,9 +69,8 @@ class Generation:
         self._out: set[int] = set()
         """Requests that have left and have no answer yet."""
         self._was_sent = False
-        self._facts: dict[str, Any] = {}
-        self._revised: list[str] = []
-        self._request_ids: list[str] = []
+        self._answers: list[Answer] = []
+        """Those that were answers, and no refusals."""
         self._warnings = list(plan.warnings)
         self._errors: list[ImageError] = []
         self._passed: list[ImageError] = []
@@ -146,7 +145,7 @@ class Generation:
                 raise verdict.error
             if verdict.again == "limit":
                 self._means.pace.hold(delay)
-            self._tell(f"{verdict.error.message} Sent again in {delay:.0f} s.")
+            self._report.progress(f"{verdict.error.message} Sent again in {delay:.0f} s.")
             self._passed.append(verdict.error)
             if self._plan.requests == 1:
                 submitted, spent = self._standing()
@@ -167,7 +166,7 @@ class Generation:
         """Send one request of ``plan`` one time; None when it was answered with pictures."""
         answer = Answer(self._key, partial(self._save, index))
         try:
-            failed, request_id = await self._exchanged(index, plan, answer)
+            failed = await self._exchanged(index, plan, answer)
             if isinstance(failed, BrokenError) and answer.addresses:
                 answer.faults.append(f"it broke off ({failed.words})")
                 failed = None
@@ -180,7 +179,11 @@ class Generation:
                 if failed.error.spent == "unknown":
                     self._bill.book_unclear()
                 return failed
-            self._note(answer, request_id)
+            self._answers.append(answer)
+            if answer.pictures or answer.addresses or answer.usage:
+                self._bill.book(answer.usage)
+            else:
+                self._bill.book_unclear()
             await self._fetch(answer)
             self._check_count(answer)
         finally:
@@ -189,16 +192,13 @@ class Generation:
                 self._report.fetch_later(partial(self._fetch_again, place), source=source)
         return None
 
-    async def _exchanged(
-        self, index: int, plan: Plan, answer: Answer
-    ) -> tuple[Failure | BrokenError | None, str | None]:
-        """Send it and read what comes into ``answer``: why there is no more, and the name that the server gave it."""
+    async def _exchanged(self, index: int, plan: Plan, answer: Answer) -> Failure | BrokenError | None:
+        """Send it and read what comes into ``answer``: why there is no more."""
         longest = max(PATIENCE, self._request.timeout_seconds)
         silence = STREAM_PATIENCE if "stream" in plan.parameters else longest
         failed: Failure | BrokenError | None = BrokenError(
             "waiting", "timeout", f"no whole answer within {longest:g} s"
         )
-        request_id: str | None = None
         began = anyio.current_time()
         patience = anyio.CancelScope()
 
@@ -209,15 +209,17 @@ class Generation:
         with patience:
             try:
                 async with self._means.line.send(self._url, make_body(plan), patience=silence, on_sent=sent) as reply:
-                    request_id = reply.headers.get("x-request-id") or reply.headers.get("x-generation-id")
-                    failed = await read_answer(reply, answer, lambda: self._tell("The API's answer is arriving."))
+                    named = reply.headers.get("x-request-id") or reply.headers.get("x-generation-id", "")
+                    answer.request_id = clean(named, self._key, 100)
+                    begun = partial(self._report.progress, "The API's answer is arriving.")
+                    failed = await read_answer(reply, answer, begun)
                 log.debug("Images request answered: HTTP %d in %.1f s", reply.status, anyio.current_time() - began)
             except BrokenError as broken:
                 log.debug("Images request broke while %s: %s", broken.phase, broken.words)
                 failed = broken
             finally:
                 self._warnings += answer.warnings
-        return failed, request_id
+        return failed
 
     async def _wait_for_pace(self) -> None:
         while (left := self._means.pace.left) > 0:
@@ -228,7 +230,7 @@ class Generation:
                     + (" Nothing was sent." if self._standing()[0] is False else ""),
                     retry_after_seconds=left,
                 )
-            self._tell(f"The API asked for a pause of {left:.0f} s.")
+            self._report.progress(f"The API asked for a pause of {left:.0f} s.")
             await anyio.sleep(left)
 
     async def _may_cost_again(self, error: ImageError) -> bool:
@@ -247,7 +249,7 @@ class Generation:
     async def _fetch(self, answer: Answer) -> None:
         """Pictures that the answer only named by address; those that cannot be had now stay in it."""
         for place in [*answer.addresses]:
-            self._tell("Fetching a picture from the address the API named.")
+            self._report.progress("Fetching a picture from the address the API named.")
             try:
                 data = await self._fetched(place)
             except FetchError as fault:
@@ -291,23 +293,16 @@ class Generation:
         error.retryable = False
         self._errors.append(error)
 
-    def _note(self, answer: Answer, request_id: str | None) -> None:
-        """Keep what an answer told, and book what it cost."""
-        if answer.pictures or answer.addresses or answer.usage:
-            self._bill.book(answer.usage)
-        else:
-            self._bill.book_unclear()
-        self._facts |= answer.facts
-        self._revised += answer.revised_prompts
-        if request_id:
-            self._request_ids.append(clean(request_id, self._key, 100))
-
     # --- the end ----------------------------------------------------------------------------------------------
 
     async def _settle(self) -> None:
         """Write down what is known now, also after a failure or a cancellation."""
-        facts: dict[str, Any] = dict(self._facts)
-        for name, found in (("revised_prompt", self._revised), ("request_id", self._request_ids)):
+        facts: dict[str, Any] = {}
+        for answer in self._answers:
+            facts |= answer.facts
+        revised = [prompt for answer in self._answers for prompt in answer.revised_prompts]
+        named = [answer.request_id for answer in self._answers if answer.request_id]
+        for name, found in (("revised_prompt", revised), ("request_id", named)):
             if found:
                 facts[name] = found[0] if len(found) == 1 else found
         if self._bill.usage:
@@ -362,9 +357,6 @@ class Generation:
         except ImageError as problem:
             log.warning("The record could not be written: %s", problem.message)
 
-    def _tell(self, message: str) -> None:
-        self._report.progress(message)
-
     async def _save(self, index: int, data: bytes, number: int) -> None:
         """Save one picture of a request; a failure is kept and the others still come."""
         try:
@@ -379,7 +371,7 @@ class Generation:
             self._errors.append(error)
             return
         if self._request.n > 1:
-            self._tell(f"{len(self._report.images)} of {self._request.n} pictures are saved.")
+            self._report.progress(f"{len(self._report.images)} of {self._request.n} pictures are saved.")
 
 
 def _strongest(facts: list[Any]) -> Any:

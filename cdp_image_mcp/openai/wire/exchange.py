@@ -93,11 +93,6 @@ class Reply:
         self._pieces = response.aiter_bytes()
         self._ahead = b""
 
-    @property
-    def content_type(self) -> str:
-        """Lower case, without parameters."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
-
     async def read(self) -> bytes | None:
         """The next piece of the body, None at its end. Raises :class:`BrokenError`."""
         import httpx

@@ -44,6 +44,8 @@ class Answer:
         self.facts: dict[str, Any] = {}
         """When it was made, and what was asked as the server resolved it; ``auto`` left out."""
         self.revised_prompts: list[str] = []
+        self.request_id = ""
+        """What the server calls it."""
         self.key = key
         self._save = save
 
@@ -127,7 +129,7 @@ async def read_answer(reply: Reply, answer: Answer, begun: Callable[[], None]) -
     begin = await reply.first()
     if begin:
         begun()
-    streamed = begin in EVENTS if begin else reply.content_type == "text/event-stream"
+    streamed = begin in EVENTS if begin else "event-stream" in reply.headers.get("content-type", "").lower()
     return await (_Stream(reply, answer).read() if streamed else _read_json(reply, answer))
 
 
