@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal
 
 import anyio.to_thread
 import msgspec
@@ -16,36 +16,19 @@ from cdp_image_mcp.system.presence import OWN_FOLDER
 MAX_BYTES = 4 * 1024 * 1024
 
 
-class StatedQuota(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="quota", rename={"about": "feature"}
-):
-    """Quota as the site stated it last. Times are ISO 8601 with offset."""
+class Learnt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line. Times are ISO 8601 with offset."""
 
+    kind: Literal["quota", "rest", "told"]
+    """Quota as the site stated it last; an account that had better not be asked for a while; what is said once."""
     about: str
-    """The feature."""
-    remaining: int | None
-    reset_at: str | None
+    """The feature; whose account it is; what was said."""
     at: str
-
-
-class Rest(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="rest", rename={"about": "who"}):
-    """An account that had better not be asked until ``reset_at``; None: the rest is over."""
-
-    about: str
-    code: str
-    """The error code that caused it: ``quota_reached``, ``rate_limited``, ``billing``."""
-    reset_at: str | None
-    at: str
-
-
-class _Told(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="told"):
-    """Something that is said once."""
-
-    about: str
-    at: str
-
-
-_Line: TypeAlias = StatedQuota | Rest | _Told
+    reset_at: str | None = None
+    """In a rest None says that it is over."""
+    remaining: int | None = None
+    code: str = ""
+    """The error code that caused a rest: ``quota_reached``, ``rate_limited``, ``billing``."""
 
 
 class Ledger:
@@ -56,55 +39,55 @@ class Ledger:
     def __init__(self, place: Path) -> None:
         self.path = place / OWN_FOLDER / "learnt.jsonl"
         self._lock = LockFile(self.path.with_name(self.path.name + ".lock"))
-        self._unwritten: dict[tuple[str, str], _Line] = {}
+        self._unwritten: dict[tuple[str, str], Learnt] = {}
         self._problems: list[str] = []
 
     async def set_quota(self, feature: str, remaining: int | None, reset_at: str | None = None) -> None:
         """Note the quota the site stated."""
-        await self._note(StatedQuota(about=feature, remaining=remaining, reset_at=reset_at, at=now()))
+        await self._note(Learnt(kind="quota", about=feature, remaining=remaining, reset_at=reset_at, at=now()))
 
-    async def quota(self) -> list[StatedQuota]:
+    async def quota(self) -> list[Learnt]:
         """The newest statement per feature whose reset time has not passed."""
-        lines = [line for line in await self._lines() if isinstance(line, StatedQuota)]
+        lines = await self._lines("quota")
         return [line for line in lines if line.reset_at is None or epoch(line.reset_at) > epoch(now())]
 
-    async def rest_until(self, who: str, code: str, reset_at: str) -> None:
+    async def rest_until(self, who: str, code: str, reset_at: str | None) -> None:
         """``who`` had better not be asked before ``reset_at``."""
-        await self._note(Rest(about=who, code=code, reset_at=reset_at, at=now()))
+        await self._note(Learnt(kind="rest", about=who, code=code, reset_at=reset_at, at=now()))
 
-    async def resting(self, who: str) -> Rest | None:
+    async def resting(self, who: str) -> Learnt | None:
         """Why and until when, None when ``who`` may be asked."""
-        rests = [line for line in await self._lines() if isinstance(line, Rest) and line.about == who]
+        rests = [line for line in await self._lines("rest") if line.about == who]
         return next((rest for rest in rests if epoch(rest.reset_at) > epoch(now())), None)
 
     async def clear_rest(self, who: str) -> None:
         """It answered after all: forget its rest."""
         if await self.resting(who) is not None:
-            await self._note(Rest(about=who, code="", reset_at=None, at=now()))
+            await self.rest_until(who, "", None)
 
     async def tell_once(self, about: str) -> bool:
         """Whether it is to be told now; never again after that."""
-        if any(isinstance(line, _Told) and line.about == about for line in await self._lines()):
+        if any(line.about == about for line in await self._lines("told")):
             return False
-        await self._note(_Told(about=about, at=now()))
+        await self._note(Learnt(kind="told", about=about, at=now()))
         return True
 
     def problems(self) -> list[str]:
         """Sentences about what could not be read or written, of this process so far."""
         return list(dict.fromkeys(self._problems))
 
-    async def _lines(self) -> list[_Line]:
+    async def _lines(self, kind: str) -> list[Learnt]:
         read = await anyio.to_thread.run_sync(self._read)
         known = {_key(line): line for line, _ in read if line is not None}
-        return list((known | self._unwritten).values())
+        return [line for line in (known | self._unwritten).values() if line.kind == kind]
 
-    async def _note(self, line: _Line) -> None:
+    async def _note(self, line: Learnt) -> None:
         self._unwritten[_key(line)] = line
         await finish(partial(self._write, dict(self._unwritten)))
 
     # What follows runs in threads.
 
-    def _read(self) -> list[tuple[_Line | None, bytes]]:
+    def _read(self) -> list[tuple[Learnt | None, bytes]]:
         """The lines that are ours to know, each as it stands there, and those that are not."""
         try:
             with self.path.open("rb") as file:
@@ -114,15 +97,15 @@ class Ledger:
         except OSError as error:
             self._problems.append(f"{self.path} cannot be read: {error.strerror}.")
             return []
-        found: list[tuple[_Line | None, bytes]] = []
+        found: list[tuple[Learnt | None, bytes]] = []
         for text in raw.splitlines():
             try:
-                found.append((msgspec.json.decode(text, type=_Line), text))
+                found.append((msgspec.json.decode(text, type=Learnt), text))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 found.append((None, text))
         return found
 
-    def _write(self, lines: dict[tuple[str, str], _Line]) -> None:
+    def _write(self, lines: dict[tuple[str, str], Learnt]) -> None:
         try:
             make_path(self.path.parent)
             with self._lock.held():
@@ -138,5 +121,5 @@ class Ledger:
                 del self._unwritten[key]
 
 
-def _key(line: _Line) -> tuple[str, str]:
-    return type(line).__name__, line.about
+def _key(line: Learnt) -> tuple[str, str]:
+    return line.kind, line.about

@@ -7,9 +7,11 @@ import time
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+import msgspec
+
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import Code, ImageError
-from cdp_image_mcp.library.ledger import Ledger, Rest
+from cdp_image_mcp.library.ledger import Learnt, Ledger
 from cdp_image_mcp.library.record import epoch
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.day import in_seconds
@@ -37,13 +39,13 @@ class Steering:
             "chatgpt-web": Ledger(settings.profile_dir),
         }
 
-    async def rest(self, way: BackendName) -> Rest | None:
+    async def rest(self, way: BackendName) -> Learnt | None:
         """Why and until when ``way`` is asked last, None when nothing speaks against it."""
         ledger = self.ledgers[way]
         if (rest := await ledger.resting(account_of(self._settings, way))) is not None:
             return rest
         used_up = [q for q in await ledger.quota() if q.about == "image_gen" and q.remaining == 0 and q.reset_at]
-        return next((Rest(about="", code="quota_reached", reset_at=q.reset_at, at=q.at) for q in used_up), None)
+        return next((msgspec.structs.replace(q, code="quota_reached") for q in used_up), None)
 
     async def order(self, ways: Sequence[BackendName]) -> tuple[list[BackendName], tuple[str, str] | None]:
         """``ways`` with those that rest behind the others, and the first choice with the reason if it is first no

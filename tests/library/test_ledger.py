@@ -84,7 +84,7 @@ async def test_what_a_newer_program_says_more_in_a_line_stays_until_the_line_is_
 ) -> None:
     ledger, until = Ledger(tmp_path), soon(hours=1)
     theirs = json.dumps(
-        {"kind": "quota", "feature": "image_gen", "remaining": 3, "reset_at": until, "at": until, "x": [1]}
+        {"kind": "quota", "about": "image_gen", "remaining": 3, "reset_at": until, "at": until, "x": [1]}
     )
     with anyio.fail_after(60):
         await ledger.tell_once("who pays")
@@ -147,7 +147,7 @@ async def test_processes_that_note_at_the_same_time_lose_nothing(tmp_path: Path)
             for worker in workers:
                 assert await anyio.to_thread.run_sync(worker.wait) == 0
         lines = [json.loads(line) for line in Ledger(tmp_path).path.read_bytes().splitlines()]
-        assert len({line["feature"] for line in lines}) == len(lines) == 75
+        assert len({line["about"] for line in lines}) == len(lines) == 75
     finally:
         for worker in workers:
             end(worker)
