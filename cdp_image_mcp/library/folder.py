@@ -69,11 +69,10 @@ class Folder:
         """Replace the sidecar: temporary file, fsync, rename. Stamps ``record.updated_at``; encodes at once, so later
         changes of ``record`` do not tear it. Raises ImageError ``disk``; the earlier sidecar is then still whole."""
         record.updated_at = now()
-        data = encode_record(record)
-        kept = decode_record(data)
+        kept = decode_record(encode_record(record))
 
         def work() -> None:
-            stamp = _write_sidecar(self.path, data)
+            stamp = write_record(self.path, kept)
             if self._noted is not None:
                 self._noted(kept, self.path, stamp)
 
@@ -172,12 +171,8 @@ def take_back_folder(path: Path) -> None:
 
 def write_record(folder: Path, record: Record) -> Stamp:
     """Replace the sidecar in ``folder`` as it is, durable on return. Blocking. Raises ImageError ``disk``."""
-    return _write_sidecar(folder, encode_record(record))
-
-
-def _write_sidecar(folder: Path, data: bytes) -> Stamp:
     with doing("Writing the record", folder / SIDECAR):
-        return Stamp.of(replace_file(folder / SIDECAR, data))
+        return Stamp.of(replace_file(folder / SIDECAR, encode_record(record)))
 
 
 def read_record(folder: Path) -> tuple[Record, Stamp]:

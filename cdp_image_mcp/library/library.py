@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import strays
@@ -20,6 +20,8 @@ from cdp_image_mcp.library.record import Record, decode_record, encode_record, n
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.day import last_midnight
 from cdp_image_mcp.system.disk import doing, finish, in_thread, make_path
+
+T = TypeVar("T")
 
 KEPT_PROBLEMS = 100
 CLOCK_SLACK = 120.0
@@ -227,12 +229,8 @@ class Library:
         """Take into the record of a generation that has ended what was paid for and lies beside it, and answer whether
         there was anything. Nothing while the process that it was asked through runs: it may be writing just then. A
         disk that refuses keeps nobody from what is recorded."""
-        try:
-            take_in = partial(self._take_in, generation_id=entry.record.generation_id)
-            return self._may_have_strays(entry) and self.index.run(take_in)
-        except ImageError as error:
-            self.tell(error.message)
-            return False
+        take_in = partial(self._take_in, generation_id=entry.record.generation_id)
+        return self._may_have_strays(entry) and bool(self._keep_books(take_in))
 
     def _may_have_strays(self, entry: Entry) -> bool:
         try:
@@ -274,12 +272,13 @@ class Library:
             self._keep_books(lambda db: [self._entry(row, db) for row in stale])
         return entries
 
-    def _keep_books(self, work: Callable[[sqlite3.Connection], object]) -> None:
-        """For what must not cost a caller its answer."""
+    def _keep_books(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """For what must not cost a caller its answer; an index that cannot follow is brought up later."""
         try:
-            self.index.run(work)
+            return self.index.run(work)
         except ImageError as error:
             self.tell(f"Not noted in the library: {error.message}")
+            return None
 
     def _of_today(self, db: sqlite3.Connection, backend: BackendName) -> list[Entry]:
         # One condition with OR would be answered by looking at everything that this back end ever made.
@@ -299,11 +298,8 @@ class Library:
         return new_folder(parent, record)
 
     def _noted(self, record: Record, path: Path, stamp: Stamp) -> None:
-        """The sidecar is written already and is what counts; an index that cannot follow is brought up later."""
-        try:
-            self.index.run(lambda db: self.index.put(db, path, record, stamp))
-        except ImageError as error:
-            self.tell(f"The index is behind until the next rescan: {error.message}")
+        """The sidecar is written already and is what counts."""
+        self._keep_books(lambda db: self.index.put(db, path, record, stamp))
 
     def _join(self, db: sqlite3.Connection, marks: Sequence[str], own_id: str) -> Claim | None:
         condition = f"WHERE fingerprint IN ({', '.join('?' * len(marks))}) AND id != ? AND (finished = 0 OR ended >= ?)"

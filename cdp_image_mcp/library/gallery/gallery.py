@@ -27,8 +27,7 @@ class Gallery:
     def __init__(self, library: Library) -> None:
         self.library = library
         self._lock = LockFile(library.root / ".gallery.lock")
-        self._asked = 0
-        self._done = 0
+        self._stale = False
         self._turn = anyio.Lock()
 
     @property
@@ -46,17 +45,14 @@ class Gallery:
     async def refresh(self) -> None:
         """Write the page again with what changed since the last time. Calls that come while one is being written
         share the next. Never raises: the page is only a view, and of a full or read-only disk the library tells."""
-        self._asked += 1
-        mine = self._asked
+        self._stale = True
         async with self._turn:
-            if self._done >= mine:
-                return
-            covered = self._asked
-            try:
-                await self._write()
-            except ImageError as error:
-                self.library.tell(f"The gallery could not be written: {error.message}")
-            self._done = covered
+            if self._stale:
+                self._stale = False
+                try:
+                    await self._write()
+                except ImageError as error:
+                    self.library.tell(f"The gallery could not be written: {error.message}")
 
     @in_thread
     def _write(self) -> None:
