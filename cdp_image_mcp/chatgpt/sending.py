@@ -84,19 +84,30 @@ class Sending:
         Raises ImageError with ``submitted`` telling the truth, NotReady when nothing was sent and a person is needed,
         ChallengeMet when a check kept the prompt out, StartOver when it may begin anew.
         """
-        watch, report = self._watch, self._report
+        # Not at once by loading anew: a page that empties its editor a while after its loading would do it again.
+        if not (await self._pressed(composer, text) or await self._pressed(composer, text)):
+            raise StartOver(ImageError("site_changed", "The composer did not keep the prompt. Nothing was sent."))
+        if await self._went_out(composer, text):
+            sent = True if self._watch.request_seen.is_set() else "unknown"
+            await self._report.state("generating", submitted=sent)
+        else:
+            await self._not_seen(composer, text)
+
+    async def _pressed(self, composer: Composer, text: str) -> bool:
+        """Whether the send control was pressed; not where the page took the text away before that, and the control
+        with it."""
+        watch = self._watch
         await self._look_round()
         if not await composer.stands(text):
-            # Not by loading anew: a page that empties its editor a while after its loading would do it again.
             await composer.settle(text)
             await self._look_round()
             if not await composer.stands(text):
-                raise StartOver(ImageError("site_changed", "The composer did not keep the prompt. Nothing was sent."))
+                return False
         await watch.expect(text)
         self._in_place()
         if watch.lost is not None:
             # What cannot be watched is not begun.
-            sent = report.facts.get("submitted", False)
+            sent = self._report.facts.get("submitted", False)
             raise ImageError("browser_failed", f"{watch.lost}; the prompt was not sent.", submitted=sent)
         await self._before_press(text)
         try:
@@ -108,13 +119,9 @@ class Sending:
             await self.not_sent()
             await self._look_round()
             if error.code == "site_changed" and not await composer.holds(text):
-                # A page that empties its editor takes the control away with the text.
-                raise StartOver(error) from None
+                return False
             raise
-        if await self._went_out(composer, text):
-            await report.state("generating", submitted=True if watch.request_seen.is_set() else "unknown")
-        else:
-            await self._not_seen(composer, text)
+        return True
 
     async def _look_round(self) -> None:
         if (arrival := await in_the_way(self._watch.tab)) is not None:

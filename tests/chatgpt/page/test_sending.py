@@ -193,6 +193,47 @@ async def test_a_control_that_went_with_the_text_is_no_changed_site(
         await unpressed(Page(standing), monkeypatch, gone, lambda: None)
 
 
+async def test_a_page_that_takes_the_text_away_right_before_the_press_gets_it_once_more_without_being_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would take it away again a while after every loading."""
+    page, written, request_seen = Page(TEXT), list[str](), anyio.Event()
+
+    async def state(_name: str, **news: object) -> None:
+        if news.get("turn_pressed") and not written:
+            page.standing = ""
+
+    async def nothing(*_: object) -> None: ...
+
+    async def stands(_composer: Composer, text: str) -> bool:
+        return page.standing == text
+
+    async def settle(_composer: Composer, text: str) -> None:
+        written.append(text)
+        page.standing = text
+
+    async def click(_node: object, **_more: object) -> None:
+        if not page.standing:
+            raise NodeError("Node is detached from document")
+        request_seen.set()
+
+    async def until(condition: Callable[[], bool], _seconds: float) -> bool:
+        return condition()
+
+    monkeypatch.setattr(composer.human, "click", click)
+    monkeypatch.setattr(Composer, "stands", stands)
+    monkeypatch.setattr(Composer, "settle", settle)
+    monkeypatch.setattr(sending, "in_the_way", nothing)
+    watch = SimpleNamespace(
+        tab=site_tab(), lost=None, expect=nothing, until=until, request_seen=request_seen, tab_gone=False,
+        challenge=None, kept_out=False, page=PageReport(),
+    )  # fmt: skip
+    report = SimpleNamespace(facts={}, state=state)
+    with anyio.fail_after(10):
+        await Sending(cast("TurnWatch", watch), cast("Report", report)).send(Composer(cast("Tab", page)), TEXT)
+    assert written == [TEXT]
+
+
 async def test_a_page_that_goes_to_an_old_chat_right_before_the_press_is_not_pressed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
