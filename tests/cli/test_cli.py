@@ -340,13 +340,12 @@ def test_the_line_fits_the_terminal_on_which_it_is_drawn_though_the_path_goes_in
         os.close(theirs)
         assert endpoint.arrived.wait(LIMIT)
         seen = b""
-        while seen.count(b"\r") < 5:
+        while "…".encode() not in seen or seen.count(b"\r") < 5:
             seen += os.read(ours, 4096)
         endpoint.answering.set()
         process.communicate(timeout=LIMIT)
         os.close(ours)
     lines = seen.decode().split("\r")
-    assert any("…" in line for line in lines)
     assert max(map(len, lines)) <= 19
 
 
