@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -36,8 +36,6 @@ PATIENCE = 600.0
 STREAM_PATIENCE = 300.0
 """Longest silence in a stream."""
 MOST_STREAMS = 4
-FETCHING_SECONDS = 600.0
-"""How long one picture may take to come from its address: thirty megabytes by a slow connection."""
 
 
 class Means:
@@ -251,25 +249,16 @@ class Generation:
         for place in [*answer.addresses]:
             self._report.progress("Fetching a picture from the address the API named.")
             try:
-                data = await self._fetched(place)
+                data = await self._means.downloader.fetch(place, self._url)
             except FetchError as fault:
                 answer.faults.append(f"a picture could not be fetched: {fault}")
             else:
                 answer.addresses.remove(place)
                 await answer.hand_on(data)
 
-    async def _fetched(self, place: str) -> bytes:
-        try:
-            with anyio.fail_after(FETCHING_SECONDS):
-                return await self._means.downloader.fetch(urljoin(self._url, place))  # gpt4free names the path alone
-        except ValueError:
-            raise FetchError("its address is malformed") from None
-        except TimeoutError:
-            raise FetchError(f"it was not whole after {FETCHING_SECONDS:g} s") from None
-
     async def _fetch_again(self, place: str) -> bytes:
         try:
-            return await self._fetched(place)
+            return await self._means.downloader.fetch(place, self._url)
         except FetchError as fault:
             raise ImageError("network", f"The picture still cannot be fetched: {fault}.", submitted=True) from None
 

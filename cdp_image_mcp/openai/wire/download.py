@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_HOPS = 5
 ATTEMPTS = 3
+FETCHING = 600.0
+"""Seconds in which one picture has to come from its address: thirty megabytes by a slow connection."""
 TIMEOUT = 60.0
 CONNECTING = 5.0
 """Seconds for each address of a host; the first may be of a kind that has no way out of this machine."""
@@ -72,31 +74,36 @@ class Downloader:
             self._own_host = _in_ascii(own_host)
         self._clients: dict[Proxy | None, httpx.AsyncClient] = {}
 
-    async def fetch(self, url: str) -> bytes:
-        """The picture's bytes. Tries again on network faults, which cost nothing. Raises :class:`FetchError`."""
+    async def fetch(self, place: str, base: str = "") -> bytes:
+        """The bytes of the picture at ``place``, which may lack what ``base`` says (gpt4free names the path alone).
+        Tries again on network faults, which cost nothing. Raises :class:`FetchError`."""
         attempts = ATTEMPTS
-        while True:
-            try:
-                return await self._follow(url)
-            except FetchError as error:
-                attempts -= 1
-                if attempts < 1 or not error.again:
-                    raise
-            await anyio.sleep(1.0)
+        with anyio.move_on_after(FETCHING):
+            while True:
+                try:
+                    return await self._follow(base, place)
+                except FetchError as error:
+                    attempts -= 1
+                    if attempts < 1 or not error.again:
+                        raise
+                await anyio.sleep(1.0)
+        raise FetchError(f"it was not whole after {FETCHING:g} s")
 
-    async def _follow(self, url: str) -> bytes:
+    async def _follow(self, url: str, place: str) -> bytes:
         for _ in range(MOST_HOPS):
-            found = await self._hop(url)
+            try:
+                url = urljoin(url, place)
+                found = await self._hop(url)
+            except ValueError:
+                raise FetchError("its address is malformed") from None
             if isinstance(found, bytes):
                 return found
-            try:
-                url = urljoin(url, found)
-            except ValueError:
-                raise FetchError("it was passed on to a malformed address") from None
+            place = found
         raise FetchError(f"it was passed on more than {MOST_HOPS} times")
 
     async def _hop(self, url: str) -> bytes | str:
-        """The picture, or the address it is passed on to; each address of the host is tried."""
+        """The picture, or the address it is passed on to; each address of the host is tried. Raises ValueError for a
+        malformed one."""
         parts, host, port = self._check(url)
         if proxy := await anyio.to_thread.run_sync(proxy_for, url):
             self._refuse_private(host)
@@ -150,11 +157,8 @@ class Downloader:
         return self._clients[proxy]
 
     def _check(self, url: str) -> tuple[SplitResult, str, int]:
-        try:
-            parts = urlsplit(url)
-            host, port = _in_ascii(parts.hostname or ""), parts.port
-        except ValueError:
-            raise FetchError("its address is malformed") from None
+        parts = urlsplit(url)
+        host, port = _in_ascii(parts.hostname or ""), parts.port
         if parts.scheme not in PORTS or not host or parts.username is not None:
             raise FetchError("its address is none that may be fetched")
         if parts.scheme == "http" and host != self._own_host:
