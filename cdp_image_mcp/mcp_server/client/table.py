@@ -39,10 +39,6 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, Any] = {}
     """What stands beside command, arguments and variables."""
     env: dict[str, str] = {}
-    adds: tuple[str, ...] = ()
-    """The client's own command that adds the server; ``{entry}`` is the entry as JSON, ``{named}`` the same with its
-    name inside."""
-    removes: tuple[str, ...] = ()
     short: str = ""
     """What to type by hand, where the client has a command for it."""
     patience: float = 60
@@ -90,8 +86,6 @@ CLIENTS = (
         where="`.mcp.json` in a project",
         extra={"timeout": 900000},
         env={"GPT_IMAGE_WAIT_SECONDS": "100"},
-        adds=("claude", "mcp", "add-json", "--scope", "user", NAME, "{entry}"),
-        removes=("claude", "mcp", "remove", "--scope", "user", NAME),
         short=f"claude mcp add --scope user {NAME} -- {NAME}",
         patience=900,
         seen="2.1.332, 2026-11-26",
@@ -116,7 +110,6 @@ CLIENTS = (
             ],
         },
         env=LONG,
-        adds=("codex", "mcp", "add", NAME, "--", "{command}"),
         short=f"codex mcp add {NAME} -- {NAME}",
         patience=900,
         seen="0.171.0, 2026-11-26",
@@ -142,7 +135,6 @@ CLIENTS = (
         place=("servers",),
         extra={"type": "stdio"},
         env=LONG,
-        adds=("code", "--add-mcp", "{named}"),
         patience=math.inf,
         note="No limit is known.",
     ),
