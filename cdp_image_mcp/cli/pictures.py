@@ -187,8 +187,8 @@ async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Termin
 
 
 def _rubbish(settings: Settings) -> Iterator[Path]:
-    """Previews, which are made anew when they are needed; what was half written; what was put aside as broken; and
-    profiles of short-lived browsers."""
+    """Previews, which are made anew when they are needed; what was half written; and profiles of short-lived
+    browsers."""
     from cdp_image_mcp.previews.canvas import PROFILE_PREFIX
     from cdp_image_mcp.previews.scratch import abandoned
 
@@ -204,11 +204,9 @@ def _rubbish(settings: Settings) -> Iterator[Path]:
             yield from filter(_old, folder.glob(".preview-*.part"))
     # Root and profile may lie among other people's files: only names of ours, and folders that are ours alone.
     root, profile = settings.output_dir, settings.profile_dir
-    yield from root.glob(".index.sqlite3*.broken")
     yield from filter(_old, root.glob(".index.html.*.part"))
     yield from filter(_old, profile.parent.glob(f".{profile.name}.window.json.*.part"))
     for own in (root / OWN_FOLDER, profile / OWN_FOLDER):
-        yield from own.glob("*.broken")
         yield from filter(_old, own.glob(".*.part"))
     yield from abandoned(PROFILE_PREFIX, Path(tempfile.gettempdir()))
 

@@ -19,9 +19,6 @@ from cdp_image_mcp.system.plaintext import clean, clean_tree, sound
 
 logger = logging.getLogger(__name__)
 
-MOST_IMAGES_LISTED = 200
-MOST_FAILURES_LISTED = 20
-MOST_IN_MARKDOWN = 10
 TITLE = 40
 """Characters of the words under which a picture is shown."""
 SHORT_PROMPT = 200
@@ -69,17 +66,12 @@ def _progress(standing: Standing) -> dict[str, Any]:
     return fields
 
 
-def _images(record: Record) -> list[dict[str, Any]]:
-    listed = record.images[:MOST_IMAGES_LISTED]
-    return [msgspec.to_builtins(image) | {"path": sound(image.path)} for image in listed]
-
-
 def markdown(record: Record) -> str:
     """One line that shows the pictures where a program renders Markdown (Codex desktop shows local files so, and
     nothing else: openai/codex#43497, 2026-09)."""
     words = re.sub(r"[\[\]\\`<>!*_\s]+", " ", clean(record.prompt, 400)).strip()
     title = words if len(words) <= TITLE else words[: TITLE - 1].rstrip() + "…"
-    return " ".join(f"![{title}]({_destination(image.path)})" for image in record.images[:MOST_IN_MARKDOWN])
+    return " ".join(f"![{title}]({_destination(image.path)})" for image in record.images)
 
 
 def _destination(path: str) -> str:
@@ -110,17 +102,14 @@ def _first(standing: Standing) -> dict[str, Any]:
         fields["progress"] = _progress(standing)
         if record.over_time:
             fields["over_time"] = True
-    images = _images(record)
+    images = [msgspec.to_builtins(image) | {"path": sound(image.path)} for image in record.images]
     if images:
         fields["image_path"] = images[0]["path"]
         fields["markdown"] = markdown(record)
     fields["images"] = images
-    if len(record.images) > len(images):
-        fields["images_not_listed"] = len(record.images) - len(images)
     if record.failures:
         fields["failures"] = [
-            {"index": each.index, "code": each.code, "message": clean(each.message)}
-            for each in record.failures[:MOST_FAILURES_LISTED]
+            {"index": each.index, "code": each.code, "message": clean(each.message)} for each in record.failures
         ]
     if standing.joined:
         fields["joined"] = True

@@ -1,6 +1,5 @@
 """The five tools as clients and models see them, as they are listed."""
 
-from functools import partial
 from typing import Any
 
 import mcp_types as types
@@ -58,22 +57,21 @@ def tool(
     description: str,
     arguments: type[msgspec.Struct],
     *,
-    reads: bool = False,
+    looks: bool = False,
     destroys: bool = False,
     repeats: bool = False,
-    outside: bool = True,
     **more: Any,
 ) -> types.Tool:
-    """A tool with all four annotations."""
+    """A tool with all four annotations; one that only ``looks`` changes nothing."""
     hints = types.ToolAnnotations(
-        title=title, read_only_hint=reads, destructive_hint=destroys, idempotent_hint=repeats, open_world_hint=outside
+        title=title,
+        read_only_hint=looks,
+        destructive_hint=destroys,
+        idempotent_hint=looks or repeats,
+        open_world_hint=not looks,
     )
     schema = input_schema(arguments)
     return types.Tool(name=name, title=title, description=description, input_schema=schema, annotations=hints, **more)
-
-
-looking = partial(tool, reads=True, repeats=True, outside=False)
-"""A tool that changes nothing."""
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
@@ -114,6 +112,6 @@ TOOLS: tuple[types.Tool, ...] = (
     # Not read-only: it may open a window for the person, and writes the picture's file.
     tool("wait_for_image", "Wait for image", WAIT, WaitForImage, repeats=True),
     tool("cancel_image", "Cancel image", CANCEL, CancelImage, destroys=True, repeats=True),
-    looking("backend_status", "Backend status", STATUS, BackendStatus, output_schema=STATUS_OUTPUT),
+    tool("backend_status", "Backend status", STATUS, BackendStatus, looks=True, output_schema=STATUS_OUTPUT),
     tool("browser_visibility", "Browser visibility", VISIBILITY, BrowserVisibility, output_schema=VISIBILITY_OUTPUT),
 )

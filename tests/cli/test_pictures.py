@@ -181,8 +181,7 @@ def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
     rubbish = [
         folder / "preview-01.jpg",
         folder / ".metadata.json.77-1.part",
-        tmp_path / "pictures" / ".index.sqlite3.broken",
-        tmp_path / "pictures" / ".cdp-image-mcp" / "index.sqlite3.broken",
+        tmp_path / "pictures" / ".cdp-image-mcp" / ".ledger.json.77-1.part",
     ]
     for path in rubbish:
         path.write_bytes(b"x" * 1000)
@@ -190,7 +189,7 @@ def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
     rubbish[-1].write_bytes(Path(fox["image_path"]).read_bytes())
     for path in rubbish:
         os.utime(path, (time.time() - 3600, time.time() - 3600))
-    foreign = [tmp_path / "pictures" / "taxes.broken", tmp_path / ".film.mkv.part"]
+    foreign = [tmp_path / "pictures" / ".taxes.part", tmp_path / ".film.mkv.part"]
     for path in foreign:
         path.write_bytes(b"not ours")
         os.utime(path, (0, 0))

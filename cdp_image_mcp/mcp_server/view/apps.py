@@ -14,7 +14,7 @@ from mcp.server.context import ServerRequestContext
 
 from cdp_image_mcp import __version__
 from cdp_image_mcp.mcp_server.arguments import PictureHistory, WatchPicture
-from cdp_image_mcp.mcp_server.tools import TOOLS, looking
+from cdp_image_mcp.mcp_server.tools import TOOLS, tool
 
 EXTENSION = "io.modelcontextprotocol/ui"
 ADDRESS = "ui://cdp-image-mcp/picture.html"
@@ -36,8 +36,8 @@ def declared(ctx: ServerRequestContext[Any, Any]) -> bool:
 @cache
 def tools() -> list[types.Tool]:
     """The five tools, two of them with the view, and the view's own."""
-    shown = [tool.model_copy(update={"meta": META}) if tool.name in SHOWN_FOR else tool for tool in TOOLS]
-    hidden = partial(looking, _meta=FOR_THE_VIEW)
+    shown = [each.model_copy(update={"meta": META}) if each.name in SHOWN_FOR else each for each in TOOLS]
+    hidden = partial(tool, looks=True, _meta=FOR_THE_VIEW)
     watching = "For the view: how a generation stands, after at most wait_seconds."
     return [
         *shown,
