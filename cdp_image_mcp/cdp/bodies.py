@@ -6,9 +6,6 @@ Measured on Chromium 156, 2026-11.
 """
 
 import asyncio
-import base64
-import binascii
-import urllib.parse
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -36,7 +33,8 @@ from cdp_image_mcp.cdp.session import raw_of
 from cdp_image_mcp.cdp.wire import content
 from cdp_image_mcp.cdp.world import World
 
-Way = Literal["network", "resource", "blob", "request", "data"]
+Way = Literal["network", "resource", "blob", "request"]
+Take = Callable[[float], Awaitable[bytes]]
 Accept = Callable[[bytes], bool]
 READ_SIZE = 4 * 1024 * 1024
 EMPTY_STATUS = (204, 205, 304)
@@ -84,13 +82,11 @@ class Bodies(Requests):
         request, for addresses that work once. ``timeout`` is for all ways together. Raises BodyUnavailable;
         SessionClosed and BrowserGone as they come.
         """
-        frame_id = request.frame_id or self._page.frame_id
-        attempt = _Attempt(request.url, accept, timeout)
-        legitimately_empty = request.status in EMPTY_STATUS or request.headers.get("content-length") == "0"
-        body = await attempt.via(
-            "network", lambda left: self._from_network(request, left), empty_is_fine=legitimately_empty
-        )
-        return body or await self._other_ways(attempt, frame_id, again=again and request.method == "GET")
+        again = again and request.method == "GET"
+        others = self._other_ways(request.url, request.frame_id or self._page.frame_id, again=again)
+        ways: list[tuple[Way, Take]] = [("network", lambda left: self._from_network(request, left)), *others]
+        empty = request.status in EMPTY_STATUS or request.headers.get("content-length") == "0"
+        return await _first(request.url, ways, accept, timeout, empty_is_fine=empty)
 
     async def read_url(self, url: str, *, accept: Accept | None = None, timeout: float = 60.0) -> Body:
         """The bytes behind an address in the page, also one for which no request was seen: memory-cached images,
@@ -98,23 +94,15 @@ class Bodies(Requests):
         held = (request for request in reversed(self.requests) if request.url == url and request.state == "finished")
         if (request := next(held, None)) is not None:
             return await self.read(request, accept=accept, timeout=timeout)
-        return await self._other_ways(_Attempt(url, accept, timeout), self._page.frame_id, again=True)
+        return await _first(url, self._other_ways(url, self._page.frame_id, again=True), accept, timeout)
 
-    async def _other_ways(self, attempt: "_Attempt", frame_id: str, *, again: bool) -> Body:
-        url = attempt.url
-        scheme = url.partition(":")[0].lower()
-        body = None
-        if scheme == "data":
-            body = await attempt.via("data", lambda _left: _from_data(url))
-        else:
-            body = await attempt.via("resource", lambda left: self._from_frame(frame_id, url, left))
-            if body is None and scheme == "blob":
-                body = await attempt.via("blob", lambda left: self._from_blob(url, left))
-            elif body is None and again and scheme in ("http", "https"):
-                body = await attempt.via("request", lambda left: self._by_request(frame_id, url, left))
-        if body is None:
-            raise BodyUnavailable(url, attempt.tried)
-        return body
+    def _other_ways(self, url: str, frame_id: str, *, again: bool) -> list[tuple[Way, Take]]:
+        ways: list[tuple[Way, Take]] = [("resource", lambda left: self._from_frame(frame_id, url, left))]
+        if url.startswith("blob:"):
+            ways.append(("blob", lambda left: self._from_blob(url, left)))
+        elif again and url.startswith("http"):
+            ways.append(("request", lambda left: self._by_request(frame_id, url, left)))
+        return ways
 
     async def _from_network(self, request: Request, timeout: float) -> bytes:
         reply = await self._page.session.call(
@@ -172,48 +160,30 @@ class _Refused(Exception):  # noqa: N818 - a reason on its way to the list of re
     """A way gave no bytes, in words."""
 
 
-class _Attempt:
-    """Ways tried one after another within one deadline, with the reasons why they failed."""
-
-    def __init__(self, url: str, accept: Accept | None, timeout: float) -> None:
-        self.url = url
-        self.tried: list[str] = []
-        self._accept = accept
-        self._end = asyncio.get_running_loop().time() + timeout
-
-    async def via(
-        self, way: Way, take: Callable[[float], Awaitable[bytes]], *, empty_is_fine: bool = False
-    ) -> Body | None:
-        """Try one way with the time that is left; None when it gave nothing."""
-        left = self._end - asyncio.get_running_loop().time()
+async def _first(
+    url: str, ways: list[tuple[Way, Take]], accept: Accept | None, timeout: float, *, empty_is_fine: bool = False
+) -> Body:
+    """What the first of the ways gives that gives anything; all within one deadline. Raises BodyUnavailable with the
+    reasons why they failed."""
+    tried: list[str] = []
+    end = asyncio.get_running_loop().time() + timeout
+    for way, take in ways:
+        left = end - asyncio.get_running_loop().time()
         if left <= 0:
-            self.tried.append(f"{way}: no time left")
-            return None
+            tried.append(f"{way}: no time left")
+            continue
         try:
             data = await take(left)
         except ProtocolError as error:
-            self.tried.append(f"{way}: {error.message}")
+            tried.append(f"{way}: {error.message}")
         except (CommandTimeout, PageCrashed, ScriptError, DocumentLeft, _Refused) as error:
-            self.tried.append(f"{way}: {error}")
+            tried.append(f"{way}: {error}")
         else:
             if not data and not empty_is_fine:
                 # fetch().blob() without durable messages: empty, and no error.
-                self.tried.append(f"{way}: empty")
-            elif self._accept is not None and not self._accept(data):
-                self.tried.append(f"{way}: {len(data)} bytes that were refused")
+                tried.append(f"{way}: empty")
+            elif accept is not None and not accept(data):
+                tried.append(f"{way}: {len(data)} bytes that were refused")
             else:
-                return Body(data, way, tuple(self.tried))
-        return None
-
-
-async def _from_data(url: str) -> bytes:
-    head, comma, text = url.partition(",")
-    if not comma:
-        raise _Refused("not a data: address")
-    raw = urllib.parse.unquote_to_bytes(text)
-    if not head.endswith(";base64"):
-        return raw
-    try:
-        return base64.b64decode(raw, validate=True)
-    except binascii.Error as error:
-        raise _Refused(f"bad base64 ({error})") from error
+                return Body(data, way, tuple(tried))
+    raise BodyUnavailable(url, tried)

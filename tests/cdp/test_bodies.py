@@ -185,13 +185,6 @@ async def test_a_large_blob_that_no_element_holds_is_read_in_pieces(page: Page, 
         assert (body.data == picture(9 * MB), body.way) == (True, "blob")
 
 
-async def test_a_data_address_is_its_own_body(page: Page, bodies: Bodies) -> None:
-    with anyio.fail_after(60):
-        assert (await bodies.read_url("data:image/png;base64,iVBORw0KGgo=")).data == PNG
-        with pytest.raises(BodyUnavailable, match="base64"):
-            await bodies.read_url("data:image/png;base64,***")
-
-
 async def test_a_blob_of_another_document_is_unavailable_with_every_reason(
     page: Page, bodies: Bodies, site: Site
 ) -> None:
