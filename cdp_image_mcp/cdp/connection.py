@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from cdp_image_mcp.cdp.errors import BrowserGone, CommandTimeout, PageCrashed, ProtocolError, SessionClosed
+from cdp_image_mcp.cdp.errors import BrowserGone, PageCrashed, ProtocolError, SessionClosed
 from cdp_image_mcp.cdp.protocol import AttachedToTarget, InspectorDetached, OfSession
 from cdp_image_mcp.cdp.session import ANSWERED_AFTER_CRASH, Event, Session, again
 from cdp_image_mcp.cdp.waiters import Waiters
@@ -25,9 +25,6 @@ from cdp_image_mcp.cdp.wire import MAX_MESSAGE, UNREADABLE, Envelope, decode_mes
 from cdp_image_mcp.system.tasks import background, shielded
 
 log = logging.getLogger(__name__)
-
-DETACHING = 5.0
-"""Seconds. Nothing depends on having detached: the browser drops our sessions with the connection."""
 
 
 class Connection:
@@ -73,15 +70,6 @@ class Connection:
         if session is None:
             raise SessionClosed("the target went away while it was being attached to", "Target.attachToTarget")
         return session
-
-    async def detach(self, session: Session) -> None:
-        """Leave a target, which lives on. Harmless when the session is closed already or the browser hangs."""
-        if session.closed is None and session.session_id is not None:
-            leaving = {"sessionId": session.session_id}
-            try:
-                await self.browser.call("Target.detachFromTarget", leaving, timeout=DETACHING)
-            except (SessionClosed, BrowserGone, ProtocolError, CommandTimeout):
-                return  # it ended while it was being told to, or nobody is there to be told
 
     def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """Run ``function`` in the connection's task group until it or the connection ends.

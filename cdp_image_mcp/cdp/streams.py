@@ -1,12 +1,12 @@
 """Responses read while they arrive (SSE by fetch), and what the page's websockets receive.
 
 By a second session to the same page with only Network enabled: where bodies are kept durable, a stream asked for on the
-same session has no head (``bufferedData`` is empty). Measured on Chromium 156, 2026-11.
+same session has no head (``bufferedData`` is empty). It stays as long as the page: when one is detached, the browser
+forgets that the first one wanted durable bodies. Measured on Chromium 156, 2026-11.
 """
 
 import base64
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cdp_image_mcp.cdp.errors import (
@@ -31,7 +31,6 @@ from cdp_image_mcp.cdp.protocol import (
 )
 from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Session
 from cdp_image_mcp.cdp.wire import content
-from cdp_image_mcp.system.tasks import shielded
 
 # Unread bytes of one stream, or of all websockets, at which it ends with EventOverflow.
 STREAM_LIMIT = 64 * 1024 * 1024
@@ -107,7 +106,7 @@ class LiveStream(Mailbox[bytes]):
 
 
 class LiveStreams(Mailbox[LiveStream]):
-    """Streams that begin while the block lasts, in the order of their requests. Made by ``live_streams``."""
+    """Streams that begin while the page lives, in the order of their requests. Made by ``live_streams``."""
 
     def __init__(self, page: Page, session: Session, accept: Callable[[StreamRequest], bool]) -> None:
         super().__init__("live streams", DEFAULT_QUEUE)
@@ -191,21 +190,16 @@ class LiveStreams(Mailbox[LiveStream]):
             stream.end(StreamFailed(stream.request.url, "the page went to another document", canceled=True))
 
 
-@asynccontextmanager
-async def live_streams(page: Page, accept: Callable[[StreamRequest], bool]) -> AsyncGenerator[LiveStreams, None]:
-    """Watch the page by a second session and stream each response whose request ``accept`` takes.
+async def live_streams(page: Page, accept: Callable[[StreamRequest], bool]) -> LiveStreams:
+    """Watch the page from now on and stream each response whose request ``accept`` takes.
 
-    ``accept`` runs in the reader and must not raise. Survives navigations; streams still open end with SessionClosed
-    when the block ends. The page notices nothing and reads its response as ever.
+    ``accept`` runs in the reader and must not raise. Survives navigations; streams still open end with the page, by
+    SessionClosed. The page notices nothing and reads its response as ever.
     """
     session = await page.connection.attach(page.target_id)
-    try:
-        with LiveStreams(page, session, accept) as streams:
-            await session.call("Network.enable")
-            yield streams
-    finally:
-        with shielded():
-            await page.connection.detach(session)
+    streams = LiveStreams(page, session, accept)
+    await session.call("Network.enable")
+    return streams
 
 
 def socket_messages(page: Page) -> Mailbox[str | bytes | bool]:

@@ -44,7 +44,7 @@ async def streamed(*events: Told, head: Any, body: Any = REFUSED) -> AsyncGenera
         if head is None:
             peer.silent.add(command)
         page: Any = SimpleNamespace(connection=connection, session=session, target_id="T1")
-        async with live_streams(page, lambda _request: True) as streams:
+        with await live_streams(page, lambda _request: True) as streams:
             asked = {"url": "http://127.0.0.1/sse", "method": "POST"}
             await peer.event("Network.requestWillBeSent", {"requestId": "1", "request": asked}, "S1")
             stream = await streams.next(10)

@@ -25,7 +25,7 @@ async def test_a_stream_loses_nothing_while_bodies_are_kept_too(page: Page, site
         bodies = await Bodies.start(page)
         await page.navigate(site.url("/page/images"))
         with bodies.watch(lambda request: "/sse" in request.url) as ended:
-            async with live_streams(page, wanted) as streams:
+            with await live_streams(page, wanted) as streams:
                 await page.evaluate(f"(readStream('/sse?count={count}&size={size}'), undefined)")
                 stream = await streams.next(10)
                 assert stream.request.method == "POST"
@@ -40,7 +40,7 @@ async def test_bytes_come_while_the_response_is_still_open(page: Page, site: Sit
     with anyio.fail_after(60):
         site.go = anyio.Event()
         await page.navigate(site.url("/page/images"))
-        async with live_streams(page, wanted) as streams:
+        with await live_streams(page, wanted) as streams:
             await page.evaluate("(readStream('/sse?count=3&hold=1'), undefined)")
             stream = await streams.next(10)
             first = await stream.next(10)
@@ -52,7 +52,7 @@ async def test_bytes_come_while_the_response_is_still_open(page: Page, site: Sit
 async def test_a_burst_of_short_streams_loses_nothing(page: Page, site: Site) -> None:
     with anyio.fail_after(60):
         await page.navigate(site.url("/page/images"))
-        async with live_streams(page, wanted) as streams:
+        with await live_streams(page, wanted) as streams:
             await page.evaluate("for (let i = 0; i < 20; i++) readStream('/sse?count=3&number=' + i); undefined")
             for _ in range(20):
                 assert await read(await streams.next(10)) == sse_text(3, 10)
@@ -61,7 +61,7 @@ async def test_a_burst_of_short_streams_loses_nothing(page: Page, site: Site) ->
 async def test_the_page_reads_its_stream_undisturbed(page: Page, site: Site) -> None:
     with anyio.fail_after(60):
         await page.navigate(site.url("/page/images"))
-        async with live_streams(page, wanted):
+        with await live_streams(page, wanted):
             assert await page.evaluate("readStream('/sse?count=100')") == len(sse_text(100, 10))
 
 
@@ -69,7 +69,7 @@ async def test_a_stream_that_breaks_off_gives_its_bytes_and_then_the_error(page:
     with anyio.fail_after(60):
         site.go = anyio.Event()
         await page.navigate(site.url("/page/images"))
-        async with live_streams(page, wanted) as streams:
+        with await live_streams(page, wanted) as streams:
             await page.evaluate("(readStream('/broken').catch(() => 0), undefined)")
             stream = await streams.next(10)
             assert await stream.next(10) == b"data: half"
@@ -82,7 +82,7 @@ async def test_a_stream_that_the_page_aborts_is_told_as_canceled(page: Page, sit
     with anyio.fail_after(60):
         site.go = anyio.Event()
         await page.navigate(site.url("/page/images"))
-        async with live_streams(page, wanted) as streams:
+        with await live_streams(page, wanted) as streams:
             await page.evaluate(
                 "window.stop = new AbortController(),"
                 "(fetch('/sse?count=2&hold=1', {signal: stop.signal}).then(r => r.text()).catch(() => 0), undefined)"
@@ -100,7 +100,7 @@ async def test_a_stream_whose_document_went_is_told_as_cut(page: Page, site: Sit
     with anyio.fail_after(60):
         site.go = anyio.Event()
         await page.navigate(site.url("/page/images"))
-        async with live_streams(page, wanted) as streams:
+        with await live_streams(page, wanted) as streams:
             await page.evaluate("(readStream('/sse?count=2&hold=1'), undefined)")
             stream = await streams.next(10)
             assert await stream.next(10) == sse_text(1, 10)
@@ -116,22 +116,23 @@ async def test_a_stream_whose_document_went_is_told_as_cut(page: Page, site: Sit
 async def test_requests_that_are_not_wanted_are_not_streamed(page: Page, site: Site) -> None:
     with anyio.fail_after(60):
         await page.navigate(site.url("/page/images"))
-        async with live_streams(page, wanted) as streams:
+        with await live_streams(page, wanted) as streams:
             await page.evaluate("asBuffer('/dot.png')")
             with pytest.raises(EventTimeout):
                 await streams.next(0.2)
 
 
-async def test_an_open_stream_ends_with_the_block(page: Page, site: Site) -> None:
+async def test_an_open_stream_ends_with_its_page(page: Page, site: Site) -> None:
     with anyio.fail_after(60):
         site.go = anyio.Event()
         await page.navigate(site.url("/page/images"))
-        async with live_streams(page, wanted) as streams:
+        with await live_streams(page, wanted) as streams:
             await page.evaluate("(readStream('/sse?count=2&hold=1'), undefined)")
             stream = await streams.next(10)
             assert await stream.next(10)
-        with pytest.raises(SessionClosed):
-            await stream.next(10)
+            await page.close()
+            with pytest.raises(SessionClosed):
+                await stream.next(10)
         site.go.set()
 
 

@@ -220,6 +220,24 @@ async def _answers(watch: TurnWatch) -> None:
                 watch.heard(transcript.feed_conversation(body, conversation=conversation, before=before))
 
 
+async def _sockets(watch: TurnWatch) -> None:
+    """What the page's websockets say, and when one opens or closes. After an overflow, or a crash of the page, they are
+    heard on: what was missed stands in the conversation."""
+    while True:
+        with cdp.socket_messages(watch.tab.page) as messages:
+            try:
+                async for said in messages:
+                    if isinstance(said, bool):
+                        watch.line(said)
+                    else:
+                        watch.heard(watch.transcript.feed_socket(said))
+            except cdp.CDPError as error:
+                if watch.tab.closed is not None:
+                    raise
+                log.warning("messages of the page's websockets were missed: %s", error)
+        watch.missed()
+
+
 async def _page(watch: TurnWatch) -> None:
     with watch.tab.eye.messages() as messages:
         async for told in messages:
@@ -302,20 +320,18 @@ async def watch_turn(tab: Tab, transcript: Transcript) -> AsyncGenerator[TurnWat
 
         _drop_unwatched(tab)
         start(Streams(watch, start).listen)
-        for listener in (_answers, _page, _checks, _pulse):
+        for listener in (_answers, _sockets, _page, _checks, _pulse):
             start(partial(listener, watch))
         start(partial(_documents, watch, start))
         for stage in ("sent", "ended"):
             start(partial(_pictures, watch, stage))
         # All subscriptions must stand before anything is typed.
         await anyio.lowlevel.checkpoint()
-        tab.listener = watch
-        if tab.deaf is not None:
-            watch.deaf(tab.deaf)
+        tab.watched = True
         try:
             yield watch
         finally:
-            tab.listener = None
+            tab.watched = False
 
 
 def _drop_unwatched(tab: Tab) -> None:

@@ -242,9 +242,6 @@ class TurnWatch:
         except cdp.CDPError as error:
             log.info("the page's new document is not looked at: %s", error)
 
-    def hear(self, message: str | bytes) -> None:
-        self.heard(self.transcript.feed_socket(message))
-
     def line(self, opened: bool) -> None:
         self.line_lost = not opened
         self._wake()

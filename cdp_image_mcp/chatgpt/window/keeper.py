@@ -80,7 +80,7 @@ class Keeper:
         if self.browser is None or self._tab is None or not self._tab.open:
             return None
         tab = self._tab.value
-        return None if tab.closed is not None or tab.page.session.crashed or tab.deaf is not None else tab
+        return None if tab.closed is not None or tab.page.session.crashed else tab
 
     @property
     def mode(self) -> Mode | None:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import InitVar, dataclass
-from typing import Protocol
 from weakref import WeakSet
 
 import anyio
@@ -47,16 +46,6 @@ class Cookies(msgspec.Struct):
     cookies: list[CookieName]
 
 
-class Listener(Protocol):
-    """Whoever watches a turn: it is told each message of the page's websockets, when one opens or closes, when some
-    messages were not heard, and when none will be any more."""
-
-    def hear(self, message: str | bytes) -> None: ...
-    def line(self, opened: bool) -> None: ...
-    def missed(self) -> None: ...
-    def deaf(self, error: cdp.CDPError) -> None: ...
-
-
 @dataclass(eq=False)
 class Tab:
     """Lives as long as :func:`open_tab`'s block. Never touches another tab."""
@@ -77,9 +66,8 @@ class Tab:
         """The document in which a turn of ours came to its end, and its generation, until the next arrival."""
         self._brought_back = ""
         """The document in which the page went to an old conversation by itself, until the next arrival."""
-        self.listener: Listener | None = None
-        self.deaf: cdp.CDPError | None = None
-        """Why the page's websockets are heard no more."""
+        self.watched = False
+        """Whether somebody watches a turn in it."""
         self.quotas: tuple[Quota, ...] = ()
         """What the site said last of the account's quotas, in this tab."""
         self._quotas_read: WeakSet[Request] = WeakSet()
@@ -265,50 +253,12 @@ class Tab:
         return request.type == "Document" and request.frame_id == self.page.frame_id
 
 
-async def _pass_on(tab: Tab) -> None:
-    """Take every websocket message at once, wanted or not, so that none pile up between turns. When some were missed
-    whoever watches is told: what they said stands in the conversation."""
-    while True:
-        with cdp.socket_messages(tab.page) as messages:
-            while (problem := await _heard_until(messages, tab)) is not None and not messages.ended:
-                _tell_missed(tab)  # the page crashed; once it is loaded again it is heard by the same way
-        if problem is None or tab.closed is not None:
-            break
-        log.warning("messages of the page's websockets were missed: %s", problem)
-        _tell_missed(tab)
-    if problem is not None:
-        log.info("the page's websockets are heard no more: %s", problem)
-        tab.deaf = problem
-        if tab.listener is not None:
-            tab.listener.deaf(problem)
-
-
-async def _heard_until(messages: Mailbox[str | bytes | bool], tab: Tab) -> cdp.CDPError | None:
-    """Pass on until something breaks; None when it was closed in order."""
-    try:
-        async for message in messages:
-            if tab.listener is None:
-                continue
-            if isinstance(message, bool):
-                tab.listener.line(message)
-            else:
-                tab.listener.hear(message)
-    except cdp.CDPError as error:
-        return error
-    return None
-
-
 def _may_prompt(site: Site, request: StreamRequest) -> bool:
     """Whether a request may send a prompt, at whatever address: its body tells, and the event leaves long ones out."""
     if request.method != "POST" or not site.ours(request.url) or site.asks("sending", request):
         return False
     body = request.post_data
     return request.long if body is None else '"messages"' in body
-
-
-def _tell_missed(tab: Tab) -> None:
-    if tab.listener is not None:
-        tab.listener.missed()
 
 
 async def pages(browser: cdp.Browser) -> list[TargetInfo]:
@@ -323,7 +273,7 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
 
     def is_turn(request: StreamRequest) -> bool:
         # Between turns only a person prompts here, and nobody would read the answer.
-        if tab is None or tab.listener is None:
+        if tab is None or not tab.watched:
             return False
         return site.asks("turn", request) or site.asks("resume", request) or _may_prompt(site, request)
 
@@ -343,11 +293,8 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
         if hidden:
             await window.hide()
         bodies = await cdp.Bodies.start(page, remember=REQUESTS)
-        # By a second session that stays for the life of the tab: when one is detached, Chromium (156) forgets that
-        # the first one wanted durable bodies.
-        async with cdp.live_streams(page, is_turn) as streams, background() as group:
-            tab = Tab(browser, window, page, bodies, streams, site, script)
-            group.start_soon(_pass_on, tab)
+        tab = Tab(browser, window, page, bodies, await cdp.live_streams(page, is_turn), site, script)
+        async with background() as group:
             with bodies.watch(lambda request: site.asks("quota", request)) as quotas:
                 group.start_soon(tab.hear_quotas, quotas)
                 yield tab

@@ -14,7 +14,9 @@ from cdp_image_mcp.cdp.errors import (
     CDPError,
     DocumentLeft,
     EventOverflow,
+    PageCrashed,
     ProtocolError,
+    SessionClosed,
     StreamFailed,
     SubscriptionClosed,
 )
@@ -41,6 +43,7 @@ from tests.chatgpt.talk import (
     request,
     site_at,
     sse,
+    update,
 )
 
 BASE = "https://chatgpt.com/"
@@ -84,8 +87,9 @@ class ScriptedTab:
         self.site = site_at(BASE)
         self.streams: Mailbox[LiveStream] = Mailbox("streams", 100)
         self.eye = ScriptedEye()
-        self.listener: Any = None
-        self.deaf: CDPError | None = None
+        self.watched = False
+        self.closed: CDPError | None = None
+        self.hearings: list[Mailbox[Any]] = []
         self.quotas = ()
         self.begun: list[LiveStream] = []
         self.arrivals: Mailbox[Any] = Mailbox("documents", 10)
@@ -98,6 +102,10 @@ class ScriptedTab:
 
     async def settle(self) -> None:
         return
+
+    def feed(self, mailbox: Mailbox[Any], *_: Any) -> None:
+        """The page's websockets are heard by this."""
+        self.hearings.append(mailbox)
 
     async def call(self, method: str, *_: Any, **__: Any) -> Any:
         raise ProtocolError(-32000, "no post data", method=method)
@@ -260,10 +268,11 @@ async def test_a_resumed_answer_is_heard_after_ours_broke() -> None:
 
 @pytest.mark.anyio
 async def test_a_websocket_that_closed_is_lost_until_another_opens() -> None:
-    async with watching(ScriptedTab()) as watch:
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
         for opened in (False, True):
-            watch.line(opened)
-            assert watch.moment.line_lost is not opened
+            tab.hearings[-1].put(opened)
+            await until(watch, lambda opened=opened: watch.moment.line_lost is not opened)
 
 
 @pytest.mark.anyio
@@ -285,13 +294,13 @@ async def test_what_was_missed_of_the_websocket_is_read_in_the_conversation() ->
     async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER)) as watch:
         assert not watch.turn.stale
         news = watch.mark()
-        assert tab.listener is watch
+        assert tab.watched
         watch.missed()
         assert news.is_set()
         assert watch.turn.stale
         watch.heard(watch.transcript.feed_conversation(conversation(prompt())))
         assert not watch.turn.stale
-    assert tab.listener is None
+    assert not tab.watched
 
 
 @pytest.mark.anyio
@@ -308,15 +317,31 @@ async def test_after_a_sleep_the_conversation_is_read_again(monkeypatch: pytest.
 
 
 @pytest.mark.anyio
+async def test_after_an_overflow_or_a_crash_the_websockets_are_heard_on_and_what_was_missed_is_read() -> None:
+    tab = ScriptedTab()
+    async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER)) as watch:
+        breaks = (
+            lambda: tab.hearings[-1].finish(EventOverflow("frames", 1)),
+            lambda: tab.hearings[-1].interrupt(PageCrashed()),
+            lambda: tab.hearings[-1].put(update("refetch-conversation")),
+        )
+        for happens in (*breaks, breaks[2]):
+            happens()
+            await until(watch, lambda: watch.turn.stale)
+            watch.heard(watch.transcript.feed_conversation(conversation(prompt())))
+            assert not watch.turn.stale
+        assert watch.lost is None
+
+
+@pytest.mark.anyio
 async def test_a_tab_that_hears_its_websockets_no_more_is_lost_with_its_cause() -> None:
     tab = ScriptedTab()
-    problem = EventOverflow("frames", 1)
+    problem = SessionClosed("the page was closed")
     async with watching(tab) as watch:
         assert watch.lost is None
-        watch.deaf(problem)
-        assert watch.lost is problem
-    tab.deaf = problem
-    async with watching(tab) as watch:
+        tab.closed = problem
+        tab.hearings[-1].finish(problem)
+        await until(watch, lambda: watch.lost)
         assert watch.lost is problem
 
 

@@ -11,8 +11,7 @@ import pytest
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions
-from cdp_image_mcp.cdp.errors import DocumentLeft, PageCrashed, SubscriptionClosed
-from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.cdp.errors import DocumentLeft, SubscriptionClosed
 from cdp_image_mcp.cdp.protocol import FrameTreeReply
 from cdp_image_mcp.chatgpt.network.quota import Quota
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
@@ -21,7 +20,7 @@ from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
 from cdp_image_mcp.chatgpt.sending import Sending
 from cdp_image_mcp.chatgpt.watching.listening import watch_turn
-from cdp_image_mcp.chatgpt.window.tab import Tab, _pass_on, open_tab  # pyright: ignore[reportPrivateUsage]
+from cdp_image_mcp.chatgpt.window.tab import Tab, open_tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import Report
 from fixtures.site import Site as StandIn
@@ -195,7 +194,7 @@ async def test_answers_are_kept_only_while_somebody_watches_a_turn(tmp_path: Pat
             await tab.page.session.call("Runtime.evaluate", {"expression": ask})
             await ended.next(20)
             assert tab.streams.poll() is None
-            tab.listener = Heard()
+            tab.watched = True
             await tab.page.session.call("Runtime.evaluate", {"expression": ask})
             await tab.streams.next(20)
 
@@ -216,91 +215,10 @@ async def test_a_turn_that_could_not_be_watched_is_not_begun(tmp_path: Path) -> 
     async with opened(tmp_path) as (tab, site):
         composer, report = Composer(tab), Untold()
         await composer.fill([], "a fox")
-        tab.deaf = SubscriptionClosed()
         async with watch_turn(tab, Transcript()) as watch:
+            watch.deaf(SubscriptionClosed())
             with pytest.raises(ImageError, match="not sent") as caught:
                 await Sending(watch, cast("Report", report)).send(composer, "a fox")
         assert (caught.value.code, caught.value.submitted, caught.value.retryable) == ("browser_failed", False, True)
         assert "turn_pressed" not in report.facts
         assert site.log.prompts == []
-
-
-class Heard:
-    """Whoever watches a turn."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.news = anyio.Event()
-
-    def line(self, opened: bool) -> None:
-        self._note(f"opened {opened}")
-
-    def hear(self, message: str | bytes) -> None:
-        self._note(str(message))
-
-    def missed(self) -> None:
-        self._note("missed")
-
-    def deaf(self, error: cdp.CDPError) -> None:
-        self._note(type(error).__name__)
-
-    def _note(self, what: str) -> None:
-        self.said.append(what)
-        self.news.set()
-        self.news = anyio.Event()
-
-    async def until(self, *said: str) -> None:
-        while self.said != list(said):
-            await self.news.wait()
-
-
-class Sockets:
-    """The page's websockets, each hearing of which can hold three messages."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.hearings: list[Mailbox[str | bytes | bool]] = []
-        self.closed: cdp.CDPError | None = None
-        self.page = self
-        self.listener = Heard()
-        self.deaf: cdp.CDPError | None = None
-        monkeypatch.setattr(cdp, "socket_messages", self.listened)
-
-    def listened(self, _page: object) -> Mailbox[str | bytes | bool]:
-        self.hearings.append(Mailbox("frames", 3))
-        return self.hearings[-1]
-
-    def say(self, *messages: str) -> None:
-        for message in messages:
-            self.hearings[-1].put(message)
-
-
-async def test_after_an_overflow_the_websockets_are_heard_again_and_the_watch_is_told(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    sockets = Sockets(monkeypatch)
-    with anyio.fail_after(20):
-        async with anyio.create_task_group() as group:
-            group.start_soon(_pass_on, cast("Tab", sockets))
-            await anyio.wait_all_tasks_blocked()
-            sockets.say("a", "b", "c", "lost")
-            await sockets.listener.until("a", "b", "c", "missed")
-            sockets.say("d")
-            await sockets.listener.until("a", "b", "c", "missed", "d")
-            sockets.hearings[-1].interrupt(PageCrashed("read"))
-            sockets.say("e")
-            await sockets.listener.until("a", "b", "c", "missed", "d", "missed", "e")
-            assert len(sockets.hearings) == 2
-            group.cancel_scope.cancel()
-
-
-async def test_when_the_page_is_gone_its_websockets_are_given_up_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
-    sockets = Sockets(monkeypatch)
-    gone = cdp.errors.SessionClosed("the page was closed")
-    with anyio.fail_after(20):
-        async with anyio.create_task_group() as group:
-            group.start_soon(_pass_on, cast("Tab", sockets))
-            await anyio.wait_all_tasks_blocked()
-            sockets.closed = gone
-            sockets.hearings[-1].finish(gone)
-    assert sockets.listener.said == ["SessionClosed"]
-    assert sockets.deaf is gone
