@@ -4,7 +4,6 @@ the page's own calls that bring them to the site."""
 import shutil
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -12,6 +11,7 @@ import anyio.to_thread
 
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.mailbox import Mailbox
+from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.references import read_reference
@@ -62,7 +62,8 @@ def _copy(references: Sequence[Reference], contents: Sequence[bytes], folder: Pa
 class Uploads:
     """How many uploads the page has begun and ended. Made by ``uploads_of``."""
 
-    def __init__(self) -> None:
+    def __init__(self, site: Site) -> None:
+        self._site = site
         self.begun = 0
         self.received = 0
         """Those that the site has whole."""
@@ -75,7 +76,7 @@ class Uploads:
         self.refused: Request | None = None
         """The last call of these."""
         self.sent: list[Request] = []
-        """Whatever else the page sends up to the site meanwhile, or puts anywhere."""
+        """All that the page sends up to the site meanwhile, or puts anywhere."""
         self._news = anyio.Event()
 
     async def until(self, enough: Callable[[], bool]) -> None:
@@ -88,51 +89,42 @@ class Uploads:
             self._news.set()
             self._news = anyio.Event()
 
-    def count_begun(self, _request: Request) -> None:
-        self.begun += 1
+    def goes_up(self, request: Request) -> bool:
+        return request.method == "PUT" or (request.method != "GET" and self._site.ours(request.url))
 
-    def count_stored(self, request: Request) -> None:
+    def count_sent(self, request: Request) -> None:
+        self.sent.append(request)
+        self.begun += self._site.asks("upload_begun", request)
+
+    def count_answered(self, request: Request) -> None:
+        if request.method != "PUT":
+            return
         if (request.status or 400) < 400:
             self.stored += 1
         else:
             self.broken = request
 
-    def count_cut(self, request: Request) -> None:
-        if request.status is None:
+    def count_ended(self, request: Request) -> None:
+        last = self._site.asks("upload_done", request)
+        if last or self._site.asks("upload_begun", request):
+            if request.state == "finished" and (request.status or 400) < 400:
+                self.received += last
+            else:
+                self.failed, self.refused = self.failed + 1, request
+        elif request.method == "PUT" and request.status is None:
             self.broken = request
-
-    def count_answer(self, request: Request, *, whole: int) -> None:
-        """``whole``: how many files the site has with this call."""
-        if request.state == "finished" and (request.status or 400) < 400:
-            self.received += whole
-        else:
-            self.failed, self.refused = self.failed + 1, request
 
 
 @asynccontextmanager
 async def uploads_of(tab: Tab) -> AsyncGenerator[Uploads]:
-    uploads = Uploads()
-    begins = partial(tab.site.asks, "upload_begun")
-
-    def puts(request: Request) -> bool:
-        return request.method == "PUT"
-
-    def goes_up(request: Request) -> bool:
-        return puts(request) or (request.method != "GET" and tab.site.ours(request.url))
-
+    uploads = Uploads(tab.site)
     with (
-        tab.bodies.watch(goes_up, stage="sent") as sent,
-        tab.bodies.watch(begins, stage="sent") as begun,
-        tab.bodies.watch(begins) as answered,
-        tab.bodies.watch(puts, stage="responded") as stored,
-        tab.bodies.watch(puts) as ended,
-        tab.bodies.watch(partial(tab.site.asks, "upload_done")) as done,
+        tab.bodies.watch(uploads.goes_up, stage="sent") as sent,
+        tab.bodies.watch(uploads.goes_up, stage="responded") as answered,
+        tab.bodies.watch(uploads.goes_up) as ended,
     ):
         async with background() as group:
-            group.start_soon(uploads.hear, sent, uploads.sent.append)
-            group.start_soon(uploads.hear, begun, uploads.count_begun)
-            group.start_soon(uploads.hear, answered, partial(uploads.count_answer, whole=0))
-            group.start_soon(uploads.hear, stored, uploads.count_stored)
-            group.start_soon(uploads.hear, ended, uploads.count_cut)
-            group.start_soon(uploads.hear, done, partial(uploads.count_answer, whole=1))
+            group.start_soon(uploads.hear, sent, uploads.count_sent)
+            group.start_soon(uploads.hear, answered, uploads.count_answered)
+            group.start_soon(uploads.hear, ended, uploads.count_ended)
             yield uploads

@@ -1,6 +1,5 @@
 """What the composer takes for exactly its own attachments."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -114,7 +113,7 @@ async def test_a_late_sign_of_one_reference_is_not_taken_for_the_next_ones(
     late: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attaching, "TAKEN_SECONDS", 0.05)
-    uploads = Uploads()
+    uploads = Uploads(ScriptedPage().site)
     page = Ignoring(ScriptedPage(), uploads, late=late)
     with anyio.fail_after(10):
         for number, path in enumerate(FILES, 1):
@@ -126,7 +125,7 @@ class Late(Ignoring):
     """A page that takes what is put into its input only once somebody is at its chooser too."""
 
     def __init__(self, page: ScriptedPage, *, ignores: bool = False) -> None:
-        super().__init__(page, Uploads(), late="")
+        super().__init__(page, Uploads(page.site), late="")
         self.ignores = ignores
         self.put: list[str] = []
 
@@ -222,12 +221,12 @@ async def test_why_a_reference_is_refused_is_waited_for_where_its_card_shows_it_
 
     page = Answering(cards=1)
     page.failed = True
-    uploads = Uploads()
+    uploads = Uploads(page.site)
     call = Request(None, "r", "https://chatgpt.com/backend-api/files", "POST", "Fetch", "f", "l", "finished", 429)
-    uploads.count_begun(call)
+    uploads.count_sent(call)
     with Mailbox[Request]("answers", 9) as answers:
         async with anyio.create_task_group() as group:
-            group.start_soon(uploads.hear, answers, partial(uploads.count_answer, whole=0))
+            group.start_soon(uploads.hear, answers, uploads.count_ended)
             group.start_soon(told_late, answers, call)
             with pytest.raises(ImageError) as caught:
                 await composing(page, Attaching).attaching.refuse_failed(uploads)
