@@ -177,11 +177,10 @@ class BodyUnavailable(CDPError):
 
 
 class StreamFailed(CDPError):
-    """A live stream ended in an error after the bytes given so far; ``canceled`` means the page ended it."""
+    """A live stream ended in an error after the bytes given so far."""
 
-    def __init__(self, url: str, error_text: str, *, canceled: bool = False) -> None:
+    def __init__(self, url: str, error_text: str) -> None:
         super().__init__(f"the stream of {_place(url)} ended: {error_text}")
-        self.canceled = canceled
 
 
 class LaunchError(CDPError):

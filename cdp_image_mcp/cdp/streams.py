@@ -177,7 +177,7 @@ class LiveStreams(Mailbox[LiveStream]):
         ended = event.decode(LoadingEnded)
         stream = self._open.pop(ended.request_id, None)
         if stream is not None and event.method == "Network.loadingFailed":
-            stream.end(StreamFailed(stream.request.url, ended.error_text, canceled=ended.canceled))
+            stream.end(StreamFailed(stream.request.url, ended.error_text))
         elif stream is not None:
             stream.end(SubscriptionClosed())
 
@@ -187,7 +187,7 @@ class LiveStreams(Mailbox[LiveStream]):
         gone = [one for one in self._open.values() if frame.parent_id is None and one.loader_id != frame.loader_id]
         for stream in gone:
             del self._open[stream.request.request_id]
-            stream.end(StreamFailed(stream.request.url, "the page went to another document", canceled=True))
+            stream.end(StreamFailed(stream.request.url, "the page went to another document"))
 
 
 async def live_streams(page: Page, accept: Callable[[StreamRequest], bool]) -> LiveStreams:

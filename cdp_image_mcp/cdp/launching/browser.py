@@ -28,7 +28,6 @@ class Browser:
     """A browser that can be driven, until its block ends. Made by ``launch`` and ``attach``."""
 
     connection: Connection
-    endpoint: str
     pid: int | None
     version: BrowserVersion
     process: BrowserProcess | None

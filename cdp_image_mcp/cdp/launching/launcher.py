@@ -63,7 +63,7 @@ async def attach(profile: Path) -> AsyncGenerator[Browser, None]:
     if endpoint is None:
         raise BrowserFailed(f"no browser runs on the profile {profile}")
     async with connect(endpoint) as connection:
-        yield await _browser(connection, endpoint, profile, None, hold=False)
+        yield await _browser(connection, profile, None, hold=False)
 
 
 @asynccontextmanager
@@ -86,7 +86,7 @@ async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[Browser
         raise ProfileInUse(profile, f"by a browser (process {pid}). Close it first", pid=pid)
     process = await _start(options, switches.plain(options, url, platform=sys.platform))
     try:
-        process.on_exit(guard(process.pid, profile))
+        process.at_exit = guard(process.pid, profile)
         await _wait_for_hold(process, options)
         yield process
     finally:
@@ -103,7 +103,7 @@ async def _driven(
             connection = await stack.enter_async_context(
                 connect(endpoint, last_lines=process.lines if process else tuple)
             )
-            browser = await _browser(connection, endpoint, options.profile, process, options.close_timeout)
+            browser = await _browser(connection, options.profile, process, options.close_timeout)
         except BrowserGone as error:
             lines = process.lines() if process else ()
             raise BrowserFailed(
@@ -120,7 +120,6 @@ async def _driven(
 
 async def _browser(
     connection: Connection,
-    endpoint: str,
     profile: Path,
     process: BrowserProcess | None,
     close_timeout: float = 10.0,
@@ -135,7 +134,6 @@ async def _browser(
     leash = await anyio.to_thread.run_sync(hold_leash, profile, pid) if hold and pid is not None else None
     return Browser(
         connection=connection,
-        endpoint=endpoint,
         pid=pid,
         version=version,
         process=process,

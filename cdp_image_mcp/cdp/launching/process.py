@@ -52,7 +52,8 @@ class BrowserProcess:
         self._loop = asyncio.get_running_loop()
         self._exited = asyncio.Event()
         self._drained = asyncio.Event()
-        self._exit_listeners: list[Callable[[], None]] = []
+        self.at_exit: Callable[[], None] = lambda: None
+        """Called in the event loop after the exit."""
         # Daemon threads: a wait for a process cannot be cancelled, and must not keep the interpreter alive.
         threading.Thread(target=self._drain, name=f"browser-{pid}-output", daemon=True).start()
         threading.Thread(target=self._watch, name=f"browser-{pid}-exit", daemon=True).start()
@@ -118,10 +119,6 @@ class BrowserProcess:
             await self.wait()
         self.left = self.returncode is None
 
-    def on_exit(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` in the event loop after the exit."""
-        self._exit_listeners.append(listener)
-
     def _drain(self) -> None:
         rest = b""
         try:
@@ -155,8 +152,7 @@ class BrowserProcess:
     def _on_exited(self) -> None:
         self._exited.set()
         self.drop_leash()
-        for listener in self._exit_listeners:
-            listener()
+        self.at_exit()
 
     def _tell(self, function: Callable[[], object]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told

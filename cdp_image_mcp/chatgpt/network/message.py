@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from cdp_image_mcp.chatgpt.network.turn import PictureFile, ToolError
+from cdp_image_mcp.chatgpt.network.turn import Pointer, ToolError
 from cdp_image_mcp.chatgpt.network.wire import decode, integer, items, moment, obj, text
 
 LONGEST_TEXT = 34_000
@@ -48,11 +48,6 @@ _FILE_ID = re.compile(r"^(?:sediment|file-service)://(file[-_][A-Za-z0-9_-]{4,80
 _CITATION = re.compile("\ue200[^\ue201]*(?:\ue201|$)")
 
 
-class Asset(PictureFile, frozen=True, kw_only=True):
-    partial: bool
-    """Fewer rows are drawn than the picture has (read in the desktop page's code, 2026)."""
-
-
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A message. Empty strings stand for what was not told."""
 
@@ -67,8 +62,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     parent: str = ""
     exchange: str = ""
     tasks: tuple[str, ...] = ()
-    assets: tuple[Asset, ...] = ()
-    replaced: tuple[Asset, ...] = ()
+    assets: tuple[Pointer, ...] = ()
+    replaced: tuple[Pointer, ...] = ()
     """Pictures that stood here before others took their place."""
     placeholder: str = ""
     """The picture task this message holds the place of."""
@@ -121,7 +116,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it is the finished answer: only the assistant's own words to all can be (recorded 2026-04-24)."""
         return self.speech and self.status == DONE and self.end_turn
 
-    def is_final(self, asset: Asset, *, at_rest: bool) -> bool:
+    def is_final(self, asset: Pointer, *, at_rest: bool) -> bool:
         return self.status == DONE and (self.settled or at_rest or not asset.partial)
 
 
@@ -218,8 +213,8 @@ def _other_tool(name: str) -> bool:
     return name.split(".", 1)[0] in OTHER_TOOLS
 
 
-def _assets(content: dict[str, Any], *, generated: bool) -> tuple[Asset, ...]:
-    found: dict[str, Asset] = {}
+def _assets(content: dict[str, Any], *, generated: bool) -> tuple[Pointer, ...]:
+    found: dict[str, Pointer] = {}
     for part in items(content.get("parts"))[:200]:
         pointer = obj(part)
         file_id = file_id_of(pointer.get("asset_pointer"))
@@ -230,7 +225,7 @@ def _assets(content: dict[str, Any], *, generated: bool) -> tuple[Asset, ...]:
         if not (generated or dalle or generation):
             continue
         width, height = integer(pointer.get("width")), integer(pointer.get("height"))
-        found[file_id] = Asset(
+        found[file_id] = Pointer(
             file_id=file_id,
             width=width,
             height=height,

@@ -9,7 +9,7 @@ from cdp_image_mcp.chatgpt.network.frames import TOPIC
 from cdp_image_mcp.chatgpt.network.message import DONE, Message
 from cdp_image_mcp.chatgpt.network.placing import Anchors, Place
 from cdp_image_mcp.chatgpt.network.sent import Sent
-from cdp_image_mcp.chatgpt.network.turn import PictureFile, Pointer, StreamEnd, ToolError, Turn
+from cdp_image_mcp.chatgpt.network.turn import Pointer, StreamEnd, ToolError, Turn
 from cdp_image_mcp.chatgpt.network.wire import text
 from cdp_image_mcp.system.plaintext import clean
 
@@ -197,8 +197,8 @@ def _pictures(ours: list[Message], known: Collection[str], *, at_rest: bool) -> 
             final = asset in message.assets and message.is_final(asset, at_rest=at_rest)
             before = found.get(asset.file_id)
             if asset.file_id not in known and (before is None or (final and not before.final)):
-                sizes = {name: getattr(asset, name) for name in PictureFile.__struct_fields__}
-                found[asset.file_id] = Pointer(**sizes, message_id=message.id, final=final)
+                told = {"message_id": message.id, "partial": False, "final": final}
+                found[asset.file_id] = msgspec.structs.replace(asset, **told)
     return tuple(found.values())
 
 

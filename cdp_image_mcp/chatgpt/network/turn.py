@@ -8,20 +8,19 @@ StreamEnd: TypeAlias = Literal["complete", "done", "cut"]
 """How the answer's own stream ended: with ``message_stream_complete``, with ``[DONE]`` alone, or with neither."""
 
 
-class PictureFile(msgspec.Struct, frozen=True, kw_only=True):
-    """Sizes as the site told them, 0 where it did not."""
+class Pointer(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture's file. Sizes as the site told them, 0 where it did not."""
 
     file_id: str
     """``file_…`` or ``file-…``, without scheme; the same id as in the address of the picture."""
     width: int = 0
     height: int = 0
     size_bytes: int = 0
-
-
-class Pointer(PictureFile, frozen=True, kw_only=True):
-    message_id: str
-    final: bool
-    """False for a preview: its message is not finished, or the file was replaced by another one."""
+    message_id: str = ""
+    partial: bool = False
+    """In a message: fewer rows are drawn than the picture has (read in the desktop page's code, 2026)."""
+    final: bool = False
+    """In a turn: no preview. Its message is finished, and the file was not replaced by another one."""
 
 
 class ToolError(msgspec.Struct, frozen=True):

@@ -259,7 +259,7 @@ async def test_a_resumed_answer_is_heard_after_ours_broke() -> None:
     tab = ScriptedTab()
     async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER)) as watch:
         own = tab.begin(body=request())
-        own.end(StreamFailed(TURN, "net::ERR_ABORTED", canceled=True))
+        own.end(StreamFailed(TURN, "net::ERR_ABORTED"))
         await until(watch, lambda: watch.turn.stream_ended)
         resumed = tab.begin(RESUME)
         resumed.add(sse(card()))
