@@ -113,8 +113,8 @@ async def clear(page: Page) -> None:
 
 async def click(
     node: Node, *, again: Callable[[], Awaitable[bool]] | None = None, last: Callable[[], None] = lambda: None
-) -> tuple[float, float]:
-    """Scroll the element into view, wait until it stands still, click its middle; where that was, in CSS pixels.
+) -> None:
+    """Scroll the element into view, wait until it stands still, click its middle.
 
     In a ``quiet`` page what answers the Enter key is pressed by that: the page sees a trusted click all the same.
     A press of which nothing reached the element (the page moved under it, or took no input yet) is made again, after
@@ -123,10 +123,9 @@ async def click(
     Raises NodeError (gone, no box) and ClickBlocked (something lies over it) when nothing was pressed, and ClickMissed
     when no press was seen to reach it.
     """
-    x = y = 0.0
     for attempt in range(PRESSES):
         if attempt and again is not None and not await again():
-            break
+            return
         try:
             x, y = await _uncovered(node)
             # The mouse is the other way for what takes no keys, or not these.
@@ -148,10 +147,8 @@ async def click(
             await _mouse(node.page, "mousePressed", x, y, button="left", buttons=1, clickCount=1)
             await _mouse(node.page, "mouseReleased", x, y, button="left", clickCount=1)
         if await _reached(node):
-            break
-    else:
-        raise ClickMissed(f"the element was pressed {PRESSES} times and the page never took notice")
-    return x, y
+            return
+    raise ClickMissed(f"the element was pressed {PRESSES} times and the page never took notice")
 
 
 async def _uncovered(node: Node) -> tuple[float, float]:

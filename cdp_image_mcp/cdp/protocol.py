@@ -10,9 +10,6 @@ import msgspec
 
 from cdp_image_mcp.cdp.errors import ScriptError
 
-# JSON has no word for these.
-UNSERIALIZABLE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf"), "-0": -0.0}
-
 
 class CdpStruct(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """Base of all: camelCase on the wire, what is not set is not sent."""
@@ -146,16 +143,13 @@ class CreateIsolatedWorldReply(CdpStruct):
 class RemoteObject(CdpStruct):
     type: str
     subtype: str | None = None
-    value: msgspec.Raw = msgspec.Raw()  # empty: undefined, or no JSON value
-    unserializable_value: str | None = None
+    value: msgspec.Raw = msgspec.Raw()  # empty: undefined, or no JSON value (NaN, Infinity)
     object_id: str | None = None
     description: str | None = None
 
     def decoded(self, kind: Any) -> Any:
-        """The JSON value, as ``kind``; undefined is None. Raises ScriptError for another kind."""
+        """The JSON value, as ``kind``; what is none is None. Raises ScriptError for another kind."""
         try:
-            if self.unserializable_value is not None:
-                return msgspec.convert(UNSERIALIZABLE.get(self.unserializable_value, self.unserializable_value), kind)
             if not bytes(self.value):
                 return msgspec.convert(None, kind)
             return msgspec.json.decode(self.value, type=kind)

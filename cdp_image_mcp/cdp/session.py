@@ -78,13 +78,8 @@ class Session:
         seconds, PageCrashed, SessionClosed, BrowserGone. Cancelling stops the wait only: the command has been sent and
         may be carried out.
         """
-        waiter = self._add(method, timeout)
-        try:
-            await self._waiters.send(waiter, params)
-            raw = await waiter.future
-        finally:
-            self._waiters.forget(waiter)
-        return raw if reply is None else shaped(raw, reply, method)
+        [answer] = await self.pipeline([(method, params)], timeout=timeout)
+        return raw_of(answer) if reply is None else shaped(raw_of(answer), reply, method)
 
     async def pipeline(
         self, commands: Sequence[tuple[str, Params]], *, timeout: float = DEFAULT_TIMEOUT

@@ -2,7 +2,6 @@
 
 import unicodedata
 from functools import lru_cache
-from importlib import resources
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -61,10 +60,3 @@ _PLAIN = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "“": '"', "”": '"
 def _phrase(phrase: str) -> str:
     # A space at the end of a phrase says that the word ends there.
     return folded(phrase) + (" " if phrase.endswith(" ") else "")
-
-
-@lru_cache(maxsize=1)
-def shipped() -> Words:
-    """Those that ship."""
-    data = resources.files("cdp_image_mcp.chatgpt.page").joinpath("site/words.json").read_bytes()
-    return msgspec.json.decode(data, type=Words)

@@ -7,8 +7,8 @@ import pytest
 
 from cdp_image_mcp.chatgpt.network.turn import ToolError, Turn
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome, turn_outcome
+from cdp_image_mcp.chatgpt.page.locators import load
 from cdp_image_mcp.chatgpt.watching.evidence import Kind, Verdict
-from cdp_image_mcp.chatgpt.words import shipped
 from cdp_image_mcp.errors import CODES, ImageError
 from fixtures.site.switches import Language, Switches
 from fixtures.site.wordings import LOCALES, answer_text
@@ -113,7 +113,7 @@ PYTHON = "I drew it with Python. Download lighthouse.png (sandbox:/mnt/data/ligh
 
 
 def outcome(kind: Kind, text: str, turn: Turn | None = None) -> ImageError:
-    return turn_outcome(Verdict(action="no_picture", kind=kind, text=text), turn or Turn(), now=NOW, words=shipped())
+    return turn_outcome(Verdict(action="no_picture", kind=kind, text=text), turn or Turn(), now=NOW, words=load().words)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -170,7 +170,7 @@ def test_45_the_tools_own_error_is_a_quota_whatever_the_assistant_says() -> None
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_46_the_upload_limit_is_a_quota_of_uploads(language: str) -> None:
-    for found in (outcome("answer", UPLOAD[language]), alert_outcome(UPLOAD[language], now=NOW, words=shipped())):
+    for found in (outcome("answer", UPLOAD[language]), alert_outcome(UPLOAD[language], now=NOW, words=load().words)):
         assert found is not None
         assert (found.code, found.details["feature"]) == ("quota_reached", "file_upload")
         assert found.reset_at == "2026-08-14T15:45:00+02:00"
@@ -283,7 +283,7 @@ RATE = "Too many requests. You're making requests too quickly. Please wait a few
 
 
 def test_the_request_rate_dialog_is_a_rate_limit() -> None:
-    found = alert_outcome(RATE, now=NOW, words=shipped())
+    found = alert_outcome(RATE, now=NOW, words=load().words)
     assert found is not None
     assert (found.code, found.reset_at) == ("rate_limited", None)
 
@@ -294,14 +294,14 @@ def test_the_request_rate_dialog_is_a_rate_limit() -> None:
      "Demasiadas solicitudes", "Muitas solicitações", "Zu viele Anfragen", "Trop de requêtes", "Zbyt wiele żądań"],
 )  # fmt: skip
 def test_the_rate_dialog_is_known_in_other_languages(text: str) -> None:
-    found = alert_outcome(text, now=NOW, words=shipped())
+    found = alert_outcome(text, now=NOW, words=load().words)
     assert found is not None
     assert found.code == "rate_limited"
 
 
 @pytest.mark.parametrize("text", ["", "Failed to load subscription", "Image created", "Please upload a file"])
 def test_alerts_that_mean_nothing_to_us_are_none(text: str) -> None:
-    assert alert_outcome(text, now=NOW, words=shipped()) is None
+    assert alert_outcome(text, now=NOW, words=load().words) is None
 
 
 @pytest.mark.parametrize(
@@ -317,27 +317,27 @@ def test_alerts_that_mean_nothing_to_us_are_none(text: str) -> None:
     ],
 )
 def test_a_refused_request_has_its_code_and_cost_nothing(status: int, body: bytes, code: str) -> None:
-    found = http_outcome(status, body, now=NOW, words=shipped())
+    found = http_outcome(status, body, now=NOW, words=load().words)
     assert found is not None
     assert (found.code, found.spent, found.details["http_status"]) == (code, False, status)
 
 
 def test_an_accepted_request_has_no_outcome() -> None:
-    assert http_outcome(200, b"", now=NOW, words=shipped()) is None
+    assert http_outcome(200, b"", now=NOW, words=load().words) is None
 
 
 # The wordings
 
 
 def test_every_language_has_every_meaning() -> None:
-    rules = shipped().rules
+    rules = load().words.rules
     for language in LANGUAGES:
         for meaning in ("quota", "upload_quota", "rate", "question", "refused", "suspicious", "failed"):
             assert any(rule.language == language and rule.meaning == meaning for rule in rules), (language, meaning)
 
 
 def test_every_wording_says_where_and_when_it_comes_from() -> None:
-    assert all(rule.source and rule.date for rule in shipped().rules)
+    assert all(rule.source and rule.date for rule in load().words.rules)
 
 
 def test_times_are_given_in_the_callers_zone() -> None:
@@ -345,7 +345,7 @@ def test_times_are_given_in_the_callers_zone() -> None:
         Verdict(action="no_picture", kind="answer", text=QUOTA["en"]),
         Turn(),
         now=datetime(2026, 8, 14, 13, tzinfo=UTC),
-        words=shipped(),
+        words=load().words,
     )
     assert found.reset_at == "2026-08-14T16:20:00+00:00"
 
@@ -390,7 +390,7 @@ def test_wordings_of_autumn_mean_what_they_say(kind: Kind, words: str, code: str
 
 def test_a_safety_review_is_no_error_of_any_kind() -> None:
     review = "Our systems are thinking a bit more about this request before responding."
-    assert shipped().meaning(review) is None
+    assert load().words.meaning(review) is None
 
 
 def test_an_answer_in_words_names_the_model_that_gave_it() -> None:
@@ -412,6 +412,6 @@ def test_an_answer_in_words_names_the_model_that_gave_it() -> None:
 )
 def test_a_refused_request_has_the_code_of_its_own_words(status: int, detail: str, left: int | None, code: str) -> None:
     body = msgspec.json.encode({"detail": detail})
-    found = http_outcome(status, body, now=NOW, words=shipped(), left=left)
+    found = http_outcome(status, body, now=NOW, words=load().words, left=left)
     assert found is not None
     assert (found.code, found.spent) == (code, False)

@@ -11,10 +11,10 @@ import pytest
 
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.outcome import turn_outcome
+from cdp_image_mcp.chatgpt.page.locators import load
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.watching.evidence import Moment, Verdict
 from cdp_image_mcp.chatgpt.watching.verdict import verdict
-from cdp_image_mcp.chatgpt.words import shipped
 from fixtures.site.site import Site
 from fixtures.site.switches import Switches
 from fixtures.site.turn.conversations import Conversation
@@ -141,4 +141,4 @@ async def test_every_way_to_get_no_picture_has_its_code(answer: str, code: str, 
     heard.feed_conversation(msgspec.json.encode(chat.as_json()))
     found = judged(heard)
     assert found.action == "no_picture"
-    assert turn_outcome(found, heard.turn(), now=datetime.now(UTC), words=shipped()).code == code
+    assert turn_outcome(found, heard.turn(), now=datetime.now(UTC), words=load().words).code == code

@@ -344,7 +344,7 @@ async def test_a_browser_that_was_closed_is_followed_by_one_of_its_own(
 ) -> None:
     with anyio.fail_after(60):
         async with open_browser_of(tmp_path) as browser:
-            await browser.close()
+            await browser.quit()
             async with one_canvas(browsing, browser) as canvas:
                 await canvas.shrink(
                     kept(tmp_path, noise(200, 200)), "image/png", alpha=False, edge=100, most_bytes=100_000

@@ -38,7 +38,7 @@ class Browser:
 
     @property
     def owned(self) -> bool:
-        """Started by us, and ended by ``close``; False when it was attached to."""
+        """Started by us, and ended with its block; False when it was attached to."""
         return self.process is not None
 
     @property
@@ -50,13 +50,6 @@ class Browser:
     def headless(self) -> bool:
         """Without any window: told by the browser itself, not by what was asked for."""
         return self.version.headless
-
-    async def close(self) -> None:
-        """End our own browser in order (cookies are kept), or leave one attached to. Idempotent."""
-        if self.process is None:
-            await self.leave()
-        else:
-            await self.quit()
 
     async def leave(self) -> None:
         """Let go: the browser lives on while another process holds its leash, and ends in order otherwise; one of our

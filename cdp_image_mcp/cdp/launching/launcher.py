@@ -115,7 +115,7 @@ async def _driven(
         try:
             yield browser
         finally:
-            await browser.close()
+            await (browser.quit() if browser.owned else browser.leave())
 
 
 async def _browser(

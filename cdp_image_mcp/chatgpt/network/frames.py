@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from cdp_image_mcp.chatgpt.network.conversations import Activity, activity
+from cdp_image_mcp.chatgpt.network.message import Message, read_message
 from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
 
 DEEPEST = 8
@@ -31,10 +32,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: Literal["message", "status", "reread", "paragen", "item", "complete", "error"]
     conversation: str = ""
-    message: dict[str, Any] = {}
-    parent: str = ""
-    completed: bool = False
-    """message: told by ``async-task-completed``."""
+    message: Message | None = None
     activity: Activity | None = None
     paragen: bool = False
     topic: str = ""
@@ -136,12 +134,8 @@ def _batch_item(item: dict[str, Any], whole: str, updates: list[Update]) -> None
 
 def _message(value: dict[str, Any], conversation: str, *, completed: bool) -> Update:
     """A message, bare or as a node of the conversation's mapping."""
-    inner = obj(value.get("message"))
-    message = inner or value
-    return Update(
-        kind="message",
-        conversation=conversation or _conversation(message) or _conversation(value),
-        message=message,
-        parent=text(value.get("parent")) or text(value.get("parent_id")),
-        completed=completed,
-    )
+    said = obj(value.get("message")) or value
+    where = conversation or _conversation(said) or _conversation(value)
+    parent = text(value.get("parent")) or text(value.get("parent_id"))
+    message = read_message(said, parent=parent, conversation=where, settled=completed)
+    return Update(kind="message", conversation=where, message=message)

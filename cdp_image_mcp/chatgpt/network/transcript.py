@@ -199,11 +199,8 @@ class Transcript:
         told, conversation = self._told, update.conversation
         match update.kind:
             case "message":
-                message = read_message(
-                    update.message, parent=update.parent, conversation=conversation, settled=update.completed
-                )
-                self._take(message)
-                if message and message.parent in told.users:
+                self._take(update.message)
+                if update.message and update.message.parent in told.users:
                     self._adopt(conversation)
             case "item":
                 self._topic_item(update)

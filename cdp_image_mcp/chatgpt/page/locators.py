@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from cdp_image_mcp.chatgpt.address import Endpoints
-from cdp_image_mcp.chatgpt.words import Words, shipped
+from cdp_image_mcp.chatgpt.words import Words
 from cdp_image_mcp.errors import ImageError
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def _ours(name: str) -> SiteFile:
 @lru_cache(maxsize=4)
 def load(override: Path | None = None) -> SiteFile:
     """What is in force. Raises ImageError ``configuration`` naming the place in a bad override file."""
-    ours = SiteFile(roles=_ours("locators").roles, endpoints=_ours("endpoints").endpoints, words=shipped())
+    ours = SiteFile(roles=_ours("locators").roles, endpoints=_ours("endpoints").endpoints, words=_ours("words").words)
     if override is None:
         return ours
     theirs = _read(override)

@@ -40,13 +40,8 @@ def prompt_with_wishes(request: ImageRequest, *, ratio_chosen: bool) -> str:
 
 def offered_ratio(size: str) -> str | None:
     """The chooser's option that is this size's ratio, within one percent; None for others."""
-    wanted = ratio_of(size)
-    if wanted is None:
-        return None
-    for name, value in RATIOS.items():
-        if abs(wanted / value - 1) < 0.01:
-            return name
-    return None
+    wanted = ratio_of(size) or 0.0
+    return next((name for name, value in RATIOS.items() if abs(wanted / value - 1) < 0.01), None)
 
 
 async def fill_in(composer: Composer, request: ImageRequest, files: list[Path], *, first: bool) -> str:

@@ -10,9 +10,9 @@ from cdp_image_mcp.chatgpt.network.quota import read_quotas
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome, turn_outcome
+from cdp_image_mcp.chatgpt.page.locators import load
 from cdp_image_mcp.chatgpt.reset import reset_time
 from cdp_image_mcp.chatgpt.watching.evidence import Kind, Verdict
-from cdp_image_mcp.chatgpt.words import shipped
 from cdp_image_mcp.errors import CODES
 from tests.chatgpt.talk import (
     CONVERSATION,
@@ -113,7 +113,7 @@ def test_no_garbage_raises_in_any_feeder(feeds: list[tuple[str, bytes]], begun: 
 @given(bodies())
 def test_no_garbage_raises_in_the_readers(body: bytes) -> None:
     read_quotas(body)
-    http_outcome(429, body, now=NOW, words=shipped())
+    http_outcome(429, body, now=NOW, words=load().words)
 
 
 @settings(deadline=None, max_examples=100)
@@ -121,9 +121,9 @@ def test_no_garbage_raises_in_the_readers(body: bytes) -> None:
     st.text(max_size=200), st.sampled_from(["answer", "stopped", "blocked", "tool_error", "stream_error", "page_error"])
 )
 def test_any_words_have_an_outcome(words: str, kind: Kind) -> None:
-    found = turn_outcome(Verdict(action="no_picture", kind=kind, text=words), Turn(), now=NOW, words=shipped())
+    found = turn_outcome(Verdict(action="no_picture", kind=kind, text=words), Turn(), now=NOW, words=load().words)
     assert found.code in CODES
-    alert_outcome(words, now=NOW, words=shipped())
+    alert_outcome(words, now=NOW, words=load().words)
     moment = reset_time(words, NOW)
     assert moment is None or moment >= NOW.replace(microsecond=0)
 
