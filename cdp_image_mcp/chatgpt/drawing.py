@@ -252,7 +252,8 @@ class Drawing:
             if pointer.file_id in self._taken or pointer.file_id in self._failed:
                 continue
             try:
-                captured = await (self._here(pointer) if here_only else self._bytes(pointer))
+                found = Capture(self._watch, pointer, self._references).here() if here_only else self._bytes(pointer)
+                captured = await found
             except TheirOwn:
                 log.warning("the person's own reference was about to be taken for a picture; it is left out")
                 self._watch.disregard(pointer.file_id)
@@ -260,18 +261,13 @@ class Drawing:
                 if from_page:
                     raise
                 self._failed[pointer.file_id] = error
+            except cdp.CDPError as error:
+                log.info("picture %s was not taken: %s", pointer.file_id, error)
             else:
                 if captured is not None:
                     await self._save(pointer, captured, from_page=from_page)
                     saved = True
         return saved
-
-    async def _here(self, pointer: Pointer) -> Captured | None:
-        try:
-            return await Capture(self._watch, pointer, self._references).here()
-        except cdp.CDPError as error:
-            log.info("picture %s was not taken: %s", pointer.file_id, error)
-            return None
 
     async def _save(self, pointer: Pointer, captured: Captured, *, from_page: bool) -> None:
         source = {"file_id": pointer.file_id} if not pointer.file_id.startswith("blob:") else {}

@@ -50,7 +50,7 @@ MISSED_SECONDS = 2.0
 
 MOST_REMOVED = 20
 COUNTED = "witness.attachments().length + witness.all('tool_remove').length"
-EMPTY = "(witness.composerText() || '').trim() === '' && witness.toolPills().length === 0"
+EMPTY = "/^[\\s\\u200b\\ufeff]*$/.test(witness.composerText() || '') && witness.toolPills().length === 0"
 
 
 class Composer:
@@ -82,18 +82,14 @@ class Composer:
     async def _clear_text(self) -> None:
         for _ in range(TYPE_ATTEMPTS):
             await self._focus()
-            if await self._is_empty():
+            if await self._eye.ask(EMPTY, reply=bool):
                 return
             if not await self._text():
                 await human.insert_text(self.tab.page, " ")  # a pill alone is nothing that could be selected
             await human.clear(self.tab.page)
-            await self._eye.until(EMPTY, GONE_SECONDS)
-            if await self._is_empty():
+            if await self._eye.until(EMPTY, GONE_SECONDS):
                 return
         raise ImageError("site_changed", "An old draft in the composer could not be removed. Nothing was sent.")
-
-    async def _is_empty(self) -> bool:
-        return not await self._text() and await self._eye.ask("witness.toolPills().length === 0", reply=bool)
 
     async def fill(self, files: list[Path], text: str) -> None:
         """Empty the composer, type ``text``, attach ``files``. Text first: that it is taken shows that the page's

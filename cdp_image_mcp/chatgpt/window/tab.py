@@ -1,9 +1,10 @@
 """Our own tab: the page, the eye in it, and everything the network shows of it."""
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import InitVar, dataclass
+from functools import partial
 from weakref import WeakSet
 
 import anyio
@@ -205,49 +206,34 @@ class Tab:
         """
         if not self.site.ours(address):
             raise ValueError(f"{address} is not on the site.")
-        landed = await self._opened(address)
+        landed = await self._landing(partial(self.page.navigate, address))
         if landed.status == TOO_LARGE and await self.forget_conversation_keys():
-            landed = await self._opened(address)
+            landed = await self._landing(partial(self.page.navigate, address))
         return landed
-
-    def _leave(self) -> None:
-        """Another document comes. It asks for its quotas itself: what the one before was told may hold no more."""
-        self.eye.leave()
-        self.quotas = ()
-
-    async def _opened(self, address: str) -> Landing:
-        self._leave()
-        with self.documents() as documents:
-            try:
-                await self.page.navigate(address, until="DOMContentLoaded", timeout=OPEN_SECONDS)
-            except cdp.errors.NavigationError:
-                # An error status without a body is a failed navigation to the browser; its status says more.
-                landed = await self._failed(documents)
-                if landed is None:
-                    raise
-                return landed
-            return await self._landing(documents)
-
-    async def _failed(self, documents: Mailbox[Request]) -> Landing | None:
-        with anyio.move_on_after(0.5):
-            landed = landing(await documents.next(), self.site)
-            return landed if landed.status >= 400 else None
-        return None
 
     async def reload(self) -> Landing:
         """The same address again, judged as with :meth:`open`."""
-        self._leave()
-        with self.documents() as documents:
-            await self.page.reload(until="DOMContentLoaded", timeout=OPEN_SECONDS)
-            return await self._landing(documents)
+        return await self._landing(self.page.reload)
 
-    async def _landing(self, documents: Mailbox[Request]) -> Landing:
-        # Redirects and the site's own forwarding may bring several documents; the last one is where we are.
-        request = await documents.next(timeout=10)
-        with anyio.move_on_after(0):
-            while True:
-                request = await documents.next()
-        return landing(request, self.site)
+    async def _landing(self, going: Callable[..., Awaitable[None]]) -> Landing:
+        # Another document comes. It asks for its quotas itself: what the one before was told may hold no more.
+        self.eye.leave()
+        self.quotas = ()
+        with self.documents() as documents:
+            try:
+                await going(until="DOMContentLoaded", timeout=OPEN_SECONDS)
+            except cdp.errors.NavigationError:
+                # An error status without a body is a failed navigation to the browser; its status says more.
+                with anyio.move_on_after(0.5):
+                    landed = landing(await documents.next(), self.site)
+                    if landed.status >= 400:
+                        return landed
+                raise
+            # Redirects and the site's own forwarding may bring several documents; the last one is where we are.
+            request = await documents.next(timeout=10)
+            while (later := documents.poll()) is not None:
+                request = later
+            return landing(request, self.site)
 
     def _is_document(self, request: Request) -> bool:
         return request.type == "Document" and request.frame_id == self.page.frame_id

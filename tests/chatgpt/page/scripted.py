@@ -57,6 +57,8 @@ class ScriptedPage:
     async def ask(self, question: str, **_: Any) -> Any:
         if "'ready'" in question:
             return "ready"
+        if "toolPills" in question:
+            return not self.text
         if "composerText" in question:
             return self.text
         if "attachments()" in question:
