@@ -10,12 +10,11 @@ import msgspec
 from cdp_image_mcp.cdp.connection import Connection
 from cdp_image_mcp.cdp.errors import (
     BrowserGone,
+    CDPError,
     CommandTimeout,
     EventTimeout,
     NavigationError,
-    PageCrashed,
     ProtocolError,
-    SessionClosed,
 )
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.protocol import (
@@ -69,6 +68,7 @@ class Page:
         """Whether clicks must not take the focus from the person at this machine. A mouse press brings its window to
         the front, out of the taskbar too, and touches do the same; keys do not (Chromium 156 on X11, 2026-11)."""
         session.listen(self._on_address, "Page.frameNavigated", "Page.navigatedWithinDocument")
+        session.listen(self._on_dialog, "Page.javascriptDialogOpening")
 
     @staticmethod
     async def create(
@@ -179,24 +179,18 @@ class Page:
         return event.decode(OfSession).session_id == self.session.session_id
 
     async def _set_up(self) -> None:
-        self.connection.start(self._answer_dialogs, self.session.subscribe("Page.javascriptDialogOpening"))
         answers = await self.session.pipeline(_SETUP)
         _, tree, *_ = [raw_of(answer) for answer in answers]
         frame = shaped(tree, FrameTreeReply, "Page.getFrameTree").frame_tree.frame
         self.frame_id = frame.id
         self.url = self.url or frame.url
 
-    async def _answer_dialogs(self, opened: Mailbox[Event]) -> None:
-        with opened:
-            while True:
-                try:
-                    dialog = (await opened.next()).decode(DialogOpening)
-                    accept = dialog.type in ("alert", "beforeunload")
-                    await self.session.call("Page.handleJavaScriptDialog", {"accept": accept})
-                except (PageCrashed, ProtocolError, TimeoutError):
-                    continue  # the dialog went with its document
-                except (SessionClosed, BrowserGone):
-                    return
+    def _on_dialog(self, event: Event) -> None:
+        self.connection.start(self._answer_dialog, event.decode(DialogOpening).type in ("alert", "beforeunload"))
+
+    async def _answer_dialog(self, accept: bool) -> None:
+        with suppress(CDPError):  # it went with its document, or its page
+            await self.session.call("Page.handleJavaScriptDialog", {"accept": accept})
 
     def _on_address(self, event: Event) -> None:
         if event.method == "Page.frameNavigated":

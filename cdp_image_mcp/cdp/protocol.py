@@ -141,7 +141,6 @@ class CreateIsolatedWorldReply(CdpStruct):
 
 
 class RemoteObject(CdpStruct):
-    type: str
     subtype: str | None = None
     value: msgspec.Raw = msgspec.Raw()  # empty: undefined, or no JSON value (NaN, Infinity)
     object_id: str | None = None

@@ -23,7 +23,6 @@ class Request:
     request itself carried is not kept: pages send much.
     """
 
-    session_id: str | None
     request_id: str
     url: str
     method: str
@@ -91,7 +90,6 @@ class Requests:
             known.url, known.method = sent.request.url, sent.request.method
             return
         request = Request(
-            session_id=self._session.session_id,
             request_id=sent.request_id,
             url=sent.request.url,
             method=self._shared(sent.request.method),

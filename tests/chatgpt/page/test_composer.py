@@ -222,7 +222,7 @@ async def test_why_a_reference_is_refused_is_waited_for_where_its_card_shows_it_
     page = Answering(cards=1)
     page.failed = True
     uploads = Uploads(page.site)
-    call = Request(None, "r", "https://chatgpt.com/backend-api/files", "POST", "Fetch", "f", "l", "finished", 429)
+    call = Request("r", "https://chatgpt.com/backend-api/files", "POST", "Fetch", "f", "l", "finished", 429)
     uploads.count_sent(call)
     with Mailbox[Request]("answers", 9) as answers:
         async with anyio.create_task_group() as group:

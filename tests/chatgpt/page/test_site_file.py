@@ -18,7 +18,7 @@ SITE = site_at(BASE)
 
 
 def asked(path: str, method: str = "GET", base: str = BASE) -> Request:
-    return Request(None, "r", f"{base}{path}", method, "Fetch", "f", "l")
+    return Request("r", f"{base}{path}", method, "Fetch", "f", "l")
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ class ScriptedTab:
 
     def arrive(self, status: int = 200) -> None:
         """A document comes by itself."""
-        self.arrivals.put(Request(None, "d", BASE, "GET", "Document", "f", "l", status=status))
+        self.arrivals.put(Request("d", BASE, "GET", "Document", "f", "l", status=status))
 
     def begin(self, url: str = TURN, body: bytes | None = None, status: int = 200) -> LiveStream:
         """A request leaves the page and its answer begins."""
