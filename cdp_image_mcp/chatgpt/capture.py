@@ -19,13 +19,13 @@ person's references are none, whoever says so.
 
 import hashlib
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 
 import anyio
 import msgspec
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp.bodies import Body, Request
+from cdp_image_mcp.cdp.bodies import Body
 from cdp_image_mcp.cdp.errors import CommandTimeout, DocumentLeft, NodeError, ScriptError
 from cdp_image_mcp.chatgpt.network.turn import Pointer
 from cdp_image_mcp.chatgpt.page.eye import quoted
@@ -128,7 +128,8 @@ class Capture:
         """Sure bytes, if the page has them at this moment; waits for nothing. Raises TheirOwn, CDPError."""
         for request in self._watch.pictures.ended(self._pointer.file_id):
             if id(request) not in self._tried:
-                self._weigh(id(request), await self._read(request))
+                # By its request, not its address: what the browser holds of it need not be fetched a second time.
+                self._weigh(id(request), await self._read(self._watch.tab.bodies.read(request, accept=self._is_whole)))
         if self._best is None or not self._best.sure:
             await self._from_page()
         return self._best if self._best is not None and self._best.sure else None
@@ -158,19 +159,15 @@ class Capture:
         }
         return "; ".join((left | self._tried).values()) or "its bytes never came"
 
-    async def _read(self, request: Request) -> Captured | str:
-        # Kept: when the other ways are tried, a picture that the browser holds need not be fetched a second time.
-        try:
-            body = await self._watch.tab.bodies.read(request, accept=self._is_whole)
-        except cdp.errors.BodyUnavailable as error:
-            # Without the address: it is a key to the file, and this text goes into records and answers.
-            return "; ".join(error.tried)
-        return self._checked(body)
-
     def _is_whole(self, data: bytes) -> bool:
         return isinstance(check(data, self._pointer, ""), Captured)
 
-    def _checked(self, body: Body) -> Captured | str:
+    async def _read(self, reading: Awaitable[Body]) -> Captured | str:
+        try:
+            body = await reading
+        except cdp.errors.BodyUnavailable as error:
+            # Without the address: it is a key to the file, and this text goes into records and answers.
+            return "; ".join(error.tried)
         if body.tried:
             log.info("the picture's bytes came by %s after: %s", body.way, "; ".join(body.tried))
         return check(body.data, self._pointer, body.way, drawing=self._watch.page.drawing)
@@ -188,10 +185,7 @@ class Capture:
             address = image.blob or await self._address(image)
             if address is None:
                 continue
-            try:
-                got = self._checked(await watch.tab.bodies.read_url(address, accept=self._is_whole))
-            except cdp.errors.BodyUnavailable as error:
-                got = "; ".join(error.tried)
+            got = await self._read(watch.tab.bodies.read_url(address, accept=self._is_whole))
             nameless = image.blob is not None and image.blob != pointer.file_id
             try:
                 if nameless and isinstance(got, Captured):
