@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -10,10 +9,7 @@ from cdp_image_mcp.library import formats
 from cdp_image_mcp.library.formats import Found, NotAPictureError
 from cdp_image_mcp.library.svg import SVG, walk_svg
 
-MimeType: TypeAlias = Literal["image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/svg+xml"]
-Extension: TypeAlias = Literal["png", "jpg", "webp", "gif", "avif", "svg"]
-
-FORMATS: tuple[tuple[re.Pattern[bytes], MimeType, Extension, Callable[[bytes, Found], None]], ...] = (
+FORMATS: tuple[tuple[re.Pattern[bytes], str, str, Callable[[bytes, Found], None]], ...] = (
     (re.compile(re.escape(formats.PNG)), "image/png", "png", formats.walk_png),
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg", "jpg", formats.walk_jpeg),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp", "webp", formats.walk_webp),
@@ -33,8 +29,8 @@ OTHERS = (
 class ImageFacts(msgspec.Struct, frozen=True):
     """Facts read from the bytes alone; names and headers somebody sent along count for nothing."""
 
-    mime_type: MimeType
-    extension: Extension
+    mime_type: str
+    extension: str
     width: int
     """Pixels as shown, after a JPEG's EXIF orientation."""
     height: int

@@ -19,6 +19,9 @@ LARGE_MASK = 4 * 1024 * 1024
 EXPERIMENTAL_PIXELS = 2560 * 1440
 """Above this many the guide calls sizes experimental, and one answer takes minutes."""
 
+WISHES = ("quality", "background", "output_format", "output_compression", "complexity")
+"""What is sent under the name that it has in a request."""
+DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(ImageRequest)}
 LONG_QUALITIES = frozenset(("high", "xhigh", "max"))
 
 
@@ -58,15 +61,8 @@ def make_plan(request: ImageRequest, settings: Settings, profile: Profile) -> Pl
     size_field, size = _size(request.size, model, profile)
     if size is not None:
         parameters[size_field] = size
-    wishes = {
-        "quality": (request.quality, "auto"),
-        "background": (request.background, "auto"),
-        "output_format": (request.output_format, "png"),
-        "output_compression": (request.output_compression, None),
-        "complexity": (request.complexity, None),
-    }
     # What equals the default is left out: fewer fields that a compatible server might not know.
-    parameters |= {name: value for name, (value, default) in wishes.items() if value != default}
+    parameters |= {name: value for name in WISHES if (value := getattr(request, name)) != DEFAULTS[name]}
     asked = frozenset(parameters) | {"n"}
     # As a form, edits have no moderation (official SDK 3.57.0).
     if settings.moderation and not (pictures and form in {"multipart", "image"}):

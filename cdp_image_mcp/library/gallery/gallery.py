@@ -26,14 +26,10 @@ class Gallery:
 
     def __init__(self, library: Library) -> None:
         self.library = library
+        self.path = library.root / "index.html"
         self._lock = LockFile(library.root / ".gallery.lock")
         self._stale = False
         self._turn = anyio.Lock()
-
-    @property
-    def path(self) -> Path:
-        """Where the page lies."""
-        return self.library.root / "index.html"
 
     async def rebuild(self) -> Path:
         """Look at every sidecar again and write the page. Raises ImageError ``disk``."""

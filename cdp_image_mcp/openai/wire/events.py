@@ -2,19 +2,11 @@
 
 import re
 
-import msgspec
-
 KEPT = 256
 """Bytes that are looked at of a line that is no data; those in use are shorter."""
 MARK = b"\xef\xbb\xbf"
 DATA = re.compile(rb"data:(?: (?=[^:])|(?=[^ :]))")
 """How a line of data begins, up to the first byte of the data."""
-
-
-class EventEnd(msgspec.Struct, frozen=True):
-    """The blank line after an event; the bytes handed out since the last one are its data."""
-
-    name: str = ""
 
 
 class EventReader:
@@ -34,9 +26,9 @@ class EventReader:
         self._name = ""
         self._has_data = False
 
-    def feed(self, chunk: bytes) -> list[bytes | EventEnd]:
-        """Pieces of data and ends of events in ``chunk``, in order."""
-        out: list[bytes | EventEnd] = []
+    def feed(self, chunk: bytes) -> list[bytes | str]:
+        """Pieces of data in ``chunk`` and, as texts, the names of the events that end there, in order."""
+        out: list[bytes | str] = []
         if not chunk:
             return out
         if self._after_cr:
@@ -49,15 +41,15 @@ class EventReader:
             self._take(part, out)
         return out
 
-    def close(self) -> list[bytes | EventEnd]:
+    def close(self) -> list[bytes | str]:
         """What is left when the stream ends. An event whose blank line is missing counts: it may hold a paid picture,
         and whether it is whole shows in its data."""
-        out: list[bytes | EventEnd] = []
+        out: list[bytes | str] = []
         self._end_line(out)
         self._end_event(out)
         return out
 
-    def _take(self, part: bytes, out: list[bytes | EventEnd]) -> None:
+    def _take(self, part: bytes, out: list[bytes | str]) -> None:
         """A piece of one line, without its end."""
         if self._head is None:
             out += [part] if part else []
@@ -70,7 +62,7 @@ class EventReader:
             out.append(head[begin.end() :])
         self._head = None if begin else head[:KEPT]
 
-    def _end_line(self, out: list[bytes | EventEnd]) -> None:
+    def _end_line(self, out: list[bytes | str]) -> None:
         head, self._head, self._marked = self._head, b"", False
         if head is None:
             return
@@ -83,12 +75,12 @@ class EventReader:
         elif field == b"data" and not value:
             self._begin_data(out)
 
-    def _begin_data(self, out: list[bytes | EventEnd]) -> None:
+    def _begin_data(self, out: list[bytes | str]) -> None:
         if self._has_data:
             out.append(b"\n")
         self._has_data = True
 
-    def _end_event(self, out: list[bytes | EventEnd]) -> None:
+    def _end_event(self, out: list[bytes | str]) -> None:
         if self._has_data:
-            out.append(EventEnd(self._name))
+            out.append(self._name)
         self._name, self._has_data = "", False

@@ -49,7 +49,7 @@ class BrokenError(Exception):
     def __init__(
         self,
         phase: Phase,
-        kind: Literal["timeout", "connection", "protocol"],
+        kind: Literal["timeout", "connection"],
         words: str,
         over: Literal["proxy", "certificate"] | None = None,
     ) -> None:
@@ -80,8 +80,7 @@ def describe(error: Exception, phase: Phase) -> BrokenError:
         if isinstance(cause, ssl.SSLError):
             return BrokenError(phase, "connection", f"the encrypted connection failed ({cause.reason or 'TLS'})")
         cause = cause.__cause__ or cause.__context__
-    kind = "protocol" if isinstance(error, httpx.ProtocolError | httpx.DecodingError) else "connection"
-    return BrokenError(phase, kind, type(error).__name__)
+    return BrokenError(phase, "connection", type(error).__name__)
 
 
 class Reply:

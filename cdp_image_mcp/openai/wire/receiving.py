@@ -8,7 +8,7 @@ import anyio
 import msgspec
 
 from cdp_image_mcp.openai.refusals.failures import Failure, clean, judge
-from cdp_image_mcp.openai.wire.events import EventEnd, EventReader
+from cdp_image_mcp.openai.wire.events import EventReader
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
 from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader, decode, picture_index
 from cdp_image_mcp.system.tasks import shielded
@@ -273,13 +273,13 @@ class _Stream:
             while await self._reply.read() is not None:
                 pass
 
-    async def _take(self, tokens: list[bytes | EventEnd]) -> None:
+    async def _take(self, tokens: list[bytes | str]) -> None:
         for token in tokens:
             if self._over:
                 return
-            if isinstance(token, EventEnd):
+            if isinstance(token, str):
                 reader, self._reader = self._reader, PictureReader()
-                await self._event(token.name, reader)
+                await self._event(token, reader)
                 continue
             try:
                 self._reader.feed(token)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cdp_image_mcp.openai.wire.events import EventEnd, EventReader
+from cdp_image_mcp.openai.wire.events import EventReader
 from tests.openai.wire.cutting import cut
 
 
@@ -12,8 +12,8 @@ def read(chunks: list[bytes]) -> list[tuple[str, bytes]]:
     """All events of a stream, each with its name and its data."""
     reader, found, data = EventReader(), list[tuple[str, bytes]](), bytearray()
     for token in [*(token for chunk in chunks for token in reader.feed(chunk)), *reader.close()]:
-        if isinstance(token, EventEnd):
-            found.append((token.name, bytes(data)))
+        if isinstance(token, str):
+            found.append((token, bytes(data)))
             data.clear()
         else:
             data += token
@@ -86,7 +86,7 @@ def test_a_line_of_many_megabytes_is_handed_out_as_it_comes() -> None:
     reader.feed(b"data: ")
     for _ in range(256):
         assert reader.feed(piece) == [piece]
-    assert reader.feed(b"\n\n") == [EventEnd("")]
+    assert reader.feed(b"\n\n") == [""]
 
 
 def test_the_events_name_may_follow_its_data() -> None:
