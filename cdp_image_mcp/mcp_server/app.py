@@ -27,7 +27,7 @@ class App:
         self.settings = settings
         self.studio = studio
         self.open_canvas = open_canvas
-        self.person = Elicitation()
+        self.person = Elicitation(settings.web_url)
         self.tasks = Tasks(self.person)
 
 

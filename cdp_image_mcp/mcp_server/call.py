@@ -134,7 +134,7 @@ class _Call:
         person = self.app.person
         if seconds > 0 and person.may_ask(self.ctx, standing):
             if is_modern(self.ctx):
-                return person.interim(standing)
+                return person.interim(self.ctx, standing)
             left = self.began + seconds - anyio.current_time()
             if left >= ANSWERING_SECONDS:
                 wait = partial(studio.wait, identity, listener=self.progress)

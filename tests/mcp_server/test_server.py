@@ -228,20 +228,29 @@ async def test_a_wait_that_fails_after_the_question_names_its_generation(
     assert (told["code"], told.get("generation_id")) == ("disk", IDENTITY)
 
 
-async def test_a_client_that_asks_by_address_alone_gets_the_state_in_words(
+async def test_a_client_that_asks_by_address_alone_is_told_first_that_the_address_is_no_help(
     studio: ScriptedStudio, era: Era, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would open the site in the person's everyday browser, where signing in is no use."""
     monkeypatch.setattr(types, "FormElicitationCapability", lambda: None)  # what the SDK's client declares
     studio.generated = [standing(tmp_path, "needs_sign_in")]
+    studio.waited = [standing(tmp_path)]
+    studio.holding = "wait"
+    asked: list[types.ElicitRequestParams] = []
 
-    async def ask(_: ClientRequestContext, __: types.ElicitRequestParams) -> types.ElicitResult:
-        pytest.fail("it cannot be asked")
+    async def ask(_: ClientRequestContext, params: types.ElicitRequestParams) -> types.ElicitResult:
+        asked.append(params)
+        studio.hold.set()
+        return types.ElicitResult(action="accept")
 
     with anyio.fail_after(20):
         async with client(studio, era, elicitation_callback=ask) as connected:
             result = await connected.call_tool("generate_image", {"prompt": "a fox"})
-    assert (text_of(result)["status"], text_of(result)["generation_id"]) == ("needs_sign_in", IDENTITY)
+    assert text_of(result)["status"] == "saved"
+    (question,) = asked
+    assert isinstance(question, types.ElicitRequestURLParams)
+    assert question.url == studio.settings.web_url
+    assert "NOT via this link" in question.message
+    assert len(question.message) <= 110
 
 
 async def test_a_client_that_cannot_read_the_new_question_gets_the_state_in_words(

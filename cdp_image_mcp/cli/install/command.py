@@ -2,7 +2,9 @@
 
 import argparse
 import difflib
+import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from cdp_image_mcp.cli.install.changing import UnsafeChangeError
 from cdp_image_mcp.cli.install.configuration import (
     Change,
     block,
+    change_to,
     current_entry,
     file_of,
     is_there,
@@ -23,10 +26,15 @@ from cdp_image_mcp.cli.install.configuration import (
     planned,
     write,
 )
+from cdp_image_mcp.cli.overview import SECRETS
 from cdp_image_mcp.cli.prompting import absolute
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME, READ, Settings, load
 from cdp_image_mcp.mcp_server.client.table import BY_NAME, CLIENTS, NAME, Client
+
+OWN_COMMAND_SECONDS = 60.0
+PUBLIC = READ.keys() - SECRETS
+"""Of all others, such as a proxy, nobody here knows whether they hold a password."""
 
 
 class _Wish(msgspec.Struct, frozen=True):
@@ -37,10 +45,6 @@ class _Wish(msgspec.Struct, frozen=True):
     entry: dict[str, Any]
     given: dict[str, str]
     remove: bool
-
-    def change(self, path: Path) -> Change | None:
-        """See :func:`planned`."""
-        return planned(self.client, path, None if self.remove else self.entry, self.given)
 
 
 async def install(parsed: argparse.Namespace, _: Settings, terminal: Terminal) -> int:
@@ -61,7 +65,7 @@ async def install(parsed: argparse.Namespace, _: Settings, terminal: Terminal) -
     if parsed.print:
         _tell_block(wish, terminal)
         return DONE
-    return await _carry_out(wish, terminal, dry=parsed.dry_run, sure=parsed.yes)
+    return await _carry_out(wish, terminal, dry=parsed.dry_run, sure=parsed.yes, own=not parsed.file)
 
 
 def program() -> tuple[str, list[str]]:
@@ -123,13 +127,14 @@ def _tell_block(wish: _Wish, terminal: Terminal, *said: str) -> None:
     terminal.result(block(client, wish.entry).rstrip("\n"))
 
 
-async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool) -> int:
+async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool, own: bool) -> int:
     client = wish.client
     if wish.path is None:
         terminal.say(f"The servers of {client.title} stand in no file that a program could change.", "yellow")
         return _by_hand(wish, terminal)
     try:
-        change = await anyio.to_thread.run_sync(wish.change, wish.path)
+        entry = None if wish.remove else wish.entry
+        change = await anyio.to_thread.run_sync(planned, client, wish.path, entry, wish.given)
     except UnsafeChangeError as error:
         terminal.say(f"{wish.path} is left as it is: {error}.", "yellow")
         return _by_hand(wish, terminal)
@@ -137,26 +142,18 @@ async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool) 
         there = "There is nothing of it in" if wish.remove else "It stands already in"
         terminal.say(f"{there} {wish.path}; nothing to change.", "green")
         return DONE
+    commands = await anyio.to_thread.run_sync(_own_commands, wish) if own else []
     terminal.result(change.difference().rstrip("\n"))
+    for command in commands:
+        shown = shlex.join([Path(command[0]).name, *command[1:]])
+        terminal.say(f"By the client's own command: {shown}")
     if dry:
         terminal.say("Nothing was changed (--dry-run).")
         return DONE
     if not sure and not await terminal.agreed(f"Change {change.path}?"):
         terminal.say("Nothing was changed.")
         return PERSON
-    try:
-        copy = await anyio.to_thread.run_sync(_made, wish, change)
-    except UnsafeChangeError as error:
-        terminal.say(f"{change.path} is left as it is: {error}.", "red")
-        return FAILED
-    except OSError as error:
-        terminal.say(f"It could not be changed: {error}", "red")
-        return FAILED
-    if copy is not None:
-        terminal.say(f"The file as it was: {copy}", "dim")
-    done = "is taken out of" if wish.remove else "is now in"
-    terminal.say(f"{NAME} {done} {change.path}. Restart {client.title}.", "green")
-    return DONE
+    return await _change(wish, change, commands, terminal)
 
 
 def _by_hand(wish: _Wish, terminal: Terminal) -> int:
@@ -167,12 +164,67 @@ def _by_hand(wish: _Wish, terminal: Terminal) -> int:
     return PERSON
 
 
-def _made(wish: _Wish, shown: Change) -> Path | None:
-    """Make the change that was agreed to; where the copy of the file lies. Raises UnsafeChangeError, OSError."""
-    # Anew: some clients keep their state in the same file, and write it while they run.
-    change = wish.change(shown.path)
-    if change is None or change.entry != shown.entry:
-        raise UnsafeChangeError("it has been changed meanwhile; try again")
-    copy = keep(change)
-    write(change)
-    return copy
+async def _change(wish: _Wish, change: Change, commands: list[list[str]], terminal: Terminal) -> int:
+    try:
+        copy = await anyio.to_thread.run_sync(keep, change)
+        rest: Change | None = change
+        if commands:
+            failure: Exception | None = None
+            try:
+                for command in commands:
+                    await anyio.to_thread.run_sync(_run, command)
+            except (OSError, subprocess.SubprocessError) as error:
+                failure = error
+            # What the client's own command cannot say, and what it took away of what the person had set.
+            rest = await anyio.to_thread.run_sync(change_to, wish.client, change.path, change.entry)
+            if failure is not None and rest is not None and rest.before == change.before:
+                raise failure
+        if rest is not None:
+            await anyio.to_thread.run_sync(write, rest)
+    except UnsafeChangeError as error:
+        terminal.say(f"{change.path} is left as it is: {error}.", "red")
+        return FAILED
+    except (OSError, subprocess.SubprocessError) as error:
+        terminal.say(f"It could not be changed: {error}", "red")
+        return FAILED
+    if copy is not None:
+        terminal.say(f"The file as it was: {copy}", "dim")
+    done = "is taken out of" if wish.remove else "is now in"
+    terminal.say(f"{NAME} {done} {change.path}. Restart {wish.client.title}.", "green")
+    return DONE
+
+
+def _own_commands(wish: _Wish) -> list[list[str]]:
+    """The client's own commands that make the change, where the client is here and has some."""
+    client = wish.client
+    wanted = client.removes if wish.remove else client.adds
+    found = shutil.which(wanted[0]) if wanted else None
+    if found is None or found.lower().endswith((".cmd", ".bat")):
+        return []  # a batch file would take the quotation marks of an entry apart
+    if any(name not in PUBLIC and "$" not in value for name, value in wish.given.items()):
+        return []  # everyone on the machine can read what a program is started with
+    command, arguments = program()
+    filled = {
+        "{entry}": [msgspec.json.encode(wish.entry).decode()],
+        "{named}": [msgspec.json.encode({"name": NAME} | wish.entry).decode()],
+        "{command}": [command, *arguments],
+    }
+    line = [found, *(part for word in wanted[1:] for part in filled.get(word, [word]))]
+    if wish.remove or not client.removes or wish.path is None or current_entry(client, wish.path) is None:
+        return [line]
+    return [[found, *client.removes[1:]], line]
+
+
+def _run(command: list[str]) -> None:
+    ran = subprocess.run(  # noqa: S603  the client's own program, its words from the table
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=OWN_COMMAND_SECONDS,
+        check=False,
+    )
+    if ran.returncode:
+        said = (ran.stderr or ran.stdout).strip().splitlines()
+        raise OSError(f"{Path(command[0]).name} said: {said[-1] if said else f'exit code {ran.returncode}'}")

@@ -124,15 +124,19 @@ def _entry_in(client: Client, text: str) -> dict[str, Any] | None:
 def planned(client: Client, path: Path, entry: dict[str, Any] | None, given: dict[str, str]) -> Change | None:
     """The change that brings ``entry`` in (None: takes it out); None where there is nothing to change. ``given``
     variables win over those that stand there. Raises UnsafeChangeError."""
+    there = current_entry(client, path)
+    return change_to(client, path, None if entry is None else merged(there, entry, given))
+
+
+def change_to(client: Client, path: Path, entry: dict[str, Any] | None) -> Change | None:
+    """The same, to that very entry, whatever stands there."""
     real, raw, text = _read(path)
     mark = BYTE_ORDER_MARK if text.startswith(BYTE_ORDER_MARK) else ""
     plain = text.removeprefix(mark)
-    there = _entry_in(client, plain)
-    wanted = None if entry is None else merged(there, entry, given)
-    if there == wanted:
+    if _entry_in(client, plain) == entry:
         return None
     try:
-        return Change(real, raw, (mark + _edited(client, plain, wanted)).encode(), wanted)
+        return Change(real, raw, (mark + _edited(client, plain, entry)).encode(), entry)
     except UnicodeEncodeError:  # of a value or a folder's name, which may be any bytes here
         raise UnsafeChangeError("what belongs into it is not UTF-8") from None
 

@@ -37,6 +37,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     env: dict[str, str] = {}
     """``GPT_IMAGE_WAIT_SECONDS`` for those that wait longer than a picture takes: it then comes with the first answer;
     ``OPENAI_API_KEY`` for those that keep variables with KEY in their name from the server, and fill the shell's in."""
+    adds: tuple[str, ...] = ()
+    """The client's own command that adds the server; ``{entry}`` is the entry as JSON, ``{named}`` the same with its
+    name inside."""
+    removes: tuple[str, ...] = ()
     short: str = ""
     """What to type by hand, where the client has a command for it."""
     patience: float | None = 60

@@ -64,8 +64,9 @@ class Tasks:
         self._person = person
         self._open: dict[str, _Open] = {}
         self._opening = anyio.Lock()
-        self._answers: dict[tuple[str, str], bool | None] = {}
-        """By generation and state; None while the question is open."""
+        self._put: dict[tuple[str, str], types.ElicitRequest] = {}
+        """Questions by generation and state."""
+        self._answers: dict[tuple[str, str], bool] = {}
         self._ended: dict[str, End] = {}
 
     def may_open(self, standing: "Standing") -> bool:
@@ -115,18 +116,18 @@ class Tasks:
     def question(self, ctx: ServerRequestContext[Any, Any], standing: "Standing") -> types.ElicitRequest | None:
         """What the person is to be asked now, the same until it is answered; None where nobody can be asked."""
         key = (standing.record.generation_id, standing.record.state)
-        if key not in self._answers:
-            if not self._person.may_ask(ctx, standing):
-                return None
-            self._answers[key] = None
-        return self._person.question(standing) if self._answers[key] is None else None
+        if key in self._answers:
+            return None
+        if key not in self._put and self._person.may_ask(ctx, standing):
+            self._put[key] = self._person.question(ctx, standing)
+        return self._put.get(key)
 
     def answered(self, identity: str, responses: dict[str, dict[str, Any]]) -> None:
         """What the person said. Answers to questions that are not open are ignored, as the extension has it."""
         for state, response in responses.items():
-            if self._answers.get((identity, state), False) is None:
-                self._answers[identity, state] = response.get("action") == "accept"
+            if (identity, state) in self._put:
+                self._answers.setdefault((identity, state), response.get("action") == "accept")
 
     def accepted(self, standing: "Standing") -> bool:
         """Whether the person has said to act in the window."""
-        return self._answers.get((standing.record.generation_id, standing.record.state)) is True
+        return self._answers.get((standing.record.generation_id, standing.record.state), False)

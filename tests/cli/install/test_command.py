@@ -23,10 +23,18 @@ SERVER = {"command": sys.executable, "args": ["-m", "cdp_image_mcp"]}
 
 @pytest.fixture
 def environment(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """A home with nothing in it."""
+    """A home with nothing in it, and no client's own command in the path."""
     (tmp_path / "home").mkdir()
     path = os.pathsep.join((str(tmp_path / "bin"), "/usr/bin", "/bin"))
     return environment | {"HOME": str(tmp_path / "home"), "PATH": path, "APPDATA": ""}
+
+
+def program(tmp_path: Path, name: str, script: str) -> None:
+    """A client's own command."""
+    (tmp_path / "bin").mkdir(exist_ok=True)
+    path = tmp_path / "bin" / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
 
 
 def test_the_change_is_shown_asked_about_and_made_beside_a_copy(environment: dict[str, str], tmp_path: Path) -> None:
@@ -170,48 +178,95 @@ def test_a_projects_own_file_can_be_named(environment: dict[str, str], tmp_path:
     assert (server["command"], server["timeout"]) == (sys.executable, 900000)
 
 
-def test_what_a_client_that_runs_writes_into_its_file_meanwhile_stays(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    """Claude Code keeps its state in the same file."""
-    file = tmp_path / "home" / ".claude.json"
+# --- the client's own command ----------------------------------------------------------------------------------
+
+CLAUDE = """echo "$@" >> {log}
+case "$2" in add-json) cat > {file} <<END
+{{"numStartups": 3, "mcpServers": {{"cdp-image-mcp": $6}}}}
+END
+esac"""
+
+
+def test_the_clients_own_command_is_used_where_there_is_one(environment: dict[str, str], tmp_path: Path) -> None:
+    """Claude Code keeps its state in the same file and writes it while it runs."""
+    log, file = tmp_path / "log", tmp_path / "home" / ".claude.json"
+    program(tmp_path, "claude", CLAUDE.format(log=log, file=file))
     file.write_text('{"numStartups": 3}')
-    person = Typist(environment, "install", "claude-code")
-    person.until("[y/N]")
-    file.write_text('{"numStartups": 4}')
-    person.types("y\n")
-    code, seen = person.end()
-    assert code == 0, seen
-    said = json.loads(file.read_text())
-    assert (said["numStartups"], said["mcpServers"]["cdp-image-mcp"]["timeout"]) == (4, 900000)
-    assert file.with_name(".claude.json.before-cdp-image-mcp").read_text() == '{"numStartups": 4}'
+    done = ran(environment, "install", "claude-code", "--yes")
+    assert done.returncode == 0, done.stderr
+    (line,) = log.read_text().splitlines()
+    assert line.startswith("mcp add-json --scope user cdp-image-mcp {")
+    assert json.loads(file.read_text())["mcpServers"]["cdp-image-mcp"]["timeout"] == 900000
+    assert "By the client's own command: claude mcp add-json" in done.stderr
+    other = ran(environment, "install", "claude-code", "--yes", "--env", "GPT_IMAGE_OPEN=1")
+    assert other.returncode == 0, other.stderr
+    assert [each.split()[1] for each in log.read_text().splitlines()] == ["add-json", "remove", "add-json"]
 
 
-def test_an_entry_that_a_person_changes_meanwhile_is_not_written_over(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    file = tmp_path / "home" / ".claude.json"
-    file.write_text('{"numStartups": 3}')
-    person = Typist(environment, "install", "claude-code")
-    person.until("[y/N]")
-    theirs = json.dumps({"mcpServers": {"cdp-image-mcp": {"command": "mine", "args": [], "env": {"MINE": "1"}}}})
-    file.write_text(theirs)
-    person.types("y\n")
-    code, seen = person.end()
-    assert code == 1, seen
-    assert "it has been changed meanwhile; try again" in " ".join(seen.split())
-    assert file.read_text() == theirs
+def test_what_the_own_command_cannot_say_is_put_in_afterwards(environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "home" / ".codex" / "config.toml"
+    file.parent.mkdir()
+    file.write_text('model = "gpt-5-codex"\n')
+    adds = f'printf \'\\n[mcp_servers.%s]\\ncommand = "%s"\\nargs = ["%s", "%s"]\\n\' "$3" "$5" "$6" "$7" >> {file}'
+    program(tmp_path, "codex", adds)
+    done = ran(environment, "install", "codex", "--yes")
+    assert done.returncode == 0, done.stderr
+    said = tomllib.loads(file.read_text())
+    server = said["mcp_servers"]["cdp-image-mcp"]
+    assert said["model"] == "gpt-5-codex"
+    assert (server["command"], server["args"]) == (sys.executable, ["-m", "cdp_image_mcp"])
+    assert (server["required"], server["tool_timeout_sec"]) == (True, 900)
+    assert "DISPLAY" in server["env_vars"]
 
 
-def test_what_the_person_had_set_stays(environment: dict[str, str], tmp_path: Path) -> None:
-    file = tmp_path / "home" / ".claude.json"
+def test_what_the_person_had_set_outlives_the_own_command(environment: dict[str, str], tmp_path: Path) -> None:
+    log, file = tmp_path / "log", tmp_path / "home" / ".claude.json"
+    program(tmp_path, "claude", CLAUDE.format(log=log, file=file))
     mine: Any = {"command": "/old/place", "args": [], "timeout": 5000, "env": {"GPT_IMAGE_BACKEND": "api", "MINE": "1"}}
     file.write_text(json.dumps({"numStartups": 3, "mcpServers": {"cdp-image-mcp": mine}}))
     done = ran(environment, "install", "claude-code", "--yes", "--env", "GPT_IMAGE_BACKEND=auto")
     assert done.returncode == 0, done.stderr
+    assert [each.split()[1] for each in log.read_text().splitlines()] == ["remove", "add-json"]
     server = json.loads(file.read_text())["mcpServers"]["cdp-image-mcp"]
     assert (server["command"], server["timeout"]) == (sys.executable, 5000)
     assert server["env"] == {"GPT_IMAGE_WAIT_SECONDS": "100", "GPT_IMAGE_BACKEND": "auto", "MINE": "1"}
+
+
+def test_an_own_command_that_fails_half_way_takes_nothing_that_was_there(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "home" / ".claude.json"
+    takes_out = f"echo '{{\"numStartups\": 3}}' > {file}"
+    program(tmp_path, "claude", f'echo "$@" >> {tmp_path / "log"}\n[ "$2" = add-json ] && exit 4\n{takes_out}')
+    mine: Any = {"command": "/old/place", "args": [], "timeout": 5000, "env": {"OPENAI_API_KEY": "sk-mine"}}
+    before = json.dumps({"numStartups": 3, "mcpServers": {"cdp-image-mcp": mine}})
+    file.write_text(before)
+    done = ran(environment, "install", "claude-code", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert [each.split()[1] for each in (tmp_path / "log").read_text().splitlines()] == ["remove", "add-json"]
+    server = json.loads(file.read_text())["mcpServers"]["cdp-image-mcp"]
+    assert (server["command"], server["timeout"]) == (sys.executable, 5000)
+    assert server["env"]["OPENAI_API_KEY"] == "sk-mine"
+    assert file.with_name(".claude.json.before-cdp-image-mcp").read_text() == before
+
+
+@pytest.mark.parametrize("given", ["OPENAI_API_KEY=sk-mine", "HTTPS_PROXY=http://me:sesame@proxy:3128"])
+def test_what_may_be_secret_stands_in_no_command_line(environment: dict[str, str], tmp_path: Path, given: str) -> None:
+    """Everybody on the machine can read what a program is started with."""
+    program(tmp_path, "claude", CLAUDE.format(log=tmp_path / "log", file=tmp_path / "home" / ".claude.json"))
+    done = ran(environment, "install", "claude-code", "--yes", "--env", given)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "log").exists()
+    name, _, value = given.partition("=")
+    written = json.loads((tmp_path / "home" / ".claude.json").read_text())
+    assert written["mcpServers"]["cdp-image-mcp"]["env"][name] == value
+
+
+def test_an_own_command_that_fails_is_told_in_its_own_words(environment: dict[str, str], tmp_path: Path) -> None:
+    program(tmp_path, "claude", "echo 'Not logged in' >&2; exit 4")
+    done = ran(environment, "install", "claude-code", "--yes")
+    assert done.returncode == 1
+    assert "claude said: Not logged in" in done.stderr
 
 
 def test_the_written_command_starts_the_server(environment: dict[str, str], tmp_path: Path) -> None:
@@ -272,6 +327,7 @@ def test_what_others_keep_secret_is_not_shown_whatever_way_it_is_written(
 def test_a_key_is_written_and_shown_to_nobody(
     environment: dict[str, str], tmp_path: Path, client: str, file: str
 ) -> None:
+    program(tmp_path, "codex", "echo called; exit 1")
     path = tmp_path / "home" / file
     path.parent.mkdir()
     if client == "cursor":
@@ -361,6 +417,14 @@ def test_a_home_in_the_name_of_a_file_is_found_or_told(
     assert done.returncode == code, done.stderr
     assert (tmp_path / "home" / "mine.json").exists() is (code == 0)
     assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_whatever_a_clients_own_command_says_is_told(environment: dict[str, str], tmp_path: Path) -> None:
+    """In the letters of another console; and it asks nobody, for nobody would see its question."""
+    program(tmp_path, "claude", "read answer; printf 'caf\\351 %s\\n' \"$answer\" >&2; exit 4")
+    done = ran(environment, "install", "claude-code", "--yes", input="typed by a person\n")
+    assert done.returncode == 1, done.stderr
+    assert "claude said: caf\N{REPLACEMENT CHARACTER}\n" in done.stderr.replace(" \n", "\n")
 
 
 def test_a_value_that_is_no_utf8_is_written_into_no_file(environment: dict[str, str], tmp_path: Path) -> None:
