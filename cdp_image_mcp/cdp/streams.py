@@ -65,29 +65,29 @@ class LiveStream(Mailbox[bytes]):
         self.received = 0
         self.sized = 0
         """How many bytes of the body the browser has told of, whether they were streamed or not."""
-        self._head_known = False
-        self._early: list[bytes] = []
+        self._early: list[bytes] | None = []
+        """What came before the head was known; None from then on."""
         self._end: CDPError | None = None
 
     def begin(self, head: bytes) -> None:
         """What had come before the stream was open goes first (called by LiveStreams only)."""
-        self._head_known = True
-        for chunk in (head, *self._early):
-            self._give(chunk)
-        self._early.clear()
+        early, self._early = self._early or [], None
+        for chunk in (head, *early):
+            self.add(chunk)
         if self._end is not None:
             self.finish(self._end)
 
     def add(self, chunk: bytes) -> None:
         """The next bytes (called by LiveStreams only)."""
-        if self._head_known:
-            self._give(chunk)
-        else:
+        if self._early is not None:
             self._early.append(chunk)
+        elif chunk:
+            self.received += len(chunk)
+            self.put(chunk, len(chunk))
 
     def end(self, error: CDPError) -> None:
         """The response ended (called by LiveStreams only); SubscriptionClosed when it is complete."""
-        if self._head_known:
+        if self._early is None:
             self.finish(error)
         elif self._end is None:
             self._end = error
@@ -96,13 +96,8 @@ class LiveStream(Mailbox[bytes]):
         """What had come before the stream was open is not to be had (called by LiveStreams only): what came since gives
         no whole, so the response is cut, unless it was over and had no body."""
         whole = isinstance(self._end, SubscriptionClosed) and not self.sized
-        self._early.clear()
+        self._early = []
         self.finish(SubscriptionClosed() if whole else StreamFailed(self.request.url, str(reason)))
-
-    def _give(self, chunk: bytes) -> None:
-        if chunk:
-            self.received += len(chunk)
-            self.put(chunk, len(chunk))
 
 
 class LiveStreams(Mailbox[LiveStream]):

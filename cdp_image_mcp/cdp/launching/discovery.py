@@ -78,13 +78,9 @@ class Machine:
     registry: Callable[[str], str | None] | None = None
 
     @staticmethod
-    def here(environment: Mapping[str, str] | None = None) -> "Machine":
+    def here() -> "Machine":
         """This machine."""
-        return Machine(
-            sys.platform,
-            os.environ if environment is None else environment,
-            registry=app_path if sys.platform == "win32" else None,
-        )
+        return Machine(sys.platform, os.environ, registry=app_path if sys.platform == "win32" else None)
 
     def variable(self, name: str) -> str:
         """An environment variable, by any case on Windows; empty when not set."""
