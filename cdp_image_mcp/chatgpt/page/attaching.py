@@ -53,7 +53,7 @@ LOOK_SECONDS, PROMPT_SECONDS = 1.0, 0.5
 NEVER = 1000
 """More cards than any composer shows."""
 BEGIN_SECONDS = 3.0
-"""How long the page's upload call may follow the card."""
+"""How long the page's upload call may follow the card, of the page's own answering time as above."""
 DRAFT_SECONDS = 3.0
 """How old a page is before its old draft's attachments count as all there."""
 REDRAWN_SECONDS = 2.0
@@ -159,16 +159,9 @@ class Attaching:
         taken = anyio.Event()
 
         async def card() -> None:
-            waited = 0.0
-            while waited < seconds:
-                look = min(LOOK_SECONDS, seconds)
-                began = anyio.current_time()
-                if await self._shows_cards(cards, look):
-                    self._cards_shown = True  # one that was seen and is gone again was refused
-                    taken.set()
-                    return
-                late = anyio.current_time() - began - look
-                waited += look if late < PROMPT_SECONDS else 0.0
+            if await _answering(partial(self._shows_cards, cards), seconds):
+                self._cards_shown = True  # one that was seen and is gone again was refused
+                taken.set()
 
         async def call() -> None:
             await uploads.until(lambda: uploads.begun >= calls)
@@ -205,12 +198,20 @@ class Attaching:
     async def _another_begins(self, uploads: Uploads) -> None:
         """Until the page's call for another file is there, or nothing shows that one will come."""
         begun = uploads.begun
-        another = partial(uploads.until, lambda: uploads.begun > begun or uploads.failed > 0)
-        with anyio.move_on_after(BEGIN_SECONDS):
-            await another()
-            return
-        idle = "!witness.has('attachment_busy') || witness.has('attachment_failed')"
-        await _first(partial(self._eye.until, idle, UPLOAD_SECONDS), another)
+
+        def another() -> bool:
+            return uploads.begun > begun or uploads.failed > 0
+
+        if not await self._told(uploads, another, BEGIN_SECONDS):
+            idle = "!witness.has('attachment_busy') || witness.has('attachment_failed')"
+            await _first(partial(self._eye.until, idle, UPLOAD_SECONDS), partial(uploads.until, another))
+
+    async def _told(self, uploads: Uploads, what: Callable[[], bool], seconds: float) -> bool:
+        """Whether the browser tells of such calls within so many seconds in which the page answered at once."""
+        nothing = partial(self._eye.until, "false", late=30)
+        with anyio.move_on_after(4 * seconds):
+            await _first(partial(uploads.until, what), partial(_answering, nothing, seconds))
+        return what()
 
     async def _received(self, uploads: Uploads, files: int) -> None:
         async def quiet() -> None:
@@ -254,8 +255,7 @@ class Attaching:
         if (uploads is not None and uploads.failed) or await self._eye.has("attachment_failed"):
             if uploads is not None and uploads.begun:
                 # Its page shows it before the browser tells of the call's end, which says why.
-                with anyio.move_on_after(SAYS_SECONDS):
-                    await uploads.until(lambda: uploads.failed > 0)
+                await self._told(uploads, lambda: uploads.failed > 0, SAYS_SECONDS)
             await self.told_why(uploads.refused if uploads is not None else None)
             raise ImageError("service_error", "The site could not take a reference picture. Nothing was sent.")
 
@@ -314,6 +314,18 @@ class Attaching:
 
     async def cards(self) -> int:
         return await self._eye.ask("witness.attachments().length", reply=int)
+
+
+async def _answering(look: Callable[[float], Awaitable[bool]], seconds: float) -> bool:
+    """Whether one look at the page finds it; False after so many seconds in which the page answered at once."""
+    waited = 0.0
+    while waited < seconds:
+        time = min(LOOK_SECONDS, seconds)
+        began = anyio.current_time()
+        if await look(time):
+            return True
+        waited += time if anyio.current_time() - began - time < PROMPT_SECONDS else 0.0
+    return False
 
 
 async def _first(*waits: Callable[[], Awaitable[object]]) -> None:

@@ -46,7 +46,10 @@ class ScriptedPage:
     async def node(self, expression: str) -> object | None:
         return object() if self.cards and expression == "witness.attachmentRemove([])" else None
 
-    async def until(self, condition: str, *_: Any, **__: Any) -> bool:
+    async def until(self, condition: str, *seconds: Any, **__: Any) -> bool:
+        if condition == "false":
+            await anyio.sleep(seconds[0])
+            return False
         if self.drawn_anew is not None and "attachments().length ===" in condition:
             self.cards = self.drawn_anew
         return True

@@ -211,6 +211,34 @@ async def test_a_send_control_that_is_made_anew_before_the_press_is_looked_for_a
         assert presses == gone + 1
 
 
+async def test_a_page_that_has_no_time_to_begin_the_next_upload_is_given_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt that goes out meanwhile goes without that picture."""
+    monkeypatch.setattr(attaching, "BEGIN_SECONDS", 0.2)
+    monkeypatch.setattr(attaching, "PROMPT_SECONDS", 0.05)
+    call = Request("r", "https://chatgpt.com/backend-api/files", "POST", "Fetch", "f", "l")
+    looks: list[str] = []
+
+    class Starved(ScriptedPage):
+        async def until(self, condition: str, *seconds: Any, **_: Any) -> bool:
+            if condition != "false":
+                return True
+            looks.append(condition)
+            await anyio.sleep(2 * seconds[0])
+            if len(looks) == 1:
+                sent.put(call)
+            return False
+
+    page = Starved(cards=2)
+    uploads = Uploads(page.site)
+    uploads.count_sent(call)
+    with Mailbox[Request]("sent", 9) as sent, anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(uploads.hear, sent, uploads.count_sent)
+            await composing(page, Attaching).attaching._another_begins(uploads)  # pyright: ignore[reportPrivateUsage]
+            group.cancel_scope.cancel()
+    assert uploads.begun == 2
+
+
 async def test_why_a_reference_is_refused_is_waited_for_where_its_card_shows_it_first() -> None:
     """The page has the answer a moment before the browser tells of the call's end."""
 
