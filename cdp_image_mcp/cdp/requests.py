@@ -1,5 +1,6 @@
 """What a page asked of the network: one record per request, kept inside the reader, bounded."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,6 +9,8 @@ from cdp_image_mcp.cdp.errors import CDPError
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.cdp.protocol import FrameTree, LoadingEnded, RequestWillBeSent, ResponseReceived
 from cdp_image_mcp.cdp.session import DEFAULT_QUEUE, Event, Session
+
+log = logging.getLogger(__name__)
 
 WORDS = 1000
 
@@ -66,8 +69,8 @@ class Requests:
         return tuple(self._known.values())
 
     def watch(self, accept: Callable[[Request], bool], *, stage: Stage = "ended") -> Mailbox[Request]:
-        """Requests that ``accept`` takes, each once when it reaches ``stage``. ``accept`` runs in the reader, under the
-        rules of ``Session.listen``."""
+        """Requests that ``accept`` takes, each once when it reaches ``stage``. ``accept`` runs in the reader; one that
+        raises ends its own queue and no other."""
         queue: Mailbox[Request] = Mailbox(f"requests that have {stage}", DEFAULT_QUEUE)
         self._queues[queue] = (accept, stage)
         queue.on_end(lambda: self._queues.pop(queue, None))
@@ -76,8 +79,16 @@ class Requests:
 
     def _tell(self, request: Request, stage: Stage) -> None:
         for queue, (accept, wanted) in list(self._queues.items()):
-            if wanted == stage and accept(request):
-                queue.put(request)
+            if wanted != stage:
+                continue
+            try:
+                accepted = accept(request)
+            except Exception as error:
+                log.exception("what chooses requests failed")
+                queue.finish(CDPError(f"what chooses requests failed: {error!r}"))
+            else:
+                if accepted:
+                    queue.put(request)
 
     def _end(self, error: CDPError) -> None:
         for queue in list(self._queues):

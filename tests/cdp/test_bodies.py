@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from cdp_image_mcp.cdp import Bodies, Page, Request
-from cdp_image_mcp.cdp.errors import BodyUnavailable, EventTimeout, PageCrashed, ProtocolError
+from cdp_image_mcp.cdp.errors import BodyUnavailable, CDPError, EventTimeout, PageCrashed, ProtocolError
 from cdp_image_mcp.cdp.requests import Requests
 from tests.cdp.peer import attach_session, connected
 from tests.cdp.site import PAGES, PNG, Site, picture
@@ -37,6 +37,18 @@ async def fetched(bodies: Bodies, page: Page, script: str, path: str) -> Request
     with bodies.watch(of(path)) as watch:
         await page.evaluate(f"({script}, undefined)")
         return await watch.next(20)
+
+
+async def test_what_chooses_requests_and_fails_ends_its_own_watch_and_no_other(page: Page, bodies: Bodies) -> None:
+    def fails(_request: Request) -> bool:
+        raise LookupError("a fault of ours")
+
+    with anyio.fail_after(60), bodies.watch(fails) as failing, bodies.watch(of("/image")) as watch:
+        for path in ("/image/10", "/image/11"):
+            assert path in (await fetched(bodies, page, f"fetch('{path}').then(answer => answer.blob())", path)).url
+            assert path in (await watch.next(20)).url
+        with pytest.raises(CDPError, match="a fault of ours"):
+            await failing.next(20)
 
 
 @pytest.mark.parametrize("how", ["reload", "navigate"])

@@ -3,13 +3,14 @@
 import os
 import subprocess
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
-import psutil
+
+from tests.stopped import stopped
 
 __all__ = ["Screen", "insist", "open_screen", "until"]
 
@@ -75,15 +76,9 @@ class Screen:
         subprocess.run(["import", "-window", "root", str(path)], env=self._environment(), check=True, timeout=30)
         return path
 
-    @contextmanager
-    def behind(self) -> Generator[None]:
+    def behind(self) -> AbstractContextManager[None]:
         """The desktop does nothing of what programs ask until the block ends, and then all of it in order."""
-        manager = psutil.Process(self.manager)
-        manager.suspend()
-        try:
-            yield
-        finally:
-            manager.resume()
+        return stopped(self.manager)
 
     # --- the person --------------------------------------------------------------------------------------------
 

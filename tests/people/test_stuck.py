@@ -1,7 +1,6 @@
 """A browser that hangs: every call is answered in its time with what is true, and the work goes on with the browser."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import anyio
@@ -11,21 +10,16 @@ from fixtures.site import Site
 from tests.people.browsers import browsers, none_left
 from tests.people.person import auto, look
 from tests.people.screen import Screen, until
+from tests.stopped import stopped
 from tests.web.program import running_program
 
 pytestmark = pytest.mark.anyio
 
 
-@contextmanager
-def hanging(folder: Path) -> Generator[None]:
+def hanging(folder: Path) -> AbstractContextManager[None]:
     """The browser's main process stands still for the length of the block, as on a machine that swaps."""
     (process,) = browsers(folder)
-    process.suspend()
-    try:
-        yield
-    finally:
-        if process.is_running():
-            process.resume()
+    return stopped(process.pid)
 
 
 @pytest.mark.parametrize("mode", ["headless", "hidden"])

@@ -5,8 +5,8 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import AsyncGenerator, Generator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tests.browser import SWITCHES, found_browser, left_out_if_quick
 from tests.clock import leap
 from tests.mcp_server.scripted import saved
 from tests.mcp_server.scripted import standing as standing_of
+from tests.stopped import stopped
 
 pytestmark = pytest.mark.anyio
 
@@ -278,17 +279,6 @@ async def test_a_page_that_was_closed_while_it_rested_is_not_lent_again(browsing
     assert opened(made).size == (100, 100)
 
 
-@contextmanager
-def hanging(browser: Browser) -> Generator[None]:
-    """The browser neither ends nor answers while the block lasts."""
-    process = psutil.Process(browser.pid)
-    process.suspend()
-    try:
-        yield
-    finally:
-        process.resume()
-
-
 async def test_a_browser_that_hangs_costs_the_answer_its_preview_and_no_time(
     browsing: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,7 +287,7 @@ async def test_a_browser_that_hangs_costs_the_answer_its_preview_and_no_time(
     with anyio.fail_after(60):
         async with open_browser_of(tmp_path) as browser, canvases(browsing, lambda: browser) as opening:
             # Well below the 30 s that one command may take: nothing is waited for or tried twice.
-            with hanging(browser), anyio.fail_after(20):
+            with stopped(browser.pid), anyio.fail_after(20):
                 answer = await compose(standing_of(tmp_path, images=[image]), Showing("preview"), opening)
     assert json.loads(answer.text)["status"] == "saved"
     assert (answer.pictures, [note["index"] for note in json.loads(answer.text)["not_inline"]]) == ([], [1])
@@ -310,7 +300,7 @@ async def test_a_browser_that_begins_to_hang_while_it_draws_is_left_at_once(brow
         async with open_browser_of(tmp_path) as browser, canvases(browsing, lambda: browser) as opening:
             async with AsyncExitStack() as stack:
                 canvas = await stack.enter_async_context(opening(math.inf))
-                with hanging(browser):
+                with stopped(browser.pid):
                     with anyio.move_on_after(0.3) as limit:
                         await canvas.shrink(picture, "image/png", alpha=False, edge=100, most_bytes=100_000)
                     await stack.aclose()
