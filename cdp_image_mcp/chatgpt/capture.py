@@ -201,11 +201,14 @@ class Capture:
         self._take_nameless()
 
     def _take_nameless(self) -> None:
-        """A ``blob:`` names no file: among several pictures, known or shown, only the stated size tells whose it is."""
+        """A ``blob:`` names no file: among several pictures, known or shown, only a size that is stated of no other
+        tells whose it is."""
         shown = [image.blob for image in self._watch.page.images if image.file is None and self._may_be(image)]
-        alone = len(shown) == 1 and len(self._watch.turn.pictures) < 2
+        pictures = self._watch.turn.pictures
+        alone = len(shown) == 1 and len(pictures) < 2
+        own_size = sum(one.size_bytes == self._pointer.size_bytes for one in pictures) < 2
         for blob, got in self._nameless.items():
-            key, sized = f"page {blob}", bool(self._pointer.size_bytes) and not got.confidence
+            key, sized = f"page {blob}", bool(self._pointer.size_bytes) and own_size and not got.confidence
             if blob in shown and key not in self._tried and (sized or (alone and got.confidence != "id")):
                 self._weigh(key, got)
 

@@ -134,6 +134,20 @@ async def test_a_blob_among_several_pictures_is_only_the_one_whose_size_it_has(s
         await captured(watch, second, 0.05)
 
 
+@pytest.mark.anyio
+async def test_of_pictures_with_as_many_bytes_a_blob_is_none_but_the_one_whose_file_the_page_asked_for() -> None:
+    """Taken for both, one of the two would be lost."""
+    data = make_picture("the first", size=(320, 240)).content
+    first, second = (pointer(number, width=320, height=240, size_bytes=len(data)) for number in (1, 2))
+    watch = Watched()
+    watch.tab.bodies = Shown(data)
+    watch.turn = Turn(pictures=(first, second))
+    watch.page = PageReport(images=(SeenImage(blob="blob:1", width=320, height=240, complete=True),))
+    for each in (first, second):
+        with pytest.raises(Mismatch):
+            await captured(watch, each, 0.05, last=True)
+
+
 class Blobs(Held):
     """A page that shows pictures as ``blob:`` addresses, each of which can be read."""
 
