@@ -102,7 +102,8 @@ class Attaching:
     async def attach(self, files: list[Path]) -> None:
         """Attach reference pictures one after the other, each once; proven by the page's own upload calls, or by its
         cards where no such call is seen. Raises ImageError: nothing was sent."""
-        async with uploads_of(self.tab) as uploads:
+        async with uploads_of(self.tab) as uploads, background() as group:
+            group.start_soon(self._see_cards)
             for number, path in enumerate(files, 1):
                 await self._attach_one(path, number, uploads)
             await self._uploaded(uploads, len(files))
@@ -114,6 +115,12 @@ class Attaching:
         # What is shown is no measure of what is ours: an old attachment that comes back late would be counted in.
         self._count = len(files)
         await close_dialogs(self.tab)  # a full library says so over the composer; the file stays there
+
+    async def _see_cards(self) -> None:
+        """Note that the page shows cards, however shortly: one that is gone again before its call is heard was refused,
+        and says that what is missing can be seen."""
+        while not self._cards_shown:
+            self._cards_shown = await self._eye.until("witness.attachments().length > 0", UPLOAD_SECONDS, late=30)
 
     async def _attach_one(self, path: Path, number: int, uploads: Uploads) -> None:
         # At least as many as files: the card or the call of the file before this one may come after it was given.
@@ -160,7 +167,6 @@ class Attaching:
 
         async def card() -> None:
             if await _answering(partial(self._shows_cards, cards), seconds):
-                self._cards_shown = True  # one that was seen and is gone again was refused
                 taken.set()
 
         async def call() -> None:
@@ -189,7 +195,6 @@ class Attaching:
             if uploads.begun:
                 # Sent before its card is there, a prompt may go without the picture.
                 await self._shows_cards(files, CARD_SECONDS)
-            self._cards_shown = self._cards_shown or await self.cards() > 0
             return
         raise ImageError(
             "network", f"A reference picture was not uploaded within {UPLOAD_SECONDS:g} s. Nothing was sent."

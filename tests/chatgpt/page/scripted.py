@@ -47,7 +47,7 @@ class ScriptedPage:
         return object() if self.cards and expression == "witness.attachmentRemove([])" else None
 
     async def until(self, condition: str, *seconds: Any, **__: Any) -> bool:
-        if condition == "false":
+        if condition == "false" or (not self.cards and condition == "witness.attachments().length > 0"):
             await anyio.sleep(seconds[0])
             return False
         if self.drawn_anew is not None and "attachments().length ===" in condition:
@@ -58,6 +58,7 @@ class ScriptedPage:
         return self.failed if role == "attachment_failed" else role != "rate_dialog"
 
     async def ask(self, question: str, **_: Any) -> Any:
+        await anyio.lowlevel.checkpoint()
         if "'ready'" in question:
             return "ready"
         if "toolPills" in question:

@@ -1,5 +1,6 @@
 """What the composer takes for exactly its own attachments."""
 
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -237,6 +238,63 @@ async def test_a_page_that_has_no_time_to_begin_the_next_upload_is_given_it(monk
             await composing(page, Attaching).attaching._another_begins(uploads)  # pyright: ignore[reportPrivateUsage]
             group.cancel_scope.cancel()
     assert uploads.begun == 2
+
+
+async def test_a_card_that_was_there_for_a_moment_alone_tells_that_its_file_can_be_given_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A site that refuses the bytes at once, and takes the card away, before the page is asked for it."""
+    monkeypatch.setattr(attaching, "REDRAWN_SECONDS", 0.05)
+    call = Request("r", "https://chatgpt.com/backend-api/files", "POST", "Fetch", "f", "l")
+    put = Request("s", "https://files.example/1", "PUT", "Fetch", "f", "l")
+    put.status = 500
+
+    class Hasty(ScriptedPage):
+        def __init__(self) -> None:
+            super().__init__(text="a bear")
+            self.calls = {stage: Mailbox[Request](stage, 9) for stage in ("sent", "responded", "ended")}
+            self.waiting: list[tuple[str, anyio.Event]] = []
+
+        def watch(self, *_: Any, stage: str = "ended", **__: Any) -> Mailbox[Any]:
+            return self.calls[stage]
+
+        def holds(self, condition: str) -> bool:
+            least = re.search(r"attachments\(\)\.length (>=|>) (\d)", condition)
+            if least is None:
+                return False
+            enough = self.cards >= int(least[2]) + (least[1] == ">")
+            return enough != condition.startswith("!")
+
+        async def until(self, condition: str, *seconds: Any, **_: Any) -> bool:
+            found = anyio.Event()
+            self.waiting.append((condition, found))
+            if self.holds(condition):
+                return True
+            with anyio.move_on_after(seconds[0]):
+                await found.wait()
+            return found.is_set()
+
+        def show(self, cards: int) -> None:
+            self.cards = cards
+            for condition, found in self.waiting:
+                if self.holds(condition):
+                    found.set()
+
+    page = Hasty()
+
+    class Refused(Attaching):
+        async def _by_input(self, path: Path) -> bool:
+            page.show(1)
+            page.calls["sent"].put(call)
+            page.calls["responded"].put(put)
+            page.show(0)
+            await anyio.lowlevel.checkpoint()
+            return bool(path)
+
+    composer = composing(page, Refused)
+    with anyio.fail_after(10):
+        await composer.attaching.attach(FILES[:1])
+        assert not await composer.attaching.stands()
 
 
 async def test_why_a_reference_is_refused_is_waited_for_where_its_card_shows_it_first() -> None:
