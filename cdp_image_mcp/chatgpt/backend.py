@@ -280,7 +280,7 @@ def _in_place(tab: Tab, begun: str | None) -> None:
     StartOver."""
     site, here = tab.site, tab.site.conversation_id(tab.page.url)
     if begun is None and here is not None:
-        tab.goes_back()
+        tab.goes_back = True
         raise StartOver(
             ImageError("site_changed", "The site keeps going to an earlier conversation. Nothing was sent.")
         )

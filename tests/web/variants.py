@@ -186,8 +186,9 @@ def judge_pictures(variant: Variant, answer: Answer, site: Site, before: Before,
     assert len(answer.data["images"]) == variant.pictures, context
     uploads = [upload.sha256 for upload in site.log.uploads[before.uploads :]]
     assert len(set(uploads)) == variant.references, context
-    # What is taken so late is given again, and taken away where both came; so are those beside one that broke.
-    again = {"upload_begin_s", "upload_breaks"} & variant.changes.keys()
+    # What is taken so late is given again, and taken away where both came; so are those beside one that broke, and
+    # in a new chat those that were given in the old one.
+    again = {"upload_begin_s", "upload_breaks", "restored_chat"} & variant.changes.keys()
     assert len(uploads) == variant.references or again, context
 
 

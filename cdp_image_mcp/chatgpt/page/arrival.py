@@ -46,6 +46,8 @@ SCRIPTS_SECONDS = 5.0
 """When it is asked first whether a script of the page failed: without it no waiting helps."""
 MOST_DOCUMENTS = 5
 """So many documents are looked at before a page counts as one that does not stand still."""
+RESTORED_SECONDS = 10.0
+"""How long a site that has brought an old conversation back is given to do it again."""
 OVERLOADED_SECONDS = 1.0
 """How long an overloaded site is left alone before it is asked once more."""
 
@@ -145,8 +147,8 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
     await _leave_temporary(tab, address, states, met)
     if (person := await in_the_way(tab, account)) is not None:
         return person
-    if fresh and (states.turns or tab.site.conversation_id(tab.page.url)):
-        await _leave_restored(tab)
+    if fresh:
+        await _leave_restored(tab, states)
     await _refuse_unusable(tab, conversation)
     tab.ready = True
     return Arrival("ready", account=account)
@@ -195,8 +197,14 @@ async def _leave_temporary(tab: Tab, address: str, states: States, met: set[str]
         raise DocumentLeft("left a temporary chat")
 
 
-async def _leave_restored(tab: Tab) -> None:
-    """The site sometimes brings back the last conversation at the home address (seen 2026-08)."""
+async def _leave_restored(tab: Tab, states: States) -> None:
+    """The site sometimes brings back the last conversation at the home address (seen 2026-08). Where it did so before,
+    that is waited for: what is given to the composer meanwhile may be there to stay."""
+    if not states.turns and tab.site.conversation_id(tab.page.url) is None:
+        if tab.goes_back:
+            tab.goes_back = await tab.eye.until("witness.known().length > 0", RESTORED_SECONDS)
+        if not tab.goes_back:
+            return
     if not await press(tab, "witness.one('new_chat')"):
         await tab.open(tab.site.home)
         await tab.eye.open()

@@ -123,6 +123,8 @@ class Composer:
             if files and not await self.attaching.stands():
                 await self.attaching.refuse_failed()
                 await self.empty()
+                if await self.attaching.cards():
+                    break  # with it, whatever is given now would go along
                 await self.attaching.attach(files)
             if not same_text(await self._text(), text) or not await self._eye.ask("witness.toolsOff()", reply=bool):
                 await self._clear_text()

@@ -65,8 +65,8 @@ class Tab:
         """Whether the last arrival at the site found it ready for a prompt."""
         self._rests = ("", "")
         """The document in which a turn of ours came to its end, and its generation, until the next arrival."""
-        self._brought_back = ""
-        """The document in which the page went to an old conversation by itself, until the next arrival."""
+        self.goes_back = False
+        """Whether the site went to an old conversation by itself where a new chat was wanted; it may again."""
         self.watched = False
         """Whether somebody watches a turn in it."""
         self.quotas: tuple[Quota, ...] = ()
@@ -96,21 +96,13 @@ class Tab:
         """Our turn for that generation is over, and the page shows it."""
         self._rests = (self.loader_id, generation_id)
 
-    def goes_back(self) -> None:
-        """Where a new chat was wanted the page went to an old conversation by itself; loaded anew it would again."""
-        self._brought_back = self.loader_id
-
     def may_stay(self, address: str, after: str | None) -> bool:
         """Whether the page stands at that conversation since our own turn there, for the generation ``after``: it need
         not load it anew to go on from it. Another server's turn there would not be shown, and the end of a quota that
-        was heard when it was loaded may be over. For a new chat, whether it is to be led there from an old conversation
-        it went to. Once: what goes wrong in it is met by loading."""
+        was heard when it was loaded may be over. Once: what goes wrong in it is met by loading."""
         rests, self._rests = self._rests, ("", "")
-        back, self._brought_back = self._brought_back, ""
         conversation = self.site.conversation_id(address)
-        if conversation is None:
-            return back != "" and back == self.loader_id
-        here = self.site.conversation_id(self.page.url) == conversation
+        here = conversation is not None and self.site.conversation_id(self.page.url) == conversation
         used_up = any(quota.remaining == 0 for quota in self.quotas)
         return here and not used_up and rests[0] != "" and rests == (self.loader_id, after)
 
