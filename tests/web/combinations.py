@@ -265,7 +265,8 @@ def draw(chance: random.Random, number: int, seed: int) -> Round:
         references = chance.choice((0, 0, 1, 2))
         address = " in the style of https://example.org/posters/7" if chance.random() < 0.3 else ""
         # A document that is refused after a prompt would be refused to the conversation's next prompt too.
-        continued = chance.random() < 0.1 and "reload_status" not in mood
+        # One that cannot be read is loaded anew once, and then told.
+        continued = chance.random() < 0.1 and not {"reload_status", "read_errors"} & mood.keys()
         # Who has begun a conversation is signed in.
         continued = continued and mood.get("account", "signed_in") in ("signed_in", "expired")
         asked = Asked(references=references, continued=bool(mood.get("unloadable")) or continued)

@@ -145,10 +145,11 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
     if conversation is not None and tab.site.conversation_id(tab.page.url) != conversation:
         raise ImageError("service_error", f"The site did not open the conversation {conversation}. Nothing was sent.")
     await _leave_temporary(tab, address, states, met)
+    restored = fresh and await _is_restored(tab, states)
     if (person := await in_the_way(tab, account)) is not None:
         return person
-    if fresh:
-        await _leave_restored(tab, states)
+    if restored:
+        await _leave_restored(tab)
     await _refuse_unusable(tab, conversation)
     tab.ready = True
     return Arrival("ready", account=account)
@@ -197,14 +198,16 @@ async def _leave_temporary(tab: Tab, address: str, states: States, met: set[str]
         raise DocumentLeft("left a temporary chat")
 
 
-async def _leave_restored(tab: Tab, states: States) -> None:
+async def _is_restored(tab: Tab, states: States) -> bool:
     """The site sometimes brings back the last conversation at the home address (seen 2026-08). Where it did so before,
     that is waited for: what is given to the composer meanwhile may be there to stay."""
-    if not states.turns and tab.site.conversation_id(tab.page.url) is None:
-        if tab.goes_back:
-            tab.goes_back = await tab.eye.until("witness.known().length > 0", RESTORED_SECONDS)
-        if not tab.goes_back:
-            return
+    if states.turns or tab.site.conversation_id(tab.page.url) is not None:
+        return True
+    tab.goes_back = tab.goes_back and await tab.eye.until("witness.known().length > 0", RESTORED_SECONDS)
+    return tab.goes_back
+
+
+async def _leave_restored(tab: Tab) -> None:
     if not await press(tab, "witness.one('new_chat')"):
         await tab.open(tab.site.home)
         await tab.eye.open()
