@@ -25,11 +25,12 @@ never twice within 15 s, ten times in all.
     no message still draws                                                 site said after them that the turn is
                                                                            complete and the page is usable again; else
                                                                            after 3 s of quiet, 15 s while the status or
-                                                                           the page says drawing, 60 s while both do
+                                                                           the page says drawing, 60 s while both do or
+                                                                           the answer streams: another may be asked for
 2   The network has finished pictures, but fewer than announced, or        wait; pictures_final after
     a message still draws, or an A/B panel lacks its second                8 s of quiet at rest, 60 s when no status was
-                                                                           told; while it says drawing: loaded after
-                                                                           90 s of quiet
+                                                                           told, 180 s while the answer streams; while
+                                                                           it says drawing: loaded after 90 s of quiet
 3   The site answered the prompt's own request with 5xx and nothing        no_picture unanswered 45 s later; loaded
     else was heard of our turn                                             after 10 s where there is a conversation
 4   The page shows an error in our turn                                    doubt: no_picture page_error 2 s after rest
@@ -112,19 +113,21 @@ def _pictures(case: Case) -> Verdict | None:
     wanted = max(turn.expected_count, 2 if turn.paragen or case.page.panel else 0)
     missing = max(wanted - len(finals), len(drawing))
     found = Verdict(action="pictures_final", file_ids=tuple(picture.file_id for picture in finals))
+    streaming = moment.stream_open and turn.stream_ended is None
     if missing:
         found = msgspec.structs.replace(found, why="2: finished pictures, fewer than announced")
         if not turn.running:
-            return case.after(8 if turn.at_rest else 60, found)
+            return case.after(180 if streaming else 8 if turn.at_rest else 60, found)
         waiting = Verdict(action="wait", why=f"{found.why}; the status says drawing")
         return case.load("short", 90, found.why) or waiting
     found = msgspec.structs.replace(found, why="1: finished pictures on the network")
     usable = case.page.found and not case.page.drawing and not case.page.stop
     completed = moment.since_complete is not None and moment.since_complete <= moment.since_heard
-    if turn.at_rest or (completed and usable and not turn.running):
+    if not streaming and (turn.at_rest or (completed and usable and not turn.running)):
         return found
     drawn = case.page.drawing
-    return case.after(60 if turn.running and drawn else 15 if turn.running or drawn else 3, found)
+    sure = streaming or (turn.running and drawn)
+    return case.after(60 if sure else 15 if turn.running or drawn else 3, found)
 
 
 def _unanswered(case: Case) -> Verdict | None:

@@ -197,6 +197,19 @@ def test_both_pictures_of_an_ab_panel_are_waited_for() -> None:
     assert after(read_again(first, second), 0).file_ids == (file_id(1), file_id(2))
 
 
+def test_while_the_answers_stream_is_open_more_pictures_may_follow() -> None:
+    """A thinking model draws one after the other, each by a call whose words come slowly (live 2026-08-26)."""
+    heard = begun(call(), picture("leaf"), ended=False)
+    for page in ({}, {"found": True}, {"drawing": True}):
+        waiting = after(heard, 59, page=page, stream_open=True)
+        assert (waiting.action, waiting.recheck_seconds) == ("wait", 1)
+        assert after(heard, 60, page=page, stream_open=True).action == "pictures_final"
+    assert after(with_picture(status(4)), 0, stream_open=True).action == "pictures_final"  # it has said its last word
+    second = begun(call(), picture("leaf"), call("another"), ended=False)
+    assert after(second, 179, page={"drawing": True}, stream_open=True).action == "wait"
+    assert after(second, 180, page={"drawing": True}, stream_open=True).action == "pictures_final"
+
+
 # The page alone
 
 
