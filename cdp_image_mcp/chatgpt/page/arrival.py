@@ -203,7 +203,8 @@ async def _is_restored(tab: Tab, states: States) -> bool:
     that is waited for: what is given to the composer meanwhile may be there to stay."""
     if states.turns or tab.site.conversation_id(tab.page.url) is not None:
         return True
-    tab.goes_back = tab.goes_back and await tab.eye.until("witness.known().length > 0", RESTORED_SECONDS)
+    if tab.goes_back and not await tab.eye.until("witness.known().length > 0", RESTORED_SECONDS):
+        tab.goes_back = tab.site.conversation_id(tab.page.url) is not None
     return tab.goes_back
 
 

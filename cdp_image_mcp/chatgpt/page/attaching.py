@@ -106,14 +106,14 @@ class Attaching:
             group.start_soon(self._see_cards)
             for number, path in enumerate(files, 1):
                 await self._attach_one(path, number, uploads)
-            await self._uploaded(uploads, len(files))
-            if self._doubt:
+            whole = await self._uploaded(uploads, len(files))
+            if whole and self._doubt:
                 await self._judge_doubt(uploads, len(files))
         # What was attached to an old draft may come back a good second after a page is alive (miuuyy #246).
         age = await self._eye.ask("performance.now() / 1000", reply=float)
         await anyio.sleep(max(0.0, DRAFT_SECONDS - age))
         # What is shown is no measure of what is ours: an old attachment that comes back late would be counted in.
-        self._count = len(files)
+        self._count = len(files) if whole else NEVER
         await close_dialogs(self.tab)  # a full library says so over the composer; the file stays there
 
     async def _see_cards(self) -> None:
@@ -177,8 +177,9 @@ class Attaching:
             await _first(card, call)
         return taken.is_set()
 
-    async def _uploaded(self, uploads: Uploads, files: int) -> None:
-        """Until all files are at the site, and the page has shown it, if it does. Raises ImageError."""
+    async def _uploaded(self, uploads: Uploads, files: int) -> bool:
+        """Until all files are at the site, and the page has shown it, if it does; False where they are all to be given
+        once more. Raises ImageError."""
         with anyio.move_on_after(UPLOAD_SECONDS):
             # A page may send one file up after another: as long as it shows that, or a further call comes.
             begun = -1
@@ -189,13 +190,13 @@ class Attaching:
                 if uploads.begun < files:
                     await self._another_begins(uploads)
             await self.refuse_failed(uploads)
-            if uploads.broken is not None and await self.cards() < files:
+            if uploads.broken is not None and uploads.received < files and await self.cards() < files:
                 self._give_anew(uploads.broken)
-                return
+                return False
             if uploads.begun:
                 # Sent before its card is there, a prompt may go without the picture.
                 await self._shows_cards(files, CARD_SECONDS)
-            return
+            return True
         raise ImageError(
             "network", f"A reference picture was not uploaded within {UPLOAD_SECONDS:g} s. Nothing was sent."
         )
@@ -241,8 +242,8 @@ class Attaching:
         )
 
     def _give_anew(self, broken: Request) -> None:
-        """The page took a card away again: once, :meth:`stands` says so and all are given anew. Raises ImageError the
-        second time, and where no card tells."""
+        """The page took a card away again: once, all are given anew. Raises ImageError the second time, and where no
+        card tells what is there."""
         if self._lost or not self._cards_shown:
             host = urlsplit(broken.url).hostname
             how = f"answered HTTP {broken.status}" if broken.status else "was cut off"

@@ -124,7 +124,9 @@ class Composer:
                 await self.attaching.refuse_failed()
                 await self.empty()
                 if await self.attaching.cards():
-                    break  # with it, whatever is given now would go along
+                    await self.empty()  # the page drew it anew meanwhile
+                if await self.attaching.cards():
+                    break  # it cannot be taken away, and would go along
                 await self.attaching.attach(files)
             if not same_text(await self._text(), text) or not await self._eye.ask("witness.toolsOff()", reply=bool):
                 await self._clear_text()

@@ -1,6 +1,7 @@
 """What the composer takes for exactly its own attachments."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from cdp_image_mcp.chatgpt.page.uploads import Uploads
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.chatgpt.words import Rule, Words
 from cdp_image_mcp.errors import ImageError
-from tests.chatgpt.page.scripted import ScriptedPage, composing
+from tests.chatgpt.page.scripted import ScriptedPage, Unseen, composing
 
 pytestmark = pytest.mark.anyio
 
@@ -240,61 +241,135 @@ async def test_a_page_that_has_no_time_to_begin_the_next_upload_is_given_it(monk
     assert uploads.begun == 2
 
 
+class Hasty(ScriptedPage):
+    """A page whose calls are over, and whose cards change, before it is asked for either."""
+
+    def __init__(self) -> None:
+        super().__init__(text="a bear")
+        self.calls = {stage: Mailbox[Request](stage, 9) for stage in ("sent", "responded", "ended")}
+        self.waiting: list[tuple[str, anyio.Event]] = []
+
+    def watch(self, *_: Any, stage: str = "ended", **__: Any) -> Mailbox[Any]:
+        return self.calls[stage]
+
+    def holds(self, condition: str) -> bool:
+        least = re.search(r"attachments\(\)\.length (>=|>) (\d)", condition)
+        if least is None:
+            return False
+        enough = self.cards >= int(least[2]) + (least[1] == ">")
+        return enough != condition.startswith("!")
+
+    async def until(self, condition: str, *seconds: Any, **_: Any) -> bool:
+        found = anyio.Event()
+        self.waiting.append((condition, found))
+        if self.holds(condition):
+            return True
+        with anyio.move_on_after(seconds[0]):
+            await found.wait()
+        return found.is_set()
+
+    def show(self, cards: int) -> None:
+        self.cards = cards
+        for condition, found in self.waiting:
+            if self.holds(condition):
+                found.set()
+
+    def calls_up(self, stage: str, path: str, method: str, status: int | None = None) -> None:
+        call = Request("r", f"https://chatgpt.com/{path}", method, "Fetch", "f", "l")
+        call.status, call.state = status, "finished" if stage == "ended" else "sent"
+        self.calls[stage].put(call)
+
+
+async def given_to(page: Hasty, give: Callable[[], None]) -> Attaching:
+    """The attachments after one file was given, with what the page makes of that."""
+
+    class Given(Attaching):
+        async def _by_input(self, path: Path) -> bool:
+            give()
+            await anyio.lowlevel.checkpoint()
+            return bool(path)
+
+    composer = composing(page, Given)
+    with anyio.fail_after(10):
+        await composer.attaching.attach(FILES[:1])
+    return composer.attaching
+
+
 async def test_a_card_that_was_there_for_a_moment_alone_tells_that_its_file_can_be_given_once_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A site that refuses the bytes at once, and takes the card away, before the page is asked for it."""
     monkeypatch.setattr(attaching, "REDRAWN_SECONDS", 0.05)
-    call = Request("r", "https://chatgpt.com/backend-api/files", "POST", "Fetch", "f", "l")
-    put = Request("s", "https://files.example/1", "PUT", "Fetch", "f", "l")
-    put.status = 500
-
-    class Hasty(ScriptedPage):
-        def __init__(self) -> None:
-            super().__init__(text="a bear")
-            self.calls = {stage: Mailbox[Request](stage, 9) for stage in ("sent", "responded", "ended")}
-            self.waiting: list[tuple[str, anyio.Event]] = []
-
-        def watch(self, *_: Any, stage: str = "ended", **__: Any) -> Mailbox[Any]:
-            return self.calls[stage]
-
-        def holds(self, condition: str) -> bool:
-            least = re.search(r"attachments\(\)\.length (>=|>) (\d)", condition)
-            if least is None:
-                return False
-            enough = self.cards >= int(least[2]) + (least[1] == ">")
-            return enough != condition.startswith("!")
-
-        async def until(self, condition: str, *seconds: Any, **_: Any) -> bool:
-            found = anyio.Event()
-            self.waiting.append((condition, found))
-            if self.holds(condition):
-                return True
-            with anyio.move_on_after(seconds[0]):
-                await found.wait()
-            return found.is_set()
-
-        def show(self, cards: int) -> None:
-            self.cards = cards
-            for condition, found in self.waiting:
-                if self.holds(condition):
-                    found.set()
-
     page = Hasty()
 
-    class Refused(Attaching):
-        async def _by_input(self, path: Path) -> bool:
-            page.show(1)
-            page.calls["sent"].put(call)
-            page.calls["responded"].put(put)
-            page.show(0)
-            await anyio.lowlevel.checkpoint()
-            return bool(path)
+    def refused() -> None:
+        page.show(1)
+        page.calls_up("sent", "backend-api/files", "POST")
+        page.calls_up("responded", "upload/1", "PUT", 500)
+        page.show(0)
 
-    composer = composing(page, Refused)
+    given = await given_to(page, refused)
+    assert not await given.stands()
+    page.show(1)  # of an old draft
+    assert not await given.stands()
+
+
+async def test_bytes_that_the_page_itself_sends_once_more_have_come_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its card comes later than the site's receipt."""
+    monkeypatch.setattr(attaching, "REDRAWN_SECONDS", 0.05)
+    monkeypatch.setattr(attaching, "CARD_SECONDS", 0.05)
+    page = Hasty()
+
+    def twice() -> None:
+        page.calls_up("sent", "backend-api/files", "POST")
+        page.calls_up("responded", "upload/1", "PUT", 503)
+        page.calls_up("responded", "upload/1", "PUT", 201)
+        page.calls_up("ended", "backend-api/files/process_upload_stream", "POST", 200)
+
+    given = await given_to(page, twice)
+    page.show(1)
+    assert await given.stands()
+
+
+@pytest.mark.parametrize("removable", [True, False])
+async def test_cards_that_come_back_while_the_composer_is_emptied_are_removed_or_nothing_is_given_beside_them(
+    removable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attaching, "REDRAWN_SECONDS", 0.01)
+
+    class Redrawn(ScriptedPage):
+        async def until(self, condition: str, *seconds: Any, **how: Any) -> bool:
+            return "attachments().length ===" not in condition and await super().until(condition, *seconds, **how)
+
+    class Shown(Unseen):
+        async def _attach_one(self, path: Path, number: int, uploads: Uploads) -> None:
+            await super()._attach_one(path, number, uploads)
+            page.cards += 1
+
+    page = Redrawn(text="a bear")
+    composer = composing(page, Shown)
+    late = [2]
+
+    async def remove(_role: str, _expression: str) -> None:
+        await anyio.lowlevel.checkpoint()
+        page.cards = 0 if removable else page.cards
+
+    async def clear() -> None:
+        await anyio.lowlevel.checkpoint()
+        page.cards += late.pop() if late else 0
+
+    monkeypatch.setattr(composer, "_remove", remove)
+    monkeypatch.setattr(composer, "_clear_text", clear)
     with anyio.fail_after(10):
-        await composer.attaching.attach(FILES[:1])
-        assert not await composer.attaching.stands()
+        await composer.attaching.attach(FILES)
+        composer.attaching._cards_shown = True  # pyright: ignore[reportPrivateUsage]
+        composer._files, page.cards = FILES, 0  # pyright: ignore[reportPrivateUsage]
+        if removable:
+            await composer.settle("a bear")
+        else:
+            with pytest.raises(ImageError, match="old draft"):
+                await composer.settle("a bear")
+    assert (page.cards, cast("Unseen", composer.attaching).given) == ((2, 4) if removable else (2, 2))
 
 
 async def test_why_a_reference_is_refused_is_waited_for_where_its_card_shows_it_first() -> None:
