@@ -64,13 +64,12 @@ def most_of(request: ImageRequest, plan: Plan) -> float:
 
 
 def _dollars(plan: Plan, size: str, quality: str, n: int) -> Range | None:
-    """For the whole plan; None for a model without figures, and for SVG, whose author is billed apart."""
+    """For the whole plan; None for a model without figures, or what has no price."""
     if plan.profile.cost == "free":
         return Range(0.0, 0.0)
-    output_format = str(plan.parameters.get("output_format", "png"))
-    tokens = _tokens(plan.model, size, quality, output_format)
-    price = plan.model.price
-    if tokens is None or price is None or output_format == "svg":
+    tokens = _tokens(plan.model, size, quality, str(plan.parameters.get("output_format", "png")))
+    price = plan.price
+    if tokens is None or price is None:
         return None
     text = len(str(plan.parameters["prompt"]).encode()) // 3 + 20
     pictures = sum(input_image_tokens(picture.width, picture.height) for picture in plan.pictures)

@@ -63,7 +63,7 @@ class Generation:
         self._url = address(profile, settings, profile.edits if plan.edit else profile.generations)
         self._key = settings.api_key
         self._deadline = anyio.current_time() + report.time_left
-        self._bill = Bill(plan.model.price, profile.cost, most_of(request, plan) / plan.requests)
+        self._bill = Bill(plan.price, profile.cost, most_of(request, plan) / plan.requests)
         self._out: set[int] = set()
         """Requests that have left and have no answer yet."""
         self._was_sent = False

@@ -7,6 +7,7 @@ import msgspec
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError, refusal
 from cdp_image_mcp.openai.models import Model, able, find_model, is_gpt_image
+from cdp_image_mcp.openai.prices import Price
 from cdp_image_mcp.openai.profiles import EditForm, Profile
 from cdp_image_mcp.openai.sizes import nearest, nearest_size, wrong_size
 from cdp_image_mcp.request import MOST_REFERENCES, ImageRequest, Reference, parse_ratio, parse_size
@@ -39,6 +40,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     form: EditForm = "json"
     requests: int = 1
     warnings: tuple[str, ...] = ()
+
+    @property
+    def price(self) -> Price | None:
+        """None also for SVG, whose author is billed apart and by other rates."""
+        return None if self.parameters.get("output_format") == "svg" else self.model.price
 
     @property
     def edit(self) -> bool:

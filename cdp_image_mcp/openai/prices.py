@@ -62,19 +62,16 @@ def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def cost(price: Price, usage: Mapping[str, Any]) -> float | None:
-    """Dollars for the ``usage`` of an answer; None when it holds no tokens at all.
+    """Dollars for the ``usage`` of an answer; None when it tells of no output.
 
-    Where the kinds are not split, input counts as image tokens (the dearer kind) and so does output.
+    What is not said to be text counts as image tokens, the dearer kind, of input and of output.
     """
     asked = _details(usage, "input_tokens_details")
     made = _details(usage, "output_tokens_details")
-    text_in, image_in = _count(asked, "text_tokens"), _count(asked, "image_tokens")
-    if not asked:
-        image_in = _count(usage, "input_tokens")
-    text_out, image_out = _count(made, "text_tokens"), _count(made, "image_tokens")
-    if not made:
-        image_out = _count(usage, "output_tokens")
-    if not (text_in or image_in or text_out or image_out):
+    text_in, text_out = _count(asked, "text_tokens"), _count(made, "text_tokens")
+    image_in = max(_count(asked, "image_tokens"), _count(usage, "input_tokens") - text_in)
+    image_out = max(_count(made, "image_tokens"), _count(usage, "output_tokens") - text_out)
+    if not (text_out or image_out):
         return None
     dollars = text_in * price.text_in + image_in * price.image_in
     dollars += text_out * price.text_out + image_out * price.image_out

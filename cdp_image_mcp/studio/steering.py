@@ -22,11 +22,11 @@ BILLING_REST = 60.0
 
 
 def account_of(settings: Settings, backend: BackendName) -> str:
-    """Who is asked, without the key: another key, server, model or profile is another one."""
+    """Who is asked, without the key: another key, server, path there, model or profile is another one."""
     if backend == "chatgpt-web":
         return f"{settings.web_url} {os.path.realpath(settings.profile_dir)}"
-    key = hashlib.sha256((settings.api_key or "").encode()).hexdigest()[:8]
-    return f"{urlsplit(settings.base_url).netloc} {settings.model} {key}"
+    mark = hashlib.sha256(f"{settings.base_url} {settings.api_key or ''}".encode()).hexdigest()[:8]
+    return f"{urlsplit(settings.base_url).netloc} {settings.model} {mark}"
 
 
 class Steering:

@@ -1,5 +1,6 @@
 """What pictures cost: before, after, and how the day's budget is kept."""
 
+import base64
 import math
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,14 @@ async def test_uncertain_figures_widen_the_estimate(make_backend: MakeBackend) -
         (usage_of(2, references=3), (20 * 5 + 3072 * 8 + 3512 * 30) / 1e6),
         ({"input_tokens": 10, "output_tokens": 196}, (10 * 8 + 196 * 30) / 1e6),
         ({"output_tokens": "many"}, None),
+        ({"input_tokens": 20}, None),  # nothing is told of the picture
+        # A split that names other kinds, or nothing: what it does not name was an output all the same.
+        ({**usage_of(1), "output_tokens_details": {"reasoning_tokens": 0}}, (20 * 5 + 1756 * 30) / 1e6),
+        (
+            {**usage_of(1), "output_tokens_details": {"image_tokens": 0, "text_tokens": 56}},
+            (20 * 5 + 56 * 10 + 1700 * 30) / 1e6,
+        ),
+        ({**usage_of(1), "input_tokens_details": {"cached_tokens": 0}}, (20 * 8 + 1756 * 30) / 1e6),
         ({}, None),
         ({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}, None),
     ],
@@ -148,6 +157,16 @@ async def test_requests_under_way_count_against_the_budget(api: ImagesApi, tmp_p
     made = await asked(api, tmp_path, 0.5, "a", "b", "c", "d", **SQUARE)
     assert [record.state for record in made] == ["saved", "saved"]
     assert len(api.posts) == 2
+
+
+async def test_an_svg_is_booked_at_the_worst_for_its_author_is_billed_apart(api: ImagesApi, tmp_path: Path) -> None:
+    svg = base64.b64encode(b"<svg xmlns='http://www.w3.org/2000/svg' width='40' height='24'/>").decode()
+    told = {"usage": usage_of(1), "svg_usage": {"input_tokens": 900, "output_tokens": 4000}}
+    api.always = draw(items=[{"b64_json": svg}], extra=told)
+    (made,) = await asked(api, tmp_path, 5.0, "a logo", model="gpt-image-2.6-flare", output_format="svg")
+    assert (made.state, made.cost_usd) == ("saved", None)
+    assert made.booked_usd is not None
+    assert made.booked_usd > 0.05
 
 
 async def test_what_is_not_used_up_comes_back_and_what_was_spent_stays(api: ImagesApi, tmp_path: Path) -> None:

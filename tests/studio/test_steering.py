@@ -148,7 +148,13 @@ async def test_what_auto_made_at_the_site_is_joined_when_the_api_may_be_asked_ag
 
 @pytest.mark.parametrize(
     "change",
-    [{"model": "m"}, {"base_url": "https://example.org/v1"}, {"api_key": "another"}, {"backend": "chatgpt-web"}],
+    [
+        {"model": "m"},
+        {"base_url": "https://example.org/v1"},
+        {"base_url": "https://api.openai.com/openai/deployments/two"},  # there the path names the model
+        {"api_key": "another"},
+        {"backend": "chatgpt-web"},
+    ],
 )
 async def test_another_model_server_account_or_way_is_another_picture(tmp_path: Path, change: dict[str, Any]) -> None:
     api, web = Scripted(draw), Scripted(draw)
