@@ -10,7 +10,7 @@ import anyio
 import anyio.abc
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp.errors import DocumentLeft
+from cdp_image_mcp.cdp.errors import ClickBlocked, DocumentLeft
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.collecting import Collecting
 from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced, stopping
@@ -176,6 +176,11 @@ class WebBackend:
             # New scripts of the site, or a check: what it is shows when the page is arrived at anew.
             moved = ImageError("site_changed", "The page keeps going to other documents. Nothing was sent.")
             raise StartOver(moved) from None
+        except ClickBlocked as error:
+            if report.facts.get("turn_pressed"):
+                raise
+            # A dialog that came after the page was looked at.
+            raise StartOver(problem(error, report.facts.get("submitted", False))) from None
         finally:
             await self._tidy(tab)
 

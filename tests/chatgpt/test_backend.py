@@ -7,7 +7,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from cdp_image_mcp.cdp.errors import DocumentLeft
+from cdp_image_mcp.cdp.errors import ClickBlocked, DocumentLeft
 from cdp_image_mcp.chatgpt import backend as backing
 from cdp_image_mcp.chatgpt.drawing import Untraced
 from cdp_image_mcp.chatgpt.network.quota import Quota
@@ -158,8 +158,8 @@ def composer(tab: object) -> object:
     return SimpleNamespace(tab=tab)
 
 
-@pytest.mark.parametrize("how", ["looked at", "control gone"])
-async def test_a_page_that_goes_to_another_document_while_the_prompt_is_typed_is_begun_anew(
+@pytest.mark.parametrize("how", ["looked at", "control gone", "covered"])
+async def test_a_page_that_goes_to_another_document_or_is_covered_while_the_prompt_is_typed_is_begun_anew(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A site that has new scripts loads its pages anew, and a check takes a page's place."""
@@ -172,6 +172,8 @@ async def test_a_page_that_goes_to_another_document_while_the_prompt_is_typed_is
     page = Page()
 
     async def fill_in(*_: Any, **__: Any) -> str:
+        if how == "covered":
+            raise ClickBlocked("the click would land on div.modal")  # a dialog that came late
         page.loader_id = "second"
         if how == "looked at":
             raise DocumentLeft("the page went to another document")
