@@ -170,17 +170,14 @@ class WebBackend:
                 except StartOver:
                     await sending.not_sent()
                     raise
-        except DocumentLeft:
+        except (ClickBlocked, DocumentLeft) as error:
             if report.facts.get("turn_pressed"):
                 raise
-            # New scripts of the site, or a check: what it is shows when the page is arrived at anew.
-            moved = ImageError("site_changed", "The page keeps going to other documents. Nothing was sent.")
-            raise StartOver(moved) from None
-        except ClickBlocked as error:
-            if report.facts.get("turn_pressed"):
-                raise
-            # A dialog that came after the page was looked at.
-            raise StartOver(problem(error, report.facts.get("submitted", False))) from None
+            # A late dialog, new scripts of the site, or a check: what it is shows when the page is arrived at anew.
+            told = ImageError("site_changed", "The page keeps going to other documents. Nothing was sent.")
+            if isinstance(error, ClickBlocked):
+                told = problem(error, report.facts.get("submitted", False))
+            raise StartOver(told) from None
         finally:
             await self._tidy(tab)
 

@@ -209,6 +209,7 @@ async def _is_restored(tab: Tab, states: States) -> bool:
 
 
 async def _leave_restored(tab: Tab) -> None:
+    """From an old conversation to a new chat. Raises ImageError where the site does not let it be left."""
     if not await press(tab, "witness.one('new_chat')"):
         await tab.open(tab.site.home)
         await tab.eye.open()

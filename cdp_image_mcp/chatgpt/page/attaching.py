@@ -120,7 +120,7 @@ class Attaching:
         """Note that the page shows cards, however shortly: one that is gone again before its call is heard was refused,
         and says that what is missing can be seen."""
         while not self._cards_shown:
-            self._cards_shown = await self._eye.until("witness.attachments().length > 0", UPLOAD_SECONDS, late=30)
+            self._cards_shown = await self._shows_cards(1, UPLOAD_SECONDS)
 
     async def _attach_one(self, path: Path, number: int, uploads: Uploads) -> None:
         # At least as many as files: the card or the call of the file before this one may come after it was given.

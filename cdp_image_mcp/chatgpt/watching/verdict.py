@@ -126,8 +126,8 @@ def _pictures(case: Case) -> Verdict | None:
     if not streaming and (turn.at_rest or (completed and usable and not turn.running)):
         return found
     drawn = case.page.drawing
-    sure = streaming or (turn.running and drawn)
-    return case.after(60 if sure else 15 if turn.running or drawn else 3, found)
+    going_on = streaming or (turn.running and drawn)
+    return case.after(60 if going_on else 15 if turn.running or drawn else 3, found)
 
 
 def _unanswered(case: Case) -> Verdict | None:

@@ -47,7 +47,7 @@ class ScriptedPage:
         return object() if self.cards and expression == "witness.attachmentRemove([])" else None
 
     async def until(self, condition: str, *seconds: Any, **__: Any) -> bool:
-        if condition == "false" or (not self.cards and condition == "witness.attachments().length > 0"):
+        if condition == "false" or (not self.cards and condition == "witness.attachments().length >= 1"):
             await anyio.sleep(seconds[0])
             return False
         if self.drawn_anew is not None and "attachments().length ===" in condition:

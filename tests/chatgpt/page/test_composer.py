@@ -253,11 +253,8 @@ class Hasty(ScriptedPage):
         return self.calls[stage]
 
     def holds(self, condition: str) -> bool:
-        least = re.search(r"attachments\(\)\.length (>=|>) (\d)", condition)
-        if least is None:
-            return False
-        enough = self.cards >= int(least[2]) + (least[1] == ">")
-        return enough != condition.startswith("!")
+        least = re.search(r"attachments\(\)\.length >= (\d)", condition)
+        return least is not None and (self.cards >= int(least[1])) != condition.startswith("!")
 
     async def until(self, condition: str, *seconds: Any, **_: Any) -> bool:
         found = anyio.Event()
