@@ -27,7 +27,7 @@ class Bill(msgspec.Struct):
         """Add one answer."""
         self.paid = True
         used = usage or {}
-        _add(self.usage, used)
+        add_up(self.usage, used)
         dollars = self._dollars(used)
         if dollars is None:
             self.book_unclear()
@@ -48,13 +48,14 @@ class Bill(msgspec.Struct):
         return cost(self.price, usage) if self.price is not None else None
 
 
-def _add(total: dict[str, Any], usage: Mapping[str, Any]) -> None:
-    """Add the numbers of ``usage`` to ``total``, level by level."""
+def add_up(total: dict[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
+    """``total`` with the numbers of ``usage`` added to it, level by level."""
     for name, value in usage.items():
         if isinstance(value, Mapping):
             below = total.setdefault(name, {})
             if isinstance(below, dict):
-                _add(cast("dict[str, Any]", below), cast("Mapping[str, Any]", value))
+                add_up(cast("dict[str, Any]", below), cast("Mapping[str, Any]", value))
         elif isinstance(value, int | float) and not isinstance(value, bool):
             before = total.get(name, 0)
             total[name] = before + value if isinstance(before, int | float) else value
+    return total

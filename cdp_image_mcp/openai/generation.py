@@ -162,7 +162,8 @@ class Generation:
 
     async def _once(self, index: int, plan: Plan) -> Failure | None:
         """Send one request of ``plan`` one time; None when it was answered with pictures."""
-        answer = Answer(self._key, partial(self._save, index))
+        wanted = self._request.n if self._plan.requests == 1 else 1
+        answer = Answer(self._key, partial(self._save, index), wanted)
         try:
             failed = await self._exchanged(index, plan, answer)
             if isinstance(failed, BrokenError) and answer.addresses:
@@ -263,10 +264,9 @@ class Generation:
             raise ImageError("network", f"The picture still cannot be fetched: {fault}.", submitted=True) from None
 
     def _check_count(self, answer: Answer) -> None:
-        wanted = self._request.n if self._plan.requests == 1 else 1
-        if answer.pictures >= wanted and not answer.faults:
+        if answer.pictures >= answer.wanted and not answer.faults:
             return
-        made = "no picture" if not answer.pictures else f"{answer.pictures} of {wanted} pictures"
+        made = "no picture" if not answer.pictures else f"{answer.pictures} of {answer.wanted} pictures"
         held = f"The API's answer held {made}"
         if answer.verdict is not None:
             error = answer.verdict.error

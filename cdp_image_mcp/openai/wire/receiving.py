@@ -2,11 +2,13 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from hashlib import sha256
+from typing import Any, NamedTuple, cast
 
 import anyio
 import msgspec
 
+from cdp_image_mcp.openai.bill import add_up
 from cdp_image_mcp.openai.refusals.failures import Failure, clean, judge
 from cdp_image_mcp.openai.wire.events import EventReader
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
@@ -22,14 +24,15 @@ TOLD = {"quality": "quality", "background": "background", "size": "told_size", "
 SMALLEST = 32
 """Bytes. No picture of any kind is smaller; a relay may send the word "null", which reads as base64."""
 DRAIN = 1.0
-"""Seconds that the end of a stream is waited for after its picture."""
+"""Seconds that the end of a stream is waited for after all that was asked for."""
 
 
 class Answer:
     """What a successful answer brings: pictures are handed on as they come, what it says beside them is kept here."""
 
-    def __init__(self, key: str | None, save: Callable[[bytes, int], Awaitable[None]]) -> None:
-        """``save`` gets each finished picture and which one of this answer it is, from 1."""
+    def __init__(self, key: str | None, save: Callable[[bytes, int], Awaitable[None]], wanted: int = 1) -> None:
+        """``save`` gets each finished picture and which one of this answer it is, from 1; ``wanted`` are asked for."""
+        self.wanted = wanted
         self.pictures = 0
         """Those that were handed on."""
         self.faults: list[str] = []
@@ -48,6 +51,15 @@ class Answer:
         """What the server calls it."""
         self.key = key
         self._save = save
+        self._came: list[bytes | str] = []
+        """Pictures, by their digests, and addresses."""
+        self._told = 0
+        """How many of them earlier texts brought, as events: what one of those tells once more is no other picture."""
+
+    @property
+    def given(self) -> int:
+        """Pictures that came, are named, or came and cannot be used."""
+        return self.pictures + len(self.addresses) + len(self.faults)
 
     def judge(self, reply: Reply, tree: Mapping[str, Any] | None, raw: str = "") -> Failure:
         """The verdict on an error within a success."""
@@ -58,10 +70,11 @@ class Answer:
     ) -> None:
         """All of a JSON text is here that comes; ``items`` are its places for pictures."""
         await self.take(reader)
-        self._note(tree, items)
         await self.settle(reader, items)
         if not (self.addresses or self.faults):
             await self.keep(reader)
+        self._note(tree, items)
+        self._told = len(self._came)
 
     def brings(self, reader: PictureReader, items: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a picture has come, or is named."""
@@ -82,7 +95,8 @@ class Answer:
             marks = [mark for mark in found if mark is not None]
             came = any(mark not in reader.damaged for mark in marks)
             if isinstance(address, str) and address and found[0] is None and not came:
-                self.addresses.append(address)
+                if self._is_new(address):
+                    self.addresses.append(address)
             elif not came:
                 continue
             for mark in marks:
@@ -101,16 +115,24 @@ class Answer:
             await self.hand_on(data)
 
     async def hand_on(self, data: bytes) -> None:
-        self.pictures += 1
-        await self._save(data, self.pictures)
+        if self._is_new(sha256(data).digest()):
+            self.pictures += 1
+            await self._save(data, self.pictures)
+
+    def _is_new(self, mark: bytes | str) -> bool:
+        if mark in self._came[: self._told]:
+            return False
+        self._came.append(mark)
+        return True
 
     def _note(self, tree: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> None:
         """What is told beside pictures."""
         created = tree.get("created", tree.get("created_at"))
         if isinstance(created, int | float) and created > 0:
             self.facts["openai_created"] = int(created)
-        if (usage := _fields(tree.get("usage"))) is not None:
-            self.usage = dict(usage)
+        if (usage := _fields(tree.get("usage"))) is not None and (self.usage is None or len(self._came) > self._told):
+            # Each event of several has that of its picture; of one that repeats the whole this counts too much.
+            self.usage = add_up(self.usage or {}, usage)
         for name, fact in TOLD.items():
             value = tree.get(name)
             if isinstance(value, str) and value not in {"", "auto"}:
@@ -217,8 +239,15 @@ async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
     return None
 
 
+class _Event(NamedTuple):
+    tree: Mapping[str, Any]
+    reader: PictureReader
+    items: Sequence[Mapping[str, Any]]
+    kind: str
+
+
 class _Stream:
-    """A stream of events: life signs, partial pictures of servers that send them unasked, then one finished picture."""
+    """A stream of events: life signs, partial pictures of servers that send them unasked, then the finished ones."""
 
     def __init__(self, reply: Reply, answer: Answer) -> None:
         self._reply = reply
@@ -226,52 +255,57 @@ class _Stream:
         self._events = EventReader()
         self._reader = PictureReader()
         self._drawing = False
-        """Whether a picture has come that need not be the finished one."""
-        self._candidate: tuple[Mapping[str, Any], PictureReader, Sequence[Mapping[str, Any]]] | None = None
-        """The last picture under a name, or in a form, that is not known: the finished one, if no better comes."""
+        """Whether a picture has come that need not be a finished one."""
+        self._candidates: list[_Event] = []
+        """The last pictures under each name, or in a form, that is not known: of the name that came last they are the
+        finished ones, if no better come."""
         self._verdict: Failure | None = None
+        self._enough = False
+        """All that was asked for is here."""
         self._over = False
 
     async def read(self) -> Failure | None:
         try:
-            while not self._over and (piece := await self._reply.read()) is not None:
+            while not (self._over or self._enough) and (piece := await self._reply.read()) is not None:
                 await self._take(self._events.feed(piece))
-            if self._over and self._answer.pictures:
+            if self._over or self._enough:
                 await self._drain()
             await self._take(self._events.close())
         except BrokenError as broken:
             await self._cut_short(f"The stream broke ({broken.words})")
-            if self._candidate is None and not self._over:
+            if not (self._candidates or self._enough or self._verdict):
                 raise
         except anyio.get_cancelled_exc_class():
             # It ends for its user, or because it sent signs of life and nothing more until nobody waits any longer.
             with shielded():
                 await self._cut_short("The stream was given up")
             raise
-        await self._take_candidate()
-        if self._verdict is not None and not self._answer.pictures:
+        await self._take_candidates()
+        if self._verdict is not None and not (self._answer.pictures or self._answer.addresses):
             return self._verdict
-        if not self._answer.pictures and not self._answer.addresses and not self._answer.faults:
+        if not self._answer.given:
             raise BrokenError("receiving", "connection", "the stream ended before the picture was finished")
         return None
 
     async def _cut_short(self, how: str) -> None:
         """Its last event may have brought its picture before it was cut."""
         await self._take(self._events.close())
-        if self._candidate is not None:
+        if self._candidates:
             self._answer.warnings.append(f"{how}: the picture may be a preview.")
-            await self._take_candidate()
+            await self._take_candidates()
 
-    async def _take_candidate(self) -> None:
+    async def _take_candidates(self) -> None:
         given = self._answer.pictures or self._answer.addresses
-        if self._candidate is not None and self._verdict is None and not given:
-            await self._finished(*self._candidate)
+        if self._candidates and self._verdict is None and not given:
+            for event in [event for event in self._candidates if event.kind == self._candidates[-1].kind]:
+                await self._finished(event)
 
     async def _drain(self) -> None:
-        """Read to the end, so that the connection can serve again; the picture is saved and does not wait for it."""
+        """Read to the end, so that the connection can serve again and more pictures than asked are kept; what is saved
+        does not wait for it."""
         with anyio.move_on_after(DRAIN), contextlib.suppress(BrokenError):
-            while await self._reply.read() is not None:
-                pass
+            while (piece := await self._reply.read()) is not None:
+                await self._take(self._events.feed(piece))
 
     async def _take(self, tokens: list[bytes | str]) -> None:
         for token in tokens:
@@ -300,27 +334,31 @@ class _Stream:
             # A picture that is here, or is named, is no less paid.
             tree = {"type": name or next((piece["type"] for piece in items if "type" in piece), reader.text())}
         kind = str(tree.get("type") or name)
-        partial = "partial" in kind or '"partial_image_index"' in reader.text()
-        wrong = tree if "error" in {name, kind} or kind.endswith(".failed") else _wrong(tree, items)
+        event = _Event(tree, reader, items, kind)
+        # Volcengine tells so of each of several pictures (Ark, Seedream, measured 2026-09-18).
+        one_of_several = kind.endswith((".partial_succeeded", ".partial_failed"))
+        partial = ("partial" in kind and not one_of_several) or '"partial_image_index"' in reader.text()
+        wrong = tree if "error" in {name, kind} or kind.endswith("failed") else _wrong(tree, items)
         if wrong is not None:
             self._answer.verdict = verdict = self._answer.judge(self._reply, wrong, reader.text())
             if partial or not brings:
                 # Before any partial picture it may still be a plain limit, which costs nothing.
                 self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
-                self._over = True
+                self._over = self._answer.wanted == 1  # the others may still come
                 return
         if partial:
             self._drawing = True
-        elif kind.endswith(".completed") or "data" in tree or (reader.drawn and not kind):
-            await self._finished(tree, reader, items)
+        elif kind.endswith((".completed", ".partial_succeeded")) or "data" in tree or (reader.drawn and not kind):
+            await self._finished(event)
         elif brings:
-            # Relays give events names of their own, to the finished picture and to previews and tasks before it.
-            self._drawing, self._candidate = True, (tree, reader, items)
+            # Relays give events names of their own, to finished pictures and to previews and tasks before them.
+            self._drawing = True
+            alike = [each for each in self._candidates if each.kind == kind]
+            if len(alike) == self._answer.wanted:
+                self._candidates.remove(alike[0])
+            self._candidates.append(event)
 
-    async def _finished(
-        self, tree: Mapping[str, Any], reader: PictureReader, items: Sequence[Mapping[str, Any]]
-    ) -> None:
-        answer = self._answer
-        await answer.finished(tree, reader, items)
+    async def _finished(self, event: _Event) -> None:
+        await self._answer.finished(event.tree, event.reader, event.items)
         # What says that something is done and brings nothing is not the picture's end: that may come after it.
-        self._over = bool(answer.pictures or answer.addresses or answer.faults or self._candidate is not None)
+        self._enough = max(self._answer.given, len(self._candidates)) >= self._answer.wanted

@@ -350,3 +350,62 @@ async def test_quick_pictures_come_by_one_plain_request(
     assert len(api.posts) == 1
     assert "stream" not in api.posts[0].json()
     assert len(report.pictures) == fields.get("n", 1)
+
+
+def told(*events: dict[str, Any]) -> Play:
+    """A stream of these events, which nobody asked for."""
+    said = "".join(f"data: {json.dumps(each)}\n\n" for each in events)
+    return raw(200, f"{said}data: [DONE]\n\n".encode(), {"content-type": "text/event-stream"})
+
+
+DRAWN = [png(64, 64, seed=number) for number in range(3)]
+TEXTS = [base64.b64encode(picture).decode() for picture in DRAWN]
+USED = {"input_tokens": 20, "output_tokens": 100, "total_tokens": 120}
+
+
+@pytest.mark.parametrize("name", ["image_generation.completed", "image.final"])
+async def test_of_several_pictures_in_one_stream_each_is_saved(
+    name: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    preview = {"type": "image.preview", "b64_json": BLURRED}
+    api.play(told(*(each for text in TEXTS for each in (preview, {"type": name, "b64_json": text, "usage": USED}))))
+    with anyio.fail_after(20):
+        await backend.generate(ask(n=3), report)
+    assert "stream" not in api.posts[0].json()
+    assert report.pictures == DRAWN
+    assert report.known["usage"]["output_tokens"] == 300
+
+
+async def test_several_pictures_that_are_told_one_by_one_and_the_end_apart_are_all_fetched(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    files = [
+        api.file(f"/made-{at}.png", raw(200, data, {"content-type": "image/png"})) for at, data in enumerate(DRAWN)
+    ]
+    stopped = {"code": "OutputImageSensitiveContentDetected", "message": "The picture may be sensitive."}
+    one, failed = "image_generation.partial_succeeded", "image_generation.partial_failed"
+    api.play(
+        told(
+            {"type": one, "image_index": 0, "url": files[0]},
+            {"type": failed, "image_index": 1, "error": stopped},
+            {"type": one, "image_index": 2, "url": files[2]},
+            {"type": "image_generation.completed", "usage": USED},
+        )
+    )
+    with anyio.fail_after(20), pytest.raises(ImageError, match="2 of 3 pictures") as caught:
+        await backend.generate(ask(n=3), report)
+    assert caught.value.details["text"] == stopped["message"]
+    assert caught.value.spent is True
+    assert report.pictures == [DRAWN[0], DRAWN[2]]
+    assert report.known["usage"] == USED
+
+
+async def test_what_a_stream_tells_once_more_is_one_picture_and_what_it_brings_beyond_the_wish_is_kept(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    first, second, third = ({"type": "image_generation.completed", "b64_json": text, "usage": USED} for text in TEXTS)
+    api.play(told(first, first, second, {"data": [{"b64_json": text} for text in TEXTS[:2]], "usage": USED}, third))
+    with anyio.fail_after(20):
+        await backend.generate(ask(n=2), report)
+    assert report.pictures == DRAWN
+    assert report.known["usage"]["output_tokens"] == 300
