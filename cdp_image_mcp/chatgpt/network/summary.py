@@ -117,6 +117,12 @@ class Heard(msgspec.Struct, kw_only=True):
             return True
         return (stream.complete and not stream.handed_off) or (self.read and self.at_rest)
 
+    @property
+    def topic_open(self) -> bool:
+        _, *topics = self.streams
+        speaks = any(not (topic.complete or topic.done or topic.error) for topic in topics)
+        return speaks and not (self.notice or self.at_rest)
+
     def settled(self, pictures: Collection[Pointer]) -> bool:
         """Whether finished pictures were read after the notice that the turn is complete: without an ``async_status``
         in the reading nothing else takes back what the stream said while they were drawn."""
@@ -165,6 +171,7 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
         at_rest=told.at_rest or settled,
         handed_off=told.streams[0].handed_off,
         stream_ended=told.end,
+        topic_open=told.topic_open,
         turn_complete=told.over,
         conversation_read=told.read,
         answered_text=clean(answers[-1].words[:LONGEST], LONGEST) if answers else None,

@@ -124,6 +124,15 @@ class Transcript:
         self._told.closed, self._told.broken = True, not ok
         return self._changed()
 
+    def stream_begins(self) -> bool:
+        """The answer comes, perhaps once more: resumed, or the prompt sent again. What it says now begins a line of its
+        own, and it has not said its last word."""
+        self._hear(self._decoder.close(), self._told.stream)
+        self._told.closed = self._told.broken = False
+        said = self._said(self._told.stream)
+        said.complete = said.done = False
+        return self._changed()
+
     def feed_socket(self, payload: str | bytes) -> bool:
         heard = [u for u in read_frame(payload) if not self._foreign(u.conversation)]
         for update in heard:
@@ -229,6 +238,7 @@ class Transcript:
             topic = _Topic()
             remember(self._topics, update.topic, topic, MOST_TOPICS, always=self._told.handed)
         if topic.fresh(update.item_id):
+            self._said(update.topic)
             self._hear(topic.decoder.feed(update.encoded.encode() + b"\n\n"), update.topic, update.conversation)
 
     def _set_activity(self, conversation: str, told: Activity | None) -> None:

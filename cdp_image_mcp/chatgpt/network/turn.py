@@ -56,6 +56,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     handed_off: bool = False
     """The stream said it goes on elsewhere (websocket, or reading the conversation)."""
     stream_ended: StreamEnd | None = None
+    topic_open: bool = False
+    """A topic that the stream was handed to has spoken, and nobody has said that it is over."""
     turn_complete: bool = False
     """The site said the turn is over: the stream (if not handed off), its topic, or a completion notice."""
     conversation_read: bool = False

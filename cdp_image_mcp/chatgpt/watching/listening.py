@@ -163,18 +163,18 @@ class Streams:
 
     async def _read(self, stream: LiveStream, *, resumed: bool = False) -> tuple[bool, bytes]:
         """Feed a stream until another takes its place; whether it came to its end, and the head of an error's body."""
-        watch, head = self._watch, b""
+        watch, head, begun = self._watch, b"", False
         try:
             async for chunk in stream:
                 if (stream.status or 0) >= 400:
                     head += chunk[: 65536 - len(head)]
                     continue
-                if resumed:
+                if resumed and not begun:
                     # Not before it brings something: one that is refused takes no place.
-                    resumed = False
-                    if self._stream is not None:
-                        watch.transcript.stream_ended(ok=False)
                     self._stream, watch.stream_open = stream, True
+                if self._stream is stream and not begun:
+                    watch.heard(watch.transcript.stream_begins())
+                begun = True
                 if self._stream is stream:
                     known = watch.transcript.quotas
                     watch.heard(watch.transcript.feed_stream(chunk))

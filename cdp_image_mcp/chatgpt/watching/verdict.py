@@ -26,7 +26,8 @@ never twice within 15 s, ten times in all.
                                                                            complete and the page is usable again; else
                                                                            after 3 s of quiet, 15 s while the status or
                                                                            the page says drawing, 60 s while both do or
-                                                                           the answer streams: another may be asked for
+                                                                           the answer streams, on its topic too:
+                                                                           another may be asked for
 2   The network has finished pictures, but fewer than announced, or        wait; pictures_final after
     a message still draws, or an A/B panel lacks its second                8 s of quiet at rest, 60 s when no status was
                                                                            told, 180 s while the answer streams; while
@@ -113,7 +114,7 @@ def _pictures(case: Case) -> Verdict | None:
     wanted = max(turn.expected_count, 2 if turn.paragen or case.page.panel else 0)
     missing = max(wanted - len(finals), len(drawing))
     found = Verdict(action="pictures_final", file_ids=tuple(picture.file_id for picture in finals))
-    streaming = moment.stream_open and turn.stream_ended is None
+    streaming = turn.topic_open or (moment.stream_open and turn.stream_ended is None)
     if missing:
         found = msgspec.structs.replace(found, why="2: finished pictures, fewer than announced")
         if not turn.running:

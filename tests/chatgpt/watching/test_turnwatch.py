@@ -35,6 +35,7 @@ from tests.chatgpt.talk import (
     FOREIGN,
     USER,
     answer,
+    call,
     card,
     conversation,
     file_id,
@@ -264,6 +265,25 @@ async def test_a_resumed_answer_is_heard_after_ours_broke() -> None:
         resumed = tab.begin(RESUME)
         resumed.add(sse(card()))
         await until(watch, lambda: watch.turn.tool_used)
+        assert watch.turn.stream_ended is None, "it goes on"
+        assert watch.stream_open
+        resumed.add(sse(DONE))
+        over(resumed)
+        await until(watch, lambda: watch.turn.stream_ended)
+        assert watch.turn.stream_ended == "done"
+
+
+@pytest.mark.anyio
+async def test_a_prompt_that_the_page_sends_again_after_a_failure_streams_as_ever() -> None:
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        tab.begin(body=request()).end(StreamFailed(TURN, "net::ERR_NETWORK_CHANGED"))
+        await until(watch, lambda: watch.turn.stream_ended)
+        again = tab.begin(body=request())
+        again.add(sse(call()))
+        await until(watch, lambda: watch.turn.tool_used)
+        assert watch.turn.stream_ended is None
+        assert watch.stream_open
 
 
 @pytest.mark.anyio

@@ -1,5 +1,6 @@
 """The one rule: when a turn is over, and when it only looks so."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from tests.chatgpt.talk import (
     card,
     conversation,
     file_id,
+    item,
     message,
     meta,
     picture,
@@ -32,6 +34,7 @@ from tests.chatgpt.talk import (
     queued_turn,
     recording,
     request,
+    sse,
     status,
     update,
     window,
@@ -208,6 +211,17 @@ def test_while_the_answers_stream_is_open_more_pictures_may_follow() -> None:
     second = begun(call(), picture("leaf"), call("another"), ended=False)
     assert after(second, 179, page={"drawing": True}, stream_open=True).action == "wait"
     assert after(second, 180, page={"drawing": True}, stream_open=True).action == "pictures_final"
+
+
+def test_so_may_they_while_the_turns_own_topic_has_not_ended() -> None:
+    heard = handed_off()
+    heard.feed_socket(json.dumps([item(sse(call(), picture("leaf")), "s1")]))
+    assert after(heard, 59).action == "wait"
+    assert after(heard, 60).action == "pictures_final"
+    for last in (item(sse(DONE), "s2"), item(sse(COMPLETE), "s2"), json.loads(status(4))[0]):
+        ended = handed_off()
+        ended.feed_socket(json.dumps([item(sse(call(), picture("leaf")), "s1"), last]))
+        assert after(ended, 3).action == "pictures_final"
 
 
 # The page alone
