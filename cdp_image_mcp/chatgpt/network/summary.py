@@ -145,10 +145,9 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
     asked = told.sent.reference_ids if told.sent else ()
     persons = [message for key, message in messages.items() if message.role == "user" and places[key] != "later"]
     shown = [asset.file_id for message in persons for asset in message.assets]
-    references = tuple(dict.fromkeys((*asked, *shown)))
     others = [message for key, message in messages.items() if places[key] == "other"]
-    earlier = {asset.file_id for message in others for asset in (*message.assets, *message.replaced)}
-    known = {*references, *told.own, *earlier}
+    earlier = [asset.file_id for message in others for asset in (*message.assets, *message.replaced)]
+    known = frozenset((*asked, *shown, *told.own, *earlier))
     pictures = _pictures(ours, known, at_rest=told.at_rest)
     failed = [error for message in ours if (error := _tool_error(message, told)) is not None]
     answers = [message for message in ours if message.answer and not message.error]
@@ -161,7 +160,7 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
     return Turn(
         user_message_id=told.users[-1] if told.users else None,
         conversation_id=told.conversation or None,
-        reference_ids=references,
+        known_files=known,
         pictures=pictures,
         expected_count=_expected(ours, len(failed), paragen=paragen),
         drawing_started=started,

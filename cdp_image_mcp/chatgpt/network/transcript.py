@@ -217,6 +217,8 @@ class Transcript:
                 self._set_activity(conversation, update.activity)
             case "error":
                 self._said(update.topic).error = _sentence(update.error)
+            case "complete" if self._is_earlier(update.leaf):
+                pass  # told late
             case "complete":
                 for mark in (conversation, update.topic):
                     _add(told.complete, mark)
@@ -231,6 +233,11 @@ class Transcript:
                 _add(told.stale, conversation)
             case _:
                 pass
+
+    def _is_earlier(self, leaf: str) -> bool:
+        """Whether a message is known to be another turn's, as the one that ours answers is."""
+        before = self._told.sent.parent_id if self._told.sent else ""
+        return leaf != "" and (leaf == before or self._places.get(leaf) == "other")
 
     def _topic_item(self, update: Update) -> None:
         topic = self._topics.get(update.topic)

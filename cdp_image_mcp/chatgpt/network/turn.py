@@ -36,8 +36,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     user_message_id: str | None = None
     conversation_id: str | None = None
     """A UUID; interim ids (``WEB:…``, ``local-…``) are never given."""
-    reference_ids: tuple[str, ...] = ()
-    """Files we attached. They never count as pictures, wherever they turn up."""
+    known_files: frozenset[str] = frozenset()
+    """The person's own and pictures of other turns. They never count as pictures, wherever they turn up."""
     pictures: tuple[Pointer, ...] = ()
     """Each file once, in the order they were first seen, previews with ``final`` False."""
     expected_count: int = 0

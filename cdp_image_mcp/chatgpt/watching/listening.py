@@ -75,8 +75,11 @@ class Streams:
             elif watch.prompt is None or (self._pinned is not None and not self._failed):
                 stream.close()  # a person's own prompt
                 sent = read_request((stream.request.post_data or "").encode("utf-8", "replace"))
-                if sent is not None or watch.tab.site.asks("turn", stream.request):
-                    watch.others |= sent is None or not like_text(sent.text, watch.prompt or "")
+                if sent is not None:  # by its id: another wish may have our words but for one
+                    ours = watch.turn.user_message_id or sent.message_ids[-1]
+                    watch.others |= sent.message_ids[-1] != ours or not like_text(sent.text, watch.prompt or sent.text)
+                else:
+                    watch.others |= watch.tab.site.asks("turn", stream.request)
             elif stream.request.post_data is not None:
                 self._take(stream, stream.request.post_data)
             else:

@@ -118,9 +118,9 @@ class TurnWatch:
 
     @property
     def page(self) -> PageReport:
-        """What the page shows of our turn; a reference that is shown once more, and what stood there before, is nothing
-        of ours."""
-        return self._page.without({*self.turn.reference_ids, *self._standing})
+        """What the page shows of our turn; a reference or an earlier picture that is shown once more, and what stood
+        there before, is nothing of ours."""
+        return self._page.without(self.turn.known_files | self._standing)
 
     @property
     def tab_gone(self) -> bool:

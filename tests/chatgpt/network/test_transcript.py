@@ -391,7 +391,7 @@ def test_references_of_the_person_never_count_even_when_a_tool_echoes_them() -> 
     heard = begun(call(), QUEUED, card(), COMPLETE, references=[file_id(50)])
     echo = message("echo", "tool", [pointer(file_id(50)), pointer(file_id(1))], metadata=meta("call"))
     heard.feed_conversation(conversation(prompt(), call(), echo))
-    assert heard.turn().reference_ids == (file_id(50),)
+    assert heard.turn().known_files == {file_id(50)}
     assert [found.file_id for found in heard.turn().pictures] == [file_id(1)]
 
 
@@ -413,6 +413,7 @@ def test_a_picture_of_an_older_turn_shown_again_is_not_ours() -> None:
         conversation(prompt("first", "old-user"), call("old-call", parent="old-user"), old, said, call(), both)
     )
     assert finals(heard.turn()) == [file_id(41)]
+    assert file_id(40) in heard.turn().known_files
 
 
 @pytest.mark.parametrize("tool", ["python", "myfiles_browser", "browser.open", "container.exec", "local.read_file"])
@@ -820,6 +821,23 @@ def test_the_completion_notice_of_our_conversation_ends_the_turn() -> None:
     assert not heard.turn().turn_complete
     heard.feed_socket(notice(CONVERSATION))
     assert heard.turn().turn_complete
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_an_earlier_turns_completion_that_is_told_late_says_nothing_of_ours(read: bool) -> None:
+    def complete(leaf: str) -> bool:
+        payload = {"conversation_id": CONVERSATION, "current_message_id": leaf}
+        notice = {"type": "conversation-turn-complete", "payload": payload}
+        heard.feed_socket(json.dumps([{"type": "message", "topic_id": "conversations", "payload": notice}]))
+        return heard.turn().turn_complete or heard.turn().stale
+
+    heard = begun(call(), QUEUED, ended=False, conversation=CONVERSATION, parent="old-leaf")
+    if read:
+        before = prompt("first", "old-user"), picture("old-leaf", file_id(40), parent="old-user", metadata={})
+        body = conversation(*before, prompt(metadata={"parent_id": "old-leaf"}), call(), async_status=3)
+        heard.feed_conversation(body)
+    assert not complete("old-leaf")
+    assert complete("leaf")
 
 
 @pytest.mark.parametrize("frame", ["", "ping", "[]", "{}", '{"id":2,"command":{"type":"subscribe"}}', b"\x00\xff"])

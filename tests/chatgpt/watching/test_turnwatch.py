@@ -404,6 +404,19 @@ async def test_a_reference_and_what_stood_there_before_are_no_results() -> None:
     assert [image.file for image in watch.page.images] == [file_id(1)]
 
 
+@pytest.mark.anyio
+async def test_a_picture_of_an_earlier_turn_that_the_page_shows_in_ours_is_none_of_ours() -> None:
+    """Of a turn that was not mounted when the prompt went out: only the conversation knows it."""
+    transcript = Transcript(conversation_id=CONVERSATION, user_message_id=USER)
+    old = picture("old", file_id(40), parent="first", metadata={"parent_id": "first", "image_gen_title": "x"})
+    said = prompt(metadata={"parent_id": "old"})
+    again = picture("again", file_id(40), parent=USER)
+    transcript.feed_conversation(conversation(prompt("one", "first"), old, said, again))
+    watch = TurnWatch(cast("Tab", ScriptedTab()), transcript)
+    watch.reported(PageReport(images=(SeenImage(file=file_id(40), width=1024, height=1024, complete=True),)))
+    assert watch.page.images == ()
+
+
 # Our turn stays ours
 
 
@@ -448,6 +461,19 @@ async def test_the_answer_to_a_persons_own_prompt_is_not_ours_when_the_page_resu
             await anyio.lowlevel.checkpoint()
         assert watch.turn.conversation_id == CONVERSATION
         assert watch.turn.pictures == ()
+
+
+@pytest.mark.anyio
+async def test_a_persons_prompt_in_our_very_words_is_theirs_unless_it_draws_ours_anew() -> None:
+    tab = ScriptedTab()
+    async with watching(tab, prompt="a lighthouse at night by the sea") as watch:
+        tab.begin(body=request("a lighthouse at night by the sea"))
+        await until(watch, lambda: watch.turn.user_message_id is not None)
+        for identity, theirs in ((USER, False), (LATER, True)):
+            stream = tab.begin(body=request("a lighthouse at night by the sea", identity, conversation=CONVERSATION))
+            while not stream.ended:
+                await anyio.lowlevel.checkpoint()
+            assert watch.others is theirs
 
 
 @pytest.mark.anyio
