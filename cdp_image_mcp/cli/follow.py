@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED, exit_code
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME
 from cdp_image_mcp.library.joining import Entry
-from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
+from cdp_image_mcp.mcp_server.fields import failure_of, fields_of, status_of
 from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES
 from cdp_image_mcp.studio.studio import News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean
@@ -34,9 +35,11 @@ async def follow(
         async with background() as group:
             if terminal.live:
                 group.start_soon(watch.tick)
-            standing = await begin()
+            standing = begun = await begin()
             watch.generation_id = identity = standing.record.generation_id
             accepted.append(identity)
+            if begun.joined:
+                terminal.say("The same was asked for before, and its end was told to nobody: it is told now.", "yellow")
             while not standing.record.finished:
                 if (state := standing.record.state) in PERSON_STATES and state != person_told:
                     person_told = state
@@ -45,7 +48,7 @@ async def follow(
     finally:
         terminal.clear()
     await studio.fetched(standing)
-    return standing
+    return msgspec.structs.replace(standing, joined=begun.joined, unmet=begun.unmet)
 
 
 def tell_person(terminal: Terminal, standing: Standing) -> None:
@@ -106,13 +109,6 @@ def _typed(step: str, generation_id: str) -> str:
     step = step.removeprefix("Tell the user once: ")
     spoken = re.sub(r"\b([Aa])sk the user to (.)", lambda it: it[2].upper() if it[1] == "A" else it[2], step)
     return spoken if spoken == step else re.sub(r"\b(or|and|and then) to (?=[a-z])", r"\1 ", spoken)
-
-
-def fields_of(standing: Standing) -> dict[str, Any]:
-    """The contract's fields of how a generation ended, whichever way."""
-    record = standing.record
-    failed = status_of(record) == "failed"
-    return failure(failure_of(record), record.generation_id) if failed else describe(standing)
 
 
 def standing_code(standing: Standing) -> int:

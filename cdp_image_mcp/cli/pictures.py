@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED
-from cdp_image_mcp.cli.follow import fields_of, follow, standing_code, tell_person, tell_standing
+from cdp_image_mcp.cli.follow import follow, standing_code, tell_person, tell_standing
 from cdp_image_mcp.cli.terminal import Terminal, ago
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
@@ -27,6 +27,7 @@ from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import epoch
 from cdp_image_mcp.library.strays import worthless
+from cdp_image_mcp.mcp_server.fields import fields_of
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.system.disk import look
 from cdp_image_mcp.system.plaintext import sound

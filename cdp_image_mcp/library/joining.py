@@ -76,7 +76,7 @@ def joinable(entry: Entry, *, fetched: bool) -> Kind | None:
 
 def _reply_lost(record: Record) -> bool:
     """An end at the API that may have been paid and brought nothing. Told once, to whoever asks the same."""
-    ended = record.state in {"failed", "interrupted"} and not record.images
+    ended = record.state in {"failed", "interrupted", "refused"} and not record.images
     return record.backend == "api" and ended and record.submitted is not False and record.spent is not False
 
 

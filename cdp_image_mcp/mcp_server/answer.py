@@ -11,7 +11,7 @@ import anyio.to_thread
 import msgspec
 
 from cdp_image_mcp.library.comparison import requested
-from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
+from cdp_image_mcp.mcp_server.fields import fields_of, status_of
 from cdp_image_mcp.previews.preview import (
     PREVIEW_BYTES,
     SHOWN,
@@ -143,10 +143,9 @@ async def compose(
     """The answer for a standing: failed generations become the contract's failure, pictures are put beside the JSON
     as ``showing`` says, and the whole, fields of ``also`` included, stays under :data:`LIMIT` characters."""
     record = standing.record
+    fields = fields_of(standing) | dict(also or {})
     if status_of(record) == "failed":
-        fields = failure(failure_of(record), record.generation_id) | dict(also or {})
         return Answer(fitted(fields), failed=True)
-    fields = describe(standing) | dict(also or {})
     shown = record.images[: max(requested(record)["n"], 1)] if record.finished else []
     if shown and showing.unseen:
         fields["not_inline"] = [{"index": index, "reason": showing.unseen} for index in range(1, len(shown) + 1)]

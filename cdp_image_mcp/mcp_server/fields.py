@@ -81,6 +81,14 @@ def _destination(path: str) -> str:
     return "<" + re.sub(r"([<>\\])", r"\\\1", plain) + ">"
 
 
+def fields_of(standing: Standing) -> dict[str, Any]:
+    """The contract's fields of a generation, whichever way it stands or has ended."""
+    record = standing.record
+    if status_of(record) != "failed":
+        return describe(standing)
+    return failure(failure_of(record), record.generation_id) | ({"joined": True} if standing.joined else {})
+
+
 def describe(standing: Standing) -> dict[str, Any]:
     """The contract's fields of a generation that has not failed."""
     record = standing.record

@@ -162,6 +162,34 @@ def test_a_stopped_generation_gives_the_shell_back_and_saves_behind_it_what_may_
     assert (again.returncode, len(endpoint.requests)) == (0, 2)
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_the_same_words_after_a_stop_tell_what_became_of_the_first_and_say_so(
+    with_key: dict[str, str], endpoint: Stub, refused: bool
+) -> None:
+    endpoint.answering.clear()
+    with subprocess.Popen(
+        command("generate", "a fox"), env=with_key, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert endpoint.arrived.wait(LIMIT)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=LIMIT)
+    if refused:
+        endpoint.status = 400
+        endpoint.error = {
+            "code": "moderation_blocked",
+            "message": "Not this.",
+            "moderation_details": {"moderation_stage": "output"},
+        }
+    endpoint.answering.set()
+    again = ran(with_key, "generate", "a fox", "--json")
+    assert (again.returncode, len(endpoint.requests)) == (int(refused), 1)
+    told = json.loads(again.stdout)
+    assert (told["status"], told["joined"]) == ("failed" if refused else "saved", True)
+    assert "asked for before" in again.stderr
+    assert "asked for before" not in ran(with_key, "generate", "a fox").stderr
+    assert len(endpoint.requests) == 2
+
+
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGINT"])
 def test_what_whoever_started_it_had_ignored_stops_nothing(
     with_key: dict[str, str], endpoint: Stub, tmp_path: Path, name: str

@@ -198,7 +198,7 @@ async def test_an_orphan_that_was_sent_to_the_api_is_joined_to_be_told_of(librar
         assert (await library.claim_or_register(a_record())).kind == "orphaned"
 
 
-@pytest.mark.parametrize("state", ["failed", "interrupted"])
+@pytest.mark.parametrize("state", ["failed", "interrupted", "refused"])
 async def test_a_lost_reply_of_the_api_is_told_once_before_it_is_paid_again(library: Library, state: str) -> None:
     lost = a_record(backend="api", state=state, submitted=True, spent="unknown", finished_at=now())
     with anyio.fail_after(60):
@@ -212,7 +212,12 @@ async def test_a_lost_reply_of_the_api_is_told_once_before_it_is_paid_again(libr
 
 @pytest.mark.parametrize(
     "change",
-    [{"spent": False}, {"submitted": False, "spent": False}, {"state": "cancelled"}, {"state": "refused"}],
+    [
+        {"spent": False},
+        {"submitted": False, "spent": False},
+        {"state": "cancelled"},
+        {"state": "refused", "spent": False},
+    ],
     ids=str,
 )
 async def test_an_end_at_the_api_that_cost_nothing_or_was_wanted_is_not_told_again(

@@ -13,12 +13,13 @@ import anyio.to_thread
 import msgspec
 
 from cdp_image_mcp.cli.exit_codes import DONE
-from cdp_image_mcp.cli.follow import fields_of, follow, tell_standing
+from cdp_image_mcp.cli.follow import follow, tell_standing
 from cdp_image_mcp.cli.prompting import copied
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.mcp_server.arguments import parse
+from cdp_image_mcp.mcp_server.fields import fields_of
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.previews.scratch import scratch_folder
 from cdp_image_mcp.studio.asked import GenerateImage
