@@ -16,6 +16,7 @@ from typing import NoReturn
 import anyio
 
 from cdp_image_mcp.cdp.bodies import Request
+from cdp_image_mcp.cdp.errors import DocumentLeft
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.drawing import Drawing, stopping
 from cdp_image_mcp.chatgpt.network.conversations import Listed, Reading, read_conversations, read_history
@@ -111,8 +112,8 @@ class Collecting:
                 return found[0], found[1].id
             if not why and not self._just_pressed:
                 break
-        if why:
-            self._not_read(why)
+        if why or self._just_pressed:
+            self._not_read(why or "one that was just begun may not be listed yet")
         raise ImageError(
             "not_found",
             "It is not known whether the prompt reached the site: none of its newest conversations holds it.",
@@ -132,11 +133,12 @@ class Collecting:
                     request = await answers.next()
                     listed = None if request.loader_id == before else read_history(await self._body(tab, request))
                     if listed is not None:
-                        await tab.eye.open()
                         return listed
-        await tab.eye.open()
-        await tab.eye.until("witness.has('history_link')", 4)
-        links: list[str] = await tab.eye.ask("witness.every('history_link').map((link) => link.href)", reply=list[str])
+        links: list[str] = []
+        with suppress(DocumentLeft):  # it is loaded again
+            await tab.eye.open()
+            await tab.eye.until("witness.has('history_link')", 4)
+            links = await tab.eye.ask("witness.every('history_link').map((link) => link.href)", reply=list[str])
         return [Listed(known) for known in dict.fromkeys(filter(None, map(self._site.conversation_id, links)))]
 
     async def _looked_into(self, tab: Tab, listed: list[Listed]) -> tuple[tuple[str, Message] | None, str]:
@@ -265,7 +267,6 @@ class Collecting:
                     named = self._site.asked_about(request)
                     readings = read_conversations(await self._body(tab, request), conversation=named)
                     found = next((one for one in readings if one.conversation_id == conversation), None)
-        await tab.eye.open()
         return found
 
     async def _body(self, tab: Tab, request: Request) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from cdp_image_mcp.cdp.errors import DocumentLeft
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.chatgpt import collecting
 from cdp_image_mcp.chatgpt.collecting import Collecting
@@ -426,6 +427,37 @@ async def test_a_conversation_that_is_not_listed_yet_is_looked_for_again(monkeyp
 
 
 @pytest.mark.anyio
+async def test_a_conversation_that_is_not_listed_so_soon_after_the_press_may_be_listed_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for just, code in ((True, "network"), (False, "not_found")):
+        monkeypatch.setattr(Collecting, "_just_pressed", just)
+        site = ScriptedSite([sent("other", text="another wish")])
+        site.history = [[entry(0, 5)], [entry(0, 5)]]
+        with pytest.raises(ImageError) as caught:
+            await searched(site)
+        assert caught.value.code == code
+
+
+@pytest.mark.anyio
+async def test_a_page_that_goes_on_by_itself_hides_no_conversation() -> None:
+    """What the network says is read; no script has to look at the page for it."""
+
+    async def opened() -> None:
+        raise DocumentLeft("the page went to another document")
+
+    site = ScriptedSite([sent("ours")])
+    site.eye = cast("Any", SimpleNamespace(open=opened, until=site.until, ask=site.ask))
+    site.history = [[entry(0, 5)]]
+    assert await searched(site) == (chat(0), "ours")
+    for_lack_of_a_list = ScriptedSite([sent("ours")])
+    for_lack_of_a_list.eye = site.eye
+    with pytest.raises(ImageError) as caught:
+        await searched(for_lack_of_a_list)
+    assert caught.value.code == "network"
+
+
+@pytest.mark.anyio
 async def test_a_conversation_that_does_not_hold_a_prompt_just_sent_may_hold_it_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -457,7 +489,7 @@ async def test_a_strangers_conversation_is_opened_once_however_often_the_history
     monkeypatch.setattr(Collecting, "_just_pressed", True)
     site = ScriptedSite([sent("other", text="something else")], listed=False)
     site.history = [[entry(0, 5)], [entry(0, 5)]]
-    with pytest.raises(ImageError, match="none of its newest"):
+    with pytest.raises(ImageError, match="may not be listed yet"):
         await searched(site)
     assert (site.opened, site.history) == ([chat(0)], [])
 
@@ -467,7 +499,7 @@ async def test_a_conversation_that_has_changed_meanwhile_is_opened_again(monkeyp
     monkeypatch.setattr(Collecting, "_just_pressed", True)
     site = ScriptedSite([sent("other", text="something else")], listed=False)
     site.history = [[entry(0, 5)], [entry(0, 6)]]
-    with pytest.raises(ImageError, match="none of its newest"):
+    with pytest.raises(ImageError, match="may not be listed yet"):
         await searched(site)
     assert site.opened == [chat(0), chat(0)]
 
