@@ -7,6 +7,7 @@ start at once: Chrome's own lock decides, the loser attaches.
 And an ordinary window for a person, without any debugging switch: account providers refuse driven browsers.
 """
 
+import logging
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,6 +28,8 @@ from cdp_image_mcp.cdp.launching.process import BrowserProcess, guard, hold_leas
 from cdp_image_mcp.cdp.launching.profile import PORT_FILE, prepare_profile, read_endpoint
 from cdp_image_mcp.cdp.protocol import BrowserVersion, ProcessList
 from cdp_image_mcp.system.tasks import shielded
+
+log = logging.getLogger(__name__)
 
 # No event tells that the port file was written; reading it costs 20 microseconds.
 POLL = 0.01
@@ -257,4 +260,7 @@ def _is_ours(pid: int, started: int) -> bool:
 
 def _write_endpoint(profile: Path, endpoint: str) -> None:
     port, path = endpoint.split(":", 2)[2].split("/", 1)
-    (profile / PORT_FILE).write_text(f"{port}\n/{path}", encoding="ascii")
+    try:
+        (profile / PORT_FILE).write_text(f"{port}\n/{path}", encoding="ascii")
+    except OSError as error:
+        log.warning("where the browser listens could not be noted, so no other server can use it: %s", error)

@@ -7,6 +7,7 @@ Linux and macOS it has a name in the profile, so that several processes may hold
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -25,6 +26,8 @@ if sys.platform == "win32":
     from cdp_image_mcp.cdp.launching.process_windows import close_windows, guard, hold_leash, spawn
 else:
     from cdp_image_mcp.cdp.launching.process_posix import guard, hold_leash, spawn
+
+log = logging.getLogger(__name__)
 
 __all__ = ["BrowserProcess", "guard", "hold_leash", "is_browser", "kill_foreign", "start", "wait_foreign"]
 
@@ -101,16 +104,16 @@ class BrowserProcess:
                 os.killpg(self.pid, signal.SIGKILL)
 
     async def end(self, patience: float) -> None:
-        """Wait ``patience`` seconds for an orderly end, then insist: SIGTERM, 3 s, the whole group."""
-        with anyio.move_on_after(patience):
-            await self.wait()
-            return
-        self.terminate()
-        with anyio.move_on_after(TERMINATE_PATIENCE):
-            await self.wait()
-            return
-        self.kill_tree()
-        await self.wait()
+        """Wait ``patience`` seconds for an orderly end, then insist: SIGTERM, 3 s, the whole group, 3 s. What waits for
+        a device outlives even that, and is left."""
+        for insist in (self.terminate, self.kill_tree, None):
+            with anyio.move_on_after(patience):
+                await self.wait()
+                return
+            if insist is not None:
+                insist()
+            patience = TERMINATE_PATIENCE
+        log.error("the browser (process %s) was ended by force and is still there", self.pid)
 
     async def leave(self, patience: float) -> None:
         """Let go of it; whether it ends with that, others decide who hold its leash too. Waits for that end."""

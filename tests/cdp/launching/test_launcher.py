@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator
 from contextlib import AsyncExitStack
@@ -33,9 +34,10 @@ from cdp_image_mcp.cdp.errors import (
     ProfileNotWritable,
 )
 from cdp_image_mcp.cdp.launching import launcher
+from cdp_image_mcp.cdp.launching import process as process_of_a_browser
 from cdp_image_mcp.cdp.launching.holder import Holder, read_holder
 from cdp_image_mcp.cdp.launching.process import is_helper
-from cdp_image_mcp.cdp.launching.profile import read_endpoint
+from cdp_image_mcp.cdp.launching.profile import PORT_FILE, read_endpoint
 from tests.browser import QUIET, SWITCHES, found_browser, is_root
 from tests.cdp.launching.processes import tree, wait_ended
 from tests.cdp.launching.remains import lay_remains, socket_folder
@@ -361,6 +363,43 @@ async def test_a_fixed_port_can_be_attached_to_as_well(options: LaunchOptions) -
             assert f":{port}/" in (read_endpoint(options.profile) or "")
             async with cdp.attach(options.profile) as other:
                 assert other.pid == browser.pid
+
+
+async def test_a_fixed_port_that_cannot_be_noted_keeps_nobody_from_their_browser(options: LaunchOptions) -> None:
+    with anyio.fail_after(60):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        (options.profile / PORT_FILE).mkdir(parents=True)
+        async with cdp.launch(replace(options, debug_port=port)) as browser:
+            assert browser.owned
+            assert await browser.answers(20)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="groups of processes")
+async def test_the_end_of_a_browser_that_not_even_a_kill_ends_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that waits for a device ends when that answers. This one's end is never told."""
+    monkeypatch.setattr(process_of_a_browser, "TERMINATE_PATIENCE", 0.1)
+    for_ever = threading.Event()
+
+    def wait() -> int:
+        for_ever.wait()
+        return 0
+
+    child = await anyio.open_process(["/bin/sleep", "600"], start_new_session=True)
+    reader, writer = os.pipe()
+    os.close(writer)
+    try:
+        stuck = process_of_a_browser.BrowserProcess(child.pid, reader, wait, ())
+        with anyio.fail_after(20):
+            await stuck.end(0.1)
+            assert await child.wait() < 0, "it was killed all the same"
+    finally:
+        for_ever.set()
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.aclose()
 
 
 async def test_a_fixed_port_that_is_taken_is_an_error(options: LaunchOptions) -> None:
