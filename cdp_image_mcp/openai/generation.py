@@ -246,8 +246,10 @@ class Generation:
     # --- what comes back --------------------------------------------------------------------------------------
 
     async def _fetch(self, answer: Answer) -> None:
-        """Pictures that the answer only named by address; those that cannot be had now stay in it."""
-        for place in [*answer.addresses]:
+        """Pictures that the answer only named by address, each saved as it comes; those that cannot be had now stay in
+        it."""
+
+        async def take(place: str) -> None:
             self._report.progress("Fetching a picture from the address the API named.")
             try:
                 data = await self._means.downloader.fetch(place, self._url)
@@ -256,6 +258,10 @@ class Generation:
             else:
                 answer.addresses.remove(place)
                 await answer.hand_on(data)
+
+        async with anyio.create_task_group() as group:
+            for place in answer.addresses:
+                group.start_soon(take, place)
 
     async def _fetch_again(self, place: str) -> bytes:
         try:

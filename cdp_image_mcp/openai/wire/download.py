@@ -39,11 +39,13 @@ MADE_UP = ipaddress.ip_network("198.18.0.0/15")
 class FetchError(Exception):
     """Why a picture could not be fetched, in words without its address (addresses may be signed)."""
 
-    def __init__(self, words: str, *, again: bool = False, elsewhere: bool = False) -> None:
-        """``again``: it may work later; ``elsewhere``: another address of the same host may work."""
+    def __init__(self, words: str, *, again: bool = False, elsewhere: bool = False, came: bytes = b"") -> None:
+        """``again``: it may work later; ``elsewhere``: another address of the same host may work; ``came``: what there
+        is of the picture."""
         super().__init__(words)
         self.again = again
         self.elsewhere = elsewhere
+        self.came = came
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -73,10 +75,12 @@ class Downloader:
         with suppress(UnicodeError):
             self._own_host = _in_ascii(own_host)
         self._clients: dict[Proxy | None, httpx.AsyncClient] = {}
+        self._opening = anyio.Lock()
 
     async def fetch(self, place: str, base: str = "") -> bytes:
         """The bytes of the picture at ``place``, which may lack what ``base`` says (gpt4free names the path alone).
-        Tries again on network faults, which cost nothing. Raises :class:`FetchError`."""
+        Tries again on network faults, which cost nothing. Raises :class:`FetchError`. What is cut off each time is
+        given as it came: the server may have no more of it."""
         attempts = ATTEMPTS
         with anyio.move_on_after(FETCHING):
             while True:
@@ -84,6 +88,8 @@ class Downloader:
                     return await self._follow(base, place)
                 except FetchError as error:
                     attempts -= 1
+                    if attempts < 1 and error.came:
+                        return error.came
                     if attempts < 1 or not error.again:
                         raise
                 await anyio.sleep(1.0)
@@ -137,24 +143,24 @@ class Downloader:
                     again = response.status_code in {429, 500, 502, 503, 504}
                     raise FetchError(f"its address answered with HTTP {response.status_code}", again=again)
                 data = await _bounded(response)
-                if instead := _instead_of_a_picture(data):
-                    raise FetchError(f"its address answered with {instead}", again=True)
+                _check_whole(data)
                 return data
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             words = describe(error, "receiving").words
         raise FetchError(f"the connection failed ({words})", again=True, elsewhere=True)
 
     async def _client(self, proxy: Proxy | None) -> "httpx.AsyncClient":
-        if proxy not in self._clients:
-            import httpx
+        async with self._opening:
+            if proxy not in self._clients:
+                import httpx
 
-            timeout = httpx.Timeout(TIMEOUT, connect=CONNECTING)
-            make = partial(open_client, proxy, timeout=timeout, follow_redirects=False)
-            try:
-                self._clients[proxy] = await anyio.to_thread.run_sync(make)
-            except ImageError as error:
-                raise FetchError(error.message) from None
-        return self._clients[proxy]
+                timeout = httpx.Timeout(TIMEOUT, connect=CONNECTING)
+                make = partial(open_client, proxy, timeout=timeout, follow_redirects=False)
+                try:
+                    self._clients[proxy] = await anyio.to_thread.run_sync(make)
+                except ImageError as error:
+                    raise FetchError(error.message) from None
+            return self._clients[proxy]
 
     def _check(self, url: str) -> tuple[SplitResult, str, int]:
         parts = urlsplit(url)
@@ -208,14 +214,17 @@ def _is_made_up(address: str) -> bool:
     return number is not None and number in MADE_UP
 
 
-def _instead_of_a_picture(data: bytes) -> str | None:
-    """What an address says as long as its picture is not there, or whoever stands before it."""
+def _check_whole(data: bytes) -> None:
+    """Raises :class:`FetchError` for what an address says as long as its picture is not there, or whoever stands before
+    it, and for a picture that is cut off, which only shows in itself where its length was not stated."""
     try:
         inspect(data)
     except NotAPictureError as other:
-        painted = other.kind == "json" and LOOKS_PAINTED.search(data)
-        return None if painted else {"empty": "nothing", "html": "a web page", "json": "words"}.get(other.kind)
-    return None
+        if other.kind == "truncated":
+            raise FetchError("it was cut off", again=True, came=data) from None
+        instead = {"empty": "nothing", "html": "a web page", "json": "words"}.get(other.kind)
+        if instead and not (other.kind == "json" and LOOKS_PAINTED.search(data)):
+            raise FetchError(f"its address answered with {instead}", again=True) from None
 
 
 async def _bounded(response: "httpx.Response") -> bytes:

@@ -172,13 +172,16 @@ def _fields(tree: Any) -> Mapping[str, Any] | None:
 
 
 def _items(tree: Mapping[str, Any], reader: PictureReader) -> Sequence[Mapping[str, Any]]:
-    """The places for pictures. Forms of a server's own (``images``, SiliconFlow 2026) name their addresses alike."""
+    """The places for pictures. Forms of a server's own (``images``, SiliconFlow 2026) name their addresses alike, or
+    list them and nothing else."""
     data = tree.get("data")
     listed = cast("list[Any]", data) if isinstance(data, list) else []
     items = [cast("Mapping[str, Any]", item) for item in listed if isinstance(item, Mapping)]
     if items or reader.painted() is not None:
         return items
-    return [piece for piece in reader.pieces() if "message" not in piece]
+    lists = (cast("list[Any]", value) for value in tree.values() if isinstance(value, list))
+    bare = [each for listed in lists for each in listed if isinstance(each, str) and each.startswith("http")]
+    return [*(piece for piece in reader.pieces() if "message" not in piece), *({"url": each} for each in bare)]
 
 
 def _wrong(tree: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:

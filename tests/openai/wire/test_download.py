@@ -1,8 +1,10 @@
 """Pictures named by address: without the key, bounded, from nowhere private."""
 
+import json
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
@@ -11,7 +13,7 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.wire import download
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError, is_public
-from fixtures.images_api import ImagesApi, Request, Response, draw, html_page, png, raw, redirect
+from fixtures.images_api import ImagesApi, Play, Request, Response, draw, html_page, png, raw, redirect, silence
 from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask
 from tests.openai.wire.ways import black_hole
 
@@ -76,6 +78,65 @@ async def test_an_address_that_gives_nothing_yet_is_asked_again(api: ImagesApi, 
 
     with anyio.fail_after(60):
         assert await downloader.fetch(api.file("/a.png", play)) == png()
+
+
+def without_length(data: bytes) -> Play:
+    async def play(request: Request, response: Response) -> None:
+        _, writer = response.ends
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\n\r\n" + data)
+        await writer.drain()
+        response.open = False
+
+    return play
+
+
+async def test_a_picture_that_was_cut_off_without_a_word_is_asked_for_again(
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
+) -> None:
+    answers = [without_length(png()[:-40]), without_length(png())]
+
+    async def play(request: Request, response: Response) -> None:
+        await answers.pop(0)(request, response)
+
+    api.play(draw(items=[{"url": api.file("/a.png", play)}]))
+    with anyio.fail_after(60):
+        await make_backend(compat="localai").generate(ask(), report)
+    assert report.pictures == [png()]
+
+
+async def test_a_picture_of_which_there_is_no_more_is_kept_as_it_is(
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
+) -> None:
+    api.play(draw(items=[{"url": api.file("/a.png", without_length(png()[:-40]))}]))
+    with anyio.fail_after(60), pytest.raises(ImageError, match="is kept as"):
+        await make_backend(compat="localai").generate(ask(), report)
+    [kept] = report.facts["kept"]
+    assert Path(kept).read_bytes() == png()[:-40]
+
+
+async def test_a_picture_does_not_wait_for_the_address_of_another(
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
+) -> None:
+    good = api.file("/good.png", raw(200, png(), PNG_HEADERS))
+    api.play(draw(items=[{"url": api.file("/silent.png", silence())}, {"url": good}]))
+    async with anyio.create_task_group() as group:
+        group.start_soon(make_backend(compat="localai").generate, ask(n=2), report)
+        with anyio.fail_after(20):
+            while not report.pictures:
+                await report.news()
+        group.cancel_scope.cancel()
+    assert report.pictures == [png()]
+
+
+@pytest.mark.parametrize("name", ["data", "images"])
+async def test_addresses_that_stand_alone_in_a_list_are_fetched(
+    name: str, api: ImagesApi, make_backend: MakeBackend, report: DiskReport
+) -> None:
+    made = [api.file(f"/{seed}.png", raw(200, png(seed=seed), PNG_HEADERS)) for seed in (1, 2)]
+    api.play(raw(200, json.dumps({"created": 1, name: made}).encode()))
+    with anyio.fail_after(20):
+        await make_backend(compat="localai").generate(ask(n=2), report)
+    assert sorted(report.pictures) == sorted(png(seed=seed) for seed in (1, 2))
 
 
 async def test_a_picture_whose_address_gave_nothing_is_fetched_later(
