@@ -60,6 +60,14 @@ async def install(parsed: argparse.Namespace, _: Settings, terminal: Terminal) -
     given = _variables(parsed.env, terminal)
     if given is None:
         return USAGE
+    if not parsed.remove and (cache := passing_place()) is not None:
+        terminal.say(
+            f"Nothing was changed: this program runs from {cache}, a cache that is emptied at times; {client.title} "
+            f"could not start it after that. Install it to stay (uv tool install or pipx install, in place of uvx), "
+            f"then run '{APP_NAME} install {client.name}' again.",
+            "red",
+        )
+        return PERSON
     path = file_of(client) if parsed.file is None else absolute("file", parsed.file)
     wish = _Wish(client, path, client.entry(*program(), client.env | given), given, parsed.remove)
     if parsed.print:
@@ -76,6 +84,12 @@ def program() -> tuple[str, list[str]]:
         found = shutil.which(sys.argv[0]) or str(called)
         return str(Path(found).absolute()), []
     return sys.executable, ["-m", "cdp_image_mcp"]
+
+
+def passing_place() -> Path | None:
+    """The cache that this installation lies in, as those of ``uvx`` do (uv 0.13.9, 2026-11), None where it stays; told
+    by the tag of the Cache Directory Tagging Specification. Environments that have one of their own are no caches."""
+    return next((each for each in Path(sys.prefix).parents if is_there(each / "CACHEDIR.TAG")), None)
 
 
 def _variables(pairs: list[str], terminal: Terminal) -> dict[str, str] | None:

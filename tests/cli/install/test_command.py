@@ -6,6 +6,7 @@ import pwd
 import subprocess
 import sys
 import tomllib
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +283,26 @@ def test_the_written_command_starts_the_server(environment: dict[str, str], tmp_
         cwd="/",
     )
     assert json.loads(started.stdout)["result"]["serverInfo"]["name"] == "cdp-image-mcp"
+
+
+@pytest.mark.parametrize("tagged", ["cache", "cache/environment"])
+def test_what_runs_from_a_cache_is_written_into_no_clients_file(
+    environment: dict[str, str], tmp_path: Path, tagged: str
+) -> None:
+    """As ``uvx --from . cdp-image-mcp install cursor`` does; uv tags environments of every kind."""
+    venv.create(tmp_path / "cache" / "environment", symlinks=True)
+    (tmp_path / tagged / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55")
+    done = subprocess.run(
+        [tmp_path / "cache" / "environment" / "bin" / "python", "-m", "cdp_image_mcp", "install", "cursor", "--yes"],
+        env=environment | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[3],
+    )
+    stays = tagged != "cache"
+    assert (done.returncode, (tmp_path / "home" / ".cursor").exists()) == (0 if stays else 3, stays), done.stderr
+    assert ("a cache that is emptied at times" in done.stderr) is not stays
 
 
 @pytest.mark.parametrize(
