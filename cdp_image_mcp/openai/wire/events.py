@@ -5,8 +5,8 @@ import re
 KEPT = 256
 """Bytes that are looked at of a line that is no data; those in use are shorter."""
 MARK = b"\xef\xbb\xbf"
-DATA = re.compile(rb"data:(?: (?=[^:])|(?=[^ :]))")
-"""How a line of data begins, up to the first byte of the data."""
+DATA = re.compile(rb"data:(?: (?=[^:])|(?=[^ :]))|(?=[ \t{}\[\]\"])")
+"""How a line of data begins, up to the first byte of the data. JSON is data with no name before it, too."""
 
 
 class EventReader:
@@ -15,6 +15,8 @@ class EventReader:
     A picture's line is many megabytes long, so data is handed out as it arrives instead of line by line. Lines end
     with CR, LF or CRLF; several ``data`` lines are joined by LF; a byte order mark at the beginning is skipped. Data
     that begins with a colon is a comment that a relay has wrapped (``data: : PROCESSING``, llm-gateway#2053, 2026).
+    Lines that begin as those of a JSON do, and as no field of the standard, are data: relays that have kept the line
+    open with comments write what their upstream answers in one piece behind them, as it is (new-api, 2026).
     """
 
     def __init__(self) -> None:

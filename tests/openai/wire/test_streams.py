@@ -352,6 +352,29 @@ async def test_quick_pictures_come_by_one_plain_request(
     assert len(report.pictures) == fields.get("n", 1)
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("before", [": PING\n\n: PING\n\n", ": PING\n\ndata: "])
+async def test_a_plain_answer_after_signs_of_life_is_read_as_one(
+    before: str, indent: int | None, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    """As new-api writes what its upstream answers without a stream, after the comments that kept the line open."""
+    answer = {"created": 1, "data": [{"b64_json": base64.b64encode(LARGE).decode()}], "usage": USED}
+    said = before + json.dumps(answer, indent=indent) + "\n"
+    api.play(raw(200, said.encode(), {"content-type": "text/event-stream"}))
+    with anyio.fail_after(20):
+        await backend.generate(ask(quality="high"), report)
+    assert report.pictures == [LARGE]
+    assert report.known["usage"] == USED
+
+
+async def test_an_error_after_signs_of_life_is_told_in_its_own_words(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    said = b': PING\n\n{"error": {"message": "Your balance is used up.", "code": "insufficient_quota"}}'
+    api.play(raw(200, said, {"content-type": "text/event-stream"}))
+    assert (await failure(backend, report)).code == "billing"
+
+
 def told(*events: dict[str, Any]) -> Play:
     """A stream of these events, which nobody asked for."""
     said = "".join(f"data: {json.dumps(each)}\n\n" for each in events)
