@@ -90,7 +90,7 @@ def _bash_values(choices: list[str]) -> str:
 
 
 def _zsh(commands: list[_Command]) -> str:
-    listed = "\n".join(f"        {_zsh_text(f'{each.name}:{each.help}')}" for each in commands)
+    listed = "\n".join(f"        {shlex.quote(f'{each.name}:{each.help}')}" for each in commands)
     cases = "\n".join(_zsh_case(each) for each in commands)
     return f"""#compdef {APP_NAME}
 # zsh completion for {APP_NAME}, made by '{APP_NAME} completion zsh'
@@ -115,7 +115,7 @@ if [[ $funcstack[1] == _cdp* ]]; then _cdp_image_mcp "$@"; else compdef _cdp_ima
 def _zsh_case(command: _Command) -> str:
     specs = [_zsh_spec(option, name) for option in command.options for name in option.names]
     if command.words:
-        specs.append(_zsh_text(f"*:what:({' '.join(command.words)})"))
+        specs.append(shlex.quote(f"*:what:({' '.join(command.words)})"))
     lines = " \\\n            ".join(specs)
     return f"        {command.name}) _arguments -S \\\n            {lines} ;;"
 
@@ -126,11 +126,7 @@ def _zsh_spec(option: _Option, name: str) -> str:
     if option.takes is not None:
         how = f"({' '.join(option.choices)})" if option.choices else "_files" if option.takes in FILES else " "
         spec += f":{option.takes}:{how}"
-    return _zsh_text(spec)
-
-
-def _zsh_text(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
+    return shlex.quote(spec)
 
 
 def _fish(commands: list[_Command]) -> str:

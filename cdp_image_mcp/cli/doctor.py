@@ -18,7 +18,7 @@ WEB_ONLY = frozenset(("display", "browser", "profile", "window mode", "sign-in",
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
-async def _checks(settings: Settings, *, api: bool, probe: bool) -> AsyncGenerator[Check]:
+async def _checks(settings: Settings, *, probe: bool) -> AsyncGenerator[Check]:
     """All checks in the order in which a person would look, each as soon as it is made."""
     yield machine.versions()
     for check in installation.configuration(settings):
@@ -37,7 +37,7 @@ async def _checks(settings: Settings, *, api: bool, probe: bool) -> AsyncGenerat
     ]
     if settings.backend != "api":
         later.append(("network, site", partial(services.site_line, settings)))
-    if api:
+    if first_way(msgspec.structs.replace(settings, backend="auto"))[0] == "api":  # as far as the key goes
         later.append(("network, API", partial(services.api_line, settings)))
     open_api = False
     for name, check in later:
@@ -56,9 +56,8 @@ async def _checks(settings: Settings, *, api: bool, probe: bool) -> AsyncGenerat
 async def doctor(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     """The command: 1 when anything failed that is no person's to mend, 3 when something has to wait for a person."""
     checks: list[Check] = []
-    api = services.api_usable(settings)
-    by_api = settings.backend == "api" or (settings.backend == "auto" and api)
-    async for check in _checks(settings, api=api, probe=parsed.probe):
+    by_api = first_way(settings)[0] == "api"
+    async for check in _checks(settings, probe=parsed.probe):
         if by_api and check.name in WEB_ONLY:
             # What only the browser way needs is no failure where pictures come from the API.
             level = "warning" if check.level == "failed" else check.level

@@ -65,22 +65,17 @@ LAST_DAY_OF_1 = date(2026, 12, 1)
 _free = partial(Model, sizes=FREE, transparent=True, source="official SDK", seen="2026-11-17")
 _free_26 = partial(_free, qualities=ALL_QUALITIES, formats=ALL_FORMATS, complexity=True, price=PRICE_26, grid=GRID_26)
 _free_25 = partial(_free, qualities=ALL_QUALITIES, price=PRICE_25, grid=GRID_25)
-
-
-def _fixed(name: str, price: Price | None, ends: date, ends_at_azure: date | None = None) -> Model:
-    return Model(
-        name=name,
-        sizes=FIXED,
-        qualities=CLASSIC_QUALITIES,
-        transparent=True,
-        price=price,
-        tokens=FIXED_TOKENS,
-        ends=ends,
-        ends_at_azure=ends_at_azure,
-        replaced_by="gpt-image-2.6-sunburst",
-        source="official SDK and the vendor's deprecations page",
-        seen="2026-11-17",
-    )
+_fixed = partial(
+    Model,
+    sizes=FIXED,
+    qualities=CLASSIC_QUALITIES,
+    transparent=True,
+    tokens=FIXED_TOKENS,
+    ends=LAST_DAY_OF_1,
+    replaced_by="gpt-image-2.6-sunburst",
+    source="official SDK and the vendor's deprecations page",
+    seen="2026-11-17",
+)
 
 
 MODELS: dict[str, Model] = {
@@ -93,10 +88,10 @@ MODELS: dict[str, Model] = {
         # Transparent is announced as a preview for this one, but was refused live on 2026-10-08.
         _free(name="gpt-image-2", qualities=CLASSIC_QUALITIES, transparent=False, price=PRICE_2, grid=GRID_2),
         # Azure's day: its documentation, change of 2026-09-15. Of the others it says nothing.
-        _fixed("gpt-image-1.5", PRICE_15, LAST_DAY_OF_1, date(2026, 12, 16)),
-        _fixed("gpt-image-1-mini", PRICE_MINI, LAST_DAY_OF_1),
-        _fixed("chatgpt-image-latest", PRICE_15, LAST_DAY_OF_1),
-        _fixed("gpt-image-1", PRICE_15, date(2026, 10, 23)),
+        _fixed(name="gpt-image-1.5", price=PRICE_15, ends_at_azure=date(2026, 12, 16)),
+        _fixed(name="gpt-image-1-mini", price=PRICE_MINI),
+        _fixed(name="chatgpt-image-latest", price=PRICE_15),
+        _fixed(name="gpt-image-1", price=PRICE_15, ends=date(2026, 10, 23)),
     )
 }
 

@@ -212,6 +212,11 @@ def _names(arguments: list[str], switch: str) -> bool:
     return any(argument.partition("=")[0] == switch for argument in arguments)
 
 
+def _folders(arguments: list[str]) -> list[str]:
+    """The profiles, one as a rule, that a browser was started on."""
+    return [each.partition("=")[2] for each in arguments if each.startswith("--user-data-dir=")]
+
+
 def _read_link(profile: Path) -> tuple[str, int] | None:
     """Host and pid of Chromium's own lock."""
     try:
@@ -223,7 +228,7 @@ def _read_link(profile: Path) -> tuple[str, int] | None:
 
 def _works_on(pid: int, profile: Path) -> bool:
     """That process of this machine is a browser on this very profile, whatever the machine was called then."""
-    return is_browser(pid) and f"--user-data-dir={profile}" in (_arguments(pid) or [])
+    return is_browser(pid) and str(profile) in _folders(_arguments(pid) or [])
 
 
 def _works_elsewhere(pid: int, profile: Path) -> bool:
@@ -231,8 +236,7 @@ def _works_elsewhere(pid: int, profile: Path) -> bool:
     dead browser left in its lock is another's after a restart of the machine. (It may also be ours still, on a profile
     that was moved: our own lock tells.)"""
     arguments = _arguments(pid) or []
-    folders = [each.partition("=")[2] for each in arguments if each.startswith("--user-data-dir=")]
-    real = os.path.realpath(profile)
+    folders, real = _folders(arguments), os.path.realpath(profile)
     elsewhere = [os.path.isabs(folder) and os.path.realpath(folder) != real for folder in folders]  # noqa: PTH117
     return _names(arguments, "--type") or (bool(folders) and all(elsewhere))
 
@@ -270,12 +274,7 @@ def _pid_by_command_line(profile: Path) -> int | None:
     wanted = os.path.normcase(str(profile))
     for process in psutil.process_iter(["pid", "cmdline"]):
         arguments: list[str] = process.info["cmdline"] or []
-        if any(argument.startswith("--type=") for argument in arguments):
-            continue
-        for argument in arguments:
-            if (
-                argument.startswith("--user-data-dir=")
-                and os.path.normcase(argument.split("=", 1)[1].strip('"')) == wanted
-            ):
-                return int(process.info["pid"])
+        folders = () if _names(arguments, "--type") else _folders(arguments)
+        if any(os.path.normcase(folder.strip('"')) == wanted for folder in folders):
+            return int(process.info["pid"])
     return None

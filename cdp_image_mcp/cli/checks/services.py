@@ -43,16 +43,6 @@ def key(settings: Settings) -> Check:
     return Check("API key", "ok", "OPENAI_API_KEY is not set; pictures are made by ChatGPT in the browser.")
 
 
-def api_usable(settings: Settings) -> bool:
-    """Whether requests to the API could be made as far as the key goes; what it is like has a check of its own."""
-    from cdp_image_mcp.openai.profiles import key_missing
-
-    try:
-        return not key_missing(settings)
-    except ImageError:
-        return False
-
-
 async def api_line(settings: Settings, *, with_key: bool = False) -> Check:
     """Whether the API answers, without the key; or with it, by the list of models, which costs nothing."""
     from cdp_image_mcp.openai.reach import reach
