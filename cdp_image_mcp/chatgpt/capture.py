@@ -9,7 +9,7 @@ A file id alone does not make bytes final: previews were seen under the final pi
 size          the exact size in bytes, but not the dimensions: those have been the ones that were asked for (``dalle``
               parts), a size is of the very bytes
 dimensions    the dimensions, but not the stated size; or no size is stated and the page still draws
-id            the file alone
+id            the file alone, or bytes that the page asked for while the file was said to be a preview
 ============  ========================================================================================================
 
 The first two are taken at once. The others only when nothing of the file is on its way any more: *dimensions* after a
@@ -71,9 +71,9 @@ class TheirOwn(Mismatch):
     """It is one of the person's references."""
 
 
-def check(data: bytes, pointer: Pointer, way: str, *, drawing: bool = False) -> Captured | str:
+def check(data: bytes, pointer: Pointer, way: str, *, drawing: bool = False, early: bool = False) -> Captured | str:
     """What bytes are worth; why they are none, if they are no whole picture. While the page still draws, bytes of no
-    stated size may be a preview under the same id."""
+    stated size may be a preview under the same id; ``early`` ones were asked for when that was all there was."""
     try:
         facts = inspect(data)
     except ValueError as error:
@@ -81,7 +81,7 @@ def check(data: bytes, pointer: Pointer, way: str, *, drawing: bool = False) -> 
     fits = not pointer.width or not pointer.height or (facts.width, facts.height) == (pointer.width, pointer.height)
     if pointer.size_bytes == len(data):
         confidence = "" if fits else "size"
-    elif not fits:
+    elif not fits or early:
         confidence = "id"
     else:
         confidence = "dimensions" if pointer.size_bytes or drawing else ""
@@ -97,6 +97,8 @@ class Capture:
         self._tried: dict[int | str, str] = {}
         self._nameless: dict[str, Captured] = {}
         """What the page shows as a ``blob:``, by its address."""
+        self._early: set[bytes] = set()
+        """Digests of what the page had when the file was only said to be a preview."""
         self._best: Captured | None = None
         self._best_at = 0.0
 
@@ -126,10 +128,12 @@ class Capture:
 
     async def here(self) -> Captured | None:
         """Sure bytes, if the page has them at this moment; waits for nothing. Raises TheirOwn, CDPError."""
+        bodies, early = self._watch.tab.bodies, self._watch.pictures.early(self._pointer.file_id)
         for request in self._watch.pictures.ended(self._pointer.file_id):
             if id(request) not in self._tried:
                 # By its request, not its address: what the browser holds of it need not be fetched a second time.
-                self._weigh(id(request), await self._read(self._watch.tab.bodies.read(request, accept=self._is_whole)))
+                reading = bodies.read(request, accept=self._is_whole)
+                self._weigh(id(request), await self._read(reading, early=request in early))
         if self._best is None or not self._best.sure:
             await self._from_page()
         return self._best if self._best is not None and self._best.sure else None
@@ -162,7 +166,7 @@ class Capture:
     def _is_whole(self, data: bytes) -> bool:
         return isinstance(check(data, self._pointer, ""), Captured)
 
-    async def _read(self, reading: Awaitable[Body]) -> Captured | str:
+    async def _read(self, reading: Awaitable[Body], *, early: bool = False) -> Captured | str:
         try:
             body = await reading
         except cdp.errors.BodyUnavailable as error:
@@ -170,7 +174,11 @@ class Capture:
             return "; ".join(error.tried)
         if body.tried:
             log.info("the picture's bytes came by %s after: %s", body.way, "; ".join(body.tried))
-        return check(body.data, self._pointer, body.way, drawing=self._watch.page.drawing)
+        digest = hashlib.sha256(body.data).digest()
+        if early:
+            self._early.add(digest)  # whatever address shows them on the page
+        early = digest in self._early
+        return check(body.data, self._pointer, body.way, drawing=self._watch.page.drawing, early=early)
 
     async def _from_page(self) -> None:
         """A picture that stands in our turn complete, though its request was never seen: from the memory cache, or as a

@@ -135,6 +135,27 @@ async def test_a_blob_among_several_pictures_is_only_the_one_whose_size_it_has(s
 
 
 @pytest.mark.anyio
+async def test_what_was_asked_for_while_the_file_was_a_preview_is_not_the_picture_however_the_page_shows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is stated of the file, and its preview had its name and its size."""
+    monkeypatch.setattr(capture, "GRACE", 0.05)
+    preview, final = (make_picture(words, size=(320, 240)).content for words in ("a preview", "the picture"))
+    watch = Watched()
+    watch.bodies = watch.tab.bodies = Shown(preview)
+    watch.pictures.told(Turn(pictures=(msgspec.structs.replace(pointer(1), final=False),)))
+    watch.give(preview, asked())
+    watch.turn = Turn(pictures=(pointer(1),))
+    watch.pictures.told(watch.turn)
+    watch.page = PageReport(images=(SeenImage(blob="blob:1", width=320, height=240, complete=True),))
+    with pytest.raises(Mismatch):
+        await captured(watch, pointer(1), 0.5)
+    watch.give(final, asked(f"{SIGNED}&again"))
+    watch.pictures.told(watch.turn)
+    assert (await captured(watch, pointer(1))).data == final
+
+
+@pytest.mark.anyio
 async def test_of_pictures_with_as_many_bytes_a_blob_is_none_but_the_one_whose_file_the_page_asked_for() -> None:
     """Taken for both, one of the two would be lost."""
     data = make_picture("the first", size=(320, 240)).content

@@ -37,6 +37,8 @@ class PictureRequests:
 
     def __init__(self) -> None:
         self._by_file: dict[str, list[Request]] = {}
+        self._drawn: set[str] = set()
+        self._early: dict[str, list[Request]] = {}
 
     def note(self, request: Request) -> None:
         """A request that names a file."""
@@ -45,6 +47,18 @@ class PictureRequests:
         if file is None or request.url.partition("?")[0].endswith("/download"):
             return
         remember(self._by_file, file, [*self._by_file.get(file, []), request], MOST_FILES)
+
+    def told(self, turn: Turn) -> None:
+        """The site said which pictures are finished. What was asked for before may have brought a preview."""
+        for picture in turn.pictures:
+            if not picture.final:
+                self._drawn.add(picture.file_id)
+            elif picture.file_id in self._drawn and picture.file_id not in self._early:
+                self._early[picture.file_id] = self._by_file.get(picture.file_id, [])
+
+    def early(self, file: str) -> list[Request]:
+        """Those from when the file was only said to be a preview."""
+        return self._early.get(file, [])
 
     def of(self, file: str) -> list[Request]:
         """Those that may bring the file's bytes, newest first: whatever type they say but JSON. Read like a picture,
@@ -187,6 +201,7 @@ class TurnWatch:
     def heard(self, changed: bool) -> None:
         """The transcript was fed. A reading that says nothing new is news too; the turn stays as quiet as it was."""
         turn = self.turn
+        self.pictures.told(turn)
         if turn.content != self._content:
             self._content = turn.content
             self.seen("since_heard")
