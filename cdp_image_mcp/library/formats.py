@@ -84,8 +84,6 @@ def walk_png(data: bytes, found: Found) -> None:
             at = end
             continue
         if kind == b"IEND":
-            if not found.pixels:
-                raise _damaged("PNG", "it holds no pixels")
             return
         _png_chunk(kind, view[at + 8 : end - 4], found)
         at = end
@@ -116,8 +114,6 @@ def walk_jpeg(data: bytes, found: Found) -> None:
     for _ in range(MAX_PARTS):
         marker, at = _jpeg_marker(data, at)
         if marker == 0xD9:
-            if not found.pixels:
-                raise _damaged("JPEG", "it holds no pixels")
             return
         if marker in JPEG_BARE:
             continue
@@ -212,8 +208,6 @@ def walk_webp(data: bytes, found: Found) -> None:
     # Writers exist that leave out the last padding byte, with or without counting it.
     if len(data) < end - end % 2:
         raise cut(data, "WebP")
-    if not found.pixels:
-        raise _damaged("WebP", "it holds no pixels")
 
 
 def _webp_chunk(kind: bytes, head: bytes, found: Found) -> None:
@@ -251,8 +245,6 @@ def walk_gif(data: bytes, found: Found) -> None:
             raise cut(data, "GIF")
         match data[at]:
             case 0x3B:
-                if not found.pixels:
-                    raise _damaged("GIF", "it holds no pixels")
                 return
             case 0x21:
                 # A graphic control extension says in its first flag whether a colour is transparent.

@@ -57,6 +57,8 @@ def inspect(data: bytes) -> ImageFacts:
     except Exception as fault:
         # Foreign bytes, such as boxes in boxes without end: no reader's fault may cost them.
         raise NotAPictureError("damaged", f"The picture cannot be read ({type(fault).__name__}).", extension) from fault
+    if not found.pixels:
+        raise NotAPictureError("damaged", "The picture is damaged: it holds no pixels.", extension)
     if not found.width or not found.height:
         raise NotAPictureError("damaged", "The picture does not say how large it is.", extension)
     width, height = (found.height, found.width) if found.turned else (found.width, found.height)

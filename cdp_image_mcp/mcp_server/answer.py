@@ -12,15 +12,7 @@ import msgspec
 
 from cdp_image_mcp.library.comparison import requested
 from cdp_image_mcp.mcp_server.fields import fields_of, status_of
-from cdp_image_mcp.previews.preview import (
-    PREVIEW_BYTES,
-    SHOWN,
-    OpenCanvas,
-    Picture,
-    PreviewError,
-    PreviewMaker,
-    previews,
-)
+from cdp_image_mcp.previews.preview import PREVIEW_BYTES, SHOWN, OpenCanvas, Picture, PreviewError, PreviewMaker
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.studio.asked import Images
 from cdp_image_mcp.studio.studio import Standing
@@ -159,7 +151,7 @@ async def _with_pictures(
 ) -> Answer:
     room = LIMIT - ENVELOPE - wire_length(fitted(fields)) - NOTE * len(shown)
     filler = _Room(room, showing.images)
-    async with previews(open_canvas, showing.deadline) as maker:
+    async with PreviewMaker(open_canvas, showing.deadline) as maker:
         for index, image in enumerate(shown, start=1):
             await filler.add(maker, index, image, len(shown) - index)
     if filler.not_inline:

@@ -1,8 +1,8 @@
 """Small pictures for answers, made beside the originals by a browser; the originals are never touched."""
 
 import math
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -52,19 +52,13 @@ SHOWN = frozenset(("image/png", "image/jpeg", "image/webp"))
 """What every client can be expected to show. Of others only a preview that a browser drew goes into an answer."""
 
 
-@asynccontextmanager
-async def previews(open_canvas: OpenCanvas, deadline: float = math.inf) -> "AsyncGenerator[PreviewMaker]":
-    """For one answer, which has to go out by ``deadline`` (of the event loop's clock)."""
-    async with AsyncExitStack() as stack:
-        yield PreviewMaker(open_canvas, stack, deadline)
+class PreviewMaker(AsyncExitStack):
+    """Originals that are small enough, previews made before, and else a canvas that is opened when first needed; for
+    one answer, which has to go out by ``deadline`` (of the event loop's clock)."""
 
-
-class PreviewMaker:
-    """Originals that are small enough, previews made before, and else a canvas that is opened when first needed."""
-
-    def __init__(self, open_canvas: OpenCanvas, stack: AsyncExitStack, deadline: float) -> None:
+    def __init__(self, open_canvas: OpenCanvas, deadline: float = math.inf) -> None:
+        super().__init__()
         self._open_canvas = open_canvas
-        self._stack = stack
         self._canvas: Canvas | None = None
         self._closed_because: str | None = None
         self._opened_by = deadline
@@ -87,7 +81,7 @@ class PreviewMaker:
         try:
             if self._canvas is None:
                 # Not inside the limit: the canvas outlives it, and its tasks must not be left in a scope that ended.
-                self._canvas = await self._stack.enter_async_context(self._open_canvas(self._opened_by))
+                self._canvas = await self.enter_async_context(self._open_canvas(self._opened_by))
             with anyio.fail_at(self._deadline):
                 return await self._canvas.shrink(
                     Path(image.path), image.mime_type, alpha=image.alpha, edge=PREVIEW_EDGE, most_bytes=most_bytes

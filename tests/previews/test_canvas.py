@@ -20,7 +20,7 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.answer import Showing, compose
 from cdp_image_mcp.previews import canvas as canvas_module
 from cdp_image_mcp.previews.canvas import PROFILE_PREFIX, canvases
-from cdp_image_mcp.previews.preview import PREVIEW_BYTES, PREVIEW_EDGE, Canvas, Picture, PreviewError, previews
+from cdp_image_mcp.previews.preview import PREVIEW_BYTES, PREVIEW_EDGE, Canvas, Picture, PreviewError, PreviewMaker
 from cdp_image_mcp.previews.scratch import scratch_folder
 from fixtures.images_api import running_api
 from tests.browser import SWITCHES, found_browser, left_out_if_quick
@@ -196,7 +196,7 @@ async def test_without_any_browser_the_reason_is_told(tmp_path: Path, standing: 
     nothing = Settings(output_dir=tmp_path, profile_dir=tmp_path, chrome_path=tmp_path / "no-browser")
     image = saved(tmp_path, 1, noise(2000, 100), width=2000, height=100)
     with anyio.fail_after(60):
-        async with canvases(nothing) as opening, previews(opening) as maker:
+        async with canvases(nothing) as opening, PreviewMaker(opening) as maker:
             with pytest.raises(PreviewError, match="no-browser"):
                 await maker.preview(image, 1000)
     assert left_behind(standing) == []
@@ -316,7 +316,7 @@ async def test_an_answer_does_not_wait_for_the_end_of_the_browser_that_drew_for_
     hung: list[psutil.Process] = []
     with anyio.fail_after(60):
         async with canvases(browsing) as opening:
-            async with previews(opening) as maker:
+            async with PreviewMaker(opening) as maker:
                 await maker.preview(image, 100_000)
                 hung += [psutil.Process(pid) for pid in browsers() if pid not in standing]
                 for process in hung:
@@ -347,7 +347,7 @@ async def test_no_browser_is_started_when_it_would_not_be_ready_in_time(
 ) -> None:
     image = saved(tmp_path, 1, noise(2000, 100), width=2000, height=100)
     with anyio.fail_after(60):
-        async with canvases(browsing) as opening, previews(opening, anyio.current_time() + 4) as maker:
+        async with canvases(browsing) as opening, PreviewMaker(opening, anyio.current_time() + 4) as maker:
             with pytest.raises(PreviewError, match="no time was left"):
                 await maker.preview(image, 1000)
     assert browsers() == standing
