@@ -106,13 +106,13 @@ class Reply:
         raise broken
 
     async def first(self) -> bytes:
-        """The body's first byte that is no white space nor part of a byte order mark; empty when there is none. It is
-        still to be read, what stood before it is dropped. Raises :class:`BrokenError`."""
+        """What the body begins with behind white space and a byte order mark, a few bytes or the first of them; empty
+        when there is nothing. It is still to be read, what stood before it is dropped. Raises :class:`BrokenError`."""
         ahead = b""
         while not ahead and (piece := await self.read()) is not None:
             ahead = piece.lstrip(BLANK)
         self._ahead = ahead
-        return ahead[:1]
+        return ahead[:6]
 
     async def read_all(self, limit: int) -> bytes:
         """The body up to ``limit`` bytes; the rest is left. Raises :class:`BrokenError`."""

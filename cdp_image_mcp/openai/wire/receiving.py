@@ -17,8 +17,8 @@ from cdp_image_mcp.system.tasks import shielded
 
 LONGEST_ERROR = 1024 * 1024
 LONGEST_REVISED = 4000
-EVENTS = frozenset((b":", b"d", b"e", b"i", b"r"))
-"""How the lines of an event stream begin: a comment, data, event, id, retry."""
+EVENTS = (b":", b"data:", b"event:", b"id:", b"retry:")
+"""How the lines of an event stream begin; a comment has no name."""
 TOLD = {"quality": "quality", "background": "background", "size": "told_size", "output_format": "told_output_format"}
 """Fields of an answer, and the facts they are in the record: what a picture is like is read from its bytes."""
 SMALLEST = 32
@@ -151,7 +151,8 @@ async def read_answer(reply: Reply, answer: Answer, begun: Callable[[], None]) -
     begin = await reply.first()
     if begin:
         begun()
-    streamed = begin in EVENTS if begin else "event-stream" in reply.headers.get("content-type", "").lower()
+    told = "event-stream" in reply.headers.get("content-type", "").lower()
+    streamed = any(begin.startswith(each) or each.startswith(begin) for each in EVENTS) if begin else told
     return await (_Stream(reply, answer).read() if streamed else _read_json(reply, answer))
 
 

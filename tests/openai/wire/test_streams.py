@@ -367,6 +367,15 @@ async def test_a_plain_answer_after_signs_of_life_is_read_as_one(
     assert report.known["usage"] == USED
 
 
+@pytest.mark.parametrize("words", ["error code: 1015", "data store is busy", "internal error", "retry later"])
+async def test_words_in_place_of_a_stream_are_told_and_called_no_broken_connection(
+    words: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    api.play(raw(200, words.encode(), {"content-type": "text/plain"}))
+    found = await failure(backend, report)
+    assert (found.code, found.spent, found.details["text"]) == ("service_error", "unknown", words)
+
+
 async def test_an_error_after_signs_of_life_is_told_in_its_own_words(
     api: ImagesApi, backend: ApiBackend, report: DiskReport
 ) -> None:
