@@ -207,13 +207,15 @@ async def _answers(watch: TurnWatch) -> None:
     with tab.bodies.watch(told) as answers:
         async for request in answers:
             if request.status != 200:
-                if (request.status or 0) >= 400 and tab.site.asks("conversation", request):
+                broke = request.state == "failed" and not request.canceled
+                if (broke or (request.status or 0) >= 400) and tab.site.asks("conversation", request):
                     watch.unreadable()
                 continue
             body = await tab.answer(request)
             if body is None:
-                watch.unread = True
-                watch.tell()
+                if not request.canceled:  # what the page itself gave up says nothing
+                    watch.unread = True
+                    watch.tell()
                 continue
             conversation = tab.site.asked_about(request)
             before = parse_qs(urlsplit(request.url).query).get("before", [""])[0]

@@ -1,7 +1,7 @@
 """Which of the tab's streams and signs count as our turn's."""
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -306,6 +306,41 @@ async def test_a_reading_that_is_refused_after_a_load_is_a_load_that_failed() ->
         assert watch.moment.loads.failed
         watch.heard(watch.transcript.feed_conversation(conversation(prompt())))
         assert not watch.moment.loads.failed
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("came", "failed", "unread"),
+    [
+        ({"status": 429, "state": "finished"}, True, False),
+        ({"state": "failed"}, True, False),  # the network broke before it was answered
+        ({"state": "failed", "canceled": True}, False, False),
+        ({"status": 200, "state": "failed"}, False, True),
+        ({"status": 200, "state": "failed", "canceled": True}, False, False),
+    ],
+)
+async def test_a_reading_that_the_page_itself_gives_up_says_nothing_and_one_that_breaks_off_does(
+    came: dict[str, Any], failed: bool, unread: bool
+) -> None:
+    reading = Request("r", f"{BASE}backend-api/conversation/{CONVERSATION}", "GET", "Fetch", "f", "l", **came)
+    ended: Mailbox[Any] = Mailbox("requests", 10)
+
+    async def evicted(_request: Request) -> None:
+        return
+
+    def requests(accept: Callable[[Request], bool], *, stage: str = "ended") -> Mailbox[Any]:
+        return ended if stage == "ended" and accept(reading) else nothing()
+
+    tab = ScriptedTab()
+    tab.bodies.watch = requests
+    cast("Any", tab).answer = evicted
+    async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER)) as watch:
+        await watch.load("late")
+        ended.put(reading)
+        while len(ended):
+            await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+        assert (watch.moment.loads.failed, watch.unread) == (failed, unread)
 
 
 @pytest.mark.anyio
