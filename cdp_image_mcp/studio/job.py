@@ -326,10 +326,11 @@ class Job:
             if error is not None:
                 self.record.error = error.as_dict()
                 if self.record.images:
-                    self.record.failures = [
-                        Failure(index, error.code, error.message)
-                        for index in range(len(self.record.images) + 1, self.request.n + 1)
-                    ]
+                    missing = range(len(self.record.images) + 1, self.request.n + 1)
+                    told = error.details.get("failures", ())
+                    if len(told) != len(missing):
+                        told = [{"code": error.code, "message": error.message}] * len(missing)
+                    self.record.failures = [Failure(index, **why) for index, why in zip(missing, told, strict=True)]
             self.record.finished_at = now()
             self.record.owner = None
             self._set(state)

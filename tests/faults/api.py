@@ -247,7 +247,7 @@ class Round:
         elif answer["status"] != "saved" and not (
             # A server killed between its last record and the first byte could not know that nothing had left.
             (then == [] and answer.get("spent") == "unknown")
-            or (self.variant == "odd bytes" and answer.get("details", {}).get("kept"))
+            or (self.variant == "odd bytes" and {**answer.get("metadata", {}), **answer.get("details", {})}.get("kept"))
         ):
             self.figures.untrue.append(f"{self.context}: {call.prompt} again on a good line: {answer}")
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import errno
 import io
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -367,3 +368,13 @@ async def test_two_pictures_that_are_alike_were_asked_for_and_are_two(api: Image
         async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
             record = (await asked(studio, n=2)).record
     assert (record.state, len(record.images)) == ("saved", 2)
+
+
+async def test_each_picture_that_is_missing_has_its_own_reason(api: ImagesApi, tmp_path: Path) -> None:
+    api.play(draw([heif(), png(), b"of no known format"]))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio, n=3)).record
+    assert (record.state, len(record.images)) == ("partial", 1)
+    names = [re.findall(r"unrecognised-\d+\.\w+", failure.message) for failure in record.failures]
+    assert names == [["unrecognised-01.heic"], ["unrecognised-02.bin"]]
