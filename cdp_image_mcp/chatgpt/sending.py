@@ -17,11 +17,13 @@ from cdp_image_mcp.chatgpt.page.sitereport import page_structure
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.watching.evidence import Cause
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
-from cdp_image_mcp.errors import Fact, ImageError
+from cdp_image_mcp.errors import Code, Fact, ImageError
 from cdp_image_mcp.request import Reference, Report
 
 SENT_SECONDS = 15.0
 """How long the page may take from the press to its own request."""
+REFUSING: dict[int, Code] = {401: "needs_sign_in", 429: "rate_limited"}
+"""What the site says besides 5xx to what comes before a prompt; of other statuses a page may think nothing."""
 WORKING_SECONDS = 60.0
 """How long it may take while it is seen to be at it: the site's proof of work is slow on a slow machine."""
 
@@ -178,15 +180,15 @@ class Sending:
         return self._watch.page.stop or any(not request.ended for request in waits)
 
     def _refused_beforehand(self) -> int | None:
-        """The status 5xx with which the site answered a call that the page makes before the prompt's own request, when
-        that kept it from going out: nothing was missed, and the page shows nothing of an answer to it."""
+        """The status with which the site refused a call that the page makes before the prompt's own request, when that
+        kept it from going out: nothing was missed, and the page shows nothing of an answer to it."""
         watch = self._watch
         tab, page = watch.tab, watch.page
         if watch.lost is not None or page.stop or page.drawing:
             return None
         asked = (one for one in tab.bodies.requests if one not in self._asked_before and tab.site.asks("sending", one))
         last = {one.url: one.status or 0 for one in asked}  # what was asked again counts as it was answered last
-        return next((status for status in last.values() if status >= 500), None)
+        return next((status for status in last.values() if status >= 500 or status in REFUSING), None)
 
     async def _not_seen(self, composer: Composer, text: str) -> None:
         """No request and no turn of ours after the press."""
@@ -213,7 +215,7 @@ class Sending:
             raise too_many_requests(self._sent_before)
         if refused is not None:
             raise ImageError(
-                "service_error",
+                REFUSING.get(refused, "service_error"),
                 f"The site answered HTTP {refused} to what its page asks before a prompt. Nothing was sent.",
                 submitted=self._sent_before,
                 details={"http_status": refused},

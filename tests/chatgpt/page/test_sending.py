@@ -276,6 +276,7 @@ async def test_an_attachment_that_was_seen_and_went_again_is_not_sent_without(
         ([("sentinel/chat-requirements/prepare", 500)], 500),
         ([("f/conversation/prepare", 200), ("sentinel/chat-requirements/prepare", 503)], 503),
         ([("sentinel/chat-requirements/prepare", 500), ("sentinel/chat-requirements/prepare", 200)], None),
+        ([("sentinel/chat-requirements/prepare", 429)], 429),
         ([("sentinel/chat-requirements/prepare", 403)], None),
         ([("conversation/init", 500)], None),
         ([], None),
