@@ -222,7 +222,7 @@ class Collecting:
 
     @property
     def _just_pressed(self) -> bool:
-        return any(time.time() - pressed < CLOCK_SLACK for pressed in self._presses[:1])
+        return any(abs(time.time() - pressed) < CLOCK_SLACK for pressed in self._presses[:1])
 
     def _ours(self, candidates: list[tuple[str, Message]]) -> tuple[str, Message] | None:
         """The one written nearest to the press of send. One whose time nobody knows only if there is no other."""

@@ -249,7 +249,7 @@ class Generation:
         """Pictures that the answer only named by address, each saved as it comes; those that cannot be had now stay in
         it."""
 
-        async def take(place: str) -> None:
+        async def take(place: str, number: int) -> None:
             self._report.progress("Fetching a picture from the address the API named.")
             try:
                 data = await self._means.downloader.fetch(place, self._url)
@@ -257,11 +257,11 @@ class Generation:
                 answer.faults.append(f"a picture could not be fetched: {fault}")
             else:
                 answer.addresses.remove(place)
-                await answer.hand_on(data)
+                await answer.hand_on(data, number)
 
         async with anyio.create_task_group() as group:
-            for place in answer.addresses:
-                group.start_soon(take, place)
+            for number, place in enumerate(answer.addresses, answer.pictures + 1):
+                group.start_soon(take, place, number)
 
     async def _fetch_again(self, place: str) -> bytes:
         try:

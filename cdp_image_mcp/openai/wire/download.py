@@ -80,19 +80,22 @@ class Downloader:
     async def fetch(self, place: str, base: str = "") -> bytes:
         """The bytes of the picture at ``place``, which may lack what ``base`` says (gpt4free names the path alone).
         Tries again on network faults, which cost nothing. Raises :class:`FetchError`. What is cut off each time is
-        given as it came: the server may have no more of it."""
-        attempts = ATTEMPTS
+        given as it came: the server may have no more of it, and its address may work once."""
+        attempts, came = ATTEMPTS, b""
         with anyio.move_on_after(FETCHING):
             while True:
                 try:
                     return await self._follow(base, place)
                 except FetchError as error:
                     attempts -= 1
-                    if attempts < 1 and error.came:
-                        return error.came
+                    came = max(came, error.came, key=len)
                     if attempts < 1 or not error.again:
+                        if came:
+                            break
                         raise
                 await anyio.sleep(1.0)
+        if came:
+            return came
         raise FetchError(f"it was not whole after {FETCHING:g} s")
 
     async def _follow(self, url: str, place: str) -> bytes:

@@ -77,9 +77,9 @@ class Answer:
         self._told = len(self._came)
 
     def brings(self, reader: PictureReader, items: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether a picture has come, or is named."""
+        """Whether a picture has come in this text, or is named."""
         named = any(isinstance(address := item.get("url"), str) and address for item in items)
-        return bool(self.pictures or reader.drawn or named or any(data for data, _ in reader.damaged.values()))
+        return bool(reader.drawn or named or any(data for data, _ in reader.damaged.values()))
 
     async def take(self, reader: PictureReader) -> None:
         """The pictures that have come whole."""
@@ -114,10 +114,11 @@ class Answer:
         if not self.pictures and (data := reader.painted()):
             await self.hand_on(data)
 
-    async def hand_on(self, data: bytes) -> None:
+    async def hand_on(self, data: bytes, number: int = 0) -> None:
+        """``number``: which one of this answer it is, where that is known."""
         if self._is_new(sha256(data).digest()):
             self.pictures += 1
-            await self._save(data, self.pictures)
+            await self._save(data, number or self.pictures)
 
     def _is_new(self, mark: bytes | str) -> bool:
         if mark in self._came[: self._told]:
@@ -180,9 +181,11 @@ def _items(tree: Mapping[str, Any], reader: PictureReader) -> Sequence[Mapping[s
     items = [cast("Mapping[str, Any]", item) for item in listed if isinstance(item, Mapping)]
     if items or reader.painted() is not None:
         return items
+    pieces = [piece for piece in reader.pieces() if "message" not in piece]
     lists = (cast("list[Any]", value) for value in tree.values() if isinstance(value, list))
-    bare = [each for listed in lists for each in listed if isinstance(each, str) and each.startswith("http")]
-    return [*(piece for piece in reader.pieces() if "message" not in piece), *({"url": each} for each in bare)]
+    bare = dict.fromkeys(each for listed in lists for each in listed if isinstance(each, str))
+    named = {piece.get("url") for piece in pieces}
+    return [*pieces, *({"url": each} for each in bare if each.startswith("http") and each not in named)]
 
 
 def _wrong(tree: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -235,7 +238,7 @@ async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
     items = _items(tree, reader)
     if (wrong := _wrong(tree, items)) is not None:
         answer.verdict = answer.judge(reply, wrong)
-        if not answer.brings(reader, items):
+        if not (answer.pictures or answer.brings(reader, items)):
             return answer.verdict
     await answer.finished(tree, reader, items)
     if not (answer.pictures or answer.addresses or answer.faults):
@@ -272,44 +275,60 @@ class _Stream:
         try:
             while not (self._over or self._enough) and (piece := await self._reply.read()) is not None:
                 await self._take(self._events.feed(piece))
-            if self._over or self._enough:
-                await self._drain()
-            await self._take(self._events.close())
+            if not (self._over or self._enough) or await self._drain():
+                await self._take(self._events.close())
         except BrokenError as broken:
-            await self._cut_short(f"The stream broke ({broken.words})")
-            if not (self._candidates or self._enough or self._verdict):
+            taken = await self._cut_short(f"The stream broke ({broken.words})")
+            if not (taken or self._enough or self._verdict):
                 raise
+            if self._verdict is not None:
+                # The one that failed was told; of the others nobody knows whether they were made.
+                self._verdict = msgspec.structs.replace(self._verdict, again=None)
+                self._verdict.error.submitted, self._verdict.error.spent = True, "unknown"
         except anyio.get_cancelled_exc_class():
             # It ends for its user, or because it sent signs of life and nothing more until nobody waits any longer.
             with shielded():
                 await self._cut_short("The stream was given up")
             raise
         await self._take_candidates()
-        if self._verdict is not None and not (self._answer.pictures or self._answer.addresses):
+        if self._verdict is not None and not self._given:
             return self._verdict
         if not self._answer.given:
             raise BrokenError("receiving", "connection", "the stream ended before the picture was finished")
         return None
 
-    async def _cut_short(self, how: str) -> None:
-        """Its last event may have brought its picture before it was cut."""
+    async def _cut_short(self, how: str) -> bool:
+        """Its last event may have brought its picture before it was cut. Whether what may be a preview was taken."""
         await self._take(self._events.close())
-        if self._candidates:
+        taken = await self._take_candidates()
+        if taken:
             self._answer.warnings.append(f"{how}: the picture may be a preview.")
-            await self._take_candidates()
+        return taken
 
-    async def _take_candidates(self) -> None:
-        given = self._answer.pictures or self._answer.addresses
-        if self._candidates and self._verdict is None and not given:
-            for event in [event for event in self._candidates if event.kind == self._candidates[-1].kind]:
-                await self._finished(event)
+    async def _take_candidates(self) -> bool:
+        """Whether there were any to be taken for the finished pictures."""
+        taken = self._alike() if self._verdict is None and not self._given else []
+        self._candidates.clear()
+        for event in taken:
+            await self._finished(event)
+        return bool(taken)
 
-    async def _drain(self) -> None:
+    def _alike(self) -> list[_Event]:
+        """The candidates under the name that came last."""
+        return [event for event in self._candidates if event.kind == self._candidates[-1].kind]
+
+    @property
+    def _given(self) -> int:
+        return self._answer.pictures + len(self._answer.addresses)
+
+    async def _drain(self) -> bool:
         """Read to the end, so that the connection can serve again and more pictures than asked are kept; what is saved
-        does not wait for it."""
+        does not wait for it. Whether it came to the end: a picture that is cut here may be one that is saved."""
         with anyio.move_on_after(DRAIN), contextlib.suppress(BrokenError):
             while (piece := await self._reply.read()) is not None:
                 await self._take(self._events.feed(piece))
+            return True
+        return False
 
     async def _take(self, tokens: list[bytes | str]) -> None:
         for token in tokens:
@@ -346,8 +365,9 @@ class _Stream:
         if wrong is not None:
             self._answer.verdict = verdict = self._answer.judge(self._reply, wrong, reader.text())
             if partial or not brings:
-                # Before any partial picture it may still be a plain limit, which costs nothing.
-                self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
+                if not self._enough:
+                    # Before any partial picture it may still be a plain limit, which costs nothing.
+                    self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
                 self._over = self._answer.wanted == 1  # the others may still come
                 return
         if partial:
@@ -365,4 +385,4 @@ class _Stream:
     async def _finished(self, event: _Event) -> None:
         await self._answer.finished(event.tree, event.reader, event.items)
         # What says that something is done and brings nothing is not the picture's end: that may come after it.
-        self._enough = max(self._answer.given, len(self._candidates)) >= self._answer.wanted
+        self._enough = (self._answer.given or len(self._alike())) >= self._answer.wanted

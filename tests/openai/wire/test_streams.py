@@ -1,5 +1,6 @@
 """Streams: partial pictures as progress, one finished picture, and everything that can go wrong between."""
 
+import asyncio
 import base64
 import json
 import threading
@@ -428,7 +429,7 @@ async def test_several_pictures_that_are_told_one_by_one_and_the_end_apart_are_a
         await backend.generate(ask(n=3), report)
     assert caught.value.details["text"] == stopped["message"]
     assert caught.value.spent is True
-    assert report.pictures == [DRAWN[0], DRAWN[2]]
+    assert sorted(report.pictures) == sorted([DRAWN[0], DRAWN[2]])
     assert report.known["usage"] == USED
 
 
@@ -441,3 +442,89 @@ async def test_what_a_stream_tells_once_more_is_one_picture_and_what_it_brings_b
         await backend.generate(ask(n=2), report)
     assert report.pictures == DRAWN
     assert report.known["usage"]["output_tokens"] == 300
+
+
+def events(*said: dict[str, Any]) -> bytes:
+    return "".join(f"data: {json.dumps(each)}\n\n" for each in said).encode()
+
+
+def in_turn(*pieces: bytes, cut: bool = False) -> Play:
+    """A stream that says these one after the other, with a pause of more than a second, which ends with the last or is
+    cut behind it."""
+
+    async def play(_request: ApiRequest, response: Response) -> None:
+        await response.start(200, {"content-type": "text/event-stream"})
+        for number, piece in enumerate(pieces):
+            await asyncio.sleep(1.5 if number else 0)
+            await response.send(piece)
+        await (asyncio.sleep(0.2) if cut else response.end())
+        if cut:
+            response.cut()
+
+    return play
+
+
+FIRST, SECOND, THIRD = ({"type": "image_generation.completed", "b64_json": text, "usage": USED} for text in TEXTS)
+ALIVE = {"type": "keepalive"}
+
+
+@pytest.mark.parametrize("cut", [True, False])
+async def test_a_repetition_that_is_cut_off_behind_the_picture_is_no_second_one(
+    cut: bool, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    again = events({"type": "response.completed", "b64_json": TEXTS[0]})
+    api.play(in_turn(events(FIRST) + again[:-60], again[-60:], cut=cut))
+    with anyio.fail_after(20):
+        await backend.generate(ask(quality="high"), report)
+    assert report.pictures == [DRAWN[0]]
+    assert "warnings" not in report.known
+
+
+@pytest.mark.parametrize("before", [[ALIVE], [{"type": "preview", "b64_json": BLURRED}]])
+async def test_what_is_said_between_two_pictures_is_none_of_those_that_are_waited_for(
+    before: list[dict[str, Any]], api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    between = before * 3
+    api.play(in_turn(events(*between, FIRST, *between), events(*between, SECOND, *between), events(THIRD)))
+    with anyio.fail_after(20):
+        await backend.generate(ask(n=3), report)
+    assert report.pictures == DRAWN
+
+
+async def test_a_stream_of_several_that_breaks_is_told_as_that_and_its_finished_picture_is_no_preview(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    api.play(in_turn(events(FIRST, ALIVE), cut=True))
+    error = await failure(backend, report, n=2, quality="auto")
+    assert report.pictures == [DRAWN[0]]
+    assert (error.code, error.spent, error.submitted) == ("network", True, True)
+    assert "preview" not in str(report.known.get("warnings"))
+
+
+async def test_where_one_of_several_failed_and_the_others_were_not_heard_of_nothing_is_sent_again(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    limit = {"code": "rate_limit_exceeded", "message": "Rate limit reached. Please try again in 1s."}
+    api.play(in_turn(events({"type": "image_generation.partial_failed", "error": limit}), cut=True))
+    error = await failure(backend, report, n=2, quality="auto")
+    assert (error.submitted, error.spent, len(api.posts)) == (True, "unknown", 1)
+
+
+async def test_an_error_behind_a_picture_that_cannot_be_used_is_no_reason_to_pay_again(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    limit = {"code": "rate_limit_exceeded", "message": "Rate limit reached. Please try again in 1s."}
+    unusable = {"type": "image_generation.completed", "b64_json": "!" * 400, "usage": USED}
+    api.play(told(unusable, {"type": "error", "error": limit}))
+    error = await failure(backend, report)
+    assert (error.submitted, error.spent, len(api.posts)) == (True, True, 1)
+
+
+async def test_an_address_that_an_answer_lists_twice_is_one_picture(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    address = api.file("/made.png", raw(200, DRAWN[0], {"content-type": "image/png"}))
+    api.play(raw(200, json.dumps({"images": [{"url": address}], "urls": [address, address]}).encode()))
+    with anyio.fail_after(20):
+        await backend.generate(ask(quality="high"), report)
+    assert report.pictures == [DRAWN[0]]
