@@ -232,7 +232,8 @@ NOT_DRAWN: dict[str, str] = {
     "honour_background": "backgrounds have rows of their own",
     "alpha": "backgrounds have rows of their own",
     "claim_bytes": "a number",
-    "sentinel_status": "a quarter of a minute each time; it has a row of its own",
+    "work_redrawn": "ten seconds each time; it has a row of its own",
+    "sentinel_status": "a quarter of a minute each time; it has rows of its own",
 }
 
 QUICK: dict[str, Any] = {"words_first_s": 2.0, "upload_card_s": 3.0, "upload_spinner_s": 1.0, "picture_delay_s": 0.6}
