@@ -39,9 +39,9 @@ async def follow(
             watch.generation_id = identity = standing.record.generation_id
             accepted.append(identity)
             if begun.joined:
-                told = (
-                    "its end was told to nobody: it is told now" if begun.record.finished else "this waits for its end"
-                )
+                told = "its end was told to nobody: it is told now"
+                if not begun.record.finished:
+                    told = "this waits for its end"
                 terminal.say(f"The same was asked for before, and {told}.", "yellow")
             while not standing.record.finished:
                 if (state := standing.record.state) in PERSON_STATES and state != person_told:

@@ -179,7 +179,7 @@ class Generation:
                     self._bill.book_unclear()
                 return failed
             self._answers.append(answer)
-            if answer.pictures or answer.addresses or answer.usage:
+            if answer.found or answer.usage:
                 self._bill.book(answer.usage)
             else:
                 self._bill.book_unclear()

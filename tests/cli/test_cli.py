@@ -138,18 +138,25 @@ def test_fewer_pictures_than_asked_for_are_printed_and_count_as_failed(with_key:
     assert "Picture 2 is missing" in done.stderr
 
 
+def stopped(variables: dict[str, str], endpoint: Stub, number: int) -> tuple[int, str, str]:
+    """A generation that gets this signal when its request is at the server, which does not answer yet: exit code, what
+    it printed and what it said."""
+    endpoint.answering.clear()
+    with subprocess.Popen(
+        command("generate", "a fox"), env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert endpoint.arrived.wait(LIMIT)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=LIMIT)
+    return process.returncode, out, err
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_stopped_generation_gives_the_shell_back_and_saves_behind_it_what_may_be_paid(
     with_key: dict[str, str], endpoint: Stub, tmp_path: Path, name: str
 ) -> None:
-    endpoint.answering.clear()
-    with subprocess.Popen(
-        command("generate", "a fox"), env=with_key, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert endpoint.arrived.wait(LIMIT)
-        process.send_signal(getattr(signal, name))
-        out, err = process.communicate(timeout=LIMIT)
-    assert (process.returncode, out) == (128 + getattr(signal, name), "")
+    code, out, err = stopped(with_key, endpoint, getattr(signal, name))
+    assert (code, out) == (128 + getattr(signal, name), "")
     assert "saved in the background" in err
     record = json.loads(next((tmp_path / "pictures").glob("*/metadata.json")).read_text())
     endpoint.answering.set()
@@ -166,13 +173,7 @@ def test_a_stopped_generation_gives_the_shell_back_and_saves_behind_it_what_may_
 def test_the_same_words_after_a_stop_tell_what_became_of_the_first_and_say_so(
     with_key: dict[str, str], endpoint: Stub, refused: bool
 ) -> None:
-    endpoint.answering.clear()
-    with subprocess.Popen(
-        command("generate", "a fox"), env=with_key, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert endpoint.arrived.wait(LIMIT)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=LIMIT)
+    stopped(with_key, endpoint, signal.SIGINT)
     if refused:
         endpoint.status = 400
         endpoint.error = {

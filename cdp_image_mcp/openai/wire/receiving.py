@@ -57,9 +57,14 @@ class Answer:
         """How many of them earlier texts brought, as events: what one of those tells once more is no other picture."""
 
     @property
+    def found(self) -> int:
+        """Pictures that came or are named."""
+        return self.pictures + len(self.addresses)
+
+    @property
     def given(self) -> int:
-        """Pictures that came, are named, or came and cannot be used."""
-        return self.pictures + len(self.addresses) + len(self.faults)
+        """Those, and what came and cannot be used."""
+        return self.found + len(self.faults)
 
     def judge(self, reply: Reply, tree: Mapping[str, Any] | None, raw: str = "") -> Failure:
         """The verdict on an error within a success."""
@@ -229,7 +234,7 @@ async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
             raise broken
         if not answer.addresses:
             await answer.keep(reader)
-        if answer.pictures or answer.addresses:
+        if answer.found:
             answer.faults.append(f"the answer cannot be read to its end: {why}")
             return None
         verdict = answer.judge(reply, None, reader.text())
@@ -241,7 +246,7 @@ async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
         if not (answer.pictures or answer.brings(reader, items)):
             return answer.verdict
     await answer.finished(tree, reader, items)
-    if not (answer.pictures or answer.addresses or answer.faults):
+    if not answer.given:
         answer.faults.append(f"it says {clean(reader.text(), answer.key, 300)}")
     return None
 
@@ -291,7 +296,7 @@ class _Stream:
                 await self._cut_short("The stream was given up")
             raise
         await self._take_candidates()
-        if self._verdict is not None and not self._given:
+        if self._verdict is not None and not self._answer.found:
             return self._verdict
         if not self._answer.given:
             raise BrokenError("receiving", "connection", "the stream ended before the picture was finished")
@@ -307,19 +312,18 @@ class _Stream:
 
     async def _take_candidates(self) -> bool:
         """Whether there were any to be taken for the finished pictures."""
-        taken = self._alike() if self._verdict is None and not self._given else []
+        taken = self._last_alike() if self._verdict is None and not self._answer.found else []
         self._candidates.clear()
         for event in taken:
             await self._finished(event)
         return bool(taken)
 
-    def _alike(self) -> list[_Event]:
+    def _last_alike(self) -> list[_Event]:
         """The candidates under the name that came last."""
-        return [event for event in self._candidates if event.kind == self._candidates[-1].kind]
+        return self._alike(self._candidates[-1].kind) if self._candidates else []
 
-    @property
-    def _given(self) -> int:
-        return self._answer.pictures + len(self._answer.addresses)
+    def _alike(self, kind: str) -> list[_Event]:
+        return [event for event in self._candidates if event.kind == kind]
 
     async def _drain(self) -> bool:
         """Read to the end, so that the connection can serve again and more pictures than asked are kept; what is saved
@@ -377,12 +381,11 @@ class _Stream:
         elif brings:
             # Relays give events names of their own, to finished pictures and to previews and tasks before them.
             self._drawing = True
-            alike = [each for each in self._candidates if each.kind == kind]
-            if len(alike) == self._answer.wanted:
+            if len(alike := self._alike(kind)) == self._answer.wanted:
                 self._candidates.remove(alike[0])
             self._candidates.append(event)
 
     async def _finished(self, event: _Event) -> None:
         await self._answer.finished(event.tree, event.reader, event.items)
         # What says that something is done and brings nothing is not the picture's end: that may come after it.
-        self._enough = (self._answer.given or len(self._alike())) >= self._answer.wanted
+        self._enough = (self._answer.given or len(self._last_alike())) >= self._answer.wanted

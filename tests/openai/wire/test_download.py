@@ -61,25 +61,26 @@ async def test_a_failed_download_never_draws_again(
     assert (caught.value.submitted, caught.value.spent) == (True, True)
 
 
-async def test_a_faulty_file_server_is_asked_again(api: ImagesApi, downloader: Downloader) -> None:
-    answers = [html_page(503), raw(200, png(), PNG_HEADERS)]
+def one_by_one(answers: list[Play]) -> Play:
+    """Each request is answered by the next of ``answers``, which goes out of the list."""
 
     async def play(request: Request, response: Response) -> None:
         await answers.pop(0)(request, response)
 
+    return play
+
+
+async def test_a_faulty_file_server_is_asked_again(api: ImagesApi, downloader: Downloader) -> None:
+    answers = [html_page(503), raw(200, png(), PNG_HEADERS)]
     with anyio.fail_after(20):
-        assert await downloader.fetch(api.file("/a.png", play)) == png()
+        assert await downloader.fetch(api.file("/a.png", one_by_one(answers))) == png()
     assert answers == []
 
 
 async def test_an_address_that_gives_nothing_yet_is_asked_again(api: ImagesApi, downloader: Downloader) -> None:
     answers = [raw(200, b"", PNG_HEADERS), raw(200, png(), PNG_HEADERS)]
-
-    async def play(request: Request, response: Response) -> None:
-        await answers.pop(0)(request, response)
-
     with anyio.fail_after(60):
-        assert await downloader.fetch(api.file("/a.png", play)) == png()
+        assert await downloader.fetch(api.file("/a.png", one_by_one(answers))) == png()
 
 
 def without_length(data: bytes) -> Play:
@@ -92,24 +93,24 @@ def without_length(data: bytes) -> Play:
     return play
 
 
+CUT = without_length(png()[:-40])
+
+
 async def test_a_picture_that_was_cut_off_without_a_word_is_asked_for_again(
     api: ImagesApi, make_backend: MakeBackend, report: DiskReport
 ) -> None:
-    answers = [without_length(png()[:-40]), without_length(png())]
-
-    async def play(request: Request, response: Response) -> None:
-        await answers.pop(0)(request, response)
-
-    api.play(draw(items=[{"url": api.file("/a.png", play)}]))
+    answers = [CUT, without_length(png())]
+    api.play(draw(items=[{"url": api.file("/a.png", one_by_one(answers))}]))
     with anyio.fail_after(60):
         await make_backend(compat="localai").generate(ask(), report)
     assert report.pictures == [png()]
 
 
-async def test_a_picture_of_which_there_is_no_more_is_kept_as_it_is(
-    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
+@pytest.mark.parametrize("then", [[CUT, CUT], [raw(403, b"gone")]], ids=["no more", "works once"])
+async def test_what_came_of_a_picture_is_kept_where_its_address_gives_no_more(
+    then: list[Play], api: ImagesApi, make_backend: MakeBackend, report: DiskReport
 ) -> None:
-    api.play(draw(items=[{"url": api.file("/a.png", without_length(png()[:-40]))}]))
+    api.play(draw(items=[{"url": api.file("/a.png", one_by_one([CUT, *then]))}]))
     with anyio.fail_after(60), pytest.raises(ImageError, match="is kept as"):
         await make_backend(compat="localai").generate(ask(), report)
     [kept] = report.facts["kept"]
@@ -356,21 +357,6 @@ async def _answer_of(asking: object) -> object:
         return await asking  # type: ignore[misc]
     except FetchError as error:
         return str(error)
-
-
-async def test_what_came_of_a_picture_is_kept_where_its_address_works_once(
-    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
-) -> None:
-    answers = [without_length(png()[:-40]), raw(403, b"gone")]
-
-    async def play(request: Request, response: Response) -> None:
-        await answers.pop(0)(request, response)
-
-    api.play(draw(items=[{"url": api.file("/a.png", play)}]))
-    with anyio.fail_after(60), pytest.raises(ImageError, match="is kept as"):
-        await make_backend(compat="localai").generate(ask(), report)
-    [kept] = report.facts["kept"]
-    assert Path(kept).read_bytes() == png()[:-40]
 
 
 async def test_pictures_keep_the_numbers_that_their_answer_gave_them(
