@@ -60,7 +60,7 @@ MANNERS: dict[str, list[Any]] = {
     "plural_turns": [10, 1, 4],
     "older_turns": [False, True],
     "singular_status": [200, 404],
-    "stream_status": ["told", "unavailable"],
+    "stream_status": ["told", "unavailable", "stream_alone"],
     "websocket_form": ["own", "own", "update", "enveloped", "batch", "refetch", "notice", "topic"],
     "websocket_replay": [False, True],
     "waiting": ["own", "card", "recap"],

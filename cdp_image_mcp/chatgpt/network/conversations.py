@@ -17,9 +17,9 @@ MOST_MESSAGES = 10_000
 SETTLED = 4
 """``async_status`` of something done and unread; stays for months, on text turns too (measured 2026)."""
 
-Activity: TypeAlias = Literal["running", "over", "rest"]
-"""What the site says of a conversation: something is being made; the stream is over, but the conversation was not read
-since; nothing is being made."""
+Activity: TypeAlias = Literal["running", "over", "read", "rest"]
+"""What the site says of a conversation: something is being made; the stream is over; and the conversation was read
+since; nothing is being made. Whether a stream that is over says that of pictures too was not recorded."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):

@@ -148,7 +148,8 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
     others = [message for key, message in messages.items() if places[key] == "other"]
     earlier = [asset.file_id for message in others for asset in (*message.assets, *message.replaced)]
     known = frozenset((*asked, *shown, *told.own, *earlier))
-    pictures = _pictures(ours, known, at_rest=told.at_rest)
+    whole = told.activity in {"read", "rest"}
+    pictures = _pictures(ours, known, at_rest=whole)
     failed = [error for message in ours if (error := _tool_error(message, told)) is not None]
     answers = [message for message in ours if message.answer and not message.error]
     speeches = [message for message in ours if message.speech and not message.answer]
@@ -168,6 +169,7 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
         tool_used=any(message.call or message.role == "tool" for message in ours),
         running=told.activity == "running" and not settled,
         at_rest=told.at_rest or settled,
+        read_after=told.activity == "read",
         handed_off=told.streams[0].handed_off,
         stream_ended=told.end,
         topic_open=told.topic_open,
@@ -183,7 +185,7 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
         card_waiting=any(message.placeholder and (not told.present or message.id in told.present) for message in ours),
         paragen=paragen,
         model=next((message.model for message in reversed(ours) if message.model), told.first("model")) or None,
-        half_drawn=any(not one.is_final(asset, at_rest=told.at_rest) for one in done for asset in one.assets),
+        half_drawn=any(not one.is_final(asset, at_rest=whole) for one in done for asset in one.assets),
         unplaced_pictures=_unplaced(messages, places, told, known),
         followed="later" in places.values(),
         stale=told.missed or told.conversation in told.stale,

@@ -152,7 +152,7 @@ class Transcript:
         return self._changed()
 
     def feed_stream_status(self, body: bytes, conversation: str) -> bool:
-        """An answer of ``stream_status``. After a stream that is over the next reading finds the turn at rest."""
+        """An answer of ``stream_status``."""
         self._set_activity(conversation, read_stream_status(body))
         return self._changed()
 
@@ -250,7 +250,7 @@ class Transcript:
 
     def _set_activity(self, conversation: str, told: Activity | None) -> None:
         known = self._told.activities
-        if told is not None and not (told == "over" and known.get(conversation) == "rest"):
+        if told is not None and not (told == "over" and known.get(conversation) in {"read", "rest"}):
             remember(known, conversation, told, MOST_ACTIVITIES)
 
     def _hear(self, events: list[StreamEvent], origin: str, conversation: str = "") -> None:
@@ -342,7 +342,7 @@ class Transcript:
             told.missed = False
             told.reread = True
             if told.activities.get(conversation) == "over":
-                self._set_activity(conversation, "rest")
+                self._set_activity(conversation, "read")
 
     def _asked_by(self, reading: Reading) -> tuple[str, ...]:
         """Our message, when the page's request was not seen: the one that our stream's messages answer, else the newest

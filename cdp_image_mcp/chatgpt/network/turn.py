@@ -53,6 +53,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """The site says that something is being made in this conversation (``async_status``, ``stream_status``)."""
     at_rest: bool = False
     """The site says that nothing is."""
+    read_after: bool = False
+    """The site says that the answer's stream is over, and the conversation was read since: pictures may still come."""
     handed_off: bool = False
     """The stream said it goes on elsewhere (websocket, or reading the conversation)."""
     stream_ended: StreamEnd | None = None

@@ -125,14 +125,21 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         left = seconds - self.moment.quiet
         return then if left <= 0 else Verdict(action="wait", recheck_seconds=left, why=f"{then.why}; settling")
 
+    def loadable(self, cause: Cause) -> bool:
+        """Whether it may still be loaded for ``cause``: not often enough yet, and nothing is coming in that this would
+        cut off."""
+        loads = self.moment.loads
+        most = len(FAILED_LADDER) if cause == "failed" else 1 + len(LADDER)
+        return loads.counts.get(cause, 0) < most and loads.total < MOST_LOADS and not self.moment.stream_open
+
     def load(self, cause: Cause, first: float, why: str, *, since: float | None = None) -> Verdict | None:
         """Load the conversation for ``cause`` if it is time. ``first`` counts from the last change, or from ``since``
         seconds ago."""
+        if not self.loadable(cause):
+            return None
         loads = self.moment.loads
         ladder = FAILED_LADDER if cause == "failed" else (first, *LADDER)
         times = loads.counts.get(cause, 0)
-        if times >= len(ladder) or loads.total >= MOST_LOADS or self.moment.stream_open:
-            return None
         left = ladder[times] - (self.moment.quiet if since is None else since)
         if loads.since is not None:
             left = max(left, PAUSE - loads.since)
@@ -148,7 +155,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if moment.since_read > since:
             return False
-        if turn.at_rest:
+        if turn.at_rest or (turn.read_after and (turn.tool_error is not None or not self.promised)):
             return True
         stood = moment.since_heard - moment.since_read
         # A card may stay where the words that took its place have come.
@@ -157,13 +164,16 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return not unfinished and stood > 0 and stood >= self.patience
 
     @property
+    def promised(self) -> bool:
+        return self.turn.picture_promised or self.turn.tool_used
+
+    @property
     def patience(self) -> float:
         """How long a turn must have stood when a reading says nothing new, so that nothing more is to be expected."""
         turn = self.turn
-        promised = turn.picture_promised or turn.tool_used
         if turn.answered_text is None and turn.tool_error is None:
-            return 60.0 if turn.error and not promised else 180.0
-        return 60.0 if promised else 0.0
+            return 60.0 if turn.error and not self.promised else 180.0
+        return 60.0 if self.promised else 0.0
 
     def doubt(self, since: float, seconds: float, then: Verdict, *, first: float | None = None) -> Verdict | None:
         """``then`` after ``seconds`` of quiet, if a reading after the sign found the turn at rest; else it is loaded,

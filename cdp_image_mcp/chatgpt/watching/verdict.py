@@ -9,11 +9,11 @@ What could lose, double or mistake a picture here, and what is done:
 - double: an end that is told too early makes the caller ask again. So every doubt ends in waiting, never in a word.
 
 The rows are tried from the top; the first that fits gives the verdict. *Quiet* is the time in which nothing of our
-turn changed, on page or network. *At rest*: the site says so (``async_status`` 4 or null; a stream that is over and
-a reading since), or a reading said nothing new after the turn's content had stood for a while: at once for words to
-which nothing else can follow, 60 s where a picture was promised, 180 s where nothing came at all. *Loaded* means: the
-conversation is loaded anew, for each cause first at the time the row names, then after 90, 180 and 300 s of quiet,
-never twice within 15 s, ten times in all.
+turn changed, on page or network. *At rest*: the site says so (``async_status`` 4 or null; and, but for words where a
+picture was promised, a stream that is over and a reading since), or a reading said nothing new after the turn's content
+had stood for a while: at once for words to which nothing else can follow, 60 s where a picture was promised, 180 s
+where nothing came at all. *Loaded* means: the conversation is loaded anew, for each cause first at the time the row
+names, then after 90, 180 and 300 s of quiet, never twice within 15 s, ten times in all.
 
 ==  =====================================================================  ============================================
     What is seen                                                           What follows
@@ -28,10 +28,12 @@ never twice within 15 s, ten times in all.
                                                                            the page says drawing, 60 s while both do or
                                                                            the answer streams, on its topic too:
                                                                            another may be asked for
-2   The network has finished pictures, but fewer than announced, or        wait; pictures_final after
-    a message still draws, or an A/B panel lacks its second                8 s of quiet at rest, 60 s when no status was
-                                                                           told, 180 s while the answer streams; while
-                                                                           it says drawing: loaded after 90 s of quiet
+2   The network has finished pictures, but fewer than announced, or        loaded after 8 s of quiet at rest, 60 s when
+    a message still draws, or an A/B panel lacks its second                no status was told, 90 s while it says
+                                                                           drawing, 180 s while the answer streams;
+                                                                           unless it says drawing, pictures_final when
+                                                                           a reading so long after the last news says
+                                                                           nothing new, or it cannot be loaded
 3   The site answered the prompt's own request with 5xx and nothing        no_picture unanswered 45 s later; loaded
     else was heard of our turn                                             after 10 s where there is a conversation
 4   The page shows an error in our turn                                    doubt: no_picture page_error 2 s after rest
@@ -117,14 +119,19 @@ def _pictures(case: Case) -> Verdict | None:
     streaming = turn.topic_open or (moment.stream_open and turn.stream_ended is None)
     if missing:
         found = msgspec.structs.replace(found, why="2: finished pictures, fewer than announced")
-        if not turn.running:
-            return case.after(180 if streaming else 8 if turn.at_rest else 60, found)
-        waiting = Verdict(action="wait", why=f"{found.why}; the status says drawing")
-        return case.load("short", 90, found.why) or waiting
+        patience = 180 if streaming else 90 if turn.running else 8 if turn.at_rest or turn.read_after else 60
+        # A page that shows one picture may read no more.
+        confirmed = moment.since_read is not None and moment.since_heard - moment.since_read >= patience
+        if confirmed and not turn.running:
+            return found
+        if case.loadable("short") or turn.running:
+            waiting = Verdict(action="wait", why=f"{found.why}; to be read once more")
+            return case.load("short", patience, found.why) or waiting
+        return case.after(patience, found)
     found = msgspec.structs.replace(found, why="1: finished pictures on the network")
     usable = case.page.found and not case.page.drawing and not case.page.stop
     completed = moment.since_complete is not None and moment.since_complete <= moment.since_heard
-    if not streaming and (turn.at_rest or (completed and usable and not turn.running)):
+    if not streaming and (turn.at_rest or turn.read_after or (completed and usable and not turn.running)):
         return found
     drawn = case.page.drawing
     going_on = streaming or (turn.running and drawn)

@@ -126,15 +126,17 @@ def test_a_picture_heard_before_stays_when_a_window_does_not_hold_it() -> None:
     assert finals(heard) == [file_id(1)]
 
 
-def test_a_stream_that_is_over_is_a_turn_at_rest_once_it_was_read_again() -> None:
+def test_a_stream_that_is_over_says_nothing_of_pictures_before_it_was_read_again_and_is_no_turn_at_rest() -> None:
     heard = queued_turn()
     heard.feed_stream_status(b'{"status":"IS_STREAMING"}', CONVERSATION)
     heard.feed_conversation(window(prompt(), call()))
     assert heard.turn().running
     heard.feed_stream_status(b'{"status":"COMPLETE"}', CONVERSATION)
-    assert (heard.turn().running, heard.turn().at_rest) == (False, False)
+    assert (heard.turn().running, heard.turn().read_after) == (False, False)
     heard.feed_conversation(window(prompt(), call(), loose_picture()))
-    assert heard.turn().at_rest
+    assert (heard.turn().at_rest, heard.turn().read_after) == (False, True)
+    heard.feed_stream_status(b'{"status":"COMPLETE"}', CONVERSATION)
+    assert heard.turn().read_after
 
 
 def notice(leaf: str) -> str:

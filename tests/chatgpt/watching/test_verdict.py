@@ -163,13 +163,25 @@ def test_all_announced_pictures_are_waited_for() -> None:
     assert (found.action, len(found.file_ids)) == ("pictures_final", 4)
 
 
-def test_missing_pictures_are_given_up_only_at_rest() -> None:
+def test_missing_pictures_are_given_up_when_a_reading_after_them_has_nothing_new() -> None:
+    """A page that shows one of three may read no more, though its last word is that the stream is over (row 40b)."""
     heard = several(1, 2, announced=4)
     assert after(heard, LONG, loads=ONCE).action == "wait"
     heard.feed_socket(status(4))
-    assert after(heard, 7).action == "wait"
-    found = after(heard, 8)
+    assert after(heard, 7).load is None
+    assert after(heard, 8).load == "short"
+    assert after(heard, 1, since_heard=9, since_read=2).action == "wait"
+    found = after(heard, 1, since_heard=10, since_read=2)
     assert (found.action, found.why[0]) == ("pictures_final", "2")
+    assert after(heard, 8, loads=NO_MORE).action == "pictures_final"
+
+
+def test_where_no_status_is_told_missing_pictures_are_read_before_they_are_given_up() -> None:
+    heard = several(1, announced=3)
+    heard.feed_stream_status(b'{"status":"COMPLETE"}', CONVERSATION)
+    assert (after(heard, 59).load, after(heard, 60).load) == (None, "short")
+    assert after(heard, 1, since_heard=62, since_read=1).action == "pictures_final"
+    assert after(heard, 60, loads=NO_MORE).action == "pictures_final"
 
 
 def test_when_the_site_says_it_still_draws_the_others_they_are_looked_for_again_and_again() -> None:
