@@ -16,7 +16,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One line of the table. An answer matches when every given condition holds; the first match counts.
 
     ``submitted`` is False where the server turned the request away at the door. ``again`` is set only where nothing
-    can have been paid: an answer of 500, 502, 503 or 520 to 523 that held no picture is billed by nobody, but whether
+    can have been paid: an answer of 500, 502, 503 or 521 to 523 that held no picture is billed by nobody, but whether
     the server began to work nobody knows either. It is told as ``submitted`` "unknown" and ``spent`` False, and stays
     so over every later try of the same generation unless one of them is worse or brings the pictures.
     """

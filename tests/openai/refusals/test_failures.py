@@ -90,8 +90,10 @@ async def test_each_error_body_becomes_our_code_and_is_repeated_only_when_it_may
     ("status", "code", "spent", "asked"),
     [
         (502, "service_error", False, 3),
-        (520, "service_error", False, 3),
+        (522, "service_error", False, 3),
+        (408, "timeout", "unknown", 1),
         (504, "timeout", "unknown", 1),
+        (520, "service_error", "unknown", 1),
         (524, "timeout", "unknown", 1),
         (404, "configuration", False, 1),
         (413, "invalid_input", False, 1),
@@ -156,7 +158,7 @@ async def test_who_stops_because_the_server_leaves_tells_what_was_sent_and_paid_
     assert (report.known["submitted"], report.known["spent"]) == (submitted, False)
 
 
-@pytest.mark.parametrize("status", [504, 524])
+@pytest.mark.parametrize("status", [408, 504, 520, 524])
 def test_what_may_be_paid_is_not_sent_again_on_a_gateways_advice(status: int) -> None:
     verdict = judge(status, {"x-should-retry": "true"}, None, "<html>gateway timeout</html>")
     assert (verdict.error.spent, verdict.again) == ("unknown", None)
