@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import errno
+import gzip
 import io
+import json
 import re
 import struct
 import zlib
@@ -378,3 +380,44 @@ async def test_each_picture_that_is_missing_has_its_own_reason(api: ImagesApi, t
     assert (record.state, len(record.images)) == ("partial", 1)
     names = [re.findall(r"unrecognised-\d+\.\w+", failure.message) for failure in record.failures]
     assert names == [["unrecognised-01.heic"], ["unrecognised-02.bin"]]
+
+
+WHOLE = json.dumps({"created": 1, "data": [{"b64_json": encoded(png())}], "usage": {"output_tokens": 10}}).encode()
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize("piece", [1, 1 << 16])
+@pytest.mark.parametrize(
+    ("told", "body"),
+    [
+        *[("gzip", WHOLE), ("deflate", WHOLE), ("", gzip.compress(WHOLE)), ("gzip", gzip.compress(WHOLE))],
+        *[("deflate", zlib.compress(WHOLE)), ("x-gzip", gzip.compress(WHOLE)), ("zstd", WHOLE)],
+    ],
+    ids=["unpacked on the way", "inflated on the way", "packed untold", "packed", "deflated", "packed x", "unknown"],
+)
+async def test_a_picture_is_read_whatever_an_answer_says_of_how_it_is_packed(
+    api: ImagesApi, tmp_path: Path, told: str, body: bytes, piece: int
+) -> None:
+    async def play(request: Request, response: Response) -> None:
+        await response.start(200, {**JSON, "content-encoding": told} if told else JSON)
+        for at in range(0, len(body), piece):
+            await response.send(body[at : at + piece])
+        await response.end()
+
+    api.play(play)
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert (record.state, Path(record.images[0].path).read_bytes()) == ("saved", png())
+    assert record.usage == {"output_tokens": 10}
+
+
+async def test_a_picture_at_an_address_is_fetched_though_its_server_calls_it_packed(
+    api: ImagesApi, tmp_path: Path
+) -> None:
+    told = {"content-type": "image/png", "content-encoding": "gzip"}
+    api.play(draw(items=[{"url": api.file("/one.png", raw(200, png(), told))}]))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert (record.state, Path(record.images[0].path).read_bytes()) == ("saved", png())

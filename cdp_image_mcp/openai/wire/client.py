@@ -4,7 +4,8 @@ import logging
 import os
 import re
 import ssl
-from collections.abc import Callable
+import zlib
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,11 @@ USER_AGENT = f"cdp-image-mcp/{__version__}"
 SOCKS = 'SOCKS proxies need one more package: pip install "cdp-image-mcp[socks]" (uvx --from "cdp-image-mcp[socks]" …)'
 HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 """How OpenSSL names the certificates of a folder."""
+
+GZIP = b"\x1f"
+"""Its first byte. No text begins with it, and no picture."""
+EITHER = zlib.MAX_WBITS | 32
+"""gzip or deflate, as its head says."""
 
 
 @cache
@@ -90,6 +96,22 @@ def open_client(proxy: Proxy | None, *, verify: ssl.SSLContext | None = None, **
     except (ValueError, httpx.InvalidURL):
         why = "it is no address of an http, https or socks5 proxy"
     raise _unusable(proxy.variable if proxy else "HTTPS_PROXY", why)
+
+
+async def unpacked(response: "httpx.Response") -> AsyncGenerator[bytes]:
+    """The pieces of a body. That it is packed, as nobody asked for, its first byte says: relays hand on the header of
+    an upstream whose answer they have unpacked, and others leave it out. Raises as httpx does."""
+    import httpx
+
+    unpack: Callable[[bytes], bytes] | None = None
+    async for piece in response.aiter_raw():
+        if unpack is None:
+            inflated = piece.startswith(b"x") and response.headers.get("content-encoding", "") == "deflate"
+            unpack = zlib.decompressobj(EITHER).decompress if piece.startswith(GZIP) or inflated else bytes
+        try:
+            yield unpack(piece)
+        except zlib.error as error:
+            raise httpx.DecodingError(str(error)) from None
 
 
 def _unusable(variable: str, why: str) -> ImageError:

@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
-from cdp_image_mcp.openai.wire.client import open_client
+from cdp_image_mcp.openai.wire.client import open_client, unpacked
 from cdp_image_mcp.openai.wire.exchange import describe
 from cdp_image_mcp.openai.wire.pictures import LARGEST_PICTURE, LOOKS_PAINTED
 from cdp_image_mcp.openai.wire.proxy import PORTS, Proxy, number_of, proxy_for
@@ -232,7 +232,7 @@ def _check_whole(data: bytes) -> None:
 
 async def _bounded(response: "httpx.Response") -> bytes:
     file = io.BytesIO()
-    async for piece in response.aiter_bytes():
+    async for piece in unpacked(response):
         file.write(piece)
         if file.tell() > LARGEST_PICTURE:
             raise FetchError(f"it is larger than {LARGEST_PICTURE} bytes")

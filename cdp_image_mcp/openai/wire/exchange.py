@@ -15,7 +15,7 @@ import anyio.to_thread
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.openai.profiles import choose_profile
 from cdp_image_mcp.openai.wire.certificate import issuer_at
-from cdp_image_mcp.openai.wire.client import CONNECT_TIMEOUT, open_client
+from cdp_image_mcp.openai.wire.client import CONNECT_TIMEOUT, open_client, unpacked
 from cdp_image_mcp.openai.wire.payload import RequestBody
 from cdp_image_mcp.openai.wire.proxy import Proxy, proxy_for
 from cdp_image_mcp.system.tasks import shielded
@@ -89,7 +89,7 @@ class Reply:
     def __init__(self, response: "httpx.Response") -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self._pieces = response.aiter_bytes()
+        self._pieces = unpacked(response)
         self._ahead = b""
 
     async def read(self) -> bytes | None:
