@@ -421,3 +421,42 @@ async def test_a_picture_at_an_address_is_fetched_though_its_server_calls_it_pac
         async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
             record = (await asked(studio)).record
     assert (record.state, Path(record.images[0].path).read_bytes()) == ("saved", png())
+
+
+@pytest.mark.parametrize("status", [302, 400, 429, 500, 504])
+@pytest.mark.parametrize("beside", [{}, {"error": {"message": "upstream is slow", "type": "server_error"}}])
+async def test_a_picture_that_comes_with_a_refusals_status_is_saved_and_not_asked_for_again(
+    api: ImagesApi, tmp_path: Path, status: int, beside: dict[str, Any]
+) -> None:
+    api.always = raw(status, json.dumps({**json.loads(WHOLE), **beside}).encode(), JSON)
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert (record.state, Path(record.images[0].path).read_bytes()) == ("saved", png())
+    assert (record.spent, record.usage, len(api.posts)) == (True, {"output_tokens": 10}, 1)
+
+
+async def test_a_picture_of_ours_that_a_refusal_says_back_is_none_of_its_own(api: ImagesApi, tmp_path: Path) -> None:
+    said = {"image_url": f"data:image/png;base64,{encoded(png())}"}
+    fault = {"type": "extra_forbidden", "loc": ["body", "images", 0], "msg": "not permitted", "input": said}
+    api.always = raw(422, json.dumps({"detail": [fault]}).encode(), JSON)
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert (record.state, record.spent, record.images, record.error and record.error["code"]) == (
+        *("failed", False, []),
+        "invalid_input",
+    )
+
+
+async def test_an_answer_that_is_whole_and_never_ends_is_told_as_it_stands(api: ImagesApi, tmp_path: Path) -> None:
+    async def play(request: Request, response: Response) -> None:
+        await response.start(200, JSON)
+        await response.send(WHOLE)
+        await response.silence()
+
+    api.play(play)
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert (record.state, record.usage) == ("saved", {"output_tokens": 10})

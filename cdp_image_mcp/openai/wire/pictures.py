@@ -210,6 +210,16 @@ class PictureReader:
             else:
                 yield data
 
+    def is_whole(self) -> bool:
+        """Whether what was fed can be read, and no picture is open."""
+        if self._open is not None or not self._rest.rstrip().endswith(b"}"):
+            return False
+        try:
+            decode(bytes(self._rest))
+        except AnswerError:
+            return False
+        return True
+
     def finish(self) -> Any:
         """The JSON, with a mark where each picture was (see :func:`picture_index`); a picture that it ends in is
         ``damaged``. Raises :class:`AnswerError`."""

@@ -1,6 +1,7 @@
 """From an answer's bytes to pictures, usage and facts, whether it is one JSON text or a stream of events."""
 
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, cast
@@ -12,7 +13,7 @@ from cdp_image_mcp.openai.bill import add_up
 from cdp_image_mcp.openai.refusals.failures import Failure, clean, judge
 from cdp_image_mcp.openai.wire.events import EventReader
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
-from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader, decode, picture_index
+from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader, picture_index
 from cdp_image_mcp.system.tasks import shielded
 
 LONGEST_ERROR = 1024 * 1024
@@ -24,7 +25,7 @@ TOLD = {"quality": "quality", "background": "background", "size": "told_size", "
 SMALLEST = 32
 """Bytes. No picture of any kind is smaller; a relay may send the word "null", which reads as base64."""
 DRAIN = 1.0
-"""Seconds that the end of a stream is waited for after all that was asked for."""
+"""Seconds that the end of an answer is waited for after all that was asked for."""
 
 
 class Answer:
@@ -152,7 +153,7 @@ async def read_answer(reply: Reply, answer: Answer, begun: Callable[[], None]) -
     """Read a whole answer; why there is none. ``begun`` is called when the first bytes of a success have come. Raises
     :class:`BrokenError` when it ends too early; what came before was handed on."""
     if not 200 <= reply.status < 300:
-        return await _read_error(reply, answer.key)
+        return await _read_error(reply, answer)
     # Relays send events under a JSON type and JSON where events were asked (exo PR#1328, mistral-vibe PR#774, 2026).
     begin = await reply.first()
     if begin:
@@ -162,16 +163,31 @@ async def read_answer(reply: Reply, answer: Answer, begun: Callable[[], None]) -
     return await (_Stream(reply, answer).read() if streamed else _read_json(reply, answer))
 
 
-async def _read_error(reply: Reply, key: str | None) -> Failure:
-    try:
-        data = await reply.read_all(LONGEST_ERROR)
-    except BrokenError:
-        data = b""  # status and headers are enough to judge by
-    try:
-        body: Any = decode(data)
-    except AnswerError:
-        body = None
-    return judge(reply.status, reply.headers, body, data.decode("utf-8", "replace"), key=key)
+async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
+    """What a refusal means. A picture where answers have theirs is no less paid for its status: then there is none, as
+    of an answer. What it says back of the request is no picture of its own."""
+    reader = PictureReader()
+    with contextlib.suppress(BrokenError, AnswerError):  # status and headers are enough to judge by
+        await _fill(reader, reply, lambda: True)
+    tree, _ = _parsed(reader)
+    answer.verdict = judge(reply.status, reply.headers, tree, reader.text(LONGEST_ERROR), key=answer.key)
+    items = _listed(tree) if tree is not None else []
+    if tree is None or not any(picture_index(item.get("b64_json")) is not None or item.get("url") for item in items):
+        return answer.verdict
+    await answer.finished(tree, reader, items)
+    return None if answer.found else answer.verdict
+
+
+async def _fill(reader: PictureReader, reply: Reply, enough: Callable[[], bool], answer: Answer | None = None) -> None:
+    """Read to the end, or until a JSON is whole that is ``enough`` and nothing is said behind it for :data:`DRAIN`:
+    servers that do not end what they answer would be waited for as long as any may draw. Pictures go to ``answer``."""
+    with anyio.CancelScope() as reading:
+        while (piece := await reply.read()) is not None:
+            reader.feed(piece)
+            if answer is not None:
+                await answer.take(reader)
+            if reading.deadline == math.inf and enough() and reader.is_whole():
+                reading.deadline = anyio.current_time() + DRAIN
 
 
 def _fields(tree: Any) -> Mapping[str, Any] | None:
@@ -181,9 +197,7 @@ def _fields(tree: Any) -> Mapping[str, Any] | None:
 def _items(tree: Mapping[str, Any], reader: PictureReader) -> Sequence[Mapping[str, Any]]:
     """The places for pictures. Forms of a server's own (``images``, SiliconFlow 2026) name their addresses alike, or
     list them and nothing else."""
-    data = tree.get("data")
-    listed = cast("list[Any]", data) if isinstance(data, list) else []
-    items = [cast("Mapping[str, Any]", item) for item in listed if isinstance(item, Mapping)]
+    items = _listed(tree)
     if items or reader.painted() is not None:
         return items
     pieces = [piece for piece in reader.pieces() if "message" not in piece]
@@ -191,6 +205,12 @@ def _items(tree: Mapping[str, Any], reader: PictureReader) -> Sequence[Mapping[s
     bare = dict.fromkeys(each for listed in lists for each in listed if isinstance(each, str))
     named = {piece.get("url") for piece in pieces}
     return [*pieces, *({"url": each} for each in bare if each.startswith("http") and each not in named)]
+
+
+def _listed(tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    data = tree.get("data")
+    listed = cast("list[Any]", data) if isinstance(data, list) else []
+    return [cast("Mapping[str, Any]", item) for item in listed if isinstance(item, Mapping)]
 
 
 def _wrong(tree: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -214,9 +234,7 @@ async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
     reader = PictureReader()
     broken: BrokenError | None = None
     try:
-        while (piece := await reply.read()) is not None:
-            reader.feed(piece)
-            await answer.take(reader)
+        await _fill(reader, reply, lambda: answer.pictures >= answer.wanted, answer)
         tree, why = _parsed(reader)
     except BrokenError as error:
         broken, (tree, why) = error, _parsed(reader)
