@@ -1,6 +1,6 @@
 """``python -m tests.clients [CLIENT …] [--only SCENARIO …]``: drive the clients and print the table of what was seen.
 
-The packages come from the npm registry, into a folder of the user's cache; after that nothing leaves this machine.
+The packages come from the npm registry, into the checkout's `.venv`; after that nothing leaves this machine.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> int:
     there: list[tuple[Driver, Packages | str]] = []
     for driver in drivers:
         try:
-            there.append((driver, kept(driver.package, driver.version)))
+            there.append((driver, kept({driver.package: driver.version})))
         except UnavailableError as why:
             there.append((driver, f"not driven: {why}"))
     without_network()

@@ -5,19 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import left_out_if_quick
 from tests.clients.drivers import DRIVERS, Driver
 from tests.clients.world import opened, until
-from tests.mcp_server.npm import UnavailableError, kept
+from tests.mcp_server.npm import installed
 
 
 @pytest.mark.parametrize("driver", [driver for driver in DRIVERS if driver.connected], ids=lambda driver: driver.name)
 def test_the_client_finds_the_server_behind_the_readmes_block_and_connects(driver: Driver, tmp_path: Path) -> None:
-    left_out_if_quick("packages from the npm registry")
-    try:
-        packages = kept(driver.package, driver.version)
-    except UnavailableError as error:
-        pytest.skip(str(error))
+    packages = installed({driver.package: driver.version})
     with opened(tmp_path / "world", packages.node) as world:
         driver.prepare(world, "http://127.0.0.1:9", {})
         variables = driver.environment(world, "http://127.0.0.1:9")

@@ -1,14 +1,16 @@
-"""Packages from the npm registry in throw-away folders, and a Node that is new enough for them."""
+"""Packages from the npm registry, and a Node that is new enough for them."""
 
+import hashlib
 import json
 import platform
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-import platformdirs
 import pytest
 
 from tests.browser import left_out_if_quick
@@ -42,44 +44,43 @@ class Packages:
         return [self.node, str((self.folder / "node_modules" / ".bin" / name).resolve())]
 
 
-def installed(folder: Path, packages: dict[str, str]) -> Packages:
-    """Install ``packages`` (name: version) into ``folder``. Skips the test where npm or its registry is not there."""
+def installed(packages: Mapping[str, str]) -> Packages:
+    """``kept`` for a test, which is skipped where npm or its registry is not there."""
     left_out_if_quick("packages from the npm registry")
     try:
-        return install(folder, packages)
+        return kept(packages)
     except UnavailableError as error:
         pytest.skip(str(error))
 
 
-def install(folder: Path, packages: dict[str, str]) -> Packages:
-    """The same for who is no test. Raises :class:`UnavailableError`."""
+def kept(packages: Mapping[str, str]) -> Packages:
+    """``packages`` (name: version), installed once beside those of Python. Raises :class:`UnavailableError`."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         raise UnavailableError("Node is not here: no client of another make was tried.")
-    wanted = packages | ({} if _own_version() >= NEEDED else NODE[sys.platform, platform.machine()])
+    wanted = {**packages, **({} if _own_version() >= NEEDED else NODE[sys.platform, platform.machine()])}
+    names = [f"{name}@{version}" for name, version in sorted(wanted.items())]
+    folder = Path(sys.prefix) / "npm" / hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+    if not folder.exists():
+        folder.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as begun:
+            _install(Path(begun) / "new", names)
+            try:
+                (Path(begun) / "new").rename(folder)
+            except OSError:
+                if not folder.exists():  # else another process was first
+                    raise
+    return Packages(folder, _newest_node(folder))
+
+
+def _install(folder: Path, names: list[str]) -> None:
+    folder.mkdir()
     (folder / "package.json").write_text(json.dumps({"private": True, "type": "module"}))
-    names = [f"{name}@{version}" for name, version in wanted.items()]
     quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--loglevel=error"]
     command = [shutil.which("npm") or "npm", "install", *quiet, *names]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     if done.returncode and UNREACHABLE.search(done.stderr):
         raise UnavailableError(f"The npm registry is not to be reached: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr
-    return Packages(folder, _newest_node(folder))
-
-
-def kept(package: str, version: str) -> Packages:
-    """A large package in a folder of the user's cache, installed once. Raises :class:`UnavailableError`."""
-    folder = (
-        platformdirs.user_cache_path("cdp-image-mcp-tests", appauthor=False) / f"{package.replace('/', '-')}@{version}"
-    )
-    whole = folder / "whole"
-    if whole.exists():
-        return Packages(folder, _newest_node(folder))
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    packages = install(folder, {package: version})
-    whole.touch()
-    return packages
 
 
 def _own_version() -> tuple[int, int]:

@@ -46,20 +46,19 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Packages:
-    return installed(tmp_path_factory.mktemp("conformance"), SUITE)
+def suite() -> Packages:
+    return installed(SUITE)
 
 
 @pytest.fixture(scope="module")
-def results(suite: Packages, address: str) -> Results:
-    return {era: judged(suite, address, era) for era in ERAS}
+def results(suite: Packages, address: str, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return {era: judged(suite, address, era, tmp_path_factory.mktemp("judged")) for era in ERAS}
 
 
-def judged(suite: Packages, address: str, era: str) -> dict[str, list[Check]]:
-    told = suite.folder / era
+def judged(suite: Packages, address: str, era: str, told: Path) -> dict[str, list[Check]]:
     options = ["--url", address, "--suite", "all", "--spec-version", era, "--output-dir", str(told)]
     command = [*suite.program("conformance"), "server", *options]
-    done = subprocess.run(command, cwd=suite.folder, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(command, cwd=told, capture_output=True, text=True, timeout=180)
     assert "=== SUMMARY ===" in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
     scenarios: dict[str, list[Check]] = {}
     for checks in told.glob("*/checks.json"):

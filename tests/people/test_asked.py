@@ -16,7 +16,10 @@ from tests.people.screen import Screen, until
 from tests.web.program import running_program
 
 Era = Literal["auto", "legacy"]
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("era", ["auto", "legacy"])]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("era", ["legacy", pytest.param("auto", marks=pytest.mark.nightly)]),
+]
 
 
 @dataclass

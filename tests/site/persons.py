@@ -4,11 +4,20 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from fixtures.site import Site, Switches, serve
 
 from .chromium import Browser, Tab
 
-__all__ = ["EDITORS", "Person", "visiting"]
+__all__ = ["EDITORS", "WIDE", "Person", "visiting"]
+
+WIDE = (
+    "october",
+    pytest.param("classic", marks=pytest.mark.nightly),
+    pytest.param("rebuilt", marks=pytest.mark.nightly),
+)
+"""Pages with the same moods: the newest in every run, those before it at night, like the rows that are played there."""
 
 EDITORS = {
     "classic": "#prompt-textarea:not([aria-hidden])",

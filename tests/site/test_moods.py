@@ -9,11 +9,10 @@ import pytest
 from fixtures.site import make_picture
 
 from .chromium import Browser, open_browser
-from .persons import Person, visiting
+from .persons import WIDE, Person, visiting
 
 pytestmark = pytest.mark.anyio
 
-WIDE = ("classic", "rebuilt", "october")
 INPUTS = {
     "classic": "#upload-files",
     "rebuilt": "form:not([hidden]) input[aria-label='Attach files']",

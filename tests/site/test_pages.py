@@ -11,7 +11,7 @@ from fixtures.site import Switches, make_picture, serve
 from fixtures.site.variants import variant
 
 from .chromium import Browser, Tab, open_browser
-from .persons import EDITORS, visiting
+from .persons import EDITORS, WIDE, visiting
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +19,6 @@ PROMPT = (
     'A "red" fox\u2019s \u201cden\u201d\n\n\nafter  two blank lines \u72d0 \U0001f469\u200d\U0001f469\u200d\U0001f467'
 )
 PAGES = ("classic", "rebuilt", "october", "mobile")
-WIDE = ("classic", "rebuilt", "october")
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +86,14 @@ async def test_a_prompt_that_is_sent_before_the_page_has_its_websocket_stays_on_
 @pytest.mark.parametrize(
     ("generation", "editor"),
     [
-        ("classic", "prosemirror"),
-        ("classic", "lexical"),
-        ("classic", "textarea"),
-        ("rebuilt", "prosemirror"),
-        ("rebuilt", "lexical"),
         ("october", "prosemirror"),
         ("october", "lexical"),
+        ("classic", "textarea"),
+        *(
+            pytest.param(generation, editor, marks=pytest.mark.nightly)
+            for generation in ("classic", "rebuilt")
+            for editor in ("prosemirror", "lexical")
+        ),
     ],
 )
 async def test_what_a_script_writes_never_reaches_the_editor(browser: Browser, generation: str, editor: str) -> None:

@@ -79,7 +79,7 @@ async def test_a_prompt_that_was_answered_with_a_fault_and_drawn_is_collected(
     await performance.seen(scene)
 
 
-GENERATIONS: tuple[Generation, ...] = ("classic", "rebuilt")
+GENERATIONS: tuple[Generation, ...] = ("october", "classic", "rebuilt")
 
 PROMPTS = {
     "quotes": "a sign that says \"don't\" and 'do' — „so“ «ja»",
@@ -102,7 +102,11 @@ async def exactly(prompt: str, generation: Generation, stage: Stage) -> None:
 @pytest.mark.parametrize(
     "scene",
     [
-        pytest.param(Scene(partial(exactly, prompt, generation)), id=f"{generation}-{kind}")
+        pytest.param(
+            Scene(partial(exactly, prompt, generation)),
+            id=f"{generation}-{kind}",
+            marks=() if generation == "october" else pytest.mark.nightly,
+        )
         for generation in GENERATIONS
         for kind, prompt in PROMPTS.items()
     ],
