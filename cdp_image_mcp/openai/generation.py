@@ -31,10 +31,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 600.0
 """How long a request that has left is waited for, whatever the time limit says: it may have been paid. High quality in
-4K takes up to 300 s (2026-07)."""
-
-STREAM_PATIENCE = 300.0
-"""Longest silence in a stream."""
+4K takes up to 300 s (2026-07), and a stream without previews may say nothing meanwhile."""
 MOST_STREAMS = 4
 
 
@@ -194,7 +191,6 @@ class Generation:
     async def _exchanged(self, index: int, plan: Plan, answer: Answer) -> Failure | BrokenError | None:
         """Send it and read what comes into ``answer``: why there is no more."""
         longest = max(PATIENCE, self._request.timeout_seconds)
-        silence = STREAM_PATIENCE if "stream" in plan.parameters else longest
         failed: Failure | BrokenError | None = BrokenError(
             "waiting", "timeout", f"no whole answer within {longest:g} s"
         )
@@ -207,7 +203,7 @@ class Generation:
 
         with patience:
             try:
-                async with self._means.line.send(self._url, make_body(plan), patience=silence, on_sent=sent) as reply:
+                async with self._means.line.send(self._url, make_body(plan), patience=longest, on_sent=sent) as reply:
                     named = reply.headers.get("x-request-id") or reply.headers.get("x-generation-id", "")
                     answer.request_id = clean(named, self._key, 100)
                     begun = partial(self._report.progress, "The API's answer is arriving.")

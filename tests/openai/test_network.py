@@ -1,7 +1,11 @@
 """Connections that fail, fall silent or clear: what is sent again, how long is waited, and what is told."""
 
+import asyncio
+import base64
+import json
 import math
 import socket
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,7 +20,8 @@ from cdp_image_mcp.openai.wire import pacing
 from cdp_image_mcp.openai.wire.pacing import Pace, Tries, full_jitter
 from cdp_image_mcp.openai.wire.payload import RequestBody, make_body
 from cdp_image_mcp.request import WorkState
-from fixtures.images_api import ImagesApi, cut, draw, error, html_page, png, silence
+from fixtures.images_api import ImagesApi, Request, Response, cut, draw, error, html_page, png, silence
+from tests.clock import leap
 from tests.openai.doubles import DiskReport, MakeBackend, MakeReport, ask, no_jitter
 
 pytestmark = pytest.mark.anyio
@@ -220,11 +225,46 @@ async def test_a_silence_that_is_too_long_is_a_timeout_that_may_be_paid(
     quality: str, api: ImagesApi, backend: ApiBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cdp_image_mcp.openai.generation.PATIENCE", 0.0)
-    monkeypatch.setattr("cdp_image_mcp.openai.generation.STREAM_PATIENCE", 3.0)
     api.play(silence())
     found = await failure(backend, report, quality=quality, timeout_seconds=3.0)
     assert (found.code, found.submitted, found.spent) == ("timeout", True, "unknown")
     assert len(api.posts) == 1
+
+
+async def test_a_stream_may_be_silent_for_as_long_as_a_picture_may_be_drawn(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing need be sent between its beginning and its one picture: previews are not asked for."""
+    begun, drawn = anyio.Event(), threading.Event()
+
+    def told(_message: str) -> None:
+        begun.set()
+
+    monkeypatch.setattr(report, "progress", told)
+
+    async def slow(request: Request, response: Response) -> None:
+        await response.start(200, {"content-type": "text/event-stream"})
+        await response.send(b": drawing\n\n")
+        await asyncio.to_thread(drawn.wait, 20)
+        event = {"type": "image_generation.completed", "b64_json": base64.b64encode(png()).decode()}
+        await response.send(f"data: {json.dumps(event)}\n\n".encode())
+        await response.end()
+
+    async def drawing() -> None:
+        await anyio.sleep(540)
+        drawn.set()
+
+    async def time_passes() -> None:
+        await begun.wait()
+        leap(monkeypatch, 550)
+
+    api.play(slow)
+    with anyio.fail_after(600):
+        async with anyio.create_task_group() as group:
+            group.start_soon(drawing)
+            group.start_soon(time_passes)
+            await backend.generate(ask(quality="high"), report)
+    assert report.pictures == [png()]
 
 
 async def stopped_once_posted(api: ImagesApi, backend: ApiBackend, report: DiskReport) -> None:
