@@ -89,4 +89,6 @@ def _set_aside(entry: Entry) -> int:
 
 
 def _is_of_today(entry: Entry) -> bool:
-    return epoch(entry.record.finished_at or entry.record.updated_at) >= last_midnight()
+    """Or of tomorrow, for a clock may have been set back; what lies beyond is of a clock that was wrong once, and would
+    count on every day until then."""
+    return 0 <= epoch(entry.record.finished_at or entry.record.updated_at) - last_midnight() < 2 * 86_400

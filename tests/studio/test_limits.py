@@ -9,7 +9,7 @@ import pytest
 from cdp_image_mcp.library.folder import Folder, Stamp
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.record import Record, now
-from cdp_image_mcp.studio.limits import pictures_beyond
+from cdp_image_mcp.studio.limits import pictures_beyond, spent
 from tests.library.making import DEAD, a_record, ago
 
 
@@ -49,8 +49,9 @@ def test_what_the_site_may_have_drawn_today_counts(counted: Callable[[], Entry])
         lambda: entry(state="queued", owner=DEAD, submitted=False),
         lambda: entry(state="failed", finished_at=now()),
         lambda: entry(state="generating", owner=DEAD, updated_at=ago(hours=25)),
+        lambda: left(finished_at=ago(hours=-24 * 400)),
     ],
-    ids=["given up", "never sent", "died unsent", "failed", "of another day"],
+    ids=["given up", "never sent", "died unsent", "failed", "of another day", "of a clock that was wrong"],
 )
 def test_what_no_site_draws_today_does_not_count(free: Callable[[], Entry]) -> None:
     assert pictures_beyond(2, 2, [free()]) is None
@@ -61,3 +62,9 @@ def test_the_refusal_says_that_pictures_may_still_come() -> None:
     assert refusal is not None
     assert "2 are being made or may be fetched" in refusal.message
     assert (refusal.submitted, refusal.reset_at is not None) == (False, True)
+
+
+def test_what_a_clock_that_was_wrong_dated_into_the_future_takes_nothing_from_each_day_until_then() -> None:
+    paid: dict[str, Any] = {"state": "saved", "backend": "api", "booked_usd": 1.0}
+    later, tomorrow = (entry(**paid, finished_at=ago(hours=-hours)) for hours in (24 * 400, 3))
+    assert [spent([later]), spent([tomorrow]), spent([later, tomorrow])] == [0, 1_000_000, 1_000_000]
