@@ -42,7 +42,7 @@ class Means:
         self.settings = settings
         self.line = Line(settings)
         self.pace = Pace()
-        self.downloader = Downloader(urlsplit(settings.base_url).hostname or "")
+        self.downloader = Downloader(urlsplit(settings.base_url).hostname or "", settings)
         self.habits = Habits()
         self.streams = anyio.CapacityLimiter(MOST_STREAMS)
 

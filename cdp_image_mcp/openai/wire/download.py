@@ -1,4 +1,5 @@
-"""Pictures that an answer only names by address: fetched without the key, bounded, and from nowhere private.
+"""Pictures that an answer only names by address: fetched without the key, but where the API itself wants it, bounded,
+and from nowhere private.
 
 Without a proxy the connection goes to the very address that was checked: a second look-up by the HTTP library could be
 answered differently (DNS rebinding). Where a proxy is set it alone leads out, and looks the name up itself.
@@ -7,6 +8,7 @@ answered differently (DNS rebinding). Where a proxy is set it alone leads out, a
 import io
 import ipaddress
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,15 +17,18 @@ from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 import anyio
 import anyio.to_thread
 
+from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
 from cdp_image_mcp.openai.wire.client import open_client, unpacked
-from cdp_image_mcp.openai.wire.exchange import describe
+from cdp_image_mcp.openai.wire.exchange import describe, key_of
 from cdp_image_mcp.openai.wire.pictures import LARGEST_PICTURE, LOOKS_PAINTED
 from cdp_image_mcp.openai.wire.proxy import PORTS, Proxy, number_of, proxy_for
 
 if TYPE_CHECKING:
     import httpx
+
+    Key = Callable[[httpx.Request], httpx.Request] | None
 
 MOST_HOPS = 5
 ATTEMPTS = 3
@@ -70,7 +75,9 @@ def is_public(address: str) -> bool:
 class Downloader:
     """Fetches pictures by address. ``own_host`` is the API's host: the one host that may be private or plain http."""
 
-    def __init__(self, own_host: str) -> None:
+    def __init__(self, own_host: str, settings: Settings | None = None) -> None:
+        """``settings`` say where the key may be needed, and go."""
+        self._settings = settings
         self._own_host = own_host.lower()
         with suppress(UnicodeError):
             self._own_host = _in_ascii(own_host)
@@ -114,9 +121,10 @@ class Downloader:
         """The picture, or the address it is passed on to; each address of the host is tried. Raises ValueError for a
         malformed one."""
         parts, host, port = self._check(url)
+        keys = self._keys(parts.scheme, host, port)
         if proxy := await anyio.to_thread.run_sync(proxy_for, url):
             self._refuse_private(host)
-            return await self._get(urlunsplit(parts), {}, {}, proxy)
+            return await self._get(urlunsplit(parts), {}, {}, proxy, keys)
         bracketed = f"[{host}]" if ":" in host else host
         named = bracketed if port == PORTS[parts.scheme] else f"{bracketed}:{port}"
         failed = FetchError("its host has no address")
@@ -124,33 +132,46 @@ class Downloader:
             literal = f"[{address}]" if ":" in address else address
             target = urlunsplit((parts.scheme, f"{literal}:{port}", parts.path or "/", parts.query, ""))
             try:
-                return await self._get(target, {"Host": named}, {"sni_hostname": host}, None)
+                return await self._get(target, {"Host": named}, {"sni_hostname": host}, None, keys)
             except FetchError as error:
                 failed = error
                 if not error.elsewhere:
                     break
         raise failed
 
+    def _keys(self, *origin: str | int) -> "list[Key]":
+        """With what an address there is asked, in turn, as long as it refuses: Open WebUI shows a picture that it drew
+        to nobody else."""
+        if self._settings is None:
+            return [None]
+        own = urlsplit(self._settings.base_url)
+        same = origin == (own.scheme, self._own_host, own.port or PORTS[own.scheme])
+        return [None, key_of(self._settings)] if same else [None]
+
     async def _get(
-        self, target: str, headers: dict[str, str], extensions: dict[str, str], proxy: Proxy | None
+        self, target: str, headers: dict[str, str], extensions: dict[str, str], proxy: Proxy | None, keys: "list[Key]"
     ) -> bytes | str:
         import httpx
 
         client = await self._client(proxy)
-        words = ""
+        words, status = "", 0
         try:
-            async with client.stream("GET", target, headers=headers, extensions=extensions) as response:
-                if response.status_code in {301, 302, 303, 307, 308} and "location" in response.headers:
-                    return response.headers["location"]
-                if response.status_code != 200:
-                    again = response.status_code in {429, 500, 502, 503, 504}
-                    raise FetchError(f"its address answered with HTTP {response.status_code}", again=again)
-                data = await _bounded(response)
-                _check_whole(data)
-                return data
+            for key in keys:
+                async with client.stream("GET", target, headers=headers, extensions=extensions, auth=key) as response:
+                    status = response.status_code
+                    if status in {301, 302, 303, 307, 308} and "location" in response.headers:
+                        return response.headers["location"]
+                    if status == 200:
+                        data = await _bounded(response)
+                        _check_whole(data)
+                        return data
+                if status not in {401, 403}:
+                    break
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             words = describe(error, "receiving").words
-        raise FetchError(f"the connection failed ({words})", again=True, elsewhere=True)
+        if words:
+            raise FetchError(f"the connection failed ({words})", again=True, elsewhere=True)
+        raise FetchError(f"its address answered with HTTP {status}", again=status in {429, 500, 502, 503, 504})
 
     async def _client(self, proxy: Proxy | None) -> "httpx.AsyncClient":
         async with self._opening:

@@ -122,6 +122,26 @@ class Reply:
         return bytes(collected[:limit])
 
 
+def key_of(settings: Settings) -> "Callable[[httpx.Request], httpx.Request]":
+    """What puts the key on a request as it leaves: no client, no default header ever shows it."""
+    in_own_header = choose_profile(settings).azure and not settings.bearer
+
+    def with_key(request: "httpx.Request") -> "httpx.Request":
+        # Base64 of compressed pictures does not shrink worth the time, and a compressed answer could be a bomb.
+        request.headers["Accept-Encoding"] = "identity"
+        for name, value in (("Organization", settings.organization), ("Project", settings.project)):
+            if value:
+                request.headers[f"OpenAI-{name}"] = value
+        if settings.api_key:
+            if in_own_header:
+                request.headers["api-key"] = settings.api_key
+            else:
+                request.headers["Authorization"] = f"Bearer {settings.api_key}"
+        return request
+
+    return with_key
+
+
 class Line:
     """The connections of this process to one API. Opened by the first request."""
 
@@ -228,25 +248,9 @@ class Line:
         import httpx
 
         settings = self._settings
-        in_own_header = choose_profile(settings).azure and not settings.bearer
-
-        def with_key(request: httpx.Request) -> httpx.Request:
-            """The key is put on each request as it leaves: no client, no default header ever shows it."""
-            # Base64 of compressed pictures does not shrink worth the time, and a compressed answer could be a bomb.
-            request.headers["Accept-Encoding"] = "identity"
-            for name, value in (("Organization", settings.organization), ("Project", settings.project)):
-                if value:
-                    request.headers[f"OpenAI-{name}"] = value
-            if settings.api_key:
-                if in_own_header:
-                    request.headers["api-key"] = settings.api_key
-                else:
-                    request.headers["Authorization"] = f"Bearer {settings.api_key}"
-            return request
-
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=KEEP_ALIVE)
         self.proxy = proxy_for(settings.base_url)
-        return open_client(self.proxy, auth=with_key, follow_redirects=False, limits=limits)
+        return open_client(self.proxy, auth=key_of(settings), follow_redirects=False, limits=limits)
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""

@@ -15,7 +15,19 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.wire import download
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError, is_public
-from fixtures.images_api import ImagesApi, Play, Request, Response, draw, html_page, png, raw, redirect, silence
+from fixtures.images_api import (
+    ImagesApi,
+    Play,
+    Request,
+    Response,
+    draw,
+    html_page,
+    png,
+    raw,
+    redirect,
+    running_api,
+    silence,
+)
 from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask
 from tests.openai.wire.ways import black_hole
 
@@ -49,6 +61,43 @@ async def test_a_picture_named_by_address_is_fetched_without_the_key(
     assert get.query == {"sig": ["secret"]}
     assert KEY not in str(get.headers)
     assert "sig" not in str(report.history)
+
+
+def for_those_with_the_key(request: Request) -> bool:
+    return KEY in str(request.headers)
+
+
+@pytest.mark.parametrize("compat", ["generic", "azure"])
+async def test_an_address_of_the_api_itself_that_wants_the_key_is_asked_with_it(
+    compat: str, api: ImagesApi, make_backend: MakeBackend, report: DiskReport
+) -> None:
+    """Open WebUI draws, and shows its files to those alone who have signed in (open-webui, files.py, 2026)."""
+
+    async def file(request: Request, response: Response) -> None:
+        known = for_those_with_the_key(request)
+        await (raw(200, png(seed=9), PNG_HEADERS) if known else raw(401, b'{"detail":"Not authenticated"}'))(
+            request, response
+        )
+
+    api.file("/api/v1/files/7/content", file)
+    api.play(draw(items=[{"url": "/api/v1/files/7/content"}]))
+    with anyio.fail_after(10):
+        await make_backend(compat=compat).generate(ask(), report)
+    assert report.pictures == [png(seed=9)]
+    assert [for_those_with_the_key(request) for request in api.log if request.method == "GET"] == [False, True]
+
+
+@pytest.mark.parametrize("by", ["its address", "another's answer"])
+async def test_whoever_else_wants_the_key_does_not_get_it(
+    by: str, api: ImagesApi, make_backend: MakeBackend, report: DiskReport
+) -> None:
+    with running_api() as other:
+        place = other.file("/1.png", raw(401, b"sign in"))
+        place = place if by == "its address" else api.file("/1.png", redirect(place))
+        api.play(draw(items=[{"url": place}]))
+        with anyio.fail_after(10), pytest.raises(ImageError, match=r"could not be fetched: .*HTTP 401"):
+            await make_backend(compat="generic").generate(ask(), report)
+        assert [for_those_with_the_key(request) for request in other.log] == [False]
 
 
 async def test_a_failed_download_never_draws_again(
