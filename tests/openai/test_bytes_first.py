@@ -460,3 +460,16 @@ async def test_an_answer_that_is_whole_and_never_ends_is_told_as_it_stands(api: 
         async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
             record = (await asked(studio)).record
     assert (record.state, record.usage) == ("saved", {"output_tokens": 10})
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["a JSON", "an event"])
+async def test_the_largest_picture_that_any_model_makes_is_kept_whole_in_a_form_that_is_not_known(
+    api: ImagesApi, tmp_path: Path, stream: bool
+) -> None:
+    said = json.dumps({"output": [{"type": "image_generation_call", "result": encoded(bytes(33_000_000))}]}).encode()
+    api.play(raw(200, b"data: " + said + b"\n\n" if stream else said, JSON))
+    with anyio.fail_after(60):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    (kept,) = record.facts["kept"]
+    assert Path(kept).read_bytes() == said

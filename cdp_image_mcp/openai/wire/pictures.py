@@ -13,8 +13,8 @@ import msgspec
 LARGEST_PICTURE = 100 * 1024 * 1024
 """Bytes; the largest size any model makes is 33 MB uncompressed."""
 
-LARGEST_REST = 16 * 1024 * 1024
-"""Bytes of everything in an answer that is no picture, or a picture in a form that is not known."""
+LARGEST_REST = 64 * 1024 * 1024
+"""Bytes of everything in an answer that is no picture, or a picture in a form that is not known: 44 MB as base64."""
 
 LOOK_BACK = 256
 """A key, its colon and its quote are looked for across this many bytes of what came before."""
