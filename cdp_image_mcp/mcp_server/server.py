@@ -1,17 +1,21 @@
 """The MCP server: five tools over a studio, both protocol eras, every failure as data the model can act on."""
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import mcp_types as types
+import msgspec
 from mcp import MCPError
 from mcp.server.caching import CacheHint
+from mcp.server.context import CallNext, HandlerResult
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
 from cdp_image_mcp import __version__
 from cdp_image_mcp.config import APP_NAME
 from cdp_image_mcp.mcp_server.app import App, Context, OpenApp, told
-from cdp_image_mcp.mcp_server.client.greeting import INSTRUCTIONS, TITLE
+from cdp_image_mcp.mcp_server.client.greeting import INSTRUCTIONS, TITLE, meta_of
 from cdp_image_mcp.mcp_server.tasks.methods import add_tasks
 from cdp_image_mcp.mcp_server.tools import ARGUMENTS, TOOLS
 from cdp_image_mcp.mcp_server.view import apps
@@ -22,7 +26,7 @@ SIGN_IN_STATE_SECONDS = 3600.0
 
 
 async def _list_tools(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-    if params is not None and params.cursor is not None:
+    if params is not None and params.cursor:
         raise MCPError(types.INVALID_PARAMS, "There is only one page of tools.")
     return types.ListToolsResult(tools=apps.tools() if apps.declared(ctx) else list(TOOLS))
 
@@ -62,6 +66,19 @@ async def _read_resource(ctx: Context, params: types.ReadResourceRequestParams) 
         return types.ReadResourceResult(contents=[await read_picture(studio.library, params.uri)])
 
 
+async def _unwrapped(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """What the SDK refuses without a word of what is wrong: arguments as JSON text, a progress token that is null."""
+    if not ctx.params:
+        return await call_next(ctx)
+    params = dict(ctx.params)
+    if isinstance(text := params.get("arguments"), str):
+        with suppress(msgspec.MsgspecError):
+            params["arguments"] = msgspec.json.decode(text.strip() or "{}", type=dict[str, Any])
+    if (meta := meta_of(params)).get("progressToken", 0) is None:
+        params["_meta"] = {name: value for name, value in meta.items() if name != "progressToken"}
+    return await call_next(replace(ctx, params=params))
+
+
 def make_server(open_app: OpenApp) -> Server[App]:
     """The server; ``open_app`` is entered once for each run and must open nothing that costs time."""
     server = Server(
@@ -81,5 +98,6 @@ def make_server(open_app: OpenApp) -> Server[App]:
     add_tasks(server)
     server.extensions[apps.EXTENSION] = {}
     security = RequestStateSecurity.ephemeral(ttl=SIGN_IN_STATE_SECONDS)
+    server.middleware.append(_unwrapped)
     server.middleware.append(RequestStateBoundary(security, default_audience=APP_NAME))
     return server

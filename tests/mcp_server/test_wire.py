@@ -114,6 +114,25 @@ def test_a_probe_after_the_handshake_changes_nothing(program: Process) -> None:
     assert len(told["old list"]["result"]["tools"]) == 5
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"name": "backend_status", "arguments": '{"backend": "api"}'},
+        {"name": "backend_status", "arguments": {"backend": "api"}, "_meta": {"progressToken": None}},
+    ],
+    ids=["arguments as text", "a progress token that is none"],
+)
+def test_a_call_that_a_client_has_wrapped_oddly_is_understood(program: Process, params: dict[str, Any]) -> None:
+    call = {"jsonrpc": "2.0", "id": "call", "method": "tools/call", "params": params}
+    told = answers(program, HELLO, READY, call)["call"]
+    assert told["result"]["structuredContent"]["selected_backend"] == "api"
+
+
+def test_an_empty_cursor_is_none(program: Process) -> None:
+    told = answers(program, HELLO, READY, OLD_LIST | {"params": {"cursor": ""}})
+    assert len(told["old list"]["result"]["tools"]) == 5
+
+
 @pytest.mark.parametrize("first", [PROBE, HELLO, LIST], ids=["probe", "handshake", "request"])
 def test_a_byte_order_mark_before_the_first_message_is_skipped(program: Process, first: dict[str, Any]) -> None:
     assert program.stdin is not None
