@@ -47,9 +47,10 @@ class Listed(msgspec.Struct, frozen=True):
 
 def activity(status: Any) -> Activity | None:
     """What an ``async_status`` says: 1 to 7 while something is made (3 streaming, 5 to 7 a voice session; client of
-    2026-10-07), 4 and null mean not; anything else says nothing."""
+    2026-10-07), 4 means not; anything else says nothing. Null means so in a whole conversation; of a window, the stream
+    and the websocket it was not recorded while a picture was drawn."""
     if status is None:
-        return "rest"
+        return "over"
     if not isinstance(status, int) or isinstance(status, bool):
         return None
     return "rest" if status == SETTLED else "running"
@@ -104,6 +105,8 @@ def _reading(value: dict[str, Any], conversation: str, before: str) -> Reading |
     told = activity(value["async_status"]) if "async_status" in value else None
     mapping = obj(value.get("mapping"))
     whole = "mapping" in value
+    if whole and told == "over":
+        told = "rest"
     if whole:
         messages, links = _tree(mapping, named, settled=told == "rest")
     else:

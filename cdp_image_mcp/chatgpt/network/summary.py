@@ -151,6 +151,8 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
     whole = told.activity in {"read", "rest"}
     pictures = _pictures(ours, known, at_rest=whole)
     failed = [error for message in ours if (error := _tool_error(message, told)) is not None]
+    # One that was called again after it failed is at work.
+    again = sum(message.announced > 0 for message in ours) > len(failed)
     answers = [message for message in ours if message.answer and not message.error]
     speeches = [message for message in ours if message.speech and not message.answer]
     done = [message for message in ours if message.status == DONE]
@@ -168,8 +170,8 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
         picture_promised=started or any(said.use_case == USE_CASE for said in told.streams),
         tool_used=any(message.call or message.role == "tool" for message in ours),
         running=told.activity == "running" and not settled,
-        at_rest=told.at_rest or settled,
-        read_after=told.activity == "read",
+        at_rest=told.at_rest,
+        read_after=told.activity == "read" or settled,
         handed_off=told.streams[0].handed_off,
         stream_ended=told.end,
         topic_open=told.topic_open,
@@ -179,7 +181,7 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
         # Grows by the word: it is cleaned only where it is shown.
         partial_text=speeches[-1].words[:LONGEST] or None if speeches else None,
         error=clean(error, 1000) if error else None,
-        tool_error=failed[-1] if failed else None,
+        tool_error=failed[-1] if failed and not again else None,
         blocked=any(message.blocked or message.id in told.blocked for message in ours),
         empty_picture=not pictures and any(message.empty for message in ours),
         card_waiting=any(message.placeholder and (not told.present or message.id in told.present) for message in ours),

@@ -74,6 +74,8 @@ class Transcript:
         """What the streams said about the account's limits, the newest."""
         self.reads = 0
         """How often our message was in a conversation that was read."""
+        self.runs = 0
+        """How often the site said that something is being made."""
         self._moved = True
         """A message came or changed its ties since the places were last worked out."""
         self._turn = self._judge()
@@ -250,6 +252,7 @@ class Transcript:
 
     def _set_activity(self, conversation: str, told: Activity | None) -> None:
         known = self._told.activities
+        self.runs += told == "running" and not self._foreign(conversation)
         if told is not None and not (told == "over" and known.get(conversation) in {"read", "rest"}):
             remember(known, conversation, told, MOST_ACTIVITIES)
 

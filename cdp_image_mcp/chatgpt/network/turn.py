@@ -54,7 +54,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     at_rest: bool = False
     """The site says that nothing is."""
     read_after: bool = False
-    """The site says that the answer's stream is over, and the conversation was read since: pictures may still come."""
+    """The site says that the answer is over, and the conversation was read since: its pictures may still come."""
     handed_off: bool = False
     """The stream said it goes on elsewhere (websocket, or reading the conversation)."""
     stream_ended: StreamEnd | None = None

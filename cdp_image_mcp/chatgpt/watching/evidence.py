@@ -16,7 +16,7 @@ Cause: TypeAlias = Literal["failed", "unread", "kept_out", "doubt", "shown", "sh
 """Why the conversation is loaded anew."""
 
 Sign: TypeAlias = Literal[
-    "quiet", "since_end", "since_heard", "since_read", "since_complete", "since_error", "since_refused"
+    "quiet", "since_end", "since_heard", "since_read", "since_running", "since_complete", "since_error", "since_refused"
 ]
 """What a moment is told the time of."""
 
@@ -54,6 +54,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """Since the network said something new of what our turn holds."""
     since_read: float | None = None
     """Since our message was in a conversation that was read."""
+    since_running: float | None = None
+    """Since the site said last that something is being made."""
     since_complete: float | None = None
     """Since the site said that the turn is complete."""
     since_error: float | None = None

@@ -183,6 +183,8 @@ class Streams:
                     watch.heard(watch.transcript.feed_stream(chunk))
                     if watch.transcript.quotas is not known:  # else the page may have asked since
                         watch.tab.quotas = watch.transcript.quotas
+                    if watch.stream_open and watch.turn.stream_ended is not None:
+                        watch.stream_over()  # its last word; the connection may stay open
         except cdp.errors.StreamFailed as error:
             log.info("the answer's stream broke: %s", error)
             return False, head

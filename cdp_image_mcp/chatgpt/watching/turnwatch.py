@@ -121,7 +121,7 @@ class TurnWatch:
         """When what was seen; what was not is not in it."""
         self._loaded: float | None = None
         self._content = transcript.turn().content
-        self._reads = transcript.reads
+        self._reads, self._runs = transcript.reads, transcript.runs
         self._news = anyio.Event()
 
     # --- for whoever waits -------------------------------------------------------------------------------------
@@ -209,6 +209,9 @@ class TurnWatch:
         if read:
             self._reads, self._load_failed = self.transcript.reads, False
             self.seen("since_read")
+        if self.transcript.runs != self._runs:
+            self._runs = self.transcript.runs
+            self.seen("since_running")
         if not turn.turn_complete:
             self._at.pop("since_complete", None)
         elif "since_complete" not in self._at:

@@ -8,12 +8,14 @@ What could lose, double or mistake a picture here, and what is done:
   only when the conversation was read since the stream's end, no hand-off is open, and the network knows of none.
 - double: an end that is told too early makes the caller ask again. So every doubt ends in waiting, never in a word.
 
-The rows are tried from the top; the first that fits gives the verdict. *Quiet* is the time in which nothing of our
-turn changed, on page or network. *At rest*: the site says so (``async_status`` 4 or null; and, but for words where a
-picture was promised, a stream that is over and a reading since), or a reading said nothing new after the turn's content
-had stood for a while: at once for words to which nothing else can follow, 60 s where a picture was promised, 180 s
-where nothing came at all. *Loaded* means: the conversation is loaded anew, for each cause first at the time the row
-names, then after 90, 180 and 300 s of quiet, never twice within 15 s, ten times in all.
+The rows are tried from the top; the first that fits gives the verdict. *Quiet* is the time in which nothing of our turn
+changed, on page or network. *At rest*: the site says so (``async_status`` 4, or null in a whole conversation; and, but
+for words where a picture was promised, an answer that is said to be over and a reading since), or a reading said
+nothing new after the turn's content had stood for a while: at once for words to which nothing else can follow, 60 s
+where a picture was promised, 180 s where nothing came at all. That the *status says drawing* holds until the
+conversation was loaded anew and 15 s later, unless it is said again. *Loaded* means: the conversation is loaded anew,
+for each cause first at the time the row names, then after 90, 180 and 300 s of quiet, never twice within 15 s, ten
+times in all.
 
 ==  =====================================================================  ============================================
     What is seen                                                           What follows
@@ -43,9 +45,10 @@ names, then after 90, 180 and 300 s of quiet, never twice within 15 s, ten times
     progress, skeleton), unless row 9 fits at rest                         own picture is not taken
 7   The page shows finished pictures, the network none                     loaded after 5 s of quiet, 15 s with a stop
                                                                            control, unless the conversation was read
-                                                                           since the stream's end; then pictures_final
-                                                                           from the page after as long
-8   A message of ours was blocked by moderation                            no_picture blocked after 2 s of quiet
+                                                                           since the stream's end, or twice loaded and
+                                                                           never read; then pictures_final from the
+                                                                           page after as long
+8   A message of ours was blocked by moderation                            doubt: no_picture blocked 2 s after rest
 9   Words that the network knows (the finished answer; others after       doubt: no_picture 2 s (words), 4 s (tool)
     20 s), or a tool failed                                                after rest: *tool_error* if a tool failed,
                                                                            *stopped* if drawing had started, else
@@ -72,7 +75,7 @@ import msgspec
 
 from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
-from cdp_image_mcp.chatgpt.watching.evidence import Case, Cause, Kind, Moment, Verdict
+from cdp_image_mcp.chatgpt.watching.evidence import PAUSE, Case, Cause, Kind, Moment, Verdict
 
 UNANSWERED_SECONDS = 45.0
 
@@ -84,6 +87,13 @@ def verdict(turn: Turn, page: PageReport, moment: Moment) -> Verdict:
     to stop waiting for more.
     """
     case = Case(turn=turn, page=page, moment=moment, pending=[])
+    loaded, said = moment.loads.since, moment.since_running
+    if turn.running and loaded is not None and said is not None and said >= loaded:
+        # A page that can tell says it again once it is loaded; where nobody can, it would hold for ever.
+        if loaded >= PAUSE:
+            case = msgspec.structs.replace(case, turn=msgspec.structs.replace(turn, running=False))
+        else:
+            case.pending.append(PAUSE - loaded)
     judged = (rule(case) for rule in _RULES)
     found = next((one for one in judged if one is not None), None)
     found = found or Verdict(action="wait", why="12: nothing decisive yet")
@@ -116,10 +126,10 @@ def _pictures(case: Case) -> Verdict | None:
     wanted = max(turn.expected_count, 2 if turn.paragen or case.page.panel else 0)
     missing = max(wanted - len(finals), len(drawing))
     found = Verdict(action="pictures_final", file_ids=tuple(picture.file_id for picture in finals))
-    streaming = turn.topic_open or (moment.stream_open and turn.stream_ended is None)
+    streaming = turn.topic_open or moment.stream_open
     if missing:
         found = msgspec.structs.replace(found, why="2: finished pictures, fewer than announced")
-        patience = 180 if streaming else 90 if turn.running else 8 if turn.at_rest or turn.read_after else 60
+        patience = 180 if streaming else 90 if turn.running else 8 if turn.at_rest else 60
         # A page that shows one picture may read no more.
         confirmed = moment.since_read is not None and moment.since_heard - moment.since_read >= patience
         if confirmed and not turn.running:
@@ -189,7 +199,9 @@ def _page_pictures(case: Case) -> Verdict | None:
     unread = moment.since_read is None or (moment.since_end is not None and moment.since_read > moment.since_end)
     handed = turn.handed_off and not (turn.turn_complete or turn.at_rest)
     patience = 15 if case.page.stop or turn.running else 5
-    if unread or handed or turn.running:
+    # Nothing was read though it was loaded for this twice: nobody hears how this page reads.
+    deaf = moment.since_read is None and moment.loads.counts.get("shown", 0) > 1
+    if turn.running or (not deaf and (unread or handed)):
         return case.load("shown", patience, f"{why}, the network none")
     if turn.answered_text is not None and not turn.drawing_started:
         return None
@@ -199,7 +211,7 @@ def _page_pictures(case: Case) -> Verdict | None:
 def _blocked(case: Case) -> Verdict | None:
     if not case.turn.blocked:
         return None
-    return case.after(2, _none(case, "blocked", "8: blocked by moderation"))
+    return case.doubt(case.moment.since_heard, 2, _none(case, "blocked", "8: blocked by moderation"))
 
 
 def _words(case: Case) -> Verdict | None:

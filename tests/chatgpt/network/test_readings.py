@@ -79,11 +79,13 @@ def test_a_message_after_another_persons_prompt_is_not_ours() -> None:
     assert finals(heard) == []
 
 
-def test_a_missing_status_is_untold_and_null_is_told() -> None:
+def test_a_missing_status_is_untold_and_null_says_nothing_of_pictures_in_a_window() -> None:
     heard = begun(call(), COMPLETE)
     heard.feed_conversation(window(prompt(), call()))
     assert (heard.turn().running, heard.turn().at_rest) == (False, False)
     heard.feed_conversation(window(prompt(), call(), async_status=None))
+    assert (heard.turn().at_rest, heard.turn().read_after) == (False, True)
+    heard.feed_conversation(window(prompt(), call(), async_status=4))
     assert heard.turn().at_rest
 
 
@@ -154,7 +156,7 @@ def test_a_turn_that_ended_with_a_message_nobody_heard_is_to_be_read(leaf: str, 
     assert not heard.turn().stale
 
 
-def test_a_picture_read_after_the_notice_of_completion_is_a_turn_at_rest() -> None:
+def test_a_picture_read_after_the_notice_of_completion_is_no_sign_that_it_is_still_drawn() -> None:
     """The stream said that something is made (``conversation_async_status``), and a flat list without a status never
     takes that back."""
     heard = queued_turn()
@@ -163,8 +165,9 @@ def test_a_picture_read_after_the_notice_of_completion_is_a_turn_at_rest() -> No
     heard.feed_socket(notice("leaf"))
     assert heard.turn().running, "the reading is older than the notice"
     heard.feed_conversation(window(prompt(), call(), picture("leaf")))
-    assert heard.turn().at_rest
+    assert heard.turn().read_after
     assert not heard.turn().running
+    assert not heard.turn().at_rest, "the notice may be of the stream alone"
 
 
 def test_the_last_word_on_whether_something_is_made_counts() -> None:

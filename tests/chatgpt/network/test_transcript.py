@@ -658,12 +658,12 @@ def test_a_foreign_message_that_names_only_its_own_conversation_is_not_ours() ->
     assert heard.feed_socket(json.dumps(frame)) is False
 
 
-def test_the_status_on_the_socket_is_heard_and_null_is_at_rest() -> None:
+def test_the_status_on_the_socket_is_heard_and_null_is_of_the_stream_alone() -> None:
     heard = queued_turn()
     for value in (3, 4, 7, None):
         heard.feed_socket(status(value))
         assert heard.turn().running == (value in {3, 7})
-        assert heard.turn().at_rest == (value in {4, None})
+        assert heard.turn().at_rest == (value == 4)
 
 
 @pytest.mark.parametrize(

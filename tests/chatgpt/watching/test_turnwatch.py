@@ -274,6 +274,22 @@ async def test_a_resumed_answer_is_heard_after_ours_broke() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_stream_has_ended_with_its_last_word_though_its_connection_stays_open() -> None:
+    """Nothing was loaded anew while it was open: a refusal was told by nobody before the time limit (row 43b)."""
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        own = tab.begin(body=request())
+        own.add(sse(card()))
+        await until(watch, lambda: watch.turn.tool_used)
+        assert watch.stream_open
+        own.add(sse(DONE))
+        await until(watch, lambda: not watch.stream_open)
+        assert watch.moment.since_end is not None
+        assert not own.ended
+        over(own)
+
+
+@pytest.mark.anyio
 async def test_a_prompt_that_the_page_sends_again_after_a_failure_streams_as_ever() -> None:
     tab = ScriptedTab()
     async with watching(tab) as watch:

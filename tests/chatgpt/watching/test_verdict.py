@@ -36,6 +36,7 @@ from tests.chatgpt.talk import (
     request,
     sse,
     status,
+    typed,
     update,
     window,
 )
@@ -87,7 +88,10 @@ def test_the_card_on_the_page_and_a_stop_button_change_nothing() -> None:
 def test_the_picture_is_final_at_once_when_the_site_is_at_rest() -> None:
     found = after(with_picture(status(4)), 0)
     assert (found.action, found.file_ids) == ("pictures_final", (file_id(1),))
-    assert after(with_picture(status(None)), 0).action == "pictures_final"
+    assert (after(with_picture(status(None)), 2).action, after(with_picture(status(None)), 3).action) == (
+        "wait",
+        "pictures_final",
+    ), "null may be of the stream alone"
 
 
 def test_the_recorded_conversation_is_final_at_once() -> None:
@@ -179,6 +183,9 @@ def test_missing_pictures_are_given_up_when_a_reading_after_them_has_nothing_new
 def test_where_no_status_is_told_missing_pictures_are_read_before_they_are_given_up() -> None:
     heard = several(1, announced=3)
     heard.feed_stream_status(b'{"status":"COMPLETE"}', CONVERSATION)
+    heard.feed_conversation(window(prompt(), picture("leaf1")))
+    assert heard.turn().read_after
+    assert after(heard, 1, since_heard=10, since_read=1).action == "wait", "the stream alone may be over"
     assert (after(heard, 59).load, after(heard, 60).load) == (None, "short")
     assert after(heard, 1, since_heard=62, since_read=1).action == "pictures_final"
     assert after(heard, 60, loads=NO_MORE).action == "pictures_final"
@@ -191,6 +198,22 @@ def test_when_the_site_says_it_still_draws_the_others_they_are_looked_for_again_
     twice = Loads(counts={"short": 2}, since=LONG)
     assert (after(heard, 179, loads=twice).load, after(heard, 180, loads=twice).load) == (None, "short")
     assert after(heard, LONG, loads=NO_MORE).load is None
+
+
+def test_a_status_that_is_never_taken_back_holds_no_longer_than_the_page_it_was_told_to() -> None:
+    """The stream says 7, and a flat list has no status: of a failed tool nobody was told before the time limit."""
+    heard = queued_turn()
+    failed = message("failed", "tool", ["Error: image generation failed"], status="finished_failed", metadata=meta())
+    heard.feed_conversation(window(prompt(), call(), failed))
+    assert heard.turn().running
+    how: dict[str, Any] = {"since_heard": 100.0, "since_running": 102.0}
+    early = after(heard, 100, since_read=9, loads=Loads(counts={"doubt": 2}, since=10), **how)
+    assert (early.action, early.recheck_seconds) == ("wait", 5)
+    found = after(heard, 100, since_read=14, loads=Loads(counts={"doubt": 2}, since=15), **how)
+    assert (found.action, found.kind) == ("no_picture", "tool_error")
+    how["since_running"] = 3.0
+    again = after(heard, 100, since_read=14, loads=Loads(counts={"doubt": 2}, since=15), **how)
+    assert again.action == "wait", "the page that was loaded anew said it once more"
 
 
 def test_more_pictures_than_announced_are_all_taken() -> None:
@@ -219,7 +242,6 @@ def test_while_the_answers_stream_is_open_more_pictures_may_follow() -> None:
         waiting = after(heard, 59, page=page, stream_open=True)
         assert (waiting.action, waiting.recheck_seconds) == ("wait", 1)
         assert after(heard, 60, page=page, stream_open=True).action == "pictures_final"
-    assert after(with_picture(status(4)), 0, stream_open=True).action == "pictures_final"  # it has said its last word
     second = begun(call(), picture("leaf"), call("another"), ended=False)
     assert after(second, 179, page={"drawing": True}, stream_open=True).action == "wait"
     assert after(second, 180, page={"drawing": True}, stream_open=True).action == "pictures_final"
@@ -251,7 +273,7 @@ def test_what_only_the_page_shows_is_taken_once_the_conversation_was_read() -> N
     unread = begun(call(), COMPLETE, DONE)
     assert after(unread, 4, page=page, since_end=4).action == "wait"
     assert after(unread, 5, page=page, since_end=5).load == "shown"
-    assert after(unread, LONG, page=page, since_end=LONG, loads=NO_MORE).action == "wait"
+    assert after(unread, 60, page=page, since_end=60, loads=ONCE).action == "wait"
     assert after(read_without_a_picture(), 4, page=page, since_end=60).action == "wait"
     found = after(read_without_a_picture(), 5, page=page, since_end=60)
     assert (found.action, found.from_page, found.file_ids) == ("pictures_final", True, (file_id(1),))
@@ -505,9 +527,42 @@ def test_an_error_on_the_page_is_looked_after_by_itself_whatever_else_was_loaded
     assert after(begun(call(), COMPLETE), 2, page={"error": "failed"}, loads=others).load == "doubt"
 
 
-def test_a_block_is_told_although_the_page_shows_an_error_and_the_status_says_drawing() -> None:
-    turn = msgspec.structs.replace(queued_turn().turn(), blocked=True)
-    assert verdict(turn, PageReport(error="failed"), Moment(quiet=2, loads=ONCE)).kind == "blocked"
+def test_a_picture_that_the_page_shows_is_taken_when_loading_it_twice_has_brought_no_reading() -> None:
+    """The page may read its conversations where nobody hears it (row 63p)."""
+    heard = queued_turn()
+    page = {"images": (PAINTED,), "found": True}
+    once = Loads(counts={"shown": 1}, since=89)
+    assert after(heard, 89, page=page, since_end=89, loads=once).action == "wait"
+    assert after(heard, 90, page=page, since_end=90, loads=Loads(counts={"shown": 1}, since=90)).load == "shown"
+    twice = Loads(counts={"shown": 2}, since=20)
+    running = after(heard, 20, page=page, since_end=110, loads=twice, since_running=3)
+    assert running.action == "wait", "the site says that it draws"
+    found = after(heard, 20, page=page, since_end=110, loads=twice, since_running=110)
+    assert (found.action, found.from_page) == ("pictures_final", True)
+
+
+def test_a_tool_that_is_called_again_after_it_failed_is_waited_for() -> None:
+    failed = message("failed", "tool", ["Error: image generation failed"], status="finished_failed", metadata=meta())
+    heard = read_again(failed)
+    assert after(heard, 4).kind == "tool_error"
+    heard.feed_conversation(conversation(prompt(), call(), failed, call("another", parent="failed")))
+    assert after(heard, 4).action == "wait"
+    heard.feed_conversation(
+        conversation(prompt(), call(), failed, call("another", parent="failed"), {**failed, "id": "f2"})
+    )
+    assert after(heard, 4).kind == "tool_error"
+
+
+def test_a_block_is_believed_only_of_a_turn_that_was_read_at_rest() -> None:
+    """What is blocked may be the words before the picture (row 67i)."""
+    block = typed("moderation", message_id="words", moderation_response={"blocked": True})
+    heard = begun(call(), answer("Here it is.", "words"), block, IMAGE_CASE, COMPLETE, DONE)
+    assert heard.turn().blocked
+    assert after(heard, 2).load == "doubt"
+    heard.feed_conversation(window(prompt(), call(), answer("Here it is.", "words")))
+    assert after(heard, 10, since_heard=20, since_read=5).action == "wait"
+    heard.feed_conversation(conversation(prompt(), call(), answer("Here it is.", "words")))
+    assert after(heard, 2).kind == "blocked"
 
 
 def test_an_error_never_outweighs_a_finished_picture() -> None:
@@ -750,11 +805,11 @@ def test_whatever_is_seen_the_verdict_keeps_its_promises(turn: Turn, page: PageR
     if found.action == "pictures_final" and not found.from_page:
         assert found.file_ids == tuple(p.file_id for p in turn.final_pictures)
     if found.from_page:
-        assert moment.since_read is not None
+        assert moment.since_read is not None or moment.loads.counts["shown"] > 1
         assert not moment.stream_open
     if found.action == "no_picture":
         assert found.kind is not None
-        sure = turn.blocked or found.kind == "unanswered" or turn.conversation_id is None
+        sure = found.kind == "unanswered" or turn.conversation_id is None
         assert sure or (turn.conversation_read and moment.since_read is not None and not turn.running)
     if found.load:
         assert found.action == "wait"
