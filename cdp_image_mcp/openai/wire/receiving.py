@@ -166,13 +166,15 @@ async def read_answer(reply: Reply, answer: Answer, begun: Callable[[], None]) -
 async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
     """What a refusal means. A picture where answers have theirs is no less paid for its status: then there is none, as
     of an answer. What it says back of the request is no picture of its own."""
-    reader = PictureReader()
+    reader, body = PictureReader(), None
     with contextlib.suppress(BrokenError, AnswerError):  # status and headers are enough to judge by
         await _fill(reader, reply, lambda: True)
-    tree, _ = _parsed(reader)
-    answer.verdict = judge(reply.status, reply.headers, tree, reader.text(LONGEST_ERROR), key=answer.key)
-    items = _listed(tree) if tree is not None else []
-    if tree is None or not any(picture_index(item.get("b64_json")) is not None or item.get("url") for item in items):
+    with contextlib.suppress(AnswerError):
+        body = reader.finish()
+    answer.verdict = judge(reply.status, reply.headers, body, reader.text(LONGEST_ERROR), key=answer.key)
+    tree = _fields(body) or {}
+    items = _listed(tree)
+    if not any(picture_index(item.get("b64_json")) is not None or item.get("url") for item in items):
         return answer.verdict
     await answer.finished(tree, reader, items)
     return None if answer.found else answer.verdict

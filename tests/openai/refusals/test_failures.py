@@ -244,6 +244,13 @@ def test_bodies_of_any_shape_are_judged(body: Any) -> None:
     assert judge(500, {}, body).error.code == "service_error"
 
 
+async def test_a_body_that_is_one_sentence_in_quotation_marks_is_told_without_them(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    api.play(raw(400, b'"bad things"'))
+    assert (await failure(backend, report)).details["text"] == "bad things"
+
+
 def test_a_plain_sentence_in_place_of_an_error_object_is_kept() -> None:
     assert judge(400, {}, {"error": "bad things"}).error.details["text"] == "bad things"
 
