@@ -80,7 +80,7 @@ def _duration(plain: str, now: datetime) -> datetime | None:
             found.append((any(cue in sentence for cue in _CUES), span))
     cued = [span for cue, span in found if cue]
     chosen = cued[0] if cued else found[-1][1] if found else None
-    return now + chosen if chosen is not None else None
+    return now + min(chosen, 2 * FARTHEST) if chosen is not None else None
 
 
 def _span(sentence: str) -> timedelta | None:

@@ -73,6 +73,8 @@ def test_a_whole_timestamp_is_taken_as_it_is() -> None:
         "at 99:99",
         "on Aug 99",
         "in 900 days",
+        "try again in " + "9999 weeks " * 50,
+        "reset at 2099-12-31t23:59:59z",
         "after Aug 16, 2026 at 4:30 PM",
     ],
 )
