@@ -247,6 +247,7 @@ class Transcript:
             topic = _Topic()
             remember(self._topics, update.topic, topic, MOST_TOPICS, always=self._told.handed)
         if topic.fresh(update.item_id):
+            self._told.complete.discard(update.topic)  # it goes on
             self._said(update.topic)
             self._hear(topic.decoder.feed(update.encoded.encode() + b"\n\n"), update.topic, update.conversation)
 

@@ -17,6 +17,7 @@ from tests.chatgpt.talk import (
     COMPLETE,
     CONVERSATION,
     DONE,
+    EXCHANGE,
     IMAGE_CASE,
     QUEUED,
     answer,
@@ -165,6 +166,20 @@ def test_all_announced_pictures_are_waited_for() -> None:
     assert after(several(1, 2, announced=4), 60).action == "wait"
     found = after(several(1, 2, 3, 4, announced=4), 15)
     assert (found.action, len(found.file_ids)) == ("pictures_final", 4)
+
+
+def test_a_topic_that_speaks_on_has_not_ended() -> None:
+    """Its end may be that of the stream alone (row 40j)."""
+    topic = f"conversation-turn-{EXCHANGE}"
+    end = {"type": "message", "topic_id": topic, "payload": {"type": "done"}}
+    heard = begun(typed("stream_handoff", turn_exchange_id=EXCHANGE, options=[]), DONE)
+    heard.feed_socket(json.dumps([item(sse(call()), "s1"), end]))
+    assert heard.turn().turn_complete
+    heard.feed_socket(json.dumps([item(sse(picture("leaf")), "s2")]))
+    assert heard.turn().topic_open
+    assert after(heard, 59).action == "wait"
+    heard.feed_socket(json.dumps([end]))
+    assert not heard.turn().topic_open
 
 
 def test_missing_pictures_are_given_up_when_a_reading_after_them_has_nothing_new() -> None:
