@@ -5,14 +5,14 @@ What could lose, double or mistake a picture here, and what is done:
 - lose: giving up by a word, a button or an error while the site draws on. Such signs are *doubts*: they are believed
   only when the conversation was read after they came and is at rest; until then it is loaded anew, and waited for.
 - mistake: the person's own reference, an earlier picture or a preview taken off the page. The page's pictures count
-  only when the conversation was read since the stream's end, no hand-off is open, and the network knows of none.
+  only when the conversation was read since the stream's end, no hand-off is open but at rest, and the network has none.
 - double: an end that is told too early makes the caller ask again. So every doubt ends in waiting, never in a word.
 
 The rows are tried from the top; the first that fits gives the verdict. *Quiet* is the time in which nothing of our turn
-changed, on page or network. *At rest*: the site says so (``async_status`` 4, or null in a whole conversation; and, but
-for words where a picture was promised, an answer that is said to be over and a reading since), or a reading said
-nothing new after the turn's content had stood for a while: at once for words to which nothing else can follow, 60 s
-where a picture was promised, 180 s where nothing came at all. That the *status says drawing* holds until the
+changed, on page or network. *At rest*: the site says so (``async_status`` 4, or null in a whole conversation; and,
+where no picture was promised or the tool failed, an answer that is said to be over and a reading since), or a reading
+said nothing new after the turn's content had stood for a while: at once for words to which nothing else can follow,
+60 s where a picture was promised, 180 s where nothing came at all. That the *status says drawing* holds until the
 conversation was loaded anew and 15 s later, unless it is said again. *Loaded* means: the conversation is loaded anew,
 for each cause first at the time the row names, then after 90, 180 and 300 s of quiet, never twice within 15 s, ten
 times in all.
@@ -197,7 +197,7 @@ def _page_pictures(case: Case) -> Verdict | None:
     if turn.previews and (not ids or {picture.file_id for picture in turn.previews}.intersection(ids)):
         return case.load("shown", 15, f"{why}, the network a preview")
     unread = moment.since_read is None or (moment.since_end is not None and moment.since_read > moment.since_end)
-    handed = turn.handed_off and not (turn.turn_complete or turn.at_rest)
+    handed = turn.handed_off and not (turn.turn_complete or turn.at_rest or case.rests(moment.since_heard))
     patience = 15 if case.page.stop or turn.running else 5
     # Nothing was read though it was loaded for this twice: nobody hears how this page reads.
     deaf = moment.since_read is None and moment.loads.counts.get("shown", 0) > 1

@@ -308,6 +308,16 @@ def test_nothing_is_taken_from_the_page_while_a_hand_off_is_open() -> None:
         assert found.action == "wait"
 
 
+def test_what_the_page_shows_of_a_turn_that_was_handed_on_is_taken_before_it_is_given_up_as_at_rest() -> None:
+    heard = handed_off()
+    heard.feed_stream_status(b'{"status":"COMPLETE"}', CONVERSATION)
+    heard.feed_conversation(window(prompt(identity=HANDED_OFF), call()))
+    times: dict[str, Any] = {"since_end": LONG, "since_heard": LONG, "since_read": 90}
+    assert after(heard, 90, loads=NO_MORE, **times).kind == "stopped"
+    found = after(heard, 90, page={"images": (PAINTED,)}, loads=NO_MORE, **times)
+    assert (found.action, found.from_page, found.file_ids) == ("pictures_final", True, (file_id(1),))
+
+
 def test_nothing_is_taken_from_the_page_while_the_stream_is_open() -> None:
     page = {"images": (PAINTED,)}
     assert after(read_without_a_picture(), LONG, page=page, stream_open=True).action == "wait"
