@@ -89,7 +89,8 @@ def open_client(proxy: Proxy | None, *, verify: ssl.SSLContext | None = None, **
         way = None if proxy is None else httpx.Proxy(proxy.url)
         if way is not None and way.url.scheme == "https":
             way.ssl_context = trusted
-        headers = {"User-Agent": USER_AGENT}
+        # Base64 of compressed pictures does not shrink worth the time, and a compressed answer could be a bomb.
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         return httpx.AsyncClient(verify=verify or trusted, proxy=way, trust_env=False, headers=headers, **options)
     except ImportError:
         why = SOCKS

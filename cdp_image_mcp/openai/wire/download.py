@@ -179,7 +179,9 @@ class Downloader:
                 import httpx
 
                 timeout = httpx.Timeout(TIMEOUT, connect=CONNECTING)
-                make = partial(open_client, proxy, timeout=timeout, follow_redirects=False)
+                # One that is kept is known by its number: it would serve any host there, whose name was never proved.
+                limits = httpx.Limits(max_keepalive_connections=0)
+                make = partial(open_client, proxy, timeout=timeout, limits=limits, follow_redirects=False)
                 try:
                     self._clients[proxy] = await anyio.to_thread.run_sync(make)
                 except ImageError as error:

@@ -127,8 +127,6 @@ def key_of(settings: Settings) -> "Callable[[httpx.Request], httpx.Request]":
     in_own_header = choose_profile(settings).azure and not settings.bearer
 
     def with_key(request: "httpx.Request") -> "httpx.Request":
-        # Base64 of compressed pictures does not shrink worth the time, and a compressed answer could be a bomb.
-        request.headers["Accept-Encoding"] = "identity"
         for name, value in (("Organization", settings.organization), ("Project", settings.project)):
             if value:
                 request.headers[f"OpenAI-{name}"] = value

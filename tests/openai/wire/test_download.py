@@ -2,7 +2,9 @@
 
 import json
 import socket
+import ssl
 import threading
+import zlib
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,8 +14,9 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.openai.wire import download
+from cdp_image_mcp.openai.wire import client, download
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError, is_public
 from fixtures.images_api import (
     ImagesApi,
@@ -29,7 +32,7 @@ from fixtures.images_api import (
     silence,
 )
 from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask
-from tests.openai.wire.ways import black_hole
+from tests.openai.wire.ways import black_hole, listening, make_authority
 
 pytestmark = pytest.mark.anyio
 
@@ -98,6 +101,55 @@ async def test_whoever_else_wants_the_key_does_not_get_it(
         with anyio.fail_after(10), pytest.raises(ImageError, match=r"could not be fetched: .*HTTP 401"):
             await make_backend(compat="generic").generate(ask(), report)
         assert [for_those_with_the_key(request) for request in other.log] == [False]
+
+
+async def test_nor_does_whoever_vouches_for_another_name_at_the_apis_own_number(
+    api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is kept is known by its number alone; whose it is was seen when it began."""
+
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    def public(_address: str) -> bool:
+        return True
+
+    authority = make_authority(tmp_path, "pictures.example")
+    trusted = ssl.create_default_context(cafile=str(authority.file))
+    monkeypatch.setattr(client, "certificates", lambda: trusted)
+    monkeypatch.setattr(download, "resolve", resolve)
+    monkeypatch.setattr(download, "is_public", public)
+    api.file("/1.png", raw(200, png(), PNG_HEADERS))
+    api.file("/2.png", raw(401, b"sign in"))
+    async with listening(api.url, secure=authority.server) as tls:
+        base = f"https://api.example:{tls.port}/v1"
+        settings = Settings(output_dir=tmp_path, profile_dir=tmp_path, api_key=KEY, base_url=base)
+        made = Downloader("api.example", settings)
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                for _ in range(2):
+                    group.start_soon(made.fetch, f"https://pictures.example:{tls.port}/1.png")
+            with pytest.raises(FetchError, match="Hostname mismatch"):
+                await made.fetch(f"https://api.example:{tls.port}/2.png")
+        await made.aclose()
+    assert [for_those_with_the_key(request) for request in api.log] == [False, False]
+
+
+async def test_a_picture_is_not_asked_for_in_a_form_that_could_not_be_read(
+    api: ImagesApi, downloader: Downloader
+) -> None:
+    """Servers that are told of deflate pack in either of its two forms, of which one has no head."""
+
+    async def packed(request: Request, response: Response) -> None:
+        if "deflate" in request.headers.get("accept-encoding", ""):
+            bare = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+            data = bare.compress(png()) + bare.flush()
+            await raw(200, data, {**PNG_HEADERS, "content-encoding": "deflate"})(request, response)
+        else:
+            await raw(200, png(), PNG_HEADERS)(request, response)
+
+    with anyio.fail_after(10):
+        assert await downloader.fetch(api.file("/1.png", packed)) == png()
 
 
 async def test_a_failed_download_never_draws_again(
