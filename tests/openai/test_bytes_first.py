@@ -449,10 +449,18 @@ async def test_a_picture_of_ours_that_a_refusal_says_back_is_none_of_its_own(api
     )
 
 
-async def test_an_answer_that_is_whole_and_never_ends_is_told_as_it_stands(api: ImagesApi, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["itself", "its address"])
+async def test_an_answer_that_is_whole_and_never_ends_is_told_as_it_stands(
+    api: ImagesApi, tmp_path: Path, by: str
+) -> None:
+    named = {
+        **json.loads(WHOLE),
+        "data": [{"url": api.file("/one.png", raw(200, png(), {"content-type": "image/png"}))}],
+    }
+
     async def play(request: Request, response: Response) -> None:
         await response.start(200, JSON)
-        await response.send(WHOLE)
+        await response.send(WHOLE if by == "itself" else json.dumps(named).encode())
         await response.silence()
 
     api.play(play)

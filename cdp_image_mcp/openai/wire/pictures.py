@@ -210,15 +210,12 @@ class PictureReader:
             else:
                 yield data
 
-    def is_whole(self) -> bool:
-        """Whether what was fed can be read, and no picture is open."""
-        if self._open is not None or not self._rest.rstrip().endswith(b"}"):
-            return False
-        try:
-            decode(bytes(self._rest))
-        except AnswerError:
-            return False
-        return True
+    def so_far(self) -> Any:
+        """The JSON, if what was fed is a whole one; else None."""
+        if self._open is None and self._rest[-LOOK_BACK:].rstrip().endswith(b"}"):
+            with suppress(AnswerError):
+                return decode(bytes(self._rest))
+        return None
 
     def finish(self) -> Any:
         """The JSON, with a mark where each picture was (see :func:`picture_index`); a picture that it ends in is

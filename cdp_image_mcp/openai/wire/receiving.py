@@ -168,7 +168,7 @@ async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
     of an answer. What it says back of the request is no picture of its own."""
     reader, body = PictureReader(), None
     with contextlib.suppress(BrokenError, AnswerError):  # status and headers are enough to judge by
-        await _fill(reader, reply, lambda: True)
+        await _fill(reader, reply, 0)
     with contextlib.suppress(AnswerError):
         body = reader.finish()
     answer.verdict = judge(reply.status, reply.headers, body, reader.text(LONGEST_ERROR), key=answer.key)
@@ -180,16 +180,19 @@ async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
     return None if answer.found else answer.verdict
 
 
-async def _fill(reader: PictureReader, reply: Reply, enough: Callable[[], bool], answer: Answer | None = None) -> None:
-    """Read to the end, or until a JSON is whole that is ``enough`` and nothing is said behind it for :data:`DRAIN`:
-    servers that do not end what they answer would be waited for as long as any may draw. Pictures go to ``answer``."""
+async def _fill(reader: PictureReader, reply: Reply, wanted: int, answer: Answer | None = None) -> None:
+    """Read to the end, or until a JSON is whole that has ``wanted`` pictures and nothing is said behind it for
+    :data:`DRAIN`: servers that do not end what they answer would be waited for as long as any may draw. Pictures go to
+    ``answer``."""
     with anyio.CancelScope() as reading:
         while (piece := await reply.read()) is not None:
             reader.feed(piece)
             if answer is not None:
                 await answer.take(reader)
-            if reading.deadline == math.inf and enough() and reader.is_whole():
-                reading.deadline = anyio.current_time() + DRAIN
+            if reading.deadline == math.inf and (tree := _fields(reader.so_far())) is not None:
+                here = max(answer.pictures if answer is not None else 0, len(_listed(tree)))
+                if here >= wanted:
+                    reading.deadline = anyio.current_time() + DRAIN
 
 
 def _fields(tree: Any) -> Mapping[str, Any] | None:
@@ -236,7 +239,7 @@ async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
     reader = PictureReader()
     broken: BrokenError | None = None
     try:
-        await _fill(reader, reply, lambda: answer.pictures >= answer.wanted, answer)
+        await _fill(reader, reply, answer.wanted, answer)
         tree, why = _parsed(reader)
     except BrokenError as error:
         broken, (tree, why) = error, _parsed(reader)
