@@ -20,7 +20,7 @@ LOOK_BACK = 256
 """A key, its colon and its quote are looked for across this many bytes of what came before."""
 
 STRING = re.compile(rb'"(?:b64_json|partial_image_b64)"\s*:\s*"|"(?:url|image_url)"\s*:\s*"(?=data:)')
-PIECE = re.compile(rb'[{}]|("(?:[^"\\]|\\.)*+(?:"|\\?\Z))(?:\s*+:\s*+("(?:[^"\\]|\\.)*+"))?', re.DOTALL)
+PIECE = re.compile(rb'[{}]|("(?:[^"\\]++|\\.)*+(?:"|\\?\Z))(?:\s*+:\s*+("(?:[^"\\]++|\\.)*+"))?', re.DOTALL)
 """A brace, a text, or the name of a text with the text. One that is cut off goes to the end: it is looked at once."""
 CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 SPACE = b" \t\r\n"
