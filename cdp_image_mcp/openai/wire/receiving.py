@@ -173,7 +173,7 @@ async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
         body = reader.finish()
     answer.verdict = judge(reply.status, reply.headers, body, reader.text(LONGEST_ERROR), key=answer.key)
     tree = _fields(body) or {}
-    items = _listed(tree)
+    items = _listed(tree) if body is not None else [piece for piece in reader.pieces() if "b64_json" in piece]
     if not any(picture_index(item.get("b64_json")) is not None or item.get("url") for item in items):
         return answer.verdict
     await answer.finished(tree, reader, items)
