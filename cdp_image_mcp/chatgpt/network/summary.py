@@ -178,6 +178,7 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
         turn_complete=told.over,
         conversation_read=told.read,
         answered_text=clean(answers[-1].words[:LONGEST], LONGEST) if answers else None,
+        answer_is_last=bool(answers) and _is_last(answers[-1], ours, told),
         # Grows by the word: it is cleaned only where it is shown.
         partial_text=speeches[-1].words[:LONGEST] or None if speeches else None,
         error=clean(error, 1000) if error else None,
@@ -192,6 +193,16 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
         followed="later" in places.values(),
         stale=told.missed or told.conversation in told.stale,
     )
+
+
+def _is_last(answer: Message, ours: list[Message], told: Heard) -> bool:
+    """Whether no picture can follow the finished words: the stream was heard whole, and they came after it, or it
+    called no tool that has not answered with more than a placeholder."""
+    if told.streams[0].handed_off or told.end not in {"complete", "done"}:
+        return False
+    called = any(message.call for message in ours)
+    replied = any(message.role == "tool" and message.finished and not message.placeholder for message in ours)
+    return told.stream not in answer.origins or not called or replied
 
 
 def _tool_error(message: Message, told: Heard) -> ToolError | None:

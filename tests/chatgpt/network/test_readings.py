@@ -307,3 +307,35 @@ def test_a_time_is_read_the_same_wherever_this_computer_is(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("stream", "later", "last"),
+    [
+        pytest.param((answer("No."), COMPLETE), (), True, id="an answer, and no tool called"),
+        pytest.param((call(), answer("Here it is.", parent="call"), COMPLETE), (), False, id="a call without reply"),
+        pytest.param((call(), card(), answer("Here.", parent="card"), COMPLETE), (), False, id="a placeholder alone"),
+        pytest.param(
+            (call(), message("told", "tool", ["Not drawn."]), answer("No.", parent="told"), COMPLETE),
+            (),
+            True,
+            id="a reply",
+        ),
+        pytest.param((call(), card(), COMPLETE), (answer("No.", parent="card"),), True, id="words after the stream"),
+        pytest.param((answer("Sure."),), (), False, id="a stream that broke off"),
+        pytest.param(
+            (typed("stream_handoff", turn_exchange_id=EXCHANGE), answer("Sure."), COMPLETE),
+            (),
+            False,
+            id="a stream that goes on elsewhere",
+        ),
+    ],
+)
+def test_no_picture_follows_words_after_the_stream_or_without_an_open_call(
+    stream: tuple[Any, ...], later: tuple[Any, ...], last: bool
+) -> None:
+    heard = begun(*stream, ended=False)
+    heard.stream_ended(ok=COMPLETE in stream)
+    heard.feed_conversation(window(prompt(), *later))
+    assert heard.turn().answered_text is not None
+    assert heard.turn().answer_is_last is last
