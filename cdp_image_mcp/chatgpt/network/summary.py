@@ -196,13 +196,13 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
 
 
 def _is_last(answer: Message, ours: list[Message], told: Heard) -> bool:
-    """Whether no picture can follow the finished words: the stream was heard whole, and they came after it, or it
-    called no tool that has not answered with more than a placeholder."""
+    """Whether no picture can follow the finished words: the stream was heard whole, and they came after it, or every
+    call of a tool was answered with more than a placeholder."""
     if told.streams[0].handed_off or told.end not in {"complete", "done"}:
         return False
-    called = any(message.call for message in ours)
-    replied = any(message.role == "tool" and message.finished and not message.placeholder for message in ours)
-    return told.stream not in answer.origins or not called or replied
+    calls = sum(message.call for message in ours)
+    replies = sum(message.role == "tool" and message.finished and not message.placeholder for message in ours)
+    return told.stream not in answer.origins or replies >= calls
 
 
 def _tool_error(message: Message, told: Heard) -> ToolError | None:

@@ -321,6 +321,12 @@ def test_a_time_is_read_the_same_wherever_this_computer_is(
             True,
             id="a reply",
         ),
+        pytest.param(
+            (call(), message("told", "tool", ["Not drawn."]), call("again"), answer("Now.", parent="again"), COMPLETE),
+            (),
+            False,
+            id="a reply, and one more call",
+        ),
         pytest.param((call(), card(), COMPLETE), (answer("No.", parent="card"),), True, id="words after the stream"),
         pytest.param((answer("Sure."),), (), False, id="a stream that broke off"),
         pytest.param(
