@@ -156,6 +156,7 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
     answers = [message for message in ours if message.answer and not message.error]
     speeches = [message for message in ours if message.speech and not message.answer]
     done = [message for message in ours if message.status == DONE]
+    blocked = [message for message in ours if message.blocked or message.id in told.blocked]
     paragen = _paragen(ours, told)
     error = told.first("error")
     settled = told.settled(pictures)
@@ -178,12 +179,12 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
         turn_complete=told.over,
         conversation_read=told.read,
         answered_text=clean(answers[-1].words[:LONGEST], LONGEST) if answers else None,
-        answer_is_last=bool(answers) and _is_last(answers[-1], ours, told),
+        nothing_follows=_nothing_follows(ours, answers, blocked, told),
         # Grows by the word: it is cleaned only where it is shown.
         partial_text=speeches[-1].words[:LONGEST] or None if speeches else None,
         error=clean(error, 1000) if error else None,
         tool_error=failed[-1] if failed and not again else None,
-        blocked=any(message.blocked or message.id in told.blocked for message in ours),
+        blocked=bool(blocked),
         empty_picture=not pictures and any(message.empty for message in ours),
         card_waiting=any(message.placeholder and (not told.present or message.id in told.present) for message in ours),
         paragen=paragen,
@@ -195,14 +196,15 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
     )
 
 
-def _is_last(answer: Message, ours: list[Message], told: Heard) -> bool:
-    """Whether no picture can follow the finished words: the stream was heard whole, and they came after it, or every
-    call of a tool was answered with more than a placeholder."""
-    if told.streams[0].handed_off or told.end not in {"complete", "done"}:
+def _nothing_follows(ours: list[Message], answers: list[Message], blocked: list[Message], told: Heard) -> bool:
+    """Whether no picture can follow the finished words, or what was blocked: the stream was heard whole, and they came
+    after it, or every call of a tool that was not blocked was answered with more than a placeholder."""
+    if told.streams[0].handed_off or told.end not in {"complete", "done"} or not (answers or blocked):
         return False
-    calls = sum(message.call for message in ours)
+    calls = sum(message.call and message not in blocked for message in ours)
     replies = sum(message.role == "tool" and message.finished and not message.placeholder for message in ours)
-    return told.stream not in answer.origins or replies >= calls
+    later = bool(answers) and told.stream not in answers[-1].origins
+    return later or replies >= calls
 
 
 def _tool_error(message: Message, told: Heard) -> ToolError | None:

@@ -64,8 +64,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """The site said the turn is over: the stream (if not handed off), its topic, or a completion notice."""
     conversation_read: bool = False
     """The conversation's JSON was read and contains our message."""
-    answer_is_last: bool = False
-    """Once the stream is over: no picture can follow the words of ``answered_text``."""
+    nothing_follows: bool = False
+    """Once the stream is over: no picture can follow the words of ``answered_text``, or what was blocked."""
     answered_text: str | None = None
     """The finished answer in words: assistant, to all, text, end of turn. Cards and tool texts are never it."""
     partial_text: str | None = None

@@ -157,7 +157,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if moment.since_read > since:
             return False
-        last = turn.tool_error is not None or turn.answer_is_last or not self.promised
+        last = turn.tool_error is not None or turn.nothing_follows or not self.promised
         if turn.at_rest or (turn.read_after and last):
             return True
         stood = moment.since_heard - moment.since_read
