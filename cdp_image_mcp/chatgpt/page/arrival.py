@@ -32,7 +32,7 @@ from cdp_image_mcp.cdp.errors import DocumentLeft, NavigationError
 from cdp_image_mcp.chatgpt.landing import OVERLOADED, TOO_LARGE, Landing
 from cdp_image_mcp.chatgpt.page.accounts import Account, account_of
 from cdp_image_mcp.chatgpt.page.eye import quoted
-from cdp_image_mcp.chatgpt.page.layers import Arrival, States, in_the_way, press
+from cdp_image_mcp.chatgpt.page.layers import Arrival, States, in_the_way, press_below
 from cdp_image_mcp.chatgpt.page.sitereport import role_not_found
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
@@ -213,7 +213,7 @@ async def _is_restored(tab: Tab, states: States) -> bool:
 async def _leave_restored(tab: Tab) -> None:
     """From an old conversation to a new chat. Raises ImageError where the site does not let it be left."""
     for _ in range(2):  # a page that draws its control anew under the press takes no notice of it
-        if not await press(tab, "witness.one('new_chat')"):
+        if not await press_below(tab, "witness.one('new_chat')"):
             await tab.open(tab.site.home)
             await tab.eye.open()
         if await tab.eye.until("witness.known().length === 0 && witness.one('composer')", LEFT_SECONDS):

@@ -150,13 +150,22 @@ async def press(tab: Tab, expression: str) -> bool:
     return False
 
 
+async def press_below(tab: Tab, expression: str) -> bool:
+    """``press``, once more after what came over the element was closed."""
+    try:
+        return await press(tab, expression)
+    except ClickBlocked:
+        await close_dialogs(tab)
+        return await press(tab, expression)
+
+
 async def _press_chat(tab: Tab) -> None:
     """Leave Work mode, which makes no pictures. Raises ImageError when it stays."""
     if not await tab.eye.has("work_mode"):
         return
     # A page that draws its switch anew under the press takes no notice of it; pressed twice it says the same.
     for _ in range(2):
-        if not await press(tab, "witness.one('chat_mode')"):
+        if not await press_below(tab, "witness.one('chat_mode')"):
             break
         if await tab.eye.until("!witness.has('work_mode')", CHOSEN_SECONDS):
             return
