@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 
@@ -42,7 +41,7 @@ class Means:
         self.settings = settings
         self.line = Line(settings)
         self.pace = Pace()
-        self.downloader = Downloader(urlsplit(settings.base_url).hostname or "", settings)
+        self.downloader = Downloader(settings)
         self.habits = Habits()
         self.streams = anyio.CapacityLimiter(MOST_STREAMS)
 

@@ -73,14 +73,15 @@ def is_public(address: str) -> bool:
 
 
 class Downloader:
-    """Fetches pictures by address. ``own_host`` is the API's host: the one host that may be private or plain http."""
+    """Fetches pictures by address. The API's own host is the one that may be private or plain http, and its address the
+    one to which the key may go."""
 
-    def __init__(self, own_host: str, settings: Settings | None = None) -> None:
-        """``settings`` say where the key may be needed, and go."""
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._own_host = own_host.lower()
+        self._own = urlsplit(settings.base_url)
+        self._own_host = self._own.hostname or ""
         with suppress(UnicodeError):
-            self._own_host = _in_ascii(own_host)
+            self._own_host = _in_ascii(self._own_host)
         self._clients: dict[Proxy | None, httpx.AsyncClient] = {}
         self._opening = anyio.Lock()
 
@@ -142,10 +143,7 @@ class Downloader:
     def _keys(self, *origin: str | int) -> "list[Key]":
         """With what an address there is asked, in turn, as long as it refuses: Open WebUI shows a picture that it drew
         to nobody else."""
-        if self._settings is None:
-            return [None]
-        own = urlsplit(self._settings.base_url)
-        same = origin == (own.scheme, self._own_host, own.port or PORTS[own.scheme])
+        same = origin == (self._own.scheme, self._own_host, self._own.port or PORTS[self._own.scheme])
         return [None, key_of(self._settings)] if same else [None]
 
     async def _get(

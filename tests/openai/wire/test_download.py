@@ -39,9 +39,13 @@ pytestmark = pytest.mark.anyio
 PNG_HEADERS = {"content-type": "image/png"}
 
 
+def of_api_at(host: str) -> Downloader:
+    return Downloader(Settings(output_dir=Path(), profile_dir=Path(), base_url=f"https://{host}/v1"))
+
+
 @pytest.fixture
 async def downloader() -> AsyncGenerator[Downloader]:
-    made = Downloader("127.0.0.1")
+    made = of_api_at("127.0.0.1")
     yield made
     await made.aclose()
 
@@ -124,7 +128,7 @@ async def test_nor_does_whoever_vouches_for_another_name_at_the_apis_own_number(
     async with listening(api.url, secure=authority.server) as tls:
         base = f"https://api.example:{tls.port}/v1"
         settings = Settings(output_dir=tmp_path, profile_dir=tmp_path, api_key=KEY, base_url=base)
-        made = Downloader("api.example", settings)
+        made = Downloader(settings)
         with anyio.fail_after(20):
             async with anyio.create_task_group() as group:
                 for _ in range(2):
@@ -290,7 +294,7 @@ async def test_an_address_that_is_not_encrypted_is_asked_encrypted(port: str, mo
         return ["10.0.0.1"]
 
     monkeypatch.setattr(download, "resolve", resolve)
-    assert "private" in await why_not(Downloader("127.0.0.1"), f"http://made.example{port}/a.png?sig=1")
+    assert "private" in await why_not(of_api_at("127.0.0.1"), f"http://made.example{port}/a.png?sig=1")
     assert asked == [("made.example", 443)]
 
 
@@ -302,7 +306,7 @@ async def test_a_host_of_other_letters_is_asked_by_its_name_in_ascii(monkeypatch
         return ["10.0.0.1"]
 
     monkeypatch.setattr(download, "resolve", resolve)
-    made = Downloader("127.0.0.1")
+    made = of_api_at("127.0.0.1")
     assert "private" in await why_not(made, "https://bücher.example/a.png")
     assert asked == ["xn--bcher-kva.example"]
 
@@ -344,7 +348,7 @@ async def test_a_name_that_points_into_a_private_network_is_not_fetched(monkeypa
         return ["93.184.215.14", "192.168.1.1"]
 
     monkeypatch.setattr(download, "resolve", resolver)
-    assert "private network" in await why_not(Downloader("api.example"), "https://pictures.example/a.png")
+    assert "private network" in await why_not(of_api_at("api.example"), "https://pictures.example/a.png")
 
 
 async def test_the_connection_goes_to_the_address_that_was_checked(
@@ -362,7 +366,7 @@ async def test_the_connection_goes_to_the_address_that_was_checked(
     address = api.file("/a.png", raw(200, png(), PNG_HEADERS))
     port = urlsplit(address).port
     monkeypatch.setattr(download, "resolve", resolver)
-    downloader = Downloader("pictures.example")
+    downloader = of_api_at("pictures.example")
     real = socket.getaddrinfo
 
     def only_numbers(host: str | bytes | None, *args: object, **kwargs: object) -> object:
@@ -414,7 +418,7 @@ def test_only_addresses_of_the_open_internet_are_public(address: str, public: bo
 @pytest.mark.parametrize("url", ["https://10.0.0.1/a", "https://[::1]/a", "https://intranet/a", "https://127.0.0.1/a"])
 async def test_a_proxy_is_not_asked_for_what_is_private_to_look_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    downloader = Downloader("api.example")
+    downloader = of_api_at("api.example")
     with anyio.fail_after(10), pytest.raises(FetchError, match="private"):
         await downloader.fetch(url)
 
@@ -431,7 +435,7 @@ async def test_every_address_of_a_host_is_tried(dead: str, api: ImagesApi, monke
 
     api.file("/made.png", raw(200, png(), PNG_HEADERS))
     monkeypatch.setattr(download, "resolve", resolver)
-    downloader = Downloader("made.example")
+    downloader = of_api_at("made.example")
     with anyio.fail_after(20), ExitStack() as hole:
         if dead == "says nothing":
             hole.enter_context(black_hole("127.0.0.2", port or 0))
@@ -448,7 +452,7 @@ async def test_addresses_that_a_resolver_makes_up_are_believed_where_it_makes_up
         return own if host == "api.example" else ["198.18.0.9"]
 
     monkeypatch.setattr(download, "resolve", resolver)
-    downloader = Downloader("api.example")
+    downloader = of_api_at("api.example")
     found = await _answer_of(downloader._checked_addresses("pictures.example", 443))  # pyright: ignore[reportPrivateUsage]
     assert found == (["198.18.0.9"] if fetched else "its address lies in a private network")
 
