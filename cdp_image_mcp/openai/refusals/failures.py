@@ -63,10 +63,22 @@ def _page_text(text: str) -> str:
     return re.sub(r"\s+", " ", html.unescape(words))
 
 
+OWN_WORDS = frozenset(("error", "detail"))
+"""Fields of the API's own errors and of FastAPI's; no gateway's JSON has them (AWS, Kong: a ``message`` alone)."""
+
+
 def judge(
-    status: int, headers: Mapping[str, str], body: Any, raw: str = "", *, key: str | None = None, begun: bool = False
+    status: int,
+    headers: Mapping[str, str],
+    body: Any,
+    raw: str = "",
+    *,
+    key: str | None = None,
+    begun: bool = False,
+    silence: float = 0.0,
 ) -> Failure:
     """Judge an error answer. ``body`` is its JSON or None, ``raw`` its bytes as text for bodies that are no JSON.
+    ``silence``: seconds that it came after the request had left.
 
     ``begun``: the answer had begun as a success (an error inside a 200, or within a stream). Then nothing is sent
     again by itself, and unless the table says that the request was turned away, it may have been paid.
@@ -75,7 +87,8 @@ def judge(
     said = fields.get("message")
     message = said if isinstance(said, str) else _page_text(raw)
     name, kind, param = (_word(fields.get(field)) for field in ("code", "type", "param"))
-    rule = next(rule for rule in RULES if rule.matches(status, name, kind, param, message))
+    waited = 0.0 if isinstance(body, Mapping) and OWN_WORDS & cast("Mapping[str, Any]", body).keys() else silence
+    rule = next(rule for rule in RULES if rule.matches(status, name, kind, param, message, waited))
     wait = stated_wait(headers, message) if rule.code in {"rate_limited", "service_error"} else None
     moderation = _moderation(fields, key)
     stage = moderation.get("moderation_stage")

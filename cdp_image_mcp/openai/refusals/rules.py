@@ -16,9 +16,10 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One line of the table. An answer matches when every given condition holds; the first match counts.
 
     ``submitted`` is False where the server turned the request away at the door. ``again`` is set only where nothing
-    can have been paid: an answer of 500, 502, 503 or 521 to 523 that held no picture is billed by nobody, but whether
-    the server began to work nobody knows either. It is told as ``submitted`` "unknown" and ``spent`` False, and stays
-    so over every later try of the same generation unless one of them is worse or brings the pictures.
+    can have been paid: an answer of 500, 502, 503 or 521 to 523 that held no picture is billed by nobody, unless it is
+    a gateway's that had waited for the server, but whether the server began to work nobody knows either. It is told as
+    ``submitted`` "unknown" and ``spent`` False, and stays so over every later try of the same generation unless one of
+    them is worse or brings the pictures.
     """
 
     code: Code
@@ -33,14 +34,18 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     param: str | None = None
     text: str | None = None
     """Regular expression, searched in the message without regard to case."""
+    after: float = 0.0
+    """Seconds of silence after which somebody spoke in the server's place: it says nothing of an error of its own."""
     submitted: Fact = False
     spent: Fact = False
     again: Again | None = None
     next_step: str | None = None
 
-    def matches(self, status: int, name: str, kind: str, param: str, text: str) -> bool:
+    def matches(self, status: int, name: str, kind: str, param: str, text: str, silence: float = 0.0) -> bool:
+        """``silence``: 0 when the server itself speaks."""
         return (
-            (not self.statuses or not self.statuses.isdisjoint((status, status // 100)))
+            silence >= self.after
+            and (not self.statuses or not self.statuses.isdisjoint((status, status // 100)))
             and (not self.names or name in self.names)
             and (not self.types or kind in self.types)
             and (self.param is None or param == self.param)

@@ -86,7 +86,9 @@ def describe(error: Exception, phase: Phase) -> BrokenError:
 class Reply:
     """A begun answer: status and headers are there, the body is read piece by piece."""
 
-    def __init__(self, response: "httpx.Response") -> None:
+    def __init__(self, response: "httpx.Response", silence: float = 0.0) -> None:
+        self.silence = silence
+        """Seconds between the request's last byte and the answer's first."""
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._pieces = unpacked(response)
@@ -160,18 +162,18 @@ class Line:
         import httpx
 
         phase: Phase = "connecting"
-        ours = False
+        ours, left_at = False, math.inf
         connecting = anyio.CancelScope(deadline=anyio.current_time() + CONNECTING)
 
         async def trace(event: str, info: Mapping[str, Any]) -> None:
-            nonlocal phase, ours
+            nonlocal phase, ours, left_at
             # A proxy's CONNECT passes here too; only what starts names its request.
             if event.endswith("send_request_headers.started"):
                 ours = getattr(info.get("request"), "method", b"") == b"POST"
                 if ours:
                     phase, connecting.deadline = "sending", math.inf
             elif event.endswith("send_request_body.complete") and ours:
-                phase = "waiting"
+                phase, left_at = "waiting", anyio.current_time()
                 await on_sent()
 
         async def may_have_left() -> None:
@@ -201,7 +203,7 @@ class Line:
         if response is None:
             raise await self._explained(broken)
         try:
-            yield Reply(response)
+            yield Reply(response, anyio.current_time() - left_at)
         finally:
             with shielded():
                 await response.aclose()

@@ -171,7 +171,8 @@ async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
         await _fill(reader, reply, 0)
     with contextlib.suppress(AnswerError):
         body = reader.finish()
-    answer.verdict = judge(reply.status, reply.headers, body, reader.text(LONGEST_ERROR), key=answer.key)
+    said, waited = reader.text(LONGEST_ERROR), reply.silence
+    answer.verdict = judge(reply.status, reply.headers, body, said, key=answer.key, silence=waited)
     tree = _fields(body) or {}
     items = _listed(tree) if body is not None else [piece for piece in reader.pieces() if "b64_json" in piece]
     if not any(picture_index(item.get("b64_json")) is not None or item.get("url") for item in items):

@@ -1,16 +1,21 @@
 """Every row of the error table, asked through the whole back end."""
 
+import asyncio
+import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.refusals.failures import clean, judge, stated_wait
 from cdp_image_mcp.request import WorkState
-from fixtures.images_api import ERRORS, ImagesApi, error, html_page, raw, redirect
+from fixtures.images_api import ERRORS, ImagesApi, Request, Response, error, html_page, raw, redirect
+from tests.clock import leap
 from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask
 
 pytestmark = pytest.mark.anyio
@@ -105,9 +110,77 @@ async def test_html_pages_of_proxies_are_judged_by_their_status(
     api.always = html_page(status)
     found = await failure(backend, report)
     assert (found.code, found.spent) == (code, spent)
-    assert found.details["text"] == f"example.org | {status}: A timeout occurred"
+    assert found.details["text"].startswith(f"example.org | {status}: ")
     assert ("most end in /v1" in found.next_step) == (status == 404)
     assert len(api.posts) == asked
+
+
+ENVOY = "upstream connect error or disconnect/reset before headers. reset reason"
+RELAYED = {"message": "The upstream failed.", "type": "upstream_error", "code": None, "param": None}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (500, "<html><title>500 - The request failed</title></html>", ("timeout", True, "unknown", 1)),
+        (502, "<html><title>502 Server Error</title></html>", ("timeout", True, "unknown", 1)),
+        (503, "Application error", ("timeout", True, "unknown", 1)),
+        (503, '{"message": "Service Unavailable"}', ("timeout", True, "unknown", 1)),
+        (502, "", ("timeout", True, "unknown", 1)),
+        (500, json.dumps({"error": RELAYED}), ("service_error", "unknown", False, 3)),
+        (521, "<html><title>521: Web server is down</title></html>", ("service_error", "unknown", False, 3)),
+    ],
+    ids=["app service", "load balancer", "router", "api gateway", "nothing", "the server's own word", "never reached"],
+)
+async def test_a_gateway_that_answers_for_a_server_after_long_silence_may_hide_a_picture(
+    status: int,
+    body: str,
+    told: tuple[Any, ...],
+    api: ImagesApi,
+    backend: ApiBackend,
+    report: DiskReport,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By their own limits of 15 to 230 s they answer so, and the server behind them draws on."""
+
+    async def late(request: Request, response: Response) -> None:
+        there = threading.Event()
+        while report.states[-1] != "generating":
+            await anyio.lowlevel.checkpoint()
+        loop.call_soon_threadsafe(lambda: (leap(monkeypatch, 31), there.set()))
+        await asyncio.to_thread(there.wait, 20)
+        await raw(status, body.encode(), {"content-type": "text/html", "retry-after-ms": "20"})(request, response)
+
+    loop = asyncio.get_running_loop()
+    api.always = late
+    with anyio.fail_after(1000), pytest.raises(ImageError) as caught:
+        await backend.generate(ask(), report)
+    found = caught.value
+    assert (found.code, found.submitted, found.spent, len(api.posts)) == told
+    assert found.retryable is (found.spent is False)
+    assert (report.unclear_usd > 0) is (found.spent == "unknown")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("curl: (28) Operation timed out after 30002 milliseconds with 0 bytes received", ("timeout", 1)),
+        ('do request failed: Post "https://api.example.com/v1/images/generations": EOF', ("timeout", 1)),
+        ("context deadline exceeded (Client.Timeout exceeded while awaiting headers)", ("timeout", 1)),
+        ("Server disconnected without sending a response.", ("timeout", 1)),
+        (f"{ENVOY}: connection termination", ("timeout", 1)),
+        (f"{ENVOY}: connection failure", ("service_error", 3)),
+        ("dial tcp 10.0.0.7:443: i/o timeout", ("service_error", 3)),
+    ],
+)
+@pytest.mark.parametrize("status", [500, 503])
+async def test_a_relay_that_says_how_it_lost_its_server_is_believed(
+    status: int, said: str, told: tuple[str, int], api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    api.always = raw(status, json.dumps({"error": {"message": said}}).encode(), {"retry-after-ms": "20"})
+    found = await failure(backend, report)
+    assert (found.code, len(api.posts)) == told
+    assert found.spent == ("unknown" if told[1] == 1 else False)
 
 
 async def test_a_429_without_a_word_is_tried_twice_more(
