@@ -86,9 +86,11 @@ class Transcript:
         self._told = Heard(fails=told.fails, own=told.own, number=told.number + 1, conversation=told.conversation)
         self._decoder = StreamDecoder()
 
-    def expect(self, prompt: str, before: frozenset[str]) -> None:
-        """The prompt goes out now; ``before`` are the messages that were there already."""
+    def expect(self, prompt: str, before: frozenset[str], standing: frozenset[str] = frozenset()) -> None:
+        """The prompt goes out now; ``before`` are the messages that were there already, ``standing`` the pictures. None
+        of those can be a result, whoever says so: an edit may hold the one that it started from."""
         self._expected, self._before = prompt, before
+        self._told.own |= standing
 
     def disregard(self, file_id: str) -> bool:
         """This file is one of the person's own."""

@@ -112,7 +112,7 @@ class TurnWatch:
         self._loading = False
         self._known: list[str] = []
         self._standing: frozenset[str] = frozenset()
-        """Pictures that were on the page before ours were asked for."""
+        """Pictures that were on the page, or asked for by it, before ours were asked for."""
         self._page = PageReport()
         self._looking: tuple[str | None] | None = None
         """The message the eye goes by, once it looks at all."""
@@ -285,9 +285,10 @@ class TurnWatch:
     async def expect(self, prompt: str) -> None:
         """The prompt goes out now: note what is on the page before it does, and look at what comes."""
         self._known = await self.tab.eye.ask("witness.known()", reply=list[str])
-        self._standing = frozenset(await self.tab.eye.ask("witness.shown()", reply=list[str]))
+        asked = filter(None, (file_id(request.url) for request in self.tab.bodies.requests))
+        self._standing = frozenset((*await self.tab.eye.ask("witness.shown()", reply=list[str]), *asked))
         self.prompt = prompt
-        self.transcript.expect(prompt, frozenset(self._known))
+        self.transcript.expect(prompt, frozenset(self._known), self._standing)
         await self.look(None)
 
     async def look(self, user_message_id: str | None) -> None:

@@ -39,7 +39,10 @@ from tests.chatgpt.talk import (
     card,
     conversation,
     file_id,
+    message,
+    meta,
     picture,
+    pointer,
     prompt,
     request,
     site_at,
@@ -733,3 +736,16 @@ async def test_a_prompt_that_was_refused_is_not_told_so_while_the_page_may_send_
         again.add(sse(card(parent=LATER)))
         await until(watch, lambda: watch.turn.tool_used)
         assert watch.refused is None
+
+
+@pytest.mark.anyio
+async def test_no_file_that_the_page_asked_for_before_the_prompt_is_a_picture_of_its_turn() -> None:
+    tab = ScriptedTab()
+    address = f"{BASE}backend-api/estuary/content?id={file_id(7)}&sig=1"
+    tab.bodies.requests.append(Request("p", address, "GET", "Image", "f", "l", status=200))
+    async with watching(tab) as watch:
+        tab.begin(body=request())
+        await watch.until(watch.request_seen.is_set, 5)
+        edit = message("leaf", "tool", [pointer(file_id(7)), pointer(file_id(1))], metadata=meta(USER))
+        watch.heard(watch.transcript.feed_stream(sse({"message": edit, "conversation_id": CONVERSATION})))
+        assert [one.file_id for one in watch.turn.final_pictures] == [file_id(1)]
