@@ -313,12 +313,10 @@ class Generation:
 
     def _standing(self) -> tuple[Any, Any]:
         """Submitted and spent for all requests together: what is certain wins over what is not, and that over no."""
-        submitted = [error.submitted for error in (*self._errors, *self._passed)]
-        spent = [error.spent for error in (*self._errors, *self._passed)]
         if self._bill.paid or self._report.images:
             return True, True
-        if self._out:
-            return True, "unknown"
+        submitted = [*(error.submitted for error in (*self._errors, *self._passed)), *(True for _ in self._out)]
+        spent = [*(error.spent for error in (*self._errors, *self._passed)), *("unknown" for _ in self._out)]
         return _strongest(submitted), _strongest(spent)
 
     def _whole_error(self) -> ImageError:

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from PIL import Image
 
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.mcp_server.ways import InstalledWays
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Standing, Studio, open_studio
@@ -199,6 +201,38 @@ async def test_what_may_be_the_picture_is_kept_when_nothing_can_be_read_from_it(
     assert (record.error["code"], record.error["spent"], record.error["retryable"]) == ("service_error", True, False)
     (kept,) = record.error["details"]["kept"]
     assert Path(kept).read_bytes() in (heif(), answer.encode())
+
+
+@pytest.mark.parametrize("broken", [True, False], ids=["broken off", "never ended"])
+@pytest.mark.parametrize(
+    ("answer", "saved"),
+    [(MADE, True), (MADE[:-40], False), (f'{{"output": [{{"result": "{encoded(MADE)}'.encode(), False)],
+    ids=["the bytes alone", "a part of them", "a form nobody knows"],
+)
+async def test_what_may_be_the_picture_is_kept_also_where_its_answer_has_no_end(
+    api: ImagesApi, tmp_path: Path, answer: bytes, saved: bool, broken: bool
+) -> None:
+    async def endless(request: Request, response: Response) -> None:
+        await response.start(200, {"content-type": "image/png"})
+        await response.send(answer)
+        response.cut() if broken else await response.silence()
+
+    async def given_up(studio: Studio) -> Record:
+        """What was asked for, stopped as soon as its answer is being read."""
+        identity = (await studio.generate(GenerateImage(prompt="a fox", wait_seconds=0))).record.generation_id
+        while (news := studio.news(identity)) is not None and "arriving" not in news.message:
+            await anyio.lowlevel.checkpoint()
+        return (await studio.cancel(identity)).record
+
+    api.play(endless)
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record if broken else await given_up(studio)
+    if saved:
+        assert [Path(image.path).read_bytes() for image in record.images] == [MADE]
+    else:
+        assert [Path(kept).read_bytes() for kept in record.facts["kept"]] == [answer]
+    assert record.spent is True
 
 
 @pytest.mark.parametrize("damage", ["****", "\\q\udcff"], ids=["no base64", "a broken escape"])

@@ -115,6 +115,12 @@ class Answer:
                 self.faults.append(f"picture {index + 1} cannot be decoded: {wrong}")
         reader.damaged.clear()
 
+    async def salvage(self, reader: PictureReader) -> None:
+        """What there is of a text that cannot be read, or not to its end."""
+        await self.settle(reader, reader.pieces())
+        if not self.addresses:
+            await self.keep(reader)
+
     async def keep(self, reader: PictureReader) -> None:
         """No picture was found: it may be in a form that is not known."""
         if not self.pictures and (data := reader.painted()):
@@ -249,15 +255,13 @@ async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
     except anyio.get_cancelled_exc_class():
         _parsed(reader)
         with shielded():
-            await answer.settle(reader, reader.pieces())
+            await answer.salvage(reader)
         raise
     if tree is None:
         # A 200 that is no answer. Pictures that came before it broke, or were named, are kept and counted.
-        await answer.settle(reader, reader.pieces())
+        await answer.salvage(reader)
         if broken is not None:
             raise broken
-        if not answer.addresses:
-            await answer.keep(reader)
         if answer.found:
             answer.faults.append(f"the answer cannot be read to its end: {why}")
             return None
