@@ -3,6 +3,7 @@
 import argparse
 import logging
 import secrets
+import signal
 import sys
 
 import anyio
@@ -19,6 +20,8 @@ parser.add_argument("-v", "--verbose", action="store_true")
 arguments = parser.parse_args()
 logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s")
 print(f"seed {arguments.seed}", flush=True)
+# Ended in order, as by Ctrl-C: it has servers, browsers and a mounted folder.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 BACKENDS: dict[str, BackendName] = {"api": "api", "web": "chatgpt-web"}
 backend = BACKENDS.get(arguments.backend)
 figures = anyio.run(run, arguments.rounds, arguments.seed, backend, arguments.lanes)
