@@ -265,7 +265,8 @@ class Round:
             self.figures.doubled.append(f"{mark} has {len(mine)} records")
         have = {image["sha256"] for record in mine for image in record["images"]} | kept_of(mine)
         self._check_pictures(call, mine, have, mark)
-        # Records are listed in the order of their folders' names, and those begin with the time.
+        # Folders' names begin with the time, which is no order where the clock jumps.
+        mine.sort(key=lambda record: record["generation_id"] not in self.at_death)
         for record, requests in zip(mine, (first, asked[call.asked_first :]), strict=False):
             self.figures.ends[record["state"]] += 1
             if why := untrue(record, requests, call.n):
