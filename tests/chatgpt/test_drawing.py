@@ -242,15 +242,16 @@ async def test_once_the_asked_picture_is_saved_no_trouble_is_told() -> None:
 @pytest.mark.parametrize("fault", [CommandTimeout("Runtime.evaluate", 15), BrowserGone("gone"), DocumentLeft("gone")])
 async def test_a_question_that_cannot_be_closed_takes_nothing_from_what_is_saved(fault: Exception) -> None:
     """The panel that asks which of two is better, in a page that is closed or hangs."""
-    scene = Scene(at_rest(drawn("a", file_id(1), FOX)))
+    scene = Scene(at_rest(drawn("a", file_id(1), FOX), drawn("b", file_id(2), OWL)))
     scene.have(file_id(1), FOX)
+    scene.have(file_id(2), OWL)
     scene.watch.reported(PageReport(found=True, panel=True))
 
     async def node(_expression: str) -> None:
         raise fault
 
     scene.tab.node = node  # type: ignore[method-assign]
-    assert (await scene.drawn()).pictures == [FOX]
+    assert (await scene.drawn()).pictures == [FOX, OWL]
     assert scene.told.facts["turn_pressed"] is False
 
 

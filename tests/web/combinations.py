@@ -164,6 +164,7 @@ TROUBLES: dict[str, list[Any]] = {
     "starter_submits": [True],
     "words_first": [True],
     "moderated_words": [True],
+    "between_status": ["null", "done"],
     "echoes_source": [True],
     "empty_node": [True],
     "text_shown": [False],

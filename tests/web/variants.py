@@ -23,7 +23,8 @@ __all__ = ["PATIENT", "rows"]
 
 PATIENT = {
     **dict.fromkeys(("44b", "63p"), 105.0),
-    **dict.fromkeys(("53", "53i", "67h"), 92.0),
+    **dict.fromkeys(("53", "53i", "67h", "67k"), 92.0),
+    "40k": 60.0,
     "40h": 82.0,
     "76k": 64.0,
     "76m": 52.0,

@@ -157,8 +157,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if moment.since_read > since:
             return False
-        last = turn.tool_error is not None or turn.nothing_follows or not self.promised
-        if turn.at_rest or (turn.read_after and last):
+        last = turn.tool_error is not None or turn.nothing_follows
+        # Of words before a picture the site may say so too: what it says between the two was not recorded.
+        if turn.at_rest and (last or turn.answered_text is None or not turn.picture_promised):
+            return True
+        if turn.read_after and (last or not self.promised):
             return True
         stood = moment.since_heard - moment.since_read
         # A card may stay where the words that took its place have come.

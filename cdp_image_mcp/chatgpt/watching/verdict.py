@@ -9,10 +9,11 @@ What could lose, double or mistake a picture here, and what is done:
 - double: an end that is told too early makes the caller ask again. So every doubt ends in waiting, never in a word.
 
 The rows are tried from the top; the first that fits gives the verdict. *Quiet* is the time in which nothing of our turn
-changed, on page or network. *At rest*: the site says so (``async_status`` 4, or null in a whole conversation; and,
-where no picture was promised or none can follow the words, or the tool failed, an answer that is said to be over and a
-reading since), or a reading said nothing new after the turn's content had stood for a while: at once for words to which
-nothing else can follow, 60 s where a picture was promised, 180 s where nothing came at all. That the *status says
+changed, on page or network. *At rest*: the site says so (``async_status`` 4, or null in a whole conversation, not of
+words that a promised picture may follow; and, where no picture was promised or none can follow the words, or the tool
+failed, an answer that is said to be over and a reading since), or a reading said nothing new after the turn's content
+had stood for a while: at once for words to which nothing else can follow, 60 s where a picture was promised, 180 s
+where nothing came at all. That the *status says
 drawing* holds until the conversation was loaded anew and 15 s later, unless it is said again. *Loaded* means: the
 conversation is loaded anew, for each cause first at the time the row names, then after 90, 180 and 300 s of quiet,
 never twice within 15 s, ten times in all.
@@ -30,12 +31,12 @@ never twice within 15 s, ten times in all.
                                                                            the page says drawing, 60 s while both do or
                                                                            the answer streams, on its topic too:
                                                                            another may be asked for
-2   The network has finished pictures, but fewer than announced, or        loaded after 8 s of quiet at rest, 60 s when
-    a message still draws, or an A/B panel lacks its second                no status was told, 90 s while it says
-                                                                           drawing, 180 s while the answer streams;
-                                                                           unless it says drawing, pictures_final when
-                                                                           a reading so long after the last news says
-                                                                           nothing new, or it cannot be loaded
+2   The network has finished pictures, but fewer than announced, or        loaded after 60 s of quiet, 90 s while the
+    a message still draws, or an A/B panel lacks its second                status says drawing, 180 s while the answer
+                                                                           streams; unless it says drawing,
+                                                                           pictures_final when a reading so long after
+                                                                           the last news says nothing new, or it cannot
+                                                                           be loaded
 3   The site answered the prompt's own request with 5xx and nothing        no_picture unanswered 45 s later; loaded
     else was heard of our turn                                             after 10 s where there is a conversation
 4   The page shows an error in our turn                                    doubt: no_picture page_error 2 s after rest
@@ -129,7 +130,7 @@ def _pictures(case: Case) -> Verdict | None:
     streaming = turn.topic_open or moment.stream_open
     if missing:
         found = msgspec.structs.replace(found, why="2: finished pictures, fewer than announced")
-        patience = 180 if streaming else 90 if turn.running else 8 if turn.at_rest else 60
+        patience = 180 if streaming else 90 if turn.running else 60
         # A page that shows one picture may read no more.
         confirmed = moment.since_read is not None and moment.since_heard - moment.since_read >= patience
         if confirmed and not turn.running:

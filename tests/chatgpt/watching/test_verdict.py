@@ -187,12 +187,12 @@ def test_missing_pictures_are_given_up_when_a_reading_after_them_has_nothing_new
     heard = several(1, 2, announced=4)
     assert after(heard, LONG, loads=ONCE).action == "wait"
     heard.feed_socket(status(4))
-    assert after(heard, 7).load is None
-    assert after(heard, 8).load == "short"
-    assert after(heard, 1, since_heard=9, since_read=2).action == "wait"
-    found = after(heard, 1, since_heard=10, since_read=2)
+    assert after(heard, 59).load is None
+    assert after(heard, 60).load == "short"
+    assert after(heard, 1, since_heard=61, since_read=2).action == "wait"
+    found = after(heard, 1, since_heard=62, since_read=2)
     assert (found.action, found.why[0]) == ("pictures_final", "2")
-    assert after(heard, 8, loads=NO_MORE).action == "pictures_final"
+    assert after(heard, 60, loads=NO_MORE).action == "pictures_final"
 
 
 def test_where_no_status_is_told_missing_pictures_are_read_before_they_are_given_up() -> None:
@@ -587,7 +587,19 @@ def test_a_block_is_believed_only_of_a_turn_that_was_read_at_rest() -> None:
     heard.feed_conversation(window(prompt(), call(), answer("Here it is.", "words")))
     assert after(heard, 10, since_heard=20, since_read=5).action == "wait"
     heard.feed_conversation(conversation(prompt(), call(), answer("Here it is.", "words")))
-    assert after(heard, 2).kind == "blocked"
+    assert after(heard, 2).action == "wait"
+    assert after(heard, 2, since_heard=62, since_read=2).kind == "blocked"
+
+
+@pytest.mark.parametrize("rest", [None, 4])
+def test_words_that_a_promised_picture_may_follow_are_not_believed_because_the_site_is_at_rest(
+    rest: int | None,
+) -> None:
+    heard = begun(call(), answer("Here it is.", "words"), IMAGE_CASE, COMPLETE, DONE)
+    heard.feed_conversation(conversation(prompt(), call(), answer("Here it is.", "words"), async_status=rest))
+    assert heard.turn().at_rest
+    assert after(heard, 10, since_heard=20, since_read=5).action == "wait"
+    assert after(heard, 2, since_heard=62, since_read=2).action == "no_picture"
 
 
 def test_an_error_never_outweighs_a_finished_picture() -> None:
