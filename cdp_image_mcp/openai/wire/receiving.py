@@ -67,9 +67,10 @@ class Answer:
         """Those, and what came and cannot be used."""
         return self.found + len(self.faults)
 
-    def judge(self, reply: Reply, tree: Mapping[str, Any] | None, raw: str = "") -> Failure:
-        """The verdict on an error within a success."""
-        return judge(reply.status, reply.headers, tree, raw, key=self.key, begun=True)
+    def judge(self, reply: Reply, tree: Any, raw: str = "") -> Failure:
+        """The verdict on an error, which may be within a success."""
+        began, silence = 200 <= reply.status < 300, reply.silence
+        return judge(reply.status, reply.headers, tree, raw, key=self.key, begun=began, silence=silence)
 
     async def finished(
         self, tree: Mapping[str, Any], reader: PictureReader, items: Sequence[Mapping[str, Any]]
@@ -158,15 +159,27 @@ class Answer:
 async def read_answer(reply: Reply, answer: Answer, begun: Callable[[], None]) -> Failure | None:
     """Read a whole answer; why there is none. ``begun`` is called when the first bytes of a success have come. Raises
     :class:`BrokenError` when it ends too early; what came before was handed on."""
-    if not 200 <= reply.status < 300:
-        return await _read_error(reply, answer)
-    # Relays send events under a JSON type and JSON where events were asked (exo PR#1328, mistral-vibe PR#774, 2026).
-    begin = await reply.first()
-    if begin:
+    success, begin = 200 <= reply.status < 300, b""
+    try:
+        begin = await reply.first()
+    except BrokenError:
+        if success:
+            raise
+    if begin and success:
         begun()
-    told = "event-stream" in reply.headers.get("content-type", "").lower()
+    # Relays send events under a JSON type and JSON where events were asked (exo PR#1328, mistral-vibe PR#774, 2026).
+    told = success and "event-stream" in reply.headers.get("content-type", "").lower()
     streamed = any(begin.startswith(each) or each.startswith(begin) for each in EVENTS) if begin else told
-    return await (_Stream(reply, answer).read() if streamed else _read_json(reply, answer))
+    if success:
+        return await (_Stream(reply, answer).read() if streamed else _read_json(reply, answer))
+    return await (_read_failed_stream(reply, answer) if streamed else _read_error(reply, answer))
+
+
+async def _read_failed_stream(reply: Reply, answer: Answer) -> Failure | None:
+    """What a refusal means that is written as events."""
+    with contextlib.suppress(BrokenError):
+        return await _Stream(reply, answer).read()
+    return answer.judge(reply, None)
 
 
 async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
@@ -177,8 +190,7 @@ async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
         await _fill(reader, reply, 0)
     with contextlib.suppress(AnswerError):
         body = reader.finish()
-    said, waited = reader.text(LONGEST_ERROR), reply.silence
-    answer.verdict = judge(reply.status, reply.headers, body, said, key=answer.key, silence=waited)
+    answer.verdict = answer.judge(reply, body, reader.text(LONGEST_ERROR))
     tree = _fields(body) or {}
     items = _listed(tree) if body is not None else [piece for piece in reader.pieces() if "b64_json" in piece]
     if not any(picture_index(item.get("b64_json")) is not None or item.get("url") for item in items):

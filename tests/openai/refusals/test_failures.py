@@ -116,6 +116,25 @@ async def test_html_pages_of_proxies_are_judged_by_their_status(
 
 
 ENVOY = "upstream connect error or disconnect/reset before headers. reset reason"
+
+
+@pytest.mark.parametrize("name", ["rate", "quota", "moderation", "server"])
+@pytest.mark.parametrize(
+    "form",
+    ["\ufeff%s", "event: error\ndata: %s\n\n", ": still there\n\ndata: %s\n\ndata: [DONE]\n\n"],
+    ids=["behind a mark", "as an event", "as data"],
+)
+async def test_a_refusal_means_the_same_in_whatever_form_it_is_written(
+    form: str, name: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    code, submitted, spent, retryable, asked = TABLE[name]
+    said = (form % json.dumps(ERRORS[name].body())).encode()
+    api.always = raw(ERRORS[name].status, said, {"content-type": "text/event-stream", "retry-after-ms": "20"})
+    found = await failure(backend, report, quality="high")
+    assert (found.code, found.submitted, found.spent, found.retryable) == (code, submitted, spent, retryable)
+    assert len(api.posts) == asked
+
+
 RELAYED = {"message": "The upstream failed.", "type": "upstream_error", "code": None, "param": None}
 
 
