@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.wire import exchange
+from cdp_image_mcp.request import Reference
 from fixtures.images_api import ImagesApi, draw, error, png, raw, silence
 from tests.library.making import picture as drawn
 from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask, reference
@@ -182,6 +184,17 @@ async def test_continuing_makes_the_earlier_picture_the_first_input_of_an_edit(
     first = api.posts[0].json()["images"][0]["image_url"]
     assert base64.b64decode(first.split(",")[1]) == earlier.path.read_bytes()
     assert len(api.posts[0].json()["images"]) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file that opens and cannot be read")
+async def test_a_reference_that_cannot_be_read_half_way_is_told_as_that_and_not_sent(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    picture = Reference(Path("/proc/self/mem"), "image/png", 32, 32, 4000, "0" * 64, alpha=False)
+    with anyio.fail_after(20), pytest.raises(ImageError) as caught:
+        await backend.generate(ask(reference_images=(picture,)), report)
+    assert (caught.value.code, caught.value.submitted, caught.value.spent) == ("invalid_input", False, False)
+    assert (report.known["submitted"], api.posts) == (False, [])
 
 
 @pytest.mark.parametrize("change", ["longer", "shorter", "other", "gone"])

@@ -58,18 +58,17 @@ async def _read(piece: bytes | Piece) -> AsyncIterator[bytes]:
     digest = hashlib.sha256()
     left = picture.bytes
     try:
-        file = await anyio.open_file(picture.path, "rb")
+        async with await anyio.open_file(picture.path, "rb") as file:
+            while left > 0:
+                data = await file.read(min(READ, left))
+                left -= len(data)
+                digest.update(data)
+                last = left == 0 or not data
+                if last and (left or await file.read(1) or digest.hexdigest() != picture.sha256):
+                    raise _changed(picture, "has changed since it was checked")
+                yield base64.b64encode(data) if piece.encoded else data
     except OSError as error:
         raise _changed(picture, f"cannot be read any more ({error.strerror})") from None
-    async with file:
-        while left > 0:
-            data = await file.read(min(READ, left))
-            left -= len(data)
-            digest.update(data)
-            last = left == 0 or not data
-            if last and (left or await file.read(1) or digest.hexdigest() != picture.sha256):
-                raise _changed(picture, "has changed since it was checked")
-            yield base64.b64encode(data) if piece.encoded else data
 
 
 def _changed(picture: Reference, what: str) -> ImageError:
