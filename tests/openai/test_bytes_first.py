@@ -11,6 +11,7 @@ import struct
 import zlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import anyio.lowlevel
@@ -398,6 +399,31 @@ async def test_a_picture_that_an_answer_brings_in_two_forms_is_one_picture(
     assert (record.state, record.facts.get("warnings")) == ("saved", None)
 
 
+@pytest.mark.parametrize("piece", [7, 1 << 16])
+@pytest.mark.parametrize(
+    ("address", "drawn"),
+    [
+        (f"data:image/svg+xml;utf8,{SVG.decode()}", SVG),
+        ("data:image/svg+xml," + quote(SVG), SVG),
+        ("DATA:image/png;BASE64," + encoded(png()), png()),
+        ("data:image/png;base64," + encoded(png()), png()),
+        ("data:image/png," + encoded(png()), png()),
+    ],
+    ids=["a drawing as it is", "a drawing in percent signs", "capitals", "base64", "base64 untold"],
+)
+async def test_a_picture_is_in_its_address_in_any_form_that_such_addresses_have(
+    api: ImagesApi, tmp_path: Path, address: str, drawn: bytes, piece: int
+) -> None:
+    said = json.dumps({"data": [{"url": address}]})
+    for answer in (said, said.replace("<", "\\u003c"), said.replace("/", "\\/")):
+        api.play(draw(rewrite=lambda _, answer=answer: answer.encode(), piece=piece))
+        with anyio.fail_after(30):
+            async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+                record = (await asked(studio)).record
+        assert (record.state, record.error) == ("saved", None)
+        assert Path(record.images[0].path).read_bytes() == drawn
+
+
 async def test_two_pictures_that_are_alike_were_asked_for_and_are_two(api: ImagesApi, tmp_path: Path) -> None:
     api.play(draw([png(seed=1), png(seed=1)]))
     with anyio.fail_after(30):
@@ -426,8 +452,12 @@ JSON = {"content-type": "application/json"}
     [
         *[("gzip", WHOLE), ("deflate", WHOLE), ("", gzip.compress(WHOLE)), ("gzip", gzip.compress(WHOLE))],
         *[("deflate", zlib.compress(WHOLE)), ("x-gzip", gzip.compress(WHOLE)), ("zstd", WHOLE)],
+        ("gzip", b"".join(gzip.compress(WHOLE[at : at + 50]) for at in range(0, len(WHOLE), 50))),
     ],
-    ids=["unpacked on the way", "inflated on the way", "packed untold", "packed", "deflated", "packed x", "unknown"],
+    ids=[
+        *("unpacked on the way", "inflated on the way", "packed untold", "packed", "deflated", "packed x", "unknown"),
+        "packed piece by piece",
+    ],
 )
 async def test_a_picture_is_read_whatever_an_answer_says_of_how_it_is_packed(
     api: ImagesApi, tmp_path: Path, told: str, body: bytes, piece: int

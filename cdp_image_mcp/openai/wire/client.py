@@ -104,13 +104,20 @@ async def unpacked(response: "httpx.Response") -> AsyncGenerator[bytes]:
     an upstream whose answer they have unpacked, and others leave it out. Raises as httpx does."""
     import httpx
 
-    unpack: Callable[[bytes], bytes] | None = None
+    packed: bool | None = None
+    unpacker = zlib.decompressobj(EITHER)
     async for piece in response.aiter_raw():
-        if unpack is None:
+        if packed is None:
             inflated = piece.startswith(b"x") and response.headers.get("content-encoding", "") == "deflate"
-            unpack = zlib.decompressobj(EITHER).decompress if piece.startswith(GZIP) or inflated else bytes
+            packed = piece.startswith(GZIP) or inflated
+        if not packed:
+            yield piece
+            continue
         try:
-            yield unpack(piece)
+            yield unpacker.decompress(piece)
+            while unpacker.unused_data.startswith(GZIP):  # packed piece by piece
+                rest, unpacker = unpacker.unused_data, zlib.decompressobj(EITHER)
+                yield unpacker.decompress(rest)
         except zlib.error as error:
             raise httpx.DecodingError(str(error)) from None
 

@@ -5,6 +5,7 @@ Without a proxy the connection goes to the very address that was checked: a seco
 answered differently (DNS rebinding). Where a proxy is set it alone leads out, and looks the name up itself.
 """
 
+import binascii
 import io
 import ipaddress
 import socket
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urljoin, urlsplit, urlunsplit
 
 import anyio
 import anyio.to_thread
@@ -89,6 +90,8 @@ class Downloader:
         """The bytes of the picture at ``place``, which may lack what ``base`` says (gpt4free names the path alone).
         Tries again on network faults, which cost nothing. Raises :class:`FetchError`. What is cut off each time is
         given as it came: the server may have no more of it, and its address may work once."""
+        if place[:5].lower() == "data:":
+            return _within(place)
         attempts, came = ATTEMPTS, b""
         with anyio.move_on_after(FETCHING):
             while True:
@@ -231,6 +234,16 @@ class Downloader:
 def _in_ascii(host: str) -> str:
     """As headers and look-ups have it. Raises UnicodeError, which is a ValueError, for what cannot be written so."""
     return host.lower().encode("idna").decode()
+
+
+def _within(place: str) -> bytes:
+    """The picture that is in its address itself (RFC 2397)."""
+    head, _, text = place.partition(",")
+    data = unquote_to_bytes(text)
+    with suppress(binascii.Error):
+        if data := binascii.a2b_base64(data) if head.lower().endswith(";base64") else data:
+            return data
+    raise FetchError("its address holds no picture")
 
 
 def _is_made_up(address: str) -> bool:

@@ -19,7 +19,11 @@ LARGEST_REST = 64 * 1024 * 1024
 LOOK_BACK = 256
 """A key, its colon and its quote are looked for across this many bytes of what came before."""
 
-STRING = re.compile(rb'"(?:b64_json|partial_image_b64)"\s*:\s*"|"(?:url|image_url)"\s*:\s*"(?=data:)')
+STRING = re.compile(
+    rb'"(?:b64_json|partial_image_b64)"\s*:\s*"|"(?:url|image_url)"\s*:\s*"'
+    rb'(?=data:[^",]{0,200},(?:[^<%\\"]|\\(?:[^u]|u(?!003[cC])[0-9a-fA-F]{4})))'
+)
+"""Before a text in base64. A drawing (``<`` or ``%3C``) may also stand in its address as it is: that is fetched."""
 PIECE = re.compile(rb'[{}]|("(?:[^"\\]++|\\.)*+(?:"|\\?\Z))(?:\s*+:\s*+("(?:[^"\\]++|\\.)*+"))?', re.DOTALL)
 """A brace, a text, or the name of a text with the text. One that is cut off goes to the end: it is looked at once."""
 CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")

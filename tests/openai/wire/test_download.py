@@ -337,6 +337,9 @@ async def test_being_passed_on_is_followed_within_the_own_host_only(api: ImagesA
         "https://user@127.0.0.1/a.png",
         "https://:99999/a.png",
         "//example.org/a.png",
+        "data:image/png;base64,",
+        "data:image/png;base64,A",
+        "data:",
     ],
 )
 async def test_private_plain_and_odd_addresses_are_not_fetched(url: str, downloader: Downloader) -> None:
