@@ -12,6 +12,7 @@ import msgspec
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED, exit_code
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME
+from cdp_image_mcp.errors import Fact
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.mcp_server.fields import failure_of, fields_of, status_of
 from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES
@@ -21,6 +22,8 @@ from cdp_image_mcp.system.tasks import background
 
 COMMANDS = {"wait_for_image": "wait", "generate_image": "generate", "backend_status": "list"}
 """What a person types where a model calls a tool."""
+SENT: dict[Fact, str] = {True: "It was sent", "unknown": "It may have been sent"}
+SPENT: dict[Fact, str] = {True: "it counts", False: "nothing was spent", "unknown": "it may count"}
 TICK = 0.5
 """Seconds between two drawings of the progress line: its clock goes on between two news."""
 
@@ -93,8 +96,9 @@ def tell_failure(terminal: Terminal, fields: dict[str, Any], *, as_json: bool) -
         return exit_code(fields["code"])
     terminal.say(f"{terminal.colour('Failed', 'red')} ({fields['code']}): {fields['message']}")
     if fields["submitted"] is not False:
-        spent = {True: "It was sent, and it counts.", False: "It was sent, and nothing was spent."}
-        terminal.say(spent.get(fields["spent"], "It may have been sent and may count."))
+        terminal.say(f"{SENT[fields['submitted']]}, and {SPENT[fields['spent']]}.")
+    elif "generation_id" in fields and "othing was sent" not in fields["message"]:
+        terminal.say("Nothing was sent and nothing was spent.")
     if isinstance(said := fields.get("details", {}).get("text"), str):
         terminal.say(f"The site said: {said}")
     terminal.say(f"Next: {_typed(fields['next_step'], fields.get('generation_id', ''))}")

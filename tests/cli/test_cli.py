@@ -131,6 +131,22 @@ def test_a_refusal_is_told_in_words_and_as_json(with_key: dict[str, str], endpoi
     assert (told["status"], told["code"]) == ("failed", "refused")
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (400, "moderation_blocked", "It was sent, and it may count."),
+        (500, "server_error", "It may have been sent, and nothing was spent."),
+        (401, "invalid_api_key", "Nothing was sent and nothing was spent."),
+    ],
+)
+def test_a_failure_says_what_is_known_of_sending_and_of_spending(
+    with_key: dict[str, str], endpoint: Stub, status: int, code: str, told: str
+) -> None:
+    endpoint.status, endpoint.error = status, {"code": code, "message": "Not this.", "type": "user_error"}
+    done = ran(with_key | {"GPT_IMAGE_BACKEND": "api"}, "generate", "a fox")
+    assert told in done.stderr.splitlines()
+
+
 def test_fewer_pictures_than_asked_for_are_printed_and_count_as_failed(with_key: dict[str, str]) -> None:
     done = ran(with_key, "generate", "a fox", "-n", "2")
     assert done.returncode == 1

@@ -251,16 +251,19 @@ async def test_a_message_that_the_host_does_not_take_is_not_lost(
 @pytest.mark.parametrize(
     ("made", "told"),
     [
-        (("refused", False), "It was sent, and nothing was spent."),
-        (("failed", True), "It was sent, and it counts."),
-        (("failed", "unknown"), "It may have been sent and may count."),
+        (("refused", True, False), "It was sent, and nothing was spent."),
+        (("failed", True, True), "It was sent, and it counts."),
+        (("failed", True, "unknown"), "It was sent, and it may count."),
+        (("failed", "unknown", False), "It may have been sent, and nothing was spent."),
     ],
 )
 async def test_a_failure_says_what_was_spent_and_what_to_do(
-    browser: Browser, studio: ScriptedStudio, tmp_path: Path, made: tuple[Any, Any], told: str
+    browser: Browser, studio: ScriptedStudio, tmp_path: Path, made: tuple[Any, Any, Any], told: str
 ) -> None:
-    state, spent = made
-    error = ImageError("refused", "The site refused it.", submitted=True, spent=spent, next_step="Ask for another.")
+    state, submitted, spent = made
+    error = ImageError(
+        "refused", "The site refused it.", submitted=submitted, spent=spent, next_step="Ask for another."
+    )
     studio.generated = [standing(tmp_path, state, error=error.as_dict(), spent=spent)]
     with anyio.fail_after(60):
         async with hosting(browser, app_of(studio)) as host:
