@@ -13,8 +13,8 @@ id            the file alone, or bytes that the page asked for while the file wa
 ============  ========================================================================================================
 
 The first two are taken at once. The others only when nothing of the file is on its way any more: *dimensions* after a
-moment where no size is stated, else, like *id*, only after the conversation was loaded anew. Bytes that are one of the
-person's references are none, whoever says so.
+moment where no size is stated or another file is shown in its place, which the size is not of; else, like *id*, only
+after the conversation was loaded anew. Bytes that are one of the person's references are none, whoever says so.
 """
 
 import hashlib
@@ -114,7 +114,8 @@ class Capture:
             loading = watch.pictures.loading(self._pointer.file_id)
             now = anyio.current_time()
             if self._best is not None and not loading and now - self._best_at >= GRACE:
-                if last or (self._best.confidence == "dimensions" and not self._pointer.size_bytes):
+                sized = self._pointer.size_bytes and not self._pointer.shown_as
+                if last or (self._best.confidence == "dimensions" and not sized):
                     return self._best
                 raise Mismatch(self._why())
             left = started + (LOADING_SECONDS if loading else seconds) - now
@@ -223,7 +224,7 @@ class Capture:
     def _may_be(self, image: SeenImage) -> bool:
         pointer = self._pointer
         if image.file is not None or pointer.file_id.startswith("blob:"):
-            return pointer.file_id in {image.file, image.blob}
+            return pointer.file_id in {image.file, image.blob} or pointer.shown_as == image.file
         fits = not pointer.width or (image.width, image.height) == (pointer.width, pointer.height)
         return image.blob is not None and fits and bool(pointer.size_bytes or len(self._watch.turn.pictures) < 2)
 
@@ -275,7 +276,7 @@ class Carousel:
         images = self._watch.page.images
         if len(self._watch.turn.pictures) < 2 or not images or self._watch.challenge is not None:
             return False
-        if any(image.file == pointer.file_id for image in images):
+        if any(image.file in {pointer.file_id, pointer.shown_as} for image in images):
             return False
         if self._watch.pictures.asked(pointer.file_id, self._watch.tab.loader_id):
             return False

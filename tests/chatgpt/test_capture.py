@@ -383,6 +383,21 @@ async def test_where_a_size_is_stated_other_bytes_are_taken_only_after_the_conve
 
 
 @pytest.mark.anyio
+async def test_what_is_shown_in_the_place_of_a_file_is_taken_unless_the_page_has_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(capture, "GRACE", 0.05)
+    clean, marked = (make_picture(words, size=(320, 240)).content for words in ("a fox", "a fox with a mark"))
+    told = pointer(1, width=320, height=240, size_bytes=len(clean), shown_as=file_id(2))
+    watch = Watched()
+    watch.pictures.told(Turn(pictures=(told,)))
+    watch.give(marked, asked(f"https://files.example/{file_id(2)}/raw"))
+    assert (await captured(watch, told)).data == marked
+    watch.give(clean)
+    assert (await captured(watch, told)).data == clean
+
+
+@pytest.mark.anyio
 async def test_the_largest_whole_picture_of_the_file_is_the_last_resort(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "GRACE", 0.05)
     watch = Watched()

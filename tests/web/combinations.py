@@ -166,6 +166,7 @@ TROUBLES: dict[str, list[Any]] = {
     "moderated_words": [True],
     "between_status": ["null", "done"],
     "echoes_source": [True],
+    "watermarked": [True],
     "empty_node": [True],
     "text_shown": [False],
     "safety_review": [True],

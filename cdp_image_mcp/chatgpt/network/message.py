@@ -227,6 +227,7 @@ def _assets(content: dict[str, Any], *, generated: bool) -> tuple[Pointer, ...]:
         width, height = integer(pointer.get("width")), integer(pointer.get("height"))
         found[file_id] = Pointer(
             file_id=file_id,
+            shown_as=file_id_of(meta.get("watermarked_asset_pointer")),
             width=width,
             height=height,
             size_bytes=integer(pointer.get("size_bytes")),

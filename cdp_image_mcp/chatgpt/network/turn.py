@@ -13,6 +13,8 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
 
     file_id: str
     """``file_…`` or ``file-…``, without scheme; the same id as in the address of the picture."""
+    shown_as: str = ""
+    """The file that a page shows in its place: the same with a mark in it, whose size is not told."""
     width: int = 0
     height: int = 0
     size_bytes: int = 0

@@ -39,6 +39,7 @@ class PictureRequests:
         self._by_file: dict[str, list[Request]] = {}
         self._drawn: set[str] = set()
         self._early: dict[str, list[Request]] = {}
+        self._shown_as: dict[str, str] = {}
 
     def note(self, request: Request) -> None:
         """A request that names a file."""
@@ -50,6 +51,7 @@ class PictureRequests:
 
     def told(self, turn: Turn) -> None:
         """The site said which pictures are finished. What was asked for before may have brought a preview."""
+        self._shown_as.update((picture.file_id, picture.shown_as) for picture in turn.pictures)
         for picture in turn.pictures:
             if not picture.final:
                 self._drawn.add(picture.file_id)
@@ -61,9 +63,10 @@ class PictureRequests:
         return self._early.get(file, [])
 
     def of(self, file: str) -> list[Request]:
-        """Those that may bring the file's bytes, newest first: whatever type they say but JSON. Read like a picture,
-        that would be asked for a second time, as the way that is left when the first bytes are none."""
-        asked = self._by_file.get(file, [])
+        """Those that may bring the file's bytes, newest first, before those of what is shown in its place: whatever
+        type they say but JSON. Read like a picture, that would be asked for a second time, as the way that is left when
+        the first bytes are none."""
+        asked = [*self._by_file.get(self._shown_as.get(file, ""), []), *self._by_file.get(file, [])]
         return [one for one in reversed(asked) if one.mime_type.partition(";")[0] != "application/json"]
 
     def ended(self, file: str) -> list[Request]:

@@ -387,6 +387,12 @@ def test_a_picture_that_was_edited_later_on_is_still_ours(by: str, read: Callabl
     assert [one.file_id for one in heard.turn().final_pictures] == [file_id(1)]
 
 
+def test_a_picture_tells_the_file_that_is_shown_in_its_place() -> None:
+    marked = pointer(file_id(1), metadata={"dalle": {}, "watermarked_asset_pointer": f"sediment://{file_id(2)}"})
+    heard = begun(call(), message("leaf", "tool", [marked], metadata=meta("call")))
+    assert [(one.file_id, one.shown_as) for one in heard.turn().pictures] == [(file_id(1), file_id(2))]
+
+
 def test_references_of_the_person_never_count_even_when_a_tool_echoes_them() -> None:
     heard = begun(call(), QUEUED, card(), COMPLETE, references=[file_id(50)])
     echo = message("echo", "tool", [pointer(file_id(50)), pointer(file_id(1))], metadata=meta("call"))
