@@ -398,6 +398,25 @@ async def test_what_is_shown_in_the_place_of_a_file_is_taken_unless_the_page_has
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("first", ["the address", "the request"])
+async def test_bytes_from_an_address_without_the_files_name_are_known_by_the_answer_that_told_it(first: str) -> None:
+    data = make_picture("a fox", size=(320, 240)).content
+    address, watch = "https://files.example/00000000-aa/raw?sig=1", Watched()
+    request = asked(address)
+    assert not watch.pictures.names(request)
+    if first == "the address":
+        watch.pictures.lies(file_id(1), address, [])
+        assert watch.pictures.names(request)
+        watch.give(data, request)
+    else:
+        watch.bodies.contents[id(request)] = data
+        watch.pictures.lies(file_id(1), address, [asked("https://files.example/00000000-bb/raw"), request])
+    assert (await captured(watch, pointer(1, width=320, height=240, size_bytes=len(data)))).data == data
+    watch.pictures.lies(file_id(2), SIGNED, [asked()])
+    assert not watch.pictures.of(file_id(2)), "that address names its file itself"
+
+
+@pytest.mark.anyio
 async def test_the_largest_whole_picture_of_the_file_is_the_last_resort(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "GRACE", 0.05)
     watch = Watched()

@@ -6,6 +6,4 @@ pages, or with the name of one (`84-october`) for that page alone.
 
 __all__ = ["AWAITED"]
 
-AWAITED: dict[str, str] = {
-    "59e-classic": "a picture is known by its file's name in its address, or by a blob that nobody else can be",
-}
+AWAITED: dict[str, str] = {}

@@ -20,7 +20,7 @@ from cdp_image_mcp.chatgpt.landing import TOO_LARGE, landing, mitigated
 from cdp_image_mcp.chatgpt.network.sent import like_text, read_request
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.network.wire import decode as read_body
-from cdp_image_mcp.chatgpt.network.wire import obj, uuid_of
+from cdp_image_mcp.chatgpt.network.wire import obj, text, uuid_of
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -34,6 +34,8 @@ PULSE_SECONDS = 30.0
 HUNG_SECONDS = 30.0
 """How long the browser may owe that answer. Its page gets twice that: it decodes pictures, and answers nothing while it
 waits for another document (seen in Chromium's sources)."""
+ADDRESS_SECONDS = 5.0
+"""How long the browser may owe the answer that tells where a picture lies; most addresses name its file themselves."""
 AGAIN_SECONDS = 3.0
 """How long after a refusal the page may send the prompt once more, with a renewed token: told as refused meanwhile, it
 would be asked for and paid twice. Not seen at the site."""
@@ -301,13 +303,18 @@ async def _pulse(watch: TurnWatch) -> None:
 
 
 async def _pictures(watch: TurnWatch, stage: Literal["sent", "ended"]) -> None:
-    """Requests for pictures; when one has ended, somebody may wait for its bytes."""
-    with watch.tab.bodies.watch(lambda request: file_id(request.url) is not None, stage=stage) as pictures:
+    """Requests for pictures; when one has ended, somebody may wait for its bytes. An address that names no file is
+    known by the answer that tells it, whose own address does (2025)."""
+    with watch.tab.bodies.watch(watch.pictures.names, stage=stage) as pictures:
         async for request in pictures:
             if stage == "sent":
                 watch.pictures.note(request)
-            else:
-                watch.tell()
+                continue
+            file = file_id(request.url)
+            if file is not None and request.status == 200 and request.mime_type == "application/json":
+                told = obj(read_body(await watch.tab.answer(request, ADDRESS_SECONDS) or b""))
+                watch.pictures.lies(file, text(told.get("download_url")), watch.tab.bodies.requests)
+            watch.tell()
 
 
 @asynccontextmanager

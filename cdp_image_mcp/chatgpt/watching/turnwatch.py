@@ -7,7 +7,7 @@ own turn. Each piece of news wakes whoever waits. Nothing is asked of the page w
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import anyio
 import msgspec
@@ -40,10 +40,24 @@ class PictureRequests:
         self._drawn: set[str] = set()
         self._early: dict[str, list[Request]] = {}
         self._shown_as: dict[str, str] = {}
+        self._lies: dict[str, str] = {}
+        """Files by addresses that do not name them."""
+
+    def names(self, request: Request) -> bool:
+        """Whether a request is known to be for a file."""
+        return file_id(request.url) is not None or request.url in self._lies
+
+    def lies(self, file: str, address: str, asked: Iterable[Request]) -> None:
+        """The site said where a file lies. What was ``asked`` for there already is noted."""
+        if address and file_id(address) is None:
+            remember(self._lies, address, file, MOST_FILES)
+            for request in asked:
+                if request.url == address:
+                    self.note(request)
 
     def note(self, request: Request) -> None:
-        """A request that names a file."""
-        file = file_id(request.url)
+        """A request that names a file, or goes where one is known to lie."""
+        file = file_id(request.url) or self._lies.get(request.url)
         # The JSON that tells a picture's address names the file too, but is the page's alone to ask for.
         if file is None or request.url.partition("?")[0].endswith("/download"):
             return
