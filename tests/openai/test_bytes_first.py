@@ -500,17 +500,27 @@ async def test_a_picture_that_comes_with_a_refusals_status_is_saved_and_not_aske
     assert (record.spent, record.usage, len(api.posts)) == (True, {"output_tokens": 10}, 1)
 
 
-async def test_nor_is_one_whose_refusal_is_cut_off_behind_it(api: ImagesApi, tmp_path: Path) -> None:
+async def test_nor_is_one_that_comes_in_a_bare_list(api: ImagesApi, tmp_path: Path) -> None:
+    api.always = raw(500, json.dumps([{"b64_json": encoded(png())}]).encode(), JSON)
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert (record.state, record.spent, len(api.posts)) == ("saved", True, 1)
+
+
+@pytest.mark.parametrize("left", [20, 200], ids=["behind it", "within it"])
+async def test_nor_is_one_whose_refusal_is_cut_off(api: ImagesApi, tmp_path: Path, left: int) -> None:
     async def play(request: Request, response: Response) -> None:
         await response.start(500, {**JSON, "content-length": str(len(WHOLE))})
-        await response.send(WHOLE[:-20])
+        await response.send(WHOLE[:-left])
         await response.end()
 
     api.always = play
     with anyio.fail_after(30):
         async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
             record = (await asked(studio)).record
-    assert (len(record.images), record.spent, len(api.posts)) == (1, True, 1)
+    assert (record.spent, len(api.posts)) == (True, 1)
+    assert (len(record.images), len(record.facts.get("kept", []))) == ((1, 0) if left == 20 else (0, 1))
 
 
 async def test_a_picture_of_ours_that_a_refusal_says_back_is_none_of_its_own(api: ImagesApi, tmp_path: Path) -> None:

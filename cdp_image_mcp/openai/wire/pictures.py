@@ -227,6 +227,7 @@ class PictureReader:
         if (cut := self._open) is not None:
             cut.wrong = "it ends too early"
             self._close(cut)
+            self._rest += b'"'  # so that its place is a text of its object
             raise AnswerError("it ends inside a picture")
         return decode(bytes(self._rest))
 

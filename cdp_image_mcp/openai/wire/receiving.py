@@ -191,11 +191,11 @@ async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
     with contextlib.suppress(AnswerError):
         body = reader.finish()
     answer.verdict = answer.judge(reply, body, reader.text(LONGEST_ERROR))
-    tree = _fields(body) or {}
-    items = _listed(tree) if body is not None else [piece for piece in reader.pieces() if "b64_json" in piece]
+    tree = _fields(body)
+    items = [piece for piece in reader.pieces() if "b64_json" in piece] if tree is None else _listed(tree)
     if not any(picture_index(item.get("b64_json")) is not None or item.get("url") for item in items):
         return answer.verdict
-    await answer.finished(tree, reader, items)
+    await answer.finished(tree or {}, reader, items)
     return None if answer.found else answer.verdict
 
 
