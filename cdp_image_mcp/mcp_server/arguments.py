@@ -88,7 +88,10 @@ def parse(kind: type[msgspec.Struct], arguments: Any) -> tuple[Any, list[str]]:
     ignored = [name for name in given if name not in known]
     for name in ignored:
         if (meant := right_name(name, known)) is not None:
-            raise refusal(clean(name, 60), f"There is no argument {clean(name, 60)}; it is called {meant}.")
+            told = f"There is no argument {clean(name, 60)}; it is called {meant}."
+            if meant == "continue_from" and right_name(name, ("generation_id",)):
+                told += " wait_for_image collects that picture."
+            raise refusal(clean(name, 60), told)
         del given[name]
     for name, value in given.items():
         given[name] = _value(name, value, known[name]["description"])

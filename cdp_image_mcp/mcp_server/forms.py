@@ -26,19 +26,25 @@ SIZE = re.compile(r"(\d{1,5})\s*([x*×/:])\s*(\d{1,5})", re.IGNORECASE)
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 """A scheme; one letter before the colon is a drive of Windows."""
 ALIKE = 0.8
-OTHER_NAMES: dict[str, str] = {
-    **dict.fromkeys(("count", "num", "number", "amount", "quantity", "samples", "batch_size"), "n"),
-    **dict.fromkeys(("num_images", "n_images", "number_of_images", "image_count", "num_outputs"), "n"),
-    **dict.fromkeys(("aspect_ratio", "ratio", "width", "height", "dimensions", "resolution"), "size"),
-    **dict.fromkeys(("image", "input_image", "input_images", "image_path", "image_paths"), "reference_images"),
-    **dict.fromkeys(("init_image", "reference", "references", "source_image"), "reference_images"),
-    **dict.fromkeys(("id", "job_id", "task_id", "image_id"), "generation_id"),
-    **dict.fromkeys(("previous_id", "parent_id", "edit_of"), "continue_from"),
-    **dict.fromkeys(("text", "description", "query"), "prompt"),
-    **dict.fromkeys(("format", "file_format"), "output_format"),
+DRAWN = "images?|imgs?|pictures?|photos?"
+OTHER_NAMES: dict[str, tuple[str, str]] = {
+    "n": ("n|max|num|numbers?|count|amount|quantity|samples?|variations?|batch", f"{DRAWN}|outputs|of|size|total"),
+    "size": ("size|ratio|width|height|dimensions|resolution", f"{DRAWN}|aspect|output"),
+    "quality": ("quality", DRAWN),
+    "output_format": ("format", f"{DRAWN}|file"),
+    "mask": ("mask", f"{DRAWN}|paths?|urls?|file"),
+    "reference_images": (
+        f"{DRAWN}|references?|refs?",
+        "input|init|base|source|original|edit|paths?|urls?|files?|data|b64",
+    ),
+    "output_dir": ("dir|directory|folder|outputpath|savepath", "output|out|save|target"),
+    "generation_id": ("id", "generation|job|task|image"),
+    "continue_from": ("id|editof", "previous|parent|generation|job|task|image"),
+    "prompt": ("prompt|text|description|query", f"{DRAWN}|user"),
 }
-"""Names that other image tools use for arguments of ours. To ignore them would make another picture than was asked
-for, or more of them, and either is paid for."""
+"""Words of which other image tools make the names of arguments of ours: one that says which it is, and what may stand
+beside it. To ignore such a name would make another picture than was asked for, or more of them, and either is paid
+for."""
 
 
 class UnusableError(ValueError):
@@ -48,10 +54,11 @@ class UnusableError(ValueError):
 def right_name(name: str, known: Iterable[str]) -> str | None:
     """The argument that whoever wrote ``name`` meant; None for something else altogether."""
     names = {_bare(each): each for each in known}
-    meant = {_bare(other): each for other, each in OTHER_NAMES.items()}.get(_bare(name))
-    if meant is not None:
-        return meant if meant in names.values() else None
-    close = difflib.get_close_matches(_bare(name), names, n=1, cutoff=ALIKE)
+    bare = _bare(name)
+    for meant, (says, beside) in OTHER_NAMES.items():
+        if meant in names.values() and re.fullmatch(rf"(?:{beside})*(?:{says})(?:{says}|{beside})*", bare):
+            return meant
+    close = difflib.get_close_matches(bare, names, n=1, cutoff=ALIKE)
     return names[close[0]] if close else None
 
 

@@ -100,9 +100,22 @@ def test_a_prompt_that_is_a_number_is_text(given: Any, prompt: str) -> None:
         (GenerateImage, "referenceImages", "reference_images"),
         (GenerateImage, "reference-image", "reference_images"),
         (GenerateImage, "image", "reference_images"),
+        (GenerateImage, "image_urls", "reference_images"),
+        (GenerateImage, "ref_images", "reference_images"),
+        (GenerateImage, "base_image", "reference_images"),
+        (GenerateImage, "sourceImagePath", "reference_images"),
+        (GenerateImage, "photo", "reference_images"),
+        (GenerateImage, "mask_image", "mask"),
+        (GenerateImage, "variations", "n"),
+        (GenerateImage, "batch_size", "n"),
+        (GenerateImage, "image_number", "n"),
         (GenerateImage, "aspect_ratio", "size"),
+        (GenerateImage, "image_size", "size"),
+        (GenerateImage, "imageQuality", "quality"),
+        (GenerateImage, "output_path", "output_dir"),
         (GenerateImage, "width", "size"),
         (GenerateImage, "continueFrom", "continue_from"),
+        (GenerateImage, "previous_generation_id", "continue_from"),
         (GenerateImage, "outputFormat", "output_format"),
         (GenerateImage, "format", "output_format"),
         (WaitForImage, "generationId", "generation_id"),
@@ -119,7 +132,18 @@ def test_a_name_that_is_nearly_right_is_refused_with_the_right_one(
     assert error.details == {"field": name}
 
 
-@pytest.mark.parametrize("name", ["task_progress", "reason", "requires_approval", "_meta", "toolCallId", "seed"])
+@pytest.mark.parametrize("name", ["generation_id", "id", "imageId"])
+def test_an_id_given_with_a_prompt_pays_for_no_picture_of_that_prompt_alone(name: str) -> None:
+    """Whoever names one wants that picture changed, or collected."""
+    error = complaint(GenerateImage, FOX | {name: IDENTITY})
+    assert error.message.startswith(f"Nothing was sent. There is no argument {name}; it is called continue_from.")
+    assert error.message.endswith("wait_for_image collects that picture.")
+
+
+FOREIGN_NAMES = ["task_progress", "reason", "requires_approval", "_meta", "toolCallId", "seed", "response_format"]
+
+
+@pytest.mark.parametrize("name", [*FOREIGN_NAMES, "negative_prompt", "num_inference_steps", "session_id"])
 @pytest.mark.parametrize("kind", ARGUMENTS.values())
 def test_any_other_name_is_ignored_and_told(kind: type[msgspec.Struct], name: str) -> None:
     needed = FOX if kind is GenerateImage else {"generation_id": IDENTITY} if kind is CancelImage else {}
