@@ -12,18 +12,16 @@ import msgspec
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED, exit_code
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME
-from cdp_image_mcp.errors import Fact
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.mcp_server.fields import failure_of, fields_of, status_of
 from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES
+from cdp_image_mcp.studio.ending import sent_and_spent
 from cdp_image_mcp.studio.studio import News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean
 from cdp_image_mcp.system.tasks import background
 
 COMMANDS = {"wait_for_image": "wait", "generate_image": "generate", "backend_status": "list"}
 """What a person types where a model calls a tool."""
-SENT: dict[Fact, str] = {True: "It was sent", "unknown": "It may have been sent"}
-SPENT: dict[Fact, str] = {True: "it counts", False: "nothing was spent", "unknown": "it may count"}
 TICK = 0.5
 """Seconds between two drawings of the progress line: its clock goes on between two news."""
 
@@ -95,10 +93,8 @@ def tell_failure(terminal: Terminal, fields: dict[str, Any], *, as_json: bool) -
         terminal.json(fields)
         return exit_code(fields["code"])
     terminal.say(f"{terminal.colour('Failed', 'red')} ({fields['code']}): {fields['message']}")
-    if fields["submitted"] is not False:
-        terminal.say(f"{SENT[fields['submitted']]}, and {SPENT[fields['spent']]}.")
-    elif "generation_id" in fields and "othing was sent" not in fields["message"]:
-        terminal.say("Nothing was sent and nothing was spent.")
+    if fields["submitted"] is not False or ("generation_id" in fields and "othing was sent" not in fields["message"]):
+        terminal.say(sent_and_spent(fields["submitted"], fields["spent"]))
     if isinstance(said := fields.get("details", {}).get("text"), str):
         terminal.say(f"The site said: {said}")
     terminal.say(f"Next: {_typed(fields['next_step'], fields.get('generation_id', ''))}")
@@ -148,6 +144,8 @@ def tell_standing(
         terminal.say(_typed(note, record.generation_id), "yellow")
     if status not in {"saved", "partial"}:
         terminal.say(f"{status.replace('_', ' ').capitalize()}.", "yellow")
+        if status == "cancelled":
+            terminal.say(sent_and_spent(record.submitted, record.spent))
     return standing_code(standing)
 
 
@@ -165,7 +163,7 @@ def tell_stopped(terminal: Terminal, entry: Entry | None) -> None:
     elif record.images:
         return
     elif record.submitted is False:
-        terminal.say("Nothing was sent and nothing was spent.")
+        terminal.say(sent_and_spent(False, False))
     elif record.on_web:
         terminal.say(f"The prompt had been sent. '{APP_NAME} collect' fetches the picture when the site has made it.")
     else:

@@ -29,6 +29,7 @@ from cdp_image_mcp.library.record import epoch
 from cdp_image_mcp.library.strays import worthless
 from cdp_image_mcp.mcp_server.fields import fields_of
 from cdp_image_mcp.mcp_server.holding import studio_apart
+from cdp_image_mcp.studio.ending import sent_and_spent
 from cdp_image_mcp.system.disk import look
 from cdp_image_mcp.system.plaintext import sound
 from cdp_image_mcp.system.presence import OWN_FOLDER
@@ -125,8 +126,11 @@ async def cancel(parsed: argparse.Namespace, settings: Settings, terminal: Termi
         return FAILED
     for image in record.images:
         terminal.result(image.path)
-    was = "Cancelled." if record.state == "cancelled" else f"It had ended already: {record.state}."
-    terminal.say(was, "green" if record.state == "cancelled" else "yellow")
+    if record.state == "cancelled":
+        terminal.say("Cancelled.", "green")
+        terminal.say(sent_and_spent(record.submitted, record.spent))
+    else:
+        terminal.say(f"It had ended already: {record.state}.", "yellow")
     return DONE
 
 

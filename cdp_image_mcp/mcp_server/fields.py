@@ -106,6 +106,8 @@ def _first(standing: Standing) -> dict[str, Any]:
     fields: dict[str, Any] = {"status": status, "generation_id": record.generation_id}
     if sentences := [each for each in (*standing.notes, next_of(record, status)) if each]:
         fields["next"] = " ".join(sentences)
+    if status == "cancelled":
+        fields |= {"submitted": record.submitted, "spent": record.spent}
     if not record.finished:
         fields["progress"] = _progress(standing)
         if record.over_time:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from cdp_image_mcp.errors import CODES, Code, ImageError
+from cdp_image_mcp.errors import CODES, Code, Fact, ImageError
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import State
 
@@ -49,6 +49,14 @@ NEXT: dict[str, str] = {
     "cancelled": "Nothing more happens with this generation; pictures listed here are kept.",
 }
 """What to do next, by the status of an answer that is no failure."""
+
+
+def sent_and_spent(submitted: Fact, spent: Fact) -> str:
+    """What is known of both, as a person reads it."""
+    if submitted is False:
+        return "Nothing was sent and nothing was spent."
+    counts: dict[Fact, str] = {True: "it counts", False: "nothing was spent", "unknown": "it may count"}
+    return f"It {'was' if submitted is True else 'may have been'} sent, and {counts[spent]}."
 
 
 def left(record: Record, *, at_site: bool) -> Left:
@@ -98,7 +106,9 @@ def stopped(job: "Job") -> End:
 def cancelled(record: Record) -> ImageError:
     """Its user stopped it."""
     sent = record.submitted
-    message = "Cancelled before anything was sent." if sent is False else "Cancelled; the request had been sent."
+    message = (
+        "Cancelled before anything was sent." if sent is False else f"Cancelled. {sent_and_spent(sent, record.spent)}"
+    )
     return ImageError("cancelled", message, submitted=sent, spent=record.spent)
 
 
