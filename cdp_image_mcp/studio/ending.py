@@ -145,6 +145,9 @@ def failed(job: "Job", error: ImageError) -> End:
     if error.details.pop("given_up", False) or (job.collecting and error.code == "not_found"):
         record.facts["given_up"] = True
     error.submitted, error.spent = record.submitted, record.spent
+    if error.code == "cancelled" and record.submitted is False:
+        # The end of the server, and no wish of its user's.
+        error.retryable, error.next_step = True, ADVICE["unsent"]
     if len(record.images) >= job.request.n:
         return "saved", None
     unclear = not about_turn or error.submitted == "unknown" or error.code in UNREACHED

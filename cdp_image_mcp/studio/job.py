@@ -225,10 +225,8 @@ class Job:
 
     def may_send(self) -> None:
         if self.leaving:
-            sent = self.record.submitted
-            again = True if sent is False else None
             raise ImageError(
-                "cancelled", "The server is ending: nothing more is sent.", submitted=sent, retryable=again
+                "cancelled", "The server is ending: nothing more is sent.", submitted=self.record.submitted
             )
         if self.record.over_time:
             raise self.timed_out()

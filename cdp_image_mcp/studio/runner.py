@@ -236,7 +236,12 @@ class Runner:
     def _begin(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         if self._closing:
             # Its record says "queued" or what it said before; the next start finds it without an owner.
-            raise ImageError("cancelled", "The server is ending. Nothing was sent.", retryable=True)
+            raise ImageError(
+                "cancelled",
+                "The server is ending. Nothing was sent.",
+                retryable=True,
+                next_step=ending.ADVICE["unsent"],
+            )
         earlier = self.jobs.get(job.generation_id)
         if earlier is not None and not earlier.record.finished:
             raise ImageError("internal", f"{job.generation_id} is being worked on already.", submitted="unknown")

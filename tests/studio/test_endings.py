@@ -10,6 +10,7 @@ from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.ending import ADVICE
+from cdp_image_mcp.studio.job import Job
 from cdp_image_mcp.studio.steering import account_of
 from tests.studio.leaving import asking, collects, interrupted, left
 from tests.studio.scripted import Play, Scripted, draw, png, studio_with
@@ -78,6 +79,25 @@ async def test_what_is_left_at_the_site_may_be_tried_again_by_waiting(tmp_path: 
     error = await ended(tmp_path, fails("timeout"), api=False)
     assert error["retryable"] is True
     assert "wait_for_image" in error["next_step"]
+
+
+async def leaves(_request: ImageRequest, report: Report) -> None:
+    """Its server ends between the record that something may go out and the request: the first takes up to a second."""
+    assert isinstance(report, Job)
+    await report.state("submitting", submitted="unknown", spent="unknown")
+    report.leaving = True
+    try:
+        report.may_send()
+    except ImageError as error:
+        await report.state("starting", submitted=False, spent=False)
+        error.submitted = error.spent = False
+        raise
+
+
+async def test_what_the_end_of_the_server_kept_from_being_sent_may_be_asked_for_again(tmp_path: Path) -> None:
+    error = await ended(tmp_path, leaves, api=True)
+    assert (error["code"], error["submitted"], error["spent"], error["retryable"]) == ("cancelled", False, False, True)
+    assert error["next_step"] == ADVICE["unsent"]
 
 
 async def test_a_quota_met_after_two_pictures_does_not_unpay_them(tmp_path: Path) -> None:
