@@ -204,8 +204,12 @@ def _header_text(raw: str) -> str:
 
 def _key(raw: str) -> str:
     """With ``Bearer `` before a token, in exactly this form; :func:`load` takes it off."""
-    word, space, token = raw.partition(" ")
-    return BEARER + _header_text(token.strip()) if space and word.lower() == "bearer" else _header_text(raw)
+    word, _, token = raw.partition(" ")
+    if word.lower() != "bearer":
+        return _header_text(raw)
+    if not token:
+        raise ValueError("no token stands behind Bearer.")
+    return BEARER + _header_text(token.strip())
 
 
 def _hashed(raw: str) -> str:

@@ -31,6 +31,7 @@ from cdp_image_mcp.errors import ImageError
         ("OPENAI_API_KEY", '"sk-word"', "it stands in quotes"),
         ("OPENAI_API_KEY", "sk-word'", "it stands in quotes"),
         ("OPENAI_API_KEY", "Bearer a word", "a header cannot carry"),
+        ("OPENAI_API_KEY", "Bearer ", "no token stands behind Bearer"),
         ("OPENAI_BASE_URL", '"https://example.org/v1"', "it stands in quotes"),
         ("OPENAI_BASE_URL", "“https://example.org/v1”", "it stands in quotes"),
         ("GPT_IMAGE_MODERATION", "off", "is not one of auto, low"),
