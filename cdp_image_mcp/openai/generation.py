@@ -24,7 +24,8 @@ from cdp_image_mcp.openai.wire.pacing import Pace, Tries
 from cdp_image_mcp.openai.wire.payload import make_body
 from cdp_image_mcp.openai.wire.receiving import Answer, read_answer
 from cdp_image_mcp.request import ImageRequest, Report, WorkState
-from cdp_image_mcp.system.tasks import shielded
+from cdp_image_mcp.system.sleep import awake_for
+from cdp_image_mcp.system.tasks import background, shielded
 
 log = logging.getLogger(__name__)
 
@@ -194,25 +195,33 @@ class Generation:
             "waiting", "timeout", f"no whole answer within {longest:g} s"
         )
         began = anyio.current_time()
-        patience = anyio.CancelScope()
+        waiting, patience = anyio.Event(), anyio.CancelScope()
 
         async def sent() -> None:
-            patience.deadline = anyio.current_time() + longest
+            waiting.set()
             await self._has_left(index)
 
+        async def give_up() -> None:
+            await waiting.wait()
+            await awake_for(longest)
+            patience.cancel()
+
         with patience:
-            try:
-                async with self._means.line.send(self._url, make_body(plan), patience=longest, on_sent=sent) as reply:
-                    named = reply.headers.get("x-request-id") or reply.headers.get("x-generation-id", "")
-                    answer.request_id = clean(named, self._key, 100)
-                    begun = partial(self._report.progress, "The API's answer is arriving.")
-                    failed = await read_answer(reply, answer, begun)
-                log.debug("Images request answered: HTTP %d in %.1f s", reply.status, anyio.current_time() - began)
-            except BrokenError as broken:
-                log.debug("Images request broke while %s: %s", broken.phase, broken.words)
-                failed = broken
-            finally:
-                self._warnings += answer.warnings
+            async with background() as group:
+                group.start_soon(give_up)
+                try:
+                    async with self._means.line.send(self._url, make_body(plan), on_sent=sent) as reply:
+                        waiting.set()
+                        named = reply.headers.get("x-request-id") or reply.headers.get("x-generation-id", "")
+                        answer.request_id = clean(named, self._key, 100)
+                        begun = partial(self._report.progress, "The API's answer is arriving.")
+                        failed = await read_answer(reply, answer, begun)
+                    log.debug("Images request answered: HTTP %d in %.1f s", reply.status, anyio.current_time() - began)
+                except BrokenError as broken:
+                    log.debug("Images request broke while %s: %s", broken.phase, broken.words)
+                    failed = broken
+                finally:
+                    self._warnings += answer.warnings
         return failed
 
     async def _wait_for_pace(self) -> None:

@@ -267,6 +267,36 @@ async def test_a_stream_may_be_silent_for_as_long_as_a_picture_may_be_drawn(
     assert report.pictures == [png()]
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["before its answer", "within it"])
+async def test_an_answer_that_comes_after_the_machine_has_slept_longer_than_anybody_waits_is_read(
+    begun: bool, api: ImagesApi, backend: ApiBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lid was closed over it, and the clock counts that time on Windows; what came meanwhile is sent again."""
+    body = json.dumps({"data": [{"b64_json": base64.b64encode(png()).decode()}]}).encode()
+    loop = asyncio.get_running_loop()
+
+    async def slept_over(request: Request, response: Response) -> None:
+        if begun:
+            await response.start(200, {"content-type": "application/json"})
+            await response.send(body[:100])
+        while not any("arriving" in said for said in report.sentences) if begun else report.states[-1] != "generating":
+            await anyio.lowlevel.checkpoint()
+        awake = threading.Event()
+        loop.call_soon_threadsafe(leap, monkeypatch, 3600.0)
+        # Two turns of the loop, in which all that was due meanwhile is done.
+        loop.call_soon_threadsafe(lambda: loop.call_soon(loop.call_soon, awake.set))
+        await asyncio.to_thread(awake.wait, 20)
+        if not begun:
+            await response.start(200, {"content-type": "application/json"})
+        await response.send(body[100:] if begun else body)
+        await response.end()
+
+    api.play(slept_over)
+    with anyio.fail_after(7200):
+        await backend.generate(ask(), report)
+    assert report.pictures == [png()]
+
+
 async def stopped_once_posted(api: ImagesApi, backend: ApiBackend, report: DiskReport) -> None:
     with anyio.fail_after(60):
         async with anyio.create_task_group() as group:

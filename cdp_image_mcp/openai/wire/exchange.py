@@ -154,10 +154,10 @@ class Line:
 
     @asynccontextmanager
     async def send(
-        self, url: str, body: RequestBody, *, patience: float, on_sent: Callable[[], Awaitable[None]]
+        self, url: str, body: RequestBody, *, on_sent: Callable[[], Awaitable[None]]
     ) -> AsyncGenerator[Reply]:
-        """POST ``body`` once. ``on_sent`` is awaited as soon as the whole request has left, or may have; ``patience``
-        is the longest silence in seconds. Raises :class:`BrokenError`. Leaving early, also cancelled, cuts the
+        """POST ``body`` once. ``on_sent`` is awaited as soon as the whole request has left, or may have; how long is
+        waited from then on the caller decides. Raises :class:`BrokenError`. Leaving early, also cancelled, cuts the
         connection."""
         import httpx
 
@@ -185,7 +185,7 @@ class Line:
                     await on_sent()
 
         headers = {"Content-Type": body.content_type, "Content-Length": str(body.length)}
-        timeout = httpx.Timeout(connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT, read=patience, pool=None)
+        timeout = httpx.Timeout(connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT, read=None, pool=None)
         more: dict[str, Any] = {"content": body, "headers": headers, "extensions": {"trace": trace}}
         broken = BrokenError(phase, "timeout", f"no connection within {CONNECTING:g} s")
         response: httpx.Response | None = None
