@@ -10,14 +10,6 @@ if TYPE_CHECKING:
     # The server's edge needs the table of what to do next, and loads jobs with the first call.
     from cdp_image_mcp.studio.job import Job
 
-UNREACHED: frozenset[Code] = frozenset(
-    (
-        *("timeout", "network", "browser_failed", "disk", "internal", "needs_sign_in"),
-        *("verification_required", "profile_in_use", "site_changed", "browser_not_found"),
-    )
-)
-"""Ends that are no answer of the site about our turn: its picture may be there."""
-
 End: TypeAlias = tuple[State, ImageError | None]
 Left: TypeAlias = Literal["unsent", "collect", "rest", "lost"]
 """What an end leaves: nothing was sent; the site may have pictures that can be fetched; some pictures are here and no
@@ -31,6 +23,23 @@ ADVICE: dict[Left, str] = {
     "lost": "Nothing more can be collected. Call generate_image again only if paying twice is acceptable.",
 }
 DISK_ADVICE = "Ask the user to free space or to correct the folder's permissions. "
+UNREACHED: dict[Code, str] = {
+    "site_changed": CODES["site_changed"].next_step + " ",
+    "browser_not_found": CODES["browser_not_found"].next_step + " ",
+    "timeout": "Leave timeout_seconds out, or give a longer one. ",
+    "network": "Check the connection. ",
+    "browser_failed": "Ask the user to run 'cdp-image-mcp doctor' if it happens again. ",
+    "disk": DISK_ADVICE,
+    "internal": "Report it with the log on stderr. ",
+    "needs_sign_in": "Ask the user to run 'cdp-image-mcp login' on this machine. ",
+    "verification_required": "Ask the user to run 'cdp-image-mcp login' on a machine with a display and pass the check "
+    "there. ",
+    "profile_in_use": "Ask the user to close that browser window. ",
+}
+"""Ends that are no answer of the site about our turn: its picture may be there. And what is to be done before
+anything is called."""
+PRESUMING: frozenset[Code] = frozenset(("browser_failed", "disk", "internal", "timeout"))
+"""Codes whose own next step is that of something that was sent; of the others it is to call again."""
 HELD_ADVICE = (
     "Call wait_for_image with this generation_id: the server, which must not be ended, has the picture or its address "
     "in memory and tries again. Do not call generate_image again before that; it would be paid twice."
@@ -152,9 +161,11 @@ def failed(job: "Job", error: ImageError) -> End:
         return "saved", None
     unclear = not about_turn or error.submitted == "unknown" or error.code in UNREACHED
     at_site = record.on_web and not record.facts.get("given_up") and unclear
-    if left(record, at_site=at_site) == "collect":
-        if error.code not in UNREACHED and error.next_step == CODES[error.code].next_step:
-            error.next_step = ADVICE["collect"]
+    leaves = left(record, at_site=at_site)
+    misled = "unsent" if error.code in PRESUMING else "collect"
+    if leaves == misled and error.next_step == CODES[error.code].next_step:
+        error.next_step = UNREACHED.get(error.code, "") + ADVICE[leaves]
+    if leaves == "collect":
         return "interrupted", error
     if record.spent is not False:
         _not_again(job, error)

@@ -9,7 +9,7 @@ from cdp_image_mcp.errors import CODES, Code, ImageError
 from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
-from cdp_image_mcp.studio.ending import ADVICE
+from cdp_image_mcp.studio.ending import ADVICE, UNREACHED
 from cdp_image_mcp.studio.job import Job
 from cdp_image_mcp.studio.steering import account_of
 from tests.studio.leaving import asking, collects, interrupted, left
@@ -79,6 +79,28 @@ async def test_what_is_left_at_the_site_may_be_tried_again_by_waiting(tmp_path: 
     error = await ended(tmp_path, fails("timeout"), api=False)
     assert error["retryable"] is True
     assert "wait_for_image" in error["next_step"]
+
+
+def fails_before_sending(code: Code) -> Play:
+    async def play(_request: ImageRequest, report: Report) -> None:
+        await report.state("starting")
+        raise ImageError(code, "It broke.")
+
+    return play
+
+
+@pytest.mark.parametrize("code", sorted(UNREACHED))
+async def test_what_may_be_at_the_site_is_to_be_waited_for_and_not_asked_for_again(code: Code, tmp_path: Path) -> None:
+    error = await ended(tmp_path, fails(code), api=False)
+    assert "call wait_for_image" in error["next_step"].replace("Call", "call")
+    assert "call again" not in error["next_step"]
+
+
+@pytest.mark.parametrize("code", sorted(UNREACHED))
+async def test_where_nothing_was_sent_nothing_is_to_be_waited_for(code: Code, tmp_path: Path) -> None:
+    error = await ended(tmp_path, fails_before_sending(code), api=False)
+    assert (error["submitted"], error["spent"]) == (False, False)
+    assert "wait_for_image" not in error["next_step"]
 
 
 async def leaves(_request: ImageRequest, report: Report) -> None:
