@@ -243,6 +243,7 @@ NOT_DRAWN: dict[str, str] = {
     "read_path": "two minutes each time; it has a row of its own",
     "pointer_scheme": "a few seconds each time; it has a row of its own",
     "tool_called_again": "a minute each time; it has a row of its own",
+    "message_renamed": "words after a bare hand-off are not known as ours then; it has a row of its own",
     "work_redrawn": "ten seconds each time; it has a row of its own",
     "sentinel_status": "a quarter of a minute each time; it has rows of its own",
 }

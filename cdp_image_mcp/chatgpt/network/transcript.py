@@ -285,8 +285,8 @@ class Transcript:
             return
         message = read_message(obj(document["message"]), conversation=named, origin=origin)
         self._take(message)
-        if own and message and message.role == "user" and not message.hidden and not self._told.users:
-            self._told.users = (message.id,)
+        if own and message and self._is_ours(message):
+            self._told.users = (*self._told.users, message.id)
 
     def _hear_typed(self, said: dict[str, Any], origin: str) -> None:
         own = origin == self._told.stream
@@ -322,8 +322,8 @@ class Transcript:
     def _take_reading(self, reading: Reading) -> None:
         told = self._told
         ids = frozenset(message.id for message in reading.messages)
-        if not told.users:
-            told.users = self._asked_by(reading)
+        if not ids.intersection(told.users):
+            told.users = (*told.users, *self._asked_by(reading))
         ours = ids.intersection(told.users)
         if ours:
             self._adopt(reading.conversation_id)
@@ -351,8 +351,8 @@ class Transcript:
                 self._set_activity(conversation, "read")
 
     def _asked_by(self, reading: Reading) -> tuple[str, ...]:
-        """Our message, when the page's request was not seen: the one that our stream's messages answer, else the newest
-        if it says what we sent."""
+        """Our message, when the page's request was not seen, or was kept under another id: the one that our stream's
+        messages answer, else, where no id is known, the newest if it says what we sent."""
         read = {message.id: message for message in reading.messages}
         stream = self._told.stream
         for start in [key for key, one in self._messages.items() if stream in one.origins and one.role != "user"]:
@@ -361,13 +361,24 @@ class Transcript:
                 passed.add(key)
                 message = read.get(key)
                 if message is not None and message.role == "user" and not message.hidden:
-                    return (key,)
+                    if self._is_ours(message):
+                        return (key,)
+                    break
                 key = reading.links.get(key, "")
         asked = [said for said in reading.messages if said.role == "user" and not said.hidden]
-        newest = asked[-1] if asked else None
+        newest = asked[-1] if asked and not self._told.users else None
         if newest and self._expected and newest.id not in self._before and same_text(newest.words, self._expected):
             return (newest.id,)
         return ()
+
+    def _is_ours(self, message: Message) -> bool:
+        """Whether a person's message that our stream tells or answers is ours: where our id is known another may be its
+        own as well, if it says the same and was not there before."""
+        if message.role != "user" or message.hidden or message.id in self._told.users:
+            return False
+        sent = self._told.sent
+        again = sent is not None and message.id not in self._before and same_text(message.words, sent.text)
+        return not self._told.users or again
 
 
 def _add(marks: set[str], mark: str) -> None:

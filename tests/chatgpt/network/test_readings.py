@@ -349,3 +349,25 @@ def test_no_picture_follows_words_after_the_stream_or_without_an_open_call(
     heard.feed_conversation(window(prompt(), *later))
     assert heard.turn().answered_text is not None or heard.turn().blocked
     assert heard.turn().nothing_follows is last
+
+
+def renamed(text: str = "a lighthouse") -> dict[str, Any]:
+    """Our message as the site keeps it, under an id of its own."""
+    return message("theirs", "user", [text], metadata={"turn_exchange_id": EXCHANGE})
+
+
+def test_our_message_is_known_by_the_id_that_the_stream_says_it_was_kept_under() -> None:
+    heard = begun(typed("input_message", input_message=renamed(), conversation_id=CONVERSATION), COMPLETE, DONE)
+    assert heard.turn().user_message_id == "theirs"
+    heard.feed_conversation(conversation(renamed(), call(parent="theirs"), picture("leaf")))
+    assert heard.turn().conversation_read
+    assert len(heard.turn().final_pictures) == 1
+
+
+def test_our_message_is_known_by_what_our_stream_answered_if_it_says_what_we_sent() -> None:
+    heard = begun(call(), COMPLETE, DONE)
+    heard.feed_conversation(conversation(renamed("something else"), call(parent="theirs"), picture("leaf")))
+    assert not heard.turn().conversation_read
+    heard.feed_conversation(conversation(renamed(), call(parent="theirs"), picture("leaf")))
+    assert (heard.turn().user_message_id, heard.turn().conversation_read) == ("theirs", True)
+    assert len(heard.turn().final_pictures) == 1
