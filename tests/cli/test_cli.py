@@ -132,6 +132,20 @@ def test_a_refusal_is_told_in_words_and_as_json(with_key: dict[str, str], endpoi
 
 
 @pytest.mark.parametrize(
+    ("variables", "how"),
+    [({}, "or over 'ssh -X'"), ({"DISPLAY": ":9", "CHATGPT_WINDOW_MODE": "headless"}, "CHATGPT_WINDOW_MODE left out")],
+)
+def test_who_cannot_sign_in_here_is_told_how_it_can_be_done(
+    environment: dict[str, str], variables: dict[str, str], how: str
+) -> None:
+    """To run the very command again that has just failed is no advice."""
+    done = ran(environment | variables, "login")
+    assert done.returncode == 3, done.stderr
+    (advice,) = [line for line in done.stderr.splitlines() if line.startswith("Next: ")]
+    assert how in advice
+
+
+@pytest.mark.parametrize(
     ("status", "code", "told"),
     [
         (400, "moderation_blocked", "It was sent, and it may count."),

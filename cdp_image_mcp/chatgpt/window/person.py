@@ -33,6 +33,17 @@ ERROR_OF: dict[PersonState, Code] = {
     "needs_verification": "verification_required",
 }
 """The error when nobody can be asked."""
+AT_DISPLAY = "in a terminal of its desktop or over 'ssh -X'"
+UNFORCED = "with CHATGPT_WINDOW_MODE left out"
+
+
+def _nobody(state: PersonState, told: str, submitted: Fact, how: str | None) -> ImageError:
+    """``how``: in what way a window comes, for whoever has just run the command that shows one too. What was sent is
+    to be waited for first, as the generation's end tells."""
+    step = None
+    if how is not None and submitted is False:
+        step = f"Ask the user to run 'cdp-image-mcp login' on this machine {how}, then call again; or use backend api."
+    return ImageError(ERROR_OF[state], told, submitted=submitted, next_step=step)
 
 
 def state_of(arrival: Arrival) -> PersonState:
@@ -137,18 +148,19 @@ class Person:
                     return "the window was closed"
                 return f"nobody closed the window within {self._settings.login_timeout:g} s, so it was closed"
         except NoDisplay as error:
-            raise ImageError(ERROR_OF[state], f"A person is needed ({why}), and there is {error}.") from None
+            told = f"A person is needed ({why}), and there is {error}."
+            raise _nobody(state, told, submitted, AT_DISPLAY) from None
         except cdp.LaunchError as error:
             raise problem(error, submitted) from None
 
     def _require_display(self, state: PersonState, what: str, submitted: Fact, report: Report | None) -> None:
         """Raises ImageError when no window may or can be shown, or nobody is there who waits."""
         if report is not None and report.background:
-            reason = "nobody waits for this picture at the moment"
+            reason, how = "nobody waits for this picture at the moment", None
         elif self._settings.window_mode == "headless":
-            reason = "CHATGPT_WINDOW_MODE is headless, so no window may be shown"
+            reason, how = "CHATGPT_WINDOW_MODE is headless, so no window may be shown", UNFORCED
         elif not has_display():
-            reason = NO_DISPLAY
+            reason, how = NO_DISPLAY, AT_DISPLAY
         else:
             return
-        raise ImageError(ERROR_OF[state], f"A person is needed ({what}), and {reason}.", submitted=submitted)
+        raise _nobody(state, f"A person is needed ({what}), and {reason}.", submitted, how)
