@@ -20,9 +20,22 @@ from cdp_image_mcp.openai.wire import pacing
 from cdp_image_mcp.openai.wire.pacing import Pace, Tries, full_jitter
 from cdp_image_mcp.openai.wire.payload import RequestBody, make_body
 from cdp_image_mcp.request import WorkState
-from fixtures.images_api import ImagesApi, Request, Response, cut, draw, error, html_page, png, silence
+from fixtures.images_api import (
+    ImagesApi,
+    Play,
+    Request,
+    Response,
+    cut,
+    draw,
+    error,
+    html_page,
+    png,
+    raw,
+    redirect,
+    silence,
+)
 from tests.clock import leap
-from tests.openai.doubles import DiskReport, MakeBackend, MakeReport, ask, no_jitter
+from tests.openai.doubles import KEY, DiskReport, MakeBackend, MakeReport, ask, no_jitter
 
 pytestmark = pytest.mark.anyio
 
@@ -295,6 +308,44 @@ async def test_an_answer_that_comes_after_the_machine_has_slept_longer_than_anyb
     with anyio.fail_after(7200):
         await backend.generate(ask(), report)
     assert report.pictures == [png()]
+
+
+async def test_a_picture_that_is_to_be_seen_elsewhere_at_the_api_is_waited_for_there(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    """Modal answers so after 150 s, and again as long as it is drawn."""
+    whole = json.dumps({"data": [{"b64_json": base64.b64encode(png()).decode()}]}).encode()
+    drawn = api.file("/drawn", raw(200, whole))
+    api.play(redirect(api.file("/waiting", redirect("/drawn", 303)), 303))
+    with anyio.fail_after(20):
+        await backend.generate(ask(), report)
+    assert (report.pictures, len(api.posts)) == ([png()], 1)
+    assert [request.path for request in api.log[1:]] == ["/waiting", "/drawn"]
+    assert {request.headers.get("authorization") for request in api.log} == {f"Bearer {KEY}"}
+    assert drawn.endswith("/drawn")
+
+
+@pytest.mark.parametrize(
+    "play", [error("rate"), error("server"), error("size"), error("response_format"), html_page(404)]
+)
+async def test_what_is_answered_there_in_its_place_is_told_and_nothing_sent_again(
+    play: Play, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    """Whether it is of the request or of the address nobody knows; the request was taken."""
+    api.always = redirect(api.file("/drawn", play), 303)
+    found = await failure(backend, report)
+    assert (found.submitted, found.spent, found.retryable, len(api.posts)) == (True, "unknown", False, 1)
+
+
+@pytest.mark.parametrize("place", ["http://localhost:9/drawn", "http://[", "/endless"])
+async def test_one_that_is_to_be_seen_at_another_host_or_nowhere_may_be_paid(
+    place: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    api.file("/endless", redirect("/endless", 303))
+    api.always = redirect(place, 303)
+    found = await failure(backend, report)
+    assert (found.code, found.submitted, found.spent, found.retryable) == ("service_error", True, "unknown", False)
+    assert len(api.posts) == 1
 
 
 async def stopped_once_posted(api: ImagesApi, backend: ApiBackend, report: DiskReport) -> None:

@@ -32,6 +32,9 @@ WRITE_TIMEOUT = 120.0
 KEEP_ALIVE = 4.0
 """Seconds. Servers on uvicorn (vLLM, LiteLLM) let go after 5: a request on a connection that is just being closed is
 lost when it may have been paid. A new connection costs a tenth of a second."""
+MOST_WAITS = 20
+"""How often one answer is looked for elsewhere: Modal passes whoever waits on every 150 s, up to 20 times
+(modal.com/docs/guide/webhook-timeouts, 2026-11)."""
 BLANK = b" \t\r\n\xef\xbb\xbf"
 ASKING = 15.0
 """Longest silence in seconds where nothing is drawn."""
@@ -83,12 +86,40 @@ def describe(error: Exception, phase: Phase) -> BrokenError:
     return BrokenError(phase, "connection", type(error).__name__)
 
 
+async def _answered(client: "httpx.AsyncClient", request: "httpx.Request") -> "httpx.Response":
+    """The begun answer, wherever it is to be seen. Raises as httpx does."""
+    response = await client.send(request, stream=True)
+    for _ in range(MOST_WAITS):
+        if (onward := _onward(response)) is None:
+            break
+        await response.aclose()
+        extensions = {"timeout": request.extensions["timeout"]}
+        response = await client.send(client.build_request("GET", onward, extensions=extensions), stream=True)
+    return response
+
+
+def _onward(response: "httpx.Response") -> "httpx.URL | None":
+    """Where the answer to a request that was taken is to be seen (303), if the key may go there."""
+    import httpx
+
+    if response.status_code != 303 or not (place := response.headers.get("location")):
+        return None
+    try:
+        onward = response.url.join(place)
+    except httpx.InvalidURL:
+        return None
+    same = (onward.scheme, onward.host, onward.port) == (response.url.scheme, response.url.host, response.url.port)
+    return onward if same else None
+
+
 class Reply:
     """A begun answer: status and headers are there, the body is read piece by piece."""
 
     def __init__(self, response: "httpx.Response", silence: float = 0.0) -> None:
         self.silence = silence
         """Seconds between the request's last byte and the answer's first."""
+        self.passed_on = response.request.method != "POST"
+        """The request was taken, and its answer was looked for elsewhere."""
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._pieces = unpacked(response)
@@ -192,7 +223,7 @@ class Line:
         client = await self._open()
         with connecting:
             try:
-                response = await client.send(client.build_request("POST", url, timeout=timeout, **more), stream=True)
+                response = await _answered(client, client.build_request("POST", url, timeout=timeout, **more))
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 if isinstance(error, httpx.WriteTimeout):
                     await may_have_left()

@@ -70,7 +70,12 @@ class Answer:
     def judge(self, reply: Reply, tree: Any, raw: str = "") -> Failure:
         """The verdict on an error, which may be within a success."""
         began, silence = 200 <= reply.status < 300, reply.silence
-        return judge(reply.status, reply.headers, tree, raw, key=self.key, begun=began, silence=silence)
+        verdict = judge(reply.status, reply.headers, tree, raw, key=self.key, begun=began, silence=silence)
+        if reply.passed_on:
+            # Of the address, perhaps, and not of the request, which was taken.
+            verdict.error.submitted, verdict.error.spent, verdict.error.retryable = True, "unknown", False
+            return msgspec.structs.replace(verdict, again=None)
+        return verdict
 
     async def finished(
         self, tree: Mapping[str, Any], reader: PictureReader, items: Sequence[Mapping[str, Any]]
