@@ -59,7 +59,7 @@ def joinable(entry: Entry, *, fetched: bool) -> Kind | None:
             return "running"
         # The site goes on without us and what it made can be collected. A request to the API died with its process:
         # whoever asks again is told so before anything is paid a second time.
-        return "orphaned" if record.submitted is not False else None
+        return "orphaned" if _may_be_paid(record) else None
     if time.time() - epoch(record.finished_at or record.updated_at) > JOIN_SECONDS:
         return None
     if record.collectable:
@@ -77,7 +77,12 @@ def joinable(entry: Entry, *, fetched: bool) -> Kind | None:
 def _reply_lost(record: Record) -> bool:
     """An end at the API that may have been paid and brought nothing. Told once, to whoever asks the same."""
     ended = record.state in {"failed", "interrupted", "refused"} and not record.images
-    return record.backend == "api" and ended and record.submitted is not False and record.spent is not False
+    return record.backend == "api" and ended and _may_be_paid(record)
+
+
+def _may_be_paid(record: Record) -> bool:
+    """At the site only a look there tells what was not spent."""
+    return record.submitted is not False and (record.on_web or record.spent is not False)
 
 
 def _is_there(path: Path, size: int) -> bool:

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from cdp_image_mcp.studio.job import Job
 
 End: TypeAlias = tuple[State, ImageError | None]
-Left: TypeAlias = Literal["unsent", "collect", "rest", "lost"]
-"""What an end leaves: nothing was sent; the site may have pictures that can be fetched; some pictures are here and no
-more will come; it was sent, may have been paid, and brought nothing."""
+Left: TypeAlias = Literal["unspent", "collect", "rest", "lost"]
+"""What an end leaves: nothing was sent, or only what cost nothing; the site may have pictures that can be fetched; some
+pictures are here and no more will come; it was sent, may have been paid, and brought nothing."""
 
 ADVICE: dict[Left, str] = {
-    "unsent": "Call generate_image again if the picture is still wanted.",
+    "unspent": "Call generate_image again if the picture is still wanted.",
     "collect": "Call wait_for_image with this generation_id: what the site finished is collected. Asking for it anew "
     "before that would cost it twice.",
     "rest": "What is saved has been paid for: ask again only for what is missing.",
@@ -70,8 +70,8 @@ def sent_and_spent(submitted: Fact, spent: Fact) -> str:
 
 def left(record: Record, *, at_site: bool) -> Left:
     """What the end of ``record`` leaves; ``at_site``: whether pictures of it may be there."""
-    if record.submitted is False:
-        return "unsent"
+    if record.submitted is False or (record.spent is False and not at_site):
+        return "unspent"
     return "collect" if at_site else "rest" if record.images else "lost"
 
 
@@ -124,14 +124,14 @@ def cancelled(record: Record) -> ImageError:
 def cut_off(record: Record) -> ImageError:
     """Its server ended in the middle of it, in order or not."""
     leaves = left(record, at_site=record.on_web and not record.facts.get("given_up"))
-    what = {"unsent": ", before anything was sent.", "collect": "."}
+    what = {"unspent": f", before anything was {'sent' if record.submitted is False else 'paid'}.", "collect": "."}
     return ImageError(
         "cancelled",
         "The server ended while this generation was running"
         + what.get(leaves, "; what had not been saved cannot be fetched later."),
         submitted=record.submitted,
         spent=record.spent,
-        retryable=leaves in {"unsent", "collect"},
+        retryable=leaves in {"unspent", "collect"},
         next_step=ADVICE[leaves],
         details={name: found for name, found in record.facts.items() if name == "kept"},
     )
@@ -154,9 +154,9 @@ def failed(job: "Job", error: ImageError) -> End:
     if error.details.pop("given_up", False) or (job.collecting and error.code == "not_found"):
         record.facts["given_up"] = True
     error.submitted, error.spent = record.submitted, record.spent
-    if error.code == "cancelled" and record.submitted is False:
+    if error.code == "cancelled" and record.spent is False:
         # The end of the server, and no wish of its user's.
-        error.retryable, error.next_step = True, ADVICE["unsent"]
+        error.retryable, error.next_step = True, ADVICE["unspent"]
     if len(record.images) >= job.request.n:
         return "saved", None
     unclear = not about_turn or error.submitted == "unknown" or error.code in UNREACHED

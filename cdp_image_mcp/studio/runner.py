@@ -240,7 +240,7 @@ class Runner:
                 "cancelled",
                 "The server is ending. Nothing was sent.",
                 retryable=True,
-                next_step=ending.ADVICE["unsent"],
+                next_step=ending.ADVICE["unspent"],
             )
         earlier = self.jobs.get(job.generation_id)
         if earlier is not None and not earlier.record.finished:

@@ -194,7 +194,8 @@ async def test_an_orphan_that_was_never_sent_is_not_joined(library: Library, bac
 
 async def test_an_orphan_that_was_sent_to_the_api_is_joined_to_be_told_of(library: Library) -> None:
     with anyio.fail_after(60):
-        await create(library, a_record(owner=DEAD, submitted=True, backend="api", state="generating"))
+        out: dict[str, Any] = {"owner": DEAD, "submitted": True, "backend": "api", "state": "generating"}
+        await create(library, a_record(**out, spent="unknown"))
         assert (await library.claim_or_register(a_record())).kind == "orphaned"
 
 

@@ -119,7 +119,7 @@ async def leaves(_request: ImageRequest, report: Report) -> None:
 async def test_what_the_end_of_the_server_kept_from_being_sent_may_be_asked_for_again(tmp_path: Path) -> None:
     error = await ended(tmp_path, leaves, api=True)
     assert (error["code"], error["submitted"], error["spent"], error["retryable"]) == ("cancelled", False, False, True)
-    assert error["next_step"] == ADVICE["unsent"]
+    assert error["next_step"] == ADVICE["unspent"]
 
 
 async def test_a_quota_met_after_two_pictures_does_not_unpay_them(tmp_path: Path) -> None:

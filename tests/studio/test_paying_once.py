@@ -85,6 +85,35 @@ async def test_after_the_server_died_the_same_question_tells_of_the_lost_reply_f
     assert (again.record.state, api.started) == ("saved", ["a bear"])
 
 
+@pytest.mark.parametrize("killed", [False, True], ids=["ended", "killed"])
+async def test_after_a_server_that_went_between_two_tries_that_cost_nothing_the_same_question_is_asked(
+    killed: bool, tmp_path: Path
+) -> None:
+    pausing = anyio.Event()
+
+    async def between_two_tries(request: ImageRequest, report: Report) -> None:
+        """As the API's back end behind an answer of 500, while it waits to send once more."""
+        await report.state("submitting", sent_prompt=request.prompt, submitted="unknown", spent="unknown")
+        await report.state("submitting", submitted="unknown", spent=False)
+        pausing.set()
+        await anyio.sleep_forever()
+
+    async with studio_with(tmp_path, api=Scripted(between_two_tries), **API) as studio:
+        first = (await studio.generate(asking(wait_seconds=0))).record.generation_id
+        await pausing.wait()
+    if killed:
+        await dies_again(tmp_path, first)
+    async with studio_with(tmp_path, api=Scripted(draw), **API) as studio:
+        again = await studio.generate(asking())
+        assert (again.joined, again.record.state) == (False, "saved")
+        earlier = await studio.wait(first, 10)
+    error = earlier.record.error
+    assert error is not None
+    assert (error["code"], error["submitted"], error["spent"]) == ("cancelled", "unknown", False)
+    assert (error["retryable"], error["next_step"]) == (True, ADVICE["unspent"])
+    assert "before anything was paid" in error["message"]
+
+
 async def dies_again(folder: Path, generation_id: str) -> None:
     """Put the record back to how a killed process leaves it."""
     from tests.library.making import DEAD
