@@ -63,11 +63,12 @@ async def install(parsed: argparse.Namespace, _: Settings, terminal: Terminal) -
     if not parsed.remove and (cache := passing_place()) is not None:
         terminal.say(
             f"Nothing was changed: this program runs from {cache}, a cache that is emptied at times; {client.title} "
-            f"could not start it after that. Install it to stay (uv tool install or pipx install, in place of uvx), "
+            f"could not start it after that. Install it to stay (uv tool install or pipx install), "
             f"then run '{APP_NAME} install {client.name}' again.",
             "red",
         )
-        return PERSON
+        if not parsed.print:
+            return PERSON
     path = file_of(client) if parsed.file is None else absolute("file", parsed.file)
     wish = _Wish(client, path, client.entry(*program(), client.env | given), given, parsed.remove)
     if parsed.print:

@@ -285,15 +285,19 @@ def test_the_written_command_starts_the_server(environment: dict[str, str], tmp_
     assert json.loads(started.stdout)["result"]["serverInfo"]["name"] == "cdp-image-mcp"
 
 
-@pytest.mark.parametrize("tagged", ["cache", "cache/environment"])
+@pytest.mark.parametrize(
+    ("tagged", "how", "code"),
+    [("cache", "--yes", 3), ("cache", "--dry-run", 3), ("cache", "--print", 0), ("cache/environment", "--yes", 0)],
+)
 def test_what_runs_from_a_cache_is_written_into_no_clients_file(
-    environment: dict[str, str], tmp_path: Path, tagged: str
+    environment: dict[str, str], tmp_path: Path, tagged: str, how: str, code: int
 ) -> None:
-    """As ``uvx --from . cdp-image-mcp install cursor`` does; uv tags environments of every kind."""
+    """As ``uvx --from . cdp-image-mcp install cursor`` does, and ``pipx run``; uv tags environments of every kind. Who
+    asks to see it only, and may know better, sees it."""
     venv.create(tmp_path / "cache" / "environment", symlinks=True)
     (tmp_path / tagged / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55")
     done = subprocess.run(
-        [tmp_path / "cache" / "environment" / "bin" / "python", "-m", "cdp_image_mcp", "install", "cursor", "--yes"],
+        [tmp_path / "cache" / "environment" / "bin" / "python", "-m", "cdp_image_mcp", "install", "cursor", how],
         env=environment | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,
         text=True,
@@ -301,8 +305,9 @@ def test_what_runs_from_a_cache_is_written_into_no_clients_file(
         cwd=Path(__file__).parents[3],
     )
     stays = tagged != "cache"
-    assert (done.returncode, (tmp_path / "home" / ".cursor").exists()) == (0 if stays else 3, stays), done.stderr
+    assert (done.returncode, (tmp_path / "home" / ".cursor").exists()) == (code, stays), done.stderr
     assert ("a cache that is emptied at times" in done.stderr) is not stays
+    assert ("mcpServers" in done.stdout) is (code == 0)
 
 
 @pytest.mark.parametrize(
