@@ -244,6 +244,7 @@ NOT_DRAWN: dict[str, str] = {
     "pointer_scheme": "a few seconds each time; it has a row of its own",
     "tool_called_again": "a minute each time; it has a row of its own",
     "message_renamed": "words after a bare hand-off are not known as ours then; it has a row of its own",
+    "rest_status": "a minute each time; it has a row of its own",
     "work_redrawn": "ten seconds each time; it has a row of its own",
     "sentinel_status": "a quarter of a minute each time; it has rows of its own",
 }

@@ -14,6 +14,7 @@ from cdp_image_mcp.chatgpt.network.message import Message, read_message
 from cdp_image_mcp.chatgpt.network.wire import decode, items, moment, obj, text, uuid_of
 
 MOST_MESSAGES = 10_000
+RUNNING = range(1, 8)
 SETTLED = 4
 """``async_status`` of something done and unread; stays for months, on text turns too (measured 2026)."""
 
@@ -53,7 +54,7 @@ def activity(status: Any) -> Activity | None:
         return "over"
     if not isinstance(status, int) or isinstance(status, bool):
         return None
-    return "rest" if status == SETTLED else "running"
+    return "rest" if status == SETTLED else "running" if status in RUNNING else None
 
 
 def read_stream_status(body: bytes) -> Activity | None:

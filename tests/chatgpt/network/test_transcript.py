@@ -876,6 +876,8 @@ def test_the_batch_form_is_read_in_every_shape() -> None:
     [
         (7, True, False),
         (3, True, False),
+        (0, False, False),
+        (8, False, False),
         (4, False, True),
         (None, False, True),
         (True, False, False),
