@@ -99,7 +99,7 @@ def _inside(path: str, roots: Sequence[Path], field: str) -> tuple[Path, Path]: 
         if not any(part.startswith(".") for part in real.relative_to(root).parts):
             return real, root
     if not inside:
-        allowed = ", ".join(str(root) for root in roots) or "none"
+        allowed = ", ".join(dict.fromkeys(map(str, roots))) or "none"
         _refuse(
             field,
             path,

@@ -85,6 +85,12 @@ async def test_what_lies_outside_is_answered_the_same_whether_it_exists_or_not(a
     assert "none" in (await refusal(tmp_path / "secret.png")).message
 
 
+async def test_a_refusal_names_each_allowed_folder_once(allowed: Path, tmp_path: Path) -> None:
+    """The output root is always one, and stands among the defaults too."""
+    refused = await refusal(tmp_path / "secret.png", allowed, allowed)
+    assert refused.message.count(str(allowed)) == 1
+
+
 async def test_links_are_followed_before_the_place_is_judged(allowed: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
