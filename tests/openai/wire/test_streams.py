@@ -13,7 +13,7 @@ from cdp_image_mcp.config import load
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.openai.wire.pictures import PictureReader
-from cdp_image_mcp.openai.wire.receiving import _Stream  # pyright: ignore[reportPrivateUsage]
+from cdp_image_mcp.openai.wire.stream import Stream
 from fixtures.images_api import ImagesApi, Play, Response, draw, error, png, raw, stream
 from fixtures.images_api import Request as ApiRequest
 from tests.docs.variables import VARIABLES
@@ -171,9 +171,9 @@ async def test_a_picture_under_a_relays_own_name_is_kept_when_its_stream_is_cut_
     api: ImagesApi, backend: ApiBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     came = anyio.Event()
-    stream_event = _Stream._event  # pyright: ignore[reportPrivateUsage]
+    stream_event = Stream._event  # pyright: ignore[reportPrivateUsage]
 
-    async def noted(self: _Stream, name: str, reader: PictureReader) -> None:
+    async def noted(self: Stream, name: str, reader: PictureReader) -> None:
         await stream_event(self, name, reader)
         came.set()
 
@@ -182,7 +182,7 @@ async def test_a_picture_under_a_relays_own_name_is_kept_when_its_stream_is_cut_
         await response.send(f'data: {{"type": "image.final", {FINISHED}}}\n\n'.encode())
         await response.silence()
 
-    monkeypatch.setattr(_Stream, "_event", noted)
+    monkeypatch.setattr(Stream, "_event", noted)
     api.play(never_ends)
     with anyio.fail_after(60):
         async with anyio.create_task_group() as group:

@@ -1,0 +1,46 @@
+"""The forms of an answer's JSON: where it has its pictures, and what tells of an error."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader
+
+
+def fields_of(tree: Any) -> Mapping[str, Any] | None:
+    return cast("Mapping[str, Any]", tree) if isinstance(tree, Mapping) else None
+
+
+def parsed(reader: PictureReader) -> tuple[Mapping[str, Any] | None, str]:
+    """A JSON object, or why it cannot be read."""
+    try:
+        return fields_of(reader.finish()), "it is no JSON object"
+    except AnswerError as fault:
+        return None, str(fault)
+
+
+def items_of(tree: Mapping[str, Any], reader: PictureReader) -> Sequence[Mapping[str, Any]]:
+    """The places for pictures. Forms of a server's own (``images``, SiliconFlow 2026) name their addresses alike, or
+    list them and nothing else."""
+    items = listed_in(tree)
+    if items or reader.painted() is not None:
+        return items
+    pieces = [piece for piece in reader.pieces() if "message" not in piece]
+    lists = (cast("list[Any]", value) for value in tree.values() if isinstance(value, list))
+    bare = dict.fromkeys(each for listed in lists for each in listed if isinstance(each, str))
+    named = {piece.get("url") for piece in pieces}
+    return [*pieces, *({"url": each} for each in bare if each.startswith("http") and each not in named)]
+
+
+def listed_in(tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    data = tree.get("data")
+    listed = cast("list[Any]", data) if isinstance(data, list) else []
+    return [cast("Mapping[str, Any]", item) for item in listed if isinstance(item, Mapping)]
+
+
+def wrong_in(tree: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """What tells of an error: servers written in Go send the field always, with nothing in it."""
+    for each in (tree, *items):
+        error = each.get("error")
+        if any(cast("Mapping[str, Any]", error).values()) if isinstance(error, Mapping) else error:
+            return each
+    return None

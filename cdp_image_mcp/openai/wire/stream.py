@@ -1,0 +1,156 @@
+"""From a stream of events to pictures."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import anyio
+import msgspec
+
+from cdp_image_mcp.openai.refusals.failures import Failure
+from cdp_image_mcp.openai.wire.answer import DRAIN, Answer
+from cdp_image_mcp.openai.wire.events import EventReader
+from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
+from cdp_image_mcp.openai.wire.forms import items_of, parsed, wrong_in
+from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader
+from cdp_image_mcp.system.tasks import shielded
+
+
+class _Event(NamedTuple):
+    tree: Mapping[str, Any]
+    reader: PictureReader
+    items: Sequence[Mapping[str, Any]]
+    kind: str
+
+
+class Stream:
+    """A stream of events: life signs, partial pictures of servers that send them unasked, then the finished ones."""
+
+    def __init__(self, reply: Reply, answer: Answer) -> None:
+        self._reply = reply
+        self._answer = answer
+        self._events = EventReader()
+        self._reader = PictureReader()
+        self._drawing = False
+        """Whether a picture has come that need not be a finished one."""
+        self._candidates: list[_Event] = []
+        """The last pictures under each name, or in a form, that is not known: of the name that came last they are the
+        finished ones, if no better come."""
+        self._verdict: Failure | None = None
+        self._enough = False
+        """All that was asked for is here."""
+        self._over = False
+
+    async def read(self) -> Failure | None:
+        try:
+            while not (self._over or self._enough) and (piece := await self._reply.read()) is not None:
+                await self._take(self._events.feed(piece))
+            if not (self._over or self._enough) or await self._drain():
+                await self._take(self._events.close())
+        except BrokenError as broken:
+            taken = await self._cut_short(f"The stream broke ({broken.words})")
+            if not (taken or self._enough or self._verdict):
+                raise
+            if self._verdict is not None:
+                # The one that failed was told; of the others nobody knows whether they were made.
+                self._verdict = msgspec.structs.replace(self._verdict, again=None)
+                self._verdict.error.submitted, self._verdict.error.spent = True, "unknown"
+        except anyio.get_cancelled_exc_class():
+            # It ends for its user, or because it sent signs of life and nothing more until nobody waits any longer.
+            with shielded():
+                await self._cut_short("The stream was given up")
+            raise
+        await self._take_candidates()
+        if self._verdict is not None and not self._answer.found:
+            return self._verdict
+        if not self._answer.given:
+            raise BrokenError("receiving", "connection", "the stream ended before the picture was finished")
+        return None
+
+    async def _cut_short(self, how: str) -> bool:
+        """Its last event may have brought its picture before it was cut. Whether what may be a preview was taken."""
+        await self._take(self._events.close())
+        taken = await self._take_candidates()
+        if taken:
+            self._answer.warnings.append(f"{how}: the picture may be a preview.")
+        return taken
+
+    async def _take_candidates(self) -> bool:
+        """Whether there were any to be taken for the finished pictures."""
+        taken = self._last_alike() if self._verdict is None and not self._answer.found else []
+        self._candidates.clear()
+        for event in taken:
+            await self._finished(event)
+        return bool(taken)
+
+    def _last_alike(self) -> list[_Event]:
+        """The candidates under the name that came last."""
+        return self._alike(self._candidates[-1].kind) if self._candidates else []
+
+    def _alike(self, kind: str) -> list[_Event]:
+        return [event for event in self._candidates if event.kind == kind]
+
+    async def _drain(self) -> bool:
+        """Read to the end, so that the connection can serve again and more pictures than asked are kept; what is saved
+        does not wait for it. Whether it came to the end: a picture that is cut here may be one that is saved."""
+        with anyio.move_on_after(DRAIN), contextlib.suppress(BrokenError):
+            while (piece := await self._reply.read()) is not None:
+                await self._take(self._events.feed(piece))
+            return True
+        return False
+
+    async def _take(self, tokens: list[bytes | str]) -> None:
+        for token in tokens:
+            if self._over:
+                return
+            if isinstance(token, str):
+                reader, self._reader = self._reader, PictureReader()
+                await self._event(token, reader)
+                continue
+            try:
+                self._reader.feed(token)
+            except AnswerError as fault:
+                self._answer.faults.append(str(fault))
+                self._reader = PictureReader()
+
+    async def _event(self, name: str, reader: PictureReader) -> None:
+        if reader.text(32).strip() == "[DONE]":
+            self._over = True
+            return
+        tree, _ = parsed(reader)
+        items = reader.pieces() if tree is None else items_of(tree, reader) if "data" in tree else [tree]
+        brings = self._answer.brings(reader, items) or reader.painted() is not None
+        if tree is None:
+            if not brings and name != "error":
+                return  # a keep-alive in words, or cut off: the end of the stream decides
+            # A picture that is here, or is named, is no less paid.
+            tree = {"type": name or next((piece["type"] for piece in items if "type" in piece), reader.text())}
+        kind = str(tree.get("type") or name)
+        event = _Event(tree, reader, items, kind)
+        # Volcengine tells so of each of several pictures (Ark, Seedream, measured 2026-09-18).
+        one_of_several = kind.endswith((".partial_succeeded", ".partial_failed"))
+        partial = ("partial" in kind and not one_of_several) or '"partial_image_index"' in reader.text()
+        wrong = tree if "error" in {name, kind} or kind.endswith("failed") else wrong_in(tree, items)
+        if wrong is not None:
+            self._answer.verdict = verdict = self._answer.judge(self._reply, wrong, reader.text())
+            if partial or not brings:
+                if not self._enough:
+                    # Before any partial picture it may still be a plain limit, which costs nothing.
+                    self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
+                self._over = self._answer.wanted == 1  # the others may still come
+                return
+        if partial:
+            self._drawing = True
+        elif kind.endswith((".completed", ".partial_succeeded")) or "data" in tree or (reader.drawn and not kind):
+            await self._finished(event)
+        elif brings:
+            # Relays give events names of their own, to finished pictures and to previews and tasks before them.
+            self._drawing = True
+            if len(alike := self._alike(kind)) == self._answer.wanted:
+                self._candidates.remove(alike[0])
+            self._candidates.append(event)
+
+    async def _finished(self, event: _Event) -> None:
+        await self._answer.finished(event.tree, event.reader, event.items)
+        # What says that something is done and brings nothing is not the picture's end: that may come after it.
+        self._enough = (self._answer.given or len(self._last_alike())) >= self._answer.wanted
