@@ -197,6 +197,9 @@ def judge(variant: Variant, prompt: str, answer: Answer, site: Site, before: Bef
     else:
         expected = [WITHOUT_A_PERSON.get(each, each) for each in variant.expects.split("/")]
         assert answer.code in expected, context
+        if variant.changes.get("answers") == ["tool_error"]:
+            told = (answer.data["submitted"], answer.data["spent"], answer.data["retryable"])
+            assert told == (True, False, True), context
         assert len(prompts) <= 1, context
         if answer.data["submitted"] is False:
             assert prompts == [], context
