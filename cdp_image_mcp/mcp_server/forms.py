@@ -85,8 +85,8 @@ def plain(field: str, value: Any) -> Any:
         return [_path(each) for each in cast("list[Any]", value)] if isinstance(value, list) else _path(value)
     if not isinstance(value, str):
         return value
-    value = value.strip()
-    value = SYNONYMS.get(field, {}).get(value.lower(), value)
+    value = value.strip().lower()
+    value = SYNONYMS.get(field, {}).get(value, value)
     return _size(value) if field == "size" else value
 
 
