@@ -206,6 +206,8 @@ class ImageError(Exception):
         # What was never sent cannot have cost anything; what was sent may have.
         self.spent: Fact = spent if spent is not None else (False if submitted is False else "unknown")
         self.retryable = rule.retryable if retryable is None else retryable
+        self.invited = False
+        """The other side itself asks for another try, whatever the one that failed may have cost."""
         self.retry_after_seconds = retry_after_seconds
         self.reset_at = reset_at
         self.next_step = next_step or rule.next_step

@@ -79,9 +79,12 @@ def turn_outcome(found: Verdict, turn: Turn, *, now: datetime, words: Words, sub
         more["model"] = clean(turn.model, 100)
         lead = lead.replace("The site answered", f"The site's model {more['model']} answered", 1)
     unspent = code in _UNSPENT and not (turn.drawing_started and code == "text_only")
-    # "Please try again", says the site: as with the API's own 500, nothing is known that could be charged for.
-    unspent = unspent or (failed is not None and code == "service_error")
-    return _error(code, meaning, lead, said, whole, now, submitted=submitted, unspent=unspent, **more)
+    # "Please try again", says the site then; what a drawing that had begun cost stays unknown.
+    invited = failed is not None and code == "service_error"
+    unspent = unspent or (invited and not turn.drawing_started)
+    error = _error(code, meaning, lead, said, whole, now, submitted=submitted, unspent=unspent, **more)
+    error.invited = invited
+    return error
 
 
 def alert_outcome(text: str, *, now: datetime, words: Words, submitted: Fact = True) -> ImageError | None:

@@ -27,19 +27,23 @@ ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 """A scheme; one letter before the colon is a drive of Windows."""
 ALIKE = 0.8
 DRAWN = "images?|imgs?|pictures?|photos?"
+BYTES = "b64|base64|bytes"
 OTHER_NAMES: dict[str, tuple[str, str]] = {
-    "n": ("n|max|num|numbers?|count|amount|quantity|samples?|variations?|batch", f"{DRAWN}|outputs|of|size|total"),
+    "n": (
+        "n|num|numbers?|count|amount|quantity|samples?|variations?|batch|max(?=image|n|output)(?!.*size)",
+        f"{DRAWN}|outputs|of|size|total",
+    ),
     "size": ("size|ratio|width|height|dimensions|resolution", f"{DRAWN}|aspect|output"),
     "quality": ("quality", DRAWN),
     "output_format": ("format", f"{DRAWN}|file"),
-    "mask": ("mask", f"{DRAWN}|paths?|urls?|file"),
+    "mask": ("mask", f"{DRAWN}|paths?|urls?|file|data|{BYTES}"),
     "reference_images": (
         f"{DRAWN}|references?|refs?",
-        "input|init|base|source|original|edit|paths?|urls?|files?|data|b64",
+        f"input|init|base|source|original|edit|paths?|urls?|files?|data|{BYTES}",
     ),
     "output_dir": ("dir|directory|folder|outputpath|savepath", "output|out|save|target"),
     "generation_id": ("id", "generation|job|task|image"),
-    "continue_from": ("id|editof", "previous|parent|generation|job|task|image"),
+    "continue_from": ("id|editof", "previous|parent|generation|response|job|task|image"),
     "prompt": ("prompt|text|description|query", f"{DRAWN}|user"),
 }
 """Words of which other image tools make the names of arguments of ours: one that says which it is, and what may stand

@@ -18,11 +18,12 @@ from cdp_image_mcp.openai.habits import Habits
 from cdp_image_mcp.openai.plan import Plan, make_plan
 from cdp_image_mcp.openai.profiles import address, choose_profile
 from cdp_image_mcp.openai.refusals.failures import BILLED_NOTE, Failure, clean, judge_broken
+from cdp_image_mcp.openai.wire.answer import Answer
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
 from cdp_image_mcp.openai.wire.pacing import Pace, Tries
 from cdp_image_mcp.openai.wire.payload import make_body
-from cdp_image_mcp.openai.wire.receiving import Answer, read_answer
+from cdp_image_mcp.openai.wire.receiving import read_answer
 from cdp_image_mcp.request import ImageRequest, Report, WorkState
 from cdp_image_mcp.system.sleep import awake_for
 from cdp_image_mcp.system.tasks import background, shielded

@@ -162,7 +162,7 @@ def failed(job: "Job", error: ImageError) -> End:
     unclear = not about_turn or error.submitted == "unknown" or error.code in UNREACHED
     at_site = record.on_web and not record.facts.get("given_up") and unclear
     leaves = left(record, at_site=at_site)
-    misled = "unsent" if error.code in PRESUMING else "collect"
+    misled: Left = "unspent" if error.code in PRESUMING else "collect"
     if leaves == misled and error.next_step == CODES[error.code].next_step:
         error.next_step = UNREACHED.get(error.code, "") + ADVICE[leaves]
     if leaves == "collect":
@@ -178,6 +178,8 @@ def failed(job: "Job", error: ImageError) -> End:
 
 def _not_again(job: "Job", error: ImageError) -> None:
     """Nothing is left at the site, and the same call would pay a second time."""
+    if error.invited and not job.record.images:
+        return
     error.retryable = False
     rule = CODES[error.code]
     told = error.next_step != rule.next_step

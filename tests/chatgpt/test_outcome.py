@@ -239,7 +239,8 @@ def test_a_moderation_error_of_the_tool_is_refused_by_its_name(name: str) -> Non
 @pytest.mark.parametrize("drawing", [False, True])
 def test_an_unknown_tool_error_is_the_services_fault_and_may_be_tried_again(drawing: bool) -> None:
     found = outcome("tool_error", "", Turn(tool_error=ToolError("Weird", "raw"), drawing_started=drawing))
-    assert (found.code, found.submitted, found.spent, found.retryable) == ("service_error", True, False, True)
+    assert (found.code, found.submitted, found.retryable) == ("service_error", True, True)
+    assert (found.spent, found.invited) == ("unknown" if drawing else False, True)
 
 
 def test_what_was_promised_may_have_been_charged() -> None:

@@ -110,6 +110,12 @@ def test_a_prompt_that_is_a_number_is_text(given: Any, prompt: str) -> None:
         (GenerateImage, "sourceImagePath", "reference_images"),
         (GenerateImage, "photo", "reference_images"),
         (GenerateImage, "mask_image", "mask"),
+        (GenerateImage, "mask_base64", "mask"),
+        (GenerateImage, "image_base64", "reference_images"),
+        (GenerateImage, "input_image_base64", "reference_images"),
+        (GenerateImage, "image_bytes", "reference_images"),
+        (GenerateImage, "previous_response_id", "continue_from"),
+        (GenerateImage, "max_images", "n"),
         (GenerateImage, "variations", "n"),
         (GenerateImage, "batch_size", "n"),
         (GenerateImage, "image_number", "n"),
@@ -147,7 +153,10 @@ def test_an_id_given_with_a_prompt_pays_for_no_picture_of_that_prompt_alone(name
 FOREIGN_NAMES = ["task_progress", "reason", "requires_approval", "_meta", "toolCallId", "seed", "response_format"]
 
 
-@pytest.mark.parametrize("name", [*FOREIGN_NAMES, "negative_prompt", "num_inference_steps", "session_id"])
+@pytest.mark.parametrize(
+    "name",
+    [*FOREIGN_NAMES, "negative_prompt", "num_inference_steps", "session_id", "max", "max_image_size", "max_size"],
+)
 @pytest.mark.parametrize("kind", ARGUMENTS.values())
 def test_any_other_name_is_ignored_and_told(kind: type[msgspec.Struct], name: str) -> None:
     needed = FOX if kind is GenerateImage else {"generation_id": IDENTITY} if kind is CancelImage else {}
