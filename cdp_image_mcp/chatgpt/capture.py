@@ -13,8 +13,8 @@ id            the file alone, or bytes that the page asked for while the file wa
 ============  ========================================================================================================
 
 The first two are taken at once. The others only when nothing of the file is on its way any more: *dimensions* after a
-moment where no size is stated or another file is shown in its place, which the size is not of; else, like *id*, only
-after the conversation was loaded anew. Bytes that are one of the person's references are none, whoever says so.
+moment where no size is stated, or of the file that is shown in its place, which the size is not of; else, like *id*,
+only after the conversation was loaded anew. Bytes that are one of the person's references are none, whoever says so.
 """
 
 import hashlib
@@ -53,14 +53,16 @@ class Captured(msgspec.Struct, frozen=True):
     way: str
     confidence: str
     """How sure they are, see above."""
+    marked: bool = False
+    """Of the file that is shown in its place, which the stated size is not of."""
 
     @property
     def sure(self) -> bool:
         return self.confidence in {"", "size"}
 
     @property
-    def rank(self) -> tuple[int, int]:
-        return SURENESS.index(self.confidence), len(self.data)
+    def rank(self) -> tuple[int, bool, int]:
+        return SURENESS.index(self.confidence), self.marked, len(self.data)
 
 
 class Mismatch(Exception):  # noqa: N818 - it says what happened
@@ -71,7 +73,9 @@ class TheirOwn(Mismatch):
     """It is one of the person's references."""
 
 
-def check(data: bytes, pointer: Pointer, way: str, *, drawing: bool = False, early: bool = False) -> Captured | str:
+def check(
+    data: bytes, pointer: Pointer, way: str, *, drawing: bool = False, early: bool = False, marked: bool = False
+) -> Captured | str:
     """What bytes are worth; why they are none, if they are no whole picture. While the page still draws, bytes of no
     stated size may be a preview under the same id; ``early`` ones were asked for when that was all there was."""
     try:
@@ -85,7 +89,7 @@ def check(data: bytes, pointer: Pointer, way: str, *, drawing: bool = False, ear
         confidence = "id"
     else:
         confidence = "dimensions" if pointer.size_bytes or drawing else ""
-    return Captured(data=data, facts=facts, way=way, confidence=confidence)
+    return Captured(data=data, facts=facts, way=way, confidence=confidence, marked=marked)
 
 
 class Capture:
@@ -114,7 +118,7 @@ class Capture:
             loading = watch.pictures.loading(self._pointer.file_id)
             now = anyio.current_time()
             if self._best is not None and not loading and now - self._best_at >= GRACE:
-                sized = self._pointer.size_bytes and not self._pointer.shown_as
+                sized = self._pointer.size_bytes and not self._best.marked
                 if last or (self._best.confidence == "dimensions" and not sized):
                     return self._best
                 raise Mismatch(self._why())
@@ -130,11 +134,12 @@ class Capture:
     async def here(self) -> Captured | None:
         """Sure bytes, if the page has them at this moment; waits for nothing. Raises TheirOwn, CDPError."""
         bodies, early = self._watch.tab.bodies, self._watch.pictures.early(self._pointer.file_id)
+        marked = self._watch.pictures.ended(self._pointer.shown_as)
         for request in self._watch.pictures.ended(self._pointer.file_id):
             if id(request) not in self._tried:
                 # By its request, not its address: what the browser holds of it need not be fetched a second time.
                 reading = bodies.read(request, accept=self._is_whole)
-                self._weigh(id(request), await self._read(reading, early=request in early))
+                self._weigh(id(request), await self._read(reading, early=request in early, marked=request in marked))
         if self._best is None or not self._best.sure:
             await self._from_page()
         return self._best if self._best is not None and self._best.sure else None
@@ -167,7 +172,7 @@ class Capture:
     def _is_whole(self, data: bytes) -> bool:
         return isinstance(check(data, self._pointer, ""), Captured)
 
-    async def _read(self, reading: Awaitable[Body], *, early: bool = False) -> Captured | str:
+    async def _read(self, reading: Awaitable[Body], *, early: bool = False, marked: bool = False) -> Captured | str:
         try:
             body = await reading
         except cdp.errors.BodyUnavailable as error:
@@ -179,7 +184,8 @@ class Capture:
         if early:
             self._early.add(digest)  # whatever address shows them on the page
         early = digest in self._early
-        return check(body.data, self._pointer, body.way, drawing=self._watch.page.drawing, early=early)
+        drawing = self._watch.page.drawing
+        return check(body.data, self._pointer, body.way, drawing=drawing, early=early, marked=marked)
 
     async def _from_page(self) -> None:
         """A picture that stands in our turn complete, though its request was never seen: from the memory cache, or as a
@@ -194,7 +200,8 @@ class Capture:
             address = image.blob or await self._address(image)
             if address is None:
                 continue
-            got = await self._read(watch.tab.bodies.read_url(address, accept=self._is_whole))
+            marked = image.file is not None and image.file == pointer.shown_as
+            got = await self._read(watch.tab.bodies.read_url(address, accept=self._is_whole), marked=marked)
             nameless = image.blob is not None and image.blob != pointer.file_id
             try:
                 if nameless and isinstance(got, Captured):

@@ -398,6 +398,26 @@ async def test_what_is_shown_in_the_place_of_a_file_is_taken_unless_the_page_has
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("both", [False, True])
+async def test_bytes_of_the_files_own_that_are_not_of_its_size_are_loaded_anew_though_a_marked_one_is_shown(
+    monkeypatch: pytest.MonkeyPatch, both: bool
+) -> None:
+    monkeypatch.setattr(capture, "GRACE", 0.05)
+    preview, marked = (make_picture(words, size=(320, 240)).content for words in ("half a fox, drawn", "a fox"))
+    told = pointer(1, width=320, height=240, size_bytes=len(marked) + len(preview), shown_as=file_id(2))
+    watch = Watched()
+    watch.pictures.told(Turn(pictures=(told,)))
+    watch.give(max(preview, marked, key=len))
+    if both:
+        least = min(preview, marked, key=len)
+        watch.give(least, asked(f"https://files.example/{file_id(2)}/raw"))
+        assert (await captured(watch, told)).data == least
+    else:
+        with pytest.raises(Mismatch):
+            await captured(watch, told)
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("first", ["the address", "the request"])
 async def test_bytes_from_an_address_without_the_files_name_are_known_by_the_answer_that_told_it(first: str) -> None:
     data = make_picture("a fox", size=(320, 240)).content

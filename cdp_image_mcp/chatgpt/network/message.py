@@ -225,9 +225,10 @@ def _assets(content: dict[str, Any], *, generated: bool) -> tuple[Pointer, ...]:
         if not (generated or dalle or generation):
             continue
         width, height = integer(pointer.get("width")), integer(pointer.get("height"))
+        shown_as = file_id_of(meta.get("watermarked_asset_pointer"))
         found[file_id] = Pointer(
             file_id=file_id,
-            shown_as=file_id_of(meta.get("watermarked_asset_pointer")),
+            shown_as="" if shown_as == file_id else shown_as,
             width=width,
             height=height,
             size_bytes=integer(pointer.get("size_bytes")),

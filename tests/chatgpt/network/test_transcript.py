@@ -387,10 +387,11 @@ def test_a_picture_that_was_edited_later_on_is_still_ours(by: str, read: Callabl
     assert [one.file_id for one in heard.turn().final_pictures] == [file_id(1)]
 
 
-def test_a_picture_tells_the_file_that_is_shown_in_its_place() -> None:
-    marked = pointer(file_id(1), metadata={"dalle": {}, "watermarked_asset_pointer": f"sediment://{file_id(2)}"})
+@pytest.mark.parametrize(("named", "shown_as"), [(file_id(2), file_id(2)), (file_id(1), "")])
+def test_a_picture_tells_the_file_that_is_shown_in_its_place(named: str, shown_as: str) -> None:
+    marked = pointer(file_id(1), metadata={"dalle": {}, "watermarked_asset_pointer": f"sediment://{named}"})
     heard = begun(call(), message("leaf", "tool", [marked], metadata=meta("call")))
-    assert [(one.file_id, one.shown_as) for one in heard.turn().pictures] == [(file_id(1), file_id(2))]
+    assert [(one.file_id, one.shown_as) for one in heard.turn().pictures] == [(file_id(1), shown_as)]
 
 
 def test_references_of_the_person_never_count_even_when_a_tool_echoes_them() -> None:
