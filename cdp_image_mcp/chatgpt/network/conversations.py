@@ -14,9 +14,10 @@ from cdp_image_mcp.chatgpt.network.message import Message, read_message
 from cdp_image_mcp.chatgpt.network.wire import decode, items, moment, obj, text, uuid_of
 
 MOST_MESSAGES = 10_000
-RUNNING = range(1, 8)
 SETTLED = 4
 """``async_status`` of something done and unread; stays for months, on text turns too (measured 2026)."""
+RUNNING = {1, 2, 3, 5, 6, 7}
+"""``async_status`` while something is made, see ``activity``."""
 
 Activity: TypeAlias = Literal["running", "over", "read", "rest"]
 """What the site says of a conversation: something is being made; the stream is over; and the conversation was read
@@ -47,9 +48,9 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 def activity(status: Any) -> Activity | None:
-    """What an ``async_status`` says: 1 to 7 while something is made (3 streaming, 5 to 7 a voice session; client of
-    2026-10-07), 4 means not; anything else says nothing. Null means so in a whole conversation; of a window, the stream
-    and the websocket it was not recorded while a picture was drawn."""
+    """What an ``async_status`` says: 1 to 7 but 4 while something is made (3 streaming, 5 to 7 a voice session; client
+    of 2026-10-07), 4 means not; anything else says nothing. Null means so in a whole conversation; of a window, the
+    stream and the websocket it was not recorded while a picture was drawn."""
     if status is None:
         return "over"
     if not isinstance(status, int) or isinstance(status, bool):

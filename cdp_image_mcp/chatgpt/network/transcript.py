@@ -169,6 +169,11 @@ class Transcript:
     def turn(self) -> Turn:
         return self._turn
 
+    @property
+    def users(self) -> tuple[str, ...]:
+        """Every id that our message is known by: the page's, and the one that the site keeps it under."""
+        return self._told.users
+
     def _changed(self) -> bool:
         before, self._turn = self._turn, self._judge()
         return self._turn != before

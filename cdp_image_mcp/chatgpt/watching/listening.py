@@ -78,8 +78,8 @@ class Streams:
                 stream.close()  # a person's own prompt
                 sent = read_request((stream.request.post_data or "").encode("utf-8", "replace"))
                 if sent is not None:  # by its id: another wish may have our words but for one
-                    ours = watch.turn.user_message_id or sent.message_ids[-1]
-                    watch.others |= sent.message_ids[-1] != ours or not like_text(sent.text, watch.prompt or sent.text)
+                    ours = sent.message_ids[-1] in (watch.transcript.users or sent.message_ids)
+                    watch.others |= not ours or not like_text(sent.text, watch.prompt or sent.text)
                 else:
                     watch.others |= watch.tab.site.asks("turn", stream.request)
             elif stream.request.post_data is not None:

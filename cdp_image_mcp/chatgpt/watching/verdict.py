@@ -13,10 +13,9 @@ changed, on page or network. *At rest*: the site says so (``async_status`` 4, or
 words that a promised picture may follow; and, where no picture was promised or none can follow the words, or the tool
 failed, an answer that is said to be over and a reading since), or a reading said nothing new after the turn's content
 had stood for a while: at once for words to which nothing else can follow, 60 s where a picture was promised, 180 s
-where nothing came at all. That the *status says
-drawing* holds until the conversation was loaded anew and 15 s later, unless it is said again. *Loaded* means: the
-conversation is loaded anew, for each cause first at the time the row names, then after 90, 180 and 300 s of quiet,
-never twice within 15 s, ten times in all.
+where nothing came at all. That the *status says drawing* holds until the conversation was loaded anew and 15 s later,
+unless it is said again. *Loaded* means: the conversation is loaded anew, for each cause first at the time the row
+names, then after 90, 180 and 300 s of quiet, never twice within 15 s, ten times in all.
 
 ==  =====================================================================  ============================================
     What is seen                                                           What follows

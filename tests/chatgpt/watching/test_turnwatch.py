@@ -531,6 +531,21 @@ async def test_a_persons_prompt_in_our_very_words_is_theirs_unless_it_draws_ours
 
 
 @pytest.mark.anyio
+async def test_our_prompt_sent_again_under_the_pages_id_is_ours_though_the_site_keeps_it_under_another() -> None:
+    tab = ScriptedTab()
+    async with watching(tab, prompt="a lighthouse") as watch:
+        own = tab.begin(body=request())
+        kept = message("theirs", "user", ["a lighthouse"], metadata={"turn_exchange_id": "ours"})
+        own.add(sse({"type": "input_message", "input_message": kept, "conversation_id": CONVERSATION}))
+        await until(watch, lambda: watch.turn.user_message_id == "theirs")
+        for identity, theirs in ((USER, False), ("theirs", False), (LATER, True)):
+            again = tab.begin(body=request("a lighthouse", identity, conversation=CONVERSATION))
+            while not again.ended:
+                await anyio.lowlevel.checkpoint()
+            assert watch.others is theirs
+
+
+@pytest.mark.anyio
 async def test_another_conversation_that_the_page_resumes_is_not_ours() -> None:
     tab = ScriptedTab()
     async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER), None) as watch:
