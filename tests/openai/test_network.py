@@ -325,6 +325,37 @@ async def test_a_picture_that_is_to_be_seen_elsewhere_at_the_api_is_waited_for_t
     assert drawn.endswith("/drawn")
 
 
+@pytest.mark.parametrize(("faults", "had"), [(3, True), (4, False)])
+async def test_a_fault_of_the_network_on_the_way_there_costs_no_picture(
+    faults: int, had: bool, api: ImagesApi, backend: ApiBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To look there once more costs nothing, and each of up to twenty looks hangs for minutes at Modal."""
+    monkeypatch.setattr("cdp_image_mcp.openai.wire.exchange.LOOK_AGAIN", (0.0, 0.0, 0.0))
+    whole = json.dumps({"data": [{"b64_json": base64.b64encode(png()).decode()}]}).encode()
+    looks = [cut()] * faults + [raw(200, whole)]
+
+    async def play(request: Request, response: Response) -> None:
+        await looks.pop(0)(request, response)
+
+    api.always = redirect(api.file("/drawn", play), 303)
+    if had:
+        with anyio.fail_after(20):
+            await backend.generate(ask(), report)
+    else:
+        found = await failure(backend, report)
+        assert (found.code, found.submitted, found.spent) == ("network", True, "unknown")
+    assert (report.pictures, len(api.posts)) == ([png()] if had else [], 1)
+
+
+async def test_a_page_to_sign_in_that_is_shown_there_leads_to_the_address_of_the_api(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    api.always = redirect(api.file("/login", html_page(200)), 303)
+    found = await failure(backend, report)
+    assert (found.submitted, found.spent, found.retryable, len(api.posts)) == (True, "unknown", False, 1)
+    assert "OPENAI_BASE_URL" in found.next_step
+
+
 @pytest.mark.parametrize(
     "play", [error("rate"), error("server"), error("size"), error("response_format"), html_page(404)]
 )
@@ -345,6 +376,7 @@ async def test_one_that_is_to_be_seen_at_another_host_or_nowhere_may_be_paid(
     api.always = redirect(place, 303)
     found = await failure(backend, report)
     assert (found.code, found.submitted, found.spent, found.retryable) == ("service_error", True, "unknown", False)
+    assert "OPENAI_BASE_URL" in found.next_step
     assert len(api.posts) == 1
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import responses
 from typing import Any, cast
 
 import msgspec
@@ -63,8 +64,15 @@ def _page_text(text: str) -> str:
     return re.sub(r"\s+", " ", html.unescape(words))
 
 
-OWN_WORDS = frozenset(("error", "detail"))
-"""Fields of the API's own errors and of FastAPI's; no gateway's JSON has them (AWS, Kong: a ``message`` alone)."""
+OWN_WORDS = ("error", "detail")
+"""Fields of the API's own errors and of FastAPI's. A gateway's JSON lacks them (AWS, Kong: a ``message`` alone), or has
+the name of the status there (Spring)."""
+
+
+def _is_its_own(status: int, body: Any) -> bool:
+    """Whether the server itself says what is wrong."""
+    said = [cast("Mapping[str, Any]", body).get(word) for word in OWN_WORDS] if isinstance(body, Mapping) else []
+    return any(each and str(each).strip().lower() != responses.get(status, "").lower() for each in said)
 
 
 def judge(
@@ -87,7 +95,7 @@ def judge(
     said = fields.get("message")
     message = said if isinstance(said, str) else _page_text(raw)
     name, kind, param = (_word(fields.get(field)) for field in ("code", "type", "param"))
-    waited = 0.0 if isinstance(body, Mapping) and OWN_WORDS & cast("Mapping[str, Any]", body).keys() else silence
+    waited = 0.0 if _is_its_own(status, body) else silence
     rule = next(rule for rule in RULES if rule.matches(status, name, kind, param, message, waited))
     wait = stated_wait(headers, message) if rule.code in {"rate_limited", "service_error"} else None
     moderation = _moderation(fields, key)

@@ -35,6 +35,8 @@ lost when it may have been paid. A new connection costs a tenth of a second."""
 MOST_WAITS = 20
 """How often one answer is looked for elsewhere: Modal passes whoever waits on every 150 s, up to 20 times
 (modal.com/docs/guide/webhook-timeouts, 2026-11)."""
+LOOK_AGAIN = (1.0, 3.0, 9.0)
+"""Seconds before each new try to look there, which costs nothing, after a fault of the network."""
 BLANK = b" \t\r\n\xef\xbb\xbf"
 ASKING = 15.0
 """Longest silence in seconds where nothing is drawn."""
@@ -88,13 +90,22 @@ def describe(error: Exception, phase: Phase) -> BrokenError:
 
 async def _answered(client: "httpx.AsyncClient", request: "httpx.Request") -> "httpx.Response":
     """The begun answer, wherever it is to be seen. Raises as httpx does."""
+    import httpx
+
     response = await client.send(request, stream=True)
     for _ in range(MOST_WAITS):
         if (onward := _onward(response)) is None:
             break
         await response.aclose()
-        extensions = {"timeout": request.extensions["timeout"]}
-        response = await client.send(client.build_request("GET", onward, extensions=extensions), stream=True)
+        look = client.build_request("GET", onward, extensions={"timeout": request.extensions["timeout"]})
+        for pause in LOOK_AGAIN:
+            try:
+                response = await client.send(look, stream=True)
+                break
+            except httpx.TransportError:
+                await anyio.sleep(pause)
+        else:
+            response = await client.send(look, stream=True)
     return response
 
 
@@ -117,9 +128,9 @@ class Reply:
 
     def __init__(self, response: "httpx.Response", silence: float = 0.0) -> None:
         self.silence = silence
-        """Seconds between the request's last byte and the answer's first."""
+        """Seconds between the request's last byte and the end of the answer's head."""
         self.passed_on = response.request.method != "POST"
-        """The request was taken, and its answer was looked for elsewhere."""
+        """It answers a GET: after a POST the request was taken, and its answer was looked for elsewhere."""
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._pieces = unpacked(response)

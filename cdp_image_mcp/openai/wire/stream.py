@@ -130,7 +130,10 @@ class Stream:
         # Volcengine tells so of each of several pictures (Ark, Seedream, measured 2026-09-18).
         one_of_several = kind.endswith((".partial_succeeded", ".partial_failed"))
         partial = ("partial" in kind and not one_of_several) or '"partial_image_index"' in reader.text()
-        wrong = tree if "error" in {name, kind} or kind.endswith("failed") else wrong_in(tree, items)
+        # Behind the status of a refusal words are its own, also where no error object holds them.
+        told = "error" in {name, kind} or kind.endswith("failed")
+        told = told or (self._reply.status >= 300 and not tree.keys().isdisjoint(("message", "detail")))
+        wrong = tree if told else wrong_in(tree, items)
         if wrong is not None:
             self._answer.verdict = verdict = self._answer.judge(self._reply, wrong, reader.text())
             if partial or not brings:

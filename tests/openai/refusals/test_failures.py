@@ -135,7 +135,20 @@ async def test_a_refusal_means_the_same_in_whatever_form_it_is_written(
     assert len(api.posts) == asked
 
 
+@pytest.mark.parametrize("words", ["no available accounts", "disk full"])
+@pytest.mark.parametrize("field", ["message", "detail"])
+async def test_a_refusals_words_are_read_from_an_event_without_an_error_object(
+    field: str, words: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    said = f": wait\n\ndata: {{}}\n\ndata: {json.dumps({field: words})}\n\ndata: [DONE]\n\n"
+    api.always = raw(503, said.encode(), {"content-type": "text/event-stream", "retry-after-ms": "20"})
+    found = await failure(backend, report)
+    assert found.details["text"] == words
+    assert ("relay's accounts" in str(found.next_step)) == (words != "disk full")
+
+
 RELAYED = {"message": "The upstream failed.", "type": "upstream_error", "code": None, "param": None}
+SPRING = {"timestamp": "2026-11-28", "path": "/v1/images/generations", "status": 500, "error": "Internal Server Error"}
 
 
 @pytest.mark.parametrize(
@@ -145,11 +158,17 @@ RELAYED = {"message": "The upstream failed.", "type": "upstream_error", "code": 
         (502, "<html><title>502 Server Error</title></html>", ("timeout", True, "unknown", 1)),
         (503, "Application error", ("timeout", True, "unknown", 1)),
         (503, '{"message": "Service Unavailable"}', ("timeout", True, "unknown", 1)),
+        (500, json.dumps(SPRING), ("timeout", True, "unknown", 1)),
+        (503, '{"detail": "Service unavailable"}', ("timeout", True, "unknown", 1)),
+        (500, '{"error": "CUDA out of memory"}', ("service_error", "unknown", False, 3)),
         (502, "", ("timeout", True, "unknown", 1)),
         (500, json.dumps({"error": RELAYED}), ("service_error", "unknown", False, 3)),
         (521, "<html><title>521: Web server is down</title></html>", ("service_error", "unknown", False, 3)),
     ],
-    ids=["app service", "load balancer", "router", "api gateway", "nothing", "the server's own word", "never reached"],
+    ids=[
+        *("app service", "load balancer", "router", "api gateway", "spring", "problem", "the server's own sentence"),
+        *("nothing", "the server's own word", "never reached"),
+    ],
 )
 async def test_a_gateway_that_answers_for_a_server_after_long_silence_may_hide_a_picture(
     status: int,
@@ -187,6 +206,13 @@ async def test_a_gateway_that_answers_for_a_server_after_long_silence_may_hide_a
         ('do request failed: Post "https://api.example.com/v1/images/generations": EOF', ("timeout", 1)),
         ("context deadline exceeded (Client.Timeout exceeded while awaiting headers)", ("timeout", 1)),
         ("Server disconnected without sending a response.", ("timeout", 1)),
+        ("read tcp 10.0.0.2:51812->10.0.0.7:443: read: connection timed out", ("timeout", 1)),
+        ("curl: (56) Recv failure: Connection timed out", ("timeout", 1)),
+        ("upstream failed:\nread: connection reset by peer", ("timeout", 1)),
+        ("java.net.SocketException: Connection reset", ("timeout", 1)),
+        ("connection closed before message completed", ("timeout", 1)),
+        ("request to https://api.example.com/v1 failed, reason: Premature close", ("timeout", 1)),
+        ("upstream failed:\ndial tcp 10.0.0.7:443: connect: connection timed out", ("service_error", 3)),
         (f"{ENVOY}: connection termination", ("timeout", 1)),
         (f"{ENVOY}: connection failure", ("service_error", 3)),
         ("dial tcp 10.0.0.7:443: i/o timeout", ("service_error", 3)),
