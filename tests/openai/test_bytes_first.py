@@ -46,6 +46,8 @@ def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+ODD = png(8, 8, size=5000, seed=9) + b"\xfb\xff"
+"""Its base64 is padded, and has both letters that the alphabet for addresses writes otherwise."""
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg' width='40' height='24'><rect width='9' height='9'/></svg>"
 
 
@@ -399,6 +401,17 @@ async def test_a_picture_that_an_answer_brings_in_two_forms_is_one_picture(
     assert (record.state, record.facts.get("warnings")) == ("saved", None)
 
 
+async def test_an_address_that_holds_nothing_in_itself_is_not_waited_for(api: ImagesApi, tmp_path: Path) -> None:
+    api.play(draw(items=[{"url": "DATA:image/png;base64,"}]))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            error = (await asked(studio)).record.error
+    assert error is not None
+    assert (error["code"], error["spent"]) == ("service_error", True)
+    assert "holds no picture" in error["message"]
+    assert "wait_for_image" not in error["next_step"]
+
+
 @pytest.mark.parametrize("piece", [7, 1 << 16])
 @pytest.mark.parametrize(
     ("address", "drawn"),
@@ -408,14 +421,20 @@ async def test_a_picture_that_an_answer_brings_in_two_forms_is_one_picture(
         ("DATA:image/png;BASE64," + encoded(png()), png()),
         ("data:image/png;base64," + encoded(png()), png()),
         ("data:image/png," + encoded(png()), png()),
+        ("DATA:image/png;base64," + encoded(ODD).rstrip("="), ODD),
+        ("DATA:image/png;base64," + base64.urlsafe_b64encode(ODD).decode(), ODD),
     ],
-    ids=["a drawing as it is", "a drawing in percent signs", "capitals", "base64", "base64 untold"],
+    ids=[
+        *("a drawing as it is", "a drawing in percent signs", "capitals", "base64", "base64 untold"),
+        *("without its padding", "the alphabet for addresses"),
+    ],
 )
 async def test_a_picture_is_in_its_address_in_any_form_that_such_addresses_have(
     api: ImagesApi, tmp_path: Path, address: str, drawn: bytes, piece: int
 ) -> None:
     said = json.dumps({"data": [{"url": address}]})
-    for answer in (said, said.replace("<", "\\u003c"), said.replace("/", "\\/")):
+    other = said.replace('"url"', '"image_url"')
+    for answer in (said, said.replace("<", "\\u003c"), said.replace("/", "\\/"), other):
         api.play(draw(rewrite=lambda _, answer=answer: answer.encode(), piece=piece))
         with anyio.fail_after(30):
             async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:

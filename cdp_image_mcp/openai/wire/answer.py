@@ -9,7 +9,7 @@ import msgspec
 from cdp_image_mcp.openai.bill import add_up
 from cdp_image_mcp.openai.refusals.failures import Failure, clean, judge
 from cdp_image_mcp.openai.wire.exchange import Reply
-from cdp_image_mcp.openai.wire.forms import fields_of
+from cdp_image_mcp.openai.wire.forms import ADDRESSES, address_in, fields_of
 from cdp_image_mcp.openai.wire.pictures import PictureReader, picture_index
 
 LONGEST_REVISED = 4000
@@ -88,8 +88,7 @@ class Answer:
 
     def brings(self, reader: PictureReader, items: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a picture has come in this text, or is named."""
-        named = any(isinstance(address := item.get("url"), str) and address for item in items)
-        return bool(reader.drawn or named or any(data for data, _ in reader.damaged.values()))
+        return bool(reader.drawn or any(map(address_in, items)) or any(data for data, _ in reader.damaged.values()))
 
     async def take(self, reader: PictureReader) -> None:
         """The pictures that have come whole."""
@@ -100,11 +99,10 @@ class Answer:
         """Items whose base64 text brought nothing may name an address: relays written in Go send both fields, the
         unused one empty; others fill both. Without one, what could be read of a damaged text is kept."""
         for item in items:
-            address = item.get("url")
-            found = [picture_index(each) for each in (address, item.get("b64_json"))]
+            found = [picture_index(item.get(name)) for name in (*ADDRESSES, "b64_json")]
             marks = [mark for mark in found if mark is not None]
             came = any(mark not in reader.damaged for mark in marks)
-            if isinstance(address, str) and address and found[0] is None and not came:
+            if (address := address_in(item)) and not came:
                 if self._is_new(address):
                     self.addresses.append(address)
             elif not came:

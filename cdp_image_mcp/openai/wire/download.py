@@ -5,7 +5,6 @@ Without a proxy the connection goes to the very address that was checked: a seco
 answered differently (DNS rebinding). Where a proxy is set it alone leads out, and looks the name up itself.
 """
 
-import binascii
 import io
 import ipaddress
 import socket
@@ -23,7 +22,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
 from cdp_image_mcp.openai.wire.client import open_client, unpacked
 from cdp_image_mcp.openai.wire.exchange import describe, key_of
-from cdp_image_mcp.openai.wire.pictures import LARGEST_PICTURE, LOOKS_PAINTED
+from cdp_image_mcp.openai.wire.pictures import LARGEST_PICTURE, LOOKS_PAINTED, Base64
 from cdp_image_mcp.openai.wire.proxy import PORTS, Proxy, number_of, proxy_for
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ class Downloader:
         """The bytes of the picture at ``place``, which may lack what ``base`` says (gpt4free names the path alone).
         Tries again on network faults, which cost nothing. Raises :class:`FetchError`. What is cut off each time is
         given as it came: the server may have no more of it, and its address may work once."""
-        if place[:5].lower() == "data:":
+        if in_itself(place):
             return _within(place)
         attempts, came = ATTEMPTS, b""
         with anyio.move_on_after(FETCHING):
@@ -236,14 +235,21 @@ def _in_ascii(host: str) -> str:
     return host.lower().encode("idna").decode()
 
 
+def in_itself(place: str) -> bool:
+    """Whether an address is one that holds its picture (RFC 2397): what it does not hold now it never will."""
+    return place[:5].lower() == "data:"
+
+
 def _within(place: str) -> bytes:
-    """The picture that is in its address itself (RFC 2397)."""
     head, _, text = place.partition(",")
     data = unquote_to_bytes(text)
-    with suppress(binascii.Error):
-        if data := binascii.a2b_base64(data) if head.lower().endswith(";base64") else data:
-            return data
-    raise FetchError("its address holds no picture")
+    if head.lower().endswith(";base64"):
+        reader = Base64()
+        reader.feed(data)
+        data = reader.close()
+    if not data:
+        raise FetchError("its address holds no picture")
+    return data
 
 
 def _is_made_up(address: str) -> bool:

@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader
+from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader, picture_index
+
+ADDRESSES = ("url", "image_url")
+"""Fields in which a picture's address stands, or the picture in its address."""
 
 
 def fields_of(tree: Any) -> Mapping[str, Any] | None:
@@ -35,6 +38,12 @@ def listed_in(tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     data = tree.get("data")
     listed = cast("list[Any]", data) if isinstance(data, list) else []
     return [cast("Mapping[str, Any]", item) for item in listed if isinstance(item, Mapping)]
+
+
+def address_in(item: Mapping[str, Any]) -> str:
+    """Where its picture is still to be had; empty when it says nothing of that."""
+    said = (item.get(name) for name in ADDRESSES)
+    return next((each for each in said if isinstance(each, str) and each and picture_index(each) is None), "")
 
 
 def wrong_in(tree: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -23,7 +23,7 @@ STRING = re.compile(
     rb'"(?:b64_json|partial_image_b64)"\s*:\s*"|"(?:url|image_url)"\s*:\s*"'
     rb'(?=data:[^",]{0,200},(?:[^<%\\"]|\\(?:[^u]|u(?!003[cC])[0-9a-fA-F]{4})))'
 )
-"""Before a text in base64. A drawing (``<`` or ``%3C``) may also stand in its address as it is: that is fetched."""
+"""Before a text in base64. A drawing (``<`` or ``%3C``) may also stand in its address as it is: that is read later."""
 PIECE = re.compile(rb'[{}]|("(?:[^"\\]++|\\.)*+(?:"|\\?\Z))(?:\s*+:\s*+("(?:[^"\\]++|\\.)*+"))?', re.DOTALL)
 """A brace, a text, or the name of a text with the text. One that is cut off goes to the end: it is looked at once."""
 CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
@@ -55,7 +55,7 @@ def decode(data: bytes) -> Any:
         raise AnswerError("its JSON is nested too deeply") from None
 
 
-class _Base64:
+class Base64:
     """Decodes a base64 text given in pieces, with or without the prefix of a data URL. What does not belong into one is
     noted in ``wrong`` and passed over: it is paid, and may be whole or mended by hand."""
 
@@ -151,7 +151,7 @@ class PictureReader:
         self._looked = 0
         self._passed = 0
         """Everything before this offset is settled: a key found there had its picture taken out."""
-        self._open: _Base64 | None = None
+        self._open: Base64 | None = None
         self._done: dict[int, bytes] = {}
         self.damaged: dict[int, tuple[bytes, str]] = {}
         """What could be read of others, by their number, and what was wrong with them."""
@@ -173,7 +173,7 @@ class PictureReader:
             self._close(self._open)
             at = end
 
-    def _close(self, picture: _Base64) -> None:
+    def _close(self, picture: Base64) -> None:
         data, wrong = picture.close(), picture.wrong
         before, self._before = self._before, (sha256(data).digest(), len(self._rest))
         if wrong:
@@ -197,7 +197,7 @@ class PictureReader:
         del self._rest[begin:]
         self._rest += f"{MARK}{self._count}".encode()
         self._looked = self._passed = len(self._rest)
-        self._open = _Base64()
+        self._open = Base64()
         return following
 
     @property
