@@ -245,7 +245,7 @@ class Line:
         if response is None:
             raise await self._explained(broken)
         try:
-            yield Reply(response, anyio.current_time() - left_at)
+            yield Reply(response, max(0.0, anyio.current_time() - left_at))  # it may answer before all has left
         finally:
             with shielded():
                 await response.aclose()
