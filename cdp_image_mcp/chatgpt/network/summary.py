@@ -22,6 +22,8 @@ class Said(msgspec.Struct, kw_only=True):
     """What one stream or topic said beside messages."""
 
     handed_off: bool = False
+    resumed: bool = False
+    """It began anew after it was handed off, as the answer that goes on."""
     complete: bool = False
     done: bool = False
     error: str = ""
@@ -56,6 +58,8 @@ class Heard(msgspec.Struct, kw_only=True):
     stale: set[str] = set()
     """Conversations that the site asked its page to read again."""
     missed: bool = False
+    gaps: bool = False
+    """Frames were missed; no reading takes it back."""
     paragen: dict[str, bool] = {}
     present: frozenset[str] = frozenset()
     """The ids of the conversation's messages when it was last read; empty before."""
@@ -109,6 +113,16 @@ class Heard(msgspec.Struct, kw_only=True):
         if stream.done and not self.broken:
             return "done"
         return "cut" if self.closed else None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the answer was heard to its end: by its stream's own words, those of the same one resumed, or those
+        of its topic. What others say of a topic may come before the first picture."""
+        stream, *topics = self.streams
+        if not stream.handed_off:
+            return self.end in {"complete", "done"}
+        heard = any(topic.complete or topic.done for topic in topics) and not self.gaps
+        return heard or (stream.resumed and stream.complete)
 
     @property
     def over(self) -> bool:
@@ -199,11 +213,11 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
 def _nothing_follows(ours: list[Message], answers: list[Message], blocked: list[Message], told: Heard) -> bool:
     """Whether no picture can follow the finished words, or what was blocked: the stream was heard whole, and they came
     after it, or every call of a tool that was not blocked was answered with more than a placeholder."""
-    if told.streams[0].handed_off or told.end not in {"complete", "done"} or not (answers or blocked):
+    if not told.whole or not (answers or blocked):
         return False
     calls = sum(message.call and message not in blocked for message in ours)
     replies = sum(message.role == "tool" and message.finished and not message.placeholder for message in ours)
-    later = bool(answers) and told.stream not in answers[-1].origins
+    later = bool(answers) and not told.streams[0].handed_off and told.stream not in answers[-1].origins
     return later or replies >= calls
 
 

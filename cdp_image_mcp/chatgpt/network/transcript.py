@@ -135,6 +135,7 @@ class Transcript:
         self._told.closed = self._told.broken = False
         said = self._said(self._told.stream)
         said.complete = said.done = False
+        said.resumed = said.handed_off
         return self._changed()
 
     def feed_socket(self, payload: str | bytes) -> bool:
@@ -145,7 +146,7 @@ class Transcript:
 
     def missed(self) -> bool:
         """Frames of the websocket were lost; only the conversation tells now what they said."""
-        self._told.missed = True
+        self._told.missed = self._told.gaps = True
         return self._changed()
 
     def feed_conversation(self, body: bytes, *, conversation: str = "", before: str = "") -> bool:
@@ -312,6 +313,7 @@ class Transcript:
                 self._set_activity(named or self._told.conversation, activity(said.get("async_status")))
             case "stream_handoff":
                 self._said(origin).handed_off = True
+                self._said(origin).resumed = False
                 if own:
                     _add(self._told.exchanges, text(said.get("turn_exchange_id")))
                     for option in items(said.get("options"))[:20]:

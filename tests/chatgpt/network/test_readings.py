@@ -23,12 +23,14 @@ from tests.chatgpt.talk import (
     card,
     conversation,
     file_id,
+    item,
     message,
     picture,
     pointer,
     prompt,
     queued_turn,
     request,
+    sse,
     status,
     typed,
     update,
@@ -349,6 +351,57 @@ def test_no_picture_follows_words_after_the_stream_or_without_an_open_call(
     heard.feed_conversation(window(prompt(), *later))
     assert heard.turn().answered_text is not None or heard.turn().blocked
     assert heard.turn().nothing_follows is last
+
+
+HANDED = typed("stream_handoff", turn_exchange_id=EXCHANGE)
+
+
+@pytest.mark.parametrize("way", ["topic", "resumed"])
+@pytest.mark.parametrize(
+    ("before", "after", "last"),
+    [
+        pytest.param((), (answer("No."), COMPLETE), True, id="an answer"),
+        pytest.param((), (answer("No."),), False, id="one that goes on"),
+        pytest.param((call(),), (answer("Sure.", parent="call"), COMPLETE), False, id="an open call before"),
+        pytest.param((), (call(), answer("Sure.", parent="call"), COMPLETE), False, id="an open call"),
+        pytest.param(
+            (call(),),
+            (message("told", "tool", ["Not drawn."]), answer("No.", parent="told"), COMPLETE),
+            True,
+            id="a reply",
+        ),
+    ],
+)
+def test_no_picture_follows_words_where_what_the_stream_was_handed_to_was_heard_to_its_end(
+    way: str, before: tuple[Any, ...], after: tuple[Any, ...], last: bool
+) -> None:
+    heard = begun(*before, HANDED, DONE)
+    if way == "topic":
+        heard.feed_socket(json.dumps([item(sse(*after))]))
+    else:
+        heard.stream_begins()
+        heard.feed_stream(sse(*after))
+        heard.stream_ended(ok=True)
+    heard.feed_conversation(window(prompt(), *(one for one in after if "author" in one)))
+    assert heard.turn().answered_text is not None
+    assert heard.turn().nothing_follows is last
+
+
+def test_words_of_a_topic_of_which_something_was_missed_may_be_followed() -> None:
+    heard = begun(HANDED, DONE)
+    heard.missed()
+    heard.feed_socket(json.dumps([item(sse(answer("Sure."), COMPLETE))]))
+    heard.feed_conversation(window(prompt(), answer("Sure.")))
+    assert not heard.turn().stale
+    assert not heard.turn().nothing_follows
+
+
+def test_words_that_a_stream_handed_on_twice_has_not_reached_may_be_followed() -> None:
+    heard = begun(HANDED, DONE)
+    heard.stream_begins()
+    heard.feed_stream(sse(answer("Sure."), HANDED, COMPLETE))
+    heard.stream_ended(ok=True)
+    assert not heard.turn().nothing_follows
 
 
 def renamed(text: str = "a lighthouse") -> dict[str, Any]:
