@@ -235,7 +235,9 @@ async def test_the_person_may_write_while_a_picture_is_drawn(browser: Browser, g
             await asked(person)
             await person.sees_pictures(2)
             assert [prompt.person for prompt in person.site.log.prompts] == [False, True]
-            assert [made.turn for made in person.site.log.pictures()] == [1, 2]
+            # Both are drawn at the same time; which is done first nobody promises.
+            assert {made.turn for made in person.site.log.pictures()} == {1, 2}
+            assert len(person.site.log.pictures()) == 2
 
 
 @pytest.mark.parametrize("generation", WIDE)
