@@ -43,9 +43,13 @@ class PictureRequests:
         self._lies: dict[str, str] = {}
         """Files by addresses that do not name them."""
 
+    def _file_of(self, request: Request) -> str | None:
+        """The file that a request names, or that is known to lie where it goes."""
+        return file_id(request.url) or self._lies.get(request.url)
+
     def names(self, request: Request) -> bool:
         """Whether a request is known to be for a file."""
-        return file_id(request.url) is not None or request.url in self._lies
+        return self._file_of(request) is not None
 
     def lies(self, file: str, address: str, asked: Iterable[Request]) -> None:
         """The site said where a file lies. What was ``asked`` for there already is noted."""
@@ -56,8 +60,8 @@ class PictureRequests:
                     self.note(request)
 
     def note(self, request: Request) -> None:
-        """A request that names a file, or goes where one is known to lie."""
-        file = file_id(request.url) or self._lies.get(request.url)
+        """A request for a file."""
+        file = self._file_of(request)
         # The JSON that tells a picture's address names the file too, but is the page's alone to ask for.
         if file is None or request.url.partition("?")[0].endswith("/download"):
             return

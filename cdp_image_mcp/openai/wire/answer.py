@@ -17,10 +17,6 @@ TOLD = {"quality": "quality", "background": "background", "size": "told_size", "
 """Fields of an answer, and the facts they are in the record: what a picture is like is read from its bytes."""
 SMALLEST = 32
 """Bytes. No picture of any kind is smaller; a relay may send the word "null", which reads as base64."""
-LED_ASTRAY = (
-    "Nothing more can be collected. If a page to sign in stands before the API, ask the user to set OPENAI_BASE_URL to "
-    "the address of the API itself; call again only if paying twice is acceptable."
-)
 DRAIN = 1.0
 """Seconds that the end of an answer is waited for after all that was asked for."""
 
@@ -66,12 +62,13 @@ class Answer:
 
     def judge(self, reply: Reply, tree: Any, raw: str = "") -> Failure:
         """The verdict on an error, which may be within a success."""
-        began, silence = 200 <= reply.status < 300, reply.silence
+        began, silence = reply.success, reply.silence
         verdict = judge(reply.status, reply.headers, tree, raw, key=self.key, begun=began, silence=silence)
         if reply.passed_on:
-            # Of the address, perhaps, and not of the request, which was taken.
-            verdict.error.submitted, verdict.error.spent, verdict.error.retryable = True, "unknown", False
-            verdict.error.next_step = LED_ASTRAY
+            # Of the address, perhaps, and not of the request, which was taken: as where that is not followed.
+            error, taken = verdict.error, judge(303, {}, None).error
+            error.submitted, error.spent, error.next_step = taken.submitted, taken.spent, taken.next_step
+            error.retryable = False
             return msgspec.structs.replace(verdict, again=None)
         return verdict
 

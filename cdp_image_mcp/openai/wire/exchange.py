@@ -5,7 +5,7 @@ import os
 import re
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -90,23 +90,25 @@ def describe(error: Exception, phase: Phase) -> BrokenError:
 
 async def _answered(client: "httpx.AsyncClient", request: "httpx.Request") -> "httpx.Response":
     """The begun answer, wherever it is to be seen. Raises as httpx does."""
-    import httpx
-
     response = await client.send(request, stream=True)
     for _ in range(MOST_WAITS):
         if (onward := _onward(response)) is None:
             break
         await response.aclose()
         look = client.build_request("GET", onward, extensions={"timeout": request.extensions["timeout"]})
-        for pause in LOOK_AGAIN:
-            try:
-                response = await client.send(look, stream=True)
-                break
-            except httpx.TransportError:
-                await anyio.sleep(pause)
-        else:
-            response = await client.send(look, stream=True)
+        response = await _looked(client, look)
     return response
+
+
+async def _looked(client: "httpx.AsyncClient", request: "httpx.Request") -> "httpx.Response":
+    """What a GET is answered, which may be asked again. Raises as httpx does."""
+    import httpx
+
+    for pause in LOOK_AGAIN:
+        with suppress(httpx.TransportError):
+            return await client.send(request, stream=True)
+        await anyio.sleep(pause)
+    return await client.send(request, stream=True)
 
 
 def _onward(response: "httpx.Response") -> "httpx.URL | None":
@@ -132,6 +134,7 @@ class Reply:
         self.passed_on = response.request.method != "POST"
         """It answers a GET: after a POST the request was taken, and its answer was looked for elsewhere."""
         self.status = response.status_code
+        self.success = response.is_success
         self.headers: Mapping[str, str] = response.headers
         self._pieces = unpacked(response)
         self._ahead = b""

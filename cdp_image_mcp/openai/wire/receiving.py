@@ -22,7 +22,7 @@ EVENTS = (b":", b"data:", b"event:", b"id:", b"retry:")
 async def read_answer(reply: Reply, answer: Answer, begun: Callable[[], None]) -> Failure | None:
     """Read a whole answer; why there is none. ``begun`` is called when the first bytes of a success have come. Raises
     :class:`BrokenError` when it ends too early; what came before was handed on."""
-    success, begin = 200 <= reply.status < 300, b""
+    success, begin = reply.success, b""
     try:
         begin = await reply.first()
     except BrokenError:

@@ -132,7 +132,7 @@ class Stream:
         partial = ("partial" in kind and not one_of_several) or '"partial_image_index"' in reader.text()
         # Behind the status of a refusal words are its own, also where no error object holds them.
         told = "error" in {name, kind} or kind.endswith("failed")
-        told = told or (self._reply.status >= 300 and not tree.keys().isdisjoint(("message", "detail")))
+        told = told or (not self._reply.success and not tree.keys().isdisjoint(("message", "detail")))
         wrong = tree if told else wrong_in(tree, items)
         if wrong is not None:
             self._answer.verdict = verdict = self._answer.judge(self._reply, wrong, reader.text())
