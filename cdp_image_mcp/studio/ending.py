@@ -8,7 +8,7 @@ from cdp_image_mcp.request import State
 
 if TYPE_CHECKING:
     # The server's edge needs the table of what to do next, and loads jobs with the first call.
-    from cdp_image_mcp.studio.job import Job
+    from cdp_image_mcp.studio.jobs.job import Job
 
 End: TypeAlias = tuple[State, ImageError | None]
 Left: TypeAlias = Literal["unspent", "collect", "rest", "lost"]

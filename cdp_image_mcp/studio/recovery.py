@@ -6,7 +6,7 @@ from functools import partial
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import JOIN_SECONDS, Entry
 from cdp_image_mcp.library.library import Library
-from cdp_image_mcp.studio.runner import Runner
+from cdp_image_mcp.studio.jobs.runner import Runner
 from cdp_image_mcp.system.tasks import shielded
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import msgspec
 
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.studio.ending import held_error
-from cdp_image_mcp.studio.job import Job
+from cdp_image_mcp.studio.jobs.job import Job
 
 
 class News(msgspec.Struct, frozen=True):

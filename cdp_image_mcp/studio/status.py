@@ -10,7 +10,7 @@ from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.studio import limits
-from cdp_image_mcp.studio.runner import Runner
+from cdp_image_mcp.studio.jobs.runner import Runner
 from cdp_image_mcp.studio.steering import Steering
 
 

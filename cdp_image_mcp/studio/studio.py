@@ -37,11 +37,11 @@ from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, epoch
 from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES, Backend, BackendName
-from cdp_image_mcp.studio import stopfile
 from cdp_image_mcp.studio.asked import GenerateImage, given
 from cdp_image_mcp.studio.intake import Intake
+from cdp_image_mcp.studio.jobs import stopfile
+from cdp_image_mcp.studio.jobs.runner import Outliving, Runner
 from cdp_image_mcp.studio.recovery import Recovery
-from cdp_image_mcp.studio.runner import Outliving, Runner
 from cdp_image_mcp.studio.standing import News, Standing, describe, standing_of
 from cdp_image_mcp.studio.status import Status
 from cdp_image_mcp.studio.steering import Steering

@@ -13,7 +13,7 @@ from cdp_image_mcp.library.imagefile import inspect
 from cdp_image_mcp.library.record import new_record
 from cdp_image_mcp.openai import ApiBackend
 from cdp_image_mcp.request import ImageRequest, Reference, SavedImage, WorkState
-from cdp_image_mcp.studio.job import Job
+from cdp_image_mcp.studio.jobs.job import Job
 
 KEY = "sk-proj-Never0Show1This2Key3Anywhere4"
 """What no log line, error, record or crash may hold."""

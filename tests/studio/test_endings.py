@@ -10,7 +10,7 @@ from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.ending import ADVICE, UNREACHED
-from cdp_image_mcp.studio.job import Job
+from cdp_image_mcp.studio.jobs.job import Job
 from cdp_image_mcp.studio.steering import account_of
 from tests.studio.leaving import asking, collects, interrupted, left
 from tests.studio.scripted import Play, Scripted, draw, png, studio_with

@@ -119,7 +119,7 @@ async def test_cancelling_what_another_process_does_not_let_go_says_that_the_wis
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE_FOR_OTHERS", 0.1)
-    monkeypatch.setattr("cdp_image_mcp.studio.stopfile.wanted", never_heard)
+    monkeypatch.setattr("cdp_image_mcp.studio.jobs.stopfile.wanted", never_heard)
     async with (
         studio_with(tmp_path, api=Scripted(sent_then_hangs), backend="api", api_key="k") as theirs,
         studio_with(tmp_path, Scripted(draw)) as mine,

@@ -14,7 +14,7 @@ from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, Timings
 from cdp_image_mcp.request import ImageRequest, Report
-from cdp_image_mcp.studio.job import Job
+from cdp_image_mcp.studio.jobs.job import Job
 from cdp_image_mcp.studio.standing import News, standing_of
 from cdp_image_mcp.studio.steering import account_of
 from cdp_image_mcp.system.day import in_seconds

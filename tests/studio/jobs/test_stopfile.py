@@ -38,7 +38,7 @@ async def test_a_folder_that_cannot_be_looked_into_does_not_end_what_is_being_pa
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = failing(monkeypatch, "stat")
-    monkeypatch.setattr("cdp_image_mcp.studio.stopfile.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("cdp_image_mcp.studio.jobs.stopfile.LOOK_SECONDS", 0.02)
 
     async def draws(request: ImageRequest, report: Report) -> None:
         await report.state("generating", submitted=True)

@@ -10,8 +10,8 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
-from cdp_image_mcp.studio import runner
 from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.jobs import runner
 from cdp_image_mcp.studio.studio import Standing, Studio
 from tests import clock
 from tests.studio.scripted import Scripted, draw, png, studio_with

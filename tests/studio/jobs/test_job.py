@@ -8,7 +8,7 @@ import pytest
 from cdp_image_mcp.library.folder import Folder, new_folder
 from cdp_image_mcp.library.record import new_record
 from cdp_image_mcp.request import ImageRequest
-from cdp_image_mcp.studio.job import Job
+from cdp_image_mcp.studio.jobs.job import Job
 from tests.studio.scripted import png
 
 pytestmark = pytest.mark.anyio

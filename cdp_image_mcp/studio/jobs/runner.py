@@ -1,7 +1,6 @@
 """Runs jobs: their turn, their clock, the change of back end, and how each one ends."""
 
 import logging
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -19,8 +18,10 @@ from cdp_image_mcp.library.joining import Entry, OfToday
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, request_of
 from cdp_image_mcp.request import Backend, BackendName, ImageRequest, Report, State
-from cdp_image_mcp.studio import ending, limits, stopfile
-from cdp_image_mcp.studio.job import Job
+from cdp_image_mcp.studio import ending, limits
+from cdp_image_mcp.studio.jobs import stopfile
+from cdp_image_mcp.studio.jobs.job import Job
+from cdp_image_mcp.studio.jobs.settling import Settling
 from cdp_image_mcp.studio.steering import Steering
 from cdp_image_mcp.studio.ways import Ways
 from cdp_image_mcp.system.disk import finish
@@ -33,9 +34,6 @@ API_CONCURRENCY = 4
 CLOSING_SECONDS = 15.0
 """How long whoever waits for the end of this process waits for a browser's, while a request is out, and for a picture
 to come from its address."""
-HELD_SECONDS = 600.0
-"""How long pictures that the disk did not take, or that could not be fetched, are tried again when the client has
-gone: with this process they would be lost."""
 LATE_SECONDS = 120.0
 """How long a turn at the site is waited for when its generation's time is over: twice what a picture typically takes
 there. No prompt goes out beside it meanwhile. A request to the API is waited for by the back end's own patience."""
@@ -87,6 +85,8 @@ class Runner:
         self._api_slots = anyio.Semaphore(API_CONCURRENCY)
         self.gallery = Gallery(library)
         self._closing = False
+        self._settling = Settling(self.jobs, self._end, self.start_soon)
+        self.settle = self._settling.settle
 
     # --- back ends ---------------------------------------------------------------------------------------------
 
@@ -128,36 +128,6 @@ class Runner:
         job = Job(request_of(entry.record), entry.record, entry.folder, self)
         await self._end(job, "cancelled", ending.cancelled(entry.record))
 
-    async def settle(self, job: Job) -> None:
-        """Do again, beside all calls, what could not be fetched or written; until that works, memory answers. Returns
-        when it is done or has failed, but waits for no address."""
-        if job.behind and job.done.is_set() and not job.settling:
-            job.settling = True
-            self.start_soon(partial(self._settle, job))
-        while job.settling and not job.held:
-            await job.news()
-
-    async def _settle(self, job: Job) -> None:
-        held, error = len(job.held), job.record.failure()
-        try:
-            await job.catch_up()
-        except ImageError as problem:
-            log.warning("what %s made still cannot be written: %s", job.generation_id, problem)
-        finally:
-            try:
-                if len(job.held) < held:
-                    if error is not None and "kept" in job.record.facts:
-                        error.details["kept"] = job.record.facts["kept"]
-                    state: State = "partial" if job.images else job.record.state
-                    whole = len(job.images) >= job.request.n
-                    await self._end(job, "saved" if whole else state, None if whole else error)
-                if not job.behind:
-                    self.jobs.pop(job.generation_id, None)
-            finally:
-                # Whatever happened: calls and the server's end wait for this.
-                job.settling = False
-                job.end()
-
     async def aclose(self, outliving: Outliving | None = None) -> None:
         """Stop all jobs in order, record them, let go of the back ends; see :func:`studio.open_studio`. A fault of one
         part is logged: raised, it would cancel the requests that are out."""
@@ -176,7 +146,7 @@ class Runner:
                 log.exception("whoever waits for the end was not told of it")
         async with anyio.create_task_group() as group:
             for job in kept:
-                group.start_soon(self._guarded, partial(self._seen_through, job))
+                group.start_soon(self._guarded, partial(self._settling.seen_through, job))
         for backend in self.backends.values():
             await self._guarded(backend.aclose)
 
@@ -186,26 +156,9 @@ class Runner:
         for job in stopped:
             job.scope.cancel()
         for job in stopped:
-            await self._guarded(partial(self._ended, job, CLOSING_SECONDS))
+            await self._guarded(partial(self._settling.ended, job, CLOSING_SECONDS))
         if web := self.backends.get("chatgpt-web"):
             await self._guarded(web.aclose)
-
-    async def _ended(self, job: Job, seconds: float = math.inf) -> None:
-        await job.done.wait()
-        with anyio.move_on_after(seconds):
-            await self.settle(job)
-            while job.settling:
-                await job.news()
-
-    async def _seen_through(self, job: Job) -> None:
-        """Its end, and then what could not be written or fetched, as often as it takes."""
-        await self._ended(job)
-        pause = 1.0
-        with anyio.move_on_after(HELD_SECONDS):
-            while job.held:
-                await anyio.sleep(pause)
-                pause = min(2 * pause, 30.0)
-                await self._ended(job)
 
     # --- the care of a job -------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import folder as folders
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
-from cdp_image_mcp.studio.runner import Runner
+from cdp_image_mcp.studio.jobs.runner import Runner
 from tests.studio.scripted import Scripted, png, studio_with
 
 pytestmark = pytest.mark.anyio

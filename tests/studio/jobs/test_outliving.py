@@ -10,7 +10,7 @@ import pytest
 
 from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.request import ImageRequest, Report
-from cdp_image_mcp.studio import runner
+from cdp_image_mcp.studio.jobs import runner
 from cdp_image_mcp.studio.studio import open_studio
 from tests.studio.leaving import asking
 from tests.studio.scripted import Scripted, draw, png, settings, studio_with

@@ -1,9 +1,7 @@
 """One running generation: its record's single owner, its clock, and what a back end reports about it."""
 
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import Any, Protocol
 
 import anyio
@@ -11,10 +9,10 @@ import msgspec
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder
-from cdp_image_mcp.library.imagefile import ImageFacts, NotAPictureError, inspect
 from cdp_image_mcp.library.record import Failure, Record, now
 from cdp_image_mcp.request import PERSON_STATES, ImageRequest, SavedImage, State, WorkState
-from cdp_image_mcp.studio.clock import Clock
+from cdp_image_mcp.studio.jobs.clock import Clock
+from cdp_image_mcp.studio.jobs.saving import Saving
 from cdp_image_mcp.system.tasks import shielded
 
 log = logging.getLogger(__name__)
@@ -84,8 +82,7 @@ class Job:
         self._care = care
         self.remedy = ""
         """What its user can do about the disk that did not take a picture."""
-        self.held: list[Callable[[], Awaitable[object]]] = []
-        """Pictures that the disk did not take, or that could not be fetched: paid for, and nowhere else."""
+        self._saving = Saving(record, folder)
         self._unwritten = False
         """The disk did not take the record as it is."""
         self._writing = anyio.Lock()
@@ -127,12 +124,12 @@ class Job:
         self, data: bytes, /, *, source: Mapping[str, str] | None = None, ends: Mapping[str, Any] | None = None
     ) -> SavedImage:
         """Write one finished picture and its entry. What was saved under the same file id is not saved again."""
-        origin = dict(source or {})
+        origin = source or {}
         # A cancellation between the file and its entry would leave a paid picture that no record names.
         with shielded():
-            image = known = self._known(origin.get("file_id"), data)
+            image = known = self._saving.known(origin.get("file_id"), data)
             if image is None:
-                image = await self._paid(data, await self._recognised(data), origin)
+                image = await self._saving.add(data, origin)
             if ends is not None and not self.record.finished and len(self.images) >= self.request.n:
                 self.record.facts |= ends
                 await self._care.end_done(self)
@@ -142,74 +139,8 @@ class Job:
         self._wake()
         return image
 
-    async def _paid(self, data: bytes, facts: ImageFacts, origin: dict[str, str]) -> SavedImage:
-        """A picture that is here has been paid for, with money or with the day's quota."""
-        began = anyio.current_time()
-        self.record.submitted = self.record.spent = True
-        try:
-            image = await self._add(data, facts, origin)
-        except ImageError:
-            if not self.record.on_web:
-                self.held.append(partial(self._add, data, facts, origin))
-            raise
-        self.record.timings.save += anyio.current_time() - began
-        return image
-
     def fetch_later(self, fetch: Callable[[], Awaitable[bytes]], /, *, source: Mapping[str, str]) -> None:
-        async def take() -> None:
-            data = await fetch()
-            with shielded():
-                try:
-                    await self._paid(data, await self._recognised(data), dict(source))
-                except ImageError:
-                    if not data:
-                        raise
-                    # Kept as it is, or held until it can be: the address may not give it a second time.
-
-        self.held.append(take)
-
-    async def _recognised(self, data: bytes) -> ImageFacts:
-        """What came for money is kept, whatever it is. The site's own pictures can be fetched there again."""
-        try:
-            facts = inspect(data)
-        except NotAPictureError as unknown:
-            why = unknown
-        else:
-            if facts.notes:
-                self.record.facts["notes"] = [*self.record.facts.get("notes", []), *facts.notes]
-            return facts
-        error = ImageError("service_error", f"What arrived is no whole picture: {why}", submitted=True)
-        if data and not self.record.on_web:
-            with shielded():
-                try:
-                    kept = await self._keep(data, why.ending)
-                except ImageError as full:
-                    self.held.append(partial(self._keep, data, why.ending))
-                    raise full from error
-            error.details["kept"] = self.record.facts["kept"]
-            error.message += f" It is kept as {kept}."
-        raise error
-
-    async def _keep(self, data: bytes, ending: str) -> str:
-        kept = str(await self.folder.keep(data, ending, self.record))
-        self.record.facts["kept"] = [*self.record.facts.get("kept", []), kept]
-        return kept
-
-    async def _add(self, data: bytes, facts: ImageFacts, origin: dict[str, str]) -> SavedImage:
-        image = await self.folder.add_picture(data, facts, self.record)
-        self.record.images.append(image)
-        self.record.sources.append(origin)
-        return image
-
-    def _known(self, file_id: str | None, data: bytes) -> SavedImage | None:
-        """The entry of a picture that was saved before. On the web a picture may come again under another sign (a
-        ``blob:`` first, its file id later; after a crash a file nobody recorded): those are known by their bytes."""
-        by_bytes = self.record.images and self.request.backend == "chatgpt-web"
-        mark = hashlib.sha256(data).hexdigest() if by_bytes else None
-        for image, source in zip(self.record.images, self.record.sources, strict=True):
-            if (file_id and source.get("file_id") == file_id) or image.sha256 == mark:
-                return image
-        return None
+        self._saving.fetch_later(fetch, source)
 
     async def taken_ids(self) -> frozenset[str]:
         return await self._care.taken(self.generation_id)
@@ -279,28 +210,22 @@ class Job:
         self._wake()
 
     @property
+    def held(self) -> int:
+        """Pictures that the disk did not take, or that could not be fetched: paid for, and in memory alone."""
+        return len(self._saving.held)
+
+    @property
     def behind(self) -> bool:
         """Something of it is in memory alone, until :meth:`catch_up`."""
         return bool(self.held) or self._unwritten
 
     async def catch_up(self) -> None:
         """Do again, all at once, what failed before; the record follows. Raises ImageError when not all is done."""
-        problems: list[ImageError] = []
-
-        async def again(work: Callable[[], Awaitable[object]]) -> None:
-            try:
-                await work()
-                self.held.remove(work)
-            except ImageError as problem:
-                problems.append(problem)
-
-        async with anyio.create_task_group() as group:
-            for work in tuple(self.held):
-                group.start_soon(again, work)
-        if self._unwritten:
-            await self._write()
-        if problems:
-            raise problems[0]
+        try:
+            await self._saving.again()
+        finally:
+            if self._unwritten:
+                await self._write()
 
     async def _write_some_time(self) -> ImageError | None:
         """Now, or with what is caught up later: the truth stays in memory until then. Answers why not now."""

@@ -1,0 +1,1 @@
+"""One generation at work: its clock, its record and pictures on their way to disk, how it is run and stopped."""

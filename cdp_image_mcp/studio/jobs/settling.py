@@ -1,0 +1,79 @@
+"""What of ended jobs is in memory alone: done again until the disk has taken it, or the address given it."""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeAlias
+
+import anyio
+
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.request import State
+from cdp_image_mcp.studio.jobs.job import Job
+
+log = logging.getLogger(__name__)
+
+HELD_SECONDS = 600.0
+"""How long pictures that the disk did not take, or that could not be fetched, are tried again when the client has
+gone: with this process they would be lost."""
+End: TypeAlias = Callable[[Job, State, ImageError | None], Awaitable[None]]
+
+
+class Settling:
+    """``jobs`` are those of this process, ``end`` ends one anew, ``start_soon`` runs work that no call waits for."""
+
+    def __init__(
+        self, jobs: dict[str, Job], end: End, start_soon: Callable[[Callable[[], Awaitable[None]]], None]
+    ) -> None:
+        self._jobs = jobs
+        self._end = end
+        self._start_soon = start_soon
+
+    async def settle(self, job: Job) -> None:
+        """Do again, beside all calls, what could not be fetched or written; until that works, memory answers. Returns
+        when it is done or has failed, but waits for no address."""
+        if job.behind and job.done.is_set() and not job.settling:
+            job.settling = True
+            self._start_soon(partial(self._again, job))
+        while job.settling and not job.held:
+            await job.news()
+
+    async def ended(self, job: Job, seconds: float = math.inf) -> None:
+        """Until it has ended, and then at most ``seconds`` until it is settled, or cannot be now."""
+        await job.done.wait()
+        with anyio.move_on_after(seconds):
+            await self.settle(job)
+            while job.settling:
+                await job.news()
+
+    async def seen_through(self, job: Job) -> None:
+        """Its end, and then what could not be written or fetched, as often as it takes."""
+        await self.ended(job)
+        pause = 1.0
+        with anyio.move_on_after(HELD_SECONDS):
+            while job.held:
+                await anyio.sleep(pause)
+                pause = min(2 * pause, 30.0)
+                await self.ended(job)
+
+    async def _again(self, job: Job) -> None:
+        held, error = job.held, job.record.failure()
+        try:
+            await job.catch_up()
+        except ImageError as problem:
+            log.warning("what %s made still cannot be written: %s", job.generation_id, problem)
+        finally:
+            try:
+                if job.held < held:
+                    if error is not None and "kept" in job.record.facts:
+                        error.details["kept"] = job.record.facts["kept"]
+                    state: State = "partial" if job.images else job.record.state
+                    whole = len(job.images) >= job.request.n
+                    await self._end(job, "saved" if whole else state, None if whole else error)
+                if not job.behind:
+                    self._jobs.pop(job.generation_id, None)
+            finally:
+                # Whatever happened: calls and the server's end wait for this.
+                job.settling = False
+                job.end()
