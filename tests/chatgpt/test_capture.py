@@ -15,7 +15,8 @@ from cdp_image_mcp.chatgpt import capture
 from cdp_image_mcp.chatgpt.capture import Capture, Captured, Carousel, Mismatch, TheirOwn
 from cdp_image_mcp.chatgpt.network.turn import Pointer, Turn
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
-from cdp_image_mcp.chatgpt.watching.turnwatch import PictureRequests, TurnWatch
+from cdp_image_mcp.chatgpt.watching.picturerequests import PictureRequests
+from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from fixtures.site.pictures import make_picture
 from tests.chatgpt.talk import file_id
 

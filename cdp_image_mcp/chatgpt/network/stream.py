@@ -17,6 +17,7 @@ from cdp_image_mcp.chatgpt.network.wire import decode, remember
 LONGEST_EVENT = 8 * 1024 * 1024
 """Characters of one event; far above the largest message, far below what would hurt."""
 MOST_CHANNELS = 64
+MOST_ITEMS = 20_000
 VERSION = "v1"
 """The delta encoding's name; it was recorded as a JSON string and is read bare as well."""
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -171,3 +172,18 @@ class StreamDecoder:
 def _below(path: Path, inner: Path) -> Path:
     """Where a part of a patch applies: below the patch's own place, unless it already starts at the document."""
     return inner if inner[:1] == ("message",) else path + inner
+
+
+class Topic:
+    """A websocket topic: its decoder, and the frames it has had (topics replay from the start)."""
+
+    def __init__(self) -> None:
+        self.decoder = StreamDecoder()
+        self.seen: dict[str, None] = {}
+
+    def fresh(self, item_id: str) -> bool:
+        if item_id in self.seen:
+            return False
+        if item_id:
+            remember(self.seen, item_id, None, MOST_ITEMS)
+        return True

@@ -11,35 +11,18 @@ from cdp_image_mcp.chatgpt.network.conversations import (
     read_stream_status,
 )
 from cdp_image_mcp.chatgpt.network.frames import Update, read_frame
-from cdp_image_mcp.chatgpt.network.message import Message, merged, read_message
-from cdp_image_mcp.chatgpt.network.placing import Anchors, Place, place
+from cdp_image_mcp.chatgpt.network.message import Message, read_message
+from cdp_image_mcp.chatgpt.network.messages import Messages
 from cdp_image_mcp.chatgpt.network.quota import Quota, quotas_of
 from cdp_image_mcp.chatgpt.network.sent import read_request, same_text
-from cdp_image_mcp.chatgpt.network.stream import StreamDecoder, StreamEvent
+from cdp_image_mcp.chatgpt.network.stream import StreamDecoder, StreamEvent, Topic
 from cdp_image_mcp.chatgpt.network.summary import Heard, Said, summary
 from cdp_image_mcp.chatgpt.network.turn import Turn
-from cdp_image_mcp.chatgpt.network.wire import items, obj, remember, text, uuid_of
+from cdp_image_mcp.chatgpt.network.wire import items, obj, remember, sentence, text, uuid_of
 
-MOST_MESSAGES = 10_000
 MOST_TOPICS = 12
-MOST_ITEMS = 20_000
 MOST_MARKS = 1_000
 MOST_ACTIVITIES = 100
-
-
-class _Topic:
-    """A websocket topic: its decoder, and the frames it has had (topics replay from the start)."""
-
-    def __init__(self) -> None:
-        self.decoder = StreamDecoder()
-        self.seen: dict[str, None] = {}
-
-    def fresh(self, item_id: str) -> bool:
-        if item_id in self.seen:
-            return False
-        if item_id:
-            remember(self.seen, item_id, None, MOST_ITEMS)
-        return True
 
 
 class Transcript:
@@ -65,19 +48,14 @@ class Transcript:
         self._decoder = StreamDecoder()
         self._expected = ""
         self._before: frozenset[str] = frozenset()
-        self._messages: dict[str, Message] = {}
-        self._links: dict[str, str] = {}
-        self._topics: dict[str, _Topic] = {}
-        self._places: dict[str, Place] = {}
-        self._anchors: Anchors | None = None
+        self._messages = Messages()
+        self._topics: dict[str, Topic] = {}
         self.quotas: tuple[Quota, ...] = ()
         """What the streams said about the account's limits, the newest."""
         self.reads = 0
         """How often our message was in a conversation that was read."""
         self.runs = 0
         """How often the site said that something is being made."""
-        self._moved = True
-        """A message came or changed its ties since the places were last worked out."""
         self._turn = self._judge()
 
     def _begin(self) -> None:
@@ -184,11 +162,7 @@ class Transcript:
         return bool(conversation and self._told.conversation) and conversation != self._told.conversation
 
     def _judge(self) -> Turn:
-        anchors = self._told.anchors
-        if anchors != self._anchors or self._moved:
-            self._places = place(self._messages, self._links, anchors)
-            self._anchors, self._moved = anchors, False
-        return summary(self._messages, self._places, self._told)
+        return summary(self._messages.heard, self._messages.places(self._told.anchors), self._told)
 
     def _adopt(self, conversation: str, *, sure: bool = True) -> None:
         """Learn which conversation is ours and forget what was heard of others."""
@@ -199,20 +173,11 @@ class Transcript:
         if not told.conversation and "" in told.activities:
             told.activities[conversation] = told.activities.pop("")
         told.conversation = conversation
-        self._moved = True
-        for key in [key for key, message in self._messages.items() if message.conversation not in {"", conversation}]:
-            del self._messages[key]
+        self._messages.keep(conversation)
 
     def _take(self, message: Message | None) -> None:
-        if message is None:
-            return
-        known = self._messages.get(message.id)
-        if known:
-            message = merged(known, message)
-        self._moved = self._moved or known is None or known.ties != message.ties
-        self._messages[message.id] = message
-        if len(self._messages) > MOST_MESSAGES:
-            del self._messages[next(key for key in self._messages if key not in self._told.users)]
+        if message is not None:
+            self._messages.take(message, always=self._told.users)
 
     def _update(self, update: Update) -> None:
         told, conversation = self._told, update.conversation
@@ -226,7 +191,7 @@ class Transcript:
             case "status" if conversation:
                 self._set_activity(conversation, update.activity)
             case "error":
-                self._said(update.topic).error = _sentence(update.error)
+                self._said(update.topic).error = sentence(update.error)
             case "complete" if self._is_earlier(update.leaf):
                 pass  # told late
             case "complete":
@@ -234,7 +199,7 @@ class Transcript:
                     _add(told.complete, mark)
                 told.reread = False
                 # It ended with something that was not heard; a page that shows something else does not read it.
-                if update.leaf and update.leaf not in self._messages:
+                if update.leaf and update.leaf not in self._messages.heard:
                     _add(told.stale, conversation)
             case "reread" if conversation:
                 _add(told.stale, conversation)
@@ -247,12 +212,12 @@ class Transcript:
     def _is_earlier(self, leaf: str) -> bool:
         """Whether a message is known to be another turn's, as the one that ours answers is."""
         before = self._told.sent.parent_id if self._told.sent else ""
-        return leaf != "" and (leaf == before or self._places.get(leaf) == "other")
+        return leaf != "" and (leaf == before or self._messages.is_of_another(leaf))
 
     def _topic_item(self, update: Update) -> None:
         topic = self._topics.get(update.topic)
         if topic is None:
-            topic = _Topic()
+            topic = Topic()
             remember(self._topics, update.topic, topic, MOST_TOPICS, always=self._told.handed)
         if topic.fresh(update.item_id):
             self._told.complete.discard(update.topic)  # it goes on
@@ -273,7 +238,7 @@ class Transcript:
                 case "typed":
                     self._hear_typed(event.data, origin)
                 case "error":
-                    self._said(origin).error = _sentence(event.data["error"])
+                    self._said(origin).error = sentence(event.data["error"])
                 case "done":
                     self._said(origin).done = True
 
@@ -335,11 +300,8 @@ class Transcript:
         if ours:
             self._adopt(reading.conversation_id)
         conversation = reading.conversation_id or (told.conversation if ours else "")
-        self._moved = True
-        if reading.whole and conversation and conversation == told.conversation:
-            self._links = dict(reading.links)
-        elif len(self._links) < MOST_MESSAGES:
-            self._links.update(reading.links)
+        whole = reading.whole and conversation != "" and conversation == told.conversation
+        self._messages.link(reading.links, whole=whole)
         for message in reading.messages:
             self._take(message)
         for blocked in reading.blocked:
@@ -360,18 +322,9 @@ class Transcript:
     def _asked_by(self, reading: Reading) -> tuple[str, ...]:
         """Our message, when the page's request was not seen, or was kept under another id: the one that our stream's
         messages answer, else, where no id is known, the newest if it says what we sent."""
-        read = {message.id: message for message in reading.messages}
-        stream = self._told.stream
-        for start in [key for key, one in self._messages.items() if stream in one.origins and one.role != "user"]:
-            key, passed = start, set[str]()
-            while key and key not in passed:
-                passed.add(key)
-                message = read.get(key)
-                if message is not None and message.role == "user" and not message.hidden:
-                    if self._is_ours(message):
-                        return (key,)
-                    break
-                key = reading.links.get(key, "")
+        for message in self._messages.answered(self._told.stream, reading):
+            if self._is_ours(message):
+                return (message.id,)
         asked = [said for said in reading.messages if said.role == "user" and not said.hidden]
         newest = asked[-1] if asked and not self._told.users else None
         if newest and self._expected and newest.id not in self._before and same_text(newest.words, self._expected):
@@ -391,9 +344,3 @@ class Transcript:
 def _add(marks: set[str], mark: str) -> None:
     if mark and len(marks) < MOST_MARKS:
         marks.add(mark)
-
-
-def _sentence(error: Any) -> str:
-    inner = obj(error)
-    words = text(error) or text(inner.get("message")) or text(inner.get("detail")) or text(inner.get("code"))
-    return words or "an error without words"

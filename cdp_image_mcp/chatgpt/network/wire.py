@@ -64,3 +64,10 @@ def remember(kept: dict[K, V], key: K, value: V, most: int, *, always: Container
     kept[key] = value
     if len(kept) > most:
         del kept[next((old for old in kept if old not in always), key)]
+
+
+def sentence(error: Any) -> str:
+    """What an error says, whatever its shape."""
+    inner = obj(error)
+    words = text(error) or text(inner.get("message")) or text(inner.get("detail")) or text(inner.get("code"))
+    return words or "an error without words"

@@ -25,7 +25,7 @@ from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
 from cdp_image_mcp.chatgpt.landing import Landing
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
-from cdp_image_mcp.chatgpt.watching import listening
+from cdp_image_mcp.chatgpt.watching import listening, streams
 from cdp_image_mcp.chatgpt.watching.listening import watch_turn
 from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -216,7 +216,7 @@ async def test_the_request_is_seen_although_its_body_cannot_be_read() -> None:
 async def test_only_a_4xx_of_our_own_request_is_a_refusal(
     status: int, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(streams, "AGAIN_SECONDS", 0)
     tab = ScriptedTab()
     async with watching(tab) as watch:
         stream = tab.begin(body=request(), status=status)
@@ -609,7 +609,7 @@ async def test_a_text_that_the_page_made_a_link_of_is_still_ours() -> None:
 async def test_when_ours_failed_before_its_first_byte_the_pages_next_try_is_ours(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(streams, "AGAIN_SECONDS", 0)
     tab = ScriptedTab()
     async with watching(tab) as watch:
         first = tab.begin(body=request(), status={"refused": 429, "failed": 502}.get(how, 200))
@@ -740,7 +740,7 @@ async def test_nothing_is_run_in_a_document_that_may_be_a_check_or_is_an_error(s
 async def test_a_prompt_that_was_refused_is_not_told_so_while_the_page_may_send_it_once_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(listening, "AGAIN_SECONDS", 600)
+    monkeypatch.setattr(streams, "AGAIN_SECONDS", 600)
     tab = ScriptedTab()
     async with watching(tab) as watch:
         over(tab.begin(body=request(), status=401))
