@@ -16,7 +16,7 @@ from cdp_image_mcp.library.attendance import Attendance
 from cdp_image_mcp.library.folder import Folder, Stamp, new_folder, read_record, take_back_folder
 from cdp_image_mcp.library.index import Index, Row
 from cdp_image_mcp.library.joining import JOIN_SECONDS, Admit, Claim, Entry, joinable
-from cdp_image_mcp.library.record import Record, decode_record, encode_record, now, request_of
+from cdp_image_mcp.library.record import Record, decode_record, encode_record
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.day import last_midnight
 from cdp_image_mcp.system.disk import doing, finish, in_thread, make_path
@@ -317,15 +317,7 @@ class Library:
         record, found = entry.record, strays.gather(entry.folder.path, entry.record)
         if not any(found):
             return False
-        found.add_to(record)
-        if found.pictures and record.state != "saved":
-            whole = len(record.images) >= request_of(record).n
-            record.state, record.finished_at, record.fetched = "saved" if whole else "partial", now(), False
-            if whole:
-                record.error, record.failures = None, []
-        if record.error is not None:
-            told = record.error.get("details", {}) | ({"kept": record.facts["kept"]} if found.kept else {})
-            record.error |= {"submitted": True, "spent": True, "details": told}
+        found.end_anew(record)
         self.index.write(db, entry.folder.path, record)
         return True
 

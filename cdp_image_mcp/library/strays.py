@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from cdp_image_mcp.library.folder import NUMBERED, described, listed, place
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
-from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.library.record import Record, now, request_of
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.disk import PART, doing
 
@@ -37,6 +37,18 @@ class Strays(NamedTuple):
             record.submitted = record.spent = True
         if self.kept:
             record.facts["kept"] = [*record.facts.get("kept", []), *map(str, self.kept)]
+
+    def end_anew(self, record: Record) -> None:
+        """Add them to one that has ended, and let its end tell of them."""
+        self.add_to(record)
+        if self.pictures and record.state != "saved":
+            whole = len(record.images) >= request_of(record).n
+            record.state, record.finished_at, record.fetched = "saved" if whole else "partial", now(), False
+            if whole:
+                record.error, record.failures = None, []
+        if record.error is not None:
+            told = record.error.get("details", {}) | ({"kept": record.facts["kept"]} if self.kept else {})
+            record.error |= {"submitted": True, "spent": True, "details": told}
 
 
 def may_be(folder: Path, record: Record) -> bool:

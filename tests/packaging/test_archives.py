@@ -36,6 +36,7 @@ def test_the_wheel_holds_the_whole_package_and_the_stand_in(names: set[str]) -> 
     site = {place + name.removeprefix("fixtures/site/") for name in files_below("fixtures/site")}
     assert {
         "cdp_image_mcp/py.typed",
+        "cdp_image_mcp/chatgpt/page/site/composer.js",
         "cdp_image_mcp/chatgpt/page/site/locators.json",
         "cdp_image_mcp/chatgpt/page/site/witness.js",
         "cdp_image_mcp/chatgpt/page/site/words.json",

@@ -96,6 +96,7 @@ def _read(path: Path) -> SiteFile:
 
 def witness_source(site: SiteFile) -> str:
     """The page script with its table, as an expression that runs once per document."""
-    script = resources.files("cdp_image_mcp.chatgpt.page").joinpath("site/witness.js").read_text("utf-8")
+    folder = resources.files("cdp_image_mcp.chatgpt.page").joinpath("site")
+    witness, composer = (folder.joinpath(name).read_text("utf-8").strip() for name in ("witness.js", "composer.js"))
     table = msgspec.json.encode({role: list(locators) for role, locators in site.roles.items()}).decode()
-    return f"({script.strip()})({table}, {msgspec.json.encode(BINDING).decode()})"
+    return f"({witness})({table}, {msgspec.json.encode(BINDING).decode()}, {composer})"
