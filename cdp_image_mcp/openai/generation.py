@@ -1,8 +1,6 @@
 """One generation at the API: its requests, their repetition, its pictures and what they cost."""
 
 import logging
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from typing import Any
@@ -18,6 +16,7 @@ from cdp_image_mcp.openai.habits import Habits
 from cdp_image_mcp.openai.plan import Plan, make_plan
 from cdp_image_mcp.openai.profiles import address, choose_profile
 from cdp_image_mcp.openai.refusals.failures import BILLED_NOTE, Failure, clean, judge_broken
+from cdp_image_mcp.openai.tally import Tally
 from cdp_image_mcp.openai.wire.answer import Answer
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError, in_itself
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
@@ -62,15 +61,10 @@ class Generation:
         self._key = settings.api_key
         self._deadline = anyio.current_time() + report.time_left
         self._bill = Bill(plan.price, profile.cost, most_of(request, plan) / plan.requests)
-        self._out: set[int] = set()
-        """Requests that have left and have no answer yet."""
-        self._was_sent = False
         self._answers: list[Answer] = []
         """Those that were answers, and no refusals."""
         self._warnings = list(plan.warnings)
-        self._errors: list[ImageError] = []
-        self._passed: list[ImageError] = []
-        """Failures after which a request was sent again: what those tries may have done stays true."""
+        self._tally = Tally(self._bill, report)
 
     async def run(self) -> None:
         """Make the pictures. Raises ImageError when one is missing; those saved stay."""
@@ -93,14 +87,14 @@ class Generation:
                 try:
                     await self._settle()
                 except ImageError as problem:
-                    self._errors.append(problem)
-        if self._errors:
-            raise self._whole_error()
+                    self._tally.errors.append(problem)
+        if self._tally.errors:
+            raise self._tally.whole_error()
 
     async def _about_to_send(self, **facts: Any) -> None:
         """From here on nobody can say that nothing was sent, should this process die or the disk take nothing more; so
         it stands on disk before the first byte leaves. What did not leave is told when the generation ends."""
-        submitted, spent = self._standing()
+        submitted, spent = self._tally.standing()
         await self._report.state("submitting", submitted=submitted or "unknown", spent=spent or "unknown", **facts)
 
     async def _limited(self, index: int) -> None:
@@ -112,11 +106,11 @@ class Generation:
         try:
             await self._request_until_done(index)
         except ImageError as error:
-            self._errors.insert(0, error)  # why what came of its pictures is no whole one
+            self._tally.errors.insert(0, error)  # why what came of its pictures is no whole one
         except Exception as fault:
             # Raised, it would cancel the requests beside it, which are paid for.
             log.exception("a request ended with a fault of the program")
-            self._errors.append(
+            self._tally.errors.append(
                 ImageError("internal", f"{type(fault).__name__} in the program.", submitted="unknown", spent="unknown")
             )
 
@@ -125,9 +119,9 @@ class Generation:
     async def _request_until_done(self, index: int) -> None:
         tries = Tries(self._deadline)
         while True:
-            with self._before_sending():
+            with self._tally.before_sending():
                 await self._wait_for_pace()
-                if self._passed and self._plan.requests == 1:
+                if self._tally.passed and self._plan.requests == 1:
                     await self._about_to_send()
                 self._report.may_send()
             sent = self._means.habits.applied(self._plan)
@@ -142,21 +136,12 @@ class Generation:
             if verdict.again == "limit":
                 self._means.pace.hold(delay)
             self._report.progress(f"{verdict.error.message} Sent again in {delay:.0f} s.")
-            self._passed.append(verdict.error)
+            self._tally.passed.append(verdict.error)
             if self._plan.requests == 1:
-                submitted, spent = self._standing()
-                with self._before_sending():
+                submitted, spent = self._tally.standing()
+                with self._tally.before_sending():
                     await self._report.state("submitting", submitted=submitted, spent=spent)
             await anyio.sleep(delay)
-
-    @contextmanager
-    def _before_sending(self) -> Generator[None]:
-        """Whatever ends the work in here tells of sending and paying what is known of the requests before."""
-        try:
-            yield
-        except ImageError as error:
-            error.submitted, error.spent = self._standing()
-            raise
 
     async def _once(self, index: int, plan: Plan) -> Failure | None:
         """Send one request of ``plan`` one time; None when it was answered with pictures."""
@@ -169,8 +154,8 @@ class Generation:
                 failed = None
             if isinstance(failed, BrokenError):
                 resend = self._means.settings.resend_unclear and not answer.pictures
-                failed = judge_broken(failed, left=index in self._out, resend=resend)
-            self._out.discard(index)
+                failed = judge_broken(failed, left=index in self._tally.out, resend=resend)
+            self._tally.out.discard(index)
             if failed is not None:
                 advise(failed.error, self._plan, date.today())  # noqa: DTZ011 - the vendor names days, not hours
                 if failed.error.spent == "unknown":
@@ -231,7 +216,7 @@ class Generation:
                 raise ImageError(
                     "rate_limited",
                     "The API asked for a pause that is longer than this generation may take."
-                    + (" Nothing was sent." if self._standing()[0] is False else ""),
+                    + (" Nothing was sent." if self._tally.standing()[0] is False else ""),
                     retry_after_seconds=left,
                 )
             self._report.progress(f"The API asked for a pause of {left:.0f} s.")
@@ -293,7 +278,7 @@ class Generation:
             )
         error.submitted, error.spent = True, True if answer.pictures or answer.usage else "unknown"
         error.retryable = False
-        self._errors.append(error)
+        self._tally.errors.append(error)
 
     # --- the end ----------------------------------------------------------------------------------------------
 
@@ -313,39 +298,21 @@ class Generation:
             facts["cost_usd"] = self._bill.cost
         if left_out := self._means.habits.left_out & self._plan.parameters.keys():
             facts["left_out"] = sorted(left_out)
-        for _ in self._out:
+        for _ in self._tally.out:
             self._bill.book_unclear()
             facts["billing_note"] = BILLED_NOTE
         facts |= {"booked_usd": self._bill.booked, "reserved_usd": 0.0}
         if self._warnings:
             facts["warnings"] = self._warnings
-        facts["submitted"], facts["spent"] = self._standing()
-        state = "saving" if self._report.images else "generating" if self._was_sent else "starting"
+        facts["submitted"], facts["spent"] = self._tally.standing()
+        state = "saving" if self._report.images else "generating" if self._tally.was_sent else "starting"
         await self._report.state(state, **facts)
-
-    def _standing(self) -> tuple[Any, Any]:
-        """Submitted and spent for all requests together: what is certain wins over what is not, and that over no."""
-        if self._bill.paid or self._report.images:
-            return True, True
-        submitted = [*(error.submitted for error in (*self._errors, *self._passed)), *(True for _ in self._out)]
-        spent = [*(error.spent for error in (*self._errors, *self._passed)), *("unknown" for _ in self._out)]
-        return _strongest(submitted), _strongest(spent)
-
-    def _whole_error(self) -> ImageError:
-        """One failure, told for all: a full disk first, for then a picture waits in memory until there is room."""
-        error = next((each for each in self._errors if each.code == "disk"), self._errors[0])
-        if self._was_sent:
-            error.submitted, error.spent = self._standing()
-        if len(self._errors) > 1:
-            error.details["failures"] = [{"code": one.code, "message": one.message} for one in self._errors]
-            error.details |= {name: kept for name, kept in self._report.facts.items() if name == "kept"}
-        return error
 
     # --- as it happens ----------------------------------------------------------------------------------------
 
     async def _has_left(self, index: int) -> None:
-        self._out.add(index)
-        first, self._was_sent = not self._was_sent, True
+        first = not self._tally.was_sent
+        self._tally.leaves(index)
         if first or self._plan.requests == 1:
             await self._try_state("generating", submitted=True)
 
@@ -368,13 +335,7 @@ class Generation:
         except ImageError as error:
             # Programs call again by themselves what is called retryable; this could pay for one picture twice.
             error.submitted, error.spent, error.retryable = True, True, False
-            self._errors.append(error)
+            self._tally.errors.append(error)
             return
         if self._request.n > 1:
             self._report.progress(f"{len(self._report.images)} of {self._request.n} pictures are saved.")
-
-
-def _strongest(facts: list[Any]) -> Any:
-    if True in facts:
-        return True
-    return "unknown" if "unknown" in facts else False
