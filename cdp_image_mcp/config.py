@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -25,6 +26,9 @@ relays, with no end announced, and what users' budgets were set by. For gpt-imag
 transparent backgrounds for certain, xhigh and max, complexity, gif and svg; LibreChat and others moved to 2.5 and 2.6.
 So the default stays, a refusal names the models that can, and GPT_IMAGE_MODEL is in charge."""
 BEARER = "Bearer "
+UNFILLED = re.compile(r"(?i:bearer )?(\$\{?(env:)?[A-Z_][A-Z0-9_]*\}?|%[A-Z_][A-Z0-9_]*%|\{env:\w+\})")
+"""The name of a variable in the place of its value. Gemini CLI and those made from it leave it where the shell has no
+such variable (``resolveEnvVarsInString``, 2026-11), others never fill one in."""
 QUOTES = "\"'`“”„‘’"
 WindowMode: TypeAlias = Literal["auto", "headless", "hidden", "visible"]
 
@@ -79,9 +83,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Without the key: a settings object that ends up in a log line must not carry it there."""
         return f"Settings(backend={self.backend!r}, api_key={'set' if self.api_key else 'unset'})"
 
-    def require_usable(self) -> None:
-        """Raise ImageError ``configuration`` when any variable was bad."""
-        if problems := [problem for problem in self.problems if not problem.harmless]:
+    def require_usable(self, *named: str) -> None:
+        """Raise ImageError ``configuration`` when any variable was bad, or any of those that are ``named``."""
+        bad = [problem for problem in self.problems if not problem.harmless]
+        if problems := [problem for problem in bad if not named or problem.variable in named]:
             listed = " ".join(f"{problem.variable}: {problem.message}" for problem in problems)
             variables = [problem.variable for problem in problems]
             raise ImageError("configuration", f"{listed} Nothing was sent.", details={"variables": variables})
@@ -164,6 +169,8 @@ def _arguments(raw: str, *, windows: bool = sys.platform == "win32") -> tuple[st
     for word in words:
         if word.startswith(("--user-data-dir", "--remote-debugging", "--remote-allow-origins")):
             raise ValueError(f"{word.split('=')[0]} is set by this program and cannot be given.")
+        if not word.startswith(("-", "/") if windows else "-"):
+            raise ValueError("not all of it are switches: a page would be opened. A value follows as --switch=VALUE.")
     return tuple(words)
 
 
@@ -182,11 +189,10 @@ def _base_address(raw: str) -> str:
 
 def _web_address(raw: str) -> str:
     """https anywhere, plain http only on this machine: the profile's cookies travel there."""
-    address = _base_address(raw)
-    parts = urlsplit(address)
+    parts = urlsplit(_base_address(raw))
     if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
         raise ValueError("plain http is taken only for this machine (127.0.0.1, localhost, ::1).")
-    return address + "/"
+    return parts._replace(path=parts.path.rstrip("/") + "/").geturl()
 
 
 def _unquoted(raw: str) -> None:
@@ -274,6 +280,10 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     read: dict[str, Any] = {}
     for name, (field, parse) in READ.items():
         if raw := environ.get(name, "").strip():
+            if field == "api_key" and UNFILLED.fullmatch(raw):
+                told = "the client filled in no key where its configuration names a variable. It counts as not set."
+                problems.append(Problem(name, told, harmless=True))
+                continue
             try:
                 read[field] = parse(raw)
             except ValueError as error:

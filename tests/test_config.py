@@ -8,6 +8,7 @@ import pytest
 
 from cdp_image_mcp.config import SITE, _arguments, _program, load  # pyright: ignore[reportPrivateUsage]
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.mcp_server.ways import first_way
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,7 @@ from cdp_image_mcp.errors import ImageError
         ("OPENAI_BASE_URL", "“https://example.org/v1”", "it stands in quotes"),
         ("GPT_IMAGE_MODERATION", "off", "is not one of auto, low"),
         ("CHATGPT_CHROME_ARGS", "--a 'b", "the quoting is not closed"),
+        ("CHATGPT_CHROME_ARGS", "--proxy-server http://a:word@b", "not all of it are switches"),
         ("CHATGPT_CHROME_ARGS", "--user-data-dir=/x", "--user-data-dir is set by this program"),
     ],
 )
@@ -53,6 +55,7 @@ def test_a_bad_value_is_named_with_what_is_taken(variable: str, value: str, told
         ("CHATGPT_WEB_URL", "http://[::1]:8000//", "web_url", "http://[::1]:8000/"),
         ("CHATGPT_WEB_URL", "https://mirror.example.org/chat", "web_url", "https://mirror.example.org/chat/"),
         ("CHATGPT_WEB_URL", " ", "web_url", SITE),
+        ("CHATGPT_WEB_URL", "https://chatgpt.com?temporary-chat=true", "web_url", f"{SITE}?temporary-chat=true"),
         ("OPENAI_BASE_URL", "http://192.168.0.7:8080/v1/", "base_url", "http://192.168.0.7:8080/v1"),
         ("OPENAI_API_KEY", "bearer  eyJ.a.b", "api_key", "eyJ.a.b"),
         ("OPENAI_API_KEY", "Bearer eyJ.a.b", "bearer", True),
@@ -70,6 +73,16 @@ def test_values_are_read_as_they_are_used(variable: str, value: str, field: str,
 def test_a_key_with_a_line_break_is_not_repeated() -> None:
     (problem,) = load({"OPENAI_API_KEY": "sk-secret\nsk-more"}).problems
     assert "secret" not in problem.message
+
+
+@pytest.mark.parametrize("raw", ["$OPENAI_API_KEY", "${OPENAI_API_KEY}", "${env:KEY}", "%KEY%", "Bearer $TOKEN"])
+def test_a_key_that_its_client_did_not_fill_in_is_none_and_stops_nothing(raw: str) -> None:
+    """What ``install`` writes for Gemini CLI, Qwen Code and Copilot CLI, on a machine without a key."""
+    settings = load({"OPENAI_API_KEY": raw})
+    assert first_way(settings) == ("chatgpt-web", "OPENAI_API_KEY is not set")
+    (problem,) = settings.problems
+    assert (problem.variable, problem.harmless) == ("OPENAI_API_KEY", True)
+    assert "the client filled in no key" in problem.message
 
 
 @pytest.mark.parametrize(
@@ -127,7 +140,7 @@ def test_nothing_ends_the_program_where_there_is_no_home(monkeypatch: pytest.Mon
 def test_a_backslash_in_a_switch_stays_where_paths_have_them() -> None:
     words = r'--disk-cache-dir=C:\Users\me\x "--proxy-server=a b"'
     assert _arguments(words, windows=True) == (r"--disk-cache-dir=C:\Users\me\x", "--proxy-server=a b")
-    assert _arguments(r"--a=b\ c #d", windows=False) == ("--a=b c", "#d")
+    assert _arguments(r"--a=b\ c -#d", windows=False) == ("--a=b c", "-#d")
 
 
 def test_an_application_of_macos_means_the_program_inside() -> None:

@@ -22,6 +22,10 @@ TELLING = frozenset(("status", "config", "doctor"))
 REFUSING = frozenset(("generate", "login", "demo"))
 """Commands that end with the bad settings that are not harmless."""
 
+PLACES = ("HOME", "GPT_IMAGE_OUTPUT_DIR", "CHATGPT_WEB_PROFILE_DIR")
+"""Where one of these is bad, the folders in its place are not those of the user's wish, and may hold anything."""
+FOLDERLESS = TELLING | {"install", "completion"}
+
 SENDING = frozenset(("generate", "demo", "wait", "collect", "cancel"))
 """Commands under which a prompt may go out or be out."""
 
@@ -32,10 +36,13 @@ def run(parsed: argparse.Namespace, settings: Settings, front: Front | None = No
     """Run the command and answer its exit code; every failure is told on standard error (or as JSON)."""
     terminal, parsed.front = Terminal(), front
     for problem in settings.problems:
-        if parsed.command not in (TELLING if problem.harmless else TELLING | REFUSING):
+        ends = parsed.command in REFUSING or (problem.variable in PLACES and parsed.command not in FOLDERLESS)
+        if parsed.command not in TELLING and (problem.harmless or not ends):
             terminal.say(f"{problem.variable}: {problem.message}", "yellow")
     try:
         try:
+            if parsed.command not in FOLDERLESS:
+                settings.require_usable(*PLACES)
             return anyio.run(_stoppable, parsed, settings, terminal)
         except UnheardError:
             raise

@@ -301,6 +301,24 @@ async def test_a_profile_that_a_browser_has_open_is_left_alone(environment: dict
     assert f"process {browser.pid}" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["logout", "--yes"], ["clean", "--yes"], ["list"], ["gallery"]], ids=" ".join)
+@pytest.mark.parametrize("named", ["CHATGPT_WEB_PROFILE_DIR", "GPT_IMAGE_OUTPUT_DIR"])
+def test_where_a_folder_was_named_in_vain_no_other_is_taken_for_it(
+    environment: dict[str, str], named: str, arguments: list[str], tmp_path: Path
+) -> None:
+    """A home that the locale cannot say leaves the working folder, whose ``profile`` is another program's."""
+    others = tmp_path / "work" / "profile" / "theirs"
+    others.mkdir(parents=True)
+    blind = {name: value for name, value in environment.items() if name not in {named, "XDG_DATA_HOME"}}
+    blind |= {"HOME": os.fsdecode(b"/home/ren\xe9")}
+    ill = environment | {named: "./profile"}
+    for variables, told in ((blind, "HOME: "), (ill, f"{named}: './profile' is not an absolute path")):
+        done = ran(variables, *arguments, cwd=tmp_path / "work", stdin=subprocess.DEVNULL)
+        assert (done.returncode, done.stderr.count(told)) == (3, 1), done.stderr
+        assert "Failed (configuration)" in done.stderr
+        assert [path.name for path in (tmp_path / "work").rglob("*")] == ["profile", "theirs"]
+
+
 def test_asking_whom_nobody_can_answer_is_no_agreement(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "profile").mkdir()
     done = ran(environment, "logout", stdin=subprocess.DEVNULL)
