@@ -140,6 +140,59 @@ def test_a_byte_order_mark_before_the_first_message_is_skipped(program: Process,
     assert "result" in answers(program, first)[first["id"]]
 
 
+@pytest.mark.parametrize(
+    ("line", "identity", "code"),
+    [
+        (b"Content-Length: 60\r\n", None, types.PARSE_ERROR),
+        (b'{"jsonrpc":"2.0","id":7,"method":"ping"\n', None, types.PARSE_ERROR),
+        (b"[" * 5000 + b"\n", None, types.PARSE_ERROR),
+        (b"[]\n", None, types.INVALID_REQUEST),
+        (b'{"id":7,"method":"ping"}\n', 7, types.INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":"a","method":5}\n', "a", types.INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":7,"method":"tools/list","params":[]}\n', 7, types.INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":null,"method":"tools/list"}\n', None, types.INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1.5,"method":"tools/list"}\n', None, types.INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":true,"method":"tools/list"}\n', None, types.INVALID_REQUEST),
+    ],
+)
+def test_what_is_no_message_is_answered_as_that_and_the_next_is_served(
+    program: Process, line: bytes, identity: Any, code: int
+) -> None:
+    assert program.stdin is not None
+    send(program, HELLO)
+    assert receive(program)["id"] == 1
+    program.stdin.write(line)
+    send(program, OLD_LIST)
+    told = receive(program)
+    assert (told["id"], told["error"]["code"]) == (identity, code)
+    assert "result" in receive(program)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"\r\n", b'{"jsonrpc":"2.0","method":"notifications/initialized","params":[]}\n', b'{"id":4,"result":null}\n'],
+)
+def test_what_waits_for_no_answer_gets_none(program: Process, line: bytes) -> None:
+    assert program.stdin is not None
+    send(program, HELLO)
+    assert receive(program)["id"] == 1
+    program.stdin.write(line)
+    send(program, OLD_LIST)
+    assert receive(program)["id"] == "old list"
+
+
+def test_each_message_of_a_batch_is_answered(program: Process) -> None:
+    assert program.stdin is not None
+    send(program, HELLO)
+    assert receive(program)["id"] == 1
+    program.stdin.write(json.dumps([READY, OLD_LIST, request(5, "ping", enveloped=False), 12]).encode() + b"\n")
+    program.stdin.flush()
+    told = {answer["id"]: answer for answer in (receive(program) for _ in range(3))}
+    assert "tools" in told["old list"]["result"]
+    assert told[5]["result"] == {}
+    assert told[None]["error"]["code"] == types.INVALID_REQUEST
+
+
 def test_a_probe_is_answered_while_the_sdk_is_still_loading(tmp_path: Path) -> None:
     """The SDK's import waits here until it is allowed; by its own account it takes longer than some clients wait."""
     if sys.platform == "win32":

@@ -32,7 +32,7 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
     from mcp.shared.message import SessionMessage
-    from mcp_types import JSONRPCMessage
+    from mcp_types import JSONRPCError, JSONRPCMessage
 
     Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
 
@@ -68,7 +68,13 @@ class Wire:
         outgoing, from_server = anyio.create_memory_object_stream[SessionMessage]()
 
         async def hand_over(line: bytes) -> None:
-            await (to_server.send(_message(line)) if line else to_server.aclose())
+            if not line:
+                await to_server.aclose()
+            elif isinstance(message := _message(line), SessionMessage):
+                await to_server.send(message)
+            elif message is not None:
+                with suppress(OSError):  # the client has gone: the end of input follows
+                    await anyio.to_thread.run_sync(self._write, _line(message))
 
         async def write() -> None:
             with from_server:
@@ -152,9 +158,15 @@ def _taken(number: int) -> int:
 
 
 def _lines(number: int) -> Iterator[bytes]:
+    """Each message, those of a batch (MCP of 2025-03-26 has them) one by one."""
     with os.fdopen(number, "rb", closefd=False) as stream:
         for count, line in enumerate(stream):
-            yield line if count else line.removeprefix(BYTE_ORDER_MARK)
+            line = line if count else line.removeprefix(BYTE_ORDER_MARK)  # noqa: PLW2901
+            batch: list[msgspec.Raw] = []
+            if line.lstrip().startswith(b"["):
+                with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                    batch = msgspec.json.decode(line, type=list[msgspec.Raw])
+            yield from map(bytes, batch or (line,))
 
 
 def _line(message: "JSONRPCMessage") -> bytes:
@@ -167,7 +179,8 @@ def _line(message: "JSONRPCMessage") -> bytes:
     return text.encode() + b"\n"
 
 
-def _message(line: bytes) -> "SessionMessage | Exception":
+def _message(line: bytes) -> "SessionMessage | JSONRPCError | None":
+    """What the client says; of what is no message of JSON-RPC the answer, None where it waits for none."""
     import mcp_types as types
     from mcp.shared.message import SessionMessage
 
@@ -178,7 +191,26 @@ def _message(line: bytes) -> "SessionMessage | Exception":
         if HALF_ESCAPED.search(text):
             halves = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-16", "surrogatepass")
             text = halves.decode("utf-16", "replace")
-    try:
-        return SessionMessage(types.jsonrpc_message_adapter.validate_json(text, by_name=False))
-    except ValueError as error:
-        return error
+    with suppress(ValueError):
+        message = types.jsonrpc_message_adapter.validate_json(text, by_name=False)
+        # A request whose id is none (null, 1.5) would pass for a notification.
+        if not isinstance(message, types.JSONRPCNotification) or "id" not in json.loads(text):
+            return SessionMessage(message)
+    return _unread(text)
+
+
+def _unread(text: str) -> "JSONRPCError | None":
+    import mcp_types as types
+
+    identity, code, said = None, types.PARSE_ERROR, "This is no JSON. One message of JSON-RPC 2.0 stands on each line."
+    with suppress(ValueError, RecursionError):
+        read = json.loads(text)
+        code, said = types.INVALID_REQUEST, "This is no request of JSON-RPC 2.0, whose id is a text or a whole number."
+        if isinstance(read, dict):
+            given: dict[str, Any] = read  # type: ignore[reportUnknownVariableType]
+            if "id" not in given or "result" in given or "error" in given:
+                return None
+            identity = given["id"] if type(given["id"]) in {str, int} else None
+    if not text.strip():
+        return None
+    return types.JSONRPCError(jsonrpc="2.0", id=identity, error=types.ErrorData(code=code, message=said))
