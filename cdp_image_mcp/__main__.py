@@ -1,6 +1,7 @@
 """The ``cdp-image-mcp`` command and ``python -m cdp_image_mcp``. What may pay for a picture splits in two before it
 loads anything: what is paid for outlives whoever waited for it."""
 
+import os
 import signal
 import sys
 
@@ -9,6 +10,9 @@ from cdp_image_mcp.system.telling import open_missing
 
 def main() -> int:
     """Run one command and answer its exit code."""
+    # Folders are named by prompts in any language, and other processes here can say them.
+    if sys.getfilesystemencoding() == "ascii" and sys.executable:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - ourselves
     # Nothing is open or sent before signals are listened to: Ctrl-C ends that without a traceback.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -89,7 +89,9 @@ CODES: dict[Code, ErrorRule] = {
         "Ask the user to add credit or raise GPT_IMAGE_BUDGET_USD, or use backend chatgpt-web.",
         person=True,
     ),
-    "rate_limited": ErrorRule("Too many requests in a short time.", True, "Wait as long as stated, then call again."),
+    "rate_limited": ErrorRule(
+        "Too many requests in a short time.", True, "Wait as long as stated, else a minute, then call again."
+    ),
     "quota_reached": ErrorRule(
         "The plan's picture limit is used up.", False, "Wait until the stated time, or use the other back end."
     ),

@@ -96,7 +96,7 @@ def tell_failure(terminal: Terminal, fields: dict[str, Any], *, as_json: bool) -
     if fields["submitted"] is not False or ("generation_id" in fields and "othing was sent" not in fields["message"]):
         terminal.say(sent_and_spent(fields["submitted"], fields["spent"]))
     if isinstance(said := fields.get("details", {}).get("text"), str):
-        terminal.say(f"The site said: {said}")
+        terminal.say(f"In its words: {said}")
     terminal.say(f"Next: {_typed(fields['next_step'], fields.get('generation_id', ''))}")
     return exit_code(fields["code"])
 

@@ -41,6 +41,20 @@ def test_generate_prints_only_the_path_on_standard_output(with_key: dict[str, st
     assert [request["prompt"] for request in endpoint.requests] == ['a "fox"\n\nin снег']
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="names of files are Unicode there")
+def test_where_the_locale_knows_english_letters_alone_prompts_and_folders_of_others_are_understood(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path
+) -> None:
+    ascii_only = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    there = with_key | {"GPT_IMAGE_OUTPUT_DIR": str(tmp_path / "Bücher")}
+    assert ran(there, "generate", "ein Füchschen").returncode == 0
+    done = ran(there | ascii_only, "generate", "лиса")
+    assert (done.returncode, Path(done.stdout.strip()).is_file()) == (0, True), done.stderr
+    assert [request["prompt"] for request in endpoint.requests] == ["ein Füchschen", "лиса"]
+    listed = ran(there | ascii_only, "list", "--json")
+    assert [line["prompt"] for line in json.loads(listed.stdout)] == ["лиса", "ein Füchschen"]
+
+
 def test_the_first_picture_that_a_key_pays_for_says_so_and_no_other(with_key: dict[str, str]) -> None:
     first, second = ran(with_key, "generate", "a fox"), ran(with_key, "generate", "a hare")
     assert "\nOPENAI_API_KEY paid for this picture, because a key comes first" in first.stderr
@@ -127,6 +141,7 @@ def test_a_refusal_is_told_in_words_and_as_json(with_key: dict[str, str], endpoi
     told = json.loads(ran(with_key, "generate", "a fox", "--json").stdout)
     assert words.returncode == 1
     assert "Failed (refused)" in words.stderr
+    assert "In its words: Not this." in words.stderr  # which were no site's
     assert "Next: " in words.stderr
     assert (told["status"], told["code"]) == ("failed", "refused")
 

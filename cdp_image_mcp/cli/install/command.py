@@ -61,11 +61,13 @@ async def install(parsed: argparse.Namespace, _: Settings, terminal: Terminal) -
     if given is None:
         return USAGE
     if not parsed.remove and (cache := passing_place()) is not None:
+        if not parsed.print:
+            terminal.say("Nothing was changed.", "red")
         terminal.say(
-            f"Nothing was changed: this program runs from {cache}, a cache that is emptied at times; {client.title} "
-            f"could not start it after that. Install it to stay (uv tool install or pipx install), "
-            f"then run '{APP_NAME} install {client.name}' again.",
-            "red",
+            f"This program runs from {cache}, a cache that is emptied at times; {client.title} could not start it "
+            f"after that. Install it to stay (uv tool install or pipx install), then run '{APP_NAME} install "
+            f"{client.name}' again.",
+            "yellow",
         )
         if not parsed.print:
             return PERSON

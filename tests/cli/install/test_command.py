@@ -307,6 +307,7 @@ def test_what_runs_from_a_cache_is_written_into_no_clients_file(
     stays = tagged != "cache"
     assert (done.returncode, (tmp_path / "home" / ".cursor").exists()) == (code, stays), done.stderr
     assert ("a cache that is emptied at times" in done.stderr) is not stays
+    assert ("Nothing was changed" in done.stderr) is (code == 3)
     assert ("mcpServers" in done.stdout) is (code == 0)
 
 
