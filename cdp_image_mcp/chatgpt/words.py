@@ -33,8 +33,8 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rules: tuple[Rule, ...] = ()
 
     def fails(self, text: str) -> bool:
-        """Whether a tool's own words say that it failed."""
-        return self.meaning(text) == "failed"
+        """Whether a tool's own words say that it failed, or what kept it from drawing."""
+        return self.meaning(text) in {"failed", "quota", "rate", "refused"}
 
     def meaning(self, text: str) -> Meaning | None:
         """What the first wording that fits says."""

@@ -55,6 +55,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     role: str = ""
     recipient: str = ""
     kind: str = ""
+    other_tool: bool = False
+    """It comes from a tool that makes no pictures."""
     status: str = ""
     end_turn: bool = False
     words: str = ""
@@ -146,6 +148,7 @@ def read_message(
         role=role,
         recipient=recipient,
         kind=kind,
+        other_tool=_other_tool(tool),
         status=status,
         end_turn=message.get("end_turn") is True,
         words=words,

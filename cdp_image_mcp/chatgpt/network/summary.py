@@ -224,7 +224,8 @@ def _nothing_follows(ours: list[Message], answers: list[Message], blocked: list[
 def _tool_error(message: Message, told: Heard) -> ToolError | None:
     if message.error is not None or message.role != "tool" or message.assets or not message.finished:
         return message.error
-    return ToolError("", message.words[:LONGEST]) if message.words and told.fails(message.words) else None
+    failed = message.words and not message.other_tool and told.fails(message.words)
+    return ToolError("", message.words[:LONGEST]) if failed else None
 
 
 def _pictures(ours: list[Message], known: Collection[str], *, at_rest: bool) -> tuple[Pointer, ...]:

@@ -9,6 +9,7 @@ import pytest
 
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.network.turn import Turn
+from cdp_image_mcp.chatgpt.page.locators import load
 from tests.chatgpt.talk import (
     COMPLETE,
     CONVERSATION,
@@ -600,6 +601,35 @@ def test_a_failed_tool_is_kept_by_name_and_words() -> None:
     turn = begun(call(), message("e", "tool", content=content, metadata=meta("call")), COMPLETE).turn()
     assert turn.tool_error is not None
     assert (turn.tool_error.name, turn.tool_error.text) == (content["name"], content["text"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The image generation tool encountered an error. Please try again.",
+        "ChatGPTAgentToolRateLimitException: unable to invoke the image_gen.text2im tool. The limit resets in 5 hours.",
+        "You've hit the Plus plan limit for image generation requests. It resets in 3 hours and 12 minutes.",
+        "You're making requests too quickly. Too many requests.",
+        "We're so sorry, but the image we created may violate our guardrails around third-party content.",
+    ],
+)
+def test_a_tool_that_says_in_words_why_there_is_no_picture_has_failed(words: str) -> None:
+    content = {"content_type": "text", "parts": [words]}
+    said = message("e", "tool", content=content, metadata=meta("call"))
+    found = heard_with_words(call(), said, COMPLETE).turn().tool_error
+    assert found is not None
+    assert found.text == words
+    # What a search found says such things of others.
+    said["author"]["name"] = "web.run"
+    assert heard_with_words(call(), said, COMPLETE).turn().tool_error is None
+
+
+def heard_with_words(*objects: Any) -> Transcript:
+    heard = Transcript(fails=load().words.fails)
+    heard.feed_request(request())
+    heard.feed_stream(sse(*objects))
+    heard.stream_ended(ok=True)
+    return heard
 
 
 @pytest.mark.parametrize(
