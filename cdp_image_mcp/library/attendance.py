@@ -20,6 +20,7 @@ class Attendance:
         """This process in records."""
         self._alive = Presence(root / OWN_FOLDER / "alive")
         self._waiting = Presence(root / OWN_FOLDER / "waiting")
+        self._leaving: set[str] = set()
         self._told = told
 
     def enter(self) -> Owner:
@@ -57,13 +58,18 @@ class Attendance:
             self._waiting.enter(waiter)
         return waiter
 
+    def give_up(self, waiter: str) -> None:
+        """The call waits no longer, as far as this process asks; :meth:`release` follows. Touches no disk."""
+        self._leaving.add(waiter)
+
     def release(self, waiter: str) -> None:
         """The call waits no longer. Idempotent, never raises."""
         self._waiting.leave(waiter)
+        self._leaving.discard(waiter)
 
     def is_waited_on(self, generation_id: str) -> bool:
-        names = self._waiting.names()
-        return any(self._is_there(self._waiting, name) for name in names if name.startswith(generation_id))
+        names = [name for name in self._waiting.names() if name.startswith(generation_id)]
+        return any(name not in self._leaving and self._is_there(self._waiting, name) for name in names)
 
     def _is_there(self, kind: Presence, name: str) -> bool:
         """Of whom nothing can be learnt, another user's perhaps, that one is left alone."""

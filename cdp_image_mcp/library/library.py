@@ -112,10 +112,12 @@ class Library:
         finally:
             await self.release(waiter)
 
-    @in_thread
-    def release(self, waiter: str) -> None:
-        """The call of a :class:`Claim` has its answer. Idempotent, finishes also when cancelled, never raises."""
-        self._attendance.release(waiter)
+    async def release(self, waiter: str) -> None:
+        """The call of a :class:`Claim` has its answer, or was given up. Idempotent, finishes also when cancelled, never
+        raises."""
+        # Programs that give a call up ask the same again in the same moment: that is to find nobody waiting.
+        self._attendance.give_up(waiter)
+        await finish(partial(self._attendance.release, waiter))
 
     @in_thread
     def mark_fetched(self, told: Record) -> None:

@@ -106,23 +106,26 @@ class Studio:
         refused before anything is sent; a generation that failed comes back with its record's ``error``."""
         seconds = float(arguments.wait_seconds) if given(arguments.wait_seconds) else self.settings.wait_seconds
         accepted = await self.intake.accept(arguments, secrets.token_hex(16))
-        async with AsyncExitStack() as call:
+        async with self._runner.taking, AsyncExitStack() as call:
             with shielded():
-                async with self._runner.taking:
-                    admit = partial(self.intake.admit, accepted)
-                    claim = await self.library.claim_or_register(
-                        accepted.record, accepted.parent, marks=accepted.marks, admit=admit
-                    )
-                    call.push_async_callback(self.library.release, claim.waiter)
-                    generation_id = claim.record.generation_id
-                    if not claim.joined:
-                        self._runner.start(accepted.requests, claim.record, claim.folder)
-                    elif (job := self._runner.jobs.get(generation_id)) is not None:
-                        await self._runner.settle(job)
-                    else:
-                        await self._recovery.take_up(generation_id)
-            self._asked_here.add(generation_id)
-            self._recovery.begin()
+                admit = partial(self.intake.admit, accepted)
+                claim = await self.library.claim_or_register(
+                    accepted.record, accepted.parent, marks=accepted.marks, admit=admit
+                )
+                call.push_async_callback(self.library.release, claim.waiter)
+                generation_id = claim.record.generation_id
+                if not claim.joined:
+                    self._runner.start(accepted.requests, claim.record, claim.folder)
+                elif (job := self._runner.jobs.get(generation_id)) is not None:
+                    await self._runner.settle(job)
+                else:
+                    await self._recovery.take_up(generation_id)
+                self._asked_here.add(generation_id)
+                self._recovery.begin()
+            # Given up meanwhile, it waits no longer before the next may ask: the same question is to join this one.
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            waiting = call.pop_all()
+        async with waiting:
             standing = await self._wait(generation_id, seconds, listener)
         elsewhere = given(arguments.output_dir) and claim.folder.path.parent != accepted.parent
         return msgspec.structs.replace(

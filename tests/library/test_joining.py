@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import now
+from cdp_image_mcp.system.presence import Presence
 from tests.library.making import DEAD, a_record, ago, create, end, finished, joined, other_process
 
 pytestmark = pytest.mark.anyio
@@ -98,6 +100,26 @@ async def test_a_call_joins_the_running_generation_that_nobody_waits_on(library:
     assert second.folder.path == first.folder.path
     assert third.kind == "new"
     assert other.kind == "new"
+
+
+async def test_a_call_that_is_given_up_waits_no_longer_from_that_moment_however_slow_its_disk_is(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_again, leave = threading.Event(), Presence.leave
+
+    def slowly(presence: Presence, name: str) -> None:
+        asked_again.wait(60)
+        leave(presence, name)
+
+    with anyio.fail_after(60):
+        first = await library.claim_or_register(a_record())
+        monkeypatch.setattr(Presence, "leave", slowly)
+        async with anyio.create_task_group() as group:
+            group.start_soon(library.release, first.waiter)
+            await anyio.lowlevel.checkpoint()
+            second = await library.claim_or_register(a_record())
+            asked_again.set()
+            assert (second.kind, second.record.generation_id) == ("running", first.record.generation_id)
 
 
 async def test_a_call_gets_the_finished_answer_nobody_fetched_and_only_once(library: Library) -> None:

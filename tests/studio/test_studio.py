@@ -1,6 +1,7 @@
 """Jobs that belong to the process: waiting, joining, cancelling, falling back, and what is left after an end."""
 
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -83,6 +84,38 @@ async def test_an_identical_call_joins_a_generation_nobody_waits_for(tmp_path: P
     # The second call was answered with the picture, so a third one is a new wish.
     assert not third.joined
     assert len(backend.started) == 2
+
+
+async def test_a_call_that_is_given_up_while_it_registers_is_joined_by_the_same_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = anyio.Event()
+
+    async def slow(request: ImageRequest, report: Report) -> None:
+        await go_on.wait()
+        await draw(request, report)
+
+    backend, joined = Scripted(slow), list[bool]()
+    async with studio_with(tmp_path, backend) as studio, anyio.create_task_group() as group:
+        register, first = studio.library.claim_or_register, anyio.CancelScope()
+
+        async def again() -> None:
+            joined.append((await studio.generate(asking())).joined)
+
+        async def given_up_meanwhile(*arguments: Any, **more: Any) -> Any:
+            monkeypatch.undo()
+            claim = await register(*arguments, **more)
+            first.cancel()
+            group.start_soon(again)
+            await anyio.wait_all_tasks_blocked()
+            return claim
+
+        monkeypatch.setattr(studio.library, "claim_or_register", given_up_meanwhile)
+        with first:
+            await studio.generate(asking())
+        go_on.set()
+    assert joined == [True]
+    assert backend.started == ["a bear"]
 
 
 async def test_two_identical_calls_open_at_the_same_time_are_two_generations(tmp_path: Path) -> None:
