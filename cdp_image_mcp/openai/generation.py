@@ -18,7 +18,7 @@ from cdp_image_mcp.openai.profiles import address, choose_profile
 from cdp_image_mcp.openai.refusals.failures import BILLED_NOTE, Failure, clean, judge_broken
 from cdp_image_mcp.openai.tally import Tally
 from cdp_image_mcp.openai.wire.answer import Answer
-from cdp_image_mcp.openai.wire.download import Downloader, FetchError, in_itself
+from cdp_image_mcp.openai.wire.download import Downloader, FetchError
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
 from cdp_image_mcp.openai.wire.pacing import Pace, Tries
 from cdp_image_mcp.openai.wire.payload import make_body
@@ -245,7 +245,7 @@ class Generation:
                 data = await self._means.downloader.fetch(place, self._url)
             except FetchError as fault:
                 answer.faults.append(f"a picture could not be fetched: {fault}")
-                if in_itself(place):
+                if fault.never:
                     answer.addresses.remove(place)
             else:
                 answer.addresses.remove(place)

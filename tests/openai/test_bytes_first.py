@@ -401,14 +401,27 @@ async def test_a_picture_that_an_answer_brings_in_two_forms_is_one_picture(
     assert (record.state, record.facts.get("warnings")) == ("saved", None)
 
 
-async def test_an_address_that_holds_nothing_in_itself_is_not_waited_for(api: ImagesApi, tmp_path: Path) -> None:
-    api.play(draw(items=[{"url": "DATA:image/png;base64,"}]))
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("DATA:image/png;base64,", "holds no picture"),
+        ("gs://pictures/fox.png?sig=SECRET", "its address (gs:) is none that may be fetched"),
+        ("http://comfy.example:8188/view?sig=SECRET", "its address, at comfy.example:8188, is not encrypted"),
+        ("https://[fe80/fox.png?sig=SECRET", "its address is malformed"),
+    ],
+    ids=["empty", "of a storage", "not encrypted", "malformed"],
+)
+async def test_an_address_that_will_never_give_its_picture_is_not_waited_for(
+    api: ImagesApi, tmp_path: Path, address: str, why: str
+) -> None:
+    api.play(draw(items=[{"url": address}]))
     with anyio.fail_after(30):
         async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
             error = (await asked(studio)).record.error
     assert error is not None
     assert (error["code"], error["spent"]) == ("service_error", True)
-    assert "holds no picture" in error["message"]
+    assert why in error["message"]
+    assert "SECRET" not in error["message"]
     assert "wait_for_image" not in error["next_step"]
 
 

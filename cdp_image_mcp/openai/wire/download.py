@@ -44,11 +44,14 @@ MADE_UP = ipaddress.ip_network("198.18.0.0/15")
 class FetchError(Exception):
     """Why a picture could not be fetched, in words without its address (addresses may be signed)."""
 
-    def __init__(self, words: str, *, again: bool = False, elsewhere: bool = False, came: bytes = b"") -> None:
-        """``again``: it may work later; ``elsewhere``: another address of the same host may work; ``came``: what there
-        is of the picture."""
+    def __init__(
+        self, words: str, *, again: bool = False, never: bool = False, elsewhere: bool = False, came: bytes = b""
+    ) -> None:
+        """``again``: it may work soon; ``never``: however long it is waited for; ``elsewhere``: another address of the
+        same host may work; ``came``: what there is of the picture."""
         super().__init__(words)
         self.again = again
+        self.never = never
         self.elsewhere = elsewhere
         self.came = came
 
@@ -89,7 +92,7 @@ class Downloader:
         """The bytes of the picture at ``place``, which may lack what ``base`` says (gpt4free names the path alone).
         Tries again on network faults, which cost nothing. Raises :class:`FetchError`. What is cut off each time is
         given as it came: the server may have no more of it, and its address may work once."""
-        if in_itself(place):
+        if place[:5].lower() == "data:":
             return _within(place)
         attempts, came = ATTEMPTS, b""
         with anyio.move_on_after(FETCHING):
@@ -109,12 +112,15 @@ class Downloader:
         raise FetchError(f"it was not whole after {FETCHING:g} s")
 
     async def _follow(self, url: str, place: str) -> bytes:
-        for _ in range(MOST_HOPS):
+        for hop in range(MOST_HOPS):
             try:
                 url = urljoin(url, place)
                 found = await self._hop(url)
             except ValueError:
-                raise FetchError("its address is malformed") from None
+                raise FetchError("its address is malformed", never=not hop) from None
+            except FetchError as error:
+                error.never &= not hop  # it may be passed on to another address the next time
+                raise
             if isinstance(found, bytes):
                 return found
             place = found
@@ -192,10 +198,10 @@ class Downloader:
         parts = urlsplit(url)
         host, port = _in_ascii(parts.hostname or ""), parts.port
         if parts.scheme not in PORTS or not host or parts.username is not None:
-            raise FetchError("its address is none that may be fetched")
+            raise FetchError(f"its address ({parts.scheme[:20]}:) is none that may be fetched", never=True)
         if parts.scheme == "http" and host != self._own_host:
             if port not in {None, 80}:
-                raise FetchError("its address is not encrypted")
+                raise FetchError(f"its address, at {host}:{port}, is not encrypted", never=True)
             # Relays hand on what a storage calls its pictures; the same can be had encrypted nearly everywhere.
             parts, port = parts._replace(scheme="https", netloc=parts.netloc.removesuffix(":80")), None
         return parts, host, port or PORTS[parts.scheme]
@@ -235,12 +241,8 @@ def _in_ascii(host: str) -> str:
     return host.lower().encode("idna").decode()
 
 
-def in_itself(place: str) -> bool:
-    """Whether an address is one that holds its picture (RFC 2397): what it does not hold now it never will."""
-    return place[:5].lower() == "data:"
-
-
 def _within(place: str) -> bytes:
+    """The picture that an address holds in itself (RFC 2397)."""
     head, _, text = place.partition(",")
     data = unquote_to_bytes(text)
     if head.lower().endswith(";base64"):
@@ -248,7 +250,7 @@ def _within(place: str) -> bytes:
         reader.feed(data)
         data = reader.close()
     if not data:
-        raise FetchError("its address holds no picture")
+        raise FetchError("its address holds no picture", never=True)
     return data
 
 
