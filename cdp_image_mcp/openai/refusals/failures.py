@@ -152,6 +152,7 @@ def judge_broken(broken: BrokenError, *, left: bool, resend: bool) -> Failure:
             "network",
             f"The API could not be reached: {broken.words} while {doing}.",
             submitted=False,
+            retryable=False if broken.over else None,
             next_step=broken.next_step,
         )
         return Failure(error, None if broken.over else "service")

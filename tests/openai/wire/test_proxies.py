@@ -211,7 +211,7 @@ async def test_a_proxy_that_wants_a_password_is_named_and_asked_once(
     async with http_proxy(api.url, password=True) as proxy:
         monkeypatch.setenv("ALL_PROXY", f"http://{USER}:wrong@127.0.0.1:{proxy.port}")
         found = await failure(make_backend, report, base_url=f"{scheme}://{HOST}/v1")
-    assert (found.code, found.submitted, found.spent) == (code, False, False)
+    assert (found.code, found.submitted, found.spent, found.retryable) == (code, False, False, False)
     assert "407" in found.message
     assert f"{found.message} {found.next_step}".count("ALL_PROXY")
     assert "wrong" not in str(found.as_dict())
@@ -343,7 +343,7 @@ async def test_an_authority_that_nobody_here_knows_is_named_and_so_is_the_variab
     ):
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         found = await failure(make_backend, report, base_url=f"https://{host}:{tls.port}/v1")
-    assert (found.code, found.submitted, found.spent) == ("network", False, False)
+    assert (found.code, found.submitted, found.spent, found.retryable) == ("network", False, False, False)
     assert f"certificate of {host}, issued by 'Example Inspection CA', is not trusted here" in found.message
     assert "SSL_CERT_FILE (now: not set)" in found.next_step
     assert api.log == []
@@ -367,7 +367,7 @@ async def test_a_certificate_that_is_over_or_of_another_host_is_told_apart(
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     async with listening(api.url, secure=authority.server) as tls:
         found = await failure(make_backend, report, base_url=f"https://localhost:{tls.port}/v1")
-    assert found.code == "network"
+    assert (found.code, found.retryable) == ("network", False)
     assert advice in found.next_step
     assert api.log == []
 
