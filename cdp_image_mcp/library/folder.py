@@ -72,6 +72,10 @@ class Folder:
         kept = decode_record(encode_record(record))
 
         def work() -> None:
+            if kept.submitted is not False and not kept.finished:
+                # Tidied away or renamed meanwhile: by its record alone what is out is found again.
+                with doing("Writing the record", self.path):
+                    make_path(self.path)
             stamp = write_record(self.path, kept)
             if self._noted is not None:
                 self._noted(kept, self.path, stamp)

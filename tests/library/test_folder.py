@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -307,11 +308,19 @@ async def test_each_failure_of_a_disk_has_its_own_words(
     assert names(folder) == [SIDECAR]
 
 
-async def test_a_folder_that_vanished_is_an_error_and_not_made_again(folder: Folder) -> None:
+@pytest.mark.parametrize("how_far", [{}, {"submitted": True, "state": "saved"}], ids=["unsent", "ended"])
+async def test_a_folder_that_vanished_is_an_error_and_not_made_again(folder: Folder, how_far: dict[str, Any]) -> None:
     folder.path.rmdir()
     with anyio.fail_after(60), pytest.raises(ImageError, match="folder is gone"):
-        await folder.write(a_record())
+        await folder.write(a_record(**how_far))
     assert not folder.path.exists()
+
+
+async def test_the_record_of_a_prompt_that_is_out_makes_its_folder_again(folder: Folder) -> None:
+    """Its picture is being drawn, is paid for, and is found again by this record alone."""
+    folder.path.rmdir()
+    await folder.write(a_record(submitted=True, state="generating"))
+    assert (read_record(folder.path)[0]).state == "generating"
 
 
 async def test_a_picture_that_is_handed_over_when_the_folder_was_tidied_away_makes_it_again(folder: Folder) -> None:
