@@ -99,6 +99,18 @@ async def test_show_brings_a_headless_browser_into_a_window_with_its_sign_in(
             assert (await look(program))["visible"]
 
 
+@pytest.mark.parametrize("when", ["while it is open", "before it is opened"])
+async def test_a_window_that_cannot_be_shown_stops_no_picture(when: str, site: Site, tmp_path: Path) -> None:
+    """A client that was started over ``ssh -X``, whose line was cut: the variable leads nowhere."""
+    variables = {"DISPLAY": ":4711", "CHATGPT_WINDOW_MODE": "auto"}
+    with anyio.fail_after(120):
+        async with running_program(tmp_path, site.url, variables=variables) as program:
+            if when == "while it is open":
+                assert (await program.generate("before", images="none")).status == "saved"
+            assert not (await look(program, "show"))["visible"]
+            assert (await program.generate("after", images="none")).status == "saved"
+
+
 async def test_show_while_another_server_draws_without_a_window_disturbs_nothing(
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:

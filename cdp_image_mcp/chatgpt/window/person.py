@@ -98,7 +98,12 @@ class Person:
         about: most are satisfied with a window that nobody needs to see, and that is used from then on."""
         try:
             for hidden in (False, True):
-                tab = await self._keeper.borrow((await self._memory.choose()).mode)
+                try:
+                    tab = await self._keeper.borrow((await self._memory.choose()).mode)
+                except ImageError:
+                    if not self._memory.takes_back():
+                        raise
+                    tab = await self._keeper.borrow((await self._memory.choose()).mode)
                 arrival = await arrive(tab, address, fresh=fresh, after=after)
                 # One that was to be hidden may be headless all the same, by CHATGPT_CHROME_ARGS.
                 if hidden or arrival.kind != "challenge" or self._keeper.mode != "headless":

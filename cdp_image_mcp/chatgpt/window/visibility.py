@@ -126,7 +126,11 @@ class Visibility:
         with anyio.move_on_after(TURN_SECONDS) as limit:
             async with self._turns.take():
                 limit.deadline = math.inf
-                return await self._keeper.borrow(mode)
+                try:
+                    return await self._keeper.borrow(mode)
+                except ImageError:
+                    self._memory.takes_back()
+                    raise
         raise ImageError("browser_failed", "A generation is using it; the wish counts from the next start on.")
 
     async def _apply(self, action: Literal["show", "hide"]) -> str:

@@ -87,6 +87,12 @@ class WindowMemory:
             return Choice("headless", "auto: headless once signed in")
         return Choice(self.wanted, f"CHATGPT_WINDOW_MODE is {self.wanted}")
 
+    def takes_back(self) -> bool:
+        """No window could be opened. Whether one was only asked for by ``browser_visibility``, which counts no more
+        then: pictures are made as they were before."""
+        asked, self.asked = self.asked, None
+        return asked is not None
+
     async def met_check(self) -> None:
         """A headless browser was checked: windows from now on, for a week."""
         until = (self._now() + HIDDEN_FOR).isoformat(timespec="seconds")
