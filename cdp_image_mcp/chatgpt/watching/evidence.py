@@ -12,7 +12,7 @@ Kind: TypeAlias = Literal["answer", "stopped", "blocked", "tool_error", "stream_
 """Why no picture will come: answered in words; words after a started drawing; moderation; the tool failed;
 the stream carried an error; the page shows an error in our turn; the site failed before it took the prompt."""
 
-Cause: TypeAlias = Literal["failed", "unread", "kept_out", "doubt", "shown", "short", "late", "stale", "bytes"]
+Cause: TypeAlias = Literal["failed", "unread", "kept_out", "doubt", "error", "shown", "short", "late", "stale", "bytes"]
 """Why the conversation is loaded anew."""
 
 Sign: TypeAlias = Literal[
@@ -24,6 +24,8 @@ LADDER = (90.0, 180.0, 300.0)
 """Seconds of quiet before it is loaded for the same cause again."""
 FAILED_LADDER = (15.0, 60.0, 180.0)
 """Seconds after a loading that met an error page."""
+ERROR_AGAIN = 30.0
+"""A page that shows an error while the site draws may tell nothing more by itself; by then it is often done."""
 PAUSE = 15.0
 MOST_LOADS = 10
 
@@ -131,7 +133,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it may still be loaded for ``cause``: not often enough yet, and nothing is coming in that this would
         cut off."""
         loads = self.moment.loads
-        most = len(FAILED_LADDER) if cause == "failed" else 1 + len(LADDER)
+        most = len(_ladder(cause, 0))
         return loads.counts.get(cause, 0) < most and loads.total < MOST_LOADS and not self.moment.stream_open
 
     def load(self, cause: Cause, first: float, why: str, *, since: float | None = None) -> Verdict | None:
@@ -140,9 +142,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         if not self.loadable(cause):
             return None
         loads = self.moment.loads
-        ladder = FAILED_LADDER if cause == "failed" else (first, *LADDER)
         times = loads.counts.get(cause, 0)
-        left = ladder[times] - (self.moment.quiet if since is None else since)
+        left = _ladder(cause, first)[times] - (self.moment.quiet if since is None else since)
         if loads.since is not None:
             left = max(left, PAUSE - loads.since)
         if left <= 0:
@@ -181,9 +182,17 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             return 60.0 if turn.error and not self.promised else 180.0
         return 60.0 if self.promised else 0.0
 
-    def doubt(self, since: float, seconds: float, then: Verdict, *, first: float | None = None) -> Verdict | None:
+    def doubt(
+        self, since: float, seconds: float, then: Verdict, *, first: float | None = None, cause: Cause = "doubt"
+    ) -> Verdict | None:
         """``then`` after ``seconds`` of quiet, if a reading after the sign found the turn at rest; else it is loaded,
         the first time after ``first`` seconds of quiet."""
         if self.rests(since):
             return self.after(seconds, then)
-        return self.load("doubt", seconds if first is None else first, then.why)
+        return self.load(cause, seconds if first is None else first, then.why)
+
+
+def _ladder(cause: Cause, first: float) -> tuple[float, ...]:
+    if cause == "failed":
+        return FAILED_LADDER
+    return (first, ERROR_AGAIN, *LADDER) if cause == "error" else (first, *LADDER)

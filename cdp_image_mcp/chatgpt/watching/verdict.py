@@ -38,7 +38,8 @@ names, then after 90, 180 and 300 s of quiet, never twice within 15 s, ten times
                                                                            be loaded
 3   The site answered the prompt's own request with 5xx and nothing        no_picture unanswered 45 s later; loaded
     else was heard of our turn                                             after 10 s where there is a conversation
-4   The page shows an error in our turn                                    doubt: no_picture page_error 2 s after rest
+4   The page shows an error in our turn                                    doubt: no_picture page_error 2 s after
+                                                                           rest; loaded once more after 30 s
 5   The stream carried an error                                            no_picture stream_error after 3 s where no
                                                                            conversation is known; else a doubt
 6   The network has only previews, or the page draws (canvas,              wait (rows 10 and 11 still apply); the page's
@@ -165,7 +166,7 @@ def _page_error(case: Case) -> Verdict | None:
         return None
     since = case.moment.since_error or 0.0
     words = case.words or case.page.text.strip()
-    return case.doubt(since, 2, _none(case, "page_error", "4: error in our turn", words))
+    return case.doubt(since, 2, _none(case, "page_error", "4: error in our turn", words), cause="error")
 
 
 def _stream_error(case: Case) -> Verdict | None:

@@ -46,9 +46,9 @@ PAINTED = SeenImage(file=file_id(1), width=1254, height=1254, complete=True)
 LONG = 10_000.0
 
 
-ONCE = Loads(counts={"late": 1, "doubt": 1, "shown": 1, "short": 1, "stale": 1}, since=LONG)
+ONCE = Loads(counts={"late": 1, "doubt": 1, "error": 2, "shown": 1, "short": 1, "stale": 1}, since=LONG)
 """Each cause had its first loading."""
-NO_MORE = Loads(counts=dict.fromkeys(("late", "doubt", "shown", "short", "stale"), 4), since=LONG)
+NO_MORE = Loads(counts=dict.fromkeys(("late", "doubt", "error", "shown", "short", "stale"), 5), since=LONG)
 
 
 def after(heard: Transcript, quiet: float, *, page: dict[str, Any] | None = None, **how: Any) -> Verdict:
@@ -501,7 +501,7 @@ def test_a_control_to_try_again_beside_words_that_nobody_sent_is_a_reason_to_loa
     """site-2026-10, F3: the page says that the network failed, in words of its own, while the site draws on."""
     page = {"retry": True, "text": "A network error occurred."}
     heard = begun(call(), card(), COMPLETE, DONE)
-    assert (after(heard, 1, page=page).load, after(heard, 2, page=page).load) == (None, "doubt")
+    assert (after(heard, 1, page=page).load, after(heard, 2, page=page).load) == (None, "error")
     heard.feed_conversation(window(prompt(), call(), card()))
     assert after(heard, LONG, page=page, loads=NO_MORE).action == "wait"
 
@@ -515,9 +515,9 @@ def test_a_page_that_hears_no_news_is_loaded_after_fifteen_seconds_of_quiet() ->
 def test_an_error_in_our_turn_is_believed_when_a_reading_after_it_is_at_rest() -> None:
     page = {"error": "Image generation failed"}
     heard = begun(call(), COMPLETE)
-    assert (after(heard, 1, page=page).load, after(heard, 2, page=page).load) == (None, "doubt")
+    assert (after(heard, 1, page=page).load, after(heard, 2, page=page).load) == (None, "error")
     heard.feed_conversation(conversation(prompt(), call()))
-    assert after(heard, 2, page=page, since_error=2, since_read=3).load == "doubt"
+    assert after(heard, 2, page=page, since_error=2, since_read=3).load == "error"
     found = after(heard, 2, page=page, since_error=4, since_read=3)
     assert (found.action, found.kind, found.text) == ("no_picture", "page_error", "Image generation failed")
 
@@ -527,12 +527,12 @@ def test_a_broken_live_channel_is_no_end_while_nothing_says_rest() -> None:
     page = {"error": "A network error occurred.", "retry": True}
     heard = begun(ended=False)
     heard.stream_ended(ok=False)
-    assert after(heard, 2, page=page, since_error=2).load == "doubt"
+    assert after(heard, 2, page=page, since_error=2).load == "error"
     heard.feed_conversation(window(prompt()))
     for loads in (ONCE, NO_MORE):
         found = after(heard, 89, page=page, since_error=LONG, since_read=80, loads=loads)
         assert (found.action, found.load) == ("wait", None)
-    assert after(heard, 90, page=page, since_error=LONG, since_read=90, loads=ONCE).load == "doubt"
+    assert after(heard, 90, page=page, since_error=LONG, since_read=90, loads=ONCE).load == "error"
 
 
 def test_a_control_to_try_again_below_words_is_no_error() -> None:
@@ -542,14 +542,14 @@ def test_a_control_to_try_again_below_words_is_no_error() -> None:
 
 def test_an_error_against_the_status_is_never_believed() -> None:
     page = {"error": "failed"}
-    assert after(queued_turn(), 2, page=page).load == "doubt"
+    assert after(queued_turn(), 2, page=page).load == "error"
     waiting = after(queued_turn(), LONG, since_end=LONG, page=page, loads=NO_MORE)
     assert (waiting.action, waiting.load, waiting.recheck_seconds) == ("wait", None, None)
 
 
 def test_an_error_on_the_page_is_looked_after_by_itself_whatever_else_was_loaded_for() -> None:
     others = Loads(counts={"late": 2, "stale": 1, "unread": 1}, since=LONG)
-    assert after(begun(call(), COMPLETE), 2, page={"error": "failed"}, loads=others).load == "doubt"
+    assert after(begun(call(), COMPLETE), 2, page={"error": "failed"}, loads=others).load == "error"
 
 
 def test_a_picture_that_the_page_shows_is_taken_when_loading_it_twice_has_brought_no_reading() -> None:
@@ -694,6 +694,14 @@ def test_ninety_seconds_after_the_end_with_nothing_it_is_loaded_and_later_again(
         assert after(heard, quiet - 1, since_end=LONG, loads=loads).load is None
         assert after(heard, quiet, since_end=LONG, loads=loads).load == "late"
     assert after(heard, LONG, since_end=LONG, loads=NO_MORE).load is None
+
+
+def test_a_page_that_shows_an_error_is_looked_after_once_more_before_ninety_seconds() -> None:
+    for times, quiet in enumerate((2, 30, 90, 180, 300)):
+        seen: dict[str, Any] = {"page": {"error": "A network error occurred."}, "since_error": LONG}
+        seen["loads"] = Loads(counts={"error": times}, since=LONG)
+        assert after(queued_turn(), quiet - 1, **seen).load is None
+        assert after(queued_turn(), quiet, **seen).load == "error"
 
 
 def test_a_page_that_still_moves_is_not_loaded_anew() -> None:
