@@ -93,7 +93,9 @@ CODES: dict[Code, ErrorRule] = {
         "Too many requests in a short time.", True, "Wait as long as stated, else a minute, then call again."
     ),
     "quota_reached": ErrorRule(
-        "The plan's picture limit is used up.", False, "Wait until the stated time, or use the other back end."
+        "The plan's picture limit is used up.",
+        False,
+        "Wait until the stated time, else until the plan's limit resets, or use the other back end.",
     ),
     "refused": ErrorRule(
         "Moderation or a guardrail stopped the picture.",

@@ -215,7 +215,8 @@ class Drawing:
             now = datetime.now().astimezone()
             left = next((quota.remaining for quota in watch.tab.quotas if quota.feature == PICTURES), None)
             words = watch.tab.site.words
-            return http_outcome(watch.refused.status, watch.refused.body, now=now, words=words, left=left)
+            refused = watch.refused
+            return http_outcome(refused.status, refused.body, now=now, words=words, left=left, wait=refused.wait)
         if watch.page.expired:
             return _signed_out()
         if watch.page.approval:

@@ -1,6 +1,6 @@
 """What a turn without a picture means in the contract's codes: structure first, words last."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cdp_image_mcp.chatgpt.network.turn import Turn
@@ -105,11 +105,13 @@ def http_outcome(
     now: datetime,
     words: Words,
     left: int | None = None,
+    wait: float | None = None,
     submitted: Fact = True,
 ) -> ImageError | None:
     """What a refused POST of the conversation means, None below 400. A check page (403 with ``cf-mitigated``) is for
     the caller to recognise by its header first. ``left``: pictures that the account has left, as last told: a refusal
-    that says otherwise is of the moment (seen with several references, 2026-08)."""
+    that says otherwise is of the moment (seen with several references, 2026-08). ``wait``: seconds, as its headers
+    ask for; what its words say of it wins."""
     if status < 400:
         return None
     said = clean(_detail(body), LONGEST)
@@ -128,7 +130,11 @@ def http_outcome(
     elif meaning in {"refused", "suspicious"}:
         code = _CODES[meaning]
     lead = f"The site refused the request with HTTP {status}"
-    return _error(code, meaning, lead, said, said, now, submitted=submitted, unspent=True, http_status=status)
+    found = _error(code, meaning, lead, said, said, now, submitted=submitted, unspent=True, http_status=status)
+    if wait is not None and found.retry_after_seconds is None:
+        found.retry_after_seconds = wait
+        found.reset_at = (now + timedelta(seconds=wait)).isoformat(timespec="seconds")
+    return found
 
 
 def _error(

@@ -1,6 +1,6 @@
 """What a turn without a picture means: structure first, words last and only the turn's own."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -323,6 +323,14 @@ def test_a_refused_request_has_its_code_and_cost_nothing(status: int, body: byte
     found = http_outcome(status, body, now=NOW, words=load().words)
     assert found is not None
     assert (found.code, found.spent, found.details["http_status"]) == (code, False, status)
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, "rate_limited"), (503, "service_error")])
+def test_a_refusal_that_states_how_long_to_wait_is_told_with_it(status: int, code: str) -> None:
+    found = http_outcome(status, b'{"detail":"Slow down."}', now=NOW, words=load().words, wait=77.0)
+    assert found is not None
+    assert (found.code, found.retry_after_seconds) == (code, 77.0)
+    assert found.reset_at == (NOW + timedelta(seconds=77)).isoformat(timespec="seconds")
 
 
 def test_an_accepted_request_has_no_outcome() -> None:

@@ -16,6 +16,7 @@ from cdp_image_mcp.chatgpt.network.sent import like_text, read_request
 from cdp_image_mcp.chatgpt.network.wire import decode as read_body
 from cdp_image_mcp.chatgpt.network.wire import obj, uuid_of
 from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
+from cdp_image_mcp.system.waits import stated_wait
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class Streams:
         self._start(watch.look_closer)
         ok, head = await self._read(stream)
         status = stream.status or 0
-        told = (one for one in watch.tab.bodies.requests if one.request_id == stream.request.request_id)
+        told = [one for one in watch.tab.bodies.requests if one.request_id == stream.request.request_id]
         checked = status >= 400 and any(mitigated(request.headers) for request in told)
         # After a 5xx the site may have taken the prompt all the same.
         if status >= 500 and not checked:
@@ -131,7 +132,8 @@ class Streams:
         if 400 <= status < 500 and not checked:
             await anyio.sleep(AGAIN_SECONDS)  # not over yet: what the page shows meanwhile decides nothing
         if (400 <= status < 500 or checked) and self._pinned is stream.request:
-            watch.refused = Refusal(status, head, checked)
+            waits = (stated_wait(request.headers) for request in told)
+            watch.refused = Refusal(status, head, checked, next((wait for wait in waits if wait is not None), None))
         self._over(stream, ok=ok and status < 400)
 
     async def _hear_resumed(self, stream: LiveStream) -> None:

@@ -34,6 +34,8 @@ class Refusal(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     mitigated: bool
+    wait: float | None = None
+    """Seconds that it asks to be left alone for."""
 
 
 class TurnWatch:

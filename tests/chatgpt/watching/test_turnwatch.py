@@ -230,6 +230,21 @@ async def test_only_a_4xx_of_our_own_request_is_a_refusal(
 
 
 @pytest.mark.anyio
+async def test_a_refusal_says_how_long_the_site_wants_to_be_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "AGAIN_SECONDS", 0)
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        stream = tab.begin(body=request(), status=429)
+        headers = {"retry-after": "77"}
+        tab.bodies.requests.append(
+            SimpleNamespace(request_id=stream.request.request_id, url=TURN, headers=headers, status=429)
+        )
+        over(stream)
+        await until(watch, lambda: watch.refused)
+        assert watch.refused == Refusal(429, b"", False, 77.0)
+
+
+@pytest.mark.anyio
 async def test_a_check_is_a_refusal_whatever_its_status() -> None:
     tab = ScriptedTab()
     async with watching(tab) as watch:

@@ -12,7 +12,7 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
-from cdp_image_mcp.openai.refusals.failures import clean, judge, stated_wait
+from cdp_image_mcp.openai.refusals.failures import clean, judge
 from cdp_image_mcp.request import WorkState
 from fixtures.images_api import ERRORS, ImagesApi, Request, Response, error, html_page, raw, redirect
 from tests.clock import leap
@@ -319,33 +319,6 @@ async def test_a_success_without_a_picture_is_a_service_error_that_may_be_paid(
     assert (found.code, found.submitted) == ("service_error", True)
     assert found.spent in {"unknown", True}
     assert len(api.posts) == 1
-
-
-@pytest.mark.parametrize(
-    ("headers", "message", "seconds"),
-    [
-        ({"retry-after-ms": "1500"}, "", 1.5),
-        ({"retry-after-ms": "250", "retry-after": "9"}, "", 0.25),
-        ({"retry-after": "7"}, "try again in 1s", 7.0),
-        ({"retry-after": "0.5"}, "", 0.5),
-        ({"retry-after": "soon"}, "Please try again in 467ms.", 0.467),
-        ({}, "Please try again in 12s.", 12.0),
-        ({}, "Please try again in 1m12s. Visit the page.", 72.0),
-        ({}, "please try again in 2 minutes", 120.0),
-        ({}, "try again later", None),
-        ({"retry-after": "-3"}, "", None),
-        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, "", 0.0),
-        # A date is by the server's clock, and so is the one that it says beside it: ours may be wrong.
-        ({"retry-after": "Sat, 01 Jan 2000 10:01:00 GMT", "date": "Sat, 01 Jan 2000 10:00:30 GMT"}, "", 30.0),
-        ({"retry-after": "Sat, 01 Jan 2050 10:01:00 GMT", "date": "Sat, 01 Jan 2050 10:00:30 GMT"}, "", 30.0),
-        ({"retry-after": "Sat, 01 Jan 2050 10:01:00 GMT", "date": "now"}, "", None),
-        ({"retry-after": "Sat, 01 Jan 2050 10:01:00 +99999999999999999999"}, "", None),
-    ],
-)
-def test_the_stated_wait_is_read_from_headers_first_and_then_from_the_sentence(
-    headers: dict[str, str], message: str, seconds: float | None
-) -> None:
-    assert stated_wait(headers, message) == pytest.approx(seconds)
 
 
 def test_foreign_text_is_bounded_and_holds_neither_control_characters_nor_keys() -> None:
