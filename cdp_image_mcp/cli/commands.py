@@ -59,12 +59,16 @@ def run(parsed: argparse.Namespace, settings: Settings, front: Front | None = No
 
 
 async def _stoppable(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
-    """Run the command; a signal cancels it, so that browsers are closed and records written before the process ends."""
+    """Run the command; a signal cancels it, so that browsers are closed and records written before the process ends. So
+    does it when what was started is killed, for nobody waits here any more."""
     parsed.stop = stop = Stop()
+    front: Front | None = parsed.front
     code = FAILED
     async with stop.heard(), background() as group:
         with anyio.CancelScope() as stoppable:
             group.start_soon(stop.cancel, stoppable)
+            if front is not None:
+                group.start_soon(_killed, front, stop)
             # Loaded when it is run: ``config`` need not wait for what draws pictures.
             module, _, function = COMMANDS[parsed.command].partition(":")
             command: Command = getattr(importlib.import_module(f"cdp_image_mcp.cli.{module}"), function)
@@ -74,6 +78,11 @@ async def _stoppable(parsed: argparse.Namespace, settings: Settings, terminal: T
             terminal.say(f"Stopped by {stop.signal.name}.", "yellow")
         return STOPPED + stop.signal
     return code
+
+
+async def _killed(front: Front, stop: Stop) -> None:
+    await front.gone()
+    stop.note(signal.SIGTERM)
 
 
 COMMANDS = {

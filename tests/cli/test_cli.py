@@ -236,6 +236,20 @@ def test_the_same_words_after_a_stop_tell_what_became_of_the_first_and_say_so(
     assert len(endpoint.requests) == 2
 
 
+@pytest.mark.parametrize("finished", [False, True])
+def test_the_same_words_after_a_kill_are_the_same_picture(
+    with_key: dict[str, str], endpoint: Stub, finished: bool
+) -> None:
+    """Agents kill a command that takes them too long, wait for its output to end, and run it again."""
+    code, out, _ = stopped(with_key, endpoint, signal.SIGKILL)
+    assert (code, out) == (-signal.SIGKILL, "")
+    endpoint.answering.set()
+    while finished and json.loads(ran(with_key, "list", "--json").stdout)[0]["state"] != "saved":
+        pass
+    again = json.loads(ran(with_key, "generate", "a fox", "--json").stdout)
+    assert (again["status"], again.get("joined"), len(endpoint.requests)) == ("saved", True, 1)
+
+
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGINT"])
 def test_what_whoever_started_it_had_ignored_stops_nothing(
     with_key: dict[str, str], endpoint: Stub, tmp_path: Path, name: str
