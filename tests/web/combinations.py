@@ -46,6 +46,7 @@ MANNERS: dict[str, list[Any]] = {
     "toast": [False, True],
     "challenge_script": [False, True],
     "message_ids": [True, True, False],
+    "turn_keys": [True, True, False],
     "turn_actions": [True, False],
     "unit_wrapper": [True, False],
     "old_article": [False, True],

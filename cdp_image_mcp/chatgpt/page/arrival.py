@@ -177,7 +177,7 @@ async def _decided(tab: Tab, account: Account, conversation: str | None, seconds
 
     A conversation's composer may stand there long before its turns, or instead of them.
     """
-    shown = "witness.known().length > 0" if conversation else "true"
+    shown = "witness.every('turn').length > 0" if conversation else "true"
     return await tab.eye.until(
         f"(witness.one('composer') && {shown}) || ['challenge','expired_modal','account_picker','workspace_picker',"
         "'rate_dialog','cannot_load','security_page'].some((role) => witness.has(role)) "
@@ -205,7 +205,7 @@ async def _is_restored(tab: Tab, states: States) -> bool:
     that is waited for: what is given to the composer meanwhile may be there to stay."""
     if states.turns or tab.site.conversation_id(tab.page.url) is not None:
         return True
-    if tab.goes_back and not await tab.eye.until("witness.known().length > 0", RESTORED_SECONDS):
+    if tab.goes_back and not await tab.eye.until("witness.every('turn').length > 0", RESTORED_SECONDS):
         tab.goes_back = tab.site.conversation_id(tab.page.url) is not None
     return tab.goes_back
 
@@ -216,7 +216,7 @@ async def _leave_restored(tab: Tab) -> None:
         if not await press_below(tab, "witness.one('new_chat')"):
             await tab.open(tab.site.home)
             await tab.eye.open()
-        if await tab.eye.until("witness.known().length === 0 && witness.one('composer')", LEFT_SECONDS):
+        if await tab.eye.until("witness.every('turn').length === 0 && witness.one('composer')", LEFT_SECONDS):
             return
     raise ImageError(
         "site_changed", "The site keeps showing an earlier conversation instead of a new chat. Nothing was sent."

@@ -46,6 +46,14 @@ async def opened(folder: Path) -> AsyncGenerator[tuple[Tab, StandIn]]:
         yield tab, site
 
 
+async def test_a_conversation_is_there_once_its_turns_show_whatever_ids_they_have(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (tab, site):
+        site.switches = Switches(generation="classic", message_ids=False, turn_keys=False)
+        with anyio.fail_after(30):  # the composer of a page without any turn is waited for for longer
+            arrival = await arrive(tab, tab.site.conversation(site.oldest_picture_chat().id), fresh=False)
+        assert arrival.kind == "ready"
+
+
 class Ran:
     """Script that ran, with the address of the document it ran in."""
 
