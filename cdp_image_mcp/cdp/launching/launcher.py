@@ -234,18 +234,34 @@ async def _wait_for_port(process: BrowserProcess, profile: Path, old: str | None
 
 
 async def _wait_for_hold(process: BrowserProcess, options: LaunchOptions) -> None:
-    """The window is up when the profile is its own; a start that is handed over ends without ever holding it."""
+    """The window is up when the profile is its own and it shows a page: it takes the profile before it looks for its
+    display. A start that is handed over ends without ever holding it."""
+    holder = None
     with anyio.move_on_after(options.start_timeout):
         while process.returncode is None:
-            if await anyio.to_thread.run_sync(read_holder, options.profile) is not None:
+            holder = await anyio.to_thread.run_sync(read_holder, options.profile)
+            if holder is not None and await anyio.to_thread.run_sync(_shows_a_page, process.pid):
                 return
             await anyio.sleep(POLL)
         await process.wait_drained()
         holder = await anyio.to_thread.run_sync(read_holder, options.profile)
         raise explain_exit(process.returncode, process.lines(), options, holder)
-    raise BrowserFailed(
-        f"{options.browser.path} did not take its profile within {options.start_timeout:g} s", stderr=process.lines()
-    )
+    if holder is None:
+        raise BrowserFailed(
+            f"{options.browser.path} did not take its profile within {options.start_timeout:g} s",
+            stderr=process.lines(),
+        )
+
+
+def _shows_a_page(pid: int) -> bool:
+    """Asked only where a display may be named that is not there."""
+    if not sys.platform.startswith("linux"):
+        return True
+    try:
+        children = psutil.Process(pid).children(recursive=True)
+        return any("--type=renderer" in word for child in children for word in child.cmdline())
+    except psutil.Error:
+        return False  # one of them has just ended
 
 
 def _is_ours(pid: int, started: int) -> bool:

@@ -91,11 +91,12 @@ async def test_it_clears_away_what_a_browser_that_died_left_in_the_temporary_fol
             remove_remains(folder)
 
 
-async def test_without_a_display_it_is_told(options: LaunchOptions) -> None:
+@pytest.mark.parametrize("environment", [{}, {**os.environ, "DISPLAY": ":4711"}], ids=["none", "one that has gone"])
+async def test_without_a_display_it_is_told(options: LaunchOptions, environment: dict[str, str]) -> None:
     with anyio.fail_after(60):
         with pytest.raises(NoDisplay):
-            async with cdp.open_plain(replace(options, environment={}), "about:blank"):
-                pass
+            async with cdp.open_plain(replace(options, environment=environment), "about:blank"):
+                pytest.fail("no window is there")
 
 
 async def test_it_does_not_outlive_a_killed_starter(headed: LaunchOptions) -> None:
