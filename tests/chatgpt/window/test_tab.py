@@ -14,6 +14,7 @@ from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.cdp.errors import DocumentLeft, SubscriptionClosed
 from cdp_image_mcp.cdp.protocol import FrameTreeReply
 from cdp_image_mcp.chatgpt.network.quota import Quota
+from cdp_image_mcp.chatgpt.network.sent import same_text
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.arrival import arrive
 from cdp_image_mcp.chatgpt.page.composer import Composer
@@ -52,6 +53,20 @@ async def test_a_conversation_is_there_once_its_turns_show_whatever_ids_they_hav
         with anyio.fail_after(30):  # the composer of a page without any turn is waited for for longer
             arrival = await arrive(tab, tab.site.conversation(site.oldest_picture_chat().id), fresh=False)
         assert arrival.kind == "ready"
+
+
+@pytest.mark.parametrize(
+    "text", ["one\ntwo", "one\n\ntwo\n\n\nthree", "- a list\n- of  two\n\tand a tab", "שלום\n🦊\n\n<b>x</b> & y"]
+)
+async def test_what_was_typed_is_read_back_whole_from_a_field_without_an_editor_of_its_own(
+    tmp_path: Path, text: str
+) -> None:
+    """The browser itself leaves the first line bare and puts each other one into an element."""
+    async with opened(tmp_path) as (tab, _):
+        plain = "const field = witness.one('composer'), plain = field.cloneNode(false); field.replaceWith(plain);"
+        assert await tab.eye.ask(f"(() => {{ {plain} return witness.focusComposer(); }})()", reply=bool)
+        await tab.page.session.call("Input.insertText", {"text": text})
+        assert same_text(await tab.eye.ask("witness.composerText()", reply=str), text)
 
 
 class Ran:

@@ -6,7 +6,7 @@
   const editorText = (element) => {
     if (element instanceof HTMLTextAreaElement) return element.value;
     const lines = [];
-    const lineOf = (block) => {
+    const lineOf = (...nodes) => {
       let text = "";
       const walk = (node) => {
         if (node.nodeType === Node.TEXT_NODE) text += node.data;
@@ -16,13 +16,22 @@
         } else if (node.nodeType === Node.ELEMENT_NODE && node.getAttribute("contenteditable") !== "false")
           node.childNodes.forEach(walk);
       };
-      walk(block);
+      nodes.forEach(walk);
       return text;
     };
-    const isBlock = (child) => /^(P|DIV|LI|PRE|H[1-6]|UL|OL)$/.test(child.nodeName) || child.hasAttribute("data-inline-selection-pill");
-    const blocks = [...element.children].filter(isBlock);
-    if (!blocks.length) return lineOf(element);
-    for (const block of blocks) lines.push(lineOf(block));
+    const isBlock = (child) => /^(P|DIV|LI|PRE|H[1-6]|UL|OL)$/.test(child.nodeName) || child.hasAttribute?.("data-inline-selection-pill");
+    if (![...element.children].some(isBlock)) return lineOf(element);
+    // Of a field without an editor of its own the browser leaves the first line bare, and puts the others into blocks.
+    let bare = [];
+    for (const child of [...element.childNodes, null]) {
+      if (child !== null && !isBlock(child)) {
+        bare.push(child);
+        continue;
+      }
+      if (lineOf(...bare).trim()) lines.push(lineOf(...bare));
+      bare = [];
+      if (child !== null) lines.push(lineOf(child));
+    }
     return lines.join("\n");
   };
   const focusComposer = () => {
