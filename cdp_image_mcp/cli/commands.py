@@ -26,7 +26,7 @@ PLACES = ("HOME", "GPT_IMAGE_OUTPUT_DIR", "CHATGPT_WEB_PROFILE_DIR")
 """Where one of these is bad, the folders in its place are not those of the user's wish, and may hold anything."""
 FOLDERLESS = TELLING | {"install", "completion"}
 
-SENDING = frozenset(("generate", "demo", "wait", "collect", "cancel"))
+SENDING = frozenset(("generate", "wait", "collect", "cancel"))
 """Commands under which a prompt may go out or be out."""
 
 Command: TypeAlias = Callable[[argparse.Namespace, Settings, Terminal], Awaitable[int]]

@@ -78,6 +78,16 @@ def test_the_demo_leaves_nothing_but_a_picture_of_the_words(
     assert browsers(temporary) == []
 
 
+def test_a_demo_whose_picture_cannot_be_kept_says_of_nothing_that_it_may_count(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "pictures").write_text("a file")
+    done = ran(environment, "demo", "a lighthouse")
+    assert done.returncode == 3, done.stderr
+    assert "Failed (disk)" in done.stderr
+    assert "may" not in done.stderr
+
+
 def test_the_demo_answers_as_json_and_says_that_it_is_one(environment: dict[str, str]) -> None:
     done = ran(environment, "demo", "a lighthouse", "--json")
     told = json.loads(done.stdout)
