@@ -18,6 +18,8 @@ SETTLED = 4
 """``async_status`` of something done and unread; stays for months, on text turns too (measured 2026)."""
 RUNNING = {1, 2, 3, 5, 6, 7}
 """``async_status`` while something is made, see ``activity``."""
+BACKGROUND = (5, 6, 7)
+"""Those of what goes on behind a stream: 7 was recorded in that of a picture (2026-04); 3 is the stream itself."""
 
 Activity: TypeAlias = Literal["running", "over", "read", "rest"]
 """What the site says of a conversation: something is being made; the stream is over; and the conversation was read

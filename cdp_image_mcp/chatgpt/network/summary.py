@@ -24,6 +24,8 @@ class Said(msgspec.Struct, kw_only=True):
     handed_off: bool = False
     resumed: bool = False
     """It began anew after it was handed off, as the answer that goes on."""
+    background: bool = False
+    """It said that something goes on behind it."""
     complete: bool = False
     done: bool = False
     error: str = ""
@@ -212,13 +214,15 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
 
 def _nothing_follows(ours: list[Message], answers: list[Message], blocked: list[Message], told: Heard) -> bool:
     """Whether no picture can follow the finished words, or what was blocked: the stream was heard whole, and they came
-    after it, or every call of a tool that was not blocked was answered with more than a placeholder."""
+    after it, or every call of a tool that was not blocked was answered with more than a placeholder. What goes on
+    behind the stream was called for, told or not."""
     if not told.whole or not (answers or blocked):
         return False
     calls = sum(message.call and message not in blocked for message in ours)
     replies = sum(message.role == "tool" and message.finished and not message.placeholder for message in ours)
     later = bool(answers) and not told.streams[0].handed_off and told.stream not in answers[-1].origins
-    return later or replies >= calls
+    called = max(calls, any(said.background for said in told.streams))
+    return later or replies >= called
 
 
 def _tool_error(message: Message, told: Heard) -> ToolError | None:

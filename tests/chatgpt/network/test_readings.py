@@ -38,6 +38,8 @@ from tests.chatgpt.talk import (
 )
 
 BARE: dict[str, Any] = {"metadata": {}}
+QUEUED = typed("conversation_async_status", conversation_id=CONVERSATION, async_status=7)
+STREAMS = typed("conversation_async_status", conversation_id=CONVERSATION, async_status=3)
 
 
 def finals(heard: Transcript) -> list[str]:
@@ -335,6 +337,8 @@ BLOCKED = typed("moderation", message_id="call", moderation_response={"blocked":
         pytest.param((call(), card(), COMPLETE), (answer("No.", parent="card"),), True, id="words after the stream"),
         pytest.param((call(), BLOCKED, COMPLETE), (), True, id="a call that was blocked"),
         pytest.param((answer("Sure."),), (), False, id="a stream that broke off"),
+        pytest.param((QUEUED, answer("Sure."), COMPLETE), (), False, id="a call that is told nowhere"),
+        pytest.param((STREAMS, answer("No."), COMPLETE), (), True, id="an answer that is said to stream"),
         pytest.param(
             (typed("stream_handoff", turn_exchange_id=EXCHANGE), answer("Sure."), COMPLETE),
             (),
