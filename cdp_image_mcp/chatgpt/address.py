@@ -28,7 +28,7 @@ Call: TypeAlias = Literal[
 LOGIN_HOSTS = frozenset(("auth.openai.com", "auth0.openai.com", "login.openai.com", "accounts.openai.com"))
 """Five tools agree on these (newest 2026-10)."""
 UUID = "(?P<id>[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})"
-FILE = re.compile(r"file[-_][A-Za-z0-9_-]{4,}")
+FILE = re.compile(r"file[-_][A-Za-z0-9_-]+")
 
 
 class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -43,7 +43,7 @@ CALL_KEYS = {"batch_requests", "skipped_mainline", "transparent_background", "re
 LASTING = ("parent", "exchange", "announced", "image_sign", "group", "model", "conversation", "created")
 """What of a message holds although a later telling leaves it out."""
 
-_FILE_ID = re.compile(r"^(?:sediment|file-service)://(file[-_][A-Za-z0-9_-]{4,80})")
+_FILE_ID = re.compile(r"^(?:sediment|file-service)://(file[-_][A-Za-z0-9_-]{1,80})")
 # Citation marks of the page are private-use characters around their payload.
 _CITATION = re.compile("\ue200[^\ue201]*(?:\ue201|$)")
 

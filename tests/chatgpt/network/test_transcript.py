@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from cdp_image_mcp.chatgpt.address import file_id as named
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.page.locators import load
@@ -655,6 +656,14 @@ def test_moderation_blocks_our_turn_by_the_messages_id() -> None:
 
 
 # The websocket
+
+
+@pytest.mark.parametrize("file", ["file_1", "file-a", "file_00000000a1b2c3d4e5f60718293a4b5c"])
+def test_a_picture_is_heard_however_long_the_id_of_its_file_is(file: str) -> None:
+    heard = queued_turn()
+    heard.feed_socket(update("add-messages", messages=[picture("leaf", file)]))
+    assert finals(heard.turn()) == [file]
+    assert named(f"https://chatgpt.com/backend-api/estuary/content?id={file}&sig=x") == file
 
 
 @pytest.mark.parametrize("kind", ["add-messages", "async-task-insert-message"])
