@@ -164,7 +164,7 @@ def read_message(
         chosen=bool(meta.get("selected_image_message_id") or meta.get("paragen_variant_choice")),
         error=_error(role, status, content, meta, words, is_error=message.get("is_error") is True),
         blocked=meta.get("output_blocked") is True,
-        empty=finished_picture and not any(file_id_of(obj(part).get("asset_pointer")) for part in parts),
+        empty=finished_picture and not any(obj(part).get("asset_pointer") for part in parts),
         model=text(meta.get("resolved_model_slug")) or text(meta.get("model_slug")),
         settled=settled and status not in UNFINISHED,
         conversation=conversation,

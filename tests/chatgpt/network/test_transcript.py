@@ -666,6 +666,14 @@ def test_a_picture_is_heard_however_long_the_id_of_its_file_is(file: str) -> Non
     assert named(f"https://chatgpt.com/backend-api/estuary/content?id={file}&sig=x") == file
 
 
+def test_a_picture_at_a_pointer_that_nobody_knows_is_not_one_that_was_taken_away() -> None:
+    heard = queued_turn()
+    unknown = picture("leaf")
+    unknown["content"]["parts"][0]["asset_pointer"] = "asset://0a1b"
+    heard.feed_socket(update("add-messages", messages=[unknown]))
+    assert not heard.turn().empty_picture
+
+
 @pytest.mark.parametrize("kind", ["add-messages", "async-task-insert-message"])
 def test_a_list_of_messages_is_heard(kind: str) -> None:
     heard = queued_turn()
