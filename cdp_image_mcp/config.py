@@ -29,6 +29,8 @@ BEARER = "Bearer "
 UNFILLED = re.compile(r"(?i:bearer )?(\$\{?(env:)?[A-Z_][A-Z0-9_]*\}?|%[A-Z_][A-Z0-9_]*%|\{env:\w+\})")
 """The name of a variable in the place of its value. Gemini CLI and those made from it leave it where the shell has no
 such variable (``resolveEnvVarsInString``, 2026-11), others never fill one in."""
+PLACES = ("HOME", "GPT_IMAGE_OUTPUT_DIR", "CHATGPT_WEB_PROFILE_DIR")
+"""Where one of these is bad, the folders in its place are not those of the user's wish, and may hold anything."""
 QUOTES = "\"'`“”„‘’"
 WindowMode: TypeAlias = Literal["auto", "headless", "hidden", "visible"]
 

@@ -11,7 +11,7 @@ import anyio
 from cdp_image_mcp.cli.exit_codes import FAILED, STOPPED
 from cdp_image_mcp.cli.follow import tell_failure
 from cdp_image_mcp.cli.terminal import Terminal, UnheardError
-from cdp_image_mcp.config import APP_NAME, Settings
+from cdp_image_mcp.config import APP_NAME, PLACES, Settings
 from cdp_image_mcp.mcp_server.fields import failure, known_error
 from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.stopping import Stop
@@ -22,8 +22,6 @@ TELLING = frozenset(("status", "config", "doctor"))
 REFUSING = frozenset(("generate", "login", "demo"))
 """Commands that end with the bad settings that are not harmless."""
 
-PLACES = ("HOME", "GPT_IMAGE_OUTPUT_DIR", "CHATGPT_WEB_PROFILE_DIR")
-"""Where one of these is bad, the folders in its place are not those of the user's wish, and may hold anything."""
 FOLDERLESS = TELLING | {"install", "completion"}
 
 SENDING = frozenset(("generate", "wait", "collect", "cancel"))
@@ -42,7 +40,7 @@ def run(parsed: argparse.Namespace, settings: Settings, front: Front | None = No
     try:
         try:
             if parsed.command not in FOLDERLESS:
-                settings.require_usable(*PLACES)
+                settings.require_usable(*(() if parsed.command in REFUSING else PLACES))
             return anyio.run(_stoppable, parsed, settings, terminal)
         except UnheardError:
             raise

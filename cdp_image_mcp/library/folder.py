@@ -72,7 +72,7 @@ class Folder:
         kept = decode_record(encode_record(record))
 
         def work() -> None:
-            if kept.submitted is not False and not kept.finished:
+            if kept.submitted is not False and (kept.collectable or not kept.finished):
                 # Tidied away or renamed meanwhile: by its record alone what is out is found again.
                 with doing("Writing the record", self.path):
                     make_path(self.path)

@@ -31,7 +31,7 @@ import anyio.abc
 import anyio.to_thread
 import msgspec
 
-from cdp_image_mcp.config import Settings
+from cdp_image_mcp.config import PLACES, Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
@@ -143,6 +143,7 @@ class Studio:
         """Wait for a generation of this or another process or of an earlier run; None: see :meth:`_next_one`. An
         ``onlooker`` will not have fetched it: an identical request joins all the same. Raises ImageError
         ``not_found``."""
+        self.settings.require_usable(*PLACES)
         if generation_id is None:
             generation_id = await self._next_one()
         await self._recovery.revive(generation_id)
@@ -171,6 +172,7 @@ class Studio:
 
     async def cancel(self, generation_id: str) -> Standing:
         """Stop it and keep what is there. Idempotent. Raises ImageError ``not_found``."""
+        self.settings.require_usable(*PLACES)
         if (job := self._runner.jobs.get(generation_id)) is None:
             entry = await self._recovery.find(generation_id)
             if entry.alive and not self.library.is_mine(entry.record):
@@ -220,6 +222,7 @@ class Studio:
         self, action: Literal["status", "show", "hide", "toggle"], *, start_browser: bool = False
     ) -> dict[str, Any]:
         """The answer of ``browser_visibility``, within 45 s."""
+        self.settings.require_usable(*PLACES)
         backend = self._runner.backend("chatgpt-web")
         if not isinstance(backend, Visible):
             raise ImageError("internal", "The web back end of this process has no window.")

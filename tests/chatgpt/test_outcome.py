@@ -325,7 +325,7 @@ def test_a_refused_request_has_its_code_and_cost_nothing(status: int, body: byte
     assert (found.code, found.spent, found.details["http_status"]) == (code, False, status)
 
 
-@pytest.mark.parametrize(("status", "code"), [(429, "rate_limited"), (503, "service_error")])
+@pytest.mark.parametrize(("status", "code"), [(429, "rate_limited"), (403, "service_error")])
 def test_a_refusal_that_states_how_long_to_wait_is_told_with_it(status: int, code: str) -> None:
     found = http_outcome(status, b'{"detail":"Slow down."}', now=NOW, words=load().words, wait=77.0)
     assert found is not None

@@ -17,6 +17,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import SIDECAR, Folder, encode_record, read_record
 from cdp_image_mcp.library.imagefile import inspect
 from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.request import State
 from cdp_image_mcp.system import disk
 from tests.library.making import a_record, end, other_process, picture
 from tests.library.smalldisk import fill_up, needs_root, small_disk
@@ -316,11 +317,12 @@ async def test_a_folder_that_vanished_is_an_error_and_not_made_again(folder: Fol
     assert not folder.path.exists()
 
 
-async def test_the_record_of_a_prompt_that_is_out_makes_its_folder_again(folder: Folder) -> None:
+@pytest.mark.parametrize("state", ["generating", "interrupted"])
+async def test_the_record_of_a_prompt_that_is_out_makes_its_folder_again(folder: Folder, state: State) -> None:
     """Its picture is being drawn, is paid for, and is found again by this record alone."""
     folder.path.rmdir()
-    await folder.write(a_record(submitted=True, state="generating"))
-    assert (read_record(folder.path)[0]).state == "generating"
+    await folder.write(a_record(backend="chatgpt-web", submitted=True, state=state))
+    assert (read_record(folder.path)[0]).state == state
 
 
 async def test_a_picture_that_is_handed_over_when_the_folder_was_tidied_away_makes_it_again(folder: Folder) -> None:

@@ -10,7 +10,7 @@ And an ordinary window for a person, without any debugging switch: account provi
 import logging
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -246,6 +246,8 @@ async def _wait_for_hold(process: BrowserProcess, options: LaunchOptions) -> Non
         await process.wait_drained()
         holder = await anyio.to_thread.run_sync(read_holder, options.profile)
         raise explain_exit(process.returncode, process.lines(), options, holder)
+    if process.returncode is not None:
+        raise explain_exit(process.returncode, process.lines(), options, holder)
     if holder is None:
         raise BrowserFailed(
             f"{options.browser.path} did not take its profile within {options.start_timeout:g} s",
@@ -257,11 +259,12 @@ def _shows_a_page(pid: int) -> bool:
     """Asked only where a display may be named that is not there."""
     if not sys.platform.startswith("linux"):
         return True
-    try:
-        children = psutil.Process(pid).children(recursive=True)
-        return any("--type=renderer" in word for child in children for word in child.cmdline())
-    except psutil.Error:
-        return False  # one of them has just ended
+    words: list[str] = []
+    with suppress(psutil.Error):
+        for child in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.Error):  # one that has just ended
+                words += child.cmdline()
+    return any("--type=renderer" in word for word in words)
 
 
 def _is_ours(pid: int, started: int) -> bool:

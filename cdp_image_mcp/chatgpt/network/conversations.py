@@ -51,8 +51,8 @@ class Listed(msgspec.Struct, frozen=True):
 
 def activity(status: Any) -> Activity | None:
     """What an ``async_status`` says: 1 to 7 but 4 while something is made (3 streaming, 5 to 7 a voice session; client
-    of 2026-10-07), 4 means not; anything else says nothing. Null means so in a whole conversation; of a window, the
-    stream and the websocket it was not recorded while a picture was drawn."""
+    of 2026-10-07; 7 a picture as well, 2026-04), 4 means not; anything else says nothing. Null means so in a whole
+    conversation; of a window, the stream and the websocket it was not recorded while a picture was drawn."""
     if status is None:
         return "over"
     if not isinstance(status, int) or isinstance(status, bool):

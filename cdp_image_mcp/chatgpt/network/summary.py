@@ -215,14 +215,14 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
 def _nothing_follows(ours: list[Message], answers: list[Message], blocked: list[Message], told: Heard) -> bool:
     """Whether no picture can follow the finished words, or what was blocked: the stream was heard whole, and they came
     after it, or every call of a tool that was not blocked was answered with more than a placeholder. What goes on
-    behind the stream was called for, told or not."""
+    behind the stream was called for, told or not, unless that call was blocked."""
     if not told.whole or not (answers or blocked):
         return False
     calls = sum(message.call and message not in blocked for message in ours)
     replies = sum(message.role == "tool" and message.finished and not message.placeholder for message in ours)
     later = bool(answers) and not told.streams[0].handed_off and told.stream not in answers[-1].origins
-    called = max(calls, any(said.background for said in told.streams))
-    return later or replies >= called
+    behind = any(said.background for said in told.streams) and not any(message.call for message in blocked)
+    return later or replies >= max(calls, behind)
 
 
 def _tool_error(message: Message, told: Heard) -> ToolError | None:

@@ -276,7 +276,7 @@ class Transcript:
                 turn.use_case = text(meta.get("turn_use_case")) or turn.use_case
                 turn.model = text(meta.get("model_slug")) or turn.model
             case "conversation_async_status" if own or named:
-                self._said(origin).background |= said.get("async_status") in BACKGROUND
+                self._said(origin).background |= said.get("async_status") in BACKGROUND and not self._foreign(named)
                 self._set_activity(named or self._told.conversation, activity(said.get("async_status")))
             case "stream_handoff":
                 self._said(origin).handed_off = True

@@ -100,8 +100,8 @@ class Person:
             for hidden in (False, True):
                 try:
                     tab = await self._keeper.borrow((await self._memory.choose()).mode)
-                except ImageError:
-                    if not self._memory.takes_back():
+                except ImageError as error:
+                    if error.code != "browser_failed" or not self._memory.takes_back():
                         raise
                     tab = await self._keeper.borrow((await self._memory.choose()).mode)
                 arrival = await arrive(tab, address, fresh=fresh, after=after)

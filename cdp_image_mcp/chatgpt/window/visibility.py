@@ -128,8 +128,9 @@ class Visibility:
                 limit.deadline = math.inf
                 try:
                     return await self._keeper.borrow(mode)
-                except ImageError:
-                    self._memory.takes_back()
+                except ImageError as error:
+                    if error.code == "browser_failed":
+                        self._memory.takes_back()
                     raise
         raise ImageError("browser_failed", "A generation is using it; the wish counts from the next start on.")
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from cdp_image_mcp.cli.checks.check import Check, fallen_over
-from cdp_image_mcp.config import APP_NAME, Settings
+from cdp_image_mcp.config import APP_NAME, PLACES, Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.system.plaintext import clean
@@ -77,6 +77,7 @@ async def site_line(settings: Settings) -> Check:
 async def probe(settings: Settings) -> list[Check]:
     """What is used in the page, looked for there."""
     try:
+        settings.require_usable(*PLACES)
         async with studio_apart(settings) as studio:
             backend = cast("WebBackend", studio.backend("chatgpt-web"))
             async with Turns(settings.profile_dir).take():

@@ -115,9 +115,12 @@ class Downloader:
         for hop in range(MOST_HOPS):
             try:
                 url = urljoin(url, place)
-                found = await self._hop(url)
             except ValueError:
                 raise FetchError("its address is malformed", never=not hop) from None
+            try:
+                found = await self._hop(url)
+            except ValueError as fault:
+                raise FetchError(f"what its address gave cannot be read ({type(fault).__name__})") from None
             except FetchError as error:
                 error.never &= not hop  # it may be passed on to another address the next time
                 raise
@@ -127,8 +130,7 @@ class Downloader:
         raise FetchError(f"it was passed on more than {MOST_HOPS} times")
 
     async def _hop(self, url: str) -> bytes | str:
-        """The picture, or the address it is passed on to; each address of the host is tried. Raises ValueError for a
-        malformed one."""
+        """The picture, or the address it is passed on to; each address of the host is tried."""
         parts, host, port = self._check(url)
         keys = self._keys(parts.scheme, host, port)
         if proxy := await anyio.to_thread.run_sync(proxy_for, url):
@@ -195,8 +197,11 @@ class Downloader:
             return self._clients[proxy]
 
     def _check(self, url: str) -> tuple[SplitResult, str, int]:
-        parts = urlsplit(url)
-        host, port = _in_ascii(parts.hostname or ""), parts.port
+        try:
+            parts = urlsplit(url)
+            host, port = _in_ascii(parts.hostname or ""), parts.port
+        except ValueError:
+            raise FetchError("its address is malformed", never=True) from None
         if parts.scheme not in PORTS or not host or parts.username is not None:
             raise FetchError(f"its address ({parts.scheme[:20]}:) is none that may be fetched", never=True)
         if parts.scheme == "http" and host != self._own_host:
@@ -210,7 +215,7 @@ class Downloader:
         """What can be told of a host that a proxy will look up."""
         private = not is_public(host) if number_of(host) else "." not in host
         if private and host != self._own_host:
-            raise FetchError("its address lies in a private network")
+            raise FetchError("its address lies in a private network", never=bool(number_of(host)))
 
     async def _checked_addresses(self, host: str, port: int) -> list[str]:
         addresses = await self._looked_up(host, port)
@@ -221,7 +226,7 @@ class Downloader:
             own = await self._looked_up(self._own_host, port)
             if own and all(_is_made_up(address) for address in own):
                 return addresses
-        raise FetchError("its address lies in a private network")
+        raise FetchError("its address lies in a private network", never=bool(number_of(host)))
 
     async def _looked_up(self, host: str, port: int) -> list[str]:
         try:

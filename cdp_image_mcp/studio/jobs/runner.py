@@ -71,7 +71,7 @@ class Runner:
         self.jobs: dict[str, Job] = {}
         self.taking = anyio.Lock()
         """Held from the moment a generation becomes ours on disk until its job exists: whoever finds one of ours
-        without a job under it may take it for idle."""
+        without a job under it may take it for idle. And while a call that was given up meanwhile leaves."""
         self.web_used = anyio.Event()
         """Set when a generation begins at the site."""
         self._settings = settings

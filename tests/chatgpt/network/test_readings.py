@@ -336,6 +336,7 @@ BLOCKED = typed("moderation", message_id="call", moderation_response={"blocked":
         ),
         pytest.param((call(), card(), COMPLETE), (answer("No.", parent="card"),), True, id="words after the stream"),
         pytest.param((call(), BLOCKED, COMPLETE), (), True, id="a call that was blocked"),
+        pytest.param((QUEUED, call(), BLOCKED, COMPLETE), (), True, id="a call that was queued and blocked"),
         pytest.param((answer("Sure."),), (), False, id="a stream that broke off"),
         pytest.param((QUEUED, answer("Sure."), COMPLETE), (), False, id="a call that is told nowhere"),
         pytest.param((STREAMS, answer("No."), COMPLETE), (), True, id="an answer that is said to stream"),
