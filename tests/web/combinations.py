@@ -420,7 +420,8 @@ def _judge(right: Expectation, drawn: Round, answer: Answer, site: Site, before:
     # Of more pictures than were asked for, not all need be saved.
     assert saved, f"nothing was saved: {told}"
     assert saved == finals[: len(saved)], f"other pictures: {told}"
-    assert len(finals) == right.pictures, f"{len(finals)} pictures were made"
+    # Those that nobody asked for may still be drawn when the one that was is saved and its turn is left.
+    assert len(finals) <= right.pictures, f"{len(finals)} pictures were made"
 
 
 def _told(answer: Answer) -> str:
