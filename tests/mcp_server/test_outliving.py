@@ -1,6 +1,7 @@
 """A client that goes while a picture is being paid for at the API, in every way that clients go."""
 
 import asyncio
+import contextlib
 import shutil
 import threading
 from collections.abc import Awaitable, Callable, Generator
@@ -175,9 +176,11 @@ async def test_a_picture_that_the_disk_did_not_take_is_tried_again_after_the_cli
             await anyio.to_thread.run_sync(slow.asked.wait, 60)
             (sidecar,) = tmp_path.rglob("metadata.json")
             in_the_way = sidecar.parent
-            # In one step: the server may be writing the record at this moment.
-            shutil.rmtree(in_the_way.rename(tmp_path / "tidied away"))
-            in_the_way.touch()
+            # The server may be writing the record at this moment, and makes its folder again.
+            while not in_the_way.is_file():
+                shutil.rmtree(in_the_way.rename(tmp_path / "tidied away"))
+                with contextlib.suppress(FileExistsError):
+                    in_the_way.touch(exist_ok=False)
             slow.may_draw.set()
             await until(lambda: bool(told), 30)
             assert (told[0]["code"], told[0]["submitted"], told[0]["spent"]) == ("disk", True, True)
