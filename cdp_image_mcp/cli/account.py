@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 async def login(_: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
-    settings.require_usable()
     async with studio_apart(settings) as studio:
         backend = cast("WebBackend", studio.backend("chatgpt-web"))
         async with Turns(settings.profile_dir).take(on_position=partial(_tell_position, terminal)):

@@ -243,10 +243,9 @@ async def _wait_for_hold(process: BrowserProcess, options: LaunchOptions) -> Non
             if holder is not None and await anyio.to_thread.run_sync(_shows_a_page, process.pid):
                 return
             await anyio.sleep(POLL)
+    if process.returncode is not None:
         await process.wait_drained()
         holder = await anyio.to_thread.run_sync(read_holder, options.profile)
-        raise explain_exit(process.returncode, process.lines(), options, holder)
-    if process.returncode is not None:
         raise explain_exit(process.returncode, process.lines(), options, holder)
     if holder is None:
         raise BrowserFailed(
