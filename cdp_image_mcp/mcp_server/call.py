@@ -82,6 +82,8 @@ class _Call:
         """Told beside every answer."""
         self.generation_id: str | None = None
         """What the call is about, as soon as that is known; told whatever happens afterwards."""
+        self.joining: dict[str, Any] = {}
+        """How the call came to that generation, of which later standings say nothing."""
 
     async def run(self, kind: type[msgspec.Struct]) -> ToolResult:
         arguments, ignored = parse(kind, self.params.arguments)
@@ -93,7 +95,8 @@ class _Call:
             case GenerateImage() | WaitForImage():
                 return await self._picture(arguments, studio)
             case CancelImage():
-                return await self._answer(await studio.cancel(arguments.generation_id), Showing("none"), studio)
+                standing = await studio.cancel(arguments.generation_id)
+                return await answer(self.app, studio, standing, Showing("none"), self.also, opens=False)
             case BackendStatus():
                 return self._structured(await studio.status(_given(arguments.backend)))
             case BrowserVisibility():
@@ -120,16 +123,13 @@ class _Call:
         tasks = self.app.tasks
         await tasks.sweep()
         if declared(self.ctx):
-            standing = await self._at_once(arguments, studio)
+            standing = await self._taken_up(arguments, studio, 0)
             if tasks.may_open(standing):
                 return await tasks.open(standing, studio, images)
             if standing.record.finished:
                 return await self._answer(standing, shown, studio)
             self.generation_id = standing.record.generation_id
-        if isinstance(arguments, GenerateImage) and self.generation_id is None:
-            standing = await studio.generate(arguments, self.progress)
-        else:
-            standing = await studio.wait(self.generation_id, seconds, self.progress)
+        standing = await self._taken_up(arguments, studio, seconds, self.progress)
         self.generation_id = identity = standing.record.generation_id
         person = self.app.person
         if seconds > 0 and person.may_ask(self.ctx, standing):
@@ -147,13 +147,23 @@ class _Call:
         standing = await studio.wait(arguments.generation_id, arguments.wait_seconds, onlooker=True)
         return result_of(await compose(standing, shown, self.app.open_canvas))
 
-    async def _at_once(self, arguments: GenerateImage | WaitForImage, studio: Studio) -> Standing:
-        if isinstance(arguments, GenerateImage):
-            return await studio.generate(msgspec.structs.replace(arguments, wait_seconds=0))
-        return await studio.wait(self.generation_id, 0)
+    async def _taken_up(
+        self,
+        arguments: GenerateImage | WaitForImage,
+        studio: Studio,
+        seconds: float,
+        progress: Progress | None = None,
+    ) -> Standing:
+        """Started, unless it is known what the call is about, and waited for."""
+        if isinstance(arguments, WaitForImage) or self.generation_id is not None:
+            return await studio.wait(self.generation_id, seconds, progress)
+        standing = await studio.generate(msgspec.structs.replace(arguments, wait_seconds=seconds), progress)
+        self.joining = {"joined": standing.joined, "unmet": standing.unmet}
+        return standing
 
     async def _answer(self, standing: Standing, shown: Showing, studio: Studio) -> types.CallToolResult:
         self.generation_id = standing.record.generation_id
+        standing = msgspec.structs.replace(standing, **self.joining)
         return await answer(self.app, studio, standing, shown, self.also)
 
     def _structured(self, fields: dict[str, Any]) -> types.CallToolResult:
@@ -176,13 +186,20 @@ def showing(settings: Settings, session: Any, images: Images | None, deadline: f
 
 
 async def answer(
-    app: App, studio: Studio, standing: Standing, shown: Showing, also: Mapping[str, Any] | None = None
+    app: App,
+    studio: Studio,
+    standing: Standing,
+    shown: Showing,
+    also: Mapping[str, Any] | None = None,
+    *,
+    opens: bool = True,
 ) -> types.CallToolResult:
-    """The answer for a standing, given to the caller: from now on the generation counts as fetched."""
+    """The answer for a standing, given to the caller: from now on the generation counts as fetched. ``opens``: by this
+    answer the user may be shown the picture, where that is wished for."""
     result = result_of(await compose(standing, shown, app.open_canvas, also))
-    if app.settings.open_finished and not standing.record.fetched:
+    # Not what another client may still fetch: it would be opened by each answer about it.
+    if await studio.fetched(standing) and opens and app.settings.open_finished:
         await anyio.to_thread.run_sync(_open, standing.record)
-    await studio.fetched(standing)
     return result
 
 

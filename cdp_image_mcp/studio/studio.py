@@ -155,20 +155,23 @@ class Studio:
         job = self._runner.jobs.get(generation_id)
         return None if job is None else standing_of(job).news
 
-    async def fetched(self, standing: Standing) -> None:
-        """The caller has this answer. Called last of all: whoever gives up before is joined to the same generation
-        when it asks again, and pays once. What belongs to another client stays to be fetched by that one."""
+    async def fetched(self, standing: Standing) -> bool:
+        """The caller has this answer; whether it is the first to. Called last of all: whoever gives up before is joined
+        to the same generation when it asks again, and pays once. What belongs to another client stays to be fetched by
+        that one."""
         record = standing.record
         job = self._runner.jobs.get(record.generation_id)
         if job is not None and job.held:
-            return  # whoever asks the same again is given them, once the disk takes them
+            return False  # whoever asks the same again is given them, once the disk takes them
         if not record.finished or record.fetched or await self._is_of_another(record):
-            return
-        if job is not None and not job.done.is_set():
-            if job.record.end == record.end:  # else it was taken up again meanwhile, and that end is still to be told
-                await job.mark_fetched()
-        else:
+            return False
+        if job is None or job.done.is_set():
             await self.library.mark_fetched(record)
+        elif job.record.end == record.end:
+            await job.mark_fetched()
+        else:
+            return False  # it was taken up again meanwhile, and that end is still to be told
+        return True
 
     async def cancel(self, generation_id: str) -> Standing:
         """Stop it and keep what is there. Idempotent. Raises ImageError ``not_found``."""

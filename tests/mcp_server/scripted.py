@@ -147,8 +147,9 @@ class ScriptedStudio(Studio):
             raise answer
         return answer
 
-    async def fetched(self, standing: Standing) -> None:
+    async def fetched(self, standing: Standing) -> bool:
         self.handed_out.append(standing.record.generation_id)
+        return not standing.record.fetched
 
     async def generate(self, arguments: GenerateImage, listener: Listener | None = None) -> Standing:
         self.calls.append(f"generate {arguments.prompt[:20]}")

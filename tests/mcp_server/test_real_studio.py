@@ -7,12 +7,15 @@ from typing import Any, cast
 
 import anyio
 import mcp_types as types
+import msgspec
 import pytest
 from mcp import Client, MCPError
 
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.mcp_server import call
 from cdp_image_mcp.mcp_server.resources import LARGEST
 from cdp_image_mcp.mcp_server.server import make_server
+from cdp_image_mcp.studio.asked import GenerateImage
 from tests.mcp_server.painted import Painter, app
 from tests.mcp_server.scripted import png
 
@@ -136,6 +139,24 @@ async def test_unknown_ids_are_tool_errors_that_say_where_to_look(
                 assert "backend_status" in told["next_step"]
             nothing = text_of(await client.call_tool("wait_for_image", {}))
     assert nothing["code"] == "not_found"
+
+
+async def test_a_picture_that_another_client_may_still_fetch_is_opened_by_no_answer_about_it(
+    settings: Settings, painter: Painter, era: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays not fetched, so that it would be opened by each of them."""
+    opened: list[Path] = []
+    monkeypatch.setattr(call, "open_file", opened.append)
+    opens = msgspec.structs.replace(settings, open_finished=True)
+    with anyio.fail_after(60):
+        async with app(settings, painter)() as theirs, Client(make_server(app(opens, painter)), mode=era) as client:
+            made = await (await theirs.studio()).generate(GenerateImage("a fox", backend="chatgpt-web"))
+            identity = {"generation_id": made.record.generation_id}
+            told = [text_of(await client.call_tool("wait_for_image", identity)) for _ in range(2)]
+            mine = text_of(await client.call_tool("generate_image", {"prompt": "a bear", "backend": "chatgpt-web"}))
+            await client.call_tool("wait_for_image", {"generation_id": mine["generation_id"]})
+    assert [each["status"] for each in (*told, mine)] == ["saved"] * 3
+    assert opened == [Path(mine["image_path"])]
 
 
 async def test_status_holds_every_key_of_its_schema(settings: Settings, painter: Painter, era: Any) -> None:

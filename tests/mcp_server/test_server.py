@@ -358,6 +358,34 @@ async def test_a_finished_picture_is_opened_once_where_the_user_wants_it(
     assert opened == ([] if fetched else [Path(text_of(result)["image_path"])])
 
 
+async def test_what_a_cancelled_call_had_is_opened_by_nobody(
+    settings: Settings, era: Era, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr(call, "open_file", opened.append)
+    studio = ScriptedStudio(msgspec.structs.replace(settings, open_finished=True))
+    studio.waited = [standing(tmp_path, "partial")]
+    with anyio.fail_after(20):
+        async with client(studio, era) as connected:
+            told = text_of(await connected.call_tool("cancel_image", {"generation_id": IDENTITY}))
+    assert (told["status"], len(told["images"]), opened) == ("partial", 1, [])
+
+
+async def test_a_joined_call_that_asks_a_person_says_that_it_joined_when_it_has_its_picture(
+    studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    joined = msgspec.structs.replace(standing(tmp_path, "needs_sign_in"), joined=True, unmet=("output_dir",))
+    studio.generated, studio.waited = [joined], [standing(tmp_path)]
+
+    async def ask(_: ClientRequestContext, __: types.ElicitRequestParams) -> types.ElicitResult:
+        return types.ElicitResult(action="accept")
+
+    with anyio.fail_after(20):
+        async with client(studio, "legacy", elicitation_callback=ask) as connected:
+            told = text_of(await connected.call_tool("generate_image", {"prompt": "a fox", "wait_seconds": 10}))
+    assert (told["status"], told.get("joined"), told["honoured"]) == ("saved", True, ["output_dir"])
+
+
 async def test_what_the_studio_notes_is_told_first_of_what_to_do(settings: Settings, era: Era, tmp_path: Path) -> None:
     studio = ScriptedStudio(settings)
     noted = msgspec.structs.replace(standing(tmp_path, "generating"), notes=("It is of another client.",))

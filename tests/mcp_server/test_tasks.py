@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import jsonschema
+import msgspec
 import pytest
 
 from cdp_image_mcp.config import Settings
@@ -184,6 +185,35 @@ async def test_where_nobody_can_be_asked_the_task_ends_with_the_words_for_the_mo
     assert text_in(ended["result"])["status"] == "needs_sign_in"
     again = await call(raw, {"name": "wait_for_image", "arguments": {"generation_id": IDENTITY}}, capabilities)
     assert (again["resultType"], text_in(again)["status"]) == ("complete", "needs_sign_in")
+
+
+@pytest.mark.parametrize("between", ["submitting", "generating"])
+async def test_a_second_check_is_not_taken_for_the_one_that_the_person_has_passed(
+    raw: Raw, studio: ScriptedStudio, tmp_path: Path, between: State
+) -> None:
+    studio.generated = [standing(tmp_path, "starting")]
+    studio.waited = [standing(tmp_path, "needs_verification")]
+    await call(raw, FOX, ASKS)
+    assert (await task_of(raw, capabilities=ASKS))["status"] == "input_required"
+    await answer(raw, "needs_verification", "accept")
+    assert (await task_of(raw, capabilities=ASKS))["status"] == "working"
+    studio.waited = [standing(tmp_path, between), standing(tmp_path, "needs_verification")]
+    assert (await task_of(raw, capabilities=ASKS))["status"] == "working"
+    # One question for each state of a generation: the model has to tell the person this time.
+    ended = await task_of(raw, capabilities=ASKS)
+    assert (ended["status"], text_in(ended["result"])["status"]) == ("completed", "needs_verification")
+
+
+async def test_a_call_that_joins_what_a_task_was_told_the_end_of_says_so(
+    raw: Raw, studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    joined = msgspec.structs.replace(standing(tmp_path, "needs_sign_in"), joined=True, unmet=("output_dir",))
+    studio.generated = [standing(tmp_path, "needs_sign_in"), joined]
+    studio.waited = [standing(tmp_path, "needs_sign_in"), standing(tmp_path)]
+    await call(raw, FOX, TASKS)
+    assert (await task_of(raw))["status"] == "completed"
+    told = text_in(await call(raw, FOX, TASKS))
+    assert (told["status"], told.get("joined"), told["honoured"]) == ("saved", True, ["output_dir"])
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ async def _get(ctx: Context, params: TaskParams) -> dict[str, Any]:
         if ended is not None:
             return await _completed(ctx, standing, studio)
         tasks.asked_after(params.task_id)
+        tasks.stands(standing)
         if state not in PERSON_STATES or tasks.accepted(standing):
             return task(standing, "working")
         if (question := tasks.question(ctx, standing)) is not None:

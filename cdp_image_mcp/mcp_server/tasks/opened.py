@@ -128,6 +128,13 @@ class Tasks:
             if (identity, state) in self._put:
                 self._answers.setdefault((identity, state), response.get("action") == "accept")
 
+    def stands(self, standing: "Standing") -> None:
+        """Where it is by now. An answer goes with the state that it was about: who comes into that again, as by a
+        second check, was not asked."""
+        record = standing.record
+        for key in [each for each in self._answers if each[0] == record.generation_id and each[1] != record.state]:
+            del self._answers[key], self._put[key]
+
     def accepted(self, standing: "Standing") -> bool:
         """Whether the person has said to act in the window."""
         return self._answers.get((standing.record.generation_id, standing.record.state), False)
