@@ -111,22 +111,25 @@ class _Room:
             if self.images == "full":
                 why = f"The original ({size:,} bytes) does not fit" if shown else "This format is a file only"
                 reason = f"{why}; the block is a preview."
-                self.not_inline.append({"index": index, "reason": reason})
+                self._note(index, reason)
             self._take(await maker.preview(image, fits))
         except FileNotFoundError:
-            self._leave_out(index, "The file is no longer there.")
+            self._note(index, "The file is no longer there.")
         except OSError as error:
-            self._leave_out(index, f"The file could not be read ({error.strerror}).")
+            self._note(index, f"The file could not be read ({error.strerror}).")
         except PreviewError as error:
-            self._leave_out(index, str(error))
+            self._note(index, str(error))
 
     def _take(self, picture: Picture) -> None:
-        self.left -= _block_length(picture)
+        self.left -= base64_length(len(picture.data)) + BLOCK
         self.pictures.append(picture)
 
-    def _leave_out(self, index: int, reason: str) -> None:
-        self.not_inline = [note for note in self.not_inline if note["index"] != index]
-        self.not_inline.append({"index": index, "reason": clean(reason, 300)})
+    def _note(self, index: int, reason: str) -> None:
+        """Why picture ``index`` is not shown, or not as it is: the last word on it counts."""
+        note = {"index": index, "reason": clean(reason, 300)}
+        self.not_inline = [*(each for each in self.not_inline if each["index"] != index), note]
+        # Words that are not ASCII take six times as much.
+        self.left -= max(0, wire_length(msgspec.json.encode(note).decode()) - NOTE)
 
 
 async def compose(
@@ -156,12 +159,4 @@ async def _with_pictures(
             await filler.add(maker, index, image, len(shown) - index)
     if filler.not_inline:
         fields = fields | {"not_inline": filler.not_inline}
-    text = fitted(fields)
-    pictures = filler.pictures
-    while pictures and wire_length(text) + sum(map(_block_length, pictures)) > LIMIT - ENVELOPE:
-        pictures.pop()
-    return Answer(text, pictures)
-
-
-def _block_length(picture: Picture) -> int:
-    return base64_length(len(picture.data)) + BLOCK
+    return Answer(fitted(fields), filler.pictures)

@@ -11,7 +11,7 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import Failure
-from cdp_image_mcp.mcp_server.answer import LIMIT, Showing, compose, fitted
+from cdp_image_mcp.mcp_server.answer import BLOCK, ENVELOPE, LIMIT, NOTE, Showing, compose, fitted
 from cdp_image_mcp.mcp_server.call import result_of
 from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
 from cdp_image_mcp.request import SavedImage, State
@@ -118,6 +118,23 @@ async def test_without_a_browser_the_paths_stand_alone_with_the_reason(tmp_path:
     assert told["_pictures"] == []
     assert told["image_path"] == images[0].path
     assert told["not_inline"] == [{"index": 1, "reason": "No browser was found for previews."}]
+
+
+@pytest.mark.anyio
+async def test_an_original_that_long_reasons_leave_no_room_for_has_a_reason_of_its_own(tmp_path: Path) -> None:
+    """A path or a word of the system that is not ASCII takes six times its length on the wire."""
+    first = saved(tmp_path, 1, png(size=2_000_000), width=2000, height=2000)
+
+    def both(size: int) -> Standing:
+        second = saved(tmp_path, 2, png(size=size), width=64, height=64)
+        return standing(tmp_path, images=[first, second], request={"n": 2})
+
+    around = len(json.dumps(fitted(describe(both(700_000))))) + ENVELOPE + 2 * NOTE + 2 * BLOCK
+    canvas = FakeCanvas("я" * 300)
+    with anyio.fail_after(20):
+        told = await answered(both((LIMIT - around) // 4 * 3 - 300), "full", canvas)
+    assert told["_pictures"] == []
+    assert [note["index"] for note in told["not_inline"]] == [1, 2]
 
 
 @pytest.mark.anyio
