@@ -65,8 +65,7 @@ async def _stoppable(parsed: argparse.Namespace, settings: Settings, terminal: T
     async with stop.heard(), background() as group:
         with anyio.CancelScope() as stoppable:
             group.start_soon(stop.cancel, stoppable)
-            if front is not None:
-                group.start_soon(_killed, front, stop)
+            group.start_soon(stop.note_end_of, front)
             # Loaded when it is run: ``config`` need not wait for what draws pictures.
             module, _, function = COMMANDS[parsed.command].partition(":")
             command: Command = getattr(importlib.import_module(f"cdp_image_mcp.cli.{module}"), function)
@@ -76,11 +75,6 @@ async def _stoppable(parsed: argparse.Namespace, settings: Settings, terminal: T
             terminal.say(f"Stopped by {stop.signal.name}.", "yellow")
         return STOPPED + stop.signal
     return code
-
-
-async def _killed(front: Front, stop: Stop) -> None:
-    await front.gone()
-    stop.note(signal.SIGTERM)
 
 
 COMMANDS = {

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -36,9 +35,9 @@ OUTLIVING_SECONDS = LONGEST_WAIT + 60.0
 """Longest time for requests that are out when the client has gone; each has a patience of its own, which is shorter."""
 
 
-def open_browser(studio: "Studio") -> "Browser | None":
+def open_browser(studio: "Studio | None") -> "Browser | None":
     """The browser that the studio's web back end has open at this moment."""
-    backend = cast("WebBackend | None", studio.backend_in_use("chatgpt-web"))
+    backend = cast("WebBackend | None", studio and studio.backend_in_use("chatgpt-web"))
     return None if backend is None else backend.browser
 
 
@@ -46,17 +45,15 @@ def open_browser(studio: "Studio") -> "Browser | None":
 async def open_app(settings: Settings, outliving: "Outliving | None" = None) -> AsyncGenerator[App]:
     """What the handlers of this process share. Nothing is loaded or opened before the first call. ``outliving``: see
     :func:`~cdp_image_mcp.studio.studio.open_studio`."""
-    async with late_studio(settings, outliving) as studio:
-
-        def browser() -> "Browser | None":
-            return None if studio.opened is None else open_browser(studio.opened)
-
-        async with canvases(settings, browser) as open_canvas:
-            app = App(settings, studio, open_canvas)
-            try:
-                yield app
-            finally:
-                await app.tasks.aclose()
+    async with (
+        late_studio(settings, outliving) as studio,
+        canvases(settings, lambda: open_browser(studio.opened)) as open_canvas,
+    ):
+        app = App(settings, studio, open_canvas)
+        try:
+            yield app
+        finally:
+            await app.tasks.aclose()
 
 
 class Leaving:
@@ -88,11 +85,6 @@ async def serve_app(open_app: OpenApp, wire: Wire, front: Front | None = None, l
             finally:
                 leaving.within(CLOSING_SECONDS)
 
-    async def front_gone() -> None:
-        if front is not None:
-            await front.gone()
-            stop.note(signal.SIGTERM)
-
     server = make_server(closing_in_time)
     serving = anyio.CancelScope()
     async with stop.heard(), wire.streams(serving.cancel) as (incoming, outgoing):
@@ -100,7 +92,7 @@ async def serve_app(open_app: OpenApp, wire: Wire, front: Front | None = None, l
             with serving:
                 async with anyio.create_task_group() as group:
                     group.start_soon(stop.cancel, serving)
-                    group.start_soon(front_gone)
+                    group.start_soon(stop.note_end_of, front)
                     await server.run(incoming, outgoing, server.create_initialization_options())
                     leaving.within(FLUSHING_SECONDS)
                     group.cancel_scope.cancel()

@@ -8,6 +8,7 @@ from types import FrameType
 import anyio
 import anyio.abc
 
+from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.tasks import background
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
@@ -24,6 +25,12 @@ class Stop:
         if self.signal is None:
             self.signal = signal.Signals(number)
             self._event.set()
+
+    async def note_end_of(self, front: Front | None) -> None:
+        """The end of the process that was started counts as a signal to this one, which goes on behind it."""
+        if front is not None:
+            await front.gone()
+            self.note(signal.SIGTERM)
 
     @asynccontextmanager
     async def heard(self) -> AsyncGenerator[None]:
