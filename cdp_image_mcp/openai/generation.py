@@ -1,6 +1,7 @@
 """One generation at the API: its requests, their repetition, its pictures and what they cost."""
 
 import logging
+from contextlib import nullcontext
 from datetime import date
 from functools import partial
 from typing import Any
@@ -70,12 +71,14 @@ class Generation:
         """Make the pictures. Raises ImageError when one is missing; those saved stay."""
         sent = {name: value for name, value in self._plan.parameters.items() if name not in {"prompt", "model"}}
         try:
-            await self._about_to_send(
-                sent_prompt=self._request.prompt,
-                model=str(self._plan.parameters["model"]),
-                sent_parameters=sent,
-                requests=self._plan.requests,
-            )
+            # Whoever waits for the streams of other generations has sent nothing: its time limit ends it.
+            async with self._means.streams if self._plan.requests > 1 else nullcontext():
+                await self._about_to_send(
+                    sent_prompt=self._request.prompt,
+                    model=str(self._plan.parameters["model"]),
+                    sent_parameters=sent,
+                    requests=self._plan.requests,
+                )
             if self._plan.requests == 1:
                 await self._guarded(0)
             else:
