@@ -87,10 +87,7 @@ class Generation:
                         group.start_soon(self._limited, index)
         finally:
             with shielded():
-                try:
-                    await self._settle()
-                except ImageError as problem:
-                    self._tally.errors.append(problem)
+                await self._settle()
         if self._tally.errors:
             raise self._tally.whole_error()
 
@@ -309,7 +306,7 @@ class Generation:
             facts["warnings"] = self._warnings
         facts["submitted"], facts["spent"] = self._tally.standing()
         state = "saving" if self._report.images else "generating" if self._tally.was_sent else "starting"
-        await self._report.state(state, **facts)
+        await self._try_state(state, **facts)
 
     # --- as it happens ----------------------------------------------------------------------------------------
 
@@ -320,8 +317,8 @@ class Generation:
             await self._try_state("generating", submitted=True)
 
     async def _try_state(self, state: WorkState, **facts: Any) -> None:
-        """Once the request has left, a record that cannot be written must not cost the picture: the next call of the
-        report meets the same disk and tells."""
+        """Once the request has left, a record that cannot be written must cost neither the picture nor the reason why
+        there is none: the next call of the report, or the end, meets the same disk and tells."""
         try:
             await self._report.state(state, **facts)
         except ImageError as problem:

@@ -19,6 +19,8 @@ import pytest
 from PIL import Image
 
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.mcp_server.ways import InstalledWays
 from cdp_image_mcp.studio.asked import GenerateImage
@@ -340,6 +342,30 @@ async def test_a_picture_that_the_disk_did_not_take_is_told_of_before_any_other_
             full = False
             record = (await studio.wait(first.record.generation_id)).record
     assert (record.state, len(record.images)) == ("partial", n - 1)
+    # Once there is room, only the refusal is left to be told.
+    assert record.error is not None
+    assert (record.error["code"], record.error["retryable"]) == ("refused", False)
+    assert "free space" not in record.error["next_step"]
+    assert [(failure.index, failure.code) for failure in record.failures] == [(n, "refused")]
+
+
+async def test_a_record_that_the_disk_did_not_take_hides_no_refusal(
+    api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Folder.write
+
+    async def may_be_full(folder: Folder, record: Record) -> None:
+        if record.submitted is True and not record.finished:
+            raise ImageError("disk", "No space left on device")
+        await write(folder, record)
+
+    monkeypatch.setattr(Folder, "write", may_be_full)
+    api.play(error("moderation"))
+    with anyio.fail_after(40):
+        async with open_studio(settings(api, tmp_path, compat="openai"), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert record.error is not None
+    assert (record.state, record.error["code"]) == ("refused", "refused")
 
 
 async def test_a_folder_that_went_while_its_picture_was_drawn_is_made_again_for_it(

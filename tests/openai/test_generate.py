@@ -284,10 +284,9 @@ async def test_a_record_that_cannot_be_written_does_not_cost_the_picture(
         await original(name, **facts)
 
     report.state = state
-    with anyio.fail_after(10), pytest.raises(ImageError) as caught:
+    with anyio.fail_after(10):
         await backend.generate(ask(), report)
     assert len(report.pictures) == 1
-    assert (caught.value.code, caught.value.submitted, caught.value.spent) == ("disk", True, True)
 
 
 async def test_nothing_is_sent_when_the_record_cannot_be_written(

@@ -10,6 +10,7 @@ import anyio
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import State
+from cdp_image_mcp.studio.ending import ADVICE
 from cdp_image_mcp.studio.jobs.job import Job
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Settling:
                 await self.ended(job)
 
     async def _again(self, job: Job) -> None:
-        held, error = job.held, job.record.failure()
+        held, placed, error = job.held, len(job.images), job.record.failure()
         try:
             await job.catch_up()
         except ImageError as problem:
@@ -70,6 +71,8 @@ class Settling:
                         error.details["kept"] = job.record.facts["kept"]
                     state: State = "partial" if job.images else job.record.state
                     whole = len(job.images) >= job.request.n
+                    if error is not None:
+                        error = _without(error, len(job.images) - placed)
                     await self._end(job, "saved" if whole else state, None if whole else error)
                 if not job.behind:
                     self._jobs.pop(job.generation_id, None)
@@ -77,3 +80,20 @@ class Settling:
                 # Whatever happened: calls and the server's end wait for this.
                 job.settling = False
                 job.end()
+
+
+def _without(error: ImageError, placed: int) -> ImageError:
+    """What is left of ``error`` when so many pictures are here after all for which a full disk led it."""
+    told = [*error.details.get("failures", ())]
+    full = [one for one in told if one["code"] == "disk"]
+    for one in full[:placed]:
+        told.remove(one)
+    if error.code != "disk" or not told:
+        return error
+    error.details["failures"] = told
+    if len(full) > placed:
+        return error
+    left = ImageError(**told[0], submitted=True, spent=True, details=error.details)
+    if left.retryable:
+        left.retryable, left.next_step = False, ADVICE["rest"]
+    return left
