@@ -57,9 +57,9 @@ def most_of(request: ImageRequest, plan: Plan) -> float:
     dollars = _dollars(plan, request.size, request.quality, request.n)
     if dollars is None:
         quality = request.quality if request.quality in {"low", "medium", "high"} else "high"
-        parameters = {name: value for name, value in plan.parameters.items() if name != "output_format"}
+        parameters = dict(item for item in plan.parameters.items() if item != ("output_format", "svg"))
         assumed = msgspec.structs.replace(plan, model=ASSUMED, parameters=parameters)
-        dollars = _dollars(assumed, "auto", quality, request.n)
+        dollars = _dollars(assumed, request.size, quality, request.n)
     return dollars.high if dollars is not None else 0.0
 
 

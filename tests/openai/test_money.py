@@ -240,6 +240,15 @@ async def test_a_budget_counts_an_unknown_model_as_the_dearest(api: ImagesApi, t
     assert api.log == []
 
 
+@pytest.mark.parametrize("dearer", [{"output_format": "gif"}, {"size": "4096x4096"}], ids=str)
+async def test_what_makes_a_picture_dearer_does_so_for_an_unknown_model(
+    api: ImagesApi, tmp_path: Path, dearer: dict[str, Any]
+) -> None:
+    unknown: dict[str, Any] = {"model": "relay-x", "quality": "high"}
+    assert await asked(api, tmp_path, 1.0, "a", **unknown, **dearer) == []
+    assert len(await asked(api, tmp_path, 1.0, "a", **unknown)) == 1
+
+
 async def test_a_local_server_needs_no_budget(api: ImagesApi, tmp_path: Path) -> None:
     api.strict = False
     (record,) = await asked(api, tmp_path, 0.0, "a fox", compat="vllm", model="qwen-image")
