@@ -163,6 +163,18 @@ async def test_what_a_process_that_died_had_written_is_told_as_sent_and_paid(
     assert (found.state, found.submitted, found.spent) == (state, True, True)
 
 
+async def test_cancelling_what_a_process_that_died_had_written_keeps_the_picture(tmp_path: Path) -> None:
+    record = await left(tmp_path, backend="api", submitted="unknown", spent="unknown", request={"n": 2})
+    entry = await Library(tmp_path / "output").find(record.generation_id)
+    assert entry is not None
+    (entry.folder.path / "image-01.png").write_bytes(png(3))
+    async with studio_with(tmp_path, api=Scripted(draw), api_key="test-key") as studio:
+        for found in (await studio.cancel(record.generation_id), await studio.wait(record.generation_id)):
+            assert [Path(image.path).name for image in found.record.images] == ["image-01.png"]
+            assert (found.record.state, found.record.submitted, found.record.spent) == ("cancelled", True, True)
+            assert [(failure.index, failure.code) for failure in found.record.failures] == [(2, "cancelled")]
+
+
 async def test_behind_the_first_request_what_was_not_recorded_is_taken_in(tmp_path: Path) -> None:
     record, _ = await lost(tmp_path, fetched=True)
     library = Library(tmp_path / "output")

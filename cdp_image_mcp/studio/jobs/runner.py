@@ -126,6 +126,7 @@ class Runner:
     async def end_orphan(self, entry: Entry) -> None:
         """Cancel a generation nobody works on."""
         job = Job(request_of(entry.record), entry.record, entry.folder, self)
+        await _take_in(job)
         await self._end(job, "cancelled", ending.cancelled(entry.record))
 
     async def aclose(self, outliving: Outliving | None = None) -> None:
@@ -266,7 +267,7 @@ class Runner:
 
     async def _collect(self, job: Job) -> None:
         record = job.record
-        (await finish(partial(strays.gather, job.folder.path, record))).add_to(record)
+        await _take_in(job)
         backend = self.backend(record.backend) if record.on_web else None
         if record.submitted is False or not isinstance(backend, Collector):
             record.facts["given_up"] = True
@@ -339,3 +340,8 @@ class Runner:
         await job.finish(state, error)
         if job.record.images:
             self.start_soon(self.gallery.refresh)
+
+
+async def _take_in(job: Job) -> None:
+    """What an earlier process had written and not recorded."""
+    (await finish(partial(strays.gather, job.folder.path, job.record))).add_to(job.record)
