@@ -127,10 +127,10 @@ class Studio:
             waiting = call.pop_all()
         async with waiting:
             standing = await self._wait(generation_id, seconds, listener)
-        elsewhere = given(arguments.output_dir) and claim.folder.path.parent != accepted.parent
-        return msgspec.structs.replace(
-            standing, joined=claim.joined, unmet=("output_dir",) if claim.joined and elsewhere else ()
-        )
+        elsewhere = False
+        if claim.joined and given(arguments.output_dir):
+            elsewhere = accepted.parent != await anyio.to_thread.run_sync(claim.folder.path.parent.resolve)
+        return msgspec.structs.replace(standing, joined=claim.joined, unmet=("output_dir",) if elsewhere else ())
 
     async def wait(
         self,

@@ -174,6 +174,17 @@ async def test_a_folder_that_a_joined_picture_does_not_lie_in_is_told(tmp_path: 
         assert (await studio.generate(asking("a fox", output_dir=elsewhere))).unmet == ()
 
 
+async def test_a_joined_call_that_names_the_folder_it_is_in_by_another_way_got_what_it_asked_for(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "output").symlink_to(tmp_path / "real")
+    async with studio_with(tmp_path, Scripted(draw)) as studio:
+        await studio.generate(asking())
+        joined = await studio.generate(asking(output_dir=str(tmp_path / "output")))
+    assert (joined.joined, joined.unmet) == (True, ())
+
+
 async def test_a_call_that_can_join_does_so_before_anything_else_is_asked(tmp_path: Path) -> None:
     web = Scripted(sent_then_hangs)
     async with studio_with(tmp_path, web, daily_limit=1) as studio:
