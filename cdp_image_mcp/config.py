@@ -299,7 +299,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             told = str(error) if isinstance(error, ValueError) else "it is not set, and this user has no home"
             told = told.removesuffix(".") + ": name GPT_IMAGE_OUTPUT_DIR and CHATGPT_WEB_PROFILE_DIR."
             problems.append(Problem("HOME", told))
-            data = Path.cwd()
+            data = Path(os.sep)  # nobody works there
         read = {"output_dir": data / "output" / "chatgpt-images", "profile_dir": data / "profile", **read}
     read.setdefault("input_roots", _default_input_roots(read["output_dir"]))
     return Settings(**read, problems=tuple(problems))

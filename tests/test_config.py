@@ -3,6 +3,7 @@
 import hashlib
 import pwd
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -117,8 +118,11 @@ def test_a_home_whose_name_is_not_utf8_is_named_as_such(monkeypatch: pytest.Monk
     assert named.problems == ()
 
 
-def test_nothing_ends_the_program_where_there_is_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A container that runs as a number without a name."""
+def test_nothing_ends_the_program_where_there_is_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that runs as a number without a name, and in a folder that is gone."""
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
 
     def nobody(number: int) -> None:
         raise KeyError(number)
