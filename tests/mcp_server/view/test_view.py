@@ -354,6 +354,8 @@ async def test_the_view_is_never_higher_than_hosts_allow_in_a_conversation(
             for button in ("#again", "#earlier"):
                 await host.view.press(button)
             await host.view.until("document.querySelectorAll('#history img').length === 1")
+            # It grows as its pictures are laid out; what it may come to is what is asked here.
+            await host.view.until("document.documentElement.scrollHeight >= 500")
             high = await host.view.read("document.documentElement.scrollHeight")
             wide = await host.view.read("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             sizes = [m for m in await host.said() if m.get("method") == "ui/notifications/size-changed"]
