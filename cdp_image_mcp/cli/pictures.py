@@ -162,11 +162,7 @@ async def gallery(parsed: argparse.Namespace, settings: Settings, terminal: Term
 async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     library = Library(settings.output_dir)
     if parsed.id:
-        entries = [await _entry(library, name) for name in parsed.id]
-        for entry in entries:
-            if entry.alive:
-                raise ImageError("invalid_input", f"{entry.record.generation_id} is being made; cancel it first.")
-        paths = list(dict.fromkeys(entry.folder.path for entry in entries))
+        paths = await _at_rest(library, parsed.id)
     else:
         paths = await anyio.to_thread.run_sync(lambda: sorted(_rubbish(settings)))
     if not paths:
@@ -182,6 +178,8 @@ async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Termin
     if not parsed.yes and not await terminal.agreed("Delete them?"):
         terminal.say("Nothing was deleted.")
         return FAILED
+    if parsed.id:
+        await _at_rest(library, parsed.id)  # a server may have taken one up while it was asked
     left = await anyio.to_thread.run_sync(deleted, paths)
     if parsed.id and await anyio.to_thread.run_sync((page := Gallery(library)).path.exists):
         await page.rebuild()  # where their words stand too
@@ -189,6 +187,15 @@ async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Termin
         terminal.say(f"It could not be deleted: {path}", "yellow")
     terminal.say(f"{len(paths) - len(left)} deleted.", "green")
     return FAILED if left else DONE
+
+
+async def _at_rest(library: Library, names: list[str]) -> list[Path]:
+    """The folders of those generations. Raises ImageError for one that is being made."""
+    entries = [await _entry(library, name) for name in names]
+    for entry in entries:
+        if entry.alive:
+            raise ImageError("invalid_input", f"{entry.record.generation_id} is being made; cancel it first.")
+    return list(dict.fromkeys(entry.folder.path for entry in entries))
 
 
 def _rubbish(settings: Settings) -> Iterator[Path]:

@@ -13,10 +13,12 @@ import pytest
 
 from cdp_image_mcp.cdp import LaunchOptions, launch
 from cdp_image_mcp.config import READ
+from cdp_image_mcp.library.library import Library
 from fixtures.images_api import png
 from tests.browser import SWITCHES, found_browser
 from tests.cli.api_stub import Stub
-from tests.cli.running import LIMIT, command, ran
+from tests.cli.running import LIMIT, Typist, command, ran
+from tests.library.making import DEAD, a_record, create
 
 
 def made(with_key: dict[str, str], *prompts: str) -> list[dict[str, Any]]:
@@ -251,6 +253,21 @@ def test_a_picture_that_is_being_made_is_not_deleted(with_key: dict[str, str], e
         assert maker.wait(LIMIT) == 0
     assert done.returncode == 2
     assert "cancel it first" in done.stderr
+
+
+@pytest.mark.anyio
+async def test_a_picture_that_a_server_takes_up_while_a_person_is_asked_is_not_deleted(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    root = tmp_path / "pictures"
+    left = a_record(owner=DEAD, state="generating", submitted=True)
+    folder = await create(Library(root), left)
+    typist = Typist(environment, "clean", left.generation_id)
+    await anyio.to_thread.run_sync(typist.until, "Delete them?")
+    assert await Library(root).adopt(left.generation_id) is not None
+    typist.types("y\n")
+    code, seen = await anyio.to_thread.run_sync(typist.end)
+    assert (code, "cancel it first" in seen, folder.path.exists()) == (2, True, True), seen
 
 
 # --- config ----------------------------------------------------------------------------------------------------
