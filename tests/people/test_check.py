@@ -124,3 +124,22 @@ async def test_a_check_that_nobody_can_be_asked_to_pass_claims_no_person(site: S
     assert answer.code == "verification_required", answer.data
     assert "was asked" not in answer.data["message"]
     assert answer.data["submitted"] is False
+
+
+async def test_a_check_where_the_display_named_is_dead_needs_a_person_and_breaks_nothing_for_later(
+    site: Site, tmp_path: Path
+) -> None:
+    """As in a terminal that outlived its desktop: a window was wanted for a week, and each picture failed by it."""
+    site.set(challenge="headless")
+    variables = {"CHATGPT_WINDOW_MODE": "auto", "DISPLAY": ":987"}
+    with anyio.fail_after(150):
+        async with running_program(tmp_path, site.url, variables=variables) as program:
+            for _ in range(2):
+                answer = await program.generate("a lighthouse at dusk")
+                assert answer.code == "verification_required", answer.data
+                assert "no display" in answer.data["message"], answer.data
+                assert answer.data["submitted"] is False
+            site.set(challenge="")
+            assert (await program.generate("a lighthouse at dusk")).status == "saved"
+        async with running_program(tmp_path, site.url, variables=variables) as program:
+            assert (await program.generate("a harbour")).status == "saved"

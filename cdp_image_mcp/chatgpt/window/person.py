@@ -76,18 +76,19 @@ class Person:
         sent = report.facts.get("submitted", False)
         asked: Arrival | None = None
         ended = ""
-        for _ in range(ROUNDS + 1):
+        for left in reversed(range(ROUNDS + 1)):
             tab, arrival = await self.look(address, fresh=fresh, after=after, sent=sent)
             if arrival.kind == "ready":
                 return tab, arrival
-            if asked is not None and (asked.kind, asked.detail) == (arrival.kind, arrival.detail):
-                break  # the person has seen this very question and gone: asking again would be nagging
+            seen = asked is not None and (asked.kind, asked.detail) == (arrival.kind, arrival.detail)
+            if seen or not left:
+                break  # a person who has seen this very question and gone, or so many, would only be nagged
             asked = arrival
             ended = await self.ask(arrival, report)
         why = f"{asked.detail}; {ended}" if asked is not None else "the site asked again and again"
         raise ImageError(
             ERROR_OF[state_of(asked or Arrival("blocked"))],
-            f"A person was asked, and the site is still not ready ({why})." + ("" if sent else " Nothing was sent."),
+            f"A person was asked, and the site is still not ready ({why}). Nothing was sent.",
             submitted=sent,
         )
 
@@ -98,12 +99,7 @@ class Person:
         about: most are satisfied with a window that nobody needs to see, and that is used from then on."""
         try:
             for hidden in (False, True):
-                try:
-                    tab = await self._keeper.borrow((await self._memory.choose()).mode)
-                except ImageError as error:
-                    if error.code != "browser_failed" or not self._memory.takes_back():
-                        raise
-                    tab = await self._keeper.borrow((await self._memory.choose()).mode)
+                tab = await self._borrow()
                 arrival = await arrive(tab, address, fresh=fresh, after=after)
                 # One that was to be hidden may be headless all the same, by CHATGPT_CHROME_ARGS.
                 if hidden or arrival.kind != "challenge" or self._keeper.mode != "headless":
@@ -117,6 +113,16 @@ class Person:
         except cdp.CDPError as error:
             raise problem(error, sent) from None
         return tab, arrival
+
+    async def _borrow(self) -> Tab:
+        mode = (await self._memory.choose()).mode
+        try:
+            return await self._keeper.borrow(mode)
+        except ImageError as error:
+            if mode == "headless" or error.code != "browser_failed" or not self._memory.takes_back():
+                raise
+            log.info("no window can be opened, so it goes on without: %s", error)
+        return await self._keeper.borrow((await self._memory.choose()).mode)
 
     async def ask(self, arrival: Arrival, report: Report | None) -> str:
         """Let the person do what only a person may. Answers how it ended, in words."""

@@ -73,6 +73,8 @@ class WindowMemory:
         self.wanted: WindowMode = wanted
         self.asked: Literal["hidden", "visible"] | None = None
         """What ``browser_visibility`` asked for; counts for this process before everything but a missing display."""
+        self._windowless = False
+        """No window came where the site's check alone wanted one."""
 
     async def choose(self) -> Choice:
         if not has_display():
@@ -80,7 +82,7 @@ class WindowMemory:
         if self.asked is not None:
             return Choice(self.asked, "browser_visibility asked for it")
         if self.wanted == "auto":
-            until = await self._hidden_until()
+            until = None if self._windowless else await self._hidden_until()
             if until is not None and until > self._now():
                 told = until.isoformat(timespec="seconds")
                 return Choice("hidden", f"the site wanted a check from a headless browser; hidden until {told}")
@@ -88,10 +90,12 @@ class WindowMemory:
         return Choice(self.wanted, f"CHATGPT_WINDOW_MODE is {self.wanted}")
 
     def takes_back(self) -> bool:
-        """No window could be opened. Whether one was only asked for by ``browser_visibility``, which counts no more
-        then: pictures are made as they were before."""
-        asked, self.asked = self.asked, None
-        return asked is not None
+        """No window could be opened. Whether one was wanted by ``browser_visibility`` or after a check alone: neither
+        counts for this process any more then, and pictures are made as they were before."""
+        if self.asked is None and self.wanted != "auto":
+            return False
+        self.asked, self._windowless = None, True
+        return True
 
     async def met_check(self) -> None:
         """A headless browser was checked: windows from now on, for a week."""

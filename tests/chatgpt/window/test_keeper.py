@@ -19,6 +19,7 @@ from cdp_image_mcp.chatgpt.window.keeper import Keeper
 from cdp_image_mcp.chatgpt.window.person import Person
 from cdp_image_mcp.chatgpt.window.windowmode import Choice, WindowMemory
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
 from tests.chatgpt.window.making import backend
 
 pytestmark = pytest.mark.anyio
@@ -114,6 +115,36 @@ async def test_a_check_that_meets_a_browser_without_windows_is_looked_at_twice_a
         _, arrival = await person.look("https://chatgpt.com/", fresh=True)
     assert arrival.kind == "challenge"
     assert looks == ["look", "look"]
+
+
+async def test_the_last_question_that_a_person_answers_is_looked_after_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sign-in, workspace and check, one after the other; a fourth is asked for by nobody."""
+    questions = [Arrival("signed_out", "signs in"), Arrival("blocked", "workspace"), Arrival("challenge", "HTTP 403")]
+    answered: list[str] = []
+
+    async def look(*_: Any, **__: Any) -> tuple[Any, Arrival]:
+        left = questions[len(answered) :]
+        return None, left[0] if left else Arrival("ready")
+
+    async def ask(arrival: Arrival, _report: Any) -> str:
+        answered.append(arrival.detail)
+        return "the window was closed"
+
+    settings = Settings(output_dir=tmp_path, profile_dir=tmp_path)
+    person: Any = Person(settings, cast("Keeper", None), cast("WindowMemory", None))
+    monkeypatch.setattr(person, "look", look)
+    monkeypatch.setattr(person, "ask", ask)
+    report = SimpleNamespace(facts={})
+    with anyio.fail_after(20):
+        _, arrival = await person.arrive("https://chatgpt.com/", report, fresh=True)
+        assert (arrival.kind, answered) == ("ready", ["signs in", "workspace", "HTTP 403"])
+        answered.clear()
+        questions.append(Arrival("blocked", "security page"))
+        with pytest.raises(ImageError) as caught:
+            await person.arrive("https://chatgpt.com/", report, fresh=True)
+    assert (caught.value.code, answered) == ("verification_required", ["signs in", "workspace", "HTTP 403"])
 
 
 async def test_a_slow_answer_about_windows_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
