@@ -77,6 +77,10 @@ class Site:
             return True
         return self.ours(address) and parts.path.startswith(("/login", "/auth"))
 
+    def leads_out(self, address: str) -> bool:
+        """Where the site sends whoever it does not know: to its sign-in, or to somebody else's."""
+        return self.is_login(address) or not self.ours(address)
+
     def path(self, address: str) -> str:
         return urlsplit(address).path if self.ours(address) else ""
 

@@ -109,16 +109,15 @@ class WebBackend:
                 tab = await self._arrive(address, report, fresh=address == self._site.home, after=after)
                 try:
                     await self._turns(tab, request, report)
-                except (ChallengeMet, Untraced) as met:
-                    if isinstance(met, Untraced) or met.submitted:
-                        await self._collect(request, report)
-                        if len(report.images) >= request.n:
-                            return
+                except (ChallengeMet, Untraced):
+                    await self._collect(request, report)
+                    if len(report.images) >= request.n:
+                        return
                 except NotReady as late:
                     await self._person.ask(late.arrival, report)
                 except StartOver as again:
                     last = again.error
-                    if last.code == "verification_required":
+                    if again.unseen:
                         if checked:
                             break  # it was tried once more: pressing on would look like an attack
                         checked = True
@@ -139,7 +138,9 @@ class WebBackend:
 
     async def _turns(self, tab: Tab, request: ImageRequest, report: Report) -> None:
         """Successive turns in one conversation until all pictures are there or the site stops."""
-        async with upload_copies(request.reference_images, self._settings.profile_dir) as files:
+        # The conversation of later pictures has them.
+        references = () if report.images else request.reference_images
+        async with upload_copies(references, self._settings.profile_dir) as files:
             while len(report.images) < request.n:
                 before = len(report.images)
                 await self._one_turn(tab, request, report, files if before == 0 else [])
@@ -297,11 +298,9 @@ def _refuse_used_up(quotas: tuple[Quota, ...], report: Report) -> None:
     """Raises ImageError ``quota_reached`` instead of sending what the site has just said it will not draw."""
     used_up = no_pictures_left(quotas, now=datetime.now().astimezone())
     if used_up is not None:
-        sent = report.facts.get("submitted", False)
         raise ImageError(
             "quota_reached",
-            f"The site says that no pictures are left until {used_up.reset_at}."
-            + (" This picture was not asked for." if sent else " Nothing was sent."),
-            submitted=sent,
+            f"The site says that no pictures are left until {used_up.reset_at}. Nothing was sent.",
+            submitted=report.facts.get("submitted", False),
             reset_at=used_up.reset_at,
         )

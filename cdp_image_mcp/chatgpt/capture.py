@@ -191,7 +191,7 @@ class Capture:
         """A picture that stands in our turn complete, though its request was never seen: from the memory cache, or as a
         ``blob:``. Not while a check is up: a ``blob:`` is read by script in the page."""
         watch, pointer = self._watch, self._pointer
-        if watch.challenge is not None or watch.pictures.loading(pointer.file_id):
+        if watch.challenged or watch.pictures.loading(pointer.file_id):
             return
         for image in watch.page.images:
             key = f"page {image.file or image.blob}"
@@ -281,7 +281,7 @@ class Carousel:
 
     def _wanted(self, pointer: Pointer) -> bool:
         images = self._watch.page.images
-        if len(self._watch.turn.pictures) < 2 or not images or self._watch.challenge is not None:
+        if len(self._watch.turn.pictures) < 2 or not images or self._watch.challenged:
             return False
         if any(image.file in {pointer.file_id, pointer.shown_as} for image in images):
             return False

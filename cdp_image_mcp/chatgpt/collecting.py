@@ -94,7 +94,7 @@ class Collecting:
         async with watch_turn(tab, transcript) as watch:
             landed = await watch.load("late")
             if landed.challenged:
-                raise ChallengeMet(submitted=True)
+                raise ChallengeMet
             await self._report.state("generating", submitted=True)
             async with stopping(watch, self._report):
                 await Drawing(watch, self._request, self._report).pictures()
@@ -127,7 +127,7 @@ class Collecting:
         before = tab.loader_id
         with tab.bodies.watch(self._site.lists_newest) as answers:
             if (await tab.open(self._site.home)).challenged:
-                raise ChallengeMet(submitted=True)
+                raise ChallengeMet
             with anyio.move_on_after(READ_SECONDS):
                 while True:
                     request = await answers.next()
@@ -260,7 +260,7 @@ class Collecting:
         with tab.bodies.watch(self._site.reads_conversation) as answers:
             landed = await tab.open(self._site.conversation(conversation))
             if landed.challenged:
-                raise ChallengeMet(submitted=True)
+                raise ChallengeMet
             with anyio.move_on_after(READ_SECONDS):
                 while found is None:
                     request = await answers.next()

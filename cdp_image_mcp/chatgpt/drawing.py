@@ -165,13 +165,13 @@ class Drawing:
 
     async def _ended_its_script(self) -> bool:
         """Whether the prompt is still kept back once the page is loaded anew: what its script had in mind ends with its
-        document. Raises ChallengeMet."""
+        document. Raises StartOver where the page shows the check now."""
         try:
             landed = await self._watch.load("kept_out")
         except cdp.CDPError as error:
             raise problem(error, "unknown") from None
         if landed.challenged:
-            raise ChallengeMet(submitted=False)
+            raise kept_from_sending(shown=True)
         return self._watch.refused is not None
 
     def _judged(self) -> Verdict:
@@ -206,8 +206,8 @@ class Drawing:
         watch = self._watch
         if watch.lost is not None:
             return problem(watch.lost, True)
-        if watch.challenge is not None:
-            return ChallengeMet(submitted=True)
+        if watch.challenged:
+            return ChallengeMet()
         if watch.refused is not None:
             if watch.refused.mitigated:
                 # The check stood before the site: the prompt never reached it.
@@ -217,7 +217,7 @@ class Drawing:
             words = watch.tab.site.words
             refused = watch.refused
             return http_outcome(refused.status, refused.body, now=now, words=words, left=left, wait=refused.wait)
-        if watch.page.expired:
+        if watch.page.expired or watch.signed_out:
             return _signed_out()
         if watch.page.approval:
             return ImageError(
@@ -316,7 +316,9 @@ class Drawing:
             return
         self._closed_doors = self._closed_doors + 1 if landed.status == 403 else 0
         if landed.challenged or self._closed_doors >= CHECK_LOADS:
-            raise ChallengeMet(submitted=True)
+            raise ChallengeMet
+        if watch.signed_out:
+            raise _signed_out()
         if not landed.check and landed.status < 400:
             await self._require_session()
 

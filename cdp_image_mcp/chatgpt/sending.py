@@ -38,27 +38,24 @@ class NotReady(Exception):  # noqa: N818 - a state, not a failure
 
 class StartOver(Exception):  # noqa: N818 - a state, not a failure
     """Nothing was sent, and what kept it from being sent may be gone: it may begin anew, ``pause`` seconds later.
-    ``error`` is what to tell when that happens again and again."""
+    ``error`` is what to tell when that happens again and again. ``unseen``: it was a check that no page shows, so that
+    nobody can be asked to pass it."""
 
-    def __init__(self, error: ImageError, pause: float = 0.0) -> None:
+    def __init__(self, error: ImageError, pause: float = 0.0, *, unseen: bool = False) -> None:
         super().__init__(error.message)
         self.error = error
         self.pause = pause
+        self.unseen = unseen
 
 
-def kept_from_sending(pause: float = 0.0) -> StartOver:
-    """A check answered for the site, in a page that looks fine."""
-    return StartOver(
-        ImageError("verification_required", "A check kept the prompt from being sent: it did not go out."), pause
-    )
+def kept_from_sending(pause: float = 0.0, *, shown: bool = False) -> StartOver:
+    """A check answered for the site. ``shown``: in its page too; whoever arrives there asks the person."""
+    told = ImageError("verification_required", "A check kept the prompt from being sent: it did not go out.")
+    return StartOver(told, pause, unseen=not shown)
 
 
 class ChallengeMet(Exception):  # noqa: N818 - a state, not a failure
-    """The site shows a check; the person has to pass it before this goes on."""
-
-    def __init__(self, *, submitted: bool) -> None:
-        super().__init__("The site shows a check.")
-        self.submitted = submitted
+    """A prompt is out and the site shows a check, which the person has to pass before this goes on."""
 
 
 class Sending:
@@ -84,7 +81,7 @@ class Sending:
         """Press send and prove what came of it. The text stands in the composer already.
 
         Raises ImageError with ``submitted`` telling the truth, NotReady when nothing was sent and a person is needed,
-        ChallengeMet when a check kept the prompt out, StartOver when it may begin anew.
+        StartOver when it may begin anew.
         """
         # Not at once by loading anew: a page that empties its editor a while after its loading would do it again.
         if not (await self._pressed(composer, text) or await self._pressed(composer, text)):
@@ -158,7 +155,7 @@ class Sending:
         watch = self._watch
 
         def decided() -> bool:
-            stopped = watch.tab_gone or watch.challenge is not None or watch.kept_out
+            stopped = watch.tab_gone or watch.challenged or watch.kept_out
             # A page that was refused what comes before the prompt may try again by itself.
             failed = watch.page.found and watch.page.failed and self._refused_beforehand() is None
             return watch.request_seen.is_set() or stopped or failed
@@ -169,7 +166,7 @@ class Sending:
                     pass
         if watch.request_seen.is_set():
             return True
-        if watch.tab_gone or watch.challenge is not None or watch.kept_out or self._refused_beforehand() is not None:
+        if watch.tab_gone or watch.challenged or watch.kept_out or self._refused_beforehand() is not None:
             return False
         return watch.page.found and not await composer.holds(text)
 
@@ -193,7 +190,7 @@ class Sending:
     async def _not_seen(self, composer: Composer, text: str) -> None:
         """No request and no turn of ours after the press."""
         watch = self._watch
-        if watch.kept_out or watch.challenge is not None:
+        if watch.kept_out or watch.challenged:
             # A check answered the page's requests before the prompt could go out.
             if await self._out_after_loading("kept_out"):
                 return
@@ -229,12 +226,12 @@ class Sending:
 
     async def _out_after_loading(self, cause: Cause) -> bool:
         """The page may still be at it, or have it in mind. Loading it anew ends that; only then is it certain whether
-        the prompt went out. Raises ChallengeMet where that shows a check."""
+        the prompt went out. Raises StartOver where that shows a check."""
         landed = await self._watch.load(cause)
         if self._watch.request_seen.is_set():
             await self._report.state("generating", submitted=True)
             return True
         await self.not_sent()
         if landed.challenged:
-            raise ChallengeMet(submitted=False)
+            raise kept_from_sending(shown=True)
         return False

@@ -1,5 +1,6 @@
 """How a generation ends: which state, and what its caller is told about sending, paying and calling again."""
 
+import re
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cdp_image_mcp.errors import CODES, Code, Fact, ImageError
@@ -45,6 +46,8 @@ HELD_ADVICE = (
     "in memory and tries again. Do not call generate_image again before that; it would be paid twice."
 )
 """True while that process lives, so in no record."""
+UNSENT = r" Nothing was sent\.$"
+"""What a back end says of the try that failed: an earlier one may have been sent."""
 GOES_ON = "Do not call generate_image again: this one goes on by itself."
 NEXT: dict[str, str] = {
     "working": "Not finished yet. Call wait_for_image with this generation_id; do not call generate_image again, "
@@ -154,6 +157,9 @@ def failed(job: "Job", error: ImageError) -> End:
     if error.details.pop("given_up", False) or (job.collecting and error.code == "not_found"):
         record.facts["given_up"] = True
     error.submitted, error.spent = record.submitted, record.spent
+    error.message = (
+        error.message if error.submitted is False else re.sub(UNSENT, " Nothing more was sent.", error.message)
+    )
     if error.code == "cancelled" and record.spent is False:
         # The end of the server, and no wish of its user's.
         error.retryable, error.next_step = True, ADVICE["unspent"]

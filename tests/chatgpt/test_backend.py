@@ -14,7 +14,7 @@ from cdp_image_mcp.chatgpt.network.quota import Quota
 from cdp_image_mcp.chatgpt.sending import StartOver
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.request import ImageRequest, Reference, Report
 from tests.chatgpt.talk import CONVERSATION, FOREIGN, site_at
 from tests.chatgpt.window.making import backend
 
@@ -71,6 +71,27 @@ async def test_pictures_that_are_missing_are_asked_for_after_one_that_was_found_
     assert done == ["sent", "collected", "sent"]
 
 
+async def test_later_pictures_need_the_reference_no_more_that_the_first_was_made_from(tmp_path: Path) -> None:
+    """Its file may be gone by then, as after a check that a person took an hour to pass."""
+    gone = Reference(tmp_path / "moved.png", "image/png", 1, 1, 1, "0" * 64)
+    report = SimpleNamespace(images=[b"1"], facts={})
+    attached: list[list[Path]] = []
+
+    async def one_turn(_tab: Any, _request: ImageRequest, _report: Any, files: list[Path]) -> None:
+        attached.append(files)
+        report.images.append(b"2")
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            web: Any = backend(tmp_path, group)
+            web._one_turn = one_turn
+            await web._turns(
+                None, ImageRequest(prompt="x", backend="chatgpt-web", n=2, reference_images=(gone,)), report
+            )
+            group.cancel_scope.cancel()
+    assert attached == [[]]
+
+
 async def test_a_check_that_meets_the_prompt_alone_is_tried_once_more_after_a_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,7 +100,7 @@ async def test_a_check_that_meets_the_prompt_alone_is_tried_once_more_after_a_pa
 
     async def turns(*_: Any) -> None:
         done.append("pressed")
-        raise StartOver(ImageError("verification_required", "A check."), pause=10.0)
+        raise StartOver(ImageError("verification_required", "A check."), pause=10.0, unseen=True)
 
     async def arrive(*_: Any, **__: Any) -> None:
         pass

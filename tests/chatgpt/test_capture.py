@@ -56,7 +56,7 @@ class Watched:
         self.pictures = PictureRequests()
         self.page = PageReport()
         self.turn = Turn()
-        self.challenge = None
+        self.challenged = False
         self.news = anyio.Event()
         self.tab = SimpleNamespace(bodies=self.bodies, loader_id="now", eye=Carousels(turns=0))
 

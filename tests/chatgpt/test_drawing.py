@@ -234,7 +234,7 @@ async def test_once_the_asked_picture_is_saved_no_trouble_is_told() -> None:
     scene = Scene(heard)
     scene.have(file_id(1), FOX)
     heard.feed_conversation(conversation(prompt(), call(), drawn("a", file_id(1), FOX), async_status=3))
-    scene.watch.challenge = Landing(BASE, 403, challenged=True, check=True)
+    scene.watch.challenged = True
     assert (await scene.drawn()).pictures == [FOX]
     assert not scene.tab.rests  # the next prompt finds the check by loading the page
 
@@ -260,7 +260,7 @@ async def test_what_the_network_has_is_taken_before_trouble_is_told(trouble: str
     scene = Scene(at_rest(drawn("a", file_id(1), FOX)), Told(wanted=2))
     scene.have(file_id(1), FOX)
     if trouble == "check":
-        scene.watch.challenge = Landing(BASE, 403, challenged=True, check=True)
+        scene.watch.challenged = True
     elif trouble == "lost":
         scene.watch.lost = BrowserGone("gone")
     else:

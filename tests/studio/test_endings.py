@@ -81,6 +81,17 @@ async def test_what_is_left_at_the_site_may_be_tried_again_by_waiting(tmp_path: 
     assert "wait_for_image" in error["next_step"]
 
 
+async def test_a_try_that_sent_nothing_is_not_told_as_if_nothing_had_been_sent_before(tmp_path: Path) -> None:
+    """As where an earlier prompt is out, and its page cannot be opened any more."""
+
+    async def play(_request: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True, conversation_url="http://site/c/1")
+        raise ImageError("rate_limited", "There were too many requests. Nothing was sent.")
+
+    error = await ended(tmp_path, play, api=False)
+    assert (error["submitted"], error["message"]) == (True, "There were too many requests. Nothing more was sent.")
+
+
 def fails_before_sending(code: Code) -> Play:
     async def play(_request: ImageRequest, report: Report) -> None:
         await report.state("starting")

@@ -208,7 +208,7 @@ NOT_DRAWN: dict[str, str] = {
     "remaining": "a number, told as it is",
     "reset_minutes": "a number, told as it is",
     "session_status": "no outcome is known that is right for every status",
-    "session_ends": "half a minute until it is noticed; it has a row of its own",
+    "session_ends": "half a minute until it is noticed; it has rows of its own",
     "session_reads_s": "a time",
     "login_host": "about signing in, which nobody does here",
     "login_closes_window": "about signing in, which nobody does here",

@@ -28,7 +28,7 @@ import logging
 
 import anyio
 
-from cdp_image_mcp.cdp.errors import DocumentLeft, NavigationError
+from cdp_image_mcp.cdp.errors import DocumentLeft
 from cdp_image_mcp.chatgpt.landing import OVERLOADED, TOO_LARGE, Landing
 from cdp_image_mcp.chatgpt.page.accounts import Account, account_of
 from cdp_image_mcp.chatgpt.page.eye import quoted
@@ -62,10 +62,10 @@ async def arrive(tab: Tab, address: str, *, fresh: bool, after: str | None = Non
     Raises ImageError with ``submitted`` false: ``network``, ``service_error``, ``rate_limited``, ``site_changed``.
     """
     tab.ready = False
-    landed = None if tab.may_stay(address, after) else await _opened(tab, address)
+    landed = None if tab.may_stay(address, after) else await tab.open(address)
     if landed is not None and landed.status == OVERLOADED and not landed.check:
         await anyio.sleep(OVERLOADED_SECONDS)
-        landed = await _opened(tab, address)
+        landed = await tab.open(address)
     if (early := _judge(tab, landed)) is not None:
         return early
     met: set[str] = set()
@@ -82,13 +82,6 @@ async def arrive(tab: Tab, address: str, *, fresh: bool, after: str | None = Non
     raise ImageError("site_changed", "The page kept moving to other documents while it was being looked at.")
 
 
-async def _opened(tab: Tab, address: str) -> Landing:
-    try:
-        return await tab.open(address)
-    except NavigationError as error:
-        raise ImageError("network", f"The site could not be opened: {error}") from None
-
-
 def _judge(tab: Tab, landed: Landing | None) -> Arrival | None:
     """The verdict that needs no script in the page; None when it may be looked at."""
     if landed is None:
@@ -97,7 +90,7 @@ def _judge(tab: Tab, landed: Landing | None) -> Arrival | None:
         return Arrival("challenge", f"HTTP {landed.status}")
     if tab.site.is_login(tab.page.url) or tab.site.is_login(landed.address):
         return Arrival("signed_out", "the site asked to sign in")
-    if landed.status == 431:
+    if landed.status == TOO_LARGE:
         raise ImageError(
             "service_error",
             "The site answered HTTP 431: its cookies in this profile have grown too large.",

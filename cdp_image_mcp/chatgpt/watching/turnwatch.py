@@ -53,7 +53,10 @@ class TurnWatch:
         self.unread = False
         self.mitigated = False
         """A check answered one of the site's own calls while the page looks fine."""
-        self.challenge: Landing | None = None
+        self.challenged = False
+        """The site shows a check instead of its page."""
+        self.signed_out = False
+        """Loading the conversation led to the sign-in."""
         self.lost: cdp.CDPError | None = None
         """Why watching ended, when it ended by itself."""
         self.stream_open = False
@@ -197,7 +200,7 @@ class TurnWatch:
     async def landed(self, landing: Landing) -> None:
         """A new document came: by our own loading, as a check, or by a reload of the site's or the person's."""
         if landing.challenged:
-            self.challenge = landing
+            self.challenged = True
         elif landing.status >= 400:
             self._load_failed, self._loaded = True, anyio.current_time()
         own = self._loading
@@ -274,7 +277,8 @@ class TurnWatch:
             else:
                 landed = await self.tab.reload()
             self._load_failed = landed.status >= 400 and not landed.challenged
-            if not landed.check and not self._load_failed:
+            self.signed_out = self.tab.site.leads_out(landed.address)
+            if not landed.check and not self._load_failed and not self.signed_out:
                 await self.look_again()
             return landed
         finally:

@@ -226,7 +226,7 @@ async def test_a_page_that_takes_the_text_away_right_before_the_press_gets_it_on
     monkeypatch.setattr(sending, "in_the_way", nothing)
     watch = SimpleNamespace(
         tab=site_tab(), lost=None, expect=nothing, until=until, request_seen=request_seen, tab_gone=False,
-        challenge=None, kept_out=False, page=PageReport(),
+        challenged=False, kept_out=False, page=PageReport(),
     )  # fmt: skip
     report = SimpleNamespace(facts={}, state=state)
     with anyio.fail_after(10):
