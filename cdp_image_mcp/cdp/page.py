@@ -73,7 +73,6 @@ class Page:
     @staticmethod
     async def create(
         connection: Connection,
-        url: str = "about:blank",
         *,
         new_window: bool = False,
         background: bool = False,
@@ -81,25 +80,32 @@ class Page:
         window_place: tuple[int, int] | None = None,
         context: str | None = None,
     ) -> "Page":
-        """A tab of our own, set up and at ``url`` (not waited for; use ``navigate``).
+        """A tab of our own, set up and empty. Whoever is cancelled meanwhile leaves none behind.
 
         ``background``: without taking the focus or coming to the front. ``window_size`` and ``window_place`` are for a
         window that has to be made for it. (Chromium 156 on X11 does not make minimised windows, whatever it is asked.)
         ``context`` is the browser context to make it in, by its id; the browser's own if not named.
         """
-        wanted: dict[str, Any] = {"url": url, "background": background}
+        wanted: dict[str, Any] = {"url": "about:blank", "background": background}
         if new_window:  # said to be false it is no longer up to the browser, which without a window makes none then
             wanted["newWindow"] = True
         wanted |= zip(("width", "height"), window_size or (), strict=False)
         wanted |= zip(("left", "top"), window_place or (), strict=False)
         if context is not None:
             wanted["browserContextId"] = context
-        target = await connection.browser.call("Target.createTarget", wanted, reply=OfTarget)
-        page = Page(connection, await connection.attach(target.target_id))
+        making = asyncio.ensure_future(connection.browser.call("Target.createTarget", wanted, reply=OfTarget))
+        page: Page | None = None
         try:
+            target = await asyncio.shield(making)
+            page = Page(connection, await connection.attach(target.target_id))
             await page._set_up()
         except BaseException:
-            await page.close()
+            with shielded(), suppress(CDPError):
+                if page is not None:
+                    await page.close()
+                else:  # which it is, the answer tells
+                    gone = {"targetId": (await making).target_id}
+                    await connection.browser.call("Target.closeTarget", gone, timeout=CLOSING)
             raise
         return page
 

@@ -1,5 +1,6 @@
 """Pages of a real browser: navigation, scripts, crashes."""
 
+import asyncio
 import socket
 
 import anyio
@@ -10,6 +11,7 @@ from cdp_image_mcp.cdp.errors import (
     CommandTimeout,
     NavigationError,
     PageCrashed,
+    ProtocolError,
     ScriptError,
     SessionClosed,
 )
@@ -188,3 +190,35 @@ async def test_a_tab_closed_by_the_person_is_a_closed_session(browser: Browser) 
 async def test_headless_is_at_least_1280_wide(page: Page) -> None:
     with anyio.fail_after(30):
         assert await page.evaluate("innerWidth", reply=int) >= 1280
+
+
+@pytest.mark.parametrize("while_in", ["Target.createTarget", "Target.attachToTarget", "Page.enable"])
+async def test_a_tab_that_nobody_waits_for_any_more_is_closed(while_in: str) -> None:
+    """A person would find it blank, and a browser without windows would be kept for it."""
+    with anyio.fail_after(20):
+        async with connected() as (peer, connection):
+            await attach_session(peer, connection)  # so that it is known how that is answered
+            peer.commands.clear()
+            peer.answers["Target.createTarget"] = {"result": {"targetId": "T1"}}
+            peer.silent = {while_in, "Target.closeTarget"}
+            making = asyncio.create_task(Page.create(connection))
+            command = await peer.command(while_in)
+            making.cancel()
+            if while_in == "Target.createTarget":
+                await peer.send({"id": command["id"], "result": {"targetId": "T1"}})
+            closing = await peer.command("Target.closeTarget")
+            await peer.send({"id": closing["id"], "result": {}})
+            await peer.event("Target.detachedFromTarget", {"sessionId": "S1", "targetId": "T1"})
+            with pytest.raises(asyncio.CancelledError):
+                await making
+    assert closing["params"] == {"targetId": "T1"}
+
+
+async def test_a_tab_that_cannot_be_driven_is_closed_and_the_reason_is_told() -> None:
+    with anyio.fail_after(20):
+        async with connected() as (peer, connection):
+            peer.answers["Target.createTarget"] = {"result": {"targetId": "T1"}}
+            peer.answers["Target.attachToTarget"] = {"error": {"code": -32000, "message": "Not allowed"}}
+            with pytest.raises(ProtocolError, match="Not allowed"):
+                await Page.create(connection)
+            assert (await peer.command("Target.closeTarget"))["params"] == {"targetId": "T1"}
