@@ -7,6 +7,7 @@ Measured on Chromium 156, 2026-11.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ import msgspec
 
 from cdp_image_mcp.cdp.errors import (
     BodyUnavailable,
+    CDPError,
     CommandTimeout,
     DocumentLeft,
     PageCrashed,
@@ -30,14 +32,18 @@ from cdp_image_mcp.cdp.protocol import (
 )
 from cdp_image_mcp.cdp.requests import Request, Requests
 from cdp_image_mcp.cdp.session import raw_of
-from cdp_image_mcp.cdp.wire import content
+from cdp_image_mcp.cdp.wire import Params, content
 from cdp_image_mcp.cdp.world import World
+from cdp_image_mcp.system.tasks import shielded
 
 Way = Literal["network", "resource", "blob", "request"]
 Take = Callable[[float], Awaitable[bytes]]
+"""A way, which has until that moment of the event loop's clock."""
 Accept = Callable[[bytes], bool]
 READ_SIZE = 4 * 1024 * 1024
 EMPTY_STATUS = (204, 205, 304)
+# How long the browser may take to let go of what was read, or could not be.
+LETTING_GO = 2.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Bodies(Requests):
         """
         again = again and request.method == "GET"
         others = self._other_ways(request.url, request.frame_id or self._page.frame_id, again=again)
-        ways: list[tuple[Way, Take]] = [("network", lambda left: self._from_network(request, left)), *others]
+        ways: list[tuple[Way, Take]] = [("network", lambda end: self._from_network(request, end)), *others]
         empty = request.status in EMPTY_STATUS or request.headers.get("content-length") == "0"
         return await _first(request.url, ways, accept, timeout, empty_is_fine=empty)
 
@@ -97,63 +103,70 @@ class Bodies(Requests):
         return await _first(url, self._other_ways(url, self._page.frame_id, again=True), accept, timeout)
 
     def _other_ways(self, url: str, frame_id: str, *, again: bool) -> list[tuple[Way, Take]]:
-        ways: list[tuple[Way, Take]] = [("resource", lambda left: self._from_frame(frame_id, url, left))]
+        ways: list[tuple[Way, Take]] = [("resource", lambda end: self._from_frame(frame_id, url, end))]
         if url.startswith("blob:"):
-            ways.append(("blob", lambda left: self._from_blob(url, left)))
+            ways.append(("blob", lambda end: self._from_blob(url, end)))
         elif again and url.startswith("http"):
-            ways.append(("request", lambda left: self._by_request(frame_id, url, left)))
+            ways.append(("request", lambda end: self._by_request(frame_id, url, end)))
         return ways
 
-    async def _from_network(self, request: Request, timeout: float) -> bytes:
+    async def _from_network(self, request: Request, end: float) -> bytes:
         reply = await self._page.session.call(
-            "Network.getResponseBody", {"requestId": request.request_id}, timeout=timeout, reply=ResponseBody
+            "Network.getResponseBody", {"requestId": request.request_id}, timeout=_left(end), reply=ResponseBody
         )
         return content(reply.body, reply.base64_encoded)
 
-    async def _from_frame(self, frame_id: str, url: str, timeout: float) -> bytes:
+    async def _from_frame(self, frame_id: str, url: str, end: float) -> bytes:
         reply = await self._page.session.call(
-            "Page.getResourceContent", {"frameId": frame_id, "url": url}, timeout=timeout, reply=ResourceContent
+            "Page.getResourceContent", {"frameId": frame_id, "url": url}, timeout=_left(end), reply=ResourceContent
         )
         return content(reply.content, reply.base64_encoded)
 
-    async def _by_request(self, frame_id: str, url: str, timeout: float) -> bytes:
+    async def _by_request(self, frame_id: str, url: str, end: float) -> bytes:
         """A second request with the page's cookies; the HTTP cache may answer. It may spend a one-time address."""
         options = {"disableCache": False, "includeCredentials": True}
         command = {"url": url, "frameId": frame_id, "options": options}
         reply = await self._page.session.call(
-            "Network.loadNetworkResource", command, timeout=timeout, reply=LoadNetworkResourceReply
+            "Network.loadNetworkResource", command, timeout=_left(end), reply=LoadNetworkResourceReply
         )
         resource = reply.resource
         if not resource.success or resource.stream is None:
             status = f" (HTTP {resource.http_status_code:g})" if resource.http_status_code else ""
             raise _Refused(f"{resource.net_error_name or 'no answer'}{status}")
-        return await self._read_stream(resource.stream, timeout)
+        return await self._read_stream(resource.stream, end)
 
-    async def _from_blob(self, url: str, timeout: float) -> bytes:
+    async def _from_blob(self, url: str, end: float) -> bytes:
         """The page's blob by its address, taken in an isolated world; the bytes do not pass through JavaScript."""
         world = World(self._page, "bodies")
         await world.make()
         address = msgspec.json.encode(url).decode()
-        found = await world.object_of(f"fetch({address}).then(response => response.blob())", timeout=timeout)
+        found = await world.object_of(f"fetch({address}).then(response => response.blob())", timeout=_left(end))
         handle = {"objectId": found.object_id}
-        session = self._page.session
-        blob = await session.call("IO.resolveBlob", handle, timeout=timeout, reply=ResolveBlobReply)
-        data = await self._read_stream(f"blob:{blob.uuid}", timeout)
-        await session.call("Runtime.releaseObject", handle)
-        return data
+        try:
+            blob = await self._page.session.call("IO.resolveBlob", handle, timeout=_left(end), reply=ResolveBlobReply)
+            return await self._read_stream(f"blob:{blob.uuid}", end)
+        finally:
+            await self._let_go("Runtime.releaseObject", handle)
 
-    async def _read_stream(self, handle: str, timeout: float) -> bytes:
-        session = self._page.session
+    async def _read_stream(self, handle: str, end: float) -> bytes:
+        asked = {"handle": handle, "size": READ_SIZE}
         parts: list[bytes] = []
-        while True:
-            part = await session.call(
-                "IO.read", {"handle": handle, "size": READ_SIZE}, timeout=timeout, reply=ReadReply
-            )
-            parts.append(content(part.data, part.base64_encoded))
-            if part.eof:
-                break
-        await session.call("IO.close", {"handle": handle})
-        return b"".join(parts)
+        try:
+            while True:
+                part = await self._page.session.call("IO.read", asked, timeout=_left(end), reply=ReadReply)
+                parts.append(content(part.data, part.base64_encoded))
+                if part.eof:
+                    return b"".join(parts)
+        finally:
+            await self._let_go("IO.close", {"handle": handle})
+
+    async def _let_go(self, method: str, params: Params) -> None:
+        with shielded(), suppress(CDPError):
+            await self._page.session.call(method, params, timeout=LETTING_GO)
+
+
+def _left(end: float) -> float:
+    return max(0.0, end - asyncio.get_running_loop().time())
 
 
 class _Refused(Exception):  # noqa: N818 - a reason on its way to the list of reasons
@@ -168,12 +181,11 @@ async def _first(
     tried: list[str] = []
     end = asyncio.get_running_loop().time() + timeout
     for way, take in ways:
-        left = end - asyncio.get_running_loop().time()
-        if left <= 0:
+        if not _left(end):
             tried.append(f"{way}: no time left")
             continue
         try:
-            data = await take(left)
+            data = await take(end)
         except ProtocolError as error:
             tried.append(f"{way}: {error.message}")
         except (CommandTimeout, PageCrashed, ScriptError, DocumentLeft, _Refused) as error:

@@ -1,6 +1,7 @@
 """Bytes of responses from a real browser, each way and each trap."""
 
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -243,3 +244,36 @@ async def test_bookkeeping_forgets_the_oldest_ended_requests() -> None:
                     await peer.event("Network.loadingFinished", {"requestId": str(number)}, "S1")
             await peer.settle(connection)
             assert [request.request_id for request in requests.requests] == ["0", "3", "4"]
+
+
+async def test_a_body_that_comes_in_pieces_has_one_time_limit_for_all_of_them() -> None:
+    with anyio.fail_after(20):
+        async with connected() as (peer, connection):
+            bodies = await Bodies.start(Page(connection, await attach_session(peer, connection)))
+            none = {"error": {"code": -32000, "message": "No resource"}}
+            peer.answers["Page.getResourceContent"] = none
+            peer.answers["Network.loadNetworkResource"] = {"result": {"resource": {"success": True, "stream": "7"}}}
+            peer.answers["IO.read"] = {"result": {"data": "a", "eof": False}}
+            with pytest.raises(BodyUnavailable, match=r"IO\.read"):
+                await bodies.read_url("http://127.0.0.1/picture", timeout=0.5)
+            assert (await peer.command("IO.close"))["params"] == {"handle": "7"}
+
+
+async def test_what_the_browser_held_of_a_blob_is_let_go_though_it_could_not_be_read(
+    page: Page, bodies: Bodies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, called = page.session.call, list[str]()
+
+    async def failing(method: str, *given: Any, **more: Any) -> Any:
+        called.append(method)
+        if method == "IO.read":
+            raise ProtocolError(-32603, "Read failed", None, method)
+        return await call(method, *given, **more)
+
+    with anyio.fail_after(60):
+        script = "(async () => URL.createObjectURL(window.kept = await (await fetch('/image/1000')).blob()))()"
+        address = await page.evaluate(script, reply=str)
+        monkeypatch.setattr(page.session, "call", failing)
+        with pytest.raises(BodyUnavailable, match="Read failed"):
+            await bodies.read_url(address)
+    assert called[-3:] == ["IO.read", "IO.close", "Runtime.releaseObject"]
