@@ -7,7 +7,14 @@ from email.utils import parsedate_to_datetime
 
 LONGEST_WAIT = 7 * 86_400.0
 """Seconds. No limit of a server lasts longer; what claims to (a date in the next century, 10^12) says nothing."""
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+UNITS = {
+    **dict.fromkeys(("millisecond", "ms"), 0.001),
+    **dict.fromkeys(("second", "sec", "s"), 1.0),
+    **dict.fromkeys(("minute", "min", "m"), 60.0),
+    **dict.fromkeys(("hour", "hr", "h"), 3600.0),
+    **dict.fromkeys(("day", "d"), 86400.0),
+}
+AMOUNT = rf"(\d+(?:\.\d+)?)\s?({'|'.join(UNITS)})s?(?![a-z])"
 
 
 def _date(text: str) -> datetime | None:
@@ -33,9 +40,9 @@ def stated_wait(headers: Mapping[str, str], message: str = "") -> float | None:
             left = (at - (_date(headers.get("date", "")) or datetime.now(UTC))).total_seconds()
             if left <= LONGEST_WAIT:
                 return max(0.0, left)
-    said = re.search(r"try again in ((?:\d+(?:\.\d+)?\s?(?:ms|s|m|h|d)\w*[\s,]*)+)", message, re.IGNORECASE)
+    said = re.search(rf"try again in ((?:{AMOUNT}[\s,]*)+)", message, re.IGNORECASE)
     if not said:
         return None
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s?(ms|s|m|h|d)", said[1].lower())
+    parts = re.findall(AMOUNT, said[1].lower())
     wait = sum(float(number) * UNITS[unit] for number, unit in parts)
     return wait if wait <= LONGEST_WAIT else None

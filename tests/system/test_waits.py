@@ -16,6 +16,11 @@ from cdp_image_mcp.system.waits import stated_wait
         ({}, "Please try again in 12s.", 12.0),
         ({}, "Please try again in 1m12s. Visit the page.", 72.0),
         ({}, "please try again in 2 minutes", 120.0),
+        ({}, "Try again in 500 milliseconds.", 0.5),
+        ({}, "try again in 1 hour, 2 mins, 3 secs", 3723.0),
+        ({}, "try again in 1 day", 86400.0),
+        # A month is no minute.
+        ({}, "try again in 1 month", None),
         ({}, "try again later", None),
         ({"retry-after": "-3"}, "", None),
         ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, "", 0.0),
