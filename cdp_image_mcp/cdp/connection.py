@@ -128,7 +128,7 @@ class Connection:
         data = message.error.data
         text = data if data is None or isinstance(data, str) else repr(data)
         error = ProtocolError(message.error.code, message.error.message, text, waiter.method)
-        if error.session_gone and waiter.session_id is not None:
+        if error.code == -32001 and waiter.session_id is not None:  # no session of that id (any more)
             waiter.fail(SessionClosed(message.error.message, waiter.method))
         else:
             waiter.fail(error)

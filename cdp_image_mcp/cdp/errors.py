@@ -51,11 +51,6 @@ class ProtocolError(CDPError):
         """The JavaScript context of the command is gone; a newer one may exist."""
         return any(wording in self.message for wording in STALE_CONTEXT)
 
-    @property
-    def session_gone(self) -> bool:
-        """The session id is not known (any more)."""
-        return self.code == -32001
-
 
 class ScriptError(CDPError):
     """A script in the page threw; what it says is the page's own text and therefore data, not advice."""

@@ -54,11 +54,6 @@ class BrowserVersion(CdpStruct):
     product: str
     user_agent: str
 
-    @property
-    def headless(self) -> bool:
-        """Without any window."""
-        return "Headless" in self.product or "Headless" in self.user_agent
-
 
 class ProcessInfo(CdpStruct):
     type: str

@@ -62,7 +62,7 @@ class Session:
         self.crashed = False
         """True from a renderer crash until the page is loaded again."""
         self._listeners: dict[str, tuple[tuple[Listener, Failed | None], ...]] = {}
-        self._mailboxes: dict[Mailbox[Any], bool] = {}
+        self._mailboxes: set[Mailbox[Any]] = set()
 
     @overload
     async def call(self, method: str, params: Params = None, *, timeout: float = ...) -> msgspec.Raw: ...
@@ -125,12 +125,12 @@ class Session:
             if where is None or where(event):
                 subscription.put(event)
 
-        self.feed(subscription, push, *methods, crashes="Inspector.targetCrashed" not in methods)
+        self.feed(subscription, push, *methods)
         return subscription
 
-    def feed(self, mailbox: Mailbox[Any], listener: Listener, *methods: str, crashes: bool = True) -> None:
+    def feed(self, mailbox: Mailbox[Any], listener: Listener, *methods: str) -> None:
         """``listen`` for as long as ``mailbox``, which the listener fills, has not ended; and ``register`` it."""
-        self.register(mailbox, crashes=crashes)
+        self.register(mailbox)
         mailbox.on_end(self.listen(listener, *methods, failed=mailbox.finish))
 
     def listen(self, listener: Listener, *methods: str, failed: Failed | None = None) -> Callable[[], None]:
@@ -169,9 +169,8 @@ class Session:
     def mark_crashed(self) -> None:
         """The renderer died (reader only): everyone who waits for an event learns it in the order of events."""
         self.crashed = True
-        for mailbox, crashes in list(self._mailboxes.items()):
-            if crashes:
-                mailbox.interrupt(PageCrashed())
+        for mailbox in list(self._mailboxes):
+            mailbox.interrupt(PageCrashed())
 
     def mark_revived(self) -> None:
         """The page was loaded again after a crash (reader only)."""
@@ -185,13 +184,13 @@ class Session:
                 mailbox.finish(error)
             self._listeners.clear()
 
-    def register(self, mailbox: Mailbox[Any], *, crashes: bool = True) -> None:
-        """Tell ``mailbox`` of a crash (unless it should not know) and of the end of the session."""
+    def register(self, mailbox: Mailbox[Any]) -> None:
+        """Tell ``mailbox`` of a crash and of the end of the session."""
         if self.closed is not None:
             mailbox.finish(self.closed)
             return
-        self._mailboxes[mailbox] = crashes
-        mailbox.on_end(lambda: self._mailboxes.pop(mailbox, None))
+        self._mailboxes.add(mailbox)
+        mailbox.on_end(lambda: self._mailboxes.discard(mailbox))
 
 
 def raw_of(answer: msgspec.Raw | CDPError) -> msgspec.Raw:

@@ -88,7 +88,7 @@ class Window:
         except (SessionClosed, BrowserGone):
             return WindowReport("closed")
         except ProtocolError as error:
-            if self._page.session.closed is not None or "No target" in error.message or error.session_gone:
+            if self._page.session.closed is not None or "No target" in error.message:
                 return WindowReport("closed")
             raise
 

@@ -49,7 +49,7 @@ class Browser:
     @property
     def headless(self) -> bool:
         """Without any window: told by the browser itself, not by what was asked for."""
-        return self.version.headless
+        return "Headless" in self.version.product or "Headless" in self.version.user_agent
 
     async def leave(self) -> None:
         """Let go: the browser lives on while another process holds its leash, and ends in order otherwise; one of our

@@ -66,7 +66,7 @@ async def attach(profile: Path) -> AsyncGenerator[Browser, None]:
     if endpoint is None:
         raise BrowserFailed(f"no browser runs on the profile {profile}")
     async with connect(endpoint) as connection:
-        yield await _browser(connection, profile, None, hold=False)
+        yield await _browser(connection, profile, None, leashed=False)
 
 
 @asynccontextmanager
@@ -127,14 +127,14 @@ async def _browser(
     process: BrowserProcess | None,
     close_timeout: float = 10.0,
     *,
-    hold: bool = True,
+    leashed: bool = True,
 ) -> Browser:
     version = await connection.browser.call("Browser.getVersion", reply=BrowserVersion)
     processes = await connection.browser.call("SystemInfo.getProcessInfo", reply=ProcessList)
     pid = next((entry.id for entry in processes.process_info if entry.type == "browser"), None)
     if process is not None and pid is not None and not _is_ours(pid, process.pid):
         process = None  # another starter won: its port file was found, and our own process is on its way out
-    leash = await anyio.to_thread.run_sync(hold_leash, profile, pid) if hold and pid is not None else None
+    leash = await anyio.to_thread.run_sync(hold_leash, profile, pid) if leashed and pid is not None else None
     return Browser(
         connection=connection,
         pid=pid,
