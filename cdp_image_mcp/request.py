@@ -166,7 +166,7 @@ class Report(Protocol):
         """
         ...
 
-    def fetch_later(self, fetch: Callable[[], Awaitable[bytes]], /, *, source: Mapping[str, str]) -> None:
+    def fetch_later(self, fetch: Callable[[], Awaitable[bytes]], /) -> None:
         """Keep, in memory, how a picture that was paid for can still be fetched; tried whenever somebody waits for the
         generation. ``fetch`` raises ImageError while it cannot."""
         ...

@@ -146,7 +146,7 @@ class Generation:
     async def _once(self, index: int, plan: Plan) -> Failure | None:
         """Send one request of ``plan`` one time; None when it was answered with pictures."""
         wanted = self._request.n if self._plan.requests == 1 else 1
-        answer = Answer(self._key, partial(self._save, index), wanted)
+        answer = Answer(self._key, self._save, wanted)
         try:
             failed = await self._exchanged(index, plan, answer)
             if isinstance(failed, BrokenError) and answer.addresses:
@@ -170,8 +170,7 @@ class Generation:
             self._check_count(answer)
         finally:
             for place in answer.addresses:
-                source = {"picture": str(index + answer.pictures + 1)}
-                self._report.fetch_later(partial(self._fetch_again, place), source=source)
+                self._report.fetch_later(partial(self._fetch_again, place))
         return None
 
     async def _exchanged(self, index: int, plan: Plan, answer: Answer) -> Failure | BrokenError | None:
@@ -239,7 +238,7 @@ class Generation:
         """Pictures that the answer only named by address, each saved as it comes; those that cannot be had now stay in
         it."""
 
-        async def take(place: str, number: int) -> None:
+        async def take(place: str) -> None:
             self._report.progress("Fetching a picture from the address the API named.")
             try:
                 data = await self._means.downloader.fetch(place, self._url)
@@ -249,11 +248,11 @@ class Generation:
                     answer.addresses.remove(place)
             else:
                 answer.addresses.remove(place)
-                await answer.hand_on(data, number)
+                await answer.hand_on(data)
 
         async with anyio.create_task_group() as group:
-            for number, place in enumerate(answer.addresses, answer.pictures + 1):
-                group.start_soon(take, place, number)
+            for place in answer.addresses:
+                group.start_soon(take, place)
 
     async def _fetch_again(self, place: str) -> bytes:
         try:
@@ -324,14 +323,14 @@ class Generation:
         except ImageError as problem:
             log.warning("The record could not be written: %s", problem.message)
 
-    async def _save(self, index: int, data: bytes, number: int) -> None:
+    async def _save(self, data: bytes) -> None:
         """Save one picture of a request; a failure is kept and the others still come."""
         try:
             # What is paid is written, even while the generation is being cancelled.
             with shielded():
                 if self._plan.requests == 1 and not self._report.images:
                     await self._try_state("saving")
-                await self._report.save(data, source={"picture": str(index + number)})
+                await self._report.save(data)
         except ImageError as error:
             # Programs call again by themselves what is called retryable; this could pay for one picture twice.
             error.submitted, error.spent, error.retryable = True, True, False

@@ -208,7 +208,7 @@ class Addresses:
         await report.state("submitting", sent_prompt=request.prompt, submitted="unknown", spent="unknown")
         await report.state("generating", submitted=True)
         for number in range(request.n):
-            report.fetch_later(partial(self.fetch, number), source={"picture": str(number + 1)})
+            report.fetch_later(partial(self.fetch, number))
         raise ImageError("service_error", "The answer held no picture.", submitted=True, spent=True, retryable=False)
 
     async def fetch(self, number: int) -> bytes:
@@ -263,7 +263,7 @@ async def test_paid_bytes_of_no_known_format_that_were_fetched_on_a_full_disk_ar
 
     async def play(_request: ImageRequest, report: Report) -> None:
         await report.state("generating", submitted=True)
-        report.fetch_later(fetch, source={"picture": "1"})
+        report.fetch_later(fetch)
         raise ImageError("service_error", "The answer held no picture.", submitted=True, spent=True, retryable=False)
 
     monkeypatch.setattr("cdp_image_mcp.library.folder.write_part", on_a_small_disk)

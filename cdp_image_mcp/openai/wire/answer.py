@@ -24,8 +24,8 @@ DRAIN = 1.0
 class Answer:
     """What a successful answer brings: pictures are handed on as they come, what it says beside them is kept here."""
 
-    def __init__(self, key: str | None, save: Callable[[bytes, int], Awaitable[None]], wanted: int = 1) -> None:
-        """``save`` gets each finished picture and which one of this answer it is, from 1; ``wanted`` are asked for."""
+    def __init__(self, key: str | None, save: Callable[[bytes], Awaitable[None]], wanted: int = 1) -> None:
+        """``save`` gets each finished picture; ``wanted`` are asked for."""
         self.wanted = wanted
         self.pictures = 0
         """Those that were handed on."""
@@ -125,11 +125,10 @@ class Answer:
         if not self.pictures and (data := reader.painted()):
             await self.hand_on(data)
 
-    async def hand_on(self, data: bytes, number: int = 0) -> None:
-        """``number``: which one of this answer it is, where that is known."""
+    async def hand_on(self, data: bytes) -> None:
         if self._is_new(sha256(data).digest()):
             self.pictures += 1
-            await self._save(data, number or self.pictures)
+            await self._save(data)
 
     def _is_new(self, mark: bytes | str) -> bool:
         if mark in self._came[: self._told]:

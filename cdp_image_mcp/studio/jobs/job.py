@@ -139,8 +139,8 @@ class Job:
         self._wake()
         return image
 
-    def fetch_later(self, fetch: Callable[[], Awaitable[bytes]], /, *, source: Mapping[str, str]) -> None:
-        self._saving.fetch_later(fetch, source)
+    def fetch_later(self, fetch: Callable[[], Awaitable[bytes]], /) -> None:
+        self._saving.fetch_later(fetch)
 
     async def taken_ids(self) -> frozenset[str]:
         return await self._care.taken(self.generation_id)

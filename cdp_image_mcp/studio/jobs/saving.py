@@ -49,14 +49,14 @@ class Saving:
                 return image
         return None
 
-    def fetch_later(self, fetch: Callable[[], Awaitable[bytes]], origin: Mapping[str, str]) -> None:
+    def fetch_later(self, fetch: Callable[[], Awaitable[bytes]]) -> None:
         """See :meth:`request.Report.fetch_later`."""
 
         async def take() -> None:
             data = await fetch()
             with shielded():
                 try:
-                    await self.add(data, origin)
+                    await self.add(data, {})
                 except ImageError:
                     if not data:
                         raise

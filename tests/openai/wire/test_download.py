@@ -3,7 +3,6 @@
 import json
 import socket
 import ssl
-import threading
 import zlib
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
@@ -11,7 +10,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
-import anyio.to_thread
 import pytest
 
 from cdp_image_mcp.config import Settings
@@ -465,28 +463,3 @@ async def _answer_of(asking: object) -> object:
         return await asking  # type: ignore[misc]
     except FetchError as error:
         return str(error)
-
-
-async def test_pictures_keep_the_numbers_that_their_answer_gave_them(
-    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
-) -> None:
-    there = threading.Event()
-
-    async def late(request: Request, response: Response) -> None:
-        await anyio.to_thread.run_sync(there.wait, 20)
-        await raw(200, png(seed=1), PNG_HEADERS)(request, response)
-
-    async def early(request: Request, response: Response) -> None:
-        await raw(200, png(seed=2), PNG_HEADERS)(request, response)
-
-    api.play(draw(items=[{"url": api.file("/late.png", late)}, {"url": api.file("/early.png", early)}]))
-    async with anyio.create_task_group() as group:
-        group.start_soon(make_backend(compat="localai").generate, ask(n=2), report)
-        with anyio.fail_after(20):
-            while not report.pictures:
-                await report.news()
-            there.set()
-            while len(report.pictures) < 2:
-                await report.news()
-    assert report.pictures == [png(seed=2), png(seed=1)]
-    assert [source["picture"] for source in report.record.sources] == ["2", "1"]

@@ -45,7 +45,7 @@ def fetched_later(fetch: Callable[[], Awaitable[bytes]]) -> Scripted:
 
     async def named(_: ImageRequest, report: Report) -> None:
         await report.state("generating", submitted=True)
-        report.fetch_later(fetch, source={"picture": "1"})
+        report.fetch_later(fetch)
         raise ImageError("service_error", "It did not come.", submitted=True, spent=True)
 
     return Scripted(named)
@@ -64,8 +64,8 @@ async def test_a_picture_that_was_fetched_later_is_known_although_the_next_one_s
             raise ImageError("network", "No way.", submitted=True)
 
         await report.state("generating", submitted=True)
-        report.fetch_later(first, source={"picture": "1"})
-        report.fetch_later(second, source={"picture": "2"})
+        report.fetch_later(first)
+        report.fetch_later(second)
         raise ImageError("service_error", "Neither came.", submitted=True, spent=True)
 
     with anyio.fail_after(60):
