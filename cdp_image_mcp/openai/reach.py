@@ -9,7 +9,7 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.profiles import address, choose_profile
 from cdp_image_mcp.openai.refusals.failures import judge
-from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
+from cdp_image_mcp.openai.wire.exchange import Line
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -25,18 +25,12 @@ async def reach(settings: Settings, *, key: bool) -> Reach:
     answer shows that the way is open. Raises nothing for what can go wrong; ``advice`` says what to do about it."""
     host = urlsplit(settings.base_url).netloc
     try:
-        profile = choose_profile(settings)
-        line = Line(settings if key else msgspec.structs.replace(settings, api_key=None))
-        try:
-            status, body = await line.ask(address(profile, settings, "/models"))
-        finally:
-            await line.aclose()
-    except BrokenError as broken:
-        advice = broken.next_step or "Check the connection, a firewall or a proxy."
-        return Reach("failed", f"{host} cannot be reached: {broken.words}.", advice)
+        models_at = address(choose_profile(settings), settings, "/models")
+        stranger = msgspec.structs.replace(settings, api_key=None)
+        status, body, by = await Line(settings if key else stranger).ask(models_at)
     except ImageError as error:
         return Reach("failed", error.message, error.next_step)
-    answers = f"{host} answers{f' by way of {line.proxy.shown}' if line.proxy else ''}"
+    answers = f"{host} answers{by}"
     models = _listed(body) if status == 200 else None
     if models is not None:
         return _about(settings.model, models, answers)

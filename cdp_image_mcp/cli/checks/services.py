@@ -55,23 +55,14 @@ async def api_line(settings: Settings, *, with_key: bool = False) -> Check:
 
 async def site_line(settings: Settings) -> Check:
     """Whether the site answers by the same proxy and certificates; any answer will do, nobody is signed in."""
-    from cdp_image_mcp.openai.wire.exchange import BrokenError, Line
+    from cdp_image_mcp.openai.wire.exchange import Line
 
     stranger = msgspec.structs.replace(settings, api_key=None, base_url=settings.web_url, compat=None)
-    host = urlsplit(settings.web_url).netloc
     try:
-        line = Line(stranger)
-        try:
-            status, _ = await line.ask(settings.web_url)
-        finally:
-            await line.aclose()
-    except BrokenError as broken:
-        advice = broken.next_step or "Check the connection, a firewall or a proxy."
-        return Check("network, site", "failed", f"{host} cannot be reached: {broken.words}.", advice)
+        status, _, by = await Line(stranger).ask(settings.web_url)
     except ImageError as error:
-        return Check("network, site", "failed", error.message, error.next_step, person=True)
-    by = f" by way of {line.proxy.shown}" if line.proxy else ""
-    return Check("network, site", "ok", f"{host} answers{by} (HTTP {status}).")
+        return Check("network, site", "failed", error.message, error.next_step, person=error.code != "network")
+    return Check("network, site", "ok", f"{urlsplit(settings.web_url).netloc} answers{by} (HTTP {status}).")
 
 
 async def probe(settings: Settings) -> list[Check]:

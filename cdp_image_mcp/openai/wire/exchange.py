@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.profiles import choose_profile
 from cdp_image_mcp.openai.wire.certificate import issuer_at
 from cdp_image_mcp.openai.wire.client import CONNECT_TIMEOUT, open_client, unpacked
@@ -40,6 +41,7 @@ LOOK_AGAIN = (1.0, 3.0, 9.0)
 BLANK = b" \t\r\n\xef\xbb\xbf"
 ASKING = 15.0
 """Longest silence in seconds where nothing is drawn."""
+MOST_ASKED = 1 << 20
 
 BARRED = re.compile(r"40[137]|auth", re.IGNORECASE)
 """A proxy's refusal that stays: its name or password is wanted, or it does not allow the way."""
@@ -161,13 +163,6 @@ class Reply:
         self._ahead = ahead
         return ahead[:6]
 
-    async def read_all(self, limit: int) -> bytes:
-        """The body up to ``limit`` bytes; the rest is left. Raises :class:`BrokenError`."""
-        collected = bytearray()
-        while len(collected) < limit and (piece := await self.read()) is not None:
-            collected += piece
-        return bytes(collected[:limit])
-
 
 def key_of(settings: Settings) -> "Callable[[httpx.Request], httpx.Request]":
     """What puts the key on a request as it leaves: no client, no default header ever shows it."""
@@ -253,18 +248,27 @@ class Line:
             with shielded():
                 await response.aclose()
 
-    async def ask(self, url: str) -> tuple[int, bytes]:
-        """GET: the status, and what was answered up to a megabyte. Raises :class:`BrokenError`, and ImageError
-        ``configuration``."""
+    async def ask(self, url: str) -> tuple[int, bytes, str]:
+        """GET, the only one of this line, which is closed: the status, what was answered up to a megabyte or a little
+        more, and by way of which proxy, in words. Raises ImageError ``network`` and ``configuration``."""
         import httpx
 
-        client = await self._open()
+        body = b""
         try:
+            client = await self._open()
             async with client.stream("GET", url, timeout=ASKING) as response:
-                return response.status_code, await Reply(response).read_all(1 << 20)
+                async for piece in unpacked(response):
+                    body += piece
+                    if len(body) > MOST_ASKED:
+                        break
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            broken = describe(error, "connecting")
-        raise await self._explained(broken)
+            broken = await self._explained(describe(error, "connecting"))
+            advice = broken.next_step or "Check the connection, a firewall or a proxy."
+            told = f"{urlsplit(url).netloc} cannot be reached: {broken.words}."
+            raise ImageError("network", told, next_step=advice) from None
+        finally:
+            await self.aclose()
+        return response.status_code, body, f" by way of {self.proxy.shown}" if self.proxy else ""
 
     async def _explained(self, broken: BrokenError) -> BrokenError:
         """With what a person can set right, and by which way it went."""
