@@ -187,7 +187,7 @@ class Report(Protocol):
 
 
 class Backend(Protocol):
-    """A way to make pictures. One object per process; both calls may be cancelled at any await."""
+    """A way to make pictures. One object per process; all calls may be cancelled at any await."""
 
     async def generate(self, request: ImageRequest, report: Report, /) -> None:
         """Make the pictures of ``request``; returns when all are saved, raises ImageError otherwise."""
@@ -200,6 +200,23 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Let go of connections and processes. Idempotent."""
+        ...
+
+
+class SiteBackend(Backend, Protocol):
+    """The one that works at the site, in a browser."""
+
+    async def collect(self, request: ImageRequest, report: Report, /) -> None:
+        """Fetch what the site finished for a generation that was submitted earlier; never submits anything.
+
+        Raises ImageError ``not_found`` when nothing is there and nothing will come, others when it may be tried again.
+        """
+        ...
+
+    async def visibility(
+        self, action: Literal["status", "show", "hide", "toggle"], *, start_browser: bool
+    ) -> dict[str, Any]:
+        """The answer of ``browser_visibility``, within 45 s."""
         ...
 
 

@@ -91,7 +91,7 @@ def held_error(job: "Job") -> dict[str, Any] | None:
 
 def done(job: "Job") -> End:
     """Its back end has done what it could."""
-    if len(job.images) >= job.request.n:
+    if job.whole:
         return "saved", None
     code: Code = "text_only" if job.images else "internal"
     message, advice = f"{len(job.images)} of {job.request.n} pictures were made.", None
@@ -109,7 +109,7 @@ def stopped(job: "Job") -> End:
     record = job.record
     if job.stop_wanted:
         return "cancelled", cancelled(record)
-    if len(record.images) >= job.request.n:
+    if job.whole:
         return "saved", None
     # What the site made is collected; at the API pictures that are here are all there will be.
     return "partial" if record.images and not record.on_web else "interrupted", cut_off(record)
@@ -163,7 +163,7 @@ def failed(job: "Job", error: ImageError) -> End:
     if error.code == "cancelled" and record.spent is False:
         # The end of the server, and no wish of its user's.
         error.retryable, error.next_step = True, ADVICE["unspent"]
-    if len(record.images) >= job.request.n:
+    if job.whole:
         return "saved", None
     unclear = not about_turn or error.submitted == "unknown" or error.code in UNREACHED
     at_site = record.on_web and not record.facts.get("given_up") and unclear

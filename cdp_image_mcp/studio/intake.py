@@ -102,14 +102,14 @@ class Intake:
         day, which may take ways away."""
         check_room(accepted.requests[0].n, accepted.parent or self.library.root)
         ways = [(way, limits.beyond(self.settings, way, way.most_usd, of_today)) for way in accepted.requests]
-        open_ways = [request for request, refusal in ways if refusal is None]
-        first, refusal = ways[0]
-        if refusal is not None and not open_ways:
-            refusal.message += " Nothing was sent."
-            raise refusal
+        open_ways = [request for request, against in ways if against is None]
+        first, against = ways[0]
+        if against is not None and not open_ways:
+            against.message += " Nothing was sent."
+            raise against
         record = accepted.record
-        if refusal is not None:
-            record.fallback_from, record.fallback_reason = first.backend, refusal.code
+        if against is not None:
+            record.fallback_from, record.fallback_reason = first.backend, against.code
         accepted.requests = open_ways
         record.backend, record.fingerprint = open_ways[0].backend, open_ways[0].fingerprint
         record.reserved_usd = open_ways[0].most_usd

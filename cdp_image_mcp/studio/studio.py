@@ -24,7 +24,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, cast
 
 import anyio
 import anyio.abc
@@ -36,7 +36,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, epoch
-from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES, Backend, BackendName
+from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES, Backend, BackendName, SiteBackend
 from cdp_image_mcp.studio.asked import GenerateImage, given
 from cdp_image_mcp.studio.intake import Intake
 from cdp_image_mcp.studio.jobs import stopfile
@@ -68,15 +68,6 @@ WHO_PAYS = (
 )
 
 Listener = Callable[[News], Awaitable[None]]
-
-
-@runtime_checkable
-class Visible(Protocol):
-    """A back end with a window."""
-
-    async def visibility(
-        self, action: Literal["status", "show", "hide", "toggle"], *, start_browser: bool
-    ) -> dict[str, Any]: ...
 
 
 class Studio:
@@ -226,10 +217,8 @@ class Studio:
     ) -> dict[str, Any]:
         """The answer of ``browser_visibility``, within 45 s."""
         self.settings.require_usable(*PLACES)
-        backend = self._runner.backend("chatgpt-web")
-        if not isinstance(backend, Visible):
-            raise ImageError("internal", "The web back end of this process has no window.")
-        return await backend.visibility(action, start_browser=start_browser)
+        site = cast("SiteBackend", self._runner.backend("chatgpt-web"))
+        return await site.visibility(action, start_browser=start_browser)
 
     async def aclose(self, outliving: Outliving | None) -> None:
         """See :func:`open_studio`."""

@@ -100,6 +100,11 @@ class Job:
         return tuple(self.record.images)
 
     @property
+    def whole(self) -> bool:
+        """Whether all that was asked for is saved."""
+        return len(self.record.images) >= self.request.n
+
+    @property
     def saved_files(self) -> frozenset[str]:
         return frozenset(source["file_id"] for source in self.record.sources if "file_id" in source)
 
@@ -123,14 +128,13 @@ class Job:
     async def save(
         self, data: bytes, /, *, source: Mapping[str, str] | None = None, ends: Mapping[str, Any] | None = None
     ) -> SavedImage:
-        """Write one finished picture and its entry. What was saved under the same file id is not saved again."""
         origin = source or {}
         # A cancellation between the file and its entry would leave a paid picture that no record names.
         with shielded():
             image = known = self._saving.known(origin.get("file_id"), data)
             if image is None:
                 image = await self._saving.add(data, origin)
-            if ends is not None and not self.record.finished and len(self.images) >= self.request.n:
+            if ends is not None and not self.record.finished and self.whole:
                 self.record.facts |= ends
                 await self._care.end_done(self)
                 self.answered.set()

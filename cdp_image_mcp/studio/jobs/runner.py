@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TypeAlias, cast
 
 import anyio
 import anyio.abc
@@ -17,7 +17,7 @@ from cdp_image_mcp.library.gallery.gallery import Gallery
 from cdp_image_mcp.library.joining import Entry, OfToday
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, request_of
-from cdp_image_mcp.request import Backend, BackendName, ImageRequest, Report, State
+from cdp_image_mcp.request import Backend, BackendName, ImageRequest, SiteBackend, State
 from cdp_image_mcp.studio import ending, limits
 from cdp_image_mcp.studio.jobs import stopfile
 from cdp_image_mcp.studio.jobs.job import Job
@@ -48,18 +48,6 @@ FALLS_BACK: frozenset[Code] = frozenset(
 Outliving: TypeAlias = Callable[[], Callable[[], None]]
 """Called when this process leaves while something is out that is paid for; what it gives is called when nothing else
 is left to be done."""
-
-
-@runtime_checkable
-class Collector(Protocol):
-    """A back end at which a finished picture can be fetched later."""
-
-    async def collect(self, request: ImageRequest, report: Report, /) -> None:
-        """Fetch what the site finished for a generation that was submitted earlier; never submits anything.
-
-        Raises ImageError ``not_found`` when nothing is there and nothing will come, others when it may be tried again.
-        """
-        ...
 
 
 class Runner:
@@ -268,12 +256,12 @@ class Runner:
     async def _collect(self, job: Job) -> None:
         record = job.record
         await _take_in(job)
-        backend = self.backend(record.backend) if record.on_web else None
-        if record.submitted is False or not isinstance(backend, Collector):
+        if record.submitted is False or not record.on_web:
             record.facts["given_up"] = True
             raise ending.cut_off(record)
-        if len(record.images) < job.request.n:
-            await self._with_turn(job, lambda: backend.collect(job.request, job))
+        if not job.whole:
+            site = cast("SiteBackend", self.backend("chatgpt-web"))
+            await self._with_turn(job, lambda: site.collect(job.request, job))
         await self.end_done(job)
 
     async def _with_turn(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:

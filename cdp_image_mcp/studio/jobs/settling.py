@@ -70,10 +70,9 @@ class Settling:
                     if error is not None and "kept" in job.record.facts:
                         error.details["kept"] = job.record.facts["kept"]
                     state: State = "partial" if job.images else job.record.state
-                    whole = len(job.images) >= job.request.n
                     if error is not None:
                         error = _without(error, len(job.images) - placed)
-                    await self._end(job, "saved" if whole else state, None if whole else error)
+                    await self._end(job, "saved" if job.whole else state, None if job.whole else error)
                 if not job.behind:
                     self._jobs.pop(job.generation_id, None)
             finally:
