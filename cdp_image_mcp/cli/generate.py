@@ -86,9 +86,9 @@ async def _dry_run(arguments: GenerateImage, settings: Settings, terminal: Termi
             "request": {name: value for name, value in msgspec.to_builtins(first, enc_hook=str).items() if value},
         }
         if first.backend == "api":
-            from cdp_image_mcp.openai import ApiBackend
+            from cdp_image_mcp.openai.estimate import estimate
 
-            told |= {"model": settings.model, "estimate": ApiBackend(settings).estimate(first)}
+            told |= {"model": settings.model, "estimate": estimate(settings, first)}
     terminal.say("Nothing was sent. This is what would be asked for:")
     terminal.json(told)
     return DONE

@@ -97,7 +97,7 @@ class Library:
         return claim
 
     @in_thread
-    def of_today(self, backend: BackendName = "chatgpt-web") -> list[Entry]:
+    def of_today(self, backend: BackendName) -> list[Entry]:
         """The generations of this local day at one back end, and all its unfinished ones."""
         return self.index.view(partial(self._of_today, backend=backend))
 

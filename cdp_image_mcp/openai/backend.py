@@ -25,10 +25,6 @@ class ApiBackend:
         self._settings = settings
         self._means = Means(settings)
 
-    def estimate(self, request: ImageRequest) -> dict[str, Any]:
-        """See :func:`~cdp_image_mcp.openai.estimate.estimate`."""
-        return estimate(self._settings, request)
-
     # --- Backend ----------------------------------------------------------------------------------------------
 
     async def generate(self, request: ImageRequest, report: Report, /) -> None:
@@ -41,7 +37,7 @@ class ApiBackend:
         key is accepted shows with the first picture."""
         settings = self._settings
         problem = profile_problem(settings)
-        details: dict[str, Any] = {"model": settings.model, "output_root": str(settings.output_dir)}
+        details: dict[str, Any] = {"model": settings.model}
         details["host"] = urlsplit(settings.base_url).hostname
         if proxy := await anyio.to_thread.run_sync(proxy_for, settings.base_url):
             details["proxy"] = proxy.shown
@@ -57,7 +53,7 @@ class ApiBackend:
             details["model_ends"] = ends.isoformat()
         if configured:
             sample = ImageRequest(prompt="a picture", backend="api", quality="medium", size="1024x1024")
-            details["estimate"] = self.estimate(sample)
+            details["estimate"] = estimate(settings, sample)
         message = "OPENAI_API_KEY is configured." if settings.api_key else f"{profile.name} needs no key."
         if not configured:
             message = "Set OPENAI_API_KEY to use the API back end."

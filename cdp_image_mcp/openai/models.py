@@ -140,7 +140,7 @@ def able(what: Callable[[Model], bool]) -> str:
     return ", ".join(name for name, model in MODELS.items() if model.ends is None and what(model))
 
 
-def end_warning(model: Model, today: date, *, azure: bool = False) -> str | None:
+def end_warning(model: Model, today: date, *, azure: bool) -> str | None:
     """A sentence for ``backend_status`` when the model has ended or will; None otherwise."""
     ends = end_of(model, azure=azure)
     if ends is None:

@@ -9,13 +9,14 @@ import pytest
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.estimate import estimate
 from cdp_image_mcp.openai.models import MODELS, end_warning, find_model, is_gpt_image
 from cdp_image_mcp.openai.plan import Plan, make_plan
 from cdp_image_mcp.openai.profiles import PROFILES
 from cdp_image_mcp.request import ImageRequest
 from fixtures.images_api import ImagesApi, png
 from tests.library.making import picture as drawn
-from tests.openai.doubles import DiskReport, ask, reference
+from tests.openai.doubles import DiskReport, ask, reference, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -106,7 +107,7 @@ async def test_a_refused_request_never_reaches_the_server(
     with pytest.raises(ImageError):
         await backend.generate(ask(quality="max"), report)
     with pytest.raises(ImageError):
-        backend.estimate(ask(size="17x17"))
+        estimate(settings(), ask(size="17x17"))
     assert (api.log, report.states) == ([], [])
 
 
@@ -156,7 +157,7 @@ def test_only_the_vendors_family_is_spared_response_format() -> None:
     ],
 )
 def test_the_end_of_a_model_is_announced(today: date, words: str) -> None:
-    warning = end_warning(find_model("gpt-image-1.5"), today)
+    warning = end_warning(find_model("gpt-image-1.5"), today, azure=False)
     assert warning is not None
     assert words in warning
     assert "gpt-image-2.6-sunburst" in warning
@@ -169,7 +170,7 @@ def test_azure_keeps_a_model_longer_than_its_maker() -> None:
 
 
 def test_a_model_without_an_end_is_not_warned_of() -> None:
-    assert end_warning(find_model("gpt-image-2"), date(2030, 1, 1)) is None
+    assert end_warning(find_model("gpt-image-2"), date(2030, 1, 1), azure=False) is None
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.openai.estimate import estimate
 from cdp_image_mcp.openai.plan import make_plan
 from cdp_image_mcp.openai.profiles import PROFILES, address, choose_profile, profile_problem
 from fixtures.images_api import ImagesApi, draw, error, png
@@ -124,7 +125,7 @@ async def test_azure_gets_its_own_key_header_and_version_and_no_webp(
     assert sent.headers["content-type"].startswith("multipart/form-data")
     assert sent.fields()["model"] == "my-deployment"
     with pytest.raises(ImageError, match="webp"):
-        backend.estimate(ask(output_format="webp"))
+        estimate(settings(compat="azure", model="my-deployment"), ask(output_format="webp"))
 
 
 async def test_azure_takes_a_token_from_elsewhere(
@@ -194,7 +195,7 @@ async def test_localai_needs_no_key_and_gets_references_as_plain_base64(
     assert "size" not in fields  # "auto" would silently become 512x512 there
     assert [base64.b64decode(text) for text in fields["ref_images"]] == [picture.path.read_bytes()]
     with pytest.raises(ImageError, match="masks"):
-        backend.estimate(ask(reference_images=(picture,), mask=picture))
+        estimate(settings(compat="localai"), ask(reference_images=(picture,), mask=picture))
 
 
 @pytest.mark.parametrize(("compat", "asked"), [("litellm", None), ("vllm", "b64_json"), ("generic", "b64_json")])

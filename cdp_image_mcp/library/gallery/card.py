@@ -26,15 +26,11 @@ def encoded(value: Any) -> str:
 
 def card(record: Record, folder: Path, root: Path) -> str:
     """Its data as JSON; links lead from ``root``, where the page lies."""
-    return encoded(_fields(record, folder, root))
-
-
-def _fields(record: Record, folder: Path, root: Path) -> dict[str, Any]:
     base = quote(folder.name) if folder.parent == root else folder.as_uri()
     asked, got, missed = _compared(record)
     prompt = {"prompt": record.prompt[:MAX_PROMPT]}
     names = [image.path.replace("\\", "/").rpartition("/")[2] for image in record.images]
-    return {
+    fields = {
         "at": round(epoch(record.created_at) * 1000),
         **prompt,
         "cut": len(record.prompt) > MAX_PROMPT,
@@ -63,6 +59,7 @@ def _fields(record: Record, folder: Path, root: Path) -> dict[str, Any]:
         "path": str(folder / names[0]) if names else str(folder),
         "call": {"name": "generate_image", "arguments": prompt | record.request | prompt},
     }
+    return encoded(fields)
 
 
 def _compared(record: Record) -> tuple[dict[str, Any], dict[str, Any], list[str]]:

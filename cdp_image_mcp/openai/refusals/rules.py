@@ -8,8 +8,8 @@ import msgspec
 
 from cdp_image_mcp.errors import Code, Fact
 
-Again: TypeAlias = Literal["limit", "service", "blind"]
-"""Why a request may be sent again by itself: a limit that clears, a fault before any work, a limit without a word."""
+Again: TypeAlias = Literal["limit", "service"]
+"""Why a request may be sent again by itself: a limit that clears; a fault before any work, a limit without a word."""
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -24,7 +24,7 @@ DRAIN = 1.0
 class Answer:
     """What a successful answer brings: pictures are handed on as they come, what it says beside them is kept here."""
 
-    def __init__(self, key: str | None, save: Callable[[bytes], Awaitable[None]], wanted: int = 1) -> None:
+    def __init__(self, key: str | None, save: Callable[[bytes], Awaitable[None]], wanted: int) -> None:
         """``save`` gets each finished picture; ``wanted`` are asked for."""
         self.wanted = wanted
         self.pictures = 0

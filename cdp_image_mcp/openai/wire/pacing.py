@@ -7,7 +7,7 @@ import anyio
 
 from cdp_image_mcp.openai.refusals.rules import Again
 
-MOST: dict[Again, int] = {"limit": 8, "service": 2, "blind": 2}
+MOST: dict[Again, int] = {"limit": 8, "service": 2}
 """How often one request is sent again for each reason. Limits that clear name their time, so patience pays."""
 
 FIRST_BACKOFF = 1.0
