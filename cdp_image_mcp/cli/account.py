@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 async def login(_: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     async with studio_apart(settings) as studio:
         backend = cast("WebBackend", studio.backend("chatgpt-web"))
-        async with Turns(settings.profile_dir).take(on_position=partial(_tell_position, terminal)):
+        async with Turns(settings.profile_dir).take(on_position=partial(tell_position, terminal)):
             arrival = await backend.sign_in(partial(_tell_sign_in, terminal))
     if arrival.kind == "ready":
         terminal.say("You are signed in.", "green")
@@ -41,9 +41,8 @@ def _tell_sign_in(terminal: Terminal) -> None:
     terminal.say("Nothing is read from that window while you sign in. Ctrl-C gives up.", "dim")
 
 
-def _tell_position(terminal: Terminal, position: int) -> None:
-    if position:
-        terminal.say(f"Waiting until the browser is free (place {position} in the queue).", "dim")
+def tell_position(terminal: Terminal, position: int) -> None:
+    terminal.say(f"Waiting until the browser is free (place {position} in the queue).", "dim")
 
 
 async def logout(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
@@ -56,7 +55,7 @@ async def logout(parsed: argparse.Namespace, settings: Settings, terminal: Termi
     if not parsed.yes and not await terminal.agreed("Delete it?"):
         terminal.say("Nothing was deleted.")
         return FAILED
-    async with Turns(profile).take(on_position=partial(_tell_position, terminal)):
+    async with Turns(profile).take(on_position=partial(tell_position, terminal)):
         if (held := await _held(profile)) is not None:
             terminal.say(f"A browser has that profile open{held}", "yellow")
             return PERSON
@@ -71,13 +70,17 @@ async def logout(parsed: argparse.Namespace, settings: Settings, terminal: Termi
 
 
 async def _held(profile: Path) -> str | None:
-    """Whose browser has the profile open, and what to do about it."""
+    """Whose browser has the profile open, and what to do about it; for whoever holds the turn. One without windows,
+    which nobody could close, is ended: without the turn nobody works in it."""
     from cdp_image_mcp import cdp
     from cdp_image_mcp.cdp.errors import ProfileInUse
 
     try:
         async with cdp.attach(profile) as browser:
-            return f" (process {browser.pid}). Close it, then run this again."
+            if not browser.headless:
+                return f" (process {browser.pid}). Close it, then run this again."
+            await browser.quit()
+            return None
     except ProfileInUse as error:
         return f", and nothing was deleted: {error}."  # which may be one on another computer
     except cdp.CDPError:

@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 from anyio.to_thread import run_sync
 
+from cdp_image_mcp.cli.account import tell_position
 from cdp_image_mcp.cli.checks import installation, machine, services
 from cdp_image_mcp.cli.checks.check import Check, guarded
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED, PERSON
@@ -18,7 +19,7 @@ WEB_ONLY = frozenset(("display", "browser", "profile", "window mode", "sign-in",
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
-async def _checks(settings: Settings, *, probe: bool) -> AsyncGenerator[Check]:
+async def _checks(settings: Settings, terminal: Terminal, *, probe: bool) -> AsyncGenerator[Check]:
     """All checks in the order in which a person would look, each as soon as it is made."""
     yield machine.versions()
     for check in installation.configuration(settings):
@@ -47,7 +48,7 @@ async def _checks(settings: Settings, *, probe: bool) -> AsyncGenerator[Check]:
     for check in await run_sync(installation.clients):
         yield check
     if probe and settings.backend != "api":
-        for check in await services.probe(settings):
+        for check in await services.probe(settings, partial(tell_position, terminal)):
             yield check
     if probe and open_api:
         yield await guarded("probe, API", partial(services.api_line, settings, with_key=True))
@@ -57,7 +58,7 @@ async def doctor(parsed: argparse.Namespace, settings: Settings, terminal: Termi
     """The command: 1 when anything failed that is no person's to mend, 3 when something has to wait for a person."""
     checks: list[Check] = []
     by_api = first_way(settings)[0] == "api"
-    async for check in _checks(settings, probe=parsed.probe):
+    async for check in _checks(settings, terminal, probe=parsed.probe):
         if by_api and check.name in WEB_ONLY:
             # What only the browser way needs is no failure where pictures come from the API.
             level = "warning" if check.level == "failed" else check.level

@@ -83,6 +83,8 @@ def _serve(front: Front | None) -> int:
 
 def main(arguments: Sequence[str] | None = None, *, front: Front | None = None) -> int:
     """Run one command and answer its exit code. ``front``: the process before this one, where there is one."""
+    if os.environ.get("HOME") == "":
+        del os.environ["HOME"]  # it would be the root of the disk
     given = sys.argv[1:] if arguments is None else list(arguments)
     parsed = parse(given)
     if parsed.command in {None, "serve"}:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.browser import SWITCHES, found_browser
 from tests.cli.api_stub import Stub
 from tests.cli.running import LIMIT, Typist, command, ran
 from tests.library.making import DEAD, a_record, create
+from tests.people.screen import open_screen
 
 
 def made(with_key: dict[str, str], *prompts: str) -> list[dict[str, Any]]:
@@ -308,14 +310,30 @@ def test_logging_out_deletes_the_profile_and_nothing_else(with_key: dict[str, st
 
 
 @pytest.mark.anyio
-async def test_a_profile_that_a_browser_has_open_is_left_alone(environment: dict[str, str], tmp_path: Path) -> None:
-    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
-    with anyio.fail_after(LIMIT):
-        async with launch(options) as browser:
+async def test_a_profile_that_a_browser_with_windows_has_open_is_left_alone(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES, mode="visible")
+    with anyio.fail_after(LIMIT), open_screen() as screen:
+        async with launch(replace(options, environment=os.environ | screen.variables)) as browser:
             done = await anyio.to_thread.run_sync(lambda: ran(environment, "logout", "--yes"))
             assert await anyio.Path(tmp_path / "profile").exists()
     assert done.returncode == 3
     assert f"process {browser.pid}" in done.stderr
+
+
+@pytest.mark.anyio
+async def test_a_browser_without_windows_which_nobody_could_close_is_ended_for_the_sign_in_to_go(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A server keeps it for a while after its last picture."""
+    options = LaunchOptions(browser=found_browser(), profile=tmp_path / "profile", extra_args=SWITCHES)
+    with anyio.fail_after(LIMIT):
+        async with launch(options) as browser:
+            done = await anyio.to_thread.run_sync(lambda: ran(environment, "logout", "--yes"))
+            await browser.connection.wait_gone()
+    assert done.returncode == 0, done.stderr
+    assert not await anyio.Path(tmp_path / "profile").exists()
 
 
 @pytest.mark.parametrize("arguments", [["logout", "--yes"], ["clean", "--yes"], ["list"], ["gallery"]], ids=" ".join)

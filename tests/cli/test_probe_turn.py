@@ -1,5 +1,6 @@
 """Looking into the page waits for the account's turn, as everything in the browser does."""
 
+import argparse
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,7 +9,11 @@ from typing import Any
 import anyio
 import pytest
 
-from cdp_image_mcp.cli.checks import services
+from cdp_image_mcp.cli.checks import machine, services
+from cdp_image_mcp.cli.checks.check import Check
+from cdp_image_mcp.cli.doctor import doctor
+from cdp_image_mcp.cli.terminal import Terminal
+from cdp_image_mcp.system.turns import Turns
 from tests.studio.scripted import settings
 from tests.system.tickets import waiting
 
@@ -25,7 +30,12 @@ class Looking:
         return [("composer", True, "there")]
 
 
-async def test_a_probe_holds_the_turn_while_it_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def nothing_to_say(_: Any) -> Check:
+    return Check("elsewhere", "ok", "It is not looked at.")
+
+
+@pytest.fixture
+def looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Looking:
     looking = Looking(tmp_path / "profile")
 
     class Apart:
@@ -37,8 +47,31 @@ async def test_a_probe_holds_the_turn_while_it_looks(tmp_path: Path, monkeypatch
         yield Apart()
 
     monkeypatch.setattr(services, "studio_apart", apart)
+    return looking
+
+
+async def test_a_probe_holds_the_turn_while_it_looks(looking: Looking, tmp_path: Path) -> None:
     with anyio.fail_after(15):
-        checks = await services.probe(settings(tmp_path))
+        checks = await services.probe(settings(tmp_path), lambda _: None)
         assert waiting(tmp_path / "profile") == 0
     assert looking.tickets == [1]
     assert [check.level for check in checks] == ["ok"]
+
+
+async def test_who_has_the_report_made_is_told_that_the_probe_waits_for_its_turn(
+    looking: Looking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another server draws, or waits for a sign-in for a quarter of an hour."""
+    for check in ("display", "browser"):
+        monkeypatch.setattr(machine, check, nothing_to_say)
+    monkeypatch.setattr(services, "site_line", nothing_to_say)
+    asked = argparse.Namespace(probe=True, json=True)
+    said = ""
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            async with Turns(tmp_path / "profile").take():
+                group.start_soon(doctor, asked, settings(tmp_path), Terminal())
+                while "place 1 in the queue" not in said:
+                    said += capsys.readouterr().err
+                    await anyio.sleep(0.05)
+    assert looking.tickets == [1]

@@ -53,6 +53,6 @@ async def test_a_probe_that_falls_over_is_a_finding(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(services, "studio_apart", fall)
     settings = Settings(output_dir=tmp_path / "pictures", profile_dir=tmp_path / "profile", backend="api")
     with anyio.fail_after(60):
-        (found,) = await services.probe(settings)
+        (found,) = await services.probe(settings, lambda _: None)
     assert (found.name, found.level) == ("probe", "failed")
     assert "the page ran away" in found.message

@@ -1,5 +1,6 @@
 """The two ways to make pictures: which comes first, the sign-in, the key, and the line to each as pictures take it."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -65,13 +66,13 @@ async def site_line(settings: Settings) -> Check:
     return Check("network, site", "ok", f"{urlsplit(settings.web_url).netloc} answers{by} (HTTP {status}).")
 
 
-async def probe(settings: Settings) -> list[Check]:
-    """What is used in the page, looked for there."""
+async def probe(settings: Settings, on_position: Callable[[int], None]) -> list[Check]:
+    """What is used in the page, looked for there. ``on_position``: see :meth:`~cdp_image_mcp.system.turns.Turns.take`."""
     try:
         settings.require_usable(*PLACES)
         async with studio_apart(settings) as studio:
             backend = cast("WebBackend", studio.backend("chatgpt-web"))
-            async with Turns(settings.profile_dir).take():
+            async with Turns(settings.profile_dir).take(on_position):
                 found = await backend.probe()
     except ImageError as error:
         person = error.code in {"needs_sign_in", "verification_required"}

@@ -14,6 +14,8 @@ def same(before: Any, after: Any, path: tuple[str, ...], value: Any) -> bool:
     place = wanted
     for step in path[:-1]:
         place = place.setdefault(step, {}) if value is not None else place.get(step, {})
+        if not isinstance(place, dict):
+            return False
     if value is None:
         place.pop(path[-1], None)
     else:

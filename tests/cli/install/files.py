@@ -90,6 +90,7 @@ TOML_BROKEN = {
     "no value": "model = \n",
     "one line of servers": 'mcp_servers = { files = { command = "npx" } }\n',
     "ours in one line": 'mcp_servers.cdp-image-mcp = { command = "old" }\n',
+    "servers that are a list": '[[mcp_servers]]\nname = "files"\n',
     "ours looks like a text": 'text = """\n[mcp_servers.cdp-image-mcp]\n"""\n',
 }
 GOOSE = {

@@ -421,6 +421,24 @@ def test_without_a_home_no_client_has_a_file_and_nothing_falls_over(
     assert [check.level for check in clients()] == ["ok"]
 
 
+def test_an_empty_home_is_none_and_not_the_root_of_the_disk(environment: dict[str, str]) -> None:
+    listed = ran(environment | {"HOME": ""}, "install", "--list")
+    assert listed.returncode == 0, listed.stderr
+    (line,) = [line.split() for line in listed.stdout.splitlines() if line.startswith("cursor")]
+    assert line[-1] == str(Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cursor" / "mcp.json")
+
+
+def test_servers_that_are_a_list_are_left_and_the_block_is_told(environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "home" / ".codex" / "config.toml"
+    file.parent.mkdir()
+    file.write_text('[[mcp_servers]]\nname = "files"\n')
+    done = ran(environment, "install", "codex", "--yes")
+    assert done.returncode == 3, done.stderr
+    assert "is left as it is: " in done.stderr
+    assert "cdp-image-mcp" in tomllib.loads(done.stdout)["mcp_servers"]
+    assert file.read_text() == '[[mcp_servers]]\nname = "files"\n'
+
+
 def test_a_program_that_cannot_be_looked_at_is_one_that_is_not_there(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
