@@ -21,7 +21,6 @@ SYNONYMS: dict[str, dict[str, str]] = {
     "size": {"square": "1:1", "portrait": "2:3", "landscape": "3:2"},
 }
 PATHS = frozenset(("reference_images", "mask", "output_dir"))
-LISTS = frozenset(("reference_images",))
 SIZE = re.compile(r"(\d{1,5})\s*([x*×/:])\s*(\d{1,5})", re.IGNORECASE)
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 """A scheme; one letter before the colon is a drive of Windows."""
@@ -83,7 +82,7 @@ def plain(field: str, value: Any) -> Any:
             return str(value)
         # Trimmed first, so that its limits count what would be sent.
         return value.strip() if isinstance(value, str) else value
-    if field in LISTS:
+    if field == "reference_images":
         value = [each for each in _listed(value) if each not in (None, "")]
     if field in PATHS:
         return [_path(each) for each in cast("list[Any]", value)] if isinstance(value, list) else _path(value)

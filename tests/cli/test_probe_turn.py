@@ -68,10 +68,9 @@ async def test_who_has_the_report_made_is_told_that_the_probe_waits_for_its_turn
     asked = argparse.Namespace(probe=True, json=True)
     said = ""
     with anyio.fail_after(60):
-        async with anyio.create_task_group() as group:
-            async with Turns(tmp_path / "profile").take():
-                group.start_soon(doctor, asked, settings(tmp_path), Terminal())
-                while "place 1 in the queue" not in said:
-                    said += capsys.readouterr().err
-                    await anyio.sleep(0.05)
+        async with anyio.create_task_group() as group, Turns(tmp_path / "profile").take():
+            group.start_soon(doctor, asked, settings(tmp_path), Terminal())
+            while "place 1 in the queue" not in said:
+                said += capsys.readouterr().err
+                await anyio.sleep(0.05)
     assert looking.tickets == [1]

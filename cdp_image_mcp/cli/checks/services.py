@@ -67,7 +67,7 @@ async def site_line(settings: Settings) -> Check:
 
 
 async def probe(settings: Settings, on_position: Callable[[int], None]) -> list[Check]:
-    """What is used in the page, looked for there. ``on_position``: see :meth:`~cdp_image_mcp.system.turns.Turns.take`."""
+    """What is used in the page, looked for there. ``on_position`` is told the place in the queue."""
     try:
         settings.require_usable(*PLACES)
         async with studio_apart(settings) as studio:

@@ -26,7 +26,7 @@ from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Standing
 from cdp_image_mcp.system.disk import make_path
 
-PLACES = ("cdp_image_mcp.cli.demo.site", "fixtures.site")
+SITES = ("cdp_image_mcp.cli.demo.site", "fixtures.site")
 """The stand-in as it lies in the wheel, and in a checkout."""
 SCRATCH_PREFIX = "cdp-image-mcp-demo-"
 FOLDER = "demo"
@@ -35,7 +35,7 @@ FOLDER = "demo"
 
 def site() -> Any:
     """The stand-in's module. Raises ImageError where none is, ModuleNotFoundError where it needs one that is not."""
-    for place in PLACES:
+    for place in SITES:
         try:
             return importlib.import_module(place)
         except ModuleNotFoundError as error:

@@ -1,7 +1,7 @@
 """What all forms of configuration share: a change is made only where everything else provably stays."""
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 
 class UnsafeChangeError(Exception):
@@ -11,11 +11,12 @@ class UnsafeChangeError(Exception):
 def same(before: Any, after: Any, path: tuple[str, ...], value: Any) -> bool:
     """Whether ``after`` is ``before`` with ``value`` at ``path`` (None: with nothing there), and nothing else."""
     wanted = copy.deepcopy(before)
-    place = wanted
+    place: dict[str, Any] = wanted
     for step in path[:-1]:
-        place = place.setdefault(step, {}) if value is not None else place.get(step, {})
-        if not isinstance(place, dict):
+        inner: Any = place.setdefault(step, {}) if value is not None else place.get(step, {})
+        if not isinstance(inner, dict):
             return False
+        place = cast("dict[str, Any]", inner)
     if value is None:
         place.pop(path[-1], None)
     else:

@@ -17,11 +17,11 @@ from cdp_image_mcp.system.disk import make_path, replace_file
 
 BYTE_ORDER_MARK = "\ufeff"
 CONFIGURATION = "~/.config/"
-TELLING = r"(?:key|token|secret|password|authorization)[\w-]*"
+KEY_LIKE = r"(?:key|token|secret|password|authorization)[\w-]*"
 VALUE = r"""(?:"(?!\$)(?:[^"\\\n]|\\.)+"|'(?!\$)[^'\n]+'|(?!\d+,?$|true|false|null)[^\s"'$\[{|>#].*)"""
 SECRET = re.compile(
-    rf"""({TELLING}["']?[ \t]*[:=][ \t]*){VALUE}"""
-    rf"""|(--?[\w-]*{TELLING}["']?,?[ \t]*(?:\n[-+ ][ \t]*(?:-[ \t]+)?)?){VALUE}"""
+    rf"""({KEY_LIKE}["']?[ \t]*[:=][ \t]*){VALUE}"""
+    rf"""|(--?[\w-]*{KEY_LIKE}["']?,?[ \t]*(?:\n[-+ ][ \t]*(?:-[ \t]+)?)?){VALUE}"""
     r"""|(\bBearer[ \t]+)(?!\$)[^\s"']+"""
     r"""|(://[^\s/@"'$]*:)[^\s/@"'$]+(?=@)""",
     re.IGNORECASE | re.MULTILINE,

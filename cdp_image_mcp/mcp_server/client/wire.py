@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 HALF_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
-TELLING = (DISCOVER.encode(), PROTOCOL_VERSION.encode())
+ERA_WORDS = (DISCOVER.encode(), PROTOCOL_VERSION.encode())
 """Only lines with one of these can matter here once the era is known."""
 
 Deliver = Callable[[bytes], None]
@@ -110,7 +110,7 @@ class Wire:
 
     def _passed_on(self, line: bytes) -> bytes | None:
         """What the server gets to read of a line; None for a probe, which is answered."""
-        if self._era is not None and not any(word in line for word in TELLING):
+        if self._era is not None and not any(word in line for word in ERA_WORDS):
             return line
         try:
             message: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
