@@ -98,20 +98,14 @@ VISIBILITY_OUTPUT = _object(
     | {"message": STRING}
 )
 
-ARGUMENTS: dict[str, type[msgspec.Struct]] = {
-    "generate_image": GenerateImage,
-    "wait_for_image": WaitForImage,
-    "cancel_image": CancelImage,
-    "backend_status": BackendStatus,
-    "browser_visibility": BrowserVisibility,
-}
-
-TOOLS: tuple[types.Tool, ...] = (
+_TABLE: tuple[tuple[str, str, str, type[msgspec.Struct], dict[str, Any]], ...] = (
     # Not destructive: nothing that exists is changed. Not idempotent: each call is another picture.
-    tool("generate_image", "Generate image", GENERATE, GenerateImage),
+    ("generate_image", "Generate image", GENERATE, GenerateImage, {}),
     # Not read-only: it may open a window for the person, and writes the picture's file.
-    tool("wait_for_image", "Wait for image", WAIT, WaitForImage, repeats=True),
-    tool("cancel_image", "Cancel image", CANCEL, CancelImage, destroys=True, repeats=True),
-    tool("backend_status", "Backend status", STATUS, BackendStatus, looks=True, output_schema=STATUS_OUTPUT),
-    tool("browser_visibility", "Browser visibility", VISIBILITY, BrowserVisibility, output_schema=VISIBILITY_OUTPUT),
+    ("wait_for_image", "Wait for image", WAIT, WaitForImage, {"repeats": True}),
+    ("cancel_image", "Cancel image", CANCEL, CancelImage, {"destroys": True, "repeats": True}),
+    ("backend_status", "Backend status", STATUS, BackendStatus, {"looks": True, "output_schema": STATUS_OUTPUT}),
+    ("browser_visibility", "Browser visibility", VISIBILITY, BrowserVisibility, {"output_schema": VISIBILITY_OUTPUT}),
 )
+ARGUMENTS = {name: arguments for name, _, _, arguments, _ in _TABLE}
+TOOLS = tuple(tool(name, title, told, arguments, **more) for name, title, told, arguments, more in _TABLE)
