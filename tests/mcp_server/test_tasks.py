@@ -204,6 +204,16 @@ async def test_a_second_check_is_not_taken_for_the_one_that_the_person_has_passe
     assert (ended["status"], text_in(ended["result"])["status"]) == ("completed", "needs_verification")
 
 
+async def test_the_answer_in_a_task_says_that_its_call_joined(raw: Raw, studio: ScriptedStudio, tmp_path: Path) -> None:
+    running = standing(tmp_path, "generating")
+    studio.generated = [msgspec.structs.replace(running, joined=True, unmet=("output_dir",))]
+    studio.waited = [running, standing(tmp_path)]
+    await call(raw, FOX, TASKS)
+    await task_of(raw)
+    told = text_in((await task_of(raw))["result"])
+    assert (told["status"], told.get("joined"), told["honoured"]) == ("saved", True, ["output_dir"])
+
+
 async def test_a_call_that_joins_what_a_task_was_told_the_end_of_says_so(
     raw: Raw, studio: ScriptedStudio, tmp_path: Path
 ) -> None:

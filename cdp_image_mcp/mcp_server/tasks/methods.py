@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import mcp_types as types
+import msgspec
 from mcp import MCPError
 from mcp.server.lowlevel import Server
 
@@ -65,7 +66,10 @@ async def _completed(ctx: Context, standing: "Standing", studio: "Studio") -> di
     from cdp_image_mcp.mcp_server.call import answer, showing
 
     app, identity = ctx.lifespan_context, standing.record.generation_id
-    images = app.tasks.asked_after(identity) or standing.record.request.get("images")
+    images = standing.record.request.get("images")
+    if (opened := app.tasks.asked_after(identity)) is not None:
+        images = opened.images or images
+        standing = msgspec.structs.replace(standing, joined=opened.joined, unmet=opened.unmet)
     shown = showing(app.settings, ctx.session, images, anyio.current_time() + PREVIEW_SECONDS)
     result = await answer(app, studio, standing, shown)
     await app.tasks.close(identity, "completed")

@@ -32,6 +32,9 @@ class _Open(msgspec.Struct):
 
     waiting: contextlib.AsyncExitStack
     images: "Images | None"
+    """What pictures the call that made it wants to see."""
+    joined: bool
+    unmet: tuple[str, ...]
     asked_at: float
 
 
@@ -80,15 +83,14 @@ class Tasks:
             if identity not in self._open:
                 waiting = contextlib.AsyncExitStack()
                 await waiting.enter_async_context(studio.library.waiting(identity))
-                self._open[identity] = _Open(waiting, images, anyio.current_time())
+                self._open[identity] = _Open(waiting, images, standing.joined, standing.unmet, anyio.current_time())
         return {"resultType": "task", **task(standing, "working")}
 
-    def asked_after(self, identity: str) -> "Images | None":
-        """Somebody asks: what pictures the call that made it wanted to see."""
-        if (opened := self._open.get(identity)) is None:
-            return None
-        opened.asked_at = anyio.current_time()
-        return opened.images
+    def asked_after(self, identity: str) -> _Open | None:
+        """Somebody asks: what is known of the call that made it, unless its end is told."""
+        if (opened := self._open.get(identity)) is not None:
+            opened.asked_at = anyio.current_time()
+        return opened
 
     def ended(self, identity: str) -> End | None:
         """What was told as its end, if any. Its generation may go on, be collected or end otherwise; the task never
