@@ -103,7 +103,6 @@ class Drawing:
         """Of earlier turns too: they say nothing of what became of this one."""
         self._taken: set[str] = set(self._earlier)
         self._failed: dict[str, ImageError] = {}
-        self._answered = False
         self._why = ""
         self._skipped_panel = False
         self._closed_doors = 0
@@ -274,10 +273,11 @@ class Drawing:
         source = {"file_id": pointer.file_id} if not pointer.file_id.startswith("blob:") else {}
         confidence = "page" if from_page else captured.confidence
         self._learned |= {"capture": captured.way, **({"confidence": confidence} if confidence else {})}
+        answered = self._whole
         await self._report.save(captured.data, source=source, ends=self._learned)
         self._taken.add(pointer.file_id)
-        if self._whole and not self._answered:
-            self._learned, self._answered = {}, True
+        if self._whole and not answered:
+            self._learned = {}
 
     async def _bytes(self, pointer: Pointer) -> Captured:
         """The picture's bytes; the conversation is loaded anew when the page does not bring them: once, and again where

@@ -35,9 +35,9 @@ async def login(_: argparse.Namespace, settings: Settings, terminal: Terminal) -
 
 
 def _tell_sign_in(terminal: Terminal) -> None:
-    from cdp_image_mcp.chatgpt.window.person import sign_in_text
+    from cdp_image_mcp.chatgpt.window.person import to_do
 
-    terminal.say(sign_in_text())
+    terminal.say(to_do("needs_sign_in"))
     terminal.say("Nothing is read from that window while you sign in. Ctrl-C gives up.", "dim")
 
 

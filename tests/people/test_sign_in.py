@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from cdp_image_mcp.chatgpt.window.person import sign_in_text
+from cdp_image_mcp.chatgpt.window.person import to_do
 from fixtures.site import Site
 from tests.people.browsers import browsers, command_line, is_ordinary, none_left, session_cookie
 from tests.people.person import auto, sign_in
@@ -167,5 +167,5 @@ async def login(folder: Path, site: Site, screen: Screen) -> anyio.abc.Process:
 
 
 def test_on_a_mac_the_person_is_told_to_quit_the_browser() -> None:
-    assert "quit the browser" in sign_in_text("darwin")
-    assert "close that browser window" in sign_in_text("linux")
+    assert "quit the browser" in to_do("needs_sign_in", platform="darwin")
+    assert "close that browser window" in to_do("needs_sign_in", platform="linux")

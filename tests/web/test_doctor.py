@@ -7,7 +7,7 @@ import anyio
 import msgspec
 import pytest
 
-from cdp_image_mcp.chatgpt.page.sitereport import AT_REST, CLASSIC_ALONE
+from cdp_image_mcp.chatgpt.page.sitereport import AT_REST
 from cdp_image_mcp.cli.checks import services
 from cdp_image_mcp.config import Settings
 from fixtures.site import Switches, running_site
@@ -41,7 +41,7 @@ async def test_a_page_that_comes_alive_late_is_waited_for(generation: str, tmp_p
         with running_site(Switches(generation=generation, hydrate_s=1.5)) as site:  # type: ignore[arg-type]
             found = await probed(tmp_path, site.url)
             assert site.log.untrusted == []
-    expected = AT_REST if generation == "rebuilt" else (*AT_REST, *CLASSIC_ALONE)
+    expected = AT_REST if generation == "rebuilt" else (*AT_REST, "new_chat")
     assert not any("not on this page" in found[role].message for role in expected), found
     assert {role: found[role].level for role in AT_REST} == dict.fromkeys(AT_REST, "ok"), found
 

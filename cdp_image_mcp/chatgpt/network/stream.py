@@ -18,8 +18,6 @@ LONGEST_EVENT = 8 * 1024 * 1024
 """Characters of one event; far above the largest message, far below what would hurt."""
 MOST_CHANNELS = 64
 MOST_ITEMS = 20_000
-VERSION = "v1"
-"""The delta encoding's name; it was recorded as a JSON string and is read bare as well."""
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -100,9 +98,7 @@ class StreamDecoder:
         joined = "\n".join(lines).strip()
         if joined == "[DONE]":
             return [StreamEvent("done")]
-        if joined == VERSION:
-            return []
-        value = decode(joined)
+        value = decode(joined)  # no object: the delta encoding's name, "v1" or bare
         if value is None and len(lines) > 1:
             # Blank lines between events get lost in some recordings.
             return [event for line in lines for event in self._values([line])]

@@ -110,10 +110,8 @@ class Heard(msgspec.Struct, kw_only=True):
     @property
     def end(self) -> StreamEnd | None:
         stream = self.streams[0]
-        if stream.complete:
-            return "complete"
-        if stream.done and not self.broken:
-            return "done"
+        if stream.complete or (stream.done and not self.broken):
+            return "whole"
         return "cut" if self.closed else None
 
     @property
@@ -122,7 +120,7 @@ class Heard(msgspec.Struct, kw_only=True):
         of its topic. What others say of a topic may come before the first picture."""
         stream, *topics = self.streams
         if not stream.handed_off:
-            return self.end in {"complete", "done"}
+            return self.end == "whole"
         heard = any(topic.complete or topic.done for topic in topics) and not self.gaps
         return heard or (stream.resumed and stream.complete)
 
@@ -164,8 +162,8 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
     others = [message for key, message in messages.items() if places[key] == "other"]
     earlier = [asset.file_id for message in others for asset in (*message.assets, *message.replaced)]
     known = frozenset((*asked, *shown, *told.own, *earlier))
-    whole = told.activity in {"read", "rest"}
-    pictures = _pictures(ours, known, at_rest=whole)
+    resting = told.activity in {"read", "rest"}
+    pictures = _pictures(ours, known, at_rest=resting)
     failed = [error for message in ours if (error := _tool_error(message, told)) is not None]
     # One that was called again after it failed is at work.
     again = sum(message.announced > 0 for message in ours) > len(failed)
@@ -205,7 +203,7 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
         card_waiting=any(message.placeholder and (not told.present or message.id in told.present) for message in ours),
         paragen=paragen,
         model=next((message.model for message in reversed(ours) if message.model), told.first("model")) or None,
-        half_drawn=any(not one.is_final(asset, at_rest=whole) for one in done for asset in one.assets),
+        half_drawn=any(not one.is_final(asset, at_rest=resting) for one in done for asset in one.assets),
         unplaced_pictures=_unplaced(messages, places, told, known),
         followed="later" in places.values(),
         stale=told.missed or told.conversation in told.stale,

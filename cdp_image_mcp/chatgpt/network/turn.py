@@ -4,8 +4,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-StreamEnd: TypeAlias = Literal["complete", "done", "cut"]
-"""How the answer's own stream ended: with ``message_stream_complete``, with ``[DONE]`` alone, or with neither."""
+StreamEnd: TypeAlias = Literal["whole", "cut"]
+"""How the answer's own stream ended: with ``message_stream_complete`` or ``[DONE]``, or with neither."""
 
 
 class Pointer(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,12 +30,11 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from cdp_image_mcp.cdp import Node
 from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.errors import NodeError
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome
-from cdp_image_mcp.chatgpt.page.layers import close_dialogs
+from cdp_image_mcp.chatgpt.page.layers import close_dialogs, press_named
 from cdp_image_mcp.chatgpt.page.uploads import Uploads, uploads_of
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
@@ -67,12 +66,11 @@ CARD_SECONDS = 15.0
 
 
 class Attaching:
-    """The attachments of a composer. ``press`` presses one of its controls, named by its role."""
+    """The attachments of a composer."""
 
-    def __init__(self, tab: Tab, press: Callable[[Node, str], Awaitable[None]]) -> None:
+    def __init__(self, tab: Tab) -> None:
         self.tab = tab
         self._eye = tab.eye
-        self._press = press
         self._count = 0
         self._cards_shown = False
         self._way: Literal["", "input", "chooser"] = ""
@@ -284,10 +282,8 @@ class Attaching:
         return True
 
     async def _by_chooser(self, path: Path) -> bool:
-        menu = await self._eye.node("witness.one('attach_menu')")
-        if menu is None:
+        if not await press_named(self.tab, "witness.one('attach_menu')", "attach_menu"):
             return False
-        await self._press(menu, "attach_menu")
         row = await self._eye.node("witness.until(() => witness.all('attach_row')[0], 3000)")
         if row is None:
             await human.press(self.tab.page, "Escape")

@@ -22,11 +22,11 @@ import anyio
 
 from cdp_image_mcp.cdp import Node
 from cdp_image_mcp.cdp import keyboard_mouse as human
-from cdp_image_mcp.cdp.errors import CDPError, ClickBlocked, ClickMissed, DocumentLeft, NodeError
+from cdp_image_mcp.cdp.errors import CDPError, ClickBlocked, ClickMissed, NodeError
 from cdp_image_mcp.chatgpt.network.sent import same_text
 from cdp_image_mcp.chatgpt.page.attaching import Attaching
 from cdp_image_mcp.chatgpt.page.eye import quoted
-from cdp_image_mcp.chatgpt.page.layers import close_dialogs
+from cdp_image_mcp.chatgpt.page.layers import close_dialogs, press_named, unpressed
 from cdp_image_mcp.chatgpt.page.sitereport import role_not_found
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -59,7 +59,7 @@ class Composer:
     def __init__(self, tab: Tab) -> None:
         self.tab = tab
         self._eye = tab.eye
-        self.attaching = Attaching(tab, self._press)
+        self.attaching = Attaching(tab)
         self._files: list[Path] = []
 
     async def empty(self) -> None:
@@ -72,11 +72,9 @@ class Composer:
     async def _remove(self, role: str, expression: str) -> None:
         """Press the control that an expression gives until it gives none."""
         for _ in range(MOST_REMOVED):
-            node = await self._eye.node(expression)
-            if node is None:
-                break
             before = await self._eye.ask(COUNTED, reply=int)
-            await self._press(node, role)
+            if not await press_named(self.tab, expression, role):
+                break
             await self._eye.until(f"{COUNTED} < {before}", GONE_SECONDS)
 
     async def _clear_text(self) -> None:
@@ -192,7 +190,7 @@ class Composer:
                 log.info("the send control took no notice: %s", error)
             except NodeError as error:
                 if isinstance(error, ClickBlocked) or attempt == MADE_ANEW - 1:
-                    raise _unpressed("send", error) from None
+                    raise unpressed("send", error) from None
                 log.info("the page made its send control anew before it was pressed: %s", error)
                 continue
             return
@@ -201,14 +199,8 @@ class Composer:
         """Whether ``text`` still stands in the editor; not when that cannot be told."""
         try:
             return same_text(await self._text(), text)
-        except (CDPError, DocumentLeft, ImageError):
+        except (CDPError, ImageError):
             return False
-
-    async def _press(self, node: Node, role: str) -> None:
-        try:
-            await self._click(node)
-        except NodeError as error:
-            raise _unpressed(role, error) from None
 
     async def _click(
         self,
@@ -226,20 +218,11 @@ class Composer:
     async def _focus(self) -> None:
         if await self._eye.ask("witness.focusComposer()", reply=bool):
             return
-        node = await self._eye.node("witness.one('composer')")
-        if node is None:
+        if not await press_named(self.tab, "witness.one('composer')", "composer"):
             raise await role_not_found(self.tab, "composer")
-        await self._press(node, "composer")
 
     async def _text(self) -> str:
         text: Any = await self._eye.ask("witness.composerText()")
         if not isinstance(text, str):
             raise await role_not_found(self.tab, "composer")
         return text.strip("\n\u200b\ufeff ")
-
-
-def _unpressed(role: str, error: NodeError) -> ImageError:
-    name = role.replace("_", " ")
-    return ImageError(
-        "site_changed", f"The {name} control cannot be pressed: {error}. Nothing was sent.", details={"role": role}
-    )

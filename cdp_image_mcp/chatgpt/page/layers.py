@@ -159,6 +159,21 @@ async def press_below(tab: Tab, expression: str) -> bool:
         return await press(tab, expression)
 
 
+async def press_named(tab: Tab, expression: str, role: str) -> bool:
+    """``press_below`` for the control of that role. Raises ImageError when it cannot be pressed."""
+    try:
+        return await press_below(tab, expression)
+    except NodeError as error:
+        raise unpressed(role, error) from None
+
+
+def unpressed(role: str, error: NodeError) -> ImageError:
+    name = role.replace("_", " ")
+    return ImageError(
+        "site_changed", f"The {name} control cannot be pressed: {error}. Nothing was sent.", details={"role": role}
+    )
+
+
 async def _press_chat(tab: Tab) -> None:
     """Leave Work mode, which makes no pictures. Raises ImageError when it stays."""
     if not await tab.eye.has("work_mode"):

@@ -5,19 +5,21 @@ The report holds tags, roles, test ids and sizes. No text, no names, no addresse
 
 from typing import Any
 
-from cdp_image_mcp.cdp.errors import CDPError, DocumentLeft
+from cdp_image_mcp.cdp.errors import CDPError
 from cdp_image_mcp.chatgpt.page.eye import quoted
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 
 AT_REST = ("composer", "composer_form", "file_input", "attach_menu", "signed_in")
 """Roles that a signed-in home page shows by itself."""
-CLASSIC_ALONE = ("new_chat",)
-"""Roles of the classic page that the rebuilt one has no known locator for; without it the home address is opened."""
-WITH_TEXT = ("send",)
-"""Roles that exist only once there is text (the classic page shows a voice control instead)."""
-IN_A_TURN = ("stop", "turn", "user_part", "picture", "drawing")
-"""Roles that exist only in a conversation."""
+ELSEWHERE = {
+    # The rebuilt page has no known locator for it; without it the home address is opened.
+    "new_chat": "on the classic page",
+    # The classic page shows a voice control instead.
+    "send": "once there is text",
+    **dict.fromkeys(("stop", "turn", "user_part", "picture", "drawing"), "in a conversation"),
+}
+"""Roles of the way through that it need not show, and where they are."""
 ALIVE_SECONDS = 15.0
 """Longest wait for the page's script to take over: before that half of the roles are not there yet."""
 STRUCTURE = """
@@ -48,7 +50,7 @@ async def page_structure(tab: Tab) -> dict[str, Any] | None:
     """The page's structure without any text; None when it cannot be looked at now."""
     try:
         return await tab.eye.ask(STRUCTURE, reply=dict[str, Any], timeout=10)
-    except (DocumentLeft, CDPError):
+    except CDPError:
         return None
 
 
@@ -56,7 +58,7 @@ async def role_not_found(tab: Tab, role: str) -> ImageError:
     """The error for a role that no locator finds, naming each and what it matched."""
     try:
         tried: list[dict[str, Any]] = await tab.eye.ask(f"witness.explain({quoted(role)})", reply=list[dict[str, Any]])
-    except (DocumentLeft, CDPError):
+    except CDPError:
         tried = []
     listed = "; ".join(f"{one['css']} matched {one['found']}" for one in tried)
     return ImageError(
@@ -70,7 +72,7 @@ async def probe_roles(tab: Tab) -> list[tuple[str, bool, str]]:
     """(role, found or not to be expected here, how) for each role of the way through."""
     await tab.eye.until(f"{list(AT_REST)}.every((role) => witness.has(role))", ALIVE_SECONDS)
     rows: list[tuple[str, bool, str]] = []
-    for role in (*AT_REST, *CLASSIC_ALONE, *WITH_TEXT, *IN_A_TURN):
+    for role in (*AT_REST, *ELSEWHERE):
         tried: list[dict[str, Any]] = await tab.eye.ask(f"witness.explain('{role}')", reply=list[dict[str, Any]])
         hit = next((one for one in tried if one["found"]), None)
         if hit is not None:
@@ -79,11 +81,5 @@ async def probe_roles(tab: Tab) -> list[tuple[str, bool, str]]:
         elif role in AT_REST:
             rows.append((role, False, f"none of {len(tried)} locators finds it"))
         else:
-            rows.append((role, True, f"not on this page; expected only {_where(role)}"))
+            rows.append((role, True, f"not on this page; expected only {ELSEWHERE[role]}"))
     return rows
-
-
-def _where(role: str) -> str:
-    if role in CLASSIC_ALONE:
-        return "on the classic page"
-    return "once there is text" if role in WITH_TEXT else "in a conversation"

@@ -50,15 +50,11 @@ def state_of(arrival: Arrival) -> PersonState:
     return "needs_sign_in" if arrival.kind == "signed_out" else "needs_verification"
 
 
-def sign_in_text(platform: str = sys.platform) -> str:
+def to_do(state: PersonState, why: str = "", platform: str = sys.platform) -> str:
     """What the person has to do. On macOS closing a window does not end the program, which holds the profile."""
     end = "quit the browser (Cmd-Q)" if platform == "darwin" else "close that browser window"
-    return f"A browser window has been opened. Sign in to ChatGPT there, then {end}; the rest goes on by itself."
-
-
-def answer_text(why: str, platform: str = sys.platform) -> str:
-    end = "quit the browser (Cmd-Q)" if platform == "darwin" else "close that browser window"
-    return f"A browser window has been opened because {why}. Answer it there, then {end}; the rest goes on by itself."
+    what = ". Sign in to ChatGPT there" if state == "needs_sign_in" else f" because {why}. Answer it there"
+    return f"A browser window has been opened{what}, then {end}; the rest goes on by itself."
 
 
 class Person:
@@ -151,7 +147,7 @@ class Person:
                 if report is not None:
                     await report.waiting_for_person()
                     await report.state(state)
-                    report.progress(sign_in_text() if state == "needs_sign_in" else answer_text(why))
+                    report.progress(to_do(state, why))
                 if opened is not None:
                     opened()
                 with anyio.move_on_after(self._settings.login_timeout):

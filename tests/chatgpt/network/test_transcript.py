@@ -143,7 +143,7 @@ def test_the_rest_of_a_conversation_before_our_message_says_nothing_about_our_tu
 
 def test_the_recorded_stream_promises_a_picture_and_answers_nothing() -> None:
     turn = recorded_turn().turn()
-    assert turn.stream_ended == "complete"
+    assert turn.stream_ended == "whole"
     assert turn.picture_promised
     assert turn.running
     assert turn.answered_text is None
@@ -211,14 +211,14 @@ def test_a_bare_hand_off_ends_the_stream_and_says_nothing_else() -> None:
     heard.feed_stream(recording("thinking-handoff.sse"))
     heard.stream_ended(ok=True)
     turn = heard.turn()
-    assert (turn.handed_off, turn.stream_ended, turn.turn_complete) == (True, "done", False)
+    assert (turn.handed_off, turn.stream_ended, turn.turn_complete) == (True, "whole", False)
     assert not turn.picture_promised
     assert turn.answered_text is None
 
 
 @pytest.mark.parametrize(
     ("objects", "ok", "end"),
-    [((COMPLETE, DONE), True, "complete"), ((DONE,), True, "done"), ((QUEUED,), True, "cut"), ((DONE,), False, "cut")],
+    [((COMPLETE, DONE), True, "whole"), ((DONE,), True, "whole"), ((QUEUED,), True, "cut"), ((DONE,), False, "cut")],
 )
 def test_how_the_stream_ended_is_told_apart(objects: tuple[Any, ...], ok: bool, end: str) -> None:
     heard = begun(*objects, ended=False)

@@ -86,9 +86,5 @@ def composing(page: ScriptedPage, attaching: type[Attaching] = Unseen) -> Compos
     """The composer of a scripted page."""
     tab = cast("Tab", page)
     composer = Composer(tab)
-
-    async def press(_node: object, _role: str) -> None:
-        await anyio.lowlevel.checkpoint()
-
-    composer.attaching = attaching(tab, press)
+    composer.attaching = attaching(tab)
     return composer

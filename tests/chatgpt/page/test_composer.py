@@ -82,12 +82,9 @@ class Ignoring(Attaching):
     """A page that takes the first file by its input and no other, and shows or announces the first one late."""
 
     def __init__(self, page: ScriptedPage, uploads: Uploads, *, late: str) -> None:
-        super().__init__(cast("Tab", page), self.pressed)
+        super().__init__(cast("Tab", page))
         self.page, self.uploads, self.late = page, uploads, late
         self.chosen: list[str] = []
-
-    async def pressed(self, *_: object) -> None:
-        raise AssertionError
 
     async def _by_input(self, path: Path) -> bool:
         first = path == FILES[0]

@@ -186,7 +186,7 @@ async def test_a_stream_that_stays_open_does_not_hide_our_own_request() -> None:
         own.add(sse({"type": "message_stream_complete", "conversation_id": CONVERSATION}))
         over(own)
         await until(watch, lambda: watch.turn.stream_ended)
-        assert watch.turn.stream_ended == "complete"
+        assert watch.turn.stream_ended == "whole"
         assert not watch.turn.tool_used
 
 
@@ -288,7 +288,7 @@ async def test_a_resumed_answer_is_heard_after_ours_broke() -> None:
         resumed.add(sse(DONE))
         over(resumed)
         await until(watch, lambda: watch.turn.stream_ended)
-        assert watch.turn.stream_ended == "done"
+        assert watch.turn.stream_ended == "whole"
 
 
 @pytest.mark.anyio

@@ -783,7 +783,7 @@ PICTURES = st.builds(
     Pointer, file_id=st.sampled_from([file_id(1), file_id(2)]), message_id=st.sampled_from("ab"), final=st.booleans()
 )
 WORDS = st.none() | st.just("words")
-ENDS: st.SearchStrategy[StreamEnd | None] = st.sampled_from([None, "complete", "done", "cut"])
+ENDS: st.SearchStrategy[StreamEnd | None] = st.sampled_from([None, "whole", "cut"])
 TURNS = st.builds(
     Turn,
     pictures=st.lists(PICTURES, max_size=3).map(tuple),
