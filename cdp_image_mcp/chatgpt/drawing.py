@@ -141,7 +141,8 @@ class Drawing:
             judged = self._judged()
             if judged.action == "pictures_final" and judged.from_page:
                 shown = self._shown()
-                if not await self._take(shown, from_page=True) and self._shown() != shown:
+                taken = await self._take(shown, from_page=True) or self._failed
+                if not taken and self._shown() != shown:
                     continue  # what was shown is no result: judged anew without it
             elif judged.action == "pictures_final" and set(judged.file_ids) - self._taken - self._failed.keys():
                 continue  # more arrived while the last one was being saved
@@ -258,8 +259,6 @@ class Drawing:
                 log.warning("the person's own reference was about to be taken for a picture; it is left out")
                 self._watch.disregard(pointer.file_id)
             except BytesMissing as error:
-                if from_page:
-                    raise
                 self._failed[pointer.file_id] = error
             except cdp.CDPError as error:
                 log.info("picture %s was not taken: %s", pointer.file_id, error)

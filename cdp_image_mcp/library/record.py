@@ -125,14 +125,15 @@ class Record(msgspec.Struct, kw_only=True):
         return self.backend == "chatgpt-web"
 
     @property
+    def at_site(self) -> bool:
+        """Whether the site may hold, or make, pictures of it that are not here: its last turn was not seen to end."""
+        out = self.submitted is not False and self.facts.get("turn_pressed") is not False
+        return self.on_web and out and not self.facts.get("given_up")
+
+    @property
     def collectable(self) -> bool:
-        """Whether the site may hold pictures of this generation that were never fetched."""
-        return (
-            self.on_web
-            and self.state == "interrupted"
-            and self.submitted is not False
-            and not self.facts.get("given_up")
-        )
+        """Whether it ended while the site may hold pictures of it that were never fetched."""
+        return self.state == "interrupted" and self.at_site
 
     @property
     def end(self) -> tuple[str, str | None]:

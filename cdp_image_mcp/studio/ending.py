@@ -111,8 +111,8 @@ def stopped(job: "Job") -> End:
         return "cancelled", cancelled(record)
     if job.whole:
         return "saved", None
-    # What the site made is collected; at the API pictures that are here are all there will be.
-    return "partial" if record.images and not record.on_web else "interrupted", cut_off(record)
+    # What the site made is collected; else pictures that are here are all there will be.
+    return "partial" if record.images and not record.at_site else "interrupted", cut_off(record)
 
 
 def cancelled(record: Record) -> ImageError:
@@ -126,7 +126,7 @@ def cancelled(record: Record) -> ImageError:
 
 def cut_off(record: Record) -> ImageError:
     """Its server ended in the middle of it, in order or not."""
-    leaves = left(record, at_site=record.on_web and not record.facts.get("given_up"))
+    leaves = left(record, at_site=record.at_site)
     what = {"unspent": f", before anything was {'sent' if record.submitted is False else 'paid'}.", "collect": "."}
     return ImageError(
         "cancelled",
@@ -166,8 +166,7 @@ def failed(job: "Job", error: ImageError) -> End:
     if job.whole:
         return "saved", None
     unclear = not about_turn or error.submitted == "unknown" or error.code in UNREACHED
-    at_site = record.on_web and not record.facts.get("given_up") and unclear
-    leaves = left(record, at_site=at_site)
+    leaves = left(record, at_site=record.at_site and unclear)
     misled: Left = "unspent" if error.code in PRESUMING else "collect"
     if leaves == misled and error.next_step == CODES[error.code].next_step:
         error.next_step = UNREACHED.get(error.code, "") + ADVICE[leaves]
@@ -191,5 +190,5 @@ def _not_again(job: "Job", error: ImageError) -> None:
     told = error.next_step != rule.next_step
     if error.code == "disk":
         job.remedy = f"{error.next_step} " if told else DISK_ADVICE
-    if rule.retryable and not told:
-        error.next_step = job.remedy + ADVICE[left(job.record, at_site=False)]
+    if not told and (rule.retryable or (job.record.images and error.code in UNREACHED)):
+        error.next_step = (job.remedy or UNREACHED.get(error.code, "")) + ADVICE[left(job.record, at_site=False)]

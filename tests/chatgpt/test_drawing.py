@@ -383,6 +383,15 @@ async def test_a_picture_of_the_page_whose_bytes_are_gone_is_told_and_may_be_col
     assert "wait_for_image" in caught.value.next_step
 
 
+async def test_a_picture_of_the_page_whose_bytes_are_gone_keeps_no_other_from_being_saved() -> None:
+    scene = Scene(at_rest())
+    shown = [SeenImage(file=file_id(number), width=320, height=280, complete=True) for number in (1, 2)]
+    scene.have(file_id(2), OWL)
+    scene.watch.reported(PageReport(found=True, images=tuple(shown)))
+    with anyio.fail_after(30):
+        assert (await scene.drawn()).pictures == [OWL]
+
+
 async def test_how_sure_the_bytes_are_stands_in_the_record() -> None:
     scene = Scene(at_rest(drawn("a", file_id(1), FOX, size_bytes=7)))
     scene.have(file_id(1), FOX)

@@ -202,7 +202,7 @@ def judge(variant: Variant, prompt: str, answer: Answer, site: Site, before: Bef
             assert told == (True, "unknown", True), context
         assert len(prompts) <= 1, context
         if answer.data["submitted"] is False:
-            assert prompts == [], context
+            assert (prompts, answer.data["spent"]) == ([], False), context
 
 
 def judge_pictures(variant: Variant, answer: Answer, site: Site, before: Before, context: str) -> None:

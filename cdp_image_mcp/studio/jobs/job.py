@@ -274,8 +274,9 @@ class Job:
                 setattr(record, name, value)
             else:
                 record.facts[name] = value
-        if facts.get("submitted") is True and record.spent is False and "spent" not in facts:
-            record.spent = "unknown"
+        if "submitted" in facts and "spent" not in facts:
+            # What may be out may count; what is found not to have gone out does not.
+            record.spent = False if record.submitted is False else record.spent or "unknown"
         self._set(state)
         try:
             await self._write()

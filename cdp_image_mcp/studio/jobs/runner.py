@@ -259,7 +259,7 @@ class Runner:
         if record.submitted is False or not record.on_web:
             record.facts["given_up"] = True
             raise ending.cut_off(record)
-        if not job.whole:
+        if not job.whole and record.at_site:
             site = cast("SiteBackend", self.backend("chatgpt-web"))
             await self._with_turn(job, lambda: site.collect(job.request, job))
         await self.end_done(job)

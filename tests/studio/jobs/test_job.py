@@ -49,6 +49,14 @@ async def test_the_last_picture_and_the_end_are_one_writing(job: Job, written: l
     assert (job.answered.is_set(), job.facts["capture"]) == (True, "network")
 
 
+async def test_what_may_be_out_may_count_and_what_did_not_go_out_does_not(job: Job) -> None:
+    told: list[object] = []
+    for submitted in ("unknown", False, True, "unknown", False):
+        await job.state("submitting" if submitted == "unknown" else "starting", submitted=submitted)
+        told.append(job.record.spent)
+    assert told == ["unknown", False, "unknown", "unknown", False]
+
+
 async def test_a_picture_that_is_there_already_is_an_end_as_well(job: Job, written: list[tuple[str, int]]) -> None:
     await job.save(png(1), source={"file_id": "one"})
     await job.save(png(1), source={"file_id": "one"}, ends={})

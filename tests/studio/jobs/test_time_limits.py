@@ -11,6 +11,7 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.ending import ADVICE
 from cdp_image_mcp.studio.jobs import runner
 from cdp_image_mcp.studio.studio import Standing, Studio
 from tests import clock
@@ -105,19 +106,23 @@ async def test_after_its_time_no_further_prompt_goes_out(tmp_path: Path, leap: C
 
     async def one_by_one(request: ImageRequest, report: Report) -> None:
         for number in range(request.n):
-            await report.state("submitting", submitted="unknown")
+            await report.state("submitting", submitted="unknown", turn_pressed=True)
             sent.append(number)
             await report.state("generating", submitted=True, conversation_url="http://site/c/1")
             slow.sent.set()
             await slow.drawn.wait()
             await report.save(png(number), source={"file_id": str(number)})
+            await report.state("generating", turn_pressed=False)
 
     async with studio_with(tmp_path, Scripted(one_by_one)) as studio:
         first = await over_time(studio, await studio.generate(asking(n=3)), slow, leap)
         slow.drawn.set()
         record = (await studio.wait(first.record.generation_id)).record
     assert sent == [0]
-    assert (record.state, len(record.images)) == ("interrupted", 1)
+    # Nothing of it is out, so there is nothing to be collected either.
+    assert (record.state, len(record.images)) == ("partial", 1)
+    assert record.error is not None
+    assert record.error["next_step"].endswith(ADVICE["rest"])
     assert [(failure.index, failure.code) for failure in record.failures] == [(2, "timeout"), (3, "timeout")]
 
 
