@@ -28,21 +28,24 @@ class Recovery:
             for at_site in (False, True):
                 self._runner.start_soon(partial(self._take_up, at_site=at_site))
 
-    async def revive(self, generation_id: str, *, background: bool = False) -> None:
+    async def revive(self, generation_id: str, *, background: bool = False, ended: bool = True) -> None:
         """Before waiting: do again what the disk did not take, or :meth:`take_up`."""
         if (job := self._runner.jobs.get(generation_id)) is not None:
             await self._runner.settle(job)
         with shielded():
             async with self._runner.taking:
                 if generation_id not in self._runner.jobs:
-                    await self.take_up(generation_id, background=background)
+                    await self.take_up(generation_id, background=background, ended=ended)
 
-    async def take_up(self, generation_id: str, *, background: bool = False) -> None:
+    async def take_up(self, generation_id: str, *, background: bool = False, ended: bool = True) -> None:
         """Of one without a job here, under ``Runner.taking``: go on with it if nobody else does, collect what was left
-        at the site, or take in what a process that died had written beside an ended one."""
+        at the site unless one that has ``ended`` is to stay so, or take in what a process that died had written beside
+        an ended one."""
         entry = await self.find(generation_id)
         if entry.record.finished and not entry.record.collectable:
             await self._library.rescue(entry)
+            return
+        if entry.record.finished and not ended:
             return
         try:
             if (adopted := await self._library.adopt(generation_id)) is not None:

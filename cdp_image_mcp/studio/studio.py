@@ -130,14 +130,15 @@ class Studio:
         listener: Listener | None = None,
         *,
         onlooker: bool = False,
+        again: bool = True,
     ) -> Standing:
         """Wait for a generation of this or another process or of an earlier run; None: see :meth:`_next_one`. An
-        ``onlooker`` will not have fetched it: an identical request joins all the same. Raises ImageError
-        ``not_found``."""
+        ``onlooker`` will not have fetched it: an identical request joins all the same. What was interrupted is looked
+        for at the site ``again``, or else told as it ended. Raises ImageError ``not_found``."""
         self.settings.require_usable(*PLACES)
         if generation_id is None:
             generation_id = await self._next_one()
-        await self._recovery.revive(generation_id)
+        await self._recovery.revive(generation_id, ended=again)
         async with nullcontext() if onlooker else self.library.waiting(generation_id):
             return await self._wait(generation_id, self.settings.wait_seconds if seconds is None else seconds, listener)
 
@@ -258,10 +259,12 @@ class Studio:
     async def _until_news(self, generation_id: str) -> Standing:
         asked_before = (await self._current(generation_id)).record.state in PERSON_STATES
         while (job := self._runner.jobs.get(generation_id)) is None:
-            standing = await self._current(generation_id)
-            if standing.record.finished or (standing.record.state in PERSON_STATES and not asked_before):
-                return standing
-            asked_before = standing.record.state in PERSON_STATES
+            entry = await self._recovery.find(generation_id)
+            if entry.record.finished or (entry.record.state in PERSON_STATES and not asked_before):
+                return _standing(entry)
+            if not entry.alive:  # its process died meanwhile
+                await self._recovery.revive(generation_id, ended=False)
+            asked_before = entry.record.state in PERSON_STATES
             await anyio.sleep(FOREIGN_SECONDS)
         while not job.answered.is_set() or job.settling:
             if job.record.state in PERSON_STATES and not asked_before:

@@ -164,6 +164,7 @@ class ScriptedStudio(Studio):
         listener: Listener | None = None,
         *,
         onlooker: bool = False,  # noqa: ARG002
+        again: bool = True,  # noqa: ARG002
     ) -> Standing:
         self.calls.append(f"wait {generation_id} {seconds:g}")
         if self.signing_in is not None and seconds:

@@ -1,12 +1,13 @@
 """Calls that are answered with a task, for clients that declare the extension (Claude Code since 2.1.319)."""
 
 import json
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import jsonschema
 import msgspec
 import pytest
@@ -14,9 +15,10 @@ import pytest
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.mcp_server.app import App
 from cdp_image_mcp.mcp_server.serving import open_app
-from cdp_image_mcp.request import State
-from cdp_image_mcp.studio.studio import Standing
+from cdp_image_mcp.request import ImageRequest, Report, State
+from cdp_image_mcp.studio.studio import Standing, Studio
 from tests.mcp_server.painted import Painter
 from tests.mcp_server.painted import app as painted_app
 from tests.mcp_server.raw import Raw, connected, envelope
@@ -49,8 +51,8 @@ async def task_of(raw: Raw, identity: str = IDENTITY, capabilities: dict[str, An
     return checked(told["result"], "GetTaskResult")
 
 
-async def answer(raw: Raw, key: str, action: str) -> dict[str, Any]:
-    params = {"taskId": IDENTITY, "inputResponses": {key: {"action": action}}}
+async def answer(raw: Raw, key: str, action: str, identity: str = IDENTITY) -> dict[str, Any]:
+    params = {"taskId": identity, "inputResponses": {key: {"action": action}}}
     return checked((await raw.ask("tasks/update", params, envelope(ASKS)))["result"], "UpdateTaskResult")
 
 
@@ -308,6 +310,72 @@ async def test_a_task_of_an_earlier_run_is_found_after_a_restart(settings: Setti
         async with connected(painted_app(settings, Slow())) as raw:
             ended = await task_of(raw, identity)
     assert (ended["status"], text_in(ended["result"])["status"]) == ("completed", "saved")
+
+
+class CutOff(Painter):
+    """The site, whose connection breaks behind the prompt, and each time that it is asked what became of that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked = 0
+
+    async def generate(self, request: ImageRequest, report: Report, /) -> None:
+        await report.state("submitting", submitted="unknown", sent_prompt=request.prompt)
+        raise ImageError("network", "The connection broke.", submitted=True)
+
+    async def collect(self, _request: ImageRequest, _report: Report, /) -> None:
+        self.looked += 1
+        raise ImageError("network", "The connection broke.")
+
+
+@asynccontextmanager
+async def at(site: CutOff, settings: Settings) -> AsyncGenerator[tuple[Raw, Callable[[str], Awaitable[None]]]]:
+    """A connection, and until when the server is through with a generation."""
+    studios = list[Studio]()
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[App]:
+        async with painted_app(settings, site)() as app:
+            studios.append(await app.studio())
+            yield app
+
+    async def ended(identity: str) -> None:
+        while studios[0].news(identity) is not None:
+            await anyio.lowlevel.checkpoint()
+
+    with anyio.fail_after(30):
+        async with connected(opened) as raw:
+            yield raw, ended
+
+
+async def test_a_task_tells_how_its_generation_was_interrupted_and_does_not_look_for_it_by_itself(
+    settings: Settings,
+) -> None:
+    """It never ended: each question was a new look, with a browser and perhaps a window for the person."""
+    site = CutOff()
+    async with at(site, settings) as (raw, ended):
+        identity = (await call(raw, FOX, TASKS))["taskId"]
+        await ended(identity)
+        await answer(raw, "no such question", "accept", identity)
+        told = [await task_of(raw, identity) for _ in range(2)]
+        assert ([each["status"] for each in told], site.looked) == (["completed"] * 2, 0)
+        failure = text_in(told[0]["result"])
+        assert (failure["code"], "wait_for_image" in failure["next_step"]) == ("network", True)
+        wait = {"name": "wait_for_image", "arguments": {"generation_id": identity}}
+        await raw.ask("tools/call", wait, envelope(TASKS))
+    assert site.looked == 1
+
+
+async def test_a_task_of_an_earlier_run_is_taken_up_once(settings: Settings) -> None:
+    async with at(CutOff(), settings) as (raw, ended):
+        identity = (await call(raw, FOX, TASKS))["taskId"]
+        await ended(identity)
+    site = CutOff()
+    async with at(site, settings) as (raw, ended):
+        await task_of(raw, identity)
+        await ended(identity)
+        told = await task_of(raw, identity)
+    assert (text_in(told["result"])["code"], site.looked) == ("network", 1)
 
 
 async def test_a_wish_whose_task_nobody_asks_after_any_more_is_joined(

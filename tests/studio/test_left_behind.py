@@ -8,6 +8,7 @@ import anyio.lowlevel
 import pytest
 
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.attendance import Attendance
 from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.library import Entry, Library
 from cdp_image_mcp.library.record import Record
@@ -269,6 +270,26 @@ async def test_a_person_may_be_asked_for_what_is_collected_in_the_background_onc
         go_on.set()
         found = (await studio.wait(left_over.generation_id)).record
     assert (seen, found.state) == ([True, False], "saved")
+
+
+async def test_whoever_waits_for_anothers_generation_goes_on_with_it_when_that_one_dies(tmp_path: Path) -> None:
+    other = Attendance(tmp_path / "output", print)
+    running = await left(tmp_path, owner=other.enter())
+    web = Scripted(draw, collects)
+    async with studio_with(tmp_path, web) as studio, anyio.create_task_group() as group:
+        found: list[Standing] = []
+        seen = anyio.Event()
+
+        async def look(_: object) -> None:
+            seen.set()
+
+        async def wait() -> None:
+            found.append(await studio.wait(running.generation_id, 60, look))
+
+        group.start_soon(wait)
+        await seen.wait()
+        other.leave()
+    assert ([each.record.state for each in found], web.collected) == (["saved"], [running.generation_id])
 
 
 # --- the command line's collecting ------------------------------------------------------------------------------

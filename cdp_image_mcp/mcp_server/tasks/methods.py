@@ -35,7 +35,8 @@ class UpdateParams(TaskParams):
 async def _get(ctx: Context, params: TaskParams) -> dict[str, Any]:
     studio, tasks = await _studio(ctx), ctx.lifespan_context.tasks
     with told():
-        standing = await studio.wait(params.task_id, 0)
+        # What is interrupted while a client asks after it is told: looked for at each question, it would never end.
+        standing = await studio.wait(params.task_id, 0, again=tasks.is_new(params.task_id))
         state = standing.record.state
         ended = tasks.ended(params.task_id) or _end_of(standing)
         if ended == "cancelled":
@@ -80,7 +81,7 @@ async def _completed(ctx: Context, standing: "Standing", studio: "Studio") -> di
 async def _update(ctx: Context, params: UpdateParams) -> dict[str, Any]:
     studio = await _studio(ctx)
     with told():
-        await studio.wait(params.task_id, 0)
+        await studio.wait(params.task_id, 0, again=False)
     ctx.lifespan_context.tasks.answered(params.task_id, params.input_responses)
     return {}
 

@@ -71,6 +71,8 @@ class Tasks:
         """Questions by generation and state."""
         self._answers: dict[tuple[str, str], bool] = {}
         self._ended: dict[str, End] = {}
+        self._seen: set[str] = set()
+        """Those that this process has opened or was asked after."""
 
     def may_open(self, standing: "Standing") -> bool:
         """Whether this generation may be answered with a task."""
@@ -79,6 +81,7 @@ class Tasks:
     async def open(self, standing: "Standing", studio: "Studio", images: "Images | None") -> dict[str, Any]:
         """The task as the result of the call that made it."""
         identity = standing.record.generation_id
+        self._seen.add(identity)
         async with self._opening:
             if identity not in self._open:
                 waiting = contextlib.AsyncExitStack()
@@ -86,8 +89,13 @@ class Tasks:
                 self._open[identity] = _Open(waiting, images, standing.joined, standing.unmet, anyio.current_time())
         return {"resultType": "task", **task(standing, "working")}
 
+    def is_new(self, identity: str) -> bool:
+        """Whether it is of an earlier run, and this one has not been asked after it before."""
+        return identity not in self._seen
+
     def asked_after(self, identity: str) -> _Open | None:
         """Somebody asks: what is known of the call that made it, unless its end is told."""
+        self._seen.add(identity)
         if (opened := self._open.get(identity)) is not None:
             opened.asked_at = anyio.current_time()
         return opened
