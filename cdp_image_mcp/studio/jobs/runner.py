@@ -238,7 +238,7 @@ class Runner:
             except ImageError as error:
                 await self._steering.learn(request.backend, error)
                 may_change = error.code in FALLS_BACK and error.submitted is False and record.submitted is False
-                if following is None or not may_change:
+                if following is None or not may_change or job.leaving:
                     raise
                 log.info("%s cannot do it (%s), trying %s", request.backend, error.code, following.backend)
                 record.fallback_from, record.fallback_reason = request.backend, error.code

@@ -8,6 +8,7 @@ import anyio
 import anyio.abc
 import pytest
 
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.jobs import runner
@@ -132,3 +133,27 @@ async def test_what_its_client_left_behind_is_fetched_by_whoever_asks_the_same_n
             await studio.fetched(told)
             assert (await studio.generate(asking())).joined is False
     assert api.started == ["a bear"]
+
+
+async def test_what_is_refused_when_the_client_has_gone_goes_no_other_way(tmp_path: Path) -> None:
+    """It would be a browser, and perhaps a window for the person, for what can never be sent."""
+
+    class Refused(Out):
+        async def play(self, request: ImageRequest, report: Report) -> None:
+            await report.state("submitting", sent_prompt=request.prompt, submitted="unknown")
+            self.sent.set()
+            await self.may_draw.wait()
+            await report.state("generating", submitted=False, spent=False)
+            raise ImageError("api_key_invalid", "The key is not taken.")
+
+    out = Refused()
+    web, wish = Closing(out), asking(wait_seconds=0)
+    ways = Given({"api": Scripted(out.play), "chatgpt-web": web})
+    with anyio.fail_after(30):
+        async with open_studio(settings(tmp_path, backend="auto", api_key="test-key"), ways, out.outliving) as studio:
+            standing = await studio.generate(wish)
+            await out.sent.wait()
+    record = read_record(Path(standing.folder))[0]
+    assert web.started == []
+    assert record.error is not None
+    assert (record.error["code"], record.submitted, record.backend) == ("api_key_invalid", False, "api")
