@@ -275,10 +275,8 @@ async def test_a_person_may_be_asked_for_what_is_collected_in_the_background_onc
 async def test_whoever_waits_for_anothers_generation_goes_on_with_it_when_that_one_dies(tmp_path: Path) -> None:
     other = Attendance(tmp_path / "output", print)
     running = await left(tmp_path, owner=other.enter())
-    web = Scripted(draw, collects)
+    web, found, seen = Scripted(draw, collects), list[Standing](), anyio.Event()
     async with studio_with(tmp_path, web) as studio, anyio.create_task_group() as group:
-        found: list[Standing] = []
-        seen = anyio.Event()
 
         async def look(_: object) -> None:
             seen.set()
