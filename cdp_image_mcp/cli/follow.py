@@ -2,9 +2,10 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import msgspec
@@ -26,17 +27,21 @@ TICK = 0.5
 """Seconds between two drawings of the progress line: its clock goes on between two news."""
 
 
-async def follow(
-    studio: Studio, begin: Callable[[], Awaitable[Standing]], terminal: Terminal, accepted: list[str]
-) -> Standing:
+class Begin(Protocol):
+    """:meth:`Studio.generate` or :meth:`Studio.wait`, with all that they are to be given."""
+
+    def __call__(self, *, held: AsyncExitStack) -> Awaitable[Standing]: ...
+
+
+async def follow(studio: Studio, begin: Begin, terminal: Terminal, accepted: list[str]) -> Standing:
     """Where the generation ended that ``begin`` makes or finds; it counts as fetched. Its id is put into ``accepted``
     as soon as there is one."""
     watch, person_told = _Watch(studio, terminal), ""
     try:
-        async with background() as group:
+        async with AsyncExitStack() as held, background() as group:
             if terminal.live:
                 group.start_soon(watch.tick)
-            standing = begun = await begin()
+            standing = begun = await begin(held=held)
             watch.generation_id = identity = standing.record.generation_id
             accepted.append(identity)
             if begun.joined:
@@ -49,9 +54,9 @@ async def follow(
                     person_told = state
                     tell_person(terminal, standing)
                 standing = await studio.wait(identity, LONGEST_WAIT, watch)
+            await studio.fetched(standing)
     finally:
         terminal.clear()
-    await studio.fetched(standing)
     return msgspec.structs.replace(standing, joined=begun.joined, unmet=begun.unmet)
 
 

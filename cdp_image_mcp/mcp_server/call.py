@@ -3,6 +3,7 @@
 import base64
 import logging
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -123,9 +124,10 @@ class _Call:
         tasks = self.app.tasks
         await tasks.sweep()
         if declared(self.ctx):
-            standing = await self._taken_up(arguments, studio, 0)
-            if tasks.may_open(standing):
-                return await tasks.open(standing, studio, images)
+            async with AsyncExitStack() as held:
+                standing = await self._taken_up(arguments, studio, 0, held=held)
+                if tasks.may_open(standing):
+                    return await tasks.open(standing, studio, images)
             if standing.record.finished:
                 return await self._answer(standing, shown, studio)
             self.generation_id = standing.record.generation_id
@@ -153,11 +155,12 @@ class _Call:
         studio: Studio,
         seconds: float,
         progress: Progress | None = None,
+        held: AsyncExitStack | None = None,
     ) -> Standing:
         """Started, unless it is known what the call is about, and waited for."""
         if isinstance(arguments, WaitForImage) or self.generation_id is not None:
-            return await studio.wait(self.generation_id, seconds, progress)
-        standing = await studio.generate(msgspec.structs.replace(arguments, wait_seconds=seconds), progress)
+            return await studio.wait(self.generation_id, seconds, progress, held=held)
+        standing = await studio.generate(msgspec.structs.replace(arguments, wait_seconds=seconds), progress, held=held)
         self.joining = {"joined": standing.joined, "unmet": standing.unmet}
         return standing
 

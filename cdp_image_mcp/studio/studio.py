@@ -22,7 +22,7 @@ What could lose, double or mistake a picture here, and what is done about it:
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -92,9 +92,12 @@ class Studio:
         """The back end, if it has been used: making it costs time that a picture under way should have."""
         return self._runner.backends.get(name)
 
-    async def generate(self, arguments: GenerateImage, listener: Listener | None = None) -> Standing:
-        """Accept a request and wait at most ``wait_seconds`` (argument or setting). Raises ImageError for what is
-        refused before anything is sent; a generation that failed comes back with its record's ``error``."""
+    async def generate(
+        self, arguments: GenerateImage, listener: Listener | None = None, *, held: AsyncExitStack | None = None
+    ) -> Standing:
+        """Accept a request and wait at most ``wait_seconds`` (argument or setting). Whoever waits on after that gives
+        what is ``held`` until then: no identical request joins meanwhile. Raises ImageError for what is refused before
+        anything is sent; a generation that failed comes back with its record's ``error``."""
         seconds = float(arguments.wait_seconds) if given(arguments.wait_seconds) else self.settings.wait_seconds
         accepted = await self.intake.accept(arguments, secrets.token_hex(16))
         async with self._runner.taking, AsyncExitStack() as call:
@@ -116,7 +119,8 @@ class Studio:
             # Given up meanwhile, it waits no longer before the next may ask: the same question is to join this one.
             await anyio.lowlevel.checkpoint_if_cancelled()
             waiting = call.pop_all()
-        async with waiting:
+        async with AsyncExitStack() as own:
+            await (held or own).enter_async_context(waiting)
             standing = await self._wait(generation_id, seconds, listener)
         elsewhere = False
         if claim.joined and given(arguments.output_dir):
@@ -129,17 +133,21 @@ class Studio:
         seconds: float | None = None,
         listener: Listener | None = None,
         *,
+        held: AsyncExitStack | None = None,
         onlooker: bool = False,
         again: bool = True,
     ) -> Standing:
-        """Wait for a generation of this or another process or of an earlier run; None: see :meth:`_next_one`. An
-        ``onlooker`` will not have fetched it: an identical request joins all the same. What was interrupted is looked
-        for at the site ``again``, or else told as it ended. Raises ImageError ``not_found``."""
+        """Wait for a generation of this or another process or of an earlier run; None: see :meth:`_next_one`. ``held``:
+        see :meth:`generate`. An ``onlooker`` will not have fetched it: an identical request joins all the same. What
+        was interrupted is looked for at the site ``again``, or else told as it ended. Raises ImageError
+        ``not_found``."""
         self.settings.require_usable(*PLACES)
         if generation_id is None:
             generation_id = await self._next_one()
         await self._recovery.revive(generation_id, ended=again)
-        async with nullcontext() if onlooker else self.library.waiting(generation_id):
+        async with AsyncExitStack() as own:
+            if not onlooker:
+                await (held or own).enter_async_context(self.library.waiting(generation_id))
             return await self._wait(generation_id, self.settings.wait_seconds if seconds is None else seconds, listener)
 
     def news(self, generation_id: str) -> News | None:

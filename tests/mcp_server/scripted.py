@@ -6,7 +6,7 @@ import math
 import struct
 import zlib
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -151,7 +151,13 @@ class ScriptedStudio(Studio):
         self.handed_out.append(standing.record.generation_id)
         return not standing.record.fetched
 
-    async def generate(self, arguments: GenerateImage, listener: Listener | None = None) -> Standing:
+    async def generate(
+        self,
+        arguments: GenerateImage,
+        listener: Listener | None = None,
+        *,
+        held: AsyncExitStack | None = None,  # noqa: ARG002
+    ) -> Standing:
         self.calls.append(f"generate {arguments.prompt[:20]}")
         if self.signing_in is not None and arguments.prompt.startswith("sign in"):
             return self.signing_in
@@ -163,6 +169,7 @@ class ScriptedStudio(Studio):
         seconds: float | None = None,
         listener: Listener | None = None,
         *,
+        held: AsyncExitStack | None = None,  # noqa: ARG002
         onlooker: bool = False,  # noqa: ARG002
         again: bool = True,  # noqa: ARG002
     ) -> Standing:

@@ -17,7 +17,9 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.mcp_server.app import App
 from cdp_image_mcp.mcp_server.serving import open_app
+from cdp_image_mcp.mcp_server.tasks.opened import Tasks
 from cdp_image_mcp.request import ImageRequest, Report, State
+from cdp_image_mcp.studio.asked import GenerateImage, Images
 from cdp_image_mcp.studio.studio import Standing, Studio
 from tests.mcp_server.painted import Painter
 from tests.mcp_server.painted import app as painted_app
@@ -310,6 +312,22 @@ async def test_a_task_of_an_earlier_run_is_found_after_a_restart(settings: Setti
         async with connected(painted_app(settings, Slow())) as raw:
             ended = await task_of(raw, identity)
     assert (ended["status"], text_in(ended["result"])["status"]) == ("completed", "saved")
+
+
+async def test_a_wish_that_comes_while_a_task_about_the_same_is_opened_is_a_picture_of_its_own(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens, between = Tasks.open, list[Standing]()
+
+    async def late(self: Tasks, standing: Standing, studio: Studio, images: Images | None) -> dict[str, Any]:
+        between.append(await studio.generate(GenerateImage(prompt="a fox", wait_seconds=0)))
+        return await opens(self, standing, studio, images)
+
+    monkeypatch.setattr(Tasks, "open", late)
+    with anyio.fail_after(30):
+        async with connected(painted_app(settings, Slow())) as raw:
+            await call(raw, FOX, TASKS)
+    assert [each.joined for each in between] == [False]
 
 
 class CutOff(Painter):
