@@ -46,8 +46,9 @@ async def open_app(settings: Settings, outliving: "Outliving | None" = None) -> 
     """What the handlers of this process share. Nothing is loaded or opened before the first call. ``outliving``: see
     :func:`~cdp_image_mcp.studio.studio.open_studio`."""
     async with (
-        late_studio(settings, outliving) as studio,
+        # Left last: what is out is told before a browser of theirs, which may hang, is waited for.
         canvases(settings, lambda: open_browser(studio.opened)) as open_canvas,
+        late_studio(settings, outliving) as studio,
     ):
         app = App(settings, studio, open_canvas)
         try:

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import shutil
 import threading
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,17 @@ import anyio.to_thread
 import psutil
 import pytest
 
+from cdp_image_mcp.mcp_server import serving, ways
+from cdp_image_mcp.previews.preview import OpenCanvas
+from cdp_image_mcp.request import ImageRequest, Report
 from fixtures.images_api import ImagesApi, Request, Response, draw, running_api
 from tests.faults.faults import records, working_in
 from tests.faults.peer import Gone, Peer
+from tests.mcp_server.scripted import FakeCanvas, png
 from tests.people.screen import until
+from tests.studio.leaving import asking
+from tests.studio.scripted import Scripted, settings
+from tests.ways import Given
 from tests.web.program import environment
 
 pytestmark = pytest.mark.anyio
@@ -205,3 +213,33 @@ async def test_the_front_ends_as_its_server_does(slow: SlowApi, tmp_path: Path) 
             assert await peer.process.wait() == -9
         await peer.process.aclose()
     assert working_in(tmp_path) == []
+
+
+async def test_what_is_out_is_told_before_the_browsers_of_previews_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that hangs took longer than a process has to end, and the picture with it."""
+    told, sent, may_draw = list[str](), anyio.Event(), anyio.Event()
+
+    @asynccontextmanager
+    async def canvases(*_: object) -> AsyncGenerator[OpenCanvas]:
+        yield FakeCanvas().open
+        told.append("previews are closed")
+
+    async def play(request: ImageRequest, report: Report) -> None:
+        await report.state("submitting", sent_prompt=request.prompt, submitted="unknown")
+        sent.set()
+        await may_draw.wait()
+        await report.save(png())
+
+    def outliving() -> Callable[[], None]:
+        told.append("something is out")
+        return may_draw.set
+
+    monkeypatch.setattr(serving, "canvases", canvases)
+    monkeypatch.setattr(ways, "InstalledWays", lambda: Given({"api": Scripted(play)}))
+    with anyio.fail_after(30):
+        async with serving.open_app(settings(tmp_path, backend="api", api_key="test-key"), outliving) as app:
+            await (await app.studio()).generate(asking(wait_seconds=0))
+            await sent.wait()
+    assert told == ["something is out", "previews are closed"]
