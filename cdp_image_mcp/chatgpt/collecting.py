@@ -47,6 +47,7 @@ SENT_WITHIN = 15.0
 """Seconds after the press at which the site may date the message."""
 RETRIES = (0.0, 5.0, 20.0)
 """Seconds before the history is looked into: once more, and once more."""
+LOOK_STEP = "Look into the site's history; if the picture is not there, call generate_image again."
 READ_SECONDS = 10.0
 """How long a page may take to load its conversation."""
 
@@ -90,14 +91,24 @@ class Collecting:
             )
         if not isinstance(message, str) or message in self._used:
             message = await self._find_message(tab, conversation)
+        if not await self._taken_from(tab, conversation, message):
+            # The site never had it, or keeps it under an id of its own.
+            await self._taken_from(tab, conversation, await self._find_message(tab, conversation))
+
+    async def _taken_from(self, tab: Tab, conversation: str, message: str) -> bool:
+        """Save what came of that message. False where the conversation does not hold it. Raises as ``run``."""
         transcript = Transcript(conversation_id=conversation, user_message_id=message, fails=self._site.words.fails)
         async with watch_turn(tab, transcript) as watch:
             landed = await watch.load("late")
             if landed.challenged:
                 raise ChallengeMet
-            await self._report.state("generating", submitted=True)
             async with stopping(watch, self._report):
+                await watch.until(lambda: transcript.lacking or transcript.reads > 0, READ_SECONDS)
+                if transcript.lacking:
+                    return False
+                await self._report.state("generating", submitted=True)
                 await Drawing(watch, self._request, self._report).pictures()
+            return True
 
     async def _search(self, tab: Tab) -> tuple[str, str]:
         """Our conversation among the newest of the history: of the page's own list, else of the side bar. One that was
@@ -118,7 +129,7 @@ class Collecting:
             "not_found",
             "It is not known whether the prompt reached the site: none of its newest conversations holds it.",
             submitted="unknown",
-            next_step="Look into the site's history; if the picture is not there, call generate_image again.",
+            next_step=LOOK_STEP,
         )
 
     async def _listed(self, tab: Tab) -> list[Listed]:
@@ -192,6 +203,7 @@ class Collecting:
             "not_found",
             f"The conversation {self._site.conversation(conversation)} does not hold this generation's prompt.",
             submitted="unknown",
+            next_step=LOOK_STEP,
         )
 
     def _not_read(self, why: str) -> NoReturn:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from cdp_image_mcp.library.folder import Folder
-from cdp_image_mcp.library.record import Record, epoch
+from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import BackendName
 
 JOIN_SECONDS = 24 * 3600
@@ -60,7 +60,7 @@ def joinable(entry: Entry, *, fetched: bool) -> Kind | None:
         # The site goes on without us and what it made can be collected. A request to the API died with its process:
         # whoever asks again is told so before anything is paid a second time.
         return "orphaned" if _may_be_paid(record) else None
-    if time.time() - epoch(record.finished_at or record.updated_at) > JOIN_SECONDS:
+    if time.time() - record.left_at > JOIN_SECONDS:
         return None
     if record.collectable:
         # Whoever was told of the interruption and asks again wants the picture, not a second one.

@@ -211,12 +211,12 @@ class Library:
     @in_thread
     def collectable(self, seconds: float = math.inf) -> list[Entry]:
         """Interrupted generations whose pictures may be at the site, newest first; with ``seconds`` only those that
-        ended within so many."""
+        were sent within so many."""
         found = self._entries(
             "WHERE backend = 'chatgpt-web' AND state = 'interrupted' AND ended >= ? ORDER BY created DESC, id",
             time.time() - seconds,
         )
-        return [entry for entry in found if entry.record.collectable]
+        return [one for one in found if one.record.collectable and time.time() - one.record.left_at <= seconds]
 
     @in_thread
     def with_strays(self, seconds: float = math.inf) -> list[Entry]:

@@ -136,6 +136,13 @@ class Record(msgspec.Struct, kw_only=True):
         return self.state == "interrupted" and self.at_site
 
     @property
+    def left_at(self) -> float:
+        """Seconds since the epoch at which it was left as it is: its end or, since each try to collect it ends anew,
+        the press of send."""
+        pressed = epoch(str(self.facts.get("submitted_at", ""))) if self.collectable else 0.0
+        return pressed or epoch(self.finished_at or self.updated_at)
+
+    @property
     def end(self) -> tuple[str, str | None]:
         """Which end of a generation this tells of; one that is collected later has another one then."""
         return self.generation_id, self.finished_at

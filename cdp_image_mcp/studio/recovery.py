@@ -56,10 +56,11 @@ class Recovery:
             raise
 
     async def end_idle(self, generation_id: str) -> None:
-        """End one that nobody works on, as cancelled."""
+        """End one that nobody works on, as cancelled; also one that could be collected."""
         with shielded():
             async with self._runner.taking:
-                if generation_id in self._runner.jobs or (await self.find(generation_id)).record.finished:
+                record = (await self.find(generation_id)).record
+                if generation_id in self._runner.jobs or (record.finished and not record.collectable):
                     return
                 if (adopted := await self._library.adopt(generation_id)) is not None:
                     await self._runner.end_orphan(adopted)

@@ -306,6 +306,8 @@ class Watched:
         self.reloads += 1
         return SimpleNamespace(challenged=False)
 
+    async def until(self, _test: object, _seconds: float) -> None: ...
+
 
 async def collected(monkeypatch: pytest.MonkeyPatch, pictures: Any, **report: Any) -> None:
     """Collect from a conversation that is known, where ``pictures`` waits for them."""

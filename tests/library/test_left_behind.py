@@ -89,13 +89,16 @@ async def test_what_can_bring_nothing_or_is_too_old_is_not_joined(library: Libra
 async def test_collectable_ones_are_found_by_their_age(library: Library) -> None:
     with anyio.fail_after(60):
         young, old, unsent = left(), left(finished_at=ago(hours=25)), left(submitted=False)
-        for record in (young, old, unsent):
+        # Each try to collect it ends anew, and does not make it younger.
+        tried = left(fingerprint="tried", finished_at=ago(hours=1), facts={"submitted_at": ago(hours=25)})
+        for record in (young, old, unsent, tried):
             await create(library, record)
         found = [entry.record.generation_id for entry in await library.collectable(24 * 3600)]
         everything = {entry.record.generation_id for entry in await library.collectable()}
+        assert (await library.claim_or_register(a_record(fingerprint="tried"))).kind == "new"
 
     assert found == [young.generation_id]
-    assert everything == {young.generation_id, old.generation_id}
+    assert everything == {young.generation_id, old.generation_id, tried.generation_id}
 
 
 async def test_a_process_takes_up_its_own_generation_and_none_of_another_living_one(

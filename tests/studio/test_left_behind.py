@@ -177,6 +177,15 @@ async def test_cancelling_what_a_process_that_died_had_written_keeps_the_picture
             assert [(failure.index, failure.code) for failure in found.record.failures] == [(2, "cancelled")]
 
 
+async def test_what_could_still_be_collected_can_be_cancelled_for_good(tmp_path: Path) -> None:
+    web = Scripted(draw, collects)
+    record = await interrupted(tmp_path)
+    async with studio_with(tmp_path, web) as studio:
+        for found in (await studio.cancel(record.generation_id), await studio.wait(record.generation_id)):
+            assert (found.record.state, found.record.submitted, found.record.spent) == ("cancelled", True, "unknown")
+    assert web.collected == []
+
+
 async def test_behind_the_first_request_what_was_not_recorded_is_taken_in(tmp_path: Path) -> None:
     record, _ = await lost(tmp_path, fetched=True)
     library = Library(tmp_path / "output")

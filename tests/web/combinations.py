@@ -228,6 +228,7 @@ NOT_DRAWN: dict[str, str] = {
     "paste_attachment_chars": "nothing is pasted",
     "max_chars": "the prompts are short",
     "picture_delay_s": "a time",
+    "post_cut": "it has a test of its own",
     "post_accepted": "it is collected by another call; it has a test of its own",
     "preview_s": "a time",
     "between_pictures_s": "a time",

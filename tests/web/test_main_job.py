@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -132,6 +133,31 @@ async def test_a_picture_that_went_on_in_a_conversation_can_be_gone_on_with_in_t
         assert [document.path for document in site.log.of(Document)] == ["/"]
     assert len({answer.record()["conversation_url"] for answer in answers}) == 1
     assert len({answer.files()[0] for answer in answers}) == 3
+
+
+@pytest.mark.parametrize("generation", ["october", pytest.param("classic", marks=pytest.mark.nightly)])
+async def test_a_follow_up_whose_request_was_lost_is_told_so_and_not_waited_for_again_and_again(
+    tmp_path: Path, generation: Generation
+) -> None:
+    with running_site(Switches(generation=generation)) as site:
+        async with running_program(tmp_path, site.url) as program:
+            assert (await program.generate("a lighthouse at dusk")).status == "saved"
+            site.set(post_cut=True)
+            lost = await program.whole(await program.generate("make it blue", conversation_mode="continue"))
+            assert (lost.code, lost.data["submitted"]) == ("service_error", "unknown"), lost.data
+            assert "wait_for_image" in lost.data["next_step"]
+            site.set(post_cut=False)
+            (sidecar,) = (tmp_path / "output" / "chatgpt-images").glob("*make-it-blue*/metadata.json")
+            record = msgspec.json.decode(sidecar.read_bytes())
+            # Some minutes later: right after the press the site may not show it yet.
+            record["facts"]["submitted_at"] = (datetime.now().astimezone() - timedelta(minutes=10)).isoformat()
+            sidecar.write_bytes(msgspec.json.encode(record))
+            for _ in range(2):
+                told = await program.call("wait_for_image", generation_id=lost.data["generation_id"], wait_seconds=60)
+                assert told.code == "not_found", told.data
+            again = await program.generate("make it blue", conversation_mode="continue")
+            assert again.status == "saved", again.data
+        assert [prompt.outcome for prompt in site.log.prompts] == ["answered", "status 599", "answered"]
 
 
 async def test_a_page_that_another_server_has_left_behind_is_loaded_before_its_conversation_goes_on(

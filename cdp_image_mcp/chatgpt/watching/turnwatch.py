@@ -172,7 +172,7 @@ class TurnWatch:
             self.seen("since_complete")
         if changed:
             self.tell()
-        elif read:
+        elif read or self.transcript.lacking:
             self._wake()
 
     def reported(self, report: PageReport) -> None:
