@@ -384,6 +384,22 @@ async def test_a_task_tells_how_its_generation_was_interrupted_and_does_not_look
     assert site.looked == 1
 
 
+async def test_a_client_that_cancels_a_task_whose_end_it_was_told_ends_nothing_that_can_be_collected(
+    settings: Settings,
+) -> None:
+    """Clean-up of a client: the picture is at the site and used quota."""
+    site = CutOff()
+    async with at(site, settings) as (raw, ended):
+        identity = (await call(raw, FOX, TASKS))["taskId"]
+        await ended(identity)
+        await task_of(raw, identity)
+        told = (await raw.ask("tasks/cancel", {"taskId": identity}, envelope(TASKS)))["result"]
+        checked(told, "CancelTaskResult")
+        wait = {"name": "wait_for_image", "arguments": {"generation_id": identity}}
+        again = (await raw.ask("tools/call", wait, envelope(TASKS)))["result"]
+    assert (text_in(again).get("code"), site.looked) == ("network", 1)
+
+
 async def test_a_task_of_an_earlier_run_is_taken_up_once(settings: Settings) -> None:
     async with at(CutOff(), settings) as (raw, ended):
         identity = (await call(raw, FOX, TASKS))["taskId"]
