@@ -50,8 +50,7 @@ async def _made(
     goes_on = None if parsed.front is None else lambda: partial(_outlive, parsed, terminal, accepted)
     try:
         async with studio_apart(settings, goes_on) as studio:
-            wanted = msgspec.structs.replace(arguments, wait_seconds=0)
-            return await follow(studio, partial(studio.generate, wanted), terminal, accepted)
+            return await follow(studio, partial(studio.generate, arguments, seconds=0), terminal, accepted)
     except anyio.get_cancelled_exc_class():
         with shielded():
             entry = await Library(settings.output_dir).find(accepted[0]) if accepted else None

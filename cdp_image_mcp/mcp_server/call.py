@@ -160,7 +160,7 @@ class _Call:
         """Started, unless it is known what the call is about, and waited for."""
         if isinstance(arguments, WaitForImage) or self.generation_id is not None:
             return await studio.wait(self.generation_id, seconds, progress, held=held)
-        standing = await studio.generate(msgspec.structs.replace(arguments, wait_seconds=seconds), progress, held=held)
+        standing = await studio.generate(arguments, progress, seconds=seconds, held=held)
         self.joining = {"joined": standing.joined, "unmet": standing.unmet}
         return standing
 

@@ -95,12 +95,18 @@ class Studio:
         return self._runner.backends.get(name)
 
     async def generate(
-        self, arguments: GenerateImage, listener: Listener | None = None, *, held: AsyncExitStack | None = None
+        self,
+        arguments: GenerateImage,
+        listener: Listener | None = None,
+        *,
+        seconds: float | None = None,
+        held: AsyncExitStack | None = None,
     ) -> Standing:
-        """Accept a request and wait at most ``wait_seconds`` (argument or setting). Whoever waits on after that gives
-        what is ``held`` until then: no identical request joins meanwhile. Raises ImageError for what is refused before
-        anything is sent; a generation that failed comes back with its record's ``error``."""
-        seconds = float(arguments.wait_seconds) if given(arguments.wait_seconds) else self.settings.wait_seconds
+        """Accept a request and wait at most ``seconds``, by default ``wait_seconds`` (argument or setting). Whoever
+        waits on after that gives what is ``held`` until then: no identical request joins meanwhile. Raises ImageError
+        for what is refused before anything is sent; a generation that failed comes back with its record's ``error``."""
+        if seconds is None:
+            seconds = arguments.wait_seconds if given(arguments.wait_seconds) else self.settings.wait_seconds
         accepted = await self.intake.accept(arguments, secrets.token_hex(16))
         async with self._runner.taking, AsyncExitStack() as call:
             with shielded():

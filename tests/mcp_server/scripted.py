@@ -156,6 +156,7 @@ class ScriptedStudio(Studio):
         arguments: GenerateImage,
         listener: Listener | None = None,
         *,
+        seconds: float | None = None,  # noqa: ARG002
         held: AsyncExitStack | None = None,  # noqa: ARG002
     ) -> Standing:
         self.calls.append(f"generate {arguments.prompt[:20]}")

@@ -12,6 +12,7 @@ import pytest
 from mcp import Client, MCPError
 
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.mcp_server import call
 from cdp_image_mcp.mcp_server.resources import LARGEST
 from cdp_image_mcp.mcp_server.server import make_server
@@ -116,6 +117,17 @@ async def test_a_client_that_asks_the_person_pays_once(settings: Settings, paint
         async with Client(make_server(app(settings, painter)), mode=era, elicitation_callback=ask) as client:
             made = text_of(await client.call_tool("generate_image", {"prompt": "a fox", "backend": "chatgpt-web"}))
     assert (made["status"], painter.submitted) == ("saved", 1)
+
+
+async def test_the_record_holds_the_arguments_as_they_were_given_and_not_how_long_the_call_waited(
+    settings: Settings, painter: Painter, era: Any
+) -> None:
+    """The gallery gives them for calling again: at another client another wait is right."""
+    with anyio.fail_after(60):
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            made = text_of(await client.call_tool("generate_image", {"prompt": "a fox"}))
+    record, _ = read_record(Path(made["image_path"]).parent)
+    assert (record.state, record.request) == ("saved", {})
 
 
 async def test_words_instead_of_a_picture_come_as_data(settings: Settings, painter: Painter, era: Any) -> None:

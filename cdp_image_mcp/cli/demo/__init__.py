@@ -93,8 +93,7 @@ async def demo(parsed: argparse.Namespace, settings: Settings, terminal: Termina
             daily_limit=None,
         )
         async with studio_apart(aside) as studio:
-            wanted = msgspec.structs.replace(arguments, wait_seconds=0)
-            standing = await follow(studio, partial(studio.generate, wanted), terminal, [])
+            standing = await follow(studio, partial(studio.generate, arguments, seconds=0), terminal, [])
         kept = await anyio.to_thread.run_sync(_keep, standing, settings.output_dir / FOLDER)
     if parsed.json and standing.record.images:
         terminal.json({"demo": True, **fields_of(kept)})
