@@ -94,7 +94,9 @@ class _Call:
         studio = await self.app.studio()
         match arguments:
             case GenerateImage() | WaitForImage():
-                return await self._picture(arguments, studio)
+                # Until it is answered the same wish is another picture; given up, it is joined by the next at once.
+                async with AsyncExitStack() as held:
+                    return await self._picture(arguments, studio, held)
             case CancelImage():
                 standing = await studio.cancel(arguments.generation_id)
                 return await answer(self.app, studio, standing, Showing("none"), self.also, opens=False)
@@ -111,7 +113,9 @@ class _Call:
             case _:
                 raise TypeError(f"no tool takes {type(arguments).__name__}")
 
-    async def _picture(self, arguments: GenerateImage | WaitForImage, studio: Studio) -> ToolResult:
+    async def _picture(
+        self, arguments: GenerateImage | WaitForImage, studio: Studio, held: AsyncExitStack
+    ) -> ToolResult:
         settings = self.app.settings
         seconds = settings.wait_seconds if arguments.wait_seconds is msgspec.UNSET else arguments.wait_seconds
         images = _given(arguments.images)
@@ -119,19 +123,18 @@ class _Call:
         if (repeated := self.params.request_state) is not None:
             # The same call again, with the person's answer: wait on, and never start anything.
             self.generation_id = repeated
-            standing = await studio.wait(repeated, seconds if _accepted(self.params) else 0, self.progress)
+            standing = await studio.wait(repeated, seconds if _accepted(self.params) else 0, self.progress, held=held)
             return await self._answer(standing, shown, studio)
         tasks = self.app.tasks
         await tasks.sweep()
         if declared(self.ctx):
-            async with AsyncExitStack() as held:
-                standing = await self._taken_up(arguments, studio, 0, held=held)
-                if tasks.may_open(standing):
-                    return await tasks.open(standing, studio, images)
+            standing = await self._taken_up(arguments, studio, 0, held)
+            if tasks.may_open(standing):
+                return await tasks.open(standing, studio, images)
             if standing.record.finished:
                 return await self._answer(standing, shown, studio)
             self.generation_id = standing.record.generation_id
-        standing = await self._taken_up(arguments, studio, seconds, self.progress)
+        standing = await self._taken_up(arguments, studio, seconds, held, self.progress)
         self.generation_id = identity = standing.record.generation_id
         person = self.app.person
         if seconds > 0 and person.may_ask(self.ctx, standing):
@@ -154,8 +157,8 @@ class _Call:
         arguments: GenerateImage | WaitForImage,
         studio: Studio,
         seconds: float,
+        held: AsyncExitStack,
         progress: Progress | None = None,
-        held: AsyncExitStack | None = None,
     ) -> Standing:
         """Started, unless it is known what the call is about, and waited for."""
         if isinstance(arguments, WaitForImage) or self.generation_id is not None:

@@ -14,9 +14,12 @@ from mcp import Client, MCPError
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.mcp_server import call
+from cdp_image_mcp.mcp_server.app import App
 from cdp_image_mcp.mcp_server.resources import LARGEST
 from cdp_image_mcp.mcp_server.server import make_server
 from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.studio import Standing, Studio
+from cdp_image_mcp.system.tasks import background
 from tests.mcp_server.painted import Painter, app
 from tests.mcp_server.scripted import png
 
@@ -128,6 +131,49 @@ async def test_the_record_holds_the_arguments_as_they_were_given_and_not_how_lon
             made = text_of(await client.call_tool("generate_image", {"prompt": "a fox"}))
     record, _ = read_record(Path(made["image_path"]).parent)
     assert (record.state, record.request) == ("saved", {})
+
+
+async def test_the_same_wish_while_a_call_is_being_answered_is_a_picture_of_its_own(
+    settings: Settings, painter: Painter, era: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Previews may take seconds, in which nobody has fetched the picture yet."""
+    answer, between = call.answer, list[Standing]()
+
+    async def late(app: App, studio: Studio, *given: Any) -> types.CallToolResult:
+        between.append(await studio.generate(GenerateImage("a fox", backend="chatgpt-web")))
+        return await answer(app, studio, *given)
+
+    monkeypatch.setattr(call, "answer", late)
+    wish = {"prompt": "a fox", "backend": "chatgpt-web", "images": "none"}
+    with anyio.fail_after(60):
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            made = text_of(await client.call_tool("generate_image", wish))
+    assert (made["status"], [each.joined for each in between]) == ("saved", [False])
+
+
+async def test_a_call_that_is_given_up_while_it_is_being_answered_is_joined_by_the_same_at_once(
+    settings: Settings, painter: Painter, era: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, answering, given_up = call.answer, anyio.Event(), list[bool]()
+
+    async def slow(*given: Any) -> types.CallToolResult:
+        if not answering.is_set():
+            answering.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                given_up.append(True)
+        return await answer(*given)
+
+    monkeypatch.setattr(call, "answer", slow)
+    wish = {"prompt": "a fox", "backend": "chatgpt-web", "images": "none"}
+    with anyio.fail_after(60):
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            async with background() as group:
+                group.start_soon(client.call_tool, "generate_image", wish)
+                await answering.wait()
+            told = text_of(await client.call_tool("generate_image", wish))
+    assert (told["status"], told.get("joined"), given_up, painter.submitted) == ("saved", True, [True], 1)
 
 
 async def test_words_instead_of_a_picture_come_as_data(settings: Settings, painter: Painter, era: Any) -> None:
