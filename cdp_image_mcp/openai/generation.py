@@ -1,7 +1,7 @@
 """One generation at the API: its requests, their repetition, its pictures and what they cost."""
 
 import logging
-from contextlib import nullcontext
+from contextlib import AsyncExitStack
 from datetime import date
 from functools import partial
 from typing import Any
@@ -71,20 +71,21 @@ class Generation:
         """Make the pictures. Raises ImageError when one is missing; those saved stay."""
         sent = {name: value for name, value in self._plan.parameters.items() if name not in {"prompt", "model"}}
         try:
-            # Whoever waits for the streams of other generations has sent nothing: its time limit ends it.
-            async with self._means.streams if self._plan.requests > 1 else nullcontext():
+            async with AsyncExitStack() as stream:
+                if self._plan.requests > 1:
+                    # Whoever waits for the streams of other generations has sent nothing: its time limit ends it.
+                    await stream.enter_async_context(self._means.streams)
                 await self._about_to_send(
                     sent_prompt=self._request.prompt,
                     model=str(self._plan.parameters["model"]),
                     sent_parameters=sent,
                     requests=self._plan.requests,
                 )
-            if self._plan.requests == 1:
-                await self._guarded(0)
-            else:
                 async with anyio.create_task_group() as group:
-                    for index in range(self._plan.requests):
+                    for index in range(1, self._plan.requests):
                         group.start_soon(self._limited, index)
+                    await self._guarded(0)
+                    await stream.aclose()
         finally:
             with shielded():
                 await self._settle()

@@ -1,5 +1,6 @@
 """Pictures of high quality are streams of their own, few at a time: what is to become of those that still wait."""
 
+import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,12 +34,15 @@ class Held:
 
     def __init__(self, api: ImagesApi) -> None:
         self.api = api
-        self.may_draw = False
+        self.may_draw = 0.0
+        """How many pictures, of all."""
+        self._drawn = 0
         api.always = self
 
     async def __call__(self, request: Request, response: Response) -> None:
-        while not self.may_draw:  # noqa: ASYNC110 - set by another thread
+        while self._drawn >= self.may_draw:  # noqa: ASYNC110 - set by another thread
             await anyio.sleep(0.01)
+        self._drawn += 1
         await draw([png(seed=len(self.api.posts))])(request, response)
 
     @asynccontextmanager
@@ -61,7 +65,7 @@ class Held:
                 yield studio, first.record.generation_id
 
     def let_go(self) -> None:
-        self.may_draw = True
+        self.may_draw = math.inf
 
 
 async def test_after_its_time_what_is_out_is_saved_and_no_further_stream_is_begun(
@@ -72,7 +76,7 @@ async def test_after_its_time_what_is_out_is_saved_and_no_further_stream_is_begu
         clock.leap(monkeypatch, LIMIT)
         while not (await studio.wait(generation_id, 0)).record.over_time:  # noqa: ASYNC110
             await anyio.sleep(0.01)
-        held.may_draw = True
+        held.let_go()
         record = (await studio.wait(generation_id)).record
     assert (record.state, len(record.images), len(api.posts)) == ("partial", MOST_STREAMS, MOST_STREAMS)
     assert [(failure.index, failure.code) for failure in record.failures] == [(5, "timeout"), (6, "timeout")]
@@ -100,7 +104,27 @@ async def test_a_generation_that_waits_for_the_streams_of_another_has_sent_nothi
             await anyio.sleep(0.01)
         clock.leap(monkeypatch, LIMIT)
         record = (await studio.wait(second.record.generation_id)).record
-        held.may_draw = True
+        held.let_go()
     assert record.error is not None
     assert (record.state, record.error["code"]) == ("failed", "timeout")
     assert (record.submitted, record.spent, record.error["retryable"]) == (False, False, True)
+
+
+async def test_a_generation_behind_another_that_has_just_got_a_stream_has_sent_nothing(
+    api: ImagesApi, tmp_path: Path
+) -> None:
+    """The other sends by that very stream: given back before, it went to one whose requests were behind all others."""
+    held = Held(api)
+    async with held.studio(tmp_path) as (studio, _):
+        streams = cast("ApiBackend", studio.backend("api"))._means.streams  # pyright: ignore[reportPrivateUsage]
+        made = list[str]()
+        for prompt in ("a hare", "a bear"):
+            made.append((await studio.generate(asking(prompt))).record.generation_id)
+            while streams.statistics().tasks_waiting < 2 + len(made):  # noqa: ASYNC110 - two are of the first
+                await anyio.sleep(0.01)
+        held.may_draw = 3
+        while len(api.posts) < MOST_STREAMS + 3:  # noqa: ASYNC110 - counted by another thread
+            await anyio.sleep(0.01)
+        record = (await studio.wait(made[-1], 0)).record
+        held.let_go()
+    assert (record.submitted, record.spent) == (False, False)
