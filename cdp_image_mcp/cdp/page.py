@@ -5,6 +5,7 @@ import logging
 from contextlib import suppress
 from typing import Any, Literal, Self, TypeVar
 
+import anyio
 import msgspec
 
 from cdp_image_mcp.cdp.connection import Connection
@@ -104,8 +105,9 @@ class Page:
                 if page is not None:
                     await page.close()
                 else:  # which it is, the answer tells
-                    gone = {"targetId": (await making).target_id}
-                    await connection.browser.call("Target.closeTarget", gone, timeout=CLOSING)
+                    with anyio.move_on_after(CLOSING):  # a browser that hangs keeps nobody for longer
+                        gone = {"targetId": (await making).target_id}
+                        await connection.browser.call("Target.closeTarget", gone, timeout=CLOSING)
             raise
         return page
 

@@ -46,7 +46,7 @@ CLOCK_SLACK = 120.0
 SENT_WITHIN = 15.0
 """Seconds after the press at which the site may date the message."""
 RETRIES = (0.0, 5.0, 20.0)
-"""Seconds before the history is looked into: once more, and once more."""
+"""Seconds before the history, or a conversation, is looked into: once more, and once more."""
 LOOK_STEP = "Look into the site's history; if the picture is not there, call generate_image again."
 READ_SECONDS = 10.0
 """How long a page may take to load its conversation."""
@@ -93,7 +93,9 @@ class Collecting:
             message = await self._find_message(tab, conversation)
         if not await self._taken_from(tab, conversation, message):
             # The site never had it, or keeps it under an id of its own.
-            await self._taken_from(tab, conversation, await self._find_message(tab, conversation))
+            message = await self._find_message(tab, conversation)
+            if not await self._taken_from(tab, conversation, message):
+                self._not_read("the generation's own was not the same twice")
 
     async def _taken_from(self, tab: Tab, conversation: str, message: str) -> bool:
         """Save what came of that message. False where the conversation does not hold it. Raises as ``run``."""
@@ -103,8 +105,8 @@ class Collecting:
             if landed.challenged:
                 raise ChallengeMet
             async with stopping(watch, self._report):
-                await watch.until(lambda: transcript.lacking or transcript.reads > 0, READ_SECONDS)
-                if transcript.lacking:
+                await watch.until(lambda: transcript.lacks + transcript.reads > 0 or watch.troubled, READ_SECONDS)
+                if transcript.lacks:
                     return False
                 await self._report.state("generating", submitted=True)
                 await Drawing(watch, self._request, self._report).pictures()
@@ -115,8 +117,7 @@ class Collecting:
         just begun may not be listed yet, and one may not load: both are tried again."""
         why = ""
         for pause in RETRIES:
-            if pause:
-                await anyio.sleep(pause)
+            await anyio.sleep(pause)
             listed = await self._listed(tab)
             found, why = await self._looked_into(tab, listed)
             if found is not None:
@@ -189,15 +190,19 @@ class Collecting:
         return None, "" if complete else "there are newer ones than could be looked into"
 
     async def _find_message(self, tab: Tab, conversation: str) -> str:
-        reading = await self._reading(tab, conversation)
-        if reading is None:
-            self._not_read("the generation's own did not load")
-        found = self._ours([(conversation, said) for said in _asked(reading)])
-        if found is not None:
-            return found[1].id
-        if not reading.from_start:
-            self._not_read("the generation's own was not loaded from its beginning")
-        if self._just_pressed:
+        for pause in RETRIES:
+            await anyio.sleep(pause)
+            reading = await self._reading(tab, conversation)
+            if reading is None:
+                self._not_read("the generation's own did not load")
+            found = self._ours([(conversation, said) for said in _asked(reading)])
+            if found is not None:
+                return found[1].id
+            if not reading.from_start:
+                self._not_read("the generation's own was not loaded from its beginning")
+            if not self._just_pressed:
+                break
+        else:
             self._not_read("the generation's own may not hold it yet")
         raise ImageError(
             "not_found",

@@ -206,12 +206,12 @@ class Drawing:
         watch = self._watch
         if watch.lost is not None:
             return problem(watch.lost, True)
+        if watch.refused is not None and watch.refused.mitigated:
+            # The check stood before the site: the prompt never reached it.
+            return kept_from_sending(CHECK_PAUSE)
         if watch.challenged:
             return ChallengeMet()
         if watch.refused is not None:
-            if watch.refused.mitigated:
-                # The check stood before the site: the prompt never reached it.
-                return kept_from_sending(CHECK_PAUSE)
             now = datetime.now().astimezone()
             left = next((quota.remaining for quota in watch.tab.quotas if quota.feature == PICTURES), None)
             words = watch.tab.site.words

@@ -20,7 +20,6 @@ _LAUNCHING: dict[type[errors.LaunchError], tuple[Code, str | None]] = {
     errors.NoDisplay: ("browser_failed", DISPLAY_STEP),
 }
 """The code and the step of what another try alone does not mend."""
-COLLECT_STEP = "Call wait_for_image with this generation_id: the picture is collected from its conversation."
 
 LOST = (
     *(errors.BrowserGone, errors.SessionClosed, errors.PageCrashed, errors.Hanging),
@@ -41,7 +40,7 @@ def problem(error: cdp.CDPError, sent: Fact) -> ImageError:
         return ImageError(_code(error), f"{error}. Nothing was sent.")
     lost = _code(error) == "browser_failed"
     what = "The browser was lost while the picture was being made" if lost else "The picture is not here yet"
-    return ImageError(_code(error), f"{what}: {error}", submitted=sent, next_step=COLLECT_STEP)
+    return ImageError(_code(error), f"{what}: {error}", submitted=sent)
 
 
 def _code(error: cdp.CDPError) -> Code:

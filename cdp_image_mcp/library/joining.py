@@ -17,8 +17,8 @@ JOIN_SECONDS = 24 * 3600
 Kind: TypeAlias = Literal["running", "finished", "orphaned"]
 """``running``: its owner lives (may be another process). ``finished``: within the last 24 h and never fetched: saved
 or partial with its files, or an end at the API that may have been paid and brought nothing. ``orphaned``: its owner
-died when it may have been paid, or it was interrupted within the last 24 h and its picture may be at the site; it is to
-be adopted."""
+died when it may have been paid, or it was sent within the last 24 h and interrupted, and its picture may be at the
+site; it is to be adopted."""
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -144,9 +144,9 @@ def failed(job: "Job", error: ImageError) -> End:
     """It ended with ``error``. Record and error are made to tell the same about sending and paying; what the site may
     still finish stays collectable."""
     record = job.record
-    if error.submitted is False and record.fallback_reason not in {None, "api_key_missing"}:
-        error.message += f" {record.fallback_from} came first and could not: {record.fallback_reason}."
+    _say_before(record, error)
     about_turn = error.submitted is not False
+    unclear = not about_turn or error.submitted == "unknown" or error.code in UNREACHED
     if about_turn:
         record.submitted = error.submitted if record.submitted is False else record.submitted
         # A later picture that cost nothing does not take back what the earlier ones did.
@@ -157,15 +157,11 @@ def failed(job: "Job", error: ImageError) -> End:
     if error.details.pop("given_up", False) or (job.collecting and error.code == "not_found"):
         record.facts["given_up"] = True
     error.submitted, error.spent = record.submitted, record.spent
-    error.message = (
-        error.message if error.submitted is False else re.sub(UNSENT, " Nothing more was sent.", error.message)
-    )
     if error.code == "cancelled" and record.spent is False:
         # The end of the server, and no wish of its user's.
         error.retryable, error.next_step = True, ADVICE["unspent"]
     if job.whole:
         return "saved", None
-    unclear = not about_turn or error.submitted == "unknown" or error.code in UNREACHED
     leaves = left(record, at_site=record.at_site and unclear)
     misled: Left = "unspent" if error.code in PRESUMING else "collect"
     if leaves == misled and error.next_step == CODES[error.code].next_step:
@@ -179,6 +175,14 @@ def failed(job: "Job", error: ImageError) -> End:
     if error.code == "refused":
         return "refused", error
     return "interrupted" if job.collecting and error.code in {"not_found", "cancelled"} else "failed", error
+
+
+def _say_before(record: Record, error: ImageError) -> None:
+    """What came before the try that ``error`` tells of."""
+    if record.submitted is not False:
+        error.message = re.sub(UNSENT, " Nothing more was sent.", error.message)
+    if error.submitted is False and record.fallback_reason not in {None, "api_key_missing"}:
+        error.message += f" {record.fallback_from} came first and could not: {record.fallback_reason}."
 
 
 def _not_again(job: "Job", error: ImageError) -> None:

@@ -327,7 +327,7 @@ class Studio:
         if entry.alive:
             return 2
         left = not record.finished or record.collectable
-        return None if left and time.time() - epoch(record.updated_at) > DAY else 3
+        return None if left and time.time() - record.left_at > DAY else 3
 
 
 def _standing(entry: Entry, notes: tuple[str, ...] = ()) -> Standing:

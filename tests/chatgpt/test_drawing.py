@@ -454,6 +454,13 @@ async def test_a_prompt_whose_conversation_was_never_named_is_looked_for_in_the_
         await scene.drawn()
 
 
+async def test_a_check_that_kept_the_prompt_back_and_then_takes_the_pages_place_left_it_unsent() -> None:
+    scene = Scene(queued_turn())
+    scene.watch.refused, scene.watch.challenged = Refusal(403, b"", mitigated=True), True
+    with pytest.raises(StartOver):
+        await scene.drawn()
+
+
 async def test_a_refusal_by_a_check_says_that_nothing_was_sent() -> None:
     scene = Scene(queued_turn())
     scene.watch.refused = Refusal(403, b"", mitigated=True)

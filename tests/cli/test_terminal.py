@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from cdp_image_mcp.chatgpt.problems import COLLECT_STEP
 from cdp_image_mcp.cli.follow import tell_failure
 from cdp_image_mcp.cli.terminal import Terminal, UnheardError, clock
 from cdp_image_mcp.errors import CODES, ImageError
@@ -143,7 +142,7 @@ def test_long_advice_is_wrapped_for_people_and_left_whole_for_scripts() -> None:
     assert Terminal(Screen(tty=False), Screen()).wrapped(text, 20) == [text]
 
 
-STEPS = {rule.next_step for rule in CODES.values()} | set(ADVICE.values()) | {DISK_ADVICE, HELD_ADVICE, COLLECT_STEP}
+STEPS = {rule.next_step for rule in CODES.values()} | set(ADVICE.values()) | {DISK_ADVICE, HELD_ADVICE}
 
 
 @pytest.mark.parametrize("step", sorted(STEPS))

@@ -92,6 +92,19 @@ async def test_a_try_that_sent_nothing_is_not_told_as_if_nothing_had_been_sent_b
     assert (error["submitted"], error["message"]) == (True, "There were too many requests. Nothing more was sent.")
 
 
+async def test_a_later_prompt_of_which_nobody_knows_whether_it_was_taken_is_looked_for_at_the_site(
+    tmp_path: Path,
+) -> None:
+    async def play(_request: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True, conversation_url="http://site/c/1")
+        await report.save(png(0))
+        raise ImageError("service_error", "It broke off.", submitted="unknown")
+
+    error = await ended(tmp_path, play, api=False, n=2)
+    assert (error["submitted"], error["spent"]) == (True, True)
+    assert "wait_for_image" in error["next_step"]
+
+
 def fails_before_sending(code: Code) -> Play:
     async def play(_request: ImageRequest, report: Report) -> None:
         await report.state("starting")

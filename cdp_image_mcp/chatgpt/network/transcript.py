@@ -55,8 +55,8 @@ class Transcript:
         """What the streams said about the account's limits, the newest."""
         self.reads = 0
         """How often our message was in a conversation that was read."""
-        self.lacking = False
-        """Our conversation was read from its beginning and does not hold our message, nor did it before."""
+        self.lacks = 0
+        """How often our conversation was read from its beginning without our message, while it was in none."""
         self.runs = 0
         """How often the site said that something is being made."""
         self._turn = self._judge()
@@ -316,9 +316,9 @@ class Transcript:
         if ours or (reading.whole and (not told.users or conversation == told.conversation)):
             told.present = ids
         if not ours and told.users and reading.from_start and conversation and conversation == told.conversation:
-            self.lacking = not self.reads
+            self.lacks += not self.reads
         if ours:
-            self.lacking = False
+            self.lacks = 0
             self.reads += 1
             told.stale.discard(conversation)
             told.missed = False

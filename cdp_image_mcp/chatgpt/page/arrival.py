@@ -59,7 +59,8 @@ async def arrive(tab: Tab, address: str, *, fresh: bool, after: str | None = Non
 
     ``fresh``: a new chat is wanted, so an old conversation that the site restores by itself is left again.
     ``after``: the generation that is gone on from; a page that stands there since its turn may stay.
-    Raises ImageError with ``submitted`` false: ``network``, ``service_error``, ``rate_limited``, ``site_changed``.
+    Raises CDPError, and ImageError with ``submitted`` false: ``network``, ``service_error``, ``rate_limited``,
+    ``site_changed``.
     """
     tab.ready = False
     landed = None if tab.may_stay(address, after) else await tab.open(address)
@@ -88,7 +89,7 @@ def _judge(tab: Tab, landed: Landing | None) -> Arrival | None:
         return None
     if landed.check:
         return Arrival("challenge", f"HTTP {landed.status}")
-    if tab.site.is_login(tab.page.url) or tab.site.is_login(landed.address):
+    if any(map(tab.site.is_login, (tab.page.url, landed.address))):
         return Arrival("signed_out", "the site asked to sign in")
     if landed.status == TOO_LARGE:
         raise ImageError(

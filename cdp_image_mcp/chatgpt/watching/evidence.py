@@ -63,7 +63,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     since_error: float | None = None
     """Since the page first showed an error in our turn."""
     since_refused: float | None = None
-    """Since the prompt's own request was answered with a fault of the site."""
+    """Since the prompt's own request was answered with a fault of the site, or the conversation, read after it had
+    broken off, was seen not to hold it."""
     unread: bool = False
     """The page read the conversation and its answer could not be had: loading it anew tells what it said."""
     line_lost: bool = False

@@ -124,12 +124,12 @@ class Streams:
         status = stream.status or 0
         told = [one for one in watch.tab.bodies.requests if one.request_id == stream.request.request_id]
         checked = status >= 400 and any(mitigated(request.headers) for request in told)
-        cut = not ok and stream.received == 0
-        # The site may have taken the prompt all the same. A new chat that nobody named is looked for in the history.
-        if (status >= 500 and not checked) or (cut and status < 400 and watch.turn.conversation_id is not None):
-            log.warning("the prompt's request was not answered (status %d); watching on", status)
+        # After a 5xx the site may have taken the prompt all the same.
+        if status >= 500 and not checked:
+            log.warning("the site answered the prompt's request with status %d; watching on", status)
             watch.seen("since_refused")
-        self._failed = status >= 400 or cut
+        self._failed = status >= 400 or (not ok and stream.received == 0)
+        watch.unanswered = self._failed and status < 400
         if 400 <= status < 500 and not checked:
             await anyio.sleep(AGAIN_SECONDS)  # not over yet: what the page shows meanwhile decides nothing
         if (400 <= status < 500 or checked) and self._pinned is stream.request:

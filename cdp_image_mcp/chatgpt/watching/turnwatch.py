@@ -50,13 +50,15 @@ class TurnWatch:
         self.others = False
         """A prompt that is not ours went out here: what the page resumes or can stop from then on may be its answer."""
         self.refused: Refusal | None = None
+        self.unanswered = False
+        """The prompt's request broke off without a byte."""
         self.unread = False
         self.mitigated = False
         """A check answered one of the site's own calls while the page looks fine."""
         self.challenged = False
         """The site shows a check instead of its page."""
         self.signed_out = False
-        """Loading the conversation led to the sign-in."""
+        """The page went to the sign-in."""
         self.lost: cdp.CDPError | None = None
         """Why watching ended, when it ended by itself."""
         self.stream_open = False
@@ -75,7 +77,7 @@ class TurnWatch:
         """When what was seen; what was not is not in it."""
         self._loaded: float | None = None
         self._content = transcript.turn().content
-        self._reads, self._runs = transcript.reads, transcript.runs
+        self._reads, self._lacks, self._runs = transcript.reads, transcript.lacks, transcript.runs
         self._news = anyio.Event()
 
     # --- for whoever waits -------------------------------------------------------------------------------------
@@ -98,6 +100,11 @@ class TurnWatch:
     @property
     def kept_out(self) -> bool:
         return self.mitigated and not self.stream_open
+
+    @property
+    def troubled(self) -> bool:
+        """Nothing more is heard of the conversation until somebody does something about the page."""
+        return self.challenged or self.signed_out or self._load_failed or self.lost is not None
 
     @property
     def moment(self) -> Moment:
@@ -153,7 +160,8 @@ class TurnWatch:
         self._news = anyio.Event()
 
     def heard(self, changed: bool) -> None:
-        """The transcript was fed. A reading that says nothing new is news too; the turn stays as quiet as it was."""
+        """The transcript was fed. A reading that says nothing new, or does not hold our message, is news too; the turn
+        stays as quiet as it was."""
         turn = self.turn
         self.pictures.told(turn)
         if turn.content != self._content:
@@ -163,6 +171,9 @@ class TurnWatch:
         if read:
             self._reads, self._load_failed = self.transcript.reads, False
             self.seen("since_read")
+        lacks, self._lacks = self.transcript.lacks > self._lacks, self.transcript.lacks
+        if lacks and self.unanswered and "since_refused" not in self._at:
+            self.seen("since_refused")
         if self.transcript.runs != self._runs:
             self._runs = self.transcript.runs
             self.seen("since_running")
@@ -172,7 +183,7 @@ class TurnWatch:
             self.seen("since_complete")
         if changed:
             self.tell()
-        elif read or self.transcript.lacking:
+        elif read or lacks:
             self._wake()
 
     def reported(self, report: PageReport) -> None:
@@ -188,7 +199,7 @@ class TurnWatch:
         """The page sent our prompt; what an earlier try came to no longer counts."""
         self.request_seen.set()
         self.stream_open = True
-        self.refused = None
+        self.refused, self.unanswered = None, False
         self._at.pop("since_end", None)
         self._at.pop("since_refused", None)
         self.tell()
@@ -206,8 +217,9 @@ class TurnWatch:
         own = self._loading
         if not own:
             self._page = PageReport()
+            self.signed_out = self.tab.site.is_login(landing.address)
         self.tell()
-        if own or landing.check or landing.status >= 400 or self._looking is None:
+        if own or landing.check or landing.status >= 400 or self.signed_out or self._looking is None:
             return
         try:
             await self.look_again()
@@ -277,7 +289,7 @@ class TurnWatch:
             else:
                 landed = await self.tab.reload()
             self._load_failed = landed.status >= 400 and not landed.challenged
-            self.signed_out = self.tab.site.leads_out(landed.address)
+            self.signed_out = any(map(self.tab.site.leads_out, (landed.address, self.tab.page.url)))
             if not landed.check and not self._load_failed and not self.signed_out:
                 await self.look_again()
             return landed

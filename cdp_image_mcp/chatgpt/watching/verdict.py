@@ -36,8 +36,9 @@ names, then after 90, 180 and 300 s of quiet, never twice within 15 s, ten times
                                                                            pictures_final when a reading so long after
                                                                            the last news says nothing new, or it cannot
                                                                            be loaded
-3   The site answered the prompt's own request with 5xx, or not at all     no_picture unanswered 45 s later; loaded
-    in a conversation that is known, and nothing was heard of our turn     after 10 s where there is a conversation
+3   The site answered the prompt's own request with 5xx, or it broke off   no_picture unanswered 45 s later; loaded
+    without a byte and the conversation, read since, does not hold it;     after 10 s where there is a conversation
+    and nothing else was heard of our turn
 4   The page shows an error in our turn                                    doubt: no_picture page_error 2 s after
                                                                            rest; loaded once more after 30 s
 5   The stream carried an error                                            no_picture stream_error after 3 s where no

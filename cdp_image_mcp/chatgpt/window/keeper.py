@@ -116,7 +116,7 @@ class Keeper:
                     raise
                 except cdp.CDPError as error:
                     self.problem = problem(error, sent=False)
-                    raise self.problem from None
+                    raise self.problem from error
 
     async def close(self) -> None:
         """Close our browser in order, or leave it to those who work in it."""

@@ -70,21 +70,20 @@ class Person:
     ) -> tuple[Tab, Arrival]:
         """A tab that is ready for a prompt, with the person's help where needed. Raises ImageError."""
         sent = report.facts.get("submitted", False)
-        asked: Arrival | None = None
+        seen: list[tuple[str, str]] = []
         ended = ""
-        for left in reversed(range(ROUNDS + 1)):
+        while True:
             tab, arrival = await self.look(address, fresh=fresh, after=after, sent=sent)
             if arrival.kind == "ready":
                 return tab, arrival
-            seen = asked is not None and (asked.kind, asked.detail) == (arrival.kind, arrival.detail)
-            if seen or not left:
+            question = (arrival.kind, arrival.detail)
+            if seen[-1:] == [question] or len(seen) == ROUNDS:
                 break  # a person who has seen this very question and gone, or so many, would only be nagged
-            asked = arrival
+            seen.append(question)
             ended = await self.ask(arrival, report)
-        why = f"{asked.detail}; {ended}" if asked is not None else "the site asked again and again"
         raise ImageError(
-            ERROR_OF[state_of(asked or Arrival("blocked"))],
-            f"A person was asked, and the site is still not ready ({why}). Nothing was sent.",
+            ERROR_OF[state_of(arrival)],
+            f"A person was asked, and the site is still not ready ({arrival.detail}; {ended}). Nothing was sent.",
             submitted=sent,
         )
 
@@ -115,7 +114,7 @@ class Person:
         try:
             return await self._keeper.borrow(mode)
         except ImageError as error:
-            if mode == "headless" or error.code != "browser_failed" or not self._memory.takes_back():
+            if mode == "headless" or error.code != "browser_failed" or not self._memory.takes_back(error):
                 raise
             log.info("no window can be opened, so it goes on without: %s", error)
         return await self._keeper.borrow((await self._memory.choose()).mode)

@@ -130,7 +130,7 @@ class Visibility:
                     return await self._keeper.borrow(mode)
                 except ImageError as error:
                     if error.code == "browser_failed":
-                        self._memory.takes_back()
+                        self._memory.takes_back(error)
                     raise
         raise ImageError("browser_failed", "A generation is using it; the wish counts from the next start on.")
 

@@ -12,7 +12,9 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from cdp_image_mcp.cdp.errors import NoDisplay
 from cdp_image_mcp.config import WindowMode
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.disk import replace_file
 
 log = logging.getLogger(__name__)
@@ -89,13 +91,13 @@ class WindowMemory:
             return Choice("headless", "auto: headless once signed in")
         return Choice(self.wanted, f"CHATGPT_WINDOW_MODE is {self.wanted}")
 
-    def takes_back(self) -> bool:
-        """No window could be opened. Whether one was wanted by ``browser_visibility`` or after a check alone: neither
-        counts for this process any more then, and pictures are made as they were before."""
-        if self.asked is None and self.wanted != "auto":
-            return False
-        self.asked, self._windowless = None, True
-        return True
+    def takes_back(self, error: ImageError) -> bool:
+        """No window could be opened. Whether there is another way: what ``browser_visibility`` asked for counts no more
+        then, nor, where the display is dead, what a check wants. Pictures are made as they were before."""
+        dead = self.wanted == "auto" and isinstance(error.__cause__, NoDisplay)
+        asked, self.asked = self.asked, None
+        self._windowless = self._windowless or dead
+        return asked is not None or dead
 
     async def met_check(self) -> None:
         """A headless browser was checked: windows from now on, for a week."""
