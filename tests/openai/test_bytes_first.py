@@ -346,6 +346,7 @@ async def test_a_picture_that_the_disk_did_not_take_is_told_of_before_any_other_
     assert record.error is not None
     assert (record.error["code"], record.error["retryable"]) == ("refused", False)
     assert "free space" not in record.error["next_step"]
+    assert set(record.error["details"]) == {"failures"}
     assert [(failure.index, failure.code) for failure in record.failures] == [(n, "refused")]
 
 

@@ -92,7 +92,9 @@ def _without(error: ImageError, placed: int) -> ImageError:
     error.details["failures"] = told
     if len(full) > placed:
         return error
-    left = ImageError(**told[0], submitted=True, spent=True, details=error.details)
+    # Where the disk was full says nothing of what takes its place.
+    kept = {name: found for name, found in error.details.items() if name in {"failures", "kept"}}
+    left = ImageError(**told[0], submitted=True, spent=True, details=kept)
     if left.retryable:
         left.retryable, left.next_step = False, ADVICE["rest"]
     return left
