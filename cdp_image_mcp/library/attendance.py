@@ -36,13 +36,6 @@ class Attendance:
         own = psutil.Process()
         return Owner(token=self.token, pid=own.pid, started=own.create_time(), host=platform.node())
 
-    def is_cut_off(self) -> bool:
-        """Whether others would take this process, which is present, for dead, until it enters again."""
-        try:
-            return self._alive.is_cut_off(self.token)
-        except OSError:
-            return False  # nor can they look there
-
     def leave(self) -> None:
         """This process works on nothing any more. Idempotent."""
         self._alive.leave(self.token)

@@ -49,12 +49,6 @@ class Library:
         """This process works on nothing any more: what it leaves is an orphan from now on. Idempotent."""
         self._attendance.leave()
 
-    @in_thread
-    def stay(self) -> None:
-        """Be alive to other processes also when somebody has deleted or moved what says so. Never raises."""
-        if self._attendance.is_cut_off():
-            self._keep_books(lambda _: self._attendance.enter())
-
     def problems(self) -> list[str]:
         """Sentences about garbled sidecars, a rebuilt index and the like, of this process so far."""
         return list(self._problems)[-KEPT_PROBLEMS:]

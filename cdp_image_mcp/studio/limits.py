@@ -7,7 +7,6 @@ once each sees the others. Dollars are counted in whole millionths.
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import Entry, OfToday
-from cdp_image_mcp.library.record import epoch
 from cdp_image_mcp.request import BackendName, ImageRequest
 from cdp_image_mcp.system.day import last_midnight, next_midnight
 
@@ -36,9 +35,8 @@ def pictures_beyond(limit: float, count: int, of_today: list[Entry]) -> ImageErr
     today = [entry for entry in of_today if _is_of_today(entry)]
     there = made(of_today)
     owing = [entry.record for entry in of_today if entry.alive]
-    # Whose prompt may have gone out, and whose pictures may be at the site.
     left = [entry.record for entry in today if not entry.alive]
-    owing += [each for each in left if each.collectable or (not each.finished and each.submitted is not False)]
+    owing += [each for each in left if each.collectable or (not each.finished and each.at_site)]
     coming = sum(max(0, int(record.request.get("n", 1)) - len(record.images)) for record in owing)
     if there + coming + count <= limit:
         return None
@@ -91,4 +89,4 @@ def _set_aside(entry: Entry) -> int:
 def _is_of_today(entry: Entry) -> bool:
     """Or of tomorrow, for a clock may have been set back; what lies beyond is of a clock that was wrong once, and would
     count on every day until then."""
-    return 0 <= epoch(entry.record.finished_at or entry.record.updated_at) - last_midnight() < 2 * 86_400
+    return 0 <= entry.record.left_at - last_midnight() < 2 * 86_400

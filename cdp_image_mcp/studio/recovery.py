@@ -77,7 +77,7 @@ class Recovery:
         if at_site:
             await self._runner.web_used.wait()
         orphans = [entry for entry in await self._library.unfinished() if not entry.alive]
-        left = [entry for entry in orphans if (entry.record.on_web and entry.record.submitted is not False) is at_site]
+        left = [entry for entry in orphans if entry.record.at_site is at_site]
         ended = self._library.collectable if at_site else self._library.with_strays
         for entry in [*left, *await ended(JOIN_SECONDS)]:
             generation_id = entry.record.generation_id

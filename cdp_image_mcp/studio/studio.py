@@ -53,9 +53,7 @@ NEWS_SECONDS = 5.0
 """Clients show progress; more often only costs them."""
 FOREIGN_SECONDS = 0.5
 """How often the record of another process is read: no event reaches across processes on all three systems."""
-GONE_SECONDS = 3.0
-"""How long another process is not seen before whoever waits for it takes it for dead: one whose file somebody has
-deleted is seen again within a second."""
+
 PATIENCE_FOR_OTHERS = 30.0
 """Seconds for which an answer of the process that works on a generation is waited for."""
 DAY = 24 * 3600
@@ -274,14 +272,11 @@ class Studio:
 
     async def _until_news(self, generation_id: str) -> Standing:
         asked_before = (await self._current(generation_id)).record.state in PERSON_STATES
-        seen_at = anyio.current_time()
         while (job := self._runner.jobs.get(generation_id)) is None:
             entry = await self._recovery.find(generation_id)
             if entry.record.finished or (entry.record.state in PERSON_STATES and not asked_before):
                 return _standing(entry)
-            if entry.alive:
-                seen_at = anyio.current_time()
-            elif anyio.current_time() - seen_at >= GONE_SECONDS:
+            if not entry.alive:  # its process died meanwhile
                 await self._recovery.revive(generation_id, ended=False)
             asked_before = entry.record.state in PERSON_STATES
             await anyio.sleep(FOREIGN_SECONDS)

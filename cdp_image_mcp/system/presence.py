@@ -46,12 +46,6 @@ class Presence:
         lock.acquire(5)  # who looks whether it is taken holds it for a moment
         self._mine[name] = lock
 
-    def is_cut_off(self, name: str) -> bool:
-        """Whether somebody deleted the file of ``name``, which is there by it: nobody else sees it any more. Raises
-        OSError."""
-        lock = self._mine.get(name)
-        return lock is not None and not lock.still_there
-
     def leave(self, name: str) -> None:
         """Be there no longer. Never raises: a file that cannot be taken away says nothing without its lock."""
         lock = self._mine.pop(name, None)

@@ -14,7 +14,6 @@ from cdp_image_mcp.library.library import Entry, Library
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.studio import Standing
-from cdp_image_mcp.system.presence import OWN_FOLDER
 from tests.library.making import ago
 from tests.studio.leaving import asking, collects, interrupted, left, sent, sent_then_hangs
 from tests.studio.scripted import Scripted, draw, png, studio_with
@@ -282,10 +281,7 @@ async def test_a_person_may_be_asked_for_what_is_collected_in_the_background_onc
     assert (seen, found.state) == ([True, False], "saved")
 
 
-async def test_whoever_waits_for_anothers_generation_goes_on_with_it_when_that_one_dies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cdp_image_mcp.studio.studio.GONE_SECONDS", 0.0)
+async def test_whoever_waits_for_anothers_generation_goes_on_with_it_when_that_one_dies(tmp_path: Path) -> None:
     other = Attendance(tmp_path / "output", print)
     running = await left(tmp_path, owner=other.enter())
     web, found, seen = Scripted(draw, collects), list[Standing](), anyio.Event()
@@ -301,34 +297,6 @@ async def test_whoever_waits_for_anothers_generation_goes_on_with_it_when_that_o
         await seen.wait()
         other.leave()
     assert ([each.record.state for each in found], web.collected) == (["saved"], [running.generation_id])
-
-
-async def test_a_generation_stays_its_makers_when_somebody_takes_away_what_says_who_is_alive(tmp_path: Path) -> None:
-    """It was ended as interrupted while it was being paid for, and whoever asked the same was told to pay again."""
-    sent, go_on = anyio.Event(), anyio.Event()
-
-    async def slow(_request: ImageRequest, report: Report) -> None:
-        await report.state("generating", submitted=True)
-        sent.set()
-        await go_on.wait()
-        await report.save(png(1))
-
-    key: dict[str, Any] = {"backend": "api", "api_key": "test-key"}
-    another = Scripted(draw)
-    async with (
-        studio_with(tmp_path, api=Scripted(slow), **key) as theirs,
-        studio_with(tmp_path, api=another, **key) as mine,
-    ):
-        made = (await theirs.generate(asking(wait_seconds=0))).record.generation_id
-        await sent.wait()
-        (tmp_path / "output" / OWN_FOLDER).rename(tmp_path / "aside")
-        with anyio.fail_after(30):
-            while (entry := await mine.library.find(made)) is None or not entry.alive:
-                await anyio.lowlevel.checkpoint()
-        joined = await mine.generate(asking(wait_seconds=0))
-        go_on.set()
-        told = (await mine.wait(made)).record
-    assert (joined.joined, told.state, another.started) == (True, "saved", [])
 
 
 # --- the command line's collecting ------------------------------------------------------------------------------

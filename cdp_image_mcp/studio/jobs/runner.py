@@ -37,8 +37,6 @@ to come from its address."""
 LATE_SECONDS = 120.0
 """How long a turn at the site is waited for when its generation's time is over: twice what a picture typically takes
 there. No prompt goes out beside it meanwhile. A request to the API is waited for by the back end's own patience."""
-STAY_SECONDS = 1.0
-"""How often it is looked whether others still see that this process is alive: no event tells that its file is gone."""
 FALLS_BACK: frozenset[Code] = frozenset(
     (
         *("api_key_missing", "api_key_invalid", "organization_unverified", "model_unavailable", "billing"),
@@ -214,16 +212,10 @@ class Runner:
     async def _watched(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         """The work, and beside it a look for other processes' wish to cancel."""
         async with background() as group:
-            group.start_soon(self._stay)
             # What was left for an earlier owner is not meant for this one.
             if not job.collecting or await stopfile.take_away(job.folder.path):
                 group.start_soon(self._watch_cancel, job)
             await work()
-
-    async def _stay(self) -> None:
-        while True:
-            await anyio.sleep(STAY_SECONDS)
-            await self._library.stay()
 
     async def _watch_cancel(self, job: Job) -> None:
         await stopfile.wanted(job.folder.path)
@@ -264,7 +256,7 @@ class Runner:
     async def _collect(self, job: Job) -> None:
         record = job.record
         await _take_in(job)
-        if record.submitted is False or not record.on_web:
+        if not record.on_web or not (record.at_site or record.images):
             record.facts["given_up"] = True
             raise ending.cut_off(record)
         if not job.whole and record.at_site:
