@@ -122,8 +122,10 @@ class _Call:
         shown = showing(settings, self.ctx.session, images, self.began + seconds + ANSWER_SECONDS)
         if (repeated := self.params.request_state) is not None:
             # The same call again, with the person's answer: wait on, and never start anything.
-            self.generation_id = repeated
-            standing = await studio.wait(repeated, seconds if _accepted(self.params) else 0, self.progress, held=held)
+            self.generation_id, *came = repeated.split()
+            self.joining = {"joined": bool(came), "unmet": tuple(came[1:])}
+            left = seconds if _accepted(self.params) else 0
+            standing = await studio.wait(self.generation_id, left, self.progress, held=held)
             return await self._answer(standing, shown, studio)
         tasks = self.app.tasks
         await tasks.sweep()
@@ -139,7 +141,7 @@ class _Call:
         person = self.app.person
         if seconds > 0 and person.may_ask(self.ctx, standing):
             if is_modern(self.ctx):
-                return person.interim(self.ctx, standing)
+                return person.interim(self.ctx, msgspec.structs.replace(standing, **self.joining))
             left = self.began + seconds - anyio.current_time()
             if left >= ANSWERING_SECONDS:
                 wait = partial(studio.wait, identity, listener=self.progress)

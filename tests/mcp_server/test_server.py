@@ -372,7 +372,7 @@ async def test_what_a_cancelled_call_had_is_opened_by_nobody(
 
 
 async def test_a_joined_call_that_asks_a_person_says_that_it_joined_when_it_has_its_picture(
-    studio: ScriptedStudio, tmp_path: Path
+    studio: ScriptedStudio, era: Era, tmp_path: Path
 ) -> None:
     joined = msgspec.structs.replace(standing(tmp_path, "needs_sign_in"), joined=True, unmet=("output_dir",))
     studio.generated, studio.waited = [joined], [standing(tmp_path)]
@@ -381,7 +381,7 @@ async def test_a_joined_call_that_asks_a_person_says_that_it_joined_when_it_has_
         return types.ElicitResult(action="accept")
 
     with anyio.fail_after(20):
-        async with client(studio, "legacy", elicitation_callback=ask) as connected:
+        async with client(studio, era, elicitation_callback=ask) as connected:
             told = text_of(await connected.call_tool("generate_image", {"prompt": "a fox", "wait_seconds": 10}))
     assert (told["status"], told.get("joined"), told["honoured"]) == ("saved", True, ["output_dir"])
 

@@ -61,11 +61,12 @@ class Elicitation:
         return (standing.record.generation_id, standing.record.state) not in self._asked
 
     def interim(self, ctx: ServerRequestContext[Any, Any], standing: "Standing") -> types.InputRequiredResult:
-        """The question as 2026-07-28 has it. The client repeats its call with the answer; the generation's id
-        travels in the sealed state, so that the repeated call never makes a second picture."""
+        """The question as 2026-07-28 has it. The client repeats its call with the answer; the generation's id, and
+        behind it that the call joined, travel in the sealed state: the repeated call never makes a second picture."""
+        joined = ("joined", *standing.unmet) if standing.joined else ()
         return types.InputRequiredResult(
             input_requests={ANSWER_KEY: self.question(ctx, standing)},
-            request_state=standing.record.generation_id,
+            request_state=" ".join((standing.record.generation_id, *joined)),
         )
 
     def question(
