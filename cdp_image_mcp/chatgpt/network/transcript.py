@@ -53,12 +53,9 @@ class Transcript:
         self._topics: dict[str, Topic] = {}
         self.quotas: tuple[Quota, ...] = ()
         """What the streams said about the account's limits, the newest."""
-        self.reads = 0
-        """How often our message was in a conversation that was read."""
-        self.lacks = 0
-        """How often our conversation was read from its beginning without our message, while it was in none."""
-        self.runs = 0
-        """How often the site said that something is being made."""
+        self.reads = self.lacks = self.runs = 0
+        """How often our message was in a conversation that was read, or ours was read from its beginning while it was
+        in none; and how often the site said that something is being made."""
         self._turn = self._judge()
 
     def _begin(self) -> None:
@@ -304,8 +301,8 @@ class Transcript:
         if ours:
             self._adopt(reading.conversation_id)
         conversation = reading.conversation_id or (told.conversation if ours else "")
-        whole = reading.whole and conversation != "" and conversation == told.conversation
-        self._messages.link(reading.links, whole=whole)
+        here = conversation != "" and conversation == told.conversation
+        self._messages.link(reading.links, whole=reading.whole and here)
         for message in reading.messages:
             self._take(message)
         for blocked in reading.blocked:
@@ -315,8 +312,6 @@ class Transcript:
         # A window without our message is another part of the conversation.
         if ours or (reading.whole and (not told.users or conversation == told.conversation)):
             told.present = ids
-        if not ours and told.users and reading.from_start and conversation and conversation == told.conversation:
-            self.lacks += not self.reads
         if ours:
             self.lacks = 0
             self.reads += 1
@@ -325,6 +320,8 @@ class Transcript:
             told.reread = True
             if told.activities.get(conversation) == "over":
                 self._set_activity(conversation, "read")
+        elif here and told.users and reading.from_start:
+            self.lacks += not self.reads
 
     def _asked_by(self, reading: Reading) -> tuple[str, ...]:
         """Our message, when the page's request was not seen, or was kept under another id: the one that our stream's
