@@ -67,6 +67,12 @@ def test_generate_answers_the_contract_as_json(with_key: dict[str, str]) -> None
     assert (done.returncode, told["status"], told["requested"]["quality"]) == (0, "saved", "high")
 
 
+def test_the_record_of_a_command_does_not_say_that_a_call_may_not_wait(with_key: dict[str, str]) -> None:
+    done = ran(with_key, "generate", "a fox", "--quality", "high")
+    record = json.loads((Path(done.stdout.strip()).parent / "metadata.json").read_text("utf-8"))
+    assert (record["request"]["quality"], "wait_seconds" in record["request"]) == ("high", False)
+
+
 def test_the_prompt_can_come_from_standard_input(with_key: dict[str, str], endpoint: Stub) -> None:
     done = ran(with_key, "generate", "-", input="a fox from a pipe\n")
     assert done.returncode == 0, done.stderr
