@@ -64,6 +64,8 @@ def wish(parsed: argparse.Namespace, prompt: str, place: "Destination | None") -
 
 def absolute(field: str, path: str) -> Path:
     """What a person typed as a file's or folder's name. Raises ImageError ``invalid_input`` where there is none."""
+    if not path:
+        raise refusal(field, "An empty name is no file and no folder.")
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError:

@@ -97,7 +97,7 @@ def _listed(value: Any) -> list[Any]:
     if isinstance(value, list):
         return cast("list[Any]", value)
     if isinstance(value, str) and value.lstrip().startswith("["):
-        with suppress(msgspec.DecodeError):  # a name in brackets
+        with suppress(msgspec.DecodeError, RecursionError):  # a name in brackets
             return msgspec.json.decode(value, type=list[Any])
     return [value]
 

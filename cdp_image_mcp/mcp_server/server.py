@@ -72,7 +72,7 @@ async def _unwrapped(ctx: Context, call_next: CallNext) -> HandlerResult:
         return await call_next(ctx)
     params = dict(ctx.params)
     if isinstance(text := params.get("arguments"), str):
-        with suppress(msgspec.MsgspecError):
+        with suppress(msgspec.MsgspecError, RecursionError):
             params["arguments"] = msgspec.json.decode(text.strip() or "{}", type=dict[str, Any])
     if (meta := meta_of(params)).get("progressToken", 0) is None:
         params["_meta"] = {name: value for name, value in meta.items() if name != "progressToken"}

@@ -82,6 +82,7 @@ class PreviewMaker(AsyncExitStack):
             if self._canvas is None:
                 # Not inside the limit: the canvas outlives it, and its tasks must not be left in a scope that ended.
                 self._canvas = await self.enter_async_context(self._open_canvas(self._opened_by))
+                self._deadline = min(self._opened_by, anyio.current_time() + PREVIEW_SECONDS)
             with anyio.fail_at(self._deadline):
                 return await self._canvas.shrink(
                     Path(image.path), image.mime_type, alpha=image.alpha, edge=PREVIEW_EDGE, most_bytes=most_bytes

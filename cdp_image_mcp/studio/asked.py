@@ -119,6 +119,9 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     ] = UNSET
 
 
+DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(GenerateImage)}
+
+
 def given(value: T | UnsetType) -> TypeGuard[T]:
     """Whether an optional argument was given."""
     return value is not UNSET
@@ -141,9 +144,9 @@ def fingerprint(
     """SHA-256 over what decides the picture; reference files count by their bytes, not their names. ``account`` is the
     back end that makes it and who is asked there, ``continued`` the conversation's address, or the SHA-256 of the
     picture, that is gone on from."""
-    fields = msgspec.to_builtins(arguments)
-    for name in UNSENT:
-        fields.pop(name, None)
+    wishes = msgspec.to_builtins(arguments)
+    # An equal value that was given is left in by msgspec where it is another object than the default.
+    fields = {name: wish for name, wish in wishes.items() if name not in UNSENT and wish != DEFAULTS.get(name)}
     fields["backend"] = account
     fields["reference_images"] = [reference.sha256 for reference in references]
     fields["mask"] = mask.sha256 if mask else None

@@ -12,7 +12,7 @@ from cdp_image_mcp.library.joining import Entry, OfToday
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, epoch, new_record
 from cdp_image_mcp.library.references import allowed_output_dir, check_reference, check_references
-from cdp_image_mcp.request import BackendName, ImageRequest, Reference, parse_ratio, parse_size
+from cdp_image_mcp.request import MOST_REFERENCES, BackendName, ImageRequest, Reference, parse_ratio, parse_size
 from cdp_image_mcp.studio import limits
 from cdp_image_mcp.studio.asked import GenerateImage, asked, fingerprint, given
 from cdp_image_mcp.studio.steering import Steering, account_of
@@ -59,6 +59,10 @@ class Intake:
         mask = await check_reference(arguments.mask, roots, "mask") if given(arguments.mask) else None
         parent = await allowed_output_dir(arguments.output_dir, roots) if given(arguments.output_dir) else None
         continued = await _continued(earlier, wanted[0], _picture_number(arguments)) if earlier is not None else {}
+        references = (*continued.pop("reference_images", ()), *references)
+        if len(references) > MOST_REFERENCES:
+            told = f"reference_images: with the picture that is gone on from there are more than {MOST_REFERENCES}."
+            raise refusal("reference_images", told)
         ways, skipped = await self._ways_of(wanted)
 
         picture: Reference | None = continued.get("continue_image")
@@ -170,26 +174,29 @@ def _check_combinations(arguments: GenerateImage) -> None:
         raise refusal("size", f"size: {arguments.size!r} has a side of length 0.")
 
 
-async def _continued(earlier: Entry, way: BackendName, number: int) -> dict[str, Any]:
-    """What is gone on from, as fields of an ImageRequest. Raises ImageError ``invalid_input`` when that generation has
-    nothing of the kind."""
+async def _continued(earlier: Entry, way: BackendName, number: int | None) -> dict[str, Any]:
+    """What is gone on from, as fields of an ImageRequest; ``number``: which of its pictures, where one is named. Raises
+    ImageError ``invalid_input`` when that generation has nothing of the kind."""
     record, which = earlier.record, f"continue_from: generation {earlier.record.generation_id}"
     fields: dict[str, Any] = {"conversation_mode": "continue", "continue_from": record.generation_id}
     if way == "chatgpt-web":
         if not record.conversation_url:
             raise refusal("continue_from", f"{which} has no conversation at the site to go on in.")
-        return fields | {"continue_url": record.conversation_url}
-    if not record.images and not record.finished:
+        fields["continue_url"] = record.conversation_url
+        # The site goes on from the newest picture there, so another one is shown to it once more.
+        if number is None or number == max(1, len(record.images)):
+            return fields
+    elif not record.images and not record.finished:
         first = "Call wait_for_image with that generation_id first, then this again."
         raise refusal("continue_from", f"{which} is not finished yet.", next_step=first)
+    number = number or 1
     if number > len(record.images):
         there = f"{len(record.images)} pictures" if record.images else "no picture"
         raise refusal("continue_from", f"{which} has {there}.")
     picture = await check_reference(record.images[number - 1].path, (earlier.folder.path,), "continue_from")
-    return fields | {"continue_image": picture}
+    return fields | ({"reference_images": (picture,)} if way == "chatgpt-web" else {"continue_image": picture})
 
 
-def _picture_number(arguments: GenerateImage) -> int:
-    """Which of several pictures is gone on from: ``ID/3`` names the third."""
-    named = arguments.continue_from.partition("/")[2] if given(arguments.continue_from) else ""
-    return int(named or 1)
+def _picture_number(arguments: GenerateImage) -> int | None:
+    """Which of several pictures is gone on from: ``ID/3`` names the third, ``ID`` the first."""
+    return int(arguments.continue_from.partition("/")[2] or 1) if given(arguments.continue_from) else None

@@ -67,7 +67,12 @@ class Recovery:
 
     async def find(self, generation_id: str) -> Entry:
         """Raises ImageError ``not_found``, or ``disk`` for a record that cannot be read."""
-        entry = await self._library.find(generation_id)
+        try:
+            entry = await self._library.find(generation_id)
+        except ImageError as error:
+            # Its record cannot be read, so nobody knows whether that one was sent.
+            error.submitted = error.spent = "unknown"
+            raise
         if entry is None:
             raise ImageError("not_found", f"There is no generation {generation_id}.")
         return entry
@@ -82,7 +87,8 @@ class Recovery:
         for entry in [*left, *await ended(JOIN_SECONDS)]:
             generation_id = entry.record.generation_id
             await self._idle()
-            if generation_id in self._runner.jobs:
+            # Of what this process itself was asked for, each end is told: whoever wants it waits for it again.
+            if generation_id in self._runner.jobs or entry.record.session == self._library.token:
                 continue
             try:
                 await self.revive(generation_id, background=True)

@@ -83,6 +83,8 @@ class Studio:
         self._recovery = Recovery(library, self._runner)
         self._asked_here: set[str] = set()
         """What calls of this server began or joined."""
+        self._told: dict[str, str] = {}
+        """By generation: the need of a person that a call of this server was answered with last."""
 
     def backend(self, name: BackendName) -> Backend:
         """The back end itself, for what is asked of it beside pictures (``login``, ``doctor --probe``)."""
@@ -128,6 +130,7 @@ class Studio:
         async with AsyncExitStack() as own:
             await (held or own).enter_async_context(waiting)
             standing = await self._wait(generation_id, seconds, listener)
+        self._has_told(standing)
         elsewhere = False
         if claim.joined and given(arguments.output_dir):
             elsewhere = accepted.parent != await anyio.to_thread.run_sync(claim.folder.path.parent.resolve)
@@ -154,7 +157,11 @@ class Studio:
         async with AsyncExitStack() as own:
             if not onlooker:
                 await (held or own).enter_async_context(self.library.waiting(generation_id))
-            return await self._wait(generation_id, self.settings.wait_seconds if seconds is None else seconds, listener)
+            seconds = self.settings.wait_seconds if seconds is None else seconds
+            standing = await self._wait(generation_id, seconds, listener)
+        if not onlooker:
+            self._has_told(standing)
+        return standing
 
     def news(self, generation_id: str) -> News | None:
         """What is happening at this moment to a generation that this process works on; None for all others."""
@@ -255,6 +262,13 @@ class Studio:
         standing = standing or await self._current(generation_id)
         return msgspec.structs.replace(standing, notes=await self._notes(standing))
 
+    def _has_told(self, standing: Standing) -> None:
+        record = standing.record
+        if record.state in PERSON_STATES:
+            self._told[record.generation_id] = record.state
+        else:
+            self._told.pop(record.generation_id, None)
+
     async def _notes(self, standing: Standing) -> tuple[str, ...]:
         record, notes, ledger = standing.record, list(standing.notes), self._steering.ledgers["api"]
         if await self._is_of_another(record):
@@ -271,7 +285,7 @@ class Studio:
         return await anyio.to_thread.run_sync(self.library.is_of_another, record)
 
     async def _until_news(self, generation_id: str) -> Standing:
-        asked_before = (await self._current(generation_id)).record.state in PERSON_STATES
+        asked_before = self._told.get(generation_id) == (await self._current(generation_id)).record.state
         while (job := self._runner.jobs.get(generation_id)) is None:
             entry = await self._recovery.find(generation_id)
             if entry.record.finished or (entry.record.state in PERSON_STATES and not asked_before):

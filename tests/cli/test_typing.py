@@ -55,6 +55,13 @@ def test_what_is_not_understood_sends_nothing(with_key: dict[str, str], endpoint
     assert "--help" in done.stderr
 
 
+def test_an_empty_folder_name_is_no_folder(with_key: dict[str, str], endpoint: Stub) -> None:
+    """As of a variable in a script that is not set."""
+    done = ran(with_key, "generate", "a fox", "--output-dir", "")
+    assert (done.returncode, endpoint.requests) == (2, []), done.stderr
+    assert "output_dir" in done.stderr or "empty" in done.stderr
+
+
 # --- where the picture goes ------------------------------------------------------------------------------------
 
 

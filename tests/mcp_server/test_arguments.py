@@ -10,7 +10,7 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.mcp_server.arguments import BackendStatus, BrowserVisibility, CancelImage, WaitForImage, parse
 from cdp_image_mcp.mcp_server.tools import ARGUMENTS
-from cdp_image_mcp.studio.asked import GenerateImage, asked
+from cdp_image_mcp.studio.asked import GenerateImage, asked, fingerprint
 
 FOREIGN = re.compile(r"\$\.|`|regex|Expected|Object|array|\bstr\b|\bint\b|\bbool\b|null|\^|enum value", re.IGNORECASE)
 """Traces of msgspec's own messages."""
@@ -70,6 +70,19 @@ def complaint(kind: type[msgspec.Struct], arguments: Any) -> ImageError:
 )
 def test_a_usual_form_of_an_argument_is_understood(given: dict[str, Any], meant: dict[str, Any]) -> None:
     assert understood(**given) == meant
+
+
+def test_a_default_that_is_given_is_the_same_wish_as_one_that_is_left_out() -> None:
+    left_out, given = (parse(GenerateImage, {"prompt": "a fox"} | more)[0] for more in ({}, {"size": "auto", "n": 1}))
+    marks = {fingerprint(wish, ("api", "account"), (), None, None) for wish in (left_out, given)}
+    other, _ = parse(GenerateImage, {"prompt": "a fox", "size": "1:1"})
+    assert len(marks) == 1
+    assert fingerprint(other, ("api", "account"), (), None, None) not in marks
+
+
+def test_a_list_in_a_text_that_nests_too_deep_is_a_name_like_any_other() -> None:
+    error = complaint(GenerateImage, {"prompt": "a fox", "reference_images": "[" * 100_000})
+    assert (error.code, error.submitted) == ("invalid_input", False)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a drive belongs to an absolute path there")

@@ -392,12 +392,12 @@ async def test_a_client_that_cancels_a_task_whose_end_it_was_told_ends_nothing_t
     async with at(site, settings) as (raw, ended):
         identity = (await call(raw, FOX, TASKS))["taskId"]
         await ended(identity)
-        await task_of(raw, identity)
+        assert (end := await task_of(raw, identity))["status"] == "completed", end
         told = (await raw.ask("tasks/cancel", {"taskId": identity}, envelope(TASKS)))["result"]
         checked(told, "CancelTaskResult")
         wait = {"name": "wait_for_image", "arguments": {"generation_id": identity}}
-        again = (await raw.ask("tools/call", wait, envelope(TASKS)))["result"]
-    assert (text_in(again).get("code"), site.looked) == ("network", 1)
+        again = (await raw.ask("tools/call", wait, envelope()))["result"]
+    assert (text_in(again).get("code"), site.looked) == ("network", 1), again
 
 
 async def test_a_task_of_an_earlier_run_is_taken_up_once(settings: Settings) -> None:

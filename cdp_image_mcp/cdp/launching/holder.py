@@ -77,16 +77,24 @@ def pid_of(holder: Holder, profile: Path) -> int | None:
     return holder.pid if holder.pid is not None else _pid_by_command_line(profile)
 
 
-def hold(profile: Path, program: Path) -> int | None:
-    """An open file that says, for as long as anybody has it open, that a browser of ours works on the profile; for the
-    browser to inherit. None where the system has no such locks. ``program`` is written into it for ``find_browser``."""
+def note_program(profile: Path, program: Path) -> None:
+    """Write into our lock file, for ``find_browser``, which browser has taken the profile."""
     lock = profile / OUR_LOCK
     try:
-        lock.touch(0o600)
         if lock.read_text("utf-8", "replace") != str(program):
             lock.write_text(str(program), "utf-8")
     except OSError as error:
         log.info("which browser this profile is for could not be noted: %s", error)
+
+
+def hold(profile: Path) -> int | None:
+    """An open file that says, for as long as anybody has it open, that a browser of ours works on the profile; for the
+    browser to inherit. None where the system has no such locks."""
+    lock = profile / OUR_LOCK
+    try:
+        lock.touch(0o600)
+    except OSError as error:
+        log.info("the profile's lock cannot be made: %s", error)
         return None
     if sys.platform == "win32":
         return None

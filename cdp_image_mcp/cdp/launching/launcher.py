@@ -22,7 +22,7 @@ from cdp_image_mcp.cdp.errors import BrowserFailed, BrowserGone, ProfileInUse
 from cdp_image_mcp.cdp.launching import switches
 from cdp_image_mcp.cdp.launching.browser import Browser
 from cdp_image_mcp.cdp.launching.exits import HANDED_OVER, explain_exit, forbidden
-from cdp_image_mcp.cdp.launching.holder import clear_dead, hold, pid_of, reach, read_holder
+from cdp_image_mcp.cdp.launching.holder import clear_dead, hold, note_program, pid_of, reach, read_holder
 from cdp_image_mcp.cdp.launching.options import LaunchOptions
 from cdp_image_mcp.cdp.launching.process import BrowserProcess, guard, hold_leash, start
 from cdp_image_mcp.cdp.launching.profile import PORT_FILE, prepare_profile, read_endpoint
@@ -91,6 +91,7 @@ async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[Browser
     try:
         process.at_exit = guard(process.pid, profile)
         await _wait_for_hold(process, options)
+        await anyio.to_thread.run_sync(note_program, profile, options.browser.path)
         yield process
     finally:
         process.ask_to_end()
@@ -165,6 +166,7 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
                 endpoint = await _wait_for_port(process, options.profile, old)
                 if endpoint is not None:
                     _check_port(endpoint, options)
+                    await anyio.to_thread.run_sync(note_program, options.profile, options.browser.path)
                     return endpoint, process
                 code = await process.wait()
                 await process.wait_drained()
@@ -211,7 +213,7 @@ def _too_slow(options: LaunchOptions) -> BrowserFailed:
 
 async def _start(options: LaunchOptions, arguments: list[str], *, leash: Path | None = None) -> BrowserProcess:
     await anyio.to_thread.run_sync(clear_dead, options.profile)
-    held = await anyio.to_thread.run_sync(hold, options.profile, options.browser.path)
+    held = await anyio.to_thread.run_sync(hold, options.profile)
     return start(str(options.browser.path), arguments, options.variables, leash=leash, held=held)
 
 

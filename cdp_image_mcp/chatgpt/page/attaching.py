@@ -32,7 +32,7 @@ import anyio
 
 from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.cdp.errors import NodeError
+from cdp_image_mcp.cdp.errors import CDPError, NodeError
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome
 from cdp_image_mcp.chatgpt.page.layers import close_dialogs, press_named
 from cdp_image_mcp.chatgpt.page.uploads import Uploads, uploads_of
@@ -75,6 +75,8 @@ class Attaching:
         self._cards_shown = False
         self._way: Literal["", "input", "chooser"] = ""
         """The only way by which files are given, once it is known."""
+        self._patience = UPLOAD_SECONDS
+        """Seconds for all files together."""
         self._doubt = 0.0
         """How long the input was silent before a file was given by the chooser too; 0 when none was."""
         self._lost = False
@@ -178,7 +180,8 @@ class Attaching:
     async def _uploaded(self, uploads: Uploads, files: int) -> bool:
         """Until all files are at the site, and the page has shown it, if it does; False where they are all to be given
         once more. Raises ImageError."""
-        with anyio.move_on_after(UPLOAD_SECONDS):
+        self._patience = UPLOAD_SECONDS * files
+        with anyio.move_on_after(self._patience):
             # A page may send one file up after another: as long as it shows that, or a further call comes.
             begun = -1
             while begun < uploads.begun and not uploads.failed:
@@ -196,7 +199,7 @@ class Attaching:
                 await self._shows_cards(files, CARD_SECONDS)
             return True
         raise ImageError(
-            "network", f"A reference picture was not uploaded within {UPLOAD_SECONDS:g} s. Nothing was sent."
+            "network", f"The reference pictures were not uploaded within {self._patience:g} s. Nothing was sent."
         )
 
     async def _another_begins(self, uploads: Uploads) -> None:
@@ -208,7 +211,7 @@ class Attaching:
 
         if not await self._told(uploads, another, BEGIN_SECONDS):
             idle = "!witness.has('attachment_busy') || witness.has('attachment_failed')"
-            await _first(partial(self._eye.until, idle, UPLOAD_SECONDS), partial(uploads.until, another))
+            await _first(partial(self._eye.until, idle, self._patience), partial(uploads.until, another))
 
     async def _told(self, uploads: Uploads, what: Callable[[], bool], seconds: float) -> bool:
         """Whether the browser tells of such calls within so many seconds in which the page answered at once."""
@@ -227,13 +230,13 @@ class Attaching:
         async def given_up() -> None:
             await uploads.until(lambda: uploads.broken is not None)
             there = f"witness.attachments().length >= {files}"
-            while not await self._eye.until(f"!({there})", UPLOAD_SECONDS) or (
+            while not await self._eye.until(f"!({there})", self._patience) or (
                 await self._eye.until(there, REDRAWN_SECONDS)
             ):
                 pass
 
         await _first(
-            partial(self._eye.until, "witness.has('attachment_failed')", UPLOAD_SECONDS),
+            partial(self._eye.until, "witness.has('attachment_failed')", self._patience),
             partial(uploads.until, lambda: uploads.failed > 0 or uploads.received >= min(uploads.begun, files)),
             quiet,
             given_up,
@@ -265,7 +268,7 @@ class Attaching:
 
     async def _stands_still(self, uploads: Uploads) -> bool:
         """Whether, once no card has a spinner, nothing moves for a while and nothing goes up."""
-        await self._eye.until("!witness.has('attachment_busy')", UPLOAD_SECONDS)
+        await self._eye.until("!witness.has('attachment_busy')", self._patience)
         still = f"witness.attachments().length === {await self.cards()} && !witness.has('attachment_busy')"
         moved = await self._eye.until(f"!({still})", STILL_SECONDS)
         # Answered is enough: of an answer that its page does not read no end is told.
@@ -331,14 +334,20 @@ async def _answering(look: Callable[[float], Awaitable[bool]], seconds: float) -
 
 
 async def _first(*waits: Callable[[], Awaitable[object]]) -> None:
-    """Wait side by side until one of them is over."""
+    """Wait side by side until one of them is over. Raises what that one met: all meet the end of a page at once."""
     over = anyio.Event()
+    met: list[CDPError] = []
 
     async def wait(for_it: Callable[[], Awaitable[object]]) -> None:
-        await for_it()
+        try:
+            await for_it()
+        except CDPError as error:
+            met.append(error)
         over.set()
 
     async with background() as group:
         for each in waits:
             group.start_soon(wait, each)
         await over.wait()
+    if met:
+        raise met[0]

@@ -257,8 +257,9 @@ class Keeper:
         """False when the browser did not say in time: the last window may be gone."""
         async with self._lock:
             try:
-                if self._browser is held and held.value.owned and not await pages(held.value):
-                    await self._close(end=True)
+                if self._browser is held and not await pages(held.value):
+                    # What another process began ends with the last who leaves it: that one may just change its tab.
+                    await self._close(end=held.value.owned)
             except CommandTimeout:
                 return False
         return True

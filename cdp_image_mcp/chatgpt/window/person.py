@@ -149,15 +149,20 @@ class Person:
                     report.progress(to_do(state, why))
                 if opened is not None:
                     opened()
-                with anyio.move_on_after(self._settings.login_timeout):
+                with anyio.move_on_after(self._settings.login_timeout) as limit:
                     await window.wait()
-                    return "the window was closed"
-                return f"nobody closed the window within {self._settings.login_timeout:g} s, so it was closed"
         except NoDisplay as error:
             told = f"A person is needed ({why}), and there is {error}."
             raise _nobody(state, told, submitted, AT_DISPLAY) from None
         except cdp.LaunchError as error:
             raise problem(error, submitted) from None
+        if report is not None:
+            # Until the site has been looked at nobody is to be sent to a window that is there no more.
+            report.progress("")
+            await report.state("starting")
+        if not limit.cancelled_caught:
+            return "the window was closed"
+        return f"nobody closed the window within {self._settings.login_timeout:g} s, so it was closed"
 
     def _require_display(self, state: PersonState, what: str, submitted: Fact, report: Report | None) -> None:
         """Raises ImageError when no window may or can be shown, or nobody is there who waits."""

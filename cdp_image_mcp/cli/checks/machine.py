@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import msgspec
 
 from cdp_image_mcp import __version__
 from cdp_image_mcp.cli.checks.check import Check
@@ -130,7 +131,7 @@ async def browser(settings: Settings) -> Check:
         return Check("browser", "failed", clean(str(error), 1000), advice, person=True)
     try:
         with anyio.fail_after(45):
-            async with short_lived(settings) as started:
+            async with short_lived(msgspec.structs.replace(settings, chrome_path=found.path)) as started:
                 product = started.version.product
     except LaunchError as error:
         advice = "See the reason above; as root a browser needs CHATGPT_CHROME_ARGS=--no-sandbox."

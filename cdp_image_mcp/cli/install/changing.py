@@ -31,5 +31,7 @@ def merged(there: dict[str, Any] | None, ours: dict[str, Any], given: dict[str, 
     variables = next(name for name in ("env", "envs", "environment") if name in ours)
     starts = {"command", "args", "cmd"}
     before = there or {}
+    if not isinstance(before.get(variables) or {}, dict):
+        raise UnsafeChangeError(f"the {variables} of its entry there is no list of names with their values")
     kept = {name: value for name, value in before.items() if name not in starts} if starts & before.keys() else {}
     return {**ours, **kept, variables: {**ours[variables], **(before.get(variables) or {}), **given}}

@@ -101,7 +101,7 @@ def _mapping(lines: list[str]) -> dict[str, Any]:
 
 
 def _scalar(raw: str) -> Any:
-    if PLAIN.fullmatch(raw) and raw not in {"true", "false", "null", "yes", "no", "on", "off"}:
+    if PLAIN.fullmatch(raw) and raw.lower() not in {"true", "false", "null", "~", "yes", "no", "on", "off"}:
         return raw
     try:
         return json.loads(raw)

@@ -87,13 +87,10 @@ async def _update(ctx: Context, params: UpdateParams) -> dict[str, Any]:
 
 
 async def _cancel(ctx: Context, params: TaskParams) -> dict[str, Any]:
-    studio, tasks = await _studio(ctx), ctx.lifespan_context.tasks
-    with told():
-        if tasks.ended(params.task_id) is not None:
-            standing = await studio.wait(params.task_id, 0, onlooker=True, again=False)
-            if standing.record.finished:
-                return {}  # clean-up of a client, and no wish: what can be collected stays so
-        await studio.cancel(params.task_id)
+    if ctx.lifespan_context.tasks.ended(params.task_id) is None:  # else clean-up, and no wish: it may be collected yet
+        studio = await _studio(ctx)
+        with told():
+            await studio.cancel(params.task_id)
     return {}
 
 

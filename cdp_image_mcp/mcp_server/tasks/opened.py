@@ -87,6 +87,8 @@ class Tasks:
                 waiting = contextlib.AsyncExitStack()
                 await waiting.enter_async_context(studio.library.waiting(identity))
                 self._open[identity] = _Open(waiting, images, standing.joined, standing.unmet, anyio.current_time())
+            elif images is not None:
+                self._open[identity].images = images
         return {"resultType": "task", **task(standing, "working")}
 
     def is_new(self, identity: str) -> bool:

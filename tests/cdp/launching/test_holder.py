@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cdp_image_mcp.cdp.launching.holder import Holder, clear_dead, hold, read_holder
+from cdp_image_mcp.cdp.launching.holder import Holder, clear_dead, hold, note_program, read_holder
 from tests.cdp.launching.remains import dead_socket
 
 RUNNING = "import sys; print(flush=True); sys.stdin.read()"
@@ -75,7 +75,7 @@ def test_a_lock_whose_number_a_browser_of_another_profile_has_by_now_is_free_and
 ) -> None:
     """After a power cut: the everyday browser must be neither named as the one to close nor ended by force; Chromium
     itself would wait for it."""
-    held = hold(tmp_path, PROGRAM)
+    held = hold(tmp_path)
     assert held is not None
     with running(f"--user-data-dir={tmp_path / 'elsewhere'}", *more) as process:
         lock(tmp_path, f"{socket.gethostname()}-{process.pid}")
@@ -88,7 +88,7 @@ def test_a_lock_whose_number_a_browser_of_another_profile_has_by_now_is_free_and
 
 
 def test_the_lock_of_a_browser_that_names_its_profile_otherwise_holds(tmp_path: Path) -> None:
-    held = hold(tmp_path, PROGRAM)
+    held = hold(tmp_path)
     assert held is not None
     os.close(held)
     (link := tmp_path / "link").symlink_to(tmp_path)
@@ -106,7 +106,7 @@ def test_the_lock_of_another_host_holds_where_no_browser_of_ours_was(tmp_path: P
 
 def test_the_lock_of_another_host_holds_while_a_browser_of_ours_lives_there(tmp_path: Path) -> None:
     """In another container, say: its processes are not to be seen here, its open files lock all the same."""
-    held = hold(tmp_path, PROGRAM)
+    held = hold(tmp_path)
     assert held is not None
     lock(tmp_path, "another-container-17")
     assert read_holder(tmp_path) == Holder(17, "another-container", here=False)
@@ -114,7 +114,7 @@ def test_the_lock_of_another_host_holds_while_a_browser_of_ours_lives_there(tmp_
 
 
 def test_the_lock_of_a_host_that_was_renamed_is_free_and_goes(tmp_path: Path, dead: int) -> None:
-    held = hold(tmp_path, PROGRAM)
+    held = hold(tmp_path)
     assert held is not None
     os.close(held)
     for name, target in (("SingletonLock", f"old-name-{dead}"), ("SingletonSocket", "/x"), ("SingletonCookie", "1")):
@@ -124,8 +124,17 @@ def test_the_lock_of_a_host_that_was_renamed_is_free_and_goes(tmp_path: Path, de
     assert [path.name for path in tmp_path.iterdir()] == ["browser.lock"]
 
 
+def test_only_a_browser_that_took_the_profile_is_remembered_for_it(tmp_path: Path) -> None:
+    held = hold(tmp_path)
+    assert held is not None
+    os.close(held)
+    assert (tmp_path / "browser.lock").read_text() == ""  # its start may fail yet
+    note_program(tmp_path, PROGRAM)
+    assert (tmp_path / "browser.lock").read_text() == str(PROGRAM)
+
+
 def test_what_holds_ends_with_the_process_that_inherited_it(tmp_path: Path) -> None:
-    held = hold(tmp_path, PROGRAM)
+    held = hold(tmp_path)
     assert held is not None
     with subprocess.Popen([sys.executable, "-c", RUNNING], stdin=subprocess.PIPE, pass_fds=[held]) as process:
         os.close(held)

@@ -11,7 +11,7 @@ import pytest
 
 from cdp_image_mcp.cdp import keyboard_mouse
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.cdp.errors import NodeError
+from cdp_image_mcp.cdp.errors import NodeError, SessionClosed
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.page import attaching
@@ -76,6 +76,24 @@ async def test_a_card_whose_upload_failed_afterwards_is_not_sent_with() -> None:
         with pytest.raises(ImageError, match="could not take a reference picture") as told:
             await composer.attaching.refuse_failed()
     assert (told.value.code, told.value.submitted) == ("service_error", False)
+
+
+async def test_a_page_that_ends_under_two_waits_is_told_as_one_end() -> None:
+    """As a group it was a fault of the program, and no new page was opened."""
+    ends = anyio.Event()
+
+    async def waits() -> None:
+        await ends.wait()
+        raise SessionClosed("the tab was closed")
+
+    async def end() -> None:
+        await anyio.lowlevel.checkpoint()
+        ends.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(end)
+        with anyio.fail_after(10), pytest.raises(SessionClosed):
+            await attaching._first(waits, waits)  # pyright: ignore[reportPrivateUsage]
 
 
 class Ignoring(Attaching):

@@ -439,6 +439,26 @@ def test_servers_that_are_a_list_are_left_and_the_block_is_told(environment: dic
     assert file.read_text() == '[[mcp_servers]]\nname = "files"\n'
 
 
+@pytest.mark.parametrize(
+    ("client", "file", "text"),
+    [
+        ("cursor", ".cursor/mcp.json", '{"mcpServers": {"cdp-image-mcp": {"command": "x", "env": ["A=B"]}}}'),
+        ("goose", ".config/goose/config.yaml", "extensions:\n  cdp-image-mcp:\n    cmd: x\n    enabled: True\n"),
+        ("goose", ".config/goose/config.yaml", "extensions:\n  cdp-image-mcp:\n    cmd: x\n    envs: ~\n"),
+    ],
+)
+def test_an_entry_by_hand_that_says_something_we_would_say_otherwise_is_left(
+    environment: dict[str, str], tmp_path: Path, client: str, file: str, text: str
+) -> None:
+    path = tmp_path / "home" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    done = ran(environment, "install", client, "--yes")
+    assert done.returncode == 3, done.stderr
+    assert "is left as it is: " in done.stderr
+    assert path.read_text() == text
+
+
 def test_a_program_that_cannot_be_looked_at_is_one_that_is_not_there(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
