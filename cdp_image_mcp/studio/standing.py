@@ -3,6 +3,7 @@
 import anyio
 import msgspec
 
+from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.studio.ending import held_error
 from cdp_image_mcp.studio.jobs.job import Job
@@ -51,6 +52,14 @@ def standing_of(job: Job) -> Standing:
         news=None if ended else News(_sentence(job), round(elapsed, 1), job.typical),
         position=job.position if job.record.state == "queued" else None,
     )
+
+
+def standing_in(entry: Entry, notes: tuple[str, ...] = ()) -> Standing:
+    """As its record on disk has it: of another process, or of an earlier run."""
+    news = None
+    if entry.alive:
+        news = News(f"{describe(entry.record.state)} in another process", entry.record.elapsed_seconds, None)
+    return Standing(record=entry.record, folder=str(entry.folder.path), news=news, notes=notes)
 
 
 def _sentence(job: Job) -> str:

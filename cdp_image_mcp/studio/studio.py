@@ -20,7 +20,6 @@ What could lose, double or mistake a picture here, and what is done about it:
 """
 
 import secrets
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -35,17 +34,18 @@ from cdp_image_mcp.config import PLACES, Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
-from cdp_image_mcp.library.record import Record, epoch
+from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES, Backend, BackendName, SiteBackend
 from cdp_image_mcp.studio.asked import GenerateImage, given
 from cdp_image_mcp.studio.intake import Intake
 from cdp_image_mcp.studio.jobs import stopfile
 from cdp_image_mcp.studio.jobs.runner import Outliving, Runner
 from cdp_image_mcp.studio.recovery import Recovery
-from cdp_image_mcp.studio.standing import News, Standing, describe, standing_of
+from cdp_image_mcp.studio.standing import News, Standing, standing_in, standing_of
 from cdp_image_mcp.studio.status import Status
 from cdp_image_mcp.studio.steering import Steering
 from cdp_image_mcp.studio.ways import Ways
+from cdp_image_mcp.studio.whose import meant
 from cdp_image_mcp.system.disk import finish
 from cdp_image_mcp.system.tasks import background, shielded
 
@@ -56,7 +56,6 @@ FOREIGN_SECONDS = 0.5
 
 PATIENCE_FOR_OTHERS = 30.0
 """Seconds for which an answer of the process that works on a generation is waited for."""
-DAY = 24 * 3600
 WISH_LEFT = (
     "Another cdp-image-mcp process works on it and has not answered within 30 s. The wish to stop is left for it: call "
     "wait_for_image with this generation_id to see what became of it."
@@ -146,13 +145,13 @@ class Studio:
         onlooker: bool = False,
         again: bool = True,
     ) -> Standing:
-        """Wait for a generation of this or another process or of an earlier run; None: see :meth:`_next_one`. ``held``:
+        """Wait for a generation of this or another process or of an earlier run; None: see :func:`meant`. ``held``:
         see :meth:`generate`. An ``onlooker`` will not have fetched it: an identical request joins all the same. What
         was interrupted is looked for at the site ``again``, or else told as it ended. Raises ImageError
         ``not_found``."""
         self.settings.require_usable(*PLACES)
         if generation_id is None:
-            generation_id = await self._next_one()
+            generation_id = await meant(self.library, self._asked_here)
         await self._recovery.revive(generation_id, ended=again)
         async with AsyncExitStack() as own:
             if not onlooker:
@@ -198,12 +197,12 @@ class Studio:
                         await anyio.sleep(FOREIGN_SECONDS)
                         entry = await self._recovery.find(generation_id)
                 if entry.alive:
-                    return _standing(entry, notes=(WISH_LEFT,))
+                    return standing_in(entry, notes=(WISH_LEFT,))
             # Ours, and a moment ago it had no job: it has one now, or nobody works on it.
             await self._recovery.end_idle(generation_id)
             job = self._runner.jobs.get(generation_id)
         if job is None:
-            return _standing(await self._recovery.find(generation_id))
+            return standing_in(await self._recovery.find(generation_id))
         await job.stop()
         return standing_of(job)
 
@@ -289,7 +288,7 @@ class Studio:
         while (job := self._runner.jobs.get(generation_id)) is None:
             entry = await self._recovery.find(generation_id)
             if entry.record.finished or (entry.record.state in PERSON_STATES and not asked_before):
-                return _standing(entry)
+                return standing_in(entry)
             if not entry.alive:  # its process died meanwhile
                 await self._recovery.revive(generation_id, ended=False)
             asked_before = entry.record.state in PERSON_STATES
@@ -315,35 +314,7 @@ class Studio:
     async def _current(self, generation_id: str) -> Standing:
         if (job := self._runner.jobs.get(generation_id)) is not None:
             return standing_of(job)
-        return _standing(await self._recovery.find(generation_id))
-
-    async def _next_one(self) -> str:
-        """For a call that names none: this server's newest running one, then its newest that was not fetched, then
-        those that others work on, then the rest; none that was left in the middle and that nobody has worked on for a
-        day. Raises ImageError ``not_found``."""
-        found = [*await self.library.unfinished(), *await self.library.newest(50)]
-        entries = {entry.record.generation_id: entry for entry in found}
-        ranked = [entry for entry in entries.values() if self._rank(entry) is not None]
-        if not ranked:
-            raise ImageError("not_found", "There is no generation yet that anybody could be waiting for.")
-        first = min(ranked, key=lambda entry: (self._rank(entry), -epoch(entry.record.created_at)))
-        return first.record.generation_id
-
-    def _rank(self, entry: Entry) -> int | None:
-        record = entry.record
-        if record.generation_id in self._asked_here and not (record.finished and record.fetched):
-            return int(record.finished)
-        if entry.alive:
-            return 2
-        left = not record.finished or record.collectable
-        return None if left and time.time() - record.left_at > DAY else 3
-
-
-def _standing(entry: Entry, notes: tuple[str, ...] = ()) -> Standing:
-    news = None
-    if entry.alive:
-        news = News(f"{describe(entry.record.state)} in another process", entry.record.elapsed_seconds, None)
-    return Standing(record=entry.record, folder=str(entry.folder.path), news=news, notes=notes)
+        return standing_in(await self._recovery.find(generation_id))
 
 
 @asynccontextmanager

@@ -366,21 +366,30 @@ async def at(site: CutOff, settings: Settings) -> AsyncGenerator[tuple[Raw, Call
             yield raw, ended
 
 
+async def interrupted(raw: Raw, ended: Callable[[str], Awaitable[None]]) -> str:
+    """A task whose generation was cut off."""
+    identity = str((await call(raw, FOX, TASKS))["taskId"])
+    await ended(identity)
+    return identity
+
+
+def waiting_for(identity: str) -> dict[str, Any]:
+    return {"name": "wait_for_image", "arguments": {"generation_id": identity}}
+
+
 async def test_a_task_tells_how_its_generation_was_interrupted_and_does_not_look_for_it_by_itself(
     settings: Settings,
 ) -> None:
     """It never ended: each question was a new look, with a browser and perhaps a window for the person."""
     site = CutOff()
     async with at(site, settings) as (raw, ended):
-        identity = (await call(raw, FOX, TASKS))["taskId"]
-        await ended(identity)
+        identity = await interrupted(raw, ended)
         await answer(raw, "no such question", "accept", identity)
         told = [await task_of(raw, identity) for _ in range(2)]
         assert ([each["status"] for each in told], site.looked) == (["completed"] * 2, 0)
         failure = text_in(told[0]["result"])
         assert (failure["code"], "wait_for_image" in failure["next_step"]) == ("network", True)
-        wait = {"name": "wait_for_image", "arguments": {"generation_id": identity}}
-        await raw.ask("tools/call", wait, envelope(TASKS))
+        await raw.ask("tools/call", waiting_for(identity), envelope(TASKS))
     assert site.looked == 1
 
 
@@ -390,20 +399,17 @@ async def test_a_client_that_cancels_a_task_whose_end_it_was_told_ends_nothing_t
     """Clean-up of a client: the picture is at the site and used quota."""
     site = CutOff()
     async with at(site, settings) as (raw, ended):
-        identity = (await call(raw, FOX, TASKS))["taskId"]
-        await ended(identity)
+        identity = await interrupted(raw, ended)
         assert (end := await task_of(raw, identity))["status"] == "completed", end
         told = (await raw.ask("tasks/cancel", {"taskId": identity}, envelope(TASKS)))["result"]
         checked(told, "CancelTaskResult")
-        wait = {"name": "wait_for_image", "arguments": {"generation_id": identity}}
-        again = (await raw.ask("tools/call", wait, envelope()))["result"]
+        again = (await raw.ask("tools/call", waiting_for(identity), envelope()))["result"]
     assert (text_in(again).get("code"), site.looked) == ("network", 1), again
 
 
 async def test_a_task_of_an_earlier_run_is_taken_up_once(settings: Settings) -> None:
     async with at(CutOff(), settings) as (raw, ended):
-        identity = (await call(raw, FOX, TASKS))["taskId"]
-        await ended(identity)
+        identity = await interrupted(raw, ended)
     site = CutOff()
     async with at(site, settings) as (raw, ended):
         await task_of(raw, identity)

@@ -21,7 +21,7 @@ Where the bytes of a file did not come through and the page takes its card away,
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -32,10 +32,11 @@ import anyio
 
 from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.cdp.errors import CDPError, NodeError
+from cdp_image_mcp.cdp.errors import NodeError
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome
 from cdp_image_mcp.chatgpt.page.layers import close_dialogs, press_named
 from cdp_image_mcp.chatgpt.page.uploads import Uploads, uploads_of
+from cdp_image_mcp.chatgpt.page.waiting import answering, first_of
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.tasks import background
@@ -47,8 +48,6 @@ UPLOAD_SECONDS = 240.0
 TAKEN_SECONDS, CHOSEN_SECONDS, LATE_SECONDS = 8.0, 15.0, 60.0
 """How long the page may take to show that it took a file: put into its input, chosen in its dialog, put into an input
 that is known to take files. Of the page's own answering time; by the clock at most four times as long."""
-LOOK_SECONDS, PROMPT_SECONDS = 1.0, 0.5
-"""One look at a page that shows nothing, and by how much it may be late without meaning that the page is busy."""
 NEVER = 1000
 """More cards than any composer shows."""
 BEGIN_SECONDS = 3.0
@@ -166,7 +165,7 @@ class Attaching:
         taken = anyio.Event()
 
         async def card() -> None:
-            if await _answering(partial(self._shows_cards, cards), seconds):
+            if await answering(partial(self._shows_cards, cards), seconds):
                 taken.set()
 
         async def call() -> None:
@@ -174,7 +173,7 @@ class Attaching:
             taken.set()
 
         with anyio.move_on_after(4 * seconds):
-            await _first(card, call)
+            await first_of(card, call)
         return taken.is_set()
 
     async def _uploaded(self, uploads: Uploads, files: int) -> bool:
@@ -211,13 +210,13 @@ class Attaching:
 
         if not await self._told(uploads, another, BEGIN_SECONDS):
             idle = "!witness.has('attachment_busy') || witness.has('attachment_failed')"
-            await _first(partial(self._eye.until, idle, self._patience), partial(uploads.until, another))
+            await first_of(partial(self._eye.until, idle, self._patience), partial(uploads.until, another))
 
     async def _told(self, uploads: Uploads, what: Callable[[], bool], seconds: float) -> bool:
         """Whether the browser tells of such calls within so many seconds in which the page answered at once."""
         nothing = partial(self._eye.until, "false", late=30)
         with anyio.move_on_after(4 * seconds):
-            await _first(partial(uploads.until, what), partial(_answering, nothing, seconds))
+            await first_of(partial(uploads.until, what), partial(answering, nothing, seconds))
         return what()
 
     async def _received(self, uploads: Uploads, files: int) -> None:
@@ -235,7 +234,7 @@ class Attaching:
             ):
                 pass
 
-        await _first(
+        await first_of(
             partial(self._eye.until, "witness.has('attachment_failed')", self._patience),
             partial(uploads.until, lambda: uploads.failed > 0 or uploads.received >= min(uploads.begun, files)),
             quiet,
@@ -319,35 +318,3 @@ class Attaching:
 
     async def cards(self) -> int:
         return await self._eye.ask("witness.attachments().length", reply=int)
-
-
-async def _answering(look: Callable[[float], Awaitable[bool]], seconds: float) -> bool:
-    """Whether one look at the page finds it; False after so many seconds in which the page answered at once."""
-    waited = 0.0
-    while waited < seconds:
-        time = min(LOOK_SECONDS, seconds)
-        began = anyio.current_time()
-        if await look(time):
-            return True
-        waited += time if anyio.current_time() - began - time < PROMPT_SECONDS else 0.0
-    return False
-
-
-async def _first(*waits: Callable[[], Awaitable[object]]) -> None:
-    """Wait side by side until one of them is over. Raises what that one met: all meet the end of a page at once."""
-    over = anyio.Event()
-    met: list[CDPError] = []
-
-    async def wait(for_it: Callable[[], Awaitable[object]]) -> None:
-        try:
-            await for_it()
-        except CDPError as error:
-            met.append(error)
-        over.set()
-
-    async with background() as group:
-        for each in waits:
-            group.start_soon(wait, each)
-        await over.wait()
-    if met:
-        raise met[0]

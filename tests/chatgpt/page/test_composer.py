@@ -14,10 +14,11 @@ from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.errors import NodeError, SessionClosed
 from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.chatgpt.address import Site
-from cdp_image_mcp.chatgpt.page import attaching
+from cdp_image_mcp.chatgpt.page import attaching, waiting
 from cdp_image_mcp.chatgpt.page.attaching import Attaching
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.uploads import Uploads
+from cdp_image_mcp.chatgpt.page.waiting import first_of
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.chatgpt.words import Rule, Words
 from cdp_image_mcp.errors import ImageError
@@ -93,7 +94,7 @@ async def test_a_page_that_ends_under_two_waits_is_told_as_one_end() -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(end)
         with anyio.fail_after(10), pytest.raises(SessionClosed):
-            await attaching._first(waits, waits)  # pyright: ignore[reportPrivateUsage]
+            await first_of(waits, waits)
 
 
 class Ignoring(Attaching):
@@ -231,7 +232,7 @@ async def test_a_send_control_that_is_made_anew_before_the_press_is_looked_for_a
 async def test_a_page_that_has_no_time_to_begin_the_next_upload_is_given_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A prompt that goes out meanwhile goes without that picture."""
     monkeypatch.setattr(attaching, "BEGIN_SECONDS", 0.2)
-    monkeypatch.setattr(attaching, "PROMPT_SECONDS", 0.05)
+    monkeypatch.setattr(waiting, "PROMPT_SECONDS", 0.05)
     call = Request("r", "https://chatgpt.com/backend-api/files", "POST", "Fetch", "f", "l")
     looks: list[str] = []
 
