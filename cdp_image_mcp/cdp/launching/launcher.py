@@ -237,19 +237,22 @@ async def _wait_for_port(process: BrowserProcess, profile: Path, old: str | None
 
 async def _wait_for_hold(process: BrowserProcess, options: LaunchOptions) -> None:
     """The window is up when the profile is its own and it shows a page: it takes the profile before it looks for its
-    display. A start that is handed over ends without ever holding it."""
-    holder = None
+    display. A start that is handed over ends without ever holding it; a person may close the window before its page."""
+    taken = False
     with anyio.move_on_after(options.start_timeout):
         while process.returncode is None:
-            holder = await anyio.to_thread.run_sync(read_holder, options.profile)
-            if holder is not None and await anyio.to_thread.run_sync(_shows_a_page, process.pid):
+            now = await anyio.to_thread.run_sync(read_holder, options.profile)
+            if now is not None and await anyio.to_thread.run_sync(_shows_a_page, process.pid):
                 return
+            taken = taken or now is not None  # a browser lets its profile go before it ends
             await anyio.sleep(POLL)
     if process.returncode is not None:
         await process.wait_drained()
         holder = await anyio.to_thread.run_sync(read_holder, options.profile)
+        if process.returncode == 0 and taken and holder is None:
+            return
         raise explain_exit(process.returncode, process.lines(), options, holder)
-    if holder is None:
+    if not taken:
         raise BrowserFailed(
             f"{options.browser.path} did not take its profile within {options.start_timeout:g} s",
             stderr=process.lines(),

@@ -68,6 +68,15 @@ async def test_the_persons_closing_is_noticed(headed: LaunchOptions) -> None:
             assert not psutil.pid_exists(window.pid)
 
 
+async def test_one_that_is_closed_before_it_shows_a_page_was_closed_and_did_not_fail(headed: LaunchOptions) -> None:
+    # Without its first window Chromium takes the profile, and ends as after its last one.
+    headed = replace(headed, extra_args=(*headed.extra_args, "--no-startup-window"))
+    with anyio.fail_after(60):
+        async with cdp.open_plain(headed, "about:blank") as window:
+            await window.wait()
+            assert window.returncode == 0
+
+
 async def test_it_is_refused_while_a_driven_browser_holds_the_profile(headed: LaunchOptions) -> None:
     with anyio.fail_after(60):
         async with cdp.launch(headed) as browser:
