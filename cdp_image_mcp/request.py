@@ -64,11 +64,14 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     mask: Reference | None = None
     conversation_mode: Literal["new", "continue"] = "new"
     continue_from: str | None = None
-    """Id of the earlier generation; set by the studio also when ``conversation_mode`` is ``continue``."""
+    """Id of the earlier generation; set by the studio also when ``conversation_mode`` is ``continue``. Once the turn at
+    the site has come: of the one whose prompt went out last into that conversation, None where that is not known."""
     continue_url: str | None = None
     """Web only: address of that generation's conversation."""
+    continue_number: int | None = None
+    """Web only: which of its pictures is named; None: the site goes on from what it drew last."""
     continue_image: Reference | None = None
-    """API only: that generation's first picture."""
+    """API only: that generation's picture that is named, by default the first."""
     timeout_seconds: float = 420.0
     fingerprint: str = ""
     """What makes two requests the same; see :func:`studio.asked.fingerprint`."""

@@ -147,6 +147,8 @@ def fingerprint(
     wishes = msgspec.to_builtins(arguments)
     # An equal value that was given is left in by msgspec where it is another object than the default.
     fields = {name: wish for name, wish in wishes.items() if name not in UNSENT and wish != DEFAULTS.get(name)}
+    if given(arguments.continue_from):
+        fields["continue_from"] = arguments.continue_from.removesuffix("/1")
     fields["backend"] = account
     fields["reference_images"] = [reference.sha256 for reference in references]
     fields["mask"] = mask.sha256 if mask else None

@@ -12,9 +12,10 @@ from cdp_image_mcp.library.joining import Entry, OfToday
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, epoch, new_record
 from cdp_image_mcp.library.references import allowed_output_dir, check_reference, check_references
-from cdp_image_mcp.request import MOST_REFERENCES, BackendName, ImageRequest, Reference, parse_ratio, parse_size
+from cdp_image_mcp.request import BackendName, ImageRequest, Reference, parse_ratio, parse_size
 from cdp_image_mcp.studio import limits
 from cdp_image_mcp.studio.asked import GenerateImage, asked, fingerprint, given
+from cdp_image_mcp.studio.continued import continued
 from cdp_image_mcp.studio.steering import Steering, account_of
 from cdp_image_mcp.studio.ways import Ways
 from cdp_image_mcp.system.disk import check_room
@@ -58,15 +59,11 @@ class Intake:
         references = await check_references(arguments.reference_images, roots)
         mask = await check_reference(arguments.mask, roots, "mask") if given(arguments.mask) else None
         parent = await allowed_output_dir(arguments.output_dir, roots) if given(arguments.output_dir) else None
-        continued = await _continued(earlier, wanted[0], _picture_number(arguments)) if earlier is not None else {}
-        references = (*continued.pop("reference_images", ()), *references)
-        if len(references) > MOST_REFERENCES:
-            told = f"reference_images: with the picture that is gone on from there are more than {MOST_REFERENCES}."
-            raise refusal("reference_images", told)
+        onward = await continued(earlier, wanted[0], _picture_number(arguments)) if earlier is not None else {}
         ways, skipped = await self._ways_of(wanted)
 
-        picture: Reference | None = continued.get("continue_image")
-        going_on = picture.sha256 if picture is not None else continued.get("continue_url")
+        picture: Reference | None = onward.get("continue_image")
+        going_on = picture.sha256 if picture is not None else onward.get("continue_url")
 
         def mark(way: BackendName, going_on_from: str | None) -> str:
             return fingerprint(arguments, (way, account_of(settings, way)), references, mask, going_on_from)
@@ -80,7 +77,7 @@ class Intake:
                 timeout_seconds=float(arguments.timeout_seconds),
                 fingerprint=mark(way, going_on),
                 **wishes,
-                **continued,
+                **onward,
             )
             for way in ways
         ]
@@ -172,29 +169,6 @@ def _check_combinations(arguments: GenerateImage) -> None:
         raise refusal("background", "background transparent needs output_format png or webp.")
     if 0 in (parse_size(arguments.size) or parse_ratio(arguments.size) or ()):
         raise refusal("size", f"size: {arguments.size!r} has a side of length 0.")
-
-
-async def _continued(earlier: Entry, way: BackendName, number: int | None) -> dict[str, Any]:
-    """What is gone on from, as fields of an ImageRequest; ``number``: which of its pictures, where one is named. Raises
-    ImageError ``invalid_input`` when that generation has nothing of the kind."""
-    record, which = earlier.record, f"continue_from: generation {earlier.record.generation_id}"
-    fields: dict[str, Any] = {"conversation_mode": "continue", "continue_from": record.generation_id}
-    if way == "chatgpt-web":
-        if not record.conversation_url:
-            raise refusal("continue_from", f"{which} has no conversation at the site to go on in.")
-        fields["continue_url"] = record.conversation_url
-        # The site goes on from the newest picture there, so another one is shown to it once more.
-        if number is None or number == max(1, len(record.images)):
-            return fields
-    elif not record.images and not record.finished:
-        first = "Call wait_for_image with that generation_id first, then this again."
-        raise refusal("continue_from", f"{which} is not finished yet.", next_step=first)
-    number = number or 1
-    if number > len(record.images):
-        there = f"{len(record.images)} pictures" if record.images else "no picture"
-        raise refusal("continue_from", f"{which} has {there}.")
-    picture = await check_reference(record.images[number - 1].path, (earlier.folder.path,), "continue_from")
-    return fields | ({"reference_images": (picture,)} if way == "chatgpt-web" else {"continue_image": picture})
 
 
 def _picture_number(arguments: GenerateImage) -> int | None:

@@ -67,48 +67,6 @@ async def test_at_the_api_the_continued_picture_tells_two_calls_apart(tmp_path: 
             assert not blue.joined
 
 
-async def test_any_of_several_pictures_can_be_gone_on_from(tmp_path: Path) -> None:
-    asked: list[ImageRequest] = []
-
-    async def draws(request: ImageRequest, report: Report) -> None:
-        asked.append(request)
-        await report.state("generating", submitted=True)
-        for width in range(20, 20 + request.n):
-            await report.save(png(width))
-
-    async with studio_with(tmp_path, api=Scripted(draws), backend="api", api_key="test-key") as studio:
-        made = (await studio.generate(asking(n=3))).record
-        for name in (made.generation_id, f"{made.generation_id}/3"):
-            await studio.generate(asking("make it blue", continue_from=name))
-        with pytest.raises(ImageError) as caught:
-            await studio.generate(asking("make it blue", continue_from=f"{made.generation_id}/4"))
-    used = [request.continue_image.sha256 for request in asked[1:] if request.continue_image is not None]
-    assert used == [made.images[0].sha256, made.images[2].sha256]
-    assert (caught.value.code, caught.value.submitted) == ("invalid_input", False)
-
-
-async def test_another_picture_than_the_newest_is_shown_to_the_site_once_more(tmp_path: Path) -> None:
-    """The site goes on from the newest in the conversation, whichever is named to us."""
-    asked: list[ImageRequest] = []
-
-    async def draws(request: ImageRequest, report: Report) -> None:
-        asked.append(request)
-        await report.state("generating", submitted=True, conversation_url="http://site/c/1")
-        for width in range(20, 20 + request.n):
-            await report.save(png(width), source={"file_id": f"file_{len(asked)}{width}"})
-
-    async with studio_with(tmp_path, Scripted(draws)) as studio:
-        made = (await studio.generate(asking(n=3))).record
-        for name in (made.generation_id, f"{made.generation_id}/2", f"{made.generation_id}/3"):
-            await studio.fetched(await studio.generate(asking("make it blue", continue_from=name)))
-        with pytest.raises(ImageError) as caught:
-            await studio.generate(asking("make it blue", continue_from=f"{made.generation_id}/4"))
-    shown = [[picture.sha256 for picture in request.reference_images] for request in asked[1:]]
-    assert shown == [[made.images[0].sha256], [made.images[1].sha256], []]
-    assert {request.continue_url for request in asked[1:]} == {"http://site/c/1"}
-    assert (caught.value.code, caught.value.submitted) == ("invalid_input", False)
-
-
 async def test_of_a_record_that_cannot_be_read_nobody_says_that_nothing_was_sent(tmp_path: Path) -> None:
     record = await interrupted(tmp_path)
     entry = await Library(tmp_path / "output").find(record.generation_id)
@@ -137,14 +95,6 @@ async def test_a_need_of_a_person_that_arose_while_no_call_waited_is_told_to_the
         with anyio.move_on_after(1) as waits:  # told once, it is waited for
             await studio.wait(identity, 600)
     assert waits.cancelled_caught
-
-
-async def test_going_on_from_one_that_is_still_being_drawn_is_told_to_wait_for_it(tmp_path: Path) -> None:
-    async with studio_with(tmp_path, api=Scripted(sent_then_hangs), backend="api", api_key="test-key") as studio:
-        drawn = (await sent(studio)).record.generation_id
-        with pytest.raises(ImageError, match="not finished") as refused:
-            await studio.generate(asking("make it blue", continue_from=drawn))
-    assert (refused.value.code, "wait_for_image" in (refused.value.next_step or "")) == ("invalid_input", True)
 
 
 async def test_what_is_taken_up_again_has_its_time_again(tmp_path: Path) -> None:

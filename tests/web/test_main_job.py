@@ -135,6 +135,23 @@ async def test_a_picture_that_went_on_in_a_conversation_can_be_gone_on_with_in_t
     assert len({answer.files()[0] for answer in answers}) == 3
 
 
+async def test_the_site_is_shown_the_picture_that_is_gone_on_from_where_it_has_drawn_another_since(
+    tmp_path: Path,
+) -> None:
+    with running_site(Switches()) as site:
+        async with running_program(tmp_path, site.url) as program:
+            first = await program.generate("a lighthouse at dusk")
+            again = [
+                await program.generate(prompt, continue_from=first.data["generation_id"])
+                for prompt in ("make it blue", "make it red")
+            ]
+        assert [answer.status for answer in (first, *again)] == ["saved"] * 3, [answer.data for answer in again]
+        went_up = {upload.file_id: upload.sha256 for upload in site.log.uploads}
+        shown = [[went_up[file] for file in prompt.references] for prompt in site.log.prompts]
+        assert shown == [[], [], [hashlib.sha256(first.files()[0]).hexdigest()]]
+        assert len({prompt.conversation_id for prompt in site.log.prompts}) == 1
+
+
 @pytest.mark.parametrize("generation", ["october", pytest.param("classic", marks=pytest.mark.nightly)])
 async def test_a_follow_up_whose_request_was_lost_is_told_so_and_not_waited_for_again_and_again(
     tmp_path: Path, generation: Generation

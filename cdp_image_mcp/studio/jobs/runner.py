@@ -19,6 +19,7 @@ from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, request_of
 from cdp_image_mcp.request import Backend, BackendName, ImageRequest, SiteBackend, State
 from cdp_image_mcp.studio import ending, limits
+from cdp_image_mcp.studio.continued import as_it_stands
 from cdp_image_mcp.studio.jobs import stopfile
 from cdp_image_mcp.studio.jobs.job import Job
 from cdp_image_mcp.studio.jobs.settling import Settling
@@ -251,7 +252,7 @@ class Runner:
         if 0 < pause < job.clock.left:
             job.progress(f"a limit that was stated earlier ends in {pause:.0f} s")
             await anyio.sleep(pause)
-        await self.backend(request.backend).generate(request, job)
+        await self.backend(request.backend).generate(await as_it_stands(self._library, request), job)
 
     async def _collect(self, job: Job) -> None:
         record = job.record

@@ -1,0 +1,76 @@
+"""What a call goes on from: an earlier generation, by its picture at the API and by its conversation at the site.
+
+The site goes on from the newest picture of a conversation. Which one that is shows when the turn has come: others may
+have been drawn there since the call was accepted. So the picture that is named is shown to the site once more unless it
+is known to be the newest; what the call wished, and so what joins it, is the same either way.
+"""
+
+from typing import Any
+
+import msgspec
+
+from cdp_image_mcp.errors import refusal
+from cdp_image_mcp.library.joining import Entry
+from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.record import Record, epoch
+from cdp_image_mcp.library.references import check_reference
+from cdp_image_mcp.request import MOST_REFERENCES, BackendName, ImageRequest
+
+LOOKED_THROUGH = 100
+"""So many of the newest generations are looked through for the conversation; what is older than these is shown."""
+
+
+async def continued(earlier: Entry, way: BackendName, number: int | None) -> dict[str, Any]:
+    """What is gone on from, as fields of an ImageRequest; ``number``: which of its pictures, where one is named. Raises
+    ImageError ``invalid_input`` when that generation has nothing of the kind."""
+    record, which = earlier.record, f"continue_from: generation {earlier.record.generation_id}"
+    web, there, wanted = way == "chatgpt-web", len(record.images), number or 1
+    if wanted > there and not record.finished:
+        first = "Call wait_for_image with that generation_id first, then this again."
+        raise refusal("continue_from", f"{which} is not finished yet.", next_step=first)
+    if web and not record.conversation_url:
+        raise refusal("continue_from", f"{which} has no conversation at the site to go on in.")
+    # What the site answered in words is gone on from as well.
+    if wanted > max(there, int(web)):
+        raise refusal("continue_from", f"{which} has {f'{there} pictures' if there else 'no picture'}.")
+    fields: dict[str, Any] = {"conversation_mode": "continue", "continue_from": record.generation_id}
+    if web:
+        return fields | {"continue_url": record.conversation_url, "continue_number": number if there else None}
+    picture = record.images[wanted - 1].path
+    return fields | {"continue_image": await check_reference(picture, (earlier.folder.path,), "continue_from")}
+
+
+async def as_it_stands(library: Library, request: ImageRequest) -> ImageRequest:
+    """The request as it is made now that its turn at the site has come. Raises ImageError ``invalid_input`` when the
+    picture that is named cannot be shown, ``not_found`` when its generation is gone."""
+    if request.continue_from is None or request.continue_url is None:
+        return request
+    entry = await library.find(request.continue_from)
+    if entry is None:
+        raise refusal("continue_from", f"Generation {request.continue_from} is gone.", code="not_found")
+    record, number = entry.record, request.continue_number
+    last = await _last_there(library, record)
+    request = msgspec.structs.replace(request, continue_from=last)
+    # Of a turn that was not seen to end the site may have drawn one more.
+    settled = record.finished and not record.facts.get("turn_pressed")
+    if number is None or (last == record.generation_id and settled and number == len(record.images)):
+        return request
+    picture = await check_reference(record.images[number - 1].path, (entry.folder.path,), "continue_from")
+    references = (picture, *request.reference_images)
+    if len(references) > MOST_REFERENCES:
+        told = f"reference_images: with the picture that is gone on from there are more than {MOST_REFERENCES}."
+        raise refusal("reference_images", told)
+    return msgspec.structs.replace(request, reference_images=references)
+
+
+async def _last_there(library: Library, record: Record) -> str | None:
+    """Whose prompt of ours went out last into the conversation of ``record``; None where that cannot be told."""
+    newest = [entry.record for entry in await library.newest(LOOKED_THROUGH)]
+    if record.generation_id not in {one.generation_id for one in newest}:
+        return None
+    sent = (one for one in newest if one.conversation_url == record.conversation_url and one.submitted is not False)
+    return max(sent, key=_sent_at, default=record).generation_id
+
+
+def _sent_at(record: Record) -> float:
+    return epoch(str(record.facts.get("submitted_at", ""))) or epoch(record.created_at)
