@@ -22,6 +22,7 @@ from cdp_image_mcp.cli.follow import follow, standing_code, tell_person, tell_st
 from cdp_image_mcp.cli.terminal import Terminal, ago
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.folder import SIDECAR
 from cdp_image_mcp.library.gallery.gallery import Gallery
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
@@ -168,7 +169,7 @@ async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Termin
     if not paths:
         terminal.say("There is nothing to take away.", "green")
         return DONE
-    total = await anyio.to_thread.run_sync(lambda: sum(map(_weight, paths)))
+    total = await anyio.to_thread.run_sync(_weight, paths)
     for path in paths:
         terminal.result(str(path))
     what = "These generations, pictures and all," if parsed.id else "These, and no picture,"
@@ -190,12 +191,19 @@ async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Termin
 
 
 async def _at_rest(library: Library, names: list[str]) -> list[Path]:
-    """The folders of those generations. Raises ImageError for one that is being made."""
+    """The folders of those generations. Raises ImageError for one that is being made, and for one whose folder also
+    holds others that are not named: they would go with it."""
     entries = [await _entry(library, name) for name in names]
     for entry in entries:
         if entry.alive:
             raise ImageError("invalid_input", f"{entry.record.generation_id} is being made; cancel it first.")
-    return list(dict.fromkeys(entry.folder.path for entry in entries))
+    paths = list(dict.fromkeys(entry.folder.path for entry in entries))
+    for path in paths:
+        for record in await anyio.to_thread.run_sync(lambda path=path: sorted(path.rglob(SIDECAR))):
+            if record.parent not in paths:
+                told = f"Nothing was deleted. {path} also holds {record.parent}: name that generation too, or move it."
+                raise ImageError("invalid_input", told)
+    return paths
 
 
 def _rubbish(settings: Settings) -> Iterator[Path]:
@@ -208,7 +216,7 @@ def _rubbish(settings: Settings) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             os.scandir(place).close()  # a glob is silent where nobody may look, from Python 3.13 on at each step
     for folder in settings.output_dir.glob("*/"):
-        if (folder / "metadata.json").is_file():
+        if (folder / SIDECAR).is_file():
             yield from folder.glob("preview-[0-9]*.*")
             yield from filter(_old, folder.glob(".metadata.json.*.part"))
             # What may have been paid for and is nowhere else is rescued when its generation is asked for, or collected.
@@ -230,9 +238,10 @@ def _old(path: Path) -> bool:
         return False
 
 
-def _weight(path: Path) -> int:
-    files = [path] if path.is_file() else path.rglob("*")
-    return sum(file.lstat().st_size for file in files if file.is_file())
+def _weight(paths: list[Path]) -> int:
+    """Of what lies in two of them once."""
+    files = {file for path in paths for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()}
+    return sum(file.lstat().st_size for file in files)
 
 
 def deleted(paths: list[Path]) -> list[Path]:

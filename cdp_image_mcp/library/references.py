@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from cdp_image_mcp.errors import refusal
+from cdp_image_mcp.errors import ImageError, refusal
+from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
 from cdp_image_mcp.request import Reference
 from cdp_image_mcp.system.disk import in_thread
@@ -73,8 +74,15 @@ def read_reference(reference: Reference) -> bytes:
 
 @in_thread
 def allowed_output_dir(path: str, roots: Sequence[Path]) -> Path:
-    """``output_dir`` of a call, resolved; it need not exist yet. Raises ImageError ``invalid_input``."""
+    """``output_dir`` of a call, resolved; it need not exist yet. The folder of an earlier generation, which its answer
+    names so, means the one around it: inside, the new pictures would go whenever the earlier ones are deleted. Raises
+    ImageError ``invalid_input``."""
     real, _ = _inside(path, roots, "output_dir")
+    while _is_generations(real):
+        try:
+            real, _ = _inside(str(real.parent), roots, "output_dir")
+        except ImageError:
+            break
     try:
         taken = next(folder for folder in (real, *real.parents) if folder.exists())
         if not taken.is_dir():
@@ -82,6 +90,14 @@ def allowed_output_dir(path: str, roots: Sequence[Path]) -> Path:
     except OSError as error:
         _refuse("output_dir", path, f"It cannot be looked at: {error.strerror}.")
     return real
+
+
+def _is_generations(folder: Path) -> bool:
+    try:
+        read_record(folder)
+    except ImageError:
+        return False
+    return True
 
 
 def _inside(path: str, roots: Sequence[Path], field: str) -> tuple[Path, Path]:  # noqa: RET503

@@ -245,6 +245,24 @@ def test_pictures_go_only_when_they_are_named(with_key: dict[str, str]) -> None:
     assert "a horse" in page.read_text()
 
 
+@pytest.mark.anyio
+async def test_a_picture_that_lies_in_another_ones_folder_goes_only_when_it_is_named_too(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    library = Library(tmp_path / "pictures")
+    outer, inner = a_record(state="failed"), a_record(state="failed")
+    folder = await create(library, outer)
+    nested = await create(library, inner, folder.path / "variants")
+    done = await anyio.to_thread.run_sync(lambda: ran(environment, "clean", outer.generation_id, "--yes"))
+    assert (done.returncode, done.stdout, nested.path.exists()) == (2, "", True)
+    assert f"Nothing was deleted. {folder.path} also holds {nested.path}" in done.stderr
+    both = ("clean", outer.generation_id, inner.generation_id)
+    shown = await anyio.to_thread.run_sync(lambda: ran(environment, *both, "--dry-run"))
+    assert shown.stdout.splitlines() == [str(folder.path), str(nested.path)]
+    done = await anyio.to_thread.run_sync(lambda: ran(environment, *both, "--yes"))
+    assert (done.returncode, folder.path.exists()) == (0, False), done.stderr
+
+
 def test_a_picture_that_is_being_made_is_not_deleted(with_key: dict[str, str], endpoint: Stub) -> None:
     endpoint.answering.clear()
     with subprocess.Popen(command("generate", "a fox"), env=with_key, stderr=subprocess.DEVNULL) as maker:

@@ -13,6 +13,7 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import references as module
+from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.references import (
     MAX_BYTES,
     allowed_output_dir,
@@ -21,7 +22,7 @@ from cdp_image_mcp.library.references import (
     read_reference,
 )
 from tests.browser import is_root
-from tests.library.making import picture
+from tests.library.making import a_record, create, picture
 
 pytestmark = pytest.mark.anyio
 
@@ -226,6 +227,19 @@ async def test_output_folders_obey_the_same_rules_and_need_not_exist(allowed: Pa
             assert "file" not in caught.value.next_step  # there is none to copy
             assert caught.value.code == "invalid_input"
     assert not (allowed / "new").exists()
+
+
+async def test_a_generations_folder_as_output_folder_means_the_one_around_it_where_that_is_allowed(
+    allowed: Path, library: Library
+) -> None:
+    """Also of one that was put into another's folder once; any other folder inside is taken as it is."""
+    with anyio.fail_after(60):
+        outer = (await create(library, a_record(), allowed / "art")).path
+        inner = (await create(library, a_record(), outer)).path
+        for path in (outer, inner):
+            assert await allowed_output_dir(str(path), [allowed]) == allowed / "art"
+        assert await allowed_output_dir(str(inner), [outer]) == outer
+        assert await allowed_output_dir(str(outer / "variants"), [allowed]) == outer / "variants"
 
 
 @pytest.mark.skipif(not is_root(), reason="a second name for a folder needs root")

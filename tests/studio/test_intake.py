@@ -84,3 +84,14 @@ async def test_a_mask_goes_no_way_that_was_not_asked_for(default: str, tmp_path:
     assert "mask is taken by the API" in caught.value.message
     assert (caught.value.code, web.started) == ("invalid_input", ["a bear"])
     assert (named.record.backend, api.started) == ("api", ["x"])
+
+
+async def test_the_folder_of_an_earlier_answer_means_beside_that_picture_not_inside_it(tmp_path: Path) -> None:
+    """Models repeat ``output_dir`` of an answer; deleting that picture took the nested ones with it."""
+    async with studio_with(tmp_path, Scripted(draw)) as studio:
+        first = await studio.generate(GenerateImage(prompt="a bear", output_dir=str(tmp_path / "output" / "art")))
+        second = await studio.generate(GenerateImage(prompt="a fox", output_dir=first.folder))
+        again = await studio.generate(GenerateImage(prompt="a fox", output_dir=second.folder))
+    assert Path(first.folder).parent == Path(second.folder).parent == tmp_path / "output" / "art"
+    assert Path(second.record.images[0].path).parent == Path(second.folder)
+    assert (again.joined, again.record.generation_id, again.unmet) == (True, second.record.generation_id, ())
