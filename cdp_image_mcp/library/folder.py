@@ -25,6 +25,7 @@ from cdp_image_mcp.system.disk import (
     in_thread,
     make_folder,
     make_path,
+    read_file,
     replace_file,
     settle,
     sync_folder,
@@ -185,10 +186,7 @@ def read_record(folder: Path) -> tuple[Record, Stamp]:
     path = folder / SIDECAR
     with doing("Reading the record", path):
         try:
-            with path.open("rb") as file:
-                stamp = Stamp.of(os.fstat(file.fileno()))
-                # No more than is there: room for what is asked is made at once.
-                data = file.read(min(stamp.size, MAX_SIDECAR_BYTES + 1))
+            data, facts = read_file(path, MAX_SIDECAR_BYTES + 1, known=folder.is_dir())
         except (FileNotFoundError, NotADirectoryError):
             raise ImageError("not_found", f"There is no record in {folder}.") from None
     try:
@@ -209,7 +207,7 @@ def read_record(folder: Path) -> tuple[Record, Stamp]:
     for told in (record.facts, cast("dict[str, Any]", details) if isinstance(details, dict) else {}):
         if isinstance(kept := told.get("kept"), list):
             told["kept"] = [_anchored(folder, str(path)) for path in cast("list[Any]", kept)]
-    return record, stamp
+    return record, Stamp.of(facts)
 
 
 def _anchored(folder: Path, path: str) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import epoch, now
-from cdp_image_mcp.system.disk import finish, make_path, replace_file
+from cdp_image_mcp.system.disk import finish, make_path, read_file, replace_file
 from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.presence import OWN_FOLDER
 
@@ -77,7 +77,11 @@ class Ledger:
         return list(dict.fromkeys(self._problems))
 
     async def _lines(self, kind: str) -> list[Learnt]:
-        read = await anyio.to_thread.run_sync(self._read)
+        try:
+            read = await anyio.to_thread.run_sync(self._read)
+        except OSError as error:
+            self._problems.append(f"{self.path} cannot be read: {error.strerror}.")
+            read = []
         known = {_key(line): line for line, _ in read if line is not None}
         return [line for line in (known | self._unwritten).values() if line.kind == kind]
 
@@ -88,14 +92,11 @@ class Ledger:
     # What follows runs in threads.
 
     def _read(self) -> list[tuple[Learnt | None, bytes]]:
-        """The lines that are ours to know, each as it stands there, and those that are not."""
+        """The lines that are ours to know, each as it stands there, and those that are not. Raises OSError: what is
+        refused for a moment is not nothing, and would be written over."""
         try:
-            with self.path.open("rb") as file:
-                raw = file.read(MAX_BYTES)
+            raw, _ = read_file(self.path, MAX_BYTES)
         except FileNotFoundError:
-            return []
-        except OSError as error:
-            self._problems.append(f"{self.path} cannot be read: {error.strerror}.")
             return []
         found: list[tuple[Learnt | None, bytes]] = []
         for text in raw.splitlines():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cdp_image_mcp.errors import ImageError, refusal
-from cdp_image_mcp.library.folder import read_record
+from cdp_image_mcp.library.folder import SIDECAR, read_record
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
 from cdp_image_mcp.request import Reference
 from cdp_image_mcp.system.disk import in_thread
@@ -93,6 +93,8 @@ def allowed_output_dir(path: str, roots: Sequence[Path]) -> Path:
 
 
 def _is_generations(folder: Path) -> bool:
+    if not (folder / SIDECAR).is_file():
+        return False
     try:
         read_record(folder)
     except ImageError:

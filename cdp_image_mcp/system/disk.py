@@ -31,6 +31,9 @@ OWNER_ONLY = 0o777 if sys.platform == "win32" else 0o700
 """The mode of our folders. On Windows 0700 makes a list of rights of its own that shuts out the same user once he runs
 a program without an administrator's rights (CPython since 3.12.4); what a user's folder hands down is right there."""
 
+PATIENCE = 3.0 if sys.platform == "win32" else 0.0
+"""Seconds in which a file that is refused may be free again; elsewhere a refusal is no matter of time."""
+
 NOT_FOR_WANT_OF_LINKS = {errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT}
 """Everything else is what some file system without hard links answers to one: FAT, FUSE, 9p, vboxsf, some shares."""
 
@@ -117,7 +120,7 @@ def replace_file(path: Path, data: bytes | Iterable[bytes]) -> os.stat_result:
     """
     part, facts = write_part(path, data)
     try:
-        _patiently(part.replace, path)
+        _patiently(partial(part.replace, path))
     except BaseException:
         _drop(part)
         raise
@@ -125,10 +128,24 @@ def replace_file(path: Path, data: bytes | Iterable[bytes]) -> os.stat_result:
     return facts
 
 
+def read_file(path: Path, most: int, *, known: bool = False) -> tuple[bytes, os.stat_result]:
+    """The first ``most`` bytes, and what describes the very file that they are of. ``known``: there is such a file, and
+    should it be missing, then for a moment (on Windows, while another one takes its place: microsoft/STL#5501, 2025).
+    Raises OSError."""
+
+    def read() -> tuple[bytes, os.stat_result]:
+        with path.open("rb") as file:
+            facts = os.fstat(file.fileno())
+            # No more than is there: room for what is asked is made at once.
+            return file.read(min(facts.st_size, most)), facts
+
+    return _patiently(read, (PermissionError, FileNotFoundError) if known else (PermissionError,))
+
+
 def settle(part: Path, path: Path) -> None:
     """Give a finished temporary file its name, never over another file. Raises FileExistsError."""
     if sys.platform == "win32":
-        _patiently(part.rename, path)  # refuses an existing name there
+        _patiently(partial(part.rename, path))  # refuses an existing name there
         return
     try:
         path.hardlink_to(part)
@@ -196,18 +213,17 @@ def _sync(handle: int) -> None:
     os.fsync(handle)
 
 
-def _patiently(rename: Callable[[Path], Path], path: Path) -> None:
-    """On Windows a virus scanner or a reader that holds a file for a moment makes a rename fail."""
-    give_up = time.monotonic() + (3 if sys.platform == "win32" else 0)
+def _patiently(step: Callable[[], T], passing: tuple[type[OSError], ...] = (PermissionError,)) -> T:
+    """On Windows a virus scanner or a reader that holds a file for a moment makes a rename fail, and a rename that is
+    under way makes a reading fail."""
+    give_up = time.monotonic() + PATIENCE
     while True:
         try:
-            rename(path)
-        except PermissionError:
+            return step()
+        except passing:
             if time.monotonic() >= give_up:
                 raise
             time.sleep(0.02)
-        else:
-            return
 
 
 def _drop(part: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import msgspec
 import pytest
 
@@ -331,6 +332,25 @@ async def test_a_picture_that_is_handed_over_when_the_folder_was_tidied_away_mak
     image = await folder.add_picture(data, inspect(data))
     assert Path(image.path).parent == folder.path
     assert Path(image.path).read_bytes() == data
+
+
+@pytest.mark.parametrize("refusal", [PermissionError, FileNotFoundError])
+async def test_a_record_that_another_one_is_just_taking_the_place_of_is_read_all_the_same(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, refusal: type[OSError]
+) -> None:
+    """As Windows refuses it meanwhile; passed over, the same wish would be paid for once more."""
+    record, refusals = a_record(), iter((refusal, refusal))
+    really: Any = Path.open
+    await folder.write(record)
+
+    def refused(path: Path, *how: Any) -> Any:
+        for kind in refusals:
+            raise kind(errno.EACCES, "said the system")
+        return really(path, *how)
+
+    monkeypatch.setattr(disk, "PATIENCE", 60.0)
+    monkeypatch.setattr(Path, "open", refused)
+    assert (await anyio.to_thread.run_sync(read_record, folder.path))[0] == record
 
 
 def test_the_encoding_of_a_record_is_stable() -> None:

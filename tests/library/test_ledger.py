@@ -96,6 +96,23 @@ async def test_what_a_newer_program_says_more_in_a_line_stays_until_the_line_is_
     assert theirs.encode() not in ledger.path.read_bytes().splitlines()
 
 
+async def test_a_file_that_cannot_be_read_for_a_moment_is_not_written_over(tmp_path: Path) -> None:
+    ledger, away = Ledger(tmp_path), tmp_path / "away"
+    with anyio.fail_after(60):
+        await ledger.rest_until("me", "billing", soon(hours=1))
+        ledger.path.rename(away)
+        ledger.path.symlink_to(ledger.path)  # no system opens it, not even for root
+        await ledger.set_quota("image_gen", 2, None)
+        assert [quota.remaining for quota in await ledger.quota()] == [2]
+        assert any("cannot be written" in problem for problem in ledger.problems())
+        assert ledger.path.is_symlink()
+        away.replace(ledger.path)
+        await ledger.set_quota("other", 1, None)
+        fresh = Ledger(tmp_path)
+        assert await fresh.resting("me") is not None
+        assert {quota.about: quota.remaining for quota in await fresh.quota()} == {"image_gen": 2, "other": 1}
+
+
 @given(raw=st.binary(max_size=400))
 async def test_no_bytes_in_the_file_make_it_fail(raw: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     ledger = Ledger(tmp_path_factory.mktemp("ledger"))
