@@ -17,7 +17,7 @@ from cdp_image_mcp.library.folder import SIDECAR, Stamp, read_record, write_reco
 from cdp_image_mcp.library.gallery.card import card
 from cdp_image_mcp.library.record import Record, decode_record, encode_record, epoch
 from cdp_image_mcp.system.database import Database
-from cdp_image_mcp.system.disk import PART, replace_file
+from cdp_image_mcp.system.disk import PART, is_folder, look, named_inside, read_file, replace_file
 from cdp_image_mcp.system.plaintext import sound
 from cdp_image_mcp.system.presence import OWN_FOLDER
 
@@ -66,7 +66,8 @@ class Row(msgspec.Struct, frozen=True):
 
 class Index:
     """The sidecars under ``root`` and under other output folders, which are noted in a text file in the root, a JSON
-    string a line. ``told`` gets a sentence for what cannot be read. Blocking: for threads."""
+    string a line. What lies in the root is kept by its way from there, so that the root can be moved with its index in
+    it, and be named in several ways. ``told`` gets a sentence for what cannot be read. Blocking: for threads."""
 
     def __init__(self, root: Path, told: Callable[[str], object]) -> None:
         self.root = root
@@ -151,52 +152,76 @@ class Index:
         died before the record was in them: only under the lock of the index, which every maker holds."""
         # Names alone, and gone with the transaction: there may be a hundred thousand.
         db.execute("CREATE TEMP TABLE seen (folder TEXT PRIMARY KEY) WITHOUT ROWID")
-        for parent in self._parents():
+        for parent in self._parents_to_walk():
             for folder, stamp in self._sidecars(parent, tidy=tidy):
                 stored = self._stored(folder)
                 db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (stored,))
-                if any(row.stamp == stamp for row in self.rows(db, "WHERE folder = ?", stored)):
-                    continue
-                try:
-                    record, stamp = read_record(folder)  # noqa: PLW2901 - of the very file that was read
-                except ImageError as error:
-                    self._told(error.message)
-                    continue
-                twins = self.rows(db, "WHERE id = ? AND folder != ?", record.generation_id, stored)
-                if twins and (twins[0].folder / SIDECAR).exists():
-                    self._told(f"{folder} is a copy of {twins[0].folder} (same generation_id) and is left out.")
-                    continue
-                self.put(db, folder, record, stamp)
+                if all(row.stamp != stamp for row in self.rows(db, "WHERE folder = ?", stored)):
+                    self._read(db, folder)
         for row in self.rows(db, "WHERE folder NOT IN (SELECT folder FROM seen)"):
-            # A parent that is away (a drive that is not plugged in) says nothing about what is in it.
-            if row.folder.parent.is_dir():
+            if _is_gone(row.folder):
                 db.execute("DELETE FROM generations WHERE id = ?", (row.id,))
         db.execute("DROP TABLE temp.seen")
         (count,) = db.execute("SELECT count(*) FROM generations").fetchone()
         return int(count)
 
-    def add_parent(self, parent: Path) -> None:
-        """Remember an output folder. Raises OSError."""
-        known = self._parents()
-        if parent not in known:
-            lines = [msgspec.json.encode(str(path)) + b"\n" for path in [*known[1:], parent]]
-            replace_file(self._other_folders, b"".join(lines))
-
-    def _parents(self) -> list[Path]:
-        """The root first. Lines that cannot be read are passed over: their folders come back with their next use."""
-        found = [self.root]
+    def _read(self, db: sqlite3.Connection, folder: Path) -> None:
+        """Put in what lies there, unless it is a copy of what is known."""
         try:
-            lines = self._other_folders.read_bytes().splitlines()
-        except OSError:
-            lines = []
+            record, stamp = read_record(folder)
+        except ImageError as error:
+            self._told(error.message)
+            return
+        for known in self.rows(db, "WHERE id = ? AND folder != ?", record.generation_id, self._stored(folder)):
+            try:
+                # It may be the same under two names: of other capitals, of letters put together, through a link.
+                is_copy = look(known.folder / SIDECAR) is not None and not known.folder.samefile(folder)
+            except OSError:
+                return  # what cannot be looked at just now keeps its place
+            if is_copy:
+                self._told(f"{folder} is a copy of {known.folder} (same generation_id) and is left out.")
+                return
+        self.put(db, folder, record, stamp)
+
+    def add_parent(self, parent: Path) -> Path:
+        """Remember an output folder, and answer how it is called here. All other lines stay as they are, whoever wrote
+        them. Raises OSError."""
+        real = Path(os.path.realpath(parent))
+        root = named_inside(real, Path(os.path.realpath(self.root)))
+        place = parent if root is None else self.root / real.relative_to(root)
+        lines = self._lines()
+        if place not in self._parents(lines):
+            lines.append(msgspec.json.encode(self._stored(place)))
+            replace_file(self._other_folders, b"".join(line + b"\n" for line in lines))
+        return place
+
+    def _lines(self) -> list[bytes]:
+        try:
+            return read_file(self._other_folders)[0].splitlines()
+        except FileNotFoundError:
+            return []
+
+    def _parents(self, lines: list[bytes]) -> list[Path]:
+        """The root first. Lines that cannot be read, or name a place on another system, are passed over."""
+        found, real_root = [self.root], os.path.realpath(self.root)
         for line in lines:
             try:
-                parent = Path(msgspec.json.decode(line, type=str))
+                named = Path(msgspec.json.decode(line, type=str))
             except (msgspec.DecodeError, UnicodeDecodeError):
                 continue
-            if parent.is_absolute() and parent not in found:
+            if named.is_relative_to(real_root):
+                named = named.relative_to(real_root)
+            parent = self.root / named
+            if (named.is_absolute() or not named.anchor) and parent not in found:
                 found.append(parent)
         return found
+
+    def _parents_to_walk(self) -> list[Path]:
+        try:
+            return self._parents(self._lines())
+        except OSError as error:
+            self._told(f"{self._other_folders} cannot be read: {error.strerror}.")
+            return [self.root]
 
     def _written_by_others(self) -> int:
         """When an index of another version was written last (nanoseconds, 0 for never): it does not tell ours."""
@@ -249,8 +274,16 @@ class Index:
                 self._told(f"{parent / name / SIDECAR} cannot be read: {error.strerror}.")
 
     def _stored(self, folder: Path) -> str:
-        """Folders in the root are kept by name, so that the root can be moved with its index in it."""
-        return folder.name if folder.parent == self.root else str(folder)
+        return folder.relative_to(self.root).as_posix() if folder.is_relative_to(self.root) else str(folder)
+
+
+def _is_gone(folder: Path) -> bool:
+    """Whether no record is there any more. A folder around it that is away (a drive that is not plugged in) says
+    nothing about that, nor does what cannot be looked at just now."""
+    try:
+        return is_folder(folder.parent) and look(folder / SIDECAR) is None
+    except OSError:
+        return False
 
 
 def _is_abandoned(folder: Path, *, tidy: bool) -> bool:

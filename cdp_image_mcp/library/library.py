@@ -293,10 +293,7 @@ class Library:
     def _make(self, record: Record, parent: Path) -> tuple[Path, Stamp]:
         with doing("Making a folder for the pictures", parent):
             make_path(parent)
-            if parent.samefile(self.root):
-                parent = self.root  # named in another way, through a link perhaps
-            else:
-                self.index.add_parent(parent)
+            parent = self.index.add_parent(parent)
         return new_folder(parent, record)
 
     def _noted(self, record: Record, path: Path, stamp: Stamp) -> None:

@@ -5,7 +5,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,7 +12,7 @@ from cdp_image_mcp.errors import ImageError, refusal
 from cdp_image_mcp.library.folder import SIDECAR, read_record
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
 from cdp_image_mcp.request import Reference
-from cdp_image_mcp.system.disk import in_thread
+from cdp_image_mcp.system.disk import in_thread, named_inside
 
 MAX_BYTES = 25 * 1024 * 1024
 MAX_PIXELS = 100_000_000
@@ -112,7 +111,7 @@ def _inside(path: str, roots: Sequence[Path], field: str) -> tuple[Path, Path]: 
         places = [Path(os.path.realpath(root)) for root in roots]
     except (OSError, ValueError, RuntimeError):
         _refuse(field, path, "It is not a usable path.")
-    inside = [found for root in places if (found := _named_inside(real, root)) is not None]
+    inside = [found for root in places if (found := named_inside(real, root)) is not None]
     for root in inside:
         if not any(part.startswith(".") for part in real.relative_to(root).parts):
             return real, root
@@ -125,18 +124,6 @@ def _inside(path: str, roots: Sequence[Path], field: str) -> tuple[Path, Path]: 
             OUTSIDE_FOLDER if field == "output_dir" else OUTSIDE_FILE,
         )
     _refuse(field, path, "It lies in a folder whose name begins with a dot; those are never used.")
-
-
-def _named_inside(real: Path, root: Path) -> Path | None:
-    """The root as ``real`` names it, None when it does not lie there. On macOS and Windows other letters may name the
-    same folder: capitals, and letters put together of two signs."""
-    if real.is_relative_to(root):
-        return root
-    for folder in (real, *real.parents):
-        with suppress(OSError):
-            if folder.samefile(root):
-                return folder
-    return None
 
 
 def _read(real: Path, root: Path, path: str, field: str) -> bytes:

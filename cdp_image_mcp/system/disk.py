@@ -128,7 +128,7 @@ def replace_file(path: Path, data: bytes | Iterable[bytes]) -> os.stat_result:
     return facts
 
 
-def read_file(path: Path, most: int, *, known: bool = False) -> tuple[bytes, os.stat_result]:
+def read_file(path: Path, most: int = sys.maxsize, *, known: bool = False) -> tuple[bytes, os.stat_result]:
     """The first ``most`` bytes, and what describes the very file that they are of. ``known``: there is such a file, and
     should it be missing, then for a moment (on Windows, while another one takes its place: microsoft/STL#5501, 2025).
     Raises OSError."""
@@ -171,6 +171,18 @@ def look(path: Path) -> os.stat_result | None:
 def is_folder(path: Path) -> bool:
     """Raises OSError as :func:`look`."""
     return (found := look(path)) is not None and stat.S_ISDIR(found.st_mode)
+
+
+def named_inside(real: Path, folder: Path) -> Path | None:
+    """The folder as ``real`` names it, None when it does not lie there; both without links. On macOS and Windows other
+    letters may name the same folder: capitals, and letters put together of two signs."""
+    if real.is_relative_to(folder):
+        return folder
+    for place in (real, *real.parents):
+        with contextlib.suppress(OSError):
+            if place.samefile(folder):
+                return place
+    return None
 
 
 def make_folder(path: Path) -> None:

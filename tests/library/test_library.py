@@ -1,6 +1,7 @@
 # ruff: noqa: ASYNC221 - a test may look at its own files
 """Creating and finding generations, and an index that may break at any time."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -158,6 +159,56 @@ async def test_a_root_that_was_moved_still_knows_everything(library: Library, ro
     assert str(root) not in card
 
 
+async def test_a_root_that_was_moved_still_knows_what_lies_in_folders_of_its_own(
+    library: Library, root: Path, tmp_path: Path
+) -> None:
+    with anyio.fail_after(60):
+        claim = await library.claim_or_register(a_record(), root / "project" / "art")
+        await library.release(claim.waiter)
+        await finished(library, claim.folder, claim.record)
+        root.rename(tmp_path / "moved")
+        library.close()
+        moved = Library(tmp_path / "moved")
+        again = await moved.claim_or_register(a_record())
+
+    assert (again.kind, again.record.generation_id) == ("finished", claim.record.generation_id)
+    assert again.folder.path.parent == tmp_path / "moved" / "project" / "art"
+
+
+async def test_lines_about_output_folders_that_others_wrote_are_kept_byte_for_byte(
+    library: Library, root: Path, tmp_path: Path
+) -> None:
+    theirs = [b'{"folder":  "C:\\\\art"}', b'"D:\\\\pictures"', b"\xff\xfe no text", b'"/old  place"']
+    with anyio.fail_after(60):
+        await create(library, a_record(), tmp_path / "one")
+        noted = root / ".output-folders.txt"
+        noted.write_bytes(b"\n".join((noted.read_bytes().strip(), *theirs)))
+        record = a_record()
+        await create(library, record, tmp_path / "two")
+        (root / INDEX).unlink()
+        assert len(await Library(root).newest()) == 2
+    assert [line for line in noted.read_bytes().splitlines() if line in theirs] == theirs
+
+
+async def test_a_list_of_output_folders_that_cannot_be_read_is_not_written_over(
+    library: Library, root: Path, tmp_path: Path
+) -> None:
+    noted, away = root / ".output-folders.txt", tmp_path / "away"
+    with anyio.fail_after(60):
+        record = a_record()
+        await create(library, record, tmp_path / "one")
+        noted.rename(away)
+        noted.symlink_to(noted)  # no system opens it, not even for root
+        with pytest.raises(ImageError) as caught:
+            await create(library, a_record(), tmp_path / "two")
+        assert (caught.value.code, caught.value.submitted) == ("disk", False)
+        assert await library.rescan() == 1
+        away.replace(noted)
+        (root / INDEX).unlink()
+        assert [entry.record for entry in await Library(root).newest()] == [record]
+    assert any(f"{noted} cannot be read" in problem for problem in library.problems())
+
+
 async def test_a_folder_dropped_in_is_found_by_id_and_by_a_rescan(library: Library, root: Path) -> None:
     with anyio.fail_after(60):
         await create(library, a_record())
@@ -195,6 +246,65 @@ async def test_a_copied_folder_is_told_and_does_not_become_a_second_generation(l
     assert entry is not None
     assert entry.folder.path == folder.path
     assert any("is a copy of" in problem for problem in library.problems())
+
+
+async def test_a_folder_that_has_another_name_too_is_no_copy_of_itself(library: Library, root: Path) -> None:
+    """So are those of other capitals on a disk that does not tell them apart, and those whose letters it took apart."""
+    with anyio.fail_after(60):
+        claim = await library.claim_or_register(a_record())
+        await library.release(claim.waiter)
+        await finished(library, claim.folder, claim.record)
+        claim.folder.path.rename(root / "the one I like")
+        claim.folder.path.symlink_to(root / "the one I like")
+        assert await library.rescan() == 1
+        again = await library.claim_or_register(a_record())
+    assert (again.kind, again.record.generation_id) == ("finished", claim.record.generation_id)
+    assert again.folder.path == root / "the one I like"
+    assert library.problems() == []
+
+
+async def test_a_folder_that_a_link_leads_to_from_its_old_place_is_not_forgotten(
+    library: Library, root: Path, tmp_path: Path
+) -> None:
+    with anyio.fail_after(60):
+        claim = await library.claim_or_register(a_record())
+        await library.release(claim.waiter)
+        await finished(library, claim.folder, claim.record)
+        claim.folder.path.rename(tmp_path / "large disk")
+        claim.folder.path.symlink_to(tmp_path / "large disk")
+        assert await library.rescan() == 1
+        again = await library.claim_or_register(a_record())
+    assert (again.kind, again.record.generation_id) == ("finished", claim.record.generation_id)
+
+
+@pytest.mark.parametrize("which", ["record", "folder around it"])
+async def test_what_cannot_be_read_for_a_moment_is_not_forgotten(
+    library: Library, root: Path, which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forgotten, the same wish would be paid for once more."""
+    really = os.scandir
+
+    def refused(path: Path) -> object:
+        if path == tmp_path / "share":
+            raise OSError(errno.ESTALE, "said the system")
+        return really(path)
+
+    with anyio.fail_after(60):
+        claim = await library.claim_or_register(a_record(), tmp_path / "share")
+        await library.release(claim.waiter)
+        await finished(library, claim.folder, claim.record)
+        sidecar, away = claim.folder.path / SIDECAR, tmp_path / "away"
+        if which == "record":
+            sidecar.rename(away)
+            sidecar.symlink_to(sidecar)
+        else:
+            monkeypatch.setattr(os, "scandir", refused)
+        assert await library.rescan() == 1
+        if which == "record":
+            away.replace(sidecar)
+        monkeypatch.undo()
+        again = await library.claim_or_register(a_record())
+    assert (again.kind, again.record.generation_id) == ("finished", claim.record.generation_id)
 
 
 async def test_a_folder_whose_maker_died_before_the_record_is_taken_away_and_others_are_told(
@@ -484,8 +594,11 @@ async def test_a_root_that_is_named_in_two_ways_is_read_once(
     for link in links:
         link.symlink_to(tmp_path / os.fsdecode(name))
     with anyio.fail_after(60):
-        record = a_record()
-        await create(Library(links[0]), record)
+        records = [a_record(), a_record()]
+        await create(Library(links[0]), records[0])
+        await create(Library(links[0]), records[1], links[1] / "art")
         monkeypatch.setattr("cdp_image_mcp.library.index.read_record", None)
         for link in (*links, *links):
-            assert [entry.record.generation_id for entry in await Library(link).newest()] == [record.generation_id]
+            assert await Library(link).rescan() == 2
+            newest = await Library(link).newest()
+            assert {entry.record.generation_id for entry in newest} == {record.generation_id for record in records}
