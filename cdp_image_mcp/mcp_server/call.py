@@ -149,9 +149,10 @@ class _Call:
         return await self._answer(standing, shown, studio)
 
     async def _watch(self, arguments: WatchPicture, studio: Studio) -> types.CallToolResult:
-        """For the view: the same answer, but nobody has fetched the picture by it."""
-        shown = Showing("preview", self.began + arguments.wait_seconds + ANSWER_SECONDS)
-        standing = await studio.wait(arguments.generation_id, arguments.wait_seconds, onlooker=True)
+        """For the view: the same answer, but nobody has fetched the picture by it, nor asked for it again."""
+        seconds = arguments.wait_seconds
+        shown = Showing("preview", self.began + seconds + ANSWER_SECONDS)
+        standing = await studio.wait(arguments.generation_id, seconds, onlooker=True, again=False)
         return result_of(await compose(standing, shown, self.app.open_canvas))
 
     async def _taken_up(

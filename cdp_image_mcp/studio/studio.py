@@ -82,8 +82,9 @@ class Studio:
         self._recovery = Recovery(library, self._runner)
         self._asked_here: set[str] = set()
         """What calls of this server began or joined."""
-        self._told: dict[str, str] = {}
-        """By generation: the need of a person that a call of this server was answered with last."""
+        self._told: dict[tuple[str, bool], str] = {}
+        """The need of a person that a call of this server was answered with last: by generation, and apart for those
+        who only look on."""
 
     def backend(self, name: BackendName) -> Backend:
         """The back end itself, for what is asked of it beside pictures (``login``, ``doctor --probe``)."""
@@ -129,7 +130,6 @@ class Studio:
         async with AsyncExitStack() as own:
             await (held or own).enter_async_context(waiting)
             standing = await self._wait(generation_id, seconds, listener)
-        self._has_told(standing)
         elsewhere = False
         if claim.joined and given(arguments.output_dir):
             elsewhere = accepted.parent != await anyio.to_thread.run_sync(claim.folder.path.parent.resolve)
@@ -157,10 +157,7 @@ class Studio:
             if not onlooker:
                 await (held or own).enter_async_context(self.library.waiting(generation_id))
             seconds = self.settings.wait_seconds if seconds is None else seconds
-            standing = await self._wait(generation_id, seconds, listener)
-        if not onlooker:
-            self._has_told(standing)
-        return standing
+            return await self._wait(generation_id, seconds, listener, onlooker=onlooker)
 
     def news(self, generation_id: str) -> News | None:
         """What is happening at this moment to a generation that this process works on; None for all others."""
@@ -248,25 +245,26 @@ class Studio:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    async def _wait(self, generation_id: str, seconds: float, listener: Listener | None) -> Standing:
+    async def _wait(
+        self, generation_id: str, seconds: float, listener: Listener | None, *, onlooker: bool = False
+    ) -> Standing:
         """Until it is finished, a person is newly needed, or the time is over."""
+        whom = (generation_id, onlooker)
         standing: Standing | None = None
-        if (job := self._runner.jobs.get(generation_id)) is not None:
+        if not onlooker and (job := self._runner.jobs.get(generation_id)) is not None:
             job.background = False
         async with background() as group:
             if listener is not None:
                 group.start_soon(self._tell, generation_id, listener)
             with anyio.move_on_after(seconds):
-                standing = await self._until_news(generation_id)
+                standing = await self._until_news(generation_id, self._told.get(whom))
         standing = standing or await self._current(generation_id)
-        return msgspec.structs.replace(standing, notes=await self._notes(standing))
-
-    def _has_told(self, standing: Standing) -> None:
-        record = standing.record
-        if record.state in PERSON_STATES:
-            self._told[record.generation_id] = record.state
+        standing = msgspec.structs.replace(standing, notes=await self._notes(standing))
+        if (state := standing.record.state) in PERSON_STATES:
+            self._told[whom] = state
         else:
-            self._told.pop(record.generation_id, None)
+            self._told.pop(whom, None)
+        return standing
 
     async def _notes(self, standing: Standing) -> tuple[str, ...]:
         record, notes, ledger = standing.record, list(standing.notes), self._steering.ledgers["api"]
@@ -283,8 +281,8 @@ class Studio:
             return False
         return await anyio.to_thread.run_sync(self.library.is_of_another, record)
 
-    async def _until_news(self, generation_id: str) -> Standing:
-        asked_before = self._told.get(generation_id) == (await self._current(generation_id)).record.state
+    async def _until_news(self, generation_id: str, told: str | None) -> Standing:
+        asked_before = told == (await self._current(generation_id)).record.state
         while (job := self._runner.jobs.get(generation_id)) is None:
             entry = await self._recovery.find(generation_id)
             if entry.record.finished or (entry.record.state in PERSON_STATES and not asked_before):

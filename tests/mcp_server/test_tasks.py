@@ -15,12 +15,14 @@ import pytest
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.library.record import now
 from cdp_image_mcp.mcp_server.app import App
 from cdp_image_mcp.mcp_server.serving import open_app
 from cdp_image_mcp.mcp_server.tasks.opened import Tasks
 from cdp_image_mcp.request import ImageRequest, Report, State
 from cdp_image_mcp.studio.asked import GenerateImage, Images
 from cdp_image_mcp.studio.studio import Standing, Studio
+from tests.library.making import DEAD, a_record, create
 from tests.mcp_server.painted import Painter
 from tests.mcp_server.painted import app as painted_app
 from tests.mcp_server.raw import Raw, connected, envelope
@@ -499,6 +501,20 @@ async def test_a_view_that_looks_on_waits_for_nothing(settings: Settings, monkey
             identity = text_in(await call(raw, AT_ONCE, {}))["generation_id"]
             told = await call(raw, {"name": "watch_picture", "arguments": {"generation_id": identity}}, SHOWS)
     assert (text_in(told)["generation_id"], waits) == (identity, [])
+
+
+async def test_a_view_of_an_old_conversation_has_nothing_looked_for_at_the_site(settings: Settings) -> None:
+    left = {"owner": DEAD, "state": "interrupted", "submitted": True, "spent": "unknown", "finished_at": now()}
+    record = a_record(**left)
+    await create(Library(settings.output_dir), record)
+    [sidecar] = settings.output_dir.glob("*/metadata.json")
+    before = sidecar.read_bytes()
+    with anyio.fail_after(30):
+        async with connected(painted_app(settings, Slow())) as raw:
+            arguments = {"generation_id": record.generation_id, "wait_seconds": 0}
+            looked = {"name": "watch_picture", "arguments": arguments}
+            told = await raw.ask("tools/call", looked, envelope(SHOWS))
+    assert (text_in(told["result"])["status"], sidecar.read_bytes()) == ("failed", before)
 
 
 def test_what_is_told_of_a_task_holds_nothing_of_another(tmp_path: Path) -> None:

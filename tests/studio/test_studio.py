@@ -170,8 +170,8 @@ async def test_cancel_stops_the_job_keeps_its_pictures_and_can_be_repeated(tmp_p
     assert cancelled.record.error["submitted"] is True
 
 
-async def test_waiting_for_a_person_stops_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    came = anyio.Event()
+def after(came: anyio.Event) -> Scripted:
+    """Draws once a person has come."""
 
     async def needs_a_person(request: ImageRequest, report: Report) -> None:
         await report.waiting_for_person()
@@ -179,13 +179,40 @@ async def test_waiting_for_a_person_stops_the_clock(tmp_path: Path, monkeypatch:
         await came.wait()
         await draw(request, report)
 
-    async with studio_with(tmp_path, Scripted(needs_a_person)) as studio:
+    return Scripted(needs_a_person)
+
+
+async def test_waiting_for_a_person_stops_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    came = anyio.Event()
+    async with studio_with(tmp_path, after(came)) as studio:
         first = await studio.generate(asking(timeout_seconds=60))
         assert first.record.state == "needs_sign_in"
         leap(monkeypatch, 120)
         came.set()
         standing = await studio.wait(first.record.generation_id)
     assert standing.record.state == "saved"
+
+
+async def test_whoever_looks_on_is_told_of_a_person_once_and_then_waits(tmp_path: Path) -> None:
+    came = anyio.Event()
+
+    async def comes() -> None:
+        await anyio.wait_all_tasks_blocked()
+        came.set()
+
+    async with studio_with(tmp_path, after(came)) as studio:
+        identity = (await studio.generate(asking(), seconds=0)).record.generation_id
+        assert (await studio.wait(identity, 600, onlooker=True)).record.state == "needs_sign_in"
+        async with anyio.create_task_group() as group:
+            group.start_soon(comes)
+            assert (await studio.wait(identity, 600, onlooker=True)).record.state == "saved"
+
+
+async def test_what_was_told_to_whoever_looks_on_is_news_for_whoever_asked(tmp_path: Path) -> None:
+    async with studio_with(tmp_path, after(anyio.Event())) as studio:
+        identity = (await studio.generate(asking(), seconds=0)).record.generation_id
+        assert (await studio.wait(identity, 600, onlooker=True)).record.state == "needs_sign_in"
+        assert (await studio.wait(identity, 600)).record.state == "needs_sign_in"
 
 
 async def test_after_a_shutdown_the_next_studio_collects_what_the_site_finished(tmp_path: Path) -> None:

@@ -198,6 +198,30 @@ async def test_the_preview_comes_at_once_and_the_original_in_parts_that_fit(
     assert parts == [f"cdp-image://generation/{IDENTITY}/1/{part}" for part in range(1, 5)]
 
 
+async def test_a_picture_of_which_no_preview_was_made_is_shown_all_the_same(
+    browser: Browser, studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    image = saved(tmp_path, 1, noise(900, 800), width=900, height=800)
+    studio.generated = studio.waited = [standing(tmp_path, images=[image])]
+    with anyio.fail_after(60):
+        async with hosting(browser, app_of(studio)) as host:
+            await host.call("generate_image", {**FOX, "images": "none"})
+            await host.view.until("document.getElementById('picture').naturalWidth === 900")
+            assert await host.view.read("document.getElementById('note').checkVisibility()") is False
+
+
+async def test_a_picture_too_large_for_the_view_leads_to_its_file(
+    browser: Browser, studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    image = saved(tmp_path, 1, noise(2400, 2300), width=2400, height=2300)
+    studio.generated = studio.waited = [standing(tmp_path, images=[image])]
+    with anyio.fail_after(60):
+        async with hosting(browser, app_of(studio)) as host:
+            await host.call("generate_image", {**FOX, "images": "none"})
+            await host.view.until("document.getElementById('note').innerText.startsWith('Too large')")
+            assert await host.view.text("file") == image.path
+
+
 async def test_path_facts_and_unmet_wishes_are_told(browser: Browser, studio: ScriptedStudio, tmp_path: Path) -> None:
     made = standing(
         tmp_path, images=[drawn(tmp_path)], backend="api", model="gpt-image-2", cost_usd=0.042, request={"size": "1:1"}
