@@ -6,6 +6,8 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from configparser import Error as BadUserDirs
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -258,6 +260,16 @@ READ: dict[str, tuple[str, Callable[[str], Any]]] = {
 """The field of :class:`Settings` that each variable sets, and what reads it or raises ValueError. The later wins."""
 
 
+def _own_folders(home: Path) -> list[Path]:
+    """Those three where and as this system has them: in another language, or moved into OneDrive. A desktop that has
+    one switched off names the home itself, which is no folder for pictures."""
+    found: list[Path] = []
+    for ask in (platformdirs.user_pictures_path, platformdirs.user_downloads_path, platformdirs.user_desktop_path):
+        with suppress(OSError, ValueError, BadUserDirs):
+            found.append(ask())
+    return [folder for folder in found if folder.is_absolute() and not home.is_relative_to(folder)]
+
+
 def _default_input_roots(output_dir: Path) -> tuple[Path, ...]:
     """Where people keep pictures. The working folder counts unless a client started us in ``/`` or in the home
     itself (seen: Claude Desktop starts servers in ``/``), which would open far more than a project."""
@@ -265,7 +277,7 @@ def _default_input_roots(output_dir: Path) -> tuple[Path, ...]:
         home = Path.home()
     except RuntimeError:  # no HOME, and no such user: containers run as any number
         return (output_dir,)
-    roots = [home / "Pictures", home / "Downloads", home / "Desktop", output_dir]
+    roots = [home / "Pictures", home / "Downloads", home / "Desktop", *_own_folders(home), output_dir]
     try:
         here = Path.cwd()
     except OSError:

@@ -141,6 +141,30 @@ def test_nothing_ends_the_program_where_there_is_no_home(tmp_path: Path, monkeyp
     assert named.input_roots == (named.output_dir,)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="where others keep it is told by the system itself")
+@pytest.mark.parametrize(
+    ("kept", "more"),
+    [
+        ('XDG_PICTURES_DIR="$HOME/Bilder"\nXDG_DESKTOP_DIR="$HOME/"\nXDG_DOWNLOAD_DIR="/"\n', ["Bilder"]),
+        ("half of a file that no de", []),
+    ],
+)
+def test_pictures_may_lie_where_a_desktop_of_another_language_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str, more: list[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in ("XDG_PICTURES_DIR", "XDG_DESKTOP_DIR", "XDG_DOWNLOAD_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "user-dirs.dirs").write_text(kept)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    loaded = load({"GPT_IMAGE_OUTPUT_DIR": "/pictures"})
+    usual = [tmp_path / name for name in ("Pictures", "Downloads", "Desktop")]
+    allowed = {*usual, *(tmp_path / name for name in more), tmp_path / "work", Path("/pictures")}
+    assert set(loaded.input_roots) == allowed
+
+
 def test_a_backslash_in_a_switch_stays_where_paths_have_them() -> None:
     words = r'--disk-cache-dir=C:\Users\me\x "--proxy-server=a b"'
     assert _arguments(words, windows=True) == (r"--disk-cache-dir=C:\Users\me\x", "--proxy-server=a b")

@@ -113,7 +113,12 @@ async def serve(settings: Settings, wire: Wire, front: Front | None = None) -> N
         """What is paid for is waited for; the client sees its server end when everything else is closed."""
         logger.info("requests that are out are finished and saved; nothing else goes on")
         leaving.within(OUTLIVING_SECONDS)
-        return front.let_go
+
+        def let_go() -> None:
+            wire.leave()
+            front.let_go()
+
+        return let_go
 
     outliving = None if front is None else partial(outlive, front)
     await serve_app(lambda: open_app(settings, outliving), wire, front, leaving)

@@ -59,6 +59,16 @@ CAUSES: dict[int, tuple[str, str]] = {
 }
 
 
+TOO_LONG = (
+    "the path is longer than the system takes",
+    "Ask the user to choose a shorter folder with {setting}; on Windows longer ones can be allowed (LongPathsEnabled).",
+)
+FILENAME_EXCED_RANGE = 206
+MOST_CHARACTERS = 248
+"""From here on Windows makes no folder, and from 260 on no file, where longer paths are not allowed ("Maximum Path
+Length Limitation", Microsoft, 2026-11)."""
+
+
 async def finish(work: Callable[[], T]) -> T:
     """Run blocking ``work`` in a thread and see it through, even when the caller is, or already was, cancelled."""
     with shielded():
@@ -83,12 +93,22 @@ def doing(what: str, path: Path, setting: str = "GPT_IMAGE_OUTPUT_DIR") -> Gener
         yield
     except OSError as error:
         cause, step = CAUSES.get(error.errno or 0, (error.strerror or type(error).__name__, None))
+        if _is_too_long(error, path):
+            cause, step = TOO_LONG
         raise ImageError(
             "disk",
             f"{what} failed: {cause} ({path}). What was saved before is untouched.",
             next_step=step and step.format(setting=setting),
             details={"path": str(path), "errno": errno.errorcode.get(error.errno or 0, "")},
         ) from error
+
+
+def _is_too_long(error: OSError, path: Path) -> bool:
+    """Windows mostly says of such a path that there is none."""
+    if sys.platform != "win32":
+        return error.errno == errno.ENAMETOOLONG
+    longest = max(len(str(name)) for name in (path, error.filename or ""))
+    return error.winerror == FILENAME_EXCED_RANGE or (error.errno == errno.ENOENT and longest >= MOST_CHARACTERS)
 
 
 def write_part(path: Path, data: bytes | Iterable[bytes]) -> tuple[Path, os.stat_result]:

@@ -134,9 +134,20 @@ class _Process:
         self._front = front
 
     async def gone(self) -> None:
-        import anyio.to_thread
+        import asyncio
+        import threading
+        from contextlib import suppress
 
-        await anyio.to_thread.run_sync(self._front.wait, abandon_on_cancel=True)
+        over, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def wait() -> None:
+            self._front.wait()
+            with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+                loop.call_soon_threadsafe(over.set)
+
+        # A daemon: a wait for a process cannot be cancelled, and the front ends only after this process.
+        threading.Thread(target=wait, name="front", daemon=True).start()
+        await over.wait()
 
     def let_go(self, code: int = 0) -> None:  # noqa: ARG002  Windows gives no choice to who ends another process
         silence((0, 1, 2))
@@ -167,4 +178,5 @@ def _split_on_windows() -> _Process | None:
     except OSError:
         return None
     silence((0, 1))
-    os._exit(server.wait())
+    code = server.wait()
+    os._exit(code - (1 << 32) if code >> 31 > 0 else code)  # Windows counts without a sign, ``_exit`` with one

@@ -356,3 +356,29 @@ async def test_a_record_that_another_one_is_just_taking_the_place_of_is_read_all
 def test_the_encoding_of_a_record_is_stable() -> None:
     record = a_record()
     assert msgspec.json.decode(encode_record(record), type=Record) == record
+
+
+def of_windows(number: int, path: str = "C:") -> OSError:
+    """As Python makes one of Windows' own errors there."""
+    error = FileNotFoundError(errno.ENOENT, "in its own words", path)
+    error.winerror = number  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("system", "refused"),
+    [
+        ("linux", OSError(errno.ENAMETOOLONG, "File name too long")),
+        ("win32", of_windows(3, "C:" + "\\fox" * 64)),
+        ("win32", of_windows(206)),
+    ],
+)
+def test_a_path_too_long_is_no_folder_that_is_gone(
+    monkeypatch: pytest.MonkeyPatch, system: str, refused: OSError
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    with pytest.raises(ImageError) as caught, disk.doing("Writing the record", Path("a")):
+        raise refused
+    assert caught.value.code == "disk"
+    assert "longer than the system takes" in caught.value.message
+    assert "GPT_IMAGE_OUTPUT_DIR" in (caught.value.next_step or "")

@@ -504,7 +504,13 @@ async def test_a_view_that_looks_on_waits_for_nothing(settings: Settings, monkey
 
 
 async def test_a_view_of_an_old_conversation_has_nothing_looked_for_at_the_site(settings: Settings) -> None:
-    left = {"owner": DEAD, "state": "interrupted", "submitted": True, "spent": "unknown", "finished_at": now()}
+    left: dict[str, Any] = {
+        "owner": DEAD,
+        "state": "interrupted",
+        "submitted": True,
+        "spent": "unknown",
+        "finished_at": now(),
+    }
     record = a_record(**left)
     await create(Library(settings.output_dir), record)
     [sidecar] = settings.output_dir.glob("*/metadata.json")

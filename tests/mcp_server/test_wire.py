@@ -298,3 +298,18 @@ async def test_a_probe_that_cannot_be_answered_gets_the_sdks_code(meta: Any, tmp
     with anyio.fail_after(30):
         told = await by_the_sdk(params, tmp_path)
     assert told["error"]["code"] == discovered(params)["error"]["code"]
+
+
+LEAVES = """
+from cdp_image_mcp.mcp_server.client.wire import Wire
+import threading
+wire = Wire()
+wire.leave()
+threading.Event().wait()
+"""
+
+
+def test_whoever_has_left_is_seen_to_end_though_it_goes_on(tmp_path: Path) -> None:
+    with started(tmp_path, "-c", LEAVES) as process:
+        assert process.stdout is not None
+        assert (process.stdout.read(), process.poll()) == (b"", None)

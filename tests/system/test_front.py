@@ -1,8 +1,14 @@
 """The server behind the process that a client starts."""
 
+import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from cdp_image_mcp.system import front
 
 STARTED = """
 import sys
@@ -33,3 +39,46 @@ def test_on_windows_the_server_is_started_as_its_front_was_and_takes_no_program_
         check=False,
     )
     assert (done.stdout, done.stderr, done.returncode) == ("the server ['serve'] asyncio\n", "", 0)
+
+
+WAITS = """
+import sys
+import anyio, psutil
+from cdp_image_mcp.system.front import _Process
+
+async def main():
+    with anyio.move_on_after(0.05):
+        await _Process(psutil.Process(int(sys.argv[1]))).gone()
+anyio.run(main)
+"""
+
+
+def test_a_server_that_ends_waits_for_no_front_which_waits_for_it(tmp_path: Path) -> None:
+    """As on Windows, where the front lives until its server has ended."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as other:
+        done = subprocess.run([sys.executable, "-c", WAITS, str(other.pid)], cwd=tmp_path, timeout=30, check=False)
+        assert (done.returncode, other.poll()) == (0, None)
+        other.kill()
+
+
+@pytest.mark.parametrize(("code", "told"), [(0, 0), (3, 3), (0xC0000005, -0x3FFFFFFB)])
+def test_the_front_ends_with_the_code_of_a_server_that_windows_ended(
+    monkeypatch: pytest.MonkeyPatch, code: int, told: int
+) -> None:
+    """Codes are unsigned there (0xC0000005: an access violation); ``os._exit`` takes an int of C everywhere."""
+
+    class Server:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def wait(self) -> int:
+            return code
+
+    def nothing(_: object) -> None: ...
+
+    codes: list[int] = []
+    monkeypatch.setattr(subprocess, "Popen", Server)
+    monkeypatch.setattr(front, "silence", nothing)
+    monkeypatch.setattr(os, "_exit", codes.append)
+    front._split_on_windows()  # pyright: ignore[reportPrivateUsage]
+    assert codes == [told]
+    struct.pack("i", *codes)

@@ -25,6 +25,7 @@ import msgspec
 
 from cdp_image_mcp.mcp_server.client.greeting import DISCOVER, PROTOCOL_VERSION, discovered, meta_of
 from cdp_image_mcp.system.plaintext import sound
+from cdp_image_mcp.system.telling import silence
 
 if sys.platform != "win32":
     import fcntl
@@ -96,6 +97,13 @@ class Wire:
                 for stream in (to_server, incoming, outgoing):
                     stream.close()
                 await portal.stop(cancel_remaining=True)
+
+    def leave(self) -> None:
+        """Write nothing more, so that the client sees the end of it although this process goes on. A write that it does
+        not take is left as it is: that stream cannot be closed."""
+        if self._writing.acquire(blocking=False):
+            silence((self._out,))
+            self._writing.release()
 
     def _read(self) -> None:
         """The thread's whole life: every line but the probes to the server, and at last an empty one."""
