@@ -1,6 +1,8 @@
 """From a stream of events to pictures."""
 
 import contextlib
+import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +16,9 @@ from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
 from cdp_image_mcp.openai.wire.forms import items_of, parsed, wrong_in
 from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader
 from cdp_image_mcp.system.tasks import shielded
+
+NUMBERED = re.compile(r'"partial_image_index"\s*+:\s*+(?!null)')
+"""Previews are numbered. Servers that write all their events from one structure send the field with every one."""
 
 
 class _Event(NamedTuple):
@@ -36,6 +41,8 @@ class Stream:
         self._candidates: list[_Event] = []
         """The last pictures under each name, or in a form, that is not known: of the name that came last they are the
         finished ones, if no better come."""
+        self._numbered: deque[_Event] = deque(maxlen=answer.wanted)
+        """The last of them that have a preview's number: they stand behind all others."""
         self._verdict: Failure | None = None
         self._enough = False
         """All that was asked for is here."""
@@ -48,7 +55,7 @@ class Stream:
             if not (self._over or self._enough) or await self._drain():
                 await self._take(self._events.close())
         except BrokenError as broken:
-            taken = await self._cut_short(f"The stream broke ({broken.words})")
+            taken = await self._cut_short(f"the stream broke ({broken.words})")
             if not (taken or self._enough or self._verdict):
                 raise
             if self._verdict is not None:
@@ -58,7 +65,7 @@ class Stream:
         except anyio.get_cancelled_exc_class():
             # It ends for its user, or because it sent signs of life and nothing more until nobody waits any longer.
             with shielded():
-                await self._cut_short("The stream was given up")
+                await self._cut_short("the stream was given up")
             raise
         await self._take_candidates()
         if self._verdict is not None and not self._answer.found:
@@ -70,25 +77,20 @@ class Stream:
     async def _cut_short(self, how: str) -> bool:
         """Its last event may have brought its picture before it was cut. Whether what may be a preview was taken."""
         await self._take(self._events.close())
-        taken = await self._take_candidates()
-        if taken:
-            self._answer.warnings.append(f"{how}: the picture may be a preview.")
-        return taken
+        return await self._take_candidates(how)
 
-    async def _take_candidates(self) -> bool:
-        """Whether there were any to be taken for the finished pictures."""
-        taken = self._last_alike() if self._verdict is None and not self._answer.found else []
+    async def _take_candidates(self, doubt: str = "") -> bool:
+        """Whether there were any to be taken for the finished pictures. ``doubt``: why they may be previews."""
+        taken: list[_Event] = []
+        if self._verdict is None and not self._answer.found and not (taken := _last_alike(self._candidates)):
+            taken, doubt = _last_alike(self._numbered), doubt or "it came with a preview's number, and no other came"
         self._candidates.clear()
+        self._numbered.clear()
         for event in taken:
             await self._finished(event)
+        if taken and doubt:
+            self._answer.warnings.append(f"The picture may be a preview: {doubt}.")
         return bool(taken)
-
-    def _last_alike(self) -> list[_Event]:
-        """The candidates under the name that came last."""
-        return self._alike(self._candidates[-1].kind) if self._candidates else []
-
-    def _alike(self, kind: str) -> list[_Event]:
-        return [event for event in self._candidates if event.kind == kind]
 
     async def _drain(self) -> bool:
         """Read to the end, so that the connection can serve again and more pictures than asked are kept; what is saved
@@ -129,31 +131,39 @@ class Stream:
         event = _Event(tree, reader, items, kind)
         # Volcengine tells so of each of several pictures (Ark, Seedream, measured 2026-09-18).
         one_of_several = kind.endswith((".partial_succeeded", ".partial_failed"))
-        partial = ("partial" in kind and not one_of_several) or '"partial_image_index"' in reader.text()
+        finished = kind.endswith((".completed", ".partial_succeeded"))
+        numbered = not finished and NUMBERED.search(reader.text()) is not None
+        partial = "partial" in kind and not one_of_several
         # Behind the status of a refusal words are its own, also where no error object holds them.
         told = "error" in {name, kind} or kind.endswith("failed")
         told = told or (not self._reply.success and not tree.keys().isdisjoint(("message", "detail")))
         wrong = tree if told else wrong_in(tree, items)
         if wrong is not None:
             self._answer.verdict = verdict = self._answer.judge(self._reply, wrong, reader.text())
-            if partial or not brings:
+            if partial or numbered or not brings:
                 if not self._enough:
                     # Before any partial picture it may still be a plain limit, which costs nothing.
                     self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
                 self._over = self._answer.wanted == 1  # the others may still come
                 return
-        if partial:
+        if partial or numbered:
             self._drawing = True
-        elif kind.endswith((".completed", ".partial_succeeded")) or "data" in tree or (reader.drawn and not kind):
+            self._numbered += [event] if brings and not partial else []
+        elif finished or "data" in tree or (reader.drawn and not kind):
             await self._finished(event)
         elif brings:
             # Relays give events names of their own, to finished pictures and to previews and tasks before them.
             self._drawing = True
-            if len(alike := self._alike(kind)) == self._answer.wanted:
+            if len(alike := [each for each in self._candidates if each.kind == kind]) == self._answer.wanted:
                 self._candidates.remove(alike[0])
             self._candidates.append(event)
 
     async def _finished(self, event: _Event) -> None:
         await self._answer.finished(event.tree, event.reader, event.items)
         # What says that something is done and brings nothing is not the picture's end: that may come after it.
-        self._enough = (self._answer.given or len(self._last_alike())) >= self._answer.wanted
+        self._enough = (self._answer.given or len(_last_alike(self._candidates))) >= self._answer.wanted
+
+
+def _last_alike(events: Sequence[_Event]) -> list[_Event]:
+    """Those under the name that came last."""
+    return [event for event in events if event.kind == events[-1].kind]

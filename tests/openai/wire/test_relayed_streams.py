@@ -1,0 +1,77 @@
+"""Streams as relays write them, whose events differ from the vendor's in form: the finished picture all the same."""
+
+import base64
+import json
+from typing import Any
+
+import anyio
+import pytest
+
+from cdp_image_mcp.openai import ApiBackend
+from fixtures.images_api import ImagesApi, Play, png, raw
+from tests.openai.doubles import DiskReport, ask
+
+pytestmark = pytest.mark.anyio
+
+MADE = png(64, 64, seed=3)
+BLURRED = png(8, 8)
+USED = {"input_tokens": 20, "output_tokens": 100, "total_tokens": 120}
+PARTIAL = "image_generation.partial_image"
+COMPLETED = "image_generation.completed"
+
+
+def event(kind: str, picture: bytes = MADE, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "b64_json": base64.b64encode(picture).decode(), **fields}
+
+
+def said(text: str, content_type: str = "text/event-stream") -> Play:
+    return raw(200, text.encode(), {"content-type": content_type})
+
+
+def told(*events: dict[str, Any]) -> Play:
+    return said("".join(f"data: {json.dumps(each)}\n\n" for each in events))
+
+
+async def drawn(api: ImagesApi, backend: ApiBackend, report: DiskReport, play: Play, **fields: Any) -> list[bytes]:
+    api.play(play)
+    with anyio.fail_after(20):
+        await backend.generate(ask(**{"quality": "high", **fields}), report)
+    return report.pictures
+
+
+@pytest.mark.parametrize("index", [0, None])
+@pytest.mark.parametrize("finished", [COMPLETED, "image_edit.completed", "image_generation.partial_succeeded"])
+async def test_a_finished_picture_is_one_though_its_event_has_the_field_of_a_preview(
+    finished: str, index: int | None, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    """Written from one structure for all events, of which some fields mean nothing here."""
+    preview = event(PARTIAL, BLURRED, partial_image_index=0)
+    play = told(preview, event(finished, usage=USED, partial_image_index=index))
+    assert await drawn(api, backend, report, play) == [MADE]
+    assert report.known["usage"] == USED
+
+
+@pytest.mark.parametrize("kind", ["image.final", ""])
+async def test_the_field_of_a_preview_that_says_nothing_makes_no_preview(
+    kind: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    assert await drawn(api, backend, report, told(event(kind, partial_image_index=None))) == [MADE]
+    assert "warnings" not in report.known
+
+
+@pytest.mark.parametrize("kind", ["image.final", ""])
+async def test_a_picture_with_the_number_of_a_preview_is_taken_where_no_other_comes_and_said_to_be_one_perhaps(
+    kind: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    play = told(event(kind, BLURRED, partial_image_index=0), event(kind, partial_image_index=1))
+    assert await drawn(api, backend, report, play) == [MADE]
+    assert "may be a preview" in str(report.known["warnings"])
+
+
+@pytest.mark.parametrize("kind", ["image.final", "", COMPLETED])
+async def test_it_stands_behind_every_picture_without_such_a_number(
+    kind: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    numbered = event("image.progress", BLURRED, partial_image_index=1)
+    assert await drawn(api, backend, report, told(event(kind), numbered)) == [MADE]
+    assert "warnings" not in report.known
