@@ -9,7 +9,7 @@ import msgspec
 from cdp_image_mcp.openai.bill import add_up
 from cdp_image_mcp.openai.refusals.failures import Failure, clean, judge
 from cdp_image_mcp.openai.wire.exchange import Reply
-from cdp_image_mcp.openai.wire.forms import ADDRESSES, address_in, fields_of
+from cdp_image_mcp.openai.wire.forms import PLACES, address_in, fields_of
 from cdp_image_mcp.openai.wire.pictures import PictureReader, picture_index
 
 LONGEST_REVISED = 4000
@@ -96,7 +96,7 @@ class Answer:
         """Items whose base64 text brought nothing may name an address: relays written in Go send both fields, the
         unused one empty; others fill both. Without one, what could be read of a damaged text is kept."""
         for item in items:
-            found = [picture_index(item.get(name)) for name in (*ADDRESSES, "b64_json")]
+            found = [picture_index(item.get(name)) for name in PLACES]
             marks = [mark for mark in found if mark is not None]
             came = any(mark not in reader.damaged for mark in marks)
             if (address := address_in(item)) and not came:

@@ -175,7 +175,9 @@ class Downloader:
                         return data
                 if status not in {401, 403}:
                     break
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except httpx.InvalidURL:
+            raise FetchError("its address is malformed", never=True) from None
+        except (httpx.HTTPError, httpx.StreamError) as error:
             words = describe(error, "receiving").words
         if words:
             raise FetchError(f"the connection failed ({words})", again=True, elsewhere=True)

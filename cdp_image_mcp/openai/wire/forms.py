@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader, picture_index
 
-ADDRESSES = ("url", "image_url")
-"""Fields in which a picture's address stands, or the picture in its address."""
+PLACES = ("url", "image_url", "b64_json")
+"""Fields in which a picture stands, or its address."""
 
 
 def fields_of(tree: Any) -> Mapping[str, Any] | None:
@@ -42,7 +42,7 @@ def listed_in(tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def address_in(item: Mapping[str, Any]) -> str:
     """Where its picture is still to be had; empty when it says nothing of that."""
-    said = (item.get(name) for name in ADDRESSES)
+    said = (item.get(name) for name in PLACES)
     return next((each for each in said if isinstance(each, str) and each and picture_index(each) is None), "")
 
 

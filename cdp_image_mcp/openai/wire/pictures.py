@@ -16,14 +16,20 @@ LARGEST_PICTURE = 100 * 1024 * 1024
 LARGEST_REST = 64 * 1024 * 1024
 """Bytes of everything in an answer that is no picture, or a picture in a form that is not known: 44 MB as base64."""
 
-LOOK_BACK = 256
-"""A key, its colon and its quote are looked for across this many bytes of what came before."""
+LOOK_BACK = 8192
+"""A key, its colon, its quote and by what its text is known are looked for across this many bytes of what came before:
+a thousand letters, each of which may be escaped."""
 
+SLASH = rb"(?:\\?/|\\u002[fF])"
+BARE = rb"iVBORw0KGgo|UklGR|R0lGOD|PHN2Z|PD94b|%b9j%b|(?:[A-Za-z0-9+_-]|%b|\\u002[bB]|\\[rn]){1000}" % ((SLASH,) * 3)
+"""How PNG, WebP, GIF, SVG and JPEG begin in base64, or any long text in it: no address has these."""
 STRING = re.compile(
-    rb'"(?:b64_json|partial_image_b64)"\s*:\s*"|"(?:url|image_url)"\s*:\s*"'
-    rb'(?=data:[^",]{0,200},(?:[^<%\\"]|\\(?:[^u]|u(?!003[cC])[0-9a-fA-F]{4})))'
+    rb'"(?:b64_json|partial_image_b64)"\s*:\s*"(?=(?i:[^h]|h[^t]|ht[^t]|htt[^p]|http[^s:]|https[^:]))'
+    rb'|"(?:url|image_url)"\s*:\s*"(?=' + BARE + rb'|data:[^",]{0,200},'
+    rb'(?:[^<%\\"]|\\(?:[^u]|u(?!003[cC])[0-9a-fA-F]{4})))'
 )
-"""Before a text in base64. A drawing (``<`` or ``%3C``) may also stand in its address as it is: that is read later."""
+"""Before a text in base64; servers put that and addresses into each other's fields. A drawing (``<`` or ``%3C``) may
+also stand in its address as it is: that is read later."""
 PIECE = re.compile(rb'[{}]|("(?:[^"\\]++|\\.)*+(?:"|\\?\Z))(?:\s*+:\s*+("(?:[^"\\]++|\\.)*+"))?', re.DOTALL)
 """A brace, a text, or the name of a text with the text. One that is cut off goes to the end: it is looked at once."""
 CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")

@@ -10,7 +10,7 @@ from cdp_image_mcp.openai.refusals.failures import Failure, clean
 from cdp_image_mcp.openai.wire.answer import DRAIN, Answer
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
 from cdp_image_mcp.openai.wire.forms import fields_of, items_of, listed_in, parsed, wrong_in
-from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader, picture_index
+from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader
 from cdp_image_mcp.openai.wire.stream import Stream
 from cdp_image_mcp.system.tasks import shielded
 
@@ -56,7 +56,7 @@ async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
     answer.verdict = answer.judge(reply, body, reader.text(LONGEST_ERROR))
     tree = fields_of(body)
     items = [piece for piece in reader.pieces() if "b64_json" in piece] if tree is None else listed_in(tree)
-    if not any(picture_index(item.get("b64_json")) is not None or item.get("url") for item in items):
+    if not any(item.get("b64_json") or item.get("url") for item in items):
         return answer.verdict
     await answer.finished(tree or {}, reader, items)
     return None if answer.found else answer.verdict
