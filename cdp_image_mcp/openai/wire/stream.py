@@ -50,7 +50,7 @@ class Stream:
 
     async def read(self) -> Failure | None:
         try:
-            while not (self._over or self._enough) and (piece := await self._reply.read()) is not None:
+            while not (self._over or self._enough) and (piece := await self._more()) is not None:
                 await self._take(self._events.feed(piece))
             if not (self._over or self._enough) or await self._drain():
                 await self._take(self._events.close())
@@ -58,10 +58,8 @@ class Stream:
             taken = await self._cut_short(f"the stream broke ({broken.words})")
             if not (taken or self._enough or self._verdict):
                 raise
-            if self._verdict is not None:
-                # The one that failed was told; of the others nobody knows whether they were made.
-                self._verdict = msgspec.structs.replace(self._verdict, again=None)
-                self._verdict.error.submitted, self._verdict.error.spent = True, "unknown"
+            if self._answer.wanted > 1:
+                self._doubt_verdict()  # the one that failed was told, and not what became of the others
         except anyio.get_cancelled_exc_class():
             # It ends for its user, or because it sent signs of life and nothing more until nobody waits any longer.
             with shielded():
@@ -74,6 +72,15 @@ class Stream:
             raise BrokenError("receiving", "connection", "the stream ended before the picture was finished")
         return None
 
+    async def _more(self) -> bytes | None:
+        """What comes next. Behind an error in place of the only picture it may still come, from the next channel of a
+        relay; there silence is the end, for not every server ends what it has given up."""
+        if self._verdict is None or self._answer.wanted > 1:
+            return await self._reply.read()
+        with anyio.move_on_after(DRAIN):
+            return await self._reply.read()
+        return None
+
     async def _cut_short(self, how: str) -> bool:
         """Its last event may have brought its picture before it was cut. Whether what may be a preview was taken."""
         await self._take(self._events.close())
@@ -82,7 +89,7 @@ class Stream:
     async def _take_candidates(self, doubt: str = "") -> bool:
         """Whether there were any to be taken for the finished pictures. ``doubt``: why they may be previews."""
         taken: list[_Event] = []
-        if self._verdict is None and not self._answer.found and not (taken := _last_alike(self._candidates)):
+        if not self._answer.found and not (taken := _last_alike(self._candidates)):
             taken, doubt = _last_alike(self._numbered), doubt or "it came with a preview's number, and no other came"
         self._candidates.clear()
         self._numbered.clear()
@@ -144,19 +151,31 @@ class Stream:
                 if not self._enough:
                     # Before any partial picture it may still be a plain limit, which costs nothing.
                     self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
-                self._over = self._answer.wanted == 1  # the others may still come
+                    self._candidates.clear()  # they were previews
+                    self._numbered.clear()
                 return
         if partial or numbered:
-            self._drawing = True
+            self._draws()
             self._numbered += [event] if brings and not partial else []
         elif finished or "data" in tree or (reader.drawn and not kind):
             await self._finished(event)
         elif brings:
             # Relays give events names of their own, to finished pictures and to previews and tasks before them.
-            self._drawing = True
+            self._draws()
             if len(alike := [each for each in self._candidates if each.kind == kind]) == self._answer.wanted:
                 self._candidates.remove(alike[0])
             self._candidates.append(event)
+
+    def _draws(self) -> None:
+        self._drawing = True
+        self._doubt_verdict()
+
+    def _doubt_verdict(self) -> None:
+        """Beside what failed more was drawn, or may have been, and nobody told what became of it."""
+        if self._verdict is not None:
+            self._verdict = msgspec.structs.replace(self._verdict, again=None)
+            error = self._verdict.error
+            error.submitted, error.spent, error.retryable = True, "unknown", False
 
     async def _finished(self, event: _Event) -> None:
         await self._answer.finished(event.tree, event.reader, event.items)

@@ -7,8 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
-from fixtures.images_api import ImagesApi, Play, png, raw
+from fixtures.images_api import ImagesApi, Play, Request, Response, png, raw
 from tests.openai.doubles import DiskReport, ask
 
 pytestmark = pytest.mark.anyio
@@ -75,3 +76,64 @@ async def test_it_stands_behind_every_picture_without_such_a_number(
     numbered = event("image.progress", BLURRED, partial_image_index=1)
     assert await drawn(api, backend, report, told(event(kind), numbered)) == [MADE]
     assert "warnings" not in report.known
+
+
+LIMIT = {"type": "error", "error": {"code": "rate_limit_exceeded", "message": "Rate limit reached. Try again in 1s."}}
+BLOCKED = {"type": "error", "error": {"code": "moderation_blocked", "message": "Stopped by safety."}}
+
+
+def in_turn(*pieces: dict[str, Any] | bytes, end: str = "ended") -> Play:
+    """A stream that says these one after the other, each the next as soon as the one before has left."""
+
+    async def play(_request: Request, response: Response) -> None:
+        await response.start(200, {"content-type": "text/event-stream"})
+        for piece in pieces:
+            await response.send(piece if isinstance(piece, bytes) else f"data: {json.dumps(piece)}\n\n".encode())
+        if end == "silent":
+            await response.silence()
+        elif end == "cut":
+            response.cut()
+        else:
+            await response.end()
+
+    return play
+
+
+@pytest.mark.parametrize("end", ["ended", "cut", "silent"])
+@pytest.mark.parametrize("fault", [LIMIT, BLOCKED], ids=["a limit", "a refusal"])
+@pytest.mark.parametrize("kind", [COMPLETED, "image.final", ""])
+async def test_a_picture_that_follows_an_error_in_one_stream_is_the_one_that_was_paid_for(
+    kind: str, fault: dict[str, Any], end: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    """A relay that goes on with the next of its channels."""
+    play = in_turn(event(PARTIAL, BLURRED), fault, b": the next channel\n\n", event(kind, usage=USED), end=end)
+    assert await drawn(api, backend, report, play) == [MADE]
+    assert (len(api.posts), report.known["spent"]) == (1, True)
+
+
+@pytest.mark.parametrize("preview", [event("image.progress", BLURRED), event("", BLURRED, partial_image_index=0)])
+async def test_what_came_before_the_error_and_may_be_a_preview_is_no_picture(
+    preview: dict[str, Any], api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    with pytest.raises(ImageError, match="refused") as caught:
+        await drawn(api, backend, report, in_turn(preview, BLOCKED))
+    assert (caught.value.code, report.pictures) == ("refused", [])
+
+
+@pytest.mark.parametrize("end", ["ended", "cut", "silent"])
+async def test_an_error_that_nothing_follows_is_the_end_however_its_stream_goes_on(
+    end: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    api.play(in_turn(LIMIT, end=end), told(event(COMPLETED)))
+    with anyio.fail_after(30):
+        await backend.generate(ask(quality="high"), report)
+    assert (report.pictures, len(api.posts)) == ([MADE], 2)
+
+
+async def test_where_drawing_goes_on_behind_a_limit_nobody_knows_what_was_paid(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    with pytest.raises(ImageError) as caught:
+        await drawn(api, backend, report, in_turn(LIMIT, event(PARTIAL, BLURRED), end="cut"))
+    assert (caught.value.submitted, caught.value.spent, caught.value.retryable) == (True, "unknown", False)
+    assert len(api.posts) == 1
