@@ -127,6 +127,15 @@ class Index:
             Row(name, self.root / folder, Stamp(mtime, size, int(inode))) for name, folder, mtime, size, inode in found
         ]
 
+    def found(self, db: sqlite3.Connection, rest: str, values: tuple[object, ...]) -> list[Row]:
+        """The same, after a look through all folders where one of them is not where it was: it may have been renamed,
+        and a deleted one stands in the place of another."""
+        found = self.rows(db, rest, *values)
+        if any(_is_gone(row.folder) for row in found):
+            self.sync(db)
+            found = self.rows(db, rest, *values)
+        return found
+
     def cards(self) -> Iterator[list[str]]:
         """All generations as the gallery shows them, newest first, some hundred at a time, between which the index is
         free. Raises ImageError ``disk`` also where there is no index and none can be made."""
@@ -281,7 +290,7 @@ def _is_gone(folder: Path) -> bool:
     """Whether no record is there any more. A folder around it that is away (a drive that is not plugged in) says
     nothing about that, nor does what cannot be looked at just now."""
     try:
-        return is_folder(folder.parent) and look(folder / SIDECAR) is None
+        return look(folder / SIDECAR) is None and is_folder(folder.parent)
     except OSError:
         return False
 

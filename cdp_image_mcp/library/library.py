@@ -13,12 +13,12 @@ from typing import TypeVar, get_args
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import strays
 from cdp_image_mcp.library.attendance import Attendance
-from cdp_image_mcp.library.folder import Folder, Stamp, new_folder, read_record, take_back_folder
-from cdp_image_mcp.library.index import Index, Row
+from cdp_image_mcp.library.entries import Entries
+from cdp_image_mcp.library.folder import Folder, Stamp, new_folder, take_back_folder
+from cdp_image_mcp.library.index import Index
 from cdp_image_mcp.library.joining import JOIN_SECONDS, Admit, Claim, Entry, joinable
 from cdp_image_mcp.library.record import Record, decode_record, encode_record
 from cdp_image_mcp.request import BackendName
-from cdp_image_mcp.system.day import last_midnight
 from cdp_image_mcp.system.disk import doing, finish, in_thread, make_path
 
 T = TypeVar("T")
@@ -42,6 +42,7 @@ class Library:
         """For sentences that :meth:`problems` gives."""
         self.index = Index(root, self.tell)
         self._attendance = Attendance(root, self.tell)
+        self._entries = Entries(self.index, self._attendance, self.tell)
         self.token = self._attendance.token
         self._fetched: set[tuple[str, str | None]] = set()
 
@@ -76,14 +77,14 @@ class Library:
             if (claim := self._join(db, (record.fingerprint, *marks), record.generation_id)) is not None:
                 return claim
             if admit is not None:
-                admit(partial(self._of_today, db))
+                admit(partial(self._entries.of_today, db, needed=True))
             record.owner, record.session = self._attendance.enter(), self.token
             kept = decode_record(encode_record(record))
             if not made:
                 made.append(self._make(kept, parent or self.root))
             path, stamp = made[0]
             self.index.put(db, path, kept, stamp)
-            return Claim("new", record, Folder(path, self._noted), self._attendance.wait(record.generation_id))
+            return Claim("new", record, self._entries.folder(path), self._attendance.wait(record.generation_id))
 
         try:
             claim = self.index.run(work)
@@ -99,7 +100,7 @@ class Library:
     @in_thread
     def of_today(self, backend: BackendName) -> list[Entry]:
         """The generations of this local day at one back end, and all its unfinished ones."""
-        return self.index.view(partial(self._of_today, backend=backend))
+        return self.index.view(partial(self._entries.of_today, backend=backend))
 
     @asynccontextmanager
     async def waiting(self, generation_id: str) -> AsyncGenerator[None]:
@@ -126,7 +127,7 @@ class Library:
         what the disk does not take is remembered by this process."""
 
         def work(db: sqlite3.Connection) -> None:
-            entry = self._of_id(db, told.generation_id)
+            entry = self._entries.of_id(db, told.generation_id)
             if entry is None or not entry.record.finished or entry.record.fetched or entry.record.end != told.end:
                 return
             entry.record.fetched = True
@@ -134,7 +135,7 @@ class Library:
 
         if told.finished:
             self._fetched.add(told.end)
-            self._keep_books(work)
+            self._entries.keep_books(work)
 
     @in_thread
     def adopt(self, generation_id: str) -> Entry | None:
@@ -143,7 +144,7 @@ class Library:
         ever gets it. Only for whoever knows that this process, should it be the owner, does not work on it."""
 
         def work(db: sqlite3.Connection) -> Entry | None:
-            entry = self._of_id(db, generation_id)
+            entry = self._entries.of_id(db, generation_id)
             if entry is None or (entry.alive and not self.is_mine(entry.record)):
                 return None
             record = entry.record
@@ -163,7 +164,7 @@ class Library:
         that do so at once each sees the others. For the one who writes the record, and writes nothing meanwhile."""
 
         def work(db: sqlite3.Connection) -> None:
-            admit(partial(self._of_today, db))
+            admit(partial(self._entries.of_today, db, needed=True))
             self.index.write(db, folder.path, record)
 
         self.index.run(work)
@@ -179,34 +180,24 @@ class Library:
     @in_thread
     def find(self, generation_id: str) -> Entry | None:
         """That generation, read from its sidecar; folders the index does not know yet are looked at too."""
-
-        def look(db: sqlite3.Connection, *, again: bool) -> list[Row]:
-            if again:
-                self.index.sync(db)
-            return self.index.rows(db, "WHERE id = ?", generation_id)
-
-        for again in (False, True):
-            for row in self.index.view(partial(look, again=again)):
-                if (entry := self._entry(row, strict=True)) is not None:
-                    return entry
-        return None
+        return self._entries.find(generation_id)
 
     @in_thread
     def newest(self, limit: int = 10) -> list[Entry]:
         """The newest generations, newest first."""
-        return self._entries("ORDER BY created DESC, id LIMIT ?", limit)
+        return self._entries.picked("ORDER BY created DESC, id", most=limit)
 
     @in_thread
     def unfinished(self) -> list[Entry]:
         """All generations in a state that is not final, newest first, running ones (``alive``) included."""
-        found = self._entries("WHERE finished = 0 ORDER BY created DESC, id")
+        found = self._entries.picked("WHERE finished = 0 ORDER BY created DESC, id")
         return [entry for entry in found if not entry.record.finished]
 
     @in_thread
     def collectable(self, seconds: float = math.inf) -> list[Entry]:
         """Interrupted generations whose pictures may be at the site, newest first; with ``seconds`` only those that
         were sent within so many."""
-        found = self._entries(
+        found = self._entries.picked(
             "WHERE backend = 'chatgpt-web' AND state = 'interrupted' AND ended >= ? ORDER BY created DESC, id",
             time.time() - seconds,
         )
@@ -218,7 +209,7 @@ class Library:
         look at, newest first; with ``seconds`` only those that ended within so many."""
         ways: tuple[BackendName, ...] = get_args(BackendName)
         # All of them, so that the index of ends is used and not that of everything that has ever finished.
-        found = self._entries(
+        found = self._entries.picked(
             f"WHERE backend IN ({', '.join('?' * len(ways))}) AND ended >= ? AND finished = 1"
             " ORDER BY created DESC, id",
             *ways,
@@ -232,7 +223,7 @@ class Library:
         there was anything. Nothing while the process that it was asked through runs: it may be writing just then. A
         disk that refuses keeps nobody from what is recorded."""
         take_in = partial(self._take_in, generation_id=entry.record.generation_id)
-        return self._may_have_strays(entry) and bool(self._keep_books(take_in))
+        return self._may_have_strays(entry) and bool(self._entries.keep_books(take_in))
 
     def _may_have_strays(self, entry: Entry) -> bool:
         try:
@@ -247,10 +238,10 @@ class Library:
         that epoch second. What a clock that was once wrong dated into the future comes behind all others."""
         condition = (
             f"WHERE backend IN ({', '.join('?' * len(backends))}) AND state IN ('saved', 'partial')"
-            " AND ended < ? ORDER BY ended DESC LIMIT 20"
+            " AND ended < ? ORDER BY ended DESC"
         )
         for latest in (min(before, time.time() + CLOCK_SLACK), before):
-            if found := self._entries(condition, *backends, latest):
+            if found := self._entries.picked(condition, *backends, latest, most=1):
                 return found[0]
         return None
 
@@ -266,51 +257,24 @@ class Library:
         """See :meth:`Index.rescan`."""
         return self.index.rescan()
 
-    def _entries(self, rest: str, *values: object) -> list[Entry]:
-        found = self.index.view(lambda db: self.index.rows(db, rest, *values))
-        stale: list[Row] = []
-        entries = [entry for row in found if (entry := self._entry(row, stale=stale)) is not None]
-        if stale:
-            self._keep_books(lambda db: [self._entry(row, db) for row in stale])
-        return entries
-
-    def _keep_books(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """For what must not cost a caller its answer; an index that cannot follow is brought up later."""
-        try:
-            return self.index.run(work)
-        except ImageError as error:
-            self.tell(f"Not noted in the library: {error.message}")
-            return None
-
-    def _of_today(self, db: sqlite3.Connection, backend: BackendName) -> list[Entry]:
-        # One condition with OR would be answered by looking at everything that this back end ever made.
-        unfinished = "SELECT rowid FROM generations WHERE finished = 0"
-        ended = "SELECT rowid FROM generations WHERE backend = ? AND ended >= ?"
-        condition = f"WHERE rowid IN ({unfinished} UNION ALL {ended}) AND +backend = ?"
-        found = self.index.rows(db, condition, backend, last_midnight(), backend)
-        return [entry for row in found if (entry := self._entry(row, db)) is not None]
-
     def _make(self, record: Record, parent: Path) -> tuple[Path, Stamp]:
         with doing("Making a folder for the pictures", parent):
             make_path(parent)
             parent = self.index.add_parent(parent)
         return new_folder(parent, record)
 
-    def _noted(self, record: Record, path: Path, stamp: Stamp) -> None:
-        """The sidecar is written already and is what counts."""
-        self._keep_books(lambda db: self.index.put(db, path, record, stamp))
-
     def _join(self, db: sqlite3.Connection, marks: Sequence[str], own_id: str) -> Claim | None:
         condition = f"WHERE fingerprint IN ({', '.join('?' * len(marks))}) AND id != ? AND (finished = 0 OR ended >= ?)"
-        for row in self.index.rows(db, f"{condition} ORDER BY created, id", *marks, own_id, time.time() - JOIN_SECONDS):
-            if self._attendance.is_waited_on(row.id) or (entry := self._entry(row, db)) is None:
+        values = (*marks, own_id, time.time() - JOIN_SECONDS)
+        for row in self.index.found(db, f"{condition} ORDER BY created, id", values):
+            if self._attendance.is_waited_on(row.id) or (entry := self._entries.readable(row, db, needed=True)) is None:
                 continue
             if (kind := joinable(entry, fetched=entry.record.end in self._fetched)) is not None:
                 return Claim(kind, entry.record, entry.folder, self._attendance.wait(row.id))
         return None
 
     def _take_in(self, db: sqlite3.Connection, generation_id: str) -> bool:
-        entry = self._of_id(db, generation_id)
+        entry = self._entries.of_id(db, generation_id)
         if entry is None or not entry.record.finished or self.is_of_another(entry.record):
             return False
         record, found = entry.record, strays.gather(entry.folder.path, entry.record)
@@ -319,27 +283,3 @@ class Library:
         found.end_anew(record)
         self.index.write(db, entry.folder.path, record)
         return True
-
-    def _of_id(self, db: sqlite3.Connection, generation_id: str) -> Entry | None:
-        return next((self._entry(row, db) for row in self.index.rows(db, "WHERE id = ?", generation_id)), None)
-
-    def _entry(
-        self, row: Row, db: sqlite3.Connection | None = None, *, strict: bool = False, stale: list[Row] | None = None
-    ) -> Entry | None:
-        """The generation from its sidecar, which is what counts; None when its folder is gone. A row that is behind is
-        brought up in ``db`` or noted in ``stale``. A sidecar that is garbled or of a newer program is told of and left
-        alone: it is never joined, adopted or written; ``strict`` raises."""
-        try:
-            record, stamp = read_record(row.folder)
-        except ImageError as error:
-            if error.code == "not_found":
-                return None
-            if strict:
-                raise
-            self.tell(error.message)
-            return None
-        if stamp != row.stamp and db is not None:
-            self.index.put(db, row.folder, record, stamp)
-        elif stamp != row.stamp and stale is not None:
-            stale.append(row)
-        return Entry(record, Folder(row.folder, self._noted), self._attendance.lives(record))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -45,6 +46,13 @@ def test_the_newest_pictures_are_listed_with_state_age_and_path(with_key: dict[s
     assert 0 <= told["age_seconds"] < LIMIT
     # More than any database counts is as many as there are.
     assert len(json.loads(ran(with_key, "list", "-n", str(10**30), "--json").stdout)) == 2
+
+
+def test_a_folder_that_was_deleted_hides_none_of_the_others(with_key: dict[str, str]) -> None:
+    fox, horse = made(with_key, "a fox", "a horse")
+    shutil.rmtree(horse["output_dir"])
+    for words in (["list", "-n", "1"], ["wait"]):
+        assert fox["image_path"] in ran(with_key, *words).stdout
 
 
 @pytest.mark.parametrize("command", ["list", "status"])

@@ -143,6 +143,20 @@ async def test_a_call_gets_the_finished_answer_nobody_fetched_and_only_once(libr
     assert read_record(first.folder.path)[0].fetched
 
 
+async def test_a_call_gets_the_answer_nobody_fetched_also_when_its_folder_was_renamed(
+    library: Library, root: Path
+) -> None:
+    with anyio.fail_after(60):
+        first = await library.claim_or_register(a_record())
+        await library.release(first.waiter)
+        await finished(library, first.folder, first.record)
+        first.folder.path.rename(root / "the one I like")
+        second = await library.claim_or_register(a_record())
+        await library.mark_fetched(second.record)
+    assert (second.kind, second.record.generation_id) == ("finished", first.record.generation_id)
+    assert read_record(root / "the one I like")[0].fetched
+
+
 async def test_what_was_fetched_stays_fetched_after_the_index_was_lost(library: Library, root: Path) -> None:
     with anyio.fail_after(60):
         first = await library.claim_or_register(a_record())

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library import library as module
+from cdp_image_mcp.library import entries as module
 from cdp_image_mcp.library.folder import SIDECAR, read_record, write_record
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Owner
@@ -233,6 +233,24 @@ async def test_a_deleted_or_renamed_folder_is_noticed(library: Library, root: Pa
         assert entry is not None
         assert entry.folder.path.name == "the one I like"
         assert await library.rescan() == 1
+
+
+async def test_where_the_newest_folder_was_deleted_or_renamed_or_is_away_the_others_are_there_all_the_same(
+    library: Library, root: Path, tmp_path: Path
+) -> None:
+    with anyio.fail_after(60):
+        old, renamed, gone, away = (a_record(created_at=ago(minutes=number), state="saved") for number in (4, 3, 2, 1))
+        folders = [await create(library, record) for record in (old, renamed, gone)]
+        await create(library, away, tmp_path / "drive")
+        (tmp_path / "drive").rename(tmp_path / "unplugged")
+        shutil.rmtree(folders[2].path)
+        folders[1].path.rename(root / "the one I like")
+        (newest,) = await library.newest(1)
+        latest = await library.latest_finished(["chatgpt-web"])
+        assert [entry.record for entry in await library.newest(2)] == [renamed, old]
+    assert newest.folder.path == root / "the one I like"
+    assert latest is not None
+    assert latest.record == renamed
 
 
 async def test_a_copied_folder_is_told_and_does_not_become_a_second_generation(library: Library, root: Path) -> None:

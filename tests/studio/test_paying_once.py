@@ -1,6 +1,8 @@
 """What could be paid twice, or sent while it must not be: lost replies, the day's limits, what was left at the site."""
 
 import errno
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,19 +12,64 @@ import anyio.to_thread
 import pytest
 
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.folder import SIDECAR
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.ending import ADVICE
 from cdp_image_mcp.studio.studio import Studio
 from cdp_image_mcp.system.disk import write_part
-from tests.library.making import end, other_process
+from tests.library.making import DEAD, a_record, ago, create, end, other_process
 from tests.studio.leaving import asking, collects, left
 from tests.studio.scripted import Scripted, draw, png, studio_with
 
 pytestmark = pytest.mark.anyio
 
 API: dict[str, Any] = {"backend": "api", "api_key": "test-key"}
+
+
+# --- a record that cannot be read ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def refused(folder: str | Path) -> Generator[None]:
+    """The record there can be opened by nobody meanwhile, not even by root."""
+    sidecar, away = Path(folder) / SIDECAR, Path(folder) / "away"
+    sidecar.rename(away)
+    sidecar.symlink_to(sidecar)
+    yield
+    away.replace(sidecar)
+
+
+async def test_nothing_is_paid_while_the_record_that_may_speak_against_it_cannot_be_read(tmp_path: Path) -> None:
+    web = Scripted(draw)
+    async with studio_with(tmp_path, web, daily_limit=1) as studio:
+        first = await studio.generate(asking())  # the client gave up: nobody fetched this
+        with refused(first.folder):
+            for prompt in ("a bear", "a fox"):
+                with pytest.raises(ImageError, match=r"Nothing was sent\. Reading the record failed") as caught:
+                    await studio.generate(asking(prompt))
+                assert (caught.value.code, caught.value.submitted, caught.value.spent) == ("disk", False, False)
+            assert (await studio.status("chatgpt-web"))["newest"] == []
+        told = await studio.generate(asking())
+    assert (told.joined, told.record.generation_id, web.started) == (True, first.record.generation_id, ["a bear"])
+
+
+async def test_a_record_that_cannot_be_read_is_in_the_way_of_nothing_that_it_is_not_about(tmp_path: Path) -> None:
+    """Another wish where there is no limit; the limit, where it was left on another day."""
+    old = a_record(state="generating", submitted=True, owner=DEAD, created_at=ago(days=2), updated_at=ago(days=2))
+    library = Library(tmp_path / "output")
+    folder = await create(library, old)
+    library.close()
+    web = Scripted(draw)
+    with refused(folder.path):
+        async with studio_with(tmp_path, web, daily_limit=2) as studio:
+            await studio.generate(asking())
+        async with studio_with(tmp_path, web) as studio:
+            first = await studio.generate(asking("a fox"))
+            with refused(first.folder):
+                await studio.generate(asking("a crow"))
+    assert web.started == ["a bear", "a fox", "a crow"]
 
 
 # --- a reply of the API that was lost ---------------------------------------------------------------------------
