@@ -157,7 +157,7 @@ class Collecting:
         """Ours among ``listed``, newest first; when it is not found, why not all of them could be read."""
         candidates: list[tuple[str, Message]] = []
         found: tuple[str, Message] | None = None
-        unread = newer = older = 0
+        unread = hidden = newer = older = 0
         free = [one for one in listed if one.conversation_id not in self._taken]
         open_to_us = [one for one in free if self._may_be_ours(one)]
         for looked, one in enumerate(open_to_us, 1):
@@ -173,6 +173,7 @@ class Collecting:
             is_older = self._is_older(one.changed if reading is None else reading.changed)
             older = older + 1 if is_older else 0
             newer += not is_older and reading is not None
+            hidden += not is_older and reading is not None and self._beginning_hidden(reading)
             found = self._ours(candidates)
             if newer + unread >= HISTORY or older >= OLDER or (found is not None and looked >= HISTORY):
                 left = len(open_to_us) - looked
@@ -185,6 +186,8 @@ class Collecting:
             return None, "the site's history was not loaded"
         if unread:
             return None, f"{unread} of them did not load"
+        if hidden:
+            return None, "the beginning, or a branch, of some is not shown"
         reaches = len(listed) < WHOLE or open_to_us == free or self._is_older(listed[-1].changed)
         complete = reaches and (not left or older >= OLDER)
         return None, "" if complete else "there are newer ones than could be looked into"
@@ -200,6 +203,8 @@ class Collecting:
                 return found[1].id
             if not reading.from_start:
                 self._not_read("the generation's own was not loaded from its beginning")
+            if self._branches(reading, _asked(reading)):
+                self._not_read("a branch of the generation's own is not shown")
             if not self._just_pressed:
                 break
         else:
@@ -265,6 +270,16 @@ class Collecting:
     def _may_be_ours(self, one: Listed) -> bool:
         presses = self._presses
         return not presses or one.begun is None or any(abs(one.begun - pressed) <= ABOUT for pressed in presses)
+
+    def _beginning_hidden(self, reading: Reading) -> bool:
+        """Whether it may have begun with ours, as each has whose id was not learnt, and not show it."""
+        return not reading.from_start or self._branches(reading, _asked(reading)[:1])
+
+    def _branches(self, reading: Reading, asked: list[Message]) -> bool:
+        """Whether ours may stand on another branch than the current one, which is all that a window holds: a person has
+        asked for something since the press, and may have edited what stood there."""
+        others = (said for said in asked if said.id not in self._taken | self._used)
+        return not reading.whole and any(not self._is_older(said.created) for said in others)
 
     def _is_older(self, changed: float | None) -> bool:
         """Whether what last changed then did so before the press of send: ours is another."""

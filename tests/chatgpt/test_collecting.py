@@ -522,14 +522,57 @@ async def test_our_message_is_found_in_either_form_of_a_conversation(plural: boo
     assert await found(site) == "ours"
 
 
+BEFORE, LATER = sent("before", -9000, "something else"), sent("later", 9000, "something else")
+
+
 @pytest.mark.anyio
-async def test_a_window_that_does_not_reach_back_to_the_beginning_is_no_proof_that_ours_is_not_there() -> None:
-    site = ScriptedSite([sent("later", 9000)])
-    site.plural = True
+@pytest.mark.parametrize(
+    ("said", "plural", "from_start", "code"),
+    [
+        ([BEFORE], True, False, "network"),
+        ([BEFORE], True, True, "not_found"),
+        ([BEFORE, LATER], True, True, "network"),
+        ([BEFORE, sent("timeless", None, "something else")], True, True, "network"),
+        ([BEFORE, LATER], False, True, "not_found"),
+    ],
+    ids=["the end of it", "nothing was asked since", "on another branch", "asked nobody knows when", "all branches"],
+)
+async def test_a_conversation_lacks_ours_for_good_only_where_no_part_and_no_branch_of_it_is_left_out(
+    said: list[dict[str, Any]], plural: bool, from_start: bool, code: str
+) -> None:
+    """The flat form holds the current branch alone: who edits a message of theirs makes another one."""
+    site = ScriptedSite(said)
+    site.plural, site.from_start = plural, from_start
     with pytest.raises(ImageError) as caught:
         await found(site)
-    assert caught.value.code == "network"
-    site.from_start = True
+    assert (caught.value.code, caught.value.submitted) == (code, "unknown")
+
+
+@pytest.mark.anyio
+async def test_what_another_generation_of_ours_asked_for_there_is_no_branch_of_somebodys() -> None:
+    site = ScriptedSite([BEFORE, sent("theirs", 9000)])
+    site.plural = site.from_start = True
     with pytest.raises(ImageError) as caught:
-        await found(site)
+        await found(site, frozenset({"theirs"}))
     assert caught.value.code == "not_found"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("said", "plural", "from_start", "code"),
+    [
+        ([sent("edited", 600, "other words")], True, True, "network"),
+        ([sent("edited", 600, "other words")], False, True, "not_found"),
+        ([sent("later", 600, "other words")], True, False, "network"),
+        ([BEFORE, sent("later", 600, "other words")], True, True, "not_found"),
+    ],
+    ids=["its beginning was edited", "all branches", "its beginning is not shown", "it began before"],
+)
+async def test_a_conversation_that_may_have_begun_with_ours_leaves_it_open(
+    said: list[dict[str, Any]], plural: bool, from_start: bool, code: str
+) -> None:
+    site = ScriptedSite(said)
+    site.plural, site.from_start = plural, from_start
+    with pytest.raises(ImageError) as caught:
+        await searched(site)
+    assert caught.value.code == code
