@@ -1,6 +1,7 @@
 """The web back end: arrives, lets the person act where needed, draws turn by turn, collects what was left."""
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 LOST_ROUNDS = 3
 """How often one generation may lose its browser before it gives up; a picture that went out stays collectable."""
 PERSON_ROUNDS = 3
-"""Sign-ins and checks one generation may ask for before it gives up."""
+"""Sign-ins, checks and detours of the page that one picture may meet before its generation gives up."""
 TIDY_SECONDS = 5.0
 
 
@@ -99,9 +100,10 @@ class WebBackend:
 
     async def _generate(self, request: ImageRequest, report: Report) -> None:
         last = ImageError("verification_required", "The site asked for a person again and again.")
-        checked = False
+        rounds = Counter[int]()  # by the pictures that were there: one that has come shows that the site goes on
+        checked = -1
         try:
-            for _ in range(PERSON_ROUNDS):
+            while rounds[len(report.images)] < PERSON_ROUNDS:
                 # Later pictures belong into the conversation of the first one.
                 begun = report.facts.get("conversation_url") if report.images else None
                 address = begun or request.continue_url or self._site.home
@@ -118,12 +120,13 @@ class WebBackend:
                 except StartOver as again:
                     last = again.error
                     if again.unseen:
-                        if checked:
+                        if checked == len(report.images):
                             break  # it was tried once more: pressing on would look like an attack
-                        checked = True
+                        checked = len(report.images)
                     await anyio.sleep(again.pause)
                 else:
                     return
+                rounds[len(report.images)] += 1
         except cdp.CDPError as error:
             raise problem(error, report.facts.get("submitted", False)) from None
         last.submitted = report.facts.get("submitted", False)

@@ -120,6 +120,49 @@ async def test_a_check_that_meets_the_prompt_alone_is_tried_once_more_after_a_pa
     assert done == ["pressed", 10.0, "pressed"]
 
 
+@pytest.mark.parametrize("unseen", [False, True], ids=["the page goes elsewhere", "a check meets the prompt"])
+async def test_a_page_that_is_begun_anew_after_each_picture_brings_all_of_them(unseen: bool, tmp_path: Path) -> None:
+    report = SimpleNamespace(images=list[bytes](), facts={})
+
+    async def turns(_tab: Any, request: ImageRequest, _report: Any) -> None:
+        report.images.append(b"one more")
+        if len(report.images) < request.n:
+            raise StartOver(ImageError("site_changed", "The page went elsewhere."), unseen=unseen)
+
+    async def arrive(*_: Any, **__: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            web: Any = backend(tmp_path, group)
+            web._turns, web._arrive = turns, arrive
+            await web._generate(ImageRequest(prompt="x", backend="chatgpt-web", n=10), report)
+            group.cancel_scope.cancel()
+    assert len(report.images) == 10
+
+
+async def test_a_page_that_brings_no_further_picture_is_begun_anew_three_times(tmp_path: Path) -> None:
+    report = SimpleNamespace(images=list[bytes](), facts={"submitted": True})
+    arrived: list[int] = []
+
+    async def turns(*_: Any) -> None:
+        if not report.images:
+            report.images.append(b"1")
+        raise StartOver(ImageError("site_changed", "The page went elsewhere."))
+
+    async def arrive(*_: Any, **__: Any) -> None:
+        arrived.append(len(report.images))
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            web: Any = backend(tmp_path, group)
+            web._turns, web._arrive = turns, arrive
+            with pytest.raises(ImageError, match="went elsewhere"):
+                await web._generate(ImageRequest(prompt="x", backend="chatgpt-web", n=2), report)
+            group.cancel_scope.cancel()
+    assert arrived == [0, 1, 1]
+
+
 async def test_a_quota_is_noted_once_for_each_time_that_it_was_heard(tmp_path: Path) -> None:
     noted: list[tuple[str, Any]] = []
 
