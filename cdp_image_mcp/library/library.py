@@ -153,6 +153,7 @@ class Library:
             if record.finished:
                 record.state, record.finished_at, record.fetched = "starting", None, False
             record.owner, record.over_time = self._attendance.enter(), False
+            record.facts["taken_up"] = True  # from now on it is only collected, or ended
             self.index.write(db, entry.folder.path, record)
             return Entry(record, entry.folder, alive=True)
 

@@ -32,18 +32,13 @@ def beyond(settings: Settings, request: ImageRequest, usd: float, of_today: OfTo
 def pictures_beyond(limit: float, count: int, of_today: list[Entry]) -> ImageError | None:
     """Why ``count`` more pictures are above the day's limit; None when they are not. What running generations still
     owe counts like what was made, and so does what the site may have drawn for those that were left there."""
-    today = [entry for entry in of_today if _is_of_today(entry)]
-    there = made(of_today)
-    owing = [entry.record for entry in of_today if entry.alive]
-    left = [entry.record for entry in today if not entry.alive]
-    owing += [each for each in left if each.collectable or (not each.finished and each.at_site)]
-    coming = sum(max(0, int(record.request.get("n", 1)) - len(record.images)) for record in owing)
+    there, coming = made(of_today), sum(map(_owed, of_today))
     if there + coming + count <= limit:
         return None
     return ImageError(
         "quota_reached",
         f"GPT_IMAGE_DAILY_LIMIT is {limit} pictures a day; {there} were made today, "
-        + (f"{coming} are being made or may be fetched, " if coming else "")
+        + (f"{coming} {'is' if coming == 1 else 'are'} being made or may be fetched, " if coming else "")
         + f"and {count} more asked.",
         reset_at=next_midnight(),
     )
@@ -67,6 +62,17 @@ def dollars_beyond(budget: float, most: float, of_today: list[Entry]) -> ImageEr
 def made(of_today: list[Entry]) -> int:
     """Pictures that were saved."""
     return sum(len(entry.record.images) for entry in of_today if _is_of_today(entry))
+
+
+def _owed(entry: Entry) -> int:
+    """Pictures that may still come of it. The site is asked for them one by one: what asks for no more may have one, of
+    a turn that was not seen to end."""
+    record = entry.record
+    missing = max(0, int(record.request.get("n", 1)) - len(record.images))
+    if entry.alive and not record.facts.get("taken_up"):
+        return missing
+    left = _is_of_today(entry) and (record.collectable or (not record.finished and record.at_site))
+    return min(1, missing) if entry.alive or left else 0
 
 
 def spent(of_today: list[Entry]) -> int:

@@ -213,6 +213,25 @@ async def test_running_generations_count_towards_the_daily_limit_and_can_still_b
     assert not third.joined
 
 
+async def test_what_is_only_being_collected_counts_as_the_one_picture_that_was_asked_for_last(tmp_path: Path) -> None:
+    waits = anyio.Event()
+
+    async def hangs(_request: ImageRequest, _report: Report) -> None:
+        waits.set()
+        await anyio.sleep_forever()
+
+    for n in (4, 4):
+        await interrupted(tmp_path, request={"n": n})
+    async with studio_with(tmp_path, Scripted(sent_then_hangs, hangs), daily_limit=4) as studio:
+        (first, _) = await studio.library.collectable()
+        await studio.wait(first.record.generation_id, 0)
+        await waits.wait()
+        with pytest.raises(ImageError, match="2 are being made or may be fetched"):
+            await studio.generate(asking("a fox", n=3))
+        allowed = await studio.generate(asking("a fox", n=2, wait_seconds=0))
+    assert not allowed.joined
+
+
 # --- recovery behind the user's jobs ----------------------------------------------------------------------------
 
 

@@ -28,17 +28,20 @@ def left(**more: Any) -> Entry:
 
 
 @pytest.mark.parametrize(
-    "counted",
+    ("counted", "coming"),
     [
-        lambda: entry(alive=True, state="generating"),
-        left,
-        lambda: entry(state="generating", owner=DEAD),
+        (lambda: entry(alive=True, state="generating"), 2),
+        (lambda: entry(alive=True, state="starting", facts={"taken_up": True}), 1),
+        (left, 1),
+        (lambda: entry(state="generating", owner=DEAD), 1),
+        (lambda: left(request={"n": 10}), 1),
     ],
-    ids=["running", "left at the site", "its process died"],
+    ids=["running", "being collected", "left at the site", "its process died", "ten were asked for"],
 )
-def test_what_the_site_may_have_drawn_today_counts(counted: Callable[[], Entry]) -> None:
-    assert pictures_beyond(3, 2, [counted()]) is not None
-    assert pictures_beyond(4, 2, [counted()]) is None
+def test_what_the_site_may_still_bring_counts(counted: Callable[[], Entry], coming: int) -> None:
+    """Pictures are asked for one by one, and what is only collected asks for no more."""
+    assert pictures_beyond(coming + 1, 2, [counted()]) is not None
+    assert pictures_beyond(coming + 2, 2, [counted()]) is None
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,7 @@ def test_what_no_site_draws_today_does_not_count(free: Callable[[], Entry]) -> N
 
 
 def test_the_refusal_says_that_pictures_may_still_come() -> None:
-    refusal = pictures_beyond(1, 1, [left()])
+    refusal = pictures_beyond(2, 1, [left(), left()])
     assert refusal is not None
     assert "2 are being made or may be fetched" in refusal.message
     assert (refusal.submitted, refusal.reset_at is not None) == (False, True)
