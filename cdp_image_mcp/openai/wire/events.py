@@ -17,6 +17,10 @@ class EventReader:
     that begins with a colon is a comment that a relay has wrapped (``data: : PROCESSING``, llm-gateway#2053, 2026).
     Lines that begin as those of a JSON do, and as no field of the standard, are data: relays that have kept the line
     open with comments write what their upstream answers in one piece behind them, as it is (new-api, 2026).
+
+    A blank line ends an event. Where relays leave it out, one ends whose data is a whole JSON when the next begins: in
+    one JSON no line that ends with a closing bracket stands before one that begins with an opening bracket, for a comma
+    is between them.
     """
 
     def __init__(self) -> None:
@@ -27,6 +31,8 @@ class EventReader:
         self._after_cr = False
         self._name = ""
         self._has_data = False
+        self._last = b""
+        """The last byte of the data so far that is no space."""
 
     def feed(self, chunk: bytes) -> list[bytes | str]:
         """Pieces of data in ``chunk`` and, as texts, the names of the events that end there, in order."""
@@ -54,14 +60,14 @@ class EventReader:
     def _take(self, part: bytes, out: list[bytes | str]) -> None:
         """A piece of one line, without its end."""
         if self._head is None:
-            out += [part] if part else []
+            self._hand_out(part, out)
             return
         head = self._head + part
         if self._marked and head.startswith(MARK):
             head, self._marked = head.removeprefix(MARK), False
         if begin := DATA.match(head):
-            self._begin_data(out)
-            out.append(head[begin.end() :])
+            self._begin_data(out, opens=head[begin.end()] in b"{[")
+            self._hand_out(head[begin.end() :], out)
         self._head = None if begin else head[:KEPT]
 
     def _end_line(self, out: list[bytes | str]) -> None:
@@ -73,16 +79,29 @@ class EventReader:
         if not head:
             self._end_event(out)
         elif field == b"event":
+            if self._name and self._is_closed:  # else it names the data that stands before it
+                self._end_event(out)
             self._name = value.decode("utf-8", "replace")
         elif field == b"data" and not value:
             self._begin_data(out)
 
-    def _begin_data(self, out: list[bytes | str]) -> None:
+    def _begin_data(self, out: list[bytes | str], *, opens: bool = False) -> None:
+        """A line of data begins. ``opens``: with an opening bracket."""
+        if opens and self._is_closed:
+            self._end_event(out)
         if self._has_data:
             out.append(b"\n")
         self._has_data = True
 
+    def _hand_out(self, data: bytes, out: list[bytes | str]) -> None:
+        out += [data] if data else []
+        self._last = data.rstrip(b" \t")[-1:] or self._last
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._has_data and self._last in {b"}", b"]"}
+
     def _end_event(self, out: list[bytes | str]) -> None:
         if self._has_data:
             out.append(self._name)
-        self._name, self._has_data = "", False
+        self._name, self._has_data, self._last = "", False, b""

@@ -21,14 +21,19 @@ def read(chunks: list[bytes]) -> list[tuple[str, bytes]]:
 
 
 def plainly(data: bytes) -> list[tuple[str, bytes]]:
-    """The events of a whole stream by the rules of the standard, read line by line: the second opinion. Data that
-    begins with a colon is a comment in a relay's wrapping, which the standard does not know."""
+    """The events of a whole stream by the rules of the standard, read line by line: the second opinion. Two things the
+    standard does not know: data that begins with a colon is a comment in a relay's wrapping, and behind data that ends
+    with a closing bracket an opening one, or another name, begins the next event."""
     text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     events: list[tuple[str, bytes]] = []
     name, lines = "", list[bytes]()
     for line in [*text.split(b"\n"), b""]:
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
+        closed = b"\n".join(lines).rstrip(b" \t\n").endswith((b"}", b"]"))
+        if closed and (value.startswith((b"{", b"[")) if field == b"data" else field == b"event" and name):
+            events.append((name, b"\n".join(lines)))
+            name, lines = "", []
         if not line:
             if lines:
                 events.append((name, b"\n".join(lines)))
@@ -42,7 +47,10 @@ def plainly(data: bytes) -> list[tuple[str, bytes]]:
 
 NEWLINES = st.sampled_from([b"\n", b"\r\n", b"\r"])
 FIELDS = st.sampled_from([b"data", b"event", b"id", b"retry", b"", b"unknown", b"datas"])
-VALUES = st.binary(max_size=30).map(lambda value: value.replace(b"\r", b"").replace(b"\n", b""))
+VALUES = st.one_of(
+    st.binary(max_size=30).map(lambda value: value.replace(b"\r", b"").replace(b"\n", b"")),
+    st.sampled_from([b"{", b"}", b"{}", b"[1] ", b"}\t", b" ", b"a"]),
+)
 LINES = st.one_of(
     st.just(b""),
     st.tuples(FIELDS, st.sampled_from([b":", b": ", b":  ", b""]), VALUES).map(
@@ -91,3 +99,10 @@ def test_a_line_of_many_megabytes_is_handed_out_as_it_comes() -> None:
 
 def test_the_events_name_may_follow_its_data() -> None:
     assert read([b"data: 1\nevent: late\n\n"]) == [("late", b"1")]
+
+
+def test_a_whole_json_is_an_event_of_its_own_where_its_blank_line_is_missing() -> None:
+    assert read([b'event: a\ndata: {"a": [\ndata: {}]}\nevent: b\ndata: {}\ndata: [DONE]\n']) == [
+        *(("a", b'{"a": [\n{}]}'), ("b", b"{}")),
+        ("", b"[DONE]"),
+    ]

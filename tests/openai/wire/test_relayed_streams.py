@@ -83,7 +83,7 @@ BLOCKED = {"type": "error", "error": {"code": "moderation_blocked", "message": "
 
 
 def in_turn(*pieces: dict[str, Any] | bytes, end: str = "ended") -> Play:
-    """A stream that says these one after the other, each the next as soon as the one before has left."""
+    """A stream that says these one after the other, each as soon as the one before has left."""
 
     async def play(_request: Request, response: Response) -> None:
         await response.start(200, {"content-type": "text/event-stream"})
@@ -137,3 +137,35 @@ async def test_where_drawing_goes_on_behind_a_limit_nobody_knows_what_was_paid(
         await drawn(api, backend, report, in_turn(LIMIT, event(PARTIAL, BLURRED), end="cut"))
     assert (caught.value.submitted, caught.value.spent, caught.value.retryable) == (True, "unknown", False)
     assert len(api.posts) == 1
+
+
+SHAPES = {
+    "no names": "data: {0}\ndata: {1}\ndata: {2}\n",
+    "names": "event: a\ndata: {0}\nevent: b\ndata: {1}\nevent: c\ndata: {2}\n",
+    "an end in words": "data: {0}\ndata: {1}\ndata: {2}\ndata: [DONE]\n",
+    "comments between": "data: {0}\n: PING\ndata: {1}\ndata: : PING\ndata: {2}\n\n",
+    "no names of the lines": ": PING\n\n{0}\n{1}\n{2}\n",
+    "other ends of lines": "data:{0} \r\nid: 7\r\ndata:{1} \r\ndata:{2}",
+}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("piece", [1, 1 << 16])
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_events_without_a_blank_line_between_them_are_events_of_their_own(
+    shape: str, piece: int, indent: int | None, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    events = ({"type": "queued", "usage": {}}, event(PARTIAL, BLURRED), event(COMPLETED, usage=USED))
+    texts = [json.dumps(each, indent=indent).replace("\n", "\ndata: ") for each in events]
+    whole = SHAPES[shape].format(*texts).encode()
+    play = in_turn(*(whole[at : at + piece] for at in range(0, len(whole), piece)))
+    assert await drawn(api, backend, report, play) == [MADE]
+    assert report.known["usage"] == USED
+
+
+async def test_the_names_of_such_events_are_each_their_own(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    nameless = [json.dumps({"b64_json": base64.b64encode(data).decode()}) for data in (BLURRED, MADE)]
+    text = f"event: {PARTIAL}\ndata: {nameless[0]}\nevent: {COMPLETED}\ndata: {nameless[1]}\n"
+    assert await drawn(api, backend, report, said(text)) == [MADE]
