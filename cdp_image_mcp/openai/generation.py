@@ -137,7 +137,6 @@ class Generation:
             if verdict.again == "limit":
                 self._means.pace.hold(delay)
             self._report.progress(f"{verdict.error.message} Sent again in {delay:.0f} s.")
-            self._tally.passed.append(verdict.error)
             if self._plan.requests == 1:
                 submitted, spent = self._tally.standing()
                 with self._tally.before_sending():
@@ -156,7 +155,7 @@ class Generation:
             if isinstance(failed, BrokenError):
                 resend = self._means.settings.resend_unclear and not answer.pictures
                 failed = judge_broken(failed, left=index in self._tally.out, resend=resend)
-            self._tally.out.discard(index)
+            self._tally.comes_back(index, failed and failed.error)
             if failed is not None:
                 advise(failed.error, self._plan, date.today())  # noqa: DTZ011 - the vendor names days, not hours
                 if failed.error.spent == "unknown":

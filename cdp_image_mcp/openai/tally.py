@@ -18,12 +18,19 @@ class Tally:
         self.was_sent = False
         self.errors: list[ImageError] = []
         self.passed: list[ImageError] = []
-        """Failures after which a request was sent again: what those tries may have done stays true."""
+        """Failures of single tries: what those may have done stays true, also where a request is sent again."""
 
     def leaves(self, index: int) -> None:
         """The first byte of that request has left."""
         self.out.add(index)
         self.was_sent = True
+
+    def comes_back(self, index: int, failure: ImageError | None) -> None:
+        """That request is answered or given up. What it may have done is known from the same moment on: whatever ends
+        the generation now finds it."""
+        self.out.discard(index)
+        if failure is not None:
+            self.passed.append(failure)
 
     def standing(self) -> tuple[Any, Any]:
         """Submitted and spent for all requests together: what is certain wins over what is not, and that over no."""

@@ -175,6 +175,23 @@ async def test_a_generation_stopped_in_the_pause_after_a_failed_server_says_unkn
     assert (report.known["submitted"], report.known["spent"]) == ("unknown", False)
 
 
+async def test_one_stopped_while_money_is_set_aside_to_send_it_again_says_that_it_may_be_paid(
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with anyio.fail_after(20), anyio.CancelScope() as scope:
+
+        async def reserve(_usd: float) -> None:
+            scope.cancel()
+            await anyio.sleep_forever()
+
+        monkeypatch.setattr(report, "reserve", reserve)
+        api.play(cut("headers"))
+        await make_backend(resend_unclear=True).generate(ask(), report)
+    assert scope.cancelled_caught
+    assert (report.known["submitted"], report.known["spent"]) == (True, "unknown")
+    assert report.unclear_usd > 0
+
+
 async def test_a_pause_that_is_too_long_after_a_failed_server_does_not_say_that_nothing_was_sent(
     api: ImagesApi, make_backend: MakeBackend, report: DiskReport, make_report: MakeReport
 ) -> None:
