@@ -28,15 +28,25 @@ class Failure(msgspec.Struct, frozen=True):
 
 BILLED_NOTE = "The request had been sent and was given up; the API may have made and billed the picture."
 WITHHELD = "The finished picture was withheld. Change the prompt; the same one may pass another time, but is paid anew."
-SECRET = re.compile(r"\b(?:sk|sess|key)-[A-Za-z0-9_*.-]{6,}")
+SECRET = re.compile(
+    r"(?:\b(?:sk|sess)-(?=[\w*.-]*(?:[\d*]|[A-Za-z]{20}))[\w*.-]{8,}|(?<![\w-])key-(?=[A-Za-z]*\d)[\w-]{16,})\b"
+)
+"""What looks like a key: with a number in it, or the stars of one that is half hidden, or longer than words are."""
+LONG_KEY = 16
+"""Characters. Those are found within words, too; shorter ones may be parts of words."""
+SHORT_KEY = 7
+"""What is shorter is a word that somebody gave a server that wants none, as ``x`` or ``none``."""
 SIGNATURE = re.compile(r"(https?:[\\/]+[^\s\"'<>?]+\?)[^\s\"'<>,]+", re.IGNORECASE)
 """Whoever has a signed address has the picture."""
 
 
 def clean(text: str, key: str | None, limit: int = 1000) -> str:
     """Foreign text made harmless, without anything that looks like a key and without what addresses are signed with."""
-    text = harmless(text.replace(key, "[key]") if key else text, limit)
-    return SIGNATURE.sub(r"\1…", SECRET.sub("[key]", text))
+    if key and len(key) >= LONG_KEY:
+        text = text.replace(key, "[key]")
+    elif key and len(key) >= SHORT_KEY:
+        text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "[key]", text)
+    return SIGNATURE.sub(r"\1…", SECRET.sub("[key]", harmless(text, limit)))
 
 
 def _fields(body: Any) -> Mapping[str, Any]:

@@ -322,11 +322,52 @@ async def test_a_success_without_a_picture_is_a_service_error_that_may_be_paid(
 
 
 def test_foreign_text_is_bounded_and_holds_neither_control_characters_nor_keys() -> None:
-    text = clean(f"a\x1b[31m\x00b\u202e {KEY} sk-live-abcdefgh " + "x" * 5000, KEY)
+    text = clean(f"a\x1b[31m\x00b\u202e {KEY} sk-live-abcd1234efgh " + "x" * 5000, KEY)
     assert len(text) <= 1000
     assert KEY not in text
     assert "sk-live" not in text
     assert not set(text) & set("\x1b\x00\u202e")
+
+
+@pytest.mark.parametrize("key", ["x", "e", "none", "test", "ollama", "lm-studio", None])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a test of low-key-lighting, keystone and key-visual: none is extreme, not elm-studios",
+        "the key-visuals-of-2026 are high; task-1234567890abc of the kiosk-1234567890abc, low-key-light-at-50mm-f2",
+    ],
+)
+def test_what_is_no_key_stays_as_it_was_said(text: str, key: str | None) -> None:
+    """Servers of one's own take any word for a key."""
+    assert clean(text, key) == text
+
+
+@pytest.mark.parametrize("key", ["sk-1234", "lm-studio", "hunter22", KEY, "0123456789abcdef", "a.b+c(d"])
+@pytest.mark.parametrize("text", ["{}", "'{}'", "no such key: {}.", "key={}, or Bearer {}"])
+def test_a_key_is_shown_nowhere(text: str, key: str) -> None:
+    assert clean(text.replace("{}", key), key) == text.replace("{}", "[key]")
+
+
+@pytest.mark.parametrize("text", ["x{}", "{}y", "a_{}_b", "{}{}"])
+def test_a_long_one_is_not_shown_within_a_word_either(text: str) -> None:
+    assert clean(text.replace("{}", KEY), KEY) == text.replace("{}", "[key]")
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "sk-proj-Ab1_cdEfGhIjKlMnOpQr-StUv",
+        "sk-ant-api03-QWERTYuiop",
+        "sk-0123456789abcdef",
+        "sk-********************Kdsa",
+        "key-3ax6xnjp29jd6fds4gc373sgvjxteol0",
+        "sess-AbCdEfGhIjKlMnOpQrStUvWx",
+        "sk-or-v1-0123456789abcdef",
+    ],
+)
+@pytest.mark.parametrize("text", ["{}", "Incorrect API key provided: {}, sorry", "token='{}'"])
+def test_somebody_elses_key_is_not_shown(text: str, foreign: str) -> None:
+    assert clean(text.replace("{}", foreign), KEY) == text.replace("{}", "[key]")
 
 
 @pytest.mark.parametrize("body", [None, [], "text", {"error": "words"}, {"error": ["x"]}, {"error": {"code": 13}}, 7])
