@@ -186,8 +186,8 @@ def _base_address(raw: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise ValueError("it is not a usable address.") from None
-    if not host or parts.username or parts.scheme not in {"http", "https"}:
-        raise ValueError("it is not an http or https address without a user name.")
+    if not host or "@" in parts.netloc or parts.scheme not in {"http", "https"}:
+        raise ValueError("it is not an http or https address without a user name or a secret before its host.")
     return raw.rstrip("/")
 
 

@@ -155,7 +155,7 @@ SHAPES = {
 async def test_events_without_a_blank_line_between_them_are_events_of_their_own(
     shape: str, piece: int, indent: int | None, api: ImagesApi, backend: ApiBackend, report: DiskReport
 ) -> None:
-    events = ({"type": "queued", "usage": {}}, event(PARTIAL, BLURRED), event(COMPLETED, usage=USED))
+    events: tuple[dict[str, Any], ...] = ({"type": "queued"}, event(PARTIAL, BLURRED), event(COMPLETED, usage=USED))
     texts = [json.dumps(each, indent=indent).replace("\n", "\ndata: ") for each in events]
     whole = SHAPES[shape].format(*texts).encode()
     play = in_turn(*(whole[at : at + piece] for at in range(0, len(whole), piece)))
