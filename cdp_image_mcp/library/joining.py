@@ -10,6 +10,7 @@ import msgspec
 from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import BackendName
+from cdp_image_mcp.system.disk import look
 
 JOIN_SECONDS = 24 * 3600
 """How long an answer that nobody fetched waits for the same question."""
@@ -87,6 +88,6 @@ def _may_be_paid(record: Record) -> bool:
 
 def _is_there(path: Path, size: int) -> bool:
     try:
-        return path.stat().st_size == size
+        return (found := look(path)) is not None and found.st_size == size
     except OSError:
-        return False
+        return True  # the record tells of it; a disk that refuses it for a moment does not say that it is gone

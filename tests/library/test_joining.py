@@ -196,6 +196,17 @@ async def test_an_answer_whose_pictures_were_deleted_is_not_joined(library: Libr
         assert (await library.claim_or_register(a_record())).kind == "new"
 
 
+async def test_an_answer_whose_picture_cannot_be_looked_at_for_a_moment_is_not_paid_again(library: Library) -> None:
+    with anyio.fail_after(60):
+        record = a_record()
+        await finished(library, await create(library, record), record)
+        path = Path(record.images[0].path)
+        path.rename(path.with_name("away"))
+        path.symlink_to(path)  # no system looks at it, not even for root
+        claim = await library.claim_or_register(a_record())
+    assert (claim.kind, claim.record.generation_id) == ("finished", record.generation_id)
+
+
 async def test_a_partial_answer_is_joined_too(library: Library) -> None:
     with anyio.fail_after(60):
         record = a_record()
