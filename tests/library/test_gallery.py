@@ -242,6 +242,18 @@ async def test_pictures_in_other_folders_are_linked_by_their_full_address(
     assert card["images"][0]["href"] == (folder.path / "image-01.png").as_uri()
 
 
+async def test_pictures_in_folders_of_the_root_are_linked_by_the_way_from_there_so_that_it_can_be_moved(
+    gallery: Gallery, library: Library, root: Path
+) -> None:
+    with anyio.fail_after(60):
+        record = a_record()
+        folder = await create(library, record, root / "pro ject #1")
+        await finished(library, folder, record)
+        await gallery.rebuild()
+        card = read(gallery).cards[0]
+    assert card["images"][0]["href"] == f"pro%20ject%20%231/{folder.path.name}/image-01.png"
+
+
 async def test_a_record_written_by_hand_does_not_break_the_page(gallery: Gallery, library: Library) -> None:
     with anyio.fail_after(60):
         odd: dict[str, Any] = {"size": "16:nine", "n": [1], "quality": {"deep": [1]}, "prompt": "other"}

@@ -26,7 +26,7 @@ def encoded(value: Any) -> str:
 
 def card(record: Record, folder: Path, root: Path) -> str:
     """Its data as JSON; links lead from ``root``, where the page lies."""
-    base = quote(folder.name) if folder.parent == root else folder.as_uri()
+    base = quote(folder.relative_to(root).as_posix()) if folder.is_relative_to(root) else folder.as_uri()
     asked, got, missed = _compared(record)
     prompt = {"prompt": record.prompt[:MAX_PROMPT]}
     names = [image.path.replace("\\", "/").rpartition("/")[2] for image in record.images]
