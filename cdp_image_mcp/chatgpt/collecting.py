@@ -48,6 +48,7 @@ SENT_WITHIN = 15.0
 RETRIES = (0.0, 5.0, 20.0)
 """Seconds before the history, or a conversation, is looked into: once more, and once more."""
 LOOK_STEP = "Look into the site's history; if the picture is not there, call generate_image again."
+ANOTHER = "Ask the user to sign in with the account and workspace that it was sent with, as 'login' lets them. "
 READ_SECONDS = 10.0
 """How long a page may take to load its conversation."""
 
@@ -124,6 +125,9 @@ class Collecting:
                 return found[0], found[1].id
             if not why and not self._just_pressed:
                 break
+        sent_by = self._report.facts.get("account")
+        if sent_by and tab.who and tab.who != sent_by:
+            self._not_read("they are another account's or workspace's", ANOTHER)
         if why or self._just_pressed:
             self._not_read(why or "one that was just begun may not be listed yet")
         raise ImageError(
@@ -216,12 +220,12 @@ class Collecting:
             next_step=LOOK_STEP,
         )
 
-    def _not_read(self, why: str) -> NoReturn:
+    def _not_read(self, why: str, first: str = "") -> NoReturn:
         raise ImageError(
             "network",
             f"The site's conversations could not all be read ({why}), so it is not known what became of the prompt.",
             submitted="unknown",
-            next_step="Call wait_for_image with this generation_id: the conversations are looked into again.",
+            next_step=f"{first}Call wait_for_image with this generation_id: the conversations are looked into again.",
         )
 
     # --- which message is ours ---------------------------------------------------------------------------------

@@ -140,6 +140,7 @@ class Sending:
             submitted_at=datetime.now().astimezone().isoformat(),
             user_message_id=None,
             used_message_ids=[one for one in used if one],
+            account=self._watch.tab.who,
             turn_pressed=True,
             # A later run refuses them too, whoever says that they are pictures.
             reference_sha256=[reference.sha256 for reference in self._references],

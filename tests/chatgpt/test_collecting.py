@@ -53,6 +53,7 @@ class ScriptedSite:
         self.meanwhile: list[tuple[str, list[dict[str, Any]], str]] = []
         """Lists that come while the page is loaded: address, entries, and the document that asked."""
         self.loader_id = "0"
+        self.who: str | None = None
         self.site = SITE
         self.bodies = self.eye = self
         self.requests: list[Any] = []
@@ -576,3 +577,23 @@ async def test_a_conversation_that_may_have_begun_with_ours_leaves_it_open(
     with pytest.raises(ImageError) as caught:
         await searched(site)
     assert caught.value.code == code
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("sent_by", "here", "code"),
+    [
+        ("mine", "other", "network"),
+        ("mine", "mine", "not_found"),
+        ("mine", None, "not_found"),
+        (None, "other", "not_found"),
+    ],
+)
+async def test_the_history_of_another_account_does_not_tell_that_ours_is_not_there(
+    sent_by: str | None, here: str | None, code: str
+) -> None:
+    site = ScriptedSite([sent("other", text="other words")])
+    site.who = here
+    with pytest.raises(ImageError) as caught:
+        await searched(site, account=sent_by)
+    assert (caught.value.code, "sign" in (caught.value.next_step or "")) == (code, code == "network")

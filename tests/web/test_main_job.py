@@ -11,6 +11,7 @@ import pytest
 
 from fixtures.site import Switches, running_site
 from fixtures.site.log import Document
+from fixtures.site.site import ACCOUNT_ID
 from fixtures.site.switches import Generation
 from fixtures.site.turn.conversations import Conversation
 from tests.web.performance import Performance, Scene, Stage
@@ -201,6 +202,8 @@ async def test_a_picture_whose_conversation_was_never_learnt_is_found_in_the_his
         async with running_program(tmp_path, site.url) as program:
             answer = await program.whole(await program.generate("a lighthouse at dusk"))
         record, (drawn,) = answer.record(), answer.files()
+        # In another account's history it would not be missed.
+        assert record["facts"]["account"] == hashlib.sha256(f"user-standin {ACCOUNT_ID}".encode()).hexdigest()[:12]
         for key in ("conversation_id", "conversation_url", "user_message_id"):
             for known in (record, record["facts"]):
                 known.pop(key, None)

@@ -19,10 +19,15 @@ fetch('/api/auth/session', {credentials: 'include', headers: {accept: 'applicati
   if (said.user && typeof said.user !== 'object') return head;
   const word = (value) => (typeof value === 'string' && /^[\\w-]{1,60}$/.test(value) ? value : null);
   const expires = typeof said.expires === 'string' ? said.expires : null;
-  return {...head, user: Boolean(said.user), plan: word(said.account?.planType), error: word(said.error), expires};
+  const ids = new TextEncoder().encode(`${said.user?.id} ${said.account?.id ?? ''}`);
+  const hash = said.user?.id ? new Uint8Array((await crypto.subtle?.digest('SHA-256', ids)) ?? []) : [];
+  const who = Array.from(hash.slice(0, 6), (byte) => byte.toString(16).padStart(2, '0')).join('') || null;
+  const user = Boolean(said.user);
+  return {...head, user, who, plan: word(said.account?.planType), error: word(said.error), expires};
 }).catch(() => ({status: 0}))
 """
-"""Only whether there is a user, short words and the expiry leave the page; the token and the address never do."""
+"""Only whether there is a user, short words, the expiry and the beginning of a hash of the user's and the workspace's
+ids leave the page; the token and the address never do."""
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -30,6 +35,8 @@ class Account(msgspec.Struct, frozen=True):
 
     state: Literal["signed_in", "guest", "expired", "unknown"]
     plan: str | None = None
+    who: str | None = None
+    """Tells one user and workspace from another."""
 
 
 class Session(msgspec.Struct):
@@ -39,6 +46,7 @@ class Session(msgspec.Struct):
     mitigated: str | None = None
     user: bool | None = None
     """Whether there is one; None where the answer is no session."""
+    who: str | None = None
     plan: str | None = None
     error: str | None = None
     expires: str | None = None
@@ -69,4 +77,4 @@ def read_session(session: Session, *, now: datetime) -> Account:
         return Account("expired" if session.error else "guest")
     expires = moment(session.expires)
     ended = session.error is not None or (expires is not None and expires < now.timestamp())
-    return Account("expired" if ended else "signed_in", session.plan)
+    return Account("expired" if ended else "signed_in", session.plan, session.who)

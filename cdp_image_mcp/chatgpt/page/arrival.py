@@ -147,7 +147,7 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
     if restored:
         await _leave_restored(tab)
     await _refuse_unusable(tab, conversation)
-    tab.ready = True
+    tab.ready, tab.who = True, account.who
     return Arrival("ready", account=account)
 
 

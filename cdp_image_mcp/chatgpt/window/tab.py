@@ -63,6 +63,8 @@ class Tab:
         self.eye = Eye(self.page, script, self._may_look)
         self.ready = False
         """Whether the last arrival at the site found it ready for a prompt."""
+        self.who: str | None = None
+        """As whom that was, see :class:`Account`; None where it is not known."""
         self._rests = ("", "")
         """The document in which a turn of ours came to its end, and its generation, until the next arrival."""
         self.goes_back = False

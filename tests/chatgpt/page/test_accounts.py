@@ -1,5 +1,6 @@
 """Who is signed in, as a real page tells of the site's own endpoint, and that nothing secret leaves it."""
 
+import hashlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,26 +21,27 @@ WHOLE = {
     "accessToken": "eyJhbGciOi.secret.token",
 }
 SECRETS = ("eyJhbGciOi.secret.token", "person@example.org", "A Person", "user-1", "acc-1")
+MINE, NO_WORKSPACE = (hashlib.sha256(ids).hexdigest()[:12] for ids in (b"user-1 acc-1", b"user-1 "))
 UNKNOWN, EXPIRED = Account("unknown"), Account("expired")
 ANSWERS: dict[str, tuple[int, str, Account]] = {
-    "a user is signed in with a plan": (200, json.dumps(WHOLE), Account("signed_in", "plus")),
-    "no account is no plan": (200, json.dumps({**WHOLE, "account": None}), Account("signed_in")),
+    "a user is signed in with a plan": (200, json.dumps(WHOLE), Account("signed_in", "plus", MINE)),
+    "no account is no plan": (200, json.dumps({**WHOLE, "account": None}), Account("signed_in", who=NO_WORKSPACE)),
     "a plan that is no short word is dropped": (
         200,
         json.dumps({**WHOLE, "account": {"planType": "person@example.org"}}),
-        Account("signed_in"),
+        Account("signed_in", who=NO_WORKSPACE),
     ),
     "an empty object is a guest": (200, "{}", Account("guest")),
     "no user is a guest": (200, json.dumps({**WHOLE, "user": None}), Account("guest")),
     "an error beside the user has expired": (
         200,
         json.dumps({**WHOLE, "error": "RefreshAccessTokenError"}),
-        Account("expired", "plus"),
+        Account("expired", "plus", MINE),
     ),
     "a past expiry has expired": (
         200,
         json.dumps({**WHOLE, "expires": "2026-10-04T00:00:00.000Z"}),
-        Account("expired", "plus"),
+        Account("expired", "plus", MINE),
     ),
     "an error without a user has expired": (200, '{"error":"RefreshAccessTokenError"}', EXPIRED),
     "401 has expired": (401, "", EXPIRED),

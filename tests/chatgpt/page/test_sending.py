@@ -33,7 +33,8 @@ TEXT = "a bear"
 def site_tab() -> SimpleNamespace:
     """A tab at the site that has asked for nothing yet."""
     page = SimpleNamespace(url="https://chatgpt.com/")
-    return SimpleNamespace(site=site_at("https://chatgpt.com/"), page=page, bodies=SimpleNamespace(requests=()))
+    bodies = SimpleNamespace(requests=())
+    return SimpleNamespace(site=site_at("https://chatgpt.com/"), page=page, bodies=bodies, who="a hash")
 
 
 class Page:
