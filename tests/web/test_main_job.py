@@ -14,8 +14,9 @@ from fixtures.site.log import Document
 from fixtures.site.site import ACCOUNT_ID
 from fixtures.site.switches import Generation
 from fixtures.site.turn.conversations import Conversation
+from fixtures.site.turn.messages import message, text_content
 from tests.web.performance import Performance, Scene, Stage
-from tests.web.program import running_program
+from tests.web.program import Answer, running_program
 
 pytestmark = pytest.mark.anyio
 
@@ -195,25 +196,54 @@ async def test_a_page_that_another_server_has_left_behind_is_loaded_before_its_c
         assert [document.path for document in site.log.of(Document)] == ["/", conversation, conversation]
 
 
+def unfetched(answer: Answer, *forgotten: str, **facts: object) -> None:
+    """Put a generation back to how it stood when its server died behind the press of send."""
+    record, folder = answer.record(), Path(answer.data["output_dir"])
+    for key in forgotten:
+        for known in (record, record["facts"]):
+            known.pop(key, None)
+    record |= {"submitted": "unknown", "spent": "unknown", "state": "submitting", "finished_at": None}
+    record |= {"images": [], "sources": []}
+    record["facts"] |= {"submitted": "unknown", "turn_pressed": True, **facts}
+    for picture in folder.glob("image-*"):
+        picture.unlink()
+    (folder / "metadata.json").write_bytes(msgspec.json.encode(record))
+
+
+@pytest.mark.nightly
+async def test_a_picture_on_a_branch_that_its_person_left_is_fetched_once_that_is_shown_again(tmp_path: Path) -> None:
+    """They edited the prompt at another machine, and a page that reads the current branch shows nothing of ours."""
+    with running_site(Switches(singular_status=404)) as site:
+        async with running_program(tmp_path, site.url) as program:
+            answer = await program.whole(await program.generate("a lighthouse at dusk"))
+        (drawn,), record = answer.files(), answer.record()
+        pressed = (datetime.now().astimezone() - timedelta(minutes=10)).isoformat()
+        unfetched(answer, submitted_at=pressed)
+        conversation = site.state.conversations[record["conversation_id"]]
+        ours, leaf = conversation.nodes[record["facts"]["user_message_id"]], conversation.current
+        edited = conversation.add(message("user", text_content("a windmill at dusk")), ours["parent"])
+        conversation.add(message("assistant", text_content("A windmill it is."), end_turn=True), edited)
+        async with running_program(tmp_path, site.url) as program:
+            identity = answer.data["generation_id"]
+            hidden = await program.call("wait_for_image", generation_id=identity, images="none")
+            assert (hidden.code, hidden.data["submitted"]) == ("network", "unknown"), hidden.data
+            conversation.current = leaf
+            again = await program.call("wait_for_image", generation_id=identity, images="none")
+        assert (again.status, again.files()) == ("saved", [drawn]), again.data
+        assert len(site.log.prompts) == 1
+
+
 @pytest.mark.nightly
 async def test_a_picture_whose_conversation_was_never_learnt_is_found_in_the_history(tmp_path: Path) -> None:
     """The server died between the press of send and the first word of the answer."""
     with running_site(Switches(generation="october")) as site:
         async with running_program(tmp_path, site.url) as program:
             answer = await program.whole(await program.generate("a lighthouse at dusk"))
-        record, (drawn,) = answer.record(), answer.files()
+        (drawn,) = answer.files()
         # In another account's history it would not be missed.
-        assert record["facts"]["account"] == hashlib.sha256(f"user-standin {ACCOUNT_ID}".encode()).hexdigest()[:12]
-        for key in ("conversation_id", "conversation_url", "user_message_id"):
-            for known in (record, record["facts"]):
-                known.pop(key, None)
-        record |= {"submitted": "unknown", "spent": "unknown", "state": "submitting", "finished_at": None}
-        record |= {"images": [], "sources": []}
-        record["facts"] |= {"submitted": "unknown", "turn_pressed": True}
-        folder = Path(answer.data["output_dir"])
-        for picture in folder.glob("image-*"):
-            picture.unlink()
-        (folder / "metadata.json").write_bytes(msgspec.json.encode(record))
+        account = answer.record()["facts"]["account"]
+        assert account == hashlib.sha256(f"user-standin {ACCOUNT_ID}".encode()).hexdigest()[:12]
+        unfetched(answer, "conversation_id", "conversation_url", "user_message_id")
         for number in range(12):  # a person went on with older ones since, in another window
             busy = Conversation(f"Another matter {number}")
             busy.date(time.time() - 86_400)
