@@ -1,4 +1,4 @@
-"""Server-sent events, read byte by byte as they arrive, with lines of any length."""
+"""Server-sent events and lines of JSON, read byte by byte as they arrive, with lines of any length."""
 
 import re
 
@@ -7,6 +7,10 @@ KEPT = 256
 MARK = b"\xef\xbb\xbf"
 DATA = re.compile(rb"data:(?: (?=[^:])|(?=[^ :]))|(?=[ \t{}\[\]\"])")
 """How a line of data begins, up to the first byte of the data. JSON is data with no name before it, too."""
+BETWEEN = re.compile(rb"(?<=[}\]])[ \t]*+[\r\n]\s*+(?=[{\[])")
+"""In one JSON no line that ends with a closing bracket stands before one that begins with an opening bracket, for a
+comma is between them."""
+CLOSED = re.compile(rb"([}\]])[ \t]*+([\r\n]?)\s*+\Z")
 
 
 class EventReader:
@@ -18,9 +22,8 @@ class EventReader:
     Lines that begin as those of a JSON do, and as no field of the standard, are data: relays that have kept the line
     open with comments write what their upstream answers in one piece behind them, as it is (new-api, 2026).
 
-    A blank line ends an event. Where relays leave it out, one ends whose data is a whole JSON when the next begins: in
-    one JSON no line that ends with a closing bracket stands before one that begins with an opening bracket, for a comma
-    is between them.
+    A blank line ends an event. Where relays leave it out, one ends whose data is a whole JSON when the next begins, as
+    between lines of JSON (see :data:`BETWEEN`).
     """
 
     def __init__(self) -> None:
@@ -105,3 +108,29 @@ class EventReader:
         if self._has_data:
             out.append(self._name)
         self._name, self._has_data, self._last = "", False, b""
+
+
+class JsonReader:
+    """Turns bytes, cut anywhere, into pieces of JSON texts and their ends, in the form of :class:`EventReader`. Each
+    text but the first begins in a line of its own; one alone may have as many lines as it likes."""
+
+    def __init__(self) -> None:
+        self._end = b""
+        """The closing bracket that came last, and whether its line has ended, if nothing came after that."""
+
+    def feed(self, chunk: bytes) -> list[bytes | str]:
+        """Pieces of the texts in ``chunk`` and, as an empty name, the end of each but the last."""
+        first, *others = self.cut(chunk)
+        return [first, *(token for other in others for token in ("", other))]
+
+    def cut(self, chunk: bytes) -> list[bytes]:
+        """What ``chunk`` has of the text that is open, then those that begin in it."""
+        known, joined = len(self._end), self._end + chunk
+        closed = CLOSED.search(joined)
+        self._end = closed[1] + closed[2] if closed else b""
+        first, *others = BETWEEN.split(joined)
+        return [first[known:], *others]
+
+    def close(self) -> list[bytes | str]:
+        """The last one ends."""
+        return [""]

@@ -211,6 +211,13 @@ class PictureReader:
         """Whether any picture that has come, and was not taken yet, is more than nothing."""
         return bool(self._done)
 
+    @property
+    def is_event(self) -> bool:
+        """Whether a picture that has come, and was not taken yet, stands in the outermost object: an answer lists its
+        pictures, and an event may be one of several."""
+        outermost = self.pieces()[:1] if self.drawn and self._rest.startswith(b"{") else []
+        return any(picture_index(text) is not None for piece in outermost for text in piece.values())
+
     def whole(self, smallest: int = 0) -> Iterator[bytes]:
         """The pictures that have come since the last time; those of fewer bytes than ``smallest`` are ``damaged``."""
         for index in list(self._done):

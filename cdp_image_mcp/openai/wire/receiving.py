@@ -8,10 +8,11 @@ import anyio
 
 from cdp_image_mcp.openai.refusals.failures import Failure, clean
 from cdp_image_mcp.openai.wire.answer import DRAIN, Answer
+from cdp_image_mcp.openai.wire.events import JsonReader
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
 from cdp_image_mcp.openai.wire.forms import fields_of, items_of, listed_in, parsed, wrong_in
 from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader
-from cdp_image_mcp.openai.wire.stream import Stream
+from cdp_image_mcp.openai.wire.stream import Begun, Stream
 from cdp_image_mcp.system.tasks import shielded
 
 LONGEST_ERROR = 1024 * 1024
@@ -62,27 +63,31 @@ async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
     return None if answer.found else answer.verdict
 
 
-async def _fill(reader: PictureReader, reply: Reply, wanted: int, answer: Answer | None = None) -> None:
+async def _fill(reader: PictureReader, reply: Reply, wanted: int, answer: Answer | None = None) -> Begun | None:
     """Read to the end, or until a JSON is whole that has ``wanted`` pictures and nothing is said behind it for
     :data:`DRAIN`: servers that do not end what they answer would be waited for as long as any may draw. Pictures go to
-    ``answer``."""
+    ``answer``, until it turns out to be the first of several JSON texts, or an event as these are."""
+    texts = JsonReader()
     with anyio.CancelScope() as reading:
         while (piece := await reply.read()) is not None:
+            piece, *others = texts.cut(piece) if answer is not None else [piece]
             reader.feed(piece)
             if answer is not None:
+                if others or reader.is_event:
+                    return Begun(texts, reader, others)
                 await answer.take(reader)
             if reading.deadline == math.inf and (tree := fields_of(reader.so_far())) is not None:
                 here = max(answer.pictures if answer is not None else 0, len(listed_in(tree)))
                 if here >= wanted:
                     reading.deadline = anyio.current_time() + DRAIN
+    return None
 
 
 async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
     reader = PictureReader()
     broken: BrokenError | None = None
     try:
-        await _fill(reader, reply, answer.wanted, answer)
-        tree, why = parsed(reader)
+        begun = await _fill(reader, reply, answer.wanted, answer)
     except BrokenError as error:
         broken, (tree, why) = error, parsed(reader)
     except AnswerError as fault:
@@ -92,6 +97,10 @@ async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
         with shielded():
             await answer.salvage(reader)
         raise
+    else:
+        if begun is not None:
+            return await Stream(reply, answer, begun).read()
+        tree, why = parsed(reader)
     if tree is None:
         # A 200 that is no answer. Pictures that came before it broke, or were named, are kept and counted.
         await answer.salvage(reader)

@@ -11,7 +11,7 @@ import msgspec
 
 from cdp_image_mcp.openai.refusals.failures import Failure
 from cdp_image_mcp.openai.wire.answer import DRAIN, Answer
-from cdp_image_mcp.openai.wire.events import EventReader
+from cdp_image_mcp.openai.wire.events import EventReader, JsonReader
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
 from cdp_image_mcp.openai.wire.forms import items_of, parsed, wrong_in
 from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader
@@ -28,14 +28,23 @@ class _Event(NamedTuple):
     kind: str
 
 
+class Begun(NamedTuple):
+    """A stream of which this was read already."""
+
+    events: EventReader | JsonReader
+    reader: PictureReader
+    """The event that is open, as far as it came."""
+    others: Sequence[bytes]
+    """What came of those that follow it."""
+
+
 class Stream:
     """A stream of events: life signs, partial pictures of servers that send them unasked, then the finished ones."""
 
-    def __init__(self, reply: Reply, answer: Answer) -> None:
+    def __init__(self, reply: Reply, answer: Answer, begun: Begun | None = None) -> None:
         self._reply = reply
         self._answer = answer
-        self._events = EventReader()
-        self._reader = PictureReader()
+        self._events, self._reader, self._ahead = begun or Begun(EventReader(), PictureReader(), ())
         self._drawing = False
         """Whether a picture has come that need not be a finished one."""
         self._candidates: list[_Event] = []
@@ -50,6 +59,8 @@ class Stream:
 
     async def read(self) -> Failure | None:
         try:
+            for text in self._ahead:
+                await self._take(["", text])
             while not (self._over or self._enough) and (piece := await self._more()) is not None:
                 await self._take(self._events.feed(piece))
             if not (self._over or self._enough) or await self._drain():

@@ -1,16 +1,18 @@
 """Server-sent events: the same events however the bytes are cut."""
 
+import json
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cdp_image_mcp.openai.wire.events import EventReader
+from cdp_image_mcp.openai.wire.events import EventReader, JsonReader
 from tests.openai.wire.cutting import cut
 
 
-def read(chunks: list[bytes]) -> list[tuple[str, bytes]]:
+def read(chunks: list[bytes], reader: EventReader | JsonReader | None = None) -> list[tuple[str, bytes]]:
     """All events of a stream, each with its name and its data."""
-    reader, found, data = EventReader(), list[tuple[str, bytes]](), bytearray()
+    reader, found, data = reader or EventReader(), list[tuple[str, bytes]](), bytearray()
     for token in [*(token for chunk in chunks for token in reader.feed(chunk)), *reader.close()]:
         if isinstance(token, str):
             found.append((token, bytes(data)))
@@ -106,3 +108,27 @@ def test_a_whole_json_is_an_event_of_its_own_where_its_blank_line_is_missing() -
         *(("a", b'{"a": [\n{}]}'), ("b", b"{}")),
         ("", b"[DONE]"),
     ]
+
+
+TREES = st.dictionaries(
+    st.text(max_size=3),
+    st.recursive(
+        st.none() | st.text('{}[]\\"\n ', max_size=6),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+        max_leaves=6,
+    ),
+    max_size=3,
+)
+
+
+@given(
+    st.lists(st.tuples(TREES, st.sampled_from(["\n", " \r\n", "\n\n \t"])), min_size=1, max_size=4),
+    st.sampled_from([None, 0, 2]),
+    st.lists(st.integers(0, 1000), max_size=12),
+)
+def test_lines_of_json_are_told_apart_wherever_they_are_cut(
+    texts: list[tuple[dict[str, object], str]], indent: int | None, places: list[int]
+) -> None:
+    whole = "".join(json.dumps(tree, indent=indent) + end for tree, end in texts).encode()
+    found = [data for _, data in read(cut(whole, places), JsonReader())]
+    assert [json.loads(data) for data in found] == [tree for tree, _ in texts]

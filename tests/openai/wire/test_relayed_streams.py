@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -82,11 +83,11 @@ LIMIT = {"type": "error", "error": {"code": "rate_limit_exceeded", "message": "R
 BLOCKED = {"type": "error", "error": {"code": "moderation_blocked", "message": "Stopped by safety."}}
 
 
-def in_turn(*pieces: dict[str, Any] | bytes, end: str = "ended") -> Play:
+def in_turn(*pieces: dict[str, Any] | bytes, end: str = "ended", kind: str = "text/event-stream") -> Play:
     """A stream that says these one after the other, each as soon as the one before has left."""
 
     async def play(_request: Request, response: Response) -> None:
-        await response.start(200, {"content-type": "text/event-stream"})
+        await response.start(200, {"content-type": kind})
         for piece in pieces:
             await response.send(piece if isinstance(piece, bytes) else f"data: {json.dumps(piece)}\n\n".encode())
         if end == "silent":
@@ -169,3 +170,77 @@ async def test_the_names_of_such_events_are_each_their_own(
     nameless = [json.dumps({"b64_json": base64.b64encode(data).decode()}) for data in (BLURRED, MADE)]
     text = f"event: {PARTIAL}\ndata: {nameless[0]}\nevent: {COMPLETED}\ndata: {nameless[1]}\n"
     assert await drawn(api, backend, report, said(text)) == [MADE]
+
+
+def lines(*events: dict[str, Any], piece: int = 1 << 16, end: str = "ended") -> Play:
+    """JSON texts in lines of their own (NDJSON), under the type of one."""
+    whole = "".join(f"{json.dumps(each)}\n" for each in events).encode()
+    return in_turn(*(whole[at : at + piece] for at in range(0, len(whole), piece)), end=end, kind="application/json")
+
+
+def turned(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same with its picture first."""
+    return dict(reversed(fields.items()))
+
+
+@pytest.mark.parametrize("turn", [dict[str, Any], turned])
+@pytest.mark.parametrize("piece", [1, 4099, 1 << 16])
+@pytest.mark.parametrize("before", [[], [{"type": "queued"}], [{"type": "in_progress", "b64_json": ""}]], ids=str)
+async def test_a_preview_in_a_line_of_json_is_not_the_picture(
+    before: list[dict[str, Any]],
+    piece: int,
+    turn: Callable[[dict[str, Any]], dict[str, Any]],
+    api: ImagesApi,
+    backend: ApiBackend,
+    report: DiskReport,
+) -> None:
+    previews = (turn(event(PARTIAL, png(8, 8, seed=index), partial_image_index=index)) for index in range(2))
+    play = lines(*before, *previews, turn(event(COMPLETED, usage=USED)), piece=piece)
+    assert await drawn(api, backend, report, play) == [MADE]
+    assert report.known["usage"] == USED
+
+
+@pytest.mark.parametrize("end", ["ended", "cut"])
+async def test_nor_is_one_that_nothing_follows(
+    end: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    with pytest.raises(ImageError) as caught:
+        await drawn(api, backend, report, lines(event(PARTIAL, BLURRED), end=end))
+    assert (caught.value.code, caught.value.spent, report.pictures) == ("network", "unknown", [])
+
+
+async def test_of_several_pictures_in_lines_of_json_each_is_saved(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    made = [png(64, 64, seed=seed) for seed in range(3)]
+    play = lines(*(event(COMPLETED, each, usage=USED) for each in made))
+    assert await drawn(api, backend, report, play, quality="low", n=3) == made
+    assert report.known["usage"]["output_tokens"] == 300
+
+
+@pytest.mark.parametrize("beside", [{"type": "queued"}, {"done": True}, {"error": None}], ids=str)
+@pytest.mark.parametrize("first", [True, False])
+async def test_an_answer_that_is_one_line_of_several_is_read_as_it_is(
+    first: bool, beside: dict[str, Any], api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    answer = {"created": 7, "data": [{"b64_json": base64.b64encode(MADE).decode()}], "usage": USED}
+    assert await drawn(api, backend, report, lines(*([answer, beside] if first else [beside, answer]))) == [MADE]
+    assert (report.known["usage"], report.known["openai_created"]) == (USED, 7)
+
+
+@pytest.mark.parametrize("end", ["ended", "cut"])
+async def test_a_picture_alone_in_its_object_is_the_picture(
+    end: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    answer = {"b64_json": base64.b64encode(MADE).decode(), "created": 7}
+    assert await drawn(api, backend, report, lines(answer, end=end)) == [MADE]
+    assert "warnings" not in report.known
+
+
+@pytest.mark.parametrize("piece", [1, 3, 1 << 16])
+async def test_braces_in_words_end_no_json(piece: int, api: ImagesApi, backend: ApiBackend, report: DiskReport) -> None:
+    item = {"revised_prompt": "{a} {b}\n{c}", "b64_json": base64.b64encode(MADE).decode()}
+    text = json.dumps({"data": [item], "usage": USED}, indent=1).replace("\n", "\r\n")
+    play = in_turn(*(text[at : at + piece].encode() for at in range(0, len(text), piece)), kind="application/json")
+    assert await drawn(api, backend, report, play) == [MADE]
+    assert report.known["revised_prompt"] == item["revised_prompt"]
