@@ -475,6 +475,21 @@ async def test_a_no_to_a_question_that_is_past_tells_where_the_picture_stands_by
     assert text_of(result)["status"] == "working"
 
 
+async def test_a_question_that_a_client_declared_and_cannot_put_is_told_in_words_at_once(
+    studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    studio.generated = studio.waited = [standing(tmp_path, "needs_sign_in")]
+    studio.holding = "wait"
+
+    async def ask(_: ClientRequestContext, __: types.ElicitRequestParams) -> types.ErrorData:
+        return types.ErrorData(code=types.METHOD_NOT_FOUND, message="There is nobody to ask.")
+
+    with anyio.fail_after(20):
+        async with client(studio, "legacy", elicitation_callback=ask) as connected:
+            result = await connected.call_tool("generate_image", {"prompt": "a fox", "wait_seconds": 600})
+    assert (result.is_error, text_of(result)["status"]) == (False, "needs_sign_in")
+
+
 async def test_a_client_that_cannot_ask_gets_the_state_in_words(
     studio: ScriptedStudio, era: Era, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ class Elicitation:
                 answer = await ctx.session.send_request(question, types.ElicitResult, metadata=of_the_call)
             except (MCPError, NoBackChannelError, ValueError) as error:
                 logger.warning("the client declared elicitation and did not do it: %s", error)
+                waiting.cancel()  # nobody was asked: the answer tells it
                 return
             if answer.action != "accept":
                 waiting.cancel()

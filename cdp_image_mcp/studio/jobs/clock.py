@@ -4,6 +4,8 @@ import math
 
 import anyio
 
+from cdp_image_mcp.system.sleep import AGAIN_SECONDS, overslept
+
 
 class Clock:
     """It stands still in the queue and while a person is waited for."""
@@ -21,14 +23,22 @@ class Clock:
         return max(0.0, self._left - (0.0 if since is None else anyio.current_time() - since))
 
     async def over(self, later: float = 0.0) -> None:
-        """Until the limit, and ``later`` seconds more, is used up."""
+        """Until the limit, and ``later`` seconds more, is used up. What the machine slept through was not waited: a
+        while is waited after it."""
         self._left += later
-        try:
-            with anyio.CancelScope() as self._scope:
-                self.run()
-                await anyio.sleep_forever()
-        finally:
-            self._scope = None
+        begins = not later  # the second time a person may be waited for at this moment
+        while True:
+            self._scope = scope = anyio.CancelScope()
+            try:
+                with scope:
+                    if begins or self._running_since is not None:
+                        self.run()
+                    await anyio.sleep_forever()
+            finally:
+                self._scope = None
+            if not overslept(scope.deadline):
+                return
+            self._left, self._running_since = min(later or self.seconds, AGAIN_SECONDS), anyio.current_time()
 
     def run(self) -> None:
         if self._running_since is None:

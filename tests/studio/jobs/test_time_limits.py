@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from cdp_image_mcp.errors import ImageError
@@ -13,6 +14,7 @@ from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.ending import ADVICE
 from cdp_image_mcp.studio.jobs import runner
+from cdp_image_mcp.studio.jobs.clock import Clock
 from cdp_image_mcp.studio.studio import Standing, Studio
 from tests import clock
 from tests.studio.scripted import Scripted, draw, png, studio_with
@@ -51,6 +53,13 @@ class Slow:
 @pytest.fixture
 def leap(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return partial(clock.leap, monkeypatch)
+
+
+async def settled() -> None:
+    """Timers that are due have fired, and everybody has done what follows at once."""
+    for _ in range(5):
+        await anyio.lowlevel.checkpoint()
+    await anyio.wait_all_tasks_blocked()
 
 
 async def over_time(studio: Studio, first: Standing, slow: Slow, leap: Callable[[float], None]) -> Standing:
@@ -147,6 +156,51 @@ async def test_the_next_prompt_waits_for_a_turn_that_is_over_its_time_and_not_fo
     assert hanging.cancelled
     assert record.error is not None
     assert (record.state, record.error["code"], record.collectable) == ("interrupted", "timeout", True)
+
+
+async def test_a_machine_that_slept_beyond_all_limits_waits_a_while_for_what_is_out(
+    tmp_path: Path, leap: Callable[[float], None]
+) -> None:
+    slow = Slow()
+    async with studio_with(tmp_path, Scripted(slow)) as studio:
+        first = await studio.generate(asking())
+        await slow.sent.wait()
+        leap(1500)
+        await settled()
+        assert not slow.cancelled
+        late = await over_time(studio, first, slow, leap)
+        await settled()
+        leap(1500)
+        await settled()
+        slow.drawn.set()
+        assert (await studio.wait(late.record.generation_id)).record.state == "saved"
+
+
+async def test_a_person_who_is_waited_for_while_the_time_runs_over_uses_up_none_of_what_comes_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit, later = Clock(LIMIT), anyio.Event()
+
+    async def runs_over() -> None:
+        await limit.over()
+        limit.stop()  # the person is asked while that is written down
+        await limit.over(120)
+        later.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(runs_over)
+        await settled()
+        clock.leap(monkeypatch, LIMIT)
+        await settled()
+        clock.leap(monkeypatch, 130)
+        await settled()
+        assert not later.is_set()
+        limit.run()
+        clock.leap(monkeypatch, 119)
+        await settled()
+        assert not later.is_set()
+        clock.leap(monkeypatch, 1)
+        await later.wait()
 
 
 async def test_waiting_in_the_queue_and_for_a_person_uses_up_no_time(
