@@ -31,8 +31,9 @@ CLOSING_SECONDS = 15.0
 """Longest time for leaving in order; what hangs then is left, the records on disk are whole at any moment."""
 FLUSHING_SECONDS = 2.0
 """Longest time for the last answers to reach a client that has closed its end."""
-OUTLIVING_SECONDS = LONGEST_WAIT + 60.0
-"""Longest time for requests that are out when the client has gone; each has a patience of its own, which is shorter."""
+OUTLIVING_SECONDS = 2.0 * LONGEST_WAIT
+"""Longest time for requests that are out when the client has gone: the longest that one answers in, and then that its
+addresses are asked and that a full disk is tried again, which have limits of their own."""
 
 
 def open_browser(studio: "Studio | None") -> "Browser | None":

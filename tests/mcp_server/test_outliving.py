@@ -15,8 +15,10 @@ import psutil
 import pytest
 
 from cdp_image_mcp.mcp_server import serving, ways
+from cdp_image_mcp.openai.wire.download import FETCHING
 from cdp_image_mcp.previews.preview import OpenCanvas
-from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.request import LONGEST_WAIT, ImageRequest, Report
+from cdp_image_mcp.studio.jobs.settling import HELD_SECONDS
 from fixtures.images_api import ImagesApi, Request, Response, draw, running_api
 from tests.faults.faults import records, working_in
 from tests.faults.peer import Gone, Peer
@@ -243,3 +245,8 @@ async def test_what_is_out_is_told_before_the_browsers_of_previews_are_waited_fo
             await (await app.studio()).generate(asking(wait_seconds=0))
             await sent.wait()
     assert told == ["something is out", "previews are closed"]
+
+
+def test_whoever_outlives_its_client_has_time_for_all_that_one_picture_may_take() -> None:
+    """An answer, then its address, then a disk that is full."""
+    assert serving.OUTLIVING_SECONDS > LONGEST_WAIT + FETCHING + HELD_SECONDS

@@ -180,7 +180,7 @@ class Attaching:
         """Until all files are at the site, and the page has shown it, if it does; False where they are all to be given
         once more. Raises ImageError."""
         self._patience = UPLOAD_SECONDS * files
-        with anyio.move_on_after(self._patience):
+        with anyio.move_on_after(self._patience) as limit:
             # A page may send one file up after another: as long as it shows that, or a further call comes.
             begun = -1
             while begun < uploads.begun and not uploads.failed:
@@ -189,17 +189,18 @@ class Attaching:
                     await self._received(uploads, files)
                 if uploads.begun < files:
                     await self._another_begins(uploads)
-            await self.refuse_failed(uploads)
-            if uploads.broken is not None and uploads.received < files and await self.cards() < files:
-                self._give_anew(uploads.broken)
-                return False
-            if uploads.begun:
-                # Sent before its card is there, a prompt may go without the picture.
-                await self._shows_cards(files, CARD_SECONDS)
-            return True
-        raise ImageError(
-            "network", f"The reference pictures were not uploaded within {self._patience:g} s. Nothing was sent."
-        )
+        if limit.cancelled_caught:
+            raise ImageError(
+                "network", f"The reference pictures were not uploaded within {self._patience:g} s. Nothing was sent."
+            )
+        await self.refuse_failed(uploads)
+        if uploads.broken is not None and uploads.received < files and await self.cards() < files:
+            self._give_anew(uploads.broken)
+            return False
+        if uploads.begun:
+            # Sent before its card is there, a prompt may go without the picture.
+            await self._shows_cards(files, CARD_SECONDS)
+        return True
 
     async def _another_begins(self, uploads: Uploads) -> None:
         """Until the page's call for another file is there, or nothing shows that one will come."""

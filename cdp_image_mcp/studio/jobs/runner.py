@@ -247,9 +247,9 @@ class Runner:
         await self.end_done(job)
 
     async def _asked(self, request: ImageRequest, job: Job) -> None:
-        """The back end, after a rate limit that it stated earlier and that ends in time."""
+        """The back end, after a rate limit that it stated earlier and that ends in time for a picture."""
         pause = await self._steering.pause(request.backend)
-        if 0 < pause < job.clock.left:
+        if 0 < pause < job.clock.left - (job.typical or 0.0):
             job.progress(f"a limit that was stated earlier ends in {pause:.0f} s")
             await anyio.sleep(pause)
         await self.backend(request.backend).generate(await as_it_stands(self._library, request), job)

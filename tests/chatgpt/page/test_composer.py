@@ -22,6 +22,7 @@ from cdp_image_mcp.chatgpt.page.waiting import first_of
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.chatgpt.words import Rule, Words
 from cdp_image_mcp.errors import ImageError
+from tests import clock
 from tests.chatgpt.page.scripted import ScriptedPage, Unseen, composing
 
 pytestmark = pytest.mark.anyio
@@ -325,6 +326,30 @@ async def test_a_card_that_was_there_for_a_moment_alone_tells_that_its_file_can_
     assert not await given.stands()
     page.show(1)  # of an old draft
     assert not await given.stands()
+
+
+async def test_the_time_for_an_upload_is_over_with_its_receipt_and_its_card_has_a_time_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attaching, "UPLOAD_SECONDS", 5)
+    page = Hasty()
+
+    def received() -> None:
+        page.calls_up("sent", "backend-api/files", "POST")
+        page.calls_up("responded", "upload/1", "PUT", 201)
+        page.calls_up("ended", "backend-api/files/process_upload_stream", "POST", 200)
+
+    async def shown_late() -> None:
+        await anyio.wait_all_tasks_blocked()
+        clock.leap(monkeypatch, 6)
+        for _ in range(5):
+            await anyio.lowlevel.checkpoint()
+        page.show(1)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(shown_late)
+        given = await given_to(page, received)
+        assert await given.stands()
 
 
 async def test_bytes_that_the_page_itself_sends_once_more_have_come_through(monkeypatch: pytest.MonkeyPatch) -> None:
