@@ -5,20 +5,18 @@ may end in spaces; CR, LF and CRLF all occur; typed objects carry no event line;
 that of the previous delta; ``append`` of an object merges; ``patch`` may lack ``p``.
 """
 
-import codecs
-import re
 from typing import Any, Literal, cast
 
 import msgspec
 
 from cdp_image_mcp.chatgpt.network.delta import DeltaError, Path, apply, path_of
 from cdp_image_mcp.chatgpt.network.wire import decode, remember
+from cdp_image_mcp.system.events import EventReader
 
 LONGEST_EVENT = 8 * 1024 * 1024
-"""Characters of one event; far above the largest message, far below what would hurt."""
+"""Bytes of one event; far above the largest message, far below what would hurt."""
 MOST_CHANNELS = 64
 MOST_ITEMS = 20_000
-_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class StreamEvent(msgspec.Struct, frozen=True):
@@ -34,74 +32,38 @@ class StreamDecoder:
     """Decodes one stream, split anywhere. Never raises; what cannot be read is passed over."""
 
     def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
-        self._skip_newline = False
-        self._line: list[str] = []
-        self._data: list[str] = []
-        self._size = 0
+        self._events = EventReader()
+        self._data = bytearray()
         self._documents: dict[Any, Any] = {}
         self._pointer = ""
         self._operation = "add"
         self._channel: Any = 0
 
     def feed(self, chunk: bytes) -> list[StreamEvent]:
-        return self._text(self._decoder.decode(chunk))
+        return self._read(self._events.feed(chunk))
 
     def close(self) -> list[StreamEvent]:
         """The end of the bytes: a last event without its blank line is still read."""
-        events = self._text(self._decoder.decode(b"", final=True))
-        events += self._end_of_line("".join(self._line))
-        self._line.clear()
-        return events + self._dispatch()
+        return self._read(self._events.close())
 
-    def _text(self, text: str) -> list[StreamEvent]:
-        if not text:
-            return []
-        # A carriage return ends its line at once; the newline that may follow in the next piece belongs to it.
-        if self._skip_newline:
-            text = text.removeprefix("\n")
-        self._skip_newline = text.endswith("\r")
-        *lines, rest = _LINE_END.split(text)
+    def _read(self, tokens: list[bytes | str]) -> list[StreamEvent]:
         events: list[StreamEvent] = []
-        for line in lines:
-            events += self._end_of_line("".join((*self._line, line)))
-            self._line.clear()
-        if rest:
-            self._keep(self._line, rest)
+        for token in tokens:
+            if isinstance(token, bytes):
+                self._data += token[: LONGEST_EVENT + 1 - len(self._data)]
+                continue
+            data, self._data = self._data, bytearray()
+            events += self._values(data.decode("utf-8", "replace")) if len(data) <= LONGEST_EVENT else []
         return events
 
-    def _keep(self, place: list[str], text: str) -> None:
-        self._size += len(text)
-        if self._size > LONGEST_EVENT:
-            self._line.clear()
-            self._data.clear()
-            self._size = 0
-            return
-        place.append(text)
-
-    def _end_of_line(self, line: str) -> list[StreamEvent]:
-        if not line.strip():
-            return self._dispatch()
-        name, colon, value = line.partition(":")
-        if colon and name == "data":
-            self._keep(self._data, value.strip())
-        elif line.startswith("{"):
-            # The body of a refused request is bare JSON, not an event.
-            return self._dispatch() + self._values([line])
-        return []
-
-    def _dispatch(self) -> list[StreamEvent]:
-        lines, self._data, self._size = self._data, [], 0
-        return self._values(lines) if lines else []
-
-    def _values(self, lines: list[str]) -> list[StreamEvent]:
-        joined = "\n".join(lines).strip()
-        if joined == "[DONE]":
+    def _values(self, text: str) -> list[StreamEvent]:
+        text = text.strip()
+        if text == "[DONE]":
             return [StreamEvent("done")]
-        value = decode(joined)  # no object: the delta encoding's name, "v1" or bare
-        if value is None and len(lines) > 1:
+        value = decode(text)  # no object: the delta encoding's name, "v1" or bare
+        if value is None and "\n" in text:
             # Blank lines between events get lost in some recordings.
-            return [event for line in lines for event in self._values([line])]
+            return [event for line in text.split("\n") for event in self._values(line)]
         if isinstance(value, dict):
             return self._object(cast("dict[str, Any]", value))
         return []

@@ -8,11 +8,11 @@ import anyio
 
 from cdp_image_mcp.openai.refusals.failures import Failure, clean
 from cdp_image_mcp.openai.wire.answer import DRAIN, Answer
-from cdp_image_mcp.openai.wire.events import JsonReader
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
 from cdp_image_mcp.openai.wire.forms import fields_of, items_of, listed_in, parsed, wrong_in
 from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader
 from cdp_image_mcp.openai.wire.stream import Begun, Stream
+from cdp_image_mcp.system.events import JsonReader
 from cdp_image_mcp.system.tasks import shielded
 
 LONGEST_ERROR = 1024 * 1024

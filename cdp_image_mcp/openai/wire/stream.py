@@ -11,10 +11,10 @@ import msgspec
 
 from cdp_image_mcp.openai.refusals.failures import Failure
 from cdp_image_mcp.openai.wire.answer import DRAIN, Answer
-from cdp_image_mcp.openai.wire.events import EventReader, JsonReader
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
 from cdp_image_mcp.openai.wire.forms import items_of, parsed, wrong_in
 from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader
+from cdp_image_mcp.system.events import EventReader, JsonReader
 from cdp_image_mcp.system.tasks import shielded
 
 NUMBERED = re.compile(r'"partial_image_index"\s*+:\s*+(?!null)')

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp_image_mcp.openai.wire.pictures import LARGEST_REST, AnswerError, PictureReader, picture_index
-from tests.openai.wire.cutting import cut
+from tests.system.cutting import cut
 
 
 def read(chunks: list[bytes]) -> tuple[list[bytes], Any]:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cdp_image_mcp.openai.wire.events import EventReader, JsonReader
-from tests.openai.wire.cutting import cut
+from cdp_image_mcp.system.events import EventReader, JsonReader
+from tests.system.cutting import cut
 
 
 def read(chunks: list[bytes], reader: EventReader | JsonReader | None = None) -> list[tuple[str, bytes]]:
