@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import anyio.abc
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp.errors import ClickBlocked, DocumentLeft
+from cdp_image_mcp.cdp.errors import BrowserGone, ClickBlocked, DocumentLeft, SessionClosed
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.collecting import Collecting
 from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced, stopping
@@ -44,6 +45,11 @@ LOST_ROUNDS = 3
 PERSON_ROUNDS = 3
 """Sign-ins, checks and detours of the page that one picture may meet before its generation gives up."""
 TIDY_SECONDS = 5.0
+ASKED_THERE = (
+    "Run 'cdp-image-mcp login' again, and leave the second window alone: the site is asked in it, and it closes itself."
+)
+
+T = TypeVar("T")
 
 
 class WebBackend:
@@ -85,18 +91,19 @@ class WebBackend:
         if len(report.images) < request.n:
             await self._generate(request, report)
 
-    async def _surviving(self, work: Callable[[], Awaitable[None]], report: Report) -> None:
+    async def _surviving(self, work: Callable[[], Awaitable[T]], report: Report | None = None) -> T:
         """Do ``work`` again with a new browser when one is lost; it must go on from what ``report`` knows."""
-        for attempt in range(LOST_ROUNDS):
+        attempt = 1
+        while True:
             try:
-                await work()
+                return await work()
             except ImageError as error:
-                if error.code != "browser_failed" or not error.retryable or attempt == LOST_ROUNDS - 1:
+                if error.code != "browser_failed" or not error.retryable or attempt == LOST_ROUNDS:
                     raise
                 log.info("the browser was lost, starting again: %s", error)
-                report.progress("the browser was lost and is started again")
-            else:
-                return
+                if report is not None:
+                    report.progress("the browser was lost and is started again")
+            attempt += 1
 
     async def _generate(self, request: ImageRequest, report: Report) -> None:
         last = ImageError("verification_required", "The site asked for a person again and again.")
@@ -249,14 +256,24 @@ class WebBackend:
 
     async def sign_in(self, opened: Callable[[], None] | None = None) -> Arrival:
         """``login``: the person signs in, then the session endpoint is asked whether it worked. ``opened`` is called
-        when the window is there."""
+        when the window is there. Raises ImageError ``needs_sign_in`` where every window in which it is asked is closed:
+        they look like one that was left over."""
         with self._keeper.in_use():
             await self._person.in_plain_window(None, state="needs_sign_in", why="sign-in was asked for", opened=opened)
-            _, arrival = await self._person.look(self._site.home, fresh=False)
-            if arrival.kind == "challenge":
-                await self._person.ask(arrival, None)
-                _, arrival = await self._person.look(self._site.home, fresh=False)
+            try:
+                _, arrival = await self._surviving(self._look_home)
+                if arrival.kind == "challenge":
+                    await self._person.ask(arrival, None)
+                    _, arrival = await self._surviving(self._look_home)
+            except ImageError as error:
+                if not isinstance(error.__cause__, BrowserGone | SessionClosed):
+                    raise
+                told = "The browser was closed before the site could be asked whether you are signed in."
+                raise ImageError("needs_sign_in", told, next_step=ASKED_THERE) from error
             return arrival
+
+    async def _look_home(self) -> tuple[Tab, Arrival]:
+        return await self._person.look(self._site.home, fresh=False)
 
     @property
     def browser(self) -> cdp.Browser | None:
@@ -266,14 +283,17 @@ class WebBackend:
     async def probe(self) -> list[tuple[str, bool, str]]:
         """``doctor --probe``: what of the page is found; sends nothing. Raises ImageError when nobody is signed in."""
         with self._keeper.in_use():
-            tab, arrival = await self._person.look(self._site.home, fresh=False)
-            if arrival.kind != "ready":
-                code = "needs_sign_in" if arrival.kind == "signed_out" else "verification_required"
-                raise ImageError(code, f"The site is not ready for prompts: {arrival.detail}.")
-            try:
-                return await probe_roles(tab)
-            except cdp.CDPError as error:
-                raise problem(error, sent=False) from None
+            return await self._surviving(self._probe)
+
+    async def _probe(self) -> list[tuple[str, bool, str]]:
+        tab, arrival = await self._look_home()
+        if arrival.kind != "ready":
+            code = "needs_sign_in" if arrival.kind == "signed_out" else "verification_required"
+            raise ImageError(code, f"The site is not ready for prompts: {arrival.detail}.")
+        try:
+            return await probe_roles(tab)
+        except cdp.CDPError as error:
+            raise problem(error, sent=False) from None
 
     async def aclose(self) -> None:
         await self._keeper.close()

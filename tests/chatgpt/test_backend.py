@@ -7,11 +7,12 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from cdp_image_mcp.cdp.errors import ClickBlocked, DocumentLeft
+from cdp_image_mcp.cdp.errors import ClickBlocked, DocumentLeft, SessionClosed
 from cdp_image_mcp.chatgpt import backend as backing
 from cdp_image_mcp.chatgpt.drawing import Untraced
 from cdp_image_mcp.chatgpt.network.quota import Quota
 from cdp_image_mcp.chatgpt.sending import StartOver
+from cdp_image_mcp.chatgpt.window import person as asking
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Reference, Report
@@ -42,6 +43,32 @@ async def test_a_browser_that_cannot_run_here_is_not_started_again(retryable: bo
                 await web._surviving(work, cast("Report", Silent()))  # pyright: ignore[reportPrivateUsage]
             group.cancel_scope.cancel()
     assert len(started) == times
+
+
+async def test_who_closes_each_window_in_which_the_sign_in_is_asked_about_is_told_so_and_may_sign_in_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    async def gone(_tab: Any, address: str, **_: Any) -> None:
+        looks.append(address)
+        raise SessionClosed("the target was closed")
+
+    async def nothing(*_: Any, **__: Any) -> None: ...
+
+    monkeypatch.setattr(asking, "arrive", gone)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            web: Any = backend(tmp_path, group)
+            monkeypatch.setattr(web._person, "in_plain_window", nothing)
+            monkeypatch.setattr(web._keeper, "borrow", nothing)
+            with pytest.raises(ImageError) as caught:
+                await web.sign_in()
+            group.cancel_scope.cancel()
+    assert (caught.value.code, caught.value.submitted) == ("needs_sign_in", False)
+    assert "closed before the site could be asked" in caught.value.message
+    assert "login' again" in caught.value.next_step
+    assert len(looks) == 3
 
 
 async def test_pictures_that_are_missing_are_asked_for_after_one_that_was_found_in_the_history(tmp_path: Path) -> None:

@@ -154,11 +154,29 @@ async def test_login_ends_the_idle_browser_of_a_running_server_which_goes_on_aft
         await none_left(tmp_path)
 
 
-async def login(folder: Path, site: Site, screen: Screen) -> anyio.abc.Process:
+async def test_login_looks_again_when_its_own_window_was_taken_for_a_leftover_and_closed(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    site.set(account="guest")
+    with anyio.fail_after(120):
+        async with await login(tmp_path, site, screen, CHATGPT_WINDOW_MODE="visible") as process:
+            window = await sign_in(screen, site)
+            site.set(composer_late=True)  # so that the second window is there for long enough to be closed
+            await screen.close(window)
+            await until(lambda: any(not is_ordinary(each.cmdline()) for each in browsers(tmp_path)))
+            second = await screen.window()
+            site.set(composer_late=False)
+            await screen.close(second)
+            assert await process.wait() == 0, (tmp_path / "said").read_text()
+        await none_left(tmp_path)
+    assert "You are signed in." in (tmp_path / "said").read_text()
+
+
+async def login(folder: Path, site: Site, screen: Screen, **variables: str) -> anyio.abc.Process:
     with (folder / "said").open("wb") as said:
         return await anyio.open_process(
             [sys.executable, "-m", "cdp_image_mcp", "login"],
-            env=environment(folder, site.url, **auto(screen)),
+            env=environment(folder, site.url, **auto(screen, **variables)),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=said,

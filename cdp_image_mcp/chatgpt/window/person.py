@@ -106,7 +106,7 @@ class Person:
                     "a check met a browser without windows (%s); one with a hidden window is tried", arrival.detail
                 )
         except cdp.CDPError as error:
-            raise problem(error, sent) from None
+            raise problem(error, sent) from error
         return tab, arrival
 
     async def _borrow(self) -> Tab:
