@@ -254,23 +254,25 @@ class WebBackend:
 
     # --- the rest ----------------------------------------------------------------------------------------------
 
-    async def sign_in(self, opened: Callable[[], None] | None = None) -> Arrival:
+    async def sign_in(self, opened: Callable[[], None] | None = None) -> tuple[str, Arrival]:
         """``login``: the person signs in, then the session endpoint is asked whether it worked. ``opened`` is called
-        when the window is there. Raises ImageError ``needs_sign_in`` where every window in which it is asked is closed:
-        they look like one that was left over."""
+        when the window is there. Answers also how that window ended, in words. Raises ImageError ``needs_sign_in``
+        where every window in which it is asked is closed: they look like one that was left over."""
         with self._keeper.in_use():
-            await self._person.in_plain_window(None, state="needs_sign_in", why="sign-in was asked for", opened=opened)
+            ended = await self._person.in_plain_window(
+                None, state="needs_sign_in", why="sign-in was asked for", opened=opened
+            )
             try:
                 _, arrival = await self._surviving(self._look_home)
                 if arrival.kind == "challenge":
-                    await self._person.ask(arrival, None)
+                    ended = await self._person.ask(arrival, None)
                     _, arrival = await self._surviving(self._look_home)
             except ImageError as error:
                 if not isinstance(error.__cause__, BrowserGone | SessionClosed):
                     raise
                 told = "The browser was closed before the site could be asked whether you are signed in."
                 raise ImageError("needs_sign_in", told, next_step=ASKED_THERE) from error
-            return arrival
+            return ended, arrival
 
     async def _look_home(self) -> tuple[Tab, Arrival]:
         return await self._person.look(self._site.home, fresh=False)

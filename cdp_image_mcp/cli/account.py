@@ -26,11 +26,12 @@ async def login(_: argparse.Namespace, settings: Settings, terminal: Terminal) -
     async with studio_apart(settings) as studio:
         backend = cast("WebBackend", studio.backend("chatgpt-web"))
         async with Turns(settings.profile_dir).take(on_position=partial(tell_position, terminal)):
-            arrival = await backend.sign_in(partial(_tell_sign_in, terminal))
+            ended, arrival = await backend.sign_in(partial(_tell_sign_in, terminal))
     if arrival.kind == "ready":
         terminal.say("You are signed in.", "green")
         return DONE
-    terminal.say(f"The window was closed, and ChatGPT is not ready yet: {arrival.detail}. Run this again.", "yellow")
+    how = ended[0].upper() + ended[1:]
+    terminal.say(f"{how}, and ChatGPT is not ready yet: {arrival.detail}. Run this again.", "yellow")
     return PERSON
 
 

@@ -58,6 +58,43 @@ async def test_a_window_that_is_closed_without_signing_in_is_an_error_and_not_op
     assert site.log.prompts == []
 
 
+async def test_a_window_whose_browser_crashed_is_opened_once_more_and_counts_as_no_answer(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    site.set(account="guest")
+    with anyio.fail_after(120):
+        async with running_program(tmp_path, site.url, variables=auto(screen)) as program:
+            asked = await program.generate("a lighthouse at dusk")
+            assert asked.status == "needs_sign_in", asked.data
+            await screen.window()
+            (crashing,) = browsers(tmp_path)
+            crashing.kill()
+            await until(lambda: any(each.pid != crashing.pid for each in browsers(tmp_path)))
+            await screen.close(await sign_in(screen, site))
+            answer = await program.call("wait_for_image", generation_id=asked.data["generation_id"])
+            assert answer.status == "saved", answer.data
+
+
+async def test_a_window_whose_browser_crashes_again_is_not_said_to_have_been_closed(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    site.set(account="guest")
+    with anyio.fail_after(90):
+        async with await login(tmp_path, site, screen) as process:
+            crashed: set[int] = set()
+            for _ in range(2):
+                await until(lambda: any(each.pid not in crashed for each in browsers(tmp_path)))
+                await screen.window()
+                (crashing,) = browsers(tmp_path)
+                crashed.add(crashing.pid)
+                crashing.kill()
+            assert await process.wait() == 3
+        await none_left(tmp_path)
+    said = (tmp_path / "said").read_text()
+    assert "The browser crashed each time (exit code -9)" in said
+    assert "window was closed" not in said
+
+
 async def test_when_nobody_comes_the_window_is_closed_and_nothing_was_sent(
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:

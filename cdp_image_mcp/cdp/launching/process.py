@@ -35,6 +35,9 @@ TERMINATE_PATIENCE = 3.0
 HELPERS_PATIENCE = 3.0
 LINES = 40
 LINE_LENGTH = 500
+ASKED_TO_END = frozenset((-1, -2, -15, 128 + 1, 128 + 2, 128 + 15))
+"""Exit codes of SIGHUP, SIGINT and SIGTERM, with which a desktop's session ends: of a browser that does not hear them
+yet (it answers 0 otherwise), and of a shell script round it."""
 BROWSER_NAMES = ("chrom", "edge", "brave")
 _LISTENING = re.compile(r"DevTools listening on (ws://\S+)")
 
@@ -69,6 +72,12 @@ class BrowserProcess:
         """Wait for the exit, its helpers' too; its code (negative: the signal). Cancelling only stops the wait."""
         await self._exited.wait()
         return self.returncode if self.returncode is not None else -1
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended, and by nobody's wish. An orderly end is 0 on each system, also with the desktop's session
+        (chrome_main.cc; Chromium 156 on Linux, 2026-11)."""
+        return self.returncode not in {None, 0, *ASKED_TO_END}
 
     async def wait_drained(self, seconds: float = 0.5) -> None:
         """After an exit: wait for its last lines. Bounded, since a child may hold the output open."""

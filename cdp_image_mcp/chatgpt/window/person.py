@@ -13,6 +13,7 @@ import anyio
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.errors import NoDisplay
+from cdp_image_mcp.cdp.launching.process import BrowserProcess
 from cdp_image_mcp.chatgpt.page.arrival import Arrival, arrive
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.window.keeper import Keeper
@@ -21,11 +22,15 @@ from cdp_image_mcp.chatgpt.window.windowmode import NO_DISPLAY, WindowMemory, ha
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import Code, Fact, ImageError
 from cdp_image_mcp.request import Report
+from cdp_image_mcp.system.sleep import awake_for
+from cdp_image_mcp.system.tasks import background
 
 log = logging.getLogger(__name__)
 
 ROUNDS = 3
 """How often one arrival may ask the person before it gives up."""
+PLAIN_ROUNDS = 2
+"""How often one window is opened for the person where the browser crashes."""
 
 PersonState: TypeAlias = Literal["needs_sign_in", "needs_verification"]
 ERROR_OF: dict[PersonState, Code] = {
@@ -134,23 +139,28 @@ class Person:
         submitted: Fact = False,
         opened: Callable[[], None] | None = None,
     ) -> str:
-        """Open an ordinary window and wait until the person has closed it.
+        """Open an ordinary window and wait until the person has closed it; once more where the browser crashed, which
+        is no answer of the person's.
 
         The person's state is told, and ``opened`` called, once the window is there. Answers how it ended, in words;
         whether it helped, only the site can tell: also somebody who never closed the window may have signed in.
         """
         self._require_display(state, why, submitted, report)
         await self._keeper.clear_profile()
+        ended = ""
         try:
-            async with cdp.open_plain(self._keeper.options("visible"), self._settings.web_url) as window:
-                if report is not None:
-                    await report.waiting_for_person()
-                    await report.state(state)
-                    report.progress(to_do(state, why))
-                if opened is not None:
-                    opened()
-                with anyio.move_on_after(self._settings.login_timeout) as limit:
-                    await window.wait()
+            for _ in range(PLAIN_ROUNDS):
+                async with cdp.open_plain(self._keeper.options("visible"), self._settings.web_url) as window:
+                    if report is not None:
+                        await report.waiting_for_person()
+                        await report.state(state)
+                        report.progress(to_do(state, why))
+                    if opened is not None:
+                        opened()
+                    ended = await self._ended(window)
+                    if not window.crashed:
+                        break
+                log.warning("the person's window is lost: %s", ended)
         except NoDisplay as error:
             told = f"A person is needed ({why}), and there is {error}."
             raise _nobody(state, told, submitted, AT_DISPLAY) from None
@@ -160,9 +170,21 @@ class Person:
             # Until the site has been looked at nobody is to be sent to a window that is there no more.
             report.progress("")
             await report.state("starting")
-        if not limit.cancelled_caught:
-            return "the window was closed"
+        return ended
+
+    async def _ended(self, window: BrowserProcess) -> str:
+        """Waits until the person has closed it, or the login time is over, of which nothing passes while the machine
+        sleeps. Answers which of them, in words."""
+        with anyio.CancelScope() as limit:
+            async with background() as tasks:
+                tasks.start_soon(self._end_in_time, limit)
+                code = await window.wait()
+            return f"the browser crashed each time (exit code {code})" if window.crashed else "the window was closed"
         return f"nobody closed the window within {self._settings.login_timeout:g} s, so it was closed"
+
+    async def _end_in_time(self, limit: anyio.CancelScope) -> None:
+        await awake_for(self._settings.login_timeout)
+        limit.cancel()
 
     def _require_display(self, state: PersonState, what: str, submitted: Fact, report: Report | None) -> None:
         """Raises ImageError when no window may or can be shown, or nobody is there who waits."""

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from cdp_image_mcp.cdp.errors import CommandTimeout
@@ -21,6 +22,7 @@ from cdp_image_mcp.chatgpt.window.windowmode import Choice, WindowMemory
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from tests.chatgpt.window.making import backend
+from tests.clock import leap
 
 pytestmark = pytest.mark.anyio
 
@@ -145,6 +147,40 @@ async def test_the_last_question_that_a_person_answers_is_looked_after_too(
         with pytest.raises(ImageError) as caught:
             await person.arrive("https://chatgpt.com/", report, fresh=True)
     assert (caught.value.code, answered) == ("verification_required", ["signs in", "workspace", "HTTP 403"])
+
+
+async def test_a_sleep_takes_nothing_of_the_time_in_which_a_person_may_sign_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows the clock counts it, and a stopped process everywhere."""
+    closed, ended = anyio.Event(), list[str]()
+
+    @asynccontextmanager
+    async def opened(*_: Any) -> AsyncGenerator[Any]:
+        yield SimpleNamespace(wait=closed.wait, crashed=False)
+
+    async def nothing(*_: Any, **__: Any) -> None: ...
+
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setattr(asking.cdp, "open_plain", opened)
+    settings = Settings(output_dir=tmp_path, profile_dir=tmp_path)
+    keeper: Any = SimpleNamespace(clear_profile=nothing, options=lambda _mode: None)
+    person = Person(settings, keeper, cast("WindowMemory", None))
+
+    async def ask() -> None:
+        ended.append(await person.in_plain_window(None, state="needs_sign_in", why="a test"))
+
+    with anyio.fail_after(10 * 3600):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            leap(monkeypatch, 8 * 3600)
+            for _ in range(5):
+                await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()
+            assert ended == []
+            closed.set()
+    assert ended == ["the window was closed"]
 
 
 async def test_a_slow_answer_about_windows_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
