@@ -1,7 +1,7 @@
 """``login`` and ``logout``: the sign-in that lives in the browser profile."""
 
 import argparse
-import shutil
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -56,16 +56,19 @@ async def logout(parsed: argparse.Namespace, settings: Settings, terminal: Termi
     if not parsed.yes and not await terminal.agreed("Delete it?"):
         terminal.say("Nothing was deleted.")
         return FAILED
-    async with Turns(profile).take(on_position=partial(tell_position, terminal)):
+    turns = Turns(profile)
+    async with turns.take(on_position=partial(tell_position, terminal)):
         if (held := await _held(profile)) is not None:
             terminal.say(f"A browser has that profile open{held}", "yellow")
             return PERSON
-        await anyio.to_thread.run_sync(_delete, profile)
-    # The queue itself goes last, when nobody holds it.
-    await anyio.to_thread.run_sync(partial(shutil.rmtree, profile, ignore_errors=True))
-    if await anyio.to_thread.run_sync(profile.exists):
+        left = await anyio.to_thread.run_sync(_delete, profile)
+        if not left:
+            await anyio.to_thread.run_sync(turns.take_away)
+    if left:
         terminal.say(f"Not all of it could be deleted; see {profile}.", "red")
         return FAILED
+    if sys.platform == "win32":  # where nothing can be deleted that is open, so that this takes it from nobody
+        await anyio.to_thread.run_sync(turns.take_away)
     terminal.say("The sign-in is gone from this computer.", "green")
     return DONE
 
@@ -88,7 +91,8 @@ async def _held(profile: Path) -> str | None:
         return None  # none runs
 
 
-def _delete(profile: Path) -> None:
-    deleted([entry for entry in profile.iterdir() if entry.name != OWN_FOLDER])  # what stays is told
+def _delete(profile: Path) -> list[Path]:
+    """All but the queue; answers what is still there."""
     # What was remembered of its windows belongs to the sign-in.
     profile.with_name(f"{profile.name}.window.json").unlink(missing_ok=True)
+    return deleted([entry for entry in profile.iterdir() if entry.name != OWN_FOLDER])

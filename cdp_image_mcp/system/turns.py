@@ -1,9 +1,10 @@
 """The queue for one account over all processes: one turn at a time, first come, first served."""
 
 import os
+import shutil
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,6 +74,14 @@ class Turns:
                 freed.set()
 
     # What follows runs in threads.
+
+    def take_away(self) -> None:
+        """Delete the queue, and its profile if nothing else is in it, as far as the system lets. For the holder, at the
+        end of his turn: whoever waits makes it anew, and a turn that another has begun would lose its lock."""
+        folder = self._lock.path.parent
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folder.parent.rmdir()
 
     def _look(self, ticket: _Ticket) -> int:
         """How many living tickets are before this one; with none, try to become the holder."""

@@ -64,10 +64,10 @@ async def test_who_closes_each_window_in_which_the_sign_in_is_asked_about_is_tol
             monkeypatch.setattr(web._keeper, "borrow", nothing)
             with pytest.raises(ImageError) as caught:
                 await web.sign_in()
+            assert (caught.value.code, caught.value.submitted) == ("needs_sign_in", False)
+            assert "closed before the site could be asked" in caught.value.message
+            assert "login' again" in caught.value.next_step
             group.cancel_scope.cancel()
-    assert (caught.value.code, caught.value.submitted) == ("needs_sign_in", False)
-    assert "closed before the site could be asked" in caught.value.message
-    assert "login' again" in caught.value.next_step
     assert len(looks) == 3
 
 

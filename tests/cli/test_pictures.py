@@ -1,11 +1,14 @@
 """The commands about pictures that are there or being made, the settings, and the sign-in."""
 
+import argparse
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,13 @@ import anyio
 import pytest
 
 from cdp_image_mcp.cdp import LaunchOptions, launch
-from cdp_image_mcp.config import READ
+from cdp_image_mcp.cli import account
+from cdp_image_mcp.cli.terminal import Terminal
+from cdp_image_mcp.config import READ, Settings
 from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.system.lockfile import LockFile
+from cdp_image_mcp.system.presence import OWN_FOLDER
+from cdp_image_mcp.system.turns import Turns
 from fixtures.images_api import png
 from tests.browser import SWITCHES, found_browser
 from tests.cli.api_stub import Stub
@@ -333,6 +341,49 @@ def test_logging_out_deletes_the_profile_and_nothing_else(with_key: dict[str, st
     assert not profile.exists()
     assert Path(fox["image_path"]).exists()
     assert "Nobody is signed in" in ran(with_key, "logout").stderr
+
+
+@pytest.mark.anyio
+async def test_whoever_has_the_turn_after_a_logout_keeps_it_and_no_second_one_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = tmp_path / "profile"
+    (profile / "Default").mkdir(parents=True)
+    queued, taken, over = anyio.Event(), anyio.Event(), anyio.Event()
+
+    class Slow(Turns):
+        """The other one is quicker to take its turn than this process is to go on."""
+
+        @asynccontextmanager
+        async def take(self, on_position: Callable[[int], None] | None = None) -> AsyncGenerator[None]:
+            async with super().take(on_position):
+                await queued.wait()
+                yield
+            await taken.wait()
+
+    async def waiter() -> None:
+        async with Turns(profile).take(on_position=lambda _: queued.set()):
+            taken.set()
+            await over.wait()
+
+    monkeypatch.setattr(account, "Turns", Slow)
+    code = 1
+    with anyio.fail_after(LIMIT):
+        async with anyio.create_task_group() as group:
+
+            async def then() -> None:
+                while not any((profile / OWN_FOLDER / "queue").glob("*")):  # noqa: ASYNC110 - files tell nobody
+                    await anyio.sleep(0.01)
+                await waiter()
+
+            group.start_soon(then)
+            settings = Settings(output_dir=tmp_path / "pictures", profile_dir=profile)
+            code = await account.logout(argparse.Namespace(yes=True), settings, Terminal())
+            assert not LockFile(profile / OWN_FOLDER / "turn.lock").try_acquire()
+            over.set()
+    assert code == 0
+    assert not (profile / "Default").exists()
+    assert "is gone from this computer" in capsys.readouterr().err
 
 
 @pytest.mark.anyio

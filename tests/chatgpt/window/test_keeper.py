@@ -164,7 +164,7 @@ async def test_a_sleep_takes_nothing_of_the_time_in_which_a_person_may_sign_in(
     monkeypatch.setenv("DISPLAY", ":99")
     monkeypatch.setattr(asking.cdp, "open_plain", opened)
     settings = Settings(output_dir=tmp_path, profile_dir=tmp_path)
-    keeper: Any = SimpleNamespace(clear_profile=nothing, options=lambda _mode: None)
+    keeper: Any = SimpleNamespace(clear_profile=nothing, options=str)
     person = Person(settings, keeper, cast("WindowMemory", None))
 
     async def ask() -> None:
