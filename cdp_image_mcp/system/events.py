@@ -10,7 +10,6 @@ DATA = re.compile(rb"data:(?: (?=[^:])|(?=[^ :]))|(?=[ \t{}\[\]\"])")
 BETWEEN = re.compile(rb"(?<=[}\]])[ \t]*+[\r\n]\s*+(?=[{\[])")
 """In one JSON no line that ends with a closing bracket stands before one that begins with an opening bracket, for a
 comma is between them."""
-CLOSED = re.compile(rb"([}\]])[ \t]*+([\r\n]?)\s*+\Z")
 
 
 class EventReader:
@@ -126,9 +125,11 @@ class JsonReader:
     def cut(self, chunk: bytes) -> list[bytes]:
         """What ``chunk`` has of the text that is open, then those that begin in it."""
         known, joined = len(self._end), self._end + chunk
-        closed = CLOSED.search(joined)
-        self._end = closed[1] + closed[2] if closed else b""
-        first, *others = BETWEEN.split(joined)
+        text = joined.rstrip()
+        is_closed = text.endswith((b"}", b"]"))
+        self._end = text[-1:] + joined[len(text) :].strip(b" \t")[:1] if is_closed else b""
+        # Most of what comes is from the middle of a picture, where no line ends: that is found out in no time.
+        first, *others = BETWEEN.split(joined) if b"\n" in joined or b"\r" in joined else [joined]
         return [first[known:], *others]
 
     def close(self) -> list[bytes | str]:
