@@ -89,6 +89,10 @@ class Site:
         *_, place, name = ["", *self.path(address).rstrip("/").split("/")]
         return uuid_of(name) or None if place == "c" else None
 
+    def is_interim(self, address: str) -> bool:
+        """Whether a page address is that of a new chat which has no id of the site's yet."""
+        return "/c/" in self.path(address) and self.conversation_id(address) is None
+
     def _match(self, call: Call, request: Request | StreamRequest) -> re.Match[str] | None:
         """Whether a request is that call, and which conversation's ``id`` its path names."""
         path = self.path(request.url)

@@ -2,7 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -160,23 +161,25 @@ class WebBackend:
     async def _one_turn(self, tab: Tab, request: ImageRequest, report: Report, files: list[Path]) -> None:
         first = not report.images
         composer = Composer(tab)
+        begun = request.continue_url if first else report.facts.get("conversation_url") or tab.page.url
+        in_place = partial(_in_place, tab, begun)
         if files:
             report.progress("attaching the reference pictures")
         try:
-            text = await self._filled_in(composer, request, files, first=first)
+            with _staying(in_place, report):
+                text = await self._filled_in(composer, request, files, first=first)
             # Heard while the page was loaded: after a turn of minutes its time would be wrong.
             await tab.quotas_told()
             await self._note_quota(tab)
             _refuse_used_up(tab.quotas, report)
-            begun = request.continue_url if first else report.facts.get("conversation_url") or tab.page.url
-            in_place = partial(_in_place, tab, begun)
             in_place()
             known = self._site.conversation_id(tab.page.url)
             async with watch_turn(tab, Transcript(conversation_id=known, fails=self._site.words.fails)) as watch:
                 sending = Sending(watch, report, request.reference_images, in_place=in_place)
                 try:
                     async with stopping(watch, report):
-                        await sending.send(composer, text)
+                        with _staying(in_place, report):
+                            await sending.send(composer, text)
                         await Drawing(watch, request, report).pictures()
                 except StartOver:
                     await sending.not_sent()
@@ -304,19 +307,26 @@ class WebBackend:
 def _in_place(tab: Tab, begun: str | None) -> None:
     """The site brings an old conversation back, also some time after its home address was loaded (seen 2026-08): a
     prompt for a new chat would go on with that one. One for the conversation at ``begun`` would go into a chat that a
-    person has opened here since, or into a new one: the site goes back to its home address (2026-05). Raises
-    StartOver."""
-    site, here = tab.site, tab.site.conversation_id(tab.page.url)
-    if begun is None and here is not None:
-        tab.goes_back = True
-        raise StartOver(
-            ImageError("site_changed", "The site keeps going to an earlier conversation. Nothing was sent.")
-        )
-    home = site.path(tab.page.url).rstrip("/") == site.path(site.home).rstrip("/")
-    if begun is not None and here != site.conversation_id(begun) and (here is not None or home):
-        raise StartOver(
-            ImageError("site_changed", "The page leaves the conversation it is to go on. Nothing was sent.")
-        )
+    person has opened here since, or into a new one: the site goes back to its home address (2026-05). Either would go
+    to a GPT or into a project that a person has gone to. Raises StartOver."""
+    if tab.stands_at(begun or tab.site.home):
+        return
+    told = "The page leaves the conversation it is to go on."
+    if begun is None:
+        tab.goes_back = tab.goes_back or tab.site.conversation_id(tab.page.url) is not None
+        told = "The page keeps going to an earlier conversation, or to another place than a new chat."
+    raise StartOver(ImageError("site_changed", f"{told} Nothing was sent."))
+
+
+@contextmanager
+def _staying(in_place: Callable[[], None], report: Report) -> Generator[None]:
+    """What is not found where the page has gone elsewhere meanwhile is no change of the site. Raises StartOver."""
+    try:
+        yield
+    except ImageError as error:
+        if error.code == "site_changed" and not report.facts.get("turn_pressed"):
+            in_place()
+        raise
 
 
 def _refuse_used_up(quotas: tuple[Quota, ...], report: Report) -> None:

@@ -281,18 +281,20 @@ async def test_a_page_that_goes_to_another_document_or_is_covered_while_the_prom
             group.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("where", ["", f"c/{FOREIGN}"])
+@pytest.mark.parametrize("where", ["", f"c/{FOREIGN}", "library", "g/g-0123456789-fox"])
 @pytest.mark.parametrize("later", [False, True])
 async def test_a_prompt_for_a_conversation_is_not_sent_where_the_page_has_left_it(
     later: bool, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person may open another chat in our window, and the site was seen to go back to its home address."""
     site = site_at(home := "https://chatgpt.com/")
-    page = SimpleNamespace(site=site, quotas=(), loader_id="now", here=(), page=SimpleNamespace(url=home + where))
+    shown: Any = SimpleNamespace(url=home + where)
+    unused: Any = SimpleNamespace(requests=())
+    page = Tab(unused, unused, shown, unused, unused, site, "")
 
     async def nothing(*_: Any, **__: Any) -> None: ...
 
-    page.quotas_told = page.close_popups = nothing
+    monkeypatch.setattr(page, "close_popups", nothing)
     monkeypatch.setattr(backing, "fill_in", nothing)
     monkeypatch.setattr(backing, "Composer", composer)
     begun = site.conversation(CONVERSATION)

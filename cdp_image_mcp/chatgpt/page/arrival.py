@@ -19,6 +19,7 @@ a layer over the composer that stays                           ``blocked``; the 
 Work mode                                                      Chat pressed; where it has no switch, an error
 temporary chat                                                 left
 conversation could not be loaded                               one reload, then error ``service_error``
+another place of the site than was opened (a person's click)   opened once more, then an error
 no composer, and a script of the page failed                   one reload
 no composer, and the page is still being loaded                error ``network``
 no composer                                                    error ``site_changed`` naming the role
@@ -123,6 +124,7 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
         if await eye.ask("witness.has('challenge') && witness.one('composer') === null", reply=bool):
             return Arrival("challenge", "a check is shown")  # inside a page of status 200, which knows nobody
         return Arrival("signed_out", f"the session endpoint says {account.state}", account)
+    await _return_to(tab, address, fresh=fresh, met=met)
     if not decided:
         if "scripts" not in met and tab.failed_scripts():
             met.add("scripts")
@@ -138,14 +140,14 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
         met.add("unloadable")
         await tab.reload()
         raise DocumentLeft("loaded once more")
-    if conversation is not None and tab.site.conversation_id(tab.page.url) != conversation:
-        raise ImageError("service_error", f"The site did not open the conversation {conversation}. Nothing was sent.")
+    await _return_to(tab, address, fresh=fresh, met=met)
     await _leave_temporary(tab, address, states, met)
     restored = fresh and await _is_restored(tab, states)
     if (person := await in_the_way(tab, account)) is not None:
         return person
     if restored:
         await _leave_restored(tab)
+    await _return_to(tab, address, fresh=fresh, met=met)
     await _refuse_unusable(tab, conversation)
     tab.ready, tab.who = True, account.who
     return Arrival("ready", account=account)
@@ -178,6 +180,22 @@ async def _decided(tab: Tab, account: Account, conversation: str | None, seconds
         f"|| (witness.has('signed_out') && {quoted(account.state != 'signed_in')})",
         seconds,
     )
+
+
+async def _return_to(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> None:
+    """A person who has our window before him may go to the library, to a GPT or into a project: no other document comes
+    with that, and what is there has no composer, or one whose prompts go elsewhere."""
+    conversation, here = tab.site.conversation_id(address), tab.site.conversation_id(tab.page.url)
+    restored = fresh and here is not None
+    if restored or not (fresh or conversation) or tab.stands_at(address):
+        return
+    if "elsewhere" not in met:
+        met.add("elsewhere")
+        await tab.open(address)
+        raise DocumentLeft("it was gone to another place of the site")
+    if conversation:
+        raise ImageError("service_error", f"The site did not open the conversation {conversation}. Nothing was sent.")
+    raise ImageError("site_changed", "The page keeps going to other places than a new chat. Nothing was sent.")
 
 
 async def _leave_temporary(tab: Tab, address: str, states: States, met: set[str]) -> None:

@@ -67,6 +67,8 @@ class Tab:
         """As whom that was, see :class:`Account`; None where it is not known."""
         self._rests = ("", "")
         """The document in which a turn of ours came to its end, and its generation, until the next arrival."""
+        self._led_to = ""
+        """Where the site led from the address that was opened last."""
         self.goes_back = False
         """Whether the site went to an old conversation by itself where a new chat was wanted; it may again."""
         self.watched = False
@@ -107,6 +109,17 @@ class Tab:
         here = conversation is not None and self.site.conversation_id(self.page.url) == conversation
         used_up = any(quota.remaining == 0 for quota in self.quotas)
         return here and not used_up and rests[0] != "" and rests == (self.loader_id, after)
+
+    def stands_at(self, address: str) -> bool:
+        """Whether the page is still where ``address`` led: at that conversation, or where a new chat begins. The site
+        and a person go to other places (a GPT, a project, the library) without another document."""
+        site, here = self.site, self.page.url
+        if site.is_interim(here):
+            return True
+        wanted = site.conversation_id(address)
+        if wanted is not None or site.conversation_id(here) is not None:
+            return site.conversation_id(here) == wanted
+        return site.path(here).rstrip("/") in {site.path(each).rstrip("/") for each in (address, self._led_to)}
 
     def failed_scripts(self) -> bool:
         """Whether a script of the present document did not load."""
@@ -203,6 +216,7 @@ class Tab:
         landed = await self._landing(partial(self.page.navigate, address))
         if landed.status == TOO_LARGE and await self.forget_conversation_keys():
             landed = await self._landing(partial(self.page.navigate, address))
+        self._led_to = landed.address
         return landed
 
     async def reload(self) -> Landing:
