@@ -171,9 +171,10 @@ def _arguments(raw: str, *, windows: bool = sys.platform == "win32") -> tuple[st
     except ValueError as error:
         raise ValueError(f"the quoting is not closed ({error}).") from None
     for word in words:
-        if word.startswith(("--user-data-dir", "--remote-debugging", "--remote-allow-origins")):
-            raise ValueError(f"{word.split('=')[0]} is set by this program and cannot be given.")
-        if not word.startswith(("-", "/") if windows else "-"):
+        plain = word.lstrip("-/" if windows else "-")  # Chromium takes a switch with one dash too
+        if plain.lower().startswith(("user-data-dir", "remote-debugging", "remote-allow-origins")):
+            raise ValueError(f"--{plain.split('=')[0]} is set by this program and cannot be given.")
+        if plain == word:
             raise ValueError("not all of it are switches: a page would be opened. A value follows as --switch=VALUE.")
     return tuple(words)
 

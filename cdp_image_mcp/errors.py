@@ -139,7 +139,7 @@ CODES: dict[Code, ErrorRule] = {
     "site_changed": ErrorRule(
         "Something on the page was not found where it used to be.",
         False,
-        "Update cdp-image-mcp, or report the file named in details.report; backend api works meanwhile.",
+        "Update cdp-image-mcp; backend api works meanwhile.",
     ),
     "service_error": ErrorRule("The service failed on its own side.", True, "Call again after a minute."),
     "network": ErrorRule("The service could not be reached.", True, "Check the connection, then call again."),

@@ -44,6 +44,7 @@ from cdp_image_mcp.mcp_server.ways import first_way
         ("CHATGPT_CHROME_ARGS", "--a 'b", "the quoting is not closed"),
         ("CHATGPT_CHROME_ARGS", "--proxy-server http://a:word@b", "not all of it are switches"),
         ("CHATGPT_CHROME_ARGS", "--user-data-dir=/x", "--user-data-dir is set by this program"),
+        ("CHATGPT_CHROME_ARGS", "-remote-debugging-port=9222", "--remote-debugging-port is set by this program"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_taken(variable: str, value: str, told: str) -> None:

@@ -15,12 +15,16 @@ SECRETS = frozenset(("OPENAI_API_KEY", "GPT_IMAGE_SAFETY_IDENTIFIER"))
 
 
 def in_force(settings: Settings) -> list[dict[str, str]]:
-    """Each variable with its value and where that comes from: ``environment``, ``default``, or what is wrong; at last
-    those that are not ours, though they look so."""
+    """Each variable with its value and where that comes from: ``environment``, ``default``, another variable that sets
+    the same, or what is wrong; at last those that are not ours, though they look so."""
     wrong = {problem.variable: problem.message for problem in settings.problems}
+    setting = {
+        field: name for name, (field, _) in READ.items() if os.environ.get(name, "").strip() and name not in wrong
+    }
     lines: list[dict[str, str]] = []
     for name, (field, _) in READ.items():
-        source = "environment" if os.environ.get(name, "").strip() else "default"
+        by = setting.get(field)
+        source = "default" if by is None else "environment" if by == name else f"by {by}"
         if (message := wrong.pop(name, None)) is not None:
             source = f"not taken: {message}"
         lines.append({"variable": name, "value": _told(name, getattr(settings, field)), "source": source})
@@ -52,8 +56,9 @@ async def config(parsed: argparse.Namespace, settings: Settings, terminal: Termi
     terminal.result(f"Pictures are made by {way} first: {why}.")
     name, value = (max(len(line[key]) for line in lines) for key in ("variable", "value"))
     for line in lines:
-        mark = "*" if line["source"] == "environment" else "!" if line["source"] != "default" else " "
-        terminal.result(f"{mark} {line['variable']:<{name}}  {line['value']:<{min(value, 48)}}  {line['source']}")
+        source = line["source"]
+        mark = "!" if source.startswith("not taken") else " " if source == "default" else "*"
+        terminal.result(f"{mark} {line['variable']:<{name}}  {line['value']:<{min(value, 48)}}  {source}")
     return DONE
 
 

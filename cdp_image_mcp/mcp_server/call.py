@@ -132,7 +132,7 @@ class _Call:
         if declared(self.ctx):
             standing = await self._taken_up(arguments, studio, 0, held)
             if tasks.may_open(standing):
-                return await tasks.open(standing, studio, images)
+                return await tasks.open(standing, studio, images, self.also)
             if standing.record.finished:
                 return await self._answer(standing, shown, studio)
             self.generation_id = standing.record.generation_id

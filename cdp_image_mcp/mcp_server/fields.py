@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 TITLE = 40
 """Characters of the words under which a picture is shown."""
 SHORT_PROMPT = 200
-OURS = frozenset(("user_message_id", "used_message_ids", "reference_sha256", "turn_pressed", "given_up"))
+OURS = frozenset(
+    ("user_message_id", "used_message_ids", "reference_sha256", "turn_pressed", "given_up", "account", "taken_up")
+)
 """Facts that only this program needs; they stay in ``metadata.json``."""
 
 
@@ -86,7 +88,12 @@ def fields_of(standing: Standing) -> dict[str, Any]:
     record = standing.record
     if status_of(record) != "failed":
         return describe(standing)
-    return failure(failure_of(record), record.generation_id) | ({"joined": True} if standing.joined else {})
+    fields = failure(failure_of(record), record.generation_id)
+    if standing.notes:
+        # Whose it is comes first: by the prompt it is known.
+        fields["next_step"] = " ".join((*standing.notes, fields["next_step"]))
+        fields["prompt"] = clean(record.prompt, SHORT_PROMPT)
+    return fields | ({"joined": True} if standing.joined else {})
 
 
 def describe(standing: Standing) -> dict[str, Any]:

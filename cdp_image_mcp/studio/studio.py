@@ -152,7 +152,7 @@ class Studio:
         self.settings.require_usable(*PLACES)
         if generation_id is None:
             generation_id = await meant(self.library, self._asked_here)
-        await self._recovery.revive(generation_id, ended=again)
+        await self._recovery.revive(generation_id, background=onlooker, ended=again)
         async with AsyncExitStack() as own:
             if not onlooker:
                 await (held or own).enter_async_context(self.library.waiting(generation_id))
@@ -257,7 +257,7 @@ class Studio:
             if listener is not None:
                 group.start_soon(self._tell, generation_id, listener)
             with anyio.move_on_after(seconds):
-                standing = await self._until_news(generation_id, self._told.get(whom))
+                standing = await self._until_news(generation_id, self._told.get(whom), onlooker=onlooker)
         standing = standing or await self._current(generation_id)
         standing = msgspec.structs.replace(standing, notes=await self._notes(standing))
         if (state := standing.record.state) in PERSON_STATES:
@@ -281,14 +281,14 @@ class Studio:
             return False
         return await anyio.to_thread.run_sync(self.library.is_of_another, record)
 
-    async def _until_news(self, generation_id: str, told: str | None) -> Standing:
+    async def _until_news(self, generation_id: str, told: str | None, *, onlooker: bool) -> Standing:
         asked_before = told == (await self._current(generation_id)).record.state
         while (job := self._runner.jobs.get(generation_id)) is None:
             entry = await self._recovery.find(generation_id)
             if entry.record.finished or (entry.record.state in PERSON_STATES and not asked_before):
                 return standing_in(entry)
             if not entry.alive:  # its process died meanwhile
-                await self._recovery.revive(generation_id, ended=False)
+                await self._recovery.revive(generation_id, background=onlooker, ended=False)
             asked_before = entry.record.state in PERSON_STATES
             await anyio.sleep(FOREIGN_SECONDS)
         while not job.answered.is_set() or job.settling:

@@ -326,6 +326,19 @@ def test_every_setting_is_told_with_where_it_comes_from(with_key: dict[str, str]
     assert key not in done.stdout + words
 
 
+def test_of_two_variables_for_one_setting_the_one_in_force_is_named(with_key: dict[str, str]) -> None:
+    shown = with_key | {"CHATGPT_HIDE_WINDOW": "0"}
+    both = shown | {"CHATGPT_WINDOW_MODE": "hidden"}
+    told: list[dict[str, tuple[str, str]]] = []
+    for environment in (shown, both):
+        lines = json.loads(ran(environment, "config", "--json").stdout)["settings"]
+        told.append({line["variable"]: (line["value"], line["source"]) for line in lines})
+    assert told[0]["CHATGPT_WINDOW_MODE"] == ("visible", "by CHATGPT_HIDE_WINDOW")
+    assert told[0]["CHATGPT_HIDE_WINDOW"] == ("0", "environment")
+    assert told[1]["CHATGPT_WINDOW_MODE"] == ("hidden", "environment")
+    assert told[1]["CHATGPT_HIDE_WINDOW"] == ("1", "by CHATGPT_WINDOW_MODE")
+
+
 # --- logout ----------------------------------------------------------------------------------------------------
 
 

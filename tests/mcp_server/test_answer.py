@@ -13,7 +13,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import Failure
 from cdp_image_mcp.mcp_server.answer import BLOCK, ENVELOPE, LIMIT, NOTE, Showing, compose, fitted
 from cdp_image_mcp.mcp_server.call import result_of
-from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, status_of
+from cdp_image_mcp.mcp_server.fields import describe, failure, failure_of, fields_of, status_of
 from cdp_image_mcp.request import SavedImage, State
 from cdp_image_mcp.studio.asked import Images
 from cdp_image_mcp.studio.studio import Standing
@@ -202,7 +202,7 @@ def test_what_the_person_and_the_model_need_comes_first(tmp_path: Path) -> None:
 
 
 def test_what_only_this_program_needs_stays_in_the_record(tmp_path: Path) -> None:
-    ours = {"user_message_id": "1", "used_message_ids": ["1"], "turn_pressed": True}
+    ours = {"user_message_id": "1", "used_message_ids": ["1"], "turn_pressed": True, "account": "0", "taken_up": True}
     made = standing(tmp_path, facts={**ours, "browser_mode": "headless"}, profile_dir="/p", session_reused=True)
     assert describe(made)["metadata"] == {
         "conversation_mode": "new",
@@ -279,6 +279,14 @@ async def test_an_interrupted_generation_that_was_sent_asks_to_be_collected(tmp_
     assert answer.failed
     assert json.loads(answer.text)["submitted"] is True
     assert "wait_for_image" in json.loads(answer.text)["next_step"]
+
+
+def test_a_failure_of_another_client_says_so_and_by_its_words_is_known(tmp_path: Path) -> None:
+    error = ImageError("refused", "The site refused it.", submitted=True, next_step="Change the prompt.").as_dict()
+    theirs = standing(tmp_path, "refused", prompt="a fox", error=error)
+    told = fields_of(msgspec.structs.replace(theirs, notes=("It is of another client.",)))
+    assert (told["next_step"], told["prompt"]) == ("It is of another client. Change the prompt.", "a fox")
+    assert "prompt" not in fields_of(theirs)
 
 
 def test_a_missing_picture_that_may_still_be_fetched_is_never_asked_for_anew(tmp_path: Path) -> None:

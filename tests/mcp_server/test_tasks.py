@@ -1,7 +1,7 @@
 """Calls that are answered with a task, for clients that declare the extension (Claude Code since 2.1.319)."""
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -220,6 +220,14 @@ async def test_the_answer_in_a_task_says_that_its_call_joined(raw: Raw, studio: 
     assert (told["status"], told.get("joined"), told["honoured"]) == ("saved", True, ["output_dir"])
 
 
+async def test_the_answer_in_a_task_names_the_arguments_that_were_ignored(
+    raw: Raw, studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    studio.generated, studio.waited = [standing(tmp_path, "generating")], [standing(tmp_path)]
+    await call(raw, {"name": "generate_image", "arguments": {"prompt": "a fox", "seed": 7}}, TASKS)
+    assert text_in((await task_of(raw))["result"])["ignored"] == ["seed"]
+
+
 async def test_a_call_that_joins_what_a_task_was_told_the_end_of_says_so(
     raw: Raw, studio: ScriptedStudio, tmp_path: Path
 ) -> None:
@@ -321,9 +329,11 @@ async def test_a_wish_that_comes_while_a_task_about_the_same_is_opened_is_a_pict
 ) -> None:
     opens, between = Tasks.open, list[Standing]()
 
-    async def late(self: Tasks, standing: Standing, studio: Studio, images: Images | None) -> dict[str, Any]:
+    async def late(
+        self: Tasks, standing: Standing, studio: Studio, images: Images | None, also: Mapping[str, Any]
+    ) -> dict[str, Any]:
         between.append(await studio.generate(GenerateImage(prompt="a fox", wait_seconds=0)))
-        return await opens(self, standing, studio, images)
+        return await opens(self, standing, studio, images, also)
 
     monkeypatch.setattr(Tasks, "open", late)
     with anyio.fail_after(30):
@@ -456,7 +466,7 @@ async def test_tasks_wait_for_nothing_once_the_client_has_gone(settings: Setting
     """A server that outlives its client would keep the next one from joining what it finishes."""
     with anyio.fail_after(30):
         async with open_app(settings) as app:
-            await app.tasks.open(standing(tmp_path, "generating"), await app.studio(), None)
+            await app.tasks.open(standing(tmp_path, "generating"), await app.studio(), None, {})
             assert waited_for(settings) == [IDENTITY]
         assert waited_for(settings) == []
 
@@ -468,10 +478,10 @@ async def test_a_task_that_two_calls_open_at_the_same_moment_waits_once_and_no_l
     made = standing(tmp_path, "generating")
     with anyio.fail_after(30):
         async with open_app(settings) as app:
-            studio = await app.studio()
+            studio, also = await app.studio(), dict[str, Any]()
             async with anyio.create_task_group() as group:
                 for _ in range(2):
-                    group.start_soon(app.tasks.open, made, studio, None)
+                    group.start_soon(app.tasks.open, made, studio, None, also)
             assert waited_for(settings) == [IDENTITY]
             await app.tasks.close(IDENTITY)
             assert waited_for(settings) == []

@@ -120,6 +120,19 @@ async def test_what_may_be_at_the_site_is_to_be_waited_for_and_not_asked_for_aga
     assert "call again" not in error["next_step"]
 
 
+@pytest.mark.parametrize("sent", [False, True])
+async def test_a_report_of_the_page_is_named_where_there_is_one(tmp_path: Path, sent: bool) -> None:
+    async def play(_request: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=sent, **({"conversation_url": "http://site/c/1"} if sent else {}))
+        raise ImageError("site_changed", "Gone.", submitted=sent, details={"page_structure": {"main": []}})
+
+    named = await ended(tmp_path / "named", play, api=False)
+    without = await ended(tmp_path / "without", fails("site_changed"), api=False)
+    assert Path(named["details"]["report"]).is_file()
+    assert "details.report" in named["next_step"]
+    assert "details.report" not in without["next_step"]
+
+
 @pytest.mark.parametrize("code", sorted(UNREACHED))
 async def test_where_nothing_was_sent_nothing_is_to_be_waited_for(code: Code, tmp_path: Path) -> None:
     error = await ended(tmp_path, fails_before_sending(code), api=False)

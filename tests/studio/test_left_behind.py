@@ -302,6 +302,18 @@ async def test_a_person_may_be_asked_for_what_is_collected_in_the_background_onc
     assert (seen, found.state) == ([True, False], "saved")
 
 
+async def test_no_person_is_asked_for_an_orphan_that_somebody_only_looks_on(tmp_path: Path) -> None:
+    orphan, seen = await left(tmp_path), list[bool]()
+
+    async def one(request: ImageRequest, report: Report) -> None:
+        seen.append(report.background)
+        await collects(request, report)
+
+    async with studio_with(tmp_path, Scripted(draw, one)) as studio:
+        found = (await studio.wait(orphan.generation_id, onlooker=True)).record
+    assert (seen, found.state) == ([True], "saved")
+
+
 async def test_whoever_waits_for_anothers_generation_goes_on_with_it_when_that_one_dies(tmp_path: Path) -> None:
     other = Attendance(tmp_path / "output", print)
     running = await left(tmp_path, owner=other.enter())

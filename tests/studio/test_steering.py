@@ -8,12 +8,10 @@ import pytest
 
 from cdp_image_mcp.errors import Code, ImageError
 from cdp_image_mcp.library.ledger import Ledger
-from cdp_image_mcp.library.library import Library
-from cdp_image_mcp.library.record import Timings
 from cdp_image_mcp.request import BackendName, ImageRequest, Report
 from cdp_image_mcp.studio.steering import account_of
 from cdp_image_mcp.studio.studio import Studio
-from tests.library.making import a_record, ago, create, finished
+from tests.library.making import ago
 from tests.studio.leaving import asking, sent_then_hangs
 from tests.studio.scripted import Play, Scripted, draw, settings, studio_with
 
@@ -116,9 +114,6 @@ async def test_a_limit_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
 
 async def test_a_limit_that_leaves_no_time_for_a_picture_is_not_waited_for(tmp_path: Path) -> None:
     """The back end is asked, and says itself what holds it up: a time limit that runs out would not."""
-    library = Library(tmp_path / "output")
-    made = a_record(backend="api", timings=Timings(generate=100.0))
-    await finished(library, await create(library, made), made)
     await rested(tmp_path, "api", "rate_limited", ago(seconds=-1000), **KEY)
     async with studio_with(tmp_path, api=Scripted(draw), backend="api", **KEY) as studio:
         record = (await studio.generate(asking(timeout_seconds=1050))).record

@@ -40,13 +40,27 @@ async def test_a_call_without_an_id_gets_what_its_own_server_began_and_not_last_
     assert web.collected == []
 
 
-async def test_what_nobody_has_worked_on_for_a_day_comes_only_by_its_id(tmp_path: Path) -> None:
-    old = await interrupted(tmp_path, created_at=ago(days=2), updated_at=ago(days=2), finished_at=ago(days=2))
+@pytest.mark.parametrize("state", ["interrupted", "saved", "refused"])
+async def test_what_nobody_has_worked_on_for_a_day_comes_only_by_its_id(tmp_path: Path, state: str) -> None:
+    """As the answer to another wish it would be a wrong picture, or an old failure."""
+    days = ago(days=2)
+    old = await interrupted(tmp_path, state=state, created_at=days, updated_at=days, finished_at=days)
     web = Scripted(draw, collects)
     async with studio_with(tmp_path, web) as studio:
-        with pytest.raises(ImageError):
+        with pytest.raises(ImageError, match=old.generation_id):
             await studio.wait(None)
-        assert (await studio.wait(old.generation_id)).record.state == "saved"
+        assert (await studio.wait(old.generation_id)).record.state == ("saved" if state == "interrupted" else state)
+
+
+async def test_what_was_left_in_the_middle_comes_before_what_another_run_has_given_out(tmp_path: Path) -> None:
+    left = await interrupted(tmp_path)
+    await interrupted(tmp_path, state="saved", created_at=ago(minutes=-1), fetched=True)
+    async with studio_with(tmp_path, Scripted(draw, collects)) as studio:
+        assert (await studio.wait(None)).record.generation_id == left.generation_id
+        mine = await studio.generate(asking())
+        await studio.fetched(mine)
+        await interrupted(tmp_path)
+        assert (await studio.wait(None)).record.generation_id == mine.record.generation_id
 
 
 async def test_the_order_is_mine_running_mine_unfetched_others_running_and_then_the_rest(tmp_path: Path) -> None:

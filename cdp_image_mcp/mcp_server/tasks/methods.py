@@ -67,12 +67,12 @@ async def _completed(ctx: Context, standing: "Standing", studio: "Studio") -> di
     from cdp_image_mcp.mcp_server.call import answer, showing
 
     app, identity = ctx.lifespan_context, standing.record.generation_id
-    images = standing.record.request.get("images")
+    images, also = standing.record.request.get("images"), None
     if (opened := app.tasks.asked_after(identity)) is not None:
-        images = opened.images or images
+        images, also = opened.images or images, opened.also
         standing = msgspec.structs.replace(standing, joined=opened.joined, unmet=opened.unmet)
     shown = showing(app.settings, ctx.session, images, anyio.current_time() + PREVIEW_SECONDS)
-    result = await answer(app, studio, standing, shown)
+    result = await answer(app, studio, standing, shown, also)
     await app.tasks.close(identity, "completed")
     whole = result.model_dump(by_alias=True, mode="json", exclude_none=True)
     return task(standing, "completed") | {"result": whole}

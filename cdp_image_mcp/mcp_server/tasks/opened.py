@@ -1,6 +1,7 @@
 """The tasks that this process has given out: who asks after them, and what their person was asked."""
 
 import contextlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import anyio
@@ -35,6 +36,8 @@ class _Open(msgspec.Struct):
     """What pictures the call that made it wants to see."""
     joined: bool
     unmet: tuple[str, ...]
+    also: Mapping[str, Any]
+    """Further fields of its answer."""
     asked_at: float
 
 
@@ -78,15 +81,18 @@ class Tasks:
         """Whether this generation may be answered with a task."""
         return not standing.record.finished and standing.record.generation_id not in self._ended
 
-    async def open(self, standing: "Standing", studio: "Studio", images: "Images | None") -> dict[str, Any]:
-        """The task as the result of the call that made it."""
+    async def open(
+        self, standing: "Standing", studio: "Studio", images: "Images | None", also: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The task as the result of the call that made it; ``also``: what its answer is to say besides."""
         identity = standing.record.generation_id
         self._seen.add(identity)
         async with self._opening:
             if identity not in self._open:
                 waiting = contextlib.AsyncExitStack()
                 await waiting.enter_async_context(studio.library.waiting(identity))
-                self._open[identity] = _Open(waiting, images, standing.joined, standing.unmet, anyio.current_time())
+                now = anyio.current_time()
+                self._open[identity] = _Open(waiting, images, standing.joined, standing.unmet, also, now)
             elif images is not None:
                 self._open[identity].images = images
         return {"resultType": "task", **task(standing, "working")}

@@ -249,7 +249,7 @@ class Runner:
     async def _asked(self, request: ImageRequest, job: Job) -> None:
         """The back end, after a rate limit that it stated earlier and that ends in time for a picture."""
         pause = await self._steering.pause(request.backend)
-        if 0 < pause < job.clock.left - (job.typical or 0.0):
+        if 0 < pause < job.clock.left / 2:  # as much again is left for the picture
             job.progress(f"a limit that was stated earlier ends in {pause:.0f} s")
             await anyio.sleep(pause)
         await self.backend(request.backend).generate(await as_it_stands(self._library, request), job)
@@ -323,7 +323,10 @@ class Runner:
                 error.details["report"] = str(await job.folder.describe_page(structure))
             except ImageError as problem:
                 log.warning("the page report was not written: %s", problem)
-        await self._end(job, *ending.failed(job, error))
+        state, told = ending.failed(job, error)
+        if told is not None and "report" in told.details:
+            told.next_step = f"{told.next_step} If that does not help, report the file named in details.report."
+        await self._end(job, state, told)
 
     async def _end(self, job: Job, state: State, error: ImageError | None) -> None:
         await job.finish(state, error)
