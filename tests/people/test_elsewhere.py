@@ -28,11 +28,11 @@ def once(does: Callable[..., Awaitable[Any]], place: str) -> Callable[..., Await
     """The person goes there before ``does`` is done for the first time, with the tab or what has one."""
     times: list[str] = []
 
-    async def done(first: Any, *given: Any, **more: Any) -> Any:
+    async def done(where: Any, /, *given: Any, **more: Any) -> Any:
         if not times:
             times.append(place)
-            await goes_to(first if isinstance(first, Tab) else first.tab, place)
-        return await does(first, *given, **more)
+            await goes_to(where if isinstance(where, Tab) else where.tab, place)
+        return await does(where, *given, **more)
 
     return done
 
