@@ -19,7 +19,7 @@ from tests.people.browsers import (
 )
 from tests.people.person import auto, look
 from tests.people.screen import Screen, insist, until
-from tests.web.program import running_program
+from tests.web.program import running_program, words_of
 
 pytestmark = pytest.mark.anyio
 
@@ -150,12 +150,36 @@ async def test_the_users_own_tabs_stay_through_a_generation_and_the_closing_of_o
             await bring_forward(tmp_path, lambda address: address != theirs)
             alone = partial(wait_for_pages, tmp_path, lambda open_now: open_now == [theirs])
             await insist(lambda: screen.press(window, "ctrl+w"), alone)
+            facts = await look(program)
+            assert (facts["browser_open"], facts["browser_mode"], facts["place"]) == (True, "visible", "closed"), facts
+            assert not facts["visible"]
+            assert not facts["hidden"]
+            assert "our page in it was closed" in str(facts["message"])
+            assert "No browser" not in str((await look(program, "show"))["message"])
             before = browsers(tmp_path)[0].pid
             assert (await program.generate("three", images="none")).status == "saved"
             assert theirs in await pages(tmp_path)
             assert browsers(tmp_path)[0].pid == before
         await none_left(tmp_path)
     assert len(site.log.prompts) == 3
+
+
+async def test_a_browser_whose_page_has_crashed_is_open(screen: Screen, site: Site, tmp_path: Path) -> None:
+    variables = auto(screen, CHATGPT_WINDOW_MODE="visible")
+    with anyio.fail_after(150):
+        async with running_program(tmp_path, site.url, variables=variables) as program:
+            assert (await program.generate("one", images="none")).status == "saved"
+            for process in browsers(tmp_path)[0].children(recursive=True):
+                if "--type=renderer" in words_of(process):
+                    process.kill()
+            while (await look(program))["place"] == "visible":  # noqa: ASYNC110 - nobody is told of it
+                await anyio.sleep(0.1)
+            facts = await look(program)
+            assert facts["browser_open"], facts
+            assert "has crashed" in str(facts["message"])
+            facts = await look(program, "show", start_browser=True)
+            assert (facts["visible"], facts["applied_action"]) == (True, "show"), facts
+            assert (await program.generate("two", images="none")).status == "saved"
 
 
 def test_the_screen_has_what_the_tests_need() -> None:

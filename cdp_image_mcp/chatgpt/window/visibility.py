@@ -20,6 +20,7 @@ FACTS_SECONDS = 3.0
 """A browser that has not told where its window is by then is stuck: it answers that within a millisecond otherwise."""
 STUCK = "unknown"
 """The place of a window whose browser does not answer."""
+PAGELESS = "The browser is open, and our page in it was closed or has crashed"
 
 
 class Visibility:
@@ -135,11 +136,13 @@ class Visibility:
         raise ImageError("browser_failed", "A generation is using it; the wish counts from the next start on.")
 
     async def _apply(self, action: Literal["show", "hide"]) -> str:
-        tab = self._keeper.tab
+        browser, tab = self._keeper.browser, self._keeper.tab
         when = "will be visible" if action == "show" else "will be hidden"
-        if tab is None:
+        if browser is None:
             return f"No browser is open; its window {when} when it starts."
-        if (await self._where(tab))[0] == STUCK:
+        if tab is None:
+            return f"{PAGELESS}; the window of a new one {when}."
+        if (await self._where(browser, tab))[0] == STUCK:
             return f"The browser does not answer, so nothing was done; its window {when} when it starts anew."
         if self._keeper.mode == "headless":
             if action == "hide":
@@ -164,27 +167,31 @@ class Visibility:
         self._tried = {"show_method": report.method} if action == "show" else {}
         if report.note:
             self._tried[f"{action}_error"] = report.note
+        if report.place == "closed":
+            return "The window was closed meanwhile."
         done = report.hidden if action == "hide" else not report.hidden
         state = "hidden" if report.hidden else "visible"
         return f"The window is {state}." if done else f"The window is still {state}. {report.note}"
 
     async def _facts(self) -> dict[str, Any]:
         """Asked at this moment; runs no script in the page."""
-        tab = self._keeper.tab
-        place, method = ("closed", None) if tab is None else await self._where(tab)
-        is_open = place != "closed"
-        ready = is_open and tab is not None and tab.ready
+        browser, tab = self._keeper.browser, self._keeper.tab
+        place, method = ("closed", None) if browser is None else await self._where(browser, tab)
         choice = await self._memory.choose()
+        if (is_open := self._keeper.browser is not None) is False:
+            place, method = "closed", None  # it ended while it was asked
+        shown = is_open and place != "closed"
+        ready = shown and tab is not None and tab.ready
         facts: dict[str, Any] = {
             "mode": "direct",
             "default_hide_window": self._settings.window_mode != "visible",
             "hide_window": choice.mode != "visible",
             "browser_open": is_open,
-            "browser_mode": self._shape(place),
+            "browser_mode": self._shape(place) if is_open else None,
             "chat_ready": ready,
             "hide_ready": ready,
-            "hidden": is_open and place not in {"visible", STUCK},
-            "visible": is_open and place == "visible",
+            "hidden": shown and place not in {"visible", STUCK},
+            "visible": place == "visible",
             "place": place,
             "hide_attempted": method is not None or "hide_error" in self._tried,
             **({"hide_method": method} if method is not None else {}),
@@ -192,29 +199,30 @@ class Visibility:
         }
         if place != "visible":
             facts.pop("show_method", None)
-        if tab is not None and is_open:
+        if tab is not None and shown:
             facts["current_url"] = tab.page.url.split("?")[0].split("#")[0]
         return facts
 
     @staticmethod
-    async def _where(tab: Tab) -> tuple[str, str | None]:
-        """The window's place, and how it was put there."""
+    async def _where(browser: cdp.Browser, tab: Tab | None) -> tuple[str, str | None]:
+        """The place of our window, and how it was put there; "closed" where the browser goes on without our page."""
+        place, method = "headless" if browser.headless else "closed", None
         try:
             with anyio.fail_after(FACTS_SECONDS):
-                report = await tab.window.status()
-                if report.place == "headless":
+                if tab is not None:
+                    report = await tab.window.status()
+                    place, method = report.place, report.method
+                if place in {"headless", "closed"}:
                     # Nothing had to be asked for that.
-                    await tab.browser.connection.browser.call("Browser.getVersion")
+                    await browser.connection.browser.call("Browser.getVersion")
         except TimeoutError:
             return STUCK, None
         except cdp.CDPError:
             return "closed", None
-        return report.place, report.method
+        return place, method
 
     def _shape(self, place: str) -> str | None:
-        if place == "closed":
-            return None
-        if self._keeper.mode == "headless" or place == STUCK:
+        if self._keeper.mode == "headless" or place in {STUCK, "closed"}:
             return self._keeper.mode
         return "visible" if place == "visible" else "hidden"
 
@@ -226,4 +234,6 @@ def describe(facts: dict[str, Any]) -> str:
         return "The browser is open and does not answer: it hangs, or the machine is busy or short of memory."
     if facts["place"] == "headless":
         return "The browser is open without a window (headless)."
+    if facts["place"] == "closed":
+        return f"{PAGELESS}; the next picture opens a new one."
     return f"The browser window is {facts['place']}."

@@ -3,12 +3,15 @@
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import anyio
 import pytest
 
+from cdp_image_mcp.cdp import WindowReport
 from cdp_image_mcp.chatgpt.window import visibility
+from cdp_image_mcp.chatgpt.window.visibility import Visibility
 from tests.chatgpt.window.making import backend
 from tests.people.screen import until
 
@@ -81,3 +84,24 @@ async def test_a_browser_under_way_is_told_as_starting(tmp_path: Path, group: an
     assert told["details"]["session"]["starting"] is True
     assert told["ready"] is False
     assert "starting" in told["message"]
+
+
+@pytest.mark.usefixtures("display")
+@pytest.mark.parametrize("action", ["show", "hide"])
+async def test_a_window_that_is_closed_while_it_is_moved_is_neither_hidden_nor_shown(
+    action: Literal["show", "hide"], tmp_path: Path, group: anyio.abc.TaskGroup
+) -> None:
+    async def there() -> WindowReport:
+        return WindowReport("visible")
+
+    async def gone(**_: bool) -> WindowReport:
+        return WindowReport("closed")
+
+    web: Any = backend(tmp_path, group)
+    window = SimpleNamespace(status=there, show=gone, hide=gone)
+    tab = SimpleNamespace(window=window, ready=True, page=SimpleNamespace(url="https://chatgpt.com/"))
+    keeper: Any = SimpleNamespace(browser=SimpleNamespace(headless=False), tab=tab, mode="visible")
+    sight = Visibility(web._settings, keeper, web._memory)
+    with anyio.fail_after(30):
+        told = await sight.act(action, start_browser=False)
+    assert told["message"] == "The window was closed meanwhile."
