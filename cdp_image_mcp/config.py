@@ -27,6 +27,8 @@ costs three to four times as much at low and medium, says the one who measured),
 relays, with no end announced, and what users' budgets were set by. For gpt-image-2.6-flare: faster (8 to 12 s),
 transparent backgrounds for certain, xhigh and max, complexity, gif and svg; LibreChat and others moved to 2.5 and 2.6.
 So the default stays, a refusal names the models that can, and GPT_IMAGE_MODEL is in charge."""
+WAIT = 45.0
+"""Seconds a call waits before it answers ``working``: many clients give up after 60."""
 BEARER = "Bearer "
 UNFILLED = re.compile(r"(?i:bearer )?(\$\{?(env:)?[A-Z_][A-Z0-9_]*\}?|%[A-Z_][A-Z0-9_]*%|\{env:\w+\})")
 """The name of a variable in the place of its value. Gemini CLI and those made from it leave it where the shell has no
@@ -55,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     safety_identifier: str | None = None
     """A hash already: what the user wrote goes nowhere."""
     output_dir: Path
-    wait_seconds: float = 45.0
+    wait_seconds: float = WAIT
     inline: Literal["preview", "full", "none"] = "preview"
     open_finished: bool = False
     input_roots: tuple[Path, ...] = ()

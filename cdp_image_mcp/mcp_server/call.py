@@ -30,7 +30,7 @@ from cdp_image_mcp.mcp_server.arguments import (
 )
 from cdp_image_mcp.mcp_server.client.elicitation import ANSWER_KEY, is_modern
 from cdp_image_mcp.mcp_server.client.progress import Progress
-from cdp_image_mcp.mcp_server.client.table import known
+from cdp_image_mcp.mcp_server.client.table import ANSWER_SECONDS, known
 from cdp_image_mcp.mcp_server.fields import failure, known_error
 from cdp_image_mcp.mcp_server.resources import history
 from cdp_image_mcp.mcp_server.tasks.opened import declared
@@ -44,9 +44,6 @@ logger = logging.getLogger(__name__)
 ANSWERING_SECONDS = 3.0
 """With less of its time left a call does not ask a person: the question would vanish before it is read, and it is put
 once only. The next call asks."""
-ANSWER_SECONDS = 8.0
-"""How much longer than its wait a call may take until it has answered, previews included: clients that give up after
-60 s are answered by then."""
 
 ToolResult: TypeAlias = types.CallToolResult | types.InputRequiredResult | dict[str, Any]
 

@@ -22,16 +22,3 @@ def same(before: Any, after: Any, path: tuple[str, ...], value: Any) -> bool:
     else:
         place[path[-1]] = value
     return wanted == after
-
-
-def merged(there: dict[str, Any] | None, ours: dict[str, Any], given: dict[str, str]) -> dict[str, Any]:
-    """Our entry over one that is there already: what starts the program is ours, what the person has set stays, and
-    ``given`` variables win. Of one that starts no program but names an address only the variables stay: a client would
-    take both for the one or the other."""
-    variables = next(name for name in ("env", "envs", "environment") if name in ours)
-    starts = {"command", "args", "cmd"}
-    before = there or {}
-    if not isinstance(before.get(variables) or {}, dict):
-        raise UnsafeChangeError(f"the {variables} of its entry there is no list of names with their values")
-    kept = {name: value for name, value in before.items() if name not in starts} if starts & before.keys() else {}
-    return {**ours, **kept, variables: {**ours[variables], **(before.get(variables) or {}), **given}}

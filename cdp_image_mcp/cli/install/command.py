@@ -151,16 +151,19 @@ async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool, 
         return _by_hand(wish, terminal)
     try:
         entry = None if wish.remove else wish.entry
-        change = await anyio.to_thread.run_sync(planned, client, wish.path, entry, wish.given)
+        change, said = await anyio.to_thread.run_sync(planned, client, wish.path, entry, wish.given)
     except UnsafeChangeError as error:
         terminal.say(f"{wish.path} is left as it is: {error}.", "yellow")
         return _by_hand(wish, terminal)
+    if change is not None:
+        terminal.result(change.difference().rstrip("\n"))
+    for line in said:
+        terminal.say(line, "yellow")
     if change is None:
         there = "There is nothing of it in" if wish.remove else "It stands already in"
         terminal.say(f"{there} {wish.path}; nothing to change.", "green")
         return DONE
     commands = await anyio.to_thread.run_sync(_own_commands, wish) if own else []
-    terminal.result(change.difference().rstrip("\n"))
     for command in commands:
         shown = shlex.join([Path(command[0]).name, *command[1:]])
         terminal.say(f"By the client's own command: {shown}")

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from cdp_image_mcp.cli.install import jsonc, toml, yaml
-from cdp_image_mcp.cli.install.changing import UnsafeChangeError, merged
+from cdp_image_mcp.cli.install.changing import UnsafeChangeError
+from cdp_image_mcp.cli.install.merging import merged
 from cdp_image_mcp.mcp_server.client.table import NAME, Client
 from cdp_image_mcp.system.disk import make_path, replace_file
 
@@ -121,15 +122,19 @@ def _entry_in(client: Client, text: str) -> dict[str, Any] | None:
     return found  # type: ignore[reportUnknownVariableType]
 
 
-def planned(client: Client, path: Path, entry: dict[str, Any] | None, given: dict[str, str]) -> Change | None:
-    """The change that brings ``entry`` in (None: takes it out); None where there is nothing to change. ``given``
-    variables win over those that stand there. Raises UnsafeChangeError."""
-    there = current_entry(client, path)
-    return change_to(client, path, None if entry is None else merged(there, entry, given))
+def planned(
+    client: Client, path: Path, entry: dict[str, Any] | None, given: dict[str, str]
+) -> tuple[Change | None, list[str]]:
+    """The change that brings ``entry`` in (None: takes it out), None where there is nothing to change; and what is to
+    be said of it. ``given`` variables win over those that stand there. Raises UnsafeChangeError."""
+    there, said = current_entry(client, path), list[str]()
+    if entry is not None:
+        entry, said = merged(client, there, entry, given)
+    return change_to(client, path, entry), said
 
 
 def change_to(client: Client, path: Path, entry: dict[str, Any] | None) -> Change | None:
-    """The same, to that very entry, whatever stands there."""
+    """The change to that very entry, whatever stands there."""
     real, raw, text = _read(path)
     mark = BYTE_ORDER_MARK if text.startswith(BYTE_ORDER_MARK) else ""
     plain = text.removeprefix(mark)

@@ -13,6 +13,21 @@ import msgspec
 NAME = "cdp-image-mcp"
 """Under this name the server stands in every client's file."""
 Form = Literal["json", "toml", "yaml"]
+ANSWER_SECONDS = 8.0
+"""How much longer than its wait a call may take until it has answered, previews included: clients that give up after
+60 s are answered by then."""
+
+
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the client lets one call take, as its entry says it."""
+
+    key: str
+    per_second: int = 1
+    """How many of its units are a second."""
+
+    def needed(self, wait: float) -> float:
+        """The least that lets a call answer which waits so many seconds."""
+        return (wait + ANSWER_SECONDS) * self.per_second
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,6 +58,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     removes: tuple[str, ...] = ()
     short: str = ""
     """What to type by hand, where the client has a command for it."""
+    limit: Limit | None = None
+    """What sets the time limit of a call, for those with such a key in the entry."""
     patience: float | None = 60
     """Seconds after which a call with this block is given up; None where no limit is known, 60 where nothing is."""
     note: str = "Its limit is not documented."

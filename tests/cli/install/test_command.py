@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from cdp_image_mcp.cli.checks.installation import clients
-from cdp_image_mcp.cli.install.configuration import file_of
-from cdp_image_mcp.mcp_server.client.table import CLIENTS
+from cdp_image_mcp.cli.install.configuration import block, current_entry, file_of
+from cdp_image_mcp.mcp_server.client.table import BY_NAME, CLIENTS
 from tests.cli.running import Typist, ran
 from tests.mcp_server.pipes import HELLO
 
@@ -179,6 +179,95 @@ def test_a_projects_own_file_can_be_named(environment: dict[str, str], tmp_path:
     assert (server["command"], server["timeout"]) == (sys.executable, 900000)
 
 
+# --- what the person had set ------------------------------------------------------------------------------------
+
+LIMITS = {
+    "claude-code": (".claude.json", "timeout", 60_000, 108_000, 900_000, "100"),
+    "codex": (".codex/config.toml", "tool_timeout_sec", 60, 308, 900, "300"),
+    "gemini-cli": (".gemini/settings.json", "timeout", 60_000, 308_000, 900_000, "300"),
+    "cline": (".cline/data/settings/cline_mcp_settings.json", "timeout", 60, 308, 900, "300"),
+    "qwen-code": (".qwen/settings.json", "timeout", 60_000, 308_000, 900_000, "300"),
+    "goose": (".config/goose/config.yaml", "timeout", 60, 308, 900, "300"),
+    "zed": (".config/zed/settings.json", "timeout", 60, 308, 600, "300"),
+}
+"""File, key of the limit, one too short for our wait, the shortest that is not, ours, and our wait."""
+
+
+def entry_of(name: str) -> dict[str, Any]:
+    """What the client's file in this home says of the server."""
+    client = BY_NAME.get(name)
+    assert client is not None
+    path = file_of(client)
+    assert path is not None
+    entry = current_entry(client, path)
+    assert entry is not None
+    return entry
+
+
+def with_entry(name: str, home: Path, **said: Any) -> Path:
+    """A client's file in which the server stands already, as ``said``."""
+    client = BY_NAME.get(name)
+    assert client is not None
+    file = home / client.files[""].removeprefix("~/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(block(client, said))
+    return file
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_time_limit_that_a_person_has_set_stays_and_our_wait_stands_beside_it_only_where_it_fits(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A client drops a call at its limit and does not end it; a model that repeats it pays for a second picture."""
+    monkeypatch.setenv("HOME", environment["HOME"])
+    _, key, short, enough, ours, wait = LIMITS[name]
+    command = "cmd" if name == "goose" else "command"
+    variables = "envs" if name == "goose" else "env"
+    for limit, written, waits, told in (
+        (short, short, False, f"{key} = {short} stays, "),
+        (enough - 1, enough - 1, False, f"{key} = {enough - 1} stays, "),
+        (enough, enough, True, ""),
+        (short // 2, ours, True, f"{key} = {short // 2} is less than an answer may take: it becomes {ours}."),
+    ):
+        with_entry(name, tmp_path / "home", **{command: "/old/place", "args": [], key: limit, variables: {"MINE": "1"}})
+        done = ran(environment, "install", name, "--yes")
+        assert done.returncode == 0, done.stderr
+        entry = entry_of(name)
+        assert entry[key] == written
+        assert entry[variables].get("GPT_IMAGE_WAIT_SECONDS") == (wait if waits else None)
+        assert entry[variables]["MINE"] == "1"
+        assert told in done.stderr
+        assert ("GPT_IMAGE_WAIT_SECONDS" in done.stderr) is not waits
+        again = ran(environment, "install", name, "--yes")
+        assert "nothing to change" in again.stderr
+
+
+def test_a_limit_that_is_no_number_is_not_taken_for_a_long_one(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", environment["HOME"])
+    with_entry("cline", tmp_path / "home", command="/old/place", args=[], timeout="900", env={})
+    done = ran(environment, "install", "cline", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert (entry_of("cline")["timeout"], entry_of("cline")["env"]) == ("900", {})
+    assert 'timeout = "900" stays, ' in done.stderr
+
+
+@pytest.mark.parametrize(("limit", "wait", "told"), [(60, "300", True), (60, "45", False), (20, "10", False)])
+def test_a_wait_that_a_person_has_set_stays_and_is_told_of_where_the_limit_is_shorter(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, wait: str, told: bool
+) -> None:
+    monkeypatch.setenv("HOME", environment["HOME"])
+    mine = {"GPT_IMAGE_WAIT_SECONDS": wait}
+    with_entry("cline", tmp_path / "home", command="/old/place", args=[], timeout=limit, env=mine)
+    done = ran(environment, "install", "cline", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert (entry_of("cline")["timeout"], entry_of("cline")["env"]) == (limit, mine)
+    again = ran(environment, "install", "cline", "--yes")
+    for said in (done.stderr, again.stderr):
+        assert ("pays again" in said) is told
+
+
 # --- the client's own command ----------------------------------------------------------------------------------
 
 CLAUDE = """echo "$@" >> {log}
@@ -223,14 +312,15 @@ def test_what_the_own_command_cannot_say_is_put_in_afterwards(environment: dict[
 def test_what_the_person_had_set_outlives_the_own_command(environment: dict[str, str], tmp_path: Path) -> None:
     log, file = tmp_path / "log", tmp_path / "home" / ".claude.json"
     program(tmp_path, "claude", CLAUDE.format(log=log, file=file))
-    mine: Any = {"command": "/old/place", "args": [], "timeout": 5000, "env": {"GPT_IMAGE_BACKEND": "api", "MINE": "1"}}
+    env = {"GPT_IMAGE_BACKEND": "api", "MINE": "1"}
+    mine: Any = {"command": "/old/place", "args": [], "timeout": 60000, "env": env}
     file.write_text(json.dumps({"numStartups": 3, "mcpServers": {"cdp-image-mcp": mine}}))
     done = ran(environment, "install", "claude-code", "--yes", "--env", "GPT_IMAGE_BACKEND=auto")
     assert done.returncode == 0, done.stderr
     assert [each.split()[1] for each in log.read_text().splitlines()] == ["remove", "add-json"]
     server = json.loads(file.read_text())["mcpServers"]["cdp-image-mcp"]
-    assert (server["command"], server["timeout"]) == (sys.executable, 5000)
-    assert server["env"] == {"GPT_IMAGE_WAIT_SECONDS": "100", "GPT_IMAGE_BACKEND": "auto", "MINE": "1"}
+    assert (server["command"], server["timeout"]) == (sys.executable, 60000)
+    assert server["env"] == {"GPT_IMAGE_BACKEND": "auto", "MINE": "1"}
 
 
 def test_an_own_command_that_fails_half_way_takes_nothing_that_was_there(
@@ -239,15 +329,15 @@ def test_an_own_command_that_fails_half_way_takes_nothing_that_was_there(
     file = tmp_path / "home" / ".claude.json"
     takes_out = f"echo '{{\"numStartups\": 3}}' > {file}"
     program(tmp_path, "claude", f'echo "$@" >> {tmp_path / "log"}\n[ "$2" = add-json ] && exit 4\n{takes_out}')
-    mine: Any = {"command": "/old/place", "args": [], "timeout": 5000, "env": {"OPENAI_API_KEY": "sk-mine"}}
+    mine: Any = {"command": "/old/place", "args": [], "timeout": 120000, "env": {"OPENAI_API_KEY": "sk-mine"}}
     before = json.dumps({"numStartups": 3, "mcpServers": {"cdp-image-mcp": mine}})
     file.write_text(before)
     done = ran(environment, "install", "claude-code", "--yes")
     assert done.returncode == 0, done.stderr
     assert [each.split()[1] for each in (tmp_path / "log").read_text().splitlines()] == ["remove", "add-json"]
     server = json.loads(file.read_text())["mcpServers"]["cdp-image-mcp"]
-    assert (server["command"], server["timeout"]) == (sys.executable, 5000)
-    assert server["env"]["OPENAI_API_KEY"] == "sk-mine"
+    assert (server["command"], server["timeout"]) == (sys.executable, 120000)
+    assert server["env"] == {"GPT_IMAGE_WAIT_SECONDS": "100", "OPENAI_API_KEY": "sk-mine"}
     assert file.with_name(".claude.json.before-cdp-image-mcp").read_text() == before
 
 

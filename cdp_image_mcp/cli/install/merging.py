@@ -1,0 +1,79 @@
+"""Our entry over one that is there already: what the person has set stays, and of ours what goes with it."""
+
+import json
+from typing import Any
+
+from cdp_image_mcp.cli.install.changing import UnsafeChangeError
+from cdp_image_mcp.config import WAIT
+from cdp_image_mcp.mcp_server.client.table import Client, Limit
+
+WAITS = "GPT_IMAGE_WAIT_SECONDS"
+
+
+def merged(
+    client: Client, there: dict[str, Any] | None, ours: dict[str, Any], given: dict[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    """The entry, and what is to be said of it. What starts the program is ours, what the person has set stays, and
+    ``given`` variables win. Of one that starts no program but names an address only the variables stay: a client would
+    take both for the one or the other."""
+    variables = next(name for name in ("env", "envs", "environment") if name in ours)
+    starts = {"command", "args", "cmd"}
+    before = there or {}
+    if not isinstance(before.get(variables) or {}, dict):
+        raise UnsafeChangeError(f"the {variables} of its entry there is no list of names with their values")
+    kept = {name: value for name, value in before.items() if name not in starts} if starts & before.keys() else {}
+    theirs: dict[str, Any] = {**(before.get(variables) or {}), **given}
+    entry = {**ours, **kept, variables: {**ours[variables], **theirs}}
+    said: list[str] = []
+    if (limit := client.limit) is not None:
+        if WAITS in theirs:
+            said += _too_long(entry, limit, theirs[WAITS], client.title)
+        else:
+            said += _fitted(entry, limit, ours, variables)
+    return entry, said
+
+
+def _too_long(entry: dict[str, Any], limit: Limit, wait: Any, title: str) -> list[str]:
+    """The wait is the person's, and so is the limit: they are told where the two do not go together."""
+    lasts, waits = _number(entry.get(limit.key)), _read(wait)
+    if lasts is None or waits is None or limit.needed(waits) <= lasts:
+        return []
+    said = (
+        f"{WAITS} = {wait} stays, and so does {_shown(entry, limit)}, which is shorter: {title} gives such a call up "
+        "before it is answered, and a model that asks again pays again. Lower the one or raise the other."
+    )
+    return [said]
+
+
+def _fitted(entry: dict[str, Any], limit: Limit, ours: dict[str, Any], variables: str) -> list[str]:
+    """Limit and wait go together from here on. A call that is open beyond the limit is dropped by the client and not
+    ended: the model repeats it, and a second picture is paid."""
+    lasts, before = _number(entry.get(limit.key)), _shown(entry, limit)
+    if lasts is not None and lasts < limit.needed(WAIT):
+        entry[limit.key] = ours[limit.key]
+        return [f"{before} is less than an answer may take: it becomes {ours[limit.key]}."]
+    wait = _read(ours[variables].get(WAITS))
+    if wait is None or (lasts is not None and limit.needed(wait) <= lasts):
+        return []
+    del entry[variables][WAITS]
+    said = (
+        f"{before} stays, and {WAITS} = {wait:g} is left out, which needs {limit.needed(wait):.0f} or more there. "
+        f"Without it calls answer after {WAIT:g} s, if need be that the picture is still being made."
+    )
+    return [said]
+
+
+def _number(value: Any) -> float | None:
+    """None for what this program cannot read as one."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _read(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _shown(entry: dict[str, Any], limit: Limit) -> str:
+    return f"{limit.key} = {json.dumps(entry.get(limit.key), ensure_ascii=False, default=str)}"
