@@ -39,6 +39,17 @@ def test_only_variables_that_exist_are_named(text: str) -> None:
     assert named <= READ.keys()
 
 
+def test_the_short_way_brings_what_the_block_brings() -> None:
+    """``codex mcp add`` knows neither ``required`` nor ``env_vars``."""
+    assert "<code>cdp-image-mcp install codex</code>" in TEXT
+    assert "codex mcp add" not in TEXT
+
+
+def test_no_line_of_a_block_is_wider_than_a_window() -> None:
+    blocks = re.findall(r"<!-- client: .*?-->\n```\w+\n(.*?)```", TEXT, re.DOTALL)
+    assert max(len(line) for block in blocks for line in block.splitlines()) <= 100
+
+
 def test_only_commands_that_exist_are_named() -> None:
     named = set(re.findall(r"(?:`|^ *)cdp-image-mcp ([a-z]+)", TEXT, re.MULTILINE))
     assert named <= set(command_list())

@@ -5,7 +5,7 @@ from typing import Any
 
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
 from cdp_image_mcp.config import WAIT
-from cdp_image_mcp.mcp_server.client.table import Client, Limit
+from cdp_image_mcp.mcp_server.client.table import Client, Demand, Limit
 
 WAITS = "GPT_IMAGE_WAIT_SECONDS"
 
@@ -24,7 +24,11 @@ def merged(
     kept = {name: value for name, value in before.items() if name not in starts} if starts & before.keys() else {}
     theirs: dict[str, Any] = {**(before.get(variables) or {}), **given}
     entry = {**ours, **kept, variables: {**ours[variables], **theirs}}
+    if client.passes and isinstance(kept.get(client.passes), list):
+        entry[client.passes] = _united(kept[client.passes], ours[client.passes])
     said: list[str] = []
+    if (demand := client.demand) is not None and demand.key not in kept:
+        said += _demanded(entry, demand, ours, client.title)
     if (limit := client.limit) is not None:
         if WAITS in theirs:
             said += _too_long(entry, limit, theirs[WAITS], client.title)
@@ -33,14 +37,30 @@ def merged(
     return entry, said
 
 
+def _united(theirs: list[Any], ours: list[str]) -> list[Any]:
+    """Names of variables, which Codex also takes as a table with a name in it."""
+    named = [each.get("name") if isinstance(each, dict) else each for each in theirs]  # type: ignore[reportUnknownMemberType]
+    return [*theirs, *(each for each in ours if each not in named)]
+
+
+def _demanded(entry: dict[str, Any], demand: Demand, ours: dict[str, Any], title: str) -> list[str]:
+    """What a start without the server makes of the client is new to the person, and so is what a slow one makes."""
+    said = [f"{demand.key} = true: no session of {title} starts any more where this program does not."]
+    lasts = _number(entry.get(demand.startup))
+    if lasts is not None and lasts < ours[demand.startup]:
+        said.append(f"{_shown(entry, demand.startup)} is too short for that: it becomes {ours[demand.startup]}.")
+        entry[demand.startup] = ours[demand.startup]
+    return said
+
+
 def _too_long(entry: dict[str, Any], limit: Limit, wait: Any, title: str) -> list[str]:
     """The wait is the person's, and so is the limit: they are told where the two do not go together."""
     lasts, waits = _number(entry.get(limit.key)), _read(wait)
     if lasts is None or waits is None or limit.needed(waits) <= lasts:
         return []
     said = (
-        f"{WAITS} = {wait} stays, and so does {_shown(entry, limit)}, which is shorter: {title} gives such a call up "
-        "before it is answered, and a model that asks again pays again. Lower the one or raise the other."
+        f"{WAITS} = {wait} stays, and so does {_shown(entry, limit.key)}, which is shorter: {title} gives such a call "
+        "up before it is answered, and a model that asks again pays again. Lower the one or raise the other."
     )
     return [said]
 
@@ -48,7 +68,7 @@ def _too_long(entry: dict[str, Any], limit: Limit, wait: Any, title: str) -> lis
 def _fitted(entry: dict[str, Any], limit: Limit, ours: dict[str, Any], variables: str) -> list[str]:
     """Limit and wait go together from here on. A call that is open beyond the limit is dropped by the client and not
     ended: the model repeats it, and a second picture is paid."""
-    lasts, before = _number(entry.get(limit.key)), _shown(entry, limit)
+    lasts, before = _number(entry.get(limit.key)), _shown(entry, limit.key)
     if lasts is not None and lasts < limit.needed(WAIT):
         entry[limit.key] = ours[limit.key]
         return [f"{before} is less than an answer may take: it becomes {ours[limit.key]}."]
@@ -75,5 +95,5 @@ def _read(value: Any) -> float | None:
         return None
 
 
-def _shown(entry: dict[str, Any], limit: Limit) -> str:
-    return f"{limit.key} = {json.dumps(entry.get(limit.key), ensure_ascii=False, default=str)}"
+def _shown(entry: dict[str, Any], key: str) -> str:
+    return f"{key} = {json.dumps(entry.get(key), ensure_ascii=False, default=str)}"

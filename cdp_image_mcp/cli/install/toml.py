@@ -8,6 +8,7 @@ from typing import Any
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError, same
 
 HEADER = re.compile(r"\s*\[")
+WIDTH, INDENT = 100, "  "
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -46,8 +47,22 @@ def edited(text: str, path: tuple[str, ...], value: dict[str, Any] | None) -> st
 
 def _shown(path: tuple[str, ...], value: dict[str, Any]) -> str:
     """One table with its header."""
-    lines = [f"[{'.'.join(map(_key, path))}]", *(f"{_key(name)} = {_value(each)}" for name, each in value.items())]
+    lines = [f"[{'.'.join(map(_key, path))}]", *(_line(name, each) for name, each in value.items())]
     return "\n".join(lines) + "\n"
+
+
+def _line(name: str, value: Any) -> str:
+    """A key and its value; a long list goes over several lines."""
+    whole = f"{_key(name)} = {_value(value)}"
+    if len(whole) <= WIDTH or not isinstance(value, list):
+        return whole
+    lines = [INDENT]
+    for each in value:  # type: ignore[reportUnknownVariableType]
+        item = f"{_value(each)}, "
+        if len(lines[-1] + item) > WIDTH and lines[-1] != INDENT:
+            lines.append(INDENT)
+        lines[-1] += item
+    return "\n".join((f"{_key(name)} = [", *map(str.rstrip, lines), "]"))
 
 
 def _spans(lines: list[str], path: tuple[str, ...]) -> list[tuple[int, int]]:

@@ -10,12 +10,25 @@ from typing import Any, Literal
 
 import msgspec
 
+from cdp_image_mcp.config import READ
+
 NAME = "cdp-image-mcp"
 """Under this name the server stands in every client's file."""
 Form = Literal["json", "toml", "yaml"]
 ANSWER_SECONDS = 8.0
 """How much longer than its wait a call may take until it has answered, previews included: clients that give up after
 60 s are answered by then."""
+
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+HANDED_ON = (
+    *READ,
+    *("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "SSH_CONNECTION"),
+    *("XDG_DATA_HOME", "XDG_CONFIG_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *(*PROXIES, *map(str.lower, PROXIES)),
+)
+"""What the server goes by: settings, a window, the user's folders, the way out. A key that arrives without the address
+that it is for would go to OpenAI, and a limit of the day that does not arrive is not in force."""
 
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,6 +41,14 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def needed(self, wait: float) -> float:
         """The least that lets a call answer which waits so many seconds."""
         return (wait + ANSWER_SECONDS) * self.per_second
+
+
+class Demand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """That the client does not start without the server, as its entry says it."""
+
+    key: str
+    startup: str
+    """The key for the seconds that the server then has."""
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +70,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     shape: Literal["usual", "opencode", "goose", "listed"] = "usual"
     extra: dict[str, Any] = {}
     """What stands beside command, arguments and variables."""
+    passes: str = ""
+    """The key for the names of the shell's variables that are to reach the server, of a client that hands on next to
+    none by itself."""
+    demand: Demand | None = None
     env: dict[str, str] = {}
     """``GPT_IMAGE_WAIT_SECONDS`` for those that wait longer than a picture takes: it then comes with the first answer;
     ``OPENAI_API_KEY`` for those that keep variables with KEY in their name from the server, and fill the shell's in."""
@@ -57,7 +82,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name inside."""
     removes: tuple[str, ...] = ()
     short: str = ""
-    """What to type by hand, where the client has a command for it."""
+    """What to type instead, where a command brings all that a block does."""
     limit: Limit | None = None
     """What sets the time limit of a call, for those with such a key in the entry."""
     patience: float | None = 60
@@ -77,16 +102,17 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def entry(self, command: str, arguments: list[str], env: dict[str, str]) -> dict[str, Any]:
         """The server's entry in this client's form."""
+        extra = self.extra | ({self.passes: list(HANDED_ON)} if self.passes else {})
         match self.shape:
             case "opencode":
-                return {"type": "local", "command": [command, *arguments], **self.extra, "environment": env}
+                return {"type": "local", "command": [command, *arguments], **extra, "environment": env}
             case "goose":
                 started: dict[str, Any] = {"name": NAME, "enabled": True, "type": "stdio", "cmd": command}
-                return {**started, "args": arguments, **self.extra, "envs": env}
+                return {**started, "args": arguments, **extra, "envs": env}
             case "listed":
-                return {"name": NAME, "command": command, "args": arguments, **self.extra, "env": env}
+                return {"name": NAME, "command": command, "args": arguments, **extra, "env": env}
             case "usual":
-                return {"command": command, "args": arguments, **self.extra, "env": env}
+                return {"command": command, "args": arguments, **extra, "env": env}
 
 
 CLIENTS = msgspec.json.decode(Path(__file__).with_name("clients.json").read_bytes(), type=tuple[Client, ...])

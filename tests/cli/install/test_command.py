@@ -268,6 +268,52 @@ def test_a_wait_that_a_person_has_set_stays_and_is_told_of_where_the_limit_is_sh
         assert ("pays again" in said) is told
 
 
+def test_names_that_a_person_lets_through_to_the_server_stay_beside_ours(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", environment["HOME"])
+    theirs: list[Any] = ["MINE", "DISPLAY", {"name": "OPENAI_API_KEY", "source": "local"}]
+    with_entry("codex", tmp_path / "home", command="/old/place", args=[], env_vars=theirs)
+    done = ran(environment, "install", "codex", "--yes")
+    assert done.returncode == 0, done.stderr
+    passed = entry_of("codex")["env_vars"]
+    assert passed[:3] == theirs
+    assert {"OPENAI_BASE_URL", "GPT_IMAGE_BUDGET_USD", "HTTPS_PROXY"} <= set(passed[3:])
+    assert {"DISPLAY", "OPENAI_API_KEY"}.isdisjoint(passed[3:])
+    assert "nothing to change" in ran(environment, "install", "codex", "--yes").stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "startup", "told"),
+    [
+        (None, 60, True),
+        ({}, 60, True),
+        ({"startup_timeout_sec": 10}, 60, True),
+        ({"startup_timeout_sec": 90}, 90, True),
+        ({"startup_timeout_sec": 10, "required": False}, 10, False),
+        ({"startup_timeout_sec": 10, "required": True}, 10, False),
+    ],
+)
+def test_who_gets_a_client_that_starts_only_with_the_server_is_told_and_the_server_gets_its_time(
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: dict[str, Any] | None,
+    startup: int,
+    told: bool,
+) -> None:
+    monkeypatch.setenv("HOME", environment["HOME"])
+    if said is not None:
+        with_entry("codex", tmp_path / "home", command="/old/place", args=[], **said)
+    done = ran(environment, "install", "codex", "--yes")
+    assert done.returncode == 0, done.stderr
+    entry = entry_of("codex")
+    assert entry["startup_timeout_sec"] == startup
+    assert entry["required"] is (said or {}).get("required", True)
+    assert ("required = true: no session of Codex" in done.stderr) is told
+    assert ("startup_timeout_sec = 10 is too short" in done.stderr) is (said == {"startup_timeout_sec": 10})
+
+
 # --- the client's own command ----------------------------------------------------------------------------------
 
 CLAUDE = """echo "$@" >> {log}
