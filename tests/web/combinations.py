@@ -244,6 +244,7 @@ NOT_DRAWN: dict[str, str] = {
     "claim_bytes": "a number",
     "read_path": "two minutes each time; it has a row of its own",
     "pointer_scheme": "a few seconds each time; it has a row of its own",
+    "python_fails": "told before the tool's own call alone; it has a row of its own",
     "tool_called_again": "a minute each time; it has a row of its own",
     "message_renamed": "words after a bare hand-off are not known as ours then; it has a row of its own",
     "rest_status": "a minute each time; it has a row of its own",

@@ -56,7 +56,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     recipient: str = ""
     kind: str = ""
     other_tool: bool = False
-    """It comes from a tool that makes no pictures."""
+    """It comes from a tool that makes no pictures, or calls one."""
     status: str = ""
     end_turn: bool = False
     words: str = ""
@@ -148,7 +148,7 @@ def read_message(
         role=role,
         recipient=recipient,
         kind=kind,
-        other_tool=_other_tool(tool),
+        other_tool=_other_tool(recipient if call else tool),
         status=status,
         end_turn=message.get("end_turn") is True,
         words=words,

@@ -164,9 +164,12 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
     known = frozenset((*asked, *shown, *told.own, *earlier))
     resting = told.activity in {"read", "rest"}
     pictures = _pictures(ours, known, at_rest=resting)
-    failed = [error for message in ours if (error := _tool_error(message, told)) is not None]
-    # One that was called again after it failed is at work.
-    again = sum(message.announced > 0 for message in ours) > len(failed)
+    cards = [one for one in ours if one.placeholder and (not told.present or one.id in told.present)]
+    errors = {message.id: error for message in ours if (error := _tool_error(message, told)) is not None}
+    failed = [message.id for message in ours if message.id in errors and not message.other_tool]
+    # One that was called again after it failed is at work, known by its call or by a card that came of one.
+    called = sum(message.announced > 0 for message in ours) > len(failed)
+    again = called or all(any(_below(card, one, messages) for card in cards) for one in failed)
     answers = [message for message in ours if message.answer and not message.error]
     speeches = [message for message in ours if message.speech and not message.answer]
     done = [message for message in ours if message.status == DONE]
@@ -175,6 +178,8 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
     error = told.first("error")
     settled = told.settled(pictures)
     started = bool(pictures) or any(message.image_sign or message.announced for message in ours)
+    # What came of Python or of a search matters only where nothing asked for a picture.
+    decisive = list(errors) if not (started or failed) else [] if again else failed
     return Turn(
         user_message_id=told.users[-1] if told.users else None,
         conversation_id=told.conversation or None,
@@ -197,10 +202,10 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
         # Grows by the word: it is cleaned only where it is shown.
         partial_text=speeches[-1].words[:LONGEST] or None if speeches else None,
         error=clean(error, 1000) if error else None,
-        tool_error=failed[-1] if failed and not again else None,
+        tool_error=errors[decisive[-1]] if decisive else None,
         blocked=bool(blocked),
         empty_picture=not pictures and any(message.empty for message in ours),
-        card_waiting=any(message.placeholder and (not told.present or message.id in told.present) for message in ours),
+        card_waiting=bool(cards),
         paragen=paragen,
         model=next((message.model for message in reversed(ours) if message.model), told.first("model")) or None,
         half_drawn=any(not one.is_final(asset, at_rest=resting) for one in done for asset in one.assets),
@@ -226,8 +231,19 @@ def _nothing_follows(ours: list[Message], answers: list[Message], blocked: list[
 def _tool_error(message: Message, told: Heard) -> ToolError | None:
     if message.error is not None or message.role != "tool" or message.assets or not message.finished:
         return message.error
-    failed = message.words and not message.other_tool and told.fails(message.words)
-    return ToolError("", message.words[:LONGEST]) if failed else None
+    speaks = message.words and not message.other_tool
+    return ToolError("", message.words[:LONGEST]) if speaks and told.fails(message.words) else None
+
+
+def _below(message: Message, above: str, messages: Mapping[str, Message]) -> bool:
+    """Whether ``message`` came of the one whose id is ``above``, as far as the links between them are known."""
+    passed = set[str]()
+    while (parent := message.parent) in messages and parent not in passed:
+        if parent == above:
+            return True
+        passed.add(parent)
+        message = messages[parent]
+    return False
 
 
 def _pictures(ours: list[Message], known: Collection[str], *, at_rest: bool) -> tuple[Pointer, ...]:

@@ -9,7 +9,7 @@ import pytest
 
 from cdp_image_mcp.chatgpt.address import file_id as named
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
-from cdp_image_mcp.chatgpt.network.turn import Turn
+from cdp_image_mcp.chatgpt.network.turn import ToolError, Turn
 from cdp_image_mcp.chatgpt.page.locators import load
 from tests.chatgpt.talk import (
     COMPLETE,
@@ -631,6 +631,56 @@ def heard_with_words(*objects: Any) -> Transcript:
     heard.feed_stream(sse(*objects))
     heard.stream_ended(ok=True)
     return heard
+
+
+def python_fails(parent: str = USER) -> list[dict[str, Any]]:
+    """Python is called and ends in an error; the picture tool may be called after it."""
+    code = {"content_type": "code", "text": "import foo"}
+    content = {"content_type": "system_error", "name": "ModuleNotFoundError", "text": "No module named foo"}
+    failed = message("oops", "tool", content=content, metadata=meta("python"))
+    failed["author"]["name"] = "python"
+    called = message("python", "assistant", content=code, recipient="python", metadata=meta(parent))
+    return [called, failed]
+
+
+BATCH = '{"batch_requests":[{"n":1,"size":"1024x1024"},{"n":1,"size":"1024x1024"}]}'
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [('{"skipped_mainline":true}', 1), (BATCH, 2)])
+def test_another_tool_that_failed_is_no_failed_picture(arguments: str, expected: int) -> None:
+    turn = begun(*python_fails(), call(arguments=arguments, parent="oops"), card(), COMPLETE).turn()
+    assert (turn.tool_error, turn.expected_count, turn.card_waiting) == (None, expected, True)
+
+
+def test_another_tool_that_failed_while_a_picture_is_drawn_takes_nothing_from_it() -> None:
+    turn = begun(call(arguments=BATCH), card(), *python_fails(parent="card"), COMPLETE).turn()
+    assert (turn.tool_error, turn.expected_count) == (None, 2)
+
+
+def test_a_call_of_another_tool_that_failed_is_no_failed_picture() -> None:
+    called, _ = python_fails()
+    turn = begun(called | {"status": "finished_failed"}, call(parent="python"), card(), COMPLETE).turn()
+    assert (turn.tool_error, turn.expected_count) == (None, 1)
+
+
+def test_another_tool_that_failed_is_told_of_where_no_picture_was_called_for() -> None:
+    turn = begun(*python_fails(), COMPLETE).turn()
+    assert turn.tool_error == ToolError("ModuleNotFoundError", "No module named foo")
+
+
+def test_a_card_below_a_failed_picture_promises_another_though_its_call_is_not_understood() -> None:
+    failed = message("failed", "tool", ["raw"], status="finished_failed", metadata=meta("call"))
+    again = [call("again", '"a lighthouse"', parent="failed"), card("second", parent="again", task="task-2")]
+    heard = begun(call(), card(), failed, COMPLETE)
+    assert heard.turn().tool_error is not None
+    heard.feed_conversation(conversation(prompt(), call(), card(), failed, *again))
+    assert heard.turn().tool_error is None
+    heard.feed_conversation(conversation(prompt(), call(), card(), failed, *again, {**failed, "id": "f2"} | below()))
+    assert heard.turn().tool_error is not None
+
+
+def below(parent: str = "again") -> dict[str, Any]:
+    return {"metadata": meta(parent)}
 
 
 @pytest.mark.parametrize(
