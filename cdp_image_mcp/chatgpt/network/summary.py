@@ -229,9 +229,10 @@ def _nothing_follows(ours: list[Message], answers: list[Message], blocked: list[
 
 
 def _tool_error(message: Message, told: Heard) -> ToolError | None:
+    """A placeholder's words tell of waiting in the person's language, "high demand" too: of them nothing follows."""
     if message.error is not None or message.role != "tool" or message.assets or not message.finished:
         return message.error
-    speaks = message.words and not message.other_tool
+    speaks = message.words and not (message.other_tool or message.placeholder)
     return ToolError("", message.words[:LONGEST]) if speaks and told.fails(message.words) else None
 
 

@@ -11,6 +11,7 @@ from cdp_image_mcp.chatgpt.address import file_id as named
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.network.turn import ToolError, Turn
 from cdp_image_mcp.chatgpt.page.locators import load
+from cdp_image_mcp.chatgpt.words import Rule
 from tests.chatgpt.talk import (
     COMPLETE,
     CONVERSATION,
@@ -681,6 +682,24 @@ def test_a_card_below_a_failed_picture_promises_another_though_its_call_is_not_u
 
 def below(parent: str = "again") -> dict[str, Any]:
     return {"metadata": meta(parent)}
+
+
+WORDS = load().words
+SAID = [rule for rule in WORDS.rules if WORDS.fails(" ".join(group[0] for group in rule.all))]
+
+
+@pytest.mark.parametrize("rule", SAID, ids=[f"{number}-{rule.language}" for number, rule in enumerate(SAID)])
+def test_a_card_that_holds_a_pictures_place_says_nothing_by_its_words(rule: Rule) -> None:
+    """It is in the person's language, and tells of many people and of waiting (recorded 2026-04-24)."""
+    waiting = [" ".join(phrases) for phrases in itertools.product(*rule.all)]
+    assert all(WORDS.fails(words) for words in waiting)
+    turns = [heard_with_words(call(), card(text=words), COMPLETE).turn() for words in waiting]
+    assert {(turn.tool_error, turn.expected_count, turn.card_waiting) for turn in turns} == {(None, 1, True)}
+
+
+def test_a_card_that_holds_a_pictures_place_has_failed_when_its_own_status_says_so() -> None:
+    failed = card(text="raw") | {"status": "finished_failed"}
+    assert heard_with_words(call(), failed, COMPLETE).turn().tool_error == ToolError("", "raw")
 
 
 @pytest.mark.parametrize(
