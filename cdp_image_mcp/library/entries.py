@@ -9,17 +9,14 @@ from typing import TypeVar
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.attendance import Attendance
-from cdp_image_mcp.library.folder import Folder, Stamp, read_record
-from cdp_image_mcp.library.index import Index, Row
+from cdp_image_mcp.library.folder import Folder, Row, Stamp, Visit, read_record
+from cdp_image_mcp.library.index import Index
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.day import last_midnight
 
 T = TypeVar("T")
-
-PAGE = 100
-"""Rows that are looked at together where the first ones brought too little."""
 
 
 class Entries:
@@ -33,27 +30,41 @@ class Entries:
 
     def picked(self, rest: str, *values: object, most: int = sys.maxsize) -> list[Entry]:
         """Of those that the SQL after ``FROM generations`` picks the first ``most`` that can be read: what lies on a
-        drive that is away is gone past."""
-        found: dict[str, Entry] = {}
-        stale: list[Row] = []
-        for row in self._rows(rest, values, most):
-            if (entry := self.readable(row, stale=stale)) is not None:
-                found[row.id] = entry  # one that came in between shifts the others
+        drive that is away is gone past. Where one is not where it was, all folders are looked through: it may have been
+        renamed, and a deleted one stands in the place of another."""
+        found = self._read_first(most, rest, values)
+        if found is None:
+            self._index.view(self._index.sync)
+            found = self._read_first(most, rest, values, lost=True)
+        return found or []
+
+    def _read_first(
+        self, most: int, rest: str, values: tuple[object, ...], *, lost: bool = False
+    ) -> list[Entry] | None:
+        """Read without the lock of the index, for they may be many. None where one is not where it was, unless it may
+        be ``lost``."""
+        visit, found, stale = Visit(self._index.root), list[Entry](), list[Row]()
+        for row in self._rows(most, rest, values):
+            if visit.is_away(row):
+                continue
+            if (entry := self.readable(row, visit, stale=stale)) is not None:
+                found.append(entry)
+            elif not lost and visit.is_gone(row):
+                return None
             if len(found) == most:
                 break
         if stale:
-            self.keep_books(lambda db: [self.readable(row, db) for row in stale])
-        return list(found.values())
+            self.keep_books(lambda db: [self.readable(row, visit, db) for row in stale])
+        return found
 
-    def _rows(self, rest: str, values: tuple[object, ...], first: int) -> Iterator[Row]:
-        skip, page = 0, first
-        while True:
-            look = partial(self._index.found, rest=f"{rest} LIMIT ? OFFSET ?", values=(*values, page, skip))
-            rows = self._index.view(look)
-            yield from rows
-            if len(rows) < page:
-                return
-            skip, page = skip + page, max(page, PAGE)
+    def _rows(self, first: int, rest: str, values: tuple[object, ...]) -> Iterator[Row]:
+        """All that are picked, as a rule without asking for more than the ``first``."""
+        rows = self._index.view(lambda db: self._index.rows(db, f"{rest} LIMIT ?", *values, first))
+        yield from rows
+        if len(rows) == first:
+            seen = {row.id for row in rows}
+            rows = self._index.view(lambda db: self._index.rows(db, rest, *values))
+            yield from (row for row in rows if row.id not in seen)
 
     def find(self, generation_id: str) -> Entry | None:
         """That generation; folders the index does not know yet are looked at too. Raises ImageError ``disk``."""
@@ -63,44 +74,67 @@ class Entries:
                 self._index.sync(db)
             return self._index.rows(db, "WHERE id = ?", generation_id)
 
+        visit = Visit(self._index.root)
         for again in (False, True):
             for row in self._index.view(partial(look, again=again)):
-                if (entry := self._read(row)) is not None:
+                if (entry := self._read(row, visit)) is not None:
                     return entry
         return None
 
     def of_id(self, db: sqlite3.Connection, generation_id: str) -> Entry | None:
-        return next((self.readable(row, db) for row in self._index.found(db, "WHERE id = ?", (generation_id,))), None)
+        visit = Visit(self._index.root)
+        found = self._index.found(db, visit, "WHERE id = ?", generation_id)
+        return next((self.readable(row, visit, db) for row in found), None)
 
-    def of_today(self, db: sqlite3.Connection, backend: BackendName, *, needed: bool = False) -> list[Entry]:
-        """A back end's generations of this day, and all its unfinished ones. ``needed``: see :meth:`readable`; one that
-        was left on another day is not, or it would be in the way for ever."""
-        midnight = last_midnight()
+    def of_today(self, db: sqlite3.Connection, backend: BackendName, *, strict: bool = False) -> list[Entry]:
+        """A back end's generations of this day, and all its unfinished ones. Those of the day that lie on a drive that
+        is away count as they were known last; for ``strict`` see :meth:`deciding`. What was left on another day is
+        neither, or it would be in the way for ever."""
+        midnight, visit = last_midnight(), Visit(self._index.root)
         # One condition with OR would be answered by looking at everything that this back end ever made.
-        today = self._index.found(db, "WHERE backend = ? AND ended >= ?", (backend, midnight))
-        left = self._index.found(db, "WHERE finished = 0 AND ended < ? AND +backend = ?", (midnight, backend))
-        found = [*(self.readable(row, db, needed=needed) for row in today), *(self.readable(row, db) for row in left)]
+        today = self._index.found(db, visit, "WHERE backend = ? AND ended >= ?", backend, midnight)
+        left = self._index.found(db, visit, "WHERE finished = 0 AND ended < ? AND +backend = ?", midnight, backend)
+        found = [
+            *(self.deciding(row, visit, db, strict=strict) for row in today),
+            *(self.readable(row, visit, db) for row in left),
+        ]
         return [entry for entry in found if entry is not None]
 
     def readable(
-        self, row: Row, db: sqlite3.Connection | None = None, *, stale: list[Row] | None = None, needed: bool = False
+        self, row: Row, visit: Visit, db: sqlite3.Connection | None = None, *, stale: list[Row] | None = None
     ) -> Entry | None:
-        """The generation, None when its folder is gone. A sidecar that is garbled or of a newer program is told of and
-        left alone: it is never joined, adopted or written. One that the system refuses is too, unless it is ``needed``:
-        what it says decides whether something may be paid for, so the ImageError ``disk`` is raised."""
+        """The generation, None when its folder is gone. A sidecar that is garbled, of a newer program or refused by the
+        system is told of and left alone: it is never joined, adopted or written."""
         try:
-            return self._read(row, db, stale)
+            return self._read(row, visit, db, stale)
         except ImageError as error:
-            if needed and error.retryable:
-                error.message = f"Nothing was sent. {error.message}"
-                raise
             self._told(error.message)
             return None
 
-    def _read(self, row: Row, db: sqlite3.Connection | None = None, stale: list[Row] | None = None) -> Entry | None:
+    def deciding(self, row: Row, visit: Visit, db: sqlite3.Connection, *, strict: bool = True) -> Entry | None:
+        """The same, where what it says decides whether something may be paid for: what lies on a drive that is away is
+        taken as it was known last, and where the system refuses a record, ImageError ``disk`` is raised if ``strict``.
+        """
+        if not visit.is_away(row):
+            try:
+                if (entry := self._read(row, visit, db)) is not None or visit.is_gone(row):
+                    return entry
+            except ImageError as error:
+                if strict and error.retryable:
+                    error.message = f"Nothing was sent. {error.message}"
+                    raise
+                self._told(error.message)
+                return None
+        if (record := self._index.known(db, row)) is None:
+            return None
+        return Entry(record, self.folder(row.folder), self._attendance.lives(record), away=True)
+
+    def _read(
+        self, row: Row, visit: Visit, db: sqlite3.Connection | None = None, stale: list[Row] | None = None
+    ) -> Entry | None:
         """A row that is behind is brought up in ``db`` or noted in ``stale``."""
         try:
-            record, stamp = read_record(row.folder)
+            record, stamp = read_record(row.folder, visit.patience)
         except ImageError as error:
             if error.code == "not_found":
                 return None

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import os
 import re
+import stat
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -20,9 +21,11 @@ from cdp_image_mcp.library.names import folder_name
 from cdp_image_mcp.library.record import Record, decode_record, encode_record, epoch, now
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.disk import (
+    Patience,
     doing,
     finish,
     in_thread,
+    look,
     make_folder,
     make_path,
     read_file,
@@ -50,6 +53,46 @@ class Stamp(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, facts: os.stat_result) -> "Stamp":
         return cls(facts.st_mtime_ns, facts.st_size, facts.st_ino)
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One generation as the index has it."""
+
+    id: str
+    folder: Path
+    stamp: Stamp
+    """Of the sidecar that it was read from."""
+    around: str
+    """What :func:`around` said of it then."""
+
+
+class Visit:
+    """What one errand over the disk finds: each of the folders around generations is asked for once, and its patience
+    is one. ``root`` is there, for the index lies in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.patience = Patience()
+        self._root = root
+        self._around: dict[Path, str | None] = {}
+
+    def is_away(self, row: Row) -> bool:
+        """Whether it lies on a drive that is not there: the folder around it is missing, or is another one, as the
+        empty one is in which a drive was, and nothing of its name lies in that."""
+        parent = row.folder.parent
+        if parent == self._root:
+            return False
+        if parent not in self._around:
+            self._around[parent] = around(parent)
+        here = self._around[parent]
+        return here is None or (here != row.around and not os.path.lexists(row.folder))
+
+    def is_gone(self, row: Row) -> bool:
+        """Whether surely no record is there any more. What lies on a drive that is away says nothing about that, nor
+        does what cannot be looked at just now, nor a link, which may lead to such a drive."""
+        try:
+            return not self.is_away(row) and not is_link(row.folder) and look(row.folder / SIDECAR) is None
+        except OSError:
+            return False
 
 
 Noted = Callable[[Record, Path, Stamp], None]
@@ -121,6 +164,25 @@ class Folder:
                 raise
 
 
+def around(parent: Path) -> str | None:
+    """What tells a folder from another one that is there under its name later; None where none is to be seen."""
+    try:
+        facts = parent.stat()
+    except OSError:
+        return None
+    return f"{facts.st_dev}:{facts.st_ino}" if stat.S_ISDIR(facts.st_mode) else None
+
+
+def is_link(folder: Path) -> bool:
+    """Or what Windows has beside links, which also leads elsewhere. Raises OSError for what may not be looked at."""
+    try:
+        facts = folder.lstat()
+    except FileNotFoundError:
+        return False
+    leads = getattr(facts, "st_file_attributes", 0) & stat.FILE_ATTRIBUTE_REPARSE_POINT
+    return stat.S_ISLNK(facts.st_mode) or bool(leads)
+
+
 def listed(record: Record) -> set[str]:
     """The names that ``record`` knows. Their files may have been moved to where they were wanted."""
     return {re.split(r"[\\/]", path)[-1] for path in (*(i.path for i in record.images), *record.facts.get("kept", []))}
@@ -180,13 +242,14 @@ def write_record(folder: Path, record: Record) -> Stamp:
         return Stamp.of(replace_file(folder / SIDECAR, encode_record(record)))
 
 
-def read_record(folder: Path) -> tuple[Record, Stamp]:
+def read_record(folder: Path, patience: Patience | None = None) -> tuple[Record, Stamp]:
     """The record in ``folder``, with picture paths inside it (also after it was moved), and the stamp of the file it
-    came from. Blocking. Raises ImageError ``not_found`` (no sidecar) or ``disk`` (garbled, or of a newer program)."""
+    came from. ``patience``: of whoever reads several. Blocking. Raises ImageError ``not_found`` (no sidecar) or
+    ``disk`` (garbled, or of a newer program)."""
     path = folder / SIDECAR
     with doing("Reading the record", path):
         try:
-            data, facts = read_file(path, MAX_SIDECAR_BYTES + 1, known=folder.is_dir())
+            data, facts = read_file(path, MAX_SIDECAR_BYTES + 1, known=folder.is_dir(), patience=patience)
         except (FileNotFoundError, NotADirectoryError):
             raise ImageError("not_found", f"There is no record in {folder}.") from None
     try:

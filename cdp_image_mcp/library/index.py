@@ -13,17 +13,17 @@ from typing import TypeVar
 import msgspec
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.folder import SIDECAR, Stamp, read_record, write_record
+from cdp_image_mcp.library.folder import SIDECAR, Row, Stamp, Visit, around, is_link, read_record, write_record
 from cdp_image_mcp.library.gallery.card import card
 from cdp_image_mcp.library.record import Record, decode_record, encode_record, epoch
 from cdp_image_mcp.system.database import Database
-from cdp_image_mcp.system.disk import PART, is_folder, look, named_inside, read_file, replace_file
+from cdp_image_mcp.system.disk import PART, look, named_inside, read_file, replace_file
 from cdp_image_mcp.system.plaintext import sound
 from cdp_image_mcp.system.presence import OWN_FOLDER
 
 T = TypeVar("T")
 
-NAME = "index-2.sqlite3"
+NAME = "index-3.sqlite3"
 """With the version of its tables: programs of several versions each keep their own, made from the same sidecars."""
 OTHERS = re.compile(r"index-\d+\.sqlite3")
 
@@ -42,7 +42,9 @@ CREATE TABLE generations (
     mtime_ns INTEGER NOT NULL,
     size INTEGER NOT NULL,
     inode TEXT NOT NULL,
-    card TEXT NOT NULL
+    around TEXT NOT NULL,
+    card TEXT NOT NULL,
+    record BLOB NOT NULL
 );
 CREATE INDEX by_created ON generations (created);
 CREATE INDEX by_fingerprint ON generations (fingerprint, finished);
@@ -50,18 +52,15 @@ CREATE INDEX by_finished ON generations (finished, created);
 CREATE INDEX by_ended ON generations (backend, ended)
 """
 
+MOUNTED_ANEW = """
+UPDATE generations SET around = (SELECT around FROM seen WHERE seen.folder = generations.folder)
+WHERE EXISTS (SELECT 1 FROM seen WHERE seen.folder = generations.folder AND seen.around != generations.around)
+"""
+"""Some drives and shares are another folder to the system each time that they are mounted."""
+
 OUR_FOLDERS = re.compile(r"\d{8}-\d{6}-")
 """In folders that people keep other things in, only names like ours are looked into."""
 CARDS = 500
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One generation as the index has it."""
-
-    id: str
-    folder: Path
-    stamp: Stamp
-    """Of the sidecar that it was read from."""
 
 
 class Index:
@@ -102,7 +101,7 @@ class Index:
         """Insert or replace one generation, and whatever was in its folder."""
         timings = record.timings
         db.execute(
-            "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 record.generation_id,
                 self._stored(folder),
@@ -116,25 +115,34 @@ class Index:
                 stamp.mtime_ns,
                 stamp.size,
                 str(stamp.inode),  # may pass 63 bits on Windows
+                around(folder.parent) or "",
                 card(record, folder, self.root),
+                encode_record(record) if self._may_go_away(folder) else b"",
             ),
         )
 
     def rows(self, db: sqlite3.Connection, rest: str, *values: object) -> list[Row]:
         """The generations that the SQL after ``FROM generations`` picks."""
-        found = db.execute(f"SELECT id, folder, mtime_ns, size, inode FROM generations {rest}", values)  # noqa: S608
+        columns = "id, folder, mtime_ns, size, inode, around"
+        found = db.execute(f"SELECT {columns} FROM generations {rest}", values)  # noqa: S608
         return [
-            Row(name, self.root / folder, Stamp(mtime, size, int(inode))) for name, folder, mtime, size, inode in found
+            Row(name, self.root / folder, Stamp(mtime, size, int(inode)), place)
+            for name, folder, mtime, size, inode, place in found
         ]
 
-    def found(self, db: sqlite3.Connection, rest: str, values: tuple[object, ...]) -> list[Row]:
-        """The same, after a look through all folders where one of them is not where it was: it may have been renamed,
-        and a deleted one stands in the place of another."""
+    def found(self, db: sqlite3.Connection, visit: Visit, rest: str, *values: object) -> list[Row]:
+        """The same, after a look through all folders where one of them is not where it was: it may have been renamed.
+        Each is looked at while the index is held: for few."""
         found = self.rows(db, rest, *values)
-        if any(_is_gone(row.folder) for row in found):
+        if any(map(visit.is_gone, found)):
             self.sync(db)
             found = self.rows(db, rest, *values)
         return found
+
+    def known(self, db: sqlite3.Connection, row: Row) -> Record | None:
+        """Its record as it was read last, where it lies in a folder that may be away."""
+        ((data,),) = db.execute("SELECT record FROM generations WHERE id = ?", (row.id,)).fetchall() or [(b"",)]
+        return decode_record(data) if data else None
 
     def cards(self) -> Iterator[list[str]]:
         """All generations as the gallery shows them, newest first, some hundred at a time, between which the index is
@@ -160,24 +168,27 @@ class Index:
         """The same within a transaction; only sidecars that changed are read. ``tidy`` takes away folders whose maker
         died before the record was in them: only under the lock of the index, which every maker holds."""
         # Names alone, and gone with the transaction: there may be a hundred thousand.
-        db.execute("CREATE TEMP TABLE seen (folder TEXT PRIMARY KEY) WITHOUT ROWID")
+        db.execute("CREATE TEMP TABLE seen (folder TEXT PRIMARY KEY, around TEXT NOT NULL) WITHOUT ROWID")
+        visit = Visit(self.root)
         for parent in self._parents_to_walk():
+            place = around(parent) or ""
             for folder, stamp in self._sidecars(parent, tidy=tidy):
                 stored = self._stored(folder)
-                db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (stored,))
+                db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (stored, place))
                 if all(row.stamp != stamp for row in self.rows(db, "WHERE folder = ?", stored)):
-                    self._read(db, folder)
+                    self._read(db, folder, visit)
+        db.execute(MOUNTED_ANEW)
         for row in self.rows(db, "WHERE folder NOT IN (SELECT folder FROM seen)"):
-            if _is_gone(row.folder):
+            if visit.is_gone(row):
                 db.execute("DELETE FROM generations WHERE id = ?", (row.id,))
         db.execute("DROP TABLE temp.seen")
         (count,) = db.execute("SELECT count(*) FROM generations").fetchone()
         return int(count)
 
-    def _read(self, db: sqlite3.Connection, folder: Path) -> None:
+    def _read(self, db: sqlite3.Connection, folder: Path, visit: Visit) -> None:
         """Put in what lies there, unless it is a copy of what is known."""
         try:
-            record, stamp = read_record(folder)
+            record, stamp = read_record(folder, visit.patience)
         except ImageError as error:
             self._told(error.message)
             return
@@ -282,17 +293,14 @@ class Index:
             except OSError as error:
                 self._told(f"{parent / name / SIDECAR} cannot be read: {error.strerror}.")
 
+    def _may_go_away(self, folder: Path) -> bool:
+        """What lies in the root, which is most of all, is there whenever the index is."""
+        with suppress(OSError):
+            return folder.parent != self.root or is_link(folder)
+        return True
+
     def _stored(self, folder: Path) -> str:
         return folder.relative_to(self.root).as_posix() if folder.is_relative_to(self.root) else str(folder)
-
-
-def _is_gone(folder: Path) -> bool:
-    """Whether no record is there any more. A folder around it that is away (a drive that is not plugged in) says
-    nothing about that, nor does what cannot be looked at just now."""
-    try:
-        return look(folder / SIDECAR) is None and is_folder(folder.parent)
-    except OSError:
-        return False
 
 
 def _is_abandoned(folder: Path, *, tidy: bool) -> bool:

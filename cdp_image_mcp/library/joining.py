@@ -29,6 +29,8 @@ class Entry(msgspec.Struct, frozen=True):
     folder: Folder
     alive: bool
     """Unfinished and its owner process lives. False for everything finished or orphaned."""
+    away: bool = False
+    """Its folder is on a drive that is not there: the record is as it was known last."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -72,7 +74,8 @@ def joinable(entry: Entry, *, fetched: bool) -> Kind | None:
         return "finished"
     if record.state not in {"saved", "partial"} or not record.images:
         return None
-    return "finished" if all(_is_there(Path(image.path), image.bytes) for image in record.images) else None
+    there = entry.away or all(_is_there(Path(image.path), image.bytes) for image in record.images)
+    return "finished" if there else None
 
 
 def _reply_lost(record: Record) -> bool:

@@ -14,7 +14,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import strays
 from cdp_image_mcp.library.attendance import Attendance
 from cdp_image_mcp.library.entries import Entries
-from cdp_image_mcp.library.folder import Folder, Stamp, new_folder, take_back_folder
+from cdp_image_mcp.library.folder import Folder, Stamp, Visit, new_folder, take_back_folder
 from cdp_image_mcp.library.index import Index
 from cdp_image_mcp.library.joining import JOIN_SECONDS, Admit, Claim, Entry, joinable
 from cdp_image_mcp.library.record import Record, decode_record, encode_record
@@ -68,8 +68,9 @@ class Library:
 
         Identical means its fingerprint, or one of ``marks``; what is joined, and as what: :class:`Kind`. The caller is
         registered as waiting in the same step, so two identical calls that are open at the same time become two
-        generations. A new record is durable on disk when this returns, in a folder of its own under ``parent``, by
-        default the root. It is owned by this process.
+        generations. Where one that would be joined lies on a drive that is away, ImageError ``disk`` says so: what may
+        lie there is not paid for again unasked. A new record is durable on disk when this returns, in a folder of its
+        own under ``parent``, by default the root. It is owned by this process.
         """
         made: list[tuple[Path, Stamp]] = []
 
@@ -77,7 +78,7 @@ class Library:
             if (claim := self._join(db, (record.fingerprint, *marks), record.generation_id)) is not None:
                 return claim
             if admit is not None:
-                admit(partial(self._entries.of_today, db, needed=True))
+                admit(partial(self._entries.of_today, db, strict=True))
             record.owner, record.session = self._attendance.enter(), self.token
             kept = decode_record(encode_record(record))
             if not made:
@@ -165,7 +166,7 @@ class Library:
         that do so at once each sees the others. For the one who writes the record, and writes nothing meanwhile."""
 
         def work(db: sqlite3.Connection) -> None:
-            admit(partial(self._entries.of_today, db, needed=True))
+            admit(partial(self._entries.of_today, db, strict=True))
             self.index.write(db, folder.path, record)
 
         self.index.run(work)
@@ -266,12 +267,18 @@ class Library:
 
     def _join(self, db: sqlite3.Connection, marks: Sequence[str], own_id: str) -> Claim | None:
         condition = f"WHERE fingerprint IN ({', '.join('?' * len(marks))}) AND id != ? AND (finished = 0 OR ended >= ?)"
+        visit, away = Visit(self.root), list[Path]()
         values = (*marks, own_id, time.time() - JOIN_SECONDS)
-        for row in self.index.found(db, f"{condition} ORDER BY created, id", values):
-            if self._attendance.is_waited_on(row.id) or (entry := self._entries.readable(row, db, needed=True)) is None:
+        for row in self.index.found(db, visit, f"{condition} ORDER BY created, id", *values):
+            if self._attendance.is_waited_on(row.id) or (entry := self._entries.deciding(row, visit, db)) is None:
                 continue
-            if (kind := joinable(entry, fetched=entry.record.end in self._fetched)) is not None:
+            if (kind := joinable(entry, fetched=entry.record.end in self._fetched)) is None:
+                continue
+            if not entry.away:
                 return Claim(kind, entry.record, entry.folder, self._attendance.wait(row.id))
+            away.append(row.folder)
+        if away:
+            raise _out_of_reach(away[0])
         return None
 
     def _take_in(self, db: sqlite3.Connection, generation_id: str) -> bool:
@@ -284,3 +291,14 @@ class Library:
         found.end_anew(record)
         self.index.write(db, entry.folder.path, record)
         return True
+
+
+def _out_of_reach(folder: Path) -> ImageError:
+    return ImageError(
+        "disk",
+        "Nothing was sent. The same was asked for before and may be paid for; nobody fetched what came of it, and it "
+        f"lies in {folder}, which is not there now.",
+        next_step="Ask the user to plug in or mount the drive that it lies on, then call again; to have another one "
+        "made, change a word of the prompt.",
+        details={"path": str(folder)},
+    )

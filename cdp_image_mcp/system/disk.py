@@ -32,7 +32,7 @@ OWNER_ONLY = 0o777 if sys.platform == "win32" else 0o700
 a program without an administrator's rights (CPython since 3.12.4); what a user's folder hands down is right there."""
 
 PATIENCE = 3.0 if sys.platform == "win32" else 0.0
-"""Seconds in which a file that is refused may be free again; elsewhere a refusal is no matter of time."""
+"""Seconds in which files that are refused may be free again; elsewhere a refusal is no matter of time."""
 
 NOT_FOR_WANT_OF_LINKS = {errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT}
 """Everything else is what some file system without hard links answers to one: FAT, FUSE, 9p, vboxsf, some shares."""
@@ -83,6 +83,21 @@ def in_thread(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
         return await finish(partial(work, *args, **kwargs))
 
     return run
+
+
+class Patience:
+    """How long one errand waits for files that are refused, all of them together: on a drive without its card each one
+    is, and they may be thousands."""
+
+    def __init__(self) -> None:
+        self._end: float | None = None
+
+    def is_over(self) -> bool:
+        """Asked at each refusal; the first one begins it."""
+        now = time.monotonic()
+        if self._end is None:
+            self._end = now + PATIENCE
+        return now >= self._end
 
 
 @contextlib.contextmanager
@@ -148,10 +163,12 @@ def replace_file(path: Path, data: bytes | Iterable[bytes]) -> os.stat_result:
     return facts
 
 
-def read_file(path: Path, most: int = sys.maxsize, *, known: bool = False) -> tuple[bytes, os.stat_result]:
+def read_file(
+    path: Path, most: int = sys.maxsize, *, known: bool = False, patience: Patience | None = None
+) -> tuple[bytes, os.stat_result]:
     """The first ``most`` bytes, and what describes the very file that they are of. ``known``: there is such a file, and
     should it be missing, then for a moment (on Windows, while another one takes its place: microsoft/STL#5501, 2025).
-    Raises OSError."""
+    ``patience``: of whoever reads several. Raises OSError."""
 
     def read() -> tuple[bytes, os.stat_result]:
         with path.open("rb") as file:
@@ -159,7 +176,7 @@ def read_file(path: Path, most: int = sys.maxsize, *, known: bool = False) -> tu
             # No more than is there: room for what is asked is made at once.
             return file.read(min(facts.st_size, most)), facts
 
-    return _patiently(read, (PermissionError, FileNotFoundError) if known else (PermissionError,))
+    return _patiently(read, (PermissionError, FileNotFoundError) if known else (PermissionError,), patience)
 
 
 def settle(part: Path, path: Path) -> None:
@@ -245,15 +262,17 @@ def _sync(handle: int) -> None:
     os.fsync(handle)
 
 
-def _patiently(step: Callable[[], T], passing: tuple[type[OSError], ...] = (PermissionError,)) -> T:
+def _patiently(
+    step: Callable[[], T], passing: tuple[type[OSError], ...] = (PermissionError,), patience: Patience | None = None
+) -> T:
     """On Windows a virus scanner or a reader that holds a file for a moment makes a rename fail, and a rename that is
     under way makes a reading fail."""
-    give_up = time.monotonic() + PATIENCE
+    patience = patience or Patience()
     while True:
         try:
             return step()
         except passing:
-            if time.monotonic() >= give_up:
+            if patience.is_over():
                 raise
             time.sleep(0.02)
 

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import msgspec
@@ -18,10 +20,11 @@ import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import entries as module
-from cdp_image_mcp.library.folder import SIDECAR, read_record, write_record
+from cdp_image_mcp.library.folder import SIDECAR, Stamp, read_record, write_record
 from cdp_image_mcp.library.library import Library
-from cdp_image_mcp.library.record import Owner
+from cdp_image_mcp.library.record import Owner, now
 from cdp_image_mcp.request import State
+from cdp_image_mcp.system import disk
 from cdp_image_mcp.system.disk import check_room
 from cdp_image_mcp.system.presence import OWN_FOLDER
 from tests.library.making import DEAD, a_record, ago, create, finished, new_id, picture
@@ -29,7 +32,7 @@ from tests.library.smalldisk import fill_up, needs_root, small_disk
 
 pytestmark = pytest.mark.anyio
 
-INDEX = ".cdp-image-mcp/index-2.sqlite3"
+INDEX = ".cdp-image-mcp/index-3.sqlite3"
 
 
 def folders(root: Path) -> list[str]:
@@ -140,6 +143,111 @@ async def test_an_output_folder_that_is_away_keeps_its_generations(library: Libr
         assert await library.newest() == []
         (tmp_path / "unplugged").rename(drive)
         assert [entry.record for entry in await library.newest()] == [record]
+
+
+@pytest.mark.parametrize("holds", ["nothing", "a file", "another picture"])
+async def test_a_folder_in_which_a_drive_was_mounted_is_not_taken_for_the_drive(
+    library: Library, tmp_path: Path, holds: str
+) -> None:
+    """Forgotten, the same wish would be paid for once more when the drive is back."""
+    mount, drive = tmp_path / "mnt", tmp_path / "unmounted"
+    with anyio.fail_after(60):
+        claim = await library.claim_or_register(a_record(), mount)
+        await library.release(claim.waiter)
+        await finished(library, claim.folder, claim.record)
+        mount.rename(drive)
+        mount.mkdir()
+        if holds == "a file":
+            (mount / "NOT MOUNTED").write_text("")
+        if holds == "another picture":
+            await create(library, a_record("a bear", fingerprint="another"), mount)
+        assert claim.record not in [entry.record for entry in await library.newest(1)]
+        assert await library.rescan() == (2 if holds == "another picture" else 1)
+        mount.rename(tmp_path / "under it")
+        drive.rename(mount)
+        assert [entry.record for entry in await library.newest()] == [claim.record]
+        again = await library.claim_or_register(a_record())
+    assert (again.kind, again.record.generation_id) == ("finished", claim.record.generation_id)
+
+
+async def test_a_deleted_folder_is_forgotten_also_where_it_was_the_only_one_on_a_drive_that_was_mounted_anew(
+    library: Library, tmp_path: Path
+) -> None:
+    """Many a share is another folder to the system then: here it is a copy."""
+    drive, again = tmp_path / "drive", tmp_path / "again"
+    with anyio.fail_after(60):
+        folder = await create(library, a_record(), drive)
+        shutil.copytree(drive, again)
+        drive.rename(tmp_path / "old")
+        again.rename(drive)
+        assert len(await library.newest()) == 1
+        assert await library.rescan() == 1
+        shutil.rmtree(folder.path)
+        assert await library.rescan() == 0
+
+
+async def test_what_lies_on_a_drive_that_is_away_takes_no_time(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much it is: neither is one record opened there, nor the index asked again for each hundred."""
+    kept, drive = a_record(created_at=ago(days=1), state="saved", finished_at=ago(days=1)), tmp_path / "drive"
+    with anyio.fail_after(60):
+        await create(library, kept)
+        await create(library, a_record(state="saved"), drive)
+        away = [a_record(state="saved", finished_at=now()) for _ in range(3000)]
+
+        def put(db: sqlite3.Connection) -> None:
+            for record in away:
+                library.index.put(db, drive / f"20260101-000000-{record.generation_id}", record, Stamp(1, 1, 1))
+
+        await anyio.to_thread.run_sync(library.index.run, put)
+        drive.rename(tmp_path / "unplugged")
+        read: list[Path] = []
+        asked: list[object] = []
+        view = library.index.view
+
+        def counted(folder: Path, *more: Any) -> object:
+            read.append(folder)
+            return read_record(folder, *more)
+
+        def viewed(work: Any) -> Any:
+            asked.append(work)
+            return view(work)
+
+        monkeypatch.setattr(module, "read_record", counted)
+        monkeypatch.setattr(library.index, "view", viewed)
+        assert [entry.record for entry in await library.newest(10)] == [kept]
+        latest = await library.latest_finished(["chatgpt-web"])
+        assert await library.with_strays() == []
+    assert latest is not None
+    assert latest.record == kept
+    assert {folder.parent for folder in read} == {library.root}
+    assert len(asked) <= 6
+
+
+async def test_records_that_the_system_refuses_share_what_patience_there_is(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a reader without its card Windows refuses each one of them."""
+    waited: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: sum(waited), sleep=waited.append)
+    really: Any = Path.open
+
+    def refused(path: Path, *how: Any) -> Any:
+        if path.name == SIDECAR and path.parent.parent == tmp_path / "card":
+            raise PermissionError(errno.EACCES, "The device is not ready")
+        return really(path, *how)
+
+    with anyio.fail_after(60):
+        kept = a_record(created_at=ago(days=1))
+        await create(library, kept)
+        for _ in range(10):
+            await create(library, a_record(), tmp_path / "card")
+        monkeypatch.setattr(disk, "PATIENCE", 3.0)
+        monkeypatch.setattr(disk, "time", clock)
+        monkeypatch.setattr(Path, "open", refused)
+        assert [entry.record for entry in await library.newest(1)] == [kept]
+    assert 3 <= sum(waited) < 4
 
 
 async def test_a_root_that_was_moved_still_knows_everything(library: Library, root: Path, tmp_path: Path) -> None:
@@ -291,6 +399,10 @@ async def test_a_folder_that_a_link_leads_to_from_its_old_place_is_not_forgotten
         claim.folder.path.rename(tmp_path / "large disk")
         claim.folder.path.symlink_to(tmp_path / "large disk")
         assert await library.rescan() == 1
+        (tmp_path / "large disk").rename(tmp_path / "unplugged")
+        assert await library.newest(1) == []
+        assert await library.rescan() == 1
+        (tmp_path / "unplugged").rename(tmp_path / "large disk")
         again = await library.claim_or_register(a_record())
     assert (again.kind, again.record.generation_id) == ("finished", claim.record.generation_id)
 
@@ -460,9 +572,9 @@ async def test_questions_walk_no_folders(library: Library, root: Path, monkeypat
         fresh = Library(root)
         read: list[Path] = []
 
-        def counted(folder: Path) -> object:
+        def counted(folder: Path, *more: Any) -> object:
             read.append(folder)
-            return read_record(folder)
+            return read_record(folder, *more)
 
         def walked(*_: object) -> None:
             raise AssertionError("the folders were walked")

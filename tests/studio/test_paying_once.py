@@ -72,6 +72,32 @@ async def test_a_record_that_cannot_be_read_is_in_the_way_of_nothing_that_it_is_
     assert web.started == ["a bear", "a fox", "a crow"]
 
 
+@pytest.mark.parametrize("refused", [False, True], ids=["no folder", "device not ready"])
+async def test_what_was_made_today_counts_also_while_it_lies_on_a_drive_that_is_away_and_is_in_nobodys_way(
+    tmp_path: Path, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web, drive = Scripted(draw), tmp_path / "output" / "drive"
+    really: Any = Path.stat
+
+    def not_ready(path: Path, **how: Any) -> Any:
+        if path == drive or drive in path.parents:
+            raise PermissionError(errno.EACCES, "The device is not ready")
+        return really(path, **how)
+
+    async with studio_with(tmp_path, web, daily_limit=3) as studio:
+        first = await studio.generate(asking("a bear", output_dir=str(drive)))
+        assert first.record.images[0].path.startswith(str(drive))
+        drive.rename(tmp_path / "unplugged")
+        if refused:
+            monkeypatch.setattr(Path, "stat", not_ready)
+        assert (await studio.status("chatgpt-web"))["statuses"][0]["details"]["pictures_today"] == 1
+        await studio.generate(asking("a fox"))
+        with pytest.raises(ImageError, match="2 were made today") as caught:
+            await studio.generate(asking("two crows", n=2))
+        await studio.generate(asking("a crow"))
+    assert (caught.value.code, web.started) == ("quota_reached", ["a bear", "a fox", "a crow"])
+
+
 # --- a reply of the API that was lost ---------------------------------------------------------------------------
 
 
