@@ -17,7 +17,7 @@ def clients() -> str:
 
 def _client(client: Client) -> str:
     entry = client.entry(NAME, [], client.env)
-    files = list(client.files.values())
+    files = list(dict.fromkeys(client.files.values()))
     shown = client.short or (files[0] if files else client.where)
     places = ", ".join(f"`{file}`" for file in files)
     place = ", ".join(part for part in (places, client.where) if part)

@@ -64,9 +64,10 @@ def file_of(client: Client) -> Path | None:
         return Path(base + name.removeprefix("%APPDATA%")) if base else None
     if client.home and (home := os.environ.get(client.home)):
         return Path(home) / Path(name).name
-    # The XDG base directory specification: a path that is not absolute counts as none.
+    # The XDG base directory specification: a path that is not absolute counts as none. A system with a file of its own
+    # in the table is one where the client does not go by it.
     configuration = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-    if name.startswith(CONFIGURATION) and configuration.is_absolute():
+    if sys.platform not in client.files and name.startswith(CONFIGURATION) and configuration.is_absolute():
         return configuration / name.removeprefix(CONFIGURATION)
     try:
         return Path(name).expanduser()
@@ -136,6 +137,8 @@ def planned(
 def change_to(client: Client, path: Path, entry: dict[str, Any] | None) -> Change | None:
     """The change to that very entry, whatever stands there."""
     real, raw, text = _read(path)
+    if raw is None and entry is not None and client.absent:
+        raise UnsafeChangeError(client.absent)
     mark = BYTE_ORDER_MARK if text.startswith(BYTE_ORDER_MARK) else ""
     plain = text.removeprefix(mark)
     if _entry_in(client, plain) == entry:

@@ -58,8 +58,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     title: str
 
     files: dict[str, str] = {}
-    """The user's own file by ``sys.platform``, ``""`` for all others; ``~`` and ``%APPDATA%`` are filled in. Empty:
-    there is none that a program could change."""
+    """The user's own file by ``sys.platform``, ``""`` for all others, where ``XDG_CONFIG_HOME`` counts; ``~`` and
+    ``%APPDATA%`` are filled in. Empty: there is none that a program could change."""
+    absent: str = ""
+    """Why that file is not made where there is none, and what to do instead."""
     home: str = ""
     """The variable that names another folder for that file."""
     where: str = ""

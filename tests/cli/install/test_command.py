@@ -109,6 +109,24 @@ def test_a_client_whose_folder_the_user_has_moved_gets_the_server_there(
     assert list((tmp_path / "home").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("client", "platform", "moved"),
+    [("zed", "darwin", False), ("zed", "linux", True), ("opencode", "darwin", True), ("goose", "darwin", True)],
+)
+def test_a_folder_that_was_moved_counts_on_the_systems_where_the_client_looks_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str, platform: str, moved: bool
+) -> None:
+    """Zed on macOS looks into ``~/.config``, whatever ``XDG_CONFIG_HOME`` says."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "moved"))
+    monkeypatch.setattr(sys, "platform", platform)
+    row = BY_NAME.get(client)
+    assert row is not None
+    path = file_of(row)
+    assert path is not None
+    assert path.is_relative_to(tmp_path / "moved" if moved else tmp_path / "home" / ".config")
+
+
 def test_a_dry_run_shows_the_change_and_makes_none(environment: dict[str, str], tmp_path: Path) -> None:
     done = ran(environment, "install", "goose", "--dry-run")
     assert done.returncode == 0
@@ -312,6 +330,28 @@ def test_who_gets_a_client_that_starts_only_with_the_server_is_told_and_the_serv
     assert entry["required"] is (said or {}).get("required", True)
     assert ("required = true: no session of Codex" in done.stderr) is told
     assert ("startup_timeout_sec = 10 is too short" in done.stderr) is (said == {"startup_timeout_sec": 10})
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["the user's", "a file that is named"])
+@pytest.mark.parametrize("old", [False, True], ids=["nothing there", "config.json there"])
+def test_no_file_is_made_that_would_be_loaded_instead_of_all_that_the_person_has(
+    environment: dict[str, str], tmp_path: Path, named: bool, old: bool
+) -> None:
+    """Continue loads a config.yaml in place of config.json, and none without a name and a version."""
+    folder = tmp_path / "home" / ".continue"
+    folder.mkdir()
+    if old:
+        (folder / "config.json").write_text('{"models": []}')
+    before = sorted(folder.iterdir())
+    done = ran(environment, "install", "continue", "--yes", *(["--file", str(folder / "mine.yaml")] if named else []))
+    assert done.returncode == 3, done.stderr
+    assert sorted(folder.iterdir()) == before
+    assert "instead of config.json" in done.stderr
+    assert "name, version and schema: v1" in done.stderr
+    assert '- name: "cdp-image-mcp"' in done.stdout
+    (folder / "config.yaml").write_text("name: Mine\nversion: 1.0.0\n")
+    assert ran(environment, "install", "continue", "--yes").returncode == 0
+    assert (folder / "config.yaml").read_text().startswith("name: Mine\nversion: 1.0.0\nmcpServers:\n")
 
 
 # --- the client's own command ----------------------------------------------------------------------------------
