@@ -46,6 +46,9 @@ MOST_ASKED = 1 << 20
 BARRED = re.compile(r"40[137]|auth", re.IGNORECASE)
 """A proxy's refusal that stays: its name or password is wanted, or it does not allow the way."""
 
+# Gemini CLI hands on no name with CERT in it (environmentSanitization.ts, read 2026-11-29), Codex what is named to it.
+KEPT_BACK = "a client may keep it from this program: its settings can pass it"
+
 
 class BrokenError(Exception):
     """The exchange ended without an answer, or within one.
@@ -314,7 +317,7 @@ def _certificate_advice(why: str) -> str:
         return "Ask the user to check this machine's clock; if it is right, the server's certificate has run out."
     if "match" in why or "not valid for" in why:
         return "Ask the user to check OPENAI_BASE_URL: the certificate belongs to another host."
-    now = os.environ.get("SSL_CERT_FILE", "not set")
+    now = os.environ.get("SSL_CERT_FILE") or f"not set; {KEPT_BACK}"
     return (
         "If an organisation or a virus scanner looks into this machine's encrypted connections, ask the user to name "
         f"the PEM file with its certificate in SSL_CERT_FILE (now: {now}); it counts beside the system's."

@@ -345,7 +345,7 @@ async def test_an_authority_that_nobody_here_knows_is_named_and_so_is_the_variab
         found = await failure(make_backend, report, base_url=f"https://{host}:{tls.port}/v1")
     assert (found.code, found.submitted, found.spent, found.retryable) == ("network", False, False, False)
     assert f"certificate of {host}, issued by 'Example Inspection CA', is not trusted here" in found.message
-    assert "SSL_CERT_FILE (now: not set)" in found.next_step
+    assert "SSL_CERT_FILE (now: not set; a client may keep it from this program" in found.next_step
     assert api.log == []
     assert bool(proxy.asked) == by_proxy
 
