@@ -11,7 +11,6 @@ import time
 from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import NoReturn
 
 import anyio
 
@@ -48,6 +47,7 @@ SENT_WITHIN = 15.0
 RETRIES = (0.0, 5.0, 20.0)
 """Seconds before the history, or a conversation, is looked into: once more, and once more."""
 LOOK_STEP = "Look into the site's history; if the picture is not there, call generate_image again."
+LOOK_AGAIN = "Call wait_for_image with this generation_id: the conversations are looked into again."
 ANOTHER = "Ask the user to sign in with the account and workspace that it was sent with, as 'login' lets them. "
 READ_SECONDS = 10.0
 """How long a page may take to load its conversation."""
@@ -96,7 +96,7 @@ class Collecting:
             # The site never had it, or keeps it under an id of its own.
             message = await self._find_message(tab, conversation)
             if not await self._taken_from(tab, conversation, message):
-                self._not_read("the generation's own was not the same twice")
+                raise _not_read("the generation's own was not the same twice")
 
     async def _taken_from(self, tab: Tab, conversation: str, message: str) -> bool:
         """Save what came of that message. False where the conversation does not hold it. Raises as ``run``."""
@@ -116,20 +116,20 @@ class Collecting:
     async def _search(self, tab: Tab) -> tuple[str, str]:
         """Our conversation among the newest of the history: of the page's own list, else of the side bar. One that was
         just begun may not be listed yet, and one may not load: both are tried again."""
-        why = ""
+        unread: ImageError | None = None
         for pause in RETRIES:
             await anyio.sleep(pause)
             listed = await self._listed(tab)
-            found, why = await self._looked_into(tab, listed)
+            found, unread = await self._looked_into(tab, listed)
             if found is not None:
                 return found[0], found[1].id
-            if not why and not self._just_pressed:
+            if unread is None and not self._just_pressed:
                 break
         sent_by = self._report.facts.get("account")
         if sent_by and tab.who and tab.who != sent_by:
-            self._not_read("they are another account's or workspace's", ANOTHER)
-        if why or self._just_pressed:
-            self._not_read(why or "one that was just begun may not be listed yet")
+            raise _not_read("they are another account's or workspace's", f"{ANOTHER}{LOOK_AGAIN}")
+        if unread is not None or self._just_pressed:
+            raise unread or _not_read("one that was just begun may not be listed yet")
         raise ImageError(
             "not_found",
             "It is not known whether the prompt reached the site: none of its newest conversations holds it.",
@@ -157,11 +157,14 @@ class Collecting:
             links = await tab.eye.ask("witness.every('history_link').map((link) => link.href)", reply=list[str])
         return [Listed(known) for known in dict.fromkeys(filter(None, map(self._site.conversation_id, links)))]
 
-    async def _looked_into(self, tab: Tab, listed: list[Listed]) -> tuple[tuple[str, Message] | None, str]:
+    async def _looked_into(
+        self, tab: Tab, listed: list[Listed]
+    ) -> tuple[tuple[str, Message] | None, ImageError | None]:
         """Ours among ``listed``, newest first; when it is not found, why not all of them could be read."""
         candidates: list[tuple[str, Message]] = []
         found: tuple[str, Message] | None = None
-        unread = hidden = newer = older = 0
+        hidden: list[str] = []
+        unread = newer = older = 0
         free = [one for one in listed if one.conversation_id not in self._taken]
         open_to_us = [one for one in free if self._may_be_ours(one)]
         for looked, one in enumerate(open_to_us, 1):
@@ -177,7 +180,8 @@ class Collecting:
             is_older = self._is_older(one.changed if reading is None else reading.changed)
             older = older + 1 if is_older else 0
             newer += not is_older and reading is not None
-            hidden += not is_older and reading is not None and self._beginning_hidden(reading)
+            if not is_older and reading is not None and self._beginning_hidden(reading):
+                hidden.append(one.conversation_id)
             found = self._ours(candidates)
             if newer + unread >= HISTORY or older >= OLDER or (found is not None and looked >= HISTORY):
                 left = len(open_to_us) - looked
@@ -185,34 +189,32 @@ class Collecting:
         else:
             left = 0
         if found is not None:
-            return found, ""
+            return found, None
         if not listed:
-            return None, "the site's history was not loaded"
+            return None, _not_read("the site's history was not loaded")
         if unread:
-            return None, f"{unread} of them did not load"
+            return None, _not_read(f"{unread} of them did not load")
         if hidden:
-            return None, "the beginning, or a branch, of some is not shown"
+            return None, self._not_shown(hidden)
         reaches = len(listed) < WHOLE or open_to_us == free or self._is_older(listed[-1].changed)
         complete = reaches and (not left or older >= OLDER)
-        return None, "" if complete else "there are newer ones than could be looked into"
+        return None, None if complete else _not_read("there are newer ones than could be looked into")
 
     async def _find_message(self, tab: Tab, conversation: str) -> str:
         for pause in RETRIES:
             await anyio.sleep(pause)
             reading = await self._reading(tab, conversation)
             if reading is None:
-                self._not_read("the generation's own did not load")
+                raise _not_read("the generation's own did not load")
             found = self._ours([(conversation, said) for said in _asked(reading)])
             if found is not None:
                 return found[1].id
-            if not reading.from_start:
-                self._not_read("the generation's own was not loaded from its beginning")
-            if self._branches(reading, _asked(reading)):
-                self._not_read("a branch of the generation's own is not shown")
+            if not reading.from_start or self._branches(reading, _asked(reading)):
+                raise self._not_shown([conversation])
             if not self._just_pressed:
                 break
         else:
-            self._not_read("the generation's own may not hold it yet")
+            raise _not_read("the generation's own may not hold it yet")
         raise ImageError(
             "not_found",
             f"The conversation {self._site.conversation(conversation)} does not hold this generation's prompt.",
@@ -220,12 +222,14 @@ class Collecting:
             next_step=LOOK_STEP,
         )
 
-    def _not_read(self, why: str, first: str = "") -> NoReturn:
-        raise ImageError(
-            "network",
-            f"The site's conversations could not all be read ({why}), so it is not known what became of the prompt.",
-            submitted="unknown",
-            next_step=f"{first}Call wait_for_image with this generation_id: the conversations are looked into again.",
+    def _not_shown(self, conversations: list[str]) -> ImageError:
+        """Ours may stand where only a person can look: asked again without them, the page shows the same."""
+        where = " or ".join(map(self._site.conversation, conversations))
+        return _not_read(
+            "it may stand in a part or on a branch that is not shown",
+            f"Ask the user to look for the prompt in {where}, at its beginning too and under the arrows of an edited "
+            "message, and to leave the version with it shown; then call wait_for_image with this generation_id. If the "
+            "prompt is not there, call cancel_image with this generation_id, then generate_image again.",
         )
 
     # --- which message is ours ---------------------------------------------------------------------------------
@@ -312,6 +316,15 @@ class Collecting:
             if abs(ahead) > CLOCK_SLACK:  # an answer that was kept is dated back, so ours counts too
                 self._site_ahead = ahead
         return (await tab.answer(request) if request.status == 200 else None) or b""
+
+
+def _not_read(why: str, next_step: str = LOOK_AGAIN) -> ImageError:
+    return ImageError(
+        "network",
+        f"The site's conversations could not all be read ({why}), so it is not known what became of the prompt.",
+        submitted="unknown",
+        next_step=next_step,
+    )
 
 
 def _asked(reading: Reading) -> list[Message]:

@@ -550,6 +550,20 @@ async def test_a_conversation_lacks_ours_for_good_only_where_no_part_and_no_bran
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("look", [found, searched])
+async def test_what_may_stand_where_only_a_person_can_look_is_not_waited_for_again_and_again(look: Any) -> None:
+    """The same call asked anew joins this one for a day, so the way out of it has to be named."""
+    site = ScriptedSite([sent("edited", 600, "other words")])
+    site.plural = site.from_start = True
+    with pytest.raises(ImageError) as caught:
+        await look(site)
+    assert "may stand in a part or on a branch that is not shown" in caught.value.message
+    step = caught.value.next_step or ""
+    assert SITE.conversation(chat(0)) in step
+    assert step.index("wait_for_image") < step.index("cancel_image") < step.index("generate_image")
+
+
+@pytest.mark.anyio
 async def test_what_another_generation_of_ours_asked_for_there_is_no_branch_of_somebodys() -> None:
     site = ScriptedSite([BEFORE, sent("theirs", 9000)])
     site.plural = site.from_start = True
