@@ -196,6 +196,8 @@ class Drawing:
         told = self._watch.tab.site.facts(turn.conversation_id)
         told |= {"user_message_id": turn.user_message_id, "model": turn.model}
         news = {name: value for name, value in told.items() if value and report.facts.get(name) != value}
+        if report.facts.get("conversation_id") in turn.others:
+            news = {"conversation_id": None, "conversation_url": None, **news}
         if news:
             await report.state("generating", submitted=True, **news)
         percent = self._watch.page.percent
@@ -303,7 +305,8 @@ class Drawing:
     async def _load(self, cause: Cause) -> None:
         """Load the conversation anew. A network that is away at that moment is waited for."""
         watch = self._watch
-        if watch.turn.conversation_id is None and watch.tab.site.conversation_id(watch.tab.page.url) is None:
+        here = watch.tab.site.conversation_id(watch.tab.page.url)
+        if watch.turn.conversation_id is None and (here is None or here in watch.turn.others):
             raise Untraced
         try:
             landed = await watch.load(cause)

@@ -38,6 +38,7 @@ from tests.chatgpt.talk import (
     pointer,
     prompt,
     queued_turn,
+    request,
     site_at,
     status,
 )
@@ -452,6 +453,22 @@ async def test_a_prompt_whose_conversation_was_never_named_is_looked_for_in_the_
     scene.watch._at["quiet"] -= 60  # pyright: ignore[reportPrivateUsage]
     with anyio.fail_after(30), pytest.raises(Untraced):
         await scene.drawn()
+
+
+async def test_a_conversation_that_was_noted_by_its_address_and_is_another_is_taken_out_of_the_record() -> None:
+    heard = Transcript()
+    heard.feed_request(request())
+    scene = Scene(heard)
+    heard.feed_address(CONVERSATION)
+    drawing = Drawing(scene.watch, scene.request, cast("Report", scene.told))
+    await drawing._note()  # pyright: ignore[reportPrivateUsage]
+    assert scene.told.facts["conversation_id"] == CONVERSATION
+    heard.feed_conversation(conversation(prompt("theirs", "u0")))
+    heard.missed()
+    scene.watch._at["quiet"] -= 60  # pyright: ignore[reportPrivateUsage]
+    with anyio.fail_after(30), pytest.raises(Untraced):
+        await drawing.pictures()
+    assert (scene.told.facts["conversation_id"], scene.told.facts["conversation_url"]) == (None, None)
 
 
 async def test_a_check_that_kept_the_prompt_back_and_then_takes_the_pages_place_left_it_unsent() -> None:

@@ -236,6 +236,7 @@ NOT_DRAWN: dict[str, str] = {
     "poll_s": "a time",
     "interim_s": "a time",
     "words_first_s": "a time, given with its mood",
+    "person_opens": "the id of a conversation that must be there; it has a test of its own",
     "reload_status_times": "a number, given with its mood",
     "finish_without_page": "a turn given up for want of a page has no right outcome",
     "honour_ratio": "sizes have rows of their own",

@@ -82,6 +82,32 @@ async def test_a_prompt_that_was_answered_with_a_fault_and_drawn_is_collected(
     await performance.seen(scene)
 
 
+async def left(stage: Stage) -> None:
+    """A person opens an old conversation in our page before the first byte of the answer."""
+    old = Conversation("Another matter")
+    old.add(
+        message("assistant", text_content("So it is."), end_turn=True), old.add(message("user", text_content("So?")))
+    )
+    old.date(time.time() - 86_400)
+    stage.set(Switches(person_opens=old.id))
+    stage.site.state.conversations[old.id] = old
+    answer = await stage.program.generate("a lighthouse in another chat", wait_seconds=120)
+    assert answer.status == "saved", answer.data
+    log = stage.site.log
+    assert answer.record()["conversation_id"] == log.prompts[0].conversation_id
+    assert [hashlib.sha256(data).hexdigest() for data in answer.files()] == [
+        one.sha256 for one in log.pictures("final")
+    ]
+    assert len(log.prompts) == 1
+
+
+@pytest.mark.parametrize("scene", [pytest.param(Scene(left, 40.0), id="opened")])
+async def test_a_picture_is_collected_from_its_own_chat_where_a_person_opened_another_before_it_was_named(
+    scene: Scene, performance: Performance
+) -> None:
+    await performance.seen(scene)
+
+
 GENERATIONS: tuple[Generation, ...] = ("october", "classic", "rebuilt")
 
 PROMPTS = {

@@ -43,6 +43,8 @@ class Heard(msgspec.Struct, kw_only=True):
     number: int = 1
     """Tells its stream from those of earlier turns."""
     conversation: str = ""
+    others: set[str] = set()
+    """Conversations that were read and do not hold our message, while ours was not known."""
     users: tuple[str, ...] = ()
     sent: Sent | None = None
     said: dict[str, Said] = {}
@@ -183,6 +185,7 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
     return Turn(
         user_message_id=told.users[-1] if told.users else None,
         conversation_id=told.conversation or None,
+        others=frozenset(told.others),
         known_files=known,
         pictures=pictures,
         expected_count=_expected(ours, len(failed), paragen=paragen),

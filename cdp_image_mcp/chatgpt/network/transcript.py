@@ -19,10 +19,9 @@ from cdp_image_mcp.chatgpt.network.sent import read_request, same_text
 from cdp_image_mcp.chatgpt.network.stream import StreamDecoder, StreamEvent, Topic
 from cdp_image_mcp.chatgpt.network.summary import Heard, Said, summary
 from cdp_image_mcp.chatgpt.network.turn import Turn
-from cdp_image_mcp.chatgpt.network.wire import items, obj, remember, sentence, text, uuid_of
+from cdp_image_mcp.chatgpt.network.wire import MOST_MARKS, add, items, obj, remember, sentence, text, uuid_of
 
 MOST_TOPICS = 12
-MOST_MARKS = 1_000
 MOST_ACTIVITIES = 100
 
 
@@ -44,8 +43,9 @@ class Transcript:
         it failed; one with status finished was seen to say so (2026-09)."""
         users = (user_message_id,) if user_message_id else ()
         self._told = Heard(fails=fails, own=set(), conversation=uuid_of(conversation_id), users=users)
-        self._sure = False
-        """The site itself named it: by our request, its answer or a reading; no other answer takes us elsewhere."""
+        self._sure = self._guessed = False
+        """The site itself named it: by our request, its answer or a reading; no other answer takes us elsewhere. Or the
+        page's address alone did."""
         self._decoder = StreamDecoder()
         self._expected = ""
         self._before: frozenset[str] = frozenset()
@@ -140,9 +140,11 @@ class Transcript:
         return self._changed()
 
     def feed_address(self, conversation: str) -> bool:
-        """The page shows our turn under the address of this conversation."""
-        if not self._told.conversation:
+        """The page shows our turn under the address of this conversation. Only until that is read: a person may have
+        gone there in our page before the site named ours."""
+        if not self._told.conversation and conversation not in self._told.others:
             self._adopt(conversation, sure=False)
+            self._guessed = True
         return self._changed()
 
     def turn(self) -> Turn:
@@ -168,6 +170,7 @@ class Transcript:
         """Learn which conversation is ours and forget what was heard of others."""
         self._sure = self._sure or (sure and bool(conversation))
         told = self._told
+        told.others.discard(conversation)
         if not conversation or conversation == told.conversation:
             return
         if not told.conversation and "" in told.activities:
@@ -196,23 +199,22 @@ class Transcript:
                 pass  # told late
             case "complete":
                 for mark in (conversation, update.topic):
-                    _add(told.complete, mark)
+                    add(told.complete, mark)
                 told.reread = False
                 # It ended with something that was not heard; a page that shows something else does not read it.
                 if update.leaf and update.leaf not in self._messages.heard:
-                    _add(told.stale, conversation)
+                    add(told.stale, conversation)
             case "reread" if conversation:
-                _add(told.stale, conversation)
+                add(told.stale, conversation)
             case "paragen" if conversation and len(told.paragen) < MOST_MARKS:
                 told.paragen[conversation] = update.paragen
-                _add(told.stale, conversation)
+                add(told.stale, conversation)
             case _:
                 pass
 
     def _is_earlier(self, leaf: str) -> bool:
         """Whether a message is known to be another turn's, as the one that ours answers is."""
-        before = self._told.sent.parent_id if self._told.sent else ""
-        return leaf != "" and (leaf == before or self._messages.is_of_another(leaf))
+        return leaf != "" and (leaf == self._told.anchors.parent or self._messages.is_of_another(leaf))
 
     def _topic_item(self, update: Update) -> None:
         topic = self._topics.get(update.topic)
@@ -281,14 +283,14 @@ class Transcript:
                 self._said(origin).handed_off = True
                 self._said(origin).resumed = False
                 if own:
-                    _add(self._told.exchanges, text(said.get("turn_exchange_id")))
+                    add(self._told.exchanges, text(said.get("turn_exchange_id")))
                     for option in items(said.get("options"))[:20]:
-                        _add(self._told.handed, text(obj(option).get("topic_id")))
+                        add(self._told.handed, text(obj(option).get("topic_id")))
             case "input_message" if own:
                 document = {"message": obj(said.get("input_message")), "conversation_id": named}
                 self._hear_message(document, origin, "")
             case "moderation" if obj(said.get("moderation_response")).get("blocked") is True:
-                _add(self._told.blocked, text(said.get("message_id")))
+                add(self._told.blocked, text(said.get("message_id")))
             case _:
                 pass
 
@@ -306,7 +308,7 @@ class Transcript:
         for message in reading.messages:
             self._take(message)
         for blocked in reading.blocked:
-            _add(told.blocked, blocked)
+            add(told.blocked, blocked)
         if conversation and (ours or not told.users):
             self._set_activity(conversation, reading.activity)
         # A window without our message is another part of the conversation.
@@ -320,6 +322,9 @@ class Transcript:
             told.reread = True
             if told.activities.get(conversation) == "over":
                 self._set_activity(conversation, "read")
+        elif conversation and told.users and not self._sure and (self._guessed or not told.conversation):
+            add(told.others, conversation)
+            told.conversation, self._guessed = "", False
         elif here and told.users and reading.from_start:
             self.lacks += not self.reads
 
@@ -343,8 +348,3 @@ class Transcript:
         sent = self._told.sent
         again = sent is not None and message.id not in self._before and same_text(message.words, sent.text)
         return not self._told.users or again
-
-
-def _add(marks: set[str], mark: str) -> None:
-    if mark and len(marks) < MOST_MARKS:
-        marks.add(mark)

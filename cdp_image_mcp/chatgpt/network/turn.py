@@ -38,6 +38,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     user_message_id: str | None = None
     conversation_id: str | None = None
     """A UUID; interim ids (``WEB:…``, ``local-…``) are never given."""
+    others: frozenset[str] = frozenset()
+    """Conversations that were read and are not ours, while ours was not known."""
     known_files: frozenset[str] = frozenset()
     """The person's own and pictures of other turns. They never count as pictures, wherever they turn up."""
     pictures: tuple[Pointer, ...] = ()

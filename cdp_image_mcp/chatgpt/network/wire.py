@@ -12,6 +12,7 @@ from cdp_image_mcp.cdp.wire import decode as read_json
 K = TypeVar("K")
 V = TypeVar("V")
 
+MOST_MARKS = 1_000
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -64,6 +65,11 @@ def remember(kept: dict[K, V], key: K, value: V, most: int, *, always: Container
     kept[key] = value
     if len(kept) > most:
         del kept[next((old for old in kept if old not in always), key)]
+
+
+def add(marks: set[str], mark: str) -> None:
+    if mark and len(marks) < MOST_MARKS:
+        marks.add(mark)
 
 
 def sentence(error: Any) -> str:

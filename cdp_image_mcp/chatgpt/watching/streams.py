@@ -113,7 +113,7 @@ class Streams:
         if not known:
             log.warning("the prompt went out by another address than is known: %s", urlsplit(stream.request.url).path)
         self._pinned, self._failed, self._stream = stream.request, False, stream
-        watch.stream_began()
+        watch.stream_began(stream.loader_id)
         self._start(partial(self._hear_answer, stream, body.encode("utf-8", "replace")))
 
     async def _hear_answer(self, stream: LiveStream, body: bytes) -> None:

@@ -47,6 +47,8 @@ class TurnWatch:
         """What goes out in this watch; None when nothing does."""
         self.request_seen = anyio.Event()
         """The page sent its own request: the prompt is out."""
+        self._sent_in: str | None = None
+        """The document that sent it."""
         self.others = False
         """A prompt that is not ours went out here: what the page resumes or can stop from then on may be its answer."""
         self.refused: Refusal | None = None
@@ -191,13 +193,15 @@ class TurnWatch:
         if report.failed and "since_error" not in self._at:
             self.seen("since_error")
         conversation = self.tab.site.conversation_id(report.address)
-        if conversation is not None and (report.found or self.request_seen.is_set()):
+        # Where our turn is not seen its own document may have gone to its address; another one is where a person went.
+        if conversation is not None and (report.found or self._sent_in == self.tab.loader_id):
             self.heard(self.transcript.feed_address(conversation))
         self.tell()
 
-    def stream_began(self) -> None:
-        """The page sent our prompt; what an earlier try came to no longer counts."""
+    def stream_began(self, loader_id: str) -> None:
+        """The page sent our prompt, from that document; what an earlier try came to no longer counts."""
         self.request_seen.set()
+        self._sent_in = loader_id
         self.stream_open = True
         self.refused, self.unanswered = None, False
         self._at.pop("since_end", None)

@@ -217,6 +217,20 @@ def test_the_conversation_may_be_named_by_the_pages_address_alone() -> None:
 
 
 @pytest.mark.parametrize("form", [conversation, window])
+@pytest.mark.parametrize("first", ["the address", "the reading"])
+def test_a_conversation_that_a_person_opened_in_our_page_is_not_ours_once_it_was_read(form: Any, first: str) -> None:
+    """Before the first byte of the answer nothing but the address names a conversation, and that was theirs."""
+    heard = begun(ended=False)
+    heard.stream_ended(False)
+    theirs = form(prompt("theirs", "u0"), answer("done", "a0"), identity=FOREIGN)
+    for step in (first, "the address", "the reading", "the address"):
+        heard.feed_address(FOREIGN) if step == "the address" else heard.feed_conversation(theirs)
+    assert (heard.turn().conversation_id, heard.lacks, heard.turn().others) == (None, 0, {FOREIGN})
+    heard.feed_conversation(form(prompt(), call(), loose_picture()))
+    assert (heard.turn().conversation_id, finals(heard)) == (CONVERSATION, [file_id(1)])
+
+
+@pytest.mark.parametrize("form", [conversation, window])
 def test_half_a_character_in_a_conversation_hides_nothing_of_it(form: Any) -> None:
     body = form(prompt(), call(), loose_picture(), title="TITLE").replace(b"TITLE", rb"cut \ud83d")
     heard = begun(DONE)

@@ -92,6 +92,7 @@ class ScriptedTab:
         self.streams: Mailbox[LiveStream] = Mailbox("streams", 100)
         self.eye = ScriptedEye()
         self.watched = False
+        self.loader_id = "l"
         self.closed: CDPError | None = None
         self.hearings: list[Mailbox[Any]] = []
         self.quotas = ()
@@ -683,6 +684,21 @@ async def test_the_pages_address_names_the_conversation_when_nothing_else_does()
         assert watch.turn.conversation_id is None
         watch.reported(PageReport(address=f"{BASE}c/{CONVERSATION}"))
         assert watch.turn.conversation_id == CONVERSATION
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("found", "named"), [(False, None), (True, CONVERSATION)])
+async def test_another_document_than_the_one_that_sent_the_prompt_names_no_conversation_but_with_our_turn(
+    found: bool, named: str | None
+) -> None:
+    """A person may have opened an old one there before the first byte of the answer."""
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        tab.begin(body=request())
+        await until(watch, watch.request_seen.is_set)
+        tab.loader_id = "another"
+        watch.reported(PageReport(address=f"{BASE}c/{CONVERSATION}", found=found))
+        assert watch.turn.conversation_id == named
 
 
 @pytest.mark.anyio
