@@ -12,7 +12,7 @@ from cdp_image_mcp.errors import ImageError, refusal
 from cdp_image_mcp.library.folder import SIDECAR, read_record
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
 from cdp_image_mcp.request import Reference
-from cdp_image_mcp.system.disk import in_thread, named_inside
+from cdp_image_mcp.system.disk import in_thread, is_folder, look, named_inside
 
 MAX_BYTES = 25 * 1024 * 1024
 MAX_PIXELS = 100_000_000
@@ -77,14 +77,14 @@ def allowed_output_dir(path: str, roots: Sequence[Path]) -> Path:
     names so, means the one around it: inside, the new pictures would go whenever the earlier ones are deleted. Raises
     ImageError ``invalid_input``."""
     real, _ = _inside(path, roots, "output_dir")
-    while _is_generations(real):
-        try:
-            real, _ = _inside(str(real.parent), roots, "output_dir")
-        except ImageError:
-            break
     try:
-        taken = next(folder for folder in (real, *real.parents) if folder.exists())
-        if not taken.is_dir():
+        while _is_generations(real):
+            try:
+                real, _ = _inside(str(real.parent), roots, "output_dir")
+            except ImageError:
+                break
+        taken = next(folder for folder in (real, *real.parents) if look(folder) is not None)
+        if not is_folder(taken):
             _refuse("output_dir", path, f"{taken} is a file.")
     except OSError as error:
         _refuse("output_dir", path, f"It cannot be looked at: {error.strerror}.")
@@ -92,7 +92,8 @@ def allowed_output_dir(path: str, roots: Sequence[Path]) -> Path:
 
 
 def _is_generations(folder: Path) -> bool:
-    if not (folder / SIDECAR).is_file():
+    """Raises OSError for what may not be looked at."""
+    if look(folder / SIDECAR) is None:
         return False
     try:
         read_record(folder)

@@ -221,7 +221,8 @@ async def test_output_folders_obey_the_same_rules_and_need_not_exist(allowed: Pa
     with anyio.fail_after(60):
         assert await allowed_output_dir(str(allowed / "new" / "deep"), [allowed]) == allowed / "new" / "deep"
         assert await allowed_output_dir(str(allowed), [allowed]) == allowed
-        for path in (allowed / "file", allowed / "file" / "below", tmp_path / "x", allowed / ".git" / "x", Path("art")):
+        refused = [allowed / "file", allowed / "file" / "below", tmp_path / "x", allowed / ".git" / "x", Path("art")]
+        for path in (*refused, allowed / ("a" * 300)):
             with pytest.raises(ImageError, match="output_dir") as caught:
                 await allowed_output_dir(str(path), [allowed])
             assert "file" not in caught.value.next_step  # there is none to copy
