@@ -22,7 +22,7 @@ from cdp_image_mcp.cli.follow import follow, standing_code, tell_person, tell_st
 from cdp_image_mcp.cli.terminal import Terminal, ago
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.folder import SIDECAR
+from cdp_image_mcp.library.folder import SIDECAR, read_record
 from cdp_image_mcp.library.gallery.gallery import Gallery
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
@@ -165,7 +165,7 @@ async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Termin
     if parsed.id:
         paths = await _at_rest(library, parsed.id)
     else:
-        paths = await anyio.to_thread.run_sync(lambda: sorted(_rubbish(settings)))
+        paths = await anyio.to_thread.run_sync(lambda: sorted(_rubbish(library, settings)))
     if not paths:
         terminal.say("There is nothing to take away.", "green")
         return DONE
@@ -192,21 +192,32 @@ async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Termin
 
 async def _at_rest(library: Library, names: list[str]) -> list[Path]:
     """The folders of those generations. Raises ImageError for one that is being made, and for one whose folder also
-    holds others that are not named: they would go with it."""
+    holds something else with a record: it would go with it."""
     entries = [await _entry(library, name) for name in names]
     for entry in entries:
         if entry.alive:
             raise ImageError("invalid_input", f"{entry.record.generation_id} is being made; cancel it first.")
     paths = list(dict.fromkeys(entry.folder.path for entry in entries))
+    named = {entry.record.generation_id for entry in entries}
     for path in paths:
-        for record in await anyio.to_thread.run_sync(lambda path=path: sorted(path.rglob(SIDECAR))):
-            if record.parent not in paths:
-                told = f"Nothing was deleted. {path} also holds {record.parent}: name that generation too, or move it."
-                raise ImageError("invalid_input", told)
+        if (told := await anyio.to_thread.run_sync(_also_held, path, named)) is not None:
+            raise ImageError("invalid_input", f"Nothing was deleted. {path} also holds {told}.")
     return paths
 
 
-def _rubbish(settings: Settings) -> Iterator[Path]:
+def _also_held(path: Path, named: set[str]) -> str | None:
+    """What else lies there, and what to do about it. A copy of what is named counts as named."""
+    for sidecar in sorted(path.rglob(SIDECAR)):
+        try:
+            record, _ = read_record(sidecar.parent)
+        except ImageError:
+            return f"{sidecar}, which is not of this generation: move it away first"
+        if record.generation_id not in named:
+            return f"{sidecar.parent}: name that generation too, or move it"
+    return None
+
+
+def _rubbish(library: Library, settings: Settings) -> Iterator[Path]:
     """Previews, which are made anew when they are needed; what was half written; and profiles of short-lived
     browsers."""
     from cdp_image_mcp.previews.canvas import PROFILE_PREFIX
@@ -215,13 +226,12 @@ def _rubbish(settings: Settings) -> Iterator[Path]:
     for place in (settings.output_dir, settings.profile_dir):
         with suppress(FileNotFoundError):
             os.scandir(place).close()  # a glob is silent where nobody may look, from Python 3.13 on at each step
-    for folder in settings.output_dir.glob("*/"):
-        if (folder / SIDECAR).is_file():
-            yield from folder.glob("preview-[0-9]*.*")
-            yield from filter(_old, folder.glob(".metadata.json.*.part"))
-            # What may have been paid for and is nowhere else is rescued when its generation is asked for, or collected.
-            yield from (part for part in folder.glob(".*.part") if _old(part) and worthless(part))
-            yield from filter(_old, folder.glob(".preview-*.part"))
+    for folder in library.index.folders():
+        yield from folder.glob("preview-[0-9]*.*")
+        yield from filter(_old, folder.glob(".metadata.json.*.part"))
+        # What may have been paid for and is nowhere else is rescued when its generation is asked for, or collected.
+        yield from (part for part in folder.glob(".*.part") if _old(part) and worthless(part))
+        yield from filter(_old, folder.glob(".preview-*.part"))
     # Root and profile may lie among other people's files: only names of ours, and folders that are ours alone.
     root, profile = settings.output_dir, settings.profile_dir
     yield from filter(_old, root.glob(".index.html.*.part"))

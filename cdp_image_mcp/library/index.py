@@ -157,6 +157,11 @@ class Index:
                 return
             last = found[-1][:2]
 
+    def folders(self) -> Iterator[Path]:
+        """Of all generations that are there, also those that are not known yet."""
+        for parent in self._parents_to_walk():
+            yield from (folder for folder, _ in self._sidecars(parent, tidy=False))
+
     def rescan(self) -> int:
         """Walk all known output folders and bring the index up to them; answers how many generations there are."""
         try:

@@ -20,6 +20,7 @@ from cdp_image_mcp.cdp import LaunchOptions, launch
 from cdp_image_mcp.cli import account
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import READ, Settings
+from cdp_image_mcp.library.folder import SIDECAR
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.presence import OWN_FOLDER
@@ -237,6 +238,25 @@ def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
     assert not whole.exists()
 
 
+@pytest.mark.anyio
+async def test_cleaning_looks_into_other_output_folders_too_and_there_only_at_what_is_ours(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    art = tmp_path / "project" / "art"
+    ours = (await create(Library(tmp_path / "pictures"), a_record(state="failed"), art)).path
+    theirs = [art / "website", art / "20260101-000000-holiday"]
+    for folder in (ours, *theirs):
+        folder.mkdir(exist_ok=True)
+        for name in ("preview-01.jpg", ".metadata.json.77-1.part"):
+            (folder / name).write_bytes(b"x")
+            os.utime(folder / name, (0, 0))
+    (theirs[0] / SIDECAR).write_text("{}")
+    done = await anyio.to_thread.run_sync(lambda: ran(environment, "clean", "--yes"))
+    assert done.stdout.splitlines() == [str(ours / ".metadata.json.77-1.part"), str(ours / "preview-01.jpg")]
+    assert [path.name for path in ours.iterdir()] == [SIDECAR]
+    assert all((folder / "preview-01.jpg").exists() for folder in theirs)
+
+
 def test_what_cannot_be_deleted_keeps_nothing_else_from_it(tmp_path: Path) -> None:
     from cdp_image_mcp.cli import pictures
 
@@ -277,6 +297,23 @@ async def test_a_picture_that_lies_in_another_ones_folder_goes_only_when_it_is_n
     assert shown.stdout.splitlines() == [str(folder.path), str(nested.path)]
     done = await anyio.to_thread.run_sync(lambda: ran(environment, *both, "--yes"))
     assert (done.returncode, folder.path.exists()) == (0, False), done.stderr
+
+
+def test_what_is_no_generation_in_a_folder_is_named_and_what_is_the_same_one_goes_with_it(
+    with_key: dict[str, str],
+) -> None:
+    (fox,) = made(with_key, "a fox")
+    folder = Path(fox["output_dir"])
+    shutil.copytree(folder, folder / "a copy")
+    foreign = folder / "layers" / SIDECAR
+    foreign.parent.mkdir()
+    foreign.write_text('{"layers": 3}')
+    done = ran(with_key, "clean", fox["generation_id"], "--yes")
+    assert (done.returncode, foreign.exists()) == (2, True)
+    assert f"Nothing was deleted. {folder} also holds {foreign}, which is not of this generation" in done.stderr
+    foreign.unlink()
+    done = ran(with_key, "clean", fox["generation_id"], "--yes")
+    assert (done.returncode, folder.exists()) == (0, False), done.stderr
 
 
 def test_a_picture_that_is_being_made_is_not_deleted(with_key: dict[str, str], endpoint: Stub) -> None:
