@@ -10,8 +10,12 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions, Page
 from cdp_image_mcp.chatgpt.page.eye import Eye, quoted
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
+from cdp_image_mcp.chatgpt.page.pagereport import PageReport
+from cdp_image_mcp.chatgpt.watching.evidence import Moment
+from cdp_image_mcp.chatgpt.watching.verdict import verdict
 from tests.browser import SWITCHES, found_browser
 from tests.chatgpt.page.real import eye_of
+from tests.chatgpt.talk import call, card, conversation, prompt, queued_turn
 
 
 def turn(identity: str, answer: str) -> str:
@@ -126,6 +130,32 @@ async def test_of_a_new_turns_images_the_persons_own_are_told_apart_wherever_the
             assert await images(above) == [two]
             assert await images(f'<div data-turn-key="ours">{unit}{attachment}{bubble}</div></div>') == []
             assert sorted(await eye.ask("witness.shown()", reply=list[str])) == [one]
+
+
+@pytest.mark.anyio
+async def test_a_picture_in_a_gallery_that_is_not_ready_is_not_taken_from_the_page(tmp_path: Path) -> None:
+    """It may be a blurred preview, and what follows it was announced nowhere."""
+    heard = queued_turn()
+    heard.feed_conversation(conversation(prompt(), call(), card(), async_status=None))
+    moment = Moment(quiet=5.0, since_heard=5.0, since_read=5.0, since_end=6.0)
+    with anyio.fail_after(60):
+        async with eye_of(tmp_path) as eye:
+            blob: str = await eye.ask(drawn(600, 560), reply=str)
+
+            async def judged(ready: str) -> tuple[str, bool]:
+                image = f'<button data-testid="generated-image-preview"><img src="{blob}"></button>'
+                gallery = f'<div data-testid="generated-image-gallery"{ready}>{image}</div>'
+                shown = f"<main>{turn('ours', gallery)}</main>"
+                await eye.ask(f"document.body.innerHTML = {quoted(shown)}")
+                await eye.ask("document.images[0].decode()")
+                page = await eye.ask("witness.snapshot({user: 'ours', known: []})", reply=PageReport)
+                assert page.images[0].large
+                found = verdict(heard.turn(), page, moment)
+                return found.action, found.from_page
+
+            assert await judged(' aria-busy="true"') == ("wait", False)
+            assert await judged(' aria-busy="false"') == ("pictures_final", True)
+            assert await judged("") == ("pictures_final", True)
 
 
 @pytest.mark.anyio
