@@ -49,7 +49,7 @@ MISSED_SECONDS = 2.0
 
 
 MOST_REMOVED = 20
-COUNTED = "witness.attachments().length + witness.all('tool_remove').length"
+COUNTED = "witness.attachments().length + witness.every('tool_remove').length"
 EMPTY = "/^[\\s\\u200b\\ufeff]*$/.test(witness.composerText() || '') && witness.toolPills().length === 0"
 
 

@@ -13,6 +13,7 @@ from cdp_image_mcp.chatgpt.page.locators import load, witness_source
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.watching.evidence import Moment
 from cdp_image_mcp.chatgpt.watching.verdict import verdict
+from fixtures.site.wordings import LOCALES, labels
 from tests.browser import SWITCHES, found_browser
 from tests.chatgpt.page.real import eye_of
 from tests.chatgpt.talk import call, card, conversation, prompt, queued_turn
@@ -156,6 +157,26 @@ async def test_a_picture_in_a_gallery_that_is_not_ready_is_not_taken_from_the_pa
             assert await judged(' aria-busy="true"') == ("wait", False)
             assert await judged(' aria-busy="false"') == ("pictures_final", True)
             assert await judged("") == ("pictures_final", True)
+
+
+@pytest.mark.anyio
+async def test_a_tool_that_is_on_is_found_by_its_pill_and_the_picture_tool_stays(tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        async with eye_of(tmp_path) as eye:
+
+            async def pressed(*names: str) -> str | None:
+                pills = "".join(f'<button class="__composer-pill" aria-label="{name}">.</button>' for name in names)
+                await eye.ask(f"document.body.innerHTML = {quoted(f'<main><form>{pills}</form></main>')}")
+                node = "witness.toolRemove()"
+                return await eye.ask(f"{node} === null ? null : witness.nameOf({node})", reply=str | None)
+
+            for language in LOCALES:
+                said = labels(language)
+                picture, search = said["image_pill"], said["image_pill"].replace(said["image"], said["search_web"])
+                older = said["image_pill"].replace(said["image"], said["create_image"])
+                assert await pressed(picture, said["choose_ratio"], search) == search
+                assert await pressed(picture, older, said["choose_ratio"]) is None
+                assert await pressed(said["remove"].replace("{name}", said["create_image"])) is None
 
 
 @pytest.mark.anyio
