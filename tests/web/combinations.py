@@ -45,6 +45,7 @@ MANNERS: dict[str, list[Any]] = {
     "tool_on": [False, False, True],
     "toast": [False, True],
     "challenge_script": [False, True],
+    "rate_marked": [True, True, False],
     "message_ids": [True, True, False],
     "turn_keys": [True, True, False],
     "turn_actions": [True, False],
