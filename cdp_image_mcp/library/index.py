@@ -28,7 +28,7 @@ NAME = "index-3.sqlite3"
 OTHERS = re.compile(r"index-\d+\.sqlite3")
 
 TABLES = """
-CREATE TABLE made_for (root TEXT NOT NULL);
+CREATE TABLE made_for (root TEXT NOT NULL, others INTEGER NOT NULL);
 CREATE TABLE generations (
     id TEXT PRIMARY KEY,
     folder TEXT NOT NULL UNIQUE,
@@ -73,7 +73,6 @@ class Index:
         self.path = root / OWN_FOLDER / NAME
         self._told = told
         self._other_folders = root / ".output-folders.txt"
-        self._strangers = 0
         self._database = Database(self.path, TABLES, fill=self.sync, told=told)
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -85,11 +84,18 @@ class Index:
         return self._database.view(partial(self._brought_up, work))
 
     def _brought_up(self, work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:
-        """One transaction, which also knows what a program of another version has done meanwhile."""
-        moved = self._was_moved(db)
-        if (written := self._written_by_others()) > self._strangers or moved:
-            self._strangers = written
-            self.sync(db)
+        """One transaction, which also knows that the folder was moved with its index in it, and what a program of
+        another version has done meanwhile."""
+        # Another process may name it through a link.
+        now = (sound(os.path.realpath(self.root)), self._written_by_others())
+        known = db.execute("SELECT root, others FROM made_for").fetchone()
+        if known != now:
+            if known is not None and known[0] != now[0]:
+                db.execute("UPDATE generations SET size = -1")  # whatever is there is read again
+            if known is not None or now[1]:
+                self.sync(db)
+            db.execute("DELETE FROM made_for")
+            db.execute("INSERT INTO made_for VALUES (?, ?)", now)
         return work(db)
 
     def write(self, db: sqlite3.Connection, folder: Path, record: Record) -> None:
@@ -257,19 +263,6 @@ class Index:
                 with suppress(OSError):
                     found = max(found, path.stat().st_mtime_ns)
         return found
-
-    def _was_moved(self, db: sqlite3.Connection) -> bool:
-        """Forget everything that was noted for another place, and answer whether there was one: the folder was moved
-        with its index in it."""
-        (known,) = db.execute("SELECT ifnull(max(root), '') FROM made_for").fetchone()
-        here = sound(os.path.realpath(self.root))  # another process may name it through a link
-        if known == here:
-            return False
-        if known:
-            db.execute("DELETE FROM generations")
-            db.execute("DELETE FROM made_for")
-        db.execute("INSERT INTO made_for VALUES (?)", (here,))
-        return bool(known)
 
     def _sidecars(self, parent: Path, *, tidy: bool) -> Iterator[tuple[Path, Stamp]]:
         try:

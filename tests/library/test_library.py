@@ -283,6 +283,24 @@ async def test_a_root_that_was_moved_still_knows_what_lies_in_folders_of_its_own
     assert again.folder.path.parent == tmp_path / "moved" / "project" / "art"
 
 
+async def test_a_root_that_was_moved_while_a_drive_was_away_still_knows_what_lies_there(
+    library: Library, root: Path, tmp_path: Path
+) -> None:
+    drive, unplugged = tmp_path / "drive", tmp_path / "unplugged"
+    with anyio.fail_after(60):
+        claim = await library.claim_or_register(a_record(), drive)
+        await library.release(claim.waiter)
+        await finished(library, claim.folder, claim.record)
+        drive.rename(unplugged)
+        root.rename(tmp_path / "moved")
+        library.close()
+        moved = Library(tmp_path / "moved")
+        assert await moved.newest() == []
+        unplugged.rename(drive)
+        again = await moved.claim_or_register(a_record())
+    assert (again.kind, again.record.generation_id) == ("finished", claim.record.generation_id)
+
+
 async def test_lines_about_output_folders_that_others_wrote_are_kept_byte_for_byte(
     library: Library, root: Path, tmp_path: Path
 ) -> None:

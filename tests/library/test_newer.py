@@ -1,6 +1,7 @@
 """Two versions of the program on one library: the older one leaves alone what it does not know."""
 
 import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ async def test_what_a_newer_program_wrote_beside_what_is_known_stays_through_eve
 
 
 async def test_the_indexes_of_other_versions_are_left_alone_and_what_they_know_is_seen(
-    library: Library, root: Path
+    library: Library, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with anyio.fail_after(60):
         await create(library, a_record())
@@ -94,6 +95,10 @@ async def test_the_indexes_of_other_versions_are_left_alone_and_what_they_know_i
         others[0].write_bytes(b"of another version, changed")
         assert {entry.record.generation_id for entry in await library.newest()} >= {theirs.generation_id}
         assert await library.find(theirs.generation_id) is not None
+        # Seen by one process it is seen by all: not each one that starts reads all folders again.
+        with monkeypatch.context() as unwalked:
+            unwalked.setattr(os, "scandir", None)
+            assert len(await Library(root).newest()) == 2
     assert [other.read_bytes() for other in others] == [b"of another version, changed", b"of another version"]
     assert library.problems() == []
 
