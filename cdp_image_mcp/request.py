@@ -47,6 +47,13 @@ class Reference(msgspec.Struct, frozen=True):
     alpha: bool = False
 
 
+class AtSite(msgspec.Struct, frozen=True):
+    """What the site knows a picture by: the message that asked for it, and its file."""
+
+    message_id: str
+    file_id: str
+
+
 class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked, checked and complete. Sizes in pixels, times in seconds."""
 
@@ -71,7 +78,10 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     continue_number: int | None = None
     """Web only: which of its pictures is named; None: the site goes on from what it drew last."""
     continue_image: Reference | None = None
-    """API only: that generation's picture that is named, by default the first."""
+    """That generation's picture that is named, by default the first. On the web once the turn at the site has come: it
+    is shown there once more, unless it is seen to stand last in its conversation; None where it cannot be read."""
+    continue_at: AtSite | None = None
+    """Web only: that picture, where it is the last that came of its own generation; None where that is not known."""
     timeout_seconds: float = 420.0
     fingerprint: str = ""
     """What makes two requests the same; see :func:`studio.asked.fingerprint`."""

@@ -17,6 +17,7 @@ from cdp_image_mcp.cdp.errors import BrowserGone, ClickBlocked, DocumentLeft, Se
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.collecting import Collecting
 from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced, stopping
+from cdp_image_mcp.chatgpt.goingon import with_picture
 from cdp_image_mcp.chatgpt.network.quota import Quota, no_pictures_left
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.arrival import Arrival
@@ -150,6 +151,8 @@ class WebBackend:
     async def _turns(self, tab: Tab, request: ImageRequest, report: Report) -> None:
         """Successive turns in one conversation until all pictures are there or the site stops."""
         # The conversation of later pictures has them.
+        if not report.images:
+            request = await with_picture(tab, request)
         references = () if report.images else request.reference_images
         async with upload_copies(references, self._settings.profile_dir) as files:
             while len(report.images) < request.n:

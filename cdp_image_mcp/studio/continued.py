@@ -1,23 +1,23 @@
 """What a call goes on from: an earlier generation, by its picture at the API and by its conversation at the site.
 
-The site goes on from the newest picture of a conversation. Which one that is shows when the turn has come: others may
-have been drawn there since the call was accepted. So the picture that is named is shown to the site once more unless it
-is known to be the newest; what the call wished, and so what joins it, is the same either way.
+The site goes on from the newest picture of a conversation. Which one that is only the site can tell, once the turn has
+come: so the picture that is named is handed down with what the site knows it by, and the back end shows it there once
+more unless it sees it standing last. What the call wished, and so what joins it, is the same either way.
 """
 
 from typing import Any
 
 import msgspec
 
-from cdp_image_mcp.errors import refusal
+from cdp_image_mcp.errors import ImageError, refusal
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, epoch
 from cdp_image_mcp.library.references import check_reference
-from cdp_image_mcp.request import MOST_REFERENCES, BackendName, ImageRequest
+from cdp_image_mcp.request import AtSite, BackendName, ImageRequest
 
 LOOKED_THROUGH = 100
-"""So many of the newest generations are looked through for the conversation; what is older than these is shown."""
+"""So many of the newest generations are looked through for the conversation."""
 
 
 async def continued(earlier: Entry, way: BackendName, number: int | None) -> dict[str, Any]:
@@ -42,29 +42,38 @@ async def continued(earlier: Entry, way: BackendName, number: int | None) -> dic
 
 async def as_it_stands(library: Library, request: ImageRequest) -> ImageRequest:
     """The request as it is made now that its turn at the site has come. Raises ImageError ``invalid_input`` when the
-    picture that is named cannot be shown, ``not_found`` when its generation is gone."""
+    picture that is named is to be shown and cannot be, ``not_found`` when its generation is gone."""
     if request.continue_from is None or request.continue_url is None:
         return request
     entry = await library.find(request.continue_from)
     if entry is None:
         raise refusal("continue_from", f"Generation {request.continue_from} is gone.", code="not_found")
     record, number = entry.record, request.continue_number
-    last = await _last_there(library, record)
-    request = msgspec.structs.replace(request, continue_from=last)
-    # Of a turn that was not seen to end the site may have drawn one more.
-    settled = record.finished and not record.facts.get("turn_pressed")
-    if number is None or (last == record.generation_id and settled and number == len(record.images)):
+    request = msgspec.structs.replace(request, continue_from=await _last_there(library, record))
+    if number is None:
         return request
-    picture = await check_reference(record.images[number - 1].path, (entry.folder.path,), "continue_from")
-    references = (picture, *request.reference_images)
-    if len(references) > MOST_REFERENCES:
-        told = f"reference_images: with the picture that is gone on from there are more than {MOST_REFERENCES}."
-        raise refusal("reference_images", told)
-    return msgspec.structs.replace(request, reference_images=references)
+    at = _at_site(record, number)
+    try:
+        picture = await check_reference(record.images[number - 1].path, (entry.folder.path,), "continue_from")
+    except ImageError:
+        if at is None:
+            raise
+        picture = None  # it was moved, perhaps; where it stands last it need not be shown
+    return msgspec.structs.replace(request, continue_image=picture, continue_at=at)
+
+
+def _at_site(record: Record, number: int) -> AtSite | None:
+    """What the site knows the picture by; None where it may have drawn another one for the same generation behind it,
+    as in a turn that was not seen to end, or where that was never learnt."""
+    message, sources = record.facts.get("user_message_id"), record.sources
+    settled = record.finished and not record.facts.get("turn_pressed")
+    file = sources[-1].get("file_id") if len(sources) == number == len(record.images) else None
+    return AtSite(str(message), file) if settled and message and file else None
 
 
 async def _last_there(library: Library, record: Record) -> str | None:
-    """Whose prompt of ours went out last into the conversation of ``record``; None where that cannot be told."""
+    """Whose prompt of ours went out last into the conversation of ``record``, as far as records tell: a page that
+    stands at an earlier one is behind. None where that cannot be told."""
     newest = [entry.record for entry in await library.newest(LOOKED_THROUGH)]
     if record.generation_id not in {one.generation_id for one in newest}:
         return None

@@ -1,12 +1,14 @@
-"""What a call goes on from: the picture that it names, whatever else stands in the conversation by then, and once."""
+"""What a call goes on from: the picture that it names, handed down with what the site knows it by where it is the last
+of its own generation. Whether it is shown to the site once more is decided there."""
 
+import shutil
 from pathlib import Path
 
 import anyio
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.request import MOST_REFERENCES, ImageRequest, Report
+from cdp_image_mcp.request import AtSite, ImageRequest, Report
 from cdp_image_mcp.studio.studio import Studio
 from tests.studio.leaving import asking, sent, sent_then_hangs
 from tests.studio.scripted import Scripted, png, studio_with
@@ -32,7 +34,8 @@ class Site:
         beginning = not self.asked
         self.asked.append(request)
         await report.state("submitting", sent_prompt=request.prompt, submitted="unknown")
-        await report.state("generating", submitted=True, conversation_url="http://site/c/1")
+        told = {"conversation_url": "http://site/c/1", "user_message_id": f"message-{len(self.asked)}"}
+        await report.state("generating", submitted=True, **told)
         for number in range(request.n + (self.more if beginning else 0)):
             width = 10 * len(self.asked) + number
             await report.save(png(width), source={"file_id": f"file_{width}"}, ends={} if self._ends else None)
@@ -41,9 +44,10 @@ class Site:
                 await self.go.wait()
 
     @property
-    def shown(self) -> list[list[str]]:
-        """Which pictures went up with each prompt behind the first."""
-        return [[picture.sha256 for picture in request.reference_images] for request in self.asked[1:]]
+    def named(self) -> list[tuple[str | None, AtSite | None]]:
+        """The picture that each prompt behind the first goes on from, and what the site knows it by."""
+        pictures = [(request.continue_image, request.continue_at) for request in self.asked[1:]]
+        return [(picture.sha256 if picture is not None else None, at) for picture, at in pictures]
 
 
 async def drawn(studio: Studio, continue_from: str, prompt: str = BLUE) -> str:
@@ -81,8 +85,7 @@ async def test_any_of_several_pictures_can_be_gone_on_from(tmp_path: Path) -> No
     assert (caught.value.code, caught.value.submitted) == ("invalid_input", False)
 
 
-async def test_another_picture_than_the_newest_is_shown_to_the_site_once_more(tmp_path: Path) -> None:
-    """The site goes on from the newest in the conversation, whichever is named to us."""
+async def test_only_the_last_picture_of_its_generation_can_stand_last_at_the_site(tmp_path: Path) -> None:
     site = Site()
     site.go.set()
     async with studio_with(tmp_path, Scripted(site.draw)) as studio:
@@ -94,13 +97,15 @@ async def test_another_picture_than_the_newest_is_shown_to_the_site_once_more(tm
             await studio.generate(asking(BLUE, continue_from=f"{made.generation_id}/4"))
         blue = await studio.library.find(newest)
     assert blue is not None
-    first, second, third = ([picture.sha256] for picture in made.images)
-    assert site.shown == [[], first, second, third, [blue.record.images[0].sha256]]
+    first, second, third = (picture.sha256 for picture in made.images)
+    last, newest_there = AtSite("message-1", "file_12"), AtSite("message-2", "file_20")
+    drawn_blue = (blue.record.images[0].sha256, newest_there)
+    assert site.named == [(third, last), (first, None), (second, None), (third, last), drawn_blue]
     assert {request.continue_url for request in site.asked[1:]} == {"http://site/c/1"}
     assert (caught.value.code, caught.value.submitted) == ("invalid_input", False)
 
 
-async def test_going_on_twice_from_the_same_picture_shows_it_to_the_site_that_has_drawn_another_since(
+async def test_a_page_that_stands_where_the_named_picture_was_drawn_is_behind_one_that_was_drawn_there_since(
     tmp_path: Path,
 ) -> None:
     site = Site()
@@ -109,9 +114,38 @@ async def test_going_on_twice_from_the_same_picture_shows_it_to_the_site_that_ha
         made = (await studio.generate(asking())).record
         blue = await drawn(studio, made.generation_id)
         await drawn(studio, made.generation_id, "make it red")
-    assert site.shown == [[], [made.images[0].sha256]]
-    # A page that stands where the first one ended is behind.
+    assert site.named == [(made.images[0].sha256, AtSite("message-1", "file_10"))] * 2
     assert [request.continue_from for request in site.asked[1:]] == [made.generation_id, blue]
+
+
+async def test_that_no_record_tells_of_a_later_one_says_nothing_of_what_stands_last_at_the_site(tmp_path: Path) -> None:
+    site = Site()
+    site.go.set()
+    async with studio_with(tmp_path, Scripted(site.draw)) as studio:
+        made = (await studio.generate(asking())).record
+        blue = await studio.library.find(await drawn(studio, made.generation_id))
+        assert blue is not None
+        shutil.rmtree(blue.folder.path)
+        await drawn(studio, made.generation_id, "make it red")
+    assert site.named == [(made.images[0].sha256, AtSite("message-1", "file_10"))] * 2
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_picture_that_was_moved_away_is_missed_only_where_it_would_have_to_be_shown(
+    tmp_path: Path, number: int
+) -> None:
+    site = Site()
+    site.go.set()
+    async with studio_with(tmp_path, Scripted(site.draw)) as studio:
+        made = (await studio.generate(asking(n=2))).record
+        for image in made.images:
+            Path(image.path).unlink()
+        blue = (await studio.generate(asking(BLUE, continue_from=f"{made.generation_id}/{number}"))).record
+    if number == 2:
+        assert (blue.state, site.named) == ("saved", [(None, AtSite("message-1", "file_11"))])
+    else:
+        assert blue.error is not None
+        assert (blue.error["code"], blue.submitted, site.named) == ("invalid_input", False, [])
 
 
 async def test_what_stands_in_the_conversation_counts_when_the_turn_comes_and_not_when_it_is_asked_for(
@@ -129,22 +163,7 @@ async def test_what_stands_in_the_conversation_counts_when_the_turn_comes_and_no
         entry = await studio.library.find(made)
     assert entry is not None
     assert (states, len(entry.record.images)) == (["saved", "saved"], 2)
-    assert site.shown == [[entry.record.images[0].sha256]] * 2
-
-
-async def test_of_two_that_wait_to_go_on_from_one_picture_the_second_shows_it(tmp_path: Path) -> None:
-    site = Site(ends=True)
-    async with studio_with(tmp_path, Scripted(site.draw)) as studio:
-        made = await begun(studio, site)
-        waiting = [
-            await studio.generate(asking(prompt, continue_from=made, wait_seconds=0)) for prompt in (BLUE, "red")
-        ]
-        site.go.set()
-        for one in waiting:
-            await studio.wait(one.record.generation_id)
-        entry = await studio.library.find(made)
-    assert entry is not None
-    assert site.shown == [[], [entry.record.images[0].sha256]]
+    assert site.named == [(entry.record.images[0].sha256, None)] * 2
 
 
 async def test_one_of_several_that_are_still_being_drawn_is_gone_on_from_and_the_same_call_joins(
@@ -162,15 +181,16 @@ async def test_one_of_several_that_are_still_being_drawn_is_gone_on_from_and_the
         entry = await studio.library.find(made)
     assert entry is not None
     assert (caught.value.code, "wait_for_image" in (caught.value.next_step or "")) == ("invalid_input", True)
-    assert (blue.record.state, site.shown) == ("saved", [[entry.record.images[0].sha256]])
+    assert (blue.record.state, site.named) == ("saved", [(entry.record.images[0].sha256, None)])
     assert {one.record.generation_id for one in again} == {blue.record.generation_id}
 
 
 async def test_one_whose_last_turn_was_not_seen_to_end_may_have_another_picture_at_the_site(tmp_path: Path) -> None:
     async def breaks(request: ImageRequest, report: Report) -> None:
         await report.state("submitting", sent_prompt=request.prompt, submitted="unknown", turn_pressed=True)
-        await report.state("generating", submitted=True, conversation_url="http://site/c/1")
-        await report.save(png(1))
+        told = {"conversation_url": "http://site/c/1", "user_message_id": "message"}
+        await report.state("generating", submitted=True, **told)
+        await report.save(png(1), source={"file_id": "file_1"})
         raise ImageError("network", "The connection broke.", submitted=True)
 
     site = Site()
@@ -179,7 +199,9 @@ async def test_one_whose_last_turn_was_not_seen_to_end_may_have_another_picture_
         made = (await studio.generate(asking(n=2))).record
     async with studio_with(tmp_path, Scripted(site.draw)) as studio:
         await drawn(studio, made.generation_id)
-    assert [[picture.sha256 for picture in one.reference_images] for one in site.asked] == [[made.images[0].sha256]]
+    (asked,) = site.asked
+    assert asked.continue_image is not None
+    assert (asked.continue_image.sha256, asked.continue_at) == (made.images[0].sha256, None)
 
 
 async def test_what_was_answered_in_words_is_gone_on_from_without_a_picture(tmp_path: Path) -> None:
@@ -193,21 +215,7 @@ async def test_what_was_answered_in_words_is_gone_on_from_without_a_picture(tmp_
         words = (await studio.generate(asking())).record.generation_id
     async with studio_with(tmp_path, Scripted(site.draw)) as studio:
         await drawn(studio, words, "blue")
-    assert [request.reference_images for request in site.asked] == [()]
-
-
-async def test_a_picture_too_many_for_the_site_is_told_before_anything_is_sent(tmp_path: Path) -> None:
-    site = Site()
-    site.go.set()
-    async with studio_with(tmp_path, Scripted(site.draw)) as studio:
-        made = (await studio.generate(asking())).record
-        theirs = {"reference_images": [made.images[0].path] * MOST_REFERENCES, "continue_from": made.generation_id}
-        fits = (await studio.generate(asking(BLUE, **theirs))).record
-        beyond = (await studio.generate(asking("red", **theirs))).record
-    assert (fits.state, beyond.state, beyond.submitted, len(site.asked)) == ("saved", "failed", False, 2)
-    assert beyond.error is not None
-    assert (beyond.error["code"], beyond.error["details"]["field"]) == ("invalid_input", "reference_images")
-    assert "more than 16" in beyond.error["message"]
+    assert [(request.continue_number, request.continue_image) for request in site.asked] == [(None, None)]
 
 
 @pytest.mark.parametrize("backend", ["api", "chatgpt-web"])

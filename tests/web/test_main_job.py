@@ -1,6 +1,7 @@
 """One picture from the client's call to the file on disk, through a real browser."""
 
 import hashlib
+import shutil
 import time
 from datetime import datetime, timedelta
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fixtures.site import Switches, running_site
+from fixtures.site import Site, Switches, running_site
 from fixtures.site.log import Document
 from fixtures.site.site import ACCOUNT_ID
 from fixtures.site.switches import Generation
@@ -157,27 +158,68 @@ async def test_a_picture_that_went_on_in_a_conversation_can_be_gone_on_with_in_t
             ]
         assert [answer.status for answer in answers] == ["saved"] * 3, [answer.data for answer in answers]
         assert len({prompt.conversation_id for prompt in site.log.prompts}) == 1
-        assert len(site.log.prompts) == 3
+        assert [prompt.references for prompt in site.log.prompts] == [[]] * 3
         assert [document.path for document in site.log.of(Document)] == ["/"]
     assert len({answer.record()["conversation_url"] for answer in answers}) == 1
     assert len({answer.files()[0] for answer in answers}) == 3
 
 
+def went_up(site: Site) -> list[list[str]]:
+    """The pictures that went along with each prompt of ours, by their hashes; all went into one conversation."""
+    prompts = [prompt for prompt in site.log.prompts if not prompt.person]
+    assert len({prompt.conversation_id for prompt in prompts}) == 1
+    uploads = {upload.file_id: upload.sha256 for upload in site.log.uploads}
+    return [[uploads[file] for file in prompt.references] for prompt in prompts]
+
+
 async def test_the_site_is_shown_the_picture_that_is_gone_on_from_where_it_has_drawn_another_since(
     tmp_path: Path,
 ) -> None:
+    """Also where nothing here tells of that other any more."""
     with running_site(Switches()) as site:
         async with running_program(tmp_path, site.url) as program:
             first = await program.generate("a lighthouse at dusk")
-            again = [
-                await program.generate(prompt, continue_from=first.data["generation_id"])
-                for prompt in ("make it blue", "make it red")
-            ]
-        assert [answer.status for answer in (first, *again)] == ["saved"] * 3, [answer.data for answer in again]
-        went_up = {upload.file_id: upload.sha256 for upload in site.log.uploads}
-        shown = [[went_up[file] for file in prompt.references] for prompt in site.log.prompts]
-        assert shown == [[], [], [hashlib.sha256(first.files()[0]).hexdigest()]]
-        assert len({prompt.conversation_id for prompt in site.log.prompts}) == 1
+            identity = first.data["generation_id"]
+            blue = await program.whole(await program.generate("make it blue", continue_from=identity))
+            red = await program.whole(await program.generate("make it red", continue_from=identity))
+            for known in (blue, red):
+                shutil.rmtree(known.data["output_dir"])
+            green = await program.generate("make it green", continue_from=identity)
+        answers = [first, blue, red, green]
+        assert [answer.status for answer in answers] == ["saved"] * 4, [answer.data for answer in answers]
+        drawn = hashlib.sha256(first.files()[0]).hexdigest()
+        assert went_up(site) == [[], [], [drawn], [drawn]]
+
+
+@pytest.mark.parametrize("generation", ["october", pytest.param("classic", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("asks", [False, True], ids=["nobody asked since", "a person asked since"])
+async def test_what_a_person_asked_for_in_the_conversation_at_the_site_counts_when_it_is_loaded(
+    tmp_path: Path, generation: Generation, asks: bool
+) -> None:
+    with running_site(Switches(generation=generation)) as site:
+        async with running_program(tmp_path, site.url) as program:
+            first = await program.whole(await program.generate("a lighthouse at dusk"))
+        if asks:
+            conversation = site.state.conversations[first.record()["conversation_id"]]
+            conversation.add(message("user", text_content("What is it made of?")))
+            conversation.add(message("assistant", text_content("Of stone."), end_turn=True))
+        async with running_program(tmp_path, site.url) as program:
+            blue = await program.generate("make it blue", continue_from=first.data["generation_id"])
+        assert blue.status == "saved", blue.data
+        assert went_up(site) == [[], [hashlib.sha256(first.files()[0]).hexdigest()] if asks else []]
+
+
+@pytest.mark.parametrize("generation", ["october", pytest.param("classic", marks=pytest.mark.nightly)])
+async def test_what_a_person_asked_for_in_the_page_that_stands_there_counts(
+    tmp_path: Path, generation: Generation
+) -> None:
+    with running_site(Switches(generation=generation, person_prompts_s=0.1, picture_delay_s=2.0)) as site:
+        async with running_program(tmp_path, site.url) as program:
+            first = await program.whole(await program.generate("a lighthouse at dusk"))
+            site.set(person_prompts_s=0.0, picture_delay_s=0.3)
+            blue = await program.generate("make it blue", continue_from=first.data["generation_id"])
+        assert blue.status == "saved", blue.data
+        assert went_up(site) == [[], [hashlib.sha256(first.files()[0]).hexdigest()]]
 
 
 @pytest.mark.parametrize("generation", ["october", pytest.param("classic", marks=pytest.mark.nightly)])

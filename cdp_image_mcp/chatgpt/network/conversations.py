@@ -39,6 +39,22 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     changed: float | None
     """When it changed last, seconds since 1970."""
     blocked: frozenset[str]
+    current: str = ""
+    """The last message of the branch that is shown; empty where that is not told."""
+
+    def ends_with(self, asked: str, file: str) -> bool:
+        """Whether on that branch the last that a person asked is this message, and the last picture of it this file."""
+        messages, passed = {message.id: message for message in self.messages}, set[str]()
+        key, last = self.current, ""
+        while key and key not in passed:
+            passed.add(key)
+            message = messages.get(key)
+            if message is not None and message.role == "user" and not message.hidden:
+                return (message.id, last) == (asked, file)
+            if message is not None and message.assets:
+                last = last or message.assets[-1].file_id
+            key = self.links.get(key, "")
+        return False
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -128,6 +144,7 @@ def _reading(value: dict[str, Any], conversation: str, before: str) -> Reading |
         activity=told,
         changed=max((at for at in times if at is not None), default=None),
         blocked=frozenset(text(result.get("message_id")) for result in results if result.get("blocked") is True),
+        current=text(value.get("current_node")),
     )
 
 

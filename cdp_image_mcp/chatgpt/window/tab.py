@@ -65,6 +65,7 @@ class Tab:
         """Whether the last arrival at the site found it ready for a prompt."""
         self.who: str | None = None
         """As whom that was, see :class:`Account`; None where it is not known."""
+        self._stood_in = ""
         self._rests = ("", "")
         """The document in which a turn of ours came to its end, and its generation, until the next arrival."""
         self._led_to = ""
@@ -108,7 +109,14 @@ class Tab:
         conversation = self.site.conversation_id(address)
         here = conversation is not None and self.site.conversation_id(self.page.url) == conversation
         used_up = any(quota.remaining == 0 for quota in self.quotas)
-        return here and not used_up and rests[0] != "" and rests == (self.loader_id, after)
+        stays = here and not used_up and rests[0] != "" and rests == (self.loader_id, after)
+        self._stood_in = self.loader_id if stays else ""
+        return stays
+
+    @property
+    def stood(self) -> bool:
+        """Whether the page was found like that at the last arrival, and not loaded since."""
+        return self._stood_in != "" and self._stood_in == self.loader_id
 
     def stands_at(self, address: str) -> bool:
         """Whether the page is still where ``address`` led: at that conversation, or where a new chat begins. The site

@@ -44,6 +44,34 @@ async def test_with_our_messages_id_no_other_new_turn_is_taken_for_ours(tmp_path
 
 
 @pytest.mark.anyio
+async def test_a_picture_stands_last_where_nobody_asked_since_and_no_other_is_seen_to_have_come_of_its_prompt(
+    tmp_path: Path,
+) -> None:
+    def drawn(identity: str, *sources: str) -> str:
+        pictures = [f'<img src="{source}" width="400" height="400">' for source in sources]
+        shown = "".join(pictures)
+        gallery = (
+            f'<div data-testid="generated-image-gallery"><div data-testid="generated-image-preview">{shown}</div></div>'
+        )
+        return turn(identity, gallery)
+
+    file, other, unnamed = "file_00000000000000000000000a", "file_00000000000000000000000b", "blob:null/1"
+    with anyio.fail_after(60):
+        async with eye_of(tmp_path) as eye:
+
+            async def last(*turns: str) -> bool:
+                await eye.ask(f"document.body.innerHTML = {quoted('<main>' + ''.join(turns) + '</main>')}")
+                return await eye.ask(f"witness.standsLast({quoted({'user': 'ours', 'file': file})})", reply=bool)
+
+            named, others = f"/estuary?id={file}", f"/estuary?id={other}"
+            for sources in ((), (named,), (unnamed,), (others, named)):
+                assert await last(turn("old", "before"), drawn("ours", *sources))
+            assert not await last(drawn("ours", others))
+            assert not await last(drawn("ours", named), turn("theirs", "since"))
+            assert not await last(turn("theirs", "alone"))
+
+
+@pytest.mark.anyio
 async def test_only_our_own_turns_next_picture_is_pressed_once_what_is_mounted_has_an_address(tmp_path: Path) -> None:
     with anyio.fail_after(60):
         async with eye_of(tmp_path) as eye:

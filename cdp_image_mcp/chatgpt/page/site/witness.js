@@ -287,6 +287,13 @@
   observe();
   document.addEventListener("load", (event) => event.target instanceof HTMLImageElement && changed(), true);
 
+  // Whether nobody asked for anything after this message, and this picture came of it; one whose address does not name it
+  // may be that.
+  const standsLast = ({ user, file }) => {
+    const ours = ourTurns({ user, known: [] });
+    const files = ourImages(ours).map((image) => image.file).filter(Boolean);
+    return ours.first !== null && !ours.next && (!files.length || files.includes(file));
+  };
   const known = () => [...new Set(turns().flatMap(turnIds))];
   // Pictures that stand anywhere on the page: none of them can be a result of what is sent from now on.
   const shown = () => [...new Set([...document.images].map(imageFacts).map((one) => one.file || one.blob).filter(Boolean))];
@@ -306,6 +313,6 @@
 
   globalThis.witness = {
     all, every, one, has, explain, states, snapshot, watch, until, known, shown, usable, nameOf, mounted, pictureNext, told,
-    isWork, ...composer({ every, one, cssOf, outermost, usable }),
+    isWork, standsLast, ...composer({ every, one, cssOf, outermost, usable }),
   };
 }
