@@ -67,7 +67,8 @@ class Entries:
             yield from (row for row in rows if row.id not in seen)
 
     def find(self, generation_id: str) -> Entry | None:
-        """That generation; folders the index does not know yet are looked at too. Raises ImageError ``disk``."""
+        """That generation; folders the index does not know yet are looked at too. Raises ImageError ``disk``, also for
+        one that lies on a drive that is away."""
 
         def look(db: sqlite3.Connection, *, again: bool) -> list[Row]:
             if again:
@@ -75,10 +76,14 @@ class Entries:
             return self._index.rows(db, "WHERE id = ?", generation_id)
 
         visit = Visit(self._index.root)
+        rows: list[Row] = []
         for again in (False, True):
-            for row in self._index.view(partial(look, again=again)):
+            rows = self._index.view(partial(look, again=again))
+            for row in rows:
                 if (entry := self._read(row, visit)) is not None:
                     return entry
+        if rows:
+            raise out_of_reach(rows[0].folder, f"Generation {generation_id}")
         return None
 
     def of_id(self, db: sqlite3.Connection, generation_id: str) -> Entry | None:
@@ -160,3 +165,13 @@ class Entries:
         except ImageError as error:
             self._told(f"Not noted in the library: {error.message}")
             return None
+
+
+def out_of_reach(folder: Path, what: str) -> ImageError:
+    return ImageError(
+        "disk",
+        f"{what} lies in {folder}, which is not there now.",
+        next_step="Ask the user to plug in or mount the drive that it lies on, then call again; to have another one "
+        "made, change a word of the prompt.",
+        details={"path": str(folder)},
+    )

@@ -13,7 +13,7 @@ from typing import TypeVar, get_args
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import strays
 from cdp_image_mcp.library.attendance import Attendance
-from cdp_image_mcp.library.entries import Entries
+from cdp_image_mcp.library.entries import Entries, out_of_reach
 from cdp_image_mcp.library.folder import Folder, Stamp, Visit, new_folder, take_back_folder
 from cdp_image_mcp.library.index import Index
 from cdp_image_mcp.library.joining import JOIN_SECONDS, Admit, Claim, Entry, joinable
@@ -24,6 +24,7 @@ from cdp_image_mcp.system.disk import doing, finish, in_thread, make_path
 T = TypeVar("T")
 
 KEPT_PROBLEMS = 100
+ASKED_BEFORE = "The same was asked for before and may be paid for; what came of it was never fetched, and it"
 CLOCK_SLACK = 120.0
 """Seconds by which the clocks of machines that share a folder may differ."""
 
@@ -278,7 +279,7 @@ class Library:
                 return Claim(kind, entry.record, entry.folder, self._attendance.wait(row.id))
             away.append(row.folder)
         if away:
-            raise _out_of_reach(away[0])
+            raise out_of_reach(away[0], f"Nothing was sent. {ASKED_BEFORE}")
         return None
 
     def _take_in(self, db: sqlite3.Connection, generation_id: str) -> bool:
@@ -291,14 +292,3 @@ class Library:
         found.end_anew(record)
         self.index.write(db, entry.folder.path, record)
         return True
-
-
-def _out_of_reach(folder: Path) -> ImageError:
-    return ImageError(
-        "disk",
-        "Nothing was sent. The same was asked for before and may be paid for; nobody fetched what came of it, and it "
-        f"lies in {folder}, which is not there now.",
-        next_step="Ask the user to plug in or mount the drive that it lies on, then call again; to have another one "
-        "made, change a word of the prompt.",
-        details={"path": str(folder)},
-    )

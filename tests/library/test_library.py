@@ -141,6 +141,9 @@ async def test_an_output_folder_that_is_away_keeps_its_generations(library: Libr
         drive.rename(tmp_path / "unplugged")
         assert await library.rescan() == 1
         assert await library.newest() == []
+        with pytest.raises(ImageError, match="not there now") as caught:  # there is one, and it may be paid for
+            await library.find(record.generation_id)
+        assert (caught.value.code, str(drive) in caught.value.message) == ("disk", True)
         (tmp_path / "unplugged").rename(drive)
         assert [entry.record for entry in await library.newest()] == [record]
 
