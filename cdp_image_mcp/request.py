@@ -15,7 +15,9 @@ import msgspec
 LONGEST_PROMPT = 32_000
 LONGEST_WAIT = 1800
 """Seconds of one call, and of one generation."""
-MOST_REFERENCES = 16
+MOST_REFERENCES, MOST_AT_API = 10, 16
+"""Pictures that one prompt may show, whichever way it goes, and at the API: the site takes ten attachments (live
+2026-08)."""
 
 BackendName: TypeAlias = Literal["api", "chatgpt-web"]
 

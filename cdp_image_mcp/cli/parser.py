@@ -58,7 +58,7 @@ def _generate_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--open", action="store_true", help="open the picture when it is there")
     add("-r", "--reference-images", "--reference", dest="reference_images", action="append", metavar="FILE",
-        help="picture to edit or to build on; may be given up to 16 times")  # fmt: skip
+        help="picture to edit or to build on; may be given up to 16 times, on the web 10")  # fmt: skip
     add("-n", "--n", type=int, metavar="COUNT", help="how many pictures, 1 to 10; each is paid for")
     add("--size", help="auto, WIDTHxHEIGHT or a ratio such as 16:9")
     add("--backend", choices=("api", "chatgpt-web", "auto"), help="default: GPT_IMAGE_BACKEND or auto")

@@ -10,7 +10,7 @@ from cdp_image_mcp.openai.models import Model, able, find_model, is_gpt_image
 from cdp_image_mcp.openai.prices import Price
 from cdp_image_mcp.openai.profiles import EditForm, Profile
 from cdp_image_mcp.openai.sizes import nearest, nearest_size, wrong_size
-from cdp_image_mcp.request import MOST_REFERENCES, ImageRequest, Reference, parse_ratio, parse_size
+from cdp_image_mcp.request import MOST_AT_API, ImageRequest, Reference, parse_ratio, parse_size
 
 LONGEST_DATA_URL = 20_971_520
 """Characters of one picture in a JSON edit; larger ones go as form parts. Source: OpenAPI file of 2026-08-21."""
@@ -124,9 +124,9 @@ def _check_choices(request: ImageRequest, model: Model, profile: Profile) -> Non
 
 
 def _check_pictures(request: ImageRequest, pictures: tuple[Reference, ...], profile: Profile) -> None:
-    if len(pictures) > MOST_REFERENCES:
+    if len(pictures) > MOST_AT_API:
         message = f"{len(pictures)} pictures are too many, the continued one counts."
-        raise _refuse("reference_images", message, f"at most {MOST_REFERENCES}")
+        raise _refuse("reference_images", message, f"at most {MOST_AT_API}")
     for picture in pictures:
         if picture.mime_type not in profile.reference_formats:
             takes = ", ".join(profile.reference_formats)

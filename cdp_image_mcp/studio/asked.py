@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeGuard, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from cdp_image_mcp.request import LONGEST_PROMPT, LONGEST_WAIT, MOST_REFERENCES, Reference
+from cdp_image_mcp.request import LONGEST_PROMPT, LONGEST_WAIT, MOST_AT_API, Reference
 
 T = TypeVar("T")
 
@@ -78,8 +78,8 @@ class GenerateImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     reference_images: Annotated[
         list[Path],
         Meta(
-            max_length=MOST_REFERENCES,
-            description="Absolute paths of up to 16 pictures to edit or build on (PNG, JPEG, WebP).",
+            max_length=MOST_AT_API,
+            description="Absolute paths of up to 16 pictures (on the web 10) to edit or build on (PNG, JPEG, WebP).",
         ),
     ] = []
     mask: Annotated[

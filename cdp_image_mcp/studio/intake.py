@@ -12,7 +12,7 @@ from cdp_image_mcp.library.joining import Entry, OfToday
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, epoch, new_record
 from cdp_image_mcp.library.references import allowed_output_dir, check_reference, check_references
-from cdp_image_mcp.request import BackendName, ImageRequest, Reference, parse_ratio, parse_size
+from cdp_image_mcp.request import MOST_REFERENCES, BackendName, ImageRequest, Reference, parse_ratio, parse_size
 from cdp_image_mcp.studio import limits
 from cdp_image_mcp.studio.asked import GenerateImage, asked, fingerprint, given
 from cdp_image_mcp.studio.continued import continued
@@ -55,7 +55,7 @@ class Intake:
         roots = (*settings.input_roots, settings.output_dir)
         requested = arguments.backend if given(arguments.backend) else settings.backend
         earlier = await self._earlier(arguments, requested)
-        wanted = self._wanted(requested, earlier, masked=given(arguments.mask))
+        wanted = self._wanted(requested, earlier, _against_the_site(arguments))
         references = await check_references(arguments.reference_images, roots)
         mask = await check_reference(arguments.mask, roots, "mask") if given(arguments.mask) else None
         parent = await allowed_output_dir(arguments.output_dir, roots) if given(arguments.output_dir) else None
@@ -130,15 +130,17 @@ class Intake:
             raise refusal("conversation_mode", "There is no finished generation to go on from.", code="not_found")
         return entry
 
-    def _wanted(self, requested: str, earlier: Entry | None, *, masked: bool) -> list[BackendName]:
-        """The ways it may go by what was asked, in order. Raises ImageError ``invalid_input`` when the way that was
-        chosen, by the user perhaps, takes no masks: another one may cost money."""
+    def _wanted(self, requested: str, earlier: Entry | None, against: ImageError | None) -> list[BackendName]:
+        """The ways it may go by what was asked, in order. Raises what speaks ``against`` the site when that is the way
+        that was chosen, by the user perhaps, or the only one there is: another one may cost money."""
         wanted: list[BackendName] = _named(requested)
         if len(wanted) > 1 and earlier is not None:
             wanted = [earlier.record.backend]
-        if masked and "api" not in wanted:
-            raise refusal("mask", "mask is taken by the API back end only; leave it out or use backend api.")
-        return _named("api") if masked else wanted
+        if against is None:
+            return wanted
+        if "api" not in wanted or (len(wanted) > 1 and self._ways.key_missing(self.settings)):
+            raise against
+        return _named("api")
 
     async def _ways_of(self, wanted: list[BackendName]) -> tuple[list[BackendName], tuple[str, str] | None]:
         """Those of the ways that can be asked, in the order of what is known of them; the first choice with the reason
@@ -156,6 +158,16 @@ class Intake:
 def _named(requested: str) -> list[BackendName]:
     """The ways that a back end's name, or auto, stands for."""
     return [name for name in BACKENDS if requested in {name, "auto"}]
+
+
+def _against_the_site(arguments: GenerateImage) -> ImageError | None:
+    """What the site does not take and the API does."""
+    if given(arguments.mask):
+        return refusal("mask", "mask is taken by the API back end only; leave it out or use backend api.")
+    if len(arguments.reference_images) > MOST_REFERENCES:
+        many = f"{len(arguments.reference_images)} are too many for the site, which takes at most {MOST_REFERENCES}"
+        return refusal("reference_images", f"reference_images: {many}; leave some out or use backend api.")
+    return None
 
 
 def _check_combinations(arguments: GenerateImage) -> None:

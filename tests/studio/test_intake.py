@@ -8,6 +8,7 @@ import pytest
 from cdp_image_mcp.config import Problem
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
 from tests.library.making import a_record, create
 from tests.studio.scripted import Scripted, draw, studio_with
@@ -68,6 +69,10 @@ async def test_a_bad_setting_says_that_nothing_was_sent(tmp_path: Path) -> None:
     assert caught.value.code == "configuration"
 
 
+async def no_credit(_request: ImageRequest, _report: Report) -> None:
+    raise ImageError("billing", "There is no credit. Nothing was sent.", submitted=False)
+
+
 @pytest.mark.parametrize("default", ["chatgpt-web", "auto"])
 async def test_a_mask_goes_no_way_that_was_not_asked_for(default: str, tmp_path: Path) -> None:
     """Neither to the API and its price where the user's way is the web, nor to the site, which takes none."""
@@ -84,6 +89,35 @@ async def test_a_mask_goes_no_way_that_was_not_asked_for(default: str, tmp_path:
     assert "mask is taken by the API" in caught.value.message
     assert (caught.value.code, web.started) == ("invalid_input", ["a bear"])
     assert (named.record.backend, api.started) == ("api", ["x"])
+
+
+async def test_more_pictures_than_the_site_takes_go_to_the_api_alone(tmp_path: Path) -> None:
+    """It takes ten attachments (live 2026-08); what they show is paid for at the API only where that may be asked."""
+    web, api = Scripted(draw), Scripted(no_credit)
+    async with studio_with(tmp_path, web, api, backend="auto", api_key="test-key") as studio:
+        made = await studio.generate(GenerateImage(prompt="a bear", backend="chatgpt-web"))
+        picture = made.record.images[0].path
+        eleven: dict[str, Any] = {"reference_images": [picture] * 11}
+        for way in ({"backend": "chatgpt-web"}, {"continue_from": made.record.generation_id}):
+            with pytest.raises(ImageError) as caught:
+                await studio.generate(GenerateImage(prompt="bluer", **eleven, **way))
+            assert (caught.value.code, caught.value.details["field"]) == ("invalid_input", "reference_images")
+            assert "at most 10" in caught.value.message
+        fits = await studio.generate(GenerateImage(prompt="ten", reference_images=[picture] * 10))
+        alone = await studio.generate(GenerateImage(prompt="eleven", **eleven))
+    assert (fits.record.backend, fits.record.fallback_from) == ("chatgpt-web", "api")
+    assert (alone.record.backend, alone.record.state) == ("api", "failed")
+    assert (api.started, web.started) == (["ten", "eleven"], ["a bear", "ten"])
+
+
+async def test_more_pictures_than_the_site_takes_are_refused_where_there_is_no_key(tmp_path: Path) -> None:
+    web = Scripted(draw)
+    async with studio_with(tmp_path, web, backend="auto") as studio:
+        made = await studio.generate(GenerateImage(prompt="a bear"))
+        with pytest.raises(ImageError) as caught:
+            await studio.generate(GenerateImage(prompt="x", reference_images=[made.record.images[0].path] * 11))
+    assert (caught.value.code, caught.value.details["field"]) == ("invalid_input", "reference_images")
+    assert web.started == ["a bear"]
 
 
 async def test_the_folder_of_an_earlier_answer_means_beside_that_picture_not_inside_it(tmp_path: Path) -> None:
