@@ -98,7 +98,8 @@ async def test_more_pictures_than_the_site_takes_go_to_the_api_alone(tmp_path: P
         made = await studio.generate(GenerateImage(prompt="a bear", backend="chatgpt-web"))
         picture = made.record.images[0].path
         eleven: dict[str, Any] = {"reference_images": [picture] * 11}
-        for way in ({"backend": "chatgpt-web"}, {"continue_from": made.record.generation_id}):
+        ways: list[dict[str, Any]] = [{"backend": "chatgpt-web"}, {"continue_from": made.record.generation_id}]
+        for way in ways:
             with pytest.raises(ImageError) as caught:
                 await studio.generate(GenerateImage(prompt="bluer", **eleven, **way))
             assert (caught.value.code, caught.value.details["field"]) == ("invalid_input", "reference_images")
