@@ -39,6 +39,8 @@ CONNECTING = 5.0
 """Seconds for each address of a host; the first may be of a kind that has no way out of this machine."""
 MADE_UP = ipaddress.ip_network("198.18.0.0/15")
 """What resolvers of Clash, Surge and their like answer for every name; their tunnel then looks it up (2026-11)."""
+WITNESS = "api.openai.com"
+"""A name of the open internet: where it has an address that is made up, the resolver makes them up for all."""
 
 
 class FetchError(Exception):
@@ -223,12 +225,19 @@ class Downloader:
         addresses = await self._looked_up(host, port)
         if host == self._own_host or all(is_public(address) for address in addresses):
             return addresses
-        if all(_is_made_up(address) for address in addresses):
-            # On a machine whose resolver makes addresses up the API's own host has one, too, and works.
-            own = await self._looked_up(self._own_host, port)
-            if own and all(_is_made_up(address) for address in own):
-                return addresses
+        if not number_of(host) and (made_up := _made_up(addresses)) and await self._makes_addresses_up(port):
+            return made_up
         raise FetchError("its address lies in a private network", never=bool(number_of(host)))
+
+    async def _makes_addresses_up(self, port: int) -> bool:
+        """Whether this machine's resolver does. The API's own host shows it, which works; where that lies on this
+        machine or in its network another has to."""
+        for name in (self._own_host, WITNESS):
+            with suppress(FetchError):
+                addresses = await self._looked_up(name, port)
+                if (made_up := bool(_made_up(addresses))) or any(is_public(address) for address in addresses):
+                    return made_up
+        return False
 
     async def _looked_up(self, host: str, port: int) -> list[str]:
         try:
@@ -261,9 +270,11 @@ def _within(place: str) -> bytes:
     return data
 
 
-def _is_made_up(address: str) -> bool:
-    number = number_of(address)
-    return number is not None and number in MADE_UP
+def _made_up(addresses: list[str]) -> list[str]:
+    """The IPv4 addresses of a host where a resolver made all of them up. What it makes up beside them for IPv6 lies
+    among private ones, and can be told from none of them."""
+    numbers = [number for number in map(number_of, addresses) if isinstance(number, ipaddress.IPv4Address)]
+    return [str(number) for number in numbers] if all(number in MADE_UP for number in numbers) else []
 
 
 def _check_whole(data: bytes) -> None:

@@ -445,17 +445,54 @@ async def test_every_address_of_a_host_is_tried(dead: str, api: ImagesApi, monke
     assert asked == ["made.example"]
 
 
-@pytest.mark.parametrize(("own", "fetched"), [(["198.18.0.7"], True), (["93.184.216.34"], False), ([], False)])
+FAKE = ["198.18.0.9"]
+BOTH = ["fc00::9", "198.18.0.9"]
+"""As sing-box and Xray answer: their second pool lies among the private addresses of IPv6."""
+
+
+@pytest.mark.parametrize(
+    ("own", "openai", "pictures", "believed"),
+    [
+        (["198.18.0.7"], [], FAKE, FAKE),
+        (["fc00::7", "198.18.0.7"], [], BOTH, FAKE),
+        # A relay of one's own is known by its number, which says nothing of the resolver.
+        (["127.0.0.1", "::1"], FAKE, FAKE, FAKE),
+        (["::1"], FAKE, FAKE, FAKE),
+        (["192.168.1.5"], BOTH, BOTH, FAKE),
+        ([], FAKE, FAKE, FAKE),
+        (["93.184.216.34"], FAKE, FAKE, None),
+        (["192.168.1.5"], ["93.184.216.34"], FAKE, None),
+        (["192.168.1.5"], [], FAKE, None),
+        ([], [], FAKE, None),
+        (["198.18.0.7"], FAKE, ["fc00::9"], None),
+        (["198.18.0.7"], FAKE, ["198.18.0.9", "192.168.1.1"], None),
+        (["192.168.1.5"], FAKE, ["192.168.1.6"], None),
+        (["198.18.0.7"], FAKE, ["93.184.216.34", "fc00::9"], None),
+    ],
+)
 async def test_addresses_that_a_resolver_makes_up_are_believed_where_it_makes_up_all(
-    own: list[str], fetched: bool, monkeypatch: pytest.MonkeyPatch
+    own: list[str], openai: list[str], pictures: list[str], believed: list[str] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And of those alone, for what lies beside them may be somebody's own network."""
+    names = {"relay.example": own, "api.openai.com": openai, "pictures.example": pictures}
+
     async def resolver(host: str, _: int) -> list[str]:
-        return own if host == "api.example" else ["198.18.0.9"]
+        if not names[host]:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return names[host]
 
     monkeypatch.setattr(download, "resolve", resolver)
-    downloader = of_api_at("api.example")
+    downloader = of_api_at("relay.example")
     found = await _answer_of(downloader._checked_addresses("pictures.example", 443))  # pyright: ignore[reportPrivateUsage]
-    assert found == (["198.18.0.9"] if fetched else "its address lies in a private network")
+    assert found == (believed or "its address lies in a private network")
+
+
+async def test_a_number_that_only_a_resolver_makes_up_is_nobodys_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolver(_host: str, _port: int) -> list[str]:
+        return FAKE
+
+    monkeypatch.setattr(download, "resolve", resolver)
+    assert "private network" in await why_not(of_api_at("relay.example"), "https://198.18.0.9/a.png")
 
 
 async def _answer_of(asking: object) -> object:
