@@ -167,6 +167,8 @@ def tell_stopped(terminal: Terminal, entry: Entry | None) -> None:
         terminal.say(f"It goes on in another process. '{command}' waits for it.")
     elif record.images:
         return
+    elif (error := record.failure()) is not None and error.code != "cancelled":
+        terminal.say(f"{clean(error.message)} {sent_and_spent(record.submitted, record.spent)}")
     elif record.submitted is False:
         terminal.say(sent_and_spent(False, False))
     elif record.on_web:

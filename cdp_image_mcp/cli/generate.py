@@ -3,7 +3,7 @@
 import argparse
 import secrets
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,15 @@ async def command(parsed: argparse.Namespace, settings: Settings, terminal: Term
 async def _made(
     arguments: GenerateImage, parsed: argparse.Namespace, settings: Settings, terminal: Terminal
 ) -> Standing:
-    """How it ended. Stopped while its request is out, it goes on where there is a front to let go, else it is given
-    up."""
+    """How it ended. Stopped while its request is out, it goes on where there is a front to let go, else for a while."""
     accepted: list[str] = []
-    goes_on = None if parsed.front is None else lambda: partial(_outlive, parsed, terminal, accepted)
+
+    def goes_on() -> Callable[[], None] | None:
+        if parsed.front is not None:
+            return partial(_outlive, parsed, terminal, accepted)
+        terminal.say("The request is out and may be paid for: its picture is waited for a few seconds more.", "yellow")
+        return None
+
     try:
         async with studio_apart(settings, goes_on) as studio:
             return await follow(studio, partial(studio.generate, arguments, seconds=0), terminal, accepted)

@@ -318,8 +318,9 @@ class Studio:
 @asynccontextmanager
 async def open_studio(settings: Settings, ways: Ways, outliving: Outliving | None = None) -> AsyncGenerator[Studio]:
     """A studio whose jobs live as long as this context. Opens nothing but memory. Leaving stops jobs in order and
-    records them as ``interrupted``. With ``outliving``, a request that is out and whose picture nobody could fetch
-    later is finished and saved first; it is called at once, and what it gives when nothing else is left to be done."""
+    records them as ``interrupted``. A request that is out and whose picture nobody could fetch later is finished and
+    saved first. ``outliving`` is called at once then, and what it gives when nothing else is left to be done; without
+    that there are only seconds for it."""
     async with anyio.create_task_group() as group:
         studio = Studio(settings, ways, group)
         try:

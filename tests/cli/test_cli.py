@@ -220,6 +220,42 @@ def test_a_stopped_generation_gives_the_shell_back_and_saves_behind_it_what_may_
     assert (again.returncode, len(endpoint.requests)) == (0, 2)
 
 
+NO_MORE_PROCESSES = """
+import os
+
+def refused():
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+os.fork = refused
+"""
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_where_no_process_can_go_on_behind_it_a_stopped_generation_waits_a_little_for_what_may_be_paid(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path, refused: bool
+) -> None:
+    """As on Windows always."""
+    (tmp_path / "sitecustomize.py").write_text(NO_MORE_PROCESSES)
+    alone = with_key | {"PYTHONPATH": str(tmp_path)}
+    endpoint.answering.clear()
+    if refused:
+        endpoint.status, endpoint.error = 401, {"code": "invalid_api_key", "message": "Not this."}
+    with subprocess.Popen(
+        command("generate", "a fox"), env=alone, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert endpoint.arrived.wait(LIMIT)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert any("waited for a few seconds more" in line for line in process.stderr)
+        endpoint.answering.set()
+        out, err = process.communicate(timeout=LIMIT)
+    assert process.returncode == 130
+    if refused:
+        assert (out, "Nothing was sent and nothing was spent." in err, "lost" in err) == ("", True, False)
+    else:
+        assert Path(out.strip()).read_bytes() == endpoint.pictures[0]
+
+
 @pytest.mark.parametrize("refused", [False, True])
 def test_the_same_words_after_a_stop_tell_what_became_of_the_first_and_say_so(
     with_key: dict[str, str], endpoint: Stub, refused: bool

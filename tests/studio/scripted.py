@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.request import BackendName, ImageRequest, Report
+from cdp_image_mcp.studio.jobs import runner
 from cdp_image_mcp.studio.studio import Studio, open_studio
 from tests.ways import Given
 
@@ -88,6 +90,8 @@ async def studio_with(
         backends["chatgpt-web"] = web
     if api is not None:
         backends["api"] = api
-    with anyio.fail_after(3600):  # tests put its clock forward; what hangs is ended by `tests.conftest`
+    # Tests put its clock forward; what hangs is ended by `tests.conftest`.
+    with pytest.MonkeyPatch.context() as patch, anyio.fail_after(3600):
+        patch.setattr(runner, "LAST_SECONDS", 0.0)  # what a test leaves out at its end is not waited for
         async with open_studio(settings(folder, **changes), Given(backends)) as studio:
             yield studio

@@ -35,6 +35,9 @@ API_CONCURRENCY = 4
 CLOSING_SECONDS = 15.0
 """How long whoever waits for the end of this process waits for a browser's, while a request is out, and for a picture
 to come from its address."""
+LAST_SECONDS = 10.0
+"""How long a request that is out is waited for where no process may outlive its client: the end of this one has fifteen
+seconds in all (``mcp_server/serving``), and a person who pressed Ctrl-C waits for it."""
 LATE_SECONDS = 120.0
 """How long a turn at the site is waited for when its generation's time is over: twice what a picture typically takes
 there. No prompt goes out beside it meanwhile. A request to the API is waited for by the back end's own patience."""
@@ -46,9 +49,9 @@ FALLS_BACK: frozenset[Code] = frozenset(
     )
 )
 """What lets ``auto`` try the other back end, as long as nothing was submitted."""
-Outliving: TypeAlias = Callable[[], Callable[[], None]]
+Outliving: TypeAlias = Callable[[], Callable[[], None] | None]
 """Called when this process leaves while something is out that is paid for; what it gives is called when nothing else
-is left to be done."""
+is left to be done. None: this process cannot go on for long."""
 
 
 class Runner:
@@ -122,21 +125,23 @@ class Runner:
         """Stop all jobs in order, record them, let go of the back ends; see :func:`studio.open_studio`. A fault of one
         part is logged: raised, it would cancel the requests that are out."""
         self._closing = True
-        kept = [job for job in self.jobs.values() if outliving is not None and (job.is_out or job.held)]
+        kept = [job for job in self.jobs.values() if job.is_out or job.held]
         for job in kept:
             # Whoever asked for it has gone: what comes of it is for the next who asks.
             job.leaving, job.record.session = True, None
         let_go = outliving() if outliving is not None and kept else None
-        with anyio.move_on_after(CLOSING_SECONDS if kept else None):
-            await self._close_others(kept)
-        if let_go is not None and any(job.held or not job.done.is_set() for job in kept):
-            try:
-                let_go()
-            except Exception:
-                log.exception("whoever waits for the end was not told of it")
         async with anyio.create_task_group() as group:
-            for job in kept:
-                group.start_soon(self._guarded, partial(self._settling.seen_through, job))
+            if let_go is None:
+                group.start_soon(self._settling.see_through, kept, LAST_SECONDS)
+            with anyio.move_on_after(CLOSING_SECONDS if kept else None):
+                await self._close_others(kept)
+        if let_go is not None:
+            if any(job.held or not job.done.is_set() for job in kept):
+                try:
+                    let_go()
+                except Exception:
+                    log.exception("whoever waits for the end was not told of it")
+            await self._settling.see_through(kept)
         for backend in self.backends.values():
             await self._guarded(backend.aclose)
 

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -48,7 +48,18 @@ class Settling:
             while job.settling:
                 await job.news()
 
-    async def seen_through(self, job: Job) -> None:
+    async def see_through(self, jobs: Sequence[Job], seconds: float = math.inf) -> None:
+        """Until all of them have ended and are settled; what is still out after ``seconds`` is stopped."""
+        with anyio.move_on_after(seconds):
+            async with anyio.create_task_group() as group:
+                for job in jobs:
+                    group.start_soon(self._seen_through, job)
+        for job in jobs:
+            job.scope.cancel()
+        for job in jobs:
+            await job.done.wait()
+
+    async def _seen_through(self, job: Job) -> None:
         """Its end, and then what could not be written or fetched, as often as it takes."""
         await self.ended(job)
         pause = 1.0

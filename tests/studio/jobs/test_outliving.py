@@ -6,12 +6,15 @@ from pathlib import Path
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import read_record
+from cdp_image_mcp.mcp_server import serving
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.jobs import runner
+from cdp_image_mcp.studio.jobs.runner import Outliving
 from cdp_image_mcp.studio.studio import open_studio
 from tests.studio.leaving import asking
 from tests.studio.scripted import Scripted, draw, png, settings, studio_with
@@ -35,7 +38,7 @@ class Out:
         await self.may_draw.wait()
         await report.save(png(1))
 
-    def outliving(self) -> Callable[[], None]:
+    def outliving(self) -> Callable[[], None] | None:
         self.told.append("something is out")
         return self.let_go
 
@@ -45,11 +48,13 @@ class Out:
 
 
 @asynccontextmanager
-async def with_one_out(folder: Path, out: Out, web: Scripted) -> AsyncGenerator[Path]:
+async def with_one_out(
+    folder: Path, out: Out, web: Scripted, outliving: Outliving | None = None
+) -> AsyncGenerator[Path]:
     """A studio with a finished picture of the site behind it, left while a request is out at the API."""
     ways = Given({"api": Scripted(out.play), "chatgpt-web": web})
     with anyio.fail_after(30):
-        async with open_studio(settings(folder, backend="api", api_key="test-key"), ways, out.outliving) as studio:
+        async with open_studio(settings(folder, backend="api", api_key="test-key"), ways, outliving) as studio:
             await studio.generate(asking("a hare", backend="chatgpt-web"))
             standing = await studio.generate(asking(wait_seconds=0))
             await out.sent.wait()
@@ -74,7 +79,7 @@ class Closing(Scripted):
 
 async def test_it_is_told_that_something_is_out_before_anything_is_closed(tmp_path: Path) -> None:
     out = Out()
-    async with with_one_out(tmp_path, out, Closing(out)) as folder:
+    async with with_one_out(tmp_path, out, Closing(out), out.outliving) as folder:
         pass
     assert out.told[:3] == ["something is out", "closing the browser", "let go"]
     assert read_record(folder)[0].state == "saved"
@@ -87,7 +92,7 @@ async def test_a_browser_that_hangs_holds_neither_the_client_nor_the_picture_up(
     out = Out()
     web = Closing(out)
     web.hangs = True
-    async with with_one_out(tmp_path, out, web) as folder:
+    async with with_one_out(tmp_path, out, web, out.outliving) as folder:
         pass
     assert out.told[:3] == ["something is out", "closing the browser", "let go"]
     assert read_record(folder)[0].state == "saved"
@@ -95,7 +100,7 @@ async def test_a_browser_that_hangs_holds_neither_the_client_nor_the_picture_up(
 
 async def test_a_browser_whose_end_fails_takes_no_picture_with_it(tmp_path: Path) -> None:
     out = Out()
-    async with with_one_out(tmp_path, out, Closing(out, RuntimeError("the browser broke"))) as folder:
+    async with with_one_out(tmp_path, out, Closing(out, RuntimeError("the browser broke")), out.outliving) as folder:
         pass
     assert "let go" in out.told
     assert read_record(folder)[0].state == "saved"
@@ -108,9 +113,52 @@ async def test_a_client_that_cannot_be_told_takes_no_picture_with_it(tmp_path: P
             raise BrokenPipeError
 
     out = Deaf()
-    async with with_one_out(tmp_path, out, Closing(out)) as folder:
+    async with with_one_out(tmp_path, out, Closing(out), out.outliving) as folder:
         pass
     assert read_record(folder)[0].state == "saved"
+
+
+class Bound(Out):
+    """In a process that may not outlive its client: Windows, and wherever no process may be started."""
+
+    def outliving(self) -> None:
+        self.told.append("something is out")
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_where_nothing_outlives_the_client_a_picture_that_comes_soon_is_saved(
+    asked: bool, tmp_path: Path
+) -> None:
+    class Closes(Closing):
+        async def aclose(self) -> None:
+            self.out.may_draw.set()
+
+    out = Bound()
+    async with with_one_out(tmp_path, out, Closes(out), out.outliving if asked else None) as folder:
+        pass
+    assert out.told == ["something is out"] * asked
+    record = read_record(folder)[0]
+    assert (record.state, len(record.images)) == ("saved", 1)
+
+
+async def test_and_of_one_that_does_not_come_the_record_says_so_though_a_browser_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hangs(Closing):
+        async def aclose(self) -> None:
+            while not read_record(folder)[0].finished:
+                await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(runner, "LAST_SECONDS", 0.1)
+    out = Bound()
+    async with with_one_out(tmp_path, out, Hangs(out), None) as folder:
+        pass
+    record = read_record(folder)[0]
+    assert (record.state, record.submitted, record.spent) == ("interrupted", True, "unknown")
+
+
+def test_the_last_seconds_lie_within_those_that_the_end_of_a_server_takes() -> None:
+    assert runner.LAST_SECONDS < serving.CLOSING_SECONDS
 
 
 async def test_what_its_client_left_behind_is_fetched_by_whoever_asks_the_same_next(tmp_path: Path) -> None:
@@ -119,7 +167,7 @@ async def test_what_its_client_left_behind_is_fetched_by_whoever_asks_the_same_n
     out.let_go = lambda: out.told.append("let go")  # type: ignore[method-assign]
 
     async def left(*, task_status: anyio.abc.TaskStatus[Path]) -> None:
-        async with with_one_out(tmp_path, out, Closing(out)) as folder:
+        async with with_one_out(tmp_path, out, Closing(out), out.outliving) as folder:
             task_status.started(folder)
 
     async with anyio.create_task_group() as group:
