@@ -5,8 +5,9 @@ from .connection import Connection, connect
 from .errors import CDPError, LaunchError
 from .launching.browser import Browser
 from .launching.discovery import FoundBrowser, find_browser
-from .launching.launcher import attach, launch, open_plain
+from .launching.launcher import attach, launch
 from .launching.options import LaunchOptions
+from .launching.plain import PlainWindow, open_plain
 from .page import Page
 from .session import Event, Session
 from .streams import live_streams, socket_messages
@@ -25,6 +26,7 @@ __all__ = [
     "LaunchOptions",
     "Node",
     "Page",
+    "PlainWindow",
     "Request",
     "Session",
     "Window",

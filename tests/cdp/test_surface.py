@@ -17,6 +17,7 @@ def test_the_surface_is_pinned() -> None:
         "LaunchOptions",
         "Node",
         "Page",
+        "PlainWindow",
         "Request",
         "Session",
         "Window",

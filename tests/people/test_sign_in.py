@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -11,7 +12,7 @@ from cdp_image_mcp.chatgpt.window.person import to_do
 from fixtures.site import Site
 from tests.people.browsers import browsers, command_line, is_ordinary, none_left, session_cookie
 from tests.people.person import auto, sign_in
-from tests.people.screen import Screen, until
+from tests.people.screen import Screen, insist, until
 from tests.web.program import Answer, environment, running_program
 
 pytestmark = pytest.mark.anyio
@@ -67,30 +68,54 @@ async def test_a_window_whose_browser_crashed_is_opened_once_more_and_counts_as_
             asked = await program.generate("a lighthouse at dusk")
             assert asked.status == "needs_sign_in", asked.data
             await screen.window()
-            (crashing,) = browsers(tmp_path)
-            crashing.kill()
-            await until(lambda: any(each.pid != crashing.pid for each in browsers(tmp_path)))
+            first = browsers(tmp_path)[0]
+            first.kill()
+            await until(lambda: not first.is_running() and bool(screen.windows()))
             await screen.close(await sign_in(screen, site))
             answer = await program.call("wait_for_image", generation_id=asked.data["generation_id"])
             assert answer.status == "saved", answer.data
+
+
+async def test_whoever_has_the_browser_updated_in_the_window_signs_in_afterwards(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    site.set(account="guest")
+    with anyio.fail_after(150):
+        async with running_program(tmp_path, site.url, variables=auto(screen)) as program:
+            asked = await program.generate("a lighthouse at dusk")
+            assert asked.status == "needs_sign_in", asked.data
+            window = await screen.window()
+            first = browsers(tmp_path)[0]
+
+            async def relaunched() -> None:
+                await until(lambda: not first.is_running() and bool(screen.windows()))
+
+            await insist(lambda: screen.go(window, "chrome://restart"), relaunched)
+            await screen.close(await sign_in(screen, site))
+            answer = await program.call("wait_for_image", generation_id=asked.data["generation_id"])
+            assert answer.status == "saved", answer.data
+        await none_left(tmp_path)
 
 
 async def test_a_window_whose_browser_crashes_again_is_not_said_to_have_been_closed(
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:
     site.set(account="guest")
+    said = ""
+
+    def opened(times: int) -> bool:
+        nonlocal said
+        said = (tmp_path / "said").read_text()
+        return said.count("has been opened") == times
+
     with anyio.fail_after(90):
         async with await login(tmp_path, site, screen) as process:
-            crashed: set[int] = set()
-            for _ in range(2):
-                await until(lambda: any(each.pid not in crashed for each in browsers(tmp_path)))
-                await screen.window()
-                (crashing,) = browsers(tmp_path)
-                crashed.add(crashing.pid)
-                crashing.kill()
+            for times in (1, 2):
+                await until(partial(opened, times))
+                browsers(tmp_path)[0].kill()
             assert await process.wait() == 3
         await none_left(tmp_path)
-    said = (tmp_path / "said").read_text()
+    assert opened(2)
     assert "The browser crashed each time (exit code -9)" in said
     assert "window was closed" not in said
 

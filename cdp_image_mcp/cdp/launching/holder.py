@@ -33,6 +33,7 @@ from cdp_image_mcp.cdp.launching.profile import LOCK_LINK, SINGLETONS, dead_sock
 log = logging.getLogger(__name__)
 
 LOCK_FILE = "lockfile"
+RELAUNCHER = "--type=relauncher"
 # A browser that another process has just started needs this long at most until it can be attached to.
 ATTACH_PATIENCE = 5.0
 # A window for signing in whose server was killed is ended within this time.
@@ -278,11 +279,24 @@ def _is_locked(path: Path) -> bool:
         return False
 
 
+def undriven_on(profile: Path) -> int | None:
+    """The process of a browser that nobody drives and that works on the profile, or is about to start another one there
+    (macOS). Asks every process for its command line."""
+    for pid, arguments in _named_on(profile):
+        driven = _names(arguments, "--remote-debugging-port") or _names(arguments, "--remote-debugging-pipe")
+        if not driven and (RELAUNCHER in arguments or not _names(arguments, "--type")):
+            return pid
+    return None
+
+
 def _pid_by_command_line(profile: Path) -> int | None:
+    return next((pid for pid, arguments in _named_on(profile) if not _names(arguments, "--type")), None)
+
+
+def _named_on(profile: Path) -> Generator[tuple[int, list[str]]]:
+    """Processes that name the profile as theirs, each with its command line."""
     wanted = os.path.normcase(str(profile))
     for process in psutil.process_iter(["pid", "cmdline"]):
         arguments: list[str] = process.info["cmdline"] or []
-        folders = () if _names(arguments, "--type") else _folders(arguments)
-        if any(os.path.normcase(folder.strip('"')) == wanted for folder in folders):
-            return int(process.info["pid"])
-    return None
+        if any(os.path.normcase(folder.strip('"')) == wanted for folder in _folders(arguments)):
+            yield int(process.info["pid"]), arguments

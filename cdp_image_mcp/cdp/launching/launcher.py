@@ -3,14 +3,12 @@
 The rule: a living holder of the profile that answers on its port is attached to; one without windows that answers
 nobody for 20 s is ended; one that cannot be driven is an error that names it; else a browser is started. Two that
 start at once: Chrome's own lock decides, the loser attaches.
-
-And an ordinary window for a person, without any debugging switch: account providers refuse driven browsers.
 """
 
 import logging
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -22,9 +20,9 @@ from cdp_image_mcp.cdp.errors import BrowserFailed, BrowserGone, ProfileInUse
 from cdp_image_mcp.cdp.launching import switches
 from cdp_image_mcp.cdp.launching.browser import Browser
 from cdp_image_mcp.cdp.launching.exits import HANDED_OVER, explain_exit, forbidden
-from cdp_image_mcp.cdp.launching.holder import clear_dead, hold, note_program, pid_of, reach, read_holder
+from cdp_image_mcp.cdp.launching.holder import clear_dead, hold, note_program, reach, read_holder
 from cdp_image_mcp.cdp.launching.options import LaunchOptions
-from cdp_image_mcp.cdp.launching.process import BrowserProcess, guard, hold_leash, start
+from cdp_image_mcp.cdp.launching.process import BrowserProcess, hold_leash, start
 from cdp_image_mcp.cdp.launching.profile import PORT_FILE, prepare_profile, read_endpoint
 from cdp_image_mcp.cdp.protocol import BrowserVersion, ProcessList
 from cdp_image_mcp.system.tasks import shielded
@@ -33,8 +31,6 @@ log = logging.getLogger(__name__)
 
 # No event tells that the port file was written; reading it costs 20 microseconds.
 POLL = 0.01
-# Seconds for a person's window to end in order.
-TERMINATING = 5.0
 
 
 @asynccontextmanager
@@ -55,7 +51,7 @@ async def launch(options: LaunchOptions) -> AsyncGenerator[Browser, None]:
             yield browser
     finally:
         if process is not None and not process.left:
-            await _put_down(process, options.profile, options.close_timeout)
+            await put_down(process, options.profile, options.close_timeout)
 
 
 @asynccontextmanager
@@ -67,35 +63,6 @@ async def attach(profile: Path) -> AsyncGenerator[Browser, None]:
         raise BrowserFailed(f"no browser runs on the profile {profile}")
     async with connect(endpoint) as connection:
         yield await _browser(connection, profile, None, leashed=False)
-
-
-@asynccontextmanager
-async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[BrowserProcess, None]:
-    """An ordinary window on the profile at ``url``, until the person closes it (on macOS: quits the browser), which
-    ``wait`` of what is given waits for, or the block ends, or this process dies.
-
-    ``mode`` and ``debug_port`` are ignored, and debugging switches among ``extra_args`` left out. On Linux cookies of
-    the last 30 s may be lost at the end of the block: SIGTERM is all that an undriven Chrome understands. Raises the
-    LaunchError tree; ProfileInUse too when a driven browser runs on the profile, since the start would only be handed
-    over to it.
-    """
-    options = options.absolute()
-    profile = options.profile
-    options.check_display()
-    await anyio.to_thread.run_sync(prepare_profile, profile, options.browser)
-    holder = await anyio.to_thread.run_sync(read_holder, profile)
-    if holder is not None:
-        pid = await anyio.to_thread.run_sync(pid_of, holder, profile)
-        raise ProfileInUse(profile, f"by a browser (process {pid}). Close it first", pid=pid)
-    process = await _start(options, switches.plain(options, url, platform=sys.platform))
-    try:
-        process.at_exit = guard(process.pid, profile)
-        await _wait_for_hold(process, options)
-        await anyio.to_thread.run_sync(note_program, profile, options.browser.path)
-        yield process
-    finally:
-        process.ask_to_end()
-        await _put_down(process, profile, TERMINATING)
 
 
 @asynccontextmanager
@@ -161,7 +128,7 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
                 continue
             arguments = switches.driven(options, platform=sys.platform)
             old = read_endpoint(options.profile)
-            process = await _start(options, arguments, leash=options.profile)
+            process = await start_on(options, arguments, leash=options.profile)
             try:
                 endpoint = await _wait_for_port(process, options.profile, old)
                 if endpoint is not None:
@@ -171,7 +138,7 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
                 code = await process.wait()
                 await process.wait_drained()
             except BaseException:
-                await _put_down(process, options.profile, 2.0)
+                await put_down(process, options.profile, 2.0)
                 raise
             holder = await anyio.to_thread.run_sync(read_holder, options.profile)
             failure = explain_exit(code, process.lines(), options, holder)
@@ -185,7 +152,7 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
     raise _too_slow(options)
 
 
-async def _put_down(process: BrowserProcess, profile: Path, patience: float) -> None:
+async def put_down(process: BrowserProcess, profile: Path, patience: float) -> None:
     """End what may still run, and leave nothing of it in the temporary folder. Shields itself."""
     process.drop_leash()
     with shielded():
@@ -211,7 +178,7 @@ def _too_slow(options: LaunchOptions) -> BrowserFailed:
     )
 
 
-async def _start(options: LaunchOptions, arguments: list[str], *, leash: Path | None = None) -> BrowserProcess:
+async def start_on(options: LaunchOptions, arguments: list[str], *, leash: Path | None = None) -> BrowserProcess:
     await anyio.to_thread.run_sync(clear_dead, options.profile)
     held = await anyio.to_thread.run_sync(hold, options.profile)
     return start(str(options.browser.path), arguments, options.variables, leash=leash, held=held)
@@ -233,42 +200,6 @@ async def _wait_for_port(process: BrowserProcess, profile: Path, old: str | None
             raise failure
         await anyio.sleep(POLL)
     return None
-
-
-async def _wait_for_hold(process: BrowserProcess, options: LaunchOptions) -> None:
-    """The window is up when the profile is its own and it shows a page: it takes the profile before it looks for its
-    display. A start that is handed over ends without ever holding it; a person may close the window before its page."""
-    taken = False
-    with anyio.move_on_after(options.start_timeout):
-        while process.returncode is None:
-            now = await anyio.to_thread.run_sync(read_holder, options.profile)
-            if now is not None and await anyio.to_thread.run_sync(_shows_a_page, process.pid):
-                return
-            taken = taken or now is not None  # a browser lets its profile go before it ends
-            await anyio.sleep(POLL)
-    if process.returncode is not None:
-        await process.wait_drained()
-        holder = await anyio.to_thread.run_sync(read_holder, options.profile)
-        if process.returncode == 0 and taken and holder is None:
-            return
-        raise explain_exit(process.returncode, process.lines(), options, holder)
-    if not taken:
-        raise BrowserFailed(
-            f"{options.browser.path} did not take its profile within {options.start_timeout:g} s",
-            stderr=process.lines(),
-        )
-
-
-def _shows_a_page(pid: int) -> bool:
-    """Asked only where a display may be named that is not there."""
-    if not sys.platform.startswith("linux"):
-        return True
-    words: list[str] = []
-    with suppress(psutil.Error):
-        for child in psutil.Process(pid).children(recursive=True):
-            with suppress(psutil.Error):  # one that has just ended
-                words += child.cmdline()
-    return any("--type=renderer" in word for word in words)
 
 
 def _is_ours(pid: int, started: int) -> bool:

@@ -58,8 +58,6 @@ class BrowserProcess:
         self._loop = asyncio.get_running_loop()
         self._exited = asyncio.Event()
         self._drained = asyncio.Event()
-        self.at_exit: Callable[[], None] = lambda: None
-        """Called in the event loop after the exit."""
         # Daemon threads: a wait for a process cannot be cancelled, and must not keep the interpreter alive.
         threading.Thread(target=self._drain, name=f"browser-{pid}-output", daemon=True).start()
         threading.Thread(target=self._watch, name=f"browser-{pid}-exit", daemon=True).start()
@@ -90,17 +88,14 @@ class BrowserProcess:
             os.close(self._leash.pop())
 
     def ask_to_end(self) -> None:
-        """The one orderly end that an undriven browser understands: its windows are closed on Windows, elsewhere it
-        gets SIGTERM (cookies of the last 30 s are lost on Linux). Harmless after its end."""
-        if sys.platform == "win32" and self.returncode is None and close_windows(self.pid):
-            return
-        self.terminate()
+        """As the function of that name. Harmless after its end."""
+        if self.returncode is None:
+            ask_to_end(self.pid)
 
     def terminate(self) -> None:
         """End the browser's process, and no more than that. Harmless after its end."""
         if self.returncode is None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                psutil.Process(self.pid).terminate()
+            _terminate(self.pid)
 
     def kill_tree(self) -> None:
         """End the browser and all of its group at once."""
@@ -164,7 +159,6 @@ class BrowserProcess:
     def _on_exited(self) -> None:
         self._exited.set()
         self.drop_leash()
-        self.at_exit()
 
     def _tell(self, function: Callable[[], object]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
@@ -193,6 +187,19 @@ def start(
         if held is not None:
             os.close(held)
     return BrowserProcess(pid, output, wait, ends)
+
+
+def ask_to_end(pid: int) -> None:
+    """The one orderly end that an undriven browser understands: its windows are closed on Windows, elsewhere it gets
+    SIGTERM (cookies of the last 30 s are lost on Linux)."""
+    if sys.platform == "win32" and close_windows(pid):
+        return
+    _terminate(pid)
+
+
+def _terminate(pid: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(pid).terminate()
 
 
 def is_browser(pid: int) -> bool:

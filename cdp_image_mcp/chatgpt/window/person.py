@@ -13,7 +13,6 @@ import anyio
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.errors import NoDisplay
-from cdp_image_mcp.cdp.launching.process import BrowserProcess
 from cdp_image_mcp.chatgpt.page.arrival import Arrival, arrive
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.window.keeper import Keeper
@@ -172,7 +171,7 @@ class Person:
             await report.state("starting")
         return ended
 
-    async def _ended(self, window: BrowserProcess) -> str:
+    async def _ended(self, window: cdp.PlainWindow) -> str:
         """Waits until the person has closed it, or the login time is over, of which nothing passes while the machine
         sleeps. Answers which of them, in words."""
         with anyio.CancelScope() as limit:

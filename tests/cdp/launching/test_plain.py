@@ -14,10 +14,12 @@ import pytest
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.cdp.errors import NoDisplay, ProfileInUse
+from cdp_image_mcp.cdp.launching.holder import read_holder
 from cdp_image_mcp.cdp.launching.profile import remove_remains
 from tests.browser import SWITCHES
 from tests.cdp.launching.processes import tree, wait_ended
 from tests.cdp.launching.remains import lay_remains, socket_folder
+from tests.people.screen import Screen, insist, until
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +32,7 @@ async def main():
     options = cdp.LaunchOptions(browser=found_browser(), profile=Path(sys.argv[1]), extra_args=tuple(sys.argv[2:]))
     async with cdp.open_plain(options, "about:blank") as window:
         print(window.pid, flush=True)
-        await anyio.sleep_forever()
+        await window.wait()
 anyio.run(main)
 """
 
@@ -73,8 +75,47 @@ async def test_one_that_is_closed_before_it_shows_a_page_was_closed_and_did_not_
     headed = replace(headed, extra_args=(*headed.extra_args, "--no-startup-window"))
     with anyio.fail_after(60):
         async with cdp.open_plain(headed, "about:blank") as window:
-            await window.wait()
-            assert window.returncode == 0
+            assert await window.wait() == 0
+
+
+async def relaunched(options: LaunchOptions, pid: int) -> int:
+    """The person has the browser updated; the process that shows the window from then on."""
+    screen = Screen(options.variables["DISPLAY"])
+    window = await screen.window()
+    heir = pid
+
+    def taken() -> bool:
+        nonlocal heir
+        now = read_holder(options.profile)
+        heir = now.pid if now is not None and now.pid is not None else pid
+        return heir != pid and bool(screen.windows())
+
+    await insist(lambda: screen.go(window, "chrome://restart"), lambda: until(taken))
+    return heir
+
+
+async def test_one_that_was_relaunched_is_waited_for_and_ends_with_the_block(headed: LaunchOptions) -> None:
+    family: list[int] = []
+    with anyio.fail_after(90):
+        async with cdp.open_plain(headed, "about:blank") as window, anyio.create_task_group() as tasks:
+            over = anyio.Event()
+
+            async def wait() -> None:
+                await window.wait()
+                over.set()
+
+            tasks.start_soon(wait)
+            heir = await relaunched(headed, window.pid)
+            family = tree(heir)
+            assert not over.is_set()
+            os.kill(heir, signal.SIGTERM)  # the person closes it
+            await over.wait()
+        assert await wait_ended(family) == []
+        async with cdp.open_plain(headed, "about:blank") as window, anyio.create_task_group() as tasks:
+            tasks.start_soon(window.wait)
+            family = tree(await relaunched(headed, window.pid))
+            tasks.cancel_scope.cancel()  # nobody closes it
+        assert await wait_ended(family) == []
 
 
 async def test_it_is_refused_while_a_driven_browser_holds_the_profile(headed: LaunchOptions) -> None:
@@ -108,8 +149,9 @@ async def test_without_a_display_it_is_told(options: LaunchOptions, environment:
                 pytest.fail("no window is there")
 
 
-async def test_it_does_not_outlive_a_killed_starter(headed: LaunchOptions) -> None:
-    with anyio.fail_after(60):
+@pytest.mark.parametrize("updated", [False, True])
+async def test_it_does_not_outlive_a_killed_starter(updated: bool, headed: LaunchOptions) -> None:
+    with anyio.fail_after(90):
         command = [sys.executable, "-c", STARTER, str(headed.profile), *SWITCHES]
         root = Path(__file__).parents[3]
         with subprocess.Popen(  # noqa: ASYNC220 - it is killed, not waited for
@@ -117,6 +159,8 @@ async def test_it_does_not_outlive_a_killed_starter(headed: LaunchOptions) -> No
         ) as process:
             assert process.stdout is not None
             pid = int(process.stdout.readline())
+            if updated:
+                pid = await relaunched(headed, pid)
             family = tree(pid)
             folder = socket_folder(headed.profile)
             assert folder is not None
