@@ -91,6 +91,8 @@ async def test_whoever_has_the_browser_updated_in_the_window_signs_in_afterwards
                 await until(lambda: not first.is_running() and bool(screen.windows()))
 
             await insist(lambda: screen.go(window, "chrome://restart"), relaunched)
+            told = await program.call("wait_for_image", generation_id=asked.data["generation_id"], wait_seconds=5)
+            assert told.status == "needs_sign_in", told.data
             await screen.close(await sign_in(screen, site))
             answer = await program.call("wait_for_image", generation_id=asked.data["generation_id"])
             assert answer.status == "saved", answer.data
