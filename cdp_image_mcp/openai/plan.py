@@ -1,5 +1,6 @@
 """What a request becomes for one model at one server: checked, with every parameter that will be sent."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -80,12 +81,9 @@ def make_plan(request: ImageRequest, settings: Settings, profile: Profile) -> Pl
     requests = _requests(request, pictures, model, profile)
     if request.n // requests > 1:
         parameters["n"] = request.n
-    if profile.streams and request.n == requests and _is_slow(request):
+    if profile.streams and request.n == requests and _is_slow(request, profile):
         # Without partial pictures: each costs 100 output tokens, and nothing would show them.
         parameters["stream"] = True
-    warnings: tuple[str, ...] = ()
-    if request.mask is not None and request.mask.bytes > LARGE_MASK:
-        warnings = (f"The mask has {request.mask.bytes} bytes; the API may refuse masks above 4 MB.",)
     return Plan(
         model=model,
         profile=profile,
@@ -95,8 +93,15 @@ def make_plan(request: ImageRequest, settings: Settings, profile: Profile) -> Pl
         mask=request.mask,
         form=form,
         requests=requests,
-        warnings=warnings,
+        warnings=tuple(_warnings(request, profile)),
     )
+
+
+def _warnings(request: ImageRequest, profile: Profile) -> Iterator[str]:
+    if request.mask is not None and request.mask.bytes > LARGE_MASK:
+        yield f"The mask has {request.mask.bytes} bytes; the API may refuse masks above 4 MB."
+    if (mark := profile.negative_after) and mark in request.prompt:
+        yield f"{profile.name} takes what follows '{mark}' in a prompt for what the picture must not show."
 
 
 def _refuse(field: str, message: str, takes: str) -> ImageError:
@@ -181,15 +186,16 @@ def _requests(request: ImageRequest, pictures: tuple[Reference, ...], model: Mod
     They cost the input once per picture, so not with reference pictures.
     """
     known = model.price is not None
-    return request.n if profile.streams and _is_slow(request) and known and not pictures else 1
+    return request.n if profile.streams and _is_slow(request, profile) and known and not pictures else 1
 
 
-def _is_slow(request: ImageRequest) -> bool:
+def _is_slow(request: ImageRequest, profile: Profile) -> bool:
     """Whether it is better streamed, which moving and drawn pictures never are."""
     if request.output_format in {"gif", "svg"}:
         return False
     size = parse_size(request.size)
-    return request.quality in LONG_QUALITIES or (size is not None and size[0] * size[1] > EXPERIMENTAL_PIXELS)
+    quality = profile.auto_quality if request.quality == DEFAULTS["quality"] else request.quality
+    return quality in LONG_QUALITIES or (size is not None and size[0] * size[1] > EXPERIMENTAL_PIXELS)
 
 
 def _form(profile: Profile, pictures: tuple[Reference, ...], mask: Reference | None) -> EditForm:

@@ -39,6 +39,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What it takes as ``aspect_ratio``; for any other a size in pixels is sent."""
     formats: tuple[str, ...] = ("png", "jpeg", "webp", "gif", "svg")
     reference_formats: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp")
+    auto_quality: str = "auto"
+    """What it draws where no quality is sent, as far as that is known."""
+    negative_after: str = ""
+    """What follows this in a prompt is taken for what the picture must not show."""
     api_version: str | None = None
     """Sent as ``api-version`` when OPENAI_API_VERSION is not set."""
     azure: bool = False

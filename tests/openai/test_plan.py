@@ -101,6 +101,36 @@ def test_what_moves_or_is_drawn_in_lines_is_never_streamed(output_format: str) -
     assert "stream" not in plan.parameters
 
 
+@pytest.mark.parametrize(
+    ("profile", "quality", "streamed"),
+    [
+        ("openai", "auto", False),
+        ("azure", "auto", True),
+        ("azure-deployment", "auto", True),
+        ("azure", "medium", False),
+        ("azure", "high", True),
+    ],
+)
+def test_where_what_is_drawn_without_a_word_takes_long_it_is_streamed(
+    profile: str, quality: str, streamed: bool
+) -> None:
+    """Azure draws in high quality unasked, and cuts off what says nothing for two minutes."""
+    one, three = planned(ask(quality=quality), profile=profile), planned(ask(quality=quality, n=3), profile=profile)
+    assert one.parameters.get("stream", False) is streamed
+    assert three.parameters.get("stream", False) is streamed
+    assert three.requests == (3 if streamed else 1)
+    assert ("quality" in one.parameters) is (quality != "auto")
+
+
+def test_a_prompt_of_which_the_server_would_draw_a_part_alone_is_warned_of() -> None:
+    """LocalAI's, to which the rest is what must not be seen."""
+    [warning] = planned(ask("a fox | a hare"), profile="localai").warnings
+    assert "'|'" in warning
+    assert "must not show" in warning
+    assert not planned(ask("a fox, a hare"), profile="localai").warnings
+    assert not planned(ask("a fox | a hare"), profile="vllm").warnings
+
+
 async def test_a_refused_request_never_reaches_the_server(
     api: ImagesApi, backend: ApiBackend, report: DiskReport
 ) -> None:
