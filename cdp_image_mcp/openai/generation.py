@@ -15,7 +15,7 @@ from cdp_image_mcp.openai.bill import Bill
 from cdp_image_mcp.openai.estimate import most_of
 from cdp_image_mcp.openai.habits import Habits
 from cdp_image_mcp.openai.plan import Plan, make_plan
-from cdp_image_mcp.openai.profiles import address, choose_profile
+from cdp_image_mcp.openai.profiles import EditForm, address, choose_profile
 from cdp_image_mcp.openai.refusals.failures import BILLED_NOTE, Failure, clean, judge_broken
 from cdp_image_mcp.openai.tally import Tally
 from cdp_image_mcp.openai.wire.answer import Answer
@@ -119,18 +119,23 @@ class Generation:
 
     async def _request_until_done(self, index: int) -> None:
         tries = Tries(self._deadline)
+        form: EditForm | None = None
         while True:
             with self._tally.before_sending():
                 await self._wait_for_pace()
                 if self._tally.passed and self._plan.requests == 1:
                     await self._about_to_send()
                 self._report.may_send()
-            sent = self._means.habits.applied(self._plan)
+            sent = self._means.habits.applied(self._plan, form)
             verdict = await self._once(index, sent)
             if verdict is None:
                 return
-            if verdict.error.spent is False and self._means.habits.learn(verdict.objection, sent):
-                continue
+            if verdict.error.spent is False:
+                if self._means.habits.learn(verdict.objection, sent):
+                    continue
+                if other := self._means.habits.other_form(verdict.objection, sent):
+                    form = other
+                    continue
             delay = tries.delay(verdict.again, verdict.error.retry_after_seconds) if verdict.again else None
             if delay is None or not await self._may_cost_again(verdict.error):
                 raise verdict.error
@@ -162,6 +167,8 @@ class Generation:
                     self._bill.book_unclear()
                 return failed
             self._answers.append(answer)
+            if answer.found and plan.form != self._plan.form:
+                self._means.habits.takes(plan.form)
             if answer.found or answer.usage:
                 self._bill.book(answer.usage)
             else:

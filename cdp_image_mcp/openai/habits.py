@@ -18,14 +18,14 @@ class Habits:
         self._added: dict[str, Any] = {}
         self._form: EditForm | None = None
 
-    def applied(self, plan: Plan) -> Plan:
-        """``plan`` as it is sent there."""
+    def applied(self, plan: Plan, form: EditForm | None = None) -> Plan:
+        """``plan`` as it is sent there, its pictures in ``form`` where that is to be tried."""
         parameters = {name: value for name, value in plan.parameters.items() if name not in self.left_out}
-        form = self._form if plan.edit and self._form else plan.form
+        form = (form or self._form or plan.form) if plan.edit else plan.form
         return msgspec.structs.replace(plan, parameters=parameters | self._added, form=form)
 
     def learn(self, objection: Objection, sent: Plan) -> bool:
-        """Whether what was ``sent`` and refused is worth asking again, in another form."""
+        """Whether what was ``sent`` and refused is worth asking again, with other parameters."""
         name = objection.unknown
         if name is not None and name in sent.parameters and name not in sent.asked:
             self.left_out.add(name)
@@ -35,10 +35,18 @@ class Habits:
         if missing is not None and missing not in sent.parameters and missing not in self.left_out:
             self._added[missing] = "b64_json"
             return True
+        return False
+
+    def other_form(self, objection: Objection, sent: Plan) -> EditForm | None:
+        """In what other form the pictures that were ``sent`` and refused may be taken; only an answer shows that."""
         if not objection.form or not sent.edit:
-            return False
-        self._form = _next_form(sent)
-        return self._form is not None
+            return None
+        self._form = None
+        return _next_form(sent)
+
+    def takes(self, form: EditForm) -> None:
+        """What came in ``form`` was answered with a picture."""
+        self._form = form
 
 
 def _next_form(sent: Plan) -> EditForm | None:

@@ -1,5 +1,7 @@
 """Servers that only resemble the vendor's: the picture all the same, or their true error."""
 
+import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.profiles import choose_profile, profile_problem
 from cdp_image_mcp.request import Reference
-from fixtures.images_api import RELAYS, ImagesApi, Request, Response, png, raw
+from fixtures.images_api import RELAYS, ImagesApi, Play, Request, Response, draw, png, raw
 from tests.openai.doubles import DiskReport, MakeBackend, ask, reference, settings
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +55,50 @@ async def test_an_edit_finds_the_form_in_which_the_relay_looks_for_pictures(
             assert len(report.pictures) == 1
             assert report.known["spent"] is True
     assert [form(request) for request in api.posts] == [*forms, forms[-1]]
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (None, "Invalid mask image format - mask image missing alpha channel"),
+        ("invalid_image_file", "Invalid image file or mode: the image is missing its end."),
+    ],
+)
+async def test_what_is_wrong_with_a_picture_itself_is_told_at_once(
+    code: str | None, message: str, api: ImagesApi, make_backend: MakeBackend, tmp_path: Path
+) -> None:
+    """It had arrived, and in no other form would it be another."""
+    refusal = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
+    api.always = raw(400, json.dumps(refusal).encode())
+    wish = ask(reference_images=(reference(tmp_path, png(32, 32)),), mask=reference(tmp_path, png(32, 32, alpha=True)))
+    with anyio.fail_after(20), pytest.raises(ImageError) as caught:
+        await make_backend(compat="generic", model=MODEL).generate(wish, DiskReport(tmp_path))
+    assert message in str(caught.value.details)
+    assert len(api.posts) == 1
+
+
+async def test_a_form_is_kept_once_it_was_answered_with_a_picture_and_no_sooner(
+    api: ImagesApi, make_backend: MakeBackend, tmp_path: Path
+) -> None:
+    """Another form that is refused for another reason has shown nothing."""
+    absent = raw(400, b'{"error":{"message":"image is required"}}')
+    backend = make_backend(compat="generic", model=MODEL)
+
+    async def forms(*plays: Play) -> list[str]:
+        before = len(api.posts)
+        api.play(*plays)
+        with anyio.fail_after(20), suppress(ImageError):
+            wish = ask(f"{before}", reference_images=references(tmp_path, 1))
+            await backend.generate(wish, DiskReport(tmp_path))
+        return [form(request) for request in api.posts[before:]]
+
+    refused = raw(400, b'{"error":{"message":"The prompt is too long."}}')
+    assert await forms(absent, refused) == ["image", "json"]
+    assert await forms(absent, draw()) == ["image", "json"]
+    assert await forms(draw()) == ["json"]
+    # What has worked is left where it is objected to.
+    assert await forms(absent) == ["json"]
+    assert await forms(draw()) == ["image"]
 
 
 @pytest.mark.parametrize("relay", ["json alone", "image alone"])

@@ -19,12 +19,18 @@ UNKNOWN = re.compile(
     re.IGNORECASE,
 )
 MISSING = re.compile(r"\W?(response_format)\W? (?:is|must be) (?:required|\W?b64_json|set)", re.IGNORECASE)
-FORM = re.compile(
-    # FastAPI without a field for image[] (Aquiles-Image#3); Go servers that read JSON only, or forms only.
-    r"\bimage(?:\[\]|s)?\W* (?:file )?(?:is )?(?:required|missing|field required)|multipart|form-data|content.type"
-    r"|expected a file|invalid character '-'|unsupported media",
+CARRIAGE = re.compile(
+    # Go servers that read JSON only, or forms only.
+    r"multipart|form-data|content.type|invalid character '-'|unsupported media",
     re.IGNORECASE,
 )
+NO_PICTURE = re.compile(
+    # FastAPI without a field for image[] (Aquiles-Image#3).
+    r"\bimage(?:\[\]|s)?\W* (?:file )?(?:is )?(?:required|missing|field required)|expected a file",
+    re.IGNORECASE,
+)
+READ = re.compile(r"\b(?:mask|alpha)\b", re.IGNORECASE)
+"""Said of pictures that did arrive: mask image missing alpha channel."""
 FORM_NAMES = frozenset(("convert_request_failed", "duplicate_parameter"))
 """new-api's word for a body that it could not read, with whatever status; the vendor's for ``image`` twice."""
 PICTURE_FIELDS = frozenset(("image", "image[]", "images"))
@@ -51,7 +57,9 @@ def objection_to(status: int, name: str, param: str, message: str) -> Objection:
         return Objection(form=True)
     if found := MISSING.search(message):
         return Objection(missing=found[1].lower())
-    if FORM.search(message):
+    if name != "invalid_image_file" and (
+        CARRIAGE.search(message) or (NO_PICTURE.search(message) and not READ.search(message))
+    ):
         return Objection(form=True)
     if found := UNKNOWN.search(message):
         return Objection(unknown=next(word for word in found.groups() if word))
