@@ -130,6 +130,38 @@ async def test_a_limit_met_by_one_request_holds_the_next(
     assert len(api.posts) == 3
 
 
+@pytest.mark.parametrize("over", [True, False])
+async def test_a_limit_that_another_met_and_that_lasts_too_long_does_not_keep_the_next_from_asking(
+    over: bool, api: ImagesApi, backend: ApiBackend, make_report: MakeReport
+) -> None:
+    """It may have been raised meanwhile, and a way that is named is asked: to be turned away costs nothing."""
+    long = make_report()
+    long.limit = 1000.0
+    waits = anyio.Event()
+    original = long.progress
+
+    def progress(message: str) -> None:
+        original(message)
+        if "Sent again" in message:
+            waits.set()
+
+    long.progress = progress
+    api.play(error("rate", {"retry-after": "500"}), *([] if over else [error("rate", {"retry-after": "490"})]))
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(backend.generate, ask(), long)
+            await waits.wait()
+            report = make_report()
+            if over:
+                await backend.generate(ask("another"), report)
+                assert report.pictures == [png()]
+            else:
+                found = await failure(backend, report)
+                assert (found.code, found.submitted, found.retry_after_seconds) == ("rate_limited", False, 490)
+            group.cancel_scope.cancel()
+    assert len(api.posts) == 2
+
+
 async def test_an_account_without_credit_may_be_asked_again_at_once(
     api: ImagesApi, backend: ApiBackend, report: DiskReport, make_report: MakeReport
 ) -> None:
@@ -190,31 +222,6 @@ async def test_one_stopped_while_money_is_set_aside_to_send_it_again_says_that_i
     assert scope.cancelled_caught
     assert (report.known["submitted"], report.known["spent"]) == (True, "unknown")
     assert report.unclear_usd > 0
-
-
-async def test_a_pause_that_is_too_long_after_a_failed_server_does_not_say_that_nothing_was_sent(
-    api: ImagesApi, make_backend: MakeBackend, report: DiskReport, make_report: MakeReport
-) -> None:
-    backend = make_backend()
-    api.play(error("server", {"retry-after-ms": "200"}), error("rate", {"retry-after-ms": "2000"}))
-    other = make_report()
-    limited = anyio.Event()
-    original = report.progress
-
-    def progress(message: str) -> None:
-        original(message)
-        limited.set()
-
-    async def later() -> None:
-        await limited.wait()
-        await backend.generate(ask("another"), other)
-
-    report.progress = progress
-    async with anyio.create_task_group() as group:
-        group.start_soon(later)
-        found = await failure(backend, report, timeout_seconds=1.0)
-        assert (found.code, found.submitted) == ("rate_limited", "unknown")
-        assert "Nothing was sent" not in found.message
 
 
 async def test_refused_connections_are_tried_again_and_then_told_as_nothing_sent(
