@@ -209,6 +209,22 @@ async def test_what_a_person_asked_for_in_the_conversation_at_the_site_counts_wh
         assert went_up(site) == [[], [hashlib.sha256(first.files()[0]).hexdigest()] if asks else []]
 
 
+async def test_a_page_that_does_not_show_what_was_asked_for_since_goes_on_from_the_picture_itself(
+    tmp_path: Path,
+) -> None:
+    """The prompt answers what its page shows last, so that nothing else need be shown for it."""
+    with running_site(Switches()) as site:
+        async with running_program(tmp_path, site.url) as program:
+            first = await program.whole(await program.generate("a lighthouse at dusk"))
+            conversation = site.state.conversations[first.record()["conversation_id"]]
+            leaf = conversation.current
+            conversation.add(message("user", text_content("What is it made of?")))
+            conversation.add(message("assistant", text_content("Of stone."), end_turn=True))
+            blue = await program.generate("make it blue", continue_from=first.data["generation_id"])
+        assert blue.status == "saved", blue.data
+        assert (went_up(site), site.log.prompts[1].parent_id) == ([[], []], leaf)
+
+
 @pytest.mark.parametrize("generation", ["october", pytest.param("classic", marks=pytest.mark.nightly)])
 async def test_what_a_person_asked_for_in_the_page_that_stands_there_counts(
     tmp_path: Path, generation: Generation
