@@ -6,6 +6,7 @@ import time
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -83,15 +84,27 @@ async def test_a_prompt_that_was_answered_with_a_fault_and_drawn_is_collected(
     await performance.seen(scene)
 
 
-async def left(stage: Stage) -> None:
-    """A person opens an old conversation in our page before the first byte of the answer."""
+def an_old_chat(stage: Stage, **switches: Any) -> None:
+    """A person opens it in our page."""
     old = Conversation("Another matter")
-    old.add(
-        message("assistant", text_content("So it is."), end_turn=True), old.add(message("user", text_content("So?")))
-    )
+    old.add(message("user", text_content("So?")))
+    old.add(message("assistant", text_content("So it is."), end_turn=True))
     old.date(time.time() - 86_400)
-    stage.set(Switches(person_opens=old.id))
+    stage.set(Switches(person_opens=old.id, **switches))
     stage.site.state.conversations[old.id] = old
+
+
+async def never_sent(stage: Stage) -> None:
+    """Before the page sends the prompt, which then never goes out."""
+    an_old_chat(stage, person_opens_behind="press", sentinel_s=3.0)
+    told = await stage.program.generate("a lighthouse that was left", wait_seconds=120)
+    assert (told.code, told.data["submitted"]) == ("site_changed", "unknown"), told.data
+    assert stage.site.log.prompts == []
+
+
+async def left(stage: Stage) -> None:
+    """Before the first byte of the answer."""
+    an_old_chat(stage)
     answer = await stage.program.generate("a lighthouse in another chat", wait_seconds=120)
     assert answer.status == "saved", answer.data
     log = stage.site.log
@@ -100,6 +113,13 @@ async def left(stage: Stage) -> None:
         one.sha256 for one in log.pictures("final")
     ]
     assert len(log.prompts) == 1
+
+
+@pytest.mark.parametrize("scene", [pytest.param(Scene(never_sent, 20.0), id="opened")])
+async def test_the_turn_of_a_chat_that_a_person_opened_before_the_prompt_went_out_is_not_taken_for_ours(
+    scene: Scene, performance: Performance
+) -> None:
+    await performance.seen(scene)
 
 
 @pytest.mark.parametrize("scene", [pytest.param(Scene(left, 40.0), id="opened")])

@@ -68,7 +68,9 @@ class TurnWatch:
         self._loads: Counter[Cause] = Counter()
         self._load_failed = False
         self._loading = False
-        self._known: list[str] = []
+        self._known: list[str] | None = []
+        """Messages that were there before ours; None where the page has gone to another conversation than was pressed
+        in: without an id no turn there is taken for ours."""
         self._standing: frozenset[str] = frozenset()
         """Pictures that were on the page, or asked for by it, before ours were asked for."""
         self._page = PageReport()
@@ -222,6 +224,8 @@ class TurnWatch:
         if not own:
             self._page = PageReport()
             self.signed_out = self.tab.site.is_login(landing.address)
+            if self.tab.site.conversation_id(landing.address) != self.turn.conversation_id:
+                self._known = None  # a person opened it, perhaps before the page sent anything
         self.tell()
         if own or landing.check or landing.status >= 400 or self.signed_out or self._looking is None:
             return
@@ -254,11 +258,11 @@ class TurnWatch:
 
     async def expect(self, prompt: str) -> None:
         """The prompt goes out now: note what is on the page before it does, and look at what comes."""
-        self._known = await self.tab.eye.ask("witness.known()", reply=list[str])
+        known = self._known = await self.tab.eye.ask("witness.known()", reply=list[str])
         asked = filter(None, (file_id(request.url) for request in self.tab.bodies.requests))
         self._standing = frozenset((*await self.tab.eye.ask("witness.shown()", reply=list[str]), *asked))
         self.prompt = prompt
-        self.transcript.expect(prompt, frozenset(self._known), self._standing)
+        self.transcript.expect(prompt, frozenset(known), self._standing)
         await self.look(None)
 
     async def look(self, user_message_id: str | None) -> None:

@@ -37,6 +37,7 @@ async def test_with_our_messages_id_no_other_new_turn_is_taken_for_ours(tmp_path
 
             old, theirs, ours = turn("old", "before"), turn("theirs", "not ours"), turn("ours", "it is ours")
             assert "not ours" in await text(old + theirs, {"user": None})
+            assert await text(old + theirs, {"user": None, "known": None}) == ""
             assert await text(old + theirs, {"user": "ours"}) == ""
             found = await text(old + theirs + ours, {"user": "ours"})
             assert "it is ours" in found

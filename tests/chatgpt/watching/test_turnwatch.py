@@ -687,6 +687,20 @@ async def test_the_pages_address_names_the_conversation_when_nothing_else_does()
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(("address", "known"), [(f"{BASE}c/{FOREIGN}", "null"), (BASE, "[]")])
+async def test_in_a_conversation_that_a_person_opened_no_turn_is_taken_for_ours_without_its_id(
+    address: str, known: str
+) -> None:
+    """The page may not have sent the prompt yet: every turn of theirs would be new to us."""
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        tab.eye.asked.clear()
+        await watch.landed(Landing(address, 200, challenged=False, check=False))
+        (asked,) = tab.eye.asked
+        assert f'"known":{known}' in asked.replace(" ", "")
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(("found", "named"), [(False, None), (True, CONVERSATION)])
 async def test_another_document_than_the_one_that_sent_the_prompt_names_no_conversation_but_with_our_turn(
     found: bool, named: str | None

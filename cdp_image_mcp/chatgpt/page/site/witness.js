@@ -77,12 +77,12 @@
   // Our turn: the container that carries our message's id and what follows it up to the next person's turn.
   // Without an id yet: the last container of a person that was not there before the prompt was sent, below all that
   // were: a page that mounts turns as they are needed may mount older ones later. With an id that guess is no longer
-  // made: another person's turn may be new as well.
+  // made: another person's turn may be new as well; nor where there is nothing to go by.
   const ourTurns = (watched) => {
     const list = turns();
     let start = -1;
     if (watched.user) start = list.findIndex((element) => turnIds(element).includes(watched.user));
-    else {
+    else if (watched.known) {
       const was = (element) => turnIds(element).some((id) => watched.known.includes(id));
       const asked = list.findLastIndex((element) => isUser(element) && turnIds(element).length > 0);
       if (asked >= 0 && !list.slice(asked).some(was)) start = asked;
