@@ -7,9 +7,75 @@ KEPT = 256
 MARK = b"\xef\xbb\xbf"
 DATA = re.compile(rb"data:(?: (?=[^:])|(?=[^ :]))|(?=[ \t{}\[\]\"])")
 """How a line of data begins, up to the first byte of the data. JSON is data with no name before it, too."""
-BETWEEN = re.compile(rb"(?<=[}\]])[ \t]*+[\r\n]\s*+(?=[{\[])")
-"""In one JSON no line that ends with a closing bracket stands before one that begins with an opening bracket, for a
-comma is between them."""
+SIGN = re.compile(rb'["{}\[\]]')
+QUOTED = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+"""The rest of a text in quotes, up to its end or half an escape."""
+APART = b" \t\r\n,\x1e"
+"""What stands between two JSON texts, also in a list that nobody opened, and in RFC 7464."""
+
+
+class JsonReader:
+    """Turns bytes, cut anywhere, into pieces of JSON texts and their ends, in the form of :class:`EventReader`. A text
+    ends where its outermost bracket closes; what stands before the next bracket belongs to the next, but for what sets
+    them :data:`APART`."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._quoted = self._escaped = False
+        self._between = False
+        """A text has ended and the next has not begun."""
+
+    def feed(self, chunk: bytes) -> list[bytes | str]:
+        """Pieces of the texts in ``chunk`` and, as an empty name, the end of each that ends there."""
+        out: list[bytes | str] = []
+        plain = b"\\" not in chunk
+        begin, at = 0, int(self._escaped)
+        self._escaped = self._escaped and not chunk
+        while at < len(chunk):
+            if self._quoted:
+                at = self._leave_quotes(chunk, at, plain=plain)
+            elif found := SIGN.search(chunk, at):
+                at = found.end()
+                if self._closes(found[0]):
+                    self._hand_out(chunk[begin:at], out)
+                    out.append("")
+                    begin, self._between = at, True
+            else:
+                break
+        self._hand_out(chunk[begin:], out)
+        return out
+
+    def close(self) -> list[bytes | str]:
+        """The last one ends."""
+        return [] if self._between else [""]
+
+    def _leave_quotes(self, chunk: bytes, at: int, *, plain: bool) -> int:
+        """Where the text in quotes ends, or the chunk. ``plain``: it has no escapes, as most of what comes, which is
+        from the middle of a picture: the end is found in no time."""
+        end = chunk.find(b'"', at) if plain else QUOTED.match(chunk, at).end()  # pyright: ignore[reportOptionalMemberAccess]
+        if chunk[end : end + 1] == b'"' and end >= 0:
+            self._quoted = False
+            return end + 1
+        self._escaped = 0 <= end < len(chunk)
+        return len(chunk)
+
+    def _closes(self, sign: bytes) -> bool:
+        """Whether this bracket is the end of the text. Quotes outside of all brackets are words."""
+        if sign == b'"':
+            self._quoted = self._depth > 0
+        elif sign in b"{[":
+            self._depth += 1
+        elif self._depth:
+            self._depth -= 1
+            return not self._depth
+        return False
+
+    def _hand_out(self, piece: bytes, out: list[bytes | str]) -> None:
+        if self._between:
+            piece = piece.lstrip(APART)
+        if piece:
+            self._between = False
+            out.append(piece)
 
 
 class EventReader:
@@ -21,8 +87,8 @@ class EventReader:
     Lines that begin as those of a JSON do, and as no field of the standard, are data: relays that have kept the line
     open with comments write what their upstream answers in one piece behind them, as it is (new-api, 2026).
 
-    A blank line ends an event. Where relays leave it out, one ends whose data is a whole JSON when the next begins, as
-    between lines of JSON (see :data:`BETWEEN`).
+    A blank line ends an event. Where relays leave it out, one ends whose data is a whole JSON when more data comes; a
+    name that stands between them is that of the second.
     """
 
     def __init__(self) -> None:
@@ -32,9 +98,12 @@ class EventReader:
         """A byte order mark may still come."""
         self._after_cr = False
         self._name = ""
+        self._next_name: str | None = None
+        """A name that came behind a whole JSON."""
         self._has_data = False
-        self._last = b""
-        """The last byte of the data so far that is no space."""
+        self._texts = JsonReader()
+        self._whole = False
+        """The data so far is a whole JSON."""
 
     def feed(self, chunk: bytes) -> list[bytes | str]:
         """Pieces of data in ``chunk`` and, as texts, the names of the events that end there, in order."""
@@ -68,7 +137,7 @@ class EventReader:
         if self._marked and head.startswith(MARK):
             head, self._marked = head.removeprefix(MARK), False
         if begin := DATA.match(head):
-            self._begin_data(out, opens=head[begin.end()] in b"{[")
+            self._begin_data(out)
             self._hand_out(head[begin.end() :], out)
         self._head = None if begin else head[:KEPT]
 
@@ -81,57 +150,28 @@ class EventReader:
         if not head:
             self._end_event(out)
         elif field == b"event":
-            if self._name and self._is_closed:  # else it names the data that stands before it
-                self._end_event(out)
-            self._name = value.decode("utf-8", "replace")
+            named = value.decode("utf-8", "replace")
+            self._name, self._next_name = (self._name, named) if self._whole else (named, None)
         elif field == b"data" and not value:
             self._begin_data(out)
 
-    def _begin_data(self, out: list[bytes | str], *, opens: bool = False) -> None:
-        """A line of data begins. ``opens``: with an opening bracket."""
-        if opens and self._is_closed:
-            self._end_event(out)
+    def _begin_data(self, out: list[bytes | str]) -> None:
         if self._has_data:
-            out.append(b"\n")
+            self._hand_out(b"\n", out)
         self._has_data = True
 
     def _hand_out(self, data: bytes, out: list[bytes | str]) -> None:
-        out += [data] if data else []
-        self._last = data.rstrip(b" \t")[-1:] or self._last
-
-    @property
-    def _is_closed(self) -> bool:
-        return self._has_data and self._last in {b"}", b"]"}
+        for token in self._texts.feed(data):
+            if isinstance(token, str):
+                self._whole = True
+                continue
+            if self._whole:
+                out.append(self._name)
+                self._name, self._next_name, self._whole = self._next_name or "", None, False
+            out.append(token)
 
     def _end_event(self, out: list[bytes | str]) -> None:
         if self._has_data:
-            out.append(self._name)
-        self._name, self._has_data, self._last = "", False, b""
-
-
-class JsonReader:
-    """Turns bytes, cut anywhere, into pieces of JSON texts and their ends, in the form of :class:`EventReader`. Each
-    text but the first begins in a line of its own; one alone may have as many lines as it likes."""
-
-    def __init__(self) -> None:
-        self._end = b""
-        """The closing bracket that came last, and whether its line has ended, if nothing came after that."""
-
-    def feed(self, chunk: bytes) -> list[bytes | str]:
-        """Pieces of the texts in ``chunk`` and, as an empty name, the end of each but the last."""
-        first, *others = self.cut(chunk)
-        return [first, *(token for other in others for token in ("", other))]
-
-    def cut(self, chunk: bytes) -> list[bytes]:
-        """What ``chunk`` has of the text that is open, then those that begin in it."""
-        known, joined = len(self._end), self._end + chunk
-        text = joined.rstrip()
-        is_closed = text.endswith((b"}", b"]"))
-        self._end = text[-1:] + joined[len(text) :].strip(b" \t")[:1] if is_closed else b""
-        # Most of what comes is from the middle of a picture, where no line ends: that is found out in no time.
-        first, *others = BETWEEN.split(joined) if b"\n" in joined or b"\r" in joined else [joined]
-        return [first[known:], *others]
-
-    def close(self) -> list[bytes | str]:
-        """The last one ends."""
-        return [""]
+            out.append(self._name if self._next_name is None else self._next_name)
+        self._name, self._next_name, self._has_data = "", None, False
+        self._texts, self._whole = JsonReader(), False

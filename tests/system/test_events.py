@@ -23,19 +23,14 @@ def read(chunks: list[bytes], reader: EventReader | JsonReader | None = None) ->
 
 
 def plainly(data: bytes) -> list[tuple[str, bytes]]:
-    """The events of a whole stream by the rules of the standard, read line by line: the second opinion. Two things the
-    standard does not know: data that begins with a colon is a comment in a relay's wrapping, and behind data that ends
-    with a closing bracket an opening one, or another name, begins the next event."""
+    """The events of a whole stream by the rules of the standard, read line by line: the second opinion. One thing the
+    standard does not know: data that begins with a colon is a comment in a relay's wrapping."""
     text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     events: list[tuple[str, bytes]] = []
     name, lines = "", list[bytes]()
     for line in [*text.split(b"\n"), b""]:
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
-        closed = b"\n".join(lines).rstrip(b" \t\n").endswith((b"}", b"]"))
-        if closed and (value.startswith((b"{", b"[")) if field == b"data" else field == b"event" and name):
-            events.append((name, b"\n".join(lines)))
-            name, lines = "", []
         if not line:
             if lines:
                 events.append((name, b"\n".join(lines)))
@@ -50,9 +45,10 @@ def plainly(data: bytes) -> list[tuple[str, bytes]]:
 NEWLINES = st.sampled_from([b"\n", b"\r\n", b"\r"])
 FIELDS = st.sampled_from([b"data", b"event", b"id", b"retry", b"", b"unknown", b"datas"])
 VALUES = st.one_of(
-    st.binary(max_size=30).map(lambda value: value.replace(b"\r", b"").replace(b"\n", b"")),
-    st.sampled_from([b"{", b"}", b"{}", b"[1] ", b"}\t", b" ", b"a"]),
+    st.binary(max_size=30).map(lambda value: value.translate(None, b"\r\n{[")),
+    st.sampled_from([b"}", b'"', b"\\", b" ", b"a"]),
 )
+"""Words: what begins as JSON has its own rules."""
 LINES = st.one_of(
     st.just(b""),
     st.tuples(FIELDS, st.sampled_from([b":", b": ", b":  ", b""]), VALUES).map(
@@ -122,13 +118,31 @@ TREES = st.dictionaries(
 
 
 @given(
-    st.lists(st.tuples(TREES, st.sampled_from(["\n", " \r\n", "\n\n \t"])), min_size=1, max_size=4),
+    st.lists(st.tuples(TREES, st.sampled_from(["\n", " \r\n", "\n\n \t", "", ","])), min_size=1, max_size=4),
     st.sampled_from([None, 0, 2]),
     st.lists(st.integers(0, 1000), max_size=12),
 )
-def test_lines_of_json_are_told_apart_wherever_they_are_cut(
+def test_json_texts_are_told_apart_wherever_they_are_cut(
     texts: list[tuple[dict[str, object], str]], indent: int | None, places: list[int]
 ) -> None:
     whole = "".join(json.dumps(tree, indent=indent) + end for tree, end in texts).encode()
     found = [data for _, data in read(cut(whole, places), JsonReader())]
     assert [json.loads(data) for data in found] == [tree for tree, _ in texts]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["", "a", "b"]), TREES), min_size=1, max_size=4),
+    st.sampled_from([None, 0, 2]),
+    st.sampled_from(["", "\n", ": PING\n", "id: 7\n"]),
+    st.sampled_from([":", ": ", ":  "]),
+    st.lists(st.integers(0, 1000), max_size=12),
+)
+def test_events_of_json_keep_their_names_with_blank_lines_between_them_and_without(
+    events: list[tuple[str, dict[str, object]]], indent: int | None, between: str, colon: str, places: list[int]
+) -> None:
+    def written(name: str, tree: dict[str, object]) -> str:
+        data = "".join(f"data{colon}{line}\n" for line in json.dumps(tree, indent=indent).split("\n"))
+        return (f"event: {name}\n" if name else "") + data
+
+    whole = between.join(written(*each) for each in events).encode()
+    assert [(name, json.loads(data)) for name, data in read(cut(whole, places))] == events

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.openai.refusals.objections import Objection, objection_to, unfolded
 from cdp_image_mcp.openai.refusals.rules import RULES, Again
 from cdp_image_mcp.openai.wire.exchange import BrokenError
@@ -24,6 +24,21 @@ class Failure(msgspec.Struct, frozen=True):
     again: Again | None
     objection: Objection = Objection()
     """What in the request's form it was turned away for."""
+
+
+STRENGTH: tuple[Fact, ...] = (False, "unknown", True)
+"""Of what is known to have been sent, or spent: what may be paid is never told as free."""
+
+
+def joined(first: Failure, second: Failure) -> Failure:
+    """The verdict on two errors in one answer: that of what may be paid is told, else the first. What either says to
+    have been sent or spent holds, and only what both let be sent again is."""
+    told, other = first, second
+    if STRENGTH.index(second.error.spent) > STRENGTH.index(first.error.spent):
+        told, other = second, first
+    if STRENGTH.index(other.error.submitted) > STRENGTH.index(told.error.submitted):
+        told.error.submitted = other.error.submitted
+    return told if other.again else msgspec.structs.replace(told, again=None)
 
 
 BILLED_NOTE = "The request had been sent and was given up; the API may have made and billed the picture."

@@ -43,6 +43,8 @@ STRANGE = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 LOOKS_PAINTED = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{1000}|\0")
 """A long base64 text, or bytes that are no text: neither words, nor JSON, nor an address have these. Each run of
 letters is looked at once."""
+PREVIEW = re.compile(rb'"[\w.-]*partial[\w.-]*"')
+"""The name of an event or a field; in words there are blanks."""
 ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 OF_BASE64 = {b"\\/": b"/", b"\\u002b": b"+", b"\\u002f": b"/", b"\\u003d": b"="}
 
@@ -162,6 +164,8 @@ class PictureReader:
         self.damaged: dict[int, tuple[bytes, str]] = {}
         """What could be read of others, by their number, and what was wrong with them."""
         self._count = 0
+        self.taken = False
+        """Whether one of them was."""
         self._before = (b"", 0)
         """The last picture, and where it stood: one place may hold the same in two forms."""
 
@@ -213,15 +217,20 @@ class PictureReader:
 
     @property
     def is_event(self) -> bool:
-        """Whether a picture that has come, and was not taken yet, stands in the outermost object: an answer lists its
-        pictures, and an event may be one of several."""
-        outermost = self.pieces()[:1] if self.drawn and self._rest.startswith(b"{") else []
+        """Whether a picture that has come, and was not taken yet, stands in the outermost object or in no list, or
+        beside the name of a preview: an answer lists its pictures, and an event may be one of several."""
+        if not (self.drawn and self._rest.startswith(b"{")):
+            return False
+        before = self._rest[: self._rest.find(MARK.encode())]
+        if b"[" not in before or PREVIEW.search(before):
+            return True
+        outermost = self.pieces()[:1]
         return any(picture_index(text) is not None for piece in outermost for text in piece.values())
 
     def whole(self, smallest: int = 0) -> Iterator[bytes]:
         """The pictures that have come since the last time; those of fewer bytes than ``smallest`` are ``damaged``."""
         for index in list(self._done):
-            data = self._done.pop(index)
+            data, self.taken = self._done.pop(index), True
             if len(data) < smallest:
                 self.damaged[index] = data, "it is too small for a picture"
             else:

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections import deque
 from collections.abc import Callable
 
 import anyio
@@ -35,7 +36,8 @@ async def read_answer(reply: Reply, answer: Answer, begun: Callable[[], None]) -
     told = success and "event-stream" in reply.headers.get("content-type", "").lower()
     streamed = any(begin.startswith(each) or each.startswith(begin) for each in EVENTS) if begin else told
     if success:
-        return await (Stream(reply, answer).read() if streamed else _read_json(reply, answer))
+        texts = JsonReader() if begin.startswith((b"{", b"[")) else None
+        return await (Stream(reply, answer).read() if streamed else _read_json(reply, answer, texts))
     return await (_read_failed_stream(reply, answer) if streamed else _read_error(reply, answer))
 
 
@@ -63,18 +65,27 @@ async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
     return None if answer.found else answer.verdict
 
 
-async def _fill(reader: PictureReader, reply: Reply, wanted: int, answer: Answer | None = None) -> Begun | None:
+async def _fill(
+    reader: PictureReader, reply: Reply, wanted: int, answer: Answer | None = None, texts: JsonReader | None = None
+) -> Begun | None:
     """Read to the end, or until a JSON is whole that has ``wanted`` pictures and nothing is said behind it for
     :data:`DRAIN`: servers that do not end what they answer would be waited for as long as any may draw. Pictures go to
-    ``answer``, until it turns out to be the first of several JSON texts, or an event as these are."""
-    texts = JsonReader()
+    ``answer``, until it turns out to be the first of several JSON texts, or an event as these are. Only what begins as
+    JSON has ``texts``: a page has brackets, too, and nothing in it is an answer."""
+    whole = False
     with anyio.CancelScope() as reading:
         while (piece := await reply.read()) is not None:
-            piece, *others = texts.cut(piece) if answer is not None else [piece]
-            reader.feed(piece)
+            tokens = deque(texts.feed(piece) if texts is not None else [piece])
+            while tokens:
+                if texts is not None and (whole or reader.is_event):
+                    return Begun(texts, reader, ["", *tokens] if whole else [*tokens])
+                if isinstance(token := tokens.popleft(), str):
+                    whole = True
+                    continue
+                reader.feed(token)
+            if texts is not None and reader.is_event:
+                return Begun(texts, reader, [""] if whole else [])
             if answer is not None:
-                if others or reader.is_event:
-                    return Begun(texts, reader, others)
                 await answer.take(reader)
             if reading.deadline == math.inf and (tree := fields_of(reader.so_far())) is not None:
                 here = max(answer.pictures if answer is not None else 0, len(listed_in(tree)))
@@ -83,11 +94,11 @@ async def _fill(reader: PictureReader, reply: Reply, wanted: int, answer: Answer
     return None
 
 
-async def _read_json(reply: Reply, answer: Answer) -> Failure | None:
+async def _read_json(reply: Reply, answer: Answer, texts: JsonReader | None) -> Failure | None:
     reader = PictureReader()
     broken: BrokenError | None = None
     try:
-        begun = await _fill(reader, reply, answer.wanted, answer)
+        begun = await _fill(reader, reply, answer.wanted, answer, texts)
     except BrokenError as error:
         broken, (tree, why) = error, parsed(reader)
     except AnswerError as fault:

@@ -1,6 +1,7 @@
 """From a stream of events to pictures."""
 
 import contextlib
+import math
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import anyio
 import msgspec
 
-from cdp_image_mcp.openai.refusals.failures import Failure
+from cdp_image_mcp.openai.refusals.failures import Failure, joined
 from cdp_image_mcp.openai.wire.answer import DRAIN, Answer
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
 from cdp_image_mcp.openai.wire.forms import items_of, parsed, wrong_in
@@ -19,6 +20,8 @@ from cdp_image_mcp.system.tasks import shielded
 
 NUMBERED = re.compile(r'"partial_image_index"\s*+:\s*+(?!null)')
 """Previews are numbered. Servers that write all their events from one structure send the field with every one."""
+NEXT_CHANNEL = 60.0
+"""Seconds that a relay may draw with the next of its channels in silence, after an error of the one before."""
 
 
 class _Event(NamedTuple):
@@ -34,8 +37,8 @@ class Begun(NamedTuple):
     events: EventReader | JsonReader
     reader: PictureReader
     """The event that is open, as far as it came."""
-    others: Sequence[bytes]
-    """What came of those that follow it."""
+    ahead: list[bytes | str]
+    """What came behind that."""
 
 
 class Stream:
@@ -44,7 +47,9 @@ class Stream:
     def __init__(self, reply: Reply, answer: Answer, begun: Begun | None = None) -> None:
         self._reply = reply
         self._answer = answer
-        self._events, self._reader, self._ahead = begun or Begun(EventReader(), PictureReader(), ())
+        self._events, self._reader, self._ahead = begun or Begun(EventReader(), PictureReader(), [])
+        self._plain = begun is not None
+        """It is written as JSON texts, without the fields of an event stream."""
         self._drawing = False
         """Whether a picture has come that need not be a finished one."""
         self._candidates: list[_Event] = []
@@ -53,14 +58,15 @@ class Stream:
         self._numbered: deque[_Event] = deque(maxlen=answer.wanted)
         """The last of them that have a preview's number: they stand behind all others."""
         self._verdict: Failure | None = None
+        self._listens_until = math.inf
+        """When silence between two events is the end."""
         self._enough = False
         """All that was asked for is here."""
         self._over = False
 
     async def read(self) -> Failure | None:
         try:
-            for text in self._ahead:
-                await self._take(["", text])
+            await self._take(self._ahead)
             while not (self._over or self._enough) and (piece := await self._more()) is not None:
                 await self._take(self._events.feed(piece))
             if not (self._over or self._enough) or await self._drain():
@@ -84,24 +90,34 @@ class Stream:
         return None
 
     async def _more(self) -> bytes | None:
-        """What comes next. Behind an error in place of the only picture it may still come, from the next channel of a
-        relay; there silence is the end, for not every server ends what it has given up."""
-        if self._verdict is None or self._answer.wanted > 1:
-            return await self._reply.read()
-        with anyio.move_on_after(DRAIN):
+        """What comes next. Not every server ends what it has given up, or said: then silence is the end, but within an
+        event it is the network's."""
+        open_still = self._reader.text(1) and self._reader.so_far() is None
+        with anyio.CancelScope(deadline=math.inf if open_still else self._listens_until):
             return await self._reply.read()
         return None
+
+    def _listen(self) -> None:
+        """Behind an error in place of the only picture it may still come, from the next channel of a relay. JSON with a
+        picture of its own kind may be all there is."""
+        if self._answer.wanted == 1 and self._verdict is not None:
+            self._listens_until = anyio.current_time() + (NEXT_CHANNEL if self._reply.success else DRAIN)
+        elif self._plain and len(_last_alike(self._candidates)) >= self._answer.wanted:
+            self._listens_until = anyio.current_time() + NEXT_CHANNEL
 
     async def _cut_short(self, how: str) -> bool:
         """Its last event may have brought its picture before it was cut. Whether what may be a preview was taken."""
         await self._take(self._events.close())
+        self._numbered.clear()  # better ones may have been to come
         return await self._take_candidates(how)
 
     async def _take_candidates(self, doubt: str = "") -> bool:
         """Whether there were any to be taken for the finished pictures. ``doubt``: why they may be previews."""
         taken: list[_Event] = []
-        if not self._answer.found and not (taken := _last_alike(self._candidates)):
-            taken, doubt = _last_alike(self._numbered), doubt or "it came with a preview's number, and no other came"
+        if not (self._answer.found or (taken := _last_alike(self._candidates)) or self._verdict):
+            taken, doubt = _last_alike(self._numbered), "it came with a preview's number, and no other came"
+        if self._verdict is not None and self._answer.wanted > 1:
+            doubt = doubt or "an error came with it"
         self._candidates.clear()
         self._numbered.clear()
         for event in taken:
@@ -138,14 +154,17 @@ class Stream:
             self._over = True
             return
         tree, _ = parsed(reader)
-        items = reader.pieces() if tree is None else items_of(tree, reader) if "data" in tree else [tree]
+        items = reader.pieces() if tree is None else [tree]
+        if tree is not None and ("data" in tree or (self._reply.success and not (name or _kind_of(tree)))):
+            items = items_of(tree, reader)
         brings = self._answer.brings(reader, items) or reader.painted() is not None
         if tree is None:
             if not brings and name != "error":
                 return  # a keep-alive in words, or cut off: the end of the stream decides
             # A picture that is here, or is named, is no less paid.
-            tree = {"type": name or next((piece["type"] for piece in items if "type" in piece), reader.text())}
-        kind = str(tree.get("type") or name)
+            named = [piece["type"] for piece in items if "type" in piece]
+            tree = {"type": name or (named[0] if named else reader.text())}
+        kind = _kind_of(tree) or name
         event = _Event(tree, reader, items, kind)
         # Volcengine tells so of each of several pictures (Ark, Seedream, measured 2026-09-18).
         one_of_several = kind.endswith((".partial_succeeded", ".partial_failed"))
@@ -157,18 +176,16 @@ class Stream:
         told = told or (not self._reply.success and not tree.keys().isdisjoint(("message", "detail")))
         wrong = tree if told else wrong_in(tree, items)
         if wrong is not None:
-            self._answer.verdict = verdict = self._answer.judge(self._reply, wrong, reader.text())
+            verdict = self._answer.judge(self._reply, wrong, reader.text())
+            self._answer.verdict = joined(self._answer.verdict, verdict) if self._answer.verdict else verdict
             if partial or numbered or not brings:
                 if not self._enough:
-                    # Before any partial picture it may still be a plain limit, which costs nothing.
-                    self._verdict = msgspec.structs.replace(verdict, again=None) if self._drawing else verdict
-                    self._candidates.clear()  # they were previews
-                    self._numbered.clear()
+                    self._fails(verdict)
                 return
         if partial or numbered:
             self._draws()
             self._numbered += [event] if brings and not partial else []
-        elif finished or "data" in tree or (reader.drawn and not kind):
+        elif finished or "data" in tree or ((reader.drawn or reader.taken) and not kind):
             await self._finished(event)
         elif brings:
             # Relays give events names of their own, to finished pictures and to previews and tasks before them.
@@ -176,10 +193,21 @@ class Stream:
             if len(alike := [each for each in self._candidates if each.kind == kind]) == self._answer.wanted:
                 self._candidates.remove(alike[0])
             self._candidates.append(event)
+            self._listen()
+
+    def _fails(self, verdict: Failure) -> None:
+        self._verdict = joined(self._verdict, verdict) if self._verdict else verdict
+        if self._drawing:
+            self._doubt_verdict()  # before any picture it may still be a plain limit, which costs nothing
+        if self._answer.wanted == 1:
+            self._candidates.clear()  # they were previews
+        self._numbered.clear()
+        self._listen()
 
     def _draws(self) -> None:
         self._drawing = True
         self._doubt_verdict()
+        self._listen()
 
     def _doubt_verdict(self) -> None:
         """Beside what failed more was drawn, or may have been, and nobody told what became of it."""
@@ -192,6 +220,12 @@ class Stream:
         await self._answer.finished(event.tree, event.reader, event.items)
         # What says that something is done and brings nothing is not the picture's end: that may come after it.
         self._enough = (self._answer.given or len(_last_alike(self._candidates))) >= self._answer.wanted
+
+
+def _kind_of(tree: Mapping[str, Any]) -> str:
+    """Relays wrap what their upstream says with its name in a field ``event``."""
+    event = tree.get("event")
+    return str(tree.get("type") or (event if isinstance(event, str) else ""))
 
 
 def _last_alike(events: Sequence[_Event]) -> list[_Event]:

@@ -1,6 +1,7 @@
 """Streams as relays write them, whose events differ from the vendor's in form: the finished picture all the same."""
 
 import base64
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -12,18 +13,9 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from fixtures.images_api import ImagesApi, Play, Request, Response, png, raw
 from tests.openai.doubles import DiskReport, ask
+from tests.openai.wire.events import BLOCKED, BLURRED, COMPLETED, LIMIT, MADE, PARTIAL, USED, event
 
 pytestmark = pytest.mark.anyio
-
-MADE = png(64, 64, seed=3)
-BLURRED = png(8, 8)
-USED = {"input_tokens": 20, "output_tokens": 100, "total_tokens": 120}
-PARTIAL = "image_generation.partial_image"
-COMPLETED = "image_generation.completed"
-
-
-def event(kind: str, picture: bytes = MADE, **fields: Any) -> dict[str, Any]:
-    return {"type": kind, "b64_json": base64.b64encode(picture).decode(), **fields}
 
 
 def said(text: str, content_type: str = "text/event-stream") -> Play:
@@ -79,8 +71,14 @@ async def test_it_stands_behind_every_picture_without_such_a_number(
     assert "warnings" not in report.known
 
 
-LIMIT = {"type": "error", "error": {"code": "rate_limit_exceeded", "message": "Rate limit reached. Try again in 1s."}}
-BLOCKED = {"type": "error", "error": {"code": "moderation_blocked", "message": "Stopped by safety."}}
+@pytest.mark.parametrize("kind", ["image.progress", ""])
+async def test_it_is_none_where_the_stream_broke(
+    kind: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    """The finished one may have been to come."""
+    with pytest.raises(ImageError) as caught:
+        await drawn(api, backend, report, in_turn(event(kind, BLURRED, partial_image_index=0), end="cut"))
+    assert (caught.value.code, caught.value.spent, report.pictures) == ("network", "unknown", [])
 
 
 def in_turn(*pieces: dict[str, Any] | bytes, end: str = "ended", kind: str = "text/event-stream") -> Play:
@@ -90,9 +88,7 @@ def in_turn(*pieces: dict[str, Any] | bytes, end: str = "ended", kind: str = "te
         await response.start(200, {"content-type": kind})
         for piece in pieces:
             await response.send(piece if isinstance(piece, bytes) else f"data: {json.dumps(piece)}\n\n".encode())
-        if end == "silent":
-            await response.silence()
-        elif end == "cut":
+        if end == "cut":
             response.cut()
         else:
             await response.end()
@@ -100,7 +96,7 @@ def in_turn(*pieces: dict[str, Any] | bytes, end: str = "ended", kind: str = "te
     return play
 
 
-@pytest.mark.parametrize("end", ["ended", "cut", "silent"])
+@pytest.mark.parametrize("end", ["ended", "cut"])
 @pytest.mark.parametrize("fault", [LIMIT, BLOCKED], ids=["a limit", "a refusal"])
 @pytest.mark.parametrize("kind", [COMPLETED, "image.final", ""])
 async def test_a_picture_that_follows_an_error_in_one_stream_is_the_one_that_was_paid_for(
@@ -121,7 +117,7 @@ async def test_what_came_before_the_error_and_may_be_a_preview_is_no_picture(
     assert (caught.value.code, report.pictures) == ("refused", [])
 
 
-@pytest.mark.parametrize("end", ["ended", "cut", "silent"])
+@pytest.mark.parametrize("end", ["ended", "cut"])
 async def test_an_error_that_nothing_follows_is_the_end_however_its_stream_goes_on(
     end: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
 ) -> None:
@@ -131,13 +127,44 @@ async def test_an_error_that_nothing_follows_is_the_end_however_its_stream_goes_
     assert (report.pictures, len(api.posts)) == ([MADE], 2)
 
 
-async def test_where_drawing_goes_on_behind_a_limit_nobody_knows_what_was_paid(
+@pytest.mark.parametrize("end", ["ended", "cut"])
+@pytest.mark.parametrize("turn", [1, -1], ids=["behind it", "before it"])
+@pytest.mark.parametrize("kind", [PARTIAL, "image.progress"])
+async def test_where_a_picture_was_drawn_beside_a_limit_nobody_knows_what_was_paid(
+    kind: str, turn: int, end: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    numbered = event(kind, BLURRED, partial_image_index=0)
+    with pytest.raises(ImageError) as caught:
+        await drawn(api, backend, report, in_turn(*[LIMIT, numbered][::turn], end=end))
+    assert (caught.value.submitted, caught.value.spent, caught.value.retryable) == (True, "unknown", False)
+    assert len(api.posts) == 1
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize("again", [LIMIT, BLOCKED], ids=["a limit", "a refusal"])
+async def test_of_two_errors_the_one_that_may_be_paid_is_told_and_nothing_is_sent_again(
+    again: dict[str, Any], turn: int, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    api.play(in_turn(*[BLOCKED, again][::turn]), told(event(COMPLETED)))
+    with anyio.fail_after(20), pytest.raises(ImageError) as caught:
+        await backend.generate(ask(quality="high"), report)
+    assert (caught.value.code, caught.value.submitted, caught.value.spent) == ("refused", True, "unknown")
+    assert len(api.posts) == 1
+
+
+async def test_two_limits_are_one(api: ImagesApi, backend: ApiBackend, report: DiskReport) -> None:
+    api.play(in_turn(LIMIT, LIMIT), told(event(COMPLETED)))
+    with anyio.fail_after(20):
+        await backend.generate(ask(quality="high"), report)
+    assert (report.pictures, len(api.posts)) == ([MADE], 2)
+
+
+async def test_of_several_pictures_one_stays_though_another_failed(
     api: ImagesApi, backend: ApiBackend, report: DiskReport
 ) -> None:
     with pytest.raises(ImageError) as caught:
-        await drawn(api, backend, report, in_turn(LIMIT, event(PARTIAL, BLURRED), end="cut"))
-    assert (caught.value.submitted, caught.value.spent, caught.value.retryable) == (True, "unknown", False)
-    assert len(api.posts) == 1
+        await drawn(api, backend, report, in_turn(event("image.final"), LIMIT), quality="low", n=2)
+    assert (caught.value.submitted, caught.value.spent, report.pictures) == (True, True, [MADE])
 
 
 SHAPES = {
@@ -146,6 +173,8 @@ SHAPES = {
     "an end in words": "data: {0}\ndata: {1}\ndata: {2}\ndata: [DONE]\n",
     "comments between": "data: {0}\n: PING\ndata: {1}\ndata: : PING\ndata: {2}\n\n",
     "no names of the lines": ": PING\n\n{0}\n{1}\n{2}\n",
+    "two blanks": "data:  {0}\ndata:  {1}\ndata:  {2}\n",
+    "one behind the other": "data: {0}{1} {2}\n\n",
     "other ends of lines": "data:{0} \r\nid: 7\r\ndata:{1} \r\ndata:{2}",
 }
 
@@ -164,17 +193,18 @@ async def test_events_without_a_blank_line_between_them_are_events_of_their_own(
     assert report.known["usage"] == USED
 
 
+@pytest.mark.parametrize("before", ["", 'data: {"status": "queued"}\n'])
 async def test_the_names_of_such_events_are_each_their_own(
-    api: ImagesApi, backend: ApiBackend, report: DiskReport
+    before: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
 ) -> None:
     nameless = [json.dumps({"b64_json": base64.b64encode(data).decode()}) for data in (BLURRED, MADE)]
     text = f"event: {PARTIAL}\ndata: {nameless[0]}\nevent: {COMPLETED}\ndata: {nameless[1]}\n"
-    assert await drawn(api, backend, report, said(text)) == [MADE]
+    assert await drawn(api, backend, report, said(before + text)) == [MADE]
 
 
-def lines(*events: dict[str, Any], piece: int = 1 << 16, end: str = "ended") -> Play:
-    """JSON texts in lines of their own (NDJSON), under the type of one."""
-    whole = "".join(f"{json.dumps(each)}\n" for each in events).encode()
+def lines(*events: dict[str, Any], piece: int = 1 << 16, end: str = "ended", between: str = "\n") -> Play:
+    """JSON texts in lines of their own (NDJSON), or with something else ``between`` them, under the type of one."""
+    whole = "".join(f"{json.dumps(each)}{between}" for each in events).encode()
     return in_turn(*(whole[at : at + piece] for at in range(0, len(whole), piece)), end=end, kind="application/json")
 
 
@@ -185,9 +215,11 @@ def turned(fields: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("turn", [dict[str, Any], turned])
 @pytest.mark.parametrize("piece", [1, 4099, 1 << 16])
+@pytest.mark.parametrize("between", ["\n", "", " ", ",\r\n", "\n\x1e"])
 @pytest.mark.parametrize("before", [[], [{"type": "queued"}], [{"type": "in_progress", "b64_json": ""}]], ids=str)
 async def test_a_preview_in_a_line_of_json_is_not_the_picture(
     before: list[dict[str, Any]],
+    between: str,
     piece: int,
     turn: Callable[[dict[str, Any]], dict[str, Any]],
     api: ImagesApi,
@@ -195,9 +227,48 @@ async def test_a_preview_in_a_line_of_json_is_not_the_picture(
     report: DiskReport,
 ) -> None:
     previews = (turn(event(PARTIAL, png(8, 8, seed=index), partial_image_index=index)) for index in range(2))
-    play = lines(*before, *previews, turn(event(COMPLETED, usage=USED)), piece=piece)
+    play = lines(*before, *previews, turn(event(COMPLETED, usage=USED)), piece=piece, between=between)
     assert await drawn(api, backend, report, play) == [MADE]
     assert report.known["usage"] == USED
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("form", ["lines", "events"])
+async def test_what_is_wrapped_in_its_name_goes_by_it(
+    form: str, listed: bool, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    pictures = [{"b64_json": base64.b64encode(data).decode()} for data in (BLURRED, MADE)]
+    data: list[Any] = [[each] for each in pictures] if listed else [*pictures]
+    events = {"event": PARTIAL, "data": data[0]}, {"event": COMPLETED, "data": data[1]}
+    assert await drawn(api, backend, report, (lines if form == "lines" else told)(*events)) == [MADE]
+
+
+@pytest.mark.parametrize("form", ["application/json", "text/event-stream"])
+async def test_pictures_in_a_list_without_a_comma_are_both_saved(
+    form: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    made = [MADE, png(64, 64, seed=4)]
+    items = "\n".join(json.dumps({"b64_json": base64.b64encode(each).decode()}) for each in made)
+    text = f'{{"data": [{items}]}}'
+    text = text if form == "application/json" else "data: " + text.replace("\n", "\ndata: ") + "\n\n"
+    api.play(said(text, form))
+    with anyio.fail_after(20), contextlib.suppress(ImageError):
+        await backend.generate(ask(quality="low", n=2), report)
+    assert report.pictures == made
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/json", "text/event-stream"])
+async def test_nothing_in_a_page_is_the_picture(
+    content_type: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    logo = api.file("/logo.png", raw(200, BLURRED, {"content-type": "image/png"}))
+    font = base64.b64encode(png(64, 64, size=5000)).decode()
+    style = f"a{{}}\n[hidden]{{}}\n{{src:url(data:font/woff2;base64,{font})}}"
+    page = f'<html><style>{style}</style><script>x={{"url":"{logo}"}}</script>'
+    with pytest.raises(ImageError) as caught:
+        await drawn(api, backend, report, said(page, content_type))
+    assert (caught.value.code, caught.value.spent, report.pictures) == ("service_error", "unknown", [])
+    assert [request.method for request in api.log] == ["POST"]
 
 
 @pytest.mark.parametrize("end", ["ended", "cut"])
