@@ -51,6 +51,8 @@ LONG_KEY = 16
 """Characters. Those are found within words, too; shorter ones may be parts of words."""
 SHORT_KEY = 7
 """What is shorter is a word that somebody gave a server that wants none, as ``x`` or ``none``."""
+APART = r"(?:(?<!\w)|(?<=%[\da-fA-F]{2})|(?<=\\[nrt])|(?<=\\x[\da-fA-F]{2})|(?<=\\u[\da-fA-F]{4}))"
+"""Before a word; what stands there may be written with letters, as in an address or in quotes."""
 SIGNATURE = re.compile(r"(https?:[\\/]+[^\s\"'<>?]+\?)[^\s\"'<>,]+", re.IGNORECASE)
 """Whoever has a signed address has the picture."""
 
@@ -60,7 +62,7 @@ def clean(text: str, key: str | None, limit: int = 1000) -> str:
     if key and len(key) >= LONG_KEY:
         text = text.replace(key, "[key]")
     elif key and len(key) >= SHORT_KEY:
-        text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "[key]", text)
+        text = re.sub(rf"{APART}{re.escape(key)}(?!\w)", "[key]", text)
     return SIGNATURE.sub(r"\1…", SECRET.sub("[key]", harmless(text, limit)))
 
 

@@ -342,8 +342,12 @@ def test_what_is_no_key_stays_as_it_was_said(text: str, key: str | None) -> None
     assert clean(text, key) == text
 
 
+ESCAPED = [r"Bearer%20{}%0A", r"'Bearer\n{}\n'", r"\t{}\r\n", r"\x20{}\x0a", r"\u003d{}\u0026"]
+"""What stands before a key may be written with letters and digits."""
+
+
 @pytest.mark.parametrize("key", ["sk-1234", "lm-studio", "hunter22", KEY, "0123456789abcdef", "a.b+c(d"])
-@pytest.mark.parametrize("text", ["{}", "'{}'", "no such key: {}.", "key={}, or Bearer {}"])
+@pytest.mark.parametrize("text", ["{}", "'{}'", "no such key: {}.", "key={}, or Bearer {}", *ESCAPED])
 def test_a_key_is_shown_nowhere(text: str, key: str) -> None:
     assert clean(text.replace("{}", key), key) == text.replace("{}", "[key]")
 
