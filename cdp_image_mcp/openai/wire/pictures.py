@@ -163,7 +163,8 @@ class PictureReader:
         self._done: dict[int, bytes] = {}
         self.damaged: dict[int, tuple[bytes, str]] = {}
         """What could be read of others, by their number, and what was wrong with them."""
-        self._count = 0
+        self.count = 0
+        """Pictures that have begun and ended."""
         self.taken = False
         """Whether one of them was."""
         self._before = (b"", 0)
@@ -187,10 +188,10 @@ class PictureReader:
         data, wrong = picture.close(), picture.wrong
         before, self._before = self._before, (sha256(data).digest(), len(self._rest))
         if wrong:
-            self.damaged[self._count] = data, wrong
+            self.damaged[self.count] = data, wrong
         elif before[0] != self._before[0] or b"{" in self._rest[before[1] :]:
-            self._done[self._count] = data
-        self._count, self._open = self._count + 1, None
+            self._done[self.count] = data
+        self.count, self._open = self.count + 1, None
 
     def _outside(self, piece: bytes) -> bytes:
         """Keep ``piece`` until the next picture's string begins; returns what follows its opening quote."""
@@ -205,7 +206,7 @@ class PictureReader:
         found = None  # a match keeps the buffer from being resized
         following = bytes(self._rest[begin:])
         del self._rest[begin:]
-        self._rest += f"{MARK}{self._count}".encode()
+        self._rest += f"{MARK}{self.count}".encode()
         self._looked = self._passed = len(self._rest)
         self._open = Base64()
         return following

@@ -21,7 +21,8 @@ from cdp_image_mcp.system.tasks import shielded
 NUMBERED = re.compile(r'"partial_image_index"\s*+:\s*+(?!null)')
 """Previews are numbered. Servers that write all their events from one structure send the field with every one."""
 NEXT_CHANNEL = 60.0
-"""Seconds that a relay may draw with the next of its channels in silence, after an error of the one before."""
+"""Seconds that a relay may draw in silence with the next of its channels, after an error of the one before; and those
+after which a picture in a JSON of its own kind is known to be all there is."""
 
 
 class _Event(NamedTuple):
@@ -162,8 +163,9 @@ class Stream:
             if not brings and name != "error":
                 return  # a keep-alive in words, or cut off: the end of the stream decides
             # A picture that is here, or is named, is no less paid.
-            named = [piece["type"] for piece in items if "type" in piece]
-            tree = {"type": name or (named[0] if named else reader.text())}
+            # Where there are several, they may be those of several events that cannot be told apart.
+            named = next((piece["type"] for piece in items if "type" in piece), reader.text())
+            tree = {"type": name or ("" if reader.count > 1 else named)}
         kind = _kind_of(tree) or name
         event = _Event(tree, reader, items, kind)
         # Volcengine tells so of each of several pictures (Ark, Seedream, measured 2026-09-18).

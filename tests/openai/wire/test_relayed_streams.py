@@ -257,6 +257,19 @@ async def test_pictures_in_a_list_without_a_comma_are_both_saved(
     assert report.pictures == made
 
 
+@pytest.mark.parametrize("form", ["application/json", "text/event-stream"])
+async def test_what_cannot_be_told_apart_loses_no_picture(
+    form: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    """One quote too many, and nobody knows any more where a text ends."""
+    preview = json.dumps(event(PARTIAL, BLURRED, prompt="@")).replace("@", '5" wide')
+    text = f"{preview}{json.dumps(event(COMPLETED))}"
+    api.play(said(text if form == "application/json" else f"data: {text}\n\n", form))
+    with anyio.fail_after(20), contextlib.suppress(ImageError):
+        await backend.generate(ask(quality="high"), report)
+    assert MADE in report.pictures
+
+
 @pytest.mark.parametrize("content_type", ["text/html", "application/json", "text/event-stream"])
 async def test_nothing_in_a_page_is_the_picture(
     content_type: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
