@@ -171,7 +171,7 @@ def out_of_reach(folder: Path, what: str) -> ImageError:
     return ImageError(
         "disk",
         f"{what} lies in {folder}, which is not there now.",
-        next_step="Ask the user to plug in or mount the drive that it lies on, then call again; to have another one "
-        "made, change a word of the prompt.",
+        next_step="Ask the user to plug in or mount the drive that it lies on, then call again; if it was deleted, or "
+        "to have another one made, change a word of the prompt.",
         details={"path": str(folder)},
     )

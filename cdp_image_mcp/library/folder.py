@@ -38,6 +38,7 @@ from cdp_image_mcp.system.tasks import shielded
 
 SIDECAR = "metadata.json"
 MAX_SIDECAR_BYTES = 16 * 1024 * 1024
+OUR_FOLDERS = re.compile(r"\d{8}-\d{6}-")
 NUMBERED = re.compile(r"(image|unrecognised)-(\d+)\.")
 
 T = TypeVar("T")
@@ -62,8 +63,6 @@ class Row(msgspec.Struct, frozen=True):
     folder: Path
     stamp: Stamp
     """Of the sidecar that it was read from."""
-    around: str
-    """What :func:`around` said of it then."""
 
 
 class Visit:
@@ -73,18 +72,17 @@ class Visit:
     def __init__(self, root: Path) -> None:
         self.patience = Patience()
         self._root = root
-        self._around: dict[Path, str | None] = {}
+        self._there: dict[Path, bool] = {}
 
     def is_away(self, row: Row) -> bool:
-        """Whether it lies on a drive that is not there: the folder around it is missing, or is another one, as the
-        empty one is in which a drive was, and nothing of its name lies in that."""
+        """Whether it may lie on a drive that is not there: the folder around it is missing, or holds nothing of ours,
+        as the empty one does in which a drive was."""
         parent = row.folder.parent
         if parent == self._root:
             return False
-        if parent not in self._around:
-            self._around[parent] = around(parent)
-        here = self._around[parent]
-        return here is None or (here != row.around and not os.path.lexists(row.folder))
+        if parent not in self._there:
+            self._there[parent] = _holds_any(parent)
+        return not self._there[parent]
 
     def is_gone(self, row: Row) -> bool:
         """Whether surely no record is there any more. What lies on a drive that is away says nothing about that, nor
@@ -164,13 +162,13 @@ class Folder:
                 raise
 
 
-def around(parent: Path) -> str | None:
-    """What tells a folder from another one that is there under its name later; None where none is to be seen."""
+def _holds_any(parent: Path) -> bool:
+    """Whether a generation is to be seen there."""
     try:
-        facts = parent.stat()
+        with os.scandir(parent) as entries:
+            return any(OUR_FOLDERS.match(entry.name) for entry in entries)
     except OSError:
-        return None
-    return f"{facts.st_dev}:{facts.st_ino}" if stat.S_ISDIR(facts.st_mode) else None
+        return False
 
 
 def is_link(folder: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.folder import SIDECAR, Row, Stamp, Visit, around, is_link, read_record, write_record
+from cdp_image_mcp.library.folder import OUR_FOLDERS, SIDECAR, Row, Stamp, Visit, is_link, read_record, write_record
 from cdp_image_mcp.library.gallery.card import card
 from cdp_image_mcp.library.record import Record, decode_record, encode_record, epoch
 from cdp_image_mcp.system.database import Database
@@ -42,7 +42,6 @@ CREATE TABLE generations (
     mtime_ns INTEGER NOT NULL,
     size INTEGER NOT NULL,
     inode TEXT NOT NULL,
-    around TEXT NOT NULL,
     card TEXT NOT NULL,
     record BLOB NOT NULL
 );
@@ -52,14 +51,6 @@ CREATE INDEX by_finished ON generations (finished, created);
 CREATE INDEX by_ended ON generations (backend, ended)
 """
 
-MOUNTED_ANEW = """
-UPDATE generations SET around = (SELECT around FROM seen WHERE seen.folder = generations.folder)
-WHERE EXISTS (SELECT 1 FROM seen WHERE seen.folder = generations.folder AND seen.around != generations.around)
-"""
-"""Some drives and shares are another folder to the system each time that they are mounted."""
-
-OUR_FOLDERS = re.compile(r"\d{8}-\d{6}-")
-"""In folders that people keep other things in, only names like ours are looked into."""
 CARDS = 500
 
 
@@ -107,7 +98,7 @@ class Index:
         """Insert or replace one generation, and whatever was in its folder."""
         timings = record.timings
         db.execute(
-            "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 record.generation_id,
                 self._stored(folder),
@@ -121,7 +112,6 @@ class Index:
                 stamp.mtime_ns,
                 stamp.size,
                 str(stamp.inode),  # may pass 63 bits on Windows
-                around(folder.parent) or "",
                 card(record, folder, self.root),
                 encode_record(record) if self._may_go_away(folder) else b"",
             ),
@@ -129,11 +119,10 @@ class Index:
 
     def rows(self, db: sqlite3.Connection, rest: str, *values: object) -> list[Row]:
         """The generations that the SQL after ``FROM generations`` picks."""
-        columns = "id, folder, mtime_ns, size, inode, around"
+        columns = "id, folder, mtime_ns, size, inode"
         found = db.execute(f"SELECT {columns} FROM generations {rest}", values)  # noqa: S608
         return [
-            Row(name, self.root / folder, Stamp(mtime, size, int(inode)), place)
-            for name, folder, mtime, size, inode, place in found
+            Row(name, self.root / folder, Stamp(mtime, size, int(inode))) for name, folder, mtime, size, inode in found
         ]
 
     def found(self, db: sqlite3.Connection, visit: Visit, rest: str, *values: object) -> list[Row]:
@@ -179,16 +168,14 @@ class Index:
         """The same within a transaction; only sidecars that changed are read. ``tidy`` takes away folders whose maker
         died before the record was in them: only under the lock of the index, which every maker holds."""
         # Names alone, and gone with the transaction: there may be a hundred thousand.
-        db.execute("CREATE TEMP TABLE seen (folder TEXT PRIMARY KEY, around TEXT NOT NULL) WITHOUT ROWID")
+        db.execute("CREATE TEMP TABLE seen (folder TEXT PRIMARY KEY) WITHOUT ROWID")
         visit = Visit(self.root)
         for parent in self._parents_to_walk():
-            place = around(parent) or ""
             for folder, stamp in self._sidecars(parent, tidy=tidy):
                 stored = self._stored(folder)
-                db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (stored, place))
+                db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (stored,))
                 if all(row.stamp != stamp for row in self.rows(db, "WHERE folder = ?", stored)):
                     self._read(db, folder, visit)
-        db.execute(MOUNTED_ANEW)
         for row in self.rows(db, "WHERE folder NOT IN (SELECT folder FROM seen)"):
             if visit.is_gone(row):
                 db.execute("DELETE FROM generations WHERE id = ?", (row.id,))
@@ -271,6 +258,7 @@ class Index:
                     entry.name
                     for entry in entries
                     if not entry.name.startswith(".")
+                    # In folders that people keep other things in, only names like ours are looked into.
                     and (parent == self.root or OUR_FOLDERS.match(entry.name))
                     and entry.is_dir(follow_symlinks=False)
                 )
