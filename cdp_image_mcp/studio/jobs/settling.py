@@ -60,14 +60,18 @@ class Settling:
             await job.done.wait()
 
     async def _seen_through(self, job: Job) -> None:
-        """Its end, and then what could not be written or fetched, as often as it takes."""
-        await self.ended(job)
+        """Its end, and then what could not be written or fetched, as often as it takes. A fault is logged: raised, it
+        would take the others with it."""
         pause = 1.0
-        with anyio.move_on_after(HELD_SECONDS):
-            while job.held:
-                await anyio.sleep(pause)
-                pause = min(2 * pause, 30.0)
-                await self.ended(job)
+        try:
+            await self.ended(job)
+            with anyio.move_on_after(HELD_SECONDS):
+                while job.held:
+                    await anyio.sleep(pause)
+                    pause = min(2 * pause, 30.0)
+                    await self.ended(job)
+        except Exception:
+            log.exception("%s could not be seen through to its end", job.generation_id)
 
     async def _again(self, job: Job) -> None:
         held, placed, error = job.held, len(job.images), job.record.failure()

@@ -14,7 +14,9 @@ from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.mcp_server import serving
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.jobs import runner
+from cdp_image_mcp.studio.jobs.job import Job
 from cdp_image_mcp.studio.jobs.runner import Outliving
+from cdp_image_mcp.studio.jobs.settling import Settling
 from cdp_image_mcp.studio.studio import open_studio
 from tests.studio.leaving import asking
 from tests.studio.scripted import Scripted, draw, png, settings, studio_with
@@ -116,6 +118,26 @@ async def test_a_client_that_cannot_be_told_takes_no_picture_with_it(tmp_path: P
     async with with_one_out(tmp_path, out, Closing(out), out.outliving) as folder:
         pass
     assert read_record(folder)[0].state == "saved"
+
+
+async def test_one_that_cannot_be_waited_for_takes_no_other_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, ended = Out(), Settling.ended
+
+    async def breaks(settling: Settling, job: Job, seconds: float = 0.0) -> None:
+        if job.record.prompt == "broken":
+            raise RuntimeError("a fault of ours")
+        await ended(settling, job, seconds)
+
+    monkeypatch.setattr(Settling, "ended", breaks)
+    ways = Given({"api": Scripted(out.play)})
+    with anyio.fail_after(30):
+        async with open_studio(settings(tmp_path, backend="api", api_key="k"), ways, out.outliving) as studio:
+            made = [await studio.generate(asking(prompt, wait_seconds=0)) for prompt in ("broken", "whole")]
+            while any(not studio._runner.jobs[one.record.generation_id].is_out for one in made):  # pyright: ignore[reportPrivateUsage]
+                await anyio.lowlevel.checkpoint()
+    assert read_record(Path(made[1].folder))[0].state == "saved"
 
 
 class Bound(Out):
