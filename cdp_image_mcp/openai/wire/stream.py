@@ -129,12 +129,12 @@ class Stream:
 
     async def _drain(self) -> bool:
         """Read to the end, so that the connection can serve again and more pictures than asked are kept; what is saved
-        does not wait for it. Whether it came to the end: a picture that is cut here may be one that is saved."""
+        does not wait for it. Whether its last event is whole: a picture that is cut here may be one that is saved."""
         with anyio.move_on_after(DRAIN), contextlib.suppress(BrokenError):
             while (piece := await self._reply.read()) is not None:
                 await self._take(self._events.feed(piece))
             return True
-        return False
+        return self._reader.so_far() is not None
 
     async def _take(self, tokens: list[bytes | str]) -> None:
         for token in tokens:

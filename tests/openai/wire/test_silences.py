@@ -13,6 +13,7 @@ from cdp_image_mcp.openai.refusals.failures import Failure
 from cdp_image_mcp.openai.wire.answer import Answer
 from cdp_image_mcp.openai.wire.exchange import Reply
 from cdp_image_mcp.openai.wire.receiving import read_answer
+from fixtures.images_api import png
 from tests.clock import leap
 from tests.openai.wire.events import BLOCKED, BLURRED, COMPLETED, LIMIT, MADE, PARTIAL, event
 
@@ -107,3 +108,12 @@ async def test_a_whole_json_with_the_picture_is_taken_where_its_server_does_not_
     silence = 61 if beside.get("type") == "image" else 1.1
     _, saved, _ = await read(text.encode(), silence=silence, monkeypatch=monkeypatch, kind=JSON)
     assert saved == [MADE]
+
+
+async def test_a_picture_more_than_asked_is_kept_where_neither_a_blank_line_nor_the_end_comes_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    more = png(64, 64, seed=4)
+    text = said(event(COMPLETED), event(COMPLETED, more)).replace(b"\n\n", b"\n")
+    _, saved, _ = await read(text, silence=1.1, monkeypatch=monkeypatch)
+    assert saved == [MADE, more]
