@@ -29,6 +29,8 @@ LOGIN_HOSTS = frozenset(("auth.openai.com", "auth0.openai.com", "login.openai.co
 """Five tools agree on these (newest 2026-10)."""
 UUID = "(?P<id>[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})"
 FILE = re.compile(r"file[-_][A-Za-z0-9_-]+")
+MADE = re.compile(r"/g/(g-p-[0-9A-Za-z]+|g-(?!p-)[0-9A-Za-z]+)(?:-[^/]*)?(?:/project)?")
+"""A GPT's own address, or a project's: the site writes the name behind the id, or leaves it out."""
 
 
 class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -83,6 +85,16 @@ class Site:
 
     def path(self, address: str) -> str:
         return urlsplit(address).path if self.ours(address) else ""
+
+    def beginning(self, address: str) -> str:
+        """Where chats begin that begin at this address, the same for each way to write it; empty off the site."""
+        if not self.ours(address):
+            return ""
+        path = self.path(address).rstrip("/")
+        made = MADE.fullmatch(path)
+        if made is not None:
+            return made[1]
+        return "/" if path in {"", "/new"} else path
 
     def conversation_id(self, address: str) -> str | None:
         """The conversation a page address names; interim ids (``WEB:…``, ``local-…``) are none."""

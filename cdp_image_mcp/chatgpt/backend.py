@@ -165,7 +165,7 @@ class WebBackend:
         first = not report.images
         composer = Composer(tab)
         begun = request.continue_url if first else report.facts.get("conversation_url") or tab.page.url
-        in_place = partial(_in_place, tab, begun)
+        in_place = partial(_in_place, tab, begun, later=not first)
         if files:
             report.progress("attaching the reference pictures")
         try:
@@ -307,12 +307,13 @@ class WebBackend:
         await self._keeper.close()
 
 
-def _in_place(tab: Tab, begun: str | None) -> None:
+def _in_place(tab: Tab, begun: str | None, *, later: bool) -> None:
     """The site brings an old conversation back, also some time after its home address was loaded (seen 2026-08): a
     prompt for a new chat would go on with that one. One for the conversation at ``begun`` would go into a chat that a
     person has opened here since, or into a new one: the site goes back to its home address (2026-05). Either would go
-    to a GPT or into a project that a person has gone to. Raises StartOver."""
-    if tab.stands_at(begun or tab.site.home):
+    to a GPT or into a project that a person has gone to. An address without the site's own name for the chat is ours
+    only for a ``later`` picture; before the first it is that of a chat which a person has begun. Raises StartOver."""
+    if tab.stands_at(begun or tab.site.home) or (later and tab.site.is_interim(tab.page.url)):
         return
     told = "The page leaves the conversation it is to go on."
     if begun is None:

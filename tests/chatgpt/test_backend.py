@@ -1,5 +1,6 @@
 """What the web back end does round its turns: starting again, and noting the account's quotas."""
 
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -281,8 +282,13 @@ async def test_a_page_that_goes_to_another_document_or_is_covered_while_the_prom
             group.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("where", ["", f"c/{FOREIGN}", "library", "g/g-0123456789-fox"])
-@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize(
+    ("later", "where"),
+    [
+        *itertools.product([False, True], ["", f"c/{FOREIGN}", "library", "g/g-0123456789-fox"]),
+        (False, "c/WEB:7d3e4b8a"),  # a person's new chat, which the site has not named yet
+    ],
+)
 async def test_a_prompt_for_a_conversation_is_not_sent_where_the_page_has_left_it(
     later: bool, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,3 +312,13 @@ async def test_a_prompt_for_a_conversation_is_not_sent_where_the_page_has_left_i
             with pytest.raises(StartOver):
                 await web._one_turn(page, request, report, [])
             group.cancel_scope.cancel()
+
+
+def test_a_later_picture_goes_on_in_our_own_chat_although_its_page_does_not_show_its_name_yet() -> None:
+    site = site_at(home := "https://chatgpt.com/")
+    shown: Any = SimpleNamespace(url=f"{home}c/WEB:7d3e4b8a")
+    unused: Any = SimpleNamespace(requests=())
+    page = Tab(unused, unused, shown, unused, unused, site, "")
+    backing._in_place(page, site.conversation(CONVERSATION), later=True)  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(StartOver):
+        backing._in_place(page, None, later=False)  # pyright: ignore[reportPrivateUsage]

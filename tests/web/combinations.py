@@ -218,6 +218,7 @@ NOT_DRAWN: dict[str, str] = {
     "rate_after_turns": "about several prompts",
     "unloadable_s": "a time",
     "restore_s": "a time",
+    "new_chat_address": "it has a row of its own",
     "composer_late": "half a minute each time; it has rows of its own",
     "composer_late_s": "a time",
     "layer_closes_s": "a time; it has a row of its own",

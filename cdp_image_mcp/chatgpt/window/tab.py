@@ -122,12 +122,11 @@ class Tab:
         """Whether the page is still where ``address`` led: at that conversation, or where a new chat begins. The site
         and a person go to other places (a GPT, a project, the library) without another document."""
         site, here = self.site, self.page.url
-        if site.is_interim(here):
-            return True
         wanted = site.conversation_id(address)
         if wanted is not None or site.conversation_id(here) is not None:
             return site.conversation_id(here) == wanted
-        return site.path(here).rstrip("/") in {site.path(each).rstrip("/") for each in (address, self._led_to)}
+        begins = site.beginning(here)
+        return begins != "" and begins in map(site.beginning, (address, self._led_to))
 
     def failed_scripts(self) -> bool:
         """Whether a script of the present document did not load."""

@@ -33,6 +33,9 @@ from tests.people.screen import until
 pytestmark = pytest.mark.anyio
 
 
+CHAT = "6a9f6d2e-0000-4000-8000-000000000000"
+
+
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncGenerator[tuple[Tab, StandIn]]:
     """A tab on the stand-in's home page, ready for a prompt."""
@@ -160,6 +163,53 @@ def test_a_page_stays_where_only_the_turn_is_gone_on_from_that_it_stands_after(
     tab.comes_to_rest("ours")
     assert tab.may_stay(address, after) is stays
     assert not tab.may_stay(address, "ours")
+
+
+def standing(here: str, *, home: str = "https://chatgpt.com/") -> Tab:
+    """A tab whose page shows the address ``here``."""
+    unused: Any = SimpleNamespace(requests=())
+    return Tab(unused, unused, cast("Any", SimpleNamespace(url=here)), unused, unused, site_at(home), "")
+
+
+HOME = "https://chatgpt.com/"
+GPT, PROJECT = f"{HOME}g/g-2fkFE8rbu/", f"{HOME}g/g-p-0123456789abcdef0123456789abcdef/"
+
+
+@pytest.mark.parametrize(
+    ("home", "here", "stands"),
+    [
+        (HOME, HOME, True),
+        (HOME, f"{HOME}?model=auto", True),
+        (HOME, f"{HOME}new", True),
+        (HOME, f"{HOME}new/", True),
+        (f"{HOME}new/", HOME, True),
+        (HOME, f"{HOME}library", False),
+        (HOME, f"{HOME}codex", False),
+        (HOME, f"{HOME}newsroom", False),
+        (HOME, GPT, False),
+        (HOME, f"{HOME}c/{CHAT}", False),
+        (HOME, "https://elsewhere.example/", False),
+        (GPT, f"{HOME}g/g-2fkFE8rbu", True),
+        (GPT, f"{HOME}g/g-2fkFE8rbu-dall-e", True),
+        (f"{HOME}g/g-2fkFE8rbu-dall-e/", f"{HOME}g/g-2fkFE8rbu", True),
+        (GPT, f"{HOME}g/g-2fkFE8rbv-dall-e", False),
+        (GPT, f"{HOME}g/g-2fkFE8rbu-dall-e/c/{CHAT}", False),
+        (GPT, HOME, False),
+        (GPT, f"{HOME}new", False),
+        (f"{PROJECT}project/", f"{PROJECT.rstrip('/')}-foxes/project", True),
+        (PROJECT, f"{HOME}g/g-p-00000000000000000000000000000000/project", False),
+    ],
+)
+def test_a_new_chat_begins_at_its_own_address_however_the_site_writes_it_and_nowhere_else(
+    home: str, here: str, stands: bool
+) -> None:
+    assert standing(here, home=home).stands_at(home) is stands
+
+
+def test_a_chat_that_a_person_has_just_begun_is_neither_a_new_one_nor_the_one_to_go_on_with() -> None:
+    tab = standing(f"{HOME}c/WEB:7")
+    assert not tab.stands_at(HOME)
+    assert not tab.stands_at(f"{HOME}c/{CHAT}")
 
 
 async def test_after_a_document_of_the_site_the_eye_opens_again(tmp_path: Path) -> None:
