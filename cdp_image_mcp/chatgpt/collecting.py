@@ -1,8 +1,9 @@
 """Fetching later what the site finished for a prompt that went out in an earlier run. Never submits anything.
 
-The conversation is known by the id in the record. When the process died before it was written, the newest
-conversations of the history are looked into, and ours is the one that holds a message with the sent text, written when
-send was pressed and claimed by no other generation. A conversation that fits in every way but one is not ours.
+The conversation is known by the id in the record. When the process died before it was written, or what was written is
+seen to be another chat, the newest conversations of the history are looked into, and ours is the one that holds a
+message with the sent text, written when send was pressed and claimed by no other generation. A conversation that fits
+in every way but one is not ours.
 
 ``not_found`` is final: it is said only of what was read. What could not be read may be collected another time.
 """
@@ -83,20 +84,35 @@ class Collecting:
         facts = self._report.facts
         conversation, message = facts.get("conversation_id"), facts.get("user_message_id")
         if not isinstance(conversation, str):
-            conversation, message = await self._search(tab)
-            await self._report.state(
-                "generating",
-                submitted=True,
-                user_message_id=message,
-                **self._site.facts(conversation),
-            )
+            conversation, message = await self._searched(tab)
         if not isinstance(message, str) or message in self._used:
-            message = await self._find_message(tab, conversation)
+            conversation, message = await self._found(tab, conversation)
         if not await self._taken_from(tab, conversation, message):
-            # The site never had it, or keeps it under an id of its own.
-            message = await self._find_message(tab, conversation)
+            # The site never had it, or keeps it under an id of its own, or in another conversation.
+            conversation, message = await self._found(tab, conversation)
             if not await self._taken_from(tab, conversation, message):
                 raise _not_read("the generation's own was not the same twice")
+
+    async def _found(self, tab: Tab, conversation: str) -> tuple[str, str]:
+        """Ours in the conversation of the record. That of a new chat may have been told by the page's address alone,
+        which a person changes too: where it does not show ours, ours is looked for in the history. It counts as lost
+        only where both were read."""
+        try:
+            return conversation, await self._find_message(tab, conversation)
+        except ImageError as lacks:
+            if self._request.conversation_mode == "continue" or self._report.images:
+                raise
+            try:
+                return await self._searched(tab)
+            except ImageError as lost:
+                raise (lost if lacks.code == "not_found" else lacks) from None
+
+    async def _searched(self, tab: Tab) -> tuple[str, str]:
+        """Ours as the history has it, and the record told so."""
+        conversation, message = await self._search(tab)
+        facts = self._site.facts(conversation)
+        await self._report.state("generating", submitted=True, user_message_id=message, **facts)
+        return conversation, message
 
     async def _taken_from(self, tab: Tab, conversation: str, message: str) -> bool:
         """Save what came of that message. False where the conversation does not hold it. Raises as ``run``."""

@@ -16,6 +16,7 @@ from cdp_image_mcp.cdp.mailbox import Mailbox
 from cdp_image_mcp.chatgpt import collecting
 from cdp_image_mcp.chatgpt.collecting import Collecting
 from cdp_image_mcp.chatgpt.network.conversations import read_conversations
+from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
@@ -611,3 +612,83 @@ async def test_the_history_of_another_account_does_not_tell_that_ours_is_not_the
     with pytest.raises(ImageError) as caught:
         await searched(site, account=sent_by)
     assert (caught.value.code, "sign" in (caught.value.next_step or "")) == (code, code == "network")
+
+
+class Holding(Watched):
+    """A turn that is watched where the site's conversations are read."""
+
+    def __init__(self, site: ScriptedSite, transcript: Transcript) -> None:
+        super().__init__(site)
+        for known, said in site.chats.items():
+            transcript.feed_conversation(conversation(*(said or ()), identity=known))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("noted", [None, "ours", "the page's own"], ids=["unknown", "kept", "kept under another id"])
+@pytest.mark.parametrize("plural", [False, True])
+async def test_a_record_that_names_a_chat_which_a_person_had_opened_is_corrected_from_the_history(
+    plural: bool, noted: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's address alone had named it, and the process died before that chat was read."""
+    site = ScriptedSite([BEFORE], [sent("ours", 2)])
+    site.plural = plural
+    facts = {"conversation_id": chat(0), "user_message_id": noted}
+    assert await run(site, facts, monkeypatch) == [(chat(1), "ours")]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("going_on", "pictures"), [(True, ()), (False, ("saved",))], ids=["gone on", "a later one"])
+async def test_a_conversation_that_was_known_before_the_press_is_not_looked_for(
+    going_on: bool, pictures: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = ScriptedSite([BEFORE], [sent("ours", 2)])
+    asked = ImageRequest(
+        prompt=REQUEST.prompt, backend="chatgpt-web", conversation_mode="continue" if going_on else "new"
+    )
+    with pytest.raises(ImageError) as caught:
+        await run(site, {"conversation_id": chat(0)}, monkeypatch, request=asked, images=pictures)
+    assert (caught.value.code, site.opened) == ("not_found", [chat(0)])
+
+
+@pytest.mark.anyio
+async def test_what_was_not_read_of_the_recorded_conversation_is_not_given_up_for_a_history_without_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site = ScriptedSite(None, [sent("other", text="other words")], listed=False)
+    site.history = [[entry(1, 30)]]
+    with pytest.raises(ImageError) as caught:
+        await run(site, {"conversation_id": chat(0)}, monkeypatch)
+    assert (caught.value.code, caught.value.submitted) == ("network", "unknown")
+
+
+async def run(
+    site: ScriptedSite,
+    known: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    request: ImageRequest = REQUEST,
+    images: tuple[str, ...] = (),
+) -> list[tuple[Any, Any]]:
+    """Collect with what the record holds; from which message of which conversation pictures were then waited for."""
+    facts: dict[str, Any] = {"sent_prompt": TEXT, "submitted_at": PRESSED.isoformat(), **known}
+    waited: list[tuple[Any, Any]] = []
+
+    @asynccontextmanager
+    async def watch_turn(_tab: object, transcript: Transcript) -> AsyncGenerator[Watched]:
+        yield Holding(site, transcript)
+
+    async def state(_state: str, **news: Any) -> None:
+        facts.update(news)
+
+    async def pictures() -> None:
+        waited.append((facts["conversation_id"], facts["user_message_id"]))
+
+    def drawn(*_: Any) -> Any:
+        return SimpleNamespace(pictures=pictures)
+
+    monkeypatch.setattr(collecting, "watch_turn", watch_turn)
+    monkeypatch.setattr(collecting, "Drawing", drawn)
+    report = cast("Report", SimpleNamespace(facts=facts, state=state, images=images))
+    with anyio.fail_after(20):
+        await Collecting(SITE, request, report).run(cast("Tab", site))
+    return waited
