@@ -21,7 +21,7 @@ async def with_picture(tab: Tab, request: ImageRequest) -> ImageRequest:
     if request.continue_number is None or await _stands_last(tab, request.continue_url, request.continue_at):
         return request
     if request.continue_image is None:
-        told = "continue_from: its picture is gone from its folder and does not stand last in its conversation."
+        told = "continue_from: its picture is gone from its folder and is not seen to stand last in its conversation."
         raise refusal("continue_from", told)
     references = (request.continue_image, *request.reference_images)
     if len(references) > MOST_REFERENCES:

@@ -133,3 +133,9 @@ async def test_a_picture_that_would_have_to_be_shown_and_cannot_be_is_told_befor
         await shown(Page((PLURAL, conversation(*OURS, LATER))), asking(**more))
     assert (caught.value.code, caught.value.submitted) == ("invalid_input", False)
     assert caught.value.details["field"].startswith(field)
+
+
+@pytest.mark.parametrize("read", [(), ((PLURAL, conversation(*OURS, LATER)),)], ids=["nothing was read", "it was read"])
+async def test_a_picture_that_cannot_be_shown_is_said_to_be_somewhere_only_as_far_as_it_was_seen(read: Any) -> None:
+    with pytest.raises(ImageError, match="is gone from its folder and is not seen to stand last in its conversation"):
+        await shown(Page(*read), asking(continue_image=None))
