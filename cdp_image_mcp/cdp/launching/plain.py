@@ -5,6 +5,7 @@ closed, and another takes the profile, with the window (chrome://restart does th
 on Windows and macOS read in the sources, where a helper of its own starts it on macOS).
 """
 
+import logging
 import os
 import sys
 from collections.abc import AsyncGenerator
@@ -32,6 +33,8 @@ from cdp_image_mcp.cdp.launching.process import (
 from cdp_image_mcp.cdp.launching.profile import prepare_profile
 from cdp_image_mcp.system.tasks import shielded
 
+log = logging.getLogger(__name__)
+
 # Seconds for a person's window to end in order.
 TERMINATING = 5.0
 # The end of a process that is no child of ours sends no event.
@@ -46,7 +49,14 @@ class PlainWindow:
         self._process = process
         self._profile = profile
         self._guards = ExitStack()
-        self._guards.callback(guard(process.pid, profile))
+
+    def guard(self, pid: int) -> None:
+        """The process does not outlive us. One that cannot be guarded is a person's all the same: it ends with the
+        block, and only where this program is killed it stays."""
+        try:
+            self._guards.callback(guard(pid, self._profile))
+        except OSError as error:
+            log.warning("the window would stay if this program were killed: %s", error)
 
     @property
     def crashed(self) -> bool:
@@ -57,8 +67,7 @@ class PlainWindow:
         """Until the window is closed, that of a process which has taken its place too; the first one's exit code."""
         code = await self._process.wait()
         while (heir := await self._heir()) is not None:
-            # It does not outlive us either.
-            self._guards.callback(guard(_group_of(heir), self._profile))
+            self.guard(_group_of(heir))
             while await anyio.to_thread.run_sync(is_browser, heir):  # noqa: ASYNC110
                 await anyio.sleep(LOOK_AGAIN)
         return code
@@ -100,6 +109,7 @@ async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[PlainWi
     process = await start_on(options, switches.plain(options, url, platform=sys.platform))
     window = PlainWindow(process, profile)
     try:
+        window.guard(process.pid)
         await _wait_for_hold(process, options)
         await anyio.to_thread.run_sync(note_program, profile, options.browser.path)
         yield window

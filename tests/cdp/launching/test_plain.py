@@ -1,9 +1,11 @@
 """An ordinary window for a person, on a real display."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.cdp.errors import NoDisplay, ProfileInUse
+from cdp_image_mcp.cdp.launching import plain
 from cdp_image_mcp.cdp.launching.holder import read_holder
 from cdp_image_mcp.cdp.launching.profile import remove_remains
 from tests.browser import SWITCHES
@@ -116,6 +119,57 @@ async def test_one_that_was_relaunched_is_waited_for_and_ends_with_the_block(hea
             family = tree(await relaunched(headed, window.pid))
             tasks.cancel_scope.cancel()  # nobody closes it
         assert await wait_ended(family) == []
+
+
+def unguarded(_pid: int, _profile: Path) -> Callable[[], None]:
+    """As on a machine that has no process left to give."""
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+async def test_one_that_cannot_be_guarded_is_the_persons_all_the_same_and_ends_with_the_block(
+    headed: LaunchOptions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(plain, "guard", unguarded)
+    with anyio.fail_after(60):
+        async with cdp.open_plain(headed, "about:blank") as window:
+            family = tree(window.pid)
+        assert await wait_ended(family) == []
+    assert "the window would stay if this program were killed" in caplog.text
+
+
+async def test_one_whose_guard_fails_in_a_way_of_its_own_is_not_left_open(
+    headed: LaunchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def failing(pid: int, _profile: Path) -> Callable[[], None]:
+        started.extend(tree(pid))
+        raise RuntimeError("no guard")
+
+    monkeypatch.setattr(plain, "guard", failing)
+    with anyio.fail_after(60):
+        with pytest.raises(RuntimeError, match="no guard"):
+            async with cdp.open_plain(headed, "about:blank"):
+                pytest.fail("nothing guards it")
+        assert await wait_ended(started) == []
+
+
+async def test_one_that_was_relaunched_and_cannot_be_guarded_is_waited_for(
+    headed: LaunchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with anyio.fail_after(90):
+        async with cdp.open_plain(headed, "about:blank") as window, anyio.create_task_group() as tasks:
+            over = anyio.Event()
+
+            async def wait() -> None:
+                await window.wait()
+                over.set()
+
+            tasks.start_soon(wait)
+            monkeypatch.setattr(plain, "guard", unguarded)
+            heir = await relaunched(headed, window.pid)
+            os.kill(heir, signal.SIGTERM)  # the person closes it
+            await over.wait()
 
 
 async def test_it_is_refused_while_a_driven_browser_holds_the_profile(headed: LaunchOptions) -> None:
