@@ -1,9 +1,8 @@
 """Fetching later what the site finished for a prompt that went out in an earlier run. Never submits anything.
 
-The conversation is known by the id in the record. When the process died before it was written, or what was written is
-seen to be another chat, the newest conversations of the history are looked into, and ours is the one that holds a
-message with the sent text, written when send was pressed and claimed by no other generation. A conversation that fits
-in every way but one is not ours.
+The conversation is known by the id in the record. When the process died before it was written, or it shows no message
+of ours, the newest conversations of the history are looked into, and ours is the one that holds a message with the sent
+text, written when send was pressed and claimed by no other generation. One that fits in every way but one is not ours.
 
 ``not_found`` is final: it is said only of what was read. What could not be read may be collected another time.
 """
@@ -100,7 +99,7 @@ class Collecting:
         try:
             return conversation, await self._find_message(tab, conversation)
         except ImageError as lacks:
-            if self._request.conversation_mode == "continue" or self._report.images:
+            if self._went_there:
                 raise
             try:
                 return await self._searched(tab)
@@ -109,13 +108,12 @@ class Collecting:
 
     async def _searched(self, tab: Tab) -> tuple[str, str]:
         """Ours as the history has it, and the record told so."""
-        conversation, message = await self._search(tab)
-        facts = self._site.facts(conversation)
-        await self._report.state("generating", submitted=True, user_message_id=message, **facts)
-        return conversation, message
+        found, message = await self._search(tab)
+        await self._report.state("generating", submitted=True, user_message_id=message, **self._site.facts(found))
+        return found, message
 
     async def _taken_from(self, tab: Tab, conversation: str, message: str) -> bool:
-        """Save what came of that message. False where the conversation does not hold it. Raises as ``run``."""
+        """Save what came of that message. False where the conversation does not show it. Raises as ``run``."""
         transcript = Transcript(conversation_id=conversation, user_message_id=message, fails=self._site.words.fails)
         async with watch_turn(tab, transcript) as watch:
             landed = await watch.load("late")
@@ -123,7 +121,7 @@ class Collecting:
                 raise ChallengeMet
             async with stopping(watch, self._report):
                 await watch.until(lambda: transcript.lacks + transcript.reads > 0 or watch.troubled, READ_SECONDS)
-                if transcript.lacks:
+                if transcript.lacks or (transcript.parts and not (transcript.reads or self._went_there)):
                     return False
                 await self._report.state("generating", submitted=True)
                 await Drawing(watch, self._request, self._report).pictures()
@@ -249,6 +247,11 @@ class Collecting:
         )
 
     # --- which message is ours ---------------------------------------------------------------------------------
+
+    @property
+    def _went_there(self) -> bool:
+        """Whether the conversation of the record was known before the press."""
+        return self._request.conversation_mode == "continue" or bool(self._report.images)
 
     @property
     def _used(self) -> frozenset[str]:

@@ -620,7 +620,11 @@ class Holding(Watched):
     def __init__(self, site: ScriptedSite, transcript: Transcript) -> None:
         super().__init__(site)
         for known, said in site.chats.items():
-            transcript.feed_conversation(conversation(*(said or ()), identity=known))
+            if site.plural:
+                part = {"start_cursor": "c", "has_previous_page": not site.from_start}
+                transcript.feed_conversation(window(*(said or ()), identity=known, page_info=part))
+            else:
+                transcript.feed_conversation(conversation(*(said or ()), identity=known))
 
 
 @pytest.mark.anyio

@@ -28,8 +28,7 @@ MOST_ACTIVITIES = 100
 class Transcript:
     """Collects what stream, websocket, conversation JSON and the page's own request say; pure, no I/O, no clock.
 
-    All ``feed_*`` calls return True when :meth:`turn` has changed, take repetitions and garbage, and never raise.
-    Memory is bounded.
+    All ``feed_*`` calls tell whether :meth:`turn` has changed, take garbage, and never raise. Memory is bounded.
     """
 
     def __init__(
@@ -53,9 +52,9 @@ class Transcript:
         self._topics: dict[str, Topic] = {}
         self.quotas: tuple[Quota, ...] = ()
         """What the streams said about the account's limits, the newest."""
-        self.reads = self.lacks = self.runs = 0
-        """How often our message was in a conversation that was read, or ours was read from its beginning while it was
-        in none; and how often the site said that something is being made."""
+        self.reads = self.lacks = self.parts = self.runs = 0
+        """How often a reading held our message; how often ours was read from its beginning while none held it, or in
+        part without it; and how often the site said that something is being made."""
         self._turn = self._judge()
 
     def _begin(self) -> None:
@@ -325,8 +324,9 @@ class Transcript:
         elif conversation and told.users and not self._sure and (self._guessed or not told.conversation):
             add(told.others, conversation)
             told.conversation, self._guessed = "", False
-        elif here and told.users and reading.from_start:
-            self.lacks += not self.reads
+        elif here and told.users:
+            self.lacks += reading.from_start and not self.reads
+            self.parts += not reading.from_start
 
     def _asked_by(self, reading: Reading) -> tuple[str, ...]:
         """Our message, when the page's request was not seen, or was kept under another id: the one that our stream's
