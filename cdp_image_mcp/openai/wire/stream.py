@@ -156,7 +156,7 @@ class Stream:
             return
         tree, _ = parsed(reader)
         items = reader.pieces() if tree is None else [tree]
-        if tree is not None and ("data" in tree or (self._reply.success and not (name or _kind_of(tree)))):
+        if tree is not None and ("data" in tree or self._is_answer(tree)):
             items = items_of(tree, reader)
         brings = self._answer.brings(reader, items) or reader.painted() is not None
         if tree is None:
@@ -196,6 +196,11 @@ class Stream:
                 self._candidates.remove(alike[0])
             self._candidates.append(event)
             self._listen()
+
+    def _is_answer(self, tree: Mapping[str, Any]) -> bool:
+        """A whole answer in a JSON text of its own may have its pictures anywhere. In an event, and beside an error,
+        what is named farther in is a link to something else."""
+        return self._plain and self._reply.success and not _kind_of(tree) and wrong_in(tree, [tree]) is None
 
     def _fails(self, verdict: Failure) -> None:
         self._verdict = joined(self._verdict, verdict) if self._verdict else verdict

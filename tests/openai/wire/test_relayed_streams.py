@@ -96,6 +96,21 @@ def in_turn(*pieces: dict[str, Any] | bytes, end: str = "ended", kind: str = "te
     return play
 
 
+@pytest.mark.parametrize("named", [False, True])
+async def test_a_link_farther_inside_an_event_is_no_picture(
+    named: bool, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    """Neither the page that helps with an error, which cost nothing, nor the picture of whom it was made for."""
+    link = api.file("/other.png", raw(200, BLURRED))
+    error = {"message": "Rate limit reached. Try again in 1s.", "code": "rate_limit_exceeded", "help": {"url": link}}
+    picture = {"url": api.file("/made.png", raw(200, MADE)), "user": {"image_url": link}}
+    kind = {"type": "error"} if named else {}
+    play = told({"status": "processing", "links": {"url": link}}, {**kind, "error": error})
+    api.play(told({**kind, "error": error, "links": [link]}), play)
+    assert await drawn(api, backend, report, told(picture)) == [MADE]
+    assert [len(api.posts), *(request.path for request in api.log if request.method == "GET")] == [3, "/made.png"]
+
+
 @pytest.mark.parametrize("end", ["ended", "cut"])
 @pytest.mark.parametrize("fault", [LIMIT, BLOCKED], ids=["a limit", "a refusal"])
 @pytest.mark.parametrize("kind", [COMPLETED, "image.final", ""])
