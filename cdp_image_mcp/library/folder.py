@@ -34,6 +34,7 @@ from cdp_image_mcp.system.disk import (
     sync_folder,
     write_part,
 )
+from cdp_image_mcp.system.plaintext import sound
 from cdp_image_mcp.system.tasks import shielded
 
 SIDECAR = "metadata.json"
@@ -63,6 +64,8 @@ class Row(msgspec.Struct, frozen=True):
     folder: Path
     stamp: Stamp
     """Of the sidecar that it was read from."""
+    drive: str
+    """What :func:`drive_of` said of the folder around it then."""
 
 
 class Visit:
@@ -72,17 +75,18 @@ class Visit:
     def __init__(self, root: Path) -> None:
         self.patience = Patience()
         self._root = root
-        self._there: dict[Path, bool] = {}
+        self._drives: dict[Path, str | None] = {}
 
     def is_away(self, row: Row) -> bool:
-        """Whether it may lie on a drive that is not there: the folder around it is missing, or holds nothing of ours,
-        as the empty one does in which a drive was."""
+        """Whether it may lie on a drive that is not there: the folder around it is missing, or lies on another drive
+        now, as the one does in which a drive was, and holds nothing of its name."""
         parent = row.folder.parent
         if parent == self._root:
             return False
-        if parent not in self._there:
-            self._there[parent] = _holds_any(parent)
-        return not self._there[parent]
+        if parent not in self._drives:
+            self._drives[parent] = drive_of(parent) if _is_there(parent) else None
+        here = self._drives[parent]
+        return here is None or (here != row.drive and not os.path.lexists(row.folder))
 
     def is_gone(self, row: Row) -> bool:
         """Whether surely no record is there any more. What lies on a drive that is away says nothing about that, nor
@@ -162,13 +166,19 @@ class Folder:
                 raise
 
 
-def _holds_any(parent: Path) -> bool:
-    """Whether a generation is to be seen there."""
+def _is_there(folder: Path) -> bool:
     try:
-        with os.scandir(parent) as entries:
-            return any(OUR_FOLDERS.match(entry.name) for entry in entries)
-    except OSError:
+        return folder.is_dir()
+    except OSError:  # a drive that is not ready
         return False
+
+
+def drive_of(folder: Path) -> str:
+    """The mount point above ``folder``, or that folder. A path, for what else tells one drive from another changes
+    with each mounting and, on macOS, with each start."""
+    place = Path(os.path.realpath(folder))
+    above = next((path for path in (place, *place.parents) if os.path.ismount(path)), place)
+    return sound(os.path.normcase(above))
 
 
 def is_link(folder: Path) -> bool:

@@ -13,7 +13,17 @@ from typing import TypeVar
 import msgspec
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.folder import OUR_FOLDERS, SIDECAR, Row, Stamp, Visit, is_link, read_record, write_record
+from cdp_image_mcp.library.folder import (
+    OUR_FOLDERS,
+    SIDECAR,
+    Row,
+    Stamp,
+    Visit,
+    drive_of,
+    is_link,
+    read_record,
+    write_record,
+)
 from cdp_image_mcp.library.gallery.card import card
 from cdp_image_mcp.library.record import Record, decode_record, encode_record, epoch
 from cdp_image_mcp.system.database import Database
@@ -23,7 +33,7 @@ from cdp_image_mcp.system.presence import OWN_FOLDER
 
 T = TypeVar("T")
 
-NAME = "index-3.sqlite3"
+NAME = "index-4.sqlite3"
 """With the version of its tables: programs of several versions each keep their own, made from the same sidecars."""
 OTHERS = re.compile(r"index-\d+\.sqlite3")
 
@@ -42,6 +52,7 @@ CREATE TABLE generations (
     mtime_ns INTEGER NOT NULL,
     size INTEGER NOT NULL,
     inode TEXT NOT NULL,
+    drive TEXT NOT NULL,
     card TEXT NOT NULL,
     record BLOB NOT NULL
 );
@@ -98,7 +109,7 @@ class Index:
         """Insert or replace one generation, and whatever was in its folder."""
         timings = record.timings
         db.execute(
-            "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 record.generation_id,
                 self._stored(folder),
@@ -112,6 +123,7 @@ class Index:
                 stamp.mtime_ns,
                 stamp.size,
                 str(stamp.inode),  # may pass 63 bits on Windows
+                "" if folder.parent == self.root else drive_of(folder.parent),
                 card(record, folder, self.root),
                 encode_record(record) if self._may_go_away(folder) else b"",
             ),
@@ -119,10 +131,11 @@ class Index:
 
     def rows(self, db: sqlite3.Connection, rest: str, *values: object) -> list[Row]:
         """The generations that the SQL after ``FROM generations`` picks."""
-        columns = "id, folder, mtime_ns, size, inode"
+        columns = "id, folder, mtime_ns, size, inode, drive"
         found = db.execute(f"SELECT {columns} FROM generations {rest}", values)  # noqa: S608
         return [
-            Row(name, self.root / folder, Stamp(mtime, size, int(inode))) for name, folder, mtime, size, inode in found
+            Row(name, self.root / folder, Stamp(mtime, size, int(inode)), drive)
+            for name, folder, mtime, size, inode, drive in found
         ]
 
     def found(self, db: sqlite3.Connection, visit: Visit, rest: str, *values: object) -> list[Row]:

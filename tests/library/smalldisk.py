@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import repeat
 from pathlib import Path
 
@@ -24,6 +24,34 @@ def small_disk(at: Path, kilobytes: int) -> Generator[Path]:
     finally:
         # A process holds its lock there for as long as it lives.
         subprocess.run(["umount", "-l", str(at)], check=True)
+
+
+class Drive:
+    """A file system that is plugged in ``at`` a folder of its own, and out of it again: the folder stays."""
+
+    def __init__(self, at: Path, disk: Path) -> None:
+        self.at = at
+        self._disk = disk
+        at.mkdir()
+        self.plug_in()
+
+    def plug_in(self) -> None:
+        subprocess.run(["mount", "--bind", str(self._disk), str(self.at)], check=True)
+
+    def plug_out(self) -> None:
+        subprocess.run(["umount", "-l", str(self.at)], check=True)
+
+
+@contextmanager
+def a_drive(at: Path) -> Generator[Drive]:
+    """It is plugged in at the beginning."""
+    with small_disk(at.with_name(f"{at.name} itself"), 4096) as disk:
+        drive = Drive(at, disk)
+        try:
+            yield drive
+        finally:
+            with suppress(subprocess.CalledProcessError):  # it is out
+                drive.plug_out()
 
 
 def fill_up(place: Path) -> Path:

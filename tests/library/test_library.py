@@ -28,11 +28,11 @@ from cdp_image_mcp.system import disk
 from cdp_image_mcp.system.disk import check_room
 from cdp_image_mcp.system.presence import OWN_FOLDER
 from tests.library.making import DEAD, a_record, ago, create, finished, new_id, picture
-from tests.library.smalldisk import fill_up, needs_root, small_disk
+from tests.library.smalldisk import a_drive, fill_up, needs_root, small_disk
 
 pytestmark = pytest.mark.anyio
 
-INDEX = ".cdp-image-mcp/index-3.sqlite3"
+INDEX = ".cdp-image-mcp/index-4.sqlite3"
 
 
 def folders(root: Path) -> list[str]:
@@ -148,27 +148,58 @@ async def test_an_output_folder_that_is_away_keeps_its_generations(library: Libr
         assert [entry.record for entry in await library.newest()] == [record]
 
 
-@pytest.mark.parametrize("holds", ["nothing", "a file"])
+@needs_root
+@pytest.mark.parametrize("holds", ["nothing", "a file", "another picture"])
 async def test_a_folder_in_which_a_drive_was_mounted_is_not_taken_for_the_drive(
     library: Library, tmp_path: Path, holds: str
 ) -> None:
-    """Forgotten, the same wish would be paid for once more when the drive is back."""
-    mount, drive = tmp_path / "mnt", tmp_path / "unmounted"
-    with anyio.fail_after(60):
-        claim = await library.claim_or_register(a_record(), mount)
+    """Forgotten, the same wish would be paid for once more, at once or when the drive is back."""
+    with anyio.fail_after(60), a_drive(tmp_path / "mnt") as drive:
+        claim = await library.claim_or_register(a_record(), drive.at / "art")
         await library.release(claim.waiter)
         await finished(library, claim.folder, claim.record)
-        mount.rename(drive)
-        mount.mkdir()
+        drive.plug_out()
         if holds == "a file":
-            (mount / "NOT MOUNTED").write_text("")
-        assert await library.newest(1) == []
-        assert await library.rescan() == 1
-        mount.rename(tmp_path / "under it")
-        drive.rename(mount)
+            (drive.at / "NOT MOUNTED").write_text("")
+        if holds == "another picture":
+            await create(library, a_record("a bear", fingerprint="another"), drive.at / "art")
+        assert claim.record not in [entry.record for entry in await library.newest(1)]
+        assert await library.rescan() == (2 if holds == "another picture" else 1)
+        with pytest.raises(ImageError, match=r"Nothing was sent\..* not there now"):
+            await library.claim_or_register(a_record())
+        drive.plug_in()
         assert [entry.record for entry in await library.newest()] == [claim.record]
         again = await library.claim_or_register(a_record())
     assert (again.kind, again.record.generation_id) == ("finished", claim.record.generation_id)
+
+
+@needs_root
+async def test_what_was_moved_to_a_drive_of_its_own_without_another_path_is_there(
+    library: Library, tmp_path: Path
+) -> None:
+    with anyio.fail_after(60):
+        record = a_record(state="saved", finished_at=now())
+        folder = await create(library, record, tmp_path / "art")
+        folder.path.parent.rename(tmp_path / "before")
+        with a_drive(tmp_path / "art"):
+            shutil.copytree(tmp_path / "before" / folder.path.name, folder.path)
+            assert [entry.record for entry in await library.newest()] == [record]
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["something else", "nothing"])
+async def test_the_only_picture_of_a_folder_is_deleted_like_any_other(
+    library: Library, tmp_path: Path, keeps: bool
+) -> None:
+    """The folder around it is still there, on the drive on which it was: no drive is to be plugged in."""
+    with anyio.fail_after(60):
+        claim = await library.claim_or_register(a_record(), tmp_path / "project")
+        await library.release(claim.waiter)
+        await finished(library, claim.folder, claim.record)
+        shutil.rmtree(claim.folder.path)
+        if keeps:
+            (tmp_path / "project" / "notes.txt").write_text("")
+        assert await library.find(claim.record.generation_id) is None
+        assert (await library.claim_or_register(a_record())).kind == "new"
 
 
 @pytest.mark.parametrize("what", ["deleted", "renamed"])
