@@ -18,6 +18,7 @@ from cdp_image_mcp.studio.studio import Standing, Studio, open_studio
 from fixtures.images_api import ImagesApi, Play, Request, Response, html_page, png, raw
 from tests.clock import leap
 from tests.openai.doubles import KEY
+from tests.openai.wire.events import FORMS as ANSWERS
 
 pytestmark = pytest.mark.anyio
 
@@ -230,33 +231,34 @@ async def test_a_picture_that_never_comes_whole_from_its_address_holds_nothing_u
             leap(monkeypatch, 1400)  # what is asked for once more at the end
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        '{"images": [{"url": "%s"}], "timings": {"inference": 2.1}, "seed": 7}',
-        '{"data": {"url": "%s"}}',
-        '{"created": 1, "url": "%s"}',
-        '[{"url": "%s"}]',
-        '{"code": 0, "result": {"images": [{"url": "%s", "width": 64}]}}',
-    ],
-    ids=["SiliconFlow", "no list", "alone", "a list", "within a result"],
-)
-async def test_an_address_is_found_in_whatever_form_an_answer_has(answer: str, api: ImagesApi, tmp_path: Path) -> None:
-    api.play(raw(200, (answer % api.file("/made.png", raw(200, MADE, PNG))).encode()))
+@pytest.mark.parametrize("form", ["%s", "data: %s\n\ndata: [DONE]\n\n", "data: %s"], ids=["JSON", "a stream", "cut"])
+@pytest.mark.parametrize("answer", [*ANSWERS.values(), '[{"url": "%s"}]'], ids=[*ANSWERS, "a list"])
+async def test_an_address_is_found_in_whatever_form_an_answer_has(
+    answer: str, form: str, api: ImagesApi, tmp_path: Path
+) -> None:
+    """Gateways that only seem to stream say the whole of it in one event."""
+    api.play(raw(200, (form % answer % api.file("/made.png", raw(200, MADE, PNG))).encode()))
     with anyio.fail_after(40):
         async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
             record = (await asked(studio)).record
     assert (record.state, [Path(image.path).read_bytes() for image in record.images]) == ("saved", [MADE])
+    assert [request.path for request in api.log if request.method == "GET"] == ["/made.png"]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        '{"code": 500, "message": "see the page", "url": "%s"}',
-        '{"error": {"message": "see the page", "url": "%s"}}',
-        '{"choices": [{"message": {"content": "see the page %s"}}]}',
-    ],
-)
+WORDS = [
+    '{"code": 500, "message": "see the page", "url": "%s"}',
+    '{"choices": [{"message": {"content": "see the page %s"}}]}',
+]
+ERRORS = [
+    '{"error": {"message": "see the page", "url": "%s"}}',
+    '{"error": {"message": "see the page", "help": {"url": "%s"}}}',
+    '{"error": {"message": "see the page"}, "links": {"url": "%s"}}',
+    '{"error": {"message": "see the page"}, "links": ["%s"]}',
+    '{"error": {"message": "see the page"}, "data": null, "links": ["%s"]}',
+]
+
+
+@pytest.mark.parametrize("answer", [*WORDS, *ERRORS, *(f"data: {each}\n\ndata: [DONE]\n\n" for each in ERRORS)])
 async def test_an_address_beside_words_is_no_pictures(answer: str, api: ImagesApi, tmp_path: Path) -> None:
     api.play(raw(200, (answer % api.file("/help.html", raw(200, b"<html>help</html>"))).encode()))
     with anyio.fail_after(40):

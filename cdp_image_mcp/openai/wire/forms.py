@@ -22,16 +22,29 @@ def parsed(reader: PictureReader) -> tuple[Mapping[str, Any] | None, str]:
 
 
 def items_of(tree: Mapping[str, Any], reader: PictureReader) -> Sequence[Mapping[str, Any]]:
-    """The places for pictures. Forms of a server's own (``images``, SiliconFlow 2026) name their addresses alike, or
-    list them and nothing else."""
+    """The places for pictures of a whole answer. Forms of a server's own (``images``, SiliconFlow 2026) name their
+    addresses alike, or list them and nothing else. Beside an error, or a picture that the answer names itself and in no
+    other place, what is named farther in is a link to something else."""
     items = listed_in(tree)
     if items or reader.painted() is not None:
         return items
+    itself = "" if "message" in tree else address_in(tree)
+    if wrong_in(tree, []) is not None:
+        return [tree] if itself else []
     pieces = [piece for piece in reader.pieces() if "message" not in piece]
+    named = [address_in(piece) for piece in pieces]
     lists = (cast("list[Any]", value) for value in tree.values() if isinstance(value, list))
-    bare = dict.fromkeys(each for listed in lists for each in listed if isinstance(each, str))
-    named = {piece.get("url") for piece in pieces}
-    return [*pieces, *({"url": each} for each in bare if each.startswith("http") and each not in named)]
+    texts = dict.fromkeys(each for listed in lists for each in listed if isinstance(each, str))
+    bare = [each for each in texts if each.startswith("http")]
+    if itself and [*named, *bare].count(itself) == 1:
+        return [tree]
+    return [*pieces, *({"url": each} for each in bare if each not in named)]
+
+
+def near_in(tree: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The places for pictures of an event, which may be any of several: those it has itself."""
+    data = fields_of(tree.get("data"))
+    return listed_in(tree) or ([tree] if data is None or "message" in data else [tree, data])
 
 
 def listed_in(tree: Mapping[str, Any]) -> list[Mapping[str, Any]]:

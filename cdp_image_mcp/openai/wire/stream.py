@@ -13,7 +13,7 @@ import msgspec
 from cdp_image_mcp.openai.refusals.failures import Failure, joined
 from cdp_image_mcp.openai.wire.answer import DRAIN, Answer
 from cdp_image_mcp.openai.wire.exchange import BrokenError, Reply
-from cdp_image_mcp.openai.wire.forms import items_of, parsed, wrong_in
+from cdp_image_mcp.openai.wire.forms import items_of, near_in, parsed, wrong_in
 from cdp_image_mcp.openai.wire.pictures import AnswerError, PictureReader
 from cdp_image_mcp.system.events import EventReader, JsonReader
 from cdp_image_mcp.system.tasks import shielded
@@ -30,6 +30,8 @@ class _Event(NamedTuple):
     reader: PictureReader
     items: Sequence[Mapping[str, Any]]
     kind: str
+    numbered: bool = False
+    """As previews are."""
 
 
 class Begun(NamedTuple):
@@ -56,8 +58,9 @@ class Stream:
         self._candidates: list[_Event] = []
         """The last pictures under each name, or in a form, that is not known: of the name that came last they are the
         finished ones, if no better come."""
-        self._numbered: deque[_Event] = deque(maxlen=answer.wanted)
-        """The last of them that have a preview's number: they stand behind all others."""
+        self._behind: deque[_Event] = deque(maxlen=answer.wanted)
+        """The last that count where nothing else came: those that have a preview's number, and those that name
+        something farther in, which may be a link or all of an answer that was put into one event."""
         self._verdict: Failure | None = None
         self._listens_until = math.inf
         """When silence between two events is the end."""
@@ -109,18 +112,19 @@ class Stream:
     async def _cut_short(self, how: str) -> bool:
         """Its last event may have brought its picture before it was cut. Whether what may be a preview was taken."""
         await self._take(self._events.close())
-        self._numbered.clear()  # better ones may have been to come
+        if any(event.numbered for event in self._behind):
+            self._behind.clear()  # better ones may have been to come
         return await self._take_candidates(how)
 
     async def _take_candidates(self, doubt: str = "") -> bool:
         """Whether there were any to be taken for the finished pictures. ``doubt``: why they may be previews."""
-        taken: list[_Event] = []
-        if not (self._answer.found or (taken := _last_alike(self._candidates)) or self._verdict):
-            taken, doubt = _last_alike(self._numbered), "it came with a preview's number, and no other came"
+        taken = [] if self._answer.found else _last_alike(self._candidates) or _last_alike(self._behind)
+        if any(event.numbered for event in taken):
+            doubt = "it came with a preview's number, and no other came"
         if self._verdict is not None and self._answer.wanted > 1:
             doubt = doubt or "an error came with it"
         self._candidates.clear()
-        self._numbered.clear()
+        self._behind.clear()
         for event in taken:
             await self._finished(event)
         if taken and doubt:
@@ -155,9 +159,7 @@ class Stream:
             self._over = True
             return
         tree, _ = parsed(reader)
-        items = reader.pieces() if tree is None else [tree]
-        if tree is not None and ("data" in tree or self._is_answer(tree)):
-            items = items_of(tree, reader)
+        items = reader.pieces() if tree is None else near_in(tree)
         brings = self._answer.brings(reader, items) or reader.painted() is not None
         if tree is None:
             if not brings and name != "error":
@@ -186,8 +188,25 @@ class Stream:
                 return
         if partial or numbered:
             self._draws()
-            self._numbered += [event] if brings and not partial else []
-        elif finished or "data" in tree or ((reader.drawn or reader.taken) and not kind):
+            if brings and not partial and self._verdict is None:
+                self._behind.append(event._replace(numbered=True))
+        elif brings or reader.taken or not self._names_farther(event):
+            await self._sort(event, finished=finished, brings=brings)
+        elif finished:
+            await self._finished(event._replace(items=items_of(tree, reader)))
+        else:
+            self._behind.append(event._replace(items=items_of(tree, reader)))
+            self._listen()
+
+    def _names_farther(self, event: _Event) -> bool:
+        """Gateways that only seem to stream say a whole answer in one event, without a name or as its ``data``."""
+        answers = self._reply.success and (not event.kind or event.tree.get("data"))
+        return bool(answers) and self._answer.brings(event.reader, items_of(event.tree, event.reader))
+
+    async def _sort(self, event: _Event, *, finished: bool, brings: bool) -> None:
+        """What is no preview, by what is known of its name."""
+        kind, reader, data = event.kind, event.reader, "data" in event.tree
+        if finished or event.tree.get("data") or (not kind and (reader.drawn or reader.taken or data)):
             await self._finished(event)
         elif brings:
             # Relays give events names of their own, to finished pictures and to previews and tasks before them.
@@ -197,18 +216,13 @@ class Stream:
             self._candidates.append(event)
             self._listen()
 
-    def _is_answer(self, tree: Mapping[str, Any]) -> bool:
-        """A whole answer in a JSON text of its own may have its pictures anywhere. In an event, and beside an error,
-        what is named farther in is a link to something else."""
-        return self._plain and self._reply.success and not _kind_of(tree) and wrong_in(tree, [tree]) is None
-
     def _fails(self, verdict: Failure) -> None:
         self._verdict = joined(self._verdict, verdict) if self._verdict else verdict
         if self._drawing:
             self._doubt_verdict()  # before any picture it may still be a plain limit, which costs nothing
         if self._answer.wanted == 1:
             self._candidates.clear()  # they were previews
-        self._numbered.clear()
+        self._behind.clear()
         self._listen()
 
     def _draws(self) -> None:

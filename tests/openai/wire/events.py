@@ -12,6 +12,15 @@ PARTIAL = "image_generation.partial_image"
 COMPLETED = "image_generation.completed"
 LIMIT = {"type": "error", "error": {"code": "rate_limit_exceeded", "message": "Rate limit reached. Try again in 1s."}}
 BLOCKED = {"type": "error", "error": {"code": "moderation_blocked", "message": "Stopped by safety."}}
+FORMS = {
+    "SiliconFlow": '{"images": [{"url": "%s"}], "timings": {"inference": 2.1}, "seed": 7}',
+    "no list": '{"data": {"url": "%s"}}',
+    "alone": '{"created": 1, "url": "%s"}',
+    "within a result": '{"code": 0, "result": {"images": [{"url": "%s", "width": 64}]}}',
+    "beside a profile": '{"url": "%s", "user": {"image_url": "https://a.example/profile.png"}}',
+    "written in Go": '{"data": null, "error": {"code": ""}, "images": ["%s"]}',
+}
+"""Whole answers of relays, in forms of their own."""
 
 
 def event(kind: str, picture: bytes = MADE, **fields: Any) -> dict[str, Any]:

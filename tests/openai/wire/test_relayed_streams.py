@@ -13,9 +13,11 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai import ApiBackend
 from fixtures.images_api import ImagesApi, Play, Request, Response, png, raw
 from tests.openai.doubles import DiskReport, ask
-from tests.openai.wire.events import BLOCKED, BLURRED, COMPLETED, LIMIT, MADE, PARTIAL, USED, event
+from tests.openai.wire.events import BLOCKED, BLURRED, COMPLETED, FORMS, LIMIT, MADE, PARTIAL, USED, event
 
 pytestmark = pytest.mark.anyio
+
+WRAPPED = '{"event": "image.final", "data": {"images": [{"url": "%s"}]}}'
 
 
 def said(text: str, content_type: str = "text/event-stream") -> Play:
@@ -96,19 +98,45 @@ def in_turn(*pieces: dict[str, Any] | bytes, end: str = "ended", kind: str = "te
     return play
 
 
+@pytest.mark.parametrize("data", [{}, {"data": None}, {"data": []}, {"data": {"id": "7"}}], ids=str)
 @pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("form", ["lines", "events"])
 async def test_a_link_farther_inside_an_event_is_no_picture(
-    named: bool, api: ImagesApi, backend: ApiBackend, report: DiskReport
+    form: str, named: bool, data: dict[str, Any], api: ImagesApi, backend: ApiBackend, report: DiskReport
 ) -> None:
-    """Neither the page that helps with an error, which cost nothing, nor the picture of whom it was made for."""
+    """Neither the page that helps with an error, which cost nothing, nor the picture of whom it was made for. Servers
+    written in Go send every field with every event."""
     link = api.file("/other.png", raw(200, BLURRED))
     error = {"message": "Rate limit reached. Try again in 1s.", "code": "rate_limit_exceeded", "help": {"url": link}}
-    picture = {"url": api.file("/made.png", raw(200, MADE)), "user": {"image_url": link}}
+    picture = {"url": api.file("/made.png", raw(200, MADE)), "user": {"image_url": link}, **data}
     kind = {"type": "error"} if named else {}
-    play = told({"status": "processing", "links": {"url": link}}, {**kind, "error": error})
-    api.play(told({**kind, "error": error, "links": [link]}), play)
-    assert await drawn(api, backend, report, told(picture)) == [MADE]
+    play = lines if form == "lines" else told
+    drawing = {"status": "processing", "links": {"url": link}, **data}
+    limit = {**kind, "error": error, **data}
+    api.play(play({"id": 1}, {**limit, "links": [link]}), play(drawing, limit))
+    assert await drawn(api, backend, report, play(drawing, picture)) == [MADE]
     assert [len(api.posts), *(request.path for request in api.log if request.method == "GET")] == [3, "/made.png"]
+
+
+@pytest.mark.parametrize("end", ["ended", "cut"])
+@pytest.mark.parametrize("before", [[], [{"status": "processing", "data": None}], [LIMIT]], ids=str)
+@pytest.mark.parametrize("answer", [FORMS["SiliconFlow"], FORMS["within a result"], WRAPPED], ids=str)
+async def test_a_whole_answer_in_one_event_has_its_pictures_wherever_it_names_them(
+    answer: str, before: list[dict[str, Any]], end: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    """Also where the next channel of a relay says it, behind an error."""
+    made = json.loads(answer % api.file("/made.png", raw(200, MADE)))
+    assert await drawn(api, backend, report, in_turn(*before, made, end=end)) == [MADE]
+    assert len(api.posts) == 1
+
+
+@pytest.mark.parametrize("end", ["ended", "cut"])
+async def test_it_stands_before_a_preview_that_came_earlier(
+    end: str, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    made = json.loads(FORMS["SiliconFlow"] % api.file("/made.png", raw(200, MADE)))
+    play = in_turn(event("image.progress", BLURRED, partial_image_index=0), made, end=end)
+    assert await drawn(api, backend, report, play) == [MADE]
 
 
 @pytest.mark.parametrize("end", ["ended", "cut"])
