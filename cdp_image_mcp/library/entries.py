@@ -144,10 +144,11 @@ class Entries:
             if error.code == "not_found":
                 return None
             raise
-        if stamp != row.stamp and db is not None:
-            self._index.put(db, row.folder, record, stamp)
-        elif stamp != row.stamp and stale is not None:
-            stale.append(row)
+        if visit.is_behind(row, stamp):
+            if db is not None:
+                self._index.put(db, row.folder, record, stamp, visit)
+            elif stale is not None:
+                stale.append(row)
         return Entry(record, self.folder(row.folder), self._attendance.lives(record))
 
     def folder(self, path: Path) -> Folder:

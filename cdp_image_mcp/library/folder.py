@@ -83,10 +83,20 @@ class Visit:
         parent = row.folder.parent
         if parent == self._root:
             return False
-        if parent not in self._drives:
-            self._drives[parent] = drive_of(parent) if _is_there(parent) else None
-        here = self._drives[parent]
+        here = self.drive(parent)
         return here is None or (here != row.drive and not os.path.lexists(row.folder))
+
+    def drive(self, parent: Path) -> str | None:
+        """:func:`drive_of` of a folder around generations, "" for the root; None where it is not there."""
+        if parent == self._root:
+            return ""
+        if parent not in self._drives:
+            self._drives[parent] = drive_of(parent)
+        return self._drives[parent]
+
+    def is_behind(self, row: Row, stamp: Stamp) -> bool:
+        """Whether it is to be put anew, where its sidecar was seen with that ``stamp``."""
+        return row.stamp != stamp or row.drive != self.drive(row.folder.parent)
 
     def is_gone(self, row: Row) -> bool:
         """Whether surely no record is there any more. What lies on a drive that is away says nothing about that, nor
@@ -166,19 +176,24 @@ class Folder:
                 raise
 
 
-def _is_there(folder: Path) -> bool:
+def drive_of(folder: Path) -> str | None:
+    """The mount point above ``folder``, or its root; None where it is not there. A path, for what else tells one drive
+    from another changes with each mounting and, on macOS, with each start."""
     try:
-        return folder.is_dir()
+        if not folder.is_dir():
+            return None
+        folder = Path(os.path.realpath(folder))
     except OSError:  # a drive that is not ready
-        return False
-
-
-def drive_of(folder: Path) -> str:
-    """The mount point above ``folder``, or that folder. A path, for what else tells one drive from another changes
-    with each mounting and, on macOS, with each start."""
-    place = Path(os.path.realpath(folder))
-    above = next((path for path in (place, *place.parents) if os.path.ismount(path)), place)
+        return None
+    above = next((path for path in (folder, *folder.parents) if _is_mount(path)), folder.anchor)
     return sound(os.path.normcase(above))
+
+
+def _is_mount(path: Path) -> bool:
+    try:
+        return os.path.ismount(path)
+    except OSError:  # on Windows, of a volume that says nothing about itself
+        return False
 
 
 def is_link(folder: Path) -> bool:

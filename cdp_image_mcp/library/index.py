@@ -19,7 +19,6 @@ from cdp_image_mcp.library.folder import (
     Row,
     Stamp,
     Visit,
-    drive_of,
     is_link,
     read_record,
     write_record,
@@ -105,8 +104,10 @@ class Index:
         kept = decode_record(encode_record(record))  # half characters are none any more
         self.put(db, folder, kept, write_record(folder, kept))
 
-    def put(self, db: sqlite3.Connection, folder: Path, record: Record, stamp: Stamp) -> None:
-        """Insert or replace one generation, and whatever was in its folder."""
+    def put(
+        self, db: sqlite3.Connection, folder: Path, record: Record, stamp: Stamp, visit: Visit | None = None
+    ) -> None:
+        """Insert or replace one generation, and whatever was in its folder. ``visit``: of whoever puts several."""
         timings = record.timings
         db.execute(
             "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -123,7 +124,7 @@ class Index:
                 stamp.mtime_ns,
                 stamp.size,
                 str(stamp.inode),  # may pass 63 bits on Windows
-                "" if folder.parent == self.root else drive_of(folder.parent),
+                (visit or Visit(self.root)).drive(folder.parent) or "",
                 card(record, folder, self.root),
                 encode_record(record) if self._may_go_away(folder) else b"",
             ),
@@ -187,7 +188,7 @@ class Index:
             for folder, stamp in self._sidecars(parent, tidy=tidy):
                 stored = self._stored(folder)
                 db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (stored,))
-                if all(row.stamp != stamp for row in self.rows(db, "WHERE folder = ?", stored)):
+                if all(visit.is_behind(row, stamp) for row in self.rows(db, "WHERE folder = ?", stored)):
                     self._read(db, folder, visit)
         for row in self.rows(db, "WHERE folder NOT IN (SELECT folder FROM seen)"):
             if visit.is_gone(row):
@@ -212,7 +213,7 @@ class Index:
             if is_copy:
                 self._told(f"{folder} is a copy of {known.folder} (same generation_id) and is left out.")
                 return
-        self.put(db, folder, record, stamp)
+        self.put(db, folder, record, stamp, visit)
 
     def add_parent(self, parent: Path) -> Path:
         """Remember an output folder, and answer how it is called here. All other lines stay as they are, whoever wrote

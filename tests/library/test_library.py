@@ -186,6 +186,52 @@ async def test_what_was_moved_to_a_drive_of_its_own_without_another_path_is_ther
             assert [entry.record for entry in await library.newest()] == [record]
 
 
+@needs_root
+async def test_a_drive_that_is_mounted_under_another_name_is_the_drive_from_then_on(
+    library: Library, tmp_path: Path
+) -> None:
+    """Its files are the same, and the link to it was put right: what is deleted there is gone."""
+    link = tmp_path / "art"
+    link.symlink_to(tmp_path / "first")
+    with anyio.fail_after(60), a_drive(tmp_path / "first") as drive:
+        gone = await create(library, a_record(state="saved", finished_at=now()), link)
+        claim = await library.claim_or_register(a_record(fingerprint="unfetched"), link)
+        await library.release(claim.waiter)
+        await finished(library, claim.folder, claim.record)
+        drive.plug_out()
+        link.unlink()
+        link.symlink_to(tmp_path / "second")
+        drive.at = tmp_path / "second"
+        drive.at.mkdir()
+        drive.plug_in()
+        assert len(await library.newest()) == 2
+        shutil.rmtree(gone.path)
+        shutil.rmtree(claim.folder.path)
+        assert await library.find(claim.record.generation_id) is None
+        assert await library.rescan() == 0
+        assert (await library.claim_or_register(a_record(fingerprint="unfetched"))).kind == "new"
+
+
+async def test_a_volume_that_does_not_say_where_it_is_mounted_is_a_folder_like_any_other(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows raises an error for those, for all but the roots of drives."""
+
+    def asked(path: Path) -> bool:
+        if path == Path(path.anchor):
+            return True
+        raise FileNotFoundError(errno.ENOENT, "The volume does not contain a recognized file system", str(path))
+
+    monkeypatch.setattr(os.path, "ismount", asked)
+    with anyio.fail_after(60):
+        kept, gone = (a_record(state="saved", finished_at=now(), fingerprint=name) for name in ("kept", "gone"))
+        await create(library, kept, tmp_path / "art")
+        shutil.rmtree((await create(library, gone, tmp_path / "art")).path)
+        assert [entry.record for entry in await library.newest()] == [kept]
+        assert await library.rescan() == 1
+        assert await library.find(gone.generation_id) is None
+
+
 @pytest.mark.parametrize("keeps", [True, False], ids=["something else", "nothing"])
 async def test_the_only_picture_of_a_folder_is_deleted_like_any_other(
     library: Library, tmp_path: Path, keeps: bool
