@@ -113,15 +113,15 @@ class Collecting:
         return found, message
 
     async def _taken_from(self, tab: Tab, conversation: str, message: str) -> bool:
-        """Save what came of that message. False where the conversation does not show it. Raises as ``run``."""
+        """Save what came of that message. False where the conversation shows nothing of it. Raises as ``run``."""
         transcript = Transcript(conversation_id=conversation, user_message_id=message, fails=self._site.words.fails)
         async with watch_turn(tab, transcript) as watch:
-            landed = await watch.load("late")
-            if landed.challenged:
+            if (await watch.load("late")).challenged:
                 raise ChallengeMet
             async with stopping(watch, self._report):
                 await watch.until(lambda: transcript.lacks + transcript.reads > 0 or watch.troubled, READ_SECONDS)
-                if transcript.lacks or (transcript.parts and not (transcript.reads or self._went_there)):
+                ours = transcript.reads or transcript.turn().pictures
+                if transcript.lacks or (transcript.parts and not (ours or self._went_there)):
                     return False
                 await self._report.state("generating", submitted=True)
                 await Drawing(watch, self._request, self._report).pictures()

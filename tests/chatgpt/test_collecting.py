@@ -20,7 +20,7 @@ from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
-from tests.chatgpt.talk import conversation, prompt, site_at, window
+from tests.chatgpt.talk import conversation, picture, prompt, site_at, window
 
 SITE = site_at("https://chatgpt.com/")
 REQUEST = ImageRequest(prompt="a lighthouse", backend="chatgpt-web")
@@ -638,6 +638,19 @@ async def test_a_record_that_names_a_chat_which_a_person_had_opened_is_corrected
     site.plural = plural
     facts = {"conversation_id": chat(0), "user_message_id": noted}
     assert await run(site, facts, monkeypatch) == [(chat(1), "ours")]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("answers", "found"), [("ours", 0), ("theirs", 1)])
+async def test_a_part_of_the_chat_that_begins_within_our_turn_is_waited_in(
+    answers: str, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its picture answers our message, which stands in the part before; another's picture tells nothing."""
+    drawn = [picture(parent=answers), *(sent(f"later-{number}", 60 + number, "And so on") for number in range(3))]
+    site = ScriptedSite(drawn, [sent("ours", 2)])
+    site.plural = True
+    facts = {"conversation_id": chat(0), "user_message_id": "ours"}
+    assert await run(site, facts, monkeypatch) == [(chat(found), "ours")]
 
 
 @pytest.mark.anyio
