@@ -240,6 +240,7 @@ NOT_DRAWN: dict[str, str] = {
     "words_first_s": "a time, given with its mood",
     "person_opens": "the id of a conversation that must be there; it has tests of its own",
     "person_opens_behind": "given with that",
+    "person_opens_in_place": "given with that",
     "reload_status_times": "a number, given with its mood",
     "finish_without_page": "a turn given up for want of a page has no right outcome",
     "honour_ratio": "sizes have rows of their own",

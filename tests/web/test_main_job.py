@@ -94,9 +94,9 @@ def an_old_chat(stage: Stage, **switches: Any) -> None:
     stage.site.state.conversations[old.id] = old
 
 
-async def never_sent(stage: Stage) -> None:
+async def never_sent(stage: Stage, *, in_place: bool) -> None:
     """Before the page sends the prompt, which then never goes out."""
-    an_old_chat(stage, person_opens_behind="press", sentinel_s=3.0)
+    an_old_chat(stage, person_opens_behind="press", sentinel_s=3.0, person_opens_in_place=in_place)
     told = await stage.program.generate("a lighthouse that was left", wait_seconds=120)
     assert (told.code, told.data["submitted"]) == ("site_changed", "unknown"), told.data
     assert stage.site.log.prompts == []
@@ -115,7 +115,13 @@ async def left(stage: Stage) -> None:
     assert len(log.prompts) == 1
 
 
-@pytest.mark.parametrize("scene", [pytest.param(Scene(never_sent, 20.0), id="opened")])
+@pytest.mark.parametrize(
+    "scene",
+    [
+        pytest.param(Scene(partial(never_sent, in_place=False), 20.0), id="opened"),
+        pytest.param(Scene(partial(never_sent, in_place=True), 20.0), id="in the same document"),
+    ],
+)
 async def test_the_turn_of_a_chat_that_a_person_opened_before_the_prompt_went_out_is_not_taken_for_ours(
     scene: Scene, performance: Performance
 ) -> None:

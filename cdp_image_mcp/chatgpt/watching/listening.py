@@ -100,6 +100,8 @@ async def _page(watch: TurnWatch) -> None:
                 log.warning("the page script failed: %s", report.message)
             else:
                 watch.reported(report)
+                if watch.strayed:
+                    await watch.look_closer()
 
 
 async def _documents(watch: TurnWatch, start: Start) -> None:

@@ -74,8 +74,8 @@ class TurnWatch:
         self._standing: frozenset[str] = frozenset()
         """Pictures that were on the page, or asked for by it, before ours were asked for."""
         self._page = PageReport()
-        self._looking: tuple[str | None] | None = None
-        """The message the eye goes by, once it looks at all."""
+        self._looking: str | None = None
+        """What the eye goes by, once it looks at all."""
         now = anyio.current_time()
         self._at: dict[Sign, float] = {"quiet": now, "since_heard": now}
         """When what was seen; what was not is not in it."""
@@ -95,6 +95,11 @@ class TurnWatch:
         """What the page shows of our turn; a reference or an earlier picture that is shown once more, and what stood
         there before, is nothing of ours."""
         return self._page.without(self.turn.known_files | self._standing)
+
+    @property
+    def strayed(self) -> bool:
+        """Whether the page has gone to another conversation than was pressed in, before it sent anything."""
+        return self._known is None
 
     @property
     def tab_gone(self) -> bool:
@@ -191,14 +196,24 @@ class TurnWatch:
             self._wake()
 
     def reported(self, report: PageReport) -> None:
+        conversation = self.tab.site.conversation_id(report.address)
+        if self._strays_to(conversation):
+            self._known = None
+            if report.found:
+                report = PageReport()  # a turn of theirs, which the eye took for ours
         self._page = report
         if report.failed and "since_error" not in self._at:
             self.seen("since_error")
-        conversation = self.tab.site.conversation_id(report.address)
         # Where our turn is not seen its own document may have gone to its address; another one is where a person went.
         if conversation is not None and (report.found or self._sent_in == self.tab.loader_id):
             self.heard(self.transcript.feed_address(conversation))
         self.tell()
+
+    def _strays_to(self, conversation: str | None) -> bool:
+        """Whether a person opened another conversation before the page sent our prompt, which the site does without
+        another document. A new chat gets its address by the answer to its prompt."""
+        sent = self.prompt is None or self.request_seen.is_set() or self.turn.user_message_id is not None
+        return not sent and conversation != self.turn.conversation_id
 
     def stream_began(self, loader_id: str) -> None:
         """The page sent our prompt, from that document; what an earlier try came to no longer counts."""
@@ -267,13 +282,16 @@ class TurnWatch:
 
     async def look(self, user_message_id: str | None) -> None:
         """Let the eye report on our turn from now on; again after every new document."""
-        self._looking = (user_message_id,)
-        await self.tab.eye.ask(f"witness.watch({quoted({'user': user_message_id, 'known': self._known})})")
+        self._looking = self._told_to_eye(user_message_id)
+        await self.tab.eye.ask(f"witness.watch({self._looking})")
+
+    def _told_to_eye(self, user_message_id: str | None) -> str:
+        return quoted({"user": user_message_id, "known": self._known})
 
     async def look_closer(self) -> None:
-        """Our message has its id: the eye need not guess any longer which turn is ours."""
+        """Our message has its id, or the page strayed: the eye is to guess no longer which turn is ours."""
         ours = self.turn.user_message_id
-        if ours is None or self._looking is None or self._looking == (ours,):
+        if self._looking in (None, self._told_to_eye(ours)):
             return
         try:
             await self.look(ours)

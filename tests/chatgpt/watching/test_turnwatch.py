@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
+import msgspec
 import pytest
 
 from cdp_image_mcp.cdp.bodies import Request
@@ -698,6 +699,59 @@ async def test_in_a_conversation_that_a_person_opened_no_turn_is_taken_for_ours_
         await watch.landed(Landing(address, 200, challenged=False, check=False))
         (asked,) = tab.eye.asked
         assert f'"known":{known}' in asked.replace(" ", "")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("pressed_in", "address"),
+    [(None, f"c/{FOREIGN}"), (CONVERSATION, f"c/{FOREIGN}"), (CONVERSATION, ""), (None, f"g/g-1a2b3c4d/c/{FOREIGN}")],
+)
+async def test_a_turn_of_a_chat_opened_in_the_same_document_before_the_prompt_went_out_is_not_ours(
+    pressed_in: str | None, address: str
+) -> None:
+    tab = ScriptedTab()
+    said: Mailbox[Any] = Mailbox("messages", 10)
+    tab.eye.messages = lambda: said  # type: ignore[method-assign]
+    async with watching(tab, Transcript(conversation_id=pressed_in)) as watch:
+        await watch.expect("a lighthouse")
+        said.put(msgspec.json.encode(PageReport(address=BASE + address, found=True, text="So it is.")).decode())
+        await anyio.wait_all_tasks_blocked()
+        assert not watch.page.found
+        assert watch.turn.conversation_id == pressed_in
+        assert '"known":null' in tab.eye.asked[-1]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("pressed_in", "address"),
+    [
+        *((None, address) for address in ("", "new", "c/WEB:7", "g/g-1a2b3c4d-a-name")),
+        *((CONVERSATION, address + CONVERSATION) for address in ("c/", "g/g-p-1a2b3c4d/c/")),
+    ],
+)
+async def test_a_turn_where_the_prompt_was_pressed_is_ours_before_the_page_is_seen_to_send_it(
+    pressed_in: str | None, address: str
+) -> None:
+    tab = ScriptedTab()
+    async with watching(tab, Transcript(conversation_id=pressed_in)) as watch:
+        await watch.expect("a lighthouse")
+        watch.reported(PageReport(address=BASE + address, found=True))
+        assert watch.page.found
+        assert not watch.strayed
+
+
+@pytest.mark.anyio
+async def test_a_new_chat_that_is_named_before_its_request_is_noticed_is_found_by_our_message() -> None:
+    tab = ScriptedTab()
+    async with watching(tab) as watch:
+        await watch.expect("a lighthouse")
+        watch.reported(PageReport(address=f"{BASE}c/{CONVERSATION}", found=True))
+        tab.begin(body=request())
+        await anyio.wait_all_tasks_blocked()
+        assert f'"user":"{USER}"' in tab.eye.asked[-1]
+        watch.reported(PageReport(address=f"{BASE}c/{CONVERSATION}", found=True))
+        assert watch.page.found
+        assert watch.turn.conversation_id == CONVERSATION
 
 
 @pytest.mark.anyio
