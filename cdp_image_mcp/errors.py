@@ -116,7 +116,8 @@ CODES: dict[Code, ErrorRule] = {
     "verification_required": ErrorRule(
         "The site wants a person to pass a check and nobody could be asked.",
         False,
-        "Ask the user to run 'cdp-image-mcp login' on a machine with a display and pass the check there.",
+        "Ask the user to run 'cdp-image-mcp login' on this machine, at its desktop or over 'ssh -X', and to pass the "
+        "check there.",
         person=True,
     ),
     "browser_not_found": ErrorRule(

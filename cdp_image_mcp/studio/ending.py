@@ -33,8 +33,7 @@ UNREACHED: dict[Code, str] = {
     "disk": DISK_ADVICE,
     "internal": "Report it with the log on stderr. ",
     "needs_sign_in": "Ask the user to run 'cdp-image-mcp login' on this machine. ",
-    "verification_required": "Ask the user to run 'cdp-image-mcp login' on a machine with a display and pass the check "
-    "there. ",
+    "verification_required": CODES["verification_required"].next_step + " ",
     "profile_in_use": "Ask the user to close that browser window. ",
 }
 """Ends that are no answer of the site about our turn: its picture may be there. And what is to be done before

@@ -36,8 +36,16 @@ VARIABLES: tuple[Variable, ...] = (
         "Folders that reference pictures may come from, separated as in PATH.",
     ),
     Variable("GPT_IMAGE_FALLBACK", "before-submit", "Whether `auto` may change back end: `before-submit` or `never`."),
-    Variable("GPT_IMAGE_DAILY_LIMIT", "none", "Most pictures a day through the web back end."),
-    Variable("GPT_IMAGE_BUDGET_USD", "none", "Most dollars a day through the API back end."),
+    Variable(
+        "GPT_IMAGE_DAILY_LIMIT",
+        "none",
+        "Most pictures a day on the web. All in the output root count; it binds programs that have it set.",
+    ),
+    Variable(
+        "GPT_IMAGE_BUDGET_USD",
+        "none",
+        "Most dollars a day at the API. All in the output root count; it binds programs that have it set.",
+    ),
     Variable("GPT_IMAGE_LOG", "warning", "Log level on stderr: `debug`, `info`, `warning` or `error`."),
     Variable(
         "OPENAI_API_KEY",
@@ -56,7 +64,9 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("CHATGPT_WEB_URL", SITE, "Address of the site; others only https or on this machine."),
     Variable("CHATGPT_WEB_PROFILE_DIR", "per-user data folder", "Absolute path of the browser profile."),
-    Variable("CHATGPT_WEB_LOGIN_TIMEOUT_SECONDS", "900", "How long a generation waits for a person, 1 to 86400."),
+    Variable(
+        "CHATGPT_WEB_LOGIN_TIMEOUT_SECONDS", "900", "How long a generation and `login` wait for a person, 1 to 86400."
+    ),
     Variable("CHATGPT_HIDE_WINDOW", "1", "`0` keeps the window visible (as CHATGPT_WINDOW_MODE=visible)."),
     Variable("CHATGPT_WINDOW_MODE", "auto", "`auto`, `headless`, `hidden` or `visible`."),
     Variable("CHATGPT_CHROME_ARGS", "none", "Extra switches for the browser, quoted as in a shell."),

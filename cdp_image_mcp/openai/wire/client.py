@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 10.0
 USER_AGENT = f"cdp-image-mcp/{__version__}"
-SOCKS = 'SOCKS proxies need one more package: pip install "cdp-image-mcp[socks]" (uvx --from "cdp-image-mcp[socks]" …)'
+SOCKS = (
+    'SOCKS proxies need one more package, socksio: "pipx inject cdp-image-mcp socksio", or "uvx --with socksio", or '
+    '"pip install socksio" in the environment of this program'
+)
 HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 """How OpenSSL names the certificates of a folder."""
 
