@@ -84,6 +84,23 @@ async def test_nothing_that_lies_there_is_ever_overwritten(folder: Folder) -> No
     assert (folder.path / "image-01.png").read_bytes() == b"somebody's"
 
 
+async def test_a_number_of_the_record_is_given_to_no_other_picture_though_its_file_was_moved_away(
+    folder: Folder,
+) -> None:
+    first, second = picture(), picture()
+    record = a_record()
+    with anyio.fail_after(60):
+        saved = await folder.add_picture(first, inspect(first), record)
+        record.images.append(saved)
+        Path(saved.path).rename(folder.path.parent / "mine.png")
+        again = await folder.add_picture(second, inspect(second), record)
+        kept = await folder.keep(b"odd", "bin", record)
+        record.facts["kept"] = [str(kept)]
+        kept.rename(folder.path.parent / "mine.bin")
+        other = await folder.keep(b"odder", "bin", record)
+    assert (Path(again.path).name, other.name) == ("image-02.png", "unrecognised-02.bin")
+
+
 async def test_pictures_added_at_the_same_time_through_two_objects_get_names_of_their_own(folder: Folder) -> None:
     twin = Folder(folder.path)
     pictures = [picture() for _ in range(20)]

@@ -86,6 +86,25 @@ async def test_an_identical_call_joins_a_generation_nobody_waits_for(tmp_path: P
     assert len(backend.started) == 2
 
 
+async def test_a_generation_hears_which_messages_and_conversations_are_those_of_others(tmp_path: Path) -> None:
+    """By them alone it tells its own question at the site from the same words of another."""
+    heard: list[frozenset[str]] = []
+
+    async def play(request: ImageRequest, report: Report) -> None:
+        heard.append(await report.taken_ids())
+        mark = request.prompt[-1]
+        ids = {"user_message_id": f"message {mark}", "used_message_ids": [f"earlier {mark}"]}
+        await report.state("submitting", submitted="unknown", conversation_id=f"chat {mark}", **ids)
+        heard.append(await report.taken_ids())
+        await report.save(png(len(heard)), source={"file_id": mark})
+
+    async with studio_with(tmp_path, Scripted(play)) as studio:
+        for prompt in ("a", "b", "c"):
+            await studio.generate(asking(prompt))
+    of_a, of_b = ({f"message {mark}", f"earlier {mark}", f"chat {mark}"} for mark in "ab")
+    assert heard == [set(), set(), of_a, of_a, of_a | of_b, of_a | of_b]
+
+
 async def test_a_call_that_is_given_up_while_it_registers_is_joined_by_the_same_question(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,9 @@ from cdp_image_mcp.chatgpt.sending import Sending, StartOver
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.library.folder import read_record
+from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.request import ImageRequest, Reference, Report
 from cdp_image_mcp.studio.asked import GenerateImage
 from tests.chatgpt.page.scripted import ScriptedPage, composing
 from tests.chatgpt.talk import site_at
@@ -149,6 +151,28 @@ async def test_a_prompt_that_is_proven_unsent_is_told_so_although_the_time_is_ov
             record = (await studio.wait(record.generation_id, 600)).record
     assert record.error is not None
     assert (record.error["code"], record.submitted, record.spent) == ("verification_required", False, False)
+
+
+async def test_before_a_press_the_record_knows_what_is_not_its_answer(tmp_path: Path) -> None:
+    """The next run has nothing else to tell a reference, or an earlier turn's message, from what this turn brings."""
+    on_disk: list[Record] = []
+
+    async def second_turn(_request: ImageRequest, report: Report) -> None:
+        earlier = {"user_message_id": "first", "used_message_ids": ["before it"]}
+        await report.state("generating", submitted=True, **earlier)
+        tab, references = site_tab(), [SimpleNamespace(sha256="a bear's"), SimpleNamespace(sha256="a fox's")]
+        sending = Sending(cast("TurnWatch", SimpleNamespace(tab=tab)), report, cast("list[Reference]", references))
+        await sending._before_press(TEXT)  # pyright: ignore[reportPrivateUsage]
+        on_disk.append(read_record(cast("Any", report).folder.path)[0])
+        raise ImageError("browser_failed", "The browser went.")
+
+    with anyio.fail_after(60):
+        async with studio_with(tmp_path, Scripted(second_turn)) as studio:
+            await studio.generate(GenerateImage(prompt=TEXT))
+    (record,) = on_disk
+    assert (record.state, record.facts["turn_pressed"], record.facts["user_message_id"]) == ("submitting", True, None)
+    assert record.facts["used_message_ids"] == ["before it", "first"]
+    assert record.facts["reference_sha256"] == ["a bear's", "a fox's"]
 
 
 Last = Callable[[], None]

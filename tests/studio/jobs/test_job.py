@@ -5,8 +5,9 @@ from pathlib import Path
 import anyio
 import pytest
 
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder, new_folder
-from cdp_image_mcp.library.record import new_record
+from cdp_image_mcp.library.record import Record, new_record
 from cdp_image_mcp.request import ImageRequest
 from cdp_image_mcp.studio.jobs.job import Job
 from tests.studio.scripted import png
@@ -55,6 +56,23 @@ async def test_what_may_be_out_may_count_and_what_did_not_go_out_does_not(job: J
         await job.state("submitting" if submitted == "unknown" else "starting", submitted=submitted)
         told.append(job.record.spent)
     assert told == ["unknown", False, "unknown", "unknown", False]
+
+
+async def test_where_it_cannot_be_written_that_something_goes_out_nothing_does_and_nothing_says_so(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else `auto` would not change its way, and the caller hear of a picture that may be there."""
+    await job.state("starting", submitted=False, window="shown")
+
+    async def full(_folder: Folder, _record: Record) -> None:
+        raise ImageError("disk", "No space left.")
+
+    monkeypatch.setattr(Folder, "write", full)
+    with pytest.raises(ImageError, match="No space left"):
+        await job.state("submitting", submitted="unknown", sent_prompt="a bear", window="hidden", user_message_id="m")
+    record = job.record
+    assert (record.state, record.submitted, record.spent) == ("starting", False, False)
+    assert record.facts == {"window": "shown"}
 
 
 async def test_a_picture_that_is_there_already_is_an_end_as_well(job: Job, written: list[tuple[str, int]]) -> None:
