@@ -39,7 +39,6 @@ from cdp_image_mcp.system.tasks import shielded
 
 SIDECAR = "metadata.json"
 MAX_SIDECAR_BYTES = 16 * 1024 * 1024
-OUR_FOLDERS = re.compile(r"\d{8}-\d{6}-")
 NUMBERED = re.compile(r"(image|unrecognised)-(\d+)\.")
 
 T = TypeVar("T")
@@ -80,10 +79,7 @@ class Visit:
     def is_away(self, row: Row) -> bool:
         """Whether it may lie on a drive that is not there: the folder around it is missing, or lies on another drive
         now, as the one does in which a drive was, and holds nothing of its name."""
-        parent = row.folder.parent
-        if parent == self._root:
-            return False
-        here = self.drive(parent)
+        here = self.drive(row.folder.parent)
         return here is None or (here != row.drive and not os.path.lexists(row.folder))
 
     def drive(self, parent: Path) -> str | None:

@@ -13,16 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.folder import (
-    OUR_FOLDERS,
-    SIDECAR,
-    Row,
-    Stamp,
-    Visit,
-    is_link,
-    read_record,
-    write_record,
-)
+from cdp_image_mcp.library.folder import SIDECAR, Row, Stamp, Visit, is_link, read_record, write_record
 from cdp_image_mcp.library.gallery.card import card
 from cdp_image_mcp.library.record import Record, decode_record, encode_record, epoch
 from cdp_image_mcp.system.database import Database
@@ -34,6 +25,7 @@ T = TypeVar("T")
 
 NAME = "index-4.sqlite3"
 """With the version of its tables: programs of several versions each keep their own, made from the same sidecars."""
+OUR_FOLDERS = re.compile(r"\d{8}-\d{6}-")
 OTHERS = re.compile(r"index-\d+\.sqlite3")
 
 TABLES = """

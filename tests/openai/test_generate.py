@@ -260,29 +260,19 @@ async def test_a_full_disk_is_told_as_paid(api: ImagesApi, backend: ApiBackend, 
     assert report.known["cost_usd"] > 0
 
 
+@pytest.mark.parametrize("resend", [False, True])
 async def test_an_answer_cut_after_its_first_picture_keeps_that_picture(
-    api: ImagesApi, backend: ApiBackend, report: DiskReport
+    resend: bool, api: ImagesApi, make_backend: MakeBackend, report: DiskReport
 ) -> None:
+    """It was paid: sent again, also by the wish of the user, it would be paid and saved twice."""
     pictures = [png(64, 64, size=300_000, seed=number) for number in range(2)]
     api.play(draw(pictures, stop_after=500_000))
     with anyio.fail_after(10), pytest.raises(ImageError) as caught:
-        await backend.generate(ask(n=2), report)
+        await make_backend(resend_unclear=resend).generate(ask(n=2), report)
     assert report.pictures == pictures[:1]
     assert (caught.value.code, caught.value.submitted, caught.value.spent) == ("network", True, True)
     assert len(api.posts) == 1
     assert report.unclear_usd > 0
-
-
-async def test_an_answer_cut_after_a_whole_picture_is_not_sent_again_even_where_the_user_wants_that(
-    api: ImagesApi, make_backend: MakeBackend, report: DiskReport
-) -> None:
-    """The picture that is there was paid: sent again, it would be paid and saved twice."""
-    pictures = [png(64, 64, size=300_000, seed=number) for number in range(2)]
-    api.play(draw(pictures, stop_after=500_000))
-    with anyio.fail_after(10), pytest.raises(ImageError) as caught:
-        await make_backend(resend_unclear=True).generate(ask(n=2), report)
-    assert (len(api.posts), report.pictures) == (1, pictures[:1])
-    assert (caught.value.submitted, caught.value.spent) == (True, True)
 
 
 async def test_a_record_that_cannot_be_written_does_not_cost_the_picture(

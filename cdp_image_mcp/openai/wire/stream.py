@@ -190,18 +190,21 @@ class Stream:
             self._draws()
             if brings and not partial and self._verdict is None:
                 self._behind.append(event._replace(numbered=True))
-        elif brings or reader.taken or not self._names_farther(event):
+        elif brings or reader.taken or (answer := self._farther_in(event)) is None:
             await self._sort(event, finished=finished, brings=brings)
         elif finished:
-            await self._finished(event._replace(items=items_of(tree, reader)))
+            await self._finished(answer)
         else:
-            self._behind.append(event._replace(items=items_of(tree, reader)))
+            self._behind.append(answer)
             self._listen()
 
-    def _names_farther(self, event: _Event) -> bool:
-        """Gateways that only seem to stream say a whole answer in one event, without a name or as its ``data``."""
-        answers = self._reply.success and (not event.kind or event.tree.get("data"))
-        return bool(answers) and self._answer.brings(event.reader, items_of(event.tree, event.reader))
+    def _farther_in(self, event: _Event) -> _Event | None:
+        """The event with the places farther inside it, if those bring anything: gateways that only seem to stream say a
+        whole answer in one event, without a name or as its ``data``."""
+        if not self._reply.success or (event.kind and not event.tree.get("data")):
+            return None
+        items = items_of(event.tree, event.reader)
+        return event._replace(items=items) if self._answer.brings(event.reader, items) else None
 
     async def _sort(self, event: _Event, *, finished: bool, brings: bool) -> None:
         """What is no preview, by what is known of its name."""
