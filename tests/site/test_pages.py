@@ -195,6 +195,22 @@ async def test_some_ways_to_the_picture_lead_to_it(browser: Browser, generation:
             assert person.tab.complaints == []
 
 
+async def test_who_leaves_an_old_chat_while_it_is_being_read_meets_no_fault(browser: Browser) -> None:
+    with anyio.fail_after(60):
+        async with visiting(browser, generation="october", restored_chat=True) as person:
+            await person.tab.hold("/stream_status")
+            await person.arrive()
+            status = await person.tab.held("/stream_status")
+            await person.tab.click("nav a[href='/']")
+            await person.tab.until("location.pathname === '/'")
+            await person.tab.let_go(status)
+            await person.write("A fox")
+            await person.send()
+            await person.sees_picture()
+            assert [prompt.parent_id for prompt in person.site.log.prompts] == [""]
+            assert person.tab.complaints == []
+
+
 @pytest.mark.parametrize("generation", WIDE)
 async def test_a_second_prompt_goes_on_where_the_first_ended_and_a_reload_shows_both(
     browser: Browser, generation: str
