@@ -1,15 +1,19 @@
 """This installation: its settings, its records, and the clients that are to start it."""
 
 import os
+import re
+import shlex
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cdp_image_mcp.cli.checks.check import Check
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
 from cdp_image_mcp.cli.install.configuration import current_entry, file_of, is_there
+from cdp_image_mcp.cli.install.merging import WAITS, too_short, variables_of
 from cdp_image_mcp.cli.overview import in_force
-from cdp_image_mcp.config import APP_NAME, Settings
+from cdp_image_mcp.config import APP_NAME, READ, WAIT, Settings, load
 from cdp_image_mcp.mcp_server.client.table import CLIENTS, Client
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.system.disk import is_folder
@@ -49,7 +53,8 @@ async def records(settings: Settings) -> Check:
 
 
 def clients() -> list[Check]:
-    """Clients of this user that name a program which is not there."""
+    """Clients of this user whose entry starts no program, or starts it with variables that are wrong or mean other
+    places than those of the commands here."""
     found: list[Check] = []
     fine: list[str] = []
     for client in CLIENTS:
@@ -58,18 +63,63 @@ def clients() -> list[Check]:
             continue
         try:
             entry = current_entry(client, path)
+            if entry is None:
+                continue
+            variables = _given(variables_of(client, entry))
         except UnsafeChangeError as error:
             found.append(Check(f"client, {client.name}", "warning", f"{path}: {error}.", "Correct the file by hand."))
             continue
-        if entry is None:
-            continue
-        if (wrong := _wrong(client, entry)) is None:
-            fine.append(client.title)
-            continue
-        advice = f"Run '{APP_NAME} install {client.name}'."
-        found.append(Check(f"client, {client.name}", "warning", f"{path} names {wrong}.", advice))
+        others = _others(client, variables)
+        if wrongs := dict(_wrongs(client, entry, variables, others)):
+            message, advice = (
+                clean(text, 1000) for text in (f"{path} {' It '.join(wrongs)}", " ".join(wrongs.values()))
+            )
+            found.append(Check(f"client, {client.name}", "warning", message, advice))
+        else:
+            fine.append(f"{client.title} ({', '.join(others)} otherwise than here)" if others else client.title)
     told = f"Set up in {', '.join(fine)}." if fine else f"Set up in none yet; '{APP_NAME} install --list' shows them."
     return [Check("clients", "ok", told), *found]
+
+
+REFERENCE = re.compile(r"\$\w|\$\{|%\w+%|\{env:")
+"""To a variable that the client fills in."""
+PLACES = ("GPT_IMAGE_OUTPUT_DIR", "CHATGPT_WEB_PROFILE_DIR")
+
+
+def _wrongs(
+    client: Client, entry: dict[str, Any], variables: dict[str, str], others: list[str]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with an entry, and what to do about it."""
+    if (wrong := _wrong(client, entry)) is not None:
+        yield f"names {wrong}.", f"Run '{APP_NAME} install {client.name}'."
+    for problem in load(variables).problems:
+        if problem.variable in variables:
+            yield f"sets {problem.variable}: {problem.message}", f"Correct {problem.variable} there."
+    if client.limit is not None and (told := too_short(entry, client.limit, variables.get(WAITS) or WAIT)) is not None:
+        yield f"sets {told}", f"Lower {WAITS} there, or raise {client.limit.key}."
+    for name in PLACES:
+        if name in others:
+            same = f"{name}={shlex.quote(variables[name])}" if variables[name].strip() else f"no {name}"
+            yield f"sets another {name} than is in force here.", f"Give the commands here the same: {same}."
+
+
+def _given(variables: dict[str, Any]) -> dict[str, str]:
+    """Those whose value stands there; what a reference to a variable comes to, the client alone knows."""
+    return {
+        name: str(value) for name, value in variables.items() if value is not None and not REFERENCE.search(str(value))
+    }
+
+
+def _others(client: Client, variables: dict[str, str]) -> list[str]:
+    """Names of the settings that are others there than here, but for what ``install`` itself gives this client."""
+
+    here = load()
+    return [
+        name
+        for name, value in variables.items()
+        if name in READ and client.env.get(name) != value
+        if getattr(load({name: value}), READ[name][0]) != getattr(here, READ[name][0])
+    ]
 
 
 def _wrong(client: Client, entry: dict[str, Any]) -> str | None:
@@ -78,8 +128,8 @@ def _wrong(client: Client, entry: dict[str, Any]) -> str | None:
     program = command[0] if isinstance(command, list) and command else command  # type: ignore[reportUnknownVariableType]
     if not isinstance(program, str) or not program:
         return "no program"
-    if "$" in program or "%" in program:
-        return None  # the client fills it in
+    if REFERENCE.search(program):
+        return None
     # Path.is_file raises for what may not be looked at (CPython 3.11 to 3.13).
     there = os.path.isfile(program) if Path(program).is_absolute() else shutil.which(program) is not None  # noqa: PTH113
     return None if there else f"the program {program}, which is not there"

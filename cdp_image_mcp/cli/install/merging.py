@@ -10,20 +10,24 @@ from cdp_image_mcp.mcp_server.client.table import Client, Demand, Limit
 WAITS = "GPT_IMAGE_WAIT_SECONDS"
 
 
+def variables_of(client: Client, entry: dict[str, Any]) -> dict[str, Any]:
+    """The variables that an entry sets. Raises UnsafeChangeError where they are something else."""
+    if not isinstance(found := entry.get(client.variables) or {}, dict):
+        raise UnsafeChangeError(f"the {client.variables} of its entry there is no list of names with their values")
+    return found  # type: ignore[reportUnknownVariableType]
+
+
 def merged(
     client: Client, there: dict[str, Any] | None, ours: dict[str, Any], given: dict[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
     """The entry, and what is to be said of it. What starts the program is ours, what the person has set stays, and
     ``given`` variables win. Of one that starts no program but names an address only the variables stay: a client would
     take both for the one or the other."""
-    variables = next(name for name in ("env", "envs", "environment") if name in ours)
     starts = {"command", "args", "cmd"}
     before = there or {}
-    if not isinstance(before.get(variables) or {}, dict):
-        raise UnsafeChangeError(f"the {variables} of its entry there is no list of names with their values")
     kept = {name: value for name, value in before.items() if name not in starts} if starts & before.keys() else {}
-    theirs: dict[str, Any] = {**(before.get(variables) or {}), **given}
-    entry = {**ours, **kept, variables: {**ours[variables], **theirs}}
+    theirs: dict[str, Any] = {**variables_of(client, before), **given}
+    entry = {**ours, **kept, client.variables: {**ours[client.variables], **theirs}}
     if client.passes and isinstance(kept.get(client.passes), list):
         entry[client.passes] = _united(kept[client.passes], ours[client.passes])
     said: list[str] = []
@@ -31,9 +35,11 @@ def merged(
         said += _demanded(entry, demand, ours, client.title)
     if (limit := client.limit) is not None:
         if WAITS in theirs:
-            said += _too_long(entry, limit, theirs[WAITS], client.title)
+            if (short := too_short(entry, limit, theirs[WAITS])) is not None:
+                stays = f"{short} Both stay: {client.title} gives such a call up before it is answered,"
+                said.append(f"{stays} and a model that asks again pays again. Lower the one or raise the other.")
         else:
-            said += _fitted(entry, limit, ours, variables)
+            said += _fitted(entry, limit, ours, client.variables)
     return entry, said
 
 
@@ -53,16 +59,12 @@ def _demanded(entry: dict[str, Any], demand: Demand, ours: dict[str, Any], title
     return said
 
 
-def _too_long(entry: dict[str, Any], limit: Limit, wait: Any, title: str) -> list[str]:
-    """The wait is the person's, and so is the limit: they are told where the two do not go together."""
+def too_short(entry: dict[str, Any], limit: Limit, wait: Any) -> str | None:
+    """That the client gives a call up before it is answered, if its entry says so; ``wait`` as somebody wrote it."""
     lasts, waits = _number(entry.get(limit.key)), _read(wait)
     if lasts is None or waits is None or limit.needed(waits) <= lasts:
-        return []
-    said = (
-        f"{WAITS} = {wait} stays, and so does {_shown(entry, limit.key)}, which is shorter: {title} gives such a call "
-        "up before it is answered, and a model that asks again pays again. Lower the one or raise the other."
-    )
-    return [said]
+        return None
+    return f"{_shown(entry, limit.key)}, which {WAITS} = {waits:g} does not fit into."
 
 
 def _fitted(entry: dict[str, Any], limit: Limit, ours: dict[str, Any], variables: str) -> list[str]:

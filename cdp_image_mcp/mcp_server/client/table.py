@@ -102,19 +102,24 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     source: str = ""
     """Where what is beyond its documents was read, and when."""
 
+    @property
+    def variables(self) -> str:
+        """The key for the variables that the server is started with."""
+        return {"opencode": "environment", "goose": "envs"}.get(self.shape, "env")
+
     def entry(self, command: str, arguments: list[str], env: dict[str, str]) -> dict[str, Any]:
         """The server's entry in this client's form."""
         extra = self.extra | ({self.passes: list(HANDED_ON)} if self.passes else {})
         match self.shape:
             case "opencode":
-                return {"type": "local", "command": [command, *arguments], **extra, "environment": env}
+                started: dict[str, Any] = {"type": "local", "command": [command, *arguments]}
             case "goose":
-                started: dict[str, Any] = {"name": NAME, "enabled": True, "type": "stdio", "cmd": command}
-                return {**started, "args": arguments, **extra, "envs": env}
+                started = {"name": NAME, "enabled": True, "type": "stdio", "cmd": command, "args": arguments}
             case "listed":
-                return {"name": NAME, "command": command, "args": arguments, **extra, "env": env}
+                started = {"name": NAME, "command": command, "args": arguments}
             case "usual":
-                return {"command": command, "args": arguments, **extra, "env": env}
+                started = {"command": command, "args": arguments}
+        return {**started, **extra, self.variables: env}
 
 
 CLIENTS = msgspec.json.decode(Path(__file__).with_name("clients.json").read_bytes(), type=tuple[Client, ...])
