@@ -10,10 +10,9 @@ from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
-from cdp_image_mcp.chatgpt.network.message import Message, read_message
+from cdp_image_mcp.chatgpt.network.message import Message, read_message, upwards
 from cdp_image_mcp.chatgpt.network.wire import decode, items, moment, obj, text, uuid_of
 
-MOST_MESSAGES = 10_000
 SETTLED = 4
 """``async_status`` of something done and unread; stays for months, on text turns too (measured 2026)."""
 RUNNING = {1, 2, 3, 5, 6, 7}
@@ -44,16 +43,13 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     def ends_with(self, asked: str, file: str) -> bool:
         """Whether on that branch the last that a person asked is this message, and the last picture of it this file."""
-        messages, passed = {message.id: message for message in self.messages}, set[str]()
-        key, last = self.current, ""
-        while key and key not in passed:
-            passed.add(key)
+        messages, last = {message.id: message for message in self.messages}, ""
+        for key in upwards(self.current, lambda key: self.links.get(key, "")):
             message = messages.get(key)
             if message is not None and message.role == "user" and not message.hidden:
                 return (message.id, last) == (asked, file)
             if message is not None and message.assets:
                 last = last or message.assets[-1].file_id
-            key = self.links.get(key, "")
         return False
 
 
@@ -137,7 +133,7 @@ def _reading(value: dict[str, Any], conversation: str, before: str) -> Reading |
     times = [moment(value.get("update_time")), *(message.created for message in messages)]
     return Reading(
         conversation_id=named,
-        messages=tuple(messages[-MOST_MESSAGES:]),
+        messages=tuple(messages),
         links=links,
         whole=whole,
         from_start=whole or obj(value.get("page_info")).get("has_previous_page") is False,

@@ -1,6 +1,7 @@
 """One message of a conversation, reduced to what judging a turn needs."""
 
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -120,6 +121,16 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_final(self, asset: Pointer, *, at_rest: bool) -> bool:
         return self.status == DONE and (self.settled or at_rest or not asset.partial)
+
+
+def upwards(key: str, above: Callable[[str], str]) -> Iterator[str]:
+    """The id of a message and those of its ancestors, each once, whatever the links say. ``above`` gives the parent,
+    empty where that is not known."""
+    passed: set[str] = set()
+    while key and key not in passed:
+        passed.add(key)
+        yield key
+        key = above(key)
 
 
 def file_id_of(pointer: Any) -> str:

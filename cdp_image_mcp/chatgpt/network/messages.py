@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 
 from cdp_image_mcp.chatgpt.network.conversations import Reading
-from cdp_image_mcp.chatgpt.network.message import Message, merged
+from cdp_image_mcp.chatgpt.network.message import Message, merged, upwards
 from cdp_image_mcp.chatgpt.network.placing import Anchors, Place, place
 
 MOST_MESSAGES = 10_000
@@ -59,11 +59,8 @@ class Messages:
         """What a person said in the conversation as it was read that messages heard from ``origin`` answer."""
         read = {message.id: message for message in reading.messages}
         for start in [key for key, one in self.heard.items() if origin in one.origins and one.role != "user"]:
-            key, passed = start, set[str]()
-            while key and key not in passed:
-                passed.add(key)
+            for key in upwards(start, lambda key: reading.links.get(key, "")):
                 message = read.get(key)
                 if message is not None and message.role == "user" and not message.hidden:
                     yield message
                     break
-                key = reading.links.get(key, "")

@@ -1,11 +1,12 @@
 """Which messages of a conversation belong to our turn: decided by ids alone, never by position or time."""
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from cdp_image_mcp.chatgpt.network.message import Message
+from cdp_image_mcp.chatgpt.network.message import Message, upwards
 
 Place: TypeAlias = Literal["ours", "other", "later", "unknown"]
 """``later``: another person's turn that hangs below ours. What it shows of ours, as an edit does, came from ours."""
@@ -64,21 +65,16 @@ def place(messages: Mapping[str, Message], links: Mapping[str, str], anchors: An
     return {key: "later" if place == "other" and below[key] == "ours" else place for key, place in places.items()}
 
 
-def _parent(key: str, messages: Mapping[str, Message], links: Mapping[str, str]) -> str:
+def _parent(messages: Mapping[str, Message], links: Mapping[str, str], key: str) -> str:
     message = messages.get(key)
     return (message.parent if message else "") or links.get(key, "")
 
 
 def _above(messages: Mapping[str, Message], links: Mapping[str, str], anchors: Anchors) -> frozenset[str]:
     """Our message's ancestors."""
-    above: set[str] = set()
-    starts = [anchors.parent, *(_parent(user, messages, links) for user in anchors.users)]
-    for start in starts:
-        key = start
-        while key and key not in above:
-            above.add(key)
-            key = _parent(key, messages, links)
-    return frozenset(above - anchors.users)
+    parent = partial(_parent, messages, links)
+    starts = [anchors.parent, *map(parent, anchors.users)]
+    return frozenset(key for start in starts for key in upwards(start, parent)) - anchors.users
 
 
 def _inherited(
@@ -87,14 +83,14 @@ def _inherited(
     """For every message the place of the nearest of itself and its ancestors that has one; each link is walked once."""
     found: dict[str, Place] = {}
     for start in messages:
-        path: dict[str, None] = {}
-        key = start
-        while key and key not in found and key not in path and known(key) is None:
-            path[key] = None
-            key = _parent(key, messages, links)
-        place: Place = found.get(key) or (known(key) if key else None) or "unknown"
-        found.update(dict.fromkeys(path, place))
-        found.setdefault(start, place)
+        path: list[str] = []
+        place: Place | None = None
+        for key in upwards(start, partial(_parent, messages, links)):
+            path.append(key)
+            place = found.get(key) or known(key)
+            if place is not None:
+                break
+        found.update(dict.fromkeys(path, place or "unknown"))
     return {key: found[key] for key in messages}
 
 

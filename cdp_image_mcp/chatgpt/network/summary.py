@@ -6,7 +6,7 @@ import msgspec
 
 from cdp_image_mcp.chatgpt.network.conversations import Activity
 from cdp_image_mcp.chatgpt.network.frames import TOPIC
-from cdp_image_mcp.chatgpt.network.message import DONE, Message
+from cdp_image_mcp.chatgpt.network.message import DONE, Message, upwards
 from cdp_image_mcp.chatgpt.network.placing import Anchors, Place
 from cdp_image_mcp.chatgpt.network.sent import Sent
 from cdp_image_mcp.chatgpt.network.turn import Pointer, StreamEnd, ToolError, Turn
@@ -241,13 +241,7 @@ def _tool_error(message: Message, told: Heard) -> ToolError | None:
 
 def _below(message: Message, above: str, messages: Mapping[str, Message]) -> bool:
     """Whether ``message`` came of the one whose id is ``above``, as far as the links between them are known."""
-    passed = set[str]()
-    while (parent := message.parent) in messages and parent not in passed:
-        if parent == above:
-            return True
-        passed.add(parent)
-        message = messages[parent]
-    return False
+    return above in upwards(message.parent, lambda key: messages[key].parent if key in messages else "")
 
 
 def _pictures(ours: list[Message], known: Collection[str], *, at_rest: bool) -> tuple[Pointer, ...]:
