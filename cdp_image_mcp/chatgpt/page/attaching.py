@@ -162,19 +162,7 @@ class Attaching:
 
     async def _taken(self, uploads: Uploads, cards: int, calls: int, seconds: float) -> bool:
         """Whether the page took the file: so many cards, or calls of its own for an upload."""
-        taken = anyio.Event()
-
-        async def card() -> None:
-            if await answering(partial(self._shows_cards, cards), seconds):
-                taken.set()
-
-        async def call() -> None:
-            await uploads.until(lambda: uploads.begun >= calls)
-            taken.set()
-
-        with anyio.move_on_after(4 * seconds):
-            await first_of(card, call)
-        return taken.is_set()
+        return await self._told(uploads, lambda: uploads.begun >= calls, seconds, cards=cards)
 
     async def _uploaded(self, uploads: Uploads, files: int) -> bool:
         """Until all files are at the site, and the page has shown it, if it does; False where they are all to be given
@@ -213,12 +201,18 @@ class Attaching:
             idle = "!witness.has('attachment_busy') || witness.has('attachment_failed')"
             await first_of(partial(self._eye.until, idle, self._patience), partial(uploads.until, another))
 
-    async def _told(self, uploads: Uploads, what: Callable[[], bool], seconds: float) -> bool:
-        """Whether the browser tells of such calls within so many seconds in which the page answered at once."""
-        nothing = partial(self._eye.until, "false", late=30)
+    async def _told(self, uploads: Uploads, what: Callable[[], bool], seconds: float, *, cards: int = NEVER) -> bool:
+        """Whether the browser tells of such calls, or the page shows so many cards, within so many seconds in which the
+        page answered at once."""
+        shown = False
+
+        async def look() -> None:
+            nonlocal shown
+            shown = await answering(partial(self._shows_cards, cards), seconds)
+
         with anyio.move_on_after(4 * seconds):
-            await first_of(partial(uploads.until, what), partial(answering, nothing, seconds))
-        return what()
+            await first_of(partial(uploads.until, what), look)
+        return shown or what()
 
     async def _received(self, uploads: Uploads, files: int) -> None:
         async def quiet() -> None:

@@ -14,13 +14,12 @@ What could send wrongly or twice, and what is done:
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from cdp_image_mcp.cdp import Node
 from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.errors import CDPError, ClickBlocked, ClickMissed, NodeError
 from cdp_image_mcp.chatgpt.network.sent import same_text
@@ -185,7 +184,11 @@ class Composer:
             except CDPError as error:
                 raise problem(error, sent=False) from None
             try:
-                await self._click(node, again, last)
+                try:
+                    await human.click(node, again=again, last=last)
+                except ClickBlocked:
+                    await close_dialogs(self.tab)
+                    await human.click(node, again=again, last=last)
             except ClickMissed as error:
                 log.info("the send control took no notice: %s", error)
             except NodeError as error:
@@ -201,19 +204,6 @@ class Composer:
             return same_text(await self._text(), text)
         except (CDPError, ImageError):
             return False
-
-    async def _click(
-        self,
-        node: Node,
-        again: Callable[[], Awaitable[bool]] | None = None,
-        last: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Once more after what lay over the control was closed. Raises as ``click``."""
-        try:
-            await human.click(node, again=again, last=last)
-        except ClickBlocked:
-            await close_dialogs(self.tab)
-            await human.click(node, again=again, last=last)
 
     async def _focus(self) -> None:
         if await self._eye.ask("witness.focusComposer()", reply=bool):

@@ -139,10 +139,8 @@ async def press(tab: Tab, expression: str) -> bool:
             return False
         try:
             await human.click(node)
-        except ClickBlocked:
-            raise
         except NodeError as error:
-            if attempt == 2:
+            if attempt == 2 or isinstance(error, ClickBlocked):
                 raise
             log.info("what was to be pressed went away: %s", error)
         else:

@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 
 from cdp_image_mcp.cdp.mailbox import Mailbox
-from cdp_image_mcp.chatgpt.page.attaching import Attaching
+from cdp_image_mcp.chatgpt.page.attaching import NEVER, Attaching
 from cdp_image_mcp.chatgpt.page.composer import Composer
 from cdp_image_mcp.chatgpt.page.uploads import Uploads
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -47,7 +47,7 @@ class ScriptedPage:
         return object() if self.cards and expression == "witness.attachmentRemove([])" else None
 
     async def until(self, condition: str, *seconds: Any, **__: Any) -> bool:
-        if condition == "false" or (not self.cards and condition == "witness.attachments().length >= 1"):
+        if str(NEVER) in condition or (not self.cards and condition == "witness.attachments().length >= 1"):
             await anyio.sleep(seconds[0])
             return False
         if self.drawn_anew is not None and "attachments().length ===" in condition:
