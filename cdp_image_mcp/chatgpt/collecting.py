@@ -178,30 +178,28 @@ class Collecting:
         candidates: list[tuple[str, Message]] = []
         found: tuple[str, Message] | None = None
         hidden: list[str] = []
-        unread = newer = older = 0
+        unread = newer = older = looked = 0
         free = [one for one in listed if one.conversation_id not in self._taken]
         open_to_us = [one for one in free if self._may_be_ours(one)]
         for looked, one in enumerate(open_to_us, 1):
             reading = self._seen.get(one)
             if reading is None and not self._is_older(one.changed):
                 reading = await self._reading(tab, one.conversation_id)
-            if reading is not None:
+            is_older = self._is_older(one.changed if reading is None else reading.changed)
+            older = older + 1 if is_older else 0
+            if reading is None:
+                unread += not is_older
+            else:
+                newer += not is_older
                 if _asked(reading):
                     self._seen[one] = reading
                 candidates += [(one.conversation_id, said) for said in _asked(reading)]
-            elif not self._is_older(one.changed):
-                unread += 1
-            is_older = self._is_older(one.changed if reading is None else reading.changed)
-            older = older + 1 if is_older else 0
-            newer += not is_older and reading is not None
-            if not is_older and reading is not None and self._beginning_hidden(reading):
-                hidden.append(one.conversation_id)
+                if not is_older and self._beginning_hidden(reading):
+                    hidden.append(one.conversation_id)
             found = self._ours(candidates)
             if newer + unread >= HISTORY or older >= OLDER or (found is not None and looked >= HISTORY):
-                left = len(open_to_us) - looked
                 break
-        else:
-            left = 0
+        left = len(open_to_us) - looked
         if found is not None:
             return found, None
         if not listed:

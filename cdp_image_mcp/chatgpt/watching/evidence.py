@@ -125,9 +125,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         heard = turn.conversation_read or turn.tool_used or turn.drawing_started or turn.pictures
         return not (heard or turn.answered_text or turn.partial_text or turn.turn_complete)
 
-    def after(self, seconds: float, then: Verdict) -> Verdict:
-        """``then`` once it has been quiet for ``seconds``, until then wait."""
-        left = seconds - self.moment.quiet
+    def after(self, seconds: float, then: Verdict, *, since: float | None = None) -> Verdict:
+        """``then`` once it has been quiet for ``seconds``, or so long after ``since``, until then wait."""
+        left = seconds - (self.moment.quiet if since is None else since)
         return then if left <= 0 else Verdict(action="wait", recheck_seconds=left, why=f"{then.why}; settling")
 
     def loadable(self, cause: Cause) -> bool:

@@ -154,12 +154,10 @@ def _unanswered(case: Case) -> Verdict | None:
     refused = case.moment.since_refused
     if refused is None or not case.silent:
         return None
-    found = _none(case, "unanswered", "3: the site failed to take the prompt")
-    if refused >= UNANSWERED_SECONDS:
-        return found
-    waiting = Verdict(action="wait", recheck_seconds=UNANSWERED_SECONDS - refused, why=f"{found.why}; settling")
-    loading = case.load("doubt", 10, found.why) if case.turn.conversation_id and not case.moment.loads.total else None
-    return loading or waiting
+    why = "3: the site failed to take the prompt"
+    found = case.after(UNANSWERED_SECONDS, _none(case, "unanswered", why), since=refused)
+    loadable = found.action == "wait" and case.turn.conversation_id and not case.moment.loads.total
+    return (case.load("doubt", 10, why) if loadable else None) or found
 
 
 def _page_error(case: Case) -> Verdict | None:
