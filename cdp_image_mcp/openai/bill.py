@@ -5,7 +5,10 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from cdp_image_mcp.openai.prices import Price, cost
+from cdp_image_mcp.openai.prices import Price, cost, figure
+
+LEVELS = 4
+"""Of usage; the vendor has two."""
 
 
 class Bill(msgspec.Struct):
@@ -43,19 +46,19 @@ class Bill(msgspec.Struct):
         if self.kind == "free":
             return 0.0
         if self.kind == "told":
-            told = usage.get("cost")
-            return float(told) if isinstance(told, int | float) and told >= 0 else None
+            return figure(usage.get("cost"))
         return cost(self.price, usage) if self.price is not None else None
 
 
-def add_up(total: dict[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
-    """``total`` with the numbers of ``usage`` added to it, level by level."""
+def add_up(total: dict[str, Any], usage: Mapping[str, Any], levels: int = LEVELS) -> dict[str, Any]:
+    """``total`` with the numbers of ``usage`` added to it, level by level; others, and what lies deeper, count as not
+    told."""
     for name, value in usage.items():
+        before = total.get(name)
         if isinstance(value, Mapping):
-            below = total.setdefault(name, {})
-            if isinstance(below, dict):
-                add_up(cast("dict[str, Any]", below), cast("Mapping[str, Any]", value))
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            before = total.get(name, 0)
-            total[name] = before + value if isinstance(before, int | float) else value
+            below = cast("dict[str, Any]", before) if isinstance(before, dict) else {}
+            if levels > 1 and add_up(below, cast("Mapping[str, Any]", value), levels - 1):
+                total[name] = below
+        elif (number := figure(value)) is not None:
+            total[name] = before + number if isinstance(before, int | float) else number
     return total

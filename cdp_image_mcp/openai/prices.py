@@ -6,6 +6,9 @@ from typing import Any, cast
 
 import msgspec
 
+LARGEST_FIGURE = 2**53
+"""Up to here a fraction holds each whole number."""
+
 
 class Price(msgspec.Struct, frozen=True):
     """Dollars for a million tokens; ``source`` and ``seen`` say where and when the figures were read.
@@ -51,9 +54,14 @@ def input_image_tokens(wide: int, high: int) -> int:
     return min(1536, max(64, ceil(wide / 32) * ceil(high / 32)))
 
 
+def figure(value: Any) -> int | float | None:
+    """A number that an answer tells, if it can be meant: JSON also holds numbers that no sum and no fraction does."""
+    counts = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST_FIGURE
+    return value if counts else None
+
+
 def _count(fields: Mapping[str, Any], name: str) -> int:
-    value = fields.get(name)
-    return int(value) if isinstance(value, int | float) and value > 0 else 0
+    return int(figure(fields.get(name)) or 0)
 
 
 def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.limits import dollars_beyond
 from cdp_image_mcp.studio.steering import account_of
 from cdp_image_mcp.studio.studio import Studio, open_studio
-from fixtures.images_api import ImagesApi, cut, draw, error, usage_of
+from fixtures.images_api import ImagesApi, cut, draw, error, png, raw, usage_of
 from tests.library.making import a_record, ago
 from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask, settings
 from tests.studio.scripted import Scripted, studio_with
@@ -271,6 +271,44 @@ async def test_a_router_that_tells_the_price_is_believed(
     assert report.known["cost_usd"] == 0.04
     assert report.known["booked_usd"] == 0.04
     assert "openai_created" not in report.known
+
+
+ENDLESS = 10**400
+"""JSON holds it, and no fraction does."""
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"compat": "openrouter"}, {"usage": {"cost": ENDLESS, "total_tokens": 5}}),
+        ({}, {"usage": {"output_tokens": ENDLESS, "total_tokens": 5}}),
+        ({}, {"usage": {"output_tokens_details": {"image_tokens": ENDLESS}, "total_tokens": 5}}),
+        ({}, {"usage": {"total_tokens": 5}, "created": ENDLESS}),
+    ],
+    ids=["dollars", "tokens", "tokens of a kind", "seconds"],
+)
+async def test_a_number_that_cannot_be_meant_counts_as_not_told_and_costs_no_picture(
+    api: ImagesApi, tmp_path: Path, fields: dict[str, Any], told: dict[str, Any]
+) -> None:
+    """The picture is only named in the answer, so that it is still to be fetched when that is booked."""
+    address = api.file("/made.png", raw(200, png(), {"content-type": "image/png"}))
+    api.play(draw(items=[{"url": address}], extra={"created": 0, **told}))
+    (made,) = await asked(api, tmp_path, 5.0, "a fox", quality="high", **fields)
+    assert (made.state, made.error, len(made.images)) == ("saved", None, 1)
+    assert (made.usage, made.cost_usd, made.openai_created) == ({"total_tokens": 5}, None, None)
+    worst = estimate(settings(**fields), ask(quality="high"))["cost_usd_high"]
+    assert made.booked_usd == pytest.approx(worst, abs=0.0001)
+
+
+async def test_usage_is_kept_as_deep_as_anybody_tells_it(api: ImagesApi, tmp_path: Path) -> None:
+    deep: dict[str, Any] = {"tokens": 1}
+    for _ in range(600):
+        deep = {"below": deep, "tokens": 1}
+    api.play(draw(extra={"usage": {"output_tokens": 10, "output_tokens_details": deep}}))
+    (made,) = await asked(api, tmp_path, 5.0, "a fox", quality="high")
+    assert (made.state, made.cost_usd) == ("saved", pytest.approx(10 * 30 / 1e6))
+    below = {"below": {"below": {"tokens": 1}, "tokens": 1}, "tokens": 1}
+    assert made.usage == {"output_tokens": 10, "output_tokens_details": below}
 
 
 async def test_what_was_turned_away_costs_nothing(api: ImagesApi, backend: ApiBackend, report: DiskReport) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from cdp_image_mcp.openai.bill import add_up
+from cdp_image_mcp.openai.prices import figure
 from cdp_image_mcp.openai.refusals.failures import Failure, clean, judge
 from cdp_image_mcp.openai.wire.exchange import Reply
 from cdp_image_mcp.openai.wire.forms import PLACES, address_in, fields_of
@@ -138,8 +139,7 @@ class Answer:
 
     def _note(self, tree: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> None:
         """What is told beside pictures."""
-        created = tree.get("created", tree.get("created_at"))
-        if isinstance(created, int | float) and created > 0:
+        if created := figure(tree.get("created", tree.get("created_at"))):
             self.facts["openai_created"] = int(created)
         if (usage := fields_of(tree.get("usage"))) is not None and (self.usage is None or len(self._came) > self._told):
             # Each event of several has that of its picture; of one that repeats the whole this counts too much.
