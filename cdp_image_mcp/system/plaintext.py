@@ -11,6 +11,8 @@ _KEPT = {"\n", "\t"}
 # (U+200C, U+200D) stay: Persian, Hindi and family emoji need them.
 _TAGS = range(0xE0000, 0xE0080)
 _JOINERS = {"\u200c", "\u200d"}
+LEVELS = 16
+"""Of lists and objects within each other: what comes from outside may be nested until nobody can go through it."""
 
 
 def _allowed(char: str) -> bool:
@@ -30,15 +32,17 @@ def clean(text: str, limit: int = 500) -> str:
     return plain
 
 
-def clean_tree(value: Any, limit: int = 500) -> Any:
-    """The same for every string inside a JSON value, keys included."""
+def clean_tree(value: Any, limit: int = 500, levels: int = LEVELS) -> Any:
+    """The same for every string inside a JSON value, keys included, as far down as anybody reads."""
     if isinstance(value, str):
         return clean(value, limit)
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if not levels:
+        return "…"
     if isinstance(value, dict):
-        return {clean(str(key), 100): clean_tree(item, limit) for key, item in value.items()}  # type: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if isinstance(value, list | tuple):
-        return [clean_tree(item, limit) for item in value]  # type: ignore[reportUnknownVariableType]
-    return value
+        return {clean(str(key), 100): clean_tree(item, limit, levels - 1) for key, item in value.items()}  # type: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return [clean_tree(item, limit, levels - 1) for item in value]  # type: ignore[reportUnknownVariableType]
 
 
 def sound(text: str) -> str:

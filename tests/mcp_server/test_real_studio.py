@@ -217,6 +217,25 @@ async def test_a_picture_that_another_client_may_still_fetch_is_opened_by_no_ans
     assert opened == [Path(mine["image_path"])]
 
 
+async def test_a_picture_whose_record_is_nested_without_end_is_answered_all_the_same(
+    settings: Settings, painter: Painter, era: Any
+) -> None:
+    """A server's words, or another program's, stand in it as they came."""
+    deep: dict[str, Any] = {"x": 1}
+    for _ in range(600):
+        deep = {"x": deep}
+    with anyio.fail_after(60):
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            made = text_of(await client.call_tool("generate_image", {"prompt": "a fox", "backend": "chatgpt-web"}))
+        sidecar = anyio.Path(made["image_path"]).parent / "metadata.json"
+        whole = json.loads(await sidecar.read_text("utf-8"))
+        await sidecar.write_text(json.dumps(whole | {"usage": deep, "facts": {"said": [deep]}}), "utf-8")
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            told = text_of(await client.call_tool("wait_for_image", {"generation_id": made["generation_id"]}))
+    assert (told["status"], told["image_path"]) == ("saved", made["image_path"])
+    assert told["metadata"]["usage"]["x"]["x"]["x"]
+
+
 async def test_status_holds_every_key_of_its_schema(settings: Settings, painter: Painter, era: Any) -> None:
     with anyio.fail_after(60):
         async with Client(make_server(app(settings, painter)), mode=era) as client:
