@@ -32,7 +32,8 @@ from cdp_image_mcp.chatgpt.page.eye import quoted
 from cdp_image_mcp.chatgpt.page.layers import press
 from cdp_image_mcp.chatgpt.page.pagereport import SeenImage
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
-from cdp_image_mcp.library.imagefile import ImageFacts, inspect
+from cdp_image_mcp.library.formats import ImageFacts
+from cdp_image_mcp.library.imagefile import inspect
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import anyio
 import msgspec
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.imagefile import ImageFacts
+from cdp_image_mcp.library.formats import ImageFacts
 from cdp_image_mcp.library.names import folder_name
 from cdp_image_mcp.library.record import Record, decode_record, encode_record, epoch, now
 from cdp_image_mcp.request import SavedImage

@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Literal
 
+import msgspec
+
 Kind = Literal["empty", "html", "json", "unknown", "truncated", "damaged"]
 
 MAX_PARTS = 100_000
@@ -38,18 +40,24 @@ class NotAPictureError(ValueError):
         self.ending = ending
 
 
-class Found:
-    """What has been read so far; the size stays 0 until it is known."""
+class ImageFacts(msgspec.Struct):
+    """Facts read from the bytes alone, as far as they have been read; names and headers somebody sent along count for
+    nothing. The size stays 0 until it is known."""
 
-    def __init__(self) -> None:
-        self.width = 0
-        self.height = 0
-        self.alpha = False
-        self.c2pa = False
-        self.turned = False
-        self.pixels = False
-        self.notes: list[str] = []
-        """What is wrong with it and harms nobody."""
+    mime_type: str
+    extension: str
+    width: int = 0
+    """Pixels as shown, once the whole picture was walked through: after a JPEG's EXIF orientation."""
+    height: int = 0
+    alpha: bool = False
+    """Whether there is an alpha channel or a transparent colour."""
+    c2pa: bool = False
+    """Whether a C2PA provenance block is embedded."""
+    turned: bool = False
+    """Whether it is shown lying on its side."""
+    pixels: bool = False
+    notes: tuple[str, ...] = ()
+    """What is wrong with it and harms nobody, in words."""
 
 
 def cut(data: bytes, name: str) -> NotAPictureError:
@@ -60,7 +68,7 @@ def _damaged(name: str, what: str) -> NotAPictureError:
     return NotAPictureError("damaged", f"The {name} is damaged: {what}.", name.lower())
 
 
-def walk_png(data: bytes, found: Found) -> None:
+def walk_png(data: bytes, found: ImageFacts) -> None:
     at = len(PNG)
     view = memoryview(data)
     for part in range(MAX_PARTS):
@@ -80,7 +88,7 @@ def walk_png(data: bytes, found: Found) -> None:
             if kind[:1].isupper():
                 raise _damaged("PNG", wrong)
             # A chunk that pictures are drawn without: every reader passes over it, and so do we.
-            found.notes.append(wrong)
+            found.notes += (wrong,)
             at = end
             continue
         if kind == b"IEND":
@@ -90,7 +98,7 @@ def walk_png(data: bytes, found: Found) -> None:
     raise _damaged("PNG", "it has too many chunks")
 
 
-def _png_chunk(kind: bytes, body: memoryview, found: Found) -> None:
+def _png_chunk(kind: bytes, body: memoryview, found: ImageFacts) -> None:
     match kind:
         case b"IHDR":
             if len(body) != 13:
@@ -109,7 +117,7 @@ def _png_chunk(kind: bytes, body: memoryview, found: Found) -> None:
             pass
 
 
-def walk_jpeg(data: bytes, found: Found) -> None:
+def walk_jpeg(data: bytes, found: ImageFacts) -> None:
     at = 2
     for _ in range(MAX_PARTS):
         marker, at = _jpeg_marker(data, at)
@@ -143,7 +151,7 @@ def _jpeg_marker(data: bytes, at: int) -> tuple[int, int]:
     return data[sign.end()], sign.end() + 1
 
 
-def _jpeg_scan(data: bytes, at: int, found: Found) -> int:
+def _jpeg_scan(data: bytes, at: int, found: ImageFacts) -> int:
     """Pass over the coded pixels that begin at ``at``; answers where the next marker is."""
     if not found.width:
         raise _damaged("JPEG", "pixels come before the size")
@@ -154,7 +162,7 @@ def _jpeg_scan(data: bytes, at: int, found: Found) -> int:
     return following.start()
 
 
-def _jpeg_segment(marker: int, body: bytes, found: Found) -> None:
+def _jpeg_segment(marker: int, body: bytes, found: ImageFacts) -> None:
     if marker in JPEG_SIZES:
         if len(body) < 6 or found.width:
             raise _damaged("JPEG", "its size is stated twice or not at all")
@@ -185,7 +193,7 @@ def _orientation(tiff: bytes) -> int:
     return 1
 
 
-def walk_webp(data: bytes, found: Found) -> None:
+def walk_webp(data: bytes, found: ImageFacts) -> None:
     if len(data) < 20:
         raise cut(data, "WebP")
     size = int.from_bytes(data[4:8], "little")
@@ -210,7 +218,7 @@ def walk_webp(data: bytes, found: Found) -> None:
         raise cut(data, "WebP")
 
 
-def _webp_chunk(kind: bytes, head: bytes, found: Found) -> None:
+def _webp_chunk(kind: bytes, head: bytes, found: ImageFacts) -> None:
     match kind:
         case b"VP8X" if len(head) >= 10:
             found.alpha = bool(head[0] & 0x10)
@@ -235,7 +243,7 @@ def _webp_chunk(kind: bytes, head: bytes, found: Found) -> None:
             pass
 
 
-def walk_gif(data: bytes, found: Found) -> None:
+def walk_gif(data: bytes, found: ImageFacts) -> None:
     if len(data) < 13:
         raise cut(data, "GIF")
     found.width, found.height, flags = struct.unpack_from("<HHB", data, 6)
@@ -267,7 +275,7 @@ def _color_table(flags: int) -> int:
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def walk_avif(data: bytes, found: Found) -> None:
+def walk_avif(data: bytes, found: ImageFacts) -> None:
     for kind, body in _boxes(data, memoryview(data)):
         if kind == b"meta":
             _read_properties(data, body[4:], found)
@@ -277,7 +285,7 @@ def walk_avif(data: bytes, found: Found) -> None:
         raise cut(data, "AVIF")  # they stand at its end
 
 
-def _read_properties(data: bytes, meta: memoryview, found: Found) -> None:
+def _read_properties(data: bytes, meta: memoryview, found: ImageFacts) -> None:
     """Sizes of all parts stand there; the picture is the largest of them."""
     for kind, body in _boxes(data, meta):
         if kind in {b"iprp", b"ipco"}:

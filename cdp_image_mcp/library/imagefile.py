@@ -3,13 +3,11 @@
 import re
 from collections.abc import Callable
 
-import msgspec
-
 from cdp_image_mcp.library import formats
-from cdp_image_mcp.library.formats import Found, NotAPictureError
+from cdp_image_mcp.library.formats import ImageFacts, NotAPictureError
 from cdp_image_mcp.library.svg import SVG, walk_svg
 
-FORMATS: tuple[tuple[re.Pattern[bytes], str, str, Callable[[bytes, Found], None]], ...] = (
+FORMATS: tuple[tuple[re.Pattern[bytes], str, str, Callable[[bytes, ImageFacts], None]], ...] = (
     (re.compile(re.escape(formats.PNG)), "image/png", "png", formats.walk_png),
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg", "jpg", formats.walk_jpeg),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp", "webp", formats.walk_webp),
@@ -26,22 +24,6 @@ OTHERS = (
 )
 
 
-class ImageFacts(msgspec.Struct, frozen=True):
-    """Facts read from the bytes alone; names and headers somebody sent along count for nothing."""
-
-    mime_type: str
-    extension: str
-    width: int
-    """Pixels as shown, after a JPEG's EXIF orientation."""
-    height: int
-    alpha: bool
-    """Whether there is an alpha channel or a transparent colour."""
-    c2pa: bool
-    """Whether a C2PA provenance block is embedded."""
-    notes: tuple[str, ...] = ()
-    """What is wrong with it and harms nobody, in words."""
-
-
 def inspect(data: bytes) -> ImageFacts:
     """Read the facts; raises :class:`NotAPictureError` for anything that is not a whole picture. Runs in time linear in
     ``len(data)``; never decodes pixels. Bytes after the picture's end are let be."""
@@ -49,20 +31,21 @@ def inspect(data: bytes) -> ImageFacts:
     if known is None:
         raise _something_else(data)
     _, mime_type, extension, walk = known
-    found = Found()
+    facts = ImageFacts(mime_type, extension)
     try:
-        walk(data, found)
+        walk(data, facts)
     except NotAPictureError:
         raise
     except Exception as fault:
         # Foreign bytes, such as boxes in boxes without end: no reader's fault may cost them.
         raise NotAPictureError("damaged", f"The picture cannot be read ({type(fault).__name__}).", extension) from fault
-    if not found.pixels:
+    if not facts.pixels:
         raise NotAPictureError("damaged", "The picture is damaged: it holds no pixels.", extension)
-    if not found.width or not found.height:
+    if not facts.width or not facts.height:
         raise NotAPictureError("damaged", "The picture does not say how large it is.", extension)
-    width, height = (found.height, found.width) if found.turned else (found.width, found.height)
-    return ImageFacts(mime_type, extension, width, height, found.alpha, found.c2pa, tuple(found.notes))
+    if facts.turned:
+        facts.width, facts.height = facts.height, facts.width
+    return facts
 
 
 def _something_else(data: bytes) -> NotAPictureError:

@@ -2,7 +2,7 @@
 
 import re
 
-from cdp_image_mcp.library.formats import Found, cut
+from cdp_image_mcp.library.formats import ImageFacts, cut
 
 # Atomic throughout: a page after many comments would be tried in exponentially many ways.
 BEFORE = rb"(?><\?xml.*?\?>|<!--.*?-->|<!DOCTYPE\s+svg[^\[>]*+(?:\[.*?\])?\s*>)\s*+"
@@ -16,7 +16,7 @@ USUAL = (300, 150)
 """Pixels of a picture that names no size (CSS 2.2, 10.3.2)."""
 
 
-def walk_svg(data: bytes, found: Found) -> None:
+def walk_svg(data: bytes, found: ImageFacts) -> None:
     """See :mod:`~cdp_image_mcp.library.formats`. What is shown where nothing is drawn is left open, so it has alpha."""
     begin = SVG.match(data)
     if begin is None:
@@ -34,7 +34,7 @@ def walk_svg(data: bytes, found: Found) -> None:
     )
     found.alpha, found.pixels, found.c2pa = True, True, b"c2pa:manifest" in data
     if ACTIVE.search(data):
-        found.notes.append("The SVG holds a script or a foreign document, which runs when a browser opens the file.")
+        found.notes += ("The SVG holds a script or a foreign document, which runs when a browser opens the file.",)
 
 
 def _pixels(text: bytes) -> int | None:

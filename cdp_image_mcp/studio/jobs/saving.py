@@ -8,7 +8,8 @@ import anyio
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder
-from cdp_image_mcp.library.imagefile import ImageFacts, NotAPictureError, inspect
+from cdp_image_mcp.library.formats import ImageFacts, NotAPictureError
+from cdp_image_mcp.library.imagefile import inspect
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.tasks import shielded
