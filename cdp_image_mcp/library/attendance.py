@@ -43,9 +43,7 @@ class Attendance:
     def lives(self, record: Record) -> bool:
         """Whether somebody works on an unfinished generation."""
         owner = record.owner
-        if record.finished or owner is None:
-            return False
-        return self._is_there(self._alive, owner.token) if owner.token else _ran_before(owner)
+        return not record.finished and owner is not None and self._is_there(self._alive, owner.token)
 
     def is_another(self, token: str | None) -> bool:
         """Whether that is a process which is there, and not this one."""
@@ -78,16 +76,3 @@ class Attendance:
         except OSError as error:
             self._told(f"{kind.folder / name} cannot be asked for: {error.strerror}.")
             return True
-
-
-def _ran_before(owner: Owner) -> bool:
-    """Whether an owner without a token, of a program of before 2026-11-27, still runs."""
-    import psutil
-
-    try:
-        process = psutil.Process(owner.pid)
-        return abs(process.create_time() - owner.started) < 2 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True

@@ -28,8 +28,8 @@ def epoch(at: str | None) -> float:
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """The process that works on a generation: alive as long as ``token`` is present. The rest is for people, and for
-    programs of before 2026-11-27, which knew owners by process id and start, and write no token."""
+    """The process that works on a generation: alive as long as ``token`` is present. The rest is for people. Records
+    of before 2026-11-27 have no token, and nobody works on them any more."""
 
     token: str = ""
     pid: int

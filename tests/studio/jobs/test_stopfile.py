@@ -2,12 +2,11 @@
 
 import errno
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
 import anyio
-import psutil
+import anyio.to_thread
 import pytest
 
 from cdp_image_mcp.library.record import Owner
@@ -17,6 +16,16 @@ from tests.studio.leaving import asking, interrupted, left, sent_then_hangs
 from tests.studio.scripted import Scripted, draw, studio_with
 
 pytestmark = pytest.mark.anyio
+
+OWNS = """
+import sys
+from pathlib import Path
+from cdp_image_mcp.library.attendance import Attendance
+here = Attendance(Path(sys.argv[1]), print)
+here.enter()
+print(here.token, flush=True)
+sys.stdin.readline()
+"""
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
@@ -79,10 +88,11 @@ async def test_what_is_being_collected_can_be_cancelled_by_another_process(tmp_p
 
 
 async def test_a_process_that_dies_before_it_heard_the_wish_leaves_nothing_behind(tmp_path: Path) -> None:
-    owner = other_process("import sys; sys.stdin.readline()")
+    owner = other_process(OWNS, str(tmp_path / "output"))
+    assert owner.stdout is not None
     try:
-        started = psutil.Process(owner.pid).create_time()
-        record = await left(tmp_path, owner=Owner(pid=owner.pid, started=started, host=platform.node()))
+        token = (await anyio.to_thread.run_sync(owner.stdout.readline)).strip()
+        record = await left(tmp_path, owner=Owner(token=token, pid=owner.pid, started=0, host="here"))
         async with studio_with(tmp_path, Scripted(draw)) as studio:
             entry = await studio.library.find(record.generation_id)
             assert entry is not None
