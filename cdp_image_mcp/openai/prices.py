@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from math import ceil
-from typing import Any, cast
+from typing import Any
 
 import msgspec
+
+from cdp_image_mcp.openai.wire.forms import fields_of
 
 LARGEST_FIGURE = 2**53
 """Up to here a fraction holds each whole number."""
@@ -64,18 +66,13 @@ def _count(fields: Mapping[str, Any], name: str) -> int:
     return int(figure(fields.get(name)) or 0)
 
 
-def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = usage.get(name)
-    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
-
-
 def cost(price: Price, usage: Mapping[str, Any]) -> float | None:
     """Dollars for the ``usage`` of an answer; None when it tells of no output.
 
     What is not said to be text counts as image tokens, the dearer kind, of input and of output.
     """
-    asked = _details(usage, "input_tokens_details")
-    made = _details(usage, "output_tokens_details")
+    asked = fields_of(usage.get("input_tokens_details")) or {}
+    made = fields_of(usage.get("output_tokens_details")) or {}
     text_in, text_out = _count(asked, "text_tokens"), _count(made, "text_tokens")
     image_in = max(_count(asked, "image_tokens"), _count(usage, "input_tokens") - text_in)
     image_out = max(_count(made, "image_tokens"), _count(usage, "output_tokens") - text_out)

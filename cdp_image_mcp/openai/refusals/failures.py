@@ -12,6 +12,7 @@ from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.openai.refusals.objections import Objection, objection_to, unfolded
 from cdp_image_mcp.openai.refusals.rules import RULES, Again
 from cdp_image_mcp.openai.wire.exchange import BrokenError
+from cdp_image_mcp.openai.wire.forms import fields_of
 from cdp_image_mcp.system.day import in_seconds
 from cdp_image_mcp.system.plaintext import clean as harmless
 from cdp_image_mcp.system.waits import stated_wait
@@ -68,14 +69,11 @@ def clean(text: str, key: str | None, limit: int = 1000) -> str:
 
 def _fields(body: Any) -> Mapping[str, Any]:
     """The error object of a body; relays put it at the top, make it a plain sentence, or have FastAPI's form."""
-    error: Any = body
-    if isinstance(body, Mapping):
-        error = cast("Mapping[str, Any]", body).get("error") or cast("Any", body)
-    if isinstance(error, Mapping) and "detail" in error and "message" not in error:
-        return unfolded(cast("Mapping[str, Any]", error)["detail"])
+    error = (fields_of(body) or {}).get("error") or body
     if isinstance(error, str):
         return {"message": error}
-    return cast("Mapping[str, Any]", error) if isinstance(error, Mapping) else {}
+    fields = fields_of(error) or {}
+    return unfolded(fields["detail"]) if "detail" in fields and "message" not in fields else fields
 
 
 PAGE_LENGTH = 8_000
@@ -97,7 +95,7 @@ the name of the status there (Spring)."""
 
 def _is_its_own(status: int, body: Any) -> bool:
     """Whether the server itself says what is wrong."""
-    said = [cast("Mapping[str, Any]", body).get(word) for word in OWN_WORDS] if isinstance(body, Mapping) else []
+    said = [(fields_of(body) or {}).get(word) for word in OWN_WORDS]
     return any(each and str(each).strip().lower() != responses.get(status, "").lower() for each in said)
 
 
@@ -201,10 +199,8 @@ def _word(value: Any) -> str:
 
 def _moderation(fields: Mapping[str, Any], key: str | None) -> dict[str, Any]:
     """Who stopped it and for what, as details."""
-    moderation = fields.get("moderation_details")
-    if not isinstance(moderation, Mapping):
+    if (found := fields_of(fields.get("moderation_details"))) is None:
         return {}
-    found = cast("Mapping[str, Any]", moderation)
     details: dict[str, Any] = {"moderation_stage": clean(_word(found.get("moderation_stage")), key, 40)}
     if isinstance(categories := found.get("categories"), list):
         listed = cast("list[Any]", categories)[:20]
