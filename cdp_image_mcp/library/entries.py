@@ -3,7 +3,6 @@
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -69,16 +68,11 @@ class Entries:
     def find(self, generation_id: str) -> Entry | None:
         """That generation; folders the index does not know yet are looked at too. Raises ImageError ``disk``, also for
         one that lies on a drive that is away."""
-
-        def look(db: sqlite3.Connection, *, again: bool) -> list[Row]:
-            if again:
-                self._index.sync(db)
-            return self._index.rows(db, "WHERE id = ?", generation_id)
-
-        visit = Visit(self._index.root)
-        rows: list[Row] = []
+        visit, rows = Visit(self._index.root), list[Row]()
         for again in (False, True):
-            rows = self._index.view(partial(look, again=again))
+            if again:
+                self._index.view(self._index.sync)
+            rows = self._index.view(lambda db: self._index.rows(db, "WHERE id = ?", generation_id))
             for row in rows:
                 if (entry := self._read(row, visit)) is not None:
                     return entry
