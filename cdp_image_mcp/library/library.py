@@ -88,16 +88,15 @@ class Library:
             self.index.put(db, path, kept, stamp)
             return Claim("new", record, self._entries.folder(path), self._attendance.wait(record.generation_id))
 
+        claim: Claim | None = None
         try:
             claim = self.index.run(work)
-        except BaseException:
-            for path, _ in made:  # nothing was sent yet, and no answer will name it
-                take_back_folder(path)
-            raise
-        if claim.joined:
-            for path, _ in made:  # the index broke half way, and a second look found one to join
-                take_back_folder(path)
-        return claim
+            return claim
+        finally:
+            # Nothing was sent yet, and no answer will name it; or the index broke half way, and a second look joined.
+            if claim is None or claim.joined:
+                for path, _ in made:
+                    take_back_folder(path)
 
     @in_thread
     def of_today(self, backend: BackendName) -> list[Entry]:
