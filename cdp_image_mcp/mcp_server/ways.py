@@ -32,7 +32,7 @@ class InstalledWays:
 
     def make(self, name: BackendName, settings: Settings, ledger: "Ledger", group: "anyio.abc.TaskGroup", /) -> Backend:
         if name == "api":
-            from cdp_image_mcp.openai import ApiBackend
+            from cdp_image_mcp.openai.backend import ApiBackend
 
             return ApiBackend(settings)
         from cdp_image_mcp.chatgpt.backend import WebBackend

@@ -36,28 +36,23 @@ class ApiBackend:
         """Facts for ``backend_status``: ``configured``, ``ready``, ``message``, ``details``. Sends nothing: whether the
         key is accepted shows with the first picture."""
         settings = self._settings
-        problem = profile_problem(settings)
-        details: dict[str, Any] = {"model": settings.model}
-        details["host"] = urlsplit(settings.base_url).hostname
+        details: dict[str, Any] = {"model": settings.model, "host": urlsplit(settings.base_url).hostname}
         if proxy := await anyio.to_thread.run_sync(proxy_for, settings.base_url):
             details["proxy"] = proxy.shown
-        if problem is not None:
+        if (problem := profile_problem(settings)) is not None:
             return _status(False, f"{problem.variable}: {problem.message}", details)
-        profile = choose_profile(settings)
-        configured = not key_missing(settings)
-        model = find_model(settings.model)
+        profile, model = choose_profile(settings), find_model(settings.model)
         details |= {"server": profile.name, "edits": profile.form, "model_known": bool(model.price)}
         if warning := end_warning(model, date.today(), azure=profile.azure):  # noqa: DTZ011 - a day, not an hour
             details["warnings"] = [warning]
         if (ends := end_of(model, azure=profile.azure)) is not None:
             details["model_ends"] = ends.isoformat()
-        if configured:
-            sample = ImageRequest(prompt="a picture", backend="api", quality="medium", size="1024x1024")
-            details["estimate"] = estimate(settings, sample)
-        message = "OPENAI_API_KEY is configured." if settings.api_key else f"{profile.name} needs no key."
-        if not configured:
-            message = "Set OPENAI_API_KEY to use the API back end."
-        return _status(configured, message, details)
+        if key_missing(settings):
+            return _status(False, "Set OPENAI_API_KEY to use the API back end.", details)
+        sample = ImageRequest(prompt="a picture", backend="api", quality="medium", size="1024x1024")
+        details["estimate"] = estimate(settings, sample)
+        key = "OPENAI_API_KEY is configured." if settings.api_key else f"{profile.name} needs no key."
+        return _status(True, key, details)
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""

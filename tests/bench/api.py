@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import anyio
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.request import ImageRequest
 from fixtures.images_api import ImagesApi, Play, Request, Response, png, running_api, usage_of
 from tests.bench.figures import OURS, Budget, NotMeasured, Section, Unit, in_turn

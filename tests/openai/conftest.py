@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.openai.wire import pacing
 from fixtures.images_api import ImagesApi, running_api
 from tests.openai.doubles import KEY, DiskReport, MakeBackend, MakeReport, no_jitter

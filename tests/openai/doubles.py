@@ -11,7 +11,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder, new_folder
 from cdp_image_mcp.library.imagefile import inspect
 from cdp_image_mcp.library.record import new_record
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.request import ImageRequest, Reference, SavedImage, WorkState
 from cdp_image_mcp.studio.jobs.job import Job
 

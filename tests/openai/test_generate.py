@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.openai.wire import exchange
 from cdp_image_mcp.request import Reference
 from fixtures.images_api import ImagesApi, draw, error, png, raw, silence

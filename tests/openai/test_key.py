@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from fixtures.images_api import ImagesApi, cut, draw, error, html_page, raw, silence, stream
 from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask
 
@@ -133,7 +133,7 @@ async def test_a_cancelled_request_does_not_carry_the_key_out(
 
 def test_importing_the_back_end_loads_no_http_library() -> None:
     program = (
-        "import sys, cdp_image_mcp.openai; "
+        "import sys, cdp_image_mcp.openai.backend; "
         "print([name for name in ('httpx', 'httpcore', 'h11', 'ssl', 'certifi') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)

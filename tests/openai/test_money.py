@@ -15,7 +15,7 @@ from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.library.record import Record, now
 from cdp_image_mcp.mcp_server.ways import InstalledWays
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.openai.estimate import estimate
 from cdp_image_mcp.openai.models import MODELS
 from cdp_image_mcp.openai.prices import cost, grid_tokens, input_image_tokens

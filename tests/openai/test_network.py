@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.openai.plan import Plan
 from cdp_image_mcp.openai.wire import pacing
 from cdp_image_mcp.openai.wire.pacing import Pace, Tries, full_jitter

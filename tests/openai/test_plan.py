@@ -8,7 +8,7 @@ import pytest
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.openai.estimate import estimate
 from cdp_image_mcp.openai.models import MODELS, end_warning, find_model, is_gpt_image
 from cdp_image_mcp.openai.plan import Plan, make_plan

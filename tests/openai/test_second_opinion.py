@@ -12,7 +12,7 @@ import pytest
 from openai.types import ImageModel
 from PIL import Image
 
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.openai.models import ALL_FORMATS, ALL_QUALITIES, MODELS
 from fixtures.images_api import ERRORS, ImagesApi, draw, error, png, stream
 from tests.openai.doubles import DiskReport, MakeBackend, ask, reference

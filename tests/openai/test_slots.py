@@ -12,7 +12,7 @@ import pytest
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.mcp_server.ways import InstalledWays
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.openai.generation import MOST_STREAMS
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Studio, open_studio

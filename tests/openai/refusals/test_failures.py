@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.openai.refusals.failures import clean, judge
 from cdp_image_mcp.request import WorkState
 from fixtures.images_api import ERRORS, ImagesApi, Request, Response, error, html_page, raw, redirect

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from fixtures.images_api import ImagesApi, Play, png, raw
 from tests.library.making import picture
 from tests.openai.doubles import DiskReport, ask

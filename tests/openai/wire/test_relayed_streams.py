@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from fixtures.images_api import ImagesApi, Play, Request, Response, png, raw
 from tests.openai.doubles import DiskReport, ask
 from tests.openai.wire.events import BLOCKED, BLURRED, COMPLETED, FORMS, LIMIT, MADE, PARTIAL, USED, event

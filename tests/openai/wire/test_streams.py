@@ -11,7 +11,7 @@ import pytest
 
 from cdp_image_mcp.config import load
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.openai import ApiBackend
+from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.openai.wire.pictures import PictureReader
 from cdp_image_mcp.openai.wire.stream import Stream
 from fixtures.images_api import ImagesApi, Play, Response, draw, error, png, raw, stream
