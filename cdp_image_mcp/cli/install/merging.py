@@ -29,7 +29,9 @@ def merged(
     theirs: dict[str, Any] = {**variables_of(client, before), **given}
     entry = {**ours, **kept, client.variables: {**ours[client.variables], **theirs}}
     if client.passes and isinstance(kept.get(client.passes), list):
-        entry[client.passes] = _united(kept[client.passes], ours[client.passes])
+        # Codex also takes a variable's name in a table.
+        names = [each.get("name") if isinstance(each, dict) else each for each in kept[client.passes]]  # type: ignore[reportUnknownMemberType]
+        entry[client.passes] = [*kept[client.passes], *(each for each in ours[client.passes] if each not in names)]
     said: list[str] = []
     if (demand := client.demand) is not None and demand.key not in kept:
         said += _demanded(entry, demand, ours, client.title)
@@ -41,12 +43,6 @@ def merged(
         else:
             said += _fitted(entry, limit, ours, client.variables)
     return entry, said
-
-
-def _united(theirs: list[Any], ours: list[str]) -> list[Any]:
-    """Names of variables, which Codex also takes as a table with a name in it."""
-    named = [each.get("name") if isinstance(each, dict) else each for each in theirs]  # type: ignore[reportUnknownMemberType]
-    return [*theirs, *(each for each in ours if each not in named)]
 
 
 def _demanded(entry: dict[str, Any], demand: Demand, ours: dict[str, Any], title: str) -> list[str]:

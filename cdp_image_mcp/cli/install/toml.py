@@ -40,7 +40,9 @@ def edited(text: str, path: tuple[str, ...], value: dict[str, Any] | None) -> st
         after = tomllib.loads(changed)
     except tomllib.TOMLDecodeError:
         after = None
-    if after is None or not (same(before, after, path, value) or _emptied(before, after, path, value)):
+    # With its only table a table above it goes too, which TOML writes nowhere.
+    emptied = after is not None and value is None and same(before, {**after, path[0]: {}}, path, None)
+    if after is None or not (emptied or same(before, after, path, value)):
         raise UnsafeChangeError("it is written in a way that this program cannot change safely")
     return changed
 
@@ -79,11 +81,6 @@ def _spans(lines: list[str], path: tuple[str, ...]) -> list[tuple[int, int]]:
             end -= 1
         spans.append((start, end))
     return spans
-
-
-def _emptied(before: dict[str, Any], after: dict[str, Any], path: tuple[str, ...], value: Any) -> bool:
-    """With its only table a table above it goes too, which TOML writes nowhere."""
-    return value is None and same(before, {**after, path[0]: {}}, path, None)
 
 
 def _key(name: str) -> str:

@@ -133,7 +133,9 @@ def _section(lines: list[str], key: str) -> tuple[int, int] | None:
     if any("\t" in line[: len(line) - len(line.lstrip())] for line in lines):
         raise UnsafeChangeError("it is indented with tabs")
     starts = [place for place, line in enumerate(lines) if line[:1].strip() and not line.startswith("#")]
-    odd = [lines[place] for place in starts if TOP.fullmatch(lines[place]) is None and not _closes_a_list(lines, place)]
+    # Items of a list may stand as far out as their key.
+    keys = [lines[place] for place in starts if not f"{lines[place]} ".startswith("- ")]
+    odd = [line for line in keys if TOP.fullmatch(line) is None]
     if odd and not (odd == ["---"] and starts[0] == lines.index("---")):
         raise UnsafeChangeError(f"it is written in a way that this program cannot change safely ({odd[0][:40]!r})")
     found = [place for place in starts if lines[place].startswith(f"{key}:")]
@@ -147,11 +149,6 @@ def _section(lines: list[str], key: str) -> tuple[int, int] | None:
         raise UnsafeChangeError(f"{key} is written in one line there")
     end = next((place for place in starts if place > start and not lines[place].startswith("-")), len(lines))
     return start, _behind_the_last_word(lines, start, end)
-
-
-def _closes_a_list(lines: list[str], place: int) -> bool:
-    """Items of a list may stand as far out as their key."""
-    return lines[place].startswith("- ") or lines[place] == "-"
 
 
 def _inner_indent(lines: list[str], *, listed: bool) -> str:
