@@ -3,8 +3,6 @@
 import argparse
 import importlib
 import signal
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 import anyio
 
@@ -26,8 +24,6 @@ FOLDERLESS = TELLING | {"install", "completion"}
 
 SENDING = frozenset(("generate", "wait", "collect", "cancel"))
 """Commands under which a prompt may go out or be out."""
-
-Command: TypeAlias = Callable[[argparse.Namespace, Settings, Terminal], Awaitable[int]]
 
 
 def run(parsed: argparse.Namespace, settings: Settings, front: Front | None = None) -> int:
@@ -68,7 +64,7 @@ async def _stoppable(parsed: argparse.Namespace, settings: Settings, terminal: T
             group.start_soon(stop.note_end_of, front)
             # Loaded when it is run: ``config`` need not wait for what draws pictures.
             module, _, function = COMMANDS[parsed.command].partition(":")
-            command: Command = getattr(importlib.import_module(f"cdp_image_mcp.cli.{module}"), function)
+            command = getattr(importlib.import_module(f"cdp_image_mcp.cli.{module}"), function)
             code = await command(parsed, settings, terminal)
     if stop.signal is not None:
         if stop.signal is not signal.SIGINT:

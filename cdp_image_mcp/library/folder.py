@@ -103,14 +103,11 @@ class Visit:
             return False
 
 
-Noted = Callable[[Record, Path, Stamp], None]
-
-
 class Folder:
     """The folder of one generation. All methods finish their work even when the caller is cancelled meanwhile:
     bytes that were handed over are on disk, or an error says so."""
 
-    def __init__(self, path: Path, noted: Noted | None = None) -> None:
+    def __init__(self, path: Path, noted: Callable[[Record, Path, Stamp], None] | None = None) -> None:
         self.path = path
         """``noted`` is called in the writing thread after each written sidecar (the library's index)."""
         self._noted = noted

@@ -40,11 +40,8 @@ def status_of(record: Record) -> str:
 
 def _metadata(record: Record) -> dict[str, Any]:
     """The seed's keys, and of the other facts those that tell a person or a model something."""
-    fields: dict[str, Any] = {"model": record.model, "mode": record.mode, "conversation_mode": record.conversation_mode}
-    fields |= {
-        name: getattr(record, name)
-        for name in ("usage", "cost_usd", "conversation_url", "session_reused", "profile_dir", "openai_created")
-    }
+    names = ("model", "mode", "conversation_mode", "usage", "cost_usd", "conversation_url")
+    fields = {name: getattr(record, name) for name in (*names, "session_reused", "profile_dir", "openai_created")}
     fields |= {name: value for name, value in record.facts.items() if name not in fields and name not in OURS}
     told: dict[str, Any] = clean_tree({name: value for name, value in fields.items() if value is not None})
     return _lightened(told, 20_000)

@@ -14,7 +14,6 @@ from cdp_image_mcp.config import READ
 
 NAME = "cdp-image-mcp"
 """Under this name the server stands in every client's file."""
-Form = Literal["json", "toml", "yaml"]
 ANSWER_SECONDS = 8.0
 """How much longer than its wait a call may take until it has answered, previews included: clients that give up after
 60 s are answered by then."""
@@ -66,7 +65,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The variable that names another folder for that file."""
     where: str = ""
     """What the README says of the place, if the file does not say it all."""
-    form: Form = "json"
+    form: Literal["json", "toml", "yaml"] = "json"
     place: tuple[str, ...] = ("mcpServers",)
     """Keys that lead to the servers."""
     shape: Literal["usual", "opencode", "goose", "listed"] = "usual"

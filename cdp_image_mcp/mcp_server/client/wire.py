@@ -44,8 +44,6 @@ HALF_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
 ERA_WORDS = (DISCOVER.encode(), PROTOCOL_VERSION.encode())
 """Only lines with one of these can matter here once the era is known."""
 
-Deliver = Callable[[bytes], None]
-
 
 class Wire:
     """Both standard streams of this process. While it is open, file descriptor 0 is empty and 1 is standard error:
@@ -56,7 +54,7 @@ class Wire:
         self._in, self._out = _taken(0), _taken(1)
         self._writing = threading.Lock()
         self._era: Literal["modern", "legacy"] | None = None
-        self._deliver: Future[Deliver] = Future()
+        self._deliver: Future[Callable[[bytes], None]] = Future()
         # A daemon: it is blocked in reading for as long as the client keeps its end open, and nobody can wake it.
         threading.Thread(target=self._read, name="standard input", daemon=True).start()
 
