@@ -263,14 +263,15 @@ READ: dict[str, tuple[str, Callable[[str], Any]]] = {
 """The field of :class:`Settings` that each variable sets, and what reads it or raises ValueError. The later wins."""
 
 
-def _own_folders(home: Path) -> list[Path]:
+def _own_folders(homes: tuple[Path, ...]) -> list[Path]:
     """Those three where and as this system has them: in another language, or moved into OneDrive. A desktop that has
-    one switched off names the home itself, which is no folder for pictures."""
+    one switched off names the home itself, which is no folder for pictures. None is looked at: it may lie on a share
+    that takes its time."""
     found: list[Path] = []
     for ask in (platformdirs.user_pictures_path, platformdirs.user_downloads_path, platformdirs.user_desktop_path):
         with suppress(OSError, ValueError, BadUserDirs):
             found.append(ask())
-    return [folder for folder in found if folder.is_absolute() and not home.is_relative_to(folder)]
+    return [one for one in found if one.is_absolute() and not any(home.is_relative_to(one) for home in homes)]
 
 
 def _default_input_roots(output_dir: Path) -> tuple[Path, ...]:
@@ -280,13 +281,13 @@ def _default_input_roots(output_dir: Path) -> tuple[Path, ...]:
         home = Path.home()
     except RuntimeError:  # no HOME, and no such user: containers run as any number
         return (output_dir,)
-    roots = [home / "Pictures", home / "Downloads", home / "Desktop", *_own_folders(home), output_dir]
-    try:
+    homes = (home, Path(os.path.realpath(home)))  # HOME may name a link, and systems name the working folder without
+    roots = [home / "Pictures", home / "Downloads", home / "Desktop", *_own_folders(homes), output_dir]
+    with suppress(OSError):
         here = Path.cwd()
-    except OSError:
-        here = home
-    if here not in {home, Path(here.anchor)} and home.is_relative_to(here) is False:
-        roots.append(here)
+        holds_home = any(one.is_relative_to(name) for one in homes for name in (here, os.path.realpath(here)))
+        if here != Path(here.anchor) and not holds_home:
+            roots.append(here)
     return tuple(roots)
 
 

@@ -170,6 +170,22 @@ def test_pictures_may_lie_where_a_desktop_of_another_language_keeps_them(
     assert set(loaded.input_roots) == allowed
 
 
+@pytest.mark.parametrize("above", [".", ".."])
+def test_the_working_folder_opens_no_home_that_is_known_by_a_link(
+    above: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some systems keep homes on a disk of their own: HOME names the link, and the working folder the place itself."""
+    (real := tmp_path / "data" / "me").mkdir(parents=True)
+    (home := tmp_path / "me").symlink_to(real)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_DESKTOP_DIR", str(real))
+    for name in ("XDG_PICTURES_DIR", "XDG_DOWNLOAD_DIR"):
+        monkeypatch.setenv(name, str(home / "Pictures"))
+    monkeypatch.chdir(real / above)
+    usual = {home / name for name in ("Pictures", "Downloads", "Desktop")}
+    assert set(load({"GPT_IMAGE_OUTPUT_DIR": "/pictures"}).input_roots) == {*usual, Path("/pictures")}
+
+
 def test_a_backslash_in_a_switch_stays_where_paths_have_them() -> None:
     words = r'--disk-cache-dir=C:\Users\me\x "--proxy-server=a b"'
     assert _arguments(words, windows=True) == (r"--disk-cache-dir=C:\Users\me\x", "--proxy-server=a b")
