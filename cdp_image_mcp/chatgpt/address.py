@@ -60,6 +60,9 @@ class Site:
         self._calls = {call: [(one.method, one.pattern) for one in ways] for call, ways in endpoints.items()}
 
     def conversation(self, conversation_id: str) -> str:
+        """Raises ValueError for what is no id of a conversation, and might name any other page of the site."""
+        if not uuid_of(conversation_id):
+            raise ValueError(f"{conversation_id!r} is no conversation.")
         return urljoin(self.home, f"c/{conversation_id}")
 
     def facts(self, conversation_id: str | None) -> dict[str, str | None]:

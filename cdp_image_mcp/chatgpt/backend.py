@@ -17,7 +17,7 @@ from cdp_image_mcp.cdp.errors import BrowserGone, ClickBlocked, DocumentLeft, Se
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.collecting import Collecting
 from cdp_image_mcp.chatgpt.drawing import Drawing, Untraced, stopping
-from cdp_image_mcp.chatgpt.goingon import with_picture
+from cdp_image_mcp.chatgpt.goingon import at_site, with_picture
 from cdp_image_mcp.chatgpt.network.quota import Quota, no_pictures_left
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.arrival import Arrival
@@ -108,6 +108,7 @@ class WebBackend:
             attempt += 1
 
     async def _generate(self, request: ImageRequest, report: Report) -> None:
+        request = at_site(self._site, request)
         last = ImageError("verification_required", "The site asked for a person again and again.")
         rounds = Counter[int]()  # by the pictures that were there: one that has come shows that the site goes on
         checked = -1

@@ -22,6 +22,7 @@ from cdp_image_mcp.chatgpt.network.conversations import Listed, Reading, read_co
 from cdp_image_mcp.chatgpt.network.message import Message
 from cdp_image_mcp.chatgpt.network.sent import same_words
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
+from cdp_image_mcp.chatgpt.network.wire import uuid_of
 from cdp_image_mcp.chatgpt.sending import ChallengeMet
 from cdp_image_mcp.chatgpt.watching.listening import watch_turn
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -62,6 +63,7 @@ class Collecting:
         self._request = request
         self._report = report
         self._taken = taken
+        self._known = uuid_of(report.facts.get("conversation_id"))  # others may have written the record
         self._site_ahead: float | None = None
         """Seconds by which the site's clock is ahead of ours, where that is much: ours is wrong, perhaps since before
         the press."""
@@ -71,8 +73,7 @@ class Collecting:
     @property
     def address(self) -> str:
         """Where to start: the conversation, or the home page when it is not known."""
-        known = self._report.facts.get("conversation_id")
-        return self._site.conversation(known) if isinstance(known, str) else self._site.home
+        return self._site.conversation(self._known) if self._known else self._site.home
 
     async def run(self, tab: Tab) -> None:
         """Save what is finished, wait for what is still being drawn.
@@ -80,9 +81,8 @@ class Collecting:
         Raises ImageError ``not_found`` when nothing of ours is at the site, ``network`` when that could not be read,
         the site's own answer when there will be no picture, ChallengeMet.
         """
-        facts = self._report.facts
-        conversation, message = facts.get("conversation_id"), facts.get("user_message_id")
-        if not isinstance(conversation, str):
+        conversation, message = self._known, self._report.facts.get("user_message_id")
+        if not conversation:
             conversation, message = await self._searched(tab)
         if not isinstance(message, str) or message in self._used:
             conversation, message = await self._found(tab, conversation)

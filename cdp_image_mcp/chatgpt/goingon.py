@@ -8,11 +8,24 @@ was arrived at tells that this very picture stands last; where that cannot be to
 import msgspec
 
 from cdp_image_mcp.cdp.errors import DocumentLeft
+from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.network.conversations import read_conversations
 from cdp_image_mcp.chatgpt.page.eye import quoted
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import refusal
 from cdp_image_mcp.request import MOST_REFERENCES, AtSite, ImageRequest
+
+
+def at_site(site: Site, request: ImageRequest) -> ImageRequest:
+    """The request with the address of its conversation at this site. The one in the record may be another site's, or
+    others' work and lead to any page: only what it names is taken. Raises ImageError ``invalid_input``."""
+    if request.continue_url is None:
+        return request
+    known = site.conversation_id(request.continue_url)
+    if known is None:
+        told = f"continue_from: what its record names is no conversation at {site.origin}."
+        raise refusal("continue_from", told, next_step="Call again without continue_from and conversation_mode.")
+    return msgspec.structs.replace(request, continue_url=site.conversation(known))
 
 
 async def with_picture(tab: Tab, request: ImageRequest) -> ImageRequest:

@@ -332,6 +332,31 @@ async def collected(monkeypatch: pytest.MonkeyPatch, pictures: Any, **report: An
 
 
 @pytest.mark.anyio
+async def test_what_is_no_conversation_in_a_record_is_not_opened_and_ours_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A shared folder brings records that others wrote; an address with a prompt in it may be sent as it is opened."""
+    read: list[tuple[str, str]] = []
+
+    async def taken_from(_job: Collecting, _tab: Tab, conversation: str, message: str) -> bool:
+        read.append((conversation, message))
+        return True
+
+    async def state(*_: Any, **__: Any) -> None: ...
+
+    monkeypatch.setattr(Collecting, "_taken_from", taken_from)
+    site = ScriptedSite([sent("ours")], listed=False)
+    site.history = [[entry(0, 5)]]
+    facts = {"conversation_id": "../?q=x", "sent_prompt": TEXT, "submitted_at": PRESSED.isoformat()}
+    told = cast("Report", SimpleNamespace(facts=facts, state=state, images=()))
+    with anyio.fail_after(20):
+        job = Collecting(SITE, REQUEST, told)
+        assert job.address == SITE.home
+        await job.run(cast("Tab", site))
+    assert (site.opened, read) == ([chat(0)], [(chat(0), "ours")])
+
+
+@pytest.mark.anyio
 async def test_opening_the_conversation_counts_as_the_one_reload(monkeypatch: pytest.MonkeyPatch) -> None:
     judged: list[int] = []
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from cdp_image_mcp.cdp.errors import DocumentLeft
-from cdp_image_mcp.chatgpt.goingon import with_picture
+from cdp_image_mcp.chatgpt.goingon import at_site, with_picture
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import MOST_REFERENCES, AtSite, ImageRequest, Reference
@@ -139,3 +139,15 @@ async def test_a_picture_that_would_have_to_be_shown_and_cannot_be_is_told_befor
 async def test_a_picture_that_cannot_be_shown_is_said_to_be_somewhere_only_as_far_as_it_was_seen(read: Any) -> None:
     with pytest.raises(ImageError, match="is gone from its folder and is not seen to stand last in its conversation"):
         await shown(Page(*read), asking(continue_image=None))
+
+
+def test_of_an_address_in_a_record_only_the_conversation_is_gone_on_in() -> None:
+    for stored in (f"c/{CONVERSATION}?q=ten%20cats", f"g/g-0123456789-fox/c/{CONVERSATION}#x"):
+        asked = at_site(SITE, asking(continue_url=SITE.home + stored))
+        assert asked.continue_url == SITE.conversation(CONVERSATION)
+
+
+@pytest.mark.parametrize("named", ["../?q=x", "", "WEB:7d3e4b8a", f"{CONVERSATION}/../../?q=x"])
+def test_what_is_no_id_makes_no_address_of_a_conversation(named: str) -> None:
+    with pytest.raises(ValueError, match="no conversation"):
+        SITE.conversation(named)

@@ -190,6 +190,23 @@ async def test_a_picture_that_went_on_in_a_conversation_can_be_gone_on_with_in_t
     assert len({answer.files()[0] for answer in answers}) == 3
 
 
+async def test_an_address_in_a_record_that_is_no_conversation_of_the_site_is_not_opened(tmp_path: Path) -> None:
+    """A shared folder brings records that others wrote, and the site may be another one than it was then."""
+    with running_site(Switches()) as site:
+        async with running_program(tmp_path, site.url) as program:
+            first = await program.whole(await program.generate("a lighthouse at dusk"))
+            record, before = first.record(), len(site.log.of(Document))
+            others = "https://other.example/c/" + record["conversation_id"]
+            for stored in (f"{site.url}/?q=ten%20cats", f"{site.url}/auth/logout", others):
+                sidecar = Path(first.data["output_dir"]) / "metadata.json"
+                sidecar.write_bytes(msgspec.json.encode(record | {"conversation_url": stored}))
+                told = await program.generate(f"make it like {stored}", continue_from=first.data["generation_id"])
+                assert (told.code, told.data["details"]["field"]) == ("invalid_input", "continue_from"), told.data
+                assert (told.data["submitted"], told.data["spent"]) == (False, False)
+        assert len(site.log.of(Document)) == before
+        assert [prompt.text for prompt in site.log.prompts] == ["a lighthouse at dusk"]
+
+
 def went_up(site: Site) -> list[list[str]]:
     """The pictures that went along with each prompt of ours, by their hashes; all went into one conversation."""
     prompts = [prompt for prompt in site.log.prompts if not prompt.person]
