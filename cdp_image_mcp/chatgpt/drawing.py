@@ -234,7 +234,9 @@ class Drawing:
         outcome = turn_outcome(judged, watch.turn, now=at, words=words, submitted=submitted)
         if outcome.code in {"text_only", "service_error"}:
             told = (alert_outcome(alert, now=at, words=words) for alert in watch.page.alerts)
-            return next(filter(None, told), outcome)
+            # One that tells of a failure may still stand when the answer has come.
+            failed = outcome.code == "service_error"
+            return next((one for one in told if one and (failed or one.code != "service_error")), outcome)
         return outcome
 
     # --- the pictures ------------------------------------------------------------------------------------------

@@ -305,6 +305,27 @@ async def test_a_later_turn_that_makes_no_picture_says_why_although_earlier_ones
     assert caught.value.code == "refused"
 
 
+@pytest.mark.parametrize(
+    ("alert", "code"),
+    [
+        ("Resume stream unavailable", "text_only"),
+        ("Connection interrupted. Waiting for the complete answer", "text_only"),
+        ("You're sending messages too quickly.", "rate_limited"),
+    ],
+)
+async def test_what_the_site_asks_is_told_although_an_alert_of_a_failure_still_stands(alert: str, code: str) -> None:
+    """A refused look at the stream is told in one (live 2026-10-07), and nothing takes it away when the answer came."""
+    asks = answer("Which city should the skyline show?")
+    heard = begun(asks, COMPLETE, DONE)
+    heard.feed_conversation(conversation(prompt(), asks))
+    scene = Scene(heard)
+    scene.watch.reported(PageReport(found=True, alerts=(alert,)))
+    with pytest.raises(ImageError) as caught:
+        await scene.drawn()
+    assert caught.value.code == code
+    assert ("Which city" in str(caught.value.details)) is (code == "text_only")
+
+
 @pytest.mark.parametrize("later", [False, True])
 async def test_the_persons_reference_is_never_saved_although_the_conversation_calls_it_a_picture(later: bool) -> None:
     """``later``: in another run, which has the record alone."""

@@ -48,6 +48,9 @@ async def test_a_flat_list_has_the_recorded_keys_and_no_mapping(visit: Visit) ->
             assert all(set(message["author"]) == {"role", "name", "metadata"} for message in body["messages"])
             visitor.site.set(plural_status="told")
             assert set(await visitor.turns(body["conversation_id"])) == TOP | EARLIER
+            visitor.site.set(plural_metadata="bare")
+            told = [set(one["metadata"]) for one in (await visitor.turns(body["conversation_id"]))["messages"]]
+            assert told == [set(), {"parent_id"}, {"parent_id"}]
 
 
 async def test_only_the_first_message_of_a_turn_names_no_parent(visit: Visit) -> None:

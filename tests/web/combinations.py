@@ -59,6 +59,7 @@ MANNERS: dict[str, list[Any]] = {
     "arrival": ["websocket", "websocket", "poll"],
     "reads": ["own", "own", "single", "batch", "plural"],
     "plural_status": ["absent", "told", "null"],
+    "plural_metadata": ["kept", "bare"],
     "plural_turns": [10, 1, 4],
     "older_turns": [False, True],
     "singular_status": [200, 404],

@@ -40,6 +40,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     blocked: frozenset[str]
     current: str = ""
     """The last message of the branch that is shown; empty where that is not told."""
+    row: bool = False
+    """It tells of no messages, only of the status: a row of a batch (a capture of 2026-09-29)."""
 
     def ends_with(self, asked: str, file: str) -> bool:
         """Whether on that branch the last that a person asked is this message, and the last picture of it this file."""
@@ -113,22 +115,23 @@ def _conversations(value: Any) -> list[dict[str, Any]]:
 
 
 def _holds_messages(value: dict[str, Any]) -> bool:
-    return "mapping" in value or isinstance(value.get("messages"), list)
+    return isinstance(value.get("mapping"), dict) or isinstance(value.get("messages"), list)
 
 
 def _reading(value: dict[str, Any], conversation: str, before: str) -> Reading | None:
     named = uuid_of(value.get("conversation_id")) or uuid_of(value.get("id")) or conversation
     told = activity(value["async_status"]) if "async_status" in value else None
     mapping = obj(value.get("mapping"))
-    whole = "mapping" in value
+    whole = isinstance(value.get("mapping"), dict)
+    row = not _holds_messages(value)
+    if row and not (named and told):
+        return None
     if whole and told == "over":
         told = "rest"
     if whole:
         messages, links = _tree(mapping, named, settled=told == "rest")
     else:
         messages, links = _window(value, named, before, settled=told == "rest")
-    if not whole and not isinstance(value.get("messages"), list):
-        return None
     results = [obj(result) for result in items(value.get("moderation_results"))]
     times = [moment(value.get("update_time")), *(message.created for message in messages)]
     return Reading(
@@ -141,6 +144,7 @@ def _reading(value: dict[str, Any], conversation: str, before: str) -> Reading |
         changed=max((at for at in times if at is not None), default=None),
         blocked=frozenset(text(result.get("message_id")) for result in results if result.get("blocked") is True),
         current=text(value.get("current_node")),
+        row=row,
     )
 
 

@@ -93,6 +93,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return self.status not in UNFINISHED
 
     @property
+    def card(self) -> bool:
+        """Whether it holds the place of pictures to come: it names their task, or is a tool's word that ends the turn
+        (recorded 2026-04-24; a list of 2026-10-03 leaves out what names the task)."""
+        closing = self.role == "tool" and self.end_turn and self.kind == "text" and not self.other_tool
+        return bool(self.placeholder) or (closing and self.finished)
+
+    @property
     def ties(self) -> tuple[object, ...]:
         """Everything its place depends on."""
         return (self.parent, self.exchange, self.tasks, self.role, self.hidden, self.origins)
@@ -206,6 +213,7 @@ def merged(old: Message, new: Message) -> Message:
         origins=origins,
         tasks=tuple(dict.fromkeys((*old.tasks, *new.tasks))),
         **{name: getattr(new, name) or getattr(old, name) for name in LASTING},
+        placeholder=new.placeholder or (old.placeholder if (new.words, new.assets) == (old.words, ()) else ""),
         settled=new.settled or (old.settled and new.finished),
     )
 

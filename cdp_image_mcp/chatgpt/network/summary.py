@@ -166,8 +166,9 @@ def summary(messages: Mapping[str, Message], places: Mapping[str, Place], told: 
     known = frozenset((*asked, *shown, *told.own, *earlier))
     resting = told.activity in {"read", "rest"}
     pictures = _pictures(ours, known, at_rest=resting)
-    cards = [one for one in ours if one.placeholder and (not told.present or one.id in told.present)]
     errors = {message.id: error for message in ours if (error := _tool_error(message, told)) is not None}
+    there = [one for one in ours if not told.present or one.id in told.present]
+    cards = [one for one in there if one.placeholder or (one.card and one.id not in errors)]
     failed = [message.id for message in ours if message.id in errors and not message.other_tool]
     # One that was called again after it failed is at work, known by its call or by a card that came of one.
     called = sum(message.announced > 0 for message in ours) > len(failed)
@@ -225,7 +226,7 @@ def _nothing_follows(ours: list[Message], answers: list[Message], blocked: list[
     if not told.whole or not (answers or blocked):
         return False
     calls = sum(message.call and message not in blocked for message in ours)
-    replies = sum(message.role == "tool" and message.finished and not message.placeholder for message in ours)
+    replies = sum(message.role == "tool" and message.finished and not message.card for message in ours)
     later = bool(answers) and not told.streams[0].handed_off and told.stream not in answers[-1].origins
     behind = any(said.background for said in told.streams) and not any(message.call for message in blocked)
     return later or replies >= max(calls, behind)

@@ -57,12 +57,6 @@ class Transcript:
         part without it; and how often the site said that something is being made."""
         self._turn = self._judge()
 
-    def _begin(self) -> None:
-        """A new turn: forget what was said about an earlier one."""
-        told = self._told
-        self._told = Heard(fails=told.fails, own=told.own, number=told.number + 1, conversation=told.conversation)
-        self._decoder = StreamDecoder()
-
     def expect(self, prompt: str, before: frozenset[str], standing: frozenset[str] = frozenset()) -> None:
         """The prompt goes out now; ``before`` are the messages that were there already, ``standing`` the pictures. None
         of those can be a result, whoever says so: an edit may hold the one that it started from."""
@@ -82,7 +76,9 @@ class Transcript:
         told = self._told
         known = told.sent.message_ids if told.sent else told.users
         if known and sent.message_ids[-1] not in known:
-            self._begin()
+            # What was said about an earlier turn is forgotten.
+            self._told = Heard(fails=told.fails, own=told.own, number=told.number + 1, conversation=told.conversation)
+            self._decoder = StreamDecoder()
         elif not known and not told.present.intersection(sent.message_ids):
             # What was said of the conversation before our message is in it says nothing about our turn.
             told.activities.clear()
@@ -129,7 +125,9 @@ class Transcript:
     def feed_conversation(self, body: bytes, *, conversation: str = "", before: str = "") -> bool:
         """An answer with a conversation, or with several; see ``read_conversations``."""
         for reading in read_conversations(body, conversation=conversation, before=before):
-            if not self._foreign(reading.conversation_id):
+            if reading.row:
+                self._set_activity(reading.conversation_id, reading.activity)
+            elif not self._foreign(reading.conversation_id):
                 self._take_reading(reading)
         return self._changed()
 

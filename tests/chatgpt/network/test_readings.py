@@ -11,6 +11,7 @@ from cdp_image_mcp.chatgpt.network.conversations import read_history
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.network.wire import moment
 from tests.chatgpt.talk import (
+    CARD_TEXT,
     COMPLETE,
     CONVERSATION,
     DONE,
@@ -30,6 +31,7 @@ from tests.chatgpt.talk import (
     prompt,
     queued_turn,
     request,
+    site_at,
     sse,
     status,
     typed,
@@ -236,6 +238,71 @@ def test_half_a_character_in_a_conversation_hides_nothing_of_it(form: Any) -> No
     heard = begun(DONE)
     heard.feed_conversation(body)
     assert finals(heard) == [file_id(1)]
+
+
+HIGH_DEMAND = "We are experiencing high demand. Please try again later."
+LIMIT = "You have hit your image generation limit."
+
+
+def judging(*objects: Any) -> Transcript:
+    """After our request and a stream of these, by the wordings that ship."""
+    heard = Transcript(fails=site_at("https://chatgpt.com/").words.fails)
+    heard.feed_request(request())
+    heard.feed_stream(sse(*objects))
+    heard.stream_ended(ok=True)
+    return heard
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "waits"),
+    [(CARD_TEXT, True, True), (CARD_TEXT, False, True), (HIGH_DEMAND, True, True), (HIGH_DEMAND, False, False)],
+)
+def test_a_card_in_a_list_that_says_nothing_of_its_task_still_holds_the_place_of_a_picture(
+    text: str, *, before: bool, waits: bool
+) -> None:
+    """The list of 2026-10-03 has bare messages: the parent alone stands in their metadata."""
+    heard = judging(call(), card(text=text), DONE) if before else judging(DONE)
+    bare = card(text=text) | {"metadata": {"parent_id": "call"}}
+    heard.feed_conversation(window(prompt(), call(), bare))
+    told = heard.turn()
+    assert told.card_waiting is waits
+    assert (told.tool_error is None) is waits
+    assert not told.nothing_follows
+
+
+def test_what_takes_the_place_of_a_card_under_its_own_id_waits_for_nothing() -> None:
+    heard = judging(call(), card(), DONE)
+    heard.feed_conversation(window(prompt(), call(), picture("card", parent="call")))
+    assert not heard.turn().card_waiting
+    assert finals(heard) == [file_id(1)]
+    heard = judging(call(), card(), DONE)
+    heard.feed_conversation(window(prompt(), call(), card(text=LIMIT) | {"metadata": {"parent_id": "call"}}))
+    assert not heard.turn().card_waiting
+    assert heard.turn().tool_error is not None
+
+
+@pytest.mark.parametrize("name", ["id", "conversation_id"])
+@pytest.mark.parametrize("mapping", [{"mapping": None}, {}])
+def test_a_row_of_a_batch_without_messages_tells_its_status_and_takes_nothing_away(
+    name: str, mapping: dict[str, None]
+) -> None:
+    """Asked for during a turn and after it (a capture of 2026-09-29, which shows its status)."""
+    heard = begun(call(), card(), DONE)
+    heard.feed_conversation(window(prompt(), call(), card()))
+    heard.feed_conversation(json.dumps([{name: CONVERSATION, "async_status": 3, **mapping}]).encode())
+    told = heard.turn()
+    assert told.running
+    assert told.card_waiting
+    assert (heard.lacks, heard.reads, heard.parts) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_row_without_messages_is_no_reading(*, named: bool) -> None:
+    heard = begun(call(), DONE) if named else begun(DONE)
+    heard.feed_conversation(json.dumps([{"id": CONVERSATION, "async_status": 3, "mapping": None}]).encode())
+    assert (heard.lacks, heard.reads, heard.parts) == (0, 0, 0)
+    assert heard.turn().others == frozenset()
+    assert heard.turn().running is named
 
 
 def test_both_forms_come_in_a_batch() -> None:
