@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cdp_image_mcp.chatgpt.network.turn import Turn
-from cdp_image_mcp.chatgpt.network.wire import decode, obj, text
+from cdp_image_mcp.chatgpt.network.wire import decode, obj, sentence
 from cdp_image_mcp.chatgpt.reset import reset_time
 from cdp_image_mcp.chatgpt.watching.verdict import Kind, Verdict
 from cdp_image_mcp.chatgpt.words import Meaning, Words
@@ -166,10 +166,5 @@ def _error(
 
 
 def _detail(body: bytes) -> str:
-    value = obj(decode(body))
-    for key in ("detail", "error", "message"):
-        inner = value.get(key)
-        found = text(inner) or text(obj(inner).get("message")) or text(obj(inner).get("code"))
-        if found:
-            return found
-    return ""
+    said = obj(decode(body))
+    return next(filter(None, (sentence(said.get(key)) for key in ("detail", "error", "message"))), "")

@@ -33,13 +33,8 @@ def path_of(pointer: str) -> Path:
     return segments
 
 
-def apply(document: Any, path: Path, operation: str, value: Any) -> Any:
-    """``document`` after the operation; None when the document itself is removed. Raises DeltaError."""
-    changed = _apply(document, path, operation, value)
-    return None if changed is UNSET else changed
-
-
-def _apply(node: Any, path: Path, operation: str, value: Any) -> Any:
+def apply(node: Any, path: Path, operation: str, value: Any) -> Any:
+    """``node`` after the operation; UNSET when it is removed itself. Raises DeltaError."""
     if not path:
         return _at(node, operation, value)
     head, rest = path[0], path[1:]
@@ -54,7 +49,7 @@ def _in_object(node: dict[str, Any], head: str, rest: Path, operation: str, valu
     child = node.get(head, UNSET)
     if child is UNSET and rest:
         child = {}
-    changed = _apply(child, rest, operation, value)
+    changed = apply(child, rest, operation, value)
     if changed is UNSET:
         return {key: kept for key, kept in node.items() if key != head}
     return {**node, head: changed}
@@ -67,7 +62,7 @@ def _in_list(node: list[Any], head: str, rest: Path, operation: str, value: Any)
             raise DeltaError("the list is too long")
         return [*node[:index], value, *node[index:]]
     child = node[index] if index < len(node) else UNSET
-    changed = _apply(child, rest, operation, value)
+    changed = apply(child, rest, operation, value)
     return [*node[:index], *([] if changed is UNSET else [changed]), *node[index + 1 :]]
 
 

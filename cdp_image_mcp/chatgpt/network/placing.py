@@ -1,7 +1,6 @@
 """Which messages of a conversation belong to our turn: decided by ids alone, never by position or time."""
 
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -34,7 +33,13 @@ def place(messages: Mapping[str, Message], links: Mapping[str, str], anchors: An
     is not; what came by our own stream is ours, and what descends from it. The stream's word comes late because some
     begin with the previous answer (2026-05).
     """
-    before = _above(messages, links, anchors)
+
+    def parent(key: str) -> str:
+        message = messages.get(key)
+        return (message.parent if message else "") or links.get(key, "")
+
+    starts = [anchors.parent, *map(parent, anchors.users)]
+    before = {key for start in starts for key in upwards(start, parent)} - anchors.users
 
     def known(key: str) -> Place | None:
         if key in anchors.users:
@@ -45,47 +50,35 @@ def place(messages: Mapping[str, Message], links: Mapping[str, str], anchors: An
         return exchanges.get(message.exchange) if message is not None else None
 
     exchanges: dict[str, Place] = {}
-    places = _inherited(messages, links, known)
+    places = _inherited(messages, parent, known)
     named = [(message.exchange, places[key]) for key, message in messages.items() if message.exchange]
     exchanges.update((exchange, place) for exchange, place in named if place == "other")
     exchanges.update((exchange, place) for exchange, place in named if place == "ours")
     exchanges.update(dict.fromkeys(anchors.exchanges, "ours"))
     if any(exchanges.get(exchange, place) != place for exchange, place in named):
-        places = _inherited(messages, links, known)
+        places = _inherited(messages, parent, known)
     for key, message in messages.items():
         if places[key] == "unknown" and message.origins & anchors.past:
             places[key] = "other"
-    tied = _tie(messages, links, places, anchors)
+    tied = _tie(messages, parent, places, anchors)
     for key, message in messages.items():
         if places[key] == "unknown" and message.origins & anchors.origins:
             elsewhere = message.exchange and tied and message.exchange not in tied
             places[key] = "other" if elsewhere else "ours"
-    _tie(messages, links, places, anchors)
-    below = _inherited(messages, links, lambda key: "ours" if key in anchors.users else None)
+    _tie(messages, parent, places, anchors)
+    below = _inherited(messages, parent, lambda key: "ours" if key in anchors.users else None)
     return {key: "later" if place == "other" and below[key] == "ours" else place for key, place in places.items()}
 
 
-def _parent(messages: Mapping[str, Message], links: Mapping[str, str], key: str) -> str:
-    message = messages.get(key)
-    return (message.parent if message else "") or links.get(key, "")
-
-
-def _above(messages: Mapping[str, Message], links: Mapping[str, str], anchors: Anchors) -> frozenset[str]:
-    """Our message's ancestors."""
-    parent = partial(_parent, messages, links)
-    starts = [anchors.parent, *map(parent, anchors.users)]
-    return frozenset(key for start in starts for key in upwards(start, parent)) - anchors.users
-
-
 def _inherited(
-    messages: Mapping[str, Message], links: Mapping[str, str], known: Callable[[str], Place | None]
+    messages: Mapping[str, Message], parent: Callable[[str], str], known: Callable[[str], Place | None]
 ) -> dict[str, Place]:
     """For every message the place of the nearest of itself and its ancestors that has one; each link is walked once."""
     found: dict[str, Place] = {}
     for start in messages:
         path: list[str] = []
         place: Place | None = None
-        for key in upwards(start, partial(_parent, messages, links)):
+        for key in upwards(start, parent):
             path.append(key)
             place = found.get(key) or known(key)
             if place is not None:
@@ -95,7 +88,7 @@ def _inherited(
 
 
 def _tie(
-    messages: Mapping[str, Message], links: Mapping[str, str], places: dict[str, Place], anchors: Anchors
+    messages: Mapping[str, Message], parent: Callable[[str], str], places: dict[str, Place], anchors: Anchors
 ) -> frozenset[str]:
     """Place what exchanges, image tasks and parents tie to what is placed already; answers our exchanges."""
     while True:
@@ -107,7 +100,7 @@ def _tie(
             places[key] = _by_ties(messages[key], exchanges, tasks)
         if any(places[key] == "unknown" for key in loose):
             settled: dict[str, Place | None] = {key: place for key, place in places.items() if place != "unknown"}
-            places.update(_inherited(messages, links, settled.get))
+            places.update(_inherited(messages, parent, settled.get))
         if all(places[key] == "unknown" for key in loose):
             return frozenset(exchanges)
 

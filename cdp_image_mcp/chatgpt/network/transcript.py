@@ -23,6 +23,7 @@ from cdp_image_mcp.chatgpt.network.wire import MOST_MARKS, add, items, obj, reme
 
 MOST_TOPICS = 12
 MOST_ACTIVITIES = 100
+NO_WORDS = "an error without words"
 
 
 class Transcript:
@@ -191,7 +192,7 @@ class Transcript:
             case "status" if conversation:
                 self._set_activity(conversation, update.activity)
             case "error":
-                self._said(update.topic).error = sentence(update.error)
+                self._said(update.topic).error = sentence(update.error) or NO_WORDS
             case "complete" if self._is_earlier(update.leaf):
                 pass  # told late
             case "complete":
@@ -237,7 +238,7 @@ class Transcript:
                 case "typed":
                     self._hear_typed(event.data, origin)
                 case "error":
-                    self._said(origin).error = sentence(event.data["error"])
+                    self._said(origin).error = sentence(event.data["error"]) or NO_WORDS
                 case "done":
                     self._said(origin).done = True
 

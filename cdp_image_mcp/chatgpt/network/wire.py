@@ -73,7 +73,6 @@ def add(marks: set[str], mark: str) -> None:
 
 
 def sentence(error: Any) -> str:
-    """What an error says, whatever its shape."""
+    """What an error says, whatever its shape; empty when it has no words."""
     inner = obj(error)
-    words = text(error) or text(inner.get("message")) or text(inner.get("detail")) or text(inner.get("code"))
-    return words or "an error without words"
+    return text(error) or text(inner.get("message")) or text(inner.get("detail")) or text(inner.get("code"))

@@ -31,10 +31,8 @@ def prompt_with_wishes(request: ImageRequest, *, ratio_chosen: bool) -> str:
             width, height = sides
             divisor = math.gcd(width, height) or 1
             wishes.append(f"Aspect ratio {width // divisor}:{height // divisor} ({width}x{height} pixels).")
-    if request.background == "transparent":
-        wishes.append("Transparent background.")
-    elif request.background == "opaque":
-        wishes.append("Opaque background.")
+    if request.background != "auto":
+        wishes.append(f"{request.background.capitalize()} background.")
     return f"{request.prompt}\n\n{' '.join(wishes)}" if wishes else request.prompt
 
 

@@ -123,7 +123,7 @@
     return last !== undefined && (last.compareDocumentPosition(img) & Node.DOCUMENT_POSITION_PRECEDING) !== 0;
   };
   const ourImages = (ours) => {
-    const found = [];
+    const found = new Map();
     for (const img of every("picture")) {
       if (isReference(img, ours) || img.closest("form, nav, aside, [role=alert], [role=status]")) continue;
       const inGroup = ours.group.some((element) => element.contains(img));
@@ -134,16 +134,14 @@
         !ours.list.some((element) => element.contains(img)) &&
         (ours.first.compareDocumentPosition(img) & Node.DOCUMENT_POSITION_FOLLOWING) !== 0 &&
         (!ours.next || (ours.next.compareDocumentPosition(img) & Node.DOCUMENT_POSITION_PRECEDING) !== 0);
-      if (inGroup || loose) found.push(imageFacts(img));
-    }
-    const kept = new Map();
-    for (const image of found) {
+      if (!inGroup && !loose) continue;
+      const image = imageFacts(img);
       const key = image.file || image.blob;
-      if (!key) continue;
-      const before = kept.get(key);
-      if (!before || image.width > before.width || (image.complete && !before.complete)) kept.set(key, image);
+      const before = found.get(key);
+      const better = !before || image.width > before.width || (image.complete && !before.complete);
+      if (key && better) found.set(key, image);
     }
-    return [...kept.values()];
+    return [...found.values()];
   };
   const mounted = () => (watched === null ? "" : JSON.stringify(ourImages(ourTurns(watched)).map((one) => one.file || one.blob)));
   // The control of our own turn that mounts its next pictures, once each mounted picture has been given an address.
