@@ -4,6 +4,8 @@ Shapes: ``conversation-update`` and ``conversation-updates`` as the page's own c
 ``stream-item`` frames, ``reply`` frames with catch-ups (public clients and captures, 2026-04 to 2026-10).
 """
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
@@ -46,51 +48,41 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_frame(payload: str | bytes) -> list[Update]:
     """The updates of one frame; empty for pings, commands and anything unknown. Never raises."""
-    updates: list[Update] = []
-    _unwrap(decode(payload), "", updates, 0)
-    return updates
+    return list(islice(_unwrap(decode(payload), ""), MOST))
 
 
-def _unwrap(value: Any, topic: str, updates: list[Update], depth: int) -> None:
-    if depth > DEEPEST or len(updates) >= MOST:
+def _unwrap(value: Any, topic: str, depth: int = 0) -> Iterator[Update]:
+    if depth > DEEPEST:
         return
     for item in items(value):
-        _unwrap(item, topic, updates, depth + 1)
+        yield from _unwrap(item, topic, depth + 1)
     frame = obj(value)
     if not frame:
         return
     topic = text(frame.get("topic_id")) or topic
-    payload = frame.get("payload")
+    said = obj(frame.get("payload"))
+    conversation = _conversation(said)
     match text(frame.get("type")):
         case "conversation-update":
-            _conversation_update(obj(payload) or frame, updates)
+            yield from _conversation_update(said or frame)
         case "conversation-updates":
-            for item in items(obj(payload).get("updates"))[:MOST]:
-                _batch_item(obj(item), _conversation(obj(payload)), updates)
-        case "conversation-turn-stream" if text(obj(payload).get("encoded_item")):
-            said = obj(payload)
-            updates.append(
-                Update(
-                    kind="item",
-                    conversation=_conversation(said),
-                    topic=_topic(said, topic),
-                    item_id=text(said.get("stream_item_id")),
-                    encoded=text(said.get("encoded_item")),
-                )
-            )
+            for item in items(said.get("updates")):
+                yield from _batch_item(obj(item), conversation)
+        case "conversation-turn-stream" if encoded := text(said.get("encoded_item")):
+            turn, item_id = _topic(said, topic), text(said.get("stream_item_id"))
+            yield Update(kind="item", conversation=conversation, topic=turn, item_id=item_id, encoded=encoded)
         case "conversation-turn-complete":
-            said = obj(payload)
-            where, leaf = _conversation(said), text(said.get("current_message_id"))
-            updates.append(Update(kind="complete", conversation=where, topic=_topic(said, topic), leaf=leaf))
+            leaf = text(said.get("current_message_id"))
+            yield Update(kind="complete", conversation=conversation, topic=_topic(said, topic), leaf=leaf)
         case "done" if topic.startswith(TOPIC):
-            updates.append(Update(kind="complete", topic=topic))
+            yield Update(kind="complete", topic=topic)
         case "error" if topic.startswith(TOPIC):
-            updates.append(Update(kind="error", topic=topic, error=frame.get("message") or frame.get("error")))
+            yield Update(kind="error", topic=topic, error=frame.get("message") or frame.get("error"))
         case "reply":
-            _unwrap(frame.get("reply"), topic, updates, depth + 1)
+            yield from _unwrap(frame.get("reply"), topic, depth + 1)
         case _:
-            _unwrap(payload, _topic(obj(payload), topic), updates, depth + 1)
-    _unwrap(frame.get("catchups"), topic, updates, depth + 1)
+            yield from _unwrap(frame.get("payload"), _topic(said, topic), depth + 1)
+    yield from _unwrap(frame.get("catchups"), topic, depth + 1)
 
 
 def _conversation(value: dict[str, Any]) -> str:
@@ -102,34 +94,34 @@ def _topic(said: dict[str, Any], topic: str) -> str:
     return TOPIC + turn if turn and not topic.startswith(TOPIC) else topic
 
 
-def _conversation_update(update: dict[str, Any], updates: list[Update]) -> None:
+def _conversation_update(update: dict[str, Any]) -> Iterator[Update]:
     conversation, content = _conversation(update), obj(update.get("update_content"))
     kind = text(update.get("update_type"))
     if kind == "set-conversation-async-status":
         told = activity(content.get("conversation_async_status"))
-        updates.append(Update(kind="status", conversation=conversation, activity=told))
+        yield Update(kind="status", conversation=conversation, activity=told)
         if content.get("is_async_correction") is True:
-            updates.append(Update(kind="reread", conversation=conversation))
+            yield Update(kind="reread", conversation=conversation)
     found = [content.get("message"), *items(content.get("messages"))]
     messages = [message for message in map(obj, found) if message]
     completed = kind == "async-task-completed"
-    updates.extend(_message(message, conversation, completed=completed) for message in messages[:500])
+    yield from (_message(message, conversation, completed=completed) for message in messages[:500])
     # The page reads the conversation again where the news itself is missing.
     if kind in REREAD or (kind.startswith("async-task-") and kind != "async-task-start" and not messages):
-        updates.append(Update(kind="reread", conversation=conversation))
+        yield Update(kind="reread", conversation=conversation)
     if kind in PARAGEN:
-        updates.append(Update(kind="paragen", conversation=conversation, paragen=PARAGEN[kind]))
+        yield Update(kind="paragen", conversation=conversation, paragen=PARAGEN[kind])
 
 
-def _batch_item(item: dict[str, Any], whole: str, updates: list[Update]) -> None:
+def _batch_item(item: dict[str, Any], whole: str) -> Iterator[Update]:
     conversation, kind = _conversation(item) or whole, text(item.get("type"))
     message = obj(item.get("message"))
     if message:
-        updates.append(_message(message, conversation, completed=False))
+        yield _message(message, conversation, completed=False)
     if kind in REREAD or (kind in NEWS and not message):
-        updates.append(Update(kind="reread", conversation=conversation))
+        yield Update(kind="reread", conversation=conversation)
     if kind in PARAGEN:
-        updates.append(Update(kind="paragen", conversation=conversation, paragen=PARAGEN[kind]))
+        yield Update(kind="paragen", conversation=conversation, paragen=PARAGEN[kind])
 
 
 def _message(value: dict[str, Any], conversation: str, *, completed: bool) -> Update:
