@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cdp_image_mcp.chatgpt.network.turn import Turn
-from cdp_image_mcp.chatgpt.network.wire import decode, obj, sentence
+from cdp_image_mcp.chatgpt.network.wire import obj, read_json, sentence
 from cdp_image_mcp.chatgpt.reset import reset_time
 from cdp_image_mcp.chatgpt.watching.verdict import Kind, Verdict
 from cdp_image_mcp.chatgpt.words import Meaning, Words
@@ -166,5 +166,5 @@ def _error(
 
 
 def _detail(body: bytes) -> str:
-    said = obj(decode(body))
+    said = obj(read_json(body))
     return next(filter(None, (sentence(said.get(key)) for key in ("detail", "error", "message"))), "")

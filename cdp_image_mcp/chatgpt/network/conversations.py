@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, cast
 import msgspec
 
 from cdp_image_mcp.chatgpt.network.message import Message, read_message, upwards
-from cdp_image_mcp.chatgpt.network.wire import decode, items, moment, obj, text, uuid_of
+from cdp_image_mcp.chatgpt.network.wire import items, moment, obj, read_json, text, uuid_of
 
 SETTLED = 4
 """``async_status`` of something done and unread; stays for months, on text turns too (measured 2026)."""
@@ -76,7 +76,7 @@ def activity(status: Any) -> Activity | None:
 
 def read_stream_status(body: bytes) -> Activity | None:
     """What an answer of ``stream_status`` says; the page asks for it while an answer streams."""
-    status = text(obj(decode(body)).get("status"))
+    status = text(obj(read_json(body)).get("status"))
     return "running" if status == "IS_STREAMING" else "over" if status in {"COMPLETE", "FAILURE"} else None
 
 
@@ -85,13 +85,13 @@ def read_conversations(body: bytes, *, conversation: str = "", before: str = "")
 
     ``conversation`` and ``before`` are what the answer's address says: an older page's body names neither.
     """
-    found = _conversations(decode(body))
+    found = _conversations(read_json(body))
     return [reading for value in found if (reading := _reading(value, conversation, before))]
 
 
 def read_history(body: bytes) -> list[Listed] | None:
     """The history's list; None for what is none."""
-    listed = obj(decode(body)).get("items")
+    listed = obj(read_json(body)).get("items")
     if not isinstance(listed, list):
         return None
     entries = [obj(item) for item in cast("list[Any]", listed)]

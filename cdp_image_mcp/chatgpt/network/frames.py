@@ -12,7 +12,7 @@ import msgspec
 
 from cdp_image_mcp.chatgpt.network.conversations import Activity, activity
 from cdp_image_mcp.chatgpt.network.message import Message, read_message
-from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
+from cdp_image_mcp.chatgpt.network.wire import items, obj, read_json, text, uuid_of
 
 DEEPEST = 8
 MOST = 5_000
@@ -48,7 +48,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_frame(payload: str | bytes) -> list[Update]:
     """The updates of one frame; empty for pings, commands and anything unknown. Never raises."""
-    return list(islice(_unwrap(decode(payload), ""), MOST))
+    return list(islice(_unwrap(read_json(payload), ""), MOST))
 
 
 def _unwrap(value: Any, topic: str, depth: int = 0) -> Iterator[Update]:

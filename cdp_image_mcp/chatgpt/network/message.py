@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from cdp_image_mcp.chatgpt.network.turn import Pointer, ToolError
-from cdp_image_mcp.chatgpt.network.wire import decode, integer, items, moment, obj, text
+from cdp_image_mcp.chatgpt.network.wire import integer, items, moment, obj, read_json, text
 
 LONGEST_TEXT = 34_000
 """Characters of a message that are kept: more than the longest prompt, which is looked for in the history."""
@@ -263,7 +263,7 @@ def _announced(words: str, recipient: str) -> int:
     """How many pictures a tool call asks for; 0 when it is not the picture tool's call, or not yet whole."""
     if _other_tool(recipient) or not words.rstrip().endswith("}"):
         return 0
-    arguments = obj(decode(words))
+    arguments = obj(read_json(words))
     batch = items(arguments.get("batch_requests"))
     drawing = arguments.keys() & CALL_KEYS or ("prompt" in arguments and arguments.keys() & {"n", "size"})
     if not drawing:

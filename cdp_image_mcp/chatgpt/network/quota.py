@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text
+from cdp_image_mcp.chatgpt.network.wire import items, obj, read_json, text
 
 PICTURES = "image_gen"
 
@@ -23,7 +23,7 @@ class Quota(msgspec.Struct, frozen=True):
 
 def read_quotas(body: bytes) -> tuple[Quota, ...]:
     """The quotas in a ``conversation/init`` answer; empty for anything else. Never raises."""
-    return quotas_of(obj(decode(body)))
+    return quotas_of(obj(read_json(body)))
 
 
 def quotas_of(said: dict[str, Any]) -> tuple[Quota, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from cdp_image_mcp.chatgpt.network.message import file_id_of
-from cdp_image_mcp.chatgpt.network.wire import decode, items, obj, text, uuid_of
+from cdp_image_mcp.chatgpt.network.wire import items, obj, read_json, text, uuid_of
 
 WRITTEN_OTHERWISE = re.compile(r"\S*(?:://|www\.|[a-z]\.[a-z]{2,}|\]\(|@)\S*")
 """Addresses, links and mentions in a folded text: a page may show or send them in another form."""
@@ -26,7 +26,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_request(body: bytes) -> Sent | None:
     """Read a body; None when it is no request that sends a user's message."""
-    request = obj(decode(body))
+    request = obj(read_json(body))
     messages = [obj(message) for message in items(request.get("messages"))[:50]]
     ours = [m for m in messages if obj(m.get("author")).get("role") == "user" and text(m.get("id"))]
     if not ours:

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from cdp_image_mcp.chatgpt.network.delta import DeltaError, Path, apply, path_of
-from cdp_image_mcp.chatgpt.network.wire import decode, remember
+from cdp_image_mcp.chatgpt.network.wire import read_json, remember
 from cdp_image_mcp.system.events import EventReader
 
 LONGEST_EVENT = 8 * 1024 * 1024
@@ -60,7 +60,7 @@ class StreamDecoder:
         text = text.strip()
         if text == "[DONE]":
             return [StreamEvent("done")]
-        value = decode(text)  # no object: the delta encoding's name, "v1" or bare
+        value = read_json(text)  # no object: the delta encoding's name, "v1" or bare
         if value is None and "\n" in text:
             # Blank lines between events get lost in some recordings.
             return [event for line in text.split("\n") for event in self._values(line)]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from cdp_image_mcp.cdp.wire import decode as read_json
+from cdp_image_mcp.cdp.wire import decode
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -16,10 +16,10 @@ MOST_MARKS = 1_000
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def decode(data: bytes | str) -> Any:
+def read_json(data: bytes | str) -> Any:
     """The JSON value, half characters in it mended; None for anything that is not JSON."""
     try:
-        return read_json(data, object)
+        return decode(data, object)
     except (msgspec.DecodeError, RecursionError):
         return None
 

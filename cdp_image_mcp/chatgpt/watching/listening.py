@@ -17,8 +17,7 @@ from cdp_image_mcp.cdp.wire import decode
 from cdp_image_mcp.chatgpt.address import Call, Site, file_id
 from cdp_image_mcp.chatgpt.landing import TOO_LARGE, landing, mitigated
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
-from cdp_image_mcp.chatgpt.network.wire import decode as read_body
-from cdp_image_mcp.chatgpt.network.wire import obj, text
+from cdp_image_mcp.chatgpt.network.wire import obj, read_json, text
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.watching.streams import Start, Streams
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
@@ -155,7 +154,7 @@ async def _pictures(watch: TurnWatch, stage: Literal["sent", "ended"]) -> None:
                 continue
             file = file_id(request.url)
             if file is not None and request.status == 200 and request.mime_type == "application/json":
-                told = obj(read_body(await watch.tab.answer(request, ADDRESS_SECONDS) or b""))
+                told = obj(read_json(await watch.tab.answer(request, ADDRESS_SECONDS) or b""))
                 watch.pictures.lies(file, text(told.get("download_url")), watch.tab.bodies.requests)
             watch.tell()
 

@@ -13,8 +13,7 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
 from cdp_image_mcp.chatgpt.landing import mitigated
 from cdp_image_mcp.chatgpt.network.sent import like_text, read_request
-from cdp_image_mcp.chatgpt.network.wire import decode as read_body
-from cdp_image_mcp.chatgpt.network.wire import obj, uuid_of
+from cdp_image_mcp.chatgpt.network.wire import obj, read_json, uuid_of
 from cdp_image_mcp.chatgpt.watching.turnwatch import Refusal, TurnWatch
 from cdp_image_mcp.system.waits import stated_wait
 
@@ -83,7 +82,7 @@ class Streams:
     async def _take_resumed(self, stream: LiveStream) -> None:
         """Hear it unless its body names another conversation (it holds ``conversation_id`` and ``offset``, 2026-10), or
         a person asked for something since. What is left out here, the conversation tells when it is read."""
-        body = obj(read_body(await self._body(stream.request)))
+        body = obj(read_json(await self._body(stream.request)))
         named, ours = uuid_of(body.get("conversation_id")), self._watch.turn.conversation_id
         if self._watch.others or (named and ours and named != ours):
             log.info("an answer that is resumed is not ours")

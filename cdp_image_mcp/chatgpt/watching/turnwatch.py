@@ -278,23 +278,23 @@ class TurnWatch:
         self._standing = frozenset((*await self.tab.eye.ask("witness.shown()", reply=list[str]), *asked))
         self.prompt = prompt
         self.transcript.expect(prompt, frozenset(known), self._standing)
-        await self.look(None)
+        await self.look()
 
-    async def look(self, user_message_id: str | None) -> None:
+    async def look(self) -> None:
         """Let the eye report on our turn from now on; again after every new document."""
-        self._looking = self._told_to_eye(user_message_id)
+        self._looking = self._told_to_eye
         await self.tab.eye.ask(f"witness.watch({self._looking})")
 
-    def _told_to_eye(self, user_message_id: str | None) -> str:
-        return quoted({"user": user_message_id, "known": self._known})
+    @property
+    def _told_to_eye(self) -> str:
+        return quoted({"user": self.turn.user_message_id, "known": self._known})
 
     async def look_closer(self) -> None:
         """Our message has its id, or the page strayed: the eye is to guess no longer which turn is ours."""
-        ours = self.turn.user_message_id
-        if self._looking in (None, self._told_to_eye(ours)):
+        if self._looking in (None, self._told_to_eye):
             return
         try:
-            await self.look(ours)
+            await self.look()
         except (DocumentLeft, cdp.errors.CommandTimeout, cdp.errors.ScriptError) as error:
             log.info("the page is looked at again when its next document is there: %s", error)
 
@@ -329,7 +329,7 @@ class TurnWatch:
         for _ in range(3):
             try:
                 await self.tab.eye.open()
-                await self.look(self.turn.user_message_id)
+                await self.look()
             except DocumentLeft:
                 await self.tab.settle()
             else:
