@@ -84,13 +84,13 @@ class Collecting:
         conversation, message = self._known, self._report.facts.get("user_message_id")
         if not conversation:
             conversation, message = await self._searched(tab)
-        if not isinstance(message, str) or message in self._used:
-            conversation, message = await self._found(tab, conversation)
-        if not await self._taken_from(tab, conversation, message):
-            # The site never had it, or keeps it under an id of its own, or in another conversation.
-            conversation, message = await self._found(tab, conversation)
-            if not await self._taken_from(tab, conversation, message):
-                raise _not_read("the generation's own was not the same twice")
+        for _ in range(2):
+            if not isinstance(message, str) or message in self._used:
+                conversation, message = await self._found(tab, conversation)
+            if await self._taken_from(tab, conversation, message):
+                return
+            message = None  # the site never had it, or keeps it under an id of its own, or in another conversation
+        raise _not_read("the generation's own was not the same twice")
 
     async def _found(self, tab: Tab, conversation: str) -> tuple[str, str]:
         """Ours in the conversation of the record. That of a new chat may have been told by the page's address alone,

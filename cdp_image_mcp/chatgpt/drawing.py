@@ -244,7 +244,7 @@ class Drawing:
     def _shown(self) -> list[Pointer]:
         """The page's own pictures as pointers, for when the network never told of them."""
         return [
-            Pointer(file_id=i.file or i.blob or "", width=i.width, height=i.height, message_id="", final=True)
+            Pointer(file_id=i.file or i.blob or "", width=i.width, height=i.height, final=True)
             for i in self._watch.page.images
             if i.large
         ]

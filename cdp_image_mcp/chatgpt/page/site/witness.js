@@ -5,8 +5,7 @@
   const MESSAGE_IDS = ["data-message-id", "data-chatgpt-selection-message-id"];
 
   const inVisibleTree = (element) => {
-    if (element.closest("[hidden], [inert]")) return false;
-    if (element.closest('[aria-hidden="true"]')) return false;
+    if (element.closest('[hidden], [inert], [aria-hidden="true"]')) return false;
     const style = getComputedStyle(element);
     if (style.visibility !== "visible" || style.display === "none") return false;
     const box = element.getBoundingClientRect();
@@ -17,17 +16,13 @@
   const nameOf = (element) =>
     (element.getAttribute("aria-label") || element.innerText || element.textContent || "").trim().replace(/\s+/g, " ");
 
-  const candidates = (locator, root) => {
-    const found = [];
-    for (const element of (root || document).querySelectorAll(locator.css)) {
-      if (!locator.hidden && !inVisibleTree(element)) continue;
-      if (locator.outside && element.closest(locator.outside)) continue;
-      if (locator.text && !locator.text.includes(nameOf(element))) continue;
-      if (locator.begins && !locator.begins.some((start) => nameOf(element).startsWith(start))) continue;
-      found.push(element);
-    }
-    return found;
-  };
+  const fits = (locator, element) =>
+    (locator.hidden || inVisibleTree(element)) &&
+    !(locator.outside && element.closest(locator.outside)) &&
+    (!locator.text || locator.text.includes(nameOf(element))) &&
+    (!locator.begins || locator.begins.some((start) => nameOf(element).startsWith(start)));
+  const candidates = (locator, root) =>
+    [...(root || document).querySelectorAll(locator.css)].filter((element) => fits(locator, element));
   // All matches of the first locator that matches anything.
   const all = (role, root) => {
     for (const locator of roles[role] || []) {
@@ -60,9 +55,8 @@
 
   // --- turns -------------------------------------------------------------------------------------------------
   const turnIds = (element) => {
-    const ids = [];
-    for (const name of ["data-turn-key", "data-content-search-turn-key", "data-turn-id", ...MESSAGE_IDS])
-      if (element.hasAttribute(name)) ids.push(element.getAttribute(name));
+    const own = ["data-turn-key", "data-content-search-turn-key", "data-turn-id", ...MESSAGE_IDS];
+    const ids = own.map((name) => element.getAttribute(name));
     for (const name of MESSAGE_IDS)
       for (const inner of element.querySelectorAll(`[${name}]`)) ids.push(inner.getAttribute(name));
     for (const inner of element.querySelectorAll("[data-chatgpt-search-message-ids]"))
@@ -231,7 +225,6 @@
     watched = what;
     last = "";
     changed();
-    return true;
   };
   // What waits for a condition on the page is woken by the same changes.
   const waiting = new Set();
@@ -272,17 +265,15 @@
     changed();
     recheck();
   });
-  const observe = () =>
-    observer.observe(document, {
-      subtree: true,
-      childList: true,
-      characterData: true,
-      attributes: true,
-      attributeFilter: ["src", "srcset", "class", "hidden", "disabled", "aria-disabled", "aria-hidden", "aria-busy",
-        "aria-pressed", "aria-label", "style", "data-testid", "data-upload-state", "inert", "aria-checked",
-        "aria-selected", "aria-expanded", "data-state", "open"],
-    });
-  observe();
+  observer.observe(document, {
+    subtree: true,
+    childList: true,
+    characterData: true,
+    attributes: true,
+    attributeFilter: ["src", "srcset", "class", "hidden", "disabled", "aria-disabled", "aria-hidden", "aria-busy",
+      "aria-pressed", "aria-label", "style", "data-testid", "data-upload-state", "inert", "aria-checked",
+      "aria-selected", "aria-expanded", "data-state", "open"],
+  });
   document.addEventListener("load", (event) => event.target instanceof HTMLImageElement && changed(), true);
 
   // Whether nobody asked for anything after this message, and this picture came of it; one whose address does not name it
