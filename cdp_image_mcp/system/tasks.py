@@ -1,8 +1,8 @@
 """Tasks that serve a block and end with it, blocks that outlive their caller, and work that must be finished."""
 
 import logging
-from collections.abc import AsyncGenerator, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from typing import Generic, TypeVar, cast
 
 import anyio
@@ -85,12 +85,6 @@ class HeldOpen(Generic[T]):
             self._left.set()
 
 
-@contextmanager
-def shielded(seconds: float | None = None) -> Generator[None]:
+def shielded(seconds: float | None = None) -> AbstractContextManager[anyio.CancelScope]:
     """Hold cancellation back until the block is done, at most for ``seconds`` (then TimeoutError)."""
-    with anyio.CancelScope(shield=True) as scope:
-        if seconds is not None:
-            scope.deadline = anyio.current_time() + seconds
-        yield
-    if scope.cancelled_caught:
-        raise TimeoutError
+    return anyio.fail_after(seconds, shield=True)
