@@ -59,7 +59,7 @@ class Connection:
         return await asyncio.shield(self._ended)
 
     def expect_end(self) -> None:
-        """From now on the end of the connection is asked for (graceful), not a loss."""
+        """From now on the end of the connection is asked for, not a loss."""
         self._closing = True
 
     async def attach(self, target_id: str) -> Session:
@@ -79,9 +79,9 @@ class Connection:
         self._tasks.start_soon(function, *args)
 
     async def close(self) -> None:
-        """End the connection; the browser lives on. Everything that waits gets BrowserGone (graceful)."""
+        """End the connection; the browser lives on. Everything that waits gets BrowserGone."""
         self._closing = True
-        self._end(BrowserGone("the connection to the browser was closed", graceful=True))
+        self._end(BrowserGone("the connection to the browser was closed"))
         await self._websocket.close()
 
     async def read(self, scope: anyio.CancelScope) -> None:
@@ -166,7 +166,7 @@ class Connection:
     def _lose(self) -> None:
         # Browser.close and a crash both end without a close frame: only what was asked for tells them apart.
         if self._closing:
-            self._end(BrowserGone("the browser was closed", graceful=True))
+            self._end(BrowserGone("the browser was closed"))
         else:
             self._end(BrowserGone("the connection to the browser was lost", stderr=self._last_lines()))
 

@@ -123,14 +123,12 @@ class PageCrashed(CDPError):
 class BrowserGone(CDPError, ConnectionError):
     """The connection to the browser ended.
 
-    ``graceful`` is true when this side had asked for the end (close, Browser.close), false when it was lost.
-    ``stderr`` holds the browser's last lines if this process started it.
+    ``stderr`` holds the browser's last lines if this process started it and did not ask for the end.
     """
 
-    def __init__(self, message: str, *, graceful: bool = False, stderr: Sequence[str] = ()) -> None:
-        super().__init__(message + ("" if graceful else _last(stderr)))
-        self.graceful = graceful
-        self.stderr = tuple(stderr)
+    def __init__(self, message: str, *, stderr: Sequence[str] = ()) -> None:
+        super().__init__(message + _last(stderr))
+        self.stderr = stderr
         self.message = message
 
 
@@ -183,12 +181,7 @@ class LaunchError(CDPError):
 
 
 class BrowserNotFound(LaunchError):
-    """No browser at any place. ``tried`` is the full list, in order."""
-
-    def __init__(self, tried: Sequence[str], text: str = "") -> None:
-        everywhere = "no Chrome, Edge, Chromium or Brave found. Install one, or give its path (CHROME_PATH). Tried: "
-        super().__init__(text or everywhere + ", ".join(tried))
-        self.tried = tuple(tried)
+    """No browser at any place, or none at the place that was given."""
 
 
 class BrowserFailed(LaunchError):
@@ -204,11 +197,10 @@ class DebuggingForbidden(LaunchError):
 
 
 class ProfileInUse(LaunchError):
-    """Another browser holds the profile. ``pid`` as far as known."""
+    """Another browser holds the profile."""
 
-    def __init__(self, profile: Path, reason: str, *, pid: int | None = None) -> None:
+    def __init__(self, profile: Path, reason: str) -> None:
         super().__init__(f"the browser profile {profile} is in use: {reason}")
-        self.pid = pid
 
 
 class ProfileNotWritable(LaunchError):

@@ -44,7 +44,7 @@ Failed = Callable[[CDPError], object]
 def again(ending: CDPError, method: str) -> CDPError:
     """The same ending for another waiter: an exception object is raised once only, lest its traceback grow."""
     if isinstance(ending, BrowserGone):
-        return BrowserGone(f"{method}: {ending.message}", graceful=ending.graceful, stderr=ending.stderr)
+        return BrowserGone(f"{method}: {ending.message}", stderr=ending.stderr)
     if isinstance(ending, SessionClosed):
         return SessionClosed(ending.reason, method)
     return ending

@@ -269,7 +269,7 @@ async def test_a_lost_connection_fails_all_that_waits_with_its_cause_and_the_las
                     await peer.settle(connection)
                     await peer.drop()
                 gone = await connection.wait_gone()
-                assert not gone.graceful
+                assert "lost" in str(gone)
                 assert "FATAL: out of memory" in str(failures[0])
                 assert "A.one" in str(failures[0])
                 assert (await events.next()).method == "A.event"
@@ -279,13 +279,13 @@ async def test_a_lost_connection_fails_all_that_waits_with_its_cause_and_the_las
                 await connection.browser.call("A.two")
 
 
-async def test_an_end_that_was_asked_for_is_graceful() -> None:
+async def test_an_end_that_was_asked_for_is_no_loss() -> None:
     with anyio.fail_after(10):
         async with connected() as (peer, connection):
             await peer.settle(connection)
             connection.expect_end()
             await peer.drop()
-            assert (await connection.wait_gone()).graceful
+            assert str(await connection.wait_gone()) == "the browser was closed"
 
 
 async def test_nothing_listening_is_told_with_the_address() -> None:

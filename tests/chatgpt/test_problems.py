@@ -23,7 +23,7 @@ from cdp_image_mcp.errors import Code
         (errors.NavigationError("https://chatgpt.com/", "net::ERR_NAME_NOT_RESOLVED"), "network"),
         (errors.NodeError("the element left the page"), "site_changed"),
         (errors.ScriptError("TypeError"), "site_changed"),
-        (errors.BrowserNotFound(["/usr/bin/chromium"]), "browser_not_found"),
+        (errors.BrowserNotFound("none found"), "browser_not_found"),
         (errors.ProfileInUse(Path("profile"), reason="another browser"), "profile_in_use"),
         (errors.ProfileNotWritable(Path("profile"), "no space left"), "disk"),
         (errors.NeedsNoSandbox(), "browser_failed"),

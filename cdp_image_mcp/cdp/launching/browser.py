@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from cdp_image_mcp.cdp.connection import Connection
 from cdp_image_mcp.cdp.errors import CDPError, CommandTimeout
-from cdp_image_mcp.cdp.launching.process import BrowserProcess, kill_foreign, wait_foreign
+from cdp_image_mcp.cdp.launching.process import KILL_PATIENCE, BrowserProcess, kill_foreign, wait_foreign
 from cdp_image_mcp.cdp.protocol import BrowserVersion
 from cdp_image_mcp.system.tasks import shielded
 
@@ -19,8 +19,6 @@ log = logging.getLogger(__name__)
 LEAVE_PATIENCE = 1.5
 # Of an orderly end that did not even begin: the browser did not answer Browser.close.
 HUNG_PATIENCE = 2.0
-# A killed process is gone at once, but for one that waits for a device.
-KILL_PATIENCE = 5.0
 
 
 @dataclass(eq=False, kw_only=True)
@@ -85,7 +83,7 @@ class Browser:
         if self.process is not None:
             self.process.kill_tree()
         elif self.pid is not None:
-            await anyio.to_thread.run_sync(kill_foreign, self.pid, KILL_PATIENCE)
+            await anyio.to_thread.run_sync(kill_foreign, self.pid)
         with anyio.move_on_after(KILL_PATIENCE):
             await self.connection.wait_gone()
 

@@ -138,7 +138,8 @@ def find_browser(
             return machine.found(path, kind)
         if (path := _registered(machine, kind, tried)) is not None:
             return machine.found(path, kind)
-    raise BrowserNotFound(tried)
+    everywhere = "no Chrome, Edge, Chromium or Brave found. Install one, or give its path (CHROME_PATH). Tried: "
+    raise BrowserNotFound(everywhere + ", ".join(tried))
 
 
 def preference(machine: Machine, profile: Path | None) -> Sequence[Kind]:
@@ -192,8 +193,7 @@ def _given(machine: Machine, text: str) -> FoundBrowser:
     path = machine.place(text)
     problem = machine.problem(path)
     if problem is not None:
-        said = f"the browser given, {text}, {problem}. Give the path of the program itself"
-        raise BrowserNotFound([str(path)], said)
+        raise BrowserNotFound(f"the browser given, {text}, {problem}. Give the path of the program itself")
     return machine.found(path)
 
 

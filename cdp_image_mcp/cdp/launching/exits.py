@@ -74,6 +74,5 @@ def explain_exit(code: int, lines: Sequence[str], options: LaunchOptions, holder
             return ProfileInUse(options.profile, "by another browser. Close that window")
         if not holder.here:
             return in_use_elsewhere(options.profile, holder)
-        reason = "by a browser to which the start was handed over. Close that window"
-        return ProfileInUse(options.profile, reason, pid=holder.pid)
+        return ProfileInUse(options.profile, "by a browser to which the start was handed over. Close that window")
     return BrowserFailed(f"{options.browser.path} ended before it could be driven", exit_code=code, stderr=lines[-12:])

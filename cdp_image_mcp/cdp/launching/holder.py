@@ -40,7 +40,6 @@ ATTACH_PATIENCE = 5.0
 LEAVING_PATIENCE = 3.0
 # Of one without windows that holds the profile and answers nobody, after both.
 HANGING_PATIENCE = 12.0
-KILL_PATIENCE = 5.0
 LOOK_AGAIN = 0.05
 
 
@@ -160,17 +159,16 @@ async def reach(profile: Path, holder: Holder) -> str | None:
             if (endpoint := await _wait_for_answer(profile, holder)) is not None:
                 return endpoint
         log.warning("the browser (process %s) answers nobody and is ended by force", pid)
-        await anyio.to_thread.run_sync(kill_foreign, pid, KILL_PATIENCE)
+        await anyio.to_thread.run_sync(kill_foreign, pid)
         if not await _still_held(profile, holder):
             return None
-    reason = f"by a browser that cannot be driven (process {pid or 'unknown'}). Close that window"
-    raise ProfileInUse(profile, reason, pid=pid)
+    raise ProfileInUse(profile, f"by a browser that cannot be driven (process {pid or 'unknown'}). Close that window")
 
 
 def in_use_elsewhere(profile: Path, holder: Holder) -> ProfileInUse:
     """The error for a lock of another host."""
     where = f"by a browser (process {holder.pid}) on the computer {holder.host}. Close it there"
-    return ProfileInUse(profile, f"{where}; if that computer is gone, delete {profile / LOCK_LINK}", pid=holder.pid)
+    return ProfileInUse(profile, f"{where}; if that computer is gone, delete {profile / LOCK_LINK}")
 
 
 async def _wait_for_answer(profile: Path, holder: Holder, *, while_has_port: bool = False) -> str | None:

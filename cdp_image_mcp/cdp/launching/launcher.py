@@ -46,12 +46,21 @@ async def launch(options: LaunchOptions) -> AsyncGenerator[Browser, None]:
         options.check_display()
     await anyio.to_thread.run_sync(prepare_profile, options.profile, options.browser)
     endpoint, process = await _obtain(options)
-    try:
-        async with _driven(endpoint, process, options) as browser:
-            yield browser
-    finally:
-        if process is not None and not process.left:
-            await put_down(process, options.profile, options.close_timeout)
+    async with AsyncExitStack() as stack:
+        if process is not None:
+            stack.push_async_callback(put_down, process, options.profile, options.close_timeout)
+        lines = process.lines if process is not None else tuple[str, ...]
+        try:
+            connection = await stack.enter_async_context(connect(endpoint, last_lines=lines))
+            browser = await _browser(connection, options.profile, process, options.close_timeout)
+        except BrowserGone as error:
+            told = f"the browser ended before it could be driven: {error.message}"
+            raise BrowserFailed(told, stderr=lines()) from error
+        if options.debug_port and browser.owned:
+            # With a fixed port Chrome writes no such file, and no other process of ours could attach.
+            await anyio.to_thread.run_sync(_write_endpoint, options.profile, endpoint)
+        stack.push_async_callback(browser.quit if browser.owned else browser.leave)
+        yield browser
 
 
 @asynccontextmanager
@@ -63,30 +72,6 @@ async def attach(profile: Path) -> AsyncGenerator[Browser, None]:
         raise BrowserFailed(f"no browser runs on the profile {profile}")
     async with connect(endpoint) as connection:
         yield await _browser(connection, profile, None, leashed=False)
-
-
-@asynccontextmanager
-async def _driven(
-    endpoint: str, process: BrowserProcess | None, options: LaunchOptions
-) -> AsyncGenerator[Browser, None]:
-    async with AsyncExitStack() as stack:
-        try:
-            connection = await stack.enter_async_context(
-                connect(endpoint, last_lines=process.lines if process else tuple)
-            )
-            browser = await _browser(connection, options.profile, process, options.close_timeout)
-        except BrowserGone as error:
-            lines = process.lines() if process else ()
-            raise BrowserFailed(
-                f"the browser ended before it could be driven: {error.message}", stderr=lines
-            ) from error
-        if options.debug_port and browser.owned:
-            # With a fixed port Chrome writes no such file, and no other process of ours could attach.
-            await anyio.to_thread.run_sync(_write_endpoint, options.profile, endpoint)
-        try:
-            yield browser
-        finally:
-            await (browser.quit() if browser.owned else browser.leave())
 
 
 async def _browser(
@@ -153,7 +138,10 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
 
 
 async def put_down(process: BrowserProcess, profile: Path, patience: float) -> None:
-    """End what may still run, and leave nothing of it in the temporary folder. Shields itself."""
+    """End what may still run and was not left to others, and leave nothing of it in the temporary folder. Shields
+    itself."""
+    if process.left:
+        return
     process.drop_leash()
     with shielded():
         await process.end(patience)

@@ -105,7 +105,7 @@ async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[PlainWi
     holder = await anyio.to_thread.run_sync(read_holder, profile)
     if holder is not None:
         pid = await anyio.to_thread.run_sync(pid_of, holder, profile)
-        raise ProfileInUse(profile, f"by a browser (process {pid}). Close it first", pid=pid)
+        raise ProfileInUse(profile, f"by a browser (process {pid}). Close it first")
     process = await start_on(options, switches.plain(options, url, platform=sys.platform))
     window = PlainWindow(process, profile)
     try:
@@ -131,7 +131,7 @@ def _end_heir(pid: int) -> None:
         ask_to_end(pid)
         psutil.Process(pid).wait(TERMINATING)
     except psutil.TimeoutExpired:
-        kill_foreign(pid, TERMINATING)
+        kill_foreign(pid)
     except psutil.Error:
         pass  # it has ended meanwhile
     wait_for_helpers(group)

@@ -33,6 +33,8 @@ __all__ = ["BrowserProcess", "guard", "hold_leash", "is_browser", "kill_foreign"
 
 TERMINATE_PATIENCE = 3.0
 HELPERS_PATIENCE = 3.0
+# A killed process is gone at once, but for one that waits for a device.
+KILL_PATIENCE = 5.0
 LINES = 40
 LINE_LENGTH = 500
 ASKED_TO_END = frozenset((-1, -2, -15, 128 + 1, 128 + 2, 128 + 15))
@@ -77,9 +79,9 @@ class BrowserProcess:
         (chrome_main.cc; Chromium 156 on Linux, 2026-11)."""
         return self.returncode not in {None, 0, *ASKED_TO_END}
 
-    async def wait_drained(self, seconds: float = 0.5) -> None:
+    async def wait_drained(self) -> None:
         """After an exit: wait for its last lines. Bounded, since a child may hold the output open."""
-        with anyio.move_on_after(seconds):
+        with anyio.move_on_after(0.5):
             await self._drained.wait()
 
     def drop_leash(self) -> None:
@@ -257,11 +259,11 @@ def wait_foreign(pid: int, patience: float) -> None:
     wait_for_helpers(pid)
 
 
-def kill_foreign(pid: int, patience: float) -> None:
+def kill_foreign(pid: int) -> None:
     """End a browser of another process of ours at once, with its helpers. Blocking."""
     if is_browser(pid):
         _kill(pid, lambda member: member == pid or is_helper(member))
-        wait_foreign(pid, patience)
+        wait_foreign(pid, KILL_PATIENCE)
 
 
 def _kill(pid: int, meant: Callable[[int], bool]) -> None:

@@ -102,7 +102,7 @@ def test_the_registry_of_windows_is_asked_last(tmp_path: Path) -> None:
 def test_a_registry_entry_of_a_browser_that_was_removed_is_no_find(tmp_path: Path) -> None:
     with pytest.raises(BrowserNotFound) as caught:
         find_browser(machine=windows(tmp_path, {"chrome.exe": r"E:\gone\chrome.exe"}))
-    assert r"E:\gone\chrome.exe" in caught.value.tried
+    assert r"E:\gone\chrome.exe" in str(caught.value)
 
 
 def order(root: Path, machine: Callable[[Path], Machine]) -> list[str]:
@@ -221,7 +221,6 @@ def test_nothing_found_lists_every_place(tmp_path: Path) -> None:
     with pytest.raises(BrowserNotFound) as caught:
         find_browser(machine=linux(tmp_path))
     for place in ("/opt/google/chrome/chrome", "google-chrome on PATH", "/snap/bin/chromium", "brave on PATH"):
-        assert place in caught.value.tried
         assert place in str(caught.value)
     assert "CHROME_PATH" in str(caught.value)
 

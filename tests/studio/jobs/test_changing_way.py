@@ -59,7 +59,7 @@ async def test_our_own_daily_limit_puts_the_web_to_no_rest(tmp_path: Path) -> No
 
 async def test_when_both_ways_fail_the_answer_tells_why_the_first_one_did(tmp_path: Path) -> None:
     async def no_browser(_request: ImageRequest, _report: Report) -> None:
-        raise problem(errors.BrowserNotFound(["google-chrome on PATH"]), sent=False)
+        raise problem(errors.BrowserNotFound("no google-chrome on PATH"), sent=False)
 
     async with studio_with(tmp_path, Scripted(no_browser), Scripted(refuses), **AUTO) as studio:
         error = (await studio.generate(asking())).record.error
