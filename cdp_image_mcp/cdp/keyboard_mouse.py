@@ -19,7 +19,7 @@ KEYS: dict[str, tuple[str, int, str]] = {
     "Enter": ("Enter", 13, "\r"),
     "Escape": ("Escape", 27, ""),
     "Backspace": ("Backspace", 8, ""),
-    "a": ("KeyA", 65, "a"),
+    "a": ("KeyA", 65, ""),  # of a chord, which types nothing
 }
 # Headed and hidden without focus emulation a click is never answered; 10 s is far more than an answer takes.
 CLICK_TIMEOUT = 10.0
@@ -96,13 +96,11 @@ async def insert_text(page: Page, text: str) -> None:
 async def press(page: Page, key: str, modifiers: int = 0, commands: Sequence[str] = ()) -> None:
     """Press and release a key of KEYS."""
     code, number, text = KEYS[key]
-    typed = text if text and not modifiers else None  # a chord types nothing
-    named = {"key": key, "code": code, "modifiers": modifiers}
     numbers = {"windowsVirtualKeyCode": number, "nativeVirtualKeyCode": number}
-    down = {"type": "keyDown" if typed else "rawKeyDown", "commands": list(commands)}
-    typing = {"text": typed, "unmodifiedText": typed} if typed else {}
-    await page.session.call("Input.dispatchKeyEvent", {**down, **named, **numbers, **typing})
-    await page.session.call("Input.dispatchKeyEvent", {"type": "keyUp", **named, **numbers})
+    named = {"key": key, "code": code, "modifiers": modifiers, **numbers}
+    down = {"type": "keyDown", "text": text, "unmodifiedText": text} if text else {"type": "rawKeyDown"}
+    await page.session.call("Input.dispatchKeyEvent", {**down, **named, "commands": list(commands)})
+    await page.session.call("Input.dispatchKeyEvent", {"type": "keyUp", **named})
 
 
 async def clear(page: Page) -> None:

@@ -72,29 +72,15 @@ class Page:
         session.listen(self._on_dialog, "Page.javascriptDialogOpening")
 
     @staticmethod
-    async def create(
-        connection: Connection,
-        *,
-        new_window: bool = False,
-        background: bool = False,
-        window_size: tuple[int, int] | None = None,
-        window_place: tuple[int, int] | None = None,
-        context: str | None = None,
-    ) -> "Page":
+    async def create(connection: Connection, **wanted: Any) -> "Page":
         """A tab of our own, set up and empty. Whoever is cancelled meanwhile leaves none behind.
 
-        ``background``: without taking the focus or coming to the front. ``window_size`` and ``window_place`` are for a
-        window that has to be made for it. (Chromium 156 on X11 does not make minimised windows, whatever it is asked.)
-        ``context`` is the browser context to make it in, by its id; the browser's own if not named.
+        ``wanted`` are parameters of Target.createTarget. Sizes and places are for a window that has to be made for it;
+        with ``newWindow`` False none is made where there is none. (Chromium 156 on X11 does not make minimised windows,
+        whatever it is asked.)
         """
-        wanted: dict[str, Any] = {"url": "about:blank", "background": background}
-        if new_window:  # said to be false it is no longer up to the browser, which without a window makes none then
-            wanted["newWindow"] = True
-        wanted |= zip(("width", "height"), window_size or (), strict=False)
-        wanted |= zip(("left", "top"), window_place or (), strict=False)
-        if context is not None:
-            wanted["browserContextId"] = context
-        making = asyncio.ensure_future(connection.browser.call("Target.createTarget", wanted, reply=OfTarget))
+        new = {"url": "about:blank", **wanted}
+        making = asyncio.ensure_future(connection.browser.call("Target.createTarget", new, reply=OfTarget))
         page: Page | None = None
         try:
             target = await asyncio.shield(making)

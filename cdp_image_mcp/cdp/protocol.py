@@ -201,10 +201,17 @@ class ContentQuads(CdpStruct):
 
 
 class NetworkRequest(CdpStruct):
+    """``post_data`` as far as the event carries it (about 64 KiB)."""
+
     url: str
     method: str
     post_data: str | None = None
     has_post_data: bool = False
+
+    @property
+    def long(self) -> bool:
+        """There is a body, and the event left it out."""
+        return self.has_post_data and self.post_data is None
 
 
 class NetworkResponse(CdpStruct):

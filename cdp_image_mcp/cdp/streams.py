@@ -7,7 +7,6 @@ forgets that the first one wanted durable bodies. Measured on Chromium 156, 2026
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from cdp_image_mcp.cdp.errors import (
     BrowserGone,
@@ -23,6 +22,7 @@ from cdp_image_mcp.cdp.protocol import (
     DataReceived,
     FrameTree,
     LoadingEnded,
+    NetworkRequest,
     RequestWillBeSent,
     ResponseBody,
     ResponseReceived,
@@ -38,18 +38,6 @@ TEXT, BINARY = 1, 2
 SOCKET_OPENED, SOCKET_FRAME = "Network.webSocketHandshakeResponseReceived", "Network.webSocketFrameReceived"
 
 
-@dataclass(frozen=True)
-class StreamRequest:
-    """The request whose response is streamed. ``post_data`` as far as the event carries it (about 64 KiB)."""
-
-    request_id: str
-    url: str
-    method: str
-    post_data: str | None
-    long: bool = False
-    """There is a body, and the event left it out."""
-
-
 class LiveStream(Mailbox[bytes]):
     """The bytes of one response, in order, nothing missing, split anywhere (within a character too).
 
@@ -57,10 +45,11 @@ class LiveStream(Mailbox[bytes]):
     them. ``status`` is known once the response began.
     """
 
-    def __init__(self, request: StreamRequest, loader_id: str) -> None:
-        super().__init__(f"bytes of {request.url}", STREAM_LIMIT)
-        self.request = request
-        self.loader_id = loader_id
+    def __init__(self, sent: RequestWillBeSent) -> None:
+        super().__init__(f"bytes of {sent.request.url}", STREAM_LIMIT)
+        self.request = sent.request
+        self.request_id = sent.request_id
+        self.loader_id = sent.loader_id
         self.status: int | None = None
         self.received = 0
         self.sized = 0
@@ -103,7 +92,7 @@ class LiveStream(Mailbox[bytes]):
 class LiveStreams(Mailbox[LiveStream]):
     """Streams that begin while the page lives, in the order of their requests. Made by ``live_streams``."""
 
-    def __init__(self, page: Page, session: Session, accept: Callable[[StreamRequest], bool]) -> None:
+    def __init__(self, page: Page, session: Session, accept: Callable[[NetworkRequest], bool]) -> None:
         super().__init__("live streams", DEFAULT_QUEUE)
         self._page = page
         self._session = session
@@ -123,12 +112,9 @@ class LiveStreams(Mailbox[LiveStream]):
         sent = event.decode(RequestWillBeSent)
         if sent.redirect_response is not None:
             return  # the same request goes on at another address
-        asked = sent.request
-        long = asked.has_post_data and asked.post_data is None
-        request = StreamRequest(sent.request_id, asked.url, asked.method, asked.post_data, long)
-        if not self._accept(request):
+        if not self._accept(sent.request):
             return
-        stream = LiveStream(request, sent.loader_id)
+        stream = LiveStream(sent)
         self._open[sent.request_id] = stream
         self._session.register(stream)
         self.put(stream)
@@ -136,7 +122,7 @@ class LiveStreams(Mailbox[LiveStream]):
         self._page.connection.start(self._tap, stream)
 
     async def _tap(self, stream: LiveStream) -> None:
-        identity = {"requestId": stream.request.request_id}
+        identity = {"requestId": stream.request_id}
         try:
             try:
                 head = await self._session.call(
@@ -181,11 +167,11 @@ class LiveStreams(Mailbox[LiveStream]):
         frame = event.decode(FrameTree).frame
         gone = [one for one in self._open.values() if frame.parent_id is None and one.loader_id != frame.loader_id]
         for stream in gone:
-            del self._open[stream.request.request_id]
+            del self._open[stream.request_id]
             stream.end(StreamFailed(stream.request.url, "the page went to another document"))
 
 
-async def live_streams(page: Page, accept: Callable[[StreamRequest], bool]) -> LiveStreams:
+async def live_streams(page: Page, accept: Callable[[NetworkRequest], bool]) -> LiveStreams:
     """Watch the page from now on and stream each response whose request ``accept`` takes.
 
     ``accept`` runs in the reader and must not raise. Survives navigations; streams still open end with the page, by

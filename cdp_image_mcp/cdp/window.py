@@ -133,7 +133,7 @@ class Window:
         window = await self._window()
         if window.bounds.window_state in ("maximized", "fullscreen"):
             await self._set(window.window_id, Bounds(window_state="normal"))
-        await self._set(window.window_id, Bounds(left=away[0], top=away[1]))
+        await self._set(window.window_id, Bounds(**away))
         place, bounds = await self._settle("offscreen")
         if place == "offscreen" and (not probe or await self._paints()):
             self._hidden_as = "offscreen"
@@ -224,15 +224,16 @@ class Window:
             return False
 
 
-def away_here() -> tuple[int, int] | None:
+def away_here() -> dict[str, int] | None:
     """Where this machine's desktop lets a window be put away, at least in most cases; None where a program cannot place
     its windows."""
     if sys.platform == "win32":
-        return -20_000, -20_000  # -32000 is where Windows itself keeps minimised windows, and would be taken for that
+        # -32000 is where Windows itself keeps minimised windows, and would be taken for that.
+        return {"left": -20_000, "top": -20_000}
     if sys.platform == "darwin":
-        return -20_000, 40  # drawn back near the menu bar by some versions; found out
+        return {"left": -20_000, "top": 40}  # drawn back near the menu bar by some versions; found out
     # Chrome 140 and later are Wayland programs in a Wayland session, where DISPLAY is usually set as well.
-    return None if os.environ.get("WAYLAND_DISPLAY") else (-20_000, -20_000)
+    return None if os.environ.get("WAYLAND_DISPLAY") else {"left": -20_000, "top": -20_000}
 
 
 def _seen(bounds: Bounds, screens: list[ScreenInfo]) -> bool:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import msgspec
 
 from cdp_image_mcp.cdp.bodies import Request
-from cdp_image_mcp.cdp.streams import StreamRequest
+from cdp_image_mcp.cdp.protocol import NetworkRequest
 from cdp_image_mcp.chatgpt.network.wire import uuid_of
 from cdp_image_mcp.chatgpt.words import Words
 
@@ -108,13 +108,13 @@ class Site:
         """Whether a page address is that of a new chat which has no id of the site's yet."""
         return "/c/" in self.path(address) and self.conversation_id(address) is None
 
-    def _match(self, call: Call, request: Request | StreamRequest) -> re.Match[str] | None:
+    def _match(self, call: Call, request: Request | NetworkRequest) -> re.Match[str] | None:
         """Whether a request is that call, and which conversation's ``id`` its path names."""
         path = self.path(request.url)
         ways = (pattern for method, pattern in self._calls.get(call, ()) if method in {"", request.method})
         return next(filter(None, (pattern.fullmatch(path) for pattern in ways)), None)
 
-    def asks(self, call: Call, request: Request | StreamRequest) -> bool:
+    def asks(self, call: Call, request: Request | NetworkRequest) -> bool:
         return self._match(call, request) is not None
 
     def reads_conversation(self, request: Request) -> bool:

@@ -228,7 +228,7 @@ async def _blank_page(connection: "Connection") -> "AsyncGenerator[Page]":
     browser = connection.browser
     made = await browser.call("Target.createBrowserContext", {"disposeOnDetach": True}, reply=dict[str, str])
     try:
-        yield await Page.create(connection, context=made["browserContextId"])
+        yield await Page.create(connection, **made)
     finally:
         # Takes its pages with it.
         with shielded(), suppress(CDPError):

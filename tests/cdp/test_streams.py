@@ -5,13 +5,14 @@ import pytest
 
 from cdp_image_mcp.cdp import Bodies, Page, live_streams, socket_messages
 from cdp_image_mcp.cdp.errors import EventTimeout, SessionClosed, StreamFailed
-from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
+from cdp_image_mcp.cdp.protocol import NetworkRequest
+from cdp_image_mcp.cdp.streams import LiveStream
 from tests.cdp.site import Site, sse_text
 
 pytestmark = pytest.mark.anyio
 
 
-def wanted(request: StreamRequest) -> bool:
+def wanted(request: NetworkRequest) -> bool:
     return "/sse" in request.url or "/broken" in request.url
 
 

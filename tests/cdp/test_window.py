@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def windowed(headed: LaunchOptions, site: Site) -> AsyncGenerator[Page, None]:
-    async with cdp.launch(headed) as browser, await Page.create(browser.connection, window_size=(1000, 800)) as page:
+    async with cdp.launch(headed) as browser, await Page.create(browser.connection, width=1000, height=800) as page:
         await page.navigate(site.url("/page/editor"))
         yield page
 

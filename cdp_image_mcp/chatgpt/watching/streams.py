@@ -10,7 +10,7 @@ import anyio
 import msgspec
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
+from cdp_image_mcp.cdp.streams import LiveStream
 from cdp_image_mcp.chatgpt.landing import mitigated
 from cdp_image_mcp.chatgpt.network.sent import like_text, read_request
 from cdp_image_mcp.chatgpt.network.wire import obj, read_json, uuid_of
@@ -39,7 +39,7 @@ class Streams:
     def __init__(self, watch: TurnWatch, start: Start) -> None:
         self._watch = watch
         self._start = start
-        self._pinned: StreamRequest | None = None
+        self._pinned: LiveStream | None = None
         self._failed = False
         self._stream: LiveStream | None = None
         """What is being read: the answer, or the same one resumed."""
@@ -66,13 +66,13 @@ class Streams:
             else:
                 self._start(partial(self._take_unread, stream))
 
-    async def _body(self, request: StreamRequest) -> str:
+    async def _body(self, stream: LiveStream) -> str:
         """What was sent; the event leaves long bodies out. Empty when it could not be had."""
-        if request.post_data is not None:
-            return request.post_data
+        if stream.request.post_data is not None:
+            return stream.request.post_data
         try:
             answer = await self._watch.tab.page.session.call(
-                "Network.getRequestPostData", {"requestId": request.request_id}, reply=PostData
+                "Network.getRequestPostData", {"requestId": stream.request_id}, reply=PostData
             )
         except (cdp.errors.ProtocolError, cdp.errors.CommandTimeout) as error:
             log.info("a request's body could not be read: %s", error)
@@ -82,7 +82,7 @@ class Streams:
     async def _take_resumed(self, stream: LiveStream) -> None:
         """Hear it unless its body names another conversation (it holds ``conversation_id`` and ``offset``, 2026-10), or
         a person asked for something since. What is left out here, the conversation tells when it is read."""
-        body = obj(read_json(await self._body(stream.request)))
+        body = obj(read_json(await self._body(stream)))
         named, ours = uuid_of(body.get("conversation_id")), self._watch.turn.conversation_id
         if self._watch.others or (named and ours and named != ours):
             log.info("an answer that is resumed is not ours")
@@ -91,7 +91,7 @@ class Streams:
             await self._hear_resumed(stream)
 
     async def _take_unread(self, stream: LiveStream) -> None:
-        body = await self._body(stream.request)
+        body = await self._body(stream)
         if not body and self._watch.tab.site.asks("turn", stream.request):
             log.warning("the page's own request could not be read")
         self._take(stream, body)
@@ -111,7 +111,7 @@ class Streams:
             return
         if not known:
             log.warning("the prompt went out by another address than is known: %s", urlsplit(stream.request.url).path)
-        self._pinned, self._failed, self._stream = stream.request, False, stream
+        self._pinned, self._failed, self._stream = stream, False, stream
         watch.stream_began(stream.loader_id)
         self._start(partial(self._hear_answer, stream, body.encode("utf-8", "replace")))
 
@@ -121,7 +121,7 @@ class Streams:
         self._start(watch.look_closer)
         ok, head = await self._read(stream)
         status = stream.status or 0
-        told = [one for one in watch.tab.bodies.requests if one.request_id == stream.request.request_id]
+        told = [one for one in watch.tab.bodies.requests if one.request_id == stream.request_id]
         checked = status >= 400 and any(mitigated(request.headers) for request in told)
         # After a 5xx the site may have taken the prompt all the same.
         if status >= 500 and not checked:
@@ -131,7 +131,7 @@ class Streams:
         watch.unanswered = self._failed and status < 400
         if 400 <= status < 500 and not checked:
             await anyio.sleep(AGAIN_SECONDS)  # not over yet: what the page shows meanwhile decides nothing
-        if (400 <= status < 500 or checked) and self._pinned is stream.request:
+        if (400 <= status < 500 or checked) and self._pinned is stream:
             waits = (stated_wait(request.headers) for request in told)
             watch.refused = Refusal(status, head, checked, next((wait for wait in waits if wait is not None), None))
         self._over(stream, ok=ok and status < 400)

@@ -13,8 +13,8 @@ import msgspec
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.mailbox import Mailbox
-from cdp_image_mcp.cdp.protocol import TargetInfo, TargetList
-from cdp_image_mcp.cdp.streams import LiveStreams, StreamRequest
+from cdp_image_mcp.cdp.protocol import NetworkRequest, TargetInfo, TargetList
+from cdp_image_mcp.cdp.streams import LiveStreams
 from cdp_image_mcp.cdp.window import Window, away_here
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.landing import TOO_LARGE, Landing, landing
@@ -254,7 +254,7 @@ class Tab:
         return request.type == "Document" and request.frame_id == self.page.frame_id
 
 
-def _may_prompt(site: Site, request: StreamRequest) -> bool:
+def _may_prompt(site: Site, request: NetworkRequest) -> bool:
     """Whether a request may send a prompt, at whatever address: its body tells, and the event leaves long ones out."""
     if request.method != "POST" or not site.ours(request.url) or site.asks("sending", request):
         return False
@@ -272,7 +272,7 @@ async def pages(browser: cdp.Browser) -> list[TargetInfo]:
 async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: bool) -> AsyncGenerator[Tab]:
     tab: Tab | None = None
 
-    def is_turn(request: StreamRequest) -> bool:
+    def is_turn(request: NetworkRequest) -> bool:
         # Between turns only a person prompts here, and nobody would read the answer.
         if tab is None or not tab.watched:
             return False
@@ -281,13 +281,8 @@ async def open_tab(browser: cdp.Browser, site: Site, script: str, *, hidden: boo
     # A window of its own, also without a screen: only a new one may be given a size (Chromium 156), and another
     # server's tab may be there already. Never with the focus: whoever sits there is typing somewhere else.
     away = away_here() if hidden else None
-    page = await cdp.Page.create(
-        browser.connection,
-        new_window=True,
-        background=not browser.headless,
-        window_size=(1280, 900),
-        window_place=away,
-    )
+    wanted = {"width": 1280, "height": 900, **(away or {})}
+    page = await cdp.Page.create(browser.connection, newWindow=True, background=not browser.headless, **wanted)
     page.quiet = not browser.headless
     window = Window(page, headless=browser.headless, made_away=away is not None)
     async with page:

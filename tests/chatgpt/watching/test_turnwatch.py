@@ -22,7 +22,8 @@ from cdp_image_mcp.cdp.errors import (
     SubscriptionClosed,
 )
 from cdp_image_mcp.cdp.mailbox import Mailbox
-from cdp_image_mcp.cdp.streams import LiveStream, StreamRequest
+from cdp_image_mcp.cdp.protocol import NetworkRequest, RequestWillBeSent
+from cdp_image_mcp.cdp.streams import LiveStream
 from cdp_image_mcp.chatgpt.landing import Landing
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
@@ -128,7 +129,8 @@ class ScriptedTab:
 
     def begin(self, url: str = TURN, body: bytes | None = None, status: int = 200) -> LiveStream:
         """A request leaves the page and its answer begins."""
-        stream = LiveStream(StreamRequest(f"r{len(self.begun)}", url, "POST", body.decode() if body else None), "l")
+        asked = NetworkRequest(url=url, method="POST", post_data=body.decode() if body else None)
+        stream = LiveStream(RequestWillBeSent(request_id=f"r{len(self.begun)}", request=asked, loader_id="l"))
         stream.status = status
         stream.begin(b"")
         self.begun.append(stream)
@@ -238,9 +240,7 @@ async def test_a_refusal_says_how_long_the_site_wants_to_be_left_alone(monkeypat
     async with watching(tab) as watch:
         stream = tab.begin(body=request(), status=429)
         headers = {"retry-after": "77"}
-        tab.bodies.requests.append(
-            SimpleNamespace(request_id=stream.request.request_id, url=TURN, headers=headers, status=429)
-        )
+        tab.bodies.requests.append(SimpleNamespace(request_id=stream.request_id, url=TURN, headers=headers, status=429))
         over(stream)
         await until(watch, lambda: watch.refused)
         assert watch.refused == Refusal(429, b"", False, 77.0)
@@ -252,9 +252,7 @@ async def test_a_check_is_a_refusal_whatever_its_status() -> None:
     async with watching(tab) as watch:
         stream = tab.begin(body=request(), status=503)
         headers = {"cf-mitigated": "challenge"}
-        tab.bodies.requests.append(
-            SimpleNamespace(request_id=stream.request.request_id, url=TURN, headers=headers, status=503)
-        )
+        tab.bodies.requests.append(SimpleNamespace(request_id=stream.request_id, url=TURN, headers=headers, status=503))
         over(stream)
         await until(watch, lambda: watch.refused)
         assert watch.refused == Refusal(503, b"", True)
