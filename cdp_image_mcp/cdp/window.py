@@ -133,7 +133,7 @@ class Window:
         window = await self._window()
         if window.bounds.window_state in ("maximized", "fullscreen"):
             await self._set(window.window_id, Bounds(window_state="normal"))
-        await self._set(window.window_id, Bounds(**away))
+        await self._set(window.window_id, Bounds(left=away["left"], top=away["top"]))
         place, bounds = await self._settle("offscreen")
         if place == "offscreen" and (not probe or await self._paints()):
             self._hidden_as = "offscreen"

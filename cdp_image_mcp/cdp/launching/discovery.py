@@ -115,10 +115,7 @@ class Machine:
 
 
 def find_browser(
-    given: str | os.PathLike[str] | None = None,
-    *,
-    profile: Path | None = None,
-    machine: Machine | None = None,
+    given: str | Path | None = None, *, profile: Path | None = None, machine: Machine | None = None
 ) -> FoundBrowser:
     """The browser to use: ``given`` if set (and nothing else then), else the one that ``profile`` was used with last
     (another has no key to its cookies), else the best that is there.
@@ -126,8 +123,11 @@ def find_browser(
     Looks at fixed places, PATH, then (Windows) the registry. Raises BrowserNotFound with everything tried.
     """
     machine = machine or Machine.here()
-    if given is not None and os.fspath(given):
-        return _given(machine, os.fspath(given))
+    if given:
+        path = machine.place(str(given))
+        if (problem := machine.problem(path)) is not None:
+            raise BrowserNotFound(f"the browser given, {given}, {problem}. Give the path of the program itself")
+        return machine.found(path)
     if profile is not None and (last := _used_with(machine, profile)) is not None:
         return last
     tried: list[str] = []
@@ -187,14 +187,6 @@ def snap_problem(browser: FoundBrowser, profile: Path, home: Path) -> str | None
             f"choose a profile under {home / 'snap'} or another browser"
         )
     return None
-
-
-def _given(machine: Machine, text: str) -> FoundBrowser:
-    path = machine.place(text)
-    problem = machine.problem(path)
-    if problem is not None:
-        raise BrowserNotFound(f"the browser given, {text}, {problem}. Give the path of the program itself")
-    return machine.found(path)
 
 
 def _places(machine: Machine, kind: Kind) -> list[str]:

@@ -6,6 +6,7 @@ start at once: Chrome's own lock decides, the loser attaches.
 """
 
 import logging
+import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,7 +23,7 @@ from cdp_image_mcp.cdp.launching.browser import Browser
 from cdp_image_mcp.cdp.launching.exits import HANDED_OVER, explain_exit, forbidden
 from cdp_image_mcp.cdp.launching.holder import clear_dead, hold, note_program, reach, read_holder
 from cdp_image_mcp.cdp.launching.options import LaunchOptions
-from cdp_image_mcp.cdp.launching.process import BrowserProcess, hold_leash, start
+from cdp_image_mcp.cdp.launching.process import BrowserProcess, hold_leash, spawn
 from cdp_image_mcp.cdp.launching.profile import PORT_FILE, prepare_profile, read_endpoint
 from cdp_image_mcp.cdp.protocol import BrowserVersion, ProcessList
 from cdp_image_mcp.system.tasks import shielded
@@ -41,7 +42,6 @@ async def launch(options: LaunchOptions) -> AsyncGenerator[Browser, None]:
     unless ``Browser.leave`` was called and another process holds its leash too.
     Raises the LaunchError tree.
     """
-    options = options.absolute()
     if options.mode != "headless":
         options.check_display()
     await anyio.to_thread.run_sync(prepare_profile, options.profile, options.browser)
@@ -167,9 +167,18 @@ def _too_slow(options: LaunchOptions) -> BrowserFailed:
 
 
 async def start_on(options: LaunchOptions, arguments: list[str], *, leash: Path | None = None) -> BrowserProcess:
+    """A new browser on the profile. ``leash`` is the folder where its leash is named; without one it has none. Raises
+    BrowserFailed when it cannot be executed."""
     await anyio.to_thread.run_sync(clear_dead, options.profile)
     held = await anyio.to_thread.run_sync(hold, options.profile)
-    return start(str(options.browser.path), arguments, options.variables, leash=leash, held=held)
+    program = str(options.browser.path)
+    try:
+        return BrowserProcess(*spawn(program, arguments, options.variables, leash, held))
+    except OSError as error:
+        raise BrowserFailed(f"{program} cannot be executed: {error.strerror}") from error
+    finally:
+        if held is not None:
+            os.close(held)
 
 
 async def _wait_for_port(process: BrowserProcess, profile: Path, old: str | None) -> str | None:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -20,10 +20,10 @@ the environment of its many processes."""
 class LaunchOptions:
     """How to start a browser.
 
-    ``browser`` comes from discovery. ``mode``: hidden is headed; nothing is seen before a page is made, whose
-    window ``Window.hide`` then puts away. ``extra_args`` come last and win; their --disable-features are merged with
-    ours. ``environment`` replaces the process's. ``debug_port`` 0: a free one. Seconds: ``start_timeout`` until the
-    port is open, ``close_timeout`` for the orderly end.
+    ``browser`` comes from discovery. ``profile`` is absolute: a relative one can hang Chrome. ``mode``: hidden is
+    headed; nothing is seen before a page is made, whose window ``Window.hide`` then puts away. ``extra_args`` come last
+    and win; their --disable-features are merged with ours. ``environment`` replaces the process's. ``debug_port`` 0: a
+    free one. Seconds: ``start_timeout`` until the port is open, ``close_timeout`` for the orderly end.
     """
 
     browser: FoundBrowser
@@ -42,10 +42,6 @@ class LaunchOptions:
         ours = os.environ if self.environment is None else self.environment
         gone = ["TMPDIR"] if not os.path.isdir(ours.get("TMPDIR", "/")) else []  # noqa: PTH112 - pathlib may raise
         return {name: ours[name] for name in ours if not name.upper().startswith(WITHHELD) and name not in gone}
-
-    def absolute(self) -> "LaunchOptions":
-        """The same with an absolute profile: a relative one can hang Chrome."""
-        return replace(self, profile=Path(os.path.abspath(self.profile)))  # noqa: PTH100 - resolve() asks the disk
 
     def check_display(self) -> None:
         """Raise NoDisplay when a window has nowhere to go."""

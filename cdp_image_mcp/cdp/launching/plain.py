@@ -98,7 +98,6 @@ async def open_plain(options: LaunchOptions, url: str) -> AsyncGenerator[PlainWi
     LaunchError tree; ProfileInUse too when a driven browser runs on the profile, since the start would only be handed
     over to it.
     """
-    options = options.absolute()
     profile = options.profile
     options.check_display()
     await anyio.to_thread.run_sync(prepare_profile, profile, options.browser)

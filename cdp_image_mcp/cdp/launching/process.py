@@ -14,13 +14,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
 import psutil
-
-from cdp_image_mcp.cdp.errors import BrowserFailed
 
 if sys.platform == "win32":
     from cdp_image_mcp.cdp.launching.process_windows import close_windows, guard, hold_leash, spawn
@@ -29,7 +27,7 @@ else:
 
 log = logging.getLogger(__name__)
 
-__all__ = ["BrowserProcess", "guard", "hold_leash", "is_browser", "kill_foreign", "start", "wait_foreign"]
+__all__ = ["BrowserProcess", "guard", "hold_leash", "is_browser", "kill_foreign", "spawn", "wait_foreign"]
 
 TERMINATE_PATIENCE = 3.0
 HELPERS_PATIENCE = 3.0
@@ -45,7 +43,7 @@ _LISTENING = re.compile(r"DevTools listening on (ws://\S+)")
 
 
 class BrowserProcess:
-    """A started browser. Made by ``start``; belongs to the event loop it was made in."""
+    """A started browser, as ``spawn`` tells of it; belongs to the event loop it was made in."""
 
     def __init__(self, pid: int, output: int, wait: Callable[[], int], leash: Sequence[int]) -> None:
         self.pid = pid
@@ -165,30 +163,6 @@ class BrowserProcess:
     def _tell(self, function: Callable[[], object]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             self._loop.call_soon_threadsafe(function)
-
-
-def start(
-    program: str,
-    arguments: Sequence[str],
-    environment: Mapping[str, str],
-    *,
-    leash: Path | None = None,
-    held: int | None = None,
-) -> BrowserProcess:
-    """Start a browser, which inherits the open file ``held``; here it is closed. Quick: it does not wait for anything.
-
-    ``leash`` is the folder, the profile's, where its leash is named; without one it has none.
-
-    Raises BrowserFailed when it cannot be executed.
-    """
-    try:
-        pid, output, wait, ends = spawn(program, arguments, environment, leash, held)
-    except OSError as error:
-        raise BrowserFailed(f"{program} cannot be executed: {error.strerror}") from error
-    finally:
-        if held is not None:
-            os.close(held)
-    return BrowserProcess(pid, output, wait, ends)
 
 
 def ask_to_end(pid: int) -> None:

@@ -11,6 +11,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -43,15 +44,20 @@ def spawn(
 ) -> Spawned:
     """The pid, a descriptor with its output, a function that waits for its exit, the ends of the leash to keep.
 
-    ``leash`` is the folder where the leash gets a name, so that others may hold it too.
+    ``leash`` is the folder where the leash gets a name, so that others may hold it too. The browser inherits the open
+    file ``held``.
     """
-    ours: list[int] = []
-    theirs: list[int] = []
+    kept: list[int] = []
     named: Path | None = None
-    try:
+    with ExitStack() as theirs, ExitStack() as failed:
+
+        def shared(ours: int, its: int) -> None:
+            kept.append(ours)
+            failed.callback(os.close, ours)
+            theirs.callback(os.close, its)
+
         output, output_writer = _pipe()
-        ours.append(output)
-        theirs.append(output_writer)
+        shared(output, output_writer)
         actions: list[tuple[object, ...]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, output_writer, 1),
@@ -60,11 +66,11 @@ def spawn(
         switches = list(arguments)
         if leash is not None:
             into, leash_end, named = _named_pipe(leash)
-            theirs.append(into)
-            ours.append(leash_end)
+            shared(leash_end, into)
+            if named is not None:
+                failed.callback(named.unlink, missing_ok=True)
             answers, out_of = _pipe()
-            theirs.append(out_of)
-            ours.append(answers)
+            shared(answers, out_of)
             actions += [(os.POSIX_SPAWN_DUP2, into, PIPE_IN), (os.POSIX_SPAWN_DUP2, out_of, PIPE_OUT)]
             switches.insert(0, LEASH)
         if held is not None:
@@ -74,16 +80,8 @@ def spawn(
         pid = _spawn(program, [program, *switches], environment, actions, heard)
         if named is not None:
             named.rename(leash_of(named.parent, pid))
-    except BaseException:
-        for number in ours:
-            os.close(number)
-        if named is not None:
-            named.unlink(missing_ok=True)
-        raise
-    finally:
-        for number in theirs:
-            os.close(number)
-    return pid, output, lambda: _wait(pid), ours[1:]
+        failed.pop_all()
+    return pid, output, lambda: _wait(pid), kept[1:]
 
 
 def leash_of(profile: Path, pid: int) -> Path:

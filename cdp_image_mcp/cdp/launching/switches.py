@@ -57,7 +57,7 @@ DEBUGGING = ("--remote-debugging", "--remote-allow-origins", "--headless", "--en
 
 
 def driven(options: LaunchOptions, *, platform: str) -> list[str]:
-    """The arguments of a browser that will be driven. The profile must be absolute: a relative one can hang Chrome."""
+    """The arguments of a browser that will be driven."""
     arguments = [
         # Port 0: a taken fixed port makes Chrome listen on [::1] only, silently; and loopback is all it ever binds to.
         f"--remote-debugging-port={options.debug_port}",

@@ -130,9 +130,8 @@ class Keeper:
         """
         async with self._lock:
             await self._close(end=True)
-        profile = self.options("headless").absolute().profile
         try:
-            async with cdp.attach(profile) as browser:
+            async with cdp.attach(self._settings.profile_dir) as browser:
                 log.info("ending the browser that another process keeps open")
                 await browser.quit()
         except BrowserFailed:

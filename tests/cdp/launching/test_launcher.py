@@ -503,13 +503,13 @@ async def test_a_port_that_was_open_before_anybody_looked_is_found(
     """On a busy machine, and where the browser says nothing on its standard error, as on Windows."""
 
     def slowly(*given: Any, **more: Any) -> Any:
-        process = start(*given, **more)
+        started = spawn(*given, **more)
         while not (options.profile / "DevToolsActivePort").exists():
             time.sleep(0.01)
-        return process
+        return started
 
-    start = launcher.start
-    monkeypatch.setattr(launcher, "start", slowly)
+    spawn = launcher.spawn
+    monkeypatch.setattr(launcher, "spawn", slowly)
     with anyio.fail_after(60):
         silent = script(tmp_path, "exec 2>/dev/null")
         async with cdp.launch(replace(options, browser=silent, start_timeout=10)) as browser:
