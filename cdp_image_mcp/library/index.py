@@ -18,6 +18,7 @@ from cdp_image_mcp.library.gallery.card import card
 from cdp_image_mcp.library.record import Record, decode_record, encode_record, epoch
 from cdp_image_mcp.system.database import Database
 from cdp_image_mcp.system.disk import PART, look, named_inside, read_file, replace_file
+from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.plaintext import sound
 from cdp_image_mcp.system.presence import OWN_FOLDER
 
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 NAME = "index-4.sqlite3"
 """With the version of its tables: programs of several versions each keep their own, made from the same sidecars."""
+LOCK = "index.lock"
+"""Without one: who gets an orphan, joins what or sets money aside is decided in a transaction, by one at a time."""
 OUR_FOLDERS = re.compile(r"\d{8}-\d{6}-")
 OTHERS = re.compile(r"index-\d+\.sqlite3")
 
@@ -66,7 +69,7 @@ class Index:
         self.path = root / OWN_FOLDER / NAME
         self._told = told
         self._other_folders = root / ".output-folders.txt"
-        self._database = Database(self.path, TABLES, fill=self.sync, told=told)
+        self._database = Database(self.path, TABLES, LockFile(self.path.with_name(LOCK)), fill=self.sync, told=told)
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """See :meth:`Database.run`."""

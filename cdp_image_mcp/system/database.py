@@ -30,21 +30,27 @@ class Database:
     """Short transactions on a file that is made when missing and made anew when it is unusable. Its name
     carries the version of its tables: programs of several versions keep several files.
 
-    The lock file beside it is held for each: nobody works on the old file while another process puts a new one in its
-    place (and on Windows, it can be renamed). Blocking: for threads. Every call opens and closes the file, so a deleted
-    or replaced one is never written to.
+    The lock is held for each: nobody works on the old file while another process puts a new one in its place (and on
+    Windows, it can be renamed). Blocking: for threads. Every call opens and closes the file, so a deleted or replaced
+    one is never written to.
     """
 
     def __init__(
-        self, path: Path, tables: str, *, fill: Callable[[sqlite3.Connection], int], told: Callable[[str], object]
+        self,
+        path: Path,
+        tables: str,
+        lock: LockFile,
+        *,
+        fill: Callable[[sqlite3.Connection], int],
+        told: Callable[[str], object],
     ) -> None:
-        """``tables`` is the SQL of an empty file, ``fill`` puts in what is known from elsewhere and answers how many
-        rows that were, ``told`` gets a sentence when a file had to be made anew."""
+        """``tables`` is the SQL of an empty file, ``lock`` one for all versions, ``fill`` puts in what is known from
+        elsewhere and answers how many rows that were, ``told`` gets a sentence when a file had to be made anew."""
         self.path = path
         self._tables = tables
         self._fill = fill
         self._told = told
-        self._lock = LockFile(path.with_name(path.name + ".lock"))
+        self._lock = lock
         self._checked: tuple[int, int] | None = None
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -10,8 +10,10 @@ import anyio
 import pytest
 
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library import index
 from cdp_image_mcp.library.folder import SIDECAR
 from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.system.lockfile import LockFile
 from tests.library.making import DEAD, a_record, create, finished, joined
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +103,29 @@ async def test_the_indexes_of_other_versions_are_left_alone_and_what_they_know_i
             assert len(await Library(root).newest()) == 2
     assert [other.read_bytes() for other in others] == [b"of another version, changed", b"of another version"]
     assert library.problems() == []
+
+
+def test_while_one_version_decides_who_gets_what_no_other_does(
+    library: Library, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each keeps an index of its own, and both take up orphans, join and set money aside."""
+    acquire = LockFile.acquire
+
+    def at_once(lock: LockFile, _seconds: float) -> None:
+        acquire(lock, 0.0)
+
+    monkeypatch.setattr(LockFile, "acquire", at_once)
+    with monkeypatch.context() as newer:
+        newer.setattr(index, "NAME", "index-9.sqlite3")
+        other = Library(root)
+
+    def meanwhile(_: sqlite3.Connection) -> None:
+        with pytest.raises(ImageError, match="has kept"):
+            other.index.run(lambda _: None)
+
+    library.index.run(meanwhile)
+    other.index.run(lambda _: None)
+    assert library.index.path != other.index.path
 
 
 def _sidecar(root: Path) -> Path:
