@@ -3,12 +3,14 @@
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.attendance import Attendance
-from cdp_image_mcp.library.folder import Folder, Row, Stamp, Visit, read_record
+from cdp_image_mcp.library.folder import Folder, Row, Visit, read_record, write_record
 from cdp_image_mcp.library.index import Index
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.record import Record
@@ -147,11 +149,21 @@ class Entries:
 
     def folder(self, path: Path) -> Folder:
         """A generation's folder, what is written into which is noted."""
-        return Folder(path, self._noted)
+        return Folder(path, self._write)
 
-    def _noted(self, record: Record, path: Path, stamp: Stamp) -> None:
-        """The sidecar is written already and is what counts."""
-        self.keep_books(lambda db: self._index.put(db, path, record, stamp))
+    def _write(self, folder: Path, record: Record) -> None:
+        """The sidecar is what counts: it is also written where the index takes nothing."""
+        if not (record.finished and self.keep_books(partial(self._write_end, folder, record))):
+            stamp = write_record(folder, record)
+            self.keep_books(lambda db: self._index.put(db, folder, record, stamp))
+
+    def _write_end(self, folder: Path, record: Record, db: sqlite3.Connection) -> bool:
+        """Whoever works on it may write on after its end, and another process may have told that end meanwhile."""
+        with suppress(ImageError):
+            known, _ = read_record(folder)
+            record.fetched |= known.fetched and known.end == record.end
+        self._index.write(db, folder, record)
+        return True
 
     def keep_books(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
         """For what must not cost a caller its answer; an index that cannot follow is brought up later."""

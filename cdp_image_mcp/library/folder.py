@@ -107,10 +107,10 @@ class Folder:
     """The folder of one generation. All methods finish their work even when the caller is cancelled meanwhile:
     bytes that were handed over are on disk, or an error says so."""
 
-    def __init__(self, path: Path, noted: Callable[[Record, Path, Stamp], None] | None = None) -> None:
+    def __init__(self, path: Path, write: Callable[[Path, Record], object] | None = None) -> None:
         self.path = path
-        """``noted`` is called in the writing thread after each written sidecar (the library's index)."""
-        self._noted = noted
+        """``write`` replaces the sidecar in a folder; the library's notes it in the index too."""
+        self._write = write or write_record
         self._turn = anyio.Lock()
         """What is handed over first is written first, and has the lower number."""
 
@@ -125,9 +125,7 @@ class Folder:
                 # Tidied away or renamed meanwhile: by its record alone what is out is found again.
                 with doing("Writing the record", self.path):
                     make_path(self.path)
-            stamp = write_record(self.path, kept)
-            if self._noted is not None:
-                self._noted(kept, self.path, stamp)
+            self._write(self.path, kept)
 
         await self._finish(work)
 

@@ -57,6 +57,22 @@ async def test_the_answer_comes_with_the_asked_picture_and_what_follows_is_liste
         assert not (await studio.generate(GenerateImage(prompt="a bear"))).joined
 
 
+async def test_who_was_told_the_end_by_another_process_gets_a_new_picture_the_next_time(tmp_path: Path) -> None:
+    """The one that made it still watches its turn then, and goes on writing the record."""
+    watching = Watching()
+    async with studio_with(tmp_path, Scripted(watching)) as maker, studio_with(tmp_path, Scripted(draw)) as other:
+        first = await maker.generate(GenerateImage(prompt="a bear"))  # the client gave up
+        told = await other.generate(GenerateImage(prompt="a bear"))
+        assert (told.joined, told.record.generation_id) == (True, first.record.generation_id)
+        await other.fetched(told)
+        watching.go_on.set()
+        await watching.over.wait()
+    async with studio_with(tmp_path, Scripted(draw)) as studio:
+        assert not (await studio.generate(GenerateImage(prompt="a bear"))).joined
+    record = on_disk(first.folder)
+    assert (record.fetched, len(record.images), record.facts["quota_seen"]) == (True, 2, 3)
+
+
 async def test_the_next_prompt_waits_until_the_turn_is_given_back(tmp_path: Path) -> None:
     watching = Watching()
     backend = Scripted(watching)

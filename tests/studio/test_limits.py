@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cdp_image_mcp.library.folder import Folder, Stamp
+from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.record import Record, now
 from cdp_image_mcp.studio.limits import pictures_beyond, spent
@@ -15,10 +15,10 @@ from tests.library.making import DEAD, a_record, ago
 
 def entry(*, alive: bool = False, **more: Any) -> Entry:
     fields: dict[str, Any] = {"submitted": True, "request": {"n": 2}}
-    return Entry(a_record(**(fields | more)), Folder(Path("nowhere"), unnoted), alive)
+    return Entry(a_record(**(fields | more)), Folder(Path("nowhere"), unwritten), alive)
 
 
-def unnoted(record: Record, path: Path, stamp: Stamp) -> None:
+def unwritten(path: Path, record: Record) -> None:
     raise AssertionError("nothing is written here")
 
 

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.library.folder import Folder, new_folder
+from cdp_image_mcp.library.folder import Folder, new_folder, write_record
 from cdp_image_mcp.library.record import Record, new_record
 from cdp_image_mcp.request import ImageRequest
 from cdp_image_mcp.studio.jobs.job import Job
@@ -39,8 +39,12 @@ async def job(tmp_path: Path, written: list[tuple[str, int]]) -> Job:
     request = ImageRequest(prompt="a bear", backend="chatgpt-web")
     record = new_record("a" * 32, request, requested="auto", asked={})
     path, _ = new_folder(tmp_path, record)
-    folder = Folder(path, lambda record, _path, _stamp: written.append((record.state, len(record.images))))
-    return Job(request, record, folder, Ending())
+
+    def writes(folder: Path, record: Record) -> None:
+        write_record(folder, record)
+        written.append((record.state, len(record.images)))
+
+    return Job(request, record, Folder(path, writes), Ending())
 
 
 async def test_the_last_picture_and_the_end_are_one_writing(job: Job, written: list[tuple[str, int]]) -> None:
