@@ -88,7 +88,7 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
     """What makes two requests the same; see :func:`studio.asked.fingerprint`."""
     most_usd: float = 0.0
-    """API, where the day has a budget: what it may cost at most."""
+    """API: what it may cost at most."""
 
 
 class SavedImage(msgspec.Struct, frozen=True, kw_only=True, rename={"mime_type": "mimeType"}):

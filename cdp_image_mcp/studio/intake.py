@@ -1,6 +1,7 @@
 """From a call's arguments to one checked, immutable request for each way it may go: references, folders, limits, and
 what makes two requests the same. Nothing is sent and nothing is written here. All refusals are decided here."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,11 @@ class Intake:
             marks += [mark("api", before.record.images[0].sha256)] if before and before.record.images else []
         if settings.fallback == "never":
             del requests[1:]
-        if settings.budget_usd is not None:
-            for at, request in enumerate(requests):
-                if request.backend == "api":
+        for at, request in enumerate(requests):
+            # Set aside also where no budget is set here, for other programs may have one. What cannot be asked of the
+            # API costs nothing there: its back end says so when it comes to it, and the site may come first.
+            if request.backend == "api":
+                with suppress(ImageError):
                     requests[at] = msgspec.structs.replace(request, most_usd=self._ways.most_usd(settings, request))
         return Accepted(requests=requests, record=record, parent=parent, marks=marks)
 

@@ -7,7 +7,7 @@ once each sees the others. Dollars are counted in whole millionths.
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import Entry, OfToday
-from cdp_image_mcp.request import BackendName, ImageRequest
+from cdp_image_mcp.request import ImageRequest
 from cdp_image_mcp.system.day import last_midnight, next_midnight
 
 CHEAPER = (
@@ -16,17 +16,13 @@ CHEAPER = (
 )
 
 
-def limit_of(settings: Settings, way: BackendName) -> float | None:
-    """The limit of the day that ``way`` has: dollars at the API, pictures on the web; None: it has none."""
-    return settings.budget_usd if way == "api" else settings.daily_limit
-
-
 def beyond(settings: Settings, request: ImageRequest, usd: float, of_today: OfToday) -> ImageError | None:
     """Which limit of the day does not allow ``request``, which may cost up to ``usd``; None: it is allowed."""
-    if (limit := limit_of(settings, request.backend)) is None:
-        return None
-    today = of_today(request.backend)
-    return dollars_beyond(limit, usd, today) if request.backend == "api" else pictures_beyond(limit, request.n, today)
+    if request.backend == "api":
+        budget = settings.budget_usd
+        return None if budget is None else dollars_beyond(budget, usd, of_today("api"))
+    limit = settings.daily_limit
+    return None if limit is None else pictures_beyond(limit, request.n, of_today("chatgpt-web"))
 
 
 def pictures_beyond(limit: float, count: int, of_today: list[Entry]) -> ImageError | None:

@@ -39,7 +39,7 @@ def no_jitter(_most: float) -> float:
 
 
 class Alone:
-    """A job that nobody else's generations meet. Without a budget nothing is to be set aside."""
+    """A job that nobody else's generations meet: nothing is set aside from them."""
 
     async def end_done(self, _job: Job, /) -> None:
         raise AssertionError("an answer of the API brings everything at once")

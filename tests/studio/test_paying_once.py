@@ -520,7 +520,7 @@ from tests.studio.leaving import asking, sent_then_hangs
 from cdp_image_mcp.errors import ImageError
 
 async def main():
-    api = {"backend": "api", "api_key": "k", "model": "gpt-image-2", "budget_usd": 0.1}
+    api = {"backend": "api", "api_key": "k", "model": "gpt-image-2", "budget_usd": float(sys.argv[3]) or None}
     async with studio_with(Path(sys.argv[1]), api=Scripted(sent_then_hangs), **api) as studio:
         print("ready", flush=True)
         await anyio.to_thread.run_sync(sys.stdin.readline)
@@ -537,7 +537,7 @@ anyio.run(main)
 
 
 async def test_processes_cannot_set_aside_the_same_rest_of_the_budget(tmp_path: Path) -> None:
-    processes = [other_process(SPENDER, str(tmp_path), f"a fox {number}") for number in range(4)]
+    processes = [other_process(SPENDER, str(tmp_path), f"a fox {number}", "0.1") for number in range(4)]
     try:
         with anyio.fail_after(60):
             assert [await hear(process) for process in processes] == ["ready"] * 4
@@ -548,6 +548,28 @@ async def test_processes_cannot_set_aside_the_same_rest_of_the_budget(tmp_path: 
         for process in processes:
             end(process)
     assert answers == ["billing", "billing", "billing", "taken"]
+
+
+async def test_what_a_program_without_a_budget_may_spend_counts_for_those_that_have_one(tmp_path: Path) -> None:
+    """While it is out, and as the worst case where its process died and nobody learns what it cost."""
+    wish: dict[str, Any] = {"quality": "medium", "size": "1024x1024"}
+    process = other_process(SPENDER, str(tmp_path), "a fox", "0")
+    try:
+        async with studio_with(tmp_path, api=Scripted(draw), **API, model="gpt-image-2", budget_usd=0.1) as studio:
+            assert await hear(process) == "ready"
+            say(process)
+            assert await hear(process) == "taken"
+            while (entry := (await studio.library.newest())[0]).record.submitted is not True:  # noqa: ASYNC110
+                await anyio.sleep(0.05)
+            with pytest.raises(ImageError, match=r"\$0\.05 under way"):
+                await studio.generate(asking(**wish))
+            end(process)
+            died = (await studio.wait(entry.record.generation_id)).record
+            with pytest.raises(ImageError, match=r"\$0\.05 are spent"):
+                await studio.generate(asking(**wish))
+    finally:
+        end(process)
+    assert (died.state, died.booked_usd) == ("interrupted", pytest.approx(0.053, abs=0.001))
 
 
 async def hear(process: Any) -> str:

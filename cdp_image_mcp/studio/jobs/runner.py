@@ -176,8 +176,7 @@ class Runner:
                 raise refusal
             record.reserved_usd = reserved
 
-        if limits.limit_of(self._settings, job.request.backend) is not None:
-            await self._library.amend(record, job.folder, admit)
+        await self._library.amend(record, job.folder, admit)
 
     # --- one job -----------------------------------------------------------------------------------------------
 
