@@ -31,6 +31,8 @@ GZIP = b"\x1f"
 """Its first byte. No text begins with it, and no picture."""
 EITHER = zlib.MAX_WBITS | 32
 """gzip or deflate, as its head says."""
+LARGEST_STEP = 1024 * 1024
+"""Bytes that are unpacked at once: a piece may become a thousand times as many, and who reads them counts them."""
 
 
 @cache
@@ -116,13 +118,21 @@ async def unpacked(response: "httpx.Response") -> AsyncGenerator[bytes]:
         if not packed:
             yield piece
             continue
-        try:
-            yield unpacker.decompress(piece)
-            while unpacker.unused_data.startswith(GZIP):  # packed piece by piece
-                rest, unpacker = unpacker.unused_data, zlib.decompressobj(EITHER)
-                yield unpacker.decompress(rest)
-        except zlib.error as error:
-            raise httpx.DecodingError(str(error)) from None
+        rest, part = piece, b""
+        while rest or len(part) == LARGEST_STEP:
+            if unpacker.eof:
+                rest = rest.lstrip(b"\0")  # what it is padded with
+                if not rest:
+                    break
+                if not rest.startswith(GZIP):
+                    return  # nothing of what was packed
+                unpacker = zlib.decompressobj(EITHER)  # packed piece by piece
+            try:
+                part = unpacker.decompress(rest, LARGEST_STEP)
+            except zlib.error as error:
+                raise httpx.DecodingError(str(error)) from None
+            rest = unpacker.unconsumed_tail or unpacker.unused_data
+            yield part
 
 
 def _unusable(variable: str, why: str) -> ImageError:
