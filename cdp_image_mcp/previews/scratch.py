@@ -1,7 +1,10 @@
 """Folders that are thrown away: profiles of short-lived browsers, and what a demo makes on its way."""
 
 import logging
+import os
 import shutil
+import stat
+import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Iterator
@@ -39,13 +42,19 @@ def _lock_of(folder: Path) -> str:
 
 
 def abandoned(prefix: str, parent: Path) -> Iterator[Path]:
-    """Folders whose process has gone, each before the file that was locked for it. Nobody takes that name again."""
+    """Our folders whose process has gone, each before the file that was locked for it. Nobody takes that name again."""
     in_use = Presence(parent)
     for old in parent.glob(f"{prefix}*"):
-        with suppress(OSError):  # another user's
-            if old.is_dir() and not in_use.is_there(_lock_of(old)):
+        with suppress(OSError):
+            if _is_ours(old) and not in_use.is_there(_lock_of(old)):
                 yield old
                 yield parent / _lock_of(old)
+
+
+def _is_ours(folder: Path) -> bool:
+    """All users share the place. What is in another's folder leads to what its owner wants to have deleted."""
+    facts = folder.lstat()
+    return stat.S_ISDIR(facts.st_mode) and (sys.platform == "win32" or facts.st_uid == os.geteuid())
 
 
 def _make(folder: Path, prefix: str, in_use: Presence) -> None:

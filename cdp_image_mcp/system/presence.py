@@ -7,6 +7,7 @@ host names or on tidying up, and neither a container nor a share changes it as l
 import os
 import re
 import secrets
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,8 @@ from cdp_image_mcp.system.lockfile import LockFile, close, take
 
 OWN_FOLDER = ".cdp-image-mcp"
 """What lies beside pictures or in the profile, and is nobody's picture or profile."""
+LOOKING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+"""Where others may write, one may lay a link, or a pipe that lets whoever opens it wait for ever."""
 NAME = re.compile(r"[0-9a-z][0-9a-z.-]{0,99}")
 """Records name their owners, and somebody else may have written a record."""
 
@@ -78,10 +81,12 @@ class Presence:
         if not NAME.fullmatch(name):
             return False
         try:
-            handle = os.open(path, os.O_RDONLY)
+            handle = os.open(path, LOOKING)
         except FileNotFoundError:
             return False
         try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                return False
             if not take(handle, shared=True):
                 return True
             # While it is locked nobody enters by it; whoever waits to finds it gone, and makes another.

@@ -386,6 +386,19 @@ async def test_of_a_throw_away_folder_whose_process_was_killed_nothing_stays() -
             assert sorted(place.glob("scratch-*")) == [own, own.with_name(f"{own.name}.lock")]
 
 
+async def test_what_another_user_lays_among_throw_away_folders_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root could delete it, and what the links in it lead to."""
+    place = Path(tempfile.gettempdir())
+    (place / "scratch-0123456789abcdef").mkdir()
+    (place / "scratch-0123456789abcdef.lock").touch()
+    (place / "scratch-link").symlink_to(place / "scratch-0123456789abcdef")
+    monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 7)
+    with anyio.fail_after(30):
+        async with scratch_folder("scratch-"):
+            pass
+    assert len(list(place.glob("scratch-*"))) == 3
+
+
 async def test_a_throw_away_folder_in_use_stays_however_old_it_is() -> None:
     """A demo may wait for a person for a quarter of an hour."""
     with anyio.fail_after(30):

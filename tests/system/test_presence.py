@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,22 @@ def test_a_name_from_a_record_that_leads_elsewhere_is_nobody_and_nothing_is_touc
     (tmp_path / "precious").write_bytes(b"")
     assert not Presence(tmp_path / "alive").is_there(name)
     assert (tmp_path / "precious").exists()
+
+
+def test_a_pipe_that_somebody_laid_there_is_nobody_and_keeps_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "me")
+    told: list[bool] = []
+    looking = threading.Thread(target=lambda: told.append(Presence(tmp_path).is_there("me")), daemon=True)
+    looking.start()
+    looking.join(20)
+    assert told == [False]
+
+
+def test_a_link_that_somebody_laid_there_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    (tmp_path / "me").symlink_to(tmp_path / "precious")
+    with LockFile(tmp_path / "precious").held(), pytest.raises(OSError, match="me"):
+        Presence(tmp_path).is_there("me")
 
 
 def refusing(*errors: int) -> Any:
