@@ -24,6 +24,7 @@ from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Standing
 from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.tasks import shielded
+from cdp_image_mcp.system.viewer import openable
 
 
 async def command(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
@@ -37,7 +38,7 @@ async def command(parsed: argparse.Namespace, settings: Settings, terminal: Term
     copies = await anyio.to_thread.run_sync(place.put, images) if place is not None and images else None
     code = tell_standing(terminal, standing, as_json=parsed.json, copies=copies)
     if images and (parsed.open or settings.open_finished):
-        await shown(copies[0] if copies else Path(images[0].path), terminal)
+        await shown(openable(copies[0] if copies else Path(images[0].path)), terminal)
     return code
 
 

@@ -56,7 +56,7 @@ def _generate_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="put the picture there too: a file, whose ending says the format, or a folder",
     )
-    add("--open", action="store_true", help="open the picture when it is there")
+    add("--open", action="store_true", help="open the picture when it is there, of an SVG its folder")
     add("-r", "--reference-images", "--reference", dest="reference_images", action="append", metavar="FILE",
         help="picture to edit or to build on; may be given up to 16 times, on the web 10")  # fmt: skip
     add("-n", "--n", type=int, metavar="COUNT", help="how many pictures, 1 to 10; each is paid for")

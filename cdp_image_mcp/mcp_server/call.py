@@ -37,7 +37,7 @@ from cdp_image_mcp.mcp_server.tasks.opened import declared
 from cdp_image_mcp.studio.asked import GenerateImage, Images
 from cdp_image_mcp.studio.studio import Standing, Studio
 from cdp_image_mcp.system.plaintext import clean_tree
-from cdp_image_mcp.system.viewer import open_file
+from cdp_image_mcp.system.viewer import open_file, openable
 
 logger = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ async def answer(
 def _open(record: Record) -> None:
     if record.finished and record.images:
         try:
-            open_file(Path(record.images[0].path))
+            open_file(openable(Path(record.images[0].path)))
         except OSError as error:
             logger.warning("the picture could not be opened (GPT_IMAGE_OPEN): %s", error)
 

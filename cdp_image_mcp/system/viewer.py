@@ -7,6 +7,12 @@ import threading
 from pathlib import Path
 
 
+def openable(picture: Path) -> Path:
+    """What may be opened where nobody has asked for this very file: an SVG is a page, with whose rights a browser runs
+    what a server wrote into it, so of one its folder."""
+    return picture.parent if picture.suffix.lower() == ".svg" else picture
+
+
 def open_file(path: Path) -> None:
     """Show ``path`` in the system's viewer, without waiting for it. Raises OSError where there is none."""
     if sys.platform == "win32":

@@ -153,7 +153,9 @@ def test_a_place_that_would_not_do_is_told_before_anything_is_paid(
     assert (tmp_path / "there.png").read_bytes() == b"mine"
 
 
-def test_a_picture_is_opened_when_it_is_there(with_key: dict[str, str], tmp_path: Path) -> None:
+@pytest.fixture
+def viewed(with_key: dict[str, str], tmp_path: Path) -> tuple[dict[str, str], Path]:
+    """Variables under which pictures are opened by a viewer of ours, and where that writes what it was given."""
     viewer, seen = tmp_path / "bin" / "xdg-open", tmp_path / "seen"
     viewer.parent.mkdir()
     if sys.platform == "win32":
@@ -161,11 +163,27 @@ def test_a_picture_is_opened_when_it_is_there(with_key: dict[str, str], tmp_path
     os.mkfifo(seen)
     viewer.write_text(f'#!/bin/sh\nprintf %s "$1" > {seen}\n')
     viewer.chmod(0o755)
-    path = {"PATH": f"{viewer.parent}{os.pathsep}{with_key['PATH']}"}
-    done = ran(with_key | path, "generate", "a fox", "--open", "-o", str(tmp_path / "fox.png"))
+    return with_key | {"PATH": f"{viewer.parent}{os.pathsep}{with_key['PATH']}"}, seen
+
+
+def test_a_picture_is_opened_when_it_is_there(viewed: tuple[dict[str, str], Path], tmp_path: Path) -> None:
+    environment, seen = viewed
+    done = ran(environment, "generate", "a fox", "--open", "-o", str(tmp_path / "fox.png"))
     assert (done.returncode, seen.read_text()) == (0, str(tmp_path / "fox.png"))
-    again = ran(with_key | path | {"GPT_IMAGE_OPEN": "1"}, "generate", "a horse")
+    again = ran(environment | {"GPT_IMAGE_OPEN": "1"}, "generate", "a horse")
     assert seen.read_text() == again.stdout.strip()
+
+
+def test_of_an_svg_that_a_server_sent_the_folder_is_opened(
+    viewed: tuple[dict[str, str], Path], endpoint: Stub, tmp_path: Path
+) -> None:
+    """A browser would run what it holds, and nobody has seen it yet."""
+    environment, seen = viewed
+    endpoint.pictures = [b"<svg xmlns='http://www.w3.org/2000/svg' width='8' height='8'/>"]
+    done = ran(environment | {"GPT_IMAGE_OPEN": "1"}, "generate", "a fox")
+    assert (done.returncode, seen.read_text()) == (0, str(Path(done.stdout.strip()).parent))
+    copied = ran(environment, "generate", "a horse", "--open", "-o", str(tmp_path / "horse.png"))
+    assert (copied.stdout.strip(), seen.read_text()) == (str(tmp_path / "horse.svg"), str(tmp_path))
 
 
 def test_without_a_viewer_the_path_is_enough(with_key: dict[str, str], tmp_path: Path) -> None:

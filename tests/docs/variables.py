@@ -29,7 +29,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("GPT_IMAGE_OUTPUT_DIR", "per-user data folder", "Absolute path of the output root."),
     Variable("GPT_IMAGE_WAIT_SECONDS", "45", "How long a call waits before it answers `working`, 0 to 1800."),
     Variable("GPT_IMAGE_INLINE", "preview", "Pictures in answers: `preview`, `full` or `none`."),
-    Variable("GPT_IMAGE_OPEN", "0", "`1` opens a finished picture in the system's viewer."),
+    Variable("GPT_IMAGE_OPEN", "0", "`1` opens a finished picture in the system's viewer, of an SVG its folder."),
     Variable(
         "GPT_IMAGE_INPUT_ROOTS",
         "Pictures, Downloads, Desktop, output root, working folder",
