@@ -22,7 +22,7 @@ class JsonReader:
     def __init__(self) -> None:
         self._depth = 0
         self._quoted = self._escaped = False
-        self._between = False
+        self.whole = False
         """A text has ended and the next has not begun."""
 
     def feed(self, chunk: bytes) -> list[bytes | str]:
@@ -39,7 +39,7 @@ class JsonReader:
                 if self._closes(found[0]):
                     self._hand_out(chunk[begin:at], out)
                     out.append("")
-                    begin, self._between = at, True
+                    begin, self.whole = at, True
             else:
                 break
         self._hand_out(chunk[begin:], out)
@@ -47,7 +47,7 @@ class JsonReader:
 
     def close(self) -> list[bytes | str]:
         """The last one ends."""
-        return [] if self._between else [""]
+        return [] if self.whole else [""]
 
     def _leave_quotes(self, chunk: bytes, at: int, *, plain: bool) -> int:
         """Where the text in quotes ends, or the chunk. ``plain``: it has no escapes, as most of what comes, which is
@@ -71,10 +71,10 @@ class JsonReader:
         return False
 
     def _hand_out(self, piece: bytes, out: list[bytes | str]) -> None:
-        if self._between:
+        if self.whole:
             piece = piece.lstrip(APART)
         if piece:
-            self._between = False
+            self.whole = False
             out.append(piece)
 
 
@@ -102,7 +102,7 @@ class EventReader:
         """A name that came behind a whole JSON."""
         self._has_data = False
         self._texts = JsonReader()
-        self._whole = False
+        self.whole = False
         """The data so far is a whole JSON."""
 
     def feed(self, chunk: bytes) -> list[bytes | str]:
@@ -151,7 +151,7 @@ class EventReader:
             self._end_event(out)
         elif field == b"event":
             named = value.decode("utf-8", "replace")
-            self._name, self._next_name = (self._name, named) if self._whole else (named, None)
+            self._name, self._next_name = (self._name, named) if self.whole else (named, None)
         elif field == b"data" and not value:
             self._begin_data(out)
 
@@ -163,15 +163,15 @@ class EventReader:
     def _hand_out(self, data: bytes, out: list[bytes | str]) -> None:
         for token in self._texts.feed(data):
             if isinstance(token, str):
-                self._whole = True
+                self.whole = True
                 continue
-            if self._whole:
+            if self.whole:
                 out.append(self._name)
-                self._name, self._next_name, self._whole = self._next_name or "", None, False
+                self._name, self._next_name, self.whole = self._next_name or "", None, False
             out.append(token)
 
     def _end_event(self, out: list[bytes | str]) -> None:
         if self._has_data:
             out.append(self._name if self._next_name is None else self._next_name)
         self._name, self._next_name, self._has_data = "", None, False
-        self._texts, self._whole = JsonReader(), False
+        self._texts, self.whole = JsonReader(), False

@@ -31,7 +31,7 @@ GZIP = b"\x1f"
 """Its first byte. No text begins with it, and no picture."""
 EITHER = zlib.MAX_WBITS | 32
 """gzip or deflate, as its head says."""
-LARGEST_STEP = 1024 * 1024
+LARGEST_STEP = 65_536
 """Bytes that are unpacked at once: a piece may become a thousand times as many, and who reads them counts them."""
 
 

@@ -169,6 +169,10 @@ class PictureReader:
         """Whether one of them was."""
         self._before = (b"", 0)
         """The last picture, and where it stood: one place may hold the same in two forms."""
+        self._first_alone: bool | None = None
+        """See ``is_event``; what stands before the first picture stays as it is."""
+        self._depth = self._gone_through = 0
+        """How many braces are open at the offset up to which the outermost object's pictures were looked for."""
 
     def feed(self, piece: bytes) -> None:
         """Read on. Raises :class:`AnswerError` when what is no picture grows beyond all reason."""
@@ -222,11 +226,23 @@ class PictureReader:
         beside the name of a preview: an answer lists its pictures, and an event may be one of several."""
         if not (self.drawn and self._rest.startswith(b"{")):
             return False
-        before = self._rest[: self._rest.find(MARK.encode())]
-        if b"[" not in before or PREVIEW.search(before):
-            return True
-        outermost = self.pieces()[:1]
-        return any(picture_index(text) is not None for piece in outermost for text in piece.values())
+        if self._first_alone is None:
+            before = self._rest[: self._rest.find(MARK.encode())]
+            self._first_alone = b"[" not in before or PREVIEW.search(before) is not None
+        return self._first_alone or self._in_outermost()
+
+    def _in_outermost(self) -> bool:
+        """Whether a picture that was not looked at before stands in the outermost object."""
+        begin = self._gone_through
+        for token in PIECE.finditer(bytes(self._rest[begin:])):
+            if token[0] in b"{}":
+                self._depth += 1 if token[0] == b"{" else -1
+            elif token[2] is None:
+                continue  # what it is the name of may be to come
+            elif self._depth == 1 and token[2].startswith(b'"' + MARK.encode()):
+                return True
+            self._gone_through = begin + token.end()
+        return False
 
     def whole(self, smallest: int = 0) -> Iterator[bytes]:
         """The pictures that have come since the last time; those of fewer bytes than ``smallest`` are ``damaged``."""
@@ -238,8 +254,8 @@ class PictureReader:
                 yield data
 
     def so_far(self) -> Any:
-        """The JSON, if what was fed is a whole one; else None."""
-        if self._open is None and self._rest[-LOOK_BACK:].rstrip().endswith(b"}"):
+        """The JSON, if what was fed is a whole one; else None. All of it is read anew: not with each piece."""
+        if self._open is None:
             with suppress(AnswerError):
                 return decode(bytes(self._rest))
         return None

@@ -1,7 +1,6 @@
 """From an answer's bytes to pictures, usage and facts, whether it is one JSON text or a stream of events."""
 
 import contextlib
-import math
 from collections import deque
 from collections.abc import Callable
 
@@ -35,10 +34,11 @@ async def read_answer(reply: Reply, answer: Answer, begun: Callable[[], None]) -
     # Relays send events under a JSON type and JSON where events were asked (exo PR#1328, mistral-vibe PR#774, 2026).
     told = success and "event-stream" in reply.headers.get("content-type", "").lower()
     streamed = any(begin.startswith(each) or each.startswith(begin) for each in EVENTS) if begin else told
+    # Only what begins as JSON: a page has brackets, too, and nothing in it is an answer.
+    texts = JsonReader() if begin.startswith((b"{", b"[")) else None
     if success:
-        texts = JsonReader() if begin.startswith((b"{", b"[")) else None
         return await (Stream(reply, answer).read() if streamed else _read_json(reply, answer, texts))
-    return await (_read_failed_stream(reply, answer) if streamed else _read_error(reply, answer))
+    return await (_read_failed_stream(reply, answer) if streamed else _read_error(reply, answer, texts))
 
 
 async def _read_failed_stream(reply: Reply, answer: Answer) -> Failure | None:
@@ -48,12 +48,12 @@ async def _read_failed_stream(reply: Reply, answer: Answer) -> Failure | None:
     return answer.judge(reply, None)
 
 
-async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
+async def _read_error(reply: Reply, answer: Answer, texts: JsonReader | None) -> Failure | None:
     """What a refusal means. A picture where answers have theirs is no less paid for its status: then there is none, as
     of an answer. What it says back of the request is no picture of its own."""
     reader, body = PictureReader(), None
     with contextlib.suppress(BrokenError, AnswerError):  # status and headers are enough to judge by
-        await _fill(reader, reply, 0)
+        await _fill_once(reader, reply, texts)
     with contextlib.suppress(AnswerError):
         body = reader.finish()
     answer.verdict = answer.judge(reply, body, reader.text(LONGEST_ERROR))
@@ -65,16 +65,25 @@ async def _read_error(reply: Reply, answer: Answer) -> Failure | None:
     return None if answer.found else answer.verdict
 
 
-async def _fill(
-    reader: PictureReader, reply: Reply, wanted: int, answer: Answer | None = None, texts: JsonReader | None = None
-) -> Begun | None:
-    """Read to the end, or until a JSON is whole that has ``wanted`` pictures and nothing is said behind it for
-    :data:`DRAIN`: servers that do not end what they answer would be waited for as long as any may draw. Pictures go to
-    ``answer``, until it turns out to be the first of several JSON texts, or an event as these are. Only what begins as
-    JSON has ``texts``: a page has brackets, too, and nothing in it is an answer."""
+async def _fill_once(reader: PictureReader, reply: Reply, texts: JsonReader | None) -> None:
+    """Read to the end, or until :data:`DRAIN` after a JSON is whole: servers that do not end what they answer would be
+    waited for as long as any may draw."""
+    with anyio.CancelScope() as reading:
+        while (piece := await reply.read()) is not None:
+            reader.feed(piece)
+            if texts is not None and "" in texts.feed(piece):
+                texts = None
+                if fields_of(reader.so_far()) is not None:
+                    reading.deadline = anyio.current_time() + DRAIN
+
+
+async def _fill(reader: PictureReader, reply: Reply, answer: Answer, texts: JsonReader | None) -> Begun | None:
+    """The same for what may hold all the pictures that are wanted. They go to ``answer`` as they come, until it turns
+    out to be the first of several JSON texts, or an event as these are."""
     whole = False
     with anyio.CancelScope() as reading:
         while (piece := await reply.read()) is not None:
+            before = whole
             tokens = deque(texts.feed(piece) if texts is not None else [piece])
             while tokens:
                 if texts is not None and (whole or reader.is_event):
@@ -85,12 +94,10 @@ async def _fill(
                 reader.feed(token)
             if texts is not None and reader.is_event:
                 return Begun(texts, reader, [""] if whole else [])
-            if answer is not None:
-                await answer.take(reader)
-            if reading.deadline == math.inf and (tree := fields_of(reader.so_far())) is not None:
-                here = max(answer.pictures if answer is not None else 0, len(listed_in(tree)))
-                if here >= wanted:
-                    reading.deadline = anyio.current_time() + DRAIN
+            await answer.take(reader)
+            tree = fields_of(reader.so_far()) if whole and not before else None
+            if tree is not None and max(answer.pictures, len(listed_in(tree))) >= answer.wanted:
+                reading.deadline = anyio.current_time() + DRAIN
     return None
 
 
@@ -98,7 +105,7 @@ async def _read_json(reply: Reply, answer: Answer, texts: JsonReader | None) -> 
     reader = PictureReader()
     broken: BrokenError | None = None
     try:
-        begun = await _fill(reader, reply, answer.wanted, answer, texts)
+        begun = await _fill(reader, reply, answer, texts)
     except BrokenError as error:
         broken, (tree, why) = error, parsed(reader)
     except AnswerError as fault:

@@ -96,7 +96,7 @@ class Stream:
     async def _more(self) -> bytes | None:
         """What comes next. Not every server ends what it has given up, or said: then silence is the end, but within an
         event it is the network's."""
-        open_still = self._reader.text(1) and self._reader.so_far() is None
+        open_still = self._reader.text(1) and not self._events.whole
         with anyio.CancelScope(deadline=math.inf if open_still else self._listens_until):
             return await self._reply.read()
         return None
@@ -138,7 +138,7 @@ class Stream:
             while (piece := await self._reply.read()) is not None:
                 await self._take(self._events.feed(piece))
             return True
-        return self._reader.so_far() is not None
+        return self._events.whole
 
     async def _take(self, tokens: list[bytes | str]) -> None:
         for token in tokens:

@@ -48,6 +48,27 @@ def test_any_split_gives_the_same_pictures_and_the_rest_of_the_json(
 
 
 @given(
+    st.lists(st.tuples(st.booleans(), TEXTS), min_size=1, max_size=4),
+    st.lists(st.integers(0, 1000), max_size=15),
+    st.sampled_from([None, 2]),
+)
+def test_whether_a_picture_stands_alone_is_told_the_same_of_any_split(
+    parts: list[tuple[bool, str]], places: list[int], indent: int | None
+) -> None:
+    """A text of the outermost object, or a list of objects with one."""
+    tree = {"first": [1]}
+    for number, (alone, text) in enumerate(parts):
+        picture = {"b64_json": b64(bytes(100)), "after": text, "of": {"x": text}}
+        tree |= picture if alone else {f"data {number}": [{"before": text}, picture, text]}
+    reader, told = PictureReader(), list[bool]()
+    for chunk in cut(json.dumps(tree, indent=indent).encode(), places):
+        reader.feed(chunk)
+        told.append(reader.is_event)
+    assert told[-1] == any(alone for alone, _ in parts)
+    assert told == sorted(told)
+
+
+@given(
     st.binary(min_size=1, max_size=60),
     st.lists(st.integers(0, 1000), max_size=12),
     st.sampled_from(["php", "net", "ws", "bare"]),
