@@ -1,6 +1,7 @@
 """A browser that has nothing to do: without windows it goes, and what others do in it goes on."""
 
 import logging
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
@@ -15,6 +16,7 @@ from tests.people.browsers import browsers, none_left, session_cookie
 from tests.people.inside import draw, inside
 from tests.people.person import auto
 from tests.people.screen import Screen, until
+from tests.stopped import stopped
 from tests.web.program import running_program
 
 pytestmark = pytest.mark.anyio
@@ -110,6 +112,27 @@ async def test_a_server_with_nothing_to_do_takes_the_browser_from_nobody(
             assert (await other.generate("three")).status == "saved"
         await none_left(tmp_path)
     assert [prompt.text for prompt in site.log.prompts] == ["one", "two", "three"]
+
+
+async def test_a_server_that_leaves_a_browser_too_slow_to_say_who_works_in_it_takes_it_from_nobody(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine swaps, and the browser answers nothing for a while."""
+    with anyio.fail_after(150):
+        async with running_program(tmp_path, site.url) as other, AsyncExitStack() as mine:
+            await saved(await mine.enter_async_context(inside(tmp_path, site.url, monkeypatch)), "one")
+            (browser,) = browsers(tmp_path)
+            site.state.held = True
+            begun = await other.generate("two", wait_seconds=0)
+            await until(lambda: len(site.log.prompts) == 2)
+            with stopped(browser.pid):
+                await mine.aclose()
+            site.state.held = False
+            answer = await other.call("wait_for_image", generation_id=begun.data["generation_id"])
+            assert answer.status == "saved", answer.data
+            assert [process.pid for process in browsers(tmp_path)] == [browser.pid]
+        await none_left(tmp_path)
+    assert [prompt.text for prompt in site.log.prompts] == ["one", "two"]
 
 
 async def test_the_last_of_several_servers_ends_it(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

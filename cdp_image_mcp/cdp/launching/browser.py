@@ -15,8 +15,6 @@ from cdp_image_mcp.system.tasks import shielded
 
 log = logging.getLogger(__name__)
 
-# How long a browser may take to end in order when its leash is let go; then another process holds it.
-LEAVE_PATIENCE = 1.5
 # Of an orderly end that did not even begin: the browser did not answer Browser.close.
 HUNG_PATIENCE = 2.0
 
@@ -50,8 +48,9 @@ class Browser:
         return "Headless" in self.version.product or "Headless" in self.version.user_agent
 
     async def leave(self) -> None:
-        """Let go: the browser lives on while another process holds its leash, and ends in order otherwise; one of our
-        own ends where a leash has no name (Windows). Idempotent; shields itself."""
+        """Let go: the browser lives on while another process holds its leash, and ends in order otherwise, which the
+        end of its block waits for; one of our own ends where a leash has no name (Windows). Idempotent; shields
+        itself."""
         if self._ended:
             return
         self._ended = True
@@ -59,7 +58,7 @@ class Browser:
             self.connection.expect_end()
             self._drop_leash()
             if self.process is not None:
-                await self.process.leave(LEAVE_PATIENCE)
+                self.process.drop_leash()
             await self.connection.close()
 
     def _drop_leash(self) -> None:

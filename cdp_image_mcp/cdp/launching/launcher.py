@@ -23,7 +23,7 @@ from cdp_image_mcp.cdp.launching.browser import Browser
 from cdp_image_mcp.cdp.launching.exits import HANDED_OVER, explain_exit, forbidden
 from cdp_image_mcp.cdp.launching.holder import clear_dead, hold, note_program, reach, read_holder
 from cdp_image_mcp.cdp.launching.options import LaunchOptions
-from cdp_image_mcp.cdp.launching.process import BrowserProcess, hold_leash, spawn
+from cdp_image_mcp.cdp.launching.process import BrowserProcess, hold_leash, is_held, spawn
 from cdp_image_mcp.cdp.launching.profile import PORT_FILE, prepare_profile, read_endpoint
 from cdp_image_mcp.cdp.protocol import BrowserVersion, ProcessList
 from cdp_image_mcp.system.tasks import shielded
@@ -56,10 +56,10 @@ async def launch(options: LaunchOptions) -> AsyncGenerator[Browser, None]:
         except BrowserGone as error:
             told = f"the browser ended before it could be driven: {error.message}"
             raise BrowserFailed(told, stderr=lines()) from error
+        stack.push_async_callback(browser.quit if browser.owned else browser.leave)
         if options.debug_port and browser.owned:
             # With a fixed port Chrome writes no such file, and no other process of ours could attach.
             await anyio.to_thread.run_sync(_write_endpoint, options.profile, endpoint)
-        stack.push_async_callback(browser.quit if browser.owned else browser.leave)
         yield browser
 
 
@@ -138,13 +138,16 @@ async def _obtain(options: LaunchOptions) -> tuple[str, BrowserProcess | None]:
 
 
 async def put_down(process: BrowserProcess, profile: Path, patience: float) -> None:
-    """End what may still run and was not left to others, and leave nothing of it in the temporary folder. Shields
+    """End what may still run, unless others hold its leash, and leave nothing of it in the temporary folder. Shields
     itself."""
-    if process.left:
-        return
     process.drop_leash()
     with shielded():
-        await process.end(patience)
+        for seconds in (0.0, patience):  # who has come to it meanwhile holds it as well
+            with anyio.move_on_after(seconds):
+                await process.wait()
+            if process.returncode is None and await anyio.to_thread.run_sync(is_held, profile, process.pid):
+                return
+        await process.end(0)
         await anyio.to_thread.run_sync(clear_dead, profile)
 
 

@@ -21,13 +21,13 @@ import anyio
 import psutil
 
 if sys.platform == "win32":
-    from cdp_image_mcp.cdp.launching.process_windows import close_windows, guard, hold_leash, spawn
+    from cdp_image_mcp.cdp.launching.process_windows import close_windows, guard, hold_leash, is_held, spawn
 else:
-    from cdp_image_mcp.cdp.launching.process_posix import guard, hold_leash, spawn
+    from cdp_image_mcp.cdp.launching.process_posix import guard, hold_leash, is_held, spawn
 
 log = logging.getLogger(__name__)
 
-__all__ = ["BrowserProcess", "guard", "hold_leash", "is_browser", "kill_foreign", "spawn", "wait_foreign"]
+__all__ = ["BrowserProcess", "guard", "hold_leash", "is_browser", "is_held", "kill_foreign", "spawn", "wait_foreign"]
 
 TERMINATE_PATIENCE = 3.0
 HELPERS_PATIENCE = 3.0
@@ -49,8 +49,6 @@ class BrowserProcess:
         self.pid = pid
         self.returncode: int | None = None
         self.endpoint: str | None = None
-        self.left = False
-        """It was left to others: it lives on after this process."""
         self._wait_for_exit = wait
         self._output = output
         self._leash = list(leash)
@@ -118,13 +116,6 @@ class BrowserProcess:
                 insist()
             patience = TERMINATE_PATIENCE
         log.error("the browser (process %s) was ended by force and is still there", self.pid)
-
-    async def leave(self, patience: float) -> None:
-        """Let go of it; whether it ends with that, others decide who hold its leash too. Waits for that end."""
-        self.drop_leash()
-        with anyio.move_on_after(patience):
-            await self.wait()
-        self.left = self.returncode is None
 
     def _drain(self) -> None:
         rest = b""

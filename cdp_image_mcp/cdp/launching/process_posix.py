@@ -98,6 +98,21 @@ def hold_leash(profile: Path, pid: int) -> int | None:
         return None  # nobody is at its other end, or it has no name
 
 
+def is_held(profile: Path, pid: int) -> bool:
+    """Whether anybody holds the leash of that browser: whoever reads a pipe is told when nobody could write to it."""
+    try:
+        end = os.open(leash_of(profile, pid), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False  # it has no name: nobody but its starter can
+    try:
+        os.read(end, 1)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(end)
+    return False
+
+
 def drop_dead_leashes(profile: Path) -> None:
     """Remove names of leashes at whose other end nobody is."""
     for path in profile.glob(f"{NAMED}*"):

@@ -97,6 +97,11 @@ def hold_leash(_profile: Path, _pid: int) -> int | None:
     return None
 
 
+def is_held(_profile: Path, _pid: int) -> bool:
+    """False: a leash has no name here, so nobody but its starter can hold it."""
+    return False
+
+
 def guard(pid: int, _profile: Path) -> Callable[[], None]:
     """Put the process, and what it starts from now on, into a job that ends with this process; what closes the job,
     for when the browser has ended: whatever of it still runs ends.

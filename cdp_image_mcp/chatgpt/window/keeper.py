@@ -194,14 +194,15 @@ class Keeper:
         return await self._tab.enter(self._group)
 
     async def _close(self, *, end: bool) -> None:
-        """Close tab and browser; a browser in which others have tabs is ended only where ``end`` says so."""
+        """Close the tab and leave the browser, which ends with the last who leaves it; or ``end`` it, under whomever it
+        may be."""
         held, tab = self._browser, self._tab
         self._browser = self._tab = None
         if held is None:
             return
         with shielded():
             browser = held.value if held.open else None
-            if browser is not None and (end or (browser.owned and not await _other_pages(browser, tab))):
+            if browser is not None and end:
                 await browser.quit()  # takes our tab along: a browser that hangs keeps us waiting once
             if tab is not None:
                 await tab.close()
@@ -229,10 +230,8 @@ class Keeper:
             if not limit.cancelled_caught:
                 continue
             async with self._lock:
-                # Whether leaving takes it from nobody else.
-                browser = held.value
-                goes = browser.shared or not browser.owned or not await _other_pages(browser, self._tab)
-                if self._users == 0 and self._browser is held and goes:
+                takes = await _takes_from_others(held.value, self._tab)
+                if self._users == 0 and self._browser is held and not takes:
                     log.info("the browser had nothing to do for %g s and is closed", IDLE_SECONDS)
                     await self._close(end=False)
 
@@ -257,8 +256,8 @@ class Keeper:
         async with self._lock:
             try:
                 if self._browser is held and not await pages(held.value):
-                    # What another process began ends with the last who leaves it: that one may just change its tab.
-                    await self._close(end=held.value.owned)
+                    # It ends with the last who leaves it: another server may just change its tab.
+                    await self._close(end=False)
             except CommandTimeout:
                 return False
         return True
@@ -276,14 +275,16 @@ async def _launched(options: cdp.LaunchOptions) -> AsyncGenerator[cdp.Browser]:
         yield browser
 
 
-async def _other_pages(browser: cdp.Browser, tab: HeldOpen[Tab] | None) -> bool:
-    """Whether there are tabs besides ours: the user's, or another server's."""
+async def _takes_from_others(browser: cdp.Browser, tab: HeldOpen[Tab] | None) -> bool:
+    """Whether others may work in a browser that ends with our leaving it, whoever else does."""
+    if browser.shared or not browser.owned:
+        return False
     ours = tab.value.page.target_id if tab is not None and tab.open else ""
     try:
         return any(page.target_id != ours for page in await pages(browser))
     except cdp.CDPError as error:
-        log.info("nobody can be working in a browser that answers nothing: %s", error)
-        return False
+        log.info("who works in the browser is not known: %s", error)
+        return True
 
 
 async def _end_hanging(browser: cdp.Browser) -> None:

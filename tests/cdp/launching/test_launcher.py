@@ -43,6 +43,7 @@ from tests.cdp.launching.processes import tree, wait_ended
 from tests.cdp.launching.remains import lay_remains, socket_folder
 from tests.cdp.site import Site
 from tests.clock import leap
+from tests.stopped import stopped
 
 pytestmark = pytest.mark.anyio
 
@@ -266,14 +267,27 @@ async def test_a_starter_that_leaves_its_browser_takes_it_from_nobody(options: L
             assert await wait_ended([pid]) == []
 
 
-async def test_a_starter_that_leaves_its_browser_alone_has_ended_it(
-    options: LaunchOptions, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(sys.platform == "win32", reason="a leash has no name there")
+@pytest.mark.parametrize("others", [True, False], ids=["others work in it", "nobody else holds it"])
+async def test_a_browser_that_stands_still_is_left_to_those_who_hold_it_and_to_nobody_else(
+    options: LaunchOptions, others: bool
 ) -> None:
-    monkeypatch.setattr("cdp_image_mcp.cdp.launching.browser.LEAVE_PATIENCE", 30.0)  # as long as a busy machine takes
+    options = replace(options, close_timeout=0.2)
+    with anyio.fail_after(60):
+        with contextlib.ExitStack() as still:
+            async with cdp.launch(options) as browser:
+                if others:
+                    still.enter_context(starter(options.profile))  # which finds it running
+                still.enter_context(stopped(browser.pid))
+                await browser.leave()
+            assert lives(browser.pid or 0) is others
+
+
+async def test_a_starter_that_leaves_its_browser_alone_has_ended_it(options: LaunchOptions) -> None:
     with anyio.fail_after(60):
         async with cdp.launch(options) as browser:
             await browser.leave()
-            assert not lives(browser.pid or 0)
+        assert not lives(browser.pid or 0)
         assert list(options.profile.glob("leash-*")) == []
         assert '"exit_type":"Normal"' in (options.profile / "Default" / "Preferences").read_text()
 
