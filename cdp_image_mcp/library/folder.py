@@ -270,6 +270,7 @@ def read_record(folder: Path, patience: Patience | None = None) -> tuple[Record,
         if len(data) > MAX_SIDECAR_BYTES:
             raise msgspec.ValidationError("it is far too large")
         record = decode_record(data)
+        _anchor(record, folder)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ImageError(
             "disk",
@@ -279,17 +280,25 @@ def read_record(folder: Path, patience: Patience | None = None) -> tuple[Record,
             retryable=False,
             details={"path": str(path)},
         ) from error
+    return record, Stamp.of(facts)
+
+
+def _anchor(record: Record, folder: Path) -> None:
+    """Paths point into the folder the sidecar lies in, wherever it was moved and whatever it claims. Raises
+    ValidationError for a name that no program gives: it may lead elsewhere all the same, or draw on a terminal."""
     record.images = [msgspec.structs.replace(image, path=_anchored(folder, image.path)) for image in record.images]
     details: Any = (record.error or {}).get("details")
     for told in (record.facts, cast("dict[str, Any]", details) if isinstance(details, dict) else {}):
         if isinstance(kept := told.get("kept"), list):
             told["kept"] = [_anchored(folder, str(path)) for path in cast("list[Any]", kept)]
-    return record, Stamp.of(facts)
 
 
 def _anchored(folder: Path, path: str) -> str:
-    """Paths point into the folder the sidecar lies in, wherever it was moved and whatever it claims."""
-    return str(folder / re.split(r"[\\/]", path)[-1])
+    name = re.split(r"[\\/]", path)[-1]
+    # A colon is the end of a drive on Windows, or of a file's name.
+    if name in {"", ".", ".."} or ":" in name or not name.isprintable():
+        raise msgspec.ValidationError(f"it names a file {name!r}")
+    return str(folder / name)
 
 
 def described(path: Path, data: bytes, facts: ImageFacts) -> SavedImage:

@@ -3,7 +3,7 @@
 import json
 import re
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
@@ -63,8 +63,7 @@ class Record(msgspec.Struct, kw_only=True):
     """
 
     version: int = VERSION
-    generation_id: str
-    """32 hexadecimal digits."""
+    generation_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
     state: State = "queued"
     requested_backend: str
     backend: BackendName

@@ -74,6 +74,18 @@ def test_a_prompt_in_a_list_cannot_move_the_cursor(with_key: dict[str, str], com
     assert not set(done.stdout) & set("\x1b\x07\u202e")
 
 
+@pytest.mark.parametrize("edited", ["generation_id", "path"])
+def test_what_another_wrote_into_a_record_cannot_move_the_cursor_either(with_key: dict[str, str], edited: str) -> None:
+    fox, horse = made(with_key, "a fox", "a horse")
+    sidecar = Path(horse["output_dir"]) / SIDECAR
+    record = json.loads(sidecar.read_bytes())
+    (record if edited == "generation_id" else record["images"][0])[edited] += "\x1b[2J"
+    sidecar.write_text(json.dumps(record))
+    done = ran(with_key, "list")
+    assert (done.returncode, "\x1b" in done.stdout + done.stderr) == (0, False), done
+    assert [line.strip() for line in done.stdout.splitlines()[1::2]] == [fox["image_path"]]
+
+
 def test_an_empty_list_is_no_failure(environment: dict[str, str]) -> None:
     done = ran(environment, "list")
     assert (done.returncode, done.stdout) == (0, "")

@@ -26,10 +26,23 @@ def change(sidecar: Path, **fields: Any) -> bytes:
     return sidecar.read_bytes()
 
 
+def a_picture(path: str) -> dict[str, Any]:
+    facts = {"mimeType": "image/png", "width": 8, "height": 6, "bytes": 1, "alpha": False, "c2pa": False}
+    return {"path": path, "sha256": "0" * 64, **facts}
+
+
 NEWER: dict[str, dict[str, Any]] = {
     "a newer form": {"version": 2},
     "a state of its own": {"state": "upscaling"},
     "a field of another shape": {"images": {"first": "image-01.png"}},
+    # No program of ours writes these: who shares the folder can draw on a terminal by them, or lead out of it.
+    "an id that draws": {"generation_id": "\x1b]0;saved\x07"},
+    "an id with a line behind it": {"generation_id": "0" * 32 + "\n"},
+    "a picture that draws": {"images": [a_picture("/pictures/image-01\x1b[2J.png")]},
+    "a picture on another drive": {"images": [a_picture("D:\\pictures\\C:evil.png")]},
+    "a picture that is the folder around": {"images": [a_picture("/pictures/..")]},
+    "a picture that is the folder itself": {"images": [a_picture("/pictures/")]},
+    "a kept file that draws": {"facts": {"kept": ["unrecognised-01.\x1b[2Jbin"]}},
 }
 
 
