@@ -2,9 +2,12 @@
 
 import errno
 import hashlib
+import ntpath
 import os
+import re
 import stat
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,6 +29,7 @@ FOLDER = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", 0) | NO_LINK
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 BY_STEPS = os.open in os.supports_dir_fd and bool(NO_LINK)
 """Whether each folder on the way can be opened from the one before without following links (not on Windows)."""
+WINDOWS = sys.platform == "win32"
 
 OUTSIDE_FILE = "Copy the file into an allowed folder, or ask the user to extend GPT_IMAGE_INPUT_ROOTS, then call again."
 OUTSIDE_FOLDER = (
@@ -108,8 +112,10 @@ def _inside(path: str, roots: Sequence[Path], field: str) -> tuple[Path, Path]: 
     if "\0" in path or not given.is_absolute():
         _refuse(field, path, "It is not an absolute path.")
     try:
-        real = Path(os.path.realpath(given))
         places = [Path(os.path.realpath(root)) for root in roots]
+        if WINDOWS and not may_be_asked(path, map(str, (*roots, *places))):
+            _refuse_outside(field, path, roots)
+        real = Path(os.path.realpath(given))
     except (OSError, ValueError, RuntimeError):
         _refuse(field, path, "It is not a usable path.")
     inside = [found for root in places if (found := named_inside(real, root)) is not None]
@@ -117,14 +123,26 @@ def _inside(path: str, roots: Sequence[Path], field: str) -> tuple[Path, Path]: 
         if not any(part.startswith(".") for part in real.relative_to(root).parts):
             return real, root
     if not inside:
-        allowed = ", ".join(dict.fromkeys(map(str, roots))) or "none"
-        _refuse(
-            field,
-            path,
-            f"It is outside the allowed folders ({allowed}).",
-            OUTSIDE_FOLDER if field == "output_dir" else OUTSIDE_FILE,
-        )
+        _refuse_outside(field, path, roots)
     _refuse(field, path, "It lies in a folder whose name begins with a dot; those are never used.")
+
+
+def may_be_asked(path: str, roots: Iterable[str]) -> bool:
+    """Whether Windows may be asked about an absolute path: it answers for a share by signing in to it, with a proof of
+    the user's password, and for a device by opening it. So those of the allowed folders alone, and drives by letter."""
+    drive = _drive(path)
+    return re.fullmatch("[a-z]:", drive) is not None or drive in map(_drive, roots)
+
+
+def _drive(path: str) -> str:
+    """Its drive, share or device, the same for each way to write it."""
+    plain = path.replace("/", "\\").casefold()
+    named = plain.removeprefix("\\\\?\\")
+    if named.startswith("unc\\"):
+        named = "\\\\" + named.removeprefix("unc\\")
+    elif named[1:2] != ":":
+        named = plain
+    return ntpath.splitdrive(named)[0]
 
 
 def _read(real: Path, root: Path, path: str, field: str) -> bytes:
@@ -173,6 +191,12 @@ def _open_by_steps(real: Path, root: Path) -> int:
         return os.open(name, PLAIN | NO_LINK | NO_WAIT, dir_fd=folder)
     finally:
         os.close(folder)
+
+
+def _refuse_outside(field: str, path: str, roots: Sequence[Path]) -> NoReturn:
+    allowed = ", ".join(dict.fromkeys(map(str, roots))) or "none"
+    step = OUTSIDE_FOLDER if field == "output_dir" else OUTSIDE_FILE
+    _refuse(field, path, f"It is outside the allowed folders ({allowed}).", step)
 
 
 def _refuse(field: str, path: str, why: str, next_step: str | None = None) -> NoReturn:

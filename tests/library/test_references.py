@@ -19,6 +19,7 @@ from cdp_image_mcp.library.references import (
     allowed_output_dir,
     check_reference,
     check_references,
+    may_be_asked,
     read_reference,
 )
 from tests.browser import is_root
@@ -90,6 +91,68 @@ async def test_a_refusal_names_each_allowed_folder_once(allowed: Path, tmp_path:
     """The output root is always one, and stands among the defaults too."""
     refused = await refusal(tmp_path / "secret.png", allowed, allowed)
     assert refused.message.count(str(allowed)) == 1
+
+
+ROOTS = [r"C:\Users\me\Pictures", r"\\nas\Photos\mine", r"\\?\UNC\nas\art"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        r"\\evil.example\a\b.png",
+        "//evil.example/a/b.png",
+        "/\\evil.example/a/b.png",
+        r"\\?\UNC\evil.example\a\b.png",
+        "//?/unc/evil.example/a/b.png",
+        r"\\nas\others\b.png",
+        r"\\.\pipe\b",
+        r"\\.\C:\Users\me\Pictures\b.png",
+        r"\\?\GLOBALROOT\Device\Mup\evil.example\a\b.png",
+        r"\\nas",
+    ],
+)
+def test_windows_is_not_asked_about_shares_and_devices_that_hold_no_allowed_folder(path: str) -> None:
+    """Asking it about one signs the user in there."""
+    assert not may_be_asked(path, ROOTS)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        r"C:\a.png",
+        "d:/a.png",
+        r"\\?\C:\a.png",
+        r"\\NAS\photos\a.png",
+        "//nas/PHOTOS/x",
+        r"\\?\UNC\Nas\Photos",
+        r"\\nas\art",
+    ],
+)
+def test_windows_is_asked_about_drives_and_the_shares_of_allowed_folders_however_they_are_written(path: str) -> None:
+    assert may_be_asked(path, ROOTS)
+
+
+async def test_a_foreign_share_is_outside_without_being_asked_about(
+    allowed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def spied(path: str | Path) -> str:
+        asked.append(str(path))
+        return str(path)
+
+    def same(path: Path, _: Path) -> bool:
+        asked.append(str(path))
+        return False
+
+    monkeypatch.setattr(module, "WINDOWS", True, raising=False)
+    monkeypatch.setattr(os.path, "realpath", spied)
+    monkeypatch.setattr(Path, "samefile", same)
+    outside = await refusal("//evil.example/a/b.png", allowed)
+    with pytest.raises(ImageError, match="outside the allowed folders"):
+        await allowed_output_dir("//evil.example/a", [allowed])
+    assert "outside the allowed folders" in outside.message
+    assert [name for name in asked if "evil" in name] == []
 
 
 async def test_links_are_followed_before_the_place_is_judged(allowed: Path, tmp_path: Path) -> None:
