@@ -61,22 +61,19 @@ def honoured(record: Record, unmet: tuple[str, ...] = ()) -> bool | list[str]:
     """True, or the names of the arguments that were not met; where no picture came, no wish was. ``unmet``: those of
     the call that the record does not know of."""
     wish, images = requested(record), record.images
-    web, nothing = record.on_web, not record.images
-    missed: list[str] = []
-    if len(images) != wish["n"]:
-        missed.append("n")
-    if wish["size"] != "auto" and (nothing or not all(_size_met(wish["size"], image) for image in images)):
-        missed.append("size")
+    web, nothing = record.on_web, not images
     told = record.facts.get("quality")
-    if wish["quality"] != "auto" and (web or nothing or (isinstance(told, str) and told != wish["quality"])):
-        missed.append("quality")
-    wanted = "output_format" in record.request or not (web or nothing)
-    if wanted and (nothing or any(_format(image) != wish["output_format"] for image in images)):
-        missed.append("output_format")
-    if not _background_met(wish["background"], record):
-        missed.append("background")
-    missed.extend(name for name in ("output_compression", "complexity", "mask") if web and wish.get(name) is not None)
-    return [*missed, *unmet] or True
+    format_wanted = "output_format" in record.request or not (web or nothing)
+    missed = {
+        "n": len(images) != wish["n"],
+        "size": wish["size"] != "auto" and (nothing or not all(_size_met(wish["size"], image) for image in images)),
+        "quality": wish["quality"] != "auto"
+        and (web or nothing or (isinstance(told, str) and told != wish["quality"])),
+        "output_format": format_wanted and (nothing or any(_format(one) != wish["output_format"] for one in images)),
+        "background": not _background_met(wish["background"], record),
+    }
+    missed |= {name: web and wish.get(name) is not None for name in ("output_compression", "complexity", "mask")}
+    return [*(name for name, is_so in missed.items() if is_so), *unmet] or True
 
 
 def _background_met(wish: str, record: Record) -> bool:

@@ -189,9 +189,6 @@ class Runner:
                 retryable=True,
                 next_step=ending.ADVICE["unspent"],
             )
-        earlier = self.jobs.get(job.generation_id)
-        if earlier is not None and not earlier.record.finished:
-            raise ImageError("internal", f"{job.generation_id} is being worked on already.", submitted="unknown")
         self.jobs[job.generation_id] = job
         self._group.start_soon(self._run, job, work)
 
