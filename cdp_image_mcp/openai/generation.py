@@ -11,7 +11,6 @@ import anyio
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.advice import advise
-from cdp_image_mcp.openai.bill import Bill
 from cdp_image_mcp.openai.estimate import most_of
 from cdp_image_mcp.openai.habits import Habits
 from cdp_image_mcp.openai.plan import Plan, make_plan
@@ -61,11 +60,10 @@ class Generation:
         self._url = address(profile, settings, profile.edits if plan.edit else profile.generations)
         self._key = settings.api_key
         self._deadline = anyio.current_time() + report.time_left
-        self._bill = Bill(plan.price, profile.cost, most_of(request, plan) / plan.requests)
         self._answers: list[Answer] = []
         """Those that were answers, and no refusals."""
         self._warnings = list(plan.warnings)
-        self._tally = Tally(self._bill, report)
+        self._tally = Tally(plan, most_of(request, plan) / plan.requests, report)
 
     async def run(self) -> None:
         """Make the pictures. Raises ImageError when one is missing; those saved stay."""
@@ -163,16 +161,14 @@ class Generation:
             self._tally.comes_back(index, failed and failed.error)
             if failed is not None:
                 advise(failed.error, self._plan, date.today())  # noqa: DTZ011 - the vendor names days, not hours
-                if failed.error.spent == "unknown":
-                    self._bill.book_unclear()
                 return failed
             self._answers.append(answer)
             if answer.found and plan.form != self._plan.form:
                 self._means.habits.takes(plan.form)
             if answer.found or answer.usage:
-                self._bill.book(answer.usage)
+                self._tally.book(answer.usage or {})
             else:
-                self._bill.book_unclear()
+                self._tally.book_unclear()
             await self._fetch(answer)
             self._check_count(answer)
         finally:
@@ -228,7 +224,7 @@ class Generation:
         if error.spent is False:
             return True
         try:
-            await self._report.reserve(self._bill.worst)
+            await self._report.reserve(self._tally.worst_usd)
         except ImageError as refusal:
             log.info("not sent again: %s", refusal)
             return False
@@ -293,16 +289,16 @@ class Generation:
         for name, found in (("revised_prompt", revised), ("request_id", named)):
             if found:
                 facts[name] = found[0] if len(found) == 1 else found
-        if self._bill.usage:
-            facts["usage"] = self._bill.usage
-        if self._bill.cost is not None:
-            facts["cost_usd"] = self._bill.cost
+        if self._tally.usage:
+            facts["usage"] = self._tally.usage
+        if self._tally.cost_usd is not None:
+            facts["cost_usd"] = self._tally.cost_usd
         if left_out := self._means.habits.left_out & self._plan.parameters.keys():
             facts["left_out"] = sorted(left_out)
         for _ in self._tally.out:
-            self._bill.book_unclear()
+            self._tally.book_unclear()
             facts["billing_note"] = BILLED_NOTE
-        facts |= {"booked_usd": self._bill.booked, "reserved_usd": 0.0}
+        facts |= {"booked_usd": self._tally.booked_usd, "reserved_usd": 0.0}
         if self._warnings:
             facts["warnings"] = self._warnings
         facts["submitted"], facts["spent"] = self._tally.standing()

@@ -1,13 +1,15 @@
-"""What a picture costs: prices per token, and the cost of an answer."""
+"""What a picture costs: prices per token, and usage and cost of an answer."""
 
 from collections.abc import Mapping
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from cdp_image_mcp.openai.wire.forms import fields_of
 
+LEVELS = 4
+"""Of usage; the vendor has two."""
 LARGEST_FIGURE = 2**53
 """Up to here a fraction holds each whole number."""
 
@@ -64,6 +66,20 @@ def figure(value: Any) -> int | float | None:
 
 def _count(fields: Mapping[str, Any], name: str) -> int:
     return int(figure(fields.get(name)) or 0)
+
+
+def add_up(total: dict[str, Any], usage: Mapping[str, Any], levels: int = LEVELS) -> dict[str, Any]:
+    """``total`` with the numbers of ``usage`` added to it, level by level; others, and what lies deeper, count as not
+    told."""
+    for name, value in usage.items():
+        before = total.get(name)
+        if (more := fields_of(value)) is not None:
+            below = cast("dict[str, Any]", before) if isinstance(before, dict) else {}
+            if levels > 1 and add_up(below, more, levels - 1):
+                total[name] = below
+        elif (number := figure(value)) is not None:
+            total[name] = before + number if isinstance(before, int | float) else number
+    return total
 
 
 def cost(price: Price, usage: Mapping[str, Any]) -> float | None:

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import responses
 from typing import Any, cast
 
@@ -27,18 +27,19 @@ class Failure(msgspec.Struct, frozen=True):
     """What in the request's form it was turned away for."""
 
 
-STRENGTH: tuple[Fact, ...] = (False, "unknown", True)
-"""Of what is known to have been sent, or spent: what may be paid is never told as free."""
+def strongest(facts: Sequence[Fact]) -> Fact:
+    """Of what is known to have been sent, or spent: what may be paid is never told as free."""
+    order: tuple[Fact, ...] = (False, "unknown", True)
+    return max(facts, key=order.index)
 
 
 def joined(first: Failure, second: Failure) -> Failure:
     """The verdict on two errors in one answer: that of what may be paid is told, else the first. What either says to
     have been sent or spent holds, and only what both let be sent again is."""
     told, other = first, second
-    if STRENGTH.index(second.error.spent) > STRENGTH.index(first.error.spent):
+    if strongest([first.error.spent, second.error.spent]) != first.error.spent:
         told, other = second, first
-    if STRENGTH.index(other.error.submitted) > STRENGTH.index(told.error.submitted):
-        told.error.submitted = other.error.submitted
+    told.error.submitted = strongest([told.error.submitted, other.error.submitted])
     return told if other.again else msgspec.structs.replace(told, again=None)
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import msgspec
 
-from cdp_image_mcp.openai.bill import add_up
-from cdp_image_mcp.openai.prices import figure
+from cdp_image_mcp.openai.prices import add_up, figure
 from cdp_image_mcp.openai.refusals.failures import Failure, clean, judge
 from cdp_image_mcp.openai.wire.exchange import Reply
 from cdp_image_mcp.openai.wire.forms import PLACES, address_in, fields_of
