@@ -66,9 +66,7 @@ def input_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
     opencode#40127). Patterns stay out: some clients check them, and would refuse what ``forms`` understands.
     """
     _, components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
-    root: dict[str, Any] = components.pop(kind.__name__)
-    if components:
-        raise TypeError(f"{kind.__name__} must stay flat, but refers to {', '.join(components)}")
+    root: dict[str, Any] = components[kind.__name__]
     for decoration in ("title", "description"):
         root.pop(decoration, None)
     for name, schema in root["properties"].items():
@@ -77,14 +75,12 @@ def input_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
     return root
 
 
-def parse(kind: type[msgspec.Struct], arguments: Any) -> tuple[Any, list[str]]:
+def parse(kind: type[msgspec.Struct], arguments: dict[str, Any] | None) -> tuple[Any, list[str]]:
     """The arguments of a call as a struct of ``kind``, and the names that were ignored. ImageError ``invalid_input``
     names the field, and the right name where one was nearly met: ignoring that would pay for what nobody asked for."""
-    if not isinstance(arguments, dict | None):
-        raise ImageError("invalid_input", "Nothing was sent. The arguments must be a JSON object.")
     schema = input_schema(kind)
     known: dict[str, Any] = schema["properties"]
-    given = without_empty(dict(cast("dict[str, Any]", arguments or {})), schema.get("required", ()))
+    given = without_empty(arguments or {}, schema.get("required", ()))
     ignored = [name for name in given if name not in known]
     for name in ignored:
         if (meant := right_name(name, known)) is not None:

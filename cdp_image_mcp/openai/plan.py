@@ -141,13 +141,11 @@ def _check_pictures(request: ImageRequest, pictures: tuple[Reference, ...], prof
             raise _refuse("mask", "it does not go with output_format gif.", "none")
         if not profile.masks:
             raise _refuse("mask", f"{profile.name} has no masks of this kind.", "none")
-        _check_mask(request.mask, pictures[0] if pictures else None)
+        _check_mask(request.mask, pictures[0])
 
 
-def _check_mask(mask: Reference, first: Reference | None) -> None:
-    """Whether it fits the first picture that is sent."""
-    if first is None:
-        raise _refuse("mask", "it belongs to a picture: give one in reference_images or go on from one.", "none")
+def _check_mask(mask: Reference, first: Reference) -> None:
+    """Whether it fits the first picture that is sent. That there is one the studio has seen to."""
     size = f"{first.width}x{first.height}"
     takes = f"a PNG of {size} with an alpha channel"
     if mask.mime_type != "image/png":

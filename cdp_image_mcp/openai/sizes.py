@@ -50,11 +50,9 @@ ANY = SizeRule()
 
 
 def wrong_size(rule: SizeRule, wide: int, high: int) -> str | None:
-    """Why ``rule`` does not take that size, None when it does."""
+    """Why ``rule`` does not take that size, None when it does. Both edges are above 0."""
     if rule.fixed:
         return None if (wide, high) in rule.fixed else "it is not one of the sizes the model makes"
-    if wide < 1 or high < 1:
-        return "an edge is zero"
     if wide % rule.step or high % rule.step:
         return f"width and height must be multiples of {rule.step}"
     if rule.longest and max(wide, high) > rule.longest:
@@ -97,9 +95,8 @@ def nearest(rule: SizeRule, across: int, down: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=64)
 def nearest_size(rule: SizeRule, wide: int, high: int) -> tuple[int, int] | None:
-    """The legal size that is nearest to ``wide`` x ``high`` pixels, first in ratio, then in size; None without rules or
-    for an edge of zero."""
-    if rule == ANY or not (wide and high):
+    """The legal size that is nearest to ``wide`` x ``high`` pixels, first in ratio, then in size; None without rules."""
+    if rule == ANY:
         return None
 
     def distance(size: tuple[int, int]) -> float:

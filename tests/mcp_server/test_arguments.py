@@ -212,7 +212,6 @@ def test_any_other_name_is_ignored_and_told(kind: type[msgspec.Struct], name: st
         (CancelImage, None, "generation_id is missing. What it takes: generation_id from an earlier answer,"),
         (CancelImage, {"generation_id": ""}, "generation_id cannot be empty."),
         (BrowserVisibility, {"start_browser": "yes"}, 'start_browser cannot be "yes".'),
-        (WaitForImage, [1], "The arguments must be a JSON object."),
     ],
 )
 def test_what_cannot_be_used_is_told_in_a_plain_sentence(kind: type[msgspec.Struct], arguments: Any, told: str) -> None:
