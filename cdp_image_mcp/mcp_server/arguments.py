@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from cdp_image_mcp.errors import ImageError, refusal
-from cdp_image_mcp.mcp_server.forms import UnusableError, plain, right_name, without_empty
+from cdp_image_mcp.mcp_server.forms import UnusableError, plain, right_name
 from cdp_image_mcp.studio.asked import GenerationId, Images, WaitSeconds
 from cdp_image_mcp.system.plaintext import clean
 
@@ -80,7 +80,9 @@ def parse(kind: type[msgspec.Struct], arguments: dict[str, Any] | None) -> tuple
     names the field, and the right name where one was nearly met: ignoring that would pay for what nobody asked for."""
     schema = input_schema(kind)
     known: dict[str, Any] = schema["properties"]
-    given = without_empty(arguments or {}, schema.get("required", ()))
+    needed = schema.get("required", ())
+    # Clients send null and empty text for "left out".
+    given = {name: value for name, value in (arguments or {}).items() if name in needed or value not in (None, "")}
     ignored = [name for name in given if name not in known]
     for name in ignored:
         if (meant := right_name(name, known)) is not None:

@@ -128,11 +128,11 @@ class _Call:
         await tasks.sweep()
         if declared(self.ctx):
             standing = await self._taken_up(arguments, studio, 0, held)
-            if tasks.may_open(standing):
-                return await tasks.open(standing, studio, images, self.also)
+            self.generation_id = standing.record.generation_id
             if standing.record.finished:
                 return await self._answer(standing, shown, studio)
-            self.generation_id = standing.record.generation_id
+            if tasks.ended(self.generation_id) is None:
+                return await tasks.open(standing, studio, images, self.also)
         standing = await self._taken_up(arguments, studio, seconds, held, self.progress)
         self.generation_id = identity = standing.record.generation_id
         person = self.app.person

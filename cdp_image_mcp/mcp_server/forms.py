@@ -69,12 +69,6 @@ def _bare(name: str) -> str:
     return re.sub(r"[_\s-]", "", name[:100]).lower()
 
 
-def without_empty(arguments: dict[str, Any], required: Iterable[str]) -> dict[str, Any]:
-    """``arguments`` without what was given as null or as empty text: clients send these for "left out"."""
-    needed = frozenset(required)
-    return {name: value for name, value in arguments.items() if name in needed or value not in (None, "")}
-
-
 def plain(field: str, value: Any) -> Any:
     """``value`` as the schema has it, if it is another usual form of it. Raises UnusableError."""
     if field == "prompt":

@@ -95,7 +95,7 @@ def nearest(rule: SizeRule, across: int, down: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=64)
 def nearest_size(rule: SizeRule, wide: int, high: int) -> tuple[int, int] | None:
-    """The legal size that is nearest to ``wide`` x ``high`` pixels, first in ratio, then in size; None without rules."""
+    """The legal size nearest to ``wide`` x ``high`` pixels, first in ratio, then in size; None without rules."""
     if rule == ANY:
         return None
 

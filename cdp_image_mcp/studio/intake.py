@@ -60,7 +60,9 @@ class Intake:
         references = await check_references(arguments.reference_images, roots)
         mask = await check_reference(arguments.mask, roots, "mask") if given(arguments.mask) else None
         parent = await allowed_output_dir(arguments.output_dir, roots) if given(arguments.output_dir) else None
-        onward = await continued(earlier, wanted[0], _picture_number(arguments)) if earlier is not None else {}
+        # ``ID/3`` names the third of its pictures, ``ID`` the first.
+        number = int(arguments.continue_from.partition("/")[2] or 1) if given(arguments.continue_from) else None
+        onward = await continued(earlier, wanted[0], number) if earlier is not None else {}
         ways, skipped = await self._ways_of(wanted)
 
         picture: Reference | None = onward.get("continue_image")
@@ -184,8 +186,3 @@ def _check_combinations(arguments: GenerateImage) -> None:
         raise refusal("background", "background transparent needs output_format png or webp.")
     if 0 in (parse_size(arguments.size) or parse_ratio(arguments.size) or ()):
         raise refusal("size", f"size: {arguments.size!r} has a side of length 0.")
-
-
-def _picture_number(arguments: GenerateImage) -> int | None:
-    """Which of several pictures is gone on from: ``ID/3`` names the third, ``ID`` the first."""
-    return int(arguments.continue_from.partition("/")[2] or 1) if given(arguments.continue_from) else None

@@ -77,10 +77,6 @@ class Tasks:
         self._seen: set[str] = set()
         """Those that this process has opened or was asked after."""
 
-    def may_open(self, standing: "Standing") -> bool:
-        """Whether this generation may be answered with a task."""
-        return not standing.record.finished and standing.record.generation_id not in self._ended
-
     async def open(
         self, standing: "Standing", studio: "Studio", images: "Images | None", also: Mapping[str, Any]
     ) -> dict[str, Any]:
