@@ -94,17 +94,21 @@ class WebBackend:
             await self._generate(request, report)
 
     async def _surviving(self, work: Callable[[], Awaitable[T]], report: Report | None = None) -> T:
-        """Do ``work`` again with a new browser when one is lost; it must go on from what ``report`` knows."""
+        """Do ``work``, and again with a new browser when one is lost; it must go on from what ``report`` knows. Raises
+        ImageError for faults of the driver too."""
         attempt = 1
         while True:
             try:
                 return await work()
-            except ImageError as error:
-                if error.code != "browser_failed" or not error.retryable or attempt == LOST_ROUNDS:
-                    raise
-                log.info("the browser was lost, starting again: %s", error)
-                if report is not None:
-                    report.progress("the browser was lost and is started again")
+            except cdp.CDPError as fault:
+                error = problem(fault, report.facts.get("submitted", False) if report is not None else False)
+            except ImageError as told:
+                error = told
+            if error.code != "browser_failed" or not error.retryable or attempt == LOST_ROUNDS:
+                raise error
+            log.info("the browser was lost, starting again: %s", error)
+            if report is not None:
+                report.progress("the browser was lost and is started again")
             attempt += 1
 
     async def _generate(self, request: ImageRequest, report: Report) -> None:
@@ -112,33 +116,30 @@ class WebBackend:
         last = ImageError("verification_required", "The site asked for a person again and again.")
         rounds = Counter[int]()  # by the pictures that were there: one that has come shows that the site goes on
         checked = -1
-        try:
-            while rounds[len(report.images)] < PERSON_ROUNDS:
-                # Later pictures belong into the conversation of the first one.
-                begun = report.facts.get("conversation_url") if report.images else None
-                address = begun or request.continue_url or self._site.home
-                after = report.generation_id if begun else request.continue_from
-                tab = await self._arrive(address, report, fresh=address == self._site.home, after=after)
-                try:
-                    await self._turns(tab, request, report)
-                except (ChallengeMet, Untraced):
-                    await self._collect(request, report)
-                    if len(report.images) >= request.n:
-                        return
-                except NotReady as late:
-                    await self._person.ask(late.arrival, report)
-                except StartOver as again:
-                    last = again.error
-                    if again.unseen:
-                        if checked == len(report.images):
-                            break  # it was tried once more: pressing on would look like an attack
-                        checked = len(report.images)
-                    await anyio.sleep(again.pause)
-                else:
+        while rounds[len(report.images)] < PERSON_ROUNDS:
+            # Later pictures belong into the conversation of the first one.
+            begun = report.facts.get("conversation_url") if report.images else None
+            address = begun or request.continue_url or self._site.home
+            after = report.generation_id if begun else request.continue_from
+            tab = await self._arrive(address, report, fresh=address == self._site.home, after=after)
+            try:
+                await self._turns(tab, request, report)
+            except (ChallengeMet, Untraced):
+                await self._collect(request, report)
+                if len(report.images) >= request.n:
                     return
-                rounds[len(report.images)] += 1
-        except cdp.CDPError as error:
-            raise problem(error, report.facts.get("submitted", False)) from None
+            except NotReady as late:
+                await self._person.ask(late.arrival, report)
+            except StartOver as again:
+                last = again.error
+                if again.unseen:
+                    if checked == len(report.images):
+                        break  # it was tried once more: pressing on would look like an attack
+                    checked = len(report.images)
+                await anyio.sleep(again.pause)
+            else:
+                return
+            rounds[len(report.images)] += 1
         last.submitted = report.facts.get("submitted", False)
         raise last
 
@@ -244,19 +245,16 @@ class WebBackend:
 
     async def _collect(self, request: ImageRequest, report: Report) -> None:
         await report.state("starting")
-        try:
-            for _ in range(PERSON_ROUNDS):
-                collecting = Collecting(self._site, request, report, taken=await report.taken_ids())
-                tab = await self._arrive(collecting.address, report, fresh=False)
-                try:
-                    await collecting.run(tab)
-                except ChallengeMet:
-                    continue
-                finally:
-                    await self._tidy(tab)
-                return
-        except cdp.CDPError as error:
-            raise problem(error, True) from None
+        for _ in range(PERSON_ROUNDS):
+            collecting = Collecting(self._site, request, report, taken=await report.taken_ids())
+            tab = await self._arrive(collecting.address, report, fresh=False)
+            try:
+                await collecting.run(tab)
+            except ChallengeMet:
+                continue
+            finally:
+                await self._tidy(tab)
+            return
         raise ImageError("verification_required", "The site asked for a check again and again.", submitted=True)
 
     # --- the rest ----------------------------------------------------------------------------------------------
@@ -299,10 +297,7 @@ class WebBackend:
         if arrival.kind != "ready":
             code = "needs_sign_in" if arrival.kind == "signed_out" else "verification_required"
             raise ImageError(code, f"The site is not ready for prompts: {arrival.detail}.")
-        try:
-            return await probe_roles(tab)
-        except cdp.CDPError as error:
-            raise problem(error, sent=False) from None
+        return await probe_roles(tab)
 
     async def aclose(self) -> None:
         await self._keeper.close()

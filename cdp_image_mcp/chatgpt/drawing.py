@@ -116,12 +116,12 @@ class Drawing:
     async def pictures(self) -> None:
         """Wait for the turn's end and save its pictures; notes that the turn is done with.
 
-        Raises ImageError, ChallengeMet, StartOver, Untraced; nothing once all that was asked for is saved.
+        Raises ImageError, CDPError, ChallengeMet, StartOver, Untraced; nothing once all that was asked for is saved.
         """
         try:
             await self._until_over()
             self._watch.tab.comes_to_rest(self._report.generation_id)
-        except (ImageError, ChallengeMet, StartOver, Untraced) as error:
+        except (ImageError, cdp.CDPError, ChallengeMet, StartOver, Untraced) as error:
             if not self._whole:
                 raise
             log.info("the pictures are saved; what else was to come is left: %s", error)
@@ -166,10 +166,7 @@ class Drawing:
     async def _ended_its_script(self) -> bool:
         """Whether the prompt is still kept back once the page is loaded anew: what its script had in mind ends with its
         document. Raises StartOver where the page shows the check now."""
-        try:
-            landed = await self._watch.load("kept_out")
-        except cdp.CDPError as error:
-            raise problem(error, "unknown") from None
+        landed = await self._watch.load("kept_out")
         if landed.challenged:
             raise kept_from_sending(shown=True)
         return self._watch.refused is not None
