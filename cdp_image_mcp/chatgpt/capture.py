@@ -70,7 +70,7 @@ class Mismatch(Exception):  # noqa: N818 - it says what happened
     """Nothing that came is the finished picture; carries what was seen instead."""
 
 
-class TheirOwn(Mismatch):
+class TheirOwn(Exception):  # noqa: N818 - it says what happened
     """It is one of the person's references."""
 
 
@@ -109,7 +109,7 @@ class Capture:
 
     async def wait(self, seconds: float, *, last: bool) -> Captured:
         """Wait for the bytes, at most ``seconds``; longer while the page is loading them. ``last``: the conversation
-        was loaded anew, and what is not sure will not become so. Raises Mismatch, CDPError."""
+        was loaded anew, and what is not sure will not become so. Raises Mismatch, TheirOwn, CDPError."""
         watch, carousel = self._watch, Carousel(self._watch)
         started = anyio.current_time()
         while True:

@@ -292,8 +292,6 @@ class Drawing:
                 await self._load("bytes")
             try:
                 return await Capture(self._watch, pointer, self._references).wait(BYTES_SECONDS, last=loads > 0)
-            except TheirOwn:
-                raise
             except (Mismatch, DocumentLeft) as error:
                 log.info("picture %s: %s", pointer.file_id, error)
                 reason = str(error)
