@@ -102,6 +102,7 @@ class WebBackend:
                 return await work()
             except cdp.CDPError as fault:
                 error = problem(fault, report.facts.get("submitted", False) if report is not None else False)
+                error.__cause__ = fault
             except ImageError as told:
                 error = told
             if error.code != "browser_failed" or not error.retryable or attempt == LOST_ROUNDS:

@@ -72,12 +72,12 @@ class Person:
     async def arrive(
         self, address: str, report: Report, *, fresh: bool, after: str | None = None
     ) -> tuple[Tab, Arrival]:
-        """A tab that is ready for a prompt, with the person's help where needed. Raises ImageError."""
+        """A tab that is ready for a prompt, with the person's help where needed. Raises ImageError, CDPError."""
         sent = report.facts.get("submitted", False)
         seen: list[tuple[str, str]] = []
         ended = ""
         while True:
-            tab, arrival = await self.look(address, fresh=fresh, after=after, sent=sent)
+            tab, arrival = await self.look(address, fresh=fresh, after=after)
             if arrival.kind == "ready":
                 return tab, arrival
             question = (arrival.kind, arrival.detail)
@@ -91,26 +91,19 @@ class Person:
             submitted=sent,
         )
 
-    async def look(
-        self, address: str, *, fresh: bool, after: str | None = None, sent: Fact = False
-    ) -> tuple[Tab, Arrival]:
+    async def look(self, address: str, *, fresh: bool, after: str | None = None) -> tuple[Tab, Arrival]:
         """Open ``address``, and say how things are there. A check that meets a browser without windows is not alarmed
         about: most are satisfied with a window that nobody needs to see, and that is used from then on."""
-        try:
-            for hidden in (False, True):
-                tab = await self._borrow()
-                arrival = await arrive(tab, address, fresh=fresh, after=after)
-                # One that was to be hidden may be headless all the same, by CHATGPT_CHROME_ARGS.
-                if hidden or arrival.kind != "challenge" or self._keeper.mode != "headless":
-                    break
-                await self._memory.met_check()
-                if (await self._memory.choose()).mode == "headless":
-                    break
-                log.info(
-                    "a check met a browser without windows (%s); one with a hidden window is tried", arrival.detail
-                )
-        except cdp.CDPError as error:
-            raise problem(error, sent) from error
+        for hidden in (False, True):
+            tab = await self._borrow()
+            arrival = await arrive(tab, address, fresh=fresh, after=after)
+            # One that was to be hidden may be headless all the same, by CHATGPT_CHROME_ARGS.
+            if hidden or arrival.kind != "challenge" or self._keeper.mode != "headless":
+                break
+            await self._memory.met_check()
+            if (await self._memory.choose()).mode == "headless":
+                break
+            log.info("a check met a browser without windows (%s); one with a hidden window is tried", arrival.detail)
         return tab, arrival
 
     async def _borrow(self) -> Tab:
