@@ -34,7 +34,7 @@ from cdp_image_mcp.studio.ending import sent_and_spent
 from cdp_image_mcp.system.disk import look
 from cdp_image_mcp.system.plaintext import sound
 from cdp_image_mcp.system.presence import OWN_FOLDER
-from cdp_image_mcp.system.viewer import open_file
+from cdp_image_mcp.system.viewer import open_file, openable
 
 SHORTEST_ID = 4
 FINDABLE = 2000
@@ -97,7 +97,8 @@ async def open_picture(parsed: argparse.Namespace, settings: Settings, terminal:
     if await anyio.to_thread.run_sync(look, path) is None:
         raise ImageError("not_found", f"{path} is not there any more.")
     terminal.result(str(path))
-    return DONE if await shown(path, terminal) else FAILED
+    asked_for = path == entry.folder.path or path.suffix.lower() == ".svg"
+    return DONE if await shown(path if asked_for else openable(path), terminal) else FAILED
 
 
 async def shown(path: Path, terminal: Terminal) -> bool:

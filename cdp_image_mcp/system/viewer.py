@@ -6,11 +6,14 @@ import sys
 import threading
 from pathlib import Path
 
+SEEN_ONLY = frozenset((".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif"))
+"""Endings of files that are shown, and by which nothing is run."""
+
 
 def openable(picture: Path) -> Path:
-    """What may be opened where nobody has asked for this very file: an SVG is a page, with whose rights a browser runs
-    what a server wrote into it, so of one its folder."""
-    return picture.parent if picture.suffix.lower() == ".svg" else picture
+    """What may be opened where nobody has asked for this very file. An SVG is a page, with whose rights a browser runs
+    what a server wrote into it, and a record in a shared folder may name a program: of such a file its folder."""
+    return picture if picture.suffix.lower() in SEEN_ONLY else picture.parent
 
 
 def open_file(path: Path) -> None:

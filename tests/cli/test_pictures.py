@@ -112,6 +112,12 @@ def test_a_picture_is_opened_by_the_beginning_of_its_id_and_else_the_newest(
     ):
         done = ran(here, *words)
         assert (done.returncode, done.stdout, seen.read_text()) == (0, f"{path}\n", path)
+    # Who shares the folder can write its records, and a program into it: a viewer would start that.
+    sidecar, program = Path(horse["output_dir"]) / SIDECAR, Path(horse["image_path"]).with_suffix(".desktop")
+    sidecar.write_text(sidecar.read_text("utf-8").replace(Path(horse["image_path"]).name, program.name), "utf-8")
+    program.write_text("[Desktop Entry]\nExec=true\n")
+    done = ran(here, "open")
+    assert (done.stdout, seen.read_text()) == (f"{program}\n", horse["output_dir"])
 
 
 @pytest.mark.parametrize(

@@ -358,14 +358,16 @@ async def test_a_finished_picture_is_opened_once_where_the_user_wants_it(
     assert opened == ([] if fetched else [Path(text_of(result)["image_path"])])
 
 
-async def test_of_an_svg_the_folder_is_opened_and_not_what_may_be_in_it(
-    settings: Settings, era: Era, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ending", ["svg", "bat"])
+async def test_of_what_may_run_something_the_folder_is_opened(
+    settings: Settings, era: Era, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Path] = []
     monkeypatch.setattr(call, "open_file", opened.append)
     studio = ScriptedStudio(msgspec.structs.replace(settings, open_finished=True))
     svg = msgspec.structs.replace(saved(tmp_path, 1, b"<svg/>", width=8, height=8), mime_type="image/svg+xml")
-    studio.generated = [standing(tmp_path, images=[msgspec.structs.replace(svg, path=str(tmp_path / "image-01.svg"))])]
+    named = msgspec.structs.replace(svg, path=str(tmp_path / f"image-01.{ending}"))
+    studio.generated = [standing(tmp_path, images=[named])]
     with anyio.fail_after(20):
         async with client(studio, era) as connected:
             await connected.call_tool("generate_image", {"prompt": "a fox", "images": "none"})
