@@ -172,6 +172,18 @@ async def test_a_picture_is_saved_whatever_form_or_company_it_comes_in(
     assert (record.state, [Path(image.path).read_bytes() for image in record.images]) == ("saved", [MADE])
 
 
+@pytest.mark.parametrize("number", ["²", "9" * 5000], ids=["none", "an endless one"])
+async def test_a_text_that_looks_like_our_own_mark_costs_neither_the_picture_nor_what_was_told_beside_it(
+    api: ImagesApi, tmp_path: Path, number: str
+) -> None:
+    items = [{"b64_json": encoded(MADE), "url": f"@picture:{number}"}]
+    api.play(raw(200, json.dumps({"data": items, "usage": {"output_tokens": 10}}).encode()))
+    with anyio.fail_after(30):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await asked(studio)).record
+    assert (record.state, record.error, record.usage) == ("saved", None, {"output_tokens": 10})
+
+
 @pytest.mark.parametrize("before", ["", "data: ", 'data: {"type": "queued"}\n\nevent: image.final\ndata: '])
 @pytest.mark.parametrize(
     "answer",

@@ -211,8 +211,8 @@ def _moderation(fields: Mapping[str, Any], key: str | None) -> dict[str, Any]:
 
 def _beyond_limit(message: str) -> tuple[int, int] | None:
     """Asked and allowed, when one request alone is above a limit: that never clears."""
-    limit = re.search(r"\bLimit:?\s+([\d,]+)", message)
-    asked = re.search(r"\bRequested:?\s+([\d,]+)", message)
+    limit = re.search(r"\bLimit:?\s+(\d[\d,]{0,15})(?!\d)", message)
+    asked = re.search(r"\bRequested:?\s+(\d[\d,]{0,15})(?!\d)", message)
     if not limit or not asked:
         return None
     numbers = int(asked[1].replace(",", "")), int(limit[1].replace(",", ""))

@@ -387,6 +387,12 @@ async def test_a_body_that_is_one_sentence_in_quotation_marks_is_told_without_th
     assert (await failure(backend, report)).details["text"] == "bad things"
 
 
+@pytest.mark.parametrize("number", [",", "9" * 5000], ids=["none", "an endless one"])
+def test_a_limit_without_a_number_is_a_limit(number: str) -> None:
+    found = judge(429, {}, {"error": {"message": f"Rate limit reached: Limit {number}, Requested {number}."}}).error
+    assert (found.code, found.submitted, found.spent, found.retryable) == ("rate_limited", False, False, True)
+
+
 def test_a_plain_sentence_in_place_of_an_error_object_is_kept() -> None:
     assert judge(400, {}, {"error": "bad things"}).error.details["text"] == "bad things"
 
