@@ -73,7 +73,8 @@ def unfolded(detail: Any) -> Mapping[str, Any]:
     if not isinstance(detail, list) or not detail:
         return {}
     faults = [cast("Mapping[str, Any]", fault) for fault in cast("list[Any]", detail) if isinstance(fault, Mapping)]
-    places = [".".join(str(step) for step in list(fault.get("loc", ()))[1:]) for fault in faults]
+    steps = [cast("list[Any]", loc) if isinstance(loc := fault.get("loc"), list) else [] for fault in faults]
+    places = [".".join(map(str, each[1:])) for each in steps]
     told = [f"{place}: {fault.get('msg', '')}" for place, fault in zip(places, faults, strict=True)]
     codes = {"missing": "missing_required_parameter", "extra_forbidden": "unknown_parameter"}
     kind = str(faults[0].get("type", "")) if faults else ""

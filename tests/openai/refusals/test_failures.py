@@ -374,7 +374,14 @@ def test_somebody_elses_key_is_not_shown(text: str, foreign: str) -> None:
     assert clean(text.replace("{}", foreign), KEY) == text.replace("{}", "[key]")
 
 
-@pytest.mark.parametrize("body", [None, [], "text", {"error": "words"}, {"error": ["x"]}, {"error": {"code": 13}}, 7])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(None, [], "text", {"error": "words"}, {"error": ["x"]}, {"error": {"code": 13}}, 7),
+        *({"detail": [{"loc": None, "msg": "words"}]}, {"detail": [{"loc": 1.5}]}),
+    ],
+    ids=str,
+)
 def test_bodies_of_any_shape_are_judged(body: Any) -> None:
     assert judge(400, {}, body).error.code == "invalid_input"
     assert judge(500, {}, body).error.code == "service_error"
