@@ -257,6 +257,33 @@ async def test_any_of_several_pictures_can_be_looked_at_and_gone_on_from(
     assert block["text"] == (f"Change this picture: make it blue\n(generate_image with continue_from {IDENTITY}/3)")
 
 
+async def test_a_change_goes_out_once_however_often_and_long_it_is_pressed(
+    browser: Browser, studio: ScriptedStudio, tmp_path: Path
+) -> None:
+    """Hosts ask their user before they take a message; each one may become a picture that is paid for."""
+    studio.generated = studio.waited = [standing(tmp_path, images=[drawn(tmp_path)])]
+    enter = "document.getElementById('words').dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', repeat: %s}))"
+    with anyio.fail_after(60):
+        async with hosting(browser, app_of(studio), slow=True) as host:
+            await host.call("generate_image", FOX)
+            await host.view.until("document.getElementById('again').checkVisibility()")
+            await host.view.press("#again")
+            await host.view.type("words", "make it blue")
+            await host.view.read(enter % "true")
+            await host.view.read(enter % "false")
+            await host.view.read(enter % "false")
+            await host.view.press("#send")
+            await host.page.evaluate("take()")
+            await host.view.until("document.getElementById('note').innerText === 'Sent.'")
+            sent = [each for each in await host.said() if each.get("method") == "ui/message"]
+            await host.view.press("#again")
+            await host.view.type("words", "and red")
+            await host.view.press("#send")
+            await host.view.until("document.getElementById('words').value === ''")
+            both = [each for each in await host.said() if each.get("method") == "ui/message"]
+    assert (len(sent), len(both)) == (1, 2)
+
+
 async def test_a_message_that_the_host_does_not_take_is_not_lost(
     browser: Browser, studio: ScriptedStudio, tmp_path: Path
 ) -> None:
