@@ -237,6 +237,37 @@ def test_a_client_that_dies_leaves_one_line_and_no_error(program: Process) -> No
     assert "Traceback" not in told
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a pipe can be made so small")
+def test_pipes_that_somebody_has_set_not_to_wait_are_waited_for_all_the_same(tmp_path: Path) -> None:
+    """The state belongs to the pipe: a wrapper that shares an end of it changes it for the server too."""
+    import fcntl
+    import termios
+
+    asked, sending = os.pipe()
+    receiving, told = os.pipe()
+    for end in (asked, told):
+        os.set_blocking(end, False)
+        fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, 4096)
+    command = [sys.executable, "-m", "cdp_image_mcp"]
+    with subprocess.Popen(command, env=environment(tmp_path), stdin=asked, stdout=told) as process:
+        os.close(asked)
+        os.close(told)
+        try:
+            with os.fdopen(sending, "wb") as to_it, os.fdopen(receiving, "rb") as from_it:
+                to_it.write(json.dumps(HELLO).encode() + b"\n")
+                to_it.flush()
+                assert json.loads(from_it.readline())["id"] == 1
+                to_it.write(b"".join(json.dumps(message).encode() + b"\n" for message in (READY, OLD_LIST)))
+                to_it.flush()
+                # The first part of a long answer is out, and the next finds the pipe full.
+                while fcntl.ioctl(receiving, termios.FIONREAD, bytes(4)) == bytes(4):
+                    os.sched_yield()
+                assert len(json.loads(from_it.readline())["result"]["tools"]) == 5
+            assert process.wait(ENDS) == 0
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize(
     ("variables", "way"),
     [
@@ -298,6 +329,39 @@ async def test_a_probe_that_cannot_be_answered_gets_the_sdks_code(meta: Any, tmp
     with anyio.fail_after(30):
         told = await by_the_sdk(params, tmp_path)
     assert told["error"]["code"] == discovered(params)["error"]["code"]
+
+
+WRITES = """
+from cdp_image_mcp.mcp_server.client.wire import Wire
+wire = Wire()
+import threading
+import anyio, anyio.lowlevel, anyio.to_thread
+import mcp_types as types
+from mcp.shared.message import SessionMessage
+hang = threading.Event()
+
+async def main():
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    async with wire.streams(lambda: None) as (incoming, outgoing), anyio.create_task_group() as group:
+        for _ in range(int(limiter.total_tokens)):
+            group.start_soon(anyio.to_thread.run_sync, hang.wait)
+        while limiter.available_tokens:
+            await anyio.lowlevel.checkpoint()
+        await outgoing.send(SessionMessage(types.JSONRPCNotification(jsonrpc="2.0", method="told")))
+        async for _ in incoming:
+            hang.set()
+
+anyio.run(main)
+"""
+
+
+def test_answers_go_out_while_all_threads_hang_on_a_disk(tmp_path: Path) -> None:
+    with started(tmp_path, "-c", WRITES) as process:
+        assert receive(process)["method"] == "told"
+        send(process, READY)
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(ENDS) == 0
 
 
 LEAVES = """

@@ -7,10 +7,12 @@ on the same pipe, which the specification of 2026-07-28 allows. So the probe is 
 and only what follows reaches the SDK and decides the era.
 """
 
+import io
 import json
 import logging
 import os
 import re
+import select
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -65,6 +67,8 @@ class Wire:
 
         to_server, incoming = anyio.create_memory_object_stream[SessionMessage | Exception]()
         outgoing, from_server = anyio.create_memory_object_stream[SessionMessage]()
+        # Its own: all of the loop's threads may hang on a disk that does not answer, which is to be told all the same.
+        own_thread = anyio.CapacityLimiter(1)
 
         async def hand_over(line: bytes) -> None:
             if not line:
@@ -73,13 +77,13 @@ class Wire:
                 await to_server.send(message)
             elif message is not None:
                 with suppress(OSError):  # the client has gone: the end of input follows
-                    await anyio.to_thread.run_sync(self._write, _line(message))
+                    await anyio.to_thread.run_sync(self._write, _line(message), limiter=own_thread)
 
         async def write() -> None:
             with from_server:
                 async for each in from_server:
                     try:
-                        await anyio.to_thread.run_sync(self._write, _line(each.message))
+                        await anyio.to_thread.run_sync(self._write, _line(each.message), limiter=own_thread)
                     except OSError as error:
                         logger.warning("the client has gone (%s)", error.strerror)
                         client_gone()
@@ -142,7 +146,10 @@ class Wire:
         with self._writing:
             rest = memoryview(line)
             while rest:
-                rest = rest[os.write(self._out, rest) :]
+                try:
+                    rest = rest[os.write(self._out, rest) :]
+                except BlockingIOError:
+                    select.select((), (self._out,), ())
 
 
 def _taken(number: int) -> int:
@@ -163,9 +170,19 @@ def _taken(number: int) -> int:
     return own
 
 
+class _Input(io.FileIO):
+    """Standard input, waited for also where somebody who shares the pipe has it set not to wait: what comes late would
+    pass for the end. The same goes for what :meth:`Wire._write` does not get out at once."""
+
+    def readinto(self, buffer: Any) -> int:
+        while (count := super().readinto(buffer)) is None:
+            select.select((self,), (), ())
+        return count
+
+
 def _lines(number: int) -> Iterator[bytes]:
     """Each message, those of a batch (MCP of 2025-03-26 has them) one by one."""
-    with os.fdopen(number, "rb", closefd=False) as stream:
+    with io.BufferedReader(_Input(number, "rb", closefd=False)) as stream:
         for count, line in enumerate(stream):
             line = line if count else line.removeprefix(BYTE_ORDER_MARK)  # noqa: PLW2901
             batch: list[msgspec.Raw] = []
