@@ -75,6 +75,10 @@ class Turns:
 
     # What follows runs in threads.
 
+    def busy(self) -> bool:
+        """Whether anybody holds the turn or waits for it. Raises OSError."""
+        return any(map(self._waits, self._queue.names()))
+
     def take_away(self) -> None:
         """Delete the queue, and its profile if nothing else is in it, as far as the system lets. For the holder, at the
         end of his turn: whoever waits makes it anew, and a turn that another has begun would lose its lock."""

@@ -14,12 +14,14 @@ from cdp_image_mcp.cdp.launching import holder
 from cdp_image_mcp.cdp.protocol import TargetList
 from cdp_image_mcp.chatgpt.watching import listening
 from cdp_image_mcp.chatgpt.window import keeper
+from cdp_image_mcp.cli.checks import machine
 from cdp_image_mcp.studio.studio import Standing, Studio
 from fixtures.site import Site
 from tests.people.browsers import browsers, none_left
 from tests.people.inside import draw, inside
 from tests.people.person import auto
 from tests.people.screen import Screen, until
+from tests.stopped import stopped
 from tests.web.program import running_program
 
 pytestmark = pytest.mark.anyio
@@ -167,6 +169,27 @@ async def test_a_hanging_browser_with_windows_is_told_and_left_to_the_person(
         process.resume()
         assert await ask(studio, "after") == "saved"
     assert sent(site) == ["before", "after"]
+
+
+async def test_whoever_has_doctor_look_why_it_is_slow_takes_the_browser_from_nobody(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.state.held = True
+    async with working(tmp_path, site, monkeypatch) as studio:
+        started = await draw(studio, "a lighthouse", wait_seconds=0)
+        await until(lambda: bool(site.log.prompts))
+        (process,) = browsers(tmp_path)
+        with stopped(process.pid):
+            found = await machine.profile(studio.settings)
+        assert found.level == "warning"
+        assert f"process {process.pid}, which does not answer" in found.message
+        found = await machine.profile(studio.settings)
+        assert (found.level, f"open in process {process.pid} at" in found.message) == ("ok", True)
+        site.state.held = False
+        done = await studio.wait(started.record.generation_id, 90)
+        assert done.record.state == "saved"
+        assert [each.pid for each in browsers(tmp_path)] == [process.pid]
+    assert sent(site) == ["a lighthouse"]
 
 
 async def test_leaving_a_browser_that_hangs_ends_it(

@@ -9,6 +9,8 @@ import anyio
 import pytest
 
 from cdp_image_mcp.chatgpt.window.person import to_do
+from cdp_image_mcp.cli.checks import machine
+from cdp_image_mcp.config import load
 from fixtures.site import Site
 from tests.people.browsers import browsers, command_line, is_ordinary, none_left, session_cookie
 from tests.people.person import auto, sign_in
@@ -41,6 +43,20 @@ async def test_a_generation_asks_for_the_sign_in_and_goes_on_by_itself(
             assert [prompt.guest for prompt in site.log.prompts] == [False]
             assert site.log.wrong_presses == []
         await none_left(tmp_path)
+
+
+async def test_a_window_in_which_somebody_signs_in_is_none_that_doctor_has_closed(
+    screen: Screen, site: Site, tmp_path: Path
+) -> None:
+    """One that was opened by hand is, see test_told."""
+    site.set(account="guest")
+    with anyio.fail_after(90):
+        async with running_program(tmp_path, site.url, variables=auto(screen)) as program:
+            asked = await program.generate("a lighthouse at dusk")
+            assert asked.status == "needs_sign_in", asked.data
+            found = await machine.profile(load(environment(tmp_path, site.url)))
+            assert (found.level, found.advice) == ("ok", "")
+            assert f"open in process {browsers(tmp_path)[0].pid} at this moment" in found.message
 
 
 async def test_a_window_that_is_closed_without_signing_in_is_an_error_and_not_opened_again(

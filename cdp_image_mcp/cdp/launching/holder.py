@@ -19,6 +19,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import anyio
 import anyio.to_thread
@@ -41,6 +42,9 @@ LEAVING_PATIENCE = 3.0
 # Of one without windows that holds the profile and answers nobody, after both.
 HANGING_PATIENCE = 12.0
 LOOK_AGAIN = 0.05
+
+Manner = Literal["answers", "silent", "undriven"]
+"""How a browser meets whoever asks it: it has a port and answers there, or not; or it has none."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +143,24 @@ def clear_dead(profile: Path) -> None:
                     (profile / name).unlink()
 
 
+async def look_at(profile: Path) -> tuple[int | None, Manner] | None:
+    """The browser that holds the profile, for those who only look: it is asked once, and neither waited for nor ended.
+    Raises ProfileInUse for one of another host."""
+    holder = await anyio.to_thread.run_sync(read_holder, profile)
+    if holder is None:
+        return None
+    if not holder.here:
+        raise in_use_elsewhere(profile, holder)
+    pid = await anyio.to_thread.run_sync(pid_of, holder, profile)
+    endpoint = read_endpoint(profile)
+    if endpoint is not None and await _answers(endpoint):
+        return pid, "answers"
+    return pid, "silent" if await anyio.to_thread.run_sync(_has_port, holder, profile) else "undriven"
+
+
 async def reach(profile: Path, holder: Holder) -> str | None:
-    """The address of the browser that holds the profile, or None when it ended meanwhile or was ended. Raises
-    ProfileInUse."""
+    """The address of the browser that holds the profile, or None when it ended meanwhile or was ended: one without
+    windows that hangs is, so that this is only for those beside whom nobody may work in it. Raises ProfileInUse."""
     if not holder.here:
         raise in_use_elsewhere(profile, holder)
     with anyio.move_on_after(ATTACH_PATIENCE):
@@ -162,13 +181,18 @@ async def reach(profile: Path, holder: Holder) -> str | None:
         await anyio.to_thread.run_sync(kill_foreign, pid)
         if not await _still_held(profile, holder):
             return None
-    raise ProfileInUse(profile, f"by a browser that cannot be driven (process {pid or 'unknown'}). Close that window")
+    raise in_use_undriven(profile, pid)
 
 
 def in_use_elsewhere(profile: Path, holder: Holder) -> ProfileInUse:
     """The error for a lock of another host."""
     where = f"by a browser (process {holder.pid}) on the computer {holder.host}. Close it there"
     return ProfileInUse(profile, f"{where}; if that computer is gone, delete {profile / LOCK_LINK}")
+
+
+def in_use_undriven(profile: Path, pid: int | None) -> ProfileInUse:
+    """The error for a browser that is not ours to drive."""
+    return ProfileInUse(profile, f"by a browser that cannot be driven (process {pid or 'unknown'}). Close that window")
 
 
 async def _wait_for_answer(profile: Path, holder: Holder, *, while_has_port: bool = False) -> str | None:

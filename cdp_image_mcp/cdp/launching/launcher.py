@@ -65,7 +65,8 @@ async def launch(options: LaunchOptions) -> AsyncGenerator[Browser, None]:
 
 @asynccontextmanager
 async def attach(profile: Path) -> AsyncGenerator[Browser, None]:
-    """The browser that runs on the profile, ``owned`` False. Raises ProfileInUse, or BrowserFailed when none runs."""
+    """The browser that runs on the profile, ``owned`` False; one without windows that hangs is ended, as by ``launch``.
+    Raises ProfileInUse, or BrowserFailed when none runs."""
     holder = await anyio.to_thread.run_sync(read_holder, profile)
     endpoint = await reach(profile, holder) if holder else None
     if endpoint is None:

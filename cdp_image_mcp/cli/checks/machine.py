@@ -20,11 +20,16 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.disk import is_folder, look, replace_file, settle, write_part
 from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.plaintext import clean
+from cdp_image_mcp.system.turns import Turns
 
 PACKAGES = ("mcp", "websockets", "httpx", "anyio", "msgspec", "platformdirs", "psutil")
 LOW_DISK, NO_DISK = 1_000_000_000, 100_000_000
 """Bytes free: below the first a warning, below the second a failure; a picture takes 2 to 25 MB."""
 TRIAL = ".cdp-image-mcp-doctor-"
+SILENT_ADVICE = (
+    "Run this again when the machine has less to do. If it goes on, close that browser if it has windows; one without "
+    "is ended by the next picture."
+)
 
 
 def versions() -> Check:
@@ -151,9 +156,11 @@ async def window_mode(settings: Settings) -> Check:
 
 
 async def profile(settings: Settings) -> Check:
-    """Really written to, and really asked who holds it."""
+    """Really written to, and the browser that holds it really asked; never waited for or ended, since somebody may draw
+    or sign in there."""
     from cdp_image_mcp import cdp
     from cdp_image_mcp.cdp.errors import ProfileInUse, ProfileNotWritable
+    from cdp_image_mcp.cdp.launching.holder import in_use_undriven, look_at
     from cdp_image_mcp.cdp.launching.profile import long_paths_allowed, prepare_profile, too_long
 
     place = settings.profile_dir
@@ -162,23 +169,29 @@ async def profile(settings: Settings) -> Check:
         return trial
     if look(place) is None:
         return Check("profile", "ok", f"{place} will be made at the first use.")
+    pid = manner = None
     try:
         await anyio.to_thread.run_sync(
             lambda: prepare_profile(place, cdp.find_browser(settings.chrome_path, profile=place))
         )
-        async with cdp.attach(place) as holder:
-            held = f", open in process {holder.pid} at this moment"
+        pid, manner = await look_at(place) or (None, None)
+        if manner == "undriven" and not await anyio.to_thread.run_sync(Turns(place).busy):
+            raise in_use_undriven(place, pid)
     except ProfileNotWritable as error:
         advice = "Correct CHATGPT_WEB_PROFILE_DIR, its owner and rights."
         return Check("profile", "failed", clean(f"{error}."), advice, person=True)
     except ProfileInUse as error:
         return Check("profile", "failed", clean(f"{error}."), "Close that browser, then try again.", person=True)
     except cdp.CDPError:
-        held = ""  # none runs; a browser that is not found has a line of its own
+        pass  # a browser that is not found has a line of its own
+    if manner == "silent":
+        told = f"{place} is open in process {pid or 'unknown'}, which does not answer at this moment."
+        return Check("profile", "warning", told, SILENT_ADVICE)
     if too_long(place, platform=sys.platform, long_paths=long_paths_allowed()):
         advice = "Set CHATGPT_WEB_PROFILE_DIR to a shorter path, or let Windows take long ones (LongPathsEnabled)."
         return Check("profile", "warning", f"{place} leaves the browser too little room for its own paths.", advice)
     if sys.platform != "win32" and place.stat().st_mode & 0o077:
         advice = f"chmod 700 '{place}': it holds the cookies of your account."
         return Check("profile", "warning", f"Other users of this machine can look into {place}.", advice)
+    held = f", open in process {pid or 'unknown'} at this moment" if manner is not None else ""
     return Check("profile", "ok", f"{place}{held}.")
