@@ -146,10 +146,5 @@ def file_id(address: str) -> str | None:
     parts = urlsplit(address)
     if parts.scheme not in {"http", "https"}:
         return None
-    for value in parse_qs(parts.query).get("id", []):
-        if FILE.fullmatch(value):
-            return value
-    for part in reversed(parts.path.split("/")):
-        if FILE.fullmatch(part):
-            return part
-    return None
+    named = (*parse_qs(parts.query).get("id", []), *reversed(parts.path.split("/")))
+    return next(filter(FILE.fullmatch, named), None)

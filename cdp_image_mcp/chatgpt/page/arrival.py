@@ -33,7 +33,7 @@ from cdp_image_mcp.cdp.errors import DocumentLeft
 from cdp_image_mcp.chatgpt.landing import OVERLOADED, TOO_LARGE, Landing
 from cdp_image_mcp.chatgpt.page.accounts import Account, account_of
 from cdp_image_mcp.chatgpt.page.eye import quoted
-from cdp_image_mcp.chatgpt.page.layers import Arrival, States, in_the_way, press_below
+from cdp_image_mcp.chatgpt.page.layers import Arrival, in_the_way, press_below
 from cdp_image_mcp.chatgpt.page.sitereport import role_not_found
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
@@ -132,8 +132,8 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
             await tab.reload()
             raise DocumentLeft("loaded once more")
         await _decided(tab, account, conversation, COMPOSER_SECONDS)
-    states = await eye.ask("witness.states()", reply=States)
-    if states.shows("cannot_load"):
+    present = await eye.ask("witness.present()", reply=set[str])
+    if "cannot_load" in present:
         if "unloadable" in met:
             named = f" {conversation}" if conversation else ""
             raise ImageError("service_error", f"The site could not load the conversation{named}.")
@@ -141,8 +141,8 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
         await tab.reload()
         raise DocumentLeft("loaded once more")
     await _return_to(tab, address, fresh=fresh, met=met)
-    await _leave_temporary(tab, address, states, met)
-    restored = fresh and await _is_restored(tab, states)
+    await _leave_temporary(tab, address, present, met)
+    restored = fresh and await _is_restored(tab, present)
     if (person := await in_the_way(tab, account)) is not None:
         return person
     if restored:
@@ -198,9 +198,9 @@ async def _return_to(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> N
     raise ImageError("site_changed", "The page keeps going to other places than a new chat. Nothing was sent.")
 
 
-async def _leave_temporary(tab: Tab, address: str, states: States, met: set[str]) -> None:
+async def _leave_temporary(tab: Tab, address: str, present: set[str], met: set[str]) -> None:
     """Temporary chats make no pictures either; the site's own address tells them best."""
-    if "temporary-chat=true" in tab.page.url or states.shows("temporary_chat"):
+    if "temporary-chat=true" in tab.page.url or "temporary_chat" in present:
         if "temporary" in met:
             raise ImageError(
                 "site_changed",
@@ -212,10 +212,10 @@ async def _leave_temporary(tab: Tab, address: str, states: States, met: set[str]
         raise DocumentLeft("left a temporary chat")
 
 
-async def _is_restored(tab: Tab, states: States) -> bool:
+async def _is_restored(tab: Tab, present: set[str]) -> bool:
     """The site sometimes brings back the last conversation at the home address (seen 2026-08). Where it did so before,
     that is waited for: what is given to the composer meanwhile may be there to stay."""
-    if states.turns or tab.site.conversation_id(tab.page.url) is not None:
+    if "turn" in present or tab.site.conversation_id(tab.page.url) is not None:
         return True
     if tab.goes_back and not await tab.eye.until("witness.every('turn').length > 0", RESTORED_SECONDS):
         tab.goes_back = tab.site.conversation_id(tab.page.url) is not None

@@ -46,24 +46,13 @@ class Arrival(msgspec.Struct, frozen=True):
     account: Account | None = None
 
 
-class States(msgspec.Struct):
-    """``witness.states()``: how many elements of each role the page shows."""
-
-    present: dict[str, int]
-    composer: bool
-    turns: int
-
-    def shows(self, role: str) -> bool:
-        return self.present.get(role, 0) > 0
-
-
 async def in_the_way(tab: Tab, account: Account | None = None) -> Arrival | None:
     """Whether something keeps a prompt from being sent, after closing what may be closed. Asked again right before
     sending: dialogs come late. Raises ImageError as :func:`close_dialogs`."""
     tried = 0
     for _ in range(ROUNDS):
-        states = await tab.eye.ask("witness.states()", reply=States)
-        if (person := needs_person(states, account)) is not None:
+        present = await tab.eye.ask("witness.present()", reply=set[str])
+        if (person := needs_person(present, account)) is not None:
             return person
         closed = await close_dialogs(tab)
         tried += closed
@@ -82,14 +71,15 @@ async def in_the_way(tab: Tab, account: Account | None = None) -> Arrival | None
     return Arrival("blocked", "a dialog lies over the composer that only a person can answer", account)
 
 
-def needs_person(states: States, account: Account | None) -> Arrival | None:
-    if states.shows("challenge") and not states.composer:
+def needs_person(present: set[str], account: Account | None) -> Arrival | None:
+    """What of the roles on the page only a person can answer."""
+    if "challenge" in present and "composer" not in present:
         return Arrival("challenge", "a check is shown")
     for role, kind, detail in PERSONS:
-        if states.shows(role):
+        if role in present:
             return Arrival(kind, detail, account)
     unknown = account is not None and account.state == "unknown"
-    if unknown and states.shows("signed_out") and not states.shows("signed_in"):
+    if unknown and "signed_out" in present and "signed_in" not in present:
         return Arrival("signed_out", "the page offers to log in", account)
     return None
 

@@ -112,10 +112,8 @@ def _blind(case: Case) -> Verdict | None:
     if case.turn.final_pictures:
         return None
     causes: tuple[tuple[Cause, bool], ...] = (("unread", moment.unread), ("kept_out", moment.kept_out))
-    for cause, seen in causes:
-        if seen and (found := case.load(cause, 0, f"0: the conversation is {cause.replace('_', ' ')}")) is not None:
-            return found
-    return None
+    loads = (case.load(cause, 0, f"0: the conversation is {cause.replace('_', ' ')}") for cause, seen in causes if seen)
+    return next(filter(None, loads), None)
 
 
 def _pictures(case: Case) -> Verdict | None:

@@ -294,14 +294,11 @@
         (link.getAttribute("href") || "").includes(conversation) &&
         every("work_badge", link.closest("li, [role=listitem]") || link).length > 0,
     );
-  const states = () => {
-    const present = {};
-    for (const role of Object.keys(roles)) present[role] = every(role).length;
-    return { present, composer: one("composer") !== null, turns: turns().length };
-  };
+  // The roles that the page shows; the composer only where it is known which it is.
+  const present = () => Object.keys(roles).filter((role) => (role === "composer" ? one(role) : every(role).length));
 
   globalThis.witness = {
-    all, every, one, has, explain, states, snapshot, watch, until, known, shown, usable, nameOf, mounted, pictureNext, told,
+    all, every, one, has, explain, present, snapshot, watch, until, known, shown, usable, nameOf, mounted, pictureNext, told,
     isWork, standsLast, ...composer({ every, one, cssOf, outermost, usable }),
   };
 }
