@@ -171,7 +171,7 @@ class Attaching:
         with anyio.move_on_after(self._patience) as limit:
             # A page may send one file up after another: as long as it shows that, or a further call comes.
             begun = -1
-            while begun < uploads.begun and not uploads.failed:
+            while begun < uploads.begun and uploads.refused is None:
                 begun = uploads.begun
                 if begun:
                     await self._received(uploads, files)
@@ -195,7 +195,7 @@ class Attaching:
         begun = uploads.begun
 
         def another() -> bool:
-            return uploads.begun > begun or uploads.failed > 0
+            return uploads.begun > begun or uploads.refused is not None
 
         if not await self._told(uploads, another, BEGIN_SECONDS):
             idle = "!witness.has('attachment_busy') || witness.has('attachment_failed')"
@@ -231,7 +231,7 @@ class Attaching:
 
         await first_of(
             partial(self._eye.until, "witness.has('attachment_failed')", self._patience),
-            partial(uploads.until, lambda: uploads.failed > 0 or uploads.received >= min(uploads.begun, files)),
+            partial(uploads.until, lambda: uploads.refused or uploads.received >= min(uploads.begun, files)),
             quiet,
             given_up,
         )
@@ -253,10 +253,10 @@ class Attaching:
 
     async def refuse_failed(self, uploads: Uploads | None = None) -> None:
         """A prompt with a card that failed would go without its picture. Raises ImageError then."""
-        if (uploads is not None and uploads.failed) or await self._eye.has("attachment_failed"):
+        if (uploads is not None and uploads.refused is not None) or await self._eye.has("attachment_failed"):
             if uploads is not None and uploads.begun:
                 # Its page shows it before the browser tells of the call's end, which says why.
-                await self._told(uploads, lambda: uploads.failed > 0, SAYS_SECONDS)
+                await self._told(uploads, lambda: uploads.refused is not None, SAYS_SECONDS)
             await self.told_why(uploads.refused if uploads is not None else None)
             raise ImageError("service_error", "The site could not take a reference picture. Nothing was sent.")
 

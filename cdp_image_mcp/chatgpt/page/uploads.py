@@ -71,15 +71,13 @@ class Uploads:
         """Files, or parts of them, whose bytes have gone up."""
         self.broken: Request | None = None
         """The last call with bytes that was refused or cut; its page may try again."""
-        self.failed = 0
-        """Those that the site refused, or whose end it refused."""
         self.refused: Request | None = None
-        """The last call of these."""
+        """The last call for an upload, or for its end, that the site refused."""
         self.sent: list[Request] = []
         """All that the page sends up to the site meanwhile, or puts anywhere."""
         self._news = anyio.Event()
 
-    async def until(self, enough: Callable[[], bool]) -> None:
+    async def until(self, enough: Callable[[], object]) -> None:
         while not enough():
             await self._news.wait()
 
@@ -110,7 +108,7 @@ class Uploads:
             if request.state == "finished" and (request.status or 400) < 400:
                 self.received += last
             else:
-                self.failed, self.refused = self.failed + 1, request
+                self.refused = request
         elif request.method == "PUT" and request.status is None:
             self.broken = request
 
