@@ -12,8 +12,8 @@ from cdp_image_mcp.system.presence import OWN_FOLDER, Presence, new_name
 
 
 class Attendance:
-    """This process and the others under ``root``. Blocking: for threads. ``told`` gets a sentence for what cannot be
-    learnt."""
+    """This process and the others under ``root``, or with another root and an output folder in common. Blocking: for
+    threads. ``told`` gets a sentence for what cannot be learnt."""
 
     def __init__(self, root: Path, told: Callable[[str], object]) -> None:
         self.token = new_name()
@@ -21,6 +21,9 @@ class Attendance:
         self._alive = Presence(root / OWN_FOLDER / "alive")
         self._waiting = Presence(root / OWN_FOLDER / "waiting")
         self._leaving: set[str] = set()
+        self._working: dict[Path, Presence] = {}
+        self._works: dict[str, tuple[Presence, str]] = {}
+        """Where and under which name this process works on a generation."""
         self._told = told
 
     def enter(self) -> Owner:
@@ -38,12 +41,55 @@ class Attendance:
 
     def leave(self) -> None:
         """This process works on nothing any more. Idempotent."""
+        for generation_id in list(self._works):
+            self.end_work(generation_id)
         self._alive.leave(self.token)
 
-    def lives(self, record: Record) -> bool:
-        """Whether somebody works on an unfinished generation."""
+    def lives(self, record: Record, parent: Path | None) -> bool:
+        """Whether somebody works on an unfinished generation in ``parent``; None: what is there cannot be seen now."""
         owner = record.owner
-        return not record.finished and owner is not None and self._is_there(self._alive, owner.token)
+        if record.finished or owner is None:
+            return False
+        if self._is_there(self._alive, owner.token):
+            return True
+        return parent is not None and self.is_worked_on(record.generation_id, parent)
+
+    def begin_work(self, generation_id: str, parent: Path) -> bool:
+        """This process works on a generation in ``parent`` from now on, unless another does; of two that begin at once
+        none may. That is noted where it lies: programs with another root may have the same folder. Where nothing can be
+        locked there, only those with this root know it."""
+        if generation_id not in self._works:
+            place, name = self._at(parent), f"{generation_id}.{new_name()}"
+            try:
+                place.sweep()
+                place.enter(name)
+            except (OSError, ImageError) as problem:
+                self._told(f"Programs with another output root do not see who works in {parent}: {problem}")
+            else:
+                self._works[generation_id] = place, name
+        if self.is_worked_on(generation_id, parent):
+            self.end_work(generation_id)
+            return False
+        return True
+
+    def end_work(self, generation_id: str) -> None:
+        """Others may go on with it. Idempotent, never raises."""
+        if generation_id in self._works:
+            place, name = self._works.pop(generation_id)
+            place.leave(name)
+
+    def is_worked_on(self, generation_id: str, parent: Path) -> bool:
+        """Whether another process does, perhaps behind its end."""
+        _, own = self._works.get(generation_id, (None, ""))
+        try:
+            return self._any(self._at(parent), f"{generation_id}.", but=own)
+        except OSError as error:
+            self._told(f"Who works in {parent} cannot be learnt: {error.strerror}.")
+            return True
+
+    def works_on(self, generation_id: str) -> bool:
+        """Whether this process does."""
+        return generation_id in self._works
 
     def is_another(self, token: str | None) -> bool:
         """Whether that is a process which is there, and not this one."""
@@ -66,8 +112,14 @@ class Attendance:
         self._leaving.discard(waiter)
 
     def is_waited_on(self, generation_id: str) -> bool:
-        names = [name for name in self._waiting.names() if name.startswith(generation_id)]
-        return any(name not in self._leaving and self._is_there(self._waiting, name) for name in names)
+        return self._any(self._waiting, generation_id)
+
+    def _at(self, parent: Path) -> Presence:
+        return self._working.setdefault(parent, Presence(parent / OWN_FOLDER / "working"))
+
+    def _any(self, kind: Presence, first: str, *, but: str = "") -> bool:
+        names = [name for name in kind.names() if name.startswith(first) and name != but]
+        return any(name not in self._leaving and self._is_there(kind, name) for name in names)
 
     def _is_there(self, kind: Presence, name: str) -> bool:
         """Of whom nothing can be learnt, another user's perhaps, that one is left alone."""

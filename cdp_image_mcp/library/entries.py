@@ -128,7 +128,7 @@ class Entries:
                 return None
         if (record := self._index.known(db, row)) is None:
             return None
-        return Entry(record, self.folder(row.folder), self._attendance.lives(record), away=True)
+        return Entry(record, self.folder(row.folder), self._attendance.lives(record, None), away=True)
 
     def _read(
         self, row: Row, visit: Visit, db: sqlite3.Connection | None = None, stale: list[Row] | None = None
@@ -145,7 +145,7 @@ class Entries:
                 self._index.put(db, row.folder, record, stamp, visit)
             elif stale is not None:
                 stale.append(row)
-        return Entry(record, self.folder(row.folder), self._attendance.lives(record))
+        return Entry(record, self.folder(row.folder), self._attendance.lives(record, row.folder.parent))
 
     def folder(self, path: Path) -> Folder:
         """A generation's folder, what is written into which is noted."""

@@ -141,15 +141,15 @@ class Library:
     @in_thread
     def adopt(self, generation_id: str) -> Entry | None:
         """Make this process the owner of an unfinished generation whose owner is dead, or of an interrupted one whose
-        picture may be at the site; None when it is finished, another living process's or not there. Exactly one process
-        ever gets it. Only for whoever knows that this process, should it be the owner, does not work on it."""
+        picture may be at the site; None when it is finished, another living process's or not there. At most one process
+        gets it, whatever its root. Only for whoever knows that this process, should it be the owner, does not work on
+        it; :meth:`let_go` follows."""
 
         def work(db: sqlite3.Connection) -> Entry | None:
-            entry = self._entries.of_id(db, generation_id)
-            if entry is None or (entry.alive and not self.is_mine(entry.record)):
+            if (entry := self._taken(db, generation_id)) is None:
                 return None
             record = entry.record
-            if record.finished and not record.collectable:
+            if (entry.alive and not self.is_mine(record)) or (record.finished and not record.collectable):
                 return None
             if record.finished:
                 record.state, record.finished_at, record.fetched = "starting", None, False
@@ -158,7 +158,19 @@ class Library:
             self.index.write(db, entry.folder.path, record)
             return Entry(record, entry.folder, alive=True)
 
-        return self.index.run(work)
+        adopted: Entry | None = None
+        try:
+            adopted = self.index.run(work)
+        finally:
+            if adopted is None:
+                self._attendance.end_work(generation_id)
+        return adopted
+
+    @in_thread
+    def let_go(self, generation_id: str) -> None:
+        """This process has written all that it will about a generation that it registered or adopted. Idempotent, never
+        raises."""
+        self._attendance.end_work(generation_id)
 
     @in_thread
     def amend(self, record: Record, folder: Folder, admit: Admit) -> None:
@@ -222,8 +234,8 @@ class Library:
     @in_thread
     def rescue(self, entry: Entry) -> bool:
         """Take into the record of a generation that has ended what was paid for and lies beside it, and answer whether
-        there was anything. Nothing while the process that it was asked through runs: it may be writing just then. A
-        disk that refuses keeps nobody from what is recorded."""
+        there was anything. Nothing while a process works on it, or the one that it was asked through runs: it may be
+        writing just then. A disk that refuses keeps nobody from what is recorded."""
         take_in = partial(self._take_in, generation_id=entry.record.generation_id)
         return self._may_have_strays(entry) and bool(self._entries.keep_books(take_in))
 
@@ -263,6 +275,7 @@ class Library:
         with doing("Making a folder for the pictures", parent):
             make_path(parent)
             parent = self.index.add_parent(parent)
+        self._attendance.begin_work(record.generation_id, parent)  # before anybody can see its record
         return new_folder(parent, record)
 
     def _join(self, db: sqlite3.Connection, marks: Sequence[str], own_id: str) -> Claim | None:
@@ -282,12 +295,24 @@ class Library:
         return None
 
     def _take_in(self, db: sqlite3.Connection, generation_id: str) -> bool:
+        if self._attendance.works_on(generation_id):
+            return False
+        try:
+            entry = self._taken(db, generation_id)
+            if entry is None or not entry.record.finished or self.is_of_another(entry.record):
+                return False
+            record, found = entry.record, strays.gather(entry.folder.path, entry.record)
+            if not any(found):
+                return False
+            found.end_anew(record)
+            self.index.write(db, entry.folder.path, record)
+            return True
+        finally:
+            self._attendance.end_work(generation_id)
+
+    def _taken(self, db: sqlite3.Connection, generation_id: str) -> Entry | None:
+        """One that no other process works on, as it is once this one does."""
         entry = self._entries.of_id(db, generation_id)
-        if entry is None or not entry.record.finished or self.is_of_another(entry.record):
-            return False
-        record, found = entry.record, strays.gather(entry.folder.path, entry.record)
-        if not any(found):
-            return False
-        found.end_anew(record)
-        self.index.write(db, entry.folder.path, record)
-        return True
+        if entry is None or not self._attendance.begin_work(generation_id, entry.folder.path.parent):
+            return None
+        return self._entries.of_id(db, generation_id)  # one with another root may have had it meanwhile

@@ -4,6 +4,7 @@ The system lets go of the lock when the process dies, in whatever way, so nothin
 host names or on tidying up, and neither a container nor a share changes it as long as locks work there.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -12,6 +13,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.disk import make_path
 from cdp_image_mcp.system.lockfile import LockFile, close, take
 
@@ -39,6 +41,8 @@ class Presence:
 
     def enter(self, name: str) -> None:
         """Be there under ``name`` from now on. Raises OSError or ImageError ``disk``."""
+        if not NAME.fullmatch(name):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         lock = self._mine.get(name)
         if lock is not None:
             if lock.still_there:
@@ -46,7 +50,12 @@ class Presence:
             lock.release()
         make_path(self.folder)
         lock = LockFile(self.folder / name, self._setting)
-        lock.acquire(5)  # who looks whether it is taken holds it for a moment
+        try:
+            lock.acquire(5)  # who looks whether it is taken holds it for a moment
+        except ImageError:
+            with suppress(OSError):
+                lock.path.unlink()  # where nothing can be locked, nobody could learn anything of it
+            raise
         self._mine[name] = lock
 
     def leave(self, name: str) -> None:

@@ -68,6 +68,7 @@ async def create(library: Library, record: Record, parent: Path | None = None) -
     if owner is not None:
         record.owner, record.session = owner, owner.token
     await library.release(claim.waiter)
+    await library.let_go(record.generation_id)
     # Not Folder.write: that would date an old record anew.
     put_back = partial(library.index.write, folder=claim.folder.path, record=record)
     await anyio.to_thread.run_sync(library.index.run, put_back)

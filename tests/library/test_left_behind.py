@@ -3,13 +3,17 @@
 from pathlib import Path
 
 import anyio
+import anyio.from_thread
 import msgspec
 import pytest
 
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.attendance import Attendance
 from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, now
-from tests.library.making import a_record, ago, create, finished
+from cdp_image_mcp.system.lockfile import LockFile
+from tests.library.making import DEAD, a_record, ago, create, finished
 
 pytestmark = pytest.mark.anyio
 
@@ -110,3 +114,74 @@ async def test_a_process_takes_up_its_own_generation_and_none_of_another_living_
         assert await library.adopt(record.generation_id) is not None
         # To a library that plays another process it is a stranger's, and alive.
         assert await Library(root).adopt(record.generation_id) is None
+
+
+async def test_what_a_program_with_another_root_makes_in_the_same_folder_is_alive_and_taken_up_by_nobody(
+    library: Library, tmp_path: Path
+) -> None:
+    """Two programs, each with its own root, the one of which is the output folder that a call of the other names."""
+    other = Library(tmp_path / "theirs")
+    with anyio.fail_after(60):
+        record = a_record(state="generating", submitted=True)
+        claim = await other.claim_or_register(record, library.root)
+        found = await library.find(record.generation_id)
+        assert found is not None
+        assert found.alive
+        assert await library.adopt(record.generation_id) is None
+        assert read_record(claim.folder.path)[0].owner == record.owner
+        other.close()
+        found = await library.find(record.generation_id)
+        assert found is not None
+        assert not found.alive
+        assert await library.adopt(record.generation_id) is not None
+        # Also the other way round: who has taken it up now is alive for those who began it.
+        assert await Library(other.root).adopt(record.generation_id) is None
+
+
+async def test_who_finds_an_orphan_that_one_with_another_root_takes_up_and_ends_meanwhile_leaves_it(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Library(tmp_path / "theirs")
+    with anyio.fail_after(60):
+        record = a_record(state="generating", submitted=True, owner=DEAD)
+        folder = await create(other, record, library.root)
+        assert await library.find(record.generation_id) is not None
+        begin = Attendance.begin_work
+
+        async def take_up_and_end() -> None:
+            taken = await other.adopt(record.generation_id)
+            assert taken is not None
+            await finished(other, taken.folder, taken.record)
+            await other.let_go(record.generation_id)
+
+        def late(attendance: Attendance, generation_id: str, parent: Path) -> bool:
+            monkeypatch.setattr(Attendance, "begin_work", begin)
+            anyio.from_thread.run(take_up_and_end)
+            return begin(attendance, generation_id, parent)
+
+        monkeypatch.setattr(Attendance, "begin_work", late)
+        assert await library.adopt(record.generation_id) is None
+    there = read_record(folder.path)[0]
+    assert (there.state, len(there.images)) == ("saved", 1)
+
+
+async def test_where_nothing_can_be_locked_beside_the_pictures_the_root_alone_says_who_is_alive(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire = LockFile.acquire
+
+    def refuses(lock: LockFile, seconds: float = 30.0) -> None:
+        if lock.path.parent.name == "working":
+            lock.path.touch()
+            raise ImageError("disk", "Locking a file failed: No locks available.")
+        acquire(lock, seconds)
+
+    monkeypatch.setattr(LockFile, "acquire", refuses)
+    with anyio.fail_after(60):
+        mine = await library.claim_or_register(a_record(), tmp_path / "share")
+        orphan = left()
+        await create(library, orphan, tmp_path / "share")
+        other = Library(library.root)
+        assert await other.adopt(mine.record.generation_id) is None
+        assert await other.adopt(orphan.generation_id) is not None
+    assert any("another output root" in problem for problem in library.problems())

@@ -204,3 +204,23 @@ async def test_pictures_that_the_record_does_not_know_are_rescued_once(library: 
         found = gather(folder.path, record)
     assert [Path(stray.path).read_bytes() for stray in found.pictures] == [unlisted, linked_twice, in_part]
     assert [Path(stray.path).name for stray in found.pictures] == ["image-02.png", "image-03.png", "image-10.png"]
+
+
+async def test_nothing_is_taken_out_of_a_folder_in_which_whoever_took_it_up_still_writes(
+    library: Library, root: Path
+) -> None:
+    """Whose client asked for it is gone, and its end has been told: the turn may bring more pictures."""
+    other = Library(root)
+    with anyio.fail_after(60):
+        record = a_record(owner=DEAD, state="generating", submitted=True)
+        await create(library, record)
+        taken = await library.adopt(record.generation_id)
+        assert taken is not None
+        await finished(library, taken.folder, taken.record)
+        (taken.folder.path / ".image.1-1.part").write_bytes(picture())
+        (entry,) = await other.with_strays()
+        assert not await other.rescue(entry)
+        assert not await library.rescue(entry)
+        assert hidden(taken.folder.path) == [".image.1-1.part"]
+        await library.let_go(record.generation_id)
+        assert await other.rescue(entry)

@@ -10,6 +10,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
+from tests.studio.leaving import left
 from tests.studio.scripted import Scripted, draw, png, studio_with
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +72,22 @@ async def test_who_was_told_the_end_by_another_process_gets_a_new_picture_the_ne
         assert not (await studio.generate(GenerateImage(prompt="a bear"))).joined
     record = on_disk(first.folder)
     assert (record.fetched, len(record.images), record.facts["quota_seen"]) == (True, 2, 3)
+
+
+async def test_nobody_takes_a_picture_that_a_turn_still_brings_to_one_who_took_it_up(tmp_path: Path) -> None:
+    """The client that asked for it is gone, so nothing but who works on it keeps others from what lies there."""
+    watching = Watching()
+    orphan = await left(tmp_path)
+    async with studio_with(tmp_path, Scripted(draw, watching)) as maker, studio_with(tmp_path, Scripted(draw)) as other:
+        first = await maker.wait(orphan.generation_id)
+        part = Path(first.folder) / ".image.1-1.part"
+        part.write_bytes(png(9))  # as far as the other process sees it: named in the next moment
+        assert len((await other.wait(orphan.generation_id)).record.images) == 1
+        assert part.exists()
+        watching.go_on.set()
+        await watching.over.wait()
+        part.unlink()
+    assert [Path(image.path).name for image in on_disk(first.folder).images] == ["image-01.png", "image-02.png"]
 
 
 async def test_the_next_prompt_waits_until_the_turn_is_given_back(tmp_path: Path) -> None:

@@ -113,6 +113,33 @@ async def test_what_is_taken_up_again_has_its_time_again(tmp_path: Path) -> None
     assert (record.state, record.over_time) == ("saved", False)
 
 
+@pytest.mark.parametrize("way", ["api", "chatgpt-web"])
+async def test_what_a_program_with_another_root_makes_in_ones_own_folder_is_waited_for(
+    way: str, tmp_path: Path
+) -> None:
+    out, go_on = anyio.Event(), anyio.Event()
+
+    async def draws(request: ImageRequest, report: Report) -> None:
+        await report.state("submitting", sent_prompt=request.prompt, submitted="unknown", spent="unknown")
+        out.set()
+        await go_on.wait()
+        await draw(request, report)
+
+    ours = tmp_path / "ours"
+    mine, theirs = Scripted(draw, collects), Scripted(draws)
+    own: dict[str, Any] = {"backend": way, "api_key": "test-key"}
+    async with studio_with(tmp_path / "theirs", theirs, theirs, **own, input_roots=(ours,)) as maker:
+        elsewhere = asking(output_dir=str(ours / "output"), wait_seconds=0)
+        identity = (await maker.generate(elsewhere)).record.generation_id
+        await out.wait()
+        async with studio_with(ours, mine, mine, **own) as studio:
+            assert (await studio.wait(identity, 0)).record.state == "submitting"
+            go_on.set()
+            record = (await studio.wait(identity)).record
+    assert (record.state, len(record.images), record.facts.get("taken_up")) == ("saved", 1, None)
+    assert (mine.started, mine.collected) == ([], [])
+
+
 # --- beside an ended record --------------------------------------------------------------------------------------
 
 

@@ -101,7 +101,9 @@ def test_nobody_who_enters_while_dead_ones_are_swept_away_is_swept_with_them(
 def test_a_name_from_a_record_that_leads_elsewhere_is_nobody_and_nothing_is_touched(tmp_path: Path, name: str) -> None:
     (tmp_path / "precious").write_bytes(b"")
     assert not Presence(tmp_path / "alive").is_there(name)
-    assert (tmp_path / "precious").exists()
+    with pytest.raises(OSError, match="Invalid argument"):
+        Presence(tmp_path / "alive").enter(name)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "precious"]
 
 
 def test_a_pipe_that_somebody_laid_there_is_nobody_and_keeps_nobody(tmp_path: Path) -> None:
@@ -161,3 +163,7 @@ def test_a_file_system_without_any_locks_is_told_with_what_to_do(
         LockFile(tmp_path / "lock").acquire()
     assert caught.value.code == "disk"
     assert "GPT_IMAGE_OUTPUT_DIR" in caught.value.next_step
+    here = Presence(tmp_path / "alive")
+    with pytest.raises(ImageError, match="no locks"):
+        here.enter("me")
+    assert here.names() == []  # of what cannot be locked nobody could learn whether it is there

@@ -77,7 +77,7 @@ class Runner:
         self._api_slots = anyio.Semaphore(API_CONCURRENCY)
         self.gallery = Gallery(library)
         self._closing = False
-        self._settling = Settling(self.jobs, self._end, self.start_soon)
+        self._settling = Settling(self._dismiss, self._end, self.start_soon)
         self.settle = self._settling.settle
 
     # --- back ends ---------------------------------------------------------------------------------------------
@@ -118,8 +118,11 @@ class Runner:
     async def end_orphan(self, entry: Entry) -> None:
         """Cancel a generation nobody works on."""
         job = Job(request_of(entry.record), entry.record, entry.folder, self)
-        await _take_in(job)
-        await self._end(job, "cancelled", ending.cancelled(entry.record))
+        try:
+            await _take_in(job)
+            await self._end(job, "cancelled", ending.cancelled(entry.record))
+        finally:
+            await self._library.let_go(job.generation_id)
 
     async def aclose(self, outliving: Outliving | None = None) -> None:
         """Stop all jobs in order, record them, let go of the back ends; see :func:`studio.open_studio`. A fault of one
@@ -207,9 +210,13 @@ class Runner:
             await self._guarded(partial(self._end_failed, job, fault))
         finally:
             job.end()
-            # Its end is on disk a moment before this, and may have been taken up again by then.
-            if not job.behind and self.jobs.get(job.generation_id) is job:
-                del self.jobs[job.generation_id]
+            await self._dismiss(job)
+
+    async def _dismiss(self, job: Job) -> None:
+        """One that has ended, unless something of it is in memory alone."""
+        if not job.behind and self.jobs.get(job.generation_id) is job:
+            await self._library.let_go(job.generation_id)
+            del self.jobs[job.generation_id]
 
     async def _watched(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         """The work, and beside it a look for other processes' wish to cancel."""

@@ -22,12 +22,16 @@ End: TypeAlias = Callable[[Job, State, ImageError | None], Awaitable[None]]
 
 
 class Settling:
-    """``jobs`` are those of this process, ``end`` ends one anew, ``start_soon`` runs work that no call waits for."""
+    """``dismiss`` takes leave of one that is done with, ``end`` ends one anew, ``start_soon`` runs work that no call
+    waits for."""
 
     def __init__(
-        self, jobs: dict[str, Job], end: End, start_soon: Callable[[Callable[[], Awaitable[None]]], None]
+        self,
+        dismiss: Callable[[Job], Awaitable[None]],
+        end: End,
+        start_soon: Callable[[Callable[[], Awaitable[None]]], None],
     ) -> None:
-        self._jobs = jobs
+        self._dismiss = dismiss
         self._end = end
         self._start_soon = start_soon
 
@@ -88,8 +92,7 @@ class Settling:
                     if error is not None:
                         error = _without(error, len(job.images) - placed)
                     await self._end(job, "saved" if job.whole else state, None if job.whole else error)
-                if not job.behind:
-                    self._jobs.pop(job.generation_id, None)
+                await self._dismiss(job)
             finally:
                 # Whatever happened: calls and the server's end wait for this.
                 job.settling = False
