@@ -3,7 +3,7 @@
 import base64
 import logging
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,13 +29,12 @@ from cdp_image_mcp.mcp_server.arguments import (
     parse,
 )
 from cdp_image_mcp.mcp_server.client.elicitation import ANSWER_KEY, is_modern
-from cdp_image_mcp.mcp_server.client.progress import Progress
 from cdp_image_mcp.mcp_server.client.table import ANSWER_SECONDS, known
 from cdp_image_mcp.mcp_server.fields import failure, known_error
 from cdp_image_mcp.mcp_server.resources import history
 from cdp_image_mcp.mcp_server.tasks.opened import declared
 from cdp_image_mcp.studio.asked import GenerateImage, Images
-from cdp_image_mcp.studio.studio import Standing, Studio
+from cdp_image_mcp.studio.studio import Listener, News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean_tree
 from cdp_image_mcp.system.viewer import open_file, openable
 
@@ -44,6 +43,9 @@ logger = logging.getLogger(__name__)
 ANSWERING_SECONDS = 3.0
 """With less of its time left a call does not ask a person: the question would vanish before it is read, and it is put
 once only. The next call asks."""
+
+NOTICE_SECONDS = 1.0
+"""What a client gets to take one notice. The stream has no buffer: one that stopped reading would block us."""
 
 ToolResult: TypeAlias = types.CallToolResult | types.InputRequiredResult | dict[str, Any]
 
@@ -74,7 +76,7 @@ class _Call:
         self.ctx = ctx
         self.params = params
         self.app = ctx.lifespan_context
-        self.progress = Progress(ctx.session)
+        self._told = -1.0
         self.began = anyio.current_time()
         self.also: dict[str, Any] = {}
         """Told beside every answer."""
@@ -122,7 +124,7 @@ class _Call:
             self.generation_id, *came = repeated.split()
             self.joining = {"joined": bool(came), "unmet": tuple(came[1:])}
             left = seconds if _accepted(self.params) else 0
-            standing = await studio.wait(self.generation_id, left, self.progress, held=held)
+            standing = await studio.wait(self.generation_id, left, self._tell, held=held)
             return await self._answer(standing, shown, studio)
         tasks = self.app.tasks
         await tasks.sweep()
@@ -133,7 +135,7 @@ class _Call:
                 return await self._answer(standing, shown, studio)
             if tasks.ended(self.generation_id) is None:
                 return await tasks.open(standing, studio, images, self.also)
-        standing = await self._taken_up(arguments, studio, seconds, held, self.progress)
+        standing = await self._taken_up(arguments, studio, seconds, held, self._tell)
         self.generation_id = identity = standing.record.generation_id
         person = self.app.person
         if seconds > 0 and person.may_ask(self.ctx, standing):
@@ -141,7 +143,7 @@ class _Call:
                 return person.interim(self.ctx, msgspec.structs.replace(standing, **self.joining))
             left = self.began + seconds - anyio.current_time()
             if left >= ANSWERING_SECONDS:
-                wait = partial(studio.wait, identity, listener=self.progress)
+                wait = partial(studio.wait, identity, listener=self._tell)
                 standing = await person.ask_and_wait(self.ctx, standing, left, wait)
         return await self._answer(standing, shown, studio)
 
@@ -158,14 +160,24 @@ class _Call:
         studio: Studio,
         seconds: float,
         held: AsyncExitStack,
-        progress: Progress | None = None,
+        listener: Listener | None = None,
     ) -> Standing:
         """Started, unless it is known what the call is about, and waited for."""
         if isinstance(arguments, WaitForImage) or self.generation_id is not None:
-            return await studio.wait(self.generation_id, seconds, progress, held=held)
-        standing = await studio.generate(arguments, progress, seconds=seconds, held=held)
+            return await studio.wait(self.generation_id, seconds, listener, held=held)
+        standing = await studio.generate(arguments, listener, seconds=seconds, held=held)
         self.joining = {"joined": standing.joined, "unmet": standing.unmet}
         return standing
+
+    async def _tell(self, news: News) -> None:
+        """The client's progress. Numbers only ever grow, and a slow or dead reader costs at most a second."""
+        if news.elapsed <= self._told:
+            return
+        self._told = news.elapsed
+        # A total that is already passed would read as more than 100 %.
+        total = news.expected if news.expected is not None and news.expected > news.elapsed else None
+        with anyio.move_on_after(NOTICE_SECONDS), suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            await self.ctx.session.report_progress(round(news.elapsed, 1), total, news.message)
 
     async def _answer(self, standing: Standing, shown: Showing, studio: Studio) -> types.CallToolResult:
         self.generation_id = standing.record.generation_id
