@@ -13,6 +13,7 @@ import time
 import unicodedata
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from itertools import accumulate
 from typing import Any, TextIO
 
 from cdp_image_mcp.studio.studio import News
@@ -42,7 +43,7 @@ def ago(seconds: float) -> str:
 
 def width(text: str) -> int:
     """Columns that ``text`` takes on a terminal: Chinese and emoji take two, marks over a letter none."""
-    return sum(_columns(letter) for letter in text)
+    return sum(map(_columns, text))
 
 
 def _columns(letter: str) -> int:
@@ -55,12 +56,7 @@ def cut(text: str, columns: int) -> str:
     """As much of ``text`` as fits into so many columns, with a mark where some is missing."""
     if width(text) <= columns:
         return text
-    taken, used = 0, 1
-    for letter in text:
-        used += _columns(letter)
-        if used > columns:
-            break
-        taken += 1
+    taken = sum(used < columns for used in accumulate(map(_columns, text)))  # the mark takes one
     return text[:taken].rstrip() + "…" if columns > 0 else ""
 
 
