@@ -44,6 +44,8 @@ class Library:
         self.index = Index(root, self.tell)
         self._attendance = Attendance(root, self.tell)
         self._entries = Entries(self.index, self._attendance, self.tell)
+        self.find = in_thread(self._entries.find)
+        self.rescan = in_thread(self.index.rescan)
         self.token = self._attendance.token
         self._fetched: set[tuple[str, str | None]] = set()
 
@@ -192,11 +194,6 @@ class Library:
         return self._attendance.is_another(record.session)
 
     @in_thread
-    def find(self, generation_id: str) -> Entry | None:
-        """That generation, read from its sidecar; folders the index does not know yet are looked at too."""
-        return self._entries.find(generation_id)
-
-    @in_thread
     def newest(self, limit: int = 10) -> list[Entry]:
         """The newest generations, newest first."""
         return self._entries.picked("ORDER BY created DESC, id", most=limit)
@@ -265,11 +262,6 @@ class Library:
         last = "SELECT seconds FROM generations WHERE backend = ? AND state = 'saved' ORDER BY ended DESC LIMIT 20"
         seconds = self.index.view(lambda db: [seconds for (seconds,) in db.execute(last, (backend,))])
         return statistics.median(seconds) if seconds else None
-
-    @in_thread
-    def rescan(self) -> int:
-        """See :meth:`Index.rescan`."""
-        return self.index.rescan()
 
     def _make(self, record: Record, parent: Path) -> tuple[Path, Stamp]:
         with doing("Making a folder for the pictures", parent):

@@ -23,7 +23,7 @@ class Status(msgspec.Struct, frozen=True):
     steering: Steering
 
     async def report(self, backend: Literal["api", "chatgpt-web", "auto"] | None = None) -> dict[str, Any]:
-        """The answer, with the seed's keys and ours, about ``backend`` or what is set."""
+        """The answer of ``backend_status``, with the seed's keys and ours, about ``backend`` or what is set."""
         selected = backend or self.settings.backend
         names: list[BackendName] = ["api", "chatgpt-web"] if selected == "auto" else [selected]
         statuses = [await self._of(name) for name in names]

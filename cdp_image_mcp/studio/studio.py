@@ -78,17 +78,15 @@ class Studio:
         self._steering = steering = Steering(settings)
         self.intake = Intake(settings, library, steering, ways)
         self._runner = Runner(settings, library, steering, ways, group)
-        self._status = Status(settings, library, self._runner, steering)
+        self.backend = self._runner.backend
+        """For what is asked of a back end beside pictures (``login``, ``doctor --probe``)."""
+        self.status = Status(settings, library, self._runner, steering).report
         self._recovery = Recovery(library, self._runner)
         self._asked_here: set[str] = set()
         """What calls of this server began or joined."""
         self._told: dict[tuple[str, bool], str] = {}
         """The need of a person that a call of this server was answered with last: by generation, and apart for those
         who only look on."""
-
-    def backend(self, name: BackendName) -> Backend:
-        """The back end itself, for what is asked of it beside pictures (``login``, ``doctor --probe``)."""
-        return self._runner.backend(name)
 
     def backend_in_use(self, name: BackendName) -> Backend | None:
         """The back end, if it has been used: making it costs time that a picture under way should have."""
@@ -225,10 +223,6 @@ class Studio:
             record = msgspec.structs.replace(entry.record, state="interrupted", error=error.as_dict())
             return Standing(record=record, folder=str(entry.folder.path))
         return standing
-
-    async def status(self, backend: Literal["api", "chatgpt-web", "auto"] | None = None) -> dict[str, Any]:
-        """The answer of ``backend_status``: seed's keys and ours. Starts, shows and hides nothing."""
-        return await self._status.report(backend)
 
     async def visibility(
         self, action: Literal["status", "show", "hide", "toggle"], *, start_browser: bool = False
