@@ -40,7 +40,7 @@ class Attendance:
         return Owner(token=self.token, pid=own.pid, started=own.create_time(), host=platform.node())
 
     def leave(self) -> None:
-        """This process works on nothing any more. Idempotent."""
+        """This process works on nothing any more: what it leaves is an orphan from now on. Idempotent."""
         for generation_id in list(self._works):
             self.end_work(generation_id)
         self._alive.leave(self.token)

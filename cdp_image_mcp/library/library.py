@@ -46,12 +46,8 @@ class Library:
         self._entries = Entries(self.index, self._attendance, self.tell)
         self.find = in_thread(self._entries.find)
         self.rescan = in_thread(self.index.rescan)
-        self.token = self._attendance.token
+        self.token, self.close = self._attendance.token, self._attendance.leave
         self._fetched: set[tuple[str, str | None]] = set()
-
-    def close(self) -> None:
-        """This process works on nothing any more: what it leaves is an orphan from now on. Idempotent."""
-        self._attendance.leave()
 
     def problems(self) -> list[str]:
         """Sentences about garbled sidecars, a rebuilt index and the like, of this process so far."""

@@ -38,7 +38,7 @@ addresses are asked and that a full disk is tried again, which have limits of th
 
 def open_browser(studio: "Studio | None") -> "Browser | None":
     """The browser that the studio's web back end has open at this moment."""
-    backend = cast("WebBackend | None", studio and studio.backend_in_use("chatgpt-web"))
+    backend = cast("WebBackend | None", studio and studio.backends.get("chatgpt-web"))
     return None if backend is None else backend.browser
 
 

@@ -35,7 +35,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record
-from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES, Backend, BackendName, SiteBackend
+from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES, SiteBackend
 from cdp_image_mcp.studio.asked import GenerateImage, given
 from cdp_image_mcp.studio.intake import Intake
 from cdp_image_mcp.studio.jobs import stopfile
@@ -80,6 +80,8 @@ class Studio:
         self._runner = Runner(settings, library, steering, ways, group)
         self.backend = self._runner.backend
         """For what is asked of a back end beside pictures (``login``, ``doctor --probe``)."""
+        self.backends = self._runner.backends
+        """Those that were used: making one costs time that a picture under way should have."""
         self.status = Status(settings, library, self._runner, steering).report
         self._recovery = Recovery(library, self._runner)
         self._asked_here: set[str] = set()
@@ -87,10 +89,6 @@ class Studio:
         self._told: dict[tuple[str, bool], str] = {}
         """The need of a person that a call of this server was answered with last: by generation, and apart for those
         who only look on."""
-
-    def backend_in_use(self, name: BackendName) -> Backend | None:
-        """The back end, if it has been used: making it costs time that a picture under way should have."""
-        return self._runner.backends.get(name)
 
     async def generate(
         self,

@@ -1,7 +1,7 @@
 """One running generation: its record's single owner, its clock, and what a back end reports about it."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import anyio
@@ -83,6 +83,7 @@ class Job:
         self.remedy = ""
         """What its user can do about the disk that did not take a picture."""
         self._saving = Saving(record, folder)
+        self.fetch_later = self._saving.fetch_later
         self._unwritten = False
         """The disk did not take the record as it is."""
         self._writing = anyio.Lock()
@@ -142,9 +143,6 @@ class Job:
                 await self._write()
         self._wake()
         return image
-
-    def fetch_later(self, fetch: Callable[[], Awaitable[bytes]], /) -> None:
-        self._saving.fetch_later(fetch)
 
     async def taken_ids(self) -> frozenset[str]:
         return await self._care.taken(self.generation_id)
