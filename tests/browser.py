@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from cdp_image_mcp.cdp import FoundBrowser, find_browser
+from cdp_image_mcp.cdp.launching.discovery import FoundBrowser, find_browser
 
 NO_BROWSER = shutil.which("false") or "false"
 """``CHROME_PATH`` in the quick part, for the tests' own process and all that they start: a program, but no browser."""

@@ -8,7 +8,8 @@ Protocol error codes and wordings: Chromium 156, 2026-11. -32000 covers many cas
 from collections.abc import Sequence
 from pathlib import Path
 
-STALE_CONTEXT = (
+DOCUMENT_GONE = (
+    "Inspected target navigated or closed",
     "Cannot find context with specified id",
     "Execution context was destroyed",
     "uniqueContextId not found",
@@ -37,19 +38,14 @@ class ProtocolError(CDPError):
         return self.code == -32601
 
     @property
-    def navigated(self) -> bool:
-        """The page navigated or closed while the command ran."""
-        return "Inspected target navigated or closed" in self.message
-
-    @property
     def between_documents(self) -> bool:
         """The page is just taking another's place (Chromium 156, 2026-11-27); nothing was done."""
         return "Not attached to an active page" in self.message
 
     @property
-    def stale_context(self) -> bool:
-        """The JavaScript context of the command is gone; a newer one may exist."""
-        return any(wording in self.message for wording in STALE_CONTEXT)
+    def document_gone(self) -> bool:
+        """The document that the command was for is gone, or went while it ran; another may be there."""
+        return any(wording in self.message for wording in DOCUMENT_GONE)
 
 
 class ScriptError(CDPError):

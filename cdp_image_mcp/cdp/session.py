@@ -112,14 +112,12 @@ class Session:
             raise PageCrashed(method)
         return self._waiters.add(self.session_id, method, timeout)
 
-    def subscribe(
-        self, *methods: str, limit: int = DEFAULT_QUEUE, where: Callable[[Event], bool] | None = None
-    ) -> Mailbox[Event]:
-        """A queue of the events named, filled from now on; at ``limit`` unread ones it closes with EventOverflow.
+    def subscribe(self, *methods: str, where: Callable[[Event], bool] | None = None) -> Mailbox[Event]:
+        """A queue of the events named, filled from now on; at DEFAULT_QUEUE unread ones it closes with EventOverflow.
 
         ``where`` leaves events out; it runs inside the reader, under the rules of ``listen``.
         """
-        subscription: Mailbox[Event] = Mailbox(" or ".join(methods), limit)
+        subscription: Mailbox[Event] = Mailbox(" or ".join(methods), DEFAULT_QUEUE)
 
         def push(event: Event) -> None:
             if where is None or where(event):

@@ -116,7 +116,7 @@ class World:
         try:
             answer = await self.page.session.call("Runtime.evaluate", command, timeout=timeout, reply=EvaluateReply)
         except ProtocolError as error:
-            if not (error.navigated or error.stale_context):
+            if not error.document_gone:
                 raise
             self.leave()
             raise DocumentLeft("the page went to another document") from error
@@ -143,7 +143,7 @@ class Node:
                 "Runtime.callFunctionOn", command, timeout=timeout, reply=EvaluateReply
             )
         except ProtocolError as error:
-            if error.navigated or error.stale_context or "Could not find object" in error.message:
+            if error.document_gone or "Could not find object" in error.message:
                 raise NodeError("the element's document is gone") from error
             raise
         return answer.given.decoded(reply)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp import Browser, FoundBrowser, LaunchOptions, Page
+from cdp_image_mcp.cdp import Browser, LaunchOptions, Page
+from cdp_image_mcp.cdp.launching.discovery import FoundBrowser
 from tests.browser import SWITCHES, found_browser
 from tests.cdp.site import Site, serve_site
 

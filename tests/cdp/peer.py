@@ -9,7 +9,8 @@ import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from cdp_image_mcp.cdp import Connection, Session, connect
+from cdp_image_mcp.cdp.connection import Connection, connect
+from cdp_image_mcp.cdp.session import Session
 
 
 class Peer:

@@ -6,9 +6,9 @@ from typing import Any
 import anyio
 import pytest
 
-from cdp_image_mcp.cdp import Bodies, Page, Request
+from cdp_image_mcp.cdp import Bodies, Page
 from cdp_image_mcp.cdp.errors import BodyUnavailable, CDPError, EventTimeout, PageCrashed, ProtocolError
-from cdp_image_mcp.cdp.requests import Requests
+from cdp_image_mcp.cdp.requests import Request, Requests
 from tests.cdp.peer import attach_session, connected
 from tests.cdp.site import PAGES, PNG, Site, picture
 

@@ -35,10 +35,13 @@ async def test_events_come_in_their_order_and_only_those_asked_for() -> None:
                 assert events.poll() is None
 
 
-async def test_a_queue_that_is_not_read_closes_with_an_error_after_what_it_holds() -> None:
+async def test_a_queue_that_is_not_read_closes_with_an_error_after_what_it_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cdp_image_mcp.cdp.session.DEFAULT_QUEUE", 3)
     with anyio.fail_after(10):
         async with connected() as (peer, connection):
-            with connection.browser.subscribe("A.one", limit=3) as events:
+            with connection.browser.subscribe("A.one") as events:
                 await peer.settle(connection)
                 for number in range(5):
                     await peer.event("A.one", {"n": number})

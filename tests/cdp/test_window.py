@@ -7,11 +7,11 @@ import anyio
 import pytest
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp import Browser, LaunchOptions, Page, Window, WindowReport, keyboard_mouse
+from cdp_image_mcp.cdp import Browser, LaunchOptions, Page, keyboard_mouse
 from cdp_image_mcp.cdp import window as windows
 from cdp_image_mcp.cdp.errors import SessionClosed
 from cdp_image_mcp.cdp.protocol import Bounds, WindowForTarget
-from cdp_image_mcp.cdp.window import away_here
+from cdp_image_mcp.cdp.window import Window, WindowReport, away_here
 from tests.cdp.elements import element, focus
 from tests.cdp.site import Site
 

@@ -25,26 +25,25 @@ PROFILE_IN_USE = 21
 # None of these is translated: they are lines for a log.
 ROOT = "Running as root without --no-sandbox"
 DISPLAY = ("Missing X server or $DISPLAY", "The platform failed to initialize", "Failed to connect to Wayland display")
-BY_ADMIN = "DevTools remote debugging is disallowed by the system admin"
 NO_SOCKET = "Failed to create socket directory"
 NO_LOCK = re.compile(r"Failed to create \S.*SingletonLock: (.+) \((?!17\))\d+\)")
 """And not because there is one (EEXIST)."""
-DEFAULT_PROFILE = "DevTools remote debugging requires a non-default data directory"
+FORBIDDEN = {
+    "DevTools remote debugging is disallowed by the system admin": (
+        "the browser may not be driven: a policy of this computer forbids it (RemoteDebuggingAllowed or "
+        "DeveloperToolsAvailability, see chrome://policy). Choose another browser, or ask whoever set the policy"
+    ),
+    "DevTools remote debugging requires a non-default data directory": (
+        "the browser may not be driven on its own default profile. Choose a folder of its own; if one is chosen, "
+        "a policy of this computer (UserDataDir, see chrome://policy) overrides it"
+    ),
+}
 
 
 def forbidden(lines: Sequence[str]) -> DebuggingForbidden | None:
     """The browser says that it will never open its port. It does not end with that."""
-    if any(BY_ADMIN in line for line in lines):
-        return DebuggingForbidden(
-            "the browser may not be driven: a policy of this computer forbids it (RemoteDebuggingAllowed or "
-            "DeveloperToolsAvailability, see chrome://policy). Choose another browser, or ask whoever set the policy"
-        )
-    if any(DEFAULT_PROFILE in line for line in lines):
-        return DebuggingForbidden(
-            "the browser may not be driven on its own default profile. Choose a folder of its own; if one is chosen, "
-            "a policy of this computer (UserDataDir, see chrome://policy) overrides it"
-        )
-    return None
+    text = "\n".join(lines)
+    return next((DebuggingForbidden(meant) for wording, meant in FORBIDDEN.items() if wording in text), None)
 
 
 def explain_exit(code: int, lines: Sequence[str], options: LaunchOptions, holder: Holder | None) -> LaunchError:

@@ -140,12 +140,8 @@ class Tab:
     async def quotas_told(self) -> None:
         """Until what the page has asked about quotas is answered; not for long, and not when it has asked nothing."""
         with anyio.move_on_after(QUOTAS_SECONDS):
-            while self._awaits_quotas():
+            while any(one not in self._quotas_read for one in self.here if self.site.asks("quota", one)):
                 await self._quotas_news.wait()
-
-    def _awaits_quotas(self) -> bool:
-        """The present document has asked, and what it was answered has not been read yet."""
-        return any(one not in self._quotas_read for one in self.here if self.site.asks("quota", one))
 
     async def hear_quotas(self, answers: Mailbox[Request]) -> None:
         """The page asks for its quotas when it is loaded, whether or not a turn is watched."""

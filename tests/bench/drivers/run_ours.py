@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from exercise import Where, main
 
-from cdp_image_mcp.cdp import Event, Session, connect
+from cdp_image_mcp.cdp.connection import connect
+from cdp_image_mcp.cdp.session import Event, Session
 
 
 class Remote(msgspec.Struct):

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from cdp_image_mcp import cdp
-from cdp_image_mcp.cdp import FoundBrowser, LaunchOptions, Page
+from cdp_image_mcp.cdp import LaunchOptions, Page
 from cdp_image_mcp.cdp.errors import (
     BrowserFailed,
     BrowserGone,
@@ -35,6 +35,7 @@ from cdp_image_mcp.cdp.errors import (
 )
 from cdp_image_mcp.cdp.launching import launcher
 from cdp_image_mcp.cdp.launching import process as process_of_a_browser
+from cdp_image_mcp.cdp.launching.discovery import FoundBrowser
 from cdp_image_mcp.cdp.launching.holder import Holder, read_holder
 from cdp_image_mcp.cdp.launching.process import is_helper
 from cdp_image_mcp.cdp.launching.profile import PORT_FILE, read_endpoint

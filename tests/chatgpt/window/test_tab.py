@@ -13,6 +13,7 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.cdp.errors import DocumentLeft, SubscriptionClosed
 from cdp_image_mcp.cdp.protocol import FrameTreeReply
+from cdp_image_mcp.cdp.session import Session
 from cdp_image_mcp.chatgpt.network.quota import Quota
 from cdp_image_mcp.chatgpt.network.sent import same_text
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
@@ -79,9 +80,9 @@ class Ran:
 
     def __init__(self, tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
         self.places: list[tuple[str, str]] = []
-        session, call = tab.page.session, cdp.Session.call
+        session, call = tab.page.session, Session.call
 
-        async def called(to: cdp.Session, method: str, params: Any = None, **more: Any) -> Any:
+        async def called(to: Session, method: str, params: Any = None, **more: Any) -> Any:
             answer = await call(to, method, params, **more)
             if to is session and method in {"Runtime.evaluate", "Runtime.callFunctionOn"}:
                 tree = await call(to, "Page.getFrameTree", reply=FrameTreeReply)
@@ -90,7 +91,7 @@ class Ran:
                 self.places.append((str(document.status), method))
             return answer
 
-        monkeypatch.setattr(cdp.Session, "call", called)
+        monkeypatch.setattr(Session, "call", called)
 
 
 async def goes_to_a_check(tab: Tab, site: StandIn) -> None:

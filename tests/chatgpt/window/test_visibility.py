@@ -9,7 +9,7 @@ from typing import Any, Literal
 import anyio
 import pytest
 
-from cdp_image_mcp.cdp import WindowReport
+from cdp_image_mcp.cdp.window import WindowReport
 from cdp_image_mcp.chatgpt.window import visibility
 from cdp_image_mcp.chatgpt.window.visibility import Visibility
 from tests.chatgpt.window.making import backend
