@@ -125,9 +125,7 @@ class Connection:
         if message.error is None:
             waiter.future.set_result(message.result)
             return
-        data = message.error.data
-        text = data if data is None or isinstance(data, str) else repr(data)
-        error = ProtocolError(message.error.code, message.error.message, text, waiter.method)
+        error = ProtocolError(message.error.code, message.error.message, message.error.data, waiter.method)
         if error.code == -32001 and waiter.session_id is not None:  # no session of that id (any more)
             waiter.fail(SessionClosed(message.error.message, waiter.method))
         else:

@@ -7,6 +7,7 @@ Protocol error codes and wordings: Chromium 156, 2026-11. -32000 covers many cas
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 DOCUMENT_GONE = (
     "Inspected target navigated or closed",
@@ -27,7 +28,7 @@ class CDPError(Exception):
 class ProtocolError(CDPError):
     """The browser answered a command with an error."""
 
-    def __init__(self, code: int, message: str, data: str | None = None, method: str = "") -> None:
+    def __init__(self, code: int, message: str, data: Any = None, method: str = "") -> None:
         super().__init__(f"{method}: {message} ({code})" + (f": {data}" if data else ""))
         self.code = code
         self.message = message
@@ -58,9 +59,6 @@ class ScriptError(CDPError):
 class NavigationError(CDPError):
     """The address could not be loaded; the text is Chrome's ``net::ERR_…``."""
 
-    def __init__(self, url: str, error_text: str) -> None:
-        super().__init__(f"could not open {url}: {error_text}")
-
 
 class CommandTimeout(CDPError, TimeoutError):
     """The browser did not answer a command in time. It may still carry the command out."""
@@ -86,11 +84,6 @@ class EventTimeout(CDPError, TimeoutError):
 
 class EventOverflow(CDPError):
     """A queue was not read while it filled up; it is closed, nothing was dropped silently."""
-
-    def __init__(self, what: str, limit: int) -> None:
-        super().__init__(
-            f"unread {what} reached the bound of {limit}: the queue was closed, the later ones are missing"
-        )
 
 
 class SubscriptionClosed(CDPError):

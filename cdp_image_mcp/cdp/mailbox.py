@@ -103,7 +103,8 @@ class Mailbox(Generic[T]):
         if self._error is not None:
             return
         if self._weight + weight > self._limit:
-            self.finish(EventOverflow(self._what, self._limit))
+            bound = f"unread {self._what} reached the bound of {self._limit}"
+            self.finish(EventOverflow(f"{bound}: the queue was closed, the later ones are missing"))
             return
         self._weight += weight
         self._queue.append((entry, weight))
@@ -142,6 +143,4 @@ class Mailbox(Generic[T]):
                 raise entry
             self._weight -= entry[1]
             return entry[0]
-        if self._error is None:
-            raise RuntimeError("woken for nothing")
-        raise self._error
+        raise self._error or RuntimeError("woken for nothing")

@@ -124,7 +124,7 @@ class Page:
         with self.session.subscribe(*_NAVIGATION) as events:
             reply = await self._go(events, "Page.navigate", {"url": url}, end, reply=NavigateReply)
             if reply.error_text:
-                raise NavigationError(url, reply.error_text)
+                raise NavigationError(f"could not open {url}: {reply.error_text}")
             if reply.loader_id is not None:  # none: only the fragment changed
                 await self._reach(events, reply.loader_id, until, end, url)
 

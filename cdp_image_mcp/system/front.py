@@ -15,7 +15,7 @@ the documentation of CreateProcess and of job objects; never run (2026-11).
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from cdp_image_mcp.system.telling import silence
 
@@ -31,18 +31,6 @@ MARK = "CDP_IMAGE_MCP_FRONT"
 BREAKAWAY_FROM_JOB, NEW_PROCESS_GROUP, NO_WINDOW = 0x01000000, 0x00000200, 0x08000000
 
 
-class Front(Protocol):
-    """The process that the client started, as the server knows it."""
-
-    async def gone(self) -> None:
-        """Until it has been killed."""
-        ...
-
-    def let_go(self, code: int = 0) -> None:
-        """It ends with that exit code, and whoever started it sees that; this process goes on without pipes."""
-        ...
-
-
 class _Pipes:
     def __init__(self, life: int, leave: int) -> None:
         self._life = life
@@ -50,11 +38,13 @@ class _Pipes:
         self._streams = {_what(handle) for handle in (0, 1, 2)} - {None}
 
     async def gone(self) -> None:
+        """Until it has been killed."""
         import anyio
 
         await anyio.wait_readable(self._life)  # nothing is ever written there
 
     def let_go(self, code: int = 0) -> None:
+        """It ends with that exit code, and whoever started it sees that; this process goes on without pipes."""
         # Every duplicate of the standard streams too: the SDK keeps some.
         silence(handle for handle in map(int, os.listdir("/dev/fd")) if _what(handle) in self._streams)  # noqa: PTH208
         try:
@@ -72,7 +62,7 @@ def _what(handle: int) -> tuple[int, int] | None:
     return (facts.st_dev, facts.st_ino) if facts.st_ino else None
 
 
-def split() -> Front | None:
+def split() -> "Front | None":
     """Become two processes. Comes back in the server alone, with its front; None where there is none."""
     if sys.platform == "win32":
         return _split_on_windows()
@@ -152,6 +142,10 @@ class _Process:
     def let_go(self, code: int = 0) -> None:  # noqa: ARG002  Windows gives no choice to who ends another process
         silence((0, 1, 2))
         self._front.kill()
+
+
+Front: TypeAlias = _Pipes | _Process
+"""The process that the client started, as the server knows it."""
 
 
 def _split_on_windows() -> _Process | None:

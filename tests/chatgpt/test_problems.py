@@ -20,7 +20,7 @@ from cdp_image_mcp.errors import Code
         (errors.CommandTimeout("Runtime.evaluate", 15), "browser_failed"),
         (errors.CommandTimeout("Page.navigate", 30), "network"),
         (errors.EventTimeout("the load event", 30), "network"),
-        (errors.NavigationError("https://chatgpt.com/", "net::ERR_NAME_NOT_RESOLVED"), "network"),
+        (errors.NavigationError("could not open https://chatgpt.com/: net::ERR_NAME_NOT_RESOLVED"), "network"),
         (errors.NodeError("the element left the page"), "site_changed"),
         (errors.ScriptError("TypeError"), "site_changed"),
         (errors.BrowserNotFound("none found"), "browser_not_found"),

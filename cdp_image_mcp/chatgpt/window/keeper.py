@@ -20,13 +20,13 @@ another server works in it         it is only left: the browser ends with the la
 import logging
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Literal
 
 import anyio
 import anyio.abc
 
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.errors import BrowserFailed, CommandTimeout
+from cdp_image_mcp.cdp.launching.options import Mode
 from cdp_image_mcp.chatgpt.address import Site
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.window.tab import Tab, open_tab, pages
@@ -47,8 +47,6 @@ on macOS the user's links do not go to it for longer (Launch Services hands them
 BROWSER_SECONDS = 20.0
 PAGE_SECONDS = 10.0
 """How long a browser, or our page, may owe an answer that usually takes a millisecond before it counts as hanging."""
-
-Mode = Literal["headless", "hidden", "visible"]
 
 
 class Keeper:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import anyio
 
 from cdp_image_mcp import cdp
+from cdp_image_mcp.cdp.launching.options import Mode
 from cdp_image_mcp.chatgpt.window.keeper import Keeper
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.chatgpt.window.windowmode import NO_DISPLAY, WindowMemory, has_display
@@ -121,7 +122,7 @@ class Visibility:
             return f"Configured; the last browser failed: {self._keeper.problem.message}"
         return "Configured; the browser starts at the first use."
 
-    async def _borrow(self, mode: Literal["headless", "hidden", "visible"]) -> Tab:
+    async def _borrow(self, mode: Mode) -> Tab:
         """As every user of the browser only in turn: starting it anew would take it from a running generation, of this
         process or another."""
         with anyio.move_on_after(TURN_SECONDS) as limit:

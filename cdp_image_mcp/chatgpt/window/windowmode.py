@@ -13,6 +13,7 @@ import anyio.to_thread
 import msgspec
 
 from cdp_image_mcp.cdp.errors import NoDisplay
+from cdp_image_mcp.cdp.launching.options import Mode
 from cdp_image_mcp.config import WindowMode
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.system.disk import replace_file
@@ -24,7 +25,7 @@ HIDDEN_FOR = timedelta(days=7)
 
 
 class Choice(msgspec.Struct, frozen=True):
-    mode: Literal["headless", "hidden", "visible"]
+    mode: Mode
     why: str
 
 

@@ -410,7 +410,7 @@ async def test_after_an_overflow_or_a_crash_the_websockets_are_heard_on_and_what
     tab = ScriptedTab()
     async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER)) as watch:
         breaks = (
-            lambda: tab.hearings[-1].finish(EventOverflow("frames", 1)),
+            lambda: tab.hearings[-1].finish(EventOverflow("too many frames")),
             lambda: tab.hearings[-1].interrupt(PageCrashed()),
             lambda: tab.hearings[-1].put(update("refetch-conversation")),
         )
