@@ -21,7 +21,7 @@ from cdp_image_mcp.cdp.errors import BrowserGone, PageCrashed, ProtocolError, Se
 from cdp_image_mcp.cdp.protocol import AttachedToTarget, InspectorDetached, OfSession
 from cdp_image_mcp.cdp.session import ANSWERED_AFTER_CRASH, Event, Session, again
 from cdp_image_mcp.cdp.waiters import Waiters
-from cdp_image_mcp.cdp.wire import MAX_MESSAGE, UNREADABLE, Envelope, decode_message, id_of
+from cdp_image_mcp.cdp.wire import MAX_MESSAGE, UNREADABLE, Envelope, decode, id_of
 from cdp_image_mcp.system.tasks import background, shielded
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Connection:
         self.browser = Session(self._waiters, None, "")
         self._inner: dict[str, Callable[[Session, Event], None]] = {
             "Target.attachedToTarget": self._on_attached,
-            "Target.detachedFromTarget": self._on_detached,
+            "Target.detachedFromTarget": lambda _parent, event: self._detach(event.decode(OfSession).session_id),
             "Inspector.detached": self._on_inspector_detached,
             "Inspector.targetCrashed": lambda session, _event: self._on_crashed(session),
             "Inspector.targetReloadedAfterCrash": lambda session, _event: session.mark_revived(),
@@ -95,8 +95,8 @@ class Connection:
 
     def _route(self, data: bytes) -> None:
         try:
-            message = decode_message(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            message = decode(data, Envelope)
+        except (msgspec.DecodeError, RecursionError) as error:
             log.warning("a message of the browser cannot be read and is passed over (%s): %r", error, data[:200])
             if (waiter := self._waiters.get(id_of(data))) is not None:
                 waiter.fail(ProtocolError(UNREADABLE, f"its answer cannot be read: {error}", method=waiter.method))
@@ -137,15 +137,12 @@ class Connection:
         if params.session_id not in self._sessions:
             self._sessions[params.session_id] = Session(self._waiters, params.session_id, params.target_info.target_id)
 
-    def _on_detached(self, _parent: Session, event: Event) -> None:
-        self._close_session(event.decode(OfSession).session_id, "detached from its target")
-
     def _on_inspector_detached(self, session: Session, event: Event) -> None:
         if session.session_id is not None:
             session.dispatch(event)
-            self._close_session(session.session_id, event.decode(InspectorDetached).reason)
+            self._detach(session.session_id, event.decode(InspectorDetached).reason)
 
-    def _close_session(self, session_id: str, reason: str) -> None:
+    def _detach(self, session_id: str, reason: str = "detached from its target") -> None:
         session = self._sessions.pop(session_id, None)
         if session is None:
             return

@@ -25,7 +25,6 @@ class Mailbox(Generic[T]):
         self._queue: deque[tuple[T, int] | CDPError] = deque()
         self._error: CDPError | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._releases: list[Callable[[], object]] = []
 
     def __enter__(self) -> Self:
@@ -61,31 +60,18 @@ class Mailbox(Generic[T]):
             return self._take()
         if self._waiter is not None:
             raise RuntimeError("one reader at a time")
-        self._waiter = waiter = asyncio.get_running_loop().create_future()
-        if timeout is not None:
-            self._set_timer(waiter, timeout)
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
         try:
-            await waiter
+            while not self._waiter.done():
+                due = loop.time() + (timeout or 0.0)
+                await asyncio.wait([self._waiter], timeout=timeout)
+                # After a sleep of the machine nobody has waited yet.
+                if timeout is not None and not self._waiter.done() and not overslept(due):
+                    raise EventTimeout(self._what, timeout)
         finally:
             self._waiter = None
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
         return self._take()
-
-    def _set_timer(self, waiter: "asyncio.Future[None]", timeout: float) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time() + timeout
-
-        def expire() -> None:
-            if waiter.done():
-                return
-            if overslept(due):
-                self._set_timer(waiter, timeout)  # nobody has waited yet: the machine slept
-            else:
-                waiter.set_exception(EventTimeout(self._what, timeout))
-
-        self._timer = loop.call_at(due, expire)
 
     def poll(self) -> T | None:
         """An entry that is here already, or None. Raises as ``next`` does."""

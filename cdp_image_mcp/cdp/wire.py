@@ -52,7 +52,6 @@ class Envelope(msgspec.Struct, rename="camel", gc=False):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Envelope)
 
 
 def encode(command: Command) -> bytes:
@@ -64,14 +63,6 @@ def encode(command: Command) -> bytes:
     if len(data) > MAX_MESSAGE:
         raise CDPError(f"{command.method}: a message of {len(data)} bytes is more than the browser takes; not sent")
     return data
-
-
-def decode_message(data: bytes) -> Envelope:
-    """A message of the browser; half characters in it become U+FFFD. Raises msgspec.DecodeError, RecursionError."""
-    try:
-        return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _decoder.decode(mended(data))
 
 
 def shaped(raw: msgspec.Raw, kind: type[T], method: str) -> T:
@@ -91,8 +82,8 @@ def content(raw: msgspec.Raw, base64_encoded: bool) -> bytes:
 
 
 def decode(text: bytes | str, kind: type[T]) -> T:
-    """JSON that a page wrote, as ``kind``; half characters in it become U+FFFD. Raises msgspec.DecodeError (of which
-    ValidationError is one), RecursionError."""
+    """JSON that the browser or a page wrote, as ``kind``; half characters in it become U+FFFD. Raises
+    msgspec.DecodeError (of which ValidationError is one), RecursionError."""
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError:
