@@ -173,7 +173,6 @@ class Connection:
             session.mark_closed(gone)
         self._sessions.clear()
         self._waiters.fail(lambda one: again(gone, one.method))
-        self._waiters.stop()
 
 
 @asynccontextmanager

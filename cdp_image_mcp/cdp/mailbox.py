@@ -46,11 +46,6 @@ class Mailbox(Generic[T]):
         except SubscriptionClosed:
             raise StopAsyncIteration from None
 
-    @property
-    def ended(self) -> bool:
-        """Nothing more will come than what is queued."""
-        return self._error is not None
-
     async def next(self, timeout: float | None = None) -> T:
         """The next entry. Raises EventTimeout after ``timeout`` seconds, PageCrashed, or what ended the queue.
 

@@ -81,15 +81,10 @@ class Waiters:
             if not waiter.future.done() and (fault := error(waiter)) is not None:
                 waiter.fail(fault)
 
-    def stop(self) -> None:
-        """Watch the time no more."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-
     def _set_alarm(self, at: float) -> None:
         """One timer for all commands, set to the earliest deadline: one for each would cost a fifth of a call."""
-        self.stop()
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._alarm = self._loop.call_at(at, self._expire_late)
 
     def _expire_late(self) -> None:

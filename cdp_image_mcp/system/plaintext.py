@@ -6,20 +6,18 @@ from typing import Any
 
 # ECMA-48 escape sequences: CSI, OSC (ended by BEL or ST), and the two-character ones.
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
-_KEPT = {"\n", "\t"}
-# The tag block U+E0000..E007F can carry a whole hidden message that no screen shows and every model reads. Joiners
-# (U+200C, U+200D) stay: Persian, Hindi and family emoji need them.
+# Joiners (U+200C, U+200D) stay: Persian, Hindi and family emoji need them.
+_KEPT = {"\n", "\t", "\u200c", "\u200d"}
+# The tag block can carry a whole hidden message that no screen shows and every model reads.
 _TAGS = range(0xE0000, 0xE0080)
-_JOINERS = {"\u200c", "\u200d"}
+# Control, format (bidirectional overrides among them), lone surrogates, private use.
+_REFUSED = {"Cc", "Cf", "Cs", "Co"}
 LEVELS = 16
 """Of lists and objects within each other: what comes from outside may be nested until nobody can go through it."""
 
 
 def _allowed(char: str) -> bool:
-    if char in _KEPT or char in _JOINERS:
-        return True
-    # Cc control, Cf format (bidirectional overrides among them), Cs lone surrogates, Co private use.
-    return unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co"} and ord(char) not in _TAGS
+    return char in _KEPT or (unicodedata.category(char) not in _REFUSED and ord(char) not in _TAGS)
 
 
 def clean(text: str, limit: int = 500) -> str:

@@ -119,8 +119,7 @@ class Person:
     async def ask(self, arrival: Arrival, report: Report | None) -> str:
         """Let the person do what only a person may. Answers how it ended, in words."""
         log.info("the site is not ready: %s (%s)", arrival.kind, arrival.detail)
-        sent = report.facts.get("submitted", False) if report is not None else False
-        return await self.in_plain_window(report, state=state_of(arrival), why=arrival.detail, submitted=sent)
+        return await self.in_plain_window(report, state=state_of(arrival), why=arrival.detail)
 
     async def in_plain_window(
         self,
@@ -128,7 +127,6 @@ class Person:
         *,
         state: PersonState,
         why: str,
-        submitted: Fact = False,
         opened: Callable[[], None] | None = None,
     ) -> str:
         """Open an ordinary window and wait until the person has closed it; once more where the browser crashed, which
@@ -137,6 +135,7 @@ class Person:
         The person's state is told, and ``opened`` called, once the window is there. Answers how it ended, in words;
         whether it helped, only the site can tell: also somebody who never closed the window may have signed in.
         """
+        submitted = report.facts.get("submitted", False) if report is not None else False
         self._require_display(state, why, submitted, report)
         await self._keeper.clear_profile()
         ended = ""
@@ -167,10 +166,9 @@ class Person:
     async def _ended(self, window: cdp.PlainWindow) -> str:
         """Waits until the person has closed it, or the login time is over, of which nothing passes while the machine
         sleeps. Answers which of them, in words."""
-        with anyio.CancelScope() as limit:
-            async with background() as tasks:
-                tasks.start_soon(self._end_in_time, limit)
-                code = await window.wait()
+        async with background() as tasks:
+            tasks.start_soon(self._end_in_time, tasks.cancel_scope)
+            code = await window.wait()
             return f"the browser crashed each time (exit code {code})" if window.crashed else "the window was closed"
         return f"nobody closed the window within {self._settings.login_timeout:g} s, so it was closed"
 

@@ -22,6 +22,7 @@ FACTS_SECONDS = 3.0
 STUCK = "unknown"
 """The place of a window whose browser does not answer."""
 PAGELESS = "The browser is open, and our page in it was closed or has crashed"
+WINDOWLESS = "The browser is open without a window (headless)."
 
 
 class Visibility:
@@ -147,7 +148,7 @@ class Visibility:
             return f"The browser does not answer, so nothing was done; its window {when} when it starts anew."
         if self._keeper.mode == "headless":
             if action == "hide":
-                return "The browser is open without a window (headless)."
+                return WINDOWLESS
             try:
                 tab = await self._borrow("visible")
             except ImageError as error:
@@ -231,10 +232,9 @@ class Visibility:
 def describe(facts: dict[str, Any]) -> str:
     if not facts["browser_open"]:
         return "No browser is open."
-    if facts["place"] == STUCK:
-        return "The browser is open and does not answer: it hangs, or the machine is busy or short of memory."
-    if facts["place"] == "headless":
-        return "The browser is open without a window (headless)."
-    if facts["place"] == "closed":
-        return f"{PAGELESS}; the next picture opens a new one."
-    return f"The browser window is {facts['place']}."
+    told = {
+        STUCK: "The browser is open and does not answer: it hangs, or the machine is busy or short of memory.",
+        "headless": WINDOWLESS,
+        "closed": f"{PAGELESS}; the next picture opens a new one.",
+    }
+    return told.get(facts["place"], f"The browser window is {facts['place']}.")
