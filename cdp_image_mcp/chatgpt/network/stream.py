@@ -5,12 +5,12 @@ may end in spaces; CR, LF and CRLF all occur; typed objects carry no event line;
 that of the previous delta; ``append`` of an object merges; ``patch`` may lack ``p``.
 """
 
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 
-from cdp_image_mcp.chatgpt.network.delta import DeltaError, Path, apply, path_of
-from cdp_image_mcp.chatgpt.network.wire import read_json, remember
+from cdp_image_mcp.chatgpt.network.delta import DeltaError, apply, path_of
+from cdp_image_mcp.chatgpt.network.wire import items, obj, read_json, remember
 from cdp_image_mcp.system.events import EventReader
 
 LONGEST_EVENT = 8 * 1024 * 1024
@@ -64,9 +64,7 @@ class StreamDecoder:
         if value is None and "\n" in text:
             # Blank lines between events get lost in some recordings.
             return [event for line in text.split("\n") for event in self._values(line)]
-        if isinstance(value, dict):
-            return self._object(cast("dict[str, Any]", value))
-        return []
+        return self._object(obj(value))
 
     def _object(self, value: dict[str, Any]) -> list[StreamEvent]:
         if value.get("error"):
@@ -92,7 +90,7 @@ class StreamDecoder:
             self._operation = delta["o"]
         if isinstance(delta.get("p"), str):
             self._pointer = delta["p"]
-        elif isinstance(value, dict) and isinstance(cast("dict[str, Any]", value).get("message"), dict):
+        elif isinstance(obj(value).get("message"), dict):
             self._pointer, self._operation = "", "add"
         elif delta.get("o") == "patch":
             self._pointer = ""
@@ -102,34 +100,27 @@ class StreamDecoder:
         except DeltaError:
             return []
         remember(self._documents, self._channel, after, MOST_CHANNELS)
-        if after is before or not isinstance(after, dict):
-            return []
-        document = cast("dict[str, Any]", after)
-        return [StreamEvent("message", document)] if isinstance(document.get("message"), dict) else []
+        document = obj(after)
+        changed = after is not before and isinstance(document.get("message"), dict)
+        return [StreamEvent("message", document)] if changed else []
 
     def _changed(self, document: Any, pointer: str, operation: str, value: Any) -> Any:
         path = path_of(pointer)
         if operation != "patch":
             return apply(document, path, operation, value)
-        if not isinstance(value, list):
-            raise DeltaError("a patch without its list")
-        operation = "append"
-        place: Path = path
-        for part in cast("list[Any]", value):
-            if not isinstance(part, dict):
-                raise DeltaError("a patch that is no object")
-            step = cast("dict[str, Any]", part)
+        operation, place = "append", path
+        for part in items(value):
+            step = obj(part)
+            if not step:
+                raise DeltaError("a part of a patch that says nothing")
             if isinstance(step.get("p"), str):
-                place = _below(path, path_of(step["p"]))
+                # Below the patch's own place, unless it starts at the document.
+                inner = path_of(step["p"])
+                place = inner if inner[:1] == ("message",) else path + inner
             if isinstance(step.get("o"), str):
                 operation = step["o"]
             document = apply(document, place, operation, step.get("v"))
         return document
-
-
-def _below(path: Path, inner: Path) -> Path:
-    """Where a part of a patch applies: below the patch's own place, unless it already starts at the document."""
-    return inner if inner[:1] == ("message",) else path + inner
 
 
 class Topic:

@@ -18,7 +18,7 @@ from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.request import ImageRequest, parse_size, ratio_of
 
 RATIOS: dict[str, float] = {"1:1": 1.0, "3:4": 3 / 4, "9:16": 9 / 16, "4:3": 4 / 3, "16:9": 16 / 9}
-"""What the aspect chooser offers (five tools, 2026-04 to 2026-09)."""
+"""What the aspect chooser offers (five tools, 2026-04 to 2026-09); a size within one percent of one is that."""
 
 
 def prompt_with_wishes(request: ImageRequest, *, ratio_chosen: bool) -> str:
@@ -36,12 +36,6 @@ def prompt_with_wishes(request: ImageRequest, *, ratio_chosen: bool) -> str:
     return f"{request.prompt}\n\n{' '.join(wishes)}" if wishes else request.prompt
 
 
-def offered_ratio(size: str) -> str | None:
-    """The chooser's option that is this size's ratio, within one percent; None for others."""
-    wanted = ratio_of(size) or 0.0
-    return next((name for name, value in RATIOS.items() if abs(wanted / value - 1) < 0.01), None)
-
-
 async def fill_in(composer: Composer, request: ImageRequest, files: list[Path], *, first: bool) -> str:
     """Put the request into the composer: in a conversation's first turn the ratio by the page's own chooser where it
     stands, everything else in words. Answers the text that stands there. Raises as ``Composer.fill``."""
@@ -56,7 +50,8 @@ async def fill_in(composer: Composer, request: ImageRequest, files: list[Path], 
 
 async def choose_ratio(tab: Tab, size: str) -> bool:
     """Press the ratio in the aspect chooser where there is one. False: not there, nothing changed."""
-    ratio = offered_ratio(size)
+    wanted = ratio_of(size) or 0.0
+    ratio = next((name for name, value in RATIOS.items() if abs(wanted / value - 1) < 0.01), None)
     option = f"witness.all('ratio_option').find((option) => witness.nameOf(option).endsWith({quoted(ratio)}))"
     try:
         if ratio is None or not await press(tab, "witness.one('ratio_button')"):
