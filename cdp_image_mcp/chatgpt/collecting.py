@@ -22,7 +22,7 @@ from cdp_image_mcp.chatgpt.network.conversations import Listed, Reading, read_co
 from cdp_image_mcp.chatgpt.network.message import Message
 from cdp_image_mcp.chatgpt.network.sent import same_words
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
-from cdp_image_mcp.chatgpt.network.wire import uuid_of
+from cdp_image_mcp.chatgpt.network.wire import items, uuid_of
 from cdp_image_mcp.chatgpt.sending import ChallengeMet
 from cdp_image_mcp.chatgpt.watching.listening import watch_turn
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -254,8 +254,7 @@ class Collecting:
     @property
     def _used(self) -> frozenset[str]:
         """Messages of this generation's earlier turns."""
-        used = self._report.facts.get("used_message_ids")
-        return frozenset(map(str, used)) if isinstance(used, list) else frozenset()  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return frozenset(map(str, items(self._report.facts.get("used_message_ids"))))
 
     @property
     def _presses(self) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ name no conversation. A key that is missing is untold: a window recorded 2026-10
 before it was there and null.
 """
 
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -94,10 +94,9 @@ def read_history(body: bytes) -> list[Listed] | None:
     listed = obj(read_json(body)).get("items")
     if not isinstance(listed, list):
         return None
-    entries = [obj(item) for item in cast("list[Any]", listed)]
     found = [
         Listed(uuid_of(entry.get("id")), moment(entry.get("update_time")), moment(entry.get("create_time")))
-        for entry in entries
+        for entry in map(obj, items(listed))
     ]
     return [entry for entry in found if entry.conversation_id]
 

@@ -46,10 +46,7 @@ def apply(node: Any, path: Path, operation: str, value: Any) -> Any:
 
 
 def _in_object(node: dict[str, Any], head: str, rest: Path, operation: str, value: Any) -> Any:
-    child = node.get(head, UNSET)
-    if child is UNSET and rest:
-        child = {}
-    changed = apply(child, rest, operation, value)
+    changed = apply(node.get(head, {} if rest else UNSET), rest, operation, value)
     if changed is UNSET:
         return {key: kept for key, kept in node.items() if key != head}
     return {**node, head: changed}
@@ -108,8 +105,6 @@ def _append(node: Any, value: Any) -> Any:
 def _truncate(node: Any, value: Any) -> Any:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise DeltaError("not a length")
-    if isinstance(node, str):
-        return node[:value]
-    if isinstance(node, list):
-        return cast("list[Any]", node)[:value]
-    raise DeltaError("nothing to truncate")
+    if not isinstance(node, str | list):
+        raise DeltaError("nothing to truncate")
+    return cast("str | list[Any]", node)[:value]

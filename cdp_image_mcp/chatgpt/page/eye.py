@@ -6,6 +6,7 @@ world was made in is judged before anything runs in it.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -28,11 +29,9 @@ class Eye(World):
 
     async def open(self) -> None:
         """Bring the script into the present document, unless it is there already. Raises DocumentLeft, CDPError."""
-        try:
+        with suppress(DocumentLeft):
             if self.made and await self.ask("typeof globalThis.witness", reply=str) == "object":
                 return
-        except DocumentLeft:
-            pass
         await self.make()
         # Asked after the world was made: either it is this document's, or its own is gone and nothing can run in it.
         if not self._may_look(await self.page.loader_id()):
