@@ -10,6 +10,7 @@ from mcp.server.context import ServerRequestContext
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.client.elicitation import Elicitation
+from cdp_image_mcp.mcp_server.client.underway import Underway
 from cdp_image_mcp.mcp_server.tasks.opened import Tasks
 from cdp_image_mcp.previews.preview import OpenCanvas
 from cdp_image_mcp.system.plaintext import clean
@@ -29,6 +30,7 @@ class App:
         self.open_canvas = open_canvas
         self.person = Elicitation(settings.web_url)
         self.tasks = Tasks(self.person)
+        self.underway = Underway()
 
 
 OpenApp: TypeAlias = Callable[[], AbstractAsyncContextManager[App]]

@@ -2,7 +2,6 @@
 
 import base64
 import logging
-from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.mcp_server.answer import STRUCTURED_LIMIT, Answer, Showing, compose, fitted
-from cdp_image_mcp.mcp_server.app import App, Context
+from cdp_image_mcp.mcp_server.app import Context
 from cdp_image_mcp.mcp_server.arguments import (
     BackendStatus,
     BrowserVisibility,
@@ -84,6 +83,8 @@ class _Call:
         """What the call is about, as soon as that is known; told whatever happens afterwards."""
         self.joining: dict[str, Any] = {}
         """How the call came to that generation, of which later standings say nothing."""
+        self.held = AsyncExitStack()
+        """Until its answer is out the same wish is another picture; given up, it is joined by the next at once."""
 
     async def run(self, kind: type[msgspec.Struct]) -> ToolResult:
         arguments, ignored = parse(kind, self.params.arguments)
@@ -93,12 +94,13 @@ class _Call:
         studio = await self.app.studio()
         match arguments:
             case GenerateImage() | WaitForImage():
-                # Until it is answered the same wish is another picture; given up, it is joined by the next at once.
-                async with AsyncExitStack() as held:
-                    return await self._picture(arguments, studio, held)
+                async with self.held:
+                    return await self._picture(arguments, studio)
             case CancelImage():
                 standing = await studio.cancel(arguments.generation_id)
-                return await answer(self.app, studio, standing, Showing("none"), self.also, opens=False)
+                result = result_of(await compose(standing, Showing("none"), self.app.open_canvas, self.also))
+                await give(self.ctx, studio, standing, self.held, opens=False)
+                return result
             case BackendStatus():
                 return self._structured(await studio.status(_given(arguments.backend)))
             case BrowserVisibility():
@@ -112,9 +114,7 @@ class _Call:
             case _:
                 raise TypeError(f"no tool takes {type(arguments).__name__}")
 
-    async def _picture(
-        self, arguments: GenerateImage | WaitForImage, studio: Studio, held: AsyncExitStack
-    ) -> ToolResult:
+    async def _picture(self, arguments: GenerateImage | WaitForImage, studio: Studio) -> ToolResult:
         settings = self.app.settings
         seconds = settings.wait_seconds if arguments.wait_seconds is msgspec.UNSET else arguments.wait_seconds
         images = _given(arguments.images)
@@ -124,18 +124,18 @@ class _Call:
             self.generation_id, *came = repeated.split()
             self.joining = {"joined": bool(came), "unmet": tuple(came[1:])}
             left = seconds if _accepted(self.params) else 0
-            standing = await studio.wait(self.generation_id, left, self._tell, held=held)
+            standing = await studio.wait(self.generation_id, left, self._tell, held=self.held)
             return await self._answer(standing, shown, studio)
         tasks = self.app.tasks
         await tasks.sweep()
         if declared(self.ctx):
-            standing = await self._taken_up(arguments, studio, 0, held)
+            standing = await self._taken_up(arguments, studio, 0)
             self.generation_id = standing.record.generation_id
             if standing.record.finished:
                 return await self._answer(standing, shown, studio)
             if tasks.ended(self.generation_id) is None:
                 return await tasks.open(standing, studio, images, self.also)
-        standing = await self._taken_up(arguments, studio, seconds, held, self._tell)
+        standing = await self._taken_up(arguments, studio, seconds, self._tell)
         self.generation_id = identity = standing.record.generation_id
         person = self.app.person
         if seconds > 0 and person.may_ask(self.ctx, standing):
@@ -159,13 +159,14 @@ class _Call:
         arguments: GenerateImage | WaitForImage,
         studio: Studio,
         seconds: float,
-        held: AsyncExitStack,
         listener: Listener | None = None,
     ) -> Standing:
         """Started, unless it is known what the call is about, and waited for."""
         if isinstance(arguments, WaitForImage) or self.generation_id is not None:
-            return await studio.wait(self.generation_id, seconds, listener, held=held)
-        standing = await studio.generate(arguments, listener, seconds=seconds, held=held)
+            if self.generation_id is None:
+                await self.app.underway.settled()  # what was told last is not meant again
+            return await studio.wait(self.generation_id, seconds, listener, held=self.held)
+        standing = await studio.generate(arguments, listener, seconds=seconds, held=self.held)
         self.joining = {"joined": standing.joined, "unmet": standing.unmet}
         return standing
 
@@ -182,7 +183,9 @@ class _Call:
     async def _answer(self, standing: Standing, shown: Showing, studio: Studio) -> types.CallToolResult:
         self.generation_id = standing.record.generation_id
         standing = msgspec.structs.replace(standing, **self.joining)
-        return await answer(self.app, studio, standing, shown, self.also)
+        result = result_of(await compose(standing, shown, self.app.open_canvas, self.also))
+        await give(self.ctx, studio, standing, self.held)
+        return result
 
     def _structured(self, fields: dict[str, Any]) -> types.CallToolResult:
         plain: dict[str, Any] = clean_tree(msgspec.to_builtins(fields | self.also, str_keys=True, enc_hook=str), 4000)
@@ -203,22 +206,18 @@ def showing(settings: Settings, session: Any, images: Images | None, deadline: f
     return Showing(usual, deadline, client.unseen if client is not None and usual != "none" else "")
 
 
-async def answer(
-    app: App,
-    studio: Studio,
-    standing: Standing,
-    shown: Showing,
-    also: Mapping[str, Any] | None = None,
-    *,
-    opens: bool = True,
-) -> types.CallToolResult:
-    """The answer for a standing, given to the caller: from now on the generation counts as fetched. ``opens``: by this
-    answer the user may be shown the picture, where that is wished for."""
-    result = result_of(await compose(standing, shown, app.open_canvas, also))
-    # Not what another client may still fetch: it would be opened by each answer about it.
-    if await studio.fetched(standing) and opens and app.settings.open_finished:
-        await anyio.to_thread.run_sync(_open, standing.record)
-    return result
+async def give(ctx: Context, studio: Studio, standing: Standing, held: AsyncExitStack, *, opens: bool = True) -> None:
+    """The answer about a standing is made. When it is out, the generation counts as fetched, and what is ``held`` until
+    then is let go. ``opens``: by this answer the user may be shown the picture, where that is wished for."""
+    app = ctx.lifespan_context
+
+    async def note() -> None:
+        # Not what another client may still fetch: it would be opened by each answer about it.
+        if await studio.fetched(standing) and opens and app.settings.open_finished:
+            await anyio.to_thread.run_sync(_open, standing.record)
+
+    if standing.record.finished:
+        await app.underway.give(ctx.request_id, note, held)
 
 
 def _open(record: Record) -> None:

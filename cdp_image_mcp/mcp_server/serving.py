@@ -82,10 +82,12 @@ async def serve_app(open_app: OpenApp, wire: Wire, front: Front | None = None, l
     @asynccontextmanager
     async def closing_in_time() -> AsyncGenerator[App]:
         async with open_app() as app:
+            wire.when_out = app.underway.follow()
             try:
                 yield app
             finally:
                 leaving.within(CLOSING_SECONDS)
+                await app.underway.aclose()
 
     server = make_server(closing_in_time)
     serving = anyio.CancelScope()

@@ -3,7 +3,8 @@
 
 Its generation is working when asked for and saved when waited for; a prompt "hold on" holds the call back, one that
 begins with "sign in" wants a person. With ``quick`` nothing is slow. The studio's end and its calls are told in the
-file ``closed``; a named pipe ``hold-the-end`` in the folder holds the end up until it was written to.
+file ``closed``; a named pipe ``hold-the-end`` in the folder holds the end up until it was written to. With ``paints``
+the studio is the real one instead, and a painter makes its pictures at once.
 """
 
 import sys
@@ -19,11 +20,17 @@ from cdp_image_mcp.mcp_server.app import App
 from cdp_image_mcp.mcp_server.client.wire import Wire
 from cdp_image_mcp.mcp_server.serving import serve_app
 from cdp_image_mcp.studio.studio import News
-from tests.mcp_server.scripted import FakeCanvas, ScriptedStudio, standing
+from tests.mcp_server.painted import Painter, app
+from tests.mcp_server.scripted import FakeCanvas, ScriptedStudio, png, standing
 
 
-async def main(folder: Path, wire: Wire, *, quick: bool = False) -> None:
+async def main(folder: Path, wire: Wire, *, quick: bool = False, paints: bool = False) -> None:
     settings = Settings(output_dir=folder / "pictures", profile_dir=folder / "profile", wait_seconds=600)
+    if paints:
+        painter = Painter()
+        painter.pictures = [png(64, 64, size=2_000_000)]  # shown reduced, in an answer that is larger than a pipe
+        await serve_app(app(settings, painter), wire)
+        return
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[App]:
@@ -47,4 +54,4 @@ async def main(folder: Path, wire: Wire, *, quick: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(partial(main, Path(sys.argv[1]), Wire(), quick="quick" in sys.argv))
+    anyio.run(partial(main, Path(sys.argv[1]), Wire(), quick="quick" in sys.argv, paints="paints" in sys.argv))

@@ -14,7 +14,7 @@ from mcp import Client, MCPError
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.mcp_server import call
-from cdp_image_mcp.mcp_server.app import App
+from cdp_image_mcp.mcp_server.app import Context
 from cdp_image_mcp.mcp_server.resources import LARGEST
 from cdp_image_mcp.mcp_server.server import make_server
 from cdp_image_mcp.studio.asked import GenerateImage
@@ -137,13 +137,13 @@ async def test_the_same_wish_while_a_call_is_being_answered_is_a_picture_of_its_
     settings: Settings, painter: Painter, era: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Previews may take seconds, in which nobody has fetched the picture yet."""
-    answer, between = call.answer, list[Standing]()
+    give, between = call.give, list[Standing]()
 
-    async def late(app: App, studio: Studio, *given: Any) -> types.CallToolResult:
+    async def late(ctx: Context, studio: Studio, *given: Any) -> None:
         between.append(await studio.generate(GenerateImage("a fox", backend="chatgpt-web")))
-        return await answer(app, studio, *given)
+        await give(ctx, studio, *given)
 
-    monkeypatch.setattr(call, "answer", late)
+    monkeypatch.setattr(call, "give", late)
     wish = {"prompt": "a fox", "backend": "chatgpt-web", "images": "none"}
     with anyio.fail_after(60):
         async with Client(make_server(app(settings, painter)), mode=era) as client:
@@ -154,18 +154,18 @@ async def test_the_same_wish_while_a_call_is_being_answered_is_a_picture_of_its_
 async def test_a_call_that_is_given_up_while_it_is_being_answered_is_joined_by_the_same_at_once(
     settings: Settings, painter: Painter, era: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer, answering, given_up = call.answer, anyio.Event(), list[bool]()
+    give, answering, given_up = call.give, anyio.Event(), list[bool]()
 
-    async def slow(*given: Any) -> types.CallToolResult:
+    async def slow(*given: Any) -> None:
         if not answering.is_set():
             answering.set()
             try:
                 await anyio.sleep_forever()
             finally:
                 given_up.append(True)
-        return await answer(*given)
+        await give(*given)
 
-    monkeypatch.setattr(call, "answer", slow)
+    monkeypatch.setattr(call, "give", slow)
     wish = {"prompt": "a fox", "backend": "chatgpt-web", "images": "none"}
     with anyio.fail_after(60):
         async with Client(make_server(app(settings, painter)), mode=era) as client:

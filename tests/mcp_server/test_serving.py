@@ -28,9 +28,9 @@ HOLD = {
 
 
 @contextmanager
-def started(folder: Path) -> Generator[Process]:
+def started(folder: Path, *how: str) -> Generator[Process]:
     """A server over a scripted studio in that folder, after the handshake."""
-    command = [sys.executable, "-m", "tests.mcp_server.served", str(folder)]
+    command = [sys.executable, "-m", "tests.mcp_server.served", str(folder), *how]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             send(process, HELLO)
@@ -45,6 +45,50 @@ def started(folder: Path) -> Generator[Process]:
 def served(tmp_path: Path) -> Generator[Process]:
     with started(tmp_path) as process:
         yield process
+
+
+FOX = {"name": "generate_image", "arguments": {"prompt": "a fox", "images": "preview"}}
+
+
+def made_by_the_next(folder: Path) -> dict[str, Any]:
+    """What a server that is started anew answers to the same wish."""
+    with started(folder, "paints") as process:
+        told: dict[str, Any] = json.loads(ask(process, 2, "tools/call", FOX)["result"]["content"][0]["text"])
+    assert told["status"] == "saved"
+    return told
+
+
+def test_a_picture_whose_answer_is_stuck_in_a_full_pipe_when_its_client_dies_is_joined_by_the_next(
+    tmp_path: Path,
+) -> None:
+    with started(tmp_path, "paints") as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        send(process, {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": FOX})
+        assert process.stdout.read(1) == b"{"
+        process.stdout.close()
+        process.stdin.close()
+        assert process.wait(ENDS) == 0
+    assert made_by_the_next(tmp_path)["joined"] is True
+
+
+def test_a_picture_whose_answer_was_read_counts_as_fetched_though_the_server_leaves_at_once(tmp_path: Path) -> None:
+    with started(tmp_path, "paints") as process:
+        assert process.stdin is not None
+        assert "result" in ask(process, 2, "tools/call", FOX)
+        process.stdin.close()
+        assert process.wait(ENDS) == 0
+    assert "joined" not in made_by_the_next(tmp_path)
+
+
+def test_what_was_told_last_is_not_meant_by_a_call_without_an_id_that_follows_at_once(tmp_path: Path) -> None:
+    """The answer does not wait for that to be noted."""
+    bear = {"name": "generate_image", "arguments": {"prompt": "a bear", "wait_seconds": 0}}
+    with started(tmp_path, "paints") as process:
+        first = json.loads(ask(process, 2, "tools/call", bear)["result"]["content"][0]["text"])
+        assert "result" in ask(process, 3, "tools/call", FOX)
+        meant = ask(process, 4, "tools/call", {"name": "wait_for_image", "arguments": {}})
+    assert json.loads(meant["result"]["content"][0]["text"])["generation_id"] == first["generation_id"]
 
 
 def wait_held(process: Process) -> None:

@@ -15,7 +15,7 @@ import re
 import select
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
@@ -54,6 +54,8 @@ class Wire:
     def __init__(self) -> None:
         """Take the streams and begin to read."""
         self._in, self._out = _taken(0), _taken(1)
+        self.when_out: Callable[[JSONRPCMessage], Coroutine[Any, Any, None]] | None = None
+        """Called, in a task of its own, with each message of the server that is out."""
         self._writing = threading.Lock()
         self._era: Literal["modern", "legacy"] | None = None
         self._deliver: Future[Callable[[bytes], None]] = Future()
@@ -88,6 +90,8 @@ class Wire:
                         logger.warning("the client has gone (%s)", error.strerror)
                         client_gone()
                         return
+                    if self.when_out is not None:
+                        group.start_soon(self.when_out, each.message)
 
         async with anyio.create_task_group() as group, anyio.from_thread.BlockingPortal() as portal:
             group.start_soon(write)

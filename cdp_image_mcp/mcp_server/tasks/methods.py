@@ -40,7 +40,7 @@ async def _get(ctx: Context, params: TaskParams) -> dict[str, Any]:
         state = standing.record.state
         ended = tasks.ended(params.task_id) or _end_of(standing)
         if ended == "cancelled":
-            await tasks.close(params.task_id, ended)
+            await tasks.end(params.task_id, ended).aclose()
             return task(standing, ended)
         if ended is not None:
             return await _completed(ctx, standing, studio)
@@ -64,7 +64,8 @@ def _end_of(standing: "Standing") -> End | None:
 
 
 async def _completed(ctx: Context, standing: "Standing", studio: "Studio") -> dict[str, Any]:
-    from cdp_image_mcp.mcp_server.call import answer, showing
+    from cdp_image_mcp.mcp_server.answer import compose
+    from cdp_image_mcp.mcp_server.call import give, result_of, showing
 
     app, identity = ctx.lifespan_context, standing.record.generation_id
     images, also = standing.record.request.get("images"), None
@@ -72,8 +73,9 @@ async def _completed(ctx: Context, standing: "Standing", studio: "Studio") -> di
         images, also = opened.images or images, opened.also
         standing = msgspec.structs.replace(standing, joined=opened.joined, unmet=opened.unmet)
     shown = showing(app.settings, ctx.session, images, anyio.current_time() + PREVIEW_SECONDS)
-    result = await answer(app, studio, standing, shown, also)
-    await app.tasks.close(identity, "completed")
+    result = result_of(await compose(standing, shown, app.open_canvas, also))
+    async with app.tasks.end(identity, "completed") as held:
+        await give(ctx, studio, standing, held)
     whole = result.model_dump(by_alias=True, mode="json", exclude_none=True)
     return task(standing, "completed") | {"result": whole}
 

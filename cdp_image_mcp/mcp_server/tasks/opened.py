@@ -109,10 +109,14 @@ class Tasks:
         runs again, and later calls about it wait by themselves."""
         return self._ended.get(identity)
 
-    async def close(self, identity: str, ended: End | None = None) -> None:
-        """Nobody asks after it any more, or its end is told."""
-        if ended is not None:
-            self._ended[identity] = ended
+    def end(self, identity: str, ended: End) -> contextlib.AsyncExitStack:
+        """Its end is told. Given back is what counts as waiting for it until the answer is out."""
+        self._ended[identity] = ended
+        opened = self._open.pop(identity, None)
+        return contextlib.AsyncExitStack() if opened is None else opened.waiting
+
+    async def close(self, identity: str) -> None:
+        """Nobody asks after it any more."""
         if (opened := self._open.pop(identity, None)) is not None:
             await opened.waiting.aclose()
 
