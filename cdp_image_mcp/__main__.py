@@ -11,7 +11,7 @@ from cdp_image_mcp.system.telling import open_missing
 def main() -> int:
     """Run one command and answer its exit code."""
     # Folders are named by prompts in any language, and other processes here can say them.
-    if sys.getfilesystemencoding() == "ascii" and sys.executable:
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode and sys.executable:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - ourselves
     # Nothing is open or sent before signals are listened to: Ctrl-C ends that without a traceback.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -311,6 +311,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if not {"output_dir", "profile_dir"} <= read.keys():
         try:
             data = _tellable(Path(platformdirs.user_data_dir(APP_NAME, appauthor=False)))
+            if not data.is_absolute():  # counts as unset (XDG base directories); platformdirs 4.11.3 hands it on
+                data = Path.home() / ".local" / "share" / APP_NAME
         except (RuntimeError, ValueError) as error:
             told = str(error) if isinstance(error, ValueError) else "it is not set, and this user has no home"
             told = told.removesuffix(".") + ": name GPT_IMAGE_OUTPUT_DIR and CHATGPT_WEB_PROFILE_DIR."

@@ -5,6 +5,7 @@ import pwd
 import sys
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from cdp_image_mcp.config import SITE, _arguments, _program, load  # pyright: ignore[reportPrivateUsage]
@@ -121,6 +122,24 @@ def test_a_home_whose_name_is_not_utf8_is_named_as_such(monkeypatch: pytest.Monk
     assert "is not UTF-8" in problem.message
     named = load({"GPT_IMAGE_OUTPUT_DIR": "/pictures", "CHATGPT_WEB_PROFILE_DIR": "/profile"})
     assert named.problems == ()
+
+
+@pytest.mark.parametrize("told", ["~/.local/share/cdp-image-mcp", "$HOME/x/cdp-image-mcp"])
+def test_a_data_folder_that_is_not_absolute_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    """Of an XDG_DATA_HOME that nobody has filled in, as platformdirs 4.11.3 hands it on. Taken, each folder that a
+    client works in would have pictures, a sign-in and limits of its own."""
+
+    def data_dir(*_: object, **__: object) -> str:
+        return told
+
+    monkeypatch.setattr(platformdirs, "user_data_dir", data_dir)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = load({})
+    assert settings.problems == ()
+    assert settings.profile_dir == tmp_path / ".local/share/cdp-image-mcp/profile"
+    assert settings.output_dir == tmp_path / ".local/share/cdp-image-mcp/output/chatgpt-images"
 
 
 def test_nothing_ends_the_program_where_there_is_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

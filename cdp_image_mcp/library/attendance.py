@@ -1,6 +1,8 @@
 """Who works on a library's generations, and which calls wait for them: each there as long as it holds its lock."""
 
+import os
 import platform
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -29,15 +31,13 @@ class Attendance:
     def enter(self) -> Owner:
         """This process, present from now on. Raises ImageError ``disk``: without that others would take over what it
         works on."""
-        import psutil
-
         with doing("Telling other processes of this one", self._alive.folder):
             if not self._alive.is_there(self.token):
                 for kind in (self._alive, self._waiting):
                     kind.sweep()
             self._alive.enter(self.token)
-        own = psutil.Process()
-        return Owner(token=self.token, pid=own.pid, started=own.create_time(), host=platform.node())
+        # When the process itself started, a system that hides /proc does not tell.
+        return Owner(token=self.token, pid=os.getpid(), started=time.time(), host=platform.node())
 
     def leave(self) -> None:
         """This process works on nothing any more: what it leaves is an orphan from now on. Idempotent."""

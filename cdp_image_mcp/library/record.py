@@ -34,7 +34,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     token: str = ""
     pid: int
     started: float
-    """Epoch seconds."""
+    """When it began with the library, epoch seconds."""
     host: str
 
 

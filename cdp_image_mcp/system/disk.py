@@ -282,13 +282,20 @@ def _drop(part: Path) -> None:
         part.unlink()
 
 
+def free_space(place: Path) -> int | None:
+    """Free bytes on its disk; None where the file system does not tell (some of FUSE answer with zeros). Raises
+    OSError."""
+    usage = shutil.disk_usage(place)
+    return usage.free if usage.total else None
+
+
 def check_room(pictures: int, parent: Path) -> None:
     """Raise ImageError ``disk`` when the disk of ``parent``, which need not exist yet, has clearly no room for them."""
     place = next((folder for folder in (parent, *parent.parents) if folder.is_dir()), parent)
     with doing("Looking for free space", place):
-        free = shutil.disk_usage(place).free
+        free = free_space(place)
     wanted = pictures * BYTES_PER_PICTURE
-    if free < wanted:
+    if free is not None and free < wanted:
         raise ImageError(
             "disk",
             f"Nothing was sent: the disk of {parent} has {free / 1e6:.0f} MB free, and {pictures} pictures may need"

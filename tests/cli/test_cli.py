@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import shutil
 import signal
 import struct
 import subprocess
@@ -53,6 +54,29 @@ def test_where_the_locale_knows_english_letters_alone_prompts_and_folders_of_oth
     assert [request["prompt"] for request in endpoint.requests] == ["ein Füchschen", "лиса"]
     listed = ran(there | ascii_only, "list", "--json")
     assert [line["prompt"] for line in json.loads(listed.stdout)] == ["лиса", "ein Füchschen"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="localedef is glibc's")
+@pytest.mark.parametrize("prompt", ["ein Füchschen", "лиса"])
+def test_where_the_locale_has_another_encoding_folders_are_named_as_everywhere(
+    with_key: dict[str, str], tmp_path: Path, prompt: str
+) -> None:
+    """Red Hat's language packs have such locales. Folders in their bytes were found by no other program."""
+    made = [shutil.which("localedef") or "", "-i", "en_US", "-f", "ISO-8859-1", str(tmp_path / "en_US")]
+    subprocess.run(made, check=True, capture_output=True)
+    latin = {"LC_ALL": "en_US", "LOCPATH": str(tmp_path)}
+    asked = subprocess.run(
+        [sys.executable, "-c", "import sys; print(sys.getfilesystemencoding())"],
+        env=os.environ | latin,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert asked.stdout.strip() == "iso8859-1"
+    done = ran(with_key | latin, "generate", prompt)
+    assert (done.returncode, Path(done.stdout.strip()).is_file()) == (0, True), done.stderr
+    listed = ran(with_key, "list", "--json")
+    assert [line["prompt"] for line in json.loads(listed.stdout)] == [prompt]
 
 
 def test_the_first_picture_that_a_key_pays_for_says_so_and_no_other(with_key: dict[str, str]) -> None:

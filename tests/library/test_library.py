@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 import msgspec
+import psutil
 import pytest
 
 from cdp_image_mcp.errors import ImageError
@@ -754,6 +755,36 @@ def test_room_is_looked_for_where_the_pictures_will_go(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="may need") as caught:
         check_room(10**9, tmp_path / "not" / "there")
     assert caught.value.code == "disk"
+
+
+def test_a_file_system_that_does_not_tell_how_much_is_free_is_not_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some of FUSE answer statfs with zeros."""
+
+    def usage(_place: Path) -> SimpleNamespace:
+        return SimpleNamespace(total=0, used=0, free=0)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    check_room(1, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="psutil asks /proc there alone")
+@pytest.mark.parametrize("hidden", ["boot time", "all"])
+async def test_where_the_system_hides_its_processes_work_begins_all_the_same(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: str
+) -> None:
+    """As systemd does for a service with ProcSubset=pid (its manual, systemd.exec), and sandboxes without /proc."""
+    shown = tmp_path / "proc"
+    if hidden == "boot time":
+        shown.mkdir()
+        (shown / str(os.getpid())).symlink_to(f"/proc/{os.getpid()}")
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(shown))
+    with anyio.fail_after(60):
+        record = a_record()
+        await create(library, record)
+        assert (entry := await library.find(record.generation_id)) is not None
+        assert entry.alive
 
 
 @pytest.mark.parametrize("host", [DEAD.host, "another machine"])

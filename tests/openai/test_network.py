@@ -7,6 +7,7 @@ import math
 import socket
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -17,6 +18,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.openai.plan import Plan
 from cdp_image_mcp.openai.wire import pacing
+from cdp_image_mcp.openai.wire.client import certificates
 from cdp_image_mcp.openai.wire.pacing import Pace, Tries, full_jitter
 from cdp_image_mcp.openai.wire.payload import RequestBody, make_body
 from cdp_image_mcp.request import WorkState
@@ -59,6 +61,34 @@ async def failure(backend: ApiBackend, report: DiskReport, **fields: Any) -> Ima
     with anyio.fail_after(20), pytest.raises(ImageError) as caught:
         await backend.generate(ask(**fields), report)
     return caught.value
+
+
+async def test_where_secrets_of_connections_are_to_be_written_is_not_asked_for(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left over from a look into a browser's connections; where it cannot be written, no request could be made."""
+    certificates.cache_clear()
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "not there" / "keys"))
+    with anyio.fail_after(20):
+        await backend.generate(ask(), report)
+    assert len(report.pictures) == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError(24, "Too many open files"), ModuleNotFoundError("No module named 'certifi'")]
+)
+async def test_what_keeps_a_connection_from_being_made_has_sent_and_spent_nothing(
+    api: ImagesApi, backend: ApiBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def unmade(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("cdp_image_mcp.openai.wire.exchange.open_client", unmade)
+    told = await failure(backend, report)
+    assert (told.code, told.submitted, told.spent) == ("configuration", False, False)
+    assert str(fault) in told.message
+    assert (report.facts["submitted"], report.facts["spent"]) == (False, False)
+    assert api.posts == []
 
 
 async def test_a_limit_that_clears_is_waited_for_as_long_as_the_server_says(

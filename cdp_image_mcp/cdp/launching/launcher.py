@@ -209,7 +209,7 @@ def _is_ours(pid: int, started: int) -> bool:
         return True
     try:
         return any(parent.pid == started for parent in psutil.Process(pid).parents())
-    except psutil.Error:
+    except (OSError, psutil.Error):  # a system may hide what psutil reads
         return False
 
 

@@ -165,7 +165,7 @@ def _shows_a_page(pid: int) -> bool:
     if not sys.platform.startswith("linux"):
         return True
     words: list[str] = []
-    with suppress(psutil.Error):
+    with suppress(OSError, psutil.Error):  # of what a system hides, psutil raises either
         for child in psutil.Process(pid).children(recursive=True):
             with suppress(psutil.Error):  # one that has just ended
                 words += child.cmdline()

@@ -234,8 +234,10 @@ def kill_foreign(pid: int) -> None:
 def _kill(pid: int, meant: Callable[[int], bool]) -> None:
     """End at once what is meant of a process and all that it started, as far as the system lets us."""
     with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        for member in [process, *process.children(recursive=True)]:
+        members = [psutil.Process(pid)]
+        with contextlib.suppress(OSError, psutil.Error):  # of what a system hides, psutil raises either
+            members += members[0].children(recursive=True)
+        for member in members:
             with contextlib.suppress(psutil.Error):
                 if meant(member.pid):
                     member.kill()

@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-import shutil
 import sqlite3
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from cdp_image_mcp import __version__
 from cdp_image_mcp.cli.checks.check import Check
 from cdp_image_mcp.config import APP_NAME, Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.system.disk import is_folder, look, replace_file, settle, write_part
+from cdp_image_mcp.system.disk import free_space, is_folder, look, replace_file, settle, write_part
 from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.plaintext import clean
 from cdp_image_mcp.system.turns import Turns
@@ -67,7 +66,8 @@ def disk(name: str, path: Path, variable: str) -> Check:
     if doing:
         advice = f"{correct} It needs a folder on this machine's own disk that you may write to."
         return Check(name, "failed", f"In {place} this does not work: {doing}.", advice, person=True)
-    free = shutil.disk_usage(place).free
+    if (free := free_space(place)) is None:
+        return Check(name, "ok", f"{path} can be written to; how much is free its file system does not tell.")
     message = f"{free / 1e9:.1f} GB free at {path}."
     if free < NO_DISK:
         return Check(name, "failed", message, "Free some space: pictures could not be saved.", person=True)

@@ -35,7 +35,7 @@ async def issuer_at(url: str, proxy: Proxy | None) -> str | None:
 
     import httpx
 
-    unchecked = ssl.create_default_context()
+    unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
     try:
         client = await anyio.to_thread.run_sync(lambda: open_client(proxy, verify=unchecked, timeout=CONNECT_TIMEOUT))

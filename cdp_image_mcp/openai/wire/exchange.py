@@ -293,7 +293,11 @@ class Line:
         async with self._opening:
             if self._client is None:
                 # Loading httpx and the system's certificates takes a tenth of a second: not on the event loop.
-                self._client = await anyio.to_thread.run_sync(self._make_client)
+                try:
+                    self._client = await anyio.to_thread.run_sync(self._make_client)
+                except (OSError, ImportError) as error:  # no more open files, or a package updated under the program
+                    told = f"No connection can be made here ({type(error).__name__}: {error}). Nothing was sent."
+                    raise ImageError("configuration", told, next_step="Start the program anew.") from error
             return self._client
 
     def _make_client(self) -> "httpx.AsyncClient":
