@@ -2,10 +2,14 @@
 
 import logging
 from functools import partial
+from pathlib import Path
+
+import anyio.to_thread
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import JOIN_SECONDS, Entry
 from cdp_image_mcp.library.library import Library
+from cdp_image_mcp.studio import profiles
 from cdp_image_mcp.studio.jobs.runner import Runner
 from cdp_image_mcp.system.tasks import shielded
 
@@ -15,7 +19,9 @@ log = logging.getLogger(__name__)
 class Recovery:
     """Whatever it takes up becomes a job of the runner."""
 
-    def __init__(self, library: Library, runner: Runner) -> None:
+    def __init__(self, library: Library, runner: Runner, profile: Path) -> None:
+        """``profile``: see :mod:`studio.profiles`."""
+        self._profile = profile
         self._library = library
         self._runner = runner
         self._begun = False
@@ -40,7 +46,7 @@ class Recovery:
     async def take_up(self, generation_id: str, *, background: bool = False, ended: bool = True) -> None:
         """Of one without a job here, under ``Runner.taking``: go on with it if nobody else does, collect what was left
         at the site unless one that has ``ended`` is to stay so, or take in what a process that died had written beside
-        an ended one."""
+        an ended one. Raises ImageError ``configuration`` for one that only another profile's account has."""
         entry = await self.find(generation_id)
         if entry.record.finished and not entry.record.collectable:
             await self._library.rescue(entry)
@@ -48,6 +54,8 @@ class Recovery:
         if entry.record.finished and not ended:
             return
         try:
+            if not entry.alive and (other := await self._elsewhere(entry)) is not None:
+                raise other
             if (adopted := await self._library.adopt(generation_id)) is not None:
                 self._runner.recover(adopted.record, adopted.folder, background=background)
         except ImageError as error:
@@ -90,10 +98,15 @@ class Recovery:
             # Of what this process itself was asked for, each end is told: whoever wants it waits for it again.
             if generation_id in self._runner.jobs or entry.record.session == self._library.token:
                 continue
+            if await self._elsewhere(entry) is not None:
+                continue  # for whoever has that profile
             try:
                 await self.revive(generation_id, background=True)
             except ImageError as error:
                 log.warning("%s could not be taken up: %s", generation_id, error)
+
+    async def _elsewhere(self, entry: Entry) -> ImageError | None:
+        return await anyio.to_thread.run_sync(profiles.elsewhere, entry.record, self._profile)
 
     async def _idle(self) -> None:
         """Until no job of this process runs."""

@@ -83,7 +83,7 @@ class Studio:
         self.backends = self._runner.backends
         """Those that were used: making one costs time that a picture under way should have."""
         self.status = Status(settings, library, self._runner, steering).report
-        self._recovery = Recovery(library, self._runner)
+        self._recovery = Recovery(library, self._runner, settings.profile_dir)
         self._asked_here: set[str] = set()
         """What calls of this server began or joined."""
         self._told: dict[tuple[str, bool], str] = {}

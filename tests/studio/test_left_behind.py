@@ -1,5 +1,6 @@
 """What earlier calls and earlier processes left: taken up, never paid twice, never mistaken for something else."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,57 @@ async def test_what_a_program_with_another_root_makes_in_ones_own_folder_is_wait
             record = (await studio.wait(identity)).record
     assert (record.state, len(record.images), record.facts.get("taken_up")) == ("saved", 1, None)
     assert (mine.started, mine.collected) == ([], [])
+
+
+# --- sent with another profile ------------------------------------------------------------------------------------
+
+
+def a_profile(folder: Path) -> Path:
+    (folder / "Default").mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("how", [left, interrupted])
+async def test_what_only_another_profiles_account_has_is_left_to_whoever_has_that_profile(
+    how: Callable[..., Awaitable[Record]], tmp_path: Path
+) -> None:
+    own = await left(tmp_path, created_at=ago(minutes=5))
+    theirs = await how(tmp_path, profile_dir=str(a_profile(tmp_path / "theirs")))
+    collected = anyio.Event()
+
+    async def tells(request: ImageRequest, report: Report) -> None:
+        await collects(request, report)
+        collected.set()
+
+    web = Scripted(draw, tells)
+    async with studio_with(tmp_path, web) as studio:
+        with pytest.raises(ImageError, match="was sent with the browser profile") as caught:
+            await studio.wait(theirs.generation_id)
+        assert (caught.value.code, caught.value.submitted) == ("configuration", True)
+        assert f"CHATGPT_WEB_PROFILE_DIR={tmp_path / 'theirs'}" in caught.value.next_step
+        await studio.generate(asking())
+        await collected.wait()  # the older one, behind the user's job
+        found = await studio.library.find(theirs.generation_id)
+        assert found is not None
+        assert (found.record.state, found.record.owner) == (theirs.state, theirs.owner)
+    assert web.collected == [own.generation_id]
+    async with studio_with(tmp_path, web, profile_dir=tmp_path / "theirs") as studio:
+        assert (await studio.wait(theirs.generation_id)).record.state == "saved"
+
+
+async def test_what_was_sent_with_a_profile_that_was_moved_is_looked_for_and_never_given_up(tmp_path: Path) -> None:
+    async def nothing(_request: ImageRequest, _report: Report) -> None:
+        raise ImageError("not_found", "Nothing of ours is at the site.", submitted=True, spent="unknown")
+
+    sent = await left(tmp_path, profile_dir=str(tmp_path / "moved"))
+    async with studio_with(tmp_path, Scripted(draw, nothing)) as studio:
+        record = (await studio.wait(sent.generation_id)).record
+    assert (record.state, record.collectable) == ("interrupted", True)
+    assert record.error is not None
+    assert (record.error["code"], record.error["submitted"]) == ("network", True)
+    assert "CHATGPT_WEB_PROFILE_DIR" in record.error["next_step"]
+    async with studio_with(tmp_path, Scripted(draw, collects)) as studio:
+        assert (await studio.wait(sent.generation_id)).record.state == "saved"
 
 
 # --- beside an ended record --------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from cdp_image_mcp.library.joining import Entry, OfToday
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, request_of
 from cdp_image_mcp.request import Backend, BackendName, ImageRequest, SiteBackend, State
-from cdp_image_mcp.studio import ending, limits
+from cdp_image_mcp.studio import ending, limits, profiles
 from cdp_image_mcp.studio.continued import as_it_stands
 from cdp_image_mcp.studio.jobs import stopfile
 from cdp_image_mcp.studio.jobs.job import Job
@@ -331,7 +331,7 @@ class Runner:
                 error.details["report"] = str(await job.folder.describe_page(structure))
             except ImageError as problem:
                 log.warning("the page report was not written: %s", problem)
-        state, told = ending.failed(job, error)
+        state, told = ending.failed(job, profiles.judged(error, job.record, self._settings.profile_dir))
         if told is not None and "report" in told.details:
             told.next_step = f"{told.next_step} If that does not help, report the file named in details.report."
         await self._end(job, state, told)
