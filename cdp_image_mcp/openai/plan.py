@@ -63,7 +63,9 @@ def make_plan(request: ImageRequest, settings: Settings, profile: Profile) -> Pl
         pictures = (request.continue_image, *pictures)
     _check_choices(request, model, profile)
     _check_pictures(request, pictures, profile)
-    form = _form(profile, pictures, request.mask)
+    form: EditForm = profile.form if pictures else "json"
+    if form == "json" and not fits_json(pictures, request.mask):
+        form = "multipart"
     parameters: dict[str, Any] = {"model": settings.model, "prompt": request.prompt}
     size_field, size = _size(request.size, model, profile)
     if size is not None:
@@ -78,10 +80,14 @@ def make_plan(request: ImageRequest, settings: Settings, profile: Profile) -> Pl
         parameters["safety_identifier"] = settings.safety_identifier
     if profile.ask_for_base64 and not is_gpt_image(settings.model):
         parameters["response_format"] = "b64_json"
-    requests = _requests(request, pictures, model, profile)
-    if request.n // requests > 1:
+    # One stream for each picture is better where one takes minutes: each is saved as soon as it is drawn, one that
+    # fails takes no other with it, and a single silent answer of many minutes would meet the idle limits of gateways
+    # (about 100 s). They cost the input once per picture, so not with reference pictures.
+    streams = profile.streams and _is_slow(request, profile)
+    requests = request.n if streams and model.price is not None and not pictures else 1
+    if requests < request.n:
         parameters["n"] = request.n
-    if profile.streams and request.n == requests and _is_slow(request, profile):
+    elif streams:
         # Without partial pictures: each costs 100 output tokens, and nothing would show them.
         parameters["stream"] = True
     return Plan(
@@ -176,17 +182,6 @@ def _size(wish: str, model: Model, profile: Profile) -> tuple[str, str | None]:
     return "size", f"{size[0]}x{size[1]}"
 
 
-def _requests(request: ImageRequest, pictures: tuple[Reference, ...], model: Model, profile: Profile) -> int:
-    """One request for all, or one stream for each picture.
-
-    Streams are better where one picture takes minutes: each is saved as soon as it is drawn, one that fails takes no
-    other with it, and a single silent answer of many minutes would meet the idle limits of gateways (about 100 s).
-    They cost the input once per picture, so not with reference pictures.
-    """
-    known = model.price is not None
-    return request.n if profile.streams and _is_slow(request, profile) and known and not pictures else 1
-
-
 def _is_slow(request: ImageRequest, profile: Profile) -> bool:
     """Whether it is better streamed, which moving and drawn pictures never are."""
     if request.output_format in {"gif", "svg"}:
@@ -194,12 +189,6 @@ def _is_slow(request: ImageRequest, profile: Profile) -> bool:
     size = parse_size(request.size)
     quality = profile.auto_quality if request.quality == DEFAULTS["quality"] else request.quality
     return quality in LONG_QUALITIES or (size is not None and size[0] * size[1] > EXPERIMENTAL_PIXELS)
-
-
-def _form(profile: Profile, pictures: tuple[Reference, ...], mask: Reference | None) -> EditForm:
-    if not pictures:
-        return "json"
-    return "multipart" if profile.form == "json" and not fits_json(pictures, mask) else profile.form
 
 
 def fits_json(pictures: tuple[Reference, ...], mask: Reference | None) -> bool:

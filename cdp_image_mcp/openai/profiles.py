@@ -87,7 +87,7 @@ def choose_profile(settings: Settings) -> Profile:
             "configuration", f"{problem.variable}: {problem.message}", details={"variables": [problem.variable]}
         )
     parts = urlsplit(settings.base_url)
-    host = (parts.hostname or "").lower()
+    host = parts.hostname or ""
     name, _, form = (settings.compat or "").strip().lower().partition(":")
     by_host = next((profile for profile in PROFILES.values() if _belongs(host, profile)), PROFILES["generic"])
     profile = PROFILES[name] if name else by_host
@@ -111,7 +111,7 @@ def profile_problem(settings: Settings) -> Problem | None:
             f"it takes one of {', '.join(PROFILES)}, with :json, :multipart or :image after it for edits.",
         )
     parts = urlsplit(settings.base_url)
-    host = (parts.hostname or "").lower()
+    host = parts.hostname or ""
     if parts.scheme == "http" and any(_belongs(host, known) for known in PROFILES.values() if known.encrypted):
         return Problem("OPENAI_BASE_URL", f"{host} is only asked over https: the key travels there.")
     return None
@@ -124,7 +124,7 @@ def address(profile: Profile, settings: Settings, path: str) -> str:
     for ending in ENDPOINTS:  # somebody copied the whole address
         base = base.removesuffix(ending)
     left_out = base in {"", "/openai"} if profile.name == "azure" else base == ""
-    if left_out and (profile.name == "azure" or _belongs((parts.hostname or "").lower(), profile)):
+    if left_out and (profile.name == "azure" or _belongs(parts.hostname or "", profile)):
         base = profile.base
     query = parse_qsl(parts.query, keep_blank_values=True)
     version = settings.api_version if profile.azure else None
