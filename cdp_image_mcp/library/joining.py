@@ -70,18 +70,14 @@ def joinable(entry: Entry, *, fetched: bool) -> Kind | None:
         return "orphaned"
     if record.fetched or fetched:
         return None
-    if _reply_lost(record):
-        return "finished"
-    if record.state not in {"saved", "partial"} or not record.images:
+    if not record.images:
+        # An end at the API that may have been paid and brought nothing is told once, to whoever asks the same.
+        ended = record.state in {"failed", "interrupted", "refused"}
+        return "finished" if record.backend == "api" and ended and _may_be_paid(record) else None
+    if record.state not in {"saved", "partial"}:
         return None
     there = entry.away or all(_is_there(Path(image.path), image.bytes) for image in record.images)
     return "finished" if there else None
-
-
-def _reply_lost(record: Record) -> bool:
-    """An end at the API that may have been paid and brought nothing. Told once, to whoever asks the same."""
-    ended = record.state in {"failed", "interrupted", "refused"} and not record.images
-    return record.backend == "api" and ended and _may_be_paid(record)
 
 
 def _may_be_paid(record: Record) -> bool:
