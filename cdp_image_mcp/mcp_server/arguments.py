@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from cdp_image_mcp.errors import ImageError, refusal
+from cdp_image_mcp.errors import refusal
 from cdp_image_mcp.mcp_server.forms import UnusableError, plain, right_name
 from cdp_image_mcp.studio.asked import GenerationId, Images, WaitSeconds
 from cdp_image_mcp.system.plaintext import clean
@@ -96,7 +96,10 @@ def parse(kind: type[msgspec.Struct], arguments: dict[str, Any] | None) -> tuple
     try:
         made = msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _unusable(given, known, str(error)) from None
+        # It names the field as a path (``$.n``) or, a missing one, between backquotes.
+        field = next(name for name in known if f"`$.{name}" in str(error) or f"field `{name}`" in str(error))
+        was = f"cannot be {_shown(given[field])}" if field in given else "is missing"
+        raise refusal(field, f"{field} {was}. What it takes: {known[field]['description']}") from None
     return made, [clean(name, 60) for name in ignored[:MOST_IGNORED]]
 
 
@@ -132,10 +135,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | dict):
         return f"{len(cast('list[Any]', value))} entries"
     return f"{len(value):,} characters of text" if isinstance(value, str) else f"{told[:LONGEST_SHOWN]}…"
-
-
-def _unusable(given: dict[str, Any], known: dict[str, Any], told: str) -> ImageError:
-    """msgspec names the field as a path (``$.n``) or, a missing one, between backquotes."""
-    field = next(name for name in known if f"`$.{name}" in told or f"field `{name}`" in told)
-    was = f"cannot be {_shown(given[field])}" if field in given else "is missing"
-    return refusal(field, f"{field} {was}. What it takes: {known[field]['description']}")

@@ -42,17 +42,13 @@ class Habits:
         if not objection.form or not sent.edit:
             return None
         self._form = None
-        return _next_form(sent)
+        forms = (sent.profile.form, *sent.profile.other_forms)
+        later = forms[forms.index(sent.form) + 1 :] if sent.form in forms else ()
+        # One picture is in a field called ``image`` already.
+        useless = {"image"} if len(sent.pictures) == 1 else set[str]()
+        useless |= set() if fits_json(sent.pictures, sent.mask) else {"json"}
+        return next((form for form in later if form not in useless), None)
 
     def takes(self, form: EditForm) -> None:
         """What came in ``form`` was answered with a picture."""
         self._form = form
-
-
-def _next_form(sent: Plan) -> EditForm | None:
-    forms = (sent.profile.form, *sent.profile.other_forms)
-    later = forms[forms.index(sent.form) + 1 :] if sent.form in forms else ()
-    # One picture is in a field called ``image`` already.
-    useless = {"image"} if len(sent.pictures) == 1 else set[str]()
-    useless |= set() if fits_json(sent.pictures, sent.mask) else {"json"}
-    return next((form for form in later if form not in useless), None)

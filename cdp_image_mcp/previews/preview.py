@@ -97,27 +97,20 @@ class PreviewMaker(AsyncExitStack):
 
 
 def ready(image: SavedImage, most_bytes: int) -> Picture | None:
-    """What needs no drawing: an original that is small enough, or a preview made before. Raises OSError."""
+    """What needs no drawing: an original that is small enough, or a preview made before that is not older than its
+    picture and fits. Raises OSError."""
     original = Path(image.path)
-    size = original.stat().st_size  # the record's is that of the day it came: a person may have worked on the file
-    if image.mime_type in SHOWN and size <= most_bytes and max(image.width, image.height) <= PREVIEW_EDGE:
+    facts = original.stat()  # the record's is that of the day it came: a person may have worked on the file
+    if image.mime_type in SHOWN and facts.st_size <= most_bytes and max(image.width, image.height) <= PREVIEW_EDGE:
         return Picture(image.mime_type, original.read_bytes())
-    return _stored(original, most_bytes)
+    for mime_type, suffix in SUFFIXES.items():
+        path = _preview_path(original, suffix)
+        with suppress(OSError):
+            made = path.stat()
+            if made.st_size <= most_bytes and made.st_mtime_ns >= facts.st_mtime_ns:
+                return Picture(mime_type, path.read_bytes())
+    return None
 
 
 def _preview_path(original: Path, suffix: str) -> Path:
     return original.with_name(f"preview-{original.stem.removeprefix('image-')}{suffix}")
-
-
-def _stored(original: Path, most_bytes: int) -> Picture | None:
-    """A preview made earlier that is not older than its picture and fits."""
-    taken = original.stat().st_mtime_ns
-    for mime_type, suffix in SUFFIXES.items():
-        path = _preview_path(original, suffix)
-        try:
-            facts = path.stat()
-            if facts.st_size <= most_bytes and facts.st_mtime_ns >= taken:
-                return Picture(mime_type, path.read_bytes())
-        except OSError:
-            continue
-    return None
