@@ -38,6 +38,15 @@ class StreamDecoder:
         self._pointer = ""
         self._operation = "add"
         self._channel: Any = 0
+        self._items: dict[str, None] = {}
+
+    def fresh(self, item_id: str) -> bool:
+        """Whether an item of a websocket's topic has not been had yet: topics replay from the start."""
+        if item_id in self._items:
+            return False
+        if item_id:
+            remember(self._items, item_id, None, MOST_ITEMS)
+        return True
 
     def feed(self, chunk: bytes) -> list[StreamEvent]:
         return self._read(self._events.feed(chunk))
@@ -121,18 +130,3 @@ class StreamDecoder:
                 operation = step["o"]
             document = apply(document, place, operation, step.get("v"))
         return document
-
-
-class Topic:
-    """A websocket topic: its decoder, and the frames it has had (topics replay from the start)."""
-
-    def __init__(self) -> None:
-        self.decoder = StreamDecoder()
-        self.seen: dict[str, None] = {}
-
-    def fresh(self, item_id: str) -> bool:
-        if item_id in self.seen:
-            return False
-        if item_id:
-            remember(self.seen, item_id, None, MOST_ITEMS)
-        return True

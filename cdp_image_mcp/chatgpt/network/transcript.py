@@ -16,7 +16,7 @@ from cdp_image_mcp.chatgpt.network.message import Message, read_message
 from cdp_image_mcp.chatgpt.network.messages import Messages
 from cdp_image_mcp.chatgpt.network.quota import Quota, quotas_of
 from cdp_image_mcp.chatgpt.network.sent import read_request, same_text
-from cdp_image_mcp.chatgpt.network.stream import StreamDecoder, StreamEvent, Topic
+from cdp_image_mcp.chatgpt.network.stream import StreamDecoder, StreamEvent
 from cdp_image_mcp.chatgpt.network.summary import Heard, Said, summary
 from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.network.wire import MOST_MARKS, add, items, obj, remember, sentence, text, uuid_of
@@ -50,7 +50,7 @@ class Transcript:
         self._expected = ""
         self._before: frozenset[str] = frozenset()
         self._messages = Messages()
-        self._topics: dict[str, Topic] = {}
+        self._topics: dict[str, StreamDecoder] = {}
         self.quotas: tuple[Quota, ...] = ()
         """What the streams said about the account's limits, the newest."""
         self.reads = self.lacks = self.parts = self.runs = 0
@@ -215,14 +215,14 @@ class Transcript:
         return leaf != "" and (leaf == self._told.anchors.parent or self._messages.is_of_another(leaf))
 
     def _topic_item(self, update: Update) -> None:
-        topic = self._topics.get(update.topic)
-        if topic is None:
-            topic = Topic()
-            remember(self._topics, update.topic, topic, MOST_TOPICS, always=self._told.handed)
-        if topic.fresh(update.item_id):
+        decoder = self._topics.get(update.topic)
+        if decoder is None:
+            decoder = StreamDecoder()
+            remember(self._topics, update.topic, decoder, MOST_TOPICS, always=self._told.handed)
+        if decoder.fresh(update.item_id):
             self._told.complete.discard(update.topic)  # it goes on
             self._said(update.topic)
-            self._hear(topic.decoder.feed(update.encoded.encode() + b"\n\n"), update.topic, update.conversation)
+            self._hear(decoder.feed(update.encoded.encode() + b"\n\n"), update.topic, update.conversation)
 
     def _set_activity(self, conversation: str, told: Activity | None) -> None:
         known = self._told.activities
