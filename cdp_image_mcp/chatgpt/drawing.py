@@ -286,7 +286,7 @@ class Drawing:
         await self._report.state("saving")
         reason = ""
         for loads in range(BYTES_LOADS + 1):
-            if loads > 1 and not self._watch.moment.loads.failed:
+            if loads > 1 and not self._watch.moment.load_failed:
                 break
             if loads:
                 await self._load("bytes")

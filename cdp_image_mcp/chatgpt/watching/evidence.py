@@ -30,20 +30,6 @@ PAUSE = 15.0
 MOST_LOADS = 10
 
 
-class Loads(msgspec.Struct, frozen=True, kw_only=True):
-    """How often the conversation was loaded anew for this turn."""
-
-    counts: Mapping[Cause, int] = {}
-    since: float | None = None
-    """Seconds since the last time."""
-    failed: bool = False
-    """That one ended in an error page."""
-
-    @property
-    def total(self) -> int:
-        return sum(self.counts.values())
-
-
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """What time adds to the witnesses' words; seconds."""
 
@@ -71,7 +57,11 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """The page hears no news from the site any more: its websocket closed."""
     kept_out: bool = False
     """A check answered the site's own calls, and nothing is coming in that loading would cut off."""
-    loads: Loads = Loads()
+    loads: Mapping[Cause, int] = {}
+    """How often the conversation was loaded anew for this turn."""
+    since_load: float | None = None
+    load_failed: bool = False
+    """The last loading ended in an error page."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,18 +125,17 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         cut off."""
         loads = self.moment.loads
         most = len(_ladder(cause, 0))
-        return loads.counts.get(cause, 0) < most and loads.total < MOST_LOADS and not self.moment.stream_open
+        return loads.get(cause, 0) < most and sum(loads.values()) < MOST_LOADS and not self.moment.stream_open
 
     def load(self, cause: Cause, first: float, why: str, *, since: float | None = None) -> Verdict | None:
         """Load the conversation for ``cause`` if it is time. ``first`` counts from the last change, or from ``since``
         seconds ago."""
         if not self.loadable(cause):
             return None
-        loads = self.moment.loads
-        times = loads.counts.get(cause, 0)
+        times, since_load = self.moment.loads.get(cause, 0), self.moment.since_load
         left = _ladder(cause, first)[times] - (self.moment.quiet if since is None else since)
-        if loads.since is not None:
-            left = max(left, PAUSE - loads.since)
+        if since_load is not None:
+            left = max(left, PAUSE - since_load)
         if left <= 0:
             return Verdict(action="wait", load=cause, why=why)
         self.pending.append(left)

@@ -20,7 +20,7 @@ from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.network.turn import Turn
 from cdp_image_mcp.chatgpt.page.eye import quoted
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
-from cdp_image_mcp.chatgpt.watching.evidence import Cause, Loads, Moment, Sign, Verdict
+from cdp_image_mcp.chatgpt.watching.evidence import Cause, Moment, Sign, Verdict
 from cdp_image_mcp.chatgpt.watching.picturerequests import PictureRequests
 from cdp_image_mcp.chatgpt.watching.verdict import verdict
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -118,14 +118,15 @@ class TurnWatch:
     @property
     def moment(self) -> Moment:
         now = anyio.current_time()
-        since = None if self._loaded is None else now - self._loaded
         return Moment(
             **{sign: now - at for sign, at in self._at.items()},
             stream_open=self.stream_open,
             unread=self.unread,
             line_lost=self.line_lost,
             kept_out=self.kept_out,
-            loads=Loads(counts=dict(self._loads), since=since, failed=self._load_failed),
+            loads=dict(self._loads),
+            since_load=None if self._loaded is None else now - self._loaded,
+            load_failed=self._load_failed,
         )
 
     def judge(self) -> Verdict:

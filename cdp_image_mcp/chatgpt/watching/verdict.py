@@ -89,7 +89,7 @@ def verdict(turn: Turn, page: PageReport, moment: Moment) -> Verdict:
     to stop waiting for more.
     """
     case = Case(turn=turn, page=page, moment=moment, pending=[])
-    loaded, said = moment.loads.since, moment.since_running
+    loaded, said = moment.since_load, moment.since_running
     if turn.running and loaded is not None and said is not None and said >= loaded:
         # A page that can tell says it again once it is loaded; where nobody can, it would hold for ever.
         if loaded >= PAUSE:
@@ -107,8 +107,8 @@ def verdict(turn: Turn, page: PageReport, moment: Moment) -> Verdict:
 
 def _blind(case: Case) -> Verdict | None:
     moment = case.moment
-    if moment.loads.failed:
-        return case.load("failed", 0, "0: loading met an error", since=moment.loads.since or 0.0)
+    if moment.load_failed:
+        return case.load("failed", 0, "0: loading met an error", since=moment.since_load or 0.0)
     if case.turn.final_pictures:
         return None
     causes: tuple[tuple[Cause, bool], ...] = (("unread", moment.unread), ("kept_out", moment.kept_out))
@@ -154,7 +154,7 @@ def _unanswered(case: Case) -> Verdict | None:
         return None
     why = "3: the site failed to take the prompt"
     found = case.after(UNANSWERED_SECONDS, _none(case, "unanswered", why), since=refused)
-    loadable = found.action == "wait" and case.turn.conversation_id and not case.moment.loads.total
+    loadable = found.action == "wait" and case.turn.conversation_id and not case.moment.loads
     return (case.load("doubt", 10, why) if loadable else None) or found
 
 
@@ -198,7 +198,7 @@ def _page_pictures(case: Case) -> Verdict | None:
     handed = turn.handed_off and not (turn.turn_complete or turn.at_rest or case.rests(moment.since_heard))
     patience = 15 if case.page.stop or turn.running else 5
     # Nothing was read though it was loaded for this twice: nobody hears how this page reads.
-    deaf = moment.since_read is None and moment.loads.counts.get("shown", 0) > 1
+    deaf = moment.since_read is None and moment.loads.get("shown", 0) > 1
     if turn.running or (not deaf and (unread or handed)):
         return case.load("shown", patience, f"{why}, the network none")
     if turn.answered_text is not None and not turn.drawing_started:
@@ -247,7 +247,7 @@ def _late(case: Case) -> Verdict | None:
 
 def _nothing_left(case: Case) -> Verdict | None:
     turn = case.turn
-    if not case.moment.loads.total or not case.rests(case.moment.since_heard):
+    if not case.moment.loads or not case.rests(case.moment.since_heard):
         return None
     if turn.unplaced_pictures or turn.card_waiting:
         return None

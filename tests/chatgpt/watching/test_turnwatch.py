@@ -338,12 +338,12 @@ async def test_a_reading_that_is_refused_after_a_load_is_a_load_that_failed() ->
     tab = ScriptedTab()
     async with watching(tab, Transcript(conversation_id=CONVERSATION, user_message_id=USER)) as watch:
         watch.unreadable()
-        assert not watch.moment.loads.failed, "the page reads by itself, and reads again"
+        assert not watch.moment.load_failed, "the page reads by itself, and reads again"
         await watch.load("late")
         watch.unreadable()
-        assert watch.moment.loads.failed
+        assert watch.moment.load_failed
         watch.heard(watch.transcript.feed_conversation(conversation(prompt())))
-        assert not watch.moment.loads.failed
+        assert not watch.moment.load_failed
 
 
 @pytest.mark.anyio
@@ -378,7 +378,7 @@ async def test_a_reading_that_the_page_itself_gives_up_says_nothing_and_one_that
         while len(ended):
             await anyio.lowlevel.checkpoint()
         await anyio.lowlevel.checkpoint()
-        assert (watch.moment.loads.failed, watch.unread) == (failed, unread)
+        assert (watch.moment.load_failed, watch.unread) == (failed, unread)
 
 
 @pytest.mark.anyio
@@ -832,7 +832,7 @@ async def test_nothing_is_run_in_a_document_that_may_be_a_check_or_is_an_error(s
     tab = ScriptedTab()
     async with watching(tab) as watch:
         tab.arrive(status)
-        await until(watch, lambda: watch.moment.loads.failed)
+        await until(watch, lambda: watch.moment.load_failed)
         await anyio.wait_all_tasks_blocked()
         assert tab.eye.opened == 0
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.network.turn import Pointer, StreamEnd, ToolError, Turn
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport, SeenImage
-from cdp_image_mcp.chatgpt.watching.evidence import Cause, Loads, Moment, Verdict
+from cdp_image_mcp.chatgpt.watching.evidence import Cause, Moment, Verdict
 from cdp_image_mcp.chatgpt.watching.verdict import verdict
 from tests.chatgpt.talk import (
     COMPLETE,
@@ -46,16 +46,28 @@ PAINTED = SeenImage(file=file_id(1), width=1254, height=1254, complete=True)
 LONG = 10_000.0
 
 
-ONCE = Loads(counts={"late": 1, "doubt": 1, "error": 2, "shown": 1, "short": 1, "stale": 1}, since=LONG)
+def loaded(counts: Any = None, since: float | None = None, *, failed: bool = False) -> dict[str, Any]:
+    """How often it was loaded for which cause, and when last."""
+    return {"loads": counts or {}, "since_load": since, "load_failed": failed}
+
+
+ONCE = loaded(counts={"late": 1, "doubt": 1, "error": 2, "shown": 1, "short": 1, "stale": 1}, since=LONG)
 """Each cause had its first loading."""
-NO_MORE = Loads(counts=dict.fromkeys(("late", "doubt", "error", "shown", "short", "stale"), 5), since=LONG)
+NO_MORE = loaded(counts=dict.fromkeys(("late", "doubt", "error", "shown", "short", "stale"), 5), since=LONG)
 
 
-def after(heard: Transcript, quiet: float, *, page: dict[str, Any] | None = None, **how: Any) -> Verdict:
+def after(
+    heard: Transcript,
+    quiet: float,
+    *,
+    page: dict[str, Any] | None = None,
+    loads: dict[str, Any] | None = None,
+    **how: Any,
+) -> Verdict:
     """The verdict so many seconds after the last news; what was read was read then."""
     turn = heard.turn()
     times: dict[str, Any] = {"since_heard": quiet, "since_read": quiet if turn.conversation_read else None, **how}
-    return verdict(turn, PageReport(**(page or {})), Moment(quiet=quiet, **times))
+    return verdict(turn, PageReport(**(page or {})), Moment(quiet=quiet, **times, **(loads or {})))
 
 
 def with_picture(*frames: str) -> Transcript:
@@ -147,7 +159,7 @@ def test_a_preview_is_never_final() -> None:
     heard.feed_socket(update("add-messages", messages=[picture("leaf", status="in_progress")]))
     pages: tuple[dict[str, Any], ...] = ({}, {"images": (PAINTED,)}, {"images": (PAINTED,), "stop": True})
     for page in pages:
-        for loads in (Loads(), ONCE, NO_MORE):
+        for loads in (loaded(), ONCE, NO_MORE):
             assert after(heard, LONG, since_end=LONG, loads=loads, page=page).action == "wait"
 
 
@@ -210,7 +222,7 @@ def test_when_the_site_says_it_still_draws_the_others_they_are_looked_for_again_
     heard = several(1, announced=2)
     assert after(heard, 89).load is None
     assert after(heard, 90).load == "short"
-    twice = Loads(counts={"short": 2}, since=LONG)
+    twice = loaded(counts={"short": 2}, since=LONG)
     assert (after(heard, 179, loads=twice).load, after(heard, 180, loads=twice).load) == (None, "short")
     assert after(heard, LONG, loads=NO_MORE).load is None
 
@@ -222,12 +234,12 @@ def test_a_status_that_is_never_taken_back_holds_no_longer_than_the_page_it_was_
     heard.feed_conversation(window(prompt(), call(), failed))
     assert heard.turn().running
     how: dict[str, Any] = {"since_heard": 100.0, "since_running": 102.0}
-    early = after(heard, 100, since_read=9, loads=Loads(counts={"doubt": 2}, since=10), **how)
+    early = after(heard, 100, since_read=9, loads=loaded(counts={"doubt": 2}, since=10), **how)
     assert (early.action, early.recheck_seconds) == ("wait", 5)
-    found = after(heard, 100, since_read=14, loads=Loads(counts={"doubt": 2}, since=15), **how)
+    found = after(heard, 100, since_read=14, loads=loaded(counts={"doubt": 2}, since=15), **how)
     assert (found.action, found.kind) == ("no_picture", "tool_error")
     how["since_running"] = 3.0
-    again = after(heard, 100, since_read=14, loads=Loads(counts={"doubt": 2}, since=15), **how)
+    again = after(heard, 100, since_read=14, loads=loaded(counts={"doubt": 2}, since=15), **how)
     assert again.action == "wait", "the page that was loaded anew said it once more"
 
 
@@ -303,7 +315,7 @@ def test_nothing_is_taken_from_the_page_while_a_hand_off_is_open() -> None:
     heard = handed_off()
     heard.feed_conversation(window(prompt(identity=HANDED_OFF)))
     assert heard.turn().conversation_read
-    for loads in (Loads(), ONCE, NO_MORE):
+    for loads in (loaded(), ONCE, NO_MORE):
         found = after(heard, LONG, page={"images": (PAINTED,)}, since_end=LONG, loads=loads)
         assert found.action == "wait"
 
@@ -548,7 +560,7 @@ def test_an_error_against_the_status_is_never_believed() -> None:
 
 
 def test_an_error_on_the_page_is_looked_after_by_itself_whatever_else_was_loaded_for() -> None:
-    others = Loads(counts={"late": 2, "stale": 1, "unread": 1}, since=LONG)
+    others = loaded(counts={"late": 2, "stale": 1, "unread": 1}, since=LONG)
     assert after(begun(call(), COMPLETE), 2, page={"error": "failed"}, loads=others).load == "error"
 
 
@@ -556,10 +568,10 @@ def test_a_picture_that_the_page_shows_is_taken_when_loading_it_twice_has_brough
     """The page may read its conversations where nobody hears it (row 63p)."""
     heard = queued_turn()
     page = {"images": (PAINTED,), "found": True}
-    once = Loads(counts={"shown": 1}, since=89)
+    once = loaded(counts={"shown": 1}, since=89)
     assert after(heard, 89, page=page, since_end=89, loads=once).action == "wait"
-    assert after(heard, 90, page=page, since_end=90, loads=Loads(counts={"shown": 1}, since=90)).load == "shown"
-    twice = Loads(counts={"shown": 2}, since=20)
+    assert after(heard, 90, page=page, since_end=90, loads=loaded(counts={"shown": 1}, since=90)).load == "shown"
+    twice = loaded(counts={"shown": 2}, since=20)
     running = after(heard, 20, page=page, since_end=110, loads=twice, since_running=3)
     assert running.action == "wait", "the site says that it draws"
     found = after(heard, 20, page=page, since_end=110, loads=twice, since_running=110)
@@ -690,7 +702,7 @@ def test_ninety_seconds_after_the_end_with_nothing_it_is_loaded_and_later_again(
     assert after(heard, 89, since_end=89).recheck_seconds == 1
     assert after(heard, 90, since_end=90).load == "late"
     for times, quiet in enumerate((90, 180, 300), 1):
-        loads = Loads(counts={"late": times}, since=LONG)
+        loads = loaded(counts={"late": times}, since=LONG)
         assert after(heard, quiet - 1, since_end=LONG, loads=loads).load is None
         assert after(heard, quiet, since_end=LONG, loads=loads).load == "late"
     assert after(heard, LONG, since_end=LONG, loads=NO_MORE).load is None
@@ -699,7 +711,7 @@ def test_ninety_seconds_after_the_end_with_nothing_it_is_loaded_and_later_again(
 def test_a_page_that_shows_an_error_is_looked_after_once_more_before_ninety_seconds() -> None:
     for times, quiet in enumerate((2, 30, 90, 180, 300)):
         seen: dict[str, Any] = {"page": {"error": "A network error occurred."}, "since_error": LONG}
-        seen["loads"] = Loads(counts={"error": times}, since=LONG)
+        seen["loads"] = loaded(counts={"error": times}, since=LONG)
         assert after(queued_turn(), quiet - 1, **seen).load is None
         assert after(queued_turn(), quiet, **seen).load == "error"
 
@@ -738,30 +750,30 @@ def test_a_picture_said_to_be_half_drawn_in_a_finished_message_is_read_again_soo
 def test_what_keeps_us_from_hearing_is_looked_after_at_once_and_then_with_pauses(cause: Cause) -> None:
     seen: dict[str, Any] = {cause: True}
     assert after(queued_turn(), 0, **seen).load == cause
-    once = Loads(counts={cause: 1}, since=5)
+    once = loaded(counts={cause: 1}, since=5)
     assert (after(queued_turn(), 5, loads=once, **seen).load, after(queued_turn(), 90, loads=once, **seen).load) == (
         None,
         None,
     )
-    once = Loads(counts={cause: 1}, since=90)
+    once = loaded(counts={cause: 1}, since=90)
     assert after(queued_turn(), 90, loads=once, **seen).load == cause
 
 
 def test_two_loadings_never_follow_each_other_closely_and_there_are_ten_at_most() -> None:
     heard = queued_turn()
     heard.feed_socket(update("refetch-conversation"))
-    close = Loads(counts={"late": 1}, since=14)
+    close = loaded(counts={"late": 1}, since=14)
     assert (after(heard, 15, loads=close).load, after(heard, 15, loads=close).recheck_seconds) == (None, 1)
-    many = Loads(counts={"bytes": 10}, since=LONG)
+    many = loaded(counts={"bytes": 10}, since=LONG)
     assert after(heard, LONG, since_end=LONG, loads=many).load is None
 
 
 def test_a_loading_that_met_an_error_page_is_made_again() -> None:
-    met = Loads(counts={"late": 1}, since=14, failed=True)
+    met = loaded(counts={"late": 1}, since=14, failed=True)
     assert (after(queued_turn(), 0, loads=met).load, after(queued_turn(), 0, loads=met).recheck_seconds) == (None, 1)
-    met = Loads(counts={"late": 1}, since=15, failed=True)
+    met = loaded(counts={"late": 1}, since=15, failed=True)
     assert after(queued_turn(), 0, loads=met).load == "failed"
-    twice = Loads(counts={"late": 1, "failed": 1}, since=59, failed=True)
+    twice = loaded(counts={"late": 1, "failed": 1}, since=59, failed=True)
     assert after(queued_turn(), 0, loads=twice).load is None
 
 
@@ -819,12 +831,6 @@ PAGES = st.builds(
 )
 SINCE = st.none() | st.floats(0, 200)
 CAUSES: list[Cause] = ["failed", "unread", "kept_out", "doubt", "shown", "short", "late", "stale", "bytes"]
-LOADS = st.builds(
-    Loads,
-    counts=st.dictionaries(st.sampled_from(CAUSES), st.integers(1, 5)),
-    since=SINCE,
-    failed=st.booleans(),
-).filter(lambda loads: loads.since is not None or not loads.failed)
 MOMENTS = st.builds(
     Moment,
     quiet=st.floats(0, 200),
@@ -837,8 +843,10 @@ MOMENTS = st.builds(
     since_refused=SINCE,
     unread=st.booleans(),
     kept_out=st.booleans(),
-    loads=LOADS,
-)
+    loads=st.dictionaries(st.sampled_from(CAUSES), st.integers(1, 5)),
+    since_load=SINCE,
+    load_failed=st.booleans(),
+).filter(lambda moment: moment.since_load is not None or not moment.load_failed)
 
 
 @settings(deadline=None, max_examples=600)
@@ -850,7 +858,7 @@ def test_whatever_is_seen_the_verdict_keeps_its_promises(turn: Turn, page: PageR
     if found.action == "pictures_final" and not found.from_page:
         assert found.file_ids == tuple(p.file_id for p in turn.final_pictures)
     if found.from_page:
-        assert moment.since_read is not None or moment.loads.counts["shown"] > 1
+        assert moment.since_read is not None or moment.loads["shown"] > 1
         assert not moment.stream_open
     if found.action == "no_picture":
         assert found.kind is not None
@@ -859,8 +867,8 @@ def test_whatever_is_seen_the_verdict_keeps_its_promises(turn: Turn, page: PageR
     if found.load:
         assert found.action == "wait"
         assert not moment.stream_open
-        assert moment.loads.since is None or moment.loads.since >= 15
-        assert moment.loads.total < 10
+        assert moment.since_load is None or moment.since_load >= 15
+        assert sum(moment.loads.values()) < 10
     if found.recheck_seconds is not None:
         assert found.action == "wait"
         assert found.recheck_seconds > 0
@@ -880,13 +888,10 @@ def test_looking_again_when_told_to_gives_something_new_or_another_time(
 
 
 def later(moment: Moment, seconds: float) -> Moment:
-    times = ("quiet", "since_end", "since_heard", "since_read", "since_complete", "since_error", "since_refused")
+    times = ("quiet", *(name for name in Moment.__struct_fields__ if name.startswith("since_")))
     known = {name: getattr(moment, name) for name in times}
-    loads = moment.loads
-    if loads.since is not None:
-        loads = msgspec.structs.replace(loads, since=loads.since + seconds)
     moved = {name: value + seconds for name, value in known.items() if value is not None}
-    return msgspec.structs.replace(moment, loads=loads, **moved)
+    return msgspec.structs.replace(moment, **moved)
 
 
 def test_words_that_only_the_page_shows_are_no_answer() -> None:
