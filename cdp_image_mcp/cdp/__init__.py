@@ -1,32 +1,18 @@
 """A driver for Chrome, Edge, Chromium and Brave over the raw DevTools protocol. It knows nothing of any site."""
 
-from .bodies import Bodies
-from .connection import Connection
-from .errors import CDPError, LaunchError
-from .launching.browser import Browser
-from .launching.discovery import find_browser
-from .launching.launcher import attach, launch
-from .launching.options import LaunchOptions
-from .launching.plain import PlainWindow, open_plain
-from .page import Page
-from .streams import live_streams, socket_messages
-from .world import Node, World
-
-__all__ = [
-    "Bodies",
-    "Browser",
-    "CDPError",
-    "Connection",
-    "LaunchError",
-    "LaunchOptions",
-    "Node",
-    "Page",
-    "PlainWindow",
-    "World",
-    "attach",
-    "find_browser",
-    "launch",
-    "live_streams",
-    "open_plain",
-    "socket_messages",
-]
+from .bodies import Bodies as Bodies
+from .connection import Connection as Connection
+from .errors import CDPError as CDPError
+from .errors import LaunchError as LaunchError
+from .launching.browser import Browser as Browser
+from .launching.discovery import find_browser as find_browser
+from .launching.launcher import attach as attach
+from .launching.launcher import launch as launch
+from .launching.options import LaunchOptions as LaunchOptions
+from .launching.plain import PlainWindow as PlainWindow
+from .launching.plain import open_plain as open_plain
+from .page import Page as Page
+from .streams import live_streams as live_streams
+from .streams import socket_messages as socket_messages
+from .world import Node as Node
+from .world import World as World

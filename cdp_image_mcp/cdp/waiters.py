@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -54,11 +55,9 @@ class Waiters:
     async def send(self, waiter: Waiter, params: Params) -> None:
         """Send its command. Raises CDPError for one that the browser would not take."""
         data = encode(Command(waiter.number, waiter.method, params, waiter.session_id))
-        try:
+        # The reader may still hold answers that came before the end; it fails this waiter when it gets there.
+        with suppress(ConnectionClosed):
             await self._websocket.send(data, text=True)
-        except ConnectionClosed:
-            # The reader may still hold answers that came before the end; it fails this waiter when it gets there.
-            return
 
     def get(self, number: int | None) -> Waiter | None:
         """The one that waits for this answer, if it still does."""

@@ -78,7 +78,9 @@ def read_holder(profile: Path) -> Holder | None:
 
 def pid_of(holder: Holder, profile: Path) -> int | None:
     """The holder's process; asks every process for its command line where the lock does not tell (Windows)."""
-    return holder.pid if holder.pid is not None else _pid_by_command_line(profile)
+    if holder.pid is not None:
+        return holder.pid
+    return next((pid for pid, arguments in _named_on(profile) if not _names(arguments, "--type")), None)
 
 
 def note_program(profile: Path, program: Path) -> None:
@@ -309,10 +311,6 @@ def undriven_on(profile: Path) -> int | None:
         if not driven and (RELAUNCHER in arguments or not _names(arguments, "--type")):
             return pid
     return None
-
-
-def _pid_by_command_line(profile: Path) -> int | None:
-    return next((pid for pid, arguments in _named_on(profile) if not _names(arguments, "--type")), None)
 
 
 def _named_on(profile: Path) -> Generator[tuple[int, list[str]]]:

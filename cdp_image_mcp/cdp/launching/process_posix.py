@@ -146,13 +146,12 @@ def _spawn(
     actions: Sequence[tuple[object, ...]],
     heard: Sequence[signal.Signals],
 ) -> int:
-    given = {action[2] for action in actions if action[0] == os.POSIX_SPAWN_DUP2}
-    closed = [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in given]
+    _keep_what_was_given()
     return os.posix_spawn(
         program,
         arguments,
         environment,
-        file_actions=[*actions, *closed],
+        file_actions=actions,
         setpgroup=0,  # so that Ctrl-C in our terminal is ours alone, and the whole tree can be ended
         setsigmask=(),
         setsigdef=heard,
@@ -209,15 +208,12 @@ def _out_of_the_way(ends: Sequence[int]) -> tuple[int, int]:
     return moved[0], moved[1]
 
 
-def _inheritable() -> list[int]:
-    """Descriptors that this process was given by its own parent in a way that children would get them too."""
-    numbers: list[int] = []
+def _keep_what_was_given() -> None:
+    """Descriptors that this process was given by its own parent in a way that children would get them too stay here."""
     for entry in Path("/dev/fd").iterdir():
-        number = int(entry.name) if entry.name.isdigit() else 0
         with contextlib.suppress(OSError):
-            if number > 2 and os.get_inheritable(number):
-                numbers.append(number)
-    return numbers
+            if entry.name.isdigit() and int(entry.name) > 2:
+                os.set_inheritable(int(entry.name), False)
 
 
 def _wait(pid: int) -> int:

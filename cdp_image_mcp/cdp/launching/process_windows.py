@@ -7,6 +7,7 @@ handles on the list are inherited, so the leash stays with this one child.
 import ctypes
 import logging
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 LEASH = "--remote-debugging-pipe"
 WM_CLOSE = 0x0010
 EXTENDED_LIMIT_INFORMATION = 9
+EXTENDED_LIMITS = "2qI2NIN2I6Q4N"
+"""JOBOBJECT_EXTENDED_LIMIT_INFORMATION (winnt.h): the third number are the flags."""
 KILL_ON_JOB_CLOSE = 0x2000
 SET_QUOTA_AND_TERMINATE = 0x0100 | 0x0001
 
@@ -111,33 +114,11 @@ def guard(pid: int, _profile: Path) -> Callable[[], None]:
     kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
     kernel32.CreateJobObjectW.restype = kernel32.OpenProcess.restype = wintypes.HANDLE
     job = wintypes.HANDLE(kernel32.CreateJobObjectW(None, None))
-    limits = _ExtendedLimits()
-    limits.flags = KILL_ON_JOB_CLOSE
-    kernel32.SetInformationJobObject(job, EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), ctypes.sizeof(limits))
+    limits = struct.pack(EXTENDED_LIMITS, 0, 0, KILL_ON_JOB_CLOSE, *16 * [0])
+    kernel32.SetInformationJobObject(job, EXTENDED_LIMIT_INFORMATION, limits, len(limits))
     process = wintypes.HANDLE(kernel32.OpenProcess(SET_QUOTA_AND_TERMINATE, False, pid))
     if not kernel32.AssignProcessToJobObject(job, process):
         error = ctypes.WinError(ctypes.get_last_error())
         log.warning("the window would stay if this program were killed: %s", error)
     kernel32.CloseHandle(process)
     return lambda: kernel32.CloseHandle(job)
-
-
-class _ExtendedLimits(ctypes.Structure):
-    """JOBOBJECT_EXTENDED_LIMIT_INFORMATION with what it is made of (winnt.h)."""
-
-    _fields_ = (
-        ("process_time", ctypes.c_int64),
-        ("job_time", ctypes.c_int64),
-        ("flags", ctypes.c_uint32),
-        ("smallest", ctypes.c_size_t),
-        ("largest", ctypes.c_size_t),
-        ("processes", ctypes.c_uint32),
-        ("affinity", ctypes.c_size_t),
-        ("priority", ctypes.c_uint32),
-        ("scheduling", ctypes.c_uint32),
-        ("io", ctypes.c_uint64 * 6),
-        ("process_memory", ctypes.c_size_t),
-        ("job_memory", ctypes.c_size_t),
-        ("peak_process", ctypes.c_size_t),
-        ("peak_job", ctypes.c_size_t),
-    )

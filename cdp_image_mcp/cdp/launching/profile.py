@@ -19,6 +19,11 @@ SOCKET_LINK = "SingletonSocket"
 COOKIE_LINK = "SingletonCookie"
 LONGEST, ROOM_BELOW = 259, 150
 """Characters of a path on Windows, and what the browser needs of them below its profile (a service worker's cache)."""
+REASONS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "the disk is full. Free some space"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "no permission. Choose another folder, or make this one yours"),
+    errno.EROFS: "the file system is read-only. Choose another folder",
+}
 SINGLETONS = (LOCK_LINK, SOCKET_LINK, COOKIE_LINK)
 SOCKET_FOLDER = re.compile(r"(org\.chromium|com\.google|com\.microsoft|com\.brave)\.[A-Za-z.]+\.[A-Za-z0-9]{6}")
 """What Chromium calls its temporary folders (``base/files/file_util_posix.cc``); makers change the first part."""
@@ -101,7 +106,8 @@ def prepare_profile(profile: Path, browser: FoundBrowser) -> None:
         make_path(profile)
         _try_to_write(profile)
     except OSError as error:
-        raise ProfileNotWritable(profile, _disk_reason(error)) from error
+        reason = REASONS.get(error.errno or 0, f"{error.strerror}. Choose another folder")
+        raise ProfileNotWritable(profile, reason) from error
 
 
 def _try_to_write(profile: Path) -> None:
@@ -114,13 +120,3 @@ def _try_to_write(profile: Path) -> None:
     finally:
         os.close(number)
         probe.unlink()
-
-
-def _disk_reason(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full. Free some space"
-    if error.errno == errno.EROFS:
-        return "the file system is read-only. Choose another folder"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return "no permission. Choose another folder, or make this one yours"
-    return f"{error.strerror}. Choose another folder"

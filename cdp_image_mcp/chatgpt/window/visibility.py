@@ -90,8 +90,7 @@ class Visibility:
             **({} if problem is None else {"last_error": problem.message}),
             "session_reused": True,
             "profile_dir": str(self._settings.profile_dir),
-            **{name: value for name, value in facts.items() if name != "mode"},
-            "mode": "direct",
+            **facts,
         }
         choice = await self._memory.choose()
         details = {
