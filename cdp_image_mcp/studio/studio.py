@@ -151,9 +151,22 @@ class Studio:
         await self._recovery.revive(generation_id, background=onlooker, ended=again)
         async with AsyncExitStack() as own:
             if not onlooker:
-                await (held or own).enter_async_context(self.library.waiting(generation_id))
+                await (held or own).enter_async_context(self.waiting((await self._current(generation_id)).record))
             seconds = self.settings.wait_seconds if seconds is None else seconds
             return await self._wait(generation_id, seconds, listener, onlooker=onlooker)
+
+    @asynccontextmanager
+    async def waiting(self, record: Record) -> AsyncGenerator[None]:
+        """Somebody at this server waits for it, as in :meth:`Library.waiting`; for what belongs to another client
+        nobody does: that one's own repeat is to join it."""
+        async with AsyncExitStack() as call:
+            if not await self._is_of_another(record):
+                await call.enter_async_context(self.library.waiting(record.generation_id))
+            yield
+
+    async def is_of_another(self, generation_id: str) -> bool:
+        """Whether it belongs to another client. Raises ImageError ``not_found``."""
+        return await self._is_of_another((await self._current(generation_id)).record)
 
     def news(self, generation_id: str) -> News | None:
         """What is happening at this moment to a generation that this process works on; None for all others."""

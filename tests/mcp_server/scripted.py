@@ -103,10 +103,6 @@ class ScriptedLibrary(Library):
     async def newest(self, limit: int = 10) -> list[Entry]:
         return self._known()[:limit]
 
-    @asynccontextmanager
-    async def waiting(self, generation_id: str) -> AsyncGenerator[None]:  # noqa: ARG002
-        yield
-
 
 class ScriptedStudio(Studio):
     """Answers calls with what ``generated`` and ``waited`` hold, in order (the last one again and again); exceptions
@@ -150,6 +146,13 @@ class ScriptedStudio(Studio):
     async def fetched(self, standing: Standing) -> bool:
         self.handed_out.append(standing.record.generation_id)
         return not standing.record.fetched
+
+    @asynccontextmanager
+    async def waiting(self, record: Record) -> AsyncGenerator[None]:  # noqa: ARG002
+        yield
+
+    async def is_of_another(self, generation_id: str) -> bool:  # noqa: ARG002
+        return False
 
     async def generate(
         self,

@@ -312,6 +312,21 @@ async def test_two_wishes_with_open_tasks_are_two_pictures(settings: Settings) -
     assert {text_in(each["result"])["status"] for each in ended} == {"saved"}
 
 
+async def test_giving_up_a_task_leaves_alone_what_another_client_asked_for(settings: Settings) -> None:
+    """A call without an id may mean it; the person at this client does not even know of it."""
+    painter = Slow()
+    with anyio.fail_after(30):
+        async with painted_app(settings, painter)() as theirs, connected(painted_app(settings, Slow())) as raw:
+            studio = await theirs.studio()
+            made = (await studio.generate(GenerateImage("a fox", backend="chatgpt-web", wait_seconds=0))).record
+            identity = (await call(raw, {"name": "wait_for_image", "arguments": {}}, TASKS))["taskId"]
+            assert "result" in await raw.ask("tasks/cancel", {"taskId": identity}, envelope(TASKS))
+            given_up = await task_of(raw, identity)
+            painter.go.set()
+            ended = (await studio.wait(made.generation_id)).record
+    assert (identity, given_up["status"], ended.state) == (made.generation_id, "cancelled", "saved")
+
+
 async def test_a_task_of_an_earlier_run_is_found_after_a_restart(settings: Settings) -> None:
     painter = Slow()
     painter.go.set()

@@ -11,6 +11,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import SIDECAR
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio import studio as module
+from cdp_image_mcp.system.tasks import background
 from tests.library.making import ago
 from tests.studio.leaving import asking, collects, interrupted, sent_then_hangs
 from tests.studio.scripted import Scripted, draw, settings, studio_with
@@ -104,6 +105,23 @@ async def test_another_clients_picture_is_shown_and_stays_to_be_fetched(tmp_path
         await theirs.fetched(again)
         assert on_disk(made.folder)["fetched"] is True
     assert web.started == ["a bear"]
+
+
+async def test_another_client_that_waits_for_a_picture_keeps_its_owner_from_nothing(tmp_path: Path) -> None:
+    """Programs give a call up at their limit and ask the same again."""
+    web, looks_on = Scripted(sent_then_hangs), anyio.Event()
+
+    async def hears(_: module.News) -> None:
+        looks_on.set()
+
+    with anyio.fail_after(30):
+        async with studio_with(tmp_path, web) as theirs, studio_with(tmp_path, Scripted(draw)) as mine:
+            made = await theirs.generate(asking(wait_seconds=0))
+            async with background() as group:
+                group.start_soon(mine.wait, made.record.generation_id, 600, hears)
+                await looks_on.wait()
+                again = await theirs.generate(asking(wait_seconds=0))
+    assert (again.joined, again.record.generation_id) == (True, made.record.generation_id)
 
 
 async def test_whoever_joins_anothers_picture_has_it(tmp_path: Path) -> None:

@@ -89,9 +89,14 @@ async def _update(ctx: Context, params: UpdateParams) -> dict[str, Any]:
 
 
 async def _cancel(ctx: Context, params: TaskParams) -> dict[str, Any]:
-    if ctx.lifespan_context.tasks.ended(params.task_id) is None:  # else clean-up, and no wish: it may be collected yet
-        studio = await _studio(ctx)
-        with told():
+    studio, tasks = await _studio(ctx), ctx.lifespan_context.tasks
+    if tasks.ended(params.task_id) is not None:  # clean-up, and no wish: it may be collected yet
+        return {}
+    with told():
+        if await studio.is_of_another(params.task_id):
+            # Only waited for here: to give that up is no wish about another client's picture.
+            await tasks.end(params.task_id, "cancelled").aclose()
+        else:
             await studio.cancel(params.task_id)
     return {}
 

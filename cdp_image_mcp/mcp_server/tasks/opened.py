@@ -86,7 +86,7 @@ class Tasks:
         async with self._opening:
             if identity not in self._open:
                 waiting = contextlib.AsyncExitStack()
-                await waiting.enter_async_context(studio.library.waiting(identity))
+                await waiting.enter_async_context(studio.waiting(standing.record))
                 now = anyio.current_time()
                 self._open[identity] = _Open(waiting, images, standing.joined, standing.unmet, also, now)
             elif images is not None:
