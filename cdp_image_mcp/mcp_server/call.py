@@ -127,7 +127,7 @@ class _Call:
             standing = await studio.wait(self.generation_id, left, self._tell, held=self.held)
             return await self._answer(standing, shown, studio)
         tasks = self.app.tasks
-        await tasks.sweep()
+        await tasks.sweep(arguments.prompt if isinstance(arguments, GenerateImage) else None)
         if declared(self.ctx):
             standing = await self._taken_up(arguments, studio, 0)
             self.generation_id = standing.record.generation_id

@@ -22,6 +22,7 @@ from cdp_image_mcp.mcp_server.tasks.opened import Tasks
 from cdp_image_mcp.request import ImageRequest, Report, State
 from cdp_image_mcp.studio.asked import GenerateImage, Images
 from cdp_image_mcp.studio.studio import Standing, Studio
+from tests.clock import leap
 from tests.library.making import DEAD, a_record, create
 from tests.mcp_server.painted import Painter
 from tests.mcp_server.painted import app as painted_app
@@ -305,11 +306,64 @@ async def test_two_wishes_with_open_tasks_are_two_pictures(settings: Settings) -
     painter = Slow()
     with anyio.fail_after(30):
         async with connected(painted_app(settings, painter)) as raw:
-            made = [await call(raw, FOX, TASKS) for _ in range(2)]
+            made = [await call(raw, FOX, TASKS)]
+            await task_of(raw, made[0]["taskId"])
+            made.append(await call(raw, FOX, TASKS))
             painter.go.set()
             ended = [await finished(raw, each["taskId"]) for each in made]
     assert made[0]["taskId"] != made[1]["taskId"]
     assert {text_in(each["result"])["status"] for each in ended} == {"saved"}
+
+
+async def test_the_same_wish_of_a_client_that_takes_no_task_joins_instead_of_paying_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the TypeScript SDK (2.x) that only declares the extension fails at the answer; its model tries again."""
+    with anyio.fail_after(30):
+        async with connected(painted_app(settings, Slow())) as raw:
+            made = [await call(raw, FOX, TASKS)]
+            for seconds in (5, 5):
+                leap(monkeypatch, seconds)
+                made.append(await call(raw, FOX, TASKS))
+    assert {each["taskId"] for each in made} == {made[0]["taskId"]}
+
+
+async def test_the_same_wish_right_after_a_task_was_made_waits_for_whether_that_is_taken(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that reads of a failure may try again at once; two wishes of one turn come in the same moment too."""
+    given_up = list[str]()
+
+    async def asks(raw: Raw) -> None:
+        given_up.append((await call(raw, FOX, TASKS))["taskId"])
+
+    with anyio.fail_after(30):
+        async with connected(painted_app(settings, Slow())) as raw:
+            made = await call(raw, FOX, TASKS)
+            async with anyio.create_task_group() as group:
+                group.start_soon(asks, raw)
+                await anyio.wait_all_tasks_blocked()
+                assert given_up == []
+                leap(monkeypatch, 5)
+    assert given_up == [made["taskId"]]
+
+
+async def test_a_task_that_nobody_asks_after_is_given_up_in_time_and_may_be_asked_after_all_the_same(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No further call of this client is needed: another program may ask for the same."""
+    made = standing(tmp_path, "generating")
+    with anyio.fail_after(60):
+        async with open_app(settings) as app:
+            await app.tasks.open(made, await app.studio(), None, {"ignored": ["seed"]})
+            assert waited_for(settings) == [IDENTITY]
+            leap(monkeypatch, 5)
+            while waited_for(settings):
+                await anyio.lowlevel.checkpoint()
+            opened = await app.tasks.asked_after(IDENTITY)
+            assert waited_for(settings) == [IDENTITY]
+    assert opened is not None
+    assert opened.also == {"ignored": ["seed"]}
 
 
 async def test_giving_up_a_task_leaves_alone_what_another_client_asked_for(settings: Settings) -> None:

@@ -44,7 +44,7 @@ async def _get(ctx: Context, params: TaskParams) -> dict[str, Any]:
             return task(standing, ended)
         if ended is not None:
             return await _completed(ctx, standing, studio)
-        tasks.asked_after(params.task_id)
+        await tasks.asked_after(params.task_id)
         tasks.stands(standing)
         if state not in PERSON_STATES or tasks.accepted(standing):
             return task(standing, "working")
@@ -69,7 +69,7 @@ async def _completed(ctx: Context, standing: "Standing", studio: "Studio") -> di
 
     app, identity = ctx.lifespan_context, standing.record.generation_id
     images, also = standing.record.request.get("images"), None
-    if (opened := app.tasks.asked_after(identity)) is not None:
+    if (opened := await app.tasks.asked_after(identity)) is not None:
         images, also = opened.images or images, opened.also
         standing = msgspec.structs.replace(standing, joined=opened.joined, unmet=opened.unmet)
     shown = showing(app.settings, ctx.session, images, anyio.current_time() + PREVIEW_SECONDS)

@@ -1,7 +1,8 @@
 """The tasks that this process has given out: who asks after them, and what their person was asked."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import anyio
@@ -23,7 +24,9 @@ POLL_SECONDS = 3.0
 LOST_SECONDS = 4 * POLL_SECONDS
 """A task nobody has asked after for so long counts as given up: the same wish again joins its generation. Too early
 costs nothing, too late a picture."""
-
+FIRST_SECONDS = 1.5 * POLL_SECONDS
+"""The same for one that was never asked after: some clients declare the extension and take no task. Their model reads
+of a failure and tries again."""
 
 End: TypeAlias = Literal["completed", "cancelled"]
 
@@ -31,6 +34,9 @@ End: TypeAlias = Literal["completed", "cancelled"]
 class _Open(msgspec.Struct):
     """A task that somebody asks after: it counts as a call that waits on its generation."""
 
+    prompt: str
+    wait: Callable[[], contextlib.AbstractAsyncContextManager[None]]
+    """It counts as waiting while this is entered."""
     waiting: contextlib.AsyncExitStack
     images: "Images | None"
     """What pictures the call that made it wants to see."""
@@ -38,7 +44,12 @@ class _Open(msgspec.Struct):
     unmet: tuple[str, ...]
     also: Mapping[str, Any]
     """Further fields of its answer."""
-    asked_at: float
+    until: float
+    """When it counts as given up."""
+    given_up: bool = False
+    """It counts as no waiting call then, until somebody asks after it all the same."""
+    taken: anyio.Event = msgspec.field(default_factory=anyio.Event)
+    """It was asked after: its client does take tasks."""
 
 
 def declared(ctx: ServerRequestContext[Any, Any]) -> bool:
@@ -69,7 +80,9 @@ class Tasks:
     def __init__(self, person: Elicitation) -> None:
         self._person = person
         self._open: dict[str, _Open] = {}
-        self._opening = anyio.Lock()
+        self._changing = anyio.Lock()
+        self._some = anyio.Event()
+        """There are tasks that may be given up."""
         self._put: dict[tuple[str, str], types.ElicitRequest] = {}
         """Questions by generation and state."""
         self._answers: dict[tuple[str, str], bool] = {}
@@ -83,25 +96,34 @@ class Tasks:
         """The task as the result of the call that made it; ``also``: what its answer is to say besides."""
         identity = standing.record.generation_id
         self._seen.add(identity)
-        async with self._opening:
-            if identity not in self._open:
+        async with self._changing:
+            opened = self._open.get(identity)
+            if opened is None or opened.given_up:
+                wait, until = partial(studio.waiting, standing.record), anyio.current_time() + FIRST_SECONDS
                 waiting = contextlib.AsyncExitStack()
-                await waiting.enter_async_context(studio.waiting(standing.record))
-                now = anyio.current_time()
-                self._open[identity] = _Open(waiting, images, standing.joined, standing.unmet, also, now)
+                await waiting.enter_async_context(wait())
+                told = images, standing.joined, standing.unmet, also
+                self._open[identity] = _Open(standing.record.prompt, wait, waiting, *told, until)
+                self._some.set()
             elif images is not None:
-                self._open[identity].images = images
+                opened.images = images
         return {"resultType": "task", **task(standing, "working")}
 
     def is_new(self, identity: str) -> bool:
         """Whether it is of an earlier run, and this one has not been asked after it before."""
         return identity not in self._seen
 
-    def asked_after(self, identity: str) -> _Open | None:
+    async def asked_after(self, identity: str) -> _Open | None:
         """Somebody asks: what is known of the call that made it, unless its end is told."""
         self._seen.add(identity)
-        if (opened := self._open.get(identity)) is not None:
-            opened.asked_at = anyio.current_time()
+        async with self._changing:
+            if (opened := self._open.get(identity)) is not None:
+                opened.until = anyio.current_time() + LOST_SECONDS
+                opened.taken.set()
+                if opened.given_up:
+                    await opened.waiting.enter_async_context(opened.wait())
+                    opened.given_up = False
+                    self._some.set()
         return opened
 
     def ended(self, identity: str) -> End | None:
@@ -112,18 +134,36 @@ class Tasks:
     def end(self, identity: str, ended: End) -> contextlib.AsyncExitStack:
         """Its end is told. Given back is what counts as waiting for it until the answer is out."""
         self._ended[identity] = ended
-        opened = self._open.pop(identity, None)
-        return contextlib.AsyncExitStack() if opened is None else opened.waiting
+        if (opened := self._open.pop(identity, None)) is None:
+            return contextlib.AsyncExitStack()
+        opened.taken.set()
+        return opened.waiting
 
     async def close(self, identity: str) -> None:
         """Nobody asks after it any more."""
         if (opened := self._open.pop(identity, None)) is not None:
             await opened.waiting.aclose()
 
-    async def sweep(self) -> None:
-        """Before a new wish is looked at: tasks that nobody asks after any more do not wait."""
-        for identity in [i for i, each in self._open.items() if anyio.current_time() - each.asked_at > LOST_SECONDS]:
-            await self.close(identity)
+    async def sweep(self, prompt: str | None = None) -> None:
+        """Before a new wish is looked at: tasks that nobody asks after any more do not wait. Of one with the same
+        ``prompt`` that was not asked after yet it is seen first whether its client takes it."""
+        for opened in [each for each in self._open.values() if each.prompt == prompt and not each.given_up]:
+            with anyio.move_on_after(opened.until - anyio.current_time()):
+                await opened.taken.wait()
+        async with self._changing:
+            for opened in self._open.values():
+                if not opened.given_up and anyio.current_time() >= opened.until:
+                    opened.given_up = True
+                    await opened.waiting.aclose()
+
+    async def keep_time(self) -> None:
+        """Give up in time what nobody asks after, also where no further call comes: other processes join it then."""
+        while True:
+            if all(opened.given_up for opened in self._open.values()):
+                self._some = anyio.Event()
+                await self._some.wait()
+            await anyio.sleep(POLL_SECONDS)
+            await self.sweep()
 
     async def aclose(self) -> None:
         """The client has gone. A generation that outlives it is joined by whoever asks for the same next."""
