@@ -67,23 +67,7 @@ async def status(parsed: argparse.Namespace, settings: Settings, terminal: Termi
         fields = await studio.status(None)
     if parsed.json:
         terminal.json(fields)
-    else:
-        _tell_status(terminal, fields, settings)
-    return DONE
-
-
-def _first_now(statuses: list[dict[str, Any]], settings: Settings) -> tuple[str, str]:
-    """What :func:`first_way` says, or the other way while the first has said that it had better not be asked."""
-    way, why = first_way(settings)
-    if settings.backend != "auto" or settings.fallback == "never" or way != "api":
-        return way, why
-    resting = {entry["backend"]: rest["code"] for entry in statuses if (rest := entry["details"].get("resting"))}
-    if way in resting and "chatgpt-web" not in resting:
-        return "chatgpt-web", f"the API said {resting[way]}"
-    return way, why
-
-
-def _tell_status(terminal: Terminal, fields: dict[str, Any], settings: Settings) -> None:
+        return DONE
     way, why = _first_now(fields["statuses"], settings)
     for entry in fields["statuses"]:
         mark = "ready" if entry["ready"] else "configured" if entry["configured"] else "not set up"
@@ -97,3 +81,15 @@ def _tell_status(terminal: Terminal, fields: dict[str, Any], settings: Settings)
             terminal.result(f"  {'':32}  {line['output_dir']}")
     for problem in fields.get("problems") or ():
         terminal.result(f"problem: {clean(problem, 4000)}")
+    return DONE
+
+
+def _first_now(statuses: list[dict[str, Any]], settings: Settings) -> tuple[str, str]:
+    """What :func:`first_way` says, or the other way while the first has said that it had better not be asked."""
+    way, why = first_way(settings)
+    if settings.backend != "auto" or settings.fallback == "never" or way != "api":
+        return way, why
+    resting = {entry["backend"]: rest["code"] for entry in statuses if (rest := entry["details"].get("resting"))}
+    if way in resting and "chatgpt-web" not in resting:
+        return "chatgpt-web", f"the API said {resting[way]}"
+    return way, why

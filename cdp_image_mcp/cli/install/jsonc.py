@@ -87,7 +87,10 @@ def _members(text: str, start: int) -> tuple[dict[str, _Member], int]:
 
 def _with(text: str, path: tuple[str, ...], value: dict[str, Any]) -> str:
     at = _behind_space(text, 0)
-    unit, start, end = _unit(text, at), at, at
+    start, end = at, at
+    # As deep as one step is indented there.
+    first = next((member.start for member in _members(text, at)[0].values()), None)
+    unit = (_indent_at(text, first) if first is not None and _alone(text, first) else "") or "  "
     for depth, step in enumerate(path):
         there = _members(text, at)[0].get(step)
         if there is None:
@@ -159,9 +162,3 @@ def _indent_at(text: str, at: int) -> str:
     """Of the line in which ``at`` stands."""
     line = text[text.rfind("\n", 0, at) + 1 : at]
     return line[: len(line) - len(line.lstrip())]
-
-
-def _unit(text: str, start: int) -> str:
-    """How deep one step is indented in the object that begins there."""
-    first = next((member.start for member in _members(text, start)[0].values()), None)
-    return (_indent_at(text, first) if first is not None and _alone(text, first) else "") or "  "
