@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,17 +146,11 @@ async def compose(
         fields["not_inline"] = [{"index": index, "reason": showing.unseen} for index in range(1, len(shown) + 1)]
     if not shown or showing.unseen or showing.images == "none":
         return Answer(fitted(fields))
-    return await _with_pictures(fields, shown, showing, open_canvas)
-
-
-async def _with_pictures(
-    fields: dict[str, Any], shown: Sequence[SavedImage], showing: Showing, open_canvas: OpenCanvas
-) -> Answer:
     room = LIMIT - ENVELOPE - wire_length(fitted(fields)) - NOTE * len(shown)
     filler = _Room(room, showing.images)
     async with PreviewMaker(open_canvas, showing.deadline) as maker:
         for index, image in enumerate(shown, start=1):
             await filler.add(maker, index, image, len(shown) - index)
     if filler.not_inline:
-        fields = fields | {"not_inline": filler.not_inline}
+        fields["not_inline"] = filler.not_inline
     return Answer(fitted(fields), filler.pictures)

@@ -27,7 +27,10 @@ def encoded(value: Any) -> str:
 def card(record: Record, folder: Path, root: Path) -> str:
     """Its data as JSON; links lead from ``root``, where the page lies."""
     base = quote(folder.relative_to(root).as_posix()) if folder.is_relative_to(root) else folder.as_uri()
-    asked, got, missed = _compared(record)
+    try:
+        honoured = comparison.honoured(record)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        honoured = True  # somebody wrote it by hand
     prompt = {"prompt": record.prompt[:MAX_PROMPT]}
     names = [image.path.replace("\\", "/").rpartition("/")[2] for image in record.images]
     fields = {
@@ -49,9 +52,9 @@ def card(record: Record, folder: Path, root: Path) -> str:
             }
             for number, (image, name) in enumerate(zip(record.images, names, strict=True), 1)
         ],
-        "asked": asked,
-        "got": got,
-        "missed": missed,
+        "asked": comparison.requested(record),
+        "got": comparison.actual(record),
+        "missed": honoured if isinstance(honoured, list) and record.images else [],
         "facts": _facts(record),
         "error": str((record.error or {}).get("message", ""))[:MAX_ERROR],
         "conversation": url if (url := record.conversation_url or "").startswith("https://") else "",
@@ -60,16 +63,6 @@ def card(record: Record, folder: Path, root: Path) -> str:
         "call": {"name": "generate_image", "arguments": prompt | record.request | prompt},
     }
     return encoded(fields)
-
-
-def _compared(record: Record) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    """Asked, got and missed; of a record that somebody wrote by hand only what can be compared."""
-    try:
-        honoured = comparison.honoured(record)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        honoured = True
-    missed = honoured if isinstance(honoured, list) and record.images else []
-    return comparison.requested(record), comparison.actual(record), missed
 
 
 def _facts(record: Record) -> list[tuple[str, Any]]:
