@@ -59,11 +59,6 @@ def result_of(answer: Answer) -> types.CallToolResult:
     return types.CallToolResult(content=content, is_error=answer.failed)
 
 
-def _accepted(params: types.CallToolRequestParams) -> bool:
-    answer = (params.input_responses or {}).get(ANSWER_KEY)
-    return isinstance(answer, types.ElicitResult) and answer.action == "accept"
-
-
 def _given(value: Any) -> Any:
     return None if value is msgspec.UNSET else value
 
@@ -123,7 +118,8 @@ class _Call:
             # The same call again, with the person's answer: wait on, and never start anything.
             self.generation_id, *came = repeated.split()
             self.joining = {"joined": bool(came), "unmet": tuple(came[1:])}
-            left = seconds if _accepted(self.params) else 0
+            said = (self.params.input_responses or {}).get(ANSWER_KEY)
+            left = seconds if isinstance(said, types.ElicitResult) and said.action == "accept" else 0
             standing = await studio.wait(self.generation_id, left, self._tell, held=self.held)
             return await self._answer(standing, shown, studio)
         tasks = self.app.tasks

@@ -94,7 +94,8 @@ class Recovery:
         ended = self._library.collectable if at_site else self._library.with_strays
         for entry in [*left, *await ended(JOIN_SECONDS)]:
             generation_id = entry.record.generation_id
-            await self._idle()
+            while running := [job for job in self._runner.jobs.values() if not job.done.is_set()]:
+                await running[0].done.wait()
             # Of what this process itself was asked for, each end is told: whoever wants it waits for it again.
             if generation_id in self._runner.jobs or entry.record.session == self._library.token:
                 continue
@@ -107,8 +108,3 @@ class Recovery:
 
     async def _elsewhere(self, entry: Entry) -> ImageError | None:
         return await anyio.to_thread.run_sync(profiles.elsewhere, entry.record, self._profile)
-
-    async def _idle(self) -> None:
-        """Until no job of this process runs."""
-        while running := [job for job in self._runner.jobs.values() if not job.done.is_set()]:
-            await running[0].done.wait()

@@ -10,7 +10,7 @@ from mcp.server.lowlevel import Server
 
 from cdp_image_mcp.mcp_server.app import App, Context, told
 from cdp_image_mcp.mcp_server.client.elicitation import PERSON_STATES, is_modern
-from cdp_image_mcp.mcp_server.tasks.opened import EXTENSION, End, task
+from cdp_image_mcp.mcp_server.tasks.opened import EXTENSION, task
 
 if TYPE_CHECKING:
     # Loaded by the first call, not by the server's start.
@@ -37,8 +37,10 @@ async def _get(ctx: Context, params: TaskParams) -> dict[str, Any]:
     with told():
         # What is interrupted while a client asks after it is told: looked for at each question, it would never end.
         standing = await studio.wait(params.task_id, 0, again=tasks.is_new(params.task_id))
-        state = standing.record.state
-        ended = tasks.ended(params.task_id) or _end_of(standing)
+        record, state = standing.record, standing.record.state
+        ended = tasks.ended(params.task_id)
+        if ended is None and record.finished:
+            ended = "cancelled" if state == "cancelled" and not record.images else "completed"
         if ended == "cancelled":
             await tasks.end(params.task_id, ended).aclose()
             return task(standing, ended)
@@ -53,14 +55,6 @@ async def _get(ctx: Context, params: TaskParams) -> dict[str, Any]:
             return task(standing, "input_required") | {"inputRequests": {state: asked}}
         # Nobody can be asked here: the model has to tell the person, and needs an answer for that.
         return await _completed(ctx, standing, studio)
-
-
-def _end_of(standing: "Standing") -> End | None:
-    """How a task about it ends; None while it does not."""
-    record = standing.record
-    if not record.finished:
-        return None
-    return "cancelled" if record.state == "cancelled" and not record.images else "completed"
 
 
 async def _completed(ctx: Context, standing: "Standing", studio: "Studio") -> dict[str, Any]:
