@@ -242,8 +242,7 @@ class Drawing:
         """The page's own pictures as pointers, for when the network never told of them."""
         return [
             Pointer(file_id=i.file or i.blob or "", width=i.width, height=i.height, final=True)
-            for i in self._watch.page.images
-            if i.large
+            for i in self._watch.page.results(drawn=self._watch.turn.drawing_started)
         ]
 
     async def _take(self, pointers: Collection[Pointer], *, from_page: bool = False, here_only: bool = False) -> bool:

@@ -379,6 +379,19 @@ async def test_a_reference_that_is_shown_as_a_blob_does_not_take_the_finished_pi
         assert (await scene.drawn()).pictures == [OWL]
 
 
+async def test_where_no_drawing_is_known_of_only_what_names_a_file_is_taken_off_the_page() -> None:
+    """What names none may be the person's own, drawn anew for a preview: its bytes are not those that were sent."""
+    heard = begun(COMPLETE, DONE)
+    heard.feed_conversation(conversation(prompt()))
+    scene = Scene(heard)
+    scene.have(file_id(1), ours := make_picture("a hare", size=(320, 280)).content)
+    scene.tab.bodies.contents["blob:1"] = OWL
+    named = SeenImage(file=file_id(1), width=320, height=280, complete=True)
+    nameless = SeenImage(blob="blob:1", width=320, height=280, complete=True)
+    scene.watch.reported(PageReport(found=True, images=(named, nameless)))
+    assert (await scene.drawn()).pictures == [ours]
+
+
 async def test_a_shown_picture_that_was_saved_in_an_earlier_run_is_the_end_of_its_turn() -> None:
     told = Told(wanted=2, files=(file_id(1),))
     scene = Scene(at_rest(), told)

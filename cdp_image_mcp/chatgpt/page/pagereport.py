@@ -49,6 +49,10 @@ class PageReport(msgspec.Struct, frozen=True):
         left = tuple(image for image in self.images if image.file not in known and image.blob not in known)
         return self if left == self.images else msgspec.structs.replace(self, images=left)
 
+    def results(self, *, drawn: bool) -> tuple[SeenImage, ...]:
+        """Pictures that could be results; one without a file only where drawing is known to have begun."""
+        return tuple(image for image in self.images if image.large and (image.file is not None or drawn))
+
     @property
     def failed(self) -> bool:
         """An error in our turn; a control to try again says as much only where there is nothing else. (It stands below

@@ -90,9 +90,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown(self) -> tuple[SeenImage, ...]:
-        """Pictures of the page that could be results; one without a file only where drawing is known to have begun."""
-        drawn = self.turn.drawing_started
-        return tuple(image for image in self.page.images if image.large and (image.file is not None or drawn))
+        return self.page.results(drawn=self.turn.drawing_started)
 
     @property
     def troubled(self) -> bool:
