@@ -64,21 +64,18 @@ def honoured(record: Record, unmet: tuple[str, ...] = ()) -> bool | list[str]:
     web, nothing = record.on_web, not images
     told = record.facts.get("quality")
     format_wanted = "output_format" in record.request or not (web or nothing)
+    another_background = {
+        "auto": False,
+        "transparent": nothing or not all(image.alpha for image in images),
+        "opaque": nothing or record.facts.get("background") == "transparent",
+    }
     missed = {
         "n": len(images) != wish["n"],
         "size": wish["size"] != "auto" and (nothing or not all(_size_met(wish["size"], image) for image in images)),
         "quality": wish["quality"] != "auto"
         and (web or nothing or (isinstance(told, str) and told != wish["quality"])),
         "output_format": format_wanted and (nothing or any(_format(one) != wish["output_format"] for one in images)),
-        "background": not _background_met(wish["background"], record),
+        "background": another_background.get(wish["background"], False),
     }
     missed |= {name: web and wish.get(name) is not None for name in ("output_compression", "complexity", "mask")}
     return [*(name for name, is_so in missed.items() if is_so), *unmet] or True
-
-
-def _background_met(wish: str, record: Record) -> bool:
-    if wish == "auto":
-        return True
-    if wish == "transparent":
-        return bool(record.images) and all(image.alpha for image in record.images)
-    return bool(record.images) and record.facts.get("background") != "transparent"
