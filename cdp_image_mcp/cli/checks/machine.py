@@ -44,16 +44,12 @@ def versions() -> Check:
     return Check("versions", "ok", ", ".join(told))
 
 
-def _existing(path: Path) -> Path | None:
-    """What is there of ``path``, at its end or above it; None on a drive that is not there."""
-    return next((each for each in (path, *path.parents) if os.path.islink(each) or look(each) is not None), None)  # noqa: PTH114
-
-
 def disk(name: str, path: Path, variable: str) -> Check:
     """Whether all that records need really works in a folder: writing, naming, replacing, locking, a transaction. What
     the system says of rights is not asked: it is wrong for root, for network drives and under a Mac's privacy rules."""
     correct = f"Correct {variable}."
-    place = _existing(path)
+    # What is there of it, at its end or above it; nothing on a drive that is not there.
+    place = next((each for each in (path, *path.parents) if os.path.islink(each) or look(each) is not None), None)  # noqa: PTH114
     if place is None:
         return Check(name, "failed", f"There is no drive or folder {path.anchor}.", correct, person=True)
     if not is_folder(place):

@@ -71,7 +71,9 @@ def _place(lines: list[str], key: str, name: str, *, listed: bool) -> _Place | N
             continue
         elif found[1] and not found[1].startswith("#"):
             raise UnsafeChangeError(BY_HAND)
-        last = _end_of(lines, first, end, len(indent))
+        behind = range(first + 1, end)
+        beside = next((at for at in behind if _says(lines[at]) and _indent(lines[at]) <= len(indent)), end)
+        last = _behind_the_last_word(lines, first, beside)
         if not listed or any(map(named.fullmatch, _own_lines(lines[first:last]))):
             return _Place(section, indent, (first, last))
     if listed and any(re.search(rf"name:[ \t]*{quoted}", line) for line in lines[start + 1 : end] if _says(line)):
@@ -158,13 +160,6 @@ def _inner_indent(lines: list[str], *, listed: bool) -> str:
     if listed is not inner[0].lstrip().startswith("-"):
         raise UnsafeChangeError("the servers stand in it in another form")
     return inner[0][: _indent(inner[0])]
-
-
-def _end_of(lines: list[str], first: int, end: int, indent: int) -> int:
-    last = next(
-        (place for place in range(first + 1, end) if _says(lines[place]) and _indent(lines[place]) <= indent), end
-    )
-    return _behind_the_last_word(lines, first, last)
 
 
 def _behind_the_last_word(lines: list[str], first: int, end: int) -> int:

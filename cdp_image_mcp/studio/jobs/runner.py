@@ -198,7 +198,11 @@ class Runner:
     async def _run(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
         try:
             with job.scope:
-                await self._watched(job, work)
+                async with background() as group:
+                    # What was left for an earlier owner is not meant for this one.
+                    if not job.collecting or await stopfile.take_away(job.folder.path):
+                        group.start_soon(self._watch_cancel, job)
+                    await work()
             if job.scope.cancelled_caught and not job.record.finished:
                 await self._end(job, *ending.stopped(job))
         # A fault of one end must not bring the others down; its record is found at the next start.
@@ -218,15 +222,8 @@ class Runner:
             await self._library.let_go(job.generation_id)
             del self.jobs[job.generation_id]
 
-    async def _watched(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
-        """The work, and beside it a look for other processes' wish to cancel."""
-        async with background() as group:
-            # What was left for an earlier owner is not meant for this one.
-            if not job.collecting or await stopfile.take_away(job.folder.path):
-                group.start_soon(self._watch_cancel, job)
-            await work()
-
     async def _watch_cancel(self, job: Job) -> None:
+        """Other processes' wish to cancel."""
         await stopfile.wanted(job.folder.path)
         await stopfile.take_away(job.folder.path)
         await job.stop()
