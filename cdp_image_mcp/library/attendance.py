@@ -83,6 +83,8 @@ class Attendance:
         _, own = self._works.get(generation_id, (None, ""))
         try:
             return self._any(self._at(parent), f"{generation_id}.", but=own)
+        except (PermissionError, NotADirectoryError):
+            return False  # whoever can read the record could note nothing there either
         except OSError as error:
             self._told(f"Who works in {parent} cannot be learnt: {error.strerror}.")
             return True

@@ -13,6 +13,7 @@ from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record, now
 from cdp_image_mcp.system.lockfile import LockFile
+from cdp_image_mcp.system.presence import OWN_FOLDER
 from tests.library.making import DEAD, a_record, ago, create, finished
 
 pytestmark = pytest.mark.anyio
@@ -72,6 +73,18 @@ async def test_an_answer_with_an_earlier_end_does_not_mark_the_picture_collected
         await library.release(claim.waiter)
         again = await library.claim_or_register(a_record())
     assert (again.kind, again.record.generation_id) == ("finished", record.generation_id)
+
+
+async def test_what_was_left_where_nobody_can_note_that_he_works_is_taken_up_all_the_same(
+    library: Library, tmp_path: Path
+) -> None:
+    """What lies there is another user's, as in an output folder that several share, or no folder."""
+    (tmp_path / "share").mkdir()
+    (tmp_path / "share" / OWN_FOLDER).write_bytes(b"")
+    with anyio.fail_after(60):
+        orphan = left()
+        await create(library, orphan, tmp_path / "share")
+        assert await library.adopt(orphan.generation_id) is not None
 
 
 @pytest.mark.parametrize(
