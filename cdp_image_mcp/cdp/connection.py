@@ -37,10 +37,10 @@ class Connection:
         self._tasks = tasks
         self._last_lines = last_lines
         self._waiters = Waiters(websocket)
-        self._sessions: dict[str, Session] = {}
+        self.browser = Session(self._waiters, None, "")
+        self._sessions: dict[str | None, Session] = {None: self.browser}
         self._closing = False
         self._ended: asyncio.Future[BrowserGone] = asyncio.get_running_loop().create_future()
-        self.browser = Session(self._waiters, None, "")
         self._inner: dict[str, Callable[[Session, Event], None]] = {
             "Target.attachedToTarget": self._on_attached,
             "Target.detachedFromTarget": lambda _parent, event: self._detach(event.decode(OfSession).session_id),
@@ -107,11 +107,10 @@ class Connection:
             self._tell(Event(message.method, message.params, message.session_id))
 
     def _tell(self, event: Event) -> None:
-        session = self.browser if event.session_id is None else self._sessions.get(event.session_id)
+        session = self._sessions.get(event.session_id)
         if session is None:
             return
-        inner = self._inner.get(event.method)
-        if inner is not None:
+        if (inner := self._inner.get(event.method)) is not None:
             try:
                 inner(session, event)
             except ProtocolError as error:
@@ -169,7 +168,7 @@ class Connection:
         if self._ended.done():
             return
         self._ended.set_result(gone)
-        for session in [*self._sessions.values(), self.browser]:
+        for session in self._sessions.values():
             session.mark_closed(gone)
         self._sessions.clear()
         self._waiters.fail(lambda one: again(gone, one.method))

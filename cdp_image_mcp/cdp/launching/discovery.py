@@ -134,9 +134,8 @@ def find_browser(
     if machine.platform == "darwin" and (path := _first(machine, _apps(machine, MAC_TESTING), tried)) is not None:
         return machine.found(path, "chrome")
     for kind in preference(machine, profile):
-        if (path := _first(machine, _places(machine, kind), tried)) is not None:
-            return machine.found(path, kind)
-        if (path := _registered(machine, kind, tried)) is not None:
+        path = _first(machine, _places(machine, kind), tried) or _registered(machine, kind, tried)
+        if path is not None:
             return machine.found(path, kind)
     everywhere = "no Chrome, Edge, Chromium or Brave found. Install one, or give its path (CHROME_PATH). Tried: "
     raise BrowserNotFound(everywhere + ", ".join(tried))
