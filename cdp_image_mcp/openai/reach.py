@@ -41,18 +41,10 @@ async def reach(settings: Settings, *, key: bool) -> Reach:
     return Reach("warning" if status >= 500 else "failed", f"{host}: {error.message}", error.next_step)
 
 
-class _Entry(msgspec.Struct):
-    id: str
-
-
-class _Listing(msgspec.Struct):
-    data: list[_Entry]
-
-
 def _listed(body: bytes) -> tuple[str, ...] | None:
     try:
-        return tuple(entry.id for entry in msgspec.json.decode(body, type=_Listing).data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return tuple(str(entry["id"]) for entry in msgspec.json.decode(body)["data"])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         return None
 
 

@@ -53,11 +53,5 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-class _Rules(msgspec.Struct, forbid_unknown_fields=True):
-    about: str
-    rules: tuple[Rule, ...]
-
-
-RULES = msgspec.json.decode(
-    resources.files("cdp_image_mcp.openai.refusals").joinpath("rules.json").read_bytes(), type=_Rules
-).rules
+_FILE = resources.files("cdp_image_mcp.openai.refusals").joinpath("rules.json")
+RULES = msgspec.convert(msgspec.json.decode(_FILE.read_bytes())["rules"], tuple[Rule, ...])

@@ -38,11 +38,8 @@ async def read_answer(reply: Reply, answer: Answer, begun: Callable[[], None]) -
     texts = JsonReader() if begin.startswith((b"{", b"[")) else None
     if success:
         return await (Stream(reply, answer).read() if streamed else _read_json(reply, answer, texts))
-    return await (_read_failed_stream(reply, answer) if streamed else _read_error(reply, answer, texts))
-
-
-async def _read_failed_stream(reply: Reply, answer: Answer) -> Failure | None:
-    """What a refusal means that is written as events."""
+    if not streamed:
+        return await _read_error(reply, answer, texts)
     with contextlib.suppress(BrokenError):
         return await Stream(reply, answer).read()
     return answer.judge(reply, None)
