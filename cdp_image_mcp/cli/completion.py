@@ -29,6 +29,7 @@ class _Command:
         self.help = (parser.description or "").rstrip(".")
         actions = [_Option(action) for action in parser._actions]  # noqa: SLF001  argparse has no other list of them
         self.options = [each for each in actions if each.names]
+        self.names = [name for option in self.options for name in option.names]
         # What may stand there without a dash.
         self.words = [client.name for client in CLIENTS] if name == "install" else []
         self.words += [word for each in actions if not each.names for word in each.choices]
@@ -40,15 +41,11 @@ def script(shell: str) -> str:
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](commands)
 
 
-def _names(command: _Command) -> list[str]:
-    return [name for option in command.options for name in option.names]
-
-
 def _bash(commands: list[_Command]) -> str:
     # Each option that takes something, one time: the same names take the same everywhere.
     taking = {tuple(each.names): each for command in commands for each in command.options if each.takes}.values()
     cases = "\n".join(
-        f"        {each.name}) options={_quoted(_names(each))}; words={_quoted(each.words)} ;;" for each in commands
+        f"        {each.name}) options={_quoted(each.names)}; words={_quoted(each.words)} ;;" for each in commands
     )
     values = "\n".join(
         f"        {'|'.join(option.names)}) {_bash_values(option.choices)}; return ;;"
