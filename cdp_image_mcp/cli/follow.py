@@ -2,8 +2,9 @@
 
 import re
 import time
-from collections.abc import Awaitable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from cdp_image_mcp.request import LONGEST_WAIT, PERSON_STATES
 from cdp_image_mcp.studio.ending import sent_and_spent
 from cdp_image_mcp.studio.studio import News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean
-from cdp_image_mcp.system.tasks import background
+from cdp_image_mcp.system.tasks import background, shielded
 
 COMMANDS = {"wait_for_image": "wait", "generate_image": "generate", "backend_status": "list"}
 """What a person types where a model calls a tool."""
@@ -33,30 +34,41 @@ class Begin(Protocol):
     def __call__(self, *, held: AsyncExitStack) -> Awaitable[Standing]: ...
 
 
-async def follow(studio: Studio, begin: Begin, terminal: Terminal, accepted: list[str]) -> Standing:
-    """Where the generation ended that ``begin`` makes or finds; it counts as fetched. Its id is put into ``accepted``
-    as soon as there is one."""
-    watch, person_told = _Watch(studio, terminal), ""
-    try:
-        async with AsyncExitStack() as held, background() as group:
-            if terminal.live:
-                group.start_soon(watch.tick)
-            standing = begun = await begin(held=held)
-            watch.generation_id = identity = standing.record.generation_id
-            accepted.append(identity)
-            if begun.joined:
-                told = "its end was told to nobody: it is told now"
-                if not begun.record.finished:
-                    told = "this waits for its end"
-                terminal.say(f"The same was asked for before, and {told}.", "yellow")
-            while not standing.record.finished:
-                if (state := standing.record.state) in PERSON_STATES and state != person_told:
-                    person_told = state
-                    tell_person(terminal, standing)
-                standing = await studio.wait(identity, LONGEST_WAIT, watch)
+@asynccontextmanager
+async def follow(studio: Studio, begin: Begin, terminal: Terminal, accepted: list[str]) -> AsyncGenerator[Standing]:
+    """Where the generation ended that ``begin`` makes or finds; its id is put into ``accepted`` as soon as there is
+    one. The block gives the answer to whoever asked. Only when it is left without a fault the generation counts as
+    fetched, and nobody else joins it until then: what a full disk or a signal kept back, the same command is given."""
+    async with AsyncExitStack() as held:
+        try:
+            standing = await _ended(studio, partial(begin, held=held), terminal, accepted)
+        finally:
+            terminal.clear()
+        yield standing
+        with shielded():  # it is told, whatever comes now
             await studio.fetched(standing)
-    finally:
-        terminal.clear()
+
+
+async def _ended(
+    studio: Studio, begin: Callable[[], Awaitable[Standing]], terminal: Terminal, accepted: list[str]
+) -> Standing:
+    watch, person_told = _Watch(studio, terminal), ""
+    async with background() as group:
+        if terminal.live:
+            group.start_soon(watch.tick)
+        standing = begun = await begin()
+        watch.generation_id = identity = standing.record.generation_id
+        accepted.append(identity)
+        if begun.joined:
+            told = "its end was told to nobody: it is told now"
+            if not begun.record.finished:
+                told = "this waits for its end"
+            terminal.say(f"The same was asked for before, and {told}.", "yellow")
+        while not standing.record.finished:
+            if (state := standing.record.state) in PERSON_STATES and state != person_told:
+                person_told = state
+                tell_person(terminal, standing)
+            standing = await studio.wait(identity, LONGEST_WAIT, watch)
     return msgspec.structs.replace(standing, joined=begun.joined, unmet=begun.unmet)
 
 

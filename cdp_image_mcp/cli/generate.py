@@ -15,13 +15,12 @@ import msgspec
 from cdp_image_mcp.cli.exit_codes import DONE, STOPPED
 from cdp_image_mcp.cli.follow import follow, tell_standing, tell_stopped
 from cdp_image_mcp.cli.pictures import shown
-from cdp_image_mcp.cli.prompting import destination, prompt_of, typed_roots, wish
+from cdp_image_mcp.cli.prompting import Destination, destination, prompt_of, typed_roots, wish
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME, Settings
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.studio.asked import GenerateImage
-from cdp_image_mcp.studio.studio import Standing
 from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.tasks import shielded
 from cdp_image_mcp.system.viewer import openable
@@ -33,19 +32,22 @@ async def command(parsed: argparse.Namespace, settings: Settings, terminal: Term
     settings = await anyio.to_thread.run_sync(typed_roots, arguments, settings)
     if parsed.dry_run:
         return await _dry_run(arguments, settings, terminal)
-    standing = await _made(arguments, parsed, settings, terminal)
-    images = standing.record.images
-    copies = await anyio.to_thread.run_sync(place.put, images) if place is not None and images else None
-    code = tell_standing(terminal, standing, as_json=parsed.json, copies=copies)
-    if images and (parsed.open or settings.open_finished):
-        await shown(openable(copies[0] if copies else Path(images[0].path)), terminal)
+    code, picture = await _made(arguments, place, parsed, settings, terminal)
+    if picture is not None and (parsed.open or settings.open_finished):
+        await shown(openable(picture), terminal)
     return code
 
 
 async def _made(
-    arguments: GenerateImage, parsed: argparse.Namespace, settings: Settings, terminal: Terminal
-) -> Standing:
-    """How it ended. Stopped while its request is out, it goes on where there is a front to let go, else for a while."""
+    arguments: GenerateImage,
+    place: Destination | None,
+    parsed: argparse.Namespace,
+    settings: Settings,
+    terminal: Terminal,
+) -> tuple[int, Path | None]:
+    """The exit code of how it ended, which is told, and the first picture. Stopped while its request is out, it goes on
+    where there is a front to let go, else for a while."""
+    told: tuple[int, Path | None] | None = None
     accepted: list[str] = []
 
     def goes_on() -> Callable[[], None] | None:
@@ -55,13 +57,21 @@ async def _made(
         return None
 
     try:
-        async with studio_apart(settings, goes_on) as studio:
-            return await follow(studio, partial(studio.generate, arguments, seconds=0), terminal, accepted)
+        async with (
+            studio_apart(settings, goes_on) as studio,
+            follow(studio, partial(studio.generate, arguments, seconds=0), terminal, accepted) as standing,
+        ):
+            images = standing.record.images
+            copies = await anyio.to_thread.run_sync(place.put, images) if place is not None and images else []
+            first = copies[0] if copies else Path(images[0].path) if images else None
+            told = tell_standing(terminal, standing, as_json=parsed.json, copies=copies), first
     except anyio.get_cancelled_exc_class():
-        with shielded():
-            entry = await Library(settings.output_dir).find(accepted[0]) if accepted else None
-            tell_stopped(terminal, entry)
+        if told is None:
+            with shielded():
+                entry = await Library(settings.output_dir).find(accepted[0]) if accepted else None
+                tell_stopped(terminal, entry)
         raise
+    return told
 
 
 def _outlive(parsed: argparse.Namespace, terminal: Terminal, accepted: Sequence[str]) -> None:

@@ -114,8 +114,8 @@ async def shown(path: Path, terminal: Terminal) -> bool:
 async def wait(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     async with studio_apart(settings) as studio:
         identity = (await _entry(studio.library, parsed.id)).record.generation_id
-        standing = await follow(studio, partial(studio.wait, identity, 0), terminal, [])
-    return tell_standing(terminal, standing, as_json=parsed.json)
+        async with follow(studio, partial(studio.wait, identity, 0), terminal, []) as standing:
+            return tell_standing(terminal, standing, as_json=parsed.json)
 
 
 async def cancel(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:

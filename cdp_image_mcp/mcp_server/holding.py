@@ -8,7 +8,7 @@ import anyio
 import anyio.abc
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.system.tasks import shielded
+from cdp_image_mcp.system.tasks import background, shielded
 
 if TYPE_CHECKING:
     # Loaded when it is first asked for, not by the server's start.
@@ -49,8 +49,9 @@ class LateStudio:
 
 @asynccontextmanager
 async def late_studio(settings: Settings, outliving: "Outliving | None" = None) -> AsyncGenerator[LateStudio]:
-    """A studio for the length of the block, not opened before it is asked for."""
-    async with anyio.create_task_group() as group:
+    """A studio for the length of the block, not opened before it is asked for. What the block raises leaves as it
+    is."""
+    async with background() as group:
         studio = LateStudio(settings, group, outliving)
         try:
             yield studio

@@ -179,7 +179,9 @@ def test_waiting_for_a_picture_that_is_there_prints_its_path(with_key: dict[str,
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no disk that is always full")
-def test_a_full_disk_behind_the_answer_is_told_and_the_picture_is_there(with_key: dict[str, str]) -> None:
+def test_a_full_disk_behind_the_answer_is_told_and_the_same_command_is_given_the_picture(
+    with_key: dict[str, str], endpoint: Stub
+) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             command("generate", "a fox", "--json"),
@@ -194,6 +196,41 @@ def test_a_full_disk_behind_the_answer_is_told_and_the_picture_is_there(with_key
     assert "Traceback" not in done.stderr
     (line,) = json.loads(ran(with_key, "list", "--json").stdout)
     assert line["state"] == "saved"
+    again = ran(with_key, "generate", "a fox", "--json")
+    assert (again.returncode, json.loads(again.stdout)["image_path"]) == (0, line["path"]), again.stderr
+    assert len(endpoint.requests) == 1
+
+
+def test_what_nobody_read_is_given_to_the_same_command(with_key: dict[str, str], endpoint: Stub) -> None:
+    listening, telling = os.pipe()
+    os.close(listening)
+    try:
+        done = subprocess.run(command("generate", "a fox"), env=with_key, stdout=telling, timeout=LIMIT)
+    finally:
+        os.close(telling)
+    again = ran(with_key, "generate", "a fox")
+    assert (done.returncode, again.returncode, len(endpoint.requests)) == (1, 0, 1)
+    assert Path(again.stdout.strip()).is_file()
+
+
+def test_a_picture_that_could_not_be_put_where_it_was_wanted_is_put_there_by_the_same_command(
+    with_key: dict[str, str], endpoint: Stub, tmp_path: Path
+) -> None:
+    (wanted := tmp_path / "art" / "fox.png").parent.mkdir()
+    words = ("generate", "a fox", "-o", str(wanted))
+    endpoint.answering.clear()
+    with subprocess.Popen(command(*words), env=with_key, stderr=subprocess.PIPE, text=True) as maker:
+        assert endpoint.arrived.wait(LIMIT)
+        wanted.parent.rmdir()
+        wanted.parent.write_bytes(b"in the way")
+        endpoint.answering.set()
+        _, told = maker.communicate(timeout=LIMIT)
+    assert "it need not be made again" in told
+    wanted.parent.unlink()
+    wanted.parent.mkdir()
+    again = ran(with_key, *words)
+    assert (again.returncode, again.stdout, len(endpoint.requests)) == (0, f"{wanted}\n", 1), again.stderr
+    assert wanted.is_file()
 
 
 @pytest.mark.parametrize("words", [["config"], ["wait", "ffff", "--json"]])

@@ -92,8 +92,11 @@ async def demo(parsed: argparse.Namespace, settings: Settings, terminal: Termina
             site_file=None,
             daily_limit=None,
         )
-        async with studio_apart(aside) as studio:
-            standing = await follow(studio, partial(studio.generate, arguments, seconds=0), terminal, [])
+        async with (
+            studio_apart(aside) as studio,
+            follow(studio, partial(studio.generate, arguments, seconds=0), terminal, []) as standing,
+        ):
+            pass
         kept = await anyio.to_thread.run_sync(_keep, standing, settings.output_dir / FOLDER)
     if parsed.json and standing.record.images:
         terminal.json({"demo": True, **fields_of(kept)})
