@@ -11,7 +11,7 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.openai.reach import Reach, reach
 from fixtures.images_api import ERRORS, ImagesApi, raw
 from tests.openai.doubles import KEY
-from tests.openai.wire.ways import http_proxy, listening, make_authority
+from tests.openai.wire.ways import http_proxy, listening, make_authority, other_proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -71,6 +71,15 @@ async def test_the_way_is_that_of_pictures(api: ImagesApi, tmp_path: Path, monke
     assert "Corporate Root" in answer.message
     assert "SSL_CERT_FILE" in answer.advice
     assert "secret" not in repr(answer)
+
+
+async def test_what_is_no_socks_proxy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with other_proxy(b"") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"socks5://127.0.0.1:{proxy.port}")
+        answer = await found(tmp_path, "https://api.example/v1")
+    assert answer.level == "failed"
+    assert f"by way of socks5://127.0.0.1:{proxy.port} (HTTPS_PROXY)" in answer.message
+    assert "check HTTPS_PROXY" in answer.advice
 
 
 async def test_settings_that_cannot_be_used_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import ssl
 import zlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +98,13 @@ def open_client(proxy: Proxy | None, *, verify: ssl.SSLContext | None = None, **
             way.ssl_context = trusted
         # Base64 of compressed pictures does not shrink worth the time, and a compressed answer could be a bomb.
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-        return httpx.AsyncClient(verify=verify or trusted, proxy=way, trust_env=False, headers=headers, **options)
+        make = partial(httpx.AsyncClient, trust_env=False, headers=headers, **options)
+        if way is None or not way.url.scheme.startswith("socks"):
+            return make(verify=verify or trusted, proxy=way)
+        from cdp_image_mcp.openai.wire.socks import SocksTransport
+
+        limits = options.get("limits", httpx.Limits())
+        return make(transport=SocksTransport(verify=verify or trusted, proxy=way, limits=limits))
     except ImportError:
         why = SOCKS
     except (ValueError, httpx.InvalidURL):

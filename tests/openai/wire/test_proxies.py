@@ -29,6 +29,7 @@ from tests.openai.wire.ways import (
     http_proxy,
     listening,
     make_authority,
+    other_proxy,
     socks_proxy,
 )
 
@@ -230,6 +231,19 @@ async def test_a_proxy_that_is_not_there_is_named(
     assert f"by way of http://{address} (https_proxy)" in found.message
     assert "NO_PROXY" in found.next_step
     assert USER not in str(found.as_dict())
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["hangs up", "http"])
+async def test_what_is_no_socks_proxy_is_named_and_nothing_was_sent(
+    answer: bytes, make_backend: MakeBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the port of an HTTP proxy is named for one."""
+    async with other_proxy(answer) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{proxy.port}")
+        found = await failure(make_backend, report, base_url=f"https://{HOST}/v1")
+    assert (found.code, found.submitted, found.spent) == ("network", False, False)
+    assert f"by way of socks5://127.0.0.1:{proxy.port} (ALL_PROXY)" in found.message
+    assert "check ALL_PROXY" in found.next_step
 
 
 async def test_a_proxy_that_says_nothing_is_not_waited_for_like_a_picture(

@@ -85,6 +85,19 @@ async def listening(to: str, host: str = "127.0.0.1", secure: ssl.SSLContext | N
 
 
 @asynccontextmanager
+async def other_proxy(answer: bytes) -> AsyncGenerator[Way]:
+    """What is no SOCKS proxy: answers the greeting with those bytes, or with none, and hangs up."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(3)
+        writer.write(answer)
+        await writer.drain()
+
+    async with _serving(serve, [], "127.0.0.1", None) as way:
+        yield way
+
+
+@asynccontextmanager
 async def http_proxy(
     to: str, *, password: bool = False, secure: ssl.SSLContext | None = None, silent: bool = False
 ) -> AsyncGenerator[Way]:
