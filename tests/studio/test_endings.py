@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import anyio.lowlevel
 import pytest
 
 from cdp_image_mcp.errors import CODES, Code, ImageError
 from cdp_image_mcp.library.ledger import Ledger
+from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.ending import ADVICE, UNREACHED
@@ -182,6 +184,24 @@ async def test_failures_are_gone_when_the_pictures_are_there(tmp_path: Path) -> 
         assert [failure.index for failure in first.record.failures] == [2]
         record = (await studio.wait(first.record.generation_id)).record
     assert (record.state, len(record.images), record.failures) == ("saved", 2, [])
+
+
+async def test_who_waits_again_as_soon_as_an_end_is_told_has_it_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That others may go on with it is noted on disk, which takes its time."""
+    really = Library.let_go
+
+    async def late(library: Library, generation_id: str) -> None:
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+        await really(library, generation_id)
+
+    monkeypatch.setattr(Library, "let_go", late)
+    async with studio_with(tmp_path, Scripted(fails("timeout", after=1), collects)) as studio:
+        first = await studio.generate(asking(n=2))
+        record = (await studio.wait(first.record.generation_id)).record
+    assert (first.record.state, record.state) == ("interrupted", "saved")
 
 
 async def test_what_was_collected_says_nothing_about_a_rest(tmp_path: Path) -> None:

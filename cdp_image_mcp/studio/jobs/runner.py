@@ -213,8 +213,11 @@ class Runner:
             fault = ImageError("internal", f"{type(error).__name__} in the program.", submitted=job.record.submitted)
             await self._guarded(partial(self._end_failed, job, fault))
         finally:
-            job.end()
-            await self._dismiss(job)
+            try:
+                # Whoever is told its end finds none of ours, and may have it taken up again.
+                await self._dismiss(job)
+            finally:
+                job.end()
 
     async def _dismiss(self, job: Job) -> None:
         """One that has ended, unless something of it is in memory alone."""
