@@ -37,27 +37,44 @@ from cdp_image_mcp.system.presence import OWN_FOLDER
 from cdp_image_mcp.system.viewer import open_file, openable
 
 SHORTEST_ID = 4
-FINDABLE = 2000
-"""Generations among which the beginning of an id is looked for, the newest."""
+SHOWN_PROBLEMS = 3
+"""Most sentences that one failure says about what cannot be read."""
 OLD_SECONDS = 600.0
 """What is half written and as old as this belongs to nobody any more."""
 
 
 async def _entry(library: Library, name: str | None) -> Entry:
-    """The generation of that id or beginning of one; without a name the newest. Raises ImageError ``not_found``."""
-    if name is not None and (entry := await library.find(sound(name.lower()))) is not None:
-        return entry
-    found = await library.newest(1 if name is None else FINDABLE)
-    if name is not None:
-        if len(name) < SHORTEST_ID:
-            raise ImageError("invalid_input", f"Nothing was done. Give at least {SHORTEST_ID} characters of the id.")
-        found = [entry for entry in found if entry.record.generation_id.startswith(name.lower())]
-    if not found:
-        raise ImageError("not_found", f"There is no generation {name}." if name else "Nothing has been made yet.")
-    if len(found) > 1:
-        ids = ", ".join(entry.record.generation_id[:12] for entry in found[:5])
-        raise ImageError("invalid_input", f"Nothing was done. Several begin with {name}: {ids}. Give more of it.")
-    return found[0]
+    """The generation of that id or beginning of one; without a name the newest. Raises ImageError: ``not_found``, and
+    ``disk`` for one that is there and cannot be read."""
+    if name is not None and len(name) < SHORTEST_ID:
+        raise ImageError("invalid_input", f"Nothing was done. Give at least {SHORTEST_ID} characters of the id.")
+    if name is None and (newest := await library.newest(1)):
+        return newest[0]
+    ids = await library.ids(sound((name or "").lower()))
+    if name is not None and len(ids) > 1:
+        several = ", ".join(each[:12] for each in ids[:5])
+        raise ImageError("invalid_input", f"Nothing was done. Several begin with {name}: {several}. Give more of it.")
+    try:
+        if ids and (entry := await library.find(ids[0])) is not None:
+            return entry
+    except ImageError as error:
+        error.submitted = error.spent = "unknown"  # its record would tell
+        raise
+    said = f"There is no generation {name}" if name else "Nothing has been made yet"
+    if problems := library.problems():
+        said = f"{said}, as far as can be read. {' '.join(problems[:SHOWN_PROBLEMS])}"
+    raise ImageError("not_found", said, submitted="unknown" if problems else False)
+
+
+async def _problems(library: Library, shown: list[Entry]) -> list[str]:
+    """What keeps others from being among those that are ``shown``, which are all that can be read."""
+    known = {entry.record.generation_id for entry in shown}
+    if hidden := [each for each in await library.ids("") if each not in known]:
+        try:
+            await library.find(hidden[0])
+        except ImageError as error:  # such as the drive on which they lie
+            library.tell(error.message)
+    return library.problems()
 
 
 def _line(entry: Entry) -> dict[str, Any]:
@@ -76,7 +93,12 @@ def _line(entry: Entry) -> dict[str, Any]:
 
 async def list_pictures(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     count = min(max(parsed.count, 1), sys.maxsize)
-    lines = [_line(entry) for entry in await Library(settings.output_dir).newest(count)]
+    library = Library(settings.output_dir)
+    found = await library.newest(count)
+    lines = [_line(entry) for entry in found]
+    problems = library.problems() if len(found) == count else await _problems(library, found)
+    for problem in problems:
+        terminal.say(problem, "yellow")
     if parsed.json:
         terminal.json(lines)
         return DONE
@@ -85,7 +107,7 @@ async def list_pictures(parsed: argparse.Namespace, settings: Settings, terminal
         head = f"{line['generation_id'][:8]}  {line['state'] + several:<14} {ago(line['age_seconds']):>7}  "
         terminal.row(head, line["prompt"])
         terminal.result(f"{'':10}{line['path']}")
-    if not lines:
+    if not lines and not problems:
         terminal.say("Nothing has been made yet.")
     return DONE
 

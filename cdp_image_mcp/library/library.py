@@ -195,6 +195,18 @@ class Library:
         return self._entries.picked("ORDER BY created DESC, id", most=limit)
 
     @in_thread
+    def ids(self, beginning: str) -> list[str]:
+        """Of all generations whose ids begin so, newest first, after a look through all folders: also of those that
+        cannot be read, or are away."""
+
+        def work(db: sqlite3.Connection) -> list[str]:
+            self.index.sync(db)
+            rest = "WHERE substr(id, 1, ?) = ? ORDER BY created DESC, id"
+            return [row.id for row in self.index.rows(db, rest, len(beginning), beginning)]
+
+        return self.index.view(work)
+
+    @in_thread
     def unfinished(self) -> list[Entry]:
         """All generations in a state that is not final, newest first, running ones (``alive``) included."""
         found = self._entries.picked("WHERE finished = 0 ORDER BY created DESC, id")

@@ -134,6 +134,55 @@ def test_an_id_that_names_nothing_is_told(with_key: dict[str, str], name: str, c
     assert told in done.stderr
 
 
+@pytest.mark.parametrize(("fresh", "code"), [(False, "disk"), (True, "not_found")], ids=["known", "index made anew"])
+def test_a_picture_whose_record_cannot_be_read_is_never_told_as_none(
+    with_key: dict[str, str], fresh: bool, code: str
+) -> None:
+    (fox,) = made(with_key, "a fox")
+    sidecar = Path(fox["output_dir"]) / SIDECAR
+    sidecar.write_bytes(b'{"version": 1, "generation')
+    if fresh:
+        shutil.rmtree(sidecar.parents[1] / OWN_FOLDER)
+    listed = ran(with_key, "list")
+    assert (listed.returncode, listed.stdout) == (0, "")
+    assert f"The record {sidecar} cannot be read" in listed.stderr
+    assert "Nothing" not in listed.stderr
+    for words in (["wait"], ["wait", fox["generation_id"][:8]]):
+        told = json.loads(ran(with_key, *words, "--json").stdout)
+        assert f"The record {sidecar} cannot be read" in told["message"]
+        assert (told["code"], told["submitted"], told["spent"]) == (code, "unknown", "unknown"), words
+
+
+@pytest.mark.anyio
+async def test_a_picture_on_a_drive_that_is_away_is_never_told_as_none(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    drive = tmp_path / "drive"
+    record = a_record(state="saved", submitted=True, spent=True)
+    folder = await create(Library(tmp_path / "pictures"), record, drive)
+    drive.rename(tmp_path / "away")
+    listed, waited = await anyio.to_thread.run_sync(
+        lambda: (ran(environment, "list"), ran(environment, "wait", record.generation_id[:31], "--json"))
+    )
+    assert f"lies in {folder.path}, which is not there now" in listed.stderr
+    assert "Nothing" not in listed.stderr
+    told = json.loads(waited.stdout)
+    assert (told["code"], told["submitted"], told["spent"]) == ("disk", "unknown", "unknown")
+
+
+@pytest.mark.anyio
+async def test_a_beginning_that_fits_one_that_cannot_be_read_as_well_names_neither(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    library = Library(tmp_path / "pictures")
+    first, second = (a_record(generation_id=f"3fa1{end}" + 27 * "0", state="failed") for end in "ab")
+    readable, other = await create(library, first), await create(library, second)
+    (other.path / SIDECAR).write_bytes(b"{")
+    done = await anyio.to_thread.run_sync(lambda: ran(environment, "clean", "3fa1", "--yes"))
+    assert (done.returncode, readable.path.exists()) == (2, True)
+    assert "Several begin with 3fa1" in done.stderr
+
+
 def test_a_picture_that_is_not_there_any_more_is_told(with_key: dict[str, str]) -> None:
     (fox,) = made(with_key, "a fox")
     Path(fox["image_path"]).unlink()
