@@ -20,7 +20,7 @@ import anyio.to_thread
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED
 from cdp_image_mcp.cli.follow import follow, standing_code, tell_person, tell_standing
 from cdp_image_mcp.cli.terminal import Terminal, ago
-from cdp_image_mcp.config import Settings
+from cdp_image_mcp.config import APP_NAME, Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import SIDECAR, read_record
 from cdp_image_mcp.library.gallery.gallery import Gallery
@@ -186,7 +186,11 @@ async def gallery(parsed: argparse.Namespace, settings: Settings, terminal: Term
 async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
     library = Library(settings.output_dir)
     if parsed.id:
-        paths = await _at_rest(library, parsed.id)
+        entries = await _at_rest(library, parsed.id)
+        paths = [entry.folder.path for entry in entries]
+        for identity in (entry.record.generation_id for entry in entries if entry.record.collectable):
+            told = f"The picture of {identity} may still be at the site; '{APP_NAME} collect' fetches it."
+            terminal.say(told, "yellow")
     else:
         paths = await anyio.to_thread.run_sync(lambda: sorted(_rubbish(library, settings)))
     if not paths:
@@ -213,19 +217,23 @@ async def clean(parsed: argparse.Namespace, settings: Settings, terminal: Termin
     return FAILED if left else DONE
 
 
-async def _at_rest(library: Library, names: list[str]) -> list[Path]:
-    """The folders of those generations. Raises ImageError for one that is being made, and for one whose folder also
-    holds something else with a record: it would go with it."""
-    entries = [await _entry(library, name) for name in names]
-    for entry in entries:
+async def _at_rest(library: Library, names: list[str]) -> list[Entry]:
+    """Those generations. Raises ImageError for one on which a process works, and for one whose folder also holds
+    something else with a record: it would go with it."""
+    entries = {entry.record.generation_id: entry for entry in [await _entry(library, name) for name in names]}
+    for identity, entry in entries.items():
         if entry.alive:
-            raise ImageError("invalid_input", f"{entry.record.generation_id} is being made; cancel it first.")
-    paths = list(dict.fromkeys(entry.folder.path for entry in entries))
-    named = {entry.record.generation_id for entry in entries}
-    for path in paths:
-        if (told := await anyio.to_thread.run_sync(_also_held, path, named)) is not None:
-            raise ImageError("invalid_input", f"Nothing was deleted. {path} also holds {told}.")
-    return paths
+            raise ImageError("invalid_input", f"{identity} is being made; cancel it first.")
+        if await library.is_worked_on(entry):
+            raise ImageError(
+                "invalid_input",
+                f"Nothing was deleted. {identity} has ended. Another process still works on it, perhaps to save what "
+                "was made; try again when that has ended.",
+            )
+    for entry in entries.values():
+        if (told := await anyio.to_thread.run_sync(_also_held, entry.folder.path, set(entries))) is not None:
+            raise ImageError("invalid_input", f"Nothing was deleted. {entry.folder.path} also holds {told}.")
+    return list(entries.values())
 
 
 def _also_held(path: Path, named: set[str]) -> str | None:

@@ -190,6 +190,11 @@ class Library:
         return self._attendance.is_another(record.session)
 
     @in_thread
+    def is_worked_on(self, entry: Entry) -> bool:
+        """Whether another process works on it, perhaps behind its end."""
+        return self._attendance.is_worked_on(entry.record.generation_id, entry.folder.path.parent)
+
+    @in_thread
     def newest(self, limit: int = 10) -> list[Entry]:
         """The newest generations, newest first."""
         return self._entries.picked("ORDER BY created DESC, id", most=limit)

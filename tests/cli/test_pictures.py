@@ -433,6 +433,35 @@ def test_a_picture_that_is_being_made_is_not_deleted(with_key: dict[str, str], e
 
 
 @pytest.mark.anyio
+async def test_a_folder_behind_whose_end_a_process_still_works_is_not_deleted(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """It may have a picture in its hands that the disk has not taken yet."""
+    library, ended = Library(tmp_path / "pictures"), a_record(state="failed", submitted=True)
+    claim = await library.claim_or_register(ended)
+    words = ("clean", ended.generation_id, "--yes")
+    done = await anyio.to_thread.run_sync(lambda: ran(environment, *words))
+    assert (done.returncode, claim.folder.path.exists()) == (2, True)
+    assert "Another process still works on it" in done.stderr
+    await library.let_go(ended.generation_id)
+    done = await anyio.to_thread.run_sync(lambda: ran(environment, *words))
+    assert (done.returncode, claim.folder.path.exists()) == (0, False), done.stderr
+
+
+@pytest.mark.anyio
+async def test_before_a_folder_is_deleted_it_is_said_that_its_picture_may_still_be_at_the_site(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    left = a_record(state="interrupted", submitted=True, facts={"conversation_id": "68f0"})
+    folder = await create(Library(tmp_path / "pictures"), left)
+    assert left.collectable
+    done = await anyio.to_thread.run_sync(lambda: ran(environment, "clean", left.generation_id, "--dry-run"))
+    assert (done.returncode, folder.path.exists()) == (0, True)
+    told = f"The picture of {left.generation_id} may still be at the site; 'cdp-image-mcp collect' fetches it."
+    assert told in done.stderr.splitlines()
+
+
+@pytest.mark.anyio
 async def test_a_picture_that_a_server_takes_up_while_a_person_is_asked_is_not_deleted(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
