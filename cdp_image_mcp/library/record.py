@@ -1,6 +1,7 @@
 """The record of one generation: what stands in ``metadata.json`` from before the prompt is sent until the end."""
 
 import json
+import math
 import re
 from datetime import datetime
 from typing import Annotated, Any, Literal, cast
@@ -147,8 +148,14 @@ class Record(msgspec.Struct, kw_only=True):
         return self.generation_id, self.finished_at
 
     def failure(self) -> ImageError | None:
-        """The error that ended this generation, as it was raised."""
-        return ImageError.from_dict(self.error) if self.error else None
+        """The error that ended this generation, as it was raised; a wait counts from now, in whole seconds, since the
+        moment that ends it is known to the second."""
+        if not self.error:
+            return None
+        error = ImageError.from_dict(self.error)
+        if error.retry_after_seconds is not None and (until := epoch(str(error.reset_at))):
+            error.retry_after_seconds = max(0, math.ceil(until - epoch(now())))
+        return error
 
 
 def new_record(generation_id: str, request: ImageRequest, *, requested: str, asked: dict[str, Any]) -> Record:

@@ -309,6 +309,19 @@ def test_an_end_that_nobody_wrote_down_is_never_offered_for_collecting_at_the_ap
 
 
 @pytest.mark.parametrize(
+    ("reset_at", "left"),
+    [("2026-11-29T11:00:00+00:00", 0), ("2026-11-29T15:30:00+03:00", 1800), (None, 3600), ("soon", 3600)],
+)
+def test_a_wait_that_is_told_later_counts_from_then(
+    reset_at: str | None, left: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = ImageError("rate_limited", "Too many.", submitted=True, retry_after_seconds=3600, reset_at=reset_at)
+    monkeypatch.setattr("cdp_image_mcp.library.record.now", lambda: "2026-11-29T12:00:00+00:00")
+    told = fields_of(standing(tmp_path, "failed", error=error.as_dict()))
+    assert (told["retry_after_seconds"], told.get("reset_at")) == (left, reset_at)
+
+
+@pytest.mark.parametrize(
     ("wish", "missed"),
     [
         ({}, True),
