@@ -20,6 +20,11 @@ _LAUNCHING: dict[type[errors.LaunchError], tuple[Code, str | None]] = {
     errors.NoDisplay: ("browser_failed", DISPLAY_STEP),
 }
 """The code and the step of what another try alone does not mend."""
+_ONCE_SENT = {
+    PROFILE_STEP: "Ask the user to make room there.",
+    POLICY_STEP: "Ask the user to name another browser with CHROME_PATH.",
+}
+"""Steps without what would not find the prompt that is out, and pay for its picture again."""
 
 LOST = (
     *(errors.BrowserGone, errors.SessionClosed, errors.PageCrashed, errors.Hanging),
@@ -35,6 +40,8 @@ def problem(error: cdp.CDPError, sent: Fact) -> ImageError:
     if isinstance(error, errors.LaunchError):
         code, step = _LAUNCHING.get(type(error), ("browser_failed", None))
         lasting = code == "browser_failed" and step is not None
+        if step is not None and sent is not False:
+            step = _ONCE_SENT.get(step, step)
         return ImageError(code, str(error), retryable=False if lasting else None, next_step=step)
     if sent is False:
         return ImageError(_code(error), f"{error}. Nothing was sent.")

@@ -162,10 +162,13 @@ def failed(job: "Job", error: ImageError) -> End:
     if job.whole:
         return "saved", None
     leaves = left(record, at_site=record.at_site and unclear)
-    misled: Left = "unspent" if error.code in PRESUMING else "collect"
-    if leaves == misled and error.next_step == CODES[error.code].next_step:
+    told = error.next_step != CODES[error.code].next_step
+    if leaves == "unspent" and error.code in PRESUMING and not told:
         error.next_step = UNREACHED.get(error.code, "") + ADVICE[leaves]
     if leaves == "collect":
+        if "wait_for_image" not in error.next_step:
+            before = f"{error.next_step.replace(', then call again', '')} " if told else UNREACHED.get(error.code, "")
+            error.next_step = before + ADVICE[leaves]
         return "interrupted", error
     if record.spent is not False:
         _not_again(job, error)

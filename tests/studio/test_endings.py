@@ -6,6 +6,8 @@ from typing import Any
 import anyio.lowlevel
 import pytest
 
+from cdp_image_mcp.cdp.errors import DebuggingForbidden, LaunchError, NeedsNoSandbox, NoDisplay, ProfileNotWritable
+from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.errors import CODES, Code, ImageError
 from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.library.library import Library
@@ -120,6 +122,30 @@ async def test_what_may_be_at_the_site_is_to_be_waited_for_and_not_asked_for_aga
     error = await ended(tmp_path, fails(code), api=False)
     assert "call wait_for_image" in error["next_step"].replace("Call", "call")
     assert "call again" not in error["next_step"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ProfileNotWritable(Path("profile"), "no space left"),
+        DebuggingForbidden("A policy forbids it"),
+        NeedsNoSandbox(),
+        NoDisplay(),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+async def test_a_browser_that_cannot_start_again_costs_no_second_picture(fault: LaunchError, tmp_path: Path) -> None:
+    """Another profile or the API would not join what is out, and pay for it again."""
+
+    async def play(_request: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True, conversation_url="http://site/c/1")
+        raise problem(fault, True)
+
+    step = (await ended(tmp_path, play, api=False))["next_step"]
+    assert step.startswith("Ask the user to ")
+    assert step.endswith(ADVICE["collect"])
+    for other_way in ("call again", "PROFILE_DIR", "API"):
+        assert other_way not in step
 
 
 @pytest.mark.parametrize("sent", [False, True])
