@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 import platformdirs
 
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.request import LONGEST_WAIT
 
 APP_NAME = "cdp-image-mcp"
@@ -89,13 +89,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Without the key: a settings object that ends up in a log line must not carry it there."""
         return f"Settings(backend={self.backend!r}, api_key={'set' if self.api_key else 'unset'})"
 
-    def require_usable(self, *named: str) -> None:
-        """Raise ImageError ``configuration`` when any variable was bad, or any of those that are ``named``."""
+    def require_usable(self, *named: str, sent: Fact = False) -> None:
+        """Raise ImageError ``configuration`` when any variable was bad, or any of those that are ``named``. ``sent``:
+        what is known of the generation that it is about."""
         bad = [problem for problem in self.problems if not problem.harmless]
         if problems := [problem for problem in bad if not named or problem.variable in named]:
             listed = " ".join(f"{problem.variable}: {problem.message}" for problem in problems)
             variables = [problem.variable for problem in problems]
-            raise ImageError("configuration", f"{listed} Nothing was sent.", details={"variables": variables})
+            told = listed if sent else f"{listed} Nothing was sent."
+            raise ImageError("configuration", told, submitted=sent, spent=sent, details={"variables": variables})
 
 
 def _one_of(*allowed: str) -> Callable[[str], Any]:

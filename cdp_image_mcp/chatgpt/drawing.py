@@ -229,7 +229,8 @@ class Drawing:
         at, words = datetime.now().astimezone(), watch.tab.site.words
         submitted = "unknown" if judged.kind == "unanswered" else True
         outcome = turn_outcome(judged, watch.turn, now=at, words=words, submitted=submitted)
-        if outcome.code in {"text_only", "service_error"}:
+        # Of a prompt that was not answered it is not even known whether the alert came after it.
+        if judged.kind != "unanswered" and outcome.code in {"text_only", "service_error"}:
             told = (alert_outcome(alert, now=at, words=words) for alert in watch.page.alerts)
             # One that tells of a failure may still stand when the answer has come.
             failed = outcome.code == "service_error"

@@ -1,6 +1,8 @@
 """``login`` and ``logout``: the sign-in that lives in the browser profile."""
 
 import argparse
+import logging
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,7 @@ from cdp_image_mcp.cli.exit_codes import DONE, FAILED, PERSON
 from cdp_image_mcp.cli.pictures import deleted
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.library.index import Index
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.system.disk import look
 from cdp_image_mcp.system.presence import OWN_FOLDER
@@ -20,6 +23,8 @@ from cdp_image_mcp.system.turns import Turns
 
 if TYPE_CHECKING:
     from cdp_image_mcp.chatgpt.backend import WebBackend
+
+log = logging.getLogger(__name__)
 
 
 async def login(_: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
@@ -52,6 +57,10 @@ async def logout(parsed: argparse.Namespace, settings: Settings, terminal: Termi
     if await anyio.to_thread.run_sync(look, profile) is None:
         terminal.say(f"Nobody is signed in: there is no profile at {profile}.", "green")
         return DONE
+    if (pictures := await anyio.to_thread.run_sync(_pictures_in, settings)) is not None:
+        terminal.say(f"Pictures lie in {pictures}, inside the browser profile {profile}. Nothing was deleted.", "red")
+        terminal.say("Move them, or delete the sign-in by hand; a profile needs a folder of its own.")
+        return PERSON
     terminal.say(f"This deletes the browser profile {profile}, and with it the sign-in. Pictures stay.")
     if not parsed.yes and not await terminal.agreed("Delete it?"):
         terminal.say("Nothing was deleted.")
@@ -71,6 +80,13 @@ async def logout(parsed: argparse.Namespace, settings: Settings, terminal: Termi
         await anyio.to_thread.run_sync(turns.take_away)
     terminal.say("The sign-in is gone from this computer.", "green")
     return DONE
+
+
+def _pictures_in(settings: Settings) -> Path | None:
+    """An output folder that would go with the profile."""
+    profile = os.path.realpath(settings.profile_dir)
+    folders = Index(settings.output_dir, log.warning).parents()
+    return next((folder for folder in folders if Path(os.path.realpath(folder)).is_relative_to(profile)), None)
 
 
 async def _held(profile: Path) -> str | None:

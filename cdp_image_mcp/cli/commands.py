@@ -36,7 +36,9 @@ def run(parsed: argparse.Namespace, settings: Settings, front: Front | None = No
     try:
         try:
             if parsed.command not in FOLDERLESS:
-                settings.require_usable(*(() if parsed.command in REFUSING else PLACES))
+                if parsed.command in REFUSING:
+                    settings.require_usable()
+                settings.require_usable(*PLACES, sent="unknown" if parsed.command in SENDING else False)
             return anyio.run(_stoppable, parsed, settings, terminal)
         except UnheardError:
             raise

@@ -2,7 +2,7 @@
 
 import signal
 
-from cdp_image_mcp.errors import CODES, Code
+from cdp_image_mcp.errors import CODES, Code, Fact
 
 DONE, FAILED, USAGE, PERSON = 0, 1, 2, 3
 STOPPED = 128
@@ -16,8 +16,8 @@ EXIT_CODES = {
 }
 
 
-def exit_code(code: Code) -> int:
+def exit_code(code: Code, submitted: Fact) -> int:
     """The exit code of a failure."""
-    if code == "invalid_input":
+    if code == "invalid_input" and submitted is False:
         return USAGE
     return PERSON if CODES[code].person else FAILED

@@ -22,7 +22,12 @@ from cdp_image_mcp.studio.studio import News, Standing, Studio
 from cdp_image_mcp.system.plaintext import clean
 from cdp_image_mcp.system.tasks import background, shielded
 
-COMMANDS = {"wait_for_image": "wait", "generate_image": "generate", "backend_status": "list"}
+COMMANDS = {
+    "wait_for_image": "wait",
+    "generate_image": "generate",
+    "cancel_image": "cancel",
+    "backend_status": "list",
+}
 """What a person types where a model calls a tool."""
 TICK = 0.5
 """Seconds between two drawings of the progress line: its clock goes on between two news."""
@@ -108,14 +113,14 @@ def tell_failure(terminal: Terminal, fields: dict[str, Any], *, as_json: bool) -
     """A failure as the contract's JSON on standard output, or in words on standard error."""
     if as_json:
         terminal.json(fields)
-        return exit_code(fields["code"])
+        return exit_code(fields["code"], fields["submitted"])
     terminal.say(f"{terminal.colour('Failed', 'red')} ({fields['code']}): {fields['message']}")
     if fields["submitted"] is not False or ("generation_id" in fields and "othing was sent" not in fields["message"]):
         terminal.say(sent_and_spent(fields["submitted"], fields["spent"]))
     if isinstance(said := fields.get("details", {}).get("text"), str):
         terminal.say(f"In its words: {said}")
     terminal.say(f"Next: {_typed(fields['next_step'], fields.get('generation_id', ''))}")
-    return exit_code(fields["code"])
+    return exit_code(fields["code"], fields["submitted"])
 
 
 def _typed(step: str, generation_id: str) -> str:
@@ -126,7 +131,7 @@ def _typed(step: str, generation_id: str) -> str:
         return f"'{APP_NAME} {COMMANDS[found[1]]}{named}'"
 
     step = re.sub(rf"\b({'|'.join(COMMANDS)})\b( with (?:this|that) generation_id)?", command, step)
-    step = step.removeprefix("Tell the user once: ")
+    step = step.removeprefix("Tell the user once: ").replace("browser_visibility show", "CHATGPT_WINDOW_MODE=visible")
     spoken = re.sub(r"\b([Aa])sk the user to (.)", lambda it: it[2].upper() if it[1] == "A" else it[2], step)
     return spoken if spoken == step else re.sub(r"\b(or|and|and then) to (?=[a-z])", r"\1 ", spoken)
 
@@ -135,7 +140,8 @@ def standing_code(standing: Standing) -> int:
     """The exit code of how a generation ended. Only the whole order counts as done."""
     status = status_of(standing.record)
     if status == "failed":
-        return exit_code(failure_of(standing.record).code)
+        failed = failure_of(standing.record)
+        return exit_code(failed.code, failed.submitted)
     return DONE if status == "saved" else FAILED
 
 
@@ -178,12 +184,14 @@ def tell_stopped(terminal: Terminal, entry: Entry | None) -> None:
         command = f"{APP_NAME} wait {record.generation_id[:8]}"
         terminal.say(f"It goes on in another process. '{command}' waits for it.")
     elif record.images:
-        return
+        if record.collectable:
+            terminal.say(f"Another may be at the site: '{APP_NAME} collect' fetches it.")
     elif (error := record.failure()) is not None and error.code != "cancelled":
         terminal.say(f"{clean(error.message)} {sent_and_spent(record.submitted, record.spent)}")
     elif record.submitted is False:
         terminal.say(sent_and_spent(False, False))
     elif record.on_web:
-        terminal.say(f"The prompt had been sent. '{APP_NAME} collect' fetches the picture when the site has made it.")
+        fetch = f"'{APP_NAME} collect' fetches the picture when the site has made it."
+        terminal.say(f"{sent_and_spent(record.submitted, record.spent)} {fetch}")
     else:
-        terminal.say("The prompt had been sent to the API and may be charged; its picture is lost with the connection.")
+        terminal.say(f"{sent_and_spent(record.submitted, record.spent)} Its picture is lost with the connection.")

@@ -163,7 +163,7 @@ class Index:
 
     def folders(self) -> Iterator[Path]:
         """Of all generations that are there, also those that are not known yet."""
-        for parent in self._parents_to_walk():
+        for parent in self.parents():
             yield from (folder for folder, _ in self._sidecars(parent, tidy=False))
 
     def rescan(self) -> int:
@@ -179,7 +179,7 @@ class Index:
         # Names alone, and gone with the transaction: there may be a hundred thousand.
         db.execute("CREATE TEMP TABLE seen (folder TEXT PRIMARY KEY) WITHOUT ROWID")
         visit = Visit(self.root)
-        for parent in self._parents_to_walk():
+        for parent in self.parents():
             for folder, stamp in self._sidecars(parent, tidy=tidy):
                 stored = self._stored(folder)
                 db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (stored,))
@@ -243,7 +243,8 @@ class Index:
                 found.append(parent)
         return found
 
-    def _parents_to_walk(self) -> list[Path]:
+    def parents(self) -> list[Path]:
+        """All known output folders, the root first."""
         try:
             return self._parents(self._lines())
         except OSError as error:

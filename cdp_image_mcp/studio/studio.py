@@ -139,18 +139,19 @@ class Studio:
         *,
         held: AsyncExitStack | None = None,
         onlooker: bool = False,
+        claims: bool = True,
         again: bool = True,
     ) -> Standing:
         """Wait for a generation of this or another process or of an earlier run; None: see :func:`meant`. ``held``:
-        see :meth:`generate`. An ``onlooker`` will not have fetched it: an identical request joins all the same. What
-        was interrupted is looked for at the site ``again``, or else told as it ended. Raises ImageError
-        ``not_found``."""
-        self.settings.require_usable(*PLACES)
+        see :meth:`generate`. An ``onlooker`` will not have fetched it, and has nobody asked to sign in for it; beside
+        one, and beside whoever ``claims`` nothing, an identical request joins all the same. What was interrupted is
+        looked for at the site ``again``, or else told as it ended. Raises ImageError ``not_found``."""
+        self.settings.require_usable(*PLACES, sent="unknown")
         if generation_id is None:
             generation_id = await meant(self.library, self._asked_here)
         await self._recovery.revive(generation_id, background=onlooker, ended=again)
         async with AsyncExitStack() as own:
-            if not onlooker:
+            if claims and not onlooker:
                 await (held or own).enter_async_context(self.waiting((await self._current(generation_id)).record))
             seconds = self.settings.wait_seconds if seconds is None else seconds
             return await self._wait(generation_id, seconds, listener, onlooker=onlooker)
@@ -193,11 +194,15 @@ class Studio:
 
     async def cancel(self, generation_id: str) -> Standing:
         """Stop it and keep what is there. Idempotent. Raises ImageError ``not_found``."""
-        self.settings.require_usable(*PLACES)
+        self.settings.require_usable(*PLACES, sent="unknown")
         if (job := self._runner.jobs.get(generation_id)) is None:
             entry = await self._recovery.find(generation_id)
             if entry.alive and not self.library.is_mine(entry.record):
-                await stopfile.leave(entry.folder.path)
+                try:
+                    await stopfile.leave(entry.folder.path)
+                except ImageError as error:
+                    error.submitted, error.spent = entry.record.submitted, entry.record.spent
+                    raise
                 with anyio.move_on_after(PATIENCE_FOR_OTHERS):
                     while entry.alive:
                         await anyio.sleep(FOREIGN_SECONDS)
@@ -226,7 +231,7 @@ class Studio:
     async def _collected(self, entry: Entry, person_needed: Callable[[Standing], None] | None) -> Standing:
         generation_id = entry.record.generation_id
         try:
-            while not (standing := await self.wait(generation_id, LONGEST_WAIT)).record.finished:
+            while not (standing := await self.wait(generation_id, LONGEST_WAIT, claims=False)).record.finished:
                 if person_needed is not None and standing.record.state in PERSON_STATES:
                     person_needed(standing)
         except ImageError as error:

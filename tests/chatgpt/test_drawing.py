@@ -326,6 +326,21 @@ async def test_what_the_site_asks_is_told_although_an_alert_of_a_failure_still_s
     assert ("Which city" in str(caught.value.details)) is (code == "text_only")
 
 
+@pytest.mark.parametrize("alert", ["Something went wrong.", "You're sending messages too quickly."])
+async def test_an_alert_says_nothing_of_a_prompt_that_may_have_been_taken(alert: str) -> None:
+    """The prompt's own request was answered with a fault; the alert may be older."""
+    heard = Transcript()
+    heard.feed_request(request())
+    scene = Scene(heard)
+    scene.watch.unanswered = True
+    scene.watch.reported(PageReport(found=True, alerts=(alert,)))
+    scene.watch._at["since_refused"] = anyio.current_time() - 60  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(ImageError) as caught:
+        await scene.drawn()
+    assert (caught.value.submitted, caught.value.spent) == ("unknown", "unknown")
+    assert caught.value.code == "service_error"
+
+
 @pytest.mark.parametrize("later", [False, True])
 async def test_the_persons_reference_is_never_saved_although_the_conversation_calls_it_a_picture(later: bool) -> None:
     """``later``: in another run, which has the record alone."""

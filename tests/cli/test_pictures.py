@@ -526,6 +526,26 @@ def test_logging_out_deletes_the_profile_and_nothing_else(with_key: dict[str, st
     assert "Nobody is signed in" in ran(with_key, "logout").stderr
 
 
+@pytest.mark.parametrize("known", ["root", "other folder"])
+def test_pictures_that_lie_inside_the_profile_are_not_deleted_with_it(
+    with_key: dict[str, str], tmp_path: Path, known: str
+) -> None:
+    """As where the variable names the folder that holds both."""
+    data = tmp_path / "data"
+    inside = data / "pictures"
+    there = with_key | {"CHATGPT_WEB_PROFILE_DIR": str(data)}
+    if known == "root":
+        there["GPT_IMAGE_OUTPUT_DIR"] = str(inside)
+    elsewhere = () if known == "root" else ("--output-dir", str(inside))
+    fox = json.loads(ran(there, "generate", "a fox", "--json", *elsewhere).stdout)
+    (data / "Default").mkdir(parents=True)
+    done = ran(there, "logout", "--yes")
+    assert done.returncode == 3, done.stderr
+    assert str(inside) in done.stderr
+    assert Path(fox["image_path"]).is_file()
+    assert (data / "Default").exists()
+
+
 @pytest.mark.anyio
 async def test_whoever_has_the_turn_after_a_logout_keeps_it_and_no_second_one_gets_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -13,6 +13,8 @@ from cdp_image_mcp.cli.checks import machine, services
 from cdp_image_mcp.cli.checks.check import Check
 from cdp_image_mcp.cli.doctor import doctor
 from cdp_image_mcp.cli.terminal import Terminal
+from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.mcp_server.ways import InstalledWays
 from cdp_image_mcp.system.turns import Turns
 from tests.studio.scripted import settings
 from tests.system.tickets import waiting
@@ -56,6 +58,26 @@ async def test_a_probe_holds_the_turn_while_it_looks(looking: Looking, tmp_path:
         assert waiting(tmp_path / "profile") == 0
     assert looking.tickets == [1]
     assert [check.level for check in checks] == ["ok"]
+
+
+async def test_what_a_person_has_to_do_for_the_page_is_told_and_no_fault_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SignedOut:
+        async def probe(self) -> None:
+            raise ImageError("needs_sign_in", "ChatGPT asks for a sign-in.")
+
+        async def aclose(self) -> None:
+            return
+
+    def made(*_: object) -> SignedOut:
+        return SignedOut()
+
+    monkeypatch.setattr(InstalledWays, "make", made)
+    with anyio.fail_after(30):
+        (check,) = await services.probe(settings(tmp_path), lambda _: None)
+    assert (check.name, check.level, check.person) == ("probe", "failed", True)
+    assert check.message == "ChatGPT asks for a sign-in."
 
 
 async def test_who_has_the_report_made_is_told_that_the_probe_waits_for_its_turn(

@@ -9,14 +9,21 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
+from cdp_image_mcp.cli.exit_codes import exit_code
+from cdp_image_mcp.cli.follow import _typed, tell_stopped  # pyright: ignore[reportPrivateUsage]
 from cdp_image_mcp.cli.prompting import destination
+from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.library.folder import Folder
+from cdp_image_mcp.library.joining import Entry
+from cdp_image_mcp.library.record import now
 from tests.cli.api_stub import Stub
 from tests.cli.running import LIMIT, Typist, command, ran
+from tests.library.making import a_record
 from tests.mcp_server.scripted import png, saved
 
 
@@ -266,6 +273,34 @@ def test_a_prompt_in_another_encoding_is_never_paid_for(with_key: dict[str, str]
 
 
 # --- a terminal ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("step", "typed"),
+    [
+        ("If not, call cancel_image with this generation_id.", "If not, call 'cdp-image-mcp cancel abcdef01'."),
+        ("Look in the window (browser_visibility show).", "Look in the window (CHATGPT_WINDOW_MODE=visible)."),
+    ],
+)
+def test_a_step_for_a_model_names_what_a_person_can_type(step: str, typed: str) -> None:
+    assert _typed(step, "abcdef0123456789abcdef0123456789") == typed
+
+
+def test_only_what_was_not_sent_counts_as_wrong_usage() -> None:
+    assert (exit_code("invalid_input", False), exit_code("invalid_input", True)) == (2, 1)
+
+
+def stopped_with(capsys: pytest.CaptureFixture[str], **more: Any) -> str:
+    fields: dict[str, Any] = {"state": "interrupted", "finished_at": now(), "submitted": "unknown", "spent": "unknown"}
+    record = a_record(facts={"turn_pressed": True}, **(fields | more))
+    tell_stopped(Terminal(), Entry(record, Folder(Path("/nowhere")), alive=False))
+    return capsys.readouterr().err
+
+
+def test_what_is_not_known_to_have_been_sent_is_not_said_to_have_been(capsys: pytest.CaptureFixture[str]) -> None:
+    told = stopped_with(capsys)
+    assert "It may have been sent, and it may count. 'cdp-image-mcp collect' fetches the picture" in told
+    assert "had been sent" not in told
 
 
 def test_a_prompt_can_be_typed_line_by_line(with_key: dict[str, str], endpoint: Stub) -> None:

@@ -175,6 +175,7 @@ class ScriptedStudio(Studio):
         *,
         held: AsyncExitStack | None = None,  # noqa: ARG002
         onlooker: bool = False,  # noqa: ARG002
+        claims: bool = True,  # noqa: ARG002
         again: bool = True,  # noqa: ARG002
     ) -> Standing:
         self.calls.append(f"wait {generation_id} {seconds:g}")

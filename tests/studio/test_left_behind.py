@@ -8,6 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from cdp_image_mcp.config import Problem
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.attendance import Attendance
 from cdp_image_mcp.library.folder import Folder
@@ -139,6 +140,50 @@ async def test_what_a_program_with_another_root_makes_in_ones_own_folder_is_wait
             record = (await studio.wait(identity)).record
     assert (record.state, len(record.images), record.facts.get("taken_up")) == ("saved", 1, None)
     assert (mine.started, mine.collected) == ([], [])
+
+
+async def test_the_same_question_while_a_command_collects_joins_and_sends_nothing(tmp_path: Path) -> None:
+    """A person runs ``collect`` in a terminal, and the client that was started again repeats its call."""
+    looking, go_on = anyio.Event(), anyio.Event()
+
+    async def slowly(request: ImageRequest, report: Report) -> None:
+        looking.set()
+        await go_on.wait()
+        await collects(request, report)
+
+    async with studio_with(tmp_path, Scripted(sent_then_hangs)) as first:
+        sent_there = await sent(first)
+    web, joined = Scripted(draw), list[Standing]()
+    async with (
+        studio_with(tmp_path, Scripted(draw, slowly)) as terminal,
+        studio_with(tmp_path, web) as client,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(terminal.collect)
+        await looking.wait()
+        joined.append(await client.generate(asking(wait_seconds=0)))
+        go_on.set()
+    (told,) = joined
+    assert (told.joined, told.record.generation_id) == (True, sent_there.record.generation_id)
+    assert web.started == []
+
+
+async def test_what_cannot_be_looked_for_is_not_said_to_be_unsent(tmp_path: Path) -> None:
+    record = await left(tmp_path)
+    bad = Problem("GPT_IMAGE_OUTPUT_DIR", "it is not an absolute path.")
+    async with studio_with(tmp_path, Scripted(draw), problems=(bad,)) as studio:
+        for asked in (studio.wait, studio.cancel):
+            with pytest.raises(ImageError, match="GPT_IMAGE_OUTPUT_DIR") as caught:
+                await asked(record.generation_id)
+            assert (caught.value.code, caught.value.submitted, caught.value.spent) == (
+                "configuration",
+                "unknown",
+                "unknown",
+            )
+            assert "othing was sent" not in caught.value.message
+        with pytest.raises(ImageError, match="Nothing was sent") as caught:
+            await studio.generate(asking())
+        assert caught.value.submitted is False
 
 
 # --- sent with another profile ------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from cdp_image_mcp.cli.install.changing import UnsafeChangeError
 from cdp_image_mcp.cli.install.configuration import current_entry, file_of, is_there
 from cdp_image_mcp.cli.install.merging import WAITS, too_short, variables_of
 from cdp_image_mcp.cli.overview import in_force
-from cdp_image_mcp.config import APP_NAME, READ, WAIT, Settings, load
+from cdp_image_mcp.config import APP_NAME, PLACES, READ, WAIT, Settings, load
 from cdp_image_mcp.mcp_server.client.table import CLIENTS, Client
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.system.disk import is_folder
@@ -83,7 +83,6 @@ def clients() -> list[Check]:
 
 REFERENCE = re.compile(r"\$\w|\$\{|%\w+%|\{env:")
 """To a variable that the client fills in."""
-PLACES = ("GPT_IMAGE_OUTPUT_DIR", "CHATGPT_WEB_PROFILE_DIR")
 
 
 def _wrongs(

@@ -19,7 +19,8 @@ async def leave(folder: Path) -> None:
     try:
         await anyio.Path(folder / NAME).touch(0o600)
     except OSError as error:
-        raise ImageError("disk", f"The wish to cancel could not be left in {folder}: {error}.") from None
+        told = f"The wish to cancel could not be left in {folder}: {error}. The generation goes on."
+        raise ImageError("disk", told, next_step="Stop it in the client that began it.") from None
 
 
 async def take_away(folder: Path) -> bool:

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import Owner
 from cdp_image_mcp.request import ImageRequest, Report
 from tests.library.making import end, other_process
-from tests.studio.leaving import asking, interrupted, left, sent_then_hangs
+from tests.studio.leaving import asking, interrupted, left, sent, sent_then_hangs
 from tests.studio.scripted import Scripted, draw, studio_with
 
 pytestmark = pytest.mark.anyio
@@ -85,6 +87,21 @@ async def test_what_is_being_collected_can_be_cancelled_by_another_process(tmp_p
         Path(started.folder, ".cancel").touch()
         standing = await studio.wait(late.generation_id, 5)
     assert standing.record.state == "cancelled"
+
+
+async def test_a_wish_that_cannot_be_left_says_what_is_known_of_the_generation_and_not_of_the_wish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with studio_with(tmp_path, Scripted(sent_then_hangs)) as owner:
+        identity = (await sent(owner)).record.generation_id
+        async with studio_with(tmp_path, Scripted(draw)) as studio:
+            while (await studio.wait(identity, 0)).record.submitted is not True:  # until it stands on the disk, too
+                await anyio.lowlevel.checkpoint()
+            failing(monkeypatch, "touch")
+            with pytest.raises(ImageError, match="could not be left") as caught:
+                await studio.cancel(identity)
+            monkeypatch.undo()
+        assert (caught.value.code, caught.value.submitted, caught.value.spent) == ("disk", True, "unknown")
 
 
 async def test_a_process_that_dies_before_it_heard_the_wish_leaves_nothing_behind(tmp_path: Path) -> None:
