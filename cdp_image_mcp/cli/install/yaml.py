@@ -62,7 +62,8 @@ def _place(lines: list[str], key: str, name: str, *, listed: bool) -> _Place | N
     start, end = section
     indent = _inner_indent(lines[start + 1 : end], listed=listed)
     quoted = rf"[\"']?{re.escape(name)}[\"']?"
-    member, named = re.compile(rf"{indent}{quoted}[ \t]*:[ \t]*(.*)"), re.compile(rf"name:[ \t]*{quoted}[ \t]*(#.*)?")
+    its_name = rf"[\"']?name[\"']?[ \t]*:[ \t]*{quoted}"
+    member, named = re.compile(rf"{indent}{quoted}[ \t]*:[ \t]*(.*)"), re.compile(rf"{its_name}[ \t]*(#.*)?")
     for first in range(start + 1, end):
         if listed:
             if not lines[first].startswith(f"{indent}-"):
@@ -76,7 +77,7 @@ def _place(lines: list[str], key: str, name: str, *, listed: bool) -> _Place | N
         last = _behind_the_last_word(lines, first, beside)
         if not listed or any(map(named.fullmatch, _own_lines(lines[first:last]))):
             return _Place(section, indent, (first, last))
-    if listed and any(re.search(rf"name:[ \t]*{quoted}", line) for line in lines[start + 1 : end] if _says(line)):
+    if listed and any(re.search(its_name, line) for line in lines[start + 1 : end] if _says(line)):
         raise UnsafeChangeError(BY_HAND)
     return _Place(section, indent, None)
 

@@ -145,4 +145,6 @@ CONTINUE = {
 CONTINUE_BROKEN = {
     "ours in one line": "mcpServers:\n  - {name: cdp-image-mcp, command: x}\n",
     "another that names ours inside": "mcpServers:\n  - name: files\n    sub:\n      name: cdp-image-mcp\n",
+    "ours with quoted keys": 'mcpServers:\n  - "name": "cdp-image-mcp"\n    "command": "x"\n',
+    "ours in one line with quoted keys": "mcpServers:\n  - {'name' : 'cdp-image-mcp', 'command': 'x'}\n",
 }
