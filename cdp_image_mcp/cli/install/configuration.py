@@ -43,6 +43,8 @@ class Change(msgspec.Struct, frozen=True):
     after: bytes
     entry: dict[str, Any] | None
     """What the file then says of the server."""
+    has_it: bool
+    """Whether it says something of the server as it is."""
 
     def difference(self) -> str:
         """The change, as ``diff -u`` shows it; keys and passwords, also other servers', are left out."""
@@ -141,10 +143,11 @@ def change_to(client: Client, path: Path, entry: dict[str, Any] | None) -> Chang
         raise UnsafeChangeError(client.absent)
     mark = BYTE_ORDER_MARK if text.startswith(BYTE_ORDER_MARK) else ""
     plain = text.removeprefix(mark)
-    if _entry_in(client, plain) == entry:
+    there = _entry_in(client, plain)
+    if there == entry:
         return None
     try:
-        return Change(real, raw, (mark + _edited(client, plain, entry)).encode(), entry)
+        return Change(real, raw, (mark + _edited(client, plain, entry)).encode(), entry, there is not None)
     except UnicodeEncodeError:  # of a value or a folder's name, which may be any bytes here
         raise UnsafeChangeError("what belongs into it is not UTF-8") from None
 
@@ -165,10 +168,13 @@ def _edited(client: Client, text: str, entry: dict[str, Any] | None) -> str:
 
 
 def keep(change: Change) -> Path | None:
-    """Put a copy of the file as it was beside it; the copy's path, if there was a file. Raises OSError."""
+    """Put a copy of the file as it was beside it; the copy's path, if there was a file. A copy from before the server
+    came in stays while the server is in it. Raises OSError."""
     if change.before is None:
         return None
     copy = change.path.with_name(f"{change.path.name}.before-{NAME}")
+    if change.has_it and is_there(copy):
+        copy = copy.with_name(f"{copy.name}-changed")
     _put(copy, change.before, change.path.stat())
     return copy
 

@@ -192,6 +192,27 @@ def test_the_file_as_it_was_is_kept_beside_and_its_rights_stay(tmp_path: Path) -
     assert sorted(each.name for each in tmp_path.iterdir()) == ["settings", "settings.before-cdp-image-mcp"]
 
 
+def test_the_file_as_it_was_before_the_server_came_in_outlives_later_changes(tmp_path: Path) -> None:
+    path, told = kept(tmp_path, files.JSON["another server"]), list[str]()
+    steps: list[dict[str, Any]] = [{}, {"given": {"GPT_IMAGE_OPEN": "1"}}, {"out": True}]
+    for step in steps:
+        before, change = path.read_text(), changed(CURSOR, path, **step)
+        assert change is not None
+        copy = keep(change)
+        write(change)
+        assert copy is not None
+        assert copy.read_text() == before  # what is called the file as it was
+        told.append(copy.name)
+    first = tmp_path / "settings.before-cdp-image-mcp"
+    assert first.read_text() == files.JSON["another server"]
+    assert told == [first.name, f"{first.name}-changed", f"{first.name}-changed"]
+    # Without the server in it, it is a file as it was before again.
+    path.write_text(files.JSON["ours by hand"].replace(NAME, "another"))
+    again = changed(CURSOR, path)
+    assert again is not None
+    assert keep(again) == first
+
+
 def test_what_root_changes_stays_its_owners(tmp_path: Path) -> None:
     """``sudo`` on a Mac keeps the home: a client could not read its own file any more."""
     if sys.platform == "win32" or os.geteuid() != 0:
