@@ -145,7 +145,9 @@ def failed(job: "Job", error: ImageError) -> End:
     record = job.record
     _say_before(record, error)
     about_turn = error.submitted is not False
-    unclear = not about_turn or error.submitted == "unknown" or error.code in UNREACHED
+    # What the site itself refused, it did not take.
+    unreached = error.code in UNREACHED and error.spent is not False
+    unclear = not about_turn or error.submitted == "unknown" or unreached
     if about_turn:
         record.submitted = error.submitted if record.submitted is False else record.submitted
         # A later picture that cost nothing does not take back what the earlier ones did.

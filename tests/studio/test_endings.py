@@ -68,6 +68,15 @@ async def test_what_was_certainly_not_paid_stays_retryable(tmp_path: Path) -> No
     assert (error["spent"], error["retryable"]) == (False, True)
 
 
+@pytest.mark.parametrize("code", ["needs_sign_in", "verification_required"])
+async def test_a_prompt_that_the_site_refused_is_not_to_be_collected(code: Code, tmp_path: Path) -> None:
+    async with studio_with(tmp_path, Scripted(fails(code, spent=False))) as studio:
+        record = (await studio.generate(asking())).record
+    assert (record.state, record.collectable, record.spent) == ("failed", False, False)
+    assert record.error is not None
+    assert record.error["next_step"] == CODES[code].next_step
+
+
 async def test_pictures_already_paid_make_the_same_call_no_retry(tmp_path: Path) -> None:
     error = await ended(tmp_path, fails("rate_limited", after=1, spent=False), api=True, n=2)
     assert (error["spent"], error["retryable"]) == (True, False)

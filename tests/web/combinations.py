@@ -196,7 +196,7 @@ TROUBLES: dict[str, list[Any]] = {
     "bounce_home": [True],
     "asks_before_leaving": [True],
     "person_prompts_s": [0.3],
-    "post_status": [403, 429, 500, 503],
+    "post_status": [401, 403, 429, 500, 503],
     "post_most_references": [1],
     "sentinel_s": [2.0],
 }

@@ -62,6 +62,9 @@ async def test_the_saved_file_is_the_final_picture_and_one_prompt_went_out(
     await performance.seen(scene)
 
 
+UNUSUAL = "Unusual activity has been detected from your device. Try again later."
+
+
 async def accepted(stage: Stage) -> None:
     """A gateway's 5xx to a prompt that the site took all the same."""
     stage.set(Switches(post_status=500, post_accepted=True))
@@ -81,6 +84,30 @@ async def accepted(stage: Stage) -> None:
 async def test_a_prompt_that_was_answered_with_a_fault_and_drawn_is_collected(
     scene: Scene, performance: Performance
 ) -> None:
+    await performance.seen(scene)
+
+
+async def refused(status: int, words: str, code: str, stage: Stage) -> None:
+    """The site takes nothing, and the same wish is sent anew where nothing is left to be looked for."""
+    stage.set(Switches(post_status=status, post_words=words))
+    told = await stage.program.generate("a lamp that was refused", wait_seconds=120)
+    assert (told.code, told.data["spent"]) == (code, False), told.data
+    assert "wait_for_image" not in told.data["next_step"], told.data
+    stage.site.set(post_status=0)
+    answer = await stage.program.generate("a lamp that was refused", wait_seconds=120)
+    assert answer.status == "saved", answer.data
+    assert answer.data["generation_id"] != told.data["generation_id"]
+    assert [prompt.outcome for prompt in stage.site.log.prompts] == [f"status {status}", "answered"]
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        pytest.param(Scene(partial(refused, 401, "", "needs_sign_in"), 8.0), id="401"),
+        pytest.param(Scene(partial(refused, 403, UNUSUAL, "verification_required"), 8.0), id="403"),
+    ],
+)
+async def test_what_the_site_refused_is_not_looked_for_there(scene: Scene, performance: Performance) -> None:
     await performance.seen(scene)
 
 
