@@ -9,6 +9,7 @@ import pytest
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.openai.reach import Reach, reach
+from cdp_image_mcp.openai.wire import exchange
 from fixtures.images_api import ERRORS, ImagesApi, raw
 from tests.openai.doubles import KEY
 from tests.openai.wire.ways import http_proxy, listening, make_authority, other_proxy
@@ -75,6 +76,16 @@ async def test_the_way_is_that_of_pictures(api: ImagesApi, tmp_path: Path, monke
 
 async def test_what_is_no_socks_proxy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with other_proxy(b"") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"socks5://127.0.0.1:{proxy.port}")
+        answer = await found(tmp_path, "https://api.example/v1")
+    assert answer.level == "failed"
+    assert f"by way of socks5://127.0.0.1:{proxy.port} (HTTPS_PROXY)" in answer.message
+    assert "check HTTPS_PROXY" in answer.advice
+
+
+async def test_a_socks_proxy_that_says_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "ASKING", 0.3)
+    async with other_proxy(None) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"socks5://127.0.0.1:{proxy.port}")
         answer = await found(tmp_path, "https://api.example/v1")
     assert answer.level == "failed"

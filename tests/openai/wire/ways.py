@@ -85,12 +85,15 @@ async def listening(to: str, host: str = "127.0.0.1", secure: ssl.SSLContext | N
 
 
 @asynccontextmanager
-async def other_proxy(answer: bytes) -> AsyncGenerator[Way]:
-    """What is no SOCKS proxy: answers the greeting with those bytes, or with none, and hangs up."""
+async def other_proxy(answer: bytes | None) -> AsyncGenerator[Way]:
+    """What is no SOCKS proxy: answers the greeting with those bytes, or with none, and hangs up. None: it never does
+    either."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(3)
-        writer.write(answer)
+        if answer is None:
+            await reader.read()
+        writer.write(answer or b"")
         await writer.drain()
 
     async with _serving(serve, [], "127.0.0.1", None) as way:
