@@ -87,10 +87,19 @@ class Program:
         with anyio.fail_after(120):
             while answer.record()["facts"].get("turn_pressed") is not False:  # noqa: ASYNC110 - a file of another process
                 await anyio.sleep(0.05)
-        return await self.call("wait_for_image", generation_id=answer.data["generation_id"], images="none")
+        told = await self.call("wait_for_image", generation_id=answer.data["generation_id"], images="none")
+        await noted(Path(answer.data["output_dir"]) / "metadata.json")
+        return told
 
     async def generate(self, prompt: str, **arguments: Any) -> Answer:
         return await self.call("generate_image", prompt=prompt, **arguments)
+
+
+async def noted(sidecar: Path) -> None:
+    """Until the program has put down that its answer about an end is out, which it does behind the answer."""
+    with anyio.fail_after(60):
+        while not msgspec.json.decode(sidecar.read_bytes())["fetched"]:  # noqa: ASYNC110 - a file of another process
+            await anyio.sleep(0.02)
 
 
 def answer_of(result: CallToolResult) -> Answer:

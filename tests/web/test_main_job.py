@@ -18,7 +18,7 @@ from fixtures.site.switches import Generation
 from fixtures.site.turn.conversations import Conversation
 from fixtures.site.turn.messages import message, text_content
 from tests.web.performance import Performance, Scene, Stage
-from tests.web.program import Answer, running_program
+from tests.web.program import Answer, noted, running_program
 
 pytestmark = pytest.mark.anyio
 
@@ -321,6 +321,7 @@ async def test_a_follow_up_whose_request_was_lost_is_told_so_and_not_waited_for_
             assert "wait_for_image" in lost.data["next_step"]
             site.set(post_cut=False)
             (sidecar,) = (tmp_path / "output" / "chatgpt-images").glob("*make-it-blue*/metadata.json")
+            await noted(sidecar)
             record = msgspec.json.decode(sidecar.read_bytes())
             # Some minutes later: right after the press the site may not show it yet.
             record["facts"]["submitted_at"] = (datetime.now().astimezone() - timedelta(minutes=10)).isoformat()
