@@ -54,6 +54,12 @@ ASKED_THERE = (
 T = TypeVar("T")
 
 
+def _told(fault: cdp.CDPError, report: Report | None) -> ImageError:
+    error = problem(fault, report.facts.get("submitted", False) if report is not None else False)
+    error.__cause__ = fault
+    return error
+
+
 class WebBackend:
     """One per process. The studio calls it for one generation at a time, holding the account's turn."""
 
@@ -101,10 +107,11 @@ class WebBackend:
             try:
                 return await work()
             except cdp.CDPError as fault:
-                error = problem(fault, report.facts.get("submitted", False) if report is not None else False)
-                error.__cause__ = fault
+                error = _told(fault, report)
             except ImageError as told:
-                error = told
+                # That no browser starts is told where one is opened, which knows of no prompt that is out.
+                fault = told.__cause__
+                error = _told(fault, report) if isinstance(fault, cdp.LaunchError) else told
             if error.code != "browser_failed" or not error.retryable or attempt == LOST_ROUNDS:
                 raise error
             log.info("the browser was lost, starting again: %s", error)

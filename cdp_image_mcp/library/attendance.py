@@ -18,6 +18,7 @@ class Attendance:
     threads. ``told`` gets a sentence for what cannot be learnt."""
 
     def __init__(self, root: Path, told: Callable[[str], object]) -> None:
+        self._root = root
         self.token = new_name()
         """This process in records."""
         self._alive = Presence(root / OWN_FOLDER / "alive")
@@ -61,7 +62,8 @@ class Attendance:
         if generation_id not in self._works:
             place, name = self._at(parent), f"{generation_id}.{new_name()}"
             try:
-                place.sweep()
+                if parent == self._root:  # elsewhere those with other roots hold no lock in common
+                    place.sweep()
                 place.enter(name)
             except (OSError, ImageError) as problem:
                 self._told(f"Programs with another output root do not see who works in {parent}: {problem}")

@@ -18,6 +18,8 @@ from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.day import last_midnight
 
 T = TypeVar("T")
+LOCK_SECONDS = 2.0
+"""How long the end of a generation may wait for the index: calls are answered when it is written."""
 
 
 class Entries:
@@ -152,8 +154,9 @@ class Entries:
         return Folder(path, self._write)
 
     def _write(self, folder: Path, record: Record) -> None:
-        """The sidecar is what counts: it is also written where the index takes nothing."""
-        if not (record.finished and self.keep_books(partial(self._write_end, folder, record))):
+        """The sidecar is what counts: it is also written where the index takes nothing, and does not wait for it."""
+        ends = partial(self._write_end, folder, record)
+        if not (record.finished and self.keep_books(ends, patience=LOCK_SECONDS)):
             stamp = write_record(folder, record)
             self.keep_books(lambda db: self._index.put(db, folder, record, stamp))
 
@@ -165,10 +168,10 @@ class Entries:
         self._index.write(db, folder, record)
         return True
 
-    def keep_books(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+    def keep_books(self, work: Callable[[sqlite3.Connection], T], *, patience: float = 30.0) -> T | None:
         """For what must not cost a caller its answer; an index that cannot follow is brought up later."""
         try:
-            return self._index.run(work)
+            return self._index.run(work, patience=patience)
         except ImageError as error:
             self._told(f"Not noted in the library: {error.message}")
             return None

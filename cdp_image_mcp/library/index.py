@@ -71,9 +71,9 @@ class Index:
         self._other_folders = root / ".output-folders.txt"
         self._database = Database(self.path, TABLES, LockFile(self.path.with_name(LOCK)), fill=self.sync, told=told)
 
-    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def run(self, work: Callable[[sqlite3.Connection], T], *, patience: float = 30.0) -> T:
         """See :meth:`Database.run`."""
-        return self._database.run(partial(self._brought_up, work))
+        return self._database.run(partial(self._brought_up, work), patience=patience)
 
     def view(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """See :meth:`Database.view`."""

@@ -93,6 +93,7 @@ class Library:
         finally:
             # Nothing was sent yet, and no answer will name it; or the index broke half way, and a second look joined.
             if claim is None or claim.joined:
+                self._attendance.end_work(record.generation_id)
                 for path, _ in made:
                     take_back_folder(path)
 

@@ -13,6 +13,9 @@ from cdp_image_mcp.studio import profiles
 from cdp_image_mcp.studio.jobs.runner import Runner
 from cdp_image_mcp.system.tasks import shielded
 
+LOOK_SECONDS = 5.0
+"""For a look at the folder of another profile."""
+
 log = logging.getLogger(__name__)
 
 
@@ -107,4 +110,8 @@ class Recovery:
                 log.warning("%s could not be taken up: %s", generation_id, error)
 
     async def _elsewhere(self, entry: Entry) -> ImageError | None:
-        return await anyio.to_thread.run_sync(profiles.elsewhere, entry.record, self._profile)
+        """A share that does not answer may hold it, and holds nobody up."""
+        with anyio.move_on_after(LOOK_SECONDS):
+            look = profiles.elsewhere
+            return await anyio.to_thread.run_sync(look, entry.record, self._profile, abandon_on_cancel=True)
+        return profiles.of_another(entry.record, self._profile)

@@ -53,12 +53,13 @@ class Database:
         self._lock = lock
         self._checked: tuple[int, int] | None = None
 
-    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def run(self, work: Callable[[sqlite3.Connection], T], *, patience: float = 30.0) -> T:
         """Do ``work`` in one immediate transaction. It may be done twice when the file turns out to be unusable only
-        on the way; its first transaction has then left no trace. Raises ImageError ``disk``."""
+        on the way; its first transaction has then left no trace. Raises ImageError ``disk``, also where others hold
+        the lock for longer than ``patience`` (seconds)."""
         with doing("Making a folder", self.path.parent):
             make_path(self.path.parent)
-        with self._lock.held(), doing("Opening the index", self.path):
+        with self._lock.held(patience), doing("Opening the index", self.path):
             try:
                 return self._attempt(work)
             except _UnusableError as unusable:

@@ -8,10 +8,11 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from cdp_image_mcp.cdp.errors import ClickBlocked, DocumentLeft, SessionClosed
+from cdp_image_mcp.cdp.errors import ClickBlocked, DocumentLeft, ProfileNotWritable, SessionClosed
 from cdp_image_mcp.chatgpt import backend as backing
 from cdp_image_mcp.chatgpt.drawing import Untraced
 from cdp_image_mcp.chatgpt.network.quota import Quota
+from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.sending import StartOver
 from cdp_image_mcp.chatgpt.window import person as asking
 from cdp_image_mcp.chatgpt.window.tab import Tab
@@ -27,6 +28,26 @@ class Silent:
     """A report that nobody reads."""
 
     def progress(self, message: str) -> None: ...
+
+
+async def test_a_browser_that_does_not_start_again_for_a_prompt_that_is_out_is_told_with_what_finds_it(
+    tmp_path: Path,
+) -> None:
+    """Another profile, or the API, would have the picture paid for again."""
+
+    async def work() -> None:
+        fault = ProfileNotWritable(tmp_path, "the disk is full")
+        raise problem(fault, sent=False) from fault  # as the keeper tells it, which knows of no prompt
+
+    report = cast("Report", SimpleNamespace(facts={"submitted": True}, progress=print))
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            web = backend(tmp_path, group)
+            with pytest.raises(ImageError) as caught:
+                await web._surviving(work, report)  # pyright: ignore[reportPrivateUsage]
+            assert caught.value.code == "disk"
+            assert "CHATGPT_WEB_PROFILE_DIR" not in caught.value.next_step
+            group.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(("retryable", "times"), [(False, 1), (True, 3)])

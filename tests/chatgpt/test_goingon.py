@@ -106,6 +106,11 @@ async def test_a_picture_that_does_not_stand_last_or_may_not_is_shown(read: byte
     assert await shown(page) == (NAMED,)
 
 
+async def test_a_row_that_tells_of_no_messages_takes_nothing_from_what_was_read_before_it() -> None:
+    row = msgspec.json.encode([{"id": CONVERSATION, "async_status": None, "current_node": "leaf"}])
+    assert await shown(Page((PLURAL, conversation(*OURS)), (PLURAL, row))) == ()
+
+
 async def test_a_page_that_read_nothing_or_a_picture_that_the_site_is_not_known_to_have_last_tells_nothing() -> None:
     assert await shown(Page()) == (NAMED,)
     last = Page((PLURAL, conversation(*OURS)))

@@ -21,11 +21,13 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library import entries as module
 from cdp_image_mcp.library.folder import SIDECAR, Stamp, read_record, write_record
+from cdp_image_mcp.library.index import LOCK
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import now
 from cdp_image_mcp.request import State
 from cdp_image_mcp.system import disk
 from cdp_image_mcp.system.disk import check_room
+from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.presence import OWN_FOLDER
 from tests.library.making import DEAD, a_record, ago, create, finished, new_id, picture
 from tests.library.smalldisk import a_drive, fill_up, needs_root, small_disk
@@ -748,6 +750,38 @@ async def test_a_file_in_the_place_of_the_root_is_an_error_of_the_disk(tmp_path:
         with pytest.raises(ImageError) as caught:
             await create(Library(tmp_path / "ok"), a_record(), tmp_path / "file")
         assert caught.value.code == "disk"
+
+
+async def test_the_end_of_a_generation_stands_on_the_disk_though_the_index_is_held(
+    library: Library, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a stopped program, or one that walks a large library on a share; calls are answered when it is written."""
+
+    def never(_lock: LockFile, _seconds: float) -> bool:
+        return False
+
+    record = a_record()
+    folder = await create(library, record)
+    monkeypatch.setattr(module, "LOCK_SECONDS", 0.1)
+    record.state, record.finished_at = "failed", now()
+    with anyio.fail_after(60), LockFile(root / OWN_FOLDER / LOCK).held():
+        async with anyio.create_task_group() as group:
+            group.start_soon(folder.write, record)
+            while read_record(folder.path)[0].state != "failed":  # noqa: ASYNC110 - a file that a thread writes
+                await anyio.sleep(0.01)
+            monkeypatch.setattr(LockFile, "_take", never)  # nobody waits on
+
+
+async def test_what_came_to_nothing_is_worked_on_by_nobody(
+    library: Library, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise ImageError("disk", "The disk is full.")
+
+    monkeypatch.setattr("cdp_image_mcp.library.library.new_folder", full)
+    with pytest.raises(ImageError, match="full"):
+        await library.claim_or_register(a_record())
+    assert os.listdir(root / OWN_FOLDER / "working") == []  # noqa: PTH208
 
 
 def test_room_is_looked_for_where_the_pictures_will_go(tmp_path: Path) -> None:

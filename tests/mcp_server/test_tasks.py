@@ -15,7 +15,7 @@ import pytest
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.library import Library
-from cdp_image_mcp.library.record import now
+from cdp_image_mcp.library.record import Record, now
 from cdp_image_mcp.mcp_server.app import App
 from cdp_image_mcp.mcp_server.serving import open_app
 from cdp_image_mcp.mcp_server.tasks.opened import Tasks
@@ -364,6 +364,37 @@ async def test_a_task_that_nobody_asks_after_is_given_up_in_time_and_may_be_aske
             assert waited_for(settings) == [IDENTITY]
     assert opened is not None
     assert opened.also == {"ignored": ["seed"]}
+
+
+async def test_the_end_of_one_task_is_told_while_another_is_given_up(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Giving up unlinks a file, which takes its time on a share."""
+    giving_up, go_on = anyio.Event(), anyio.Event()
+    other = "b" * 32
+    first, second = standing(tmp_path, "generating"), standing(tmp_path, "generating")
+    second.record.generation_id = other
+
+    @asynccontextmanager
+    async def waiting(record: Record) -> AsyncGenerator[None]:
+        yield
+        if record.generation_id == IDENTITY:
+            giving_up.set()
+            await go_on.wait()
+
+    with anyio.fail_after(60):
+        async with open_app(settings) as app:
+            studio = await app.studio()
+            monkeypatch.setattr(studio, "waiting", waiting)
+            await app.tasks.open(first, studio, None, {})
+            await app.tasks.open(second, studio, None, {})
+            leap(monkeypatch, 5)
+            await giving_up.wait()
+            await app.tasks.close(other)
+            go_on.set()
+            while app.tasks._changing.locked():  # pyright: ignore[reportPrivateUsage]
+                await anyio.lowlevel.checkpoint()
+            assert await app.tasks.asked_after(IDENTITY) is not None
 
 
 async def test_giving_up_a_task_leaves_alone_what_another_client_asked_for(settings: Settings) -> None:

@@ -8,7 +8,7 @@ What is noticed                    What follows
 ---------------------------------  ---------------------------------------------------------------------------------
 the browser ended                  opened, or attached to, again at the next need
 our tab closed or crashed          a new tab at the next need; the user's own tabs and the browser stay
-its last window closed             the browser is closed: nobody would see that it still runs
+its last window closed             the browser is left, and ends unless others hold it: nobody would see that it runs
 our page hangs                     a new tab at the next need
 the browser hangs                  at the next need: without windows ended by force and opened again; with windows, in
                                    which the user may have tabs of his own, told, and left to him

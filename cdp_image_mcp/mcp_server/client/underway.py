@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 SETTLING_SECONDS = 5.0
 """Longest wait of a call for what is to be noted of earlier answers."""
 
+NOTING_SECONDS = 2.0
+"""The same at the end of the line."""
+
 Note = Callable[[], Awaitable[None]]
 
 
@@ -61,8 +64,10 @@ class Underway:
         with shielded():
             for _, held in list(self._made.values()):
                 await held.aclose()
-            while self._noting:
-                await self._settled.wait()
+            # Noting goes on meanwhile; what is out at the API is waiting to be told that the client has gone.
+            with anyio.move_on_after(NOTING_SECONDS):
+                while self._noting:
+                    await self._settled.wait()
 
     async def _out(self, message: types.JSONRPCMessage) -> None:
         if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id in self._made:

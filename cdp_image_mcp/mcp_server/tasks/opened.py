@@ -151,8 +151,10 @@ class Tasks:
             with anyio.move_on_after(opened.until - anyio.current_time()):
                 await opened.taken.wait()
         async with self._changing:
-            for opened in self._open.values():
-                if not opened.given_up and anyio.current_time() >= opened.until:
+            for identity, opened in list(self._open.items()):
+                late = anyio.current_time() >= opened.until
+                # Another's end may have been told while one was given up.
+                if late and not opened.given_up and self._open.get(identity) is opened:
                     opened.given_up = True
                     await opened.waiting.aclose()
 
