@@ -397,6 +397,36 @@ async def test_the_end_of_one_task_is_told_while_another_is_given_up(
             assert await app.tasks.asked_after(IDENTITY) is not None
 
 
+async def test_a_task_whose_end_is_told_while_it_is_asked_after_again_waits_no_longer(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entering, go_on = anyio.Event(), anyio.Event()
+    waited = list[str]()
+
+    @asynccontextmanager
+    async def waiting(record: Record) -> AsyncGenerator[None]:
+        if waited:
+            entering.set()
+            await go_on.wait()
+        waited.append("begins")
+        yield
+        waited.append("ends")
+
+    with anyio.fail_after(60):
+        async with open_app(settings) as app:
+            studio = await app.studio()
+            monkeypatch.setattr(studio, "waiting", waiting)
+            await app.tasks.open(standing(tmp_path, "generating"), studio, None, {})
+            leap(monkeypatch, 5)
+            await app.tasks.sweep()
+            async with anyio.create_task_group() as group:
+                group.start_soon(app.tasks.asked_after, IDENTITY)
+                await entering.wait()
+                await app.tasks.end(IDENTITY, "completed").aclose()
+                go_on.set()
+    assert waited == ["begins", "ends", "begins", "ends"]
+
+
 async def test_giving_up_a_task_leaves_alone_what_another_client_asked_for(settings: Settings) -> None:
     """A call without an id may mean it; the person at this client does not even know of it."""
     painter = Slow()

@@ -124,6 +124,8 @@ class Tasks:
                     await opened.waiting.enter_async_context(opened.wait())
                     opened.given_up = False
                     self._some.set()
+                    if self._open.get(identity) is not opened:  # its end was told meanwhile
+                        await opened.waiting.aclose()
         return opened
 
     def ended(self, identity: str) -> End | None:
