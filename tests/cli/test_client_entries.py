@@ -79,6 +79,11 @@ def test_what_is_the_same_or_filled_in_by_the_client_is_nothing_to_tell(
     assert checks["clients"].message == "Set up in Cursor."
 
 
+def test_a_program_whose_place_the_client_fills_in_is_not_looked_for(found: Any) -> None:
+    checks = found(CURSOR, {"command": "%ProgramFiles(x86)%\\Python\\cdp-image-mcp.exe"})
+    assert checks["clients"].message == "Set up in Cursor."
+
+
 def test_a_place_that_is_named_though_it_is_the_one_of_all_is_nothing_to_tell(
     found: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

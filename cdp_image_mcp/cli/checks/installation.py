@@ -81,7 +81,7 @@ def clients() -> list[Check]:
     return [Check("clients", "ok", told), *found]
 
 
-REFERENCE = re.compile(r"\$\w|\$\{|%\w+%|\{env:")
+REFERENCE = re.compile(r"\$\w|\$\{|%[^%]+%|\{env:")
 """To a variable that the client fills in."""
 
 
@@ -111,7 +111,6 @@ def _given(variables: dict[str, Any]) -> dict[str, str]:
 
 def _others(client: Client, variables: dict[str, str]) -> list[str]:
     """Names of the settings that are others there than here, but for what ``install`` itself gives this client."""
-
     here = load()
     return [
         name
