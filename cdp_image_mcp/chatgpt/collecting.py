@@ -322,7 +322,7 @@ class Collecting:
                     request = await answers.next()
                     named = self._site.asked_about(request)
                     readings = read_conversations(await self._body(tab, request), conversation=named)
-                    found = next((one for one in readings if one.conversation_id == conversation and not one.row), None)
+                    found = next((one for one in readings if one.conversation_id == conversation), None)
         return found
 
     async def _body(self, tab: Tab, request: Request) -> bytes:

@@ -62,6 +62,6 @@ async def _stands_last(tab: Tab, url: str | None, at: AtSite | None) -> bool:
             if body is None:
                 return False
             for reading in read_conversations(body, conversation=tab.site.asked_about(asked)):
-                if reading.conversation_id == conversation and reading.current and not reading.row:
+                if reading.conversation_id == conversation and reading.current:
                     return reading.ends_with(at.message_id, at.file_id)
     return False

@@ -40,8 +40,6 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     blocked: frozenset[str]
     current: str = ""
     """The last message of the branch that is shown; empty where that is not told."""
-    row: bool = False
-    """It tells of no messages, only of the status: a row of a batch (a capture of 2026-09-29)."""
 
     def ends_with(self, asked: str, file: str) -> bool:
         """Whether on that branch the last that a person asked is this message, and the last picture of it this file."""
@@ -85,8 +83,19 @@ def read_conversations(body: bytes, *, conversation: str = "", before: str = "")
 
     ``conversation`` and ``before`` are what the answer's address says: an older page's body names neither.
     """
+    return read_answer(body, conversation=conversation, before=before)[0]
+
+
+def read_answer(body: bytes, *, conversation: str, before: str) -> tuple[list[Reading], dict[str, Activity]]:
+    """The same, and what is said of those of whose messages nothing is told: rows of a batch (a capture of
+    2026-09-29)."""
     found = _conversations(read_json(body))
-    return [reading for value in found if (reading := _reading(value, conversation, before))]
+    readings = [_reading(value, conversation, before) for value in found if _holds_messages(value)]
+    statuses: dict[str, Activity] = {}
+    for value in found:
+        if not _holds_messages(value) and (named := _named(value)) and (told := _activity_in(value)):
+            statuses[named] = told
+    return readings, statuses
 
 
 def read_history(body: bytes) -> list[Listed] | None:
@@ -117,18 +126,22 @@ def _holds_messages(value: dict[str, Any]) -> bool:
     return isinstance(value.get("mapping"), dict) or isinstance(value.get("messages"), list)
 
 
-def _reading(value: dict[str, Any], conversation: str, before: str) -> Reading | None:
-    named = uuid_of(value.get("conversation_id")) or uuid_of(value.get("id")) or conversation
-    told = activity(value["async_status"]) if "async_status" in value else None
-    mapping = obj(value.get("mapping"))
-    whole = isinstance(value.get("mapping"), dict)
-    row = not _holds_messages(value)
-    if row and not (named and told):
-        return None
+def _named(value: dict[str, Any]) -> str:
+    return uuid_of(value.get("conversation_id")) or uuid_of(value.get("id"))
+
+
+def _activity_in(value: dict[str, Any]) -> Activity | None:
+    return activity(value["async_status"]) if "async_status" in value else None
+
+
+def _reading(value: dict[str, Any], conversation: str, before: str) -> Reading:
+    named, told = _named(value) or conversation, _activity_in(value)
+    mapping = value.get("mapping")
+    whole = isinstance(mapping, dict)
     if whole and told == "over":
         told = "rest"
     if whole:
-        messages, links = _tree(mapping, named, settled=told == "rest")
+        messages, links = _tree(obj(mapping), named, settled=told == "rest")
     else:
         messages, links = _window(value, named, before, settled=told == "rest")
     results = [obj(result) for result in items(value.get("moderation_results"))]
@@ -143,7 +156,6 @@ def _reading(value: dict[str, Any], conversation: str, before: str) -> Reading |
         changed=max((at for at in times if at is not None), default=None),
         blocked=frozenset(text(result.get("message_id")) for result in results if result.get("blocked") is True),
         current=text(value.get("current_node")),
-        row=row,
     )
 
 

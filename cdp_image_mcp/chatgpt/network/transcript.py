@@ -8,7 +8,7 @@ from cdp_image_mcp.chatgpt.network.conversations import (
     Activity,
     Reading,
     activity,
-    read_conversations,
+    read_answer,
     read_stream_status,
 )
 from cdp_image_mcp.chatgpt.network.frames import Update, read_frame
@@ -125,11 +125,12 @@ class Transcript:
 
     def feed_conversation(self, body: bytes, *, conversation: str = "", before: str = "") -> bool:
         """An answer with a conversation, or with several; see ``read_conversations``."""
-        for reading in read_conversations(body, conversation=conversation, before=before):
-            if reading.row:
-                self._set_activity(reading.conversation_id, reading.activity)
-            elif not self._foreign(reading.conversation_id):
+        readings, statuses = read_answer(body, conversation=conversation, before=before)
+        for reading in readings:
+            if not self._foreign(reading.conversation_id):
                 self._take_reading(reading)
+        for named, told in statuses.items():
+            self._set_activity(named, told)
         return self._changed()
 
     def feed_stream_status(self, body: bytes, conversation: str) -> bool:
