@@ -93,9 +93,7 @@ class _Call:
                     return await self._picture(arguments, studio)
             case CancelImage():
                 standing = await studio.cancel(arguments.generation_id)
-                result = result_of(await compose(standing, Showing("none"), self.app.open_canvas, self.also))
-                await give(self.ctx, studio, standing, self.held, opens=False)
-                return result
+                return await self._answer(standing, Showing("none"), studio, opens=False)
             case BackendStatus():
                 return self._structured(await studio.status(_given(arguments.backend)))
             case BrowserVisibility():
@@ -176,11 +174,13 @@ class _Call:
         with anyio.move_on_after(NOTICE_SECONDS), suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
             await self.ctx.session.report_progress(round(news.elapsed, 1), total, news.message)
 
-    async def _answer(self, standing: Standing, shown: Showing, studio: Studio) -> types.CallToolResult:
+    async def _answer(
+        self, standing: Standing, shown: Showing, studio: Studio, *, opens: bool = True
+    ) -> types.CallToolResult:
         self.generation_id = standing.record.generation_id
         standing = msgspec.structs.replace(standing, **self.joining)
         result = result_of(await compose(standing, shown, self.app.open_canvas, self.also))
-        await give(self.ctx, studio, standing, self.held)
+        await give(self.ctx, studio, standing, self.held, opens=opens)
         return result
 
     def _structured(self, fields: dict[str, Any]) -> types.CallToolResult:

@@ -1,6 +1,7 @@
 """The tasks that this process has given out: who asks after them, and what their person was asked."""
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -82,7 +83,7 @@ class Tasks:
         self._open: dict[str, _Open] = {}
         self._changing = anyio.Lock()
         self._some = anyio.Event()
-        """There are tasks that may be given up."""
+        """There is another task that may be given up."""
         self._put: dict[tuple[str, str], types.ElicitRequest] = {}
         """Questions by generation and state."""
         self._answers: dict[tuple[str, str], bool] = {}
@@ -163,10 +164,10 @@ class Tasks:
     async def keep_time(self) -> None:
         """Give up in time what nobody asks after, also where no further call comes: other processes join it then."""
         while True:
-            if all(opened.given_up for opened in self._open.values()):
-                self._some = anyio.Event()
+            self._some = anyio.Event()
+            times = [opened.until for opened in self._open.values() if not opened.given_up]
+            with anyio.CancelScope(deadline=min(times, default=math.inf)):
                 await self._some.wait()
-            await anyio.sleep(POLL_SECONDS)
             await self.sweep()
 
     async def aclose(self) -> None:
