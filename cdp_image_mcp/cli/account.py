@@ -1,7 +1,6 @@
 """``login`` and ``logout``: the sign-in that lives in the browser profile."""
 
 import argparse
-import logging
 import os
 import sys
 from functools import partial
@@ -15,7 +14,7 @@ from cdp_image_mcp.cli.exit_codes import DONE, FAILED, PERSON
 from cdp_image_mcp.cli.pictures import deleted
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.library.index import Index
+from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.system.disk import look
 from cdp_image_mcp.system.presence import OWN_FOLDER
@@ -23,8 +22,6 @@ from cdp_image_mcp.system.turns import Turns
 
 if TYPE_CHECKING:
     from cdp_image_mcp.chatgpt.backend import WebBackend
-
-log = logging.getLogger(__name__)
 
 
 async def login(_: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
@@ -85,7 +82,7 @@ async def logout(parsed: argparse.Namespace, settings: Settings, terminal: Termi
 def _pictures_in(settings: Settings) -> Path | None:
     """An output folder that would go with the profile."""
     profile = os.path.realpath(settings.profile_dir)
-    folders = Index(settings.output_dir, log.warning).parents()
+    folders = Library(settings.output_dir).index.parents()
     return next((folder for folder in folders if Path(os.path.realpath(folder)).is_relative_to(profile)), None)
 
 

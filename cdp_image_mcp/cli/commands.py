@@ -35,9 +35,9 @@ def run(parsed: argparse.Namespace, settings: Settings, front: Front | None = No
             terminal.say(f"{problem.variable}: {problem.message}", "yellow")
     try:
         try:
-            if parsed.command not in FOLDERLESS:
-                if parsed.command in REFUSING:
-                    settings.require_usable()
+            if parsed.command in REFUSING:
+                settings.require_usable()
+            elif parsed.command not in FOLDERLESS:
                 settings.require_usable(*PLACES, sent="unknown" if parsed.command in SENDING else False)
             return anyio.run(_stoppable, parsed, settings, terminal)
         except UnheardError:

@@ -37,6 +37,7 @@ from cdp_image_mcp.system.presence import OWN_FOLDER
 from cdp_image_mcp.system.viewer import open_file, openable
 
 SHORTEST_ID = 4
+LONGEST_ID = 32
 SHOWN_PROBLEMS = 3
 """Most sentences that one failure says about what cannot be read."""
 OLD_SECONDS = 600.0
@@ -50,7 +51,9 @@ async def _entry(library: Library, name: str | None) -> Entry:
         raise ImageError("invalid_input", f"Nothing was done. Give at least {SHORTEST_ID} characters of the id.")
     if name is None and (newest := await library.newest(1)):
         return newest[0]
-    ids = await library.ids(sound((name or "").lower()))
+    beginning = sound((name or "").lower())
+    # A whole one needs no look through all folders.
+    ids = [beginning] if len(beginning) == LONGEST_ID else await library.ids(beginning)
     if name is not None and len(ids) > 1:
         several = ", ".join(each[:12] for each in ids[:5])
         raise ImageError("invalid_input", f"Nothing was done. Several begin with {name}: {several}. Give more of it.")
