@@ -74,18 +74,12 @@ async def test_the_way_is_that_of_pictures(api: ImagesApi, tmp_path: Path, monke
     assert "secret" not in repr(answer)
 
 
-async def test_what_is_no_socks_proxy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with other_proxy(b"") as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"socks5://127.0.0.1:{proxy.port}")
-        answer = await found(tmp_path, "https://api.example/v1")
-    assert answer.level == "failed"
-    assert f"by way of socks5://127.0.0.1:{proxy.port} (HTTPS_PROXY)" in answer.message
-    assert "check HTTPS_PROXY" in answer.advice
-
-
-async def test_a_socks_proxy_that_says_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("said", [b"", None], ids=["hangs up", "says nothing"])
+async def test_what_does_not_answer_as_a_socks_proxy_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes | None
+) -> None:
     monkeypatch.setattr(exchange, "ASKING", 0.3)
-    async with other_proxy(None) as proxy:
+    async with other_proxy(said) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"socks5://127.0.0.1:{proxy.port}")
         answer = await found(tmp_path, "https://api.example/v1")
     assert answer.level == "failed"

@@ -67,6 +67,14 @@ def stand_still(folder: Path) -> int:
     return process.pid
 
 
+async def held(studio: Studio, site: Site) -> Standing:
+    """A picture that the site has begun to draw, and goes on with when ``site.state.held`` is false."""
+    site.state.held = True
+    started = await draw(studio, "a lighthouse", wait_seconds=0)
+    await until(lambda: bool(site.log.prompts))
+    return started
+
+
 def replaced(folder: Path, hung: int) -> bool:
     pids = [process.pid for process in browsers(folder)]
     return len(pids) == 1 and pids != [hung]
@@ -105,10 +113,8 @@ async def test_a_browser_that_hangs_between_two_prompts_is_replaced(
 async def test_a_browser_that_hangs_for_good_while_it_draws_loses_no_picture(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.state.held = True
     async with working(tmp_path, site, monkeypatch) as studio:
-        started = await draw(studio, "a lighthouse", wait_seconds=0)
-        await until(lambda: bool(site.log.prompts))
+        started = await held(studio, site)
         hung = stand_still(tmp_path)
         site.state.held = False
         with impatience(monkeypatch):
@@ -123,10 +129,8 @@ async def test_a_browser_that_hangs_for_good_while_it_draws_loses_no_picture(
 async def test_a_page_that_hangs_while_it_draws_is_left_for_a_new_tab(
     mode: str, screen: Screen, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.state.held = True
     async with working(tmp_path, site, monkeypatch, **auto(screen, CHATGPT_WINDOW_MODE=mode)) as studio:
-        started = await draw(studio, "a lighthouse", wait_seconds=0)
-        await until(lambda: bool(site.log.prompts))
+        started = await held(studio, site)
         (process,) = browsers(tmp_path)
         hung = await spin(tmp_path, site)
         site.state.held = False
@@ -174,10 +178,8 @@ async def test_a_hanging_browser_with_windows_is_told_and_left_to_the_person(
 async def test_whoever_has_doctor_look_why_it_is_slow_takes_the_browser_from_nobody(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.state.held = True
     async with working(tmp_path, site, monkeypatch) as studio:
-        started = await draw(studio, "a lighthouse", wait_seconds=0)
-        await until(lambda: bool(site.log.prompts))
+        started = await held(studio, site)
         (process,) = browsers(tmp_path)
         with stopped(process.pid):
             found = await machine.profile(studio.settings)

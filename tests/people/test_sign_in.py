@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -15,19 +17,26 @@ from fixtures.site import Site
 from tests.people.browsers import browsers, command_line, is_ordinary, none_left, session_cookie
 from tests.people.person import auto, sign_in
 from tests.people.screen import Screen, insist, until
-from tests.web.program import Answer, environment, running_program
+from tests.web.program import Answer, Program, environment, running_program
 
 pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def asked_to_sign_in(screen: Screen, site: Site, folder: Path) -> AsyncGenerator[tuple[Program, Answer]]:
+    """A program, and what it has answered to a call whose person has to sign in first."""
+    site.set(account="guest")
+    async with running_program(folder, site.url, variables=auto(screen)) as program:
+        asked = await program.generate("a lighthouse at dusk")
+        assert asked.status == "needs_sign_in", asked.data
+        yield program, asked
 
 
 async def test_a_generation_asks_for_the_sign_in_and_goes_on_by_itself(
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:
-    site.set(account="guest")
     with anyio.fail_after(120):
-        async with running_program(tmp_path, site.url, variables=auto(screen)) as program:
-            asked = await program.generate("a lighthouse at dusk")
-            assert asked.status == "needs_sign_in", asked.data
+        async with asked_to_sign_in(screen, site, tmp_path) as (program, asked):
             assert not asked.is_error
             assert "close" in asked.data["next"]
             assert is_ordinary(command_line(tmp_path))
@@ -49,11 +58,8 @@ async def test_a_window_in_which_somebody_signs_in_is_none_that_doctor_has_close
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:
     """One that was opened by hand is, see test_told."""
-    site.set(account="guest")
     with anyio.fail_after(90):
-        async with running_program(tmp_path, site.url, variables=auto(screen)) as program:
-            asked = await program.generate("a lighthouse at dusk")
-            assert asked.status == "needs_sign_in", asked.data
+        async with asked_to_sign_in(screen, site, tmp_path):
             found = await machine.profile(load(environment(tmp_path, site.url)))
             assert (found.level, found.advice) == ("ok", "")
             assert f"open in process {browsers(tmp_path)[0].pid} at this moment" in found.message
@@ -62,11 +68,8 @@ async def test_a_window_in_which_somebody_signs_in_is_none_that_doctor_has_close
 async def test_a_window_that_is_closed_without_signing_in_is_an_error_and_not_opened_again(
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:
-    site.set(account="guest")
     with anyio.fail_after(90):
-        async with running_program(tmp_path, site.url, variables=auto(screen)) as program:
-            asked = await program.generate("a lighthouse at dusk")
-            assert asked.status == "needs_sign_in", asked.data
+        async with asked_to_sign_in(screen, site, tmp_path) as (program, asked):
             await screen.close(await screen.window())
             answer = await program.call("wait_for_image", generation_id=asked.data["generation_id"])
             unsigned(answer)
@@ -78,11 +81,8 @@ async def test_a_window_that_is_closed_without_signing_in_is_an_error_and_not_op
 async def test_a_window_whose_browser_crashed_is_opened_once_more_and_counts_as_no_answer(
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:
-    site.set(account="guest")
     with anyio.fail_after(120):
-        async with running_program(tmp_path, site.url, variables=auto(screen)) as program:
-            asked = await program.generate("a lighthouse at dusk")
-            assert asked.status == "needs_sign_in", asked.data
+        async with asked_to_sign_in(screen, site, tmp_path) as (program, asked):
             await screen.window()
             first = browsers(tmp_path)[0]
             first.kill()
@@ -95,11 +95,8 @@ async def test_a_window_whose_browser_crashed_is_opened_once_more_and_counts_as_
 async def test_whoever_has_the_browser_updated_in_the_window_signs_in_afterwards(
     screen: Screen, site: Site, tmp_path: Path
 ) -> None:
-    site.set(account="guest")
     with anyio.fail_after(150):
-        async with running_program(tmp_path, site.url, variables=auto(screen)) as program:
-            asked = await program.generate("a lighthouse at dusk")
-            assert asked.status == "needs_sign_in", asked.data
+        async with asked_to_sign_in(screen, site, tmp_path) as (program, asked):
             window = await screen.window()
             first = browsers(tmp_path)[0]
 

@@ -54,6 +54,12 @@ def drawn(folder: Path, index: int = 1, *, colour: str = "#2080c0", size: tuple[
     return saved(folder, index, out.getvalue(), width=size[0], height=size[1])
 
 
+async def write_change(host: Host, words: str) -> None:
+    """What a person does until it is to be sent."""
+    await host.view.press("#again")
+    await host.view.type("words", words)
+
+
 def with_news(made: Standing, message: str, expected: float | None = None) -> Standing:
     return msgspec.structs.replace(made, news=News(message, made.record.elapsed_seconds, expected))
 
@@ -130,8 +136,7 @@ async def test_everything_the_view_says_is_as_the_protocol_has_it(
         async with hosting(browser, app_of(studio)) as host:
             await host.call("generate_image", FOX)
             await host.view.until("document.getElementById('picture').naturalWidth === 640")
-            await host.view.press("#again")
-            await host.view.type("words", "make it blue")
+            await write_change(host, "make it blue")
             await host.view.press("#send")
             await host.view.press("#large")
             await host.view.until("document.querySelector('main').dataset.mode === 'fullscreen'")
@@ -248,8 +253,7 @@ async def test_any_of_several_pictures_can_be_looked_at_and_gone_on_from(
             await host.view.until("document.querySelectorAll('#several img').length === 4")
             await host.view.press("#several button:nth-child(3)")
             await host.view.until("document.getElementById('picture').naturalWidth === 300")
-            await host.view.press("#again")
-            await host.view.type("words", " make it blue ")
+            await write_change(host, " make it blue ")
             await host.view.press("#send")
             await host.view.until("document.getElementById('note').innerText === 'Sent.'")
             (message,) = [each for each in await host.said() if each.get("method") == "ui/message"]
@@ -267,8 +271,7 @@ async def test_a_change_goes_out_once_however_often_and_long_it_is_pressed(
         async with hosting(browser, app_of(studio), slow=True) as host:
             await host.call("generate_image", FOX)
             await host.view.until("document.getElementById('again').checkVisibility()")
-            await host.view.press("#again")
-            await host.view.type("words", "make it blue")
+            await write_change(host, "make it blue")
             await host.view.read(enter % "true")
             await host.view.read(enter % "false")
             await host.view.read(enter % "false")
@@ -276,8 +279,7 @@ async def test_a_change_goes_out_once_however_often_and_long_it_is_pressed(
             await host.page.evaluate("take()")
             await host.view.until("document.getElementById('note').innerText === 'Sent.'")
             sent = [each for each in await host.said() if each.get("method") == "ui/message"]
-            await host.view.press("#again")
-            await host.view.type("words", "and red")
+            await write_change(host, "and red")
             await host.view.press("#send")
             await host.view.until("document.getElementById('words').value === ''")
             both = [each for each in await host.said() if each.get("method") == "ui/message"]
@@ -292,8 +294,7 @@ async def test_a_message_that_the_host_does_not_take_is_not_lost(
         async with hosting(browser, app_of(studio), deaf=True) as host:
             await host.call("generate_image", FOX)
             await host.view.until("document.getElementById('again').checkVisibility()")
-            await host.view.press("#again")
-            await host.view.type("words", "make it blue")
+            await write_change(host, "make it blue")
             await host.view.press("#send")
             await host.view.until("document.getElementById('note').innerText.includes('did not take')")
             assert await host.view.read("document.getElementById('words').value") == "make it blue"
