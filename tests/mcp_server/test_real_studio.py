@@ -139,9 +139,9 @@ async def test_the_same_wish_while_a_call_is_being_answered_is_a_picture_of_its_
     """Previews may take seconds, in which nobody has fetched the picture yet."""
     give, between = call.give, list[Standing]()
 
-    async def late(ctx: Context, studio: Studio, *given: Any) -> None:
+    async def late(ctx: Context, studio: Studio, *given: Any, opens: bool) -> None:
         between.append(await studio.generate(GenerateImage("a fox", backend="chatgpt-web")))
-        await give(ctx, studio, *given)
+        await give(ctx, studio, *given, opens=opens)
 
     monkeypatch.setattr(call, "give", late)
     wish = {"prompt": "a fox", "backend": "chatgpt-web", "images": "none"}
@@ -156,14 +156,14 @@ async def test_a_call_that_is_given_up_while_it_is_being_answered_is_joined_by_t
 ) -> None:
     give, answering, given_up = call.give, anyio.Event(), list[bool]()
 
-    async def slow(*given: Any) -> None:
+    async def slow(*given: Any, opens: bool) -> None:
         if not answering.is_set():
             answering.set()
             try:
                 await anyio.sleep_forever()
             finally:
                 given_up.append(True)
-        await give(*given)
+        await give(*given, opens=opens)
 
     monkeypatch.setattr(call, "give", slow)
     wish = {"prompt": "a fox", "backend": "chatgpt-web", "images": "none"}
