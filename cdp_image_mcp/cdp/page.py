@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal, Self, TypeVar
 
@@ -68,6 +69,8 @@ class Page:
         self.quiet = False
         """Whether clicks must not take the focus from the person at this machine. A mouse press brings its window to
         the front, out of the taskbar too, and touches do the same; keys do not (Chromium 156 on X11, 2026-11)."""
+        self.may_look: Callable[[str], bool] = lambda _loader: True
+        """Whether script of ours may run in a document, by its loader id; who knows the site says so."""
         session.listen(self._on_address, "Page.frameNavigated", "Page.navigatedWithinDocument")
         session.listen(self._on_dialog, "Page.javascriptDialogOpening")
 

@@ -1,4 +1,8 @@
-"""A world of our own in the documents of a page that we choose: our script beside the page's, unseen by it."""
+"""A world of our own in the documents of a page that we choose: our script beside the page's, unseen by it.
+
+A page may go to a document in which no script of ours may run at any moment, so the document that a world was made in
+is judged before anything runs in it.
+"""
 
 from typing import Any, TypeVar, overload
 
@@ -55,7 +59,7 @@ class World:
                 context = event.decode(ContextCreated).context
                 if context.id == number and context.name == self._name:
                     self._number, self._unique = number, context.unique_id
-                    return
+                    return await self._judge()
         raise DocumentLeft("the page went to another document while it was being looked into")
 
     def _making(self) -> list[tuple[str, Params]]:
@@ -71,6 +75,12 @@ class World:
             commands.append(("Runtime.removeBinding", binding))
             commands.append(("Runtime.addBinding", {**binding, "executionContextName": self._name}))
         return commands
+
+    async def _judge(self) -> None:
+        """Asked after it was made: either the document is its own, or its own is gone and nothing can run in it."""
+        if not self.page.may_look(await self.page.loader_id()):
+            self.leave()
+            raise DocumentLeft("the page went to a document that is not to be looked into")
 
     def leave(self) -> None:
         """Forget it: nothing runs in the page until the next ``make``."""

@@ -63,7 +63,7 @@ async def arrive(tab: Tab, address: str, *, fresh: bool, after: str | None = Non
     Raises CDPError, and ImageError with ``submitted`` false: ``network``, ``service_error``, ``rate_limited``,
     ``site_changed``.
     """
-    tab.ready = False
+    tab.arrived = False
     landed = None if tab.may_stay(address, after) else await tab.open(address)
     if landed is not None and landed.status == OVERLOADED and not landed.check:
         await anyio.sleep(OVERLOADED_SECONDS)
@@ -149,7 +149,7 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
         await _leave_restored(tab)
     await _return_to(tab, address, fresh=fresh, met=met)
     await _refuse_unusable(tab, conversation)
-    tab.ready, tab.who = True, account.who
+    tab.arrived, tab.who = True, account.who
     return Arrival("ready", account=account)
 
 

@@ -1,11 +1,9 @@
 """Our script in the page, in documents that we chose to look into.
 
 While a check page is up no script of ours may run there, and a check page is a new document like any other. Whoever
-opened a document looks at its response first; and a check may come between that look and ours, so the document that the
-world was made in is judged before anything runs in it.
+opened a document looks at its response first; what comes between that look and ours, the world finds out.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -21,11 +19,9 @@ class Eye(World):
 
     ask = World.evaluate
 
-    def __init__(self, page: Page, script: str, may_look: Callable[[str], bool] = lambda _loader: True) -> None:
-        """``may_look`` says of a document, by its loader id, whether script of ours may run in it."""
+    def __init__(self, page: Page, script: str) -> None:
         super().__init__(page, "cdp-image-mcp", binding=BINDING)
         self._script = script
-        self._may_look = may_look
 
     async def open(self) -> None:
         """Bring the script into the present document, unless it is there already. Raises DocumentLeft, CDPError."""
@@ -33,10 +29,6 @@ class Eye(World):
             if self.made and await self.ask("typeof globalThis.witness", reply=str) == "object":
                 return
         await self.make()
-        # Asked after the world was made: either it is this document's, or its own is gone and nothing can run in it.
-        if not self._may_look(await self.page.loader_id()):
-            self.leave()
-            raise DocumentLeft("the page went to a document that is not to be looked into")
         await self.ask(self._script, timeout=10)
 
     async def until(self, condition: str, seconds: float, *, late: float = 15.0) -> bool:

@@ -60,8 +60,9 @@ class Tab:
     script: InitVar[str]
 
     def __post_init__(self, script: str) -> None:
-        self.eye = Eye(self.page, script, self._may_look)
-        self.ready = False
+        self.page.may_look = self._may_look
+        self.eye = Eye(self.page, script)
+        self.arrived = False
         """Whether the last arrival at the site found it ready for a prompt."""
         self.who: str | None = None
         """As whom that was, see :class:`Account`; None where it is not known."""
@@ -84,6 +85,15 @@ class Tab:
     def closed(self) -> cdp.CDPError | None:
         """Why the tab is gone, None while it is there."""
         return self.page.session.closed
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is ready for a prompt still: the site may go on by itself to a check, a sign-in or an error."""
+        document = self._document(self.loader_id)
+        if not self.arrived or document is None:
+            return self.arrived
+        landed = landing(document, self.site)
+        return landed.status < 400 and not landed.check and not self.site.leads_out(landed.address)
 
     @property
     def loader_id(self) -> str:

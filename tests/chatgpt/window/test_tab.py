@@ -1,6 +1,6 @@
 """Our own tab in a real browser: what runs in which document, and what is heard between turns."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +12,7 @@ import pytest
 from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp import LaunchOptions
 from cdp_image_mcp.cdp.errors import DocumentLeft, SubscriptionClosed
+from cdp_image_mcp.cdp.launching.options import Mode
 from cdp_image_mcp.cdp.protocol import FrameTreeReply
 from cdp_image_mcp.cdp.session import Session
 from cdp_image_mcp.chatgpt.network.quota import Quota
@@ -23,13 +24,16 @@ from cdp_image_mcp.chatgpt.page.locators import load, witness_source
 from cdp_image_mcp.chatgpt.sending import Sending
 from cdp_image_mcp.chatgpt.watching.listening import watch_turn
 from cdp_image_mcp.chatgpt.window.tab import Tab, open_tab
+from cdp_image_mcp.chatgpt.window.visibility import Visibility
+from cdp_image_mcp.chatgpt.window.windowmode import WindowMemory
+from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import Report
 from fixtures.site import Site as StandIn
 from fixtures.site import Switches, running_site
 from tests.browser import SWITCHES, found_browser
 from tests.chatgpt.talk import site_at
-from tests.people.screen import until
+from tests.people.screen import open_screen, until
 
 pytestmark = pytest.mark.anyio
 
@@ -38,9 +42,9 @@ CHAT = "6a9f6d2e-0000-4000-8000-000000000000"
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncGenerator[tuple[Tab, StandIn]]:
+async def opened(folder: Path, mode: Mode = "headless") -> AsyncGenerator[tuple[Tab, StandIn]]:
     """A tab on the stand-in's home page, ready for a prompt."""
-    options = LaunchOptions(browser=found_browser(), profile=folder / "profile", extra_args=SWITCHES)
+    options = LaunchOptions(browser=found_browser(), profile=folder / "profile", mode=mode, extra_args=SWITCHES)
     async with AsyncExitStack() as stack:
         stack.enter_context(anyio.fail_after(90))
         site = stack.enter_context(running_site(Switches()))
@@ -97,9 +101,10 @@ class Ran:
 async def goes_to_a_check(tab: Tab, site: StandIn) -> None:
     """The site's own reload, which nobody here has judged."""
     site.switches = Switches(challenge="always")
-    with tab.documents() as documents:
+    with tab.documents() as documents, tab.page.session.subscribe("Page.frameNavigated") as shown:
         await tab.page.session.call("Page.reload")
         assert (await documents.next(20)).status == 403
+        await shown.next(20)
 
 
 async def test_settling_on_a_check_runs_nothing_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +144,45 @@ async def test_a_check_that_comes_while_we_arrive_is_found_without_running_anyth
         assert arrival.kind == "challenge"
         assert {status for status, _ in ran.places} <= {"200"}
         assert site.log.evaluations == []
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """A display of our own for this process and its browsers."""
+    with open_screen() as screen:
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        monkeypatch.setenv("DISPLAY", screen.name)
+        yield
+
+
+@pytest.mark.usefixtures("screen")
+async def test_a_window_whose_page_went_to_a_check_by_itself_is_hidden_without_running_anything_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(output_dir=tmp_path / "pictures", profile_dir=tmp_path / "profile")
+    async with opened(tmp_path, "visible") as (tab, site):
+        keeper: Any = SimpleNamespace(browser=tab.browser, tab=tab, mode="visible", starting=False, problem=None)
+        sight = Visibility(settings, keeper, WindowMemory(settings.profile_dir, "auto"))
+        assert (await sight.act("status", start_browser=False))["chat_ready"]
+        ran = Ran(tab, monkeypatch)
+        await goes_to_a_check(tab, site)
+        told = await sight.backend_status()
+        assert (told["ready"], told["details"]["session"]["hide_ready"]) == (False, False)
+        assert told["message"] != "Session ready."
+        facts = await sight.act("hide", start_browser=False)
+        assert (facts["hidden"], facts["chat_ready"], facts["message"]) == (True, False, "The window is hidden.")
+        assert ran.places == []
+
+
+@pytest.mark.usefixtures("screen")
+async def test_a_check_that_comes_while_a_window_is_hidden_has_nothing_run_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, "visible") as (tab, site):
+        ran = Ran(tab, monkeypatch)
+        await goes_to_a_check(tab, site)
+        assert (await tab.window.hide(probe=True)).hidden
+        assert ran.places == []
 
 
 @pytest.mark.parametrize(
