@@ -91,8 +91,8 @@ class Entries:
 
     def of_today(self, db: sqlite3.Connection, backend: BackendName, *, strict: bool = False) -> list[Entry]:
         """A back end's generations of this day, and all its unfinished ones. Those of the day that lie on a drive that
-        is away count as they were known last; for ``strict`` see :meth:`deciding`. What was left on another day is
-        neither, or it would be in the way for ever."""
+        is away, and those sent whose folder has gone, count as they were known last; for ``strict`` see
+        :meth:`deciding`. What was left on another day is neither, or it would be in the way for ever."""
         midnight, visit = last_midnight(), Visit(self._index.root)
         # One condition with OR would be answered by looking at everything that this back end ever made.
         today = self._index.found(db, visit, "WHERE backend = ? AND ended >= ?", backend, midnight)
@@ -100,6 +100,7 @@ class Entries:
         found = [
             *(self.deciding(row, visit, db, strict=strict) for row in today),
             *(self.readable(row, visit, db) for row in left),
+            *(self._gone(record) for record in self._index.gone_today(db, backend) if record.submitted is not False),
         ]
         return [entry for entry in found if entry is not None]
 
@@ -131,6 +132,11 @@ class Entries:
         if (record := self._index.known(db, row)) is None:
             return None
         return Entry(record, self.folder(row.folder), self._attendance.lives(record, None), away=True)
+
+    def _gone(self, record: Record) -> Entry:
+        """Where it lay nobody knows any more, and nothing is there."""
+        nowhere = self.folder(self._index.root / record.generation_id)
+        return Entry(record, nowhere, self._attendance.lives(record, None), away=True)
 
     def _read(
         self, row: Row, visit: Visit, db: sqlite3.Connection | None = None, stale: list[Row] | None = None

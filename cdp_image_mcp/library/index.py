@@ -15,8 +15,10 @@ import msgspec
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import SIDECAR, Row, Stamp, Visit, is_link, read_record, write_record
 from cdp_image_mcp.library.gallery.card import card
-from cdp_image_mcp.library.record import Record, decode_record, encode_record, epoch
+from cdp_image_mcp.library.record import Record, counted, decode_record, encode_record, epoch
+from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.database import Database
+from cdp_image_mcp.system.day import last_midnight
 from cdp_image_mcp.system.disk import PART, look, named_inside, read_file, replace_file
 from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.plaintext import sound
@@ -24,7 +26,7 @@ from cdp_image_mcp.system.presence import OWN_FOLDER
 
 T = TypeVar("T")
 
-NAME = "index-4.sqlite3"
+NAME = "index-5.sqlite3"
 """With the version of its tables: programs of several versions each keep their own, made from the same sidecars."""
 LOCK = "index.lock"
 """Without one: who gets an orphan, joins what or sets money aside is decided in a transaction, by one at a time."""
@@ -53,7 +55,14 @@ CREATE TABLE generations (
 CREATE INDEX by_created ON generations (created);
 CREATE INDEX by_fingerprint ON generations (fingerprint, finished);
 CREATE INDEX by_finished ON generations (finished, created);
-CREATE INDEX by_ended ON generations (backend, ended)
+CREATE INDEX by_ended ON generations (backend, ended);
+CREATE TABLE today (
+    id TEXT PRIMARY KEY,
+    backend TEXT NOT NULL,
+    ended REAL NOT NULL,
+    record BLOB NOT NULL
+);
+CREATE INDEX today_by_ended ON today (ended)
 """
 
 CARDS = 500
@@ -103,7 +112,8 @@ class Index:
         self, db: sqlite3.Connection, folder: Path, record: Record, stamp: Stamp, visit: Visit | None = None
     ) -> None:
         """Insert or replace one generation, and whatever was in its folder. ``visit``: of whoever puts several."""
-        timings = record.timings
+        timings, ended = record.timings, epoch(record.finished_at or record.updated_at)
+        self._count(db, record, ended)
         db.execute(
             "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -114,7 +124,7 @@ class Index:
                 record.finished,
                 record.fingerprint,
                 epoch(record.created_at),
-                epoch(record.finished_at or record.updated_at),
+                ended,
                 timings.browser + timings.submit + timings.generate,
                 stamp.mtime_ns,
                 stamp.size,
@@ -124,6 +134,20 @@ class Index:
                 encode_record(record) if self._may_go_away(folder) else b"",
             ),
         )
+
+    def _count(self, db: sqlite3.Connection, record: Record, ended: float) -> None:
+        """Note what the limits of the day count of it: that stays until midnight, also when its folder goes."""
+        midnight = last_midnight()
+        db.execute("DELETE FROM today WHERE ended < ? OR id = ?", (midnight, record.generation_id))
+        if ended >= midnight:
+            kept = encode_record(counted(record))
+            db.execute("INSERT INTO today VALUES (?, ?, ?, ?)", (record.generation_id, record.backend, ended, kept))
+
+    def gone_today(self, db: sqlite3.Connection, backend: BackendName) -> list[Record]:
+        """What the limits of the day count of generations of which nothing else is left."""
+        rest = "WHERE backend = ? AND ended >= ? AND NOT EXISTS (SELECT 1 FROM generations WHERE id = today.id)"
+        found = db.execute(f"SELECT record FROM today {rest}", (backend, last_midnight()))  # noqa: S608
+        return [decode_record(data) for (data,) in found]
 
     def rows(self, db: sqlite3.Connection, rest: str, *values: object) -> list[Row]:
         """The generations that the SQL after ``FROM generations`` picks."""

@@ -174,6 +174,31 @@ def new_record(generation_id: str, request: ImageRequest, *, requested: str, ask
     )
 
 
+def counted(record: Record) -> Record:
+    """What the limits of the day count of it, and none of its words: it is kept for longer than the record may be."""
+    asked, facts = record.request, record.facts
+    return Record(
+        generation_id=record.generation_id,
+        state=record.state,
+        requested_backend=record.requested_backend,
+        backend=record.backend,
+        prompt="",
+        created_at=record.created_at,
+        updated_at=record.updated_at,
+        finished_at=record.finished_at,
+        request={"n": asked["n"]} if "n" in asked else {},
+        fingerprint="",
+        owner=record.owner,
+        submitted=record.submitted,
+        spent=record.spent,
+        cost_usd=record.cost_usd,
+        booked_usd=record.booked_usd,
+        reserved_usd=record.reserved_usd,
+        images=[msgspec.structs.replace(image, path="") for image in record.images],
+        facts={name: fact for name, fact in facts.items() if isinstance(fact, bool) or name.endswith("_at")},
+    )
+
+
 def request_of(record: Record) -> ImageRequest:
     """The request as far as collecting needs it; reference files are not looked at again."""
     asked = record.request

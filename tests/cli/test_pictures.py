@@ -4,11 +4,12 @@ import argparse
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from cdp_image_mcp.cli import account
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import READ, Settings
 from cdp_image_mcp.library.folder import SIDECAR
+from cdp_image_mcp.library.index import NAME
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.system.lockfile import LockFile
 from cdp_image_mcp.system.presence import OWN_FOLDER
@@ -383,6 +385,49 @@ def test_pictures_go_only_when_they_are_named(with_key: dict[str, str]) -> None:
     assert [line["prompt"] for line in json.loads(ran(with_key, "list", "--json").stdout)] == ["a horse"]
     assert "a fox" not in page.read_text()  # nor do its words stay there
     assert "a horse" in page.read_text()
+
+
+@pytest.mark.parametrize("gone", ["deleted", "cleaned", "renamed", "another in its place"])
+def test_what_was_spent_today_is_not_given_back_by_a_folder_that_goes(
+    with_key: dict[str, str], tmp_path: Path, gone: str
+) -> None:
+    """Agents copy a picture to where it is wanted and delete the rest."""
+    limited = with_key | {"GPT_IMAGE_BUDGET_USD": "0.5"}  # each is booked at 0.211 dollars
+    wish = ("--backend", "api", "--quality", "high", "--size", "1024x1024")
+    words = (*wish, "--json", "--output-dir", str(tmp_path / "art"))
+    fox, horse = (json.loads(ran(limited, "generate", prompt, *words).stdout) for prompt in ("a fox", "a horse"))
+    folder = Path(fox["output_dir"])
+    if gone == "deleted":
+        shutil.rmtree(folder)
+    elif gone == "cleaned":
+        assert ran(limited, "clean", fox["generation_id"], "--yes").returncode == 0
+    elif gone == "renamed":
+        folder.rename(folder.with_name("fox"))
+    else:
+        shutil.rmtree(folder)
+        Path(horse["output_dir"]).rename(folder)
+    refused = json.loads(ran(limited, "generate", "a hen", *words).stdout)
+    assert (refused["code"], refused["submitted"]) == ("billing", False)
+    assert refused["details"]["spent_today_usd"] == pytest.approx(0.422, abs=0.001)
+
+
+def test_what_comes_back_after_its_folder_was_away_counts_once(with_key: dict[str, str], tmp_path: Path) -> None:
+    limited = with_key | {"GPT_IMAGE_BUDGET_USD": "0.5"}
+    words = ("--backend", "api", "--quality", "high", "--size", "1024x1024", "--json")
+    fox = json.loads(ran(limited, "generate", "a fox", *words).stdout)
+    folder = Path(fox["output_dir"])
+    folder.rename(tmp_path / "elsewhere")
+    assert ran(limited, "list").stdout == ""
+    (tmp_path / "elsewhere").rename(folder.with_name("the fox"))
+    assert json.loads(ran(limited, "generate", "a horse", *words).stdout)["status"] == "saved"
+
+
+def test_of_a_folder_that_was_deleted_no_words_stay_in_the_index(with_key: dict[str, str], tmp_path: Path) -> None:
+    (fox,) = made(with_key, "a zebrafish")
+    shutil.rmtree(fox["output_dir"])
+    assert ran(with_key, "list").stdout == ""
+    with closing(sqlite3.connect(tmp_path / "pictures" / OWN_FOLDER / NAME)) as index:
+        assert "zebrafish" not in "\n".join(index.iterdump())
 
 
 @pytest.mark.anyio

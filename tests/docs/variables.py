@@ -39,12 +39,12 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "GPT_IMAGE_DAILY_LIMIT",
         "none",
-        "Most pictures a day on the web. All in the output root count; it binds programs that have it set.",
+        "Most pictures a day on the web. All in the output root count, deleted too; it binds programs that set it.",
     ),
     Variable(
         "GPT_IMAGE_BUDGET_USD",
         "none",
-        "Most dollars a day at the API. All in the output root count; it binds programs that have it set.",
+        "Most dollars a day at the API. All in the output root count, deleted too; it binds programs that set it.",
     ),
     Variable("GPT_IMAGE_LOG", "warning", "Log level on stderr: `debug`, `info`, `warning` or `error`."),
     Variable(

@@ -34,7 +34,7 @@ from tests.library.smalldisk import a_drive, fill_up, needs_root, small_disk
 
 pytestmark = pytest.mark.anyio
 
-INDEX = ".cdp-image-mcp/index-4.sqlite3"
+INDEX = ".cdp-image-mcp/index-5.sqlite3"
 
 
 def folders(root: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """What could be paid twice, or sent while it must not be: lost replies, the day's limits, what was left at the site."""
 
 import errno
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
@@ -53,6 +54,21 @@ async def test_nothing_is_paid_while_the_record_that_may_speak_against_it_cannot
             assert (await studio.status("chatgpt-web"))["newest"] == []
         told = await studio.generate(asking())
     assert (told.joined, told.record.generation_id, web.started) == (True, first.record.generation_id, ["a bear"])
+
+
+async def test_a_picture_of_today_whose_folder_was_deleted_counts_towards_the_limit_of_the_site(tmp_path: Path) -> None:
+    web = Scripted(draw)
+    async with studio_with(tmp_path, web, daily_limit=2) as studio:
+        first, unsent = await studio.generate(asking()), await left(tmp_path, state="queued", submitted=False)
+        for entry in [await studio.library.find(each) for each in (first.record.generation_id, unsent.generation_id)]:
+            assert entry is not None
+            shutil.rmtree(entry.folder.path)
+        told = await studio.status("chatgpt-web")
+        assert told["statuses"][0]["details"]["pictures_today"] == 1
+        with pytest.raises(ImageError, match="1 were made today, and 2 more asked"):
+            await studio.generate(asking("a fox", n=2))
+        await studio.generate(asking("a fox"))
+        assert [line["prompt"] for line in (await studio.status())["newest"]] == ["a fox"]
 
 
 async def test_a_record_that_cannot_be_read_is_in_the_way_of_nothing_that_it_is_not_about(tmp_path: Path) -> None:
