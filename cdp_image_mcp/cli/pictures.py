@@ -31,7 +31,7 @@ from cdp_image_mcp.library.strays import worthless
 from cdp_image_mcp.mcp_server.fields import fields_of
 from cdp_image_mcp.mcp_server.holding import studio_apart
 from cdp_image_mcp.studio.ending import sent_and_spent
-from cdp_image_mcp.system.disk import look
+from cdp_image_mcp.system.disk import PART, look
 from cdp_image_mcp.system.plaintext import sound
 from cdp_image_mcp.system.presence import OWN_FOLDER
 from cdp_image_mcp.system.viewer import open_file, openable
@@ -261,11 +261,7 @@ def _rubbish(library: Library, settings: Settings) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             os.scandir(place).close()  # a glob is silent where nobody may look, from Python 3.13 on at each step
     for folder in library.index.folders():
-        yield from folder.glob("preview-[0-9]*.*")
-        yield from filter(_old, folder.glob(".metadata.json.*.part"))
-        # What may have been paid for and is nowhere else is rescued when its generation is asked for, or collected.
-        yield from (part for part in folder.glob(".*.part") if _old(part) and worthless(part))
-        yield from filter(_old, folder.glob(".preview-*.part"))
+        yield from _beside(folder)
     # Root and profile may lie among other people's files: only names of ours, and folders that are ours alone.
     root, profile = settings.output_dir, settings.profile_dir
     yield from filter(_old, root.glob(".index.html.*.part"))
@@ -273,6 +269,25 @@ def _rubbish(library: Library, settings: Settings) -> Iterator[Path]:
     for own in (root / OWN_FOLDER, profile / OWN_FOLDER):
         yield from filter(_old, own.glob(".*.part"))
     yield from abandoned(PROFILE_PREFIX, Path(tempfile.gettempdir()))
+
+
+def _beside(folder: Path) -> Iterator[Path]:
+    """What may go beside a record. Others keep a file of its name too, with previews of their own in the folder."""
+    from cdp_image_mcp.previews.preview import preview_paths
+
+    found = [*folder.glob("preview-*"), *folder.glob(".*.part")]
+    if not found:
+        return
+    try:
+        record, _ = read_record(folder)
+    except ImageError:
+        return
+    previews = {path for image in record.images for path in preview_paths(Path(image.path))}
+    for path in found:
+        # What may have been paid for and is nowhere else is rescued when its generation is asked for, or collected.
+        half = path.name.startswith((f".{SIDECAR}.", ".preview-")) or worthless(path)
+        if path in previews or (path.name.endswith(PART) and _old(path) and half):
+            yield path
 
 
 def _old(path: Path) -> bool:

@@ -112,5 +112,10 @@ def ready(image: SavedImage, most_bytes: int) -> Picture | None:
     return None
 
 
+def preview_paths(original: Path) -> list[Path]:
+    """Where previews of it may lie."""
+    return [_preview_path(original, suffix) for suffix in SUFFIXES.values()]
+
+
 def _preview_path(original: Path, suffix: str) -> Path:
     return original.with_name(f"preview-{original.stem.removeprefix('image-')}{suffix}")

@@ -21,7 +21,7 @@ from cdp_image_mcp.cdp import LaunchOptions, launch
 from cdp_image_mcp.cli import account
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import READ, Settings
-from cdp_image_mcp.library.folder import SIDECAR
+from cdp_image_mcp.library.folder import SIDECAR, Folder
 from cdp_image_mcp.library.index import NAME
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.system.lockfile import LockFile
@@ -31,7 +31,7 @@ from fixtures.images_api import png
 from tests.browser import SWITCHES, found_browser
 from tests.cli.api_stub import Stub
 from tests.cli.running import LIMIT, Typist, command, ran
-from tests.library.making import DEAD, a_record, create
+from tests.library.making import DEAD, a_record, create, finished
 from tests.people.screen import open_screen
 
 
@@ -348,19 +348,29 @@ def test_cleaning_takes_away_what_can_be_made_again_and_never_a_picture(
 async def test_cleaning_looks_into_other_output_folders_too_and_there_only_at_what_is_ours(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    art = tmp_path / "project" / "art"
-    ours = (await create(Library(tmp_path / "pictures"), a_record(state="failed"), art)).path
-    theirs = [art / "website", art / "20260101-000000-holiday"]
+    root, art = tmp_path / "pictures", tmp_path / "project" / "art"
+    library, record = Library(root), a_record()
+    ours = (await create(library, record, art)).path
+    await finished(library, Folder(ours), record)
+    mine = [ours / "preview-1 final.png", ours / "preview-02.jpg", ours / "preview-01.psd", ours / ".notes.part"]
+    theirs = [art / "website", art / "20260101-000000-holiday", root / "album", root / "cut"]
     for folder in (ours, *theirs):
         folder.mkdir(exist_ok=True)
-        for name in ("preview-01.jpg", ".metadata.json.77-1.part"):
+        for name in ("preview-01.jpg", ".metadata.json.77-1.part", ".preview-01.jpg.77-2.part"):
             (folder / name).write_bytes(b"x")
             os.utime(folder / name, (0, 0))
+    for path in mine:
+        path.write_bytes(b"a person's own")
+        os.utime(path, (0, 0))
     (theirs[0] / SIDECAR).write_text("{}")
+    (theirs[2] / SIDECAR).write_text('{"title": "Holiday 2019"}')  # as Google Takeout lays it beside each album
+    (theirs[3] / SIDECAR).write_text('{"version": 1, "generation')
+    before = [sorted(folder.iterdir()) for folder in theirs]
     done = await anyio.to_thread.run_sync(lambda: ran(environment, "clean", "--yes"))
-    assert done.stdout.splitlines() == [str(ours / ".metadata.json.77-1.part"), str(ours / "preview-01.jpg")]
-    assert [path.name for path in ours.iterdir()] == [SIDECAR]
-    assert all((folder / "preview-01.jpg").exists() for folder in theirs)
+    gone = (".metadata.json.77-1.part", ".preview-01.jpg.77-2.part", "preview-01.jpg")
+    assert done.stdout.splitlines() == [str(ours / name) for name in gone]
+    assert sorted(ours.iterdir()) == sorted([*mine, ours / SIDECAR, ours / "image-01.png"])
+    assert [sorted(folder.iterdir()) for folder in theirs] == before
 
 
 def test_what_cannot_be_deleted_keeps_nothing_else_from_it(tmp_path: Path) -> None:
