@@ -41,9 +41,14 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     source: str = ""
     date: str = ""
 
+    def __post_init__(self) -> None:
+        try:
+            _ = self.pattern
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"{self.path[:100]!r} is no regular expression ({error})") from None
+
     @property
     def pattern(self) -> re.Pattern[str]:
-        """Raises re.error for a path that is no regular expression."""
         return re.compile(self.path.replace("{id}", UUID))
 
 

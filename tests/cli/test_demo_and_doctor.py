@@ -146,11 +146,14 @@ def test_the_doctor_starts_the_browser_and_leaves_nothing(
 
 def test_the_doctor_names_what_is_wrong_and_what_to_do(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "profile").mkdir(mode=0o755)
+    (tmp_path / "site.json").write_bytes('{"about":"für uns"}'.encode("cp1252"))
     wrong = {"CHROME_PATH": str(tmp_path / "nothing"), "GPT_IMAGE_BACKEND": "paint", "CHATGPT_WEB_URL": ""}
+    wrong |= {"CHATGPT_SITE_FILE": str(tmp_path / "site.json")}
     code, found = checks(environment | wrong)
     assert code == 1
     assert found["browser"]["level"] == "failed"
     assert {name for name in found if name.startswith("configuration")} == {
+        "configuration, CHATGPT_SITE_FILE",
         "configuration, CHROME_PATH",
         "configuration, GPT_IMAGE_BACKEND",
     }

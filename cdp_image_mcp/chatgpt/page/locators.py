@@ -1,6 +1,5 @@
 """The site's locators, endpoints and wordings: the tables that ship, and the user's checked override of them."""
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
@@ -54,18 +53,11 @@ def load(override: Path | None = None) -> SiteFile:
     if override is None:
         return ours
     theirs = _read(override)
-    site = SiteFile(
+    return SiteFile(
         roles=_merged("role", theirs.roles, ours.roles),
         endpoints=_merged("endpoint", theirs.endpoints, ours.endpoints),
         words=Words(rules=(*theirs.words.rules, *ours.words.rules)),
     )
-    try:
-        _ = [endpoint.pattern for ways in theirs.endpoints.values() for endpoint in ways]
-    except re.error as error:
-        raise ImageError(
-            "configuration", f"CHATGPT_SITE_FILE: endpoints: {error.pattern!r} is no regular expression ({error})."
-        ) from None
-    return site
 
 
 def _merged(
@@ -89,8 +81,12 @@ def _read(path: Path) -> SiteFile:
     if len(text) > LARGEST:
         raise ImageError("configuration", f"CHATGPT_SITE_FILE: {path} is larger than {LARGEST // 1024} kB.")
     try:
-        return msgspec.json.decode(text, type=SiteFile)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        # With or without the mark that editors on Windows begin it with.
+        return msgspec.json.decode(text.decode("utf-8-sig"), type=SiteFile)
+    except UnicodeDecodeError as error:
+        told = f"byte {error.start} is not UTF-8; save it in that encoding"
+        raise ImageError("configuration", f"CHATGPT_SITE_FILE: {path}: {told}.") from None
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ImageError("configuration", f"CHATGPT_SITE_FILE: {path}: {error}") from None
 
 

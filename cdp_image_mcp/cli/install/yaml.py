@@ -108,7 +108,7 @@ def _scalar(raw: str) -> Any:
         return raw
     try:
         return json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UnsafeChangeError(BY_HAND) from None
 
 

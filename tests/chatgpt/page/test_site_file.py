@@ -80,9 +80,25 @@ def test_a_users_endpoint_comes_beside_ours(tmp_path: Path) -> None:
     assert not SITE.asks("turn", asked("backend-api/f/v2/conversation", "POST"))
 
 
+def test_a_file_in_another_encoding_is_told_with_the_first_wrong_byte(tmp_path: Path) -> None:
+    path = tmp_path / "site.json"
+    path.write_bytes('{"words":{"rules":[{"meaning":"refused","language":"fr","all":[["échoué"]]}]}}'.encode("cp1252"))
+    with pytest.raises(ImageError, match=r"site\.json: byte 65 is not UTF-8; save it in that encoding\.") as caught:
+        load(path)
+    assert caught.value.code == "configuration"
+
+
+def test_a_file_with_the_mark_of_an_editor_on_windows_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "site.json"
+    path.write_text(json.dumps({"words": {"rules": [WELSH]}}), "utf-8-sig")
+    assert load(path).words.meaning("Mae'n ddrwg gen i am y llun") == "refused"
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"endpoints": {"trun": []}}, "there is no endpoint trun"),
     ({"endpoints": {"turn": [{"path": "/backend-api/(f"}]}}, "no regular expression"),
+    ({"endpoints": {"turn": [{"path": "/(f)/x{99999999999}"}]}}, r"no regular expression .*endpoints\S*\[0\]"),
+    ({"endpoints": {"turn": [{"path": f"/{'(' * 5000}{')' * 5000}"}]}}, "no regular expression"),
     ({"endpoints": {"turn": [{"css": "main"}]}}, "unknown field"),
     ({"roles": {"kompozer": []}}, "there is no role kompozer"),
     (
