@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from cdp_image_mcp.errors import refusal
-from cdp_image_mcp.mcp_server.forms import UnusableError, plain, right_name
+from cdp_image_mcp.mcp_server.forms import UnusableError, carries, plain, right_name
 from cdp_image_mcp.studio.asked import GenerationId, Images, WaitSeconds
 from cdp_image_mcp.system.plaintext import clean
 
@@ -90,7 +90,8 @@ def parse(kind: type[msgspec.Struct], arguments: dict[str, Any] | None) -> tuple
             if meant == "continue_from" and right_name(name, ("generation_id",)):
                 told += " wait_for_image collects that picture."
             raise refusal(clean(name, 60), told)
-        del given[name]
+        if (meant := carries(name, given.pop(name))) in known:
+            raise refusal(clean(name, 60), f"There is no argument {clean(name, 60)}; what it holds belongs in {meant}.")
     for name, value in given.items():
         given[name] = _value(name, value, known[name]["description"])
     try:

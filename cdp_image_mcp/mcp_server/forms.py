@@ -8,12 +8,15 @@ the client's own arguments (Cline's ``task_progress``, cline#9684). Numbers as t
 import difflib
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import msgspec
+
+from cdp_image_mcp.studio.asked import ID
+from cdp_image_mcp.system.plaintext import LEVELS
 
 SYNONYMS: dict[str, dict[str, str]] = {
     "output_format": {"jpg": "jpeg"},
@@ -32,9 +35,12 @@ OTHER_NAMES: dict[str, tuple[str, str]] = {
         "n|num|numbers?|count|amount|quantity|samples?|variations?|batch|max(?=image|n|output)(?!.*size)",
         f"{DRAWN}|outputs|of|size|total",
     ),
-    "size": ("size|ratio|width|height|dimensions|resolution", f"{DRAWN}|aspect|output"),
+    "size": ("size|ratio|width|height|dimensions|resolution|orientation|aspect", f"{DRAWN}|output"),
     "quality": ("quality", DRAWN),
     "output_format": ("format", f"{DRAWN}|file"),
+    "background": ("transparent|background|transparency", f"{DRAWN}|output"),
+    "output_compression": ("compression|compressionlevel", f"{DRAWN}|output|jpe?g|webp"),
+    "timeout_seconds": ("timeout", "seconds|secs?|ms|max|request|generation"),
     "mask": ("mask", f"{DRAWN}|paths?|urls?|file|data|{BYTES}"),
     "reference_images": (
         f"{DRAWN}|references?|refs?",
@@ -48,6 +54,18 @@ OTHER_NAMES: dict[str, tuple[str, str]] = {
 """Words of which other image tools make the names of arguments of ours: one that says which it is, and what may stand
 beside it. To ignore such a name would make another picture than was asked for, or more of them, and either is paid
 for."""
+BEGINS = r"data:|~?/|\.{1,2}[/\\]|[a-z]:[\\/]|\\\\|[a-z][a-z0-9+.-]+://"
+"""Of paths and addresses."""
+ENDS = r"[^\n]*\.(?:png|jpe?g|webp|gif|avif|heic|bmp|tiff?)(?:\?[^\n]*)?$"
+SURE = rf"data:image/|iVBORw0KGgo|/9j/|UklGR|R0lGOD|(?:{BEGINS}){ENDS}"
+PICTURE = re.compile(SURE, re.IGNORECASE)
+"""What can be nothing but a picture, by its kind, by its first bytes in Base64, or by its file's ending."""
+FILE = re.compile(rf"{SURE}|{BEGINS}|file[-_][a-z0-9_-]+$|{ENDS}|(?P<id>{ID}(?:/\d+)?$)", re.IGNORECASE)
+"""What may be one where the name says so."""
+CARRIES = re.compile(rf"{DRAWN}|references?|refs?|files?|attachments?|inputs?|frames?|sketch|masks?")
+SAVES = re.compile(r"outputs?|out|saved?|names?|filenames?|dest|destination|downloads?|results?")
+WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+LONGEST_PATH = 5_000
 
 
 class UnusableError(ValueError):
@@ -63,6 +81,30 @@ def right_name(name: str, known: Iterable[str]) -> str | None:
             return meant
     close = difflib.get_close_matches(bare, names, n=1, cutoff=ALIKE)
     return names[close[0]] if close else None
+
+
+def carries(name: str, value: Any) -> str | None:
+    """The argument in which the picture belongs that ``value`` holds under a name that the table does not foresee.
+    None where it holds none, and where ``name`` says what the new one is to be called: that is made all the same."""
+    words = [word.lower() for word in WORDS.findall(name[:100])]
+    if any(SAVES.fullmatch(word) for word in words):
+        return None
+    told = any(CARRIES.fullmatch(word) for word in words)
+    for text in _texts(value, LEVELS):
+        if (found := (FILE if told else PICTURE).match(text.strip()[:LONGEST_PATH])) is not None:
+            if told and found["id"]:
+                return "continue_from"
+            return "mask" if {"mask", "masks"} & {*words} else "reference_images"
+    return None
+
+
+def _texts(value: Any, levels: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list) and levels:
+        inner = cast("dict[str, Any]", value).values() if isinstance(value, dict) else cast("list[Any]", value)
+        for each in inner:
+            yield from _texts(each, levels - 1)
 
 
 def _bare(name: str) -> str:

@@ -137,6 +137,13 @@ def test_a_prompt_that_is_a_number_is_text(given: Any, prompt: str) -> None:
         (GenerateImage, "imageQuality", "quality"),
         (GenerateImage, "output_path", "output_dir"),
         (GenerateImage, "width", "size"),
+        (GenerateImage, "aspect", "size"),
+        (GenerateImage, "orientation", "size"),
+        (GenerateImage, "transparent", "background"),
+        (GenerateImage, "transparent_background", "background"),
+        (GenerateImage, "timeout", "timeout_seconds"),
+        (GenerateImage, "timeoutMs", "timeout_seconds"),
+        (GenerateImage, "compression", "output_compression"),
         (GenerateImage, "continueFrom", "continue_from"),
         (GenerateImage, "previous_generation_id", "continue_from"),
         (GenerateImage, "outputFormat", "output_format"),
@@ -161,6 +168,74 @@ def test_an_id_given_with_a_prompt_pays_for_no_picture_of_that_prompt_alone(name
     error = complaint(GenerateImage, FOX | {name: IDENTITY})
     assert error.message.startswith(f"Nothing was sent. There is no argument {name}; it is called continue_from.")
     assert error.message.endswith("wait_for_image collects that picture.")
+
+
+DATA = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "right"),
+    [
+        ("style_image", "/home/a/fox.png", "reference_images"),
+        ("controlImage", "C:\\fox.png", "reference_images"),
+        ("subject_image", "~/fox.png", "reference_images"),
+        ("previous_image", "fox.png", "reference_images"),
+        ("previous_image", IDENTITY, "continue_from"),
+        ("existing_image", "file:///a/fox.png", "reference_images"),
+        ("starting_image", "https://example.com/fox", "reference_images"),
+        ("first_frame_image", DATA, "reference_images"),
+        ("attached_images", [{"type": "image_url", "image_url": {"url": DATA}}], "reference_images"),
+        ("image_to_edit", "iVBORw0KGgoAAAANSUhEUg", "reference_images"),
+        ("images_to_edit", ["/a.png", "/b.png"], "reference_images"),
+        ("style_reference", "./fox", "reference_images"),
+        ("character_reference", {"path": "/a/fox"}, "reference_images"),
+        ("file", "/a/fox.heic", "reference_images"),
+        ("files", ["/a/fox.png"], "reference_images"),
+        ("file_path", "/a/fox.png", "reference_images"),
+        ("input_files", ["file-AbCdEf12"], "reference_images"),
+        ("attachments", [{"url": "https://example.com/fox"}], "reference_images"),
+        ("inpaint_mask", "/a/mask.png", "mask"),
+        ("subject", "/a/fox.png", "reference_images"),
+        ("sketch", "https://example.com/fox.JPG?width=9", "reference_images"),
+        ("init", "/9j/4AAQSkZJRgABAQ", "reference_images"),
+    ],
+)
+def test_a_picture_under_any_name_is_refused_with_the_argument_that_takes_it(name: str, value: Any, right: str) -> None:
+    error = complaint(GenerateImage, FOX | {name: value})
+    assert error.message == f"Nothing was sent. There is no argument {name}; what it holds belongs in {right}."
+    assert error.details == {"field": name}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("task_progress", "- [x] look at /a/fox.png\n- [ ] draw it as b.png"),
+        ("cwd", "/home/a/pictures"),
+        ("filename", "fox.png"),
+        ("output_file", "/home/a/fox.png"),
+        ("saveAs", "/home/a/fox.png"),
+        ("style_reference", "Van Gogh, late"),
+        ("reference_artists", ["Monet", "Turner"]),
+        ("image_strength", 0.7),
+        ("files", []),
+        ("attachments", {"count": 0}),
+    ],
+)
+def test_words_and_names_for_the_new_picture_are_ignored(name: str, value: Any) -> None:
+    assert parse(GenerateImage, FOX | {name: value}) == (parse(GenerateImage, FOX)[0], [name])
+
+
+def test_what_is_ignored_may_be_nested_however_deep() -> None:
+    deep: Any = "/a/fox.png"
+    for _ in range(5_000):
+        deep = [deep]
+    assert parse(GenerateImage, FOX | {"files": deep})[1] == ["files"]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ARGUMENTS.values() if kind is not GenerateImage])
+def test_a_call_that_draws_nothing_ignores_a_picture(kind: type[msgspec.Struct]) -> None:
+    needed = {"generation_id": IDENTITY} if kind is CancelImage else {}
+    assert parse(kind, needed | {"style_image": "/a/fox.png"})[1] == ["style_image"]
 
 
 FOREIGN_NAMES = ["task_progress", "reason", "requires_approval", "_meta", "toolCallId", "seed", "response_format"]
