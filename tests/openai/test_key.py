@@ -115,8 +115,7 @@ async def test_the_clients_own_repr_and_headers_do_not_hold_the_key(
     with anyio.fail_after(10):
         await backend.generate(ask(), report)
     line = backend._means.line  # pyright: ignore[reportPrivateUsage]
-    client = line._client  # pyright: ignore[reportPrivateUsage]
-    assert client is not None
+    client = await line._clients.by(None)  # pyright: ignore[reportPrivateUsage]
     assert KEY not in repr((backend, line, vars(line), client, client.headers, client.headers.raw, client.auth))
     assert KEY in str(api.posts[0].headers)
 

@@ -18,7 +18,6 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.backend import ApiBackend
 from cdp_image_mcp.openai.plan import Plan
 from cdp_image_mcp.openai.wire import pacing
-from cdp_image_mcp.openai.wire.client import certificates
 from cdp_image_mcp.openai.wire.pacing import Pace, Tries, full_jitter
 from cdp_image_mcp.openai.wire.payload import RequestBody, make_body
 from cdp_image_mcp.request import WorkState
@@ -38,6 +37,7 @@ from fixtures.images_api import (
 )
 from tests.clock import leap
 from tests.openai.doubles import KEY, DiskReport, MakeBackend, MakeReport, ask, no_jitter
+from tests.openai.wire.ways import forget_certificates
 
 pytestmark = pytest.mark.anyio
 
@@ -67,7 +67,7 @@ async def test_where_secrets_of_connections_are_to_be_written_is_not_asked_for(
     api: ImagesApi, backend: ApiBackend, report: DiskReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Left over from a look into a browser's connections; where it cannot be written, no request could be made."""
-    certificates.cache_clear()
+    forget_certificates()
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "not there" / "keys"))
     with anyio.fail_after(20):
         await backend.generate(ask(), report)

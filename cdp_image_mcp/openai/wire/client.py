@@ -1,4 +1,8 @@
-"""The one place that makes HTTP clients: by the proxy, and with the certificates, that the environment names."""
+"""The one place that makes HTTP clients: by the proxy, and with the certificates, that the environment names.
+
+Both may change under a program that runs for weeks: a VPN and its proxy come and go, and a certificate is added once
+somebody was told that it is wanted.
+"""
 
 import logging
 import os
@@ -10,6 +14,9 @@ from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
 
 from cdp_image_mcp import __version__
 from cdp_image_mcp.errors import ImageError
@@ -36,16 +43,23 @@ LARGEST_STEP = 65_536
 
 
 @cache
+def trusted() -> ssl.SSLContext:
+    """One for the process, which every client holds: what is read into it later counts for the next connection of each,
+    and no client with a paid request under way has to be closed for it."""
+    # Not the default one: that writes the connection's secrets to where SSLKEYLOGFILE says, and fails where it cannot.
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@cache
 def certificates() -> ssl.SSLContext:
     """The trusted certificates: certifi's, the system's (where an organisation's own is installed) and those the
-    variables name, each beside the others. Read once for the process: a tenth of a second each time.
+    variables name, each beside the others. Read once, a tenth of a second each time, and again after a doubt.
 
     Raises ImageError ``configuration``. Blocking.
     """
     import certifi
 
-    # Not the default one: that writes the connection's secrets to where SSLKEYLOGFILE says, and fails where it cannot.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = trusted()
     context.load_verify_locations(cafile=certifi.where())
     # As the default one from Python 3.13 on, but not strict: an organisation's own often breaks RFC 5280 ("Missing
     # Authority Key Identifier"), and whoever named it in SSL_CERT_FILE was told to name it there.
@@ -60,6 +74,11 @@ def certificates() -> ssl.SSLContext:
     _add("SSL_CERT_FILE", lambda value: context.load_verify_locations(cafile=value))
     _add("SSL_CERT_DIR", lambda value: [_add_folder(context, Path(name)) for name in value.split(os.pathsep) if name])
     return context
+
+
+def doubt_certificates() -> None:
+    """One was not trusted: they are read anew before the next request, for the user may have added it by then."""
+    certificates.cache_clear()
 
 
 def _add(variable: str, load: Callable[[str], object]) -> None:
@@ -91,25 +110,57 @@ def open_client(proxy: Proxy | None, *, verify: ssl.SSLContext | None = None, **
     # Their own lines hold response headers (cookies, what a server echoes) and whole addresses (signed ones).
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    trusted = certificates()
+    usual = certificates()
     try:
         way = None if proxy is None else httpx.Proxy(proxy.url)
         if way is not None and way.url.scheme == "https":
-            way.ssl_context = trusted
+            way.ssl_context = usual
         # Base64 of compressed pictures does not shrink worth the time, and a compressed answer could be a bomb.
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         make = partial(httpx.AsyncClient, trust_env=False, headers=headers, **options)
         if way is None or not way.url.scheme.startswith("socks"):
-            return make(verify=verify or trusted, proxy=way)
+            return make(verify=verify or usual, proxy=way)
         from cdp_image_mcp.openai.wire.socks import SocksTransport
 
         limits = options.get("limits", httpx.Limits())
-        return make(transport=SocksTransport(verify=verify or trusted, proxy=way, limits=limits))
+        return make(transport=SocksTransport(verify=verify or usual, proxy=way, limits=limits))
     except ImportError:
         why = SOCKS
     except (ValueError, httpx.InvalidURL):
         why = "it is no address of an http, https or socks5 proxy"
     raise _unusable(proxy.variable if proxy else "HTTPS_PROXY", why)
+
+
+class Clients:
+    """A client for each way out, made when it is first gone; what they have in common ``make`` knows."""
+
+    def __init__(self, make: "Callable[[Proxy | None], httpx.AsyncClient]") -> None:
+        self._make = make
+        self._made: dict[Proxy | None, httpx.AsyncClient] = {}
+        self._opening = anyio.Lock()
+
+    async def by(self, proxy: Proxy | None) -> "httpx.AsyncClient":
+        """The one that goes by ``proxy``. Raises ImageError ``configuration``."""
+        async with self._opening:
+            # Loading httpx and the certificates takes a tenth of a second: not on the event loop.
+            try:
+                return await anyio.to_thread.run_sync(self._ready, proxy)
+            except (OSError, ImportError) as error:  # no more open files, or a package updated under the program
+                told = f"No connection can be made here ({type(error).__name__}: {error}). Nothing was sent."
+                raise ImageError("configuration", told, next_step="Start the program anew.") from error
+
+    def _ready(self, proxy: Proxy | None) -> "httpx.AsyncClient":
+        certificates()  # read anew where they were doubted, also for a client that is there
+        if proxy not in self._made:
+            self._made[proxy] = self._make(proxy)
+        return self._made[proxy]
+
+    async def aclose(self) -> None:
+        """Close all connections. Idempotent."""
+        async with self._opening:
+            made, self._made = self._made, {}
+            for client in made.values():
+                await client.aclose()
 
 
 async def unpacked(response: "httpx.Response") -> AsyncGenerator[bytes]:

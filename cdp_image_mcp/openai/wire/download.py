@@ -10,7 +10,6 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote_to_bytes, urljoin, urlsplit, urlunsplit
 
@@ -20,7 +19,7 @@ import anyio.to_thread
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
-from cdp_image_mcp.openai.wire.client import open_client, unpacked
+from cdp_image_mcp.openai.wire.client import Clients, doubt_certificates, open_client, unpacked
 from cdp_image_mcp.openai.wire.exchange import describe, key_of
 from cdp_image_mcp.openai.wire.pictures import LARGEST_PICTURE, LOOKS_PAINTED, Base64
 from cdp_image_mcp.openai.wire.proxy import PORTS, Proxy, number_of, proxy_for
@@ -87,8 +86,7 @@ class Downloader:
         self._own_host = self._own.hostname or ""
         with suppress(UnicodeError):
             self._own_host = _in_ascii(self._own_host)
-        self._clients: dict[Proxy | None, httpx.AsyncClient] = {}
-        self._opening = anyio.Lock()
+        self._clients = Clients(self._make_client)
 
     async def fetch(self, place: str, base: str = "") -> bytes:
         """The bytes of the picture at ``place``, which may lack what ``base`` says (gpt4free names the path alone).
@@ -163,7 +161,10 @@ class Downloader:
     ) -> bytes | str:
         import httpx
 
-        client = await self._client(proxy)
+        try:
+            client = await self._clients.by(proxy)
+        except ImageError as error:
+            raise FetchError(error.message) from None
         words, status = "", 0
         try:
             for key in keys:
@@ -180,25 +181,21 @@ class Downloader:
         except httpx.InvalidURL:
             raise FetchError("its address is malformed", never=True) from None
         except (httpx.HTTPError, httpx.StreamError) as error:
-            words = describe(error, "receiving").words
+            broken = describe(error, "receiving")
+            words = broken.words
+            if broken.over == "certificate":
+                doubt_certificates()
         if words:
             raise FetchError(f"the connection failed ({words})", again=True, elsewhere=True)
         raise FetchError(f"its address answered with HTTP {status}", again=status in {429, 500, 502, 503, 504})
 
-    async def _client(self, proxy: Proxy | None) -> "httpx.AsyncClient":
-        async with self._opening:
-            if proxy not in self._clients:
-                import httpx
+    def _make_client(self, proxy: Proxy | None) -> "httpx.AsyncClient":
+        import httpx
 
-                timeout = httpx.Timeout(TIMEOUT, connect=CONNECTING)
-                # One that is kept is known by its number: it would serve any host there, whose name was never proved.
-                limits = httpx.Limits(max_keepalive_connections=0)
-                make = partial(open_client, proxy, timeout=timeout, limits=limits, follow_redirects=False)
-                try:
-                    self._clients[proxy] = await anyio.to_thread.run_sync(make)
-                except ImageError as error:
-                    raise FetchError(error.message) from None
-            return self._clients[proxy]
+        timeout = httpx.Timeout(TIMEOUT, connect=CONNECTING)
+        # One that is kept is known by its number: it would serve any host there, whose name was never proved.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        return open_client(proxy, timeout=timeout, limits=limits, follow_redirects=False)
 
     def _check(self, url: str) -> tuple[SplitResult, str, int]:
         try:
@@ -247,9 +244,7 @@ class Downloader:
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
-            await client.aclose()
+        await self._clients.aclose()
 
 
 def _in_ascii(host: str) -> str:

@@ -16,7 +16,7 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.openai.profiles import choose_profile
 from cdp_image_mcp.openai.wire.certificate import issuer_at
-from cdp_image_mcp.openai.wire.client import CONNECT_TIMEOUT, open_client, unpacked
+from cdp_image_mcp.openai.wire.client import CONNECT_TIMEOUT, Clients, doubt_certificates, open_client, unpacked
 from cdp_image_mcp.openai.wire.payload import RequestBody
 from cdp_image_mcp.openai.wire.proxy import Proxy, proxy_for
 from cdp_image_mcp.system.tasks import shielded
@@ -190,10 +190,7 @@ class Line:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client: httpx.AsyncClient | None = None
-        self._opening = anyio.Lock()
-        self.proxy: Proxy | None = None
-        """Which proxy leads there, as soon as something was sent."""
+        self._clients = Clients(self._make_client)
 
     @asynccontextmanager
     async def send(
@@ -232,7 +229,7 @@ class Line:
         more: dict[str, Any] = {"content": body, "headers": headers, "extensions": {"trace": trace}}
         broken = BrokenError(phase, "timeout", f"no connection within {CONNECTING:g} s")
         response: httpx.Response | None = None
-        client = await self._open()
+        client, proxy = await self._open()
         with connecting:
             try:
                 response = await _answered(client, client.build_request("POST", url, timeout=timeout, **more))
@@ -244,7 +241,7 @@ class Line:
                 await may_have_left()
                 raise
         if response is None:
-            raise await self._explained(broken)
+            raise await self._explained(broken, proxy)
         try:
             yield Reply(response, max(0.0, anyio.current_time() - left_at))  # it may answer before all has left
         finally:
@@ -257,63 +254,53 @@ class Line:
         import httpx
 
         body = b""
+        client, proxy = await self._open()
         try:
-            client = await self._open()
             async with client.stream("GET", url, timeout=ASKING) as response:
                 async for piece in unpacked(response):
                     body += piece
                     if len(body) > MOST_ASKED:
                         break
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            broken = await self._explained(describe(error, "connecting"))
+            broken = await self._explained(describe(error, "connecting"), proxy)
             advice = broken.next_step or "Check the connection, a firewall or a proxy."
             told = f"{urlsplit(url).netloc} cannot be reached: {broken.words}."
             raise ImageError("network", told, next_step=advice) from None
         finally:
             await self.aclose()
-        return response.status_code, body, f" by way of {self.proxy.shown}" if self.proxy else ""
+        return response.status_code, body, f" by way of {proxy.shown}" if proxy else ""
 
-    async def _explained(self, broken: BrokenError) -> BrokenError:
+    async def _explained(self, broken: BrokenError, proxy: Proxy | None) -> BrokenError:
         """With what a person can set right, and by which way it went."""
         host = urlsplit(self._settings.base_url).hostname
         if broken.over == "certificate":
-            issuer = await issuer_at(self._settings.base_url, self.proxy)
+            issuer = await issuer_at(self._settings.base_url, proxy)
+            doubt_certificates()
             issued = f", issued by {issuer!r}," if issuer else ""
             broken.next_step = _certificate_advice(broken.words)
             broken.words = f"the certificate of {host}{issued} is not trusted here ({broken.words})"
-        elif self.proxy is not None and broken.phase == "connecting":
+        elif proxy is not None and broken.phase == "connecting":
             broken.next_step = (
-                f"Ask the user to check {self.proxy.variable}, or to put {host} into NO_PROXY if no proxy is needed."
+                f"Ask the user to check {proxy.variable}, or to put {host} into NO_PROXY if no proxy is needed."
             )
-        if self.proxy is not None:
-            broken.words += f" by way of {self.proxy.shown}"
+        if proxy is not None:
+            broken.words += f" by way of {proxy.shown}"
         return broken
 
-    async def _open(self) -> "httpx.AsyncClient":
-        async with self._opening:
-            if self._client is None:
-                # Loading httpx and the system's certificates takes a tenth of a second: not on the event loop.
-                try:
-                    self._client = await anyio.to_thread.run_sync(self._make_client)
-                except (OSError, ImportError) as error:  # no more open files, or a package updated under the program
-                    told = f"No connection can be made here ({type(error).__name__}: {error}). Nothing was sent."
-                    raise ImageError("configuration", told, next_step="Start the program anew.") from error
-            return self._client
+    async def _open(self) -> "tuple[httpx.AsyncClient, Proxy | None]":
+        """What leads there now, and by which proxy: asked each time, and in a thread, for it may be looked up."""
+        proxy = await anyio.to_thread.run_sync(proxy_for, self._settings.base_url)
+        return await self._clients.by(proxy), proxy
 
-    def _make_client(self) -> "httpx.AsyncClient":
+    def _make_client(self, proxy: Proxy | None) -> "httpx.AsyncClient":
         import httpx
 
-        settings = self._settings
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=KEEP_ALIVE)
-        self.proxy = proxy_for(settings.base_url)
-        return open_client(self.proxy, auth=key_of(settings), follow_redirects=False, limits=limits)
+        return open_client(proxy, auth=key_of(self._settings), follow_redirects=False, limits=limits)
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
-        async with self._opening:
-            client, self._client = self._client, None
-            if client is not None:
-                await client.aclose()
+        await self._clients.aclose()
 
 
 def _certificate_advice(why: str) -> str:

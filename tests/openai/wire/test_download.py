@@ -2,19 +2,19 @@
 
 import json
 import socket
-import ssl
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
+import certifi
 import pytest
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.openai.wire import client, download
+from cdp_image_mcp.openai.wire import download
 from cdp_image_mcp.openai.wire.download import Downloader, FetchError, is_public
 from fixtures.images_api import (
     ImagesApi,
@@ -30,7 +30,7 @@ from fixtures.images_api import (
     silence,
 )
 from tests.openai.doubles import KEY, DiskReport, MakeBackend, ask
-from tests.openai.wire.ways import black_hole, listening, make_authority
+from tests.openai.wire.ways import black_hole, forget_certificates, listening, make_authority
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +66,14 @@ async def test_a_picture_named_by_address_is_fetched_without_the_key(
     assert get.query == {"sig": ["secret"]}
     assert KEY not in str(get.headers)
     assert "sig" not in str(report.history)
+
+
+@pytest.fixture
+def nothing_read() -> Generator[None]:
+    """Of certificates, as in a program that was just started."""
+    forget_certificates()
+    yield
+    forget_certificates()
 
 
 def for_those_with_the_key(request: Request) -> bool:
@@ -106,7 +114,7 @@ async def test_whoever_else_wants_the_key_does_not_get_it(
 
 
 async def test_nor_does_whoever_vouches_for_another_name_at_the_apis_own_number(
-    api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_read: None
 ) -> None:
     """A connection that is kept is known by its number alone; whose it is was seen when it began."""
 
@@ -117,8 +125,7 @@ async def test_nor_does_whoever_vouches_for_another_name_at_the_apis_own_number(
         return True
 
     authority = make_authority(tmp_path, "pictures.example")
-    trusted = ssl.create_default_context(cafile=str(authority.file))
-    monkeypatch.setattr(client, "certificates", lambda: trusted)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     monkeypatch.setattr(download, "resolve", resolve)
     monkeypatch.setattr(download, "is_public", public)
     api.file("/1.png", raw(200, png(), PNG_HEADERS))
@@ -135,6 +142,27 @@ async def test_nor_does_whoever_vouches_for_another_name_at_the_apis_own_number(
                 await made.fetch(f"https://api.example:{tls.port}/2.png")
         await made.aclose()
     assert [for_those_with_the_key(request) for request in api.log] == [False, False]
+
+
+async def test_an_authority_that_was_added_after_the_failure_is_trusted_by_the_next_fetch(
+    api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_read: None
+) -> None:
+    """A picture that is paid waits there until the user has added it."""
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    authority = make_authority(tmp_path, "localhost")
+    named = tmp_path / "organisation.pem"
+    named.write_bytes(Path(certifi.where()).read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(named))
+    api.file("/1.png", raw(200, png(), PNG_HEADERS))
+    async with listening(api.url, secure=authority.server) as tls:
+        base = f"https://localhost:{tls.port}"
+        made = Downloader(Settings(output_dir=tmp_path, profile_dir=tmp_path, base_url=f"{base}/v1"))
+        with anyio.fail_after(20):
+            with pytest.raises(FetchError, match="the connection failed"):
+                await made.fetch(f"{base}/1.png")
+            named.write_bytes(authority.file.read_bytes())
+            assert await made.fetch(f"{base}/1.png") == png()
+        await made.aclose()
 
 
 async def test_a_picture_is_not_asked_for_in_a_form_that_could_not_be_read(

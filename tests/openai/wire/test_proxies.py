@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Generator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +27,7 @@ from tests.openai.wire.ways import (
     USER,
     Authority,
     black_hole,
+    forget_certificates,
     http_proxy,
     listening,
     make_authority,
@@ -44,9 +46,9 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    client.certificates.cache_clear()
+    forget_certificates()
     yield
-    client.certificates.cache_clear()
+    forget_certificates()
 
 
 @pytest.mark.parametrize(
@@ -174,6 +176,35 @@ async def test_the_systems_settings_are_asked_in_threads_for_they_may_look_names
     assert (report.pictures, len(proxy.asked)) == ([png(seed=3)], 2)
     assert len(asked_by) >= 3
     assert threading.current_thread() not in asked_by
+
+
+async def test_the_way_out_is_chosen_anew_for_each_picture(
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers run for weeks, and a VPN or the settings of a network come and go meanwhile."""
+    way: dict[str, str] = {}
+    monkeypatch.setattr(proxy_module, "getproxies", lambda: way)
+    asked: list[list[str]] = []
+    with anyio.fail_after(30):
+        async with listening(api.url) as straight:
+            # A name with its own address: only what lies on this machine is never asked by a proxy.
+            base_url = f"http://{HOST}:{straight.port}/v1"
+            monkeypatch.setattr(socket, "getaddrinfo", partial(looked_up, lookup=socket.getaddrinfo))
+            backend = make_backend(base_url=base_url)
+            for _ in range(2):
+                async with http_proxy(api.url) as proxy:
+                    way["http"] = f"http://127.0.0.1:{proxy.port}"
+                    await backend.generate(ask(), report)
+                asked.append(proxy.asked)
+            way.clear()
+            await backend.generate(ask(), report)
+            await backend.aclose()
+    assert asked == [[f"{base_url}/images/generations"]] * 2
+    assert len(report.pictures) == 3
+
+
+def looked_up(host: Any, *more: Any, lookup: Any, **fields: Any) -> Any:
+    return lookup("127.0.0.1" if host in {HOST, HOST.encode()} else host, *more, **fields)
 
 
 async def test_a_proxy_may_itself_be_encrypted(
@@ -315,7 +346,7 @@ async def test_an_authority_of_the_users_own_is_trusted_beside_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = {one["serialNumber"] for one in client.certificates().get_ca_certs()}
-    client.certificates.cache_clear()
+    forget_certificates()
     authority = make_authority(tmp_path, "localhost")
     monkeypatch.setenv(variable, str(authority.file if variable == "SSL_CERT_FILE" else tmp_path))
     await trusted(authority, api, make_backend, report)
@@ -362,6 +393,28 @@ async def test_an_authority_that_nobody_here_knows_is_named_and_so_is_the_variab
     assert "SSL_CERT_FILE (now: not set; a client may keep it from this program" in found.next_step
     assert api.log == []
     assert bool(proxy.asked) == by_proxy
+
+
+async def test_an_authority_that_was_added_after_the_failure_is_trusted_by_the_next_call(
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is what the advice asks for, and the program runs on. The picture lies behind the same authority."""
+    api.file("/made.png", raw(200, png(seed=3), {"content-type": "image/png"}))
+    authority = make_authority(tmp_path, "localhost")
+    named = tmp_path / "organisation.pem"
+    named.write_bytes(Path(certifi.where()).read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(named))
+    with anyio.fail_after(30):
+        async with listening(api.url, secure=authority.server) as tls:
+            base = f"https://localhost:{tls.port}"
+            backend = make_backend(base_url=f"{base}/v1", compat="localai")
+            with pytest.raises(ImageError, match=r"certificate of localhost.* is not trusted here"):
+                await backend.generate(ask(), report)
+            named.write_bytes(authority.file.read_bytes())
+            api.play(draw(items=[{"url": f"{base}/made.png"}]))
+            await backend.generate(ask(), report)
+            await backend.aclose()
+    assert report.pictures == [png(seed=3)]
 
 
 @pytest.mark.parametrize(

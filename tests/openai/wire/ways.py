@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from cdp_image_mcp.openai.wire.client import certificates, trusted
+
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 USER = "alice"
 PASSWORD = "pass:w@rd"
@@ -184,6 +186,12 @@ class Authority(NamedTuple):
 
     file: Path
     server: ssl.SSLContext
+
+
+def forget_certificates() -> None:
+    """As in a program that was just started."""
+    trusted.cache_clear()
+    certificates.cache_clear()
 
 
 def make_authority(folder: Path, host: str, *, name: str = "Example Inspection CA", days: int = 1) -> Authority:
