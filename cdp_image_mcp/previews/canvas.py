@@ -12,7 +12,6 @@ import anyio
 import anyio.to_thread
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.previews.preview import Canvas, OpenCanvas, Picture, PreviewError
 from cdp_image_mcp.previews.scratch import scratch_folder
 from cdp_image_mcp.system.tasks import background, shielded
@@ -116,9 +115,8 @@ class _Lent:
             self._life.deadline = anyio.current_time() + RESTING_SECONDS if self.resting else -math.inf
 
     async def live(self) -> None:
-        """The page's life."""
-        from cdp_image_mcp.cdp import CDPError
-
+        """The page's life. What goes wrong in it, loading the driver too, would end the server, and with it a drawing
+        that is paid for."""
         try:
             with self._life:
                 async with self._block as self._page:
@@ -126,11 +124,8 @@ class _Lent:
                     await anyio.sleep_forever()
         except PreviewError as error:
             self._page = error
-        except (CDPError, ImageError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  it is told
             self._page = _no_preview(error)
-        except Exception:
-            # It would end the server, and with it a drawing that is paid for.
-            logger.exception("a page for previews ended")
         finally:
             self._settled.set()
 
@@ -182,8 +177,6 @@ class _PageCanvas:
         """Whether the page did all that it was given."""
 
     async def shrink(self, original: Path, mime_type: str, /, *, alpha: bool, edge: int, most_bytes: int) -> Picture:
-        from cdp_image_mcp.cdp import CDPError
-
         # JPEG is read by every client and model; only transparency needs WebP.
         wanted = "image/webp" if alpha else "image/jpeg"
         self.sound = False
@@ -195,7 +188,8 @@ class _PageCanvas:
                 # A confined browser (snap, Flatpak) may not read the folder.
                 await self._send(await anyio.to_thread.run_sync(original.read_bytes))
                 made = await self._page.call(*shrink)
-        except CDPError as error:
+        except Exception as error:  # noqa: BLE001  it is told
+            # The picture is saved, and the answer about it goes out without this.
             raise _no_preview(error) from None
         self.sound = True
         if (failure := made.get("failure")) is not None:
@@ -215,7 +209,7 @@ class _PageCanvas:
 
 
 def _no_preview(error: Exception) -> PreviewError:
-    logger.info("no preview: %s", error)
+    logger.info("no preview", exc_info=error)
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
     return PreviewError(f"No preview: {first}")
 

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import sys
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -200,6 +201,21 @@ async def test_without_any_browser_the_reason_is_told(tmp_path: Path, standing: 
             with pytest.raises(PreviewError, match="no-browser"):
                 await maker.preview(image, 1000)
     assert left_behind(standing) == []
+
+
+async def test_a_driver_that_cannot_be_loaded_costs_a_preview_and_not_the_server(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the package was removed under a server that had made pictures through the API alone."""
+    for name in [each for each in sys.modules if each.startswith("cdp_image_mcp.cdp")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    image = saved(tmp_path, 1, noise(2000, 100), width=2000, height=100)
+    with anyio.fail_after(60):
+        async with canvases(settings) as opening:
+            for _ in range(2):
+                async with PreviewMaker(opening) as maker:
+                    with pytest.raises(PreviewError, match="No preview: "):
+                        await maker.preview(image, 1000)
 
 
 async def test_an_open_browser_without_windows_is_used_and_kept_clean(
