@@ -112,7 +112,7 @@ class Index:
         self, db: sqlite3.Connection, folder: Path, record: Record, stamp: Stamp, visit: Visit | None = None
     ) -> None:
         """Insert or replace one generation, and whatever was in its folder. ``visit``: of whoever puts several."""
-        timings, ended = record.timings, epoch(record.finished_at or record.updated_at)
+        timings, ended = record.timings, record.ended_at
         self._count(db, record, ended)
         db.execute(
             "INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -259,16 +259,27 @@ class Library:
 
     @in_thread
     def latest_finished(self, backends: Sequence[BackendName], before: float = math.inf) -> Entry | None:
-        """The generation with pictures (``saved`` or ``partial``) that ended last at one of ``backends``, ``before``
-        that epoch second. What a clock that was once wrong dated into the future comes behind all others."""
+        """The generation with pictures (``saved`` or ``partial``) that was seen last of those that ended at one of
+        ``backends`` ``before`` that epoch second. What a clock that was once wrong dated into the future comes behind
+        all others."""
         condition = (
             f"WHERE backend IN ({', '.join('?' * len(backends))}) AND state IN ('saved', 'partial')"
             " AND ended < ? ORDER BY ended DESC"
         )
         for latest in (min(before, time.time() + CLOCK_SLACK), before):
-            if found := self._entries.picked(condition, *backends, latest, most=1):
-                return found[0]
+            if (found := self._seen_last(condition, *backends, latest)) is not None:
+                return found
         return None
+
+    def _seen_last(self, latest_first: str, *values: object) -> Entry | None:
+        """Nothing is seen after its end, by which they are picked: as a rule the first one is it."""
+        most = 1
+        while True:
+            found = self._entries.picked(latest_first, *values, most=most)
+            last = max(found, key=lambda entry: entry.record.seen_at, default=None)
+            if last is None or len(found) < most or last.record.seen_at >= found[-1].record.ended_at:
+                return last
+            most *= 4
 
     @in_thread
     def typical_seconds(self, backend: BackendName) -> float | None:

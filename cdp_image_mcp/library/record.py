@@ -140,7 +140,24 @@ class Record(msgspec.Struct, kw_only=True):
         """Seconds since the epoch at which it was left as it is: its end or, since each try to collect it ends anew,
         the press of send."""
         pressed = epoch(str(self.facts.get("submitted_at", ""))) if self.collectable else 0.0
-        return pressed or epoch(self.finished_at or self.updated_at)
+        return pressed or self.ended_at
+
+    @property
+    def sent_at(self) -> float:
+        """Seconds since the epoch at which its last prompt went out; where nobody noted that, it was accepted."""
+        return epoch(str(self.facts.get("submitted_at", ""))) or epoch(self.created_at)
+
+    @property
+    def ended_at(self) -> float:
+        """Seconds since the epoch at which it ended, or was written last."""
+        return epoch(self.finished_at or self.updated_at)
+
+    @property
+    def seen_at(self) -> float:
+        """Seconds since the epoch from which on its pictures are before whoever asked for them. What was taken up, and
+        told to nobody yet, came behind calls about others: it is as old as its prompt."""
+        unseen = self.facts.get("taken_up") and not self.fetched
+        return min(self.sent_at, self.ended_at) if unseen else self.ended_at
 
     @property
     def end(self) -> tuple[str, str | None]:

@@ -44,6 +44,7 @@ class Strays(NamedTuple):
         if self.pictures and record.state != "saved":
             whole = len(record.images) >= request_of(record).n
             record.state, record.finished_at, record.fetched = "saved" if whole else "partial", now(), False
+            record.facts["taken_up"] = True
             if whole:
                 record.error, record.failures = None, []
         if record.error is not None:

@@ -12,7 +12,7 @@ import msgspec
 from cdp_image_mcp.errors import ImageError, refusal
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.library import Library
-from cdp_image_mcp.library.record import Record, epoch
+from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.library.references import check_reference
 from cdp_image_mcp.request import AtSite, BackendName, ImageRequest
 
@@ -78,8 +78,4 @@ async def _last_there(library: Library, record: Record) -> str | None:
     if record.generation_id not in {one.generation_id for one in newest}:
         return None
     sent = (one for one in newest if one.conversation_url == record.conversation_url and one.submitted is not False)
-    return max(sent, key=_sent_at, default=record).generation_id
-
-
-def _sent_at(record: Record) -> float:
-    return epoch(str(record.facts.get("submitted_at", ""))) or epoch(record.created_at)
+    return max(sent, key=lambda one: one.sent_at, default=record).generation_id

@@ -10,7 +10,8 @@ import pytest
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import AtSite, ImageRequest, Report
 from cdp_image_mcp.studio.studio import Studio
-from tests.studio.leaving import asking, sent, sent_then_hangs
+from tests.library.making import ago
+from tests.studio.leaving import asking, interrupted, sent, sent_then_hangs
 from tests.studio.scripted import Scripted, png, studio_with
 
 pytestmark = pytest.mark.anyio
@@ -226,3 +227,33 @@ async def test_going_on_from_one_that_is_still_being_drawn_is_told_to_wait_for_i
         with pytest.raises(ImageError, match="not finished") as refused:
             await studio.generate(asking("make it blue", continue_from=drawn))
     assert (refused.value.code, "wait_for_image" in (refused.value.next_step or "")) == ("invalid_input", True)
+
+
+@pytest.mark.parametrize("told", [False, True])
+async def test_what_is_collected_behind_a_call_is_gone_on_from_only_when_it_was_told(
+    tmp_path: Path, told: bool
+) -> None:
+    """Whoever says "make it blue" means what was seen last."""
+    asked, collected = list[ImageRequest](), anyio.Event()
+
+    async def draws(request: ImageRequest, report: Report) -> None:
+        asked.append(request)
+        await report.state("generating", submitted=True, conversation_url="http://site/c/cat")
+        await report.save(png(len(asked)))
+
+    async def collects(_request: ImageRequest, report: Report) -> None:
+        await report.save(png(100), ends={})
+        collected.set()
+
+    pressed = ago(hours=20)
+    sent_before = {"created_at": pressed, "facts": {"submitted_at": pressed}}
+    fox = await interrupted(tmp_path, conversation_url="http://site/c/fox", **sent_before)
+    async with studio_with(tmp_path, Scripted(draws, collects)) as studio:
+        cat = await studio.generate(asking("a cat"))
+        await studio.fetched(cat)
+        await collected.wait()
+        if told:
+            assert await studio.fetched(await studio.wait(fox.generation_id))
+        await studio.generate(asking(BLUE, conversation_mode="continue"))
+    wanted = (fox.generation_id, "http://site/c/fox") if told else (cat.record.generation_id, "http://site/c/cat")
+    assert (asked[1].continue_from, asked[1].continue_url) == wanted
