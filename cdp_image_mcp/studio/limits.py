@@ -67,8 +67,8 @@ def _owed(entry: Entry) -> int:
     missing = max(0, int(record.request.get("n", 1)) - len(record.images))
     if entry.alive and not record.facts.get("taken_up"):
         return missing
-    left = _is_of_today(entry) and (record.collectable or (not record.finished and record.at_site))
-    return min(1, missing) if entry.alive or left else 0
+    may_come = entry.alive or record.collectable or (not record.finished and record.at_site)
+    return min(1, missing) if may_come and _is_of_today(entry) else 0
 
 
 def spent(of_today: list[Entry]) -> int:
@@ -90,5 +90,7 @@ def _set_aside(entry: Entry) -> int:
 
 def _is_of_today(entry: Entry) -> bool:
     """Or of tomorrow, for a clock may have been set back; what lies beyond is of a clock that was wrong once, and would
-    count on every day until then."""
-    return 0 <= entry.record.left_at - last_midnight() < 2 * 86_400
+    count on every day until then. What was taken up is of the day on which it was sent."""
+    record = entry.record
+    at = record.sent_at if record.facts.get("taken_up") else record.left_at
+    return 0 <= at - last_midnight() < 2 * 86_400

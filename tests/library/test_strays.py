@@ -13,7 +13,7 @@ from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.library.strays import gather, worthless
 from cdp_image_mcp.request import SavedImage
-from tests.library.making import DEAD, a_record, create, finished, picture
+from tests.library.making import DEAD, a_record, ago, create, finished, picture
 
 pytestmark = pytest.mark.anyio
 
@@ -84,6 +84,17 @@ async def test_a_picture_that_came_after_the_answer_is_listed_and_the_end_stays_
     assert [Path(image.path).read_bytes() for image in record.images] == [first, unlisted, late]
     assert (record.state, record.fetched, record.finished_at) == ("saved", True, ended)
     assert again.kind == "new"
+
+
+async def test_what_is_taken_in_later_is_not_what_was_seen_last(library: Library) -> None:
+    with anyio.fail_after(60):
+        folder = await create(library, a_record(created_at=ago(hours=1), finished_at=ago(minutes=50)))
+        seen = await finished(library, folder, read_record(folder.path)[0])
+        _, late = await left(
+            library, lambda path: (path / "image-01.png").write_bytes(picture()), created_at=ago(hours=3)
+        )
+        latest = await library.latest_finished(["api", "chatgpt-web"])
+    assert (late.state, latest and latest.record.generation_id) == ("saved", seen.generation_id)
 
 
 @pytest.mark.parametrize(

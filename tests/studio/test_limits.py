@@ -9,8 +9,11 @@ import pytest
 from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.joining import Entry
 from cdp_image_mcp.library.record import Record, now
-from cdp_image_mcp.studio.limits import pictures_beyond, spent
+from cdp_image_mcp.request import SavedImage
+from cdp_image_mcp.studio.limits import made, pictures_beyond, spent
 from tests.library.making import DEAD, a_record, ago
+
+SENT_YESTERDAY: dict[str, Any] = {"taken_up": True, "submitted_at": ago(hours=25)}
 
 
 def entry(*, alive: bool = False, **more: Any) -> Entry:
@@ -53,8 +56,12 @@ def test_what_the_site_may_still_bring_counts(counted: Callable[[], Entry], comi
         lambda: entry(state="failed", finished_at=now()),
         lambda: entry(state="generating", owner=DEAD, updated_at=ago(hours=25)),
         lambda: left(finished_at=ago(hours=-24 * 400)),
+        lambda: entry(alive=True, state="generating", facts=SENT_YESTERDAY),
     ],
-    ids=["given up", "never sent", "died unsent", "failed", "of another day", "of a clock that was wrong"],
+    ids=[
+        *("given up", "never sent", "died unsent", "failed", "of another day", "of a clock that was wrong"),
+        "sent on another day and collected now",
+    ],
 )
 def test_what_no_site_draws_today_does_not_count(free: Callable[[], Entry]) -> None:
     assert pictures_beyond(2, 2, [free()]) is None
@@ -71,3 +78,16 @@ def test_what_a_clock_that_was_wrong_dated_into_the_future_takes_nothing_from_ea
     paid: dict[str, Any] = {"state": "saved", "backend": "api", "booked_usd": 1.0}
     later, tomorrow = (entry(**paid, finished_at=ago(hours=-hours)) for hours in (24 * 400, 3))
     assert [spent([later]), spent([tomorrow]), spent([later, tomorrow])] == [0, 1_000_000, 1_000_000]
+
+
+def test_what_was_sent_on_another_day_and_taken_up_on_this_one_counts_for_that_one() -> None:
+    one = SavedImage(
+        path="image-01.png", mime_type="image/png", width=8, height=8, bytes=9, sha256="0", alpha=False, c2pa=False
+    )
+    ended: dict[str, Any] = {"state": "saved", "finished_at": now(), "images": [one], "booked_usd": 1.0}
+    collected = entry(**ended, facts=SENT_YESTERDAY)
+    # The API's requests note no press.
+    taken_in = entry(**ended, facts={"taken_up": True}, created_at=ago(hours=25), backend="api")
+    today = entry(**ended, facts={"taken_up": True, "submitted_at": now()}, created_at=ago(hours=25))
+    assert [made([each]) for each in (collected, today)] == [0, 1]
+    assert spent([taken_in]) == 0
