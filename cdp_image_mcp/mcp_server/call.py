@@ -118,7 +118,7 @@ class _Call:
             self.joining = {"joined": bool(came), "unmet": tuple(came[1:])}
             said = (self.params.input_responses or {}).get(ANSWER_KEY)
             left = seconds if isinstance(said, types.ElicitResult) and said.action == "accept" else 0
-            standing = await studio.wait(self.generation_id, left, self._tell, held=self.held)
+            standing = await studio.wait(self.generation_id, left, self._tell, began=self.began, held=self.held)
             return await self._answer(standing, shown, studio)
         tasks = self.app.tasks
         await tasks.sweep(arguments.prompt if isinstance(arguments, GenerateImage) else None)
@@ -145,7 +145,7 @@ class _Call:
         """For the view: the same answer, but nobody has fetched the picture by it, nor asked for it again."""
         seconds = arguments.wait_seconds
         shown = Showing("preview", self.began + seconds + ANSWER_SECONDS)
-        standing = await studio.wait(arguments.generation_id, seconds, onlooker=True, again=False)
+        standing = await studio.wait(arguments.generation_id, seconds, began=self.began, onlooker=True, again=False)
         return result_of(await compose(standing, shown, self.app.open_canvas))
 
     async def _taken_up(
@@ -159,8 +159,8 @@ class _Call:
         if isinstance(arguments, WaitForImage) or self.generation_id is not None:
             if self.generation_id is None:
                 await self.app.underway.settled()  # what was told last is not meant again
-            return await studio.wait(self.generation_id, seconds, listener, held=self.held)
-        standing = await studio.generate(arguments, listener, seconds=seconds, held=self.held)
+            return await studio.wait(self.generation_id, seconds, listener, began=self.began, held=self.held)
+        standing = await studio.generate(arguments, listener, seconds=seconds, began=self.began, held=self.held)
         self.joining = {"joined": standing.joined, "unmet": standing.unmet}
         return standing
 

@@ -96,11 +96,14 @@ class Studio:
         listener: Listener | None = None,
         *,
         seconds: float | None = None,
+        began: float | None = None,
         held: AsyncExitStack | None = None,
     ) -> Standing:
-        """Accept a request and wait at most ``seconds``, by default ``wait_seconds`` (argument or setting). Whoever
-        waits on after that gives what is ``held`` until then: no identical request joins meanwhile. Raises ImageError
-        for what is refused before anything is sent; a generation that failed comes back with its record's ``error``."""
+        """Accept a request and wait at most ``seconds``, by default ``wait_seconds`` (argument or setting), since it
+        ``began``, by default now: what accepting takes is waited too. Whoever waits on after that gives what is
+        ``held`` until then: no identical request joins meanwhile. Raises ImageError for what is refused before anything
+        is sent; a generation that failed comes back with its record's ``error``."""
+        began = anyio.current_time() if began is None else began
         if seconds is None:
             seconds = arguments.wait_seconds if given(arguments.wait_seconds) else self.settings.wait_seconds
         accepted = await self.intake.accept(arguments, secrets.token_hex(16))
@@ -125,7 +128,7 @@ class Studio:
             waiting = call.pop_all()
         async with AsyncExitStack() as own:
             await (held or own).enter_async_context(waiting)
-            standing = await self._wait(generation_id, seconds, listener)
+            standing = await self._wait(generation_id, began + seconds, listener)
         elsewhere = False
         if claim.joined and given(arguments.output_dir):
             elsewhere = accepted.parent != await anyio.to_thread.run_sync(claim.folder.path.parent.resolve)
@@ -137,15 +140,17 @@ class Studio:
         seconds: float | None = None,
         listener: Listener | None = None,
         *,
+        began: float | None = None,
         held: AsyncExitStack | None = None,
         onlooker: bool = False,
         claims: bool = True,
         again: bool = True,
     ) -> Standing:
-        """Wait for a generation of this or another process or of an earlier run; None: see :func:`meant`. ``held``:
-        see :meth:`generate`. An ``onlooker`` will not have fetched it, and has nobody asked to sign in for it; beside
-        one, and beside whoever ``claims`` nothing, an identical request joins all the same. What was interrupted is
-        looked for at the site ``again``, or else told as it ended. Raises ImageError ``not_found``."""
+        """Wait for a generation of this or another process or of an earlier run; None: see :func:`meant`. ``began`` and
+        ``held``: see :meth:`generate`. An ``onlooker`` will not have fetched it, and has nobody asked to sign in for
+        it; beside one, and beside whoever ``claims`` nothing, an identical request joins all the same. What was
+        interrupted is looked for at the site ``again``, or else told as it ended. Raises ImageError ``not_found``."""
+        began = anyio.current_time() if began is None else began
         self.settings.require_usable(*PLACES, sent="unknown")
         if generation_id is None:
             generation_id = await meant(self.library, self._asked_here)
@@ -154,7 +159,7 @@ class Studio:
             if claims and not onlooker:
                 await (held or own).enter_async_context(self.waiting((await self._current(generation_id)).record))
             seconds = self.settings.wait_seconds if seconds is None else seconds
-            return await self._wait(generation_id, seconds, listener, onlooker=onlooker)
+            return await self._wait(generation_id, began + seconds, listener, onlooker=onlooker)
 
     @asynccontextmanager
     async def waiting(self, record: Record) -> AsyncGenerator[None]:
@@ -256,9 +261,9 @@ class Studio:
     # --- inside ------------------------------------------------------------------------------------------------
 
     async def _wait(
-        self, generation_id: str, seconds: float, listener: Listener | None, *, onlooker: bool = False
+        self, generation_id: str, until: float, listener: Listener | None, *, onlooker: bool = False
     ) -> Standing:
-        """Until it is finished, a person is newly needed, or the time is over."""
+        """Until it is finished, a person is newly needed, or that moment has come."""
         whom = (generation_id, onlooker)
         standing: Standing | None = None
         if not onlooker and (job := self._runner.jobs.get(generation_id)) is not None:
@@ -266,7 +271,7 @@ class Studio:
         async with background() as group:
             if listener is not None:
                 group.start_soon(self._tell, generation_id, listener)
-            with anyio.move_on_after(seconds):
+            with anyio.CancelScope(deadline=until):
                 standing = await self._until_news(generation_id, self._told.get(whom), onlooker=onlooker)
         standing = standing or await self._current(generation_id)
         standing = msgspec.structs.replace(standing, notes=await self._notes(standing))

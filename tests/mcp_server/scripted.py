@@ -160,6 +160,7 @@ class ScriptedStudio(Studio):
         listener: Listener | None = None,
         *,
         seconds: float | None = None,  # noqa: ARG002
+        began: float | None = None,  # noqa: ARG002
         held: AsyncExitStack | None = None,  # noqa: ARG002
     ) -> Standing:
         self.calls.append(f"generate {arguments.prompt[:20]}")
@@ -173,6 +174,7 @@ class ScriptedStudio(Studio):
         seconds: float | None = None,
         listener: Listener | None = None,
         *,
+        began: float | None = None,  # noqa: ARG002
         held: AsyncExitStack | None = None,  # noqa: ARG002
         onlooker: bool = False,  # noqa: ARG002
         claims: bool = True,  # noqa: ARG002

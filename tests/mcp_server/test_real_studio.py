@@ -17,9 +17,13 @@ from cdp_image_mcp.mcp_server import call
 from cdp_image_mcp.mcp_server.app import Context
 from cdp_image_mcp.mcp_server.resources import LARGEST
 from cdp_image_mcp.mcp_server.server import make_server
+from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
+from cdp_image_mcp.studio.intake import Intake
+from cdp_image_mcp.studio.recovery import Recovery
 from cdp_image_mcp.studio.studio import Standing, Studio
 from cdp_image_mcp.system.tasks import background
+from tests.clock import leap
 from tests.mcp_server.painted import Painter, app
 from tests.mcp_server.scripted import png
 
@@ -131,6 +135,45 @@ async def test_the_record_holds_the_arguments_as_they_were_given_and_not_how_lon
             made = text_of(await client.call_tool("generate_image", {"prompt": "a fox"}))
     record, _ = read_record(Path(made["image_path"]).parent)
     assert (record.state, record.request) == ("saved", {})
+
+
+@pytest.mark.parametrize(("tool", "before"), [("generate_image", Intake.accept), ("wait_for_image", Recovery.revive)])
+async def test_what_passes_before_a_call_can_wait_is_part_of_its_wait(
+    settings: Settings, painter: Painter, era: Any, tool: str, before: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture that is read from a cloud drive, or a library that another process holds: clients count that too."""
+    drawing, goes_on = anyio.Event(), anyio.Event()
+
+    async def slowly(*given: Any, **named: Any) -> Any:
+        found = await before(*given, **named)
+        leap(monkeypatch, 1000)
+        goes_on.set()
+        return found
+
+    async def draws(_request: ImageRequest, report: Report, /) -> None:
+        await report.state("generating", submitted=True)
+        drawing.set()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(painter, "generate", draws)
+    told = list[dict[str, Any]]()
+
+    async def ask() -> None:
+        arguments = {"prompt": "a fox"} if tool == "generate_image" else {}
+        told.append(text_of(await client.call_tool(tool, arguments | {"wait_seconds": 1500})))
+
+    with anyio.fail_after(1600):
+        async with Client(make_server(app(settings, painter)), mode=era) as client:
+            if tool == "wait_for_image":
+                await client.call_tool("generate_image", {"prompt": "a fox", "wait_seconds": 0})
+            monkeypatch.setattr(*(Intake, "accept") if tool == "generate_image" else (Recovery, "revive"), slowly)
+            async with anyio.create_task_group() as group:
+                group.start_soon(ask)
+                await goes_on.wait()
+                await drawing.wait()
+                await anyio.wait_all_tasks_blocked()
+                leap(monkeypatch, 500)
+    assert [each["status"] for each in told] == ["working"]
 
 
 async def test_the_same_wish_while_a_call_is_being_answered_is_a_picture_of_its_own(
