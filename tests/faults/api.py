@@ -14,8 +14,8 @@ from cdp_image_mcp.request import FINAL_STATES
 from tests.faults.faults import PROCESS_FAULTS, Stage, browser_processes, records, working_in
 from tests.faults.figures import Side
 from tests.faults.line import TROUBLES, Asked, Line
-from tests.faults.peer import Gone, Peer
-from tests.faults.storm import LONGEST, Fault, storm
+from tests.faults.peer import LONGEST, Gone, served
+from tests.faults.storm import Fault, storm
 from tests.faults.versions import versions_round
 from tests.web.program import environment, words_of
 
@@ -177,14 +177,9 @@ class Round:
                 self.figures.pictures += len(call.told["images"])
 
     async def _asked_once(self, variables: dict[str, str]) -> None:
-        peer = await Peer.start(self.folder, variables)
-        async with anyio.create_task_group() as group:
-            group.start_soon(peer.read)
-            await peer.open()
+        async with served(self.folder, variables, self.figures, self.context) as peer:
             for call in self.calls.values():
                 call.told = await peer.call("generate_image", **call.arguments, wait_seconds=30)
-            await peer.end()
-            group.cancel_scope.cancel()
 
     def _records(self) -> list[dict[str, Any]]:
         return [record for record in records(self.folder) if record["prompt"] in self.calls]
@@ -216,10 +211,7 @@ class Round:
 
     async def _next_start(self) -> None:
         """The next start: who was not told asks the same again, or for the same generation."""
-        peer = await Peer.start(self.folder, self.variables)
-        async with anyio.create_task_group() as group:
-            group.start_soon(peer.read)
-            await peer.open()
+        async with served(self.folder, self.variables, self.figures, self.context) as peer:
             for call in self.calls.values():
                 if call.told is None and self.chance.random() < 0.7:
                     answer = await peer.call("generate_image", **call.arguments, wait_seconds=30)
@@ -230,8 +222,6 @@ class Round:
                     "wait_for_image", generation_id=record["generation_id"], wait_seconds=30, images="none"
                 )
                 log.info("%s in the end: %s %s", record["prompt"], answer["status"], answer.get("message"))
-            await peer.end()
-            group.cancel_scope.cancel()
 
     # --- what must hold -------------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ from cdp_image_mcp.request import BackendName
 
 @dataclass
 class Side:
-    """One back end's figures. ``lost``, ``doubled``, ``untrue`` and ``left`` list what went wrong, in words."""
+    """One back end's figures. ``lost``, ``doubled``, ``untrue``, ``unanswered`` and ``left`` list what went wrong, in
+    words."""
 
     rounds: int = 0
     requests: int = 0
@@ -20,18 +21,20 @@ class Side:
     lost: list[str] = field(default_factory=list[str])
     doubled: list[str] = field(default_factory=list[str])
     untrue: list[str] = field(default_factory=list[str])
+    unanswered: list[str] = field(default_factory=list[str])
     left: list[str] = field(default_factory=list[str])
 
     @property
     def problems(self) -> list[str]:
-        return [*self.lost, *self.doubled, *self.untrue, *self.left]
+        return [*self.lost, *self.doubled, *self.untrue, *self.unanswered, *self.left]
 
     def __str__(self) -> str:
         skipped = f" (found nothing to hit: {listed(self.not_possible)})" if self.not_possible else ""
         return (
             f"rounds {self.rounds}, requests {self.requests}, pictures {self.pictures}; "
             f"records: {listed(self.ends)}; faults: {listed(self.faults)}{skipped}; lost {len(self.lost)}, "
-            f"doubled {len(self.doubled)}, untrue records {len(self.untrue)}, left {len(self.left)}"
+            f"doubled {len(self.doubled)}, untrue records {len(self.untrue)}, unanswered {len(self.unanswered)}, "
+            f"left {len(self.left)}"
         )
 
 

@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ import anyio.abc
 import msgspec
 import psutil
 
+from tests.faults.figures import Side
+
 ROOT = Path(__file__).parents[2]
+
+LONGEST = 120.0
+"""Seconds in which every call has its answer, or hears that its server is gone. None asks for more than half of it; the
+rest is for a machine that has too much to do, and costs nothing where all are answered."""
 
 
 class Gone(Exception):  # noqa: N818 - it says what happened
@@ -96,14 +103,15 @@ class Peer:
             raise Gone from error
 
     async def request(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises Gone when the server went away before it answered."""
+        """Raises Gone when the server went away before it answered, TimeoutError when it is there and does not."""
         number, self._next = self._next, self._next + 1
         answered: tuple[anyio.Event, list[dict[str, Any]]] = (anyio.Event(), [])
         self._waiting[number] = answered
         if self._gone.is_set():
             raise Gone
         await self.send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
-        await answered[0].wait()
+        with anyio.fail_after(LONGEST):
+            await answered[0].wait()
         if not answered[1]:
             raise Gone
         return answered[1][0]
@@ -139,3 +147,21 @@ class Peer:
             await self.process.stdin.aclose()
         with anyio.fail_after(30):
             await self.process.wait()
+
+
+@asynccontextmanager
+async def served(folder: Path, variables: Mapping[str, str], figures: Side, context: str) -> AsyncGenerator[Peer]:
+    """A server of one's own, ended in order. Who gets no answer from it, or cannot end it, asks no more: that is noted
+    with ``context``."""
+    peer = await Peer.start(folder, variables)
+    async with anyio.create_task_group() as group:
+        group.start_soon(peer.read)
+        try:
+            await peer.open()
+            yield peer
+            await peer.end()
+        except TimeoutError:
+            figures.unanswered.append(f"{context}: no answer, or no end, at the next start")
+            peer.crash()
+        group.cancel_scope.cancel()
+    await peer.process.aclose()

@@ -8,16 +8,13 @@ import anyio
 
 from tests.faults.faults import Stage
 from tests.faults.figures import Side
-from tests.faults.peer import Gone, Peer
+from tests.faults.peer import LONGEST, Gone, Peer
 
 Fault = Callable[[Stage], Awaitable[bool]]
 """Answers whether it found anything to hit."""
 
 Plan = Sequence[tuple[str, float]]
 """Faults by name, and after how many seconds each comes."""
-
-LONGEST = 40.0
-"""Seconds for all calls together."""
 
 
 async def storm(
@@ -31,10 +28,17 @@ async def storm(
     longest: float = LONGEST,
 ) -> set[str]:
     """Start the server, ``ask`` for all prompts at once, let the faults come, and end it in order if it still lives.
-    ``ask`` may raise Gone. Answers which faults hit."""
+    ``ask`` returns when it has its answer or the server is gone. Answers which faults hit."""
     stage = Stage(folder, await Peer.start(folder, variables))
     peer = stage.peer
     hit: set[str] = set()
+
+    async def answered(prompt: str) -> None:
+        try:
+            with anyio.fail_after(longest):
+                await ask(stage, prompt)
+        except TimeoutError:
+            figures.unanswered.append(f"{prompt}: not answered ({_listed(hit)})")
 
     async def break_it(kind: str, after: float) -> None:
         await anyio.sleep(after)
@@ -47,12 +51,11 @@ async def storm(
         group.start_soon(peer.read)
         try:
             await peer.open()
-            with anyio.move_on_after(longest):
-                async with anyio.create_task_group() as calls:
-                    for prompt in prompts:
-                        calls.start_soon(ask, stage, prompt)
-                    for kind, after in plan:
-                        calls.start_soon(break_it, kind, after)
+            async with anyio.create_task_group() as calls:
+                for prompt in prompts:
+                    calls.start_soon(answered, prompt)
+                for kind, after in plan:
+                    calls.start_soon(break_it, kind, after)
             await peer.end()
         except (Gone, anyio.ClosedResourceError, anyio.BrokenResourceError):
             with anyio.move_on_after(15):
@@ -61,9 +64,13 @@ async def storm(
             pass  # it is noted below
         finally:
             if peer.process.returncode is None:
-                figures.left.append(f"the server did not end ({', '.join(sorted(hit)) or 'no fault'})")
+                figures.left.append(f"the server did not end ({_listed(hit)})")
                 peer.crash()
             with anyio.CancelScope(shield=True):
                 await peer.process.wait()
             group.cancel_scope.cancel()
     return hit
+
+
+def _listed(hit: set[str]) -> str:
+    return ", ".join(sorted(hit)) or "no fault"

@@ -19,7 +19,7 @@ from cdp_image_mcp.request import FINAL_STATES
 from tests.faults.faults import records, working_in
 from tests.faults.figures import Side
 from tests.faults.line import Line
-from tests.faults.peer import Gone, Peer
+from tests.faults.peer import Gone, Peer, served
 from tests.web.program import words_of
 
 log = logging.getLogger(__name__)
@@ -83,21 +83,15 @@ class Version:
         except Gone:
             return
 
-    async def look(self, folder: Path, ids: list[str]) -> None:
+    async def look(self, folder: Path, ids: list[str], figures: Side) -> None:
         """The next start: ask for everything that is there, also for what the other made."""
-        peer = await Peer.start(folder, self.variables)
-        async with anyio.create_task_group() as group:
-            group.start_soon(peer.read)
-            await peer.open()
+        async with served(folder, self.variables, figures, self.prompt) as peer:
             for each in ids:
                 for _ in range(3):
                     answer = await peer.call("wait_for_image", generation_id=each, images="none", wait_seconds=20)
                     if answer["status"] != "working":
                         break
             self.problems += (await peer.call("backend_status"))["problems"]
-            await peer.end()
-            group.cancel_scope.cancel()
-        await peer.process.aclose()
 
 
 async def versions_round(
@@ -126,7 +120,7 @@ async def versions_round(
     mine = [record for record in records(folder) if record["prompt"] in {version.prompt for version in both}]
     async with anyio.create_task_group() as group:
         for version in both:
-            group.start_soon(version.look, folder, [record["generation_id"] for record in mine])
+            group.start_soon(version.look, folder, [record["generation_id"] for record in mine], figures)
     for version in both:
         _check(folder, version, line, figures, f"round {number} two versions: {version.prompt}")
     figures.left.extend(f"round {number} two versions: {p.pid} {words_of(p)}" for p in working_in(folder))

@@ -12,7 +12,7 @@ from cdp_image_mcp.request import FINAL_STATES
 from fixtures.site import Site, Switches
 from tests.faults.faults import FAULTS, Stage, browser_processes, records
 from tests.faults.figures import Side
-from tests.faults.peer import Gone, Peer
+from tests.faults.peer import Gone, served
 from tests.faults.storm import storm
 from tests.web.program import environment, words_of
 
@@ -37,8 +37,9 @@ async def web_round(folder: Path, site: Site, chance: random.Random, number: int
     )
     await storm(folder, variables(folder, site), ask, prompts, plan, FAULTS, figures)
     (folder / "output" / "filler").unlink(missing_ok=True)
-    await recover(folder, site, prompts)
-    check(folder, site, prompts, figures, f"round {number} {plan}")
+    context = f"round {number} {plan}"
+    await recover(folder, site, prompts, figures, context)
+    check(folder, site, prompts, figures, context)
     with anyio.move_on_after(30):  # it ends with them, which a busy machine takes its time for
         while browser_processes(folder):  # noqa: ASYNC110 - processes send no event
             await anyio.sleep(0.1)
@@ -53,12 +54,9 @@ async def ask(stage: Stage, prompt: str) -> None:
         log.info("%s: the server is gone", prompt)
 
 
-async def recover(folder: Path, site: Site, prompts: list[str]) -> None:
+async def recover(folder: Path, site: Site, prompts: list[str], figures: Side, context: str) -> None:
     """The next start: every generation of the round is waited for until it is in its end."""
-    peer = await Peer.start(folder, variables(folder, site))
-    async with anyio.create_task_group() as group:
-        group.start_soon(peer.read)
-        await peer.open()
+    async with served(folder, variables(folder, site), figures, context) as peer:
         for record in records(folder):
             if record["prompt"] in prompts:
                 for _ in range(3):
@@ -68,8 +66,6 @@ async def recover(folder: Path, site: Site, prompts: list[str]) -> None:
                     log.info("recovered %s: %s %s", record["prompt"], answer["status"], answer.get("message"))
                     if answer["status"] in {"saved", "partial"}:
                         break
-        await peer.end()
-        group.cancel_scope.cancel()
 
 
 def check(folder: Path, site: Site, prompts: list[str], figures: Side, context: str) -> None:
