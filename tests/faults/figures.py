@@ -25,6 +25,11 @@ class Side:
     left: list[str] = field(default_factory=list[str])
 
     @property
+    def missed(self) -> set[str]:
+        """Faults that were planned and never found anything to hit."""
+        return self.not_possible.keys() - self.faults.keys()
+
+    @property
     def problems(self) -> list[str]:
         return [*self.lost, *self.doubled, *self.untrue, *self.unanswered, *self.left]
 
