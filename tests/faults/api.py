@@ -3,19 +3,19 @@
 import hashlib
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from cdp_image_mcp.request import FINAL_STATES
 from tests.faults.faults import PROCESS_FAULTS, Stage, browser_processes, records, working_in
 from tests.faults.figures import Side
 from tests.faults.line import TROUBLES, Asked, Line
 from tests.faults.peer import LONGEST, Gone, served
 from tests.faults.storm import Fault, storm
+from tests.faults.truth import unlike, untrue, untrue_failure
 from tests.faults.versions import versions_round
 from tests.web.program import environment, words_of
 
@@ -79,6 +79,8 @@ class Round:
         self.calls = {call.prompt: call for call in calls}
         self.hit: set[str] = set()
         self.at_death: dict[str, set[str]] = {}
+        self.last: dict[str, dict[str, Any]] = {}
+        """What was answered last, by generation."""
 
     def _draw_call(self, number: int, k: int) -> Call:
         chance = self.chance
@@ -221,6 +223,7 @@ class Round:
                 answer = await peer.call(
                     "wait_for_image", generation_id=record["generation_id"], wait_seconds=30, images="none"
                 )
+                self.last[record["generation_id"]] = answer
                 log.info("%s in the end: %s %s", record["prompt"], answer["status"], answer.get("message"))
 
     # --- what must hold -------------------------------------------------------------------------------------------
@@ -259,12 +262,16 @@ class Round:
         mine.sort(key=lambda record: record["generation_id"] not in self.at_death)
         for record, requests in zip(mine, (first, asked[call.asked_first :]), strict=False):
             self.figures.ends[record["state"]] += 1
-            if why := untrue(record, requests, call.n):
+            if why := untrue(record, call.n, **facts_of(requests)):
                 self.figures.untrue.append(f"{mark}: {why}: {record['state']} {record['error']}")
+            answer = self.last.get(record["generation_id"])
+            if answer is not None and (why := unlike(answer, record)):
+                self.figures.untrue.append(f"{mark}: {why} than the record {record}: {answer}")
         if call.slow and call.told is not None and call.told["status"] == "saved" and not call.over_time:
             self.figures.untrue.append(f"{mark}: nobody said that its time was over")
-        if call.told is not None and call.told["status"] == "failed" and (why := untrue_failure(call.told, first)):
-            self.figures.untrue.append(f"{mark} was told what {why}: {call.told}")
+        told = call.told or {"status": "nothing"}
+        if told["status"] == "failed" and (why := untrue_failure(told, **facts_of(first))):
+            self.figures.untrue.append(f"{mark} was told what {why}: {told}")
 
     def _check_pictures(self, call: Call, mine: list[dict[str, Any]], have: set[str], mark: str) -> None:
         asked = self.line.of(call.prompt)
@@ -337,27 +344,6 @@ def is_part(part: bytes, asked: Asked) -> bool:
     return bool(part) and any(picture.startswith(part) for picture in asked.pictures)
 
 
-def untrue(record: dict[str, Any], requests: Iterable[Asked], n: int) -> str | None:
-    """What is wrong with a record after the next start, None when nothing is."""
-    state, images = record["state"], len(record["images"])
-    if state not in FINAL_STATES:
-        return "it has not ended"
-    if (state == "saved") != (images == n) or (state == "partial" and not images):
-        return f"{images} pictures"
-    if images:
-        return None if (record["submitted"], record["spent"]) == (True, True) else "it was sent and paid"
-    if record["error"] is None:
-        return "it does not say why"
-    return untrue_failure(record["error"], requests) or untrue_failure(record | {"retryable": False}, requests)
-
-
-def untrue_failure(told: dict[str, Any], requests: Iterable[Asked]) -> str | None:
-    """What a failure without a picture says wrongly about sending and paying."""
-    sent = list(requests)
-    if any(each.may_be_paid for each in sent):
-        if told["submitted"] is False or told["spent"] is False:
-            return "may have been paid"
-        return "could pay twice" if told["retryable"] else None
-    if told["spent"] is True:
-        return "nobody was paid for"
-    return "was never sent" if told["submitted"] is True and not sent else None
+def facts_of(requests: Sequence[Asked]) -> dict[str, bool]:
+    """Of what came to the stand-in, for ``truth``."""
+    return {"sent": bool(requests), "may_be_paid": any(each.may_be_paid for each in requests)}

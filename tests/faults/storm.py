@@ -73,6 +73,7 @@ async def storm(
             with anyio.CancelScope(shield=True):
                 await peer.process.wait()
             group.cancel_scope.cancel()
+    await peer.process.aclose()
     return hit
 
 
