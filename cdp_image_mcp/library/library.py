@@ -4,8 +4,7 @@ import math
 import sqlite3
 import statistics
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -102,20 +101,16 @@ class Library:
         """The generations of this local day at one back end, and all its unfinished ones."""
         return self.index.view(partial(self._entries.of_today, backend=backend))
 
-    @asynccontextmanager
-    async def waiting(self, generation_id: str) -> AsyncGenerator[None]:
-        """Somebody waits for that generation while the context is open, perhaps asking after it now and then: an
-        identical request does not join it. Never raises: a disk that takes nothing any more must not keep a caller from
-        its pictures; see :meth:`problems`."""
-        waiter = await finish(partial(self._attendance.wait, generation_id))
-        try:
-            yield
-        finally:
-            await self.release(waiter)
+    @in_thread
+    def wait(self, generation_id: str) -> str:
+        """Somebody waits for that generation until :meth:`release` is given this waiter, perhaps asking after it now
+        and then: an identical request does not join it. Never raises: a disk that takes nothing any more must not keep
+        a caller from its pictures; see :meth:`problems`."""
+        return self._attendance.wait(generation_id)
 
     async def release(self, waiter: str) -> None:
-        """The call of a :class:`Claim` has its answer, or was given up. Idempotent, finishes also when cancelled, never
-        raises."""
+        """The call of a :class:`Claim`, or whoever else waited, has its answer, or was given up. Idempotent, finishes
+        also when cancelled, never raises."""
         # Programs that give a call up ask the same again in the same moment: that is to find nobody waiting.
         self._attendance.give_up(waiter)
         await finish(partial(self._attendance.release, waiter))

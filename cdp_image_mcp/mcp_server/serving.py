@@ -19,7 +19,6 @@ from cdp_image_mcp.previews.canvas import canvases
 from cdp_image_mcp.request import LONGEST_WAIT
 from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.stopping import Stop
-from cdp_image_mcp.system.tasks import background
 
 if TYPE_CHECKING:
     from cdp_image_mcp.cdp import Browser
@@ -53,12 +52,8 @@ async def open_app(settings: Settings, outliving: "Outliving | None" = None) -> 
         late_studio(settings, outliving) as studio,
     ):
         app = App(settings, studio, open_canvas)
-        async with background() as group:
-            group.start_soon(app.tasks.keep_time)
-            try:
-                yield app
-            finally:
-                await app.tasks.aclose()
+        async with app.tasks.kept():
+            yield app
 
 
 class Leaving:

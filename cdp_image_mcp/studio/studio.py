@@ -157,18 +157,15 @@ class Studio:
         await self._recovery.revive(generation_id, background=onlooker, ended=again)
         async with AsyncExitStack() as own:
             if claims and not onlooker:
-                await (held or own).enter_async_context(self.waiting((await self._current(generation_id)).record))
+                await self.begin_waiting((await self._current(generation_id)).record, held or own)
             seconds = self.settings.wait_seconds if seconds is None else seconds
             return await self._wait(generation_id, began + seconds, listener, onlooker=onlooker)
 
-    @asynccontextmanager
-    async def waiting(self, record: Record) -> AsyncGenerator[None]:
-        """Somebody at this server waits for it, as in :meth:`Library.waiting`; for what belongs to another client
-        nobody does: that one's own repeat is to join it."""
-        async with AsyncExitStack() as call:
-            if not await self._is_of_another(record):
-                await call.enter_async_context(self.library.waiting(record.generation_id))
-            yield
+    async def begin_waiting(self, record: Record, held: AsyncExitStack) -> None:
+        """Somebody at this server waits for it until what is ``held`` is given, as in :meth:`Library.wait`; for what
+        belongs to another client nobody does: that one's own repeat is to join it."""
+        if not await self._is_of_another(record):
+            held.push_async_callback(self.library.release, await self.library.wait(record.generation_id))
 
     async def is_of_another(self, generation_id: str) -> bool:
         """Whether it belongs to another client. Raises ImageError ``not_found``."""

@@ -333,8 +333,9 @@ async def test_waiting_calls_count_as_waiting(library: Library) -> None:
     with anyio.fail_after(60):
         first = await library.claim_or_register(a_record())
         await library.release(first.waiter)
-        async with library.waiting(first.record.generation_id):
-            assert await joined(library, "same") is None
+        waiter = await library.wait(first.record.generation_id)
+        assert await joined(library, "same") is None
+        await library.release(waiter)
         assert await joined(library, "same") is not None
 
 
@@ -343,9 +344,9 @@ async def test_a_cancelled_wait_is_no_longer_waiting(library: Library) -> None:
         first = await library.claim_or_register(a_record())
         await library.release(first.waiter)
         with anyio.CancelScope() as scope:
-            async with library.waiting(first.record.generation_id):
-                scope.cancel()
-                await anyio.sleep_forever()
+            waiter = await library.wait(first.record.generation_id)
+            scope.cancel()
+            await library.release(waiter)
         assert await joined(library, "same") is not None
 
 

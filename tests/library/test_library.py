@@ -712,8 +712,7 @@ async def test_a_full_disk_refuses_a_new_generation_and_leaves_no_trace_of_it(tm
         assert folders(library.root) == before
         entry = await library.find(first.generation_id)
         assert entry is not None
-        async with library.waiting(first.generation_id):
-            pass
+        await library.release(await library.wait(first.generation_id))
         await library.mark_fetched(first)
         with pytest.raises(ImageError, match="Nothing was sent"):
             check_room(1, library.root)

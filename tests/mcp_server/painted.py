@@ -54,6 +54,8 @@ def app(settings: Settings, painter: Painter) -> OpenApp:
             async def itself() -> Studio:
                 return studio
 
-            yield App(settings, itself, FakeCanvas().open)
+            app = App(settings, itself, FakeCanvas().open)
+            async with app.tasks.kept():
+                yield app
 
     return opened

@@ -147,9 +147,8 @@ class ScriptedStudio(Studio):
         self.handed_out.append(standing.record.generation_id)
         return not standing.record.fetched
 
-    @asynccontextmanager
-    async def waiting(self, record: Record) -> AsyncGenerator[None]:  # noqa: ARG002
-        yield
+    async def begin_waiting(self, record: Record, held: AsyncExitStack) -> None:
+        """Whom nobody else can join needs no waiter."""
 
     async def is_of_another(self, generation_id: str) -> bool:  # noqa: ARG002
         return False
@@ -240,7 +239,9 @@ def app_of(studio: ScriptedStudio, canvas: FakeCanvas | None = None) -> OpenApp:
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[App]:
-        yield App(studio.settings, studio.itself, used.open)
+        app = App(studio.settings, studio.itself, used.open)
+        async with app.tasks.kept():
+            yield app
 
     return opened
 

@@ -43,7 +43,9 @@ async def main(folder: Path, wire: Wire, *, quick: bool = False, paints: bool = 
             studio.signing_in = standing(folder / "pictures", "needs_sign_in")
         studio.told = [News("drawing", 3.0, 60.0)]
         try:
-            yield App(settings, studio.itself, FakeCanvas().open)
+            app = App(settings, studio.itself, FakeCanvas().open)
+            async with app.tasks.kept():
+                yield app
         finally:
             with anyio.CancelScope(shield=True):
                 if (held := folder / "hold-the-end").exists():

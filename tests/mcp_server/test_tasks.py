@@ -1,8 +1,10 @@
 """Calls that are answered with a task, for clients that declare the extension (Claude Code since 2.1.319)."""
 
+import asyncio
+import gc
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -375,17 +377,18 @@ async def test_the_end_of_one_task_is_told_while_another_is_given_up(
     first, second = standing(tmp_path, "generating"), standing(tmp_path, "generating")
     second.record.generation_id = other
 
-    @asynccontextmanager
-    async def waiting(record: Record) -> AsyncGenerator[None]:
-        yield
+    async def release() -> None:
+        giving_up.set()
+        await go_on.wait()
+
+    async def begin_waiting(record: Record, held: AsyncExitStack) -> None:
         if record.generation_id == IDENTITY:
-            giving_up.set()
-            await go_on.wait()
+            held.push_async_callback(release)
 
     with anyio.fail_after(60):
         async with open_app(settings) as app:
             studio = await app.studio()
-            monkeypatch.setattr(studio, "waiting", waiting)
+            monkeypatch.setattr(studio, "begin_waiting", begin_waiting)
             await app.tasks.open(first, studio, None, {})
             await app.tasks.open(second, studio, None, {})
             leap(monkeypatch, 5)
@@ -403,19 +406,17 @@ async def test_a_task_whose_end_is_told_while_it_is_asked_after_again_waits_no_l
     entering, go_on = anyio.Event(), anyio.Event()
     waited = list[str]()
 
-    @asynccontextmanager
-    async def waiting(record: Record) -> AsyncGenerator[None]:
+    async def begin_waiting(_record: Record, held: AsyncExitStack) -> None:
         if waited:
             entering.set()
             await go_on.wait()
         waited.append("begins")
-        yield
-        waited.append("ends")
+        held.callback(waited.append, "ends")
 
     with anyio.fail_after(60):
         async with open_app(settings) as app:
             studio = await app.studio()
-            monkeypatch.setattr(studio, "waiting", waiting)
+            monkeypatch.setattr(studio, "begin_waiting", begin_waiting)
             await app.tasks.open(standing(tmp_path, "generating"), studio, None, {})
             leap(monkeypatch, 5)
             await app.tasks.sweep()
@@ -601,6 +602,23 @@ async def test_tasks_wait_for_nothing_once_the_client_has_gone(settings: Setting
         assert waited_for(settings) == []
 
 
+async def test_tasks_that_are_dropped_while_they_are_open_leave_nothing_suspended(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """The collector ends what is suspended, the outer and the inner at once: each falls over the other then."""
+    fallen = list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: fallen.append(context))
+    with anyio.fail_after(30):
+        async with painted_app(settings, Slow())() as app:
+            ring: list[Any] = [tasks := Tasks(app.person)]
+            ring.append(ring)
+            await tasks.open(standing(tmp_path, "generating"), await app.studio(), None, {})
+            del ring, tasks
+            gc.collect()
+            await anyio.wait_all_tasks_blocked()
+    assert fallen == []
+
+
 async def test_a_task_that_two_calls_open_at_the_same_moment_waits_once_and_no_longer_than_it_is_open(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -629,13 +647,13 @@ async def test_a_task_without_an_id_is_no_other_one(settings: Settings, method: 
 
 async def test_a_view_that_looks_on_waits_for_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hosts look on all the time while the picture is made: the same wish is the same picture all the same."""
-    waiting, waits = Library.waiting, list[str]()
+    wait, waits = Library.wait, list[str]()
 
-    def counted(library: Library, generation_id: str) -> AbstractAsyncContextManager[None]:
+    async def counted(library: Library, generation_id: str) -> str:
         waits.append(generation_id)
-        return waiting(library, generation_id)
+        return await wait(library, generation_id)
 
-    monkeypatch.setattr(Library, "waiting", counted)
+    monkeypatch.setattr(Library, "wait", counted)
     with anyio.fail_after(30):
         async with connected(painted_app(settings, Slow())) as raw:
             identity = text_in(await call(raw, AT_ONCE, {}))["generation_id"]

@@ -1,8 +1,8 @@
 """The tasks that this process has given out: who asks after them, and what their person was asked."""
 
-import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,7 +13,7 @@ from mcp.server.context import ServerRequestContext
 
 from cdp_image_mcp.mcp_server.client.elicitation import Elicitation, is_modern
 from cdp_image_mcp.system.plaintext import clean
-from cdp_image_mcp.system.tasks import shielded
+from cdp_image_mcp.system.tasks import background, shielded
 
 if TYPE_CHECKING:
     # Loaded by the first call, not by the server's start.
@@ -36,9 +36,10 @@ class _Open(msgspec.Struct):
     """A task that somebody asks after: it counts as a call that waits on its generation."""
 
     prompt: str
-    wait: Callable[[], contextlib.AbstractAsyncContextManager[None]]
-    """It counts as waiting while this is entered."""
-    waiting: contextlib.AsyncExitStack
+    wait: Callable[[AsyncExitStack], Awaitable[None]]
+    """It counts as waiting from then on, until the stack is closed."""
+    waiting: AsyncExitStack
+    """Only what is to be done at its end: a suspended block, dropped with all this, would end in anybody's hands."""
     images: "Images | None"
     """What pictures the call that made it wants to see."""
     joined: bool
@@ -100,9 +101,9 @@ class Tasks:
         async with self._changing:
             opened = self._open.get(identity)
             if opened is None or opened.given_up:
-                wait, until = partial(studio.waiting, standing.record), anyio.current_time() + FIRST_SECONDS
-                waiting = contextlib.AsyncExitStack()
-                await waiting.enter_async_context(wait())
+                wait, until = partial(studio.begin_waiting, standing.record), anyio.current_time() + FIRST_SECONDS
+                waiting = AsyncExitStack()
+                await wait(waiting)
                 told = images, standing.joined, standing.unmet, also
                 self._open[identity] = _Open(standing.record.prompt, wait, waiting, *told, until)
                 self._some.set()
@@ -122,7 +123,7 @@ class Tasks:
                 opened.until = anyio.current_time() + LOST_SECONDS
                 opened.taken.set()
                 if opened.given_up:
-                    await opened.waiting.enter_async_context(opened.wait())
+                    await opened.wait(opened.waiting)
                     opened.given_up = False
                     self._some.set()
                     if self._open.get(identity) is not opened:  # its end was told meanwhile
@@ -134,11 +135,11 @@ class Tasks:
         runs again, and later calls about it wait by themselves."""
         return self._ended.get(identity)
 
-    def end(self, identity: str, ended: End) -> contextlib.AsyncExitStack:
+    def end(self, identity: str, ended: End) -> AsyncExitStack:
         """Its end is told. Given back is what counts as waiting for it until the answer is out."""
         self._ended[identity] = ended
         if (opened := self._open.pop(identity, None)) is None:
-            return contextlib.AsyncExitStack()
+            return AsyncExitStack()
         opened.taken.set()
         return opened.waiting
 
@@ -161,7 +162,17 @@ class Tasks:
                     opened.given_up = True
                     await opened.waiting.aclose()
 
-    async def keep_time(self) -> None:
+    @asynccontextmanager
+    async def kept(self) -> AsyncGenerator[None]:
+        """As long as there is a client: what nobody asks after is given up in time, and at the end all of them."""
+        async with background() as group:
+            group.start_soon(self._keep_time)
+            try:
+                yield
+            finally:
+                await self._close_all()
+
+    async def _keep_time(self) -> None:
         """Give up in time what nobody asks after, also where no further call comes: other processes join it then."""
         while True:
             self._some = anyio.Event()
@@ -170,7 +181,7 @@ class Tasks:
                 await self._some.wait()
             await self.sweep()
 
-    async def aclose(self) -> None:
+    async def _close_all(self) -> None:
         """The client has gone. A generation that outlives it is joined by whoever asks for the same next."""
         with shielded():
             for identity in list(self._open):
