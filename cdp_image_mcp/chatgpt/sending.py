@@ -4,7 +4,8 @@ Proof is the page's own request with our text; without it, our turn on the page 
 text. What stays unproven is "unknown", and never sent again.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 import anyio
@@ -19,6 +20,7 @@ from cdp_image_mcp.chatgpt.watching.evidence import Cause
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.errors import Code, Fact, ImageError
 from cdp_image_mcp.request import Reference, Report
+from cdp_image_mcp.system.tasks import shielded
 
 SENT_SECONDS = 15.0
 """How long the page may take from the press to its own request."""
@@ -110,12 +112,9 @@ class Sending:
             raise ImageError("browser_failed", f"{watch.lost}; the prompt was not sent.", submitted=sent)
         await self._before_press(text)
         try:
-            await composer.send(text, watch.request_seen, self._in_place)
-        except StartOver:
-            await self.not_sent()
-            raise
+            async with self._taken_back_unpressed() as last:
+                await composer.send(text, watch.request_seen, last)
         except ImageError as error:
-            await self.not_sent()
             await self._look_round()
             if error.code == "site_changed" and not await composer.holds(text):
                 return False
@@ -146,6 +145,25 @@ class Sending:
             reference_sha256=[reference.sha256 for reference in self._references],
             **site.facts(site.conversation_id(self._watch.tab.page.url)),
         )
+
+    @asynccontextmanager
+    async def _taken_back_unpressed(self) -> AsyncGenerator[Callable[[], None]]:
+        """What it gives is called right before the press; whatever ends the block before that, a cancellation or a page
+        that hangs too, ends it with nothing sent. On the way there the control is looked for and dialogs are closed."""
+        pressed = False
+
+        def last() -> None:
+            nonlocal pressed
+            self._in_place()
+            pressed = True
+
+        try:
+            yield last
+        except BaseException:
+            if not pressed:
+                with shielded():
+                    await self.not_sent()
+            raise
 
     async def not_sent(self) -> None:
         """This turn's prompt did not go out; what went out for earlier pictures did."""

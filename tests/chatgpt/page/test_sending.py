@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from cdp_image_mcp.cdp.errors import ClickMissed, CommandTimeout, DocumentLeft, NodeError
@@ -179,21 +180,45 @@ Last = Callable[[], None]
 
 
 async def unpressed(page: Page, monkeypatch: pytest.MonkeyPatch, gone: Exception | None, in_place: Last) -> None:
-    """Sending ends without a press, and the record says so. ``gone``: what the press meets."""
+    """Sending ends without a press, and the record says so. ``gone``: what is met right before it."""
+
+    async def click(_node: object, *, again: Again = None, last: Last) -> None:
+        if gone is not None:
+            raise gone
+        last()
+        pytest.fail("it was pressed")
+
+    await never_sent(page, monkeypatch, click, in_place)
+
+
+async def never_sent(
+    page: Page, monkeypatch: pytest.MonkeyPatch, click: Callable[..., Awaitable[None]], in_place: Last = lambda: None
+) -> None:
+    """Sending ends without a press, and the record says so."""
     facts: dict[str, object] = {}
+    try:
+        await one_sending(page, monkeypatch, facts, click, in_place)
+    finally:
+        assert (facts["submitted"], facts["turn_pressed"]) == (False, False)
+
+
+async def one_sending(
+    page: Page,
+    monkeypatch: pytest.MonkeyPatch,
+    facts: dict[str, object],
+    click: Callable[..., Awaitable[None]],
+    in_place: Last = lambda: None,
+) -> None:
+    """``facts``: what the record says; ``click``: how the control is pressed."""
 
     async def state(_name: str, **news: object) -> None:
+        await anyio.lowlevel.checkpoint()  # it waits for the disk
         facts.update(news)
 
     async def nothing(*_: object) -> None: ...
 
     async def stands(_composer: Composer, _text: str) -> bool:
         return True
-
-    async def click(_node: object, *, again: Again = None, last: Last) -> None:
-        last()
-        assert gone is not None, "it was pressed"
-        raise gone
 
     monkeypatch.setattr(composer.human, "click", click)
     monkeypatch.setattr(Composer, "stands", stands)
@@ -202,11 +227,8 @@ async def unpressed(page: Page, monkeypatch: pytest.MonkeyPatch, gone: Exception
     watch = SimpleNamespace(tab=tab, lost=None, expect=nothing, request_seen=anyio.Event())
     report = SimpleNamespace(facts=facts, state=state)
     one = Sending(cast("TurnWatch", watch), cast("Report", report), in_place=in_place)
-    try:
-        with anyio.fail_after(10):
-            await one.send(Composer(cast("Tab", page)), TEXT)
-    finally:
-        assert (facts["submitted"], facts["turn_pressed"]) == (False, False)
+    with anyio.fail_after(10):
+        await one.send(Composer(cast("Tab", page)), TEXT)
 
 
 @pytest.mark.parametrize(("standing", "told"), [("", StartOver), (TEXT, ImageError)])
@@ -216,6 +238,43 @@ async def test_a_control_that_went_with_the_text_is_no_changed_site(
     gone = NodeError("Node is detached from document")
     with pytest.raises(told):
         await unpressed(Page(standing), monkeypatch, gone, lambda: None)
+
+
+async def test_a_prompt_that_is_given_up_before_the_press_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies over the send control may take a minute to be closed."""
+    given_up = anyio.CancelScope()
+
+    async def click(_node: object, *, again: Again = None, last: Last) -> None:
+        given_up.cancel()
+        await anyio.sleep_forever()
+
+    with given_up:
+        await never_sent(Page(TEXT), monkeypatch, click)
+    assert given_up.cancelled_caught
+
+
+async def test_a_page_that_hangs_before_the_press_is_no_reason_to_look_for_what_was_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Taken for sent it would be collected only, and nobody would ever make the picture."""
+
+    async def click(_node: object, *, again: Again = None, last: Last) -> None:
+        raise CommandTimeout("DOM.scrollIntoViewIfNeeded", 15)
+
+    with pytest.raises(CommandTimeout):
+        await never_sent(Page(TEXT), monkeypatch, click)
+
+
+async def test_what_hangs_in_the_press_itself_may_have_been_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts: dict[str, object] = {}
+
+    async def click(_node: object, *, again: Again = None, last: Last) -> None:
+        last()
+        raise CommandTimeout("Input.dispatchMouseEvent", 10)
+
+    with pytest.raises(CommandTimeout):
+        await one_sending(Page(TEXT), monkeypatch, facts, click)
+    assert (facts["submitted"], facts["turn_pressed"]) == ("unknown", True)
 
 
 async def test_a_page_that_takes_the_text_away_right_before_the_press_gets_it_once_more_without_being_loaded(
