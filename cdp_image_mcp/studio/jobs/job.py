@@ -278,8 +278,9 @@ class Job:
         self._set(state)
         try:
             await self._write()
-        except ImageError:
-            # The press of send waits for this to be on disk: what could not be written is not done then.
+        except BaseException:
+            # The press of send waits for this to be on disk: what was not written is not done then, be it that the disk
+            # does not take it or that it was given up.
             if state == "submitting":
                 for name, value in before.items():
                     setattr(record, name, value)

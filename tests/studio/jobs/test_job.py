@@ -79,6 +79,19 @@ async def test_where_it_cannot_be_written_that_something_goes_out_nothing_does_a
     assert record.facts == {"window": "shown"}
 
 
+async def test_what_is_given_up_before_it_is_written_that_something_goes_out_was_not_sent(
+    job: Job, written: list[tuple[str, int]]
+) -> None:
+    """It waits for the disk, and for who writes just then; its end tells what the record says."""
+    await job.state("starting", submitted=False)
+    with anyio.CancelScope() as given_up:
+        given_up.cancel()
+        await job.state("submitting", submitted="unknown", sent_prompt="a bear", turn_pressed=True)
+    record, told = job.record, job.timed_out()
+    assert (record.state, record.submitted, record.spent, record.facts) == ("starting", False, False, {})
+    assert (told.submitted, written) == (False, [("starting", 0)])
+
+
 async def test_a_picture_that_is_there_already_is_an_end_as_well(job: Job, written: list[tuple[str, int]]) -> None:
     await job.save(png(1), source={"file_id": "one"})
     await job.save(png(1), source={"file_id": "one"}, ends={})
