@@ -240,13 +240,16 @@ class Generation:
             self._report.progress("Fetching a picture from the address the API named.")
             try:
                 data = await self._means.downloader.fetch(place, self._url)
+                answer.addresses.remove(place)
+                await answer.hand_on(data)
             except FetchError as fault:
                 answer.faults.append(f"a picture could not be fetched: {fault}")
                 if fault.never:
                     answer.addresses.remove(place)
-            else:
-                answer.addresses.remove(place)
-                await answer.hand_on(data)
+            except Exception as fault:
+                # Raised, it would cancel the fetches beside it, whose addresses may give their pictures once.
+                log.exception("the fetching of a picture ended with a fault of the program")
+                answer.faults.append(f"a picture could not be fetched: {type(fault).__name__} in the program")
 
         async with anyio.create_task_group() as group:
             for place in answer.addresses:

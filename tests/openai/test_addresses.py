@@ -13,6 +13,7 @@ import pytest
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.mcp_server.ways import InstalledWays
+from cdp_image_mcp.openai.wire.download import Downloader
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Standing, Studio, open_studio
 from fixtures.images_api import ImagesApi, Play, Request, Response, html_page, png, raw
@@ -101,6 +102,41 @@ async def test_an_address_that_was_being_fetched_when_its_user_stopped_it_is_fet
             assert (await studio.cancel(generation_id)).record.state == "cancelled"
             record = (await studio.wait(generation_id)).record
     assert (record.state, [Path(image.path).read_bytes() for image in record.images]) == ("saved", [png(seed=5)])
+
+
+async def test_a_fault_at_one_address_takes_no_other_picture_with_it_and_is_no_end_of_its_own(
+    api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is being fetched beside it may be given once."""
+    under_way, failed = anyio.Event(), threading.Event()
+    fetch = Downloader.fetch
+
+    async def once(request: Request, response: Response) -> None:
+        if under_way.is_set():
+            await html_page(404)(request, response)
+            return
+        loop.call_soon_threadsafe(under_way.set)
+        await asyncio.to_thread(failed.wait)
+        await raw(200, png(seed=5), PNG)(request, response)
+
+    async def faulty(downloader: Downloader, place: str, base: str = "") -> bytes:
+        if place.endswith("/faulty.png") and not failed.is_set():
+            await under_way.wait()
+            failed.set()
+            raise RuntimeError("can't start new thread")
+        return await fetch(downloader, place, base)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(Downloader, "fetch", faulty)
+    places = [api.file("/once.png", once), api.file("/faulty.png", raw(200, png(seed=6), PNG))]
+    api.play(raw(200, json.dumps({"data": [{"url": place} for place in places]}).encode()))
+    with anyio.fail_after(60):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            first = (await asked(studio, n=2)).record
+            record = (await studio.wait(first.generation_id)).record
+    assert (first.state, [Path(image.path).read_bytes() for image in first.images]) == ("partial", [png(seed=5)])
+    assert [Path(image.path).read_bytes() for image in record.images] == [png(seed=5), png(seed=6)]
+    assert (record.state, len(api.posts)) == ("saved", 1)
 
 
 async def test_an_address_beside_a_picture_that_came_is_no_second_picture(api: ImagesApi, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The pictures of one generation, from bytes to files and entries of its record: bytes first, judgement later."""
 
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
@@ -13,6 +14,8 @@ from cdp_image_mcp.library.imagefile import inspect
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.tasks import shielded
+
+log = logging.getLogger(__name__)
 
 
 class Saving:
@@ -33,7 +36,7 @@ class Saving:
         self._record.submitted = self._record.spent = True
         try:
             image = await self._place(data, facts, origin)
-        except ImageError:
+        except Exception:
             if not self._record.on_web:
                 self.held.append(partial(self._place, data, facts, origin))
             raise
@@ -58,7 +61,7 @@ class Saving:
             with shielded():
                 try:
                     await self.add(data, {})
-                except ImageError:
+                except Exception:
                     if not data:
                         raise
                     # Kept as it is, or held until it can be: the address may not give it a second time.
@@ -66,7 +69,8 @@ class Saving:
         self.held.append(take)
 
     async def again(self) -> None:
-        """Do once more, all at once, what failed before. Raises ImageError, the first, when not all is done."""
+        """Do once more, all at once, what failed before; what fails again is kept. Raises ImageError, the first, when
+        not all is done."""
         problems: list[ImageError] = []
 
         async def once_more(work: Callable[[], Awaitable[object]]) -> None:
@@ -75,6 +79,11 @@ class Saving:
                 self.held.remove(work)
             except ImageError as problem:
                 problems.append(problem)
+            except Exception as fault:
+                # Raised, it would cancel what is fetched beside it, and that may be given once.
+                log.exception("what was tried again ended with a fault of the program")
+                told = f"{type(fault).__name__} in the program."
+                problems.append(ImageError("internal", told, submitted=True, spent="unknown"))
 
         async with anyio.create_task_group() as group:
             for work in tuple(self.held):
@@ -96,7 +105,7 @@ class Saving:
             with shielded():
                 try:
                     kept = await self._keep(data, why.ending)
-                except ImageError as full:
+                except Exception as full:
                     self.held.append(partial(self._keep, data, why.ending))
                     raise full from error
             error.details["kept"] = self._record.facts["kept"]

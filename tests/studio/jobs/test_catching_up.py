@@ -25,6 +25,7 @@ class Disk:
 
     full = True
     refused = "unrecognised"
+    fault: Exception = OSError(28, "No space left on device")
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
     def written(path: Path, data: bytes) -> Any:
         if disk.full and path.name.startswith(disk.refused):
-            raise OSError(28, "No space left on device")
+            raise disk.fault
         return write_part(path, data)
 
     monkeypatch.setattr(folders, "write_part", written)
@@ -109,15 +110,19 @@ async def test_bytes_of_an_unknown_format_that_were_fetched_later_are_kept_once(
     assert (seen.record.error or {})["details"]["kept"] == [str(kept)]
 
 
-async def test_a_picture_that_its_address_gives_once_outlives_a_full_disk(tmp_path: Path, disk: Disk) -> None:
-    disk.refused = ""
+@pytest.mark.parametrize("data", [png(1), b"II*\0 a picture that was paid for"], ids=["a picture", "unknown"])
+@pytest.mark.parametrize("fault", [Disk.fault, RuntimeError("can't start new thread")], ids=["full", "a fault"])
+async def test_what_its_address_gives_once_outlives_what_keeps_it_from_the_disk(
+    fault: Exception, data: bytes, tmp_path: Path, disk: Disk
+) -> None:
+    disk.refused, disk.fault = "", fault
     asked_for: list[int] = []
 
     async def fetched() -> bytes:
         asked_for.append(1)
         if len(asked_for) > 1:
             raise ImageError("network", "The address has expired.", submitted=True)
-        return png(1)
+        return data
 
     with anyio.fail_after(60):
         async with studio_with(tmp_path, api=fetched_later(fetched), **API) as studio:
@@ -126,9 +131,42 @@ async def test_a_picture_that_its_address_gives_once_outlives_a_full_disk(tmp_pa
                 await studio.wait(asked.record.generation_id)
             disk.full = False
             seen = await studio.wait(asked.record.generation_id)
-    assert seen.record.state == "saved"
-    assert Path(seen.record.images[0].path).read_bytes() == png(1)
+        (kept,) = [path for path in Path(seen.folder).iterdir() if path.name.startswith(("image", "unrecognised"))]
+    assert kept.read_bytes() == data
     assert asked_for == [1]
+
+
+async def test_a_fault_at_one_address_leaves_alone_what_another_gives_once(tmp_path: Path) -> None:
+    under_way, faults, given = anyio.Event(), list[str](), list[str]()
+
+    async def faulty() -> bytes:
+        if not faults:
+            await under_way.wait()
+            faults.append("once")
+            raise RuntimeError("can't start new thread")
+        return png(2)
+
+    async def once() -> bytes:
+        given.append("asked")
+        if len(given) > 1:
+            raise ImageError("network", "The address has expired.", submitted=True)
+        under_way.set()
+        await anyio.wait_all_tasks_blocked()
+        return png(1)
+
+    async def drawn(_: ImageRequest, report: Report) -> None:
+        await report.state("generating", submitted=True)
+        report.fetch_later(faulty)
+        report.fetch_later(once)
+        raise ImageError("service_error", "Neither came.", submitted=True, spent=True)
+
+    with anyio.fail_after(60):
+        async with studio_with(tmp_path, api=Scripted(drawn), **API) as studio:
+            asked = await studio.generate(GenerateImage(prompt="two", backend="api", n=2))
+            await studio.wait(asked.record.generation_id)
+            seen = await studio.wait(asked.record.generation_id)
+    assert [Path(image.path).read_bytes() for image in seen.record.images] == [png(1), png(2)]
+    assert (seen.record.state, given) == ("saved", ["asked"])
 
 
 async def test_a_fault_while_catching_up_keeps_no_call_and_no_end_waiting(
