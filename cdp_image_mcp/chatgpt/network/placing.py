@@ -1,6 +1,6 @@
 """Which messages of a conversation belong to our turn: decided by ids alone, never by position or time."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -28,10 +28,10 @@ def place(messages: Mapping[str, Message], links: Mapping[str, str], anchors: An
     """The place of every message. ``links`` are parents of messages without content.
 
     In this order: our own message's descendants are ours, descendants of another person's message are not, but for
-    those that name the other's exchange (a picture finished after a person's later prompt hangs below that, and the
-    picture of that prompt below ours); the same ``turn_exchange_id`` or image task as ours is ours, another exchange
-    is not; what came by our own stream is ours, and what descends from it. The stream's word comes late because some
-    begin with the previous answer (2026-05).
+    those that name the other's exchange (a picture finished after a later prompt hangs below that, and the picture of
+    that prompt may hang below ours; whose an exchange is, prompts and what is older than ours say first); the same
+    ``turn_exchange_id`` or image task as ours is ours, another exchange is not; what came by our own stream is ours,
+    and what descends from it. The stream's word comes late because some begin with the previous answer (2026-05).
     """
 
     def parent(key: str) -> str:
@@ -41,19 +41,27 @@ def place(messages: Mapping[str, Message], links: Mapping[str, str], anchors: An
     starts = [anchors.parent, *map(parent, anchors.users)]
     before = {key for start in starts for key in upwards(start, parent)} - anchors.users
 
-    def known(key: str) -> Place | None:
+    def first_hand(key: str) -> Place | None:
         if key in anchors.users:
             return "ours"
         message = messages.get(key)
         if key in before or (message is not None and message.role == "user" and not message.hidden):
             return "other"
-        return exchanges.get(message.exchange) if message is not None else None
+        return None
+
+    def known(key: str) -> Place | None:
+        message = messages.get(key)
+        return first_hand(key) or (exchanges.get(message.exchange) if message is not None else None)
 
     exchanges: dict[str, Place] = {}
-    places = _inherited(messages, parent, known)
-    named = [(message.exchange, places[key]) for key, message in messages.items() if message.exchange]
-    exchanges.update((exchange, place) for exchange, place in named if place == "other")
-    exchanges.update((exchange, place) for exchange, place in named if place == "ours")
+    places = _inherited(messages, parent, first_hand)
+    named: list[tuple[str, Place]] = [
+        (message.exchange, places[key]) for key, message in messages.items() if message.exchange
+    ]
+    owned: list[tuple[str, Place | None]] = [
+        (message.exchange, first_hand(key)) for key, message in messages.items() if message.exchange
+    ]
+    exchanges.update(_owners(named) | _owners(owned))
     exchanges.update(dict.fromkeys(anchors.exchanges, "ours"))
     if any(exchanges.get(exchange, place) != place for exchange, place in named):
         places = _inherited(messages, parent, known)
@@ -66,8 +74,36 @@ def place(messages: Mapping[str, Message], links: Mapping[str, str], anchors: An
             elsewhere = message.exchange and tied and message.exchange not in tied
             places[key] = "other" if elsewhere else "ours"
     _tie(messages, parent, places, anchors)
-    below = _inherited(messages, parent, lambda key: "ours" if key in anchors.users else None)
-    return {key: "later" if place == "other" and below[key] == "ours" else place for key, place in places.items()}
+    for key in _later(messages, parent, places, before, anchors.users):
+        places[key] = "later"
+    return places
+
+
+def _owners(told: Iterable[tuple[str, Place | None]]) -> dict[str, Place]:
+    """Whose each exchange is by those that name it."""
+    owners: dict[str, Place] = {}
+    for owner in ("other", "ours"):
+        owners.update((exchange, owner) for exchange, found in told if found == owner)
+    return owners
+
+
+def _later(
+    messages: Mapping[str, Message],
+    parent: Callable[[str], str],
+    places: Mapping[str, Place],
+    before: Collection[str],
+    users: Collection[str],
+) -> list[str]:
+    """What hangs below ours and is another's, unless it came of what was asked for before."""
+
+    def known(key: str) -> Place | None:
+        if key in users:
+            return "ours"
+        return "other" if key in messages and messages[key].exchange in older else None
+
+    older = {messages[key].exchange for key in before if key in messages} - {""}
+    below = _inherited(messages, parent, known)
+    return [key for key, place in places.items() if place == "other" and below[key] == "ours"]
 
 
 def _inherited(

@@ -419,9 +419,8 @@ def test_a_picture_of_an_older_turn_shown_again_is_not_ours() -> None:
     )
     both = message("leaf", "tool", [pointer(file_id(40)), pointer(file_id(41))], metadata=meta("call"))
     said = prompt(metadata={"parent_id": "old-leaf"})
-    heard.feed_conversation(
-        conversation(prompt("first", "old-user"), call("old-call", parent="old-user"), old, said, call(), both)
-    )
+    asked = call("old-call", metadata={"parent_id": "old-user", "turn_exchange_id": "earlier"})
+    heard.feed_conversation(conversation(prompt("first", "old-user"), asked, old, said, call(), both))
     assert finals(heard.turn()) == [file_id(41)]
     assert file_id(40) in heard.turn().known_files
 
@@ -855,6 +854,34 @@ def test_a_picture_that_hangs_below_a_persons_later_prompt_is_ours_by_its_exchan
     assert finals(heard.turn()) == [file_id(1)]
 
 
+@pytest.mark.parametrize("where", ["below the answer", "below the prompt", "last in a window"])
+def test_an_earlier_prompts_picture_that_comes_late_and_hangs_below_ours_is_not_ours(where: str) -> None:
+    earlier = {"turn_exchange_id": "earlier"}
+    before = [
+        prompt("a boat", "user-0", metadata=earlier),
+        call("call-0", metadata=earlier | {"parent_id": "user-0"}),
+    ]
+    ours = [prompt(metadata=meta("call-0")), call()]
+    above = {"below the answer": {"parent_id": "call"}, "below the prompt": {"parent_id": USER}}
+    late = message("late", "tool", [pointer(file_id(9))], metadata=earlier | above.get(where, {}))
+    told = window if where == "last in a window" else conversation
+    heard = begun(call(), QUEUED, conversation=CONVERSATION, parent="call-0")
+    heard.feed_conversation(told(*before, *ours, late))
+    turn = heard.turn()
+    assert (finals(turn), turn.followed, file_id(9) in turn.known_files) == ([], False, True)
+    heard.feed_conversation(told(*before, *ours, late, picture("leaf")))
+    assert finals(heard.turn()) == [file_id(1)]
+
+
+def test_a_later_prompts_picture_that_hangs_below_our_call_is_not_ours() -> None:
+    heard = queued_turn()
+    theirs = {"turn_exchange_id": "other"}
+    later = prompt("brighter", "later", metadata=theirs | {"parent_id": "leaf"})
+    misplaced = message("theirs", "tool", [pointer(file_id(2))], metadata=theirs | {"parent_id": "call"})
+    heard.feed_conversation(conversation(prompt(), call(), picture("leaf"), later, misplaced))
+    assert finals(heard.turn()) == [file_id(1)]
+
+
 def test_another_exchange_of_the_same_conversation_is_not_ours() -> None:
     heard = queued_turn()
     other = picture("leaf", parent="never-seen") | {"metadata": {"turn_exchange_id": "other", "image_gen_title": "x"}}
@@ -1056,7 +1083,7 @@ def test_a_circle_of_parents_ends() -> None:
 def test_a_long_conversation_is_judged_by_its_own_turn() -> None:
     old: list[dict[str, Any]] = []
     for number in range(300):
-        old += [prompt("x", f"u{number}"), answer("y", f"a{number}", parent="")]
+        old += [prompt("x", f"u{number}"), answer("y", f"a{number}", metadata={"turn_exchange_id": f"e{number}"})]
     heard = begun(call(), QUEUED, card(), conversation=CONVERSATION, parent="a299")
     heard.feed_conversation(conversation(*old, prompt(), call(), picture("leaf")))
     turn = heard.turn()
