@@ -129,7 +129,7 @@ class WebBackend:
             begun = report.facts.get("conversation_url") if report.images else None
             address = begun or request.continue_url or self._site.home
             after = report.generation_id if begun else request.continue_from
-            tab = await self._arrive(address, report, fresh=address == self._site.home, after=after)
+            tab = await self._arrive(address, report, after=after)
             try:
                 await self._turns(tab, request, report)
             except (ChallengeMet, Untraced):
@@ -151,8 +151,9 @@ class WebBackend:
         last.submitted = report.facts.get("submitted", False)
         raise last
 
-    async def _arrive(self, address: str, report: Report, *, fresh: bool, after: str | None = None) -> Tab:
-        tab, arrival = await self._person.arrive(address, report, fresh=fresh, after=after)
+    async def _arrive(self, address: str, report: Report, *, after: str | None = None, reading: bool = False) -> Tab:
+        fresh = address == self._site.home and not reading
+        tab, arrival = await self._person.arrive(address, report, fresh=fresh, after=after, reading=reading)
         plan = arrival.account.plan if arrival.account else None
         await report.state("starting", browser_mode=self._keeper.mode, plan=plan)
         await self._note_quota(tab)
@@ -255,7 +256,7 @@ class WebBackend:
         await report.state("starting")
         for _ in range(PERSON_ROUNDS):
             collecting = Collecting(self._site, request, report, taken=await report.taken_ids())
-            tab = await self._arrive(collecting.address, report, fresh=False)
+            tab = await self._arrive(collecting.address, report, reading=True)
             try:
                 await collecting.run(tab)
             except ChallengeMet:

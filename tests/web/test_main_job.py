@@ -365,6 +365,25 @@ def unfetched(answer: Answer, *forgotten: str, **facts: object) -> None:
     (folder / "metadata.json").write_bytes(msgspec.json.encode(record))
 
 
+@pytest.mark.parametrize("generation", ["october", pytest.param("classic", marks=pytest.mark.nightly)])
+async def test_both_candidates_are_collected_while_the_panel_that_asks_for_a_choice_locks_the_composer(
+    tmp_path: Path, generation: Generation
+) -> None:
+    with running_site(Switches(generation=generation, paragen=True)) as site:
+        async with running_program(tmp_path, site.url) as program:
+            answer = await program.whole(await program.generate("a lighthouse at dusk"))
+        drawn = answer.files()
+        assert len(drawn) == 2
+        unfetched(answer)
+        async with running_program(tmp_path, site.url) as program:
+            identity = answer.data["generation_id"]
+            again = await program.call("wait_for_image", generation_id=identity, images="none")
+            again = await program.whole(again)
+        assert (again.status, again.files()) == ("saved", drawn), again.data
+        assert len(site.log.prompts) == 1
+        assert (site.log.wrong_presses, site.log.untrusted) == ([], [])
+
+
 @pytest.mark.nightly
 async def test_a_picture_on_a_branch_that_its_person_left_is_fetched_once_that_is_shown_again(tmp_path: Path) -> None:
     """They edited the prompt at another machine, and a page that reads the current branch shows nothing of ours."""

@@ -23,6 +23,9 @@ another place of the site than was opened (a person's click)   opened once more,
 no composer, and a script of the page failed                   one reload
 no composer, and the page is still being loaded                error ``network``
 no composer                                                    error ``site_changed`` naming the role
+
+Where only what came of an earlier prompt is to be read, the rows from the rate dialog to the temporary chat and those
+of the composer do not count: a conversation that takes no prompt holds its pictures all the same.
 """
 
 import logging
@@ -33,7 +36,7 @@ from cdp_image_mcp.cdp.errors import DocumentLeft
 from cdp_image_mcp.chatgpt.landing import OVERLOADED, TOO_LARGE, Landing
 from cdp_image_mcp.chatgpt.page.accounts import Account, account_of
 from cdp_image_mcp.chatgpt.page.eye import quoted
-from cdp_image_mcp.chatgpt.page.layers import Arrival, in_the_way, press_below
+from cdp_image_mcp.chatgpt.page.layers import Arrival, in_the_way, needs_person, press_below
 from cdp_image_mcp.chatgpt.page.sitereport import role_not_found
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
@@ -55,8 +58,8 @@ OVERLOADED_SECONDS = 1.0
 """How long an overloaded site is left alone before it is asked once more."""
 
 
-async def arrive(tab: Tab, address: str, *, fresh: bool, after: str | None = None) -> Arrival:
-    """Open ``address`` and bring the page to where a prompt can be typed.
+async def arrive(tab: Tab, address: str, *, fresh: bool, after: str | None = None, reading: bool = False) -> Arrival:
+    """Open ``address`` and bring the page to where a prompt can be typed; ``reading``: only to where it can be read.
 
     ``fresh``: a new chat is wanted, so an old conversation that the site restores by itself is left again.
     ``after``: the generation that is gone on from; a page that stands there since its turn may stay.
@@ -73,7 +76,7 @@ async def arrive(tab: Tab, address: str, *, fresh: bool, after: str | None = Non
     met: set[str] = set()
     for _ in range(MOST_DOCUMENTS):
         try:
-            return await _look(tab, address, fresh=fresh, met=met)
+            return await _look(tab, address, fresh=fresh, reading=reading, met=met)
         except DocumentLeft:
             # The site went on by itself (first load, sign-in, workspace): judge where it went before looking again.
             landed = await tab.settle()
@@ -111,7 +114,7 @@ def _judge(tab: Tab, landed: Landing | None) -> Arrival | None:
     return None
 
 
-async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arrival:
+async def _look(tab: Tab, address: str, *, fresh: bool, reading: bool, met: set[str]) -> Arrival:
     """``met``: what the page was loaded anew for already; once each."""
     eye = tab.eye
     await eye.open()
@@ -119,7 +122,8 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
     if account is None:
         return Arrival("challenge", "the session endpoint is behind a check")
     conversation = tab.site.conversation_id(address)
-    decided = await _decided(tab, account, conversation, SCRIPTS_SECONDS)
+    decides = _deciding(account, conversation, reading=reading)
+    decided = await eye.until(decides, SCRIPTS_SECONDS)
     if account.state in {"guest", "expired"}:
         if await eye.ask("witness.has('challenge') && witness.one('composer') === null", reply=bool):
             return Arrival("challenge", "a check is shown")  # inside a page of status 200, which knows nobody
@@ -131,7 +135,7 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
             log.info("a script of the page did not load; the page is loaded once more")
             await tab.reload()
             raise DocumentLeft("loaded once more")
-        await _decided(tab, account, conversation, COMPOSER_SECONDS)
+        await eye.until(decides, COMPOSER_SECONDS)
     present = await eye.ask("witness.present()", reply=set[str])
     if "cannot_load" in present:
         if "unloadable" in met:
@@ -141,6 +145,20 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
         await tab.reload()
         raise DocumentLeft("loaded once more")
     await _return_to(tab, address, fresh=fresh, met=met)
+    if reading:
+        person = needs_person(present, account)
+    else:
+        person = await _clear_way(tab, address, account, present, fresh=fresh, met=met)
+    if person is not None:
+        return person
+    tab.arrived, tab.who = True, account.who
+    return Arrival("ready", account=account)
+
+
+async def _clear_way(
+    tab: Tab, address: str, account: Account, present: set[str], *, fresh: bool, met: set[str]
+) -> Arrival | None:
+    """To where a prompt can be typed; what only a person can do for that. Raises as ``arrive``, DocumentLeft."""
     await _leave_temporary(tab, address, present, met)
     restored = fresh and await _is_restored(tab, present)
     if (person := await in_the_way(tab, account)) is not None:
@@ -148,9 +166,8 @@ async def _look(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> Arriva
     if restored:
         await _leave_restored(tab)
     await _return_to(tab, address, fresh=fresh, met=met)
-    await _refuse_unusable(tab, conversation)
-    tab.arrived, tab.who = True, account.who
-    return Arrival("ready", account=account)
+    await _refuse_unusable(tab, tab.site.conversation_id(address))
+    return None
 
 
 async def _refuse_unusable(tab: Tab, conversation: str | None) -> None:
@@ -168,17 +185,19 @@ async def _refuse_unusable(tab: Tab, conversation: str | None) -> None:
         )
 
 
-async def _decided(tab: Tab, account: Account, conversation: str | None, seconds: float) -> bool:
-    """Until the page shows what decides where we are. It comes by a change of the page; the time is only a backstop.
+def _deciding(account: Account, conversation: str | None, *, reading: bool) -> str:
+    """The condition under which the page shows what decides where we are. It comes by a change of the page; a time is
+    only a backstop.
 
     A conversation's composer may stand there long before its turns, or instead of them.
     """
-    shown = "witness.every('turn').length > 0" if conversation else "true"
-    return await tab.eye.until(
-        f"(witness.one('composer') && {shown}) || ['challenge','expired_modal','account_picker','workspace_picker',"
-        "'rate_dialog','cannot_load','security_page'].some((role) => witness.has(role)) "
-        f"|| (witness.has('signed_out') && {quoted(account.state != 'signed_in')})",
-        seconds,
+    shown = "witness.one('composer')"
+    if conversation:
+        shown = "witness.has('turn')" + ("" if reading else f" && {shown}")
+    return (
+        f"({shown}) || ['challenge','expired_modal','account_picker','workspace_picker','rate_dialog','cannot_load',"
+        "'security_page'].some((role) => witness.has(role)) "
+        f"|| (witness.has('signed_out') && {quoted(account.state != 'signed_in')})"
     )
 
 

@@ -70,14 +70,15 @@ class Person:
         self._memory = memory
 
     async def arrive(
-        self, address: str, report: Report, *, fresh: bool, after: str | None = None
+        self, address: str, report: Report, *, fresh: bool, after: str | None = None, reading: bool = False
     ) -> tuple[Tab, Arrival]:
-        """A tab that is ready for a prompt, with the person's help where needed. Raises ImageError, CDPError."""
+        """A tab that is ready for a prompt, or only for ``reading``, with the person's help where needed. Raises
+        ImageError, CDPError."""
         sent = report.facts.get("submitted", False)
         seen: list[tuple[str, str]] = []
         ended = ""
         while True:
-            tab, arrival = await self.look(address, fresh=fresh, after=after)
+            tab, arrival = await self.look(address, fresh=fresh, after=after, reading=reading)
             if arrival.kind == "ready":
                 return tab, arrival
             question = (arrival.kind, arrival.detail)
@@ -91,12 +92,14 @@ class Person:
             submitted=sent,
         )
 
-    async def look(self, address: str, *, fresh: bool, after: str | None = None) -> tuple[Tab, Arrival]:
+    async def look(
+        self, address: str, *, fresh: bool, after: str | None = None, reading: bool = False
+    ) -> tuple[Tab, Arrival]:
         """Open ``address``, and say how things are there. A check that meets a browser without windows is not alarmed
         about: most are satisfied with a window that nobody needs to see, and that is used from then on."""
         for hidden in (False, True):
             tab = await self._borrow()
-            arrival = await arrive(tab, address, fresh=fresh, after=after)
+            arrival = await arrive(tab, address, fresh=fresh, after=after, reading=reading)
             # One that was to be hidden may be headless all the same, by CHATGPT_CHROME_ARGS.
             if hidden or arrival.kind != "challenge" or self._keeper.mode != "headless":
                 break

@@ -63,7 +63,7 @@ class Tab:
         self.page.may_look = self._may_look
         self.eye = Eye(self.page, script)
         self.arrived = False
-        """Whether the last arrival at the site found it ready for a prompt."""
+        """Whether the last arrival at the site found it ready for a prompt, or for what was to be read there."""
         self.who: str | None = None
         """As whom that was, see :class:`Account`; None where it is not known."""
         self._stood_in = ""
