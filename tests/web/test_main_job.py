@@ -384,6 +384,19 @@ async def test_both_candidates_are_collected_while_the_panel_that_asks_for_a_cho
         assert (site.log.wrong_presses, site.log.untrusted) == ([], [])
 
 
+@pytest.mark.parametrize("generation", ["october", pytest.param("classic", marks=pytest.mark.nightly)])
+async def test_a_conversation_whose_panel_was_left_open_is_gone_on_with(tmp_path: Path, generation: Generation) -> None:
+    with running_site(Switches(generation=generation, paragen=True)) as site:
+        async with running_program(tmp_path, site.url) as program:
+            first = await program.whole(await program.generate("a lighthouse at dusk"))
+        async with running_program(tmp_path, site.url) as program:
+            blue = await program.generate("make it blue", continue_from=first.data["generation_id"])
+        assert blue.status == "saved", blue.data
+        assert [prompt.text for prompt in site.log.prompts] == ["a lighthouse at dusk", "make it blue"]
+        assert len({prompt.conversation_id for prompt in site.log.prompts}) == 1
+        assert (site.log.wrong_presses, site.log.untrusted) == ([], [])
+
+
 @pytest.mark.nightly
 async def test_a_picture_on_a_branch_that_its_person_left_is_fetched_once_that_is_shown_again(tmp_path: Path) -> None:
     """They edited the prompt at another machine, and a page that reads the current branch shows nothing of ours."""

@@ -16,6 +16,7 @@ rate dialog                                                    error ``rate_limi
 announcement, promo, offers                                    closed by their close or not-now control, else Escape
 a cookie banner                                                rejected by its own control, never accepted
 a layer over the composer that stays                           ``blocked``; the person answers it
+the panel that asks which of two pictures is better            skipped, it locks the composer; else ``blocked``
 Work mode                                                      Chat pressed; where it has no switch, an error
 temporary chat                                                 left
 conversation could not be loaded                               one reload, then error ``service_error``
@@ -161,7 +162,7 @@ async def _clear_way(
     """To where a prompt can be typed; what only a person can do for that. Raises as ``arrive``, DocumentLeft."""
     await _leave_temporary(tab, address, present, met)
     restored = fresh and await _is_restored(tab, present)
-    if (person := await in_the_way(tab, account)) is not None:
+    if (person := await in_the_way(tab, account, leaving=restored)) is not None:
         return person
     if restored:
         await _leave_restored(tab)
@@ -196,7 +197,7 @@ def _deciding(account: Account, conversation: str | None, *, reading: bool) -> s
         shown = "witness.has('turn')" + ("" if reading else f" && {shown}")
     return (
         f"({shown}) || ['challenge','expired_modal','account_picker','workspace_picker','rate_dialog','cannot_load',"
-        "'security_page'].some((role) => witness.has(role)) "
+        "'security_page','ab_panel'].some((role) => witness.has(role)) "
         f"|| (witness.has('signed_out') && {quoted(account.state != 'signed_in')})"
     )
 

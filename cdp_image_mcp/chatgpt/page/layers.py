@@ -46,9 +46,10 @@ class Arrival(msgspec.Struct, frozen=True):
     account: Account | None = None
 
 
-async def in_the_way(tab: Tab, account: Account | None = None) -> Arrival | None:
+async def in_the_way(tab: Tab, account: Account | None = None, *, leaving: bool = False) -> Arrival | None:
     """Whether something keeps a prompt from being sent, after closing what may be closed. Asked again right before
-    sending: dialogs come late. Raises ImageError as :func:`close_dialogs`."""
+    sending: dialogs come late. ``leaving``: for a new chat, so that what this one asks may stay. Raises ImageError as
+    :func:`close_dialogs`."""
     tried = 0
     for _ in range(ROUNDS):
         present = await tab.eye.ask("witness.present()", reply=set[str])
@@ -59,6 +60,8 @@ async def in_the_way(tab: Tab, account: Account | None = None) -> Arrival | None
         if closed and tried == 1:
             continue
         await _press_chat(tab)
+        if "ab_panel" in present and not leaving and not await _skip_panels(tab):
+            return Arrival("blocked", "the site asks which of two pictures is better before it goes on", account)
         if not closed and await tab.eye.ask("witness.blocked() && witness.layers().length > 0", reply=bool):
             continue  # it came meanwhile
         # A page in the middle of closing is judged when it has come to rest.
@@ -107,6 +110,23 @@ async def close_dialogs(tab: Tab) -> bool:
         if not await tab.eye.until(f"witness.layers().length < {before}", seconds):
             return done
     return done
+
+
+async def _skip_panels(tab: Tab) -> bool:
+    """Leave open which of two pictures is better: until that panel is answered it keeps the composer locked, and both
+    pictures stay in the conversation. Whether none is left; a choice is never made."""
+    panels = "witness.all('ab_panel').length"
+    try:
+        while (before := await tab.eye.ask(panels, reply=int)) > 0:
+            if not await press_below(tab, "witness.all('ab_skip')[0] || null"):
+                return False
+            if not await tab.eye.until(f"{panels} < {before}", GOES_SECONDS):
+                return False
+    except NodeError as error:
+        log.info("the panel could not be skipped: %s", error)
+        return False
+    await tab.eye.until("witness.one('composer')", UNCOVERED_SECONDS)
+    return True
 
 
 def too_many_requests(submitted: Fact = False) -> ImageError:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
+import msgspec
 import pytest
 
 from cdp_image_mcp import cdp
@@ -31,6 +32,8 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import Report
 from fixtures.site import Site as StandIn
 from fixtures.site import Switches, running_site
+from fixtures.site.pictures import make_picture
+from fixtures.site.turn.messages import picture, pointer
 from tests.browser import SWITCHES, found_browser
 from tests.chatgpt.talk import site_at
 from tests.people.screen import open_screen, until
@@ -42,14 +45,15 @@ CHAT = "6a9f6d2e-0000-4000-8000-000000000000"
 
 
 @asynccontextmanager
-async def opened(folder: Path, mode: Mode = "headless") -> AsyncGenerator[tuple[Tab, StandIn]]:
-    """A tab on the stand-in's home page, ready for a prompt."""
+async def opened(folder: Path, *unknown: str, mode: Mode = "headless") -> AsyncGenerator[tuple[Tab, StandIn]]:
+    """A tab on the stand-in's home page, ready for a prompt. Of the roles ``unknown`` no locator is known."""
     options = LaunchOptions(browser=found_browser(), profile=folder / "profile", mode=mode, extra_args=SWITCHES)
     async with AsyncExitStack() as stack:
         stack.enter_context(anyio.fail_after(90))
         site = stack.enter_context(running_site(Switches()))
         browser = await stack.enter_async_context(cdp.launch(options))
-        script = witness_source(load())
+        known = load()
+        script = witness_source(msgspec.structs.replace(known, roles=known.roles | dict.fromkeys(unknown, ())))
         tab = await stack.enter_async_context(open_tab(browser, site_at(site.url), script, hidden=False))
         assert (await arrive(tab, tab.site.home, fresh=True)).kind == "ready"
         yield tab, site
@@ -61,6 +65,24 @@ async def test_a_conversation_is_there_once_its_turns_show_whatever_ids_they_hav
         with anyio.fail_after(30):  # the composer of a page without any turn is waited for for longer
             arrival = await arrive(tab, tab.site.conversation(site.oldest_picture_chat().id), fresh=False)
         assert arrival.kind == "ready"
+
+
+@pytest.mark.parametrize(("unknown", "kind"), [((), "ready"), (("ab_skip",), "blocked")], ids=["known", "unknown"])
+async def test_a_choice_between_two_pictures_is_skipped_where_its_skip_is_known_and_asked_of_a_person_where_not(
+    tmp_path: Path, unknown: tuple[str, ...], kind: str
+) -> None:
+    async with opened(tmp_path, *unknown) as (tab, site):
+        site.switches = Switches(paragen=True)
+        chat = site.oldest_picture_chat()
+        made = site.keep_picture(make_picture("another", size=(512, 512)), "foreign", chat.id, 0)
+        both = [*chat.nodes[chat.current]["message"]["content"]["parts"], pointer(made.id, 512, 512, 1)]
+        chat.add(picture(both, "an exchange", "task_1", "Two", group="a group"))
+        address = tab.site.conversation(chat.id)
+        assert (await arrive(tab, address, fresh=False, reading=True)).kind == "ready"
+        assert await tab.eye.has("ab_panel")
+        assert (await arrive(tab, address, fresh=False)).kind == kind
+        assert (await tab.eye.has("ab_panel")) == (kind == "blocked")
+        assert site.log.wrong_presses == []
 
 
 @pytest.mark.parametrize(
@@ -160,7 +182,7 @@ async def test_a_window_whose_page_went_to_a_check_by_itself_is_hidden_without_r
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(output_dir=tmp_path / "pictures", profile_dir=tmp_path / "profile")
-    async with opened(tmp_path, "visible") as (tab, site):
+    async with opened(tmp_path, mode="visible") as (tab, site):
         keeper: Any = SimpleNamespace(browser=tab.browser, tab=tab, mode="visible", starting=False, problem=None)
         sight = Visibility(settings, keeper, WindowMemory(settings.profile_dir, "auto"))
         assert (await sight.act("status", start_browser=False))["chat_ready"]
@@ -178,7 +200,7 @@ async def test_a_window_whose_page_went_to_a_check_by_itself_is_hidden_without_r
 async def test_a_check_that_comes_while_a_window_is_hidden_has_nothing_run_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(tmp_path, "visible") as (tab, site):
+    async with opened(tmp_path, mode="visible") as (tab, site):
         ran = Ran(tab, monkeypatch)
         await goes_to_a_check(tab, site)
         assert (await tab.window.hide(probe=True)).hidden
