@@ -29,7 +29,8 @@ and can be collected any number of times.
 - honoured lists wishes that were not met (size, quality, output_format, ...); requested and actual say how they \
 differ.
 - needs_sign_in, needs_verification: a browser window is open on the user's machine. Ask the user to act there \
-by hand (after signing in, to close that window), then call wait_for_image. Never ask for a password or a code.
+by hand and then to close that window (on a Mac: quit that browser), then call wait_for_image. \
+Never ask for a password or a code.
 - A failure says whether anything was sent (submitted) or paid for (spent), whether trying again can help \
 (retryable), and what to do (next_step). Do not repeat a refused prompt unchanged.
 - To change a picture, call generate_image with continue_from set to its generation_id; to start from the user's \

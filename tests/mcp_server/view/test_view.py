@@ -18,7 +18,7 @@ from PIL import Image
 from cdp_image_mcp.cdp import Browser
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
-from cdp_image_mcp.request import SavedImage
+from cdp_image_mcp.request import SavedImage, State
 from cdp_image_mcp.studio.studio import News, Standing
 from tests.mcp_server.raw import connected, envelope
 from tests.mcp_server.scripted import IDENTITY, ScriptedStudio, app_of, saved, standing
@@ -331,10 +331,14 @@ async def test_a_failure_says_what_was_spent_and_what_to_do(
             ]
 
 
-async def test_a_person_who_is_needed_is_told_where_to_act(
-    browser: Browser, studio: ScriptedStudio, tmp_path: Path
+@pytest.mark.parametrize(
+    ("state", "head", "what"),
+    [("needs_sign_in", "Please sign in", "Sign in"), ("needs_verification", "Please pass the check", "Pass the check")],
+)
+async def test_a_person_who_is_needed_is_told_where_to_act_and_to_close_that_window(
+    browser: Browser, studio: ScriptedStudio, tmp_path: Path, state: State, head: str, what: str
 ) -> None:
-    waiting = with_news(standing(tmp_path, "needs_sign_in"), "waiting for a person to sign in")
+    waiting = with_news(standing(tmp_path, state), "waiting for a person")
     studio.generated, studio.waited = [waiting], [standing(tmp_path, images=[drawn(tmp_path)])]
     studio.holding = "wait"
     with anyio.fail_after(60):
@@ -344,8 +348,9 @@ async def test_a_person_who_is_needed_is_told_where_to_act(
             told = (await host.view.text("state"), await host.view.text("told"))
             studio.hold.set()
             await host.view.until("document.getElementById('state').innerText === 'Saved'")
-    assert told[0] == "Please sign in"
-    assert "the browser window that is open on this computer" in told[1]
+    assert told[0] == head
+    assert told[1].startswith(f"{what} in the browser window that is open on this computer (only there), then close")
+    assert told[1].endswith("that window (on a Mac: quit that browser). The picture goes on by itself after that.")
 
 
 async def test_earlier_pictures_are_there_by_a_call_of_the_views_own(
