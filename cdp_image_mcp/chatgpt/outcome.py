@@ -9,7 +9,7 @@ from cdp_image_mcp.chatgpt.reset import reset_time
 from cdp_image_mcp.chatgpt.watching.verdict import Kind, Verdict
 from cdp_image_mcp.chatgpt.words import Meaning, Words
 from cdp_image_mcp.errors import Code, Fact, ImageError
-from cdp_image_mcp.system.plaintext import clean
+from cdp_image_mcp.system.plaintext import clean, discreet
 
 LONGEST = 2_000
 
@@ -61,7 +61,7 @@ _UNSPENT: frozenset[Code] = frozenset(("quota_reached", "rate_limited", "text_on
 def turn_outcome(found: Verdict, turn: Turn, *, now: datetime, words: Words, submitted: Fact = True) -> ImageError:
     """The error for a ``no_picture`` verdict. ``now`` needs an offset; ``reset_at`` is in its zone."""
     kind = found.kind or "answer"
-    said = clean(found.text, LONGEST)
+    said = discreet(found.text, LONGEST)
     failed = turn.tool_error
     name = failed.name.replace("_", "").lower() if failed else ""
     meaning: Meaning | None = next((one for part, one in _ERROR_NAMES if part in name), None)
@@ -89,7 +89,7 @@ def turn_outcome(found: Verdict, turn: Turn, *, now: datetime, words: Words, sub
 
 def alert_outcome(text: str, *, now: datetime, words: Words, submitted: Fact = True) -> ImageError | None:
     """What an alert or a dialog outside our turn means, None when it says nothing known."""
-    said = clean(text, LONGEST)
+    said = discreet(text, LONGEST)
     meaning = words.meaning(said)
     if meaning is None or meaning == "question":
         return None
@@ -114,7 +114,7 @@ def http_outcome(
     ask for; what its words say of it wins."""
     if status < 400:
         return None
-    said = clean(_detail(body), LONGEST)
+    said = discreet(_detail(body), LONGEST)
     meaning = words.meaning(said)
     code: Code = "service_error"
     if status == 401:

@@ -1,4 +1,4 @@
-"""Words that came from outside, made harmless: bounded, without control characters, ANSI codes or hidden letters."""
+"""Words that came from outside, made harmless: bounded, without control characters, ANSI codes, hidden letters."""
 
 import re
 import unicodedata
@@ -12,6 +12,10 @@ _KEPT = {"\n", "\t", "\u200c", "\u200d"}
 _TAGS = range(0xE0000, 0xE0080)
 # Control, format (bidirectional overrides among them), lone surrogates, private use.
 _REFUSED = {"Cc", "Cf", "Cs", "Co"}
+# Whoever has a signed address has the picture.
+_SIGNATURE = re.compile(r"(https?:[\\/]+[^\s\"'<>?]+\?)[^\s\"'<>,]+", re.IGNORECASE)
+# Languages without spaces write their words right before one. fox@2x.png is a file.
+_MAIL = re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]+@(?!\dx\.)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 LEVELS = 16
 """Of lists and objects within each other: what comes from outside may be nested until nobody can go through it."""
 
@@ -28,6 +32,13 @@ def clean(text: str, limit: int = 500) -> str:
     if len(plain) > limit:
         return plain[: limit - 1].rstrip() + "…"
     return plain
+
+
+def discreet(text: str, limit: int = 500) -> str:
+    """The same for words of the site or the API, which go into files: without what addresses are signed with, and
+    without e-mail addresses."""
+    # What is cut off within one is one no longer.
+    return clean(_MAIL.sub("[e-mail]", _SIGNATURE.sub(r"\1…", clean(text, limit * 2))), limit)
 
 
 def clean_tree(value: Any, limit: int = 500, levels: int = LEVELS) -> Any:

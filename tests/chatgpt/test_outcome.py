@@ -426,3 +426,32 @@ def test_a_refused_request_has_the_code_of_its_own_words(status: int, detail: st
     found = http_outcome(status, body, now=NOW, words=load().words, left=left)
     assert found is not None
     assert (found.code, found.spent) == (code, False)
+
+
+SIGNED = "https://files.example/a.png?id=file_1&sig=SECRET"
+TOLD = f"You've reached your image limit. See {SIGNED} (as first.last+x@mail.example.com), or 请联系help@openai.com。"
+KEPT = "You've reached your image limit. See https://files.example/a.png?… (as [e-mail]), or 请联系[e-mail]。"
+
+
+def test_no_words_of_the_site_are_told_with_a_signed_address_or_an_e_mail_address() -> None:
+    body = msgspec.json.encode({"detail": TOLD})
+    words = load().words
+    found = (
+        outcome("answer", TOLD),
+        alert_outcome(TOLD, now=NOW, words=words),
+        http_outcome(429, body, now=NOW, words=words),
+    )
+    for error in found:
+        assert error is not None
+        assert error.details["text"] == KEPT
+        assert error.message.endswith(f": {KEPT}")
+
+
+def test_an_address_that_words_are_cut_off_in_is_not_told_either() -> None:
+    text = outcome("answer", f"{'x' * 1_990} first.last@mail.example.com").details["text"]
+    assert text == f"{'x' * 1_990} [e-mail]"
+
+
+def test_a_picture_for_fine_screens_is_no_e_mail_address() -> None:
+    told = "I have drawn fox@2x.png with @handle at 5 @ 6."
+    assert outcome("answer", told).details["text"] == told

@@ -287,11 +287,12 @@ async def test_words_in_place_of_a_picture_are_no_picture_to_be_kept(api: Images
 
 
 @pytest.mark.parametrize("status", [200, 400])
-async def test_a_signed_address_in_what_a_service_says_is_told_without_its_signature(
+async def test_what_a_service_says_is_told_without_signatures_and_e_mail_addresses(
     api: ImagesApi, tmp_path: Path, status: int
 ) -> None:
     """Whoever has such an address has the picture: it stands in no file and no message."""
     said = b'{"message": "see https://files.example.test/a.png?sig=SECRET&exp=1, or https:\\/\\/b.test\\/c?SECRET"}'
+    said = said.replace(b"see", b"user SECRET@mail.example: see")
     api.play(raw(status, said))
     with anyio.fail_after(30):
         async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:

@@ -14,7 +14,7 @@ from cdp_image_mcp.openai.refusals.rules import RULES, Again
 from cdp_image_mcp.openai.wire.exchange import BrokenError
 from cdp_image_mcp.openai.wire.forms import fields_of
 from cdp_image_mcp.system.day import in_seconds
-from cdp_image_mcp.system.plaintext import clean as harmless
+from cdp_image_mcp.system.plaintext import discreet
 from cdp_image_mcp.system.waits import stated_wait
 
 
@@ -55,17 +55,15 @@ SHORT_KEY = 7
 """What is shorter is a word that somebody gave a server that wants none, as ``x`` or ``none``."""
 APART = r"(?:(?<!\w)|(?<=%[\da-fA-F]{2})|(?<=\\[nrt])|(?<=\\x[\da-fA-F]{2})|(?<=\\u[\da-fA-F]{4}))"
 """Before a word; what stands there may be written with letters, as in an address or in quotes."""
-SIGNATURE = re.compile(r"(https?:[\\/]+[^\s\"'<>?]+\?)[^\s\"'<>,]+", re.IGNORECASE)
-"""Whoever has a signed address has the picture."""
 
 
 def clean(text: str, key: str | None, limit: int = 1000) -> str:
-    """Foreign text made harmless, without anything that looks like a key and without what addresses are signed with."""
+    """Foreign text made harmless, without anything that looks like a key."""
     if key and len(key) >= LONG_KEY:
         text = text.replace(key, "[key]")
     elif key and len(key) >= SHORT_KEY:
         text = re.sub(rf"{APART}{re.escape(key)}(?!\w)", "[key]", text)
-    return SIGNATURE.sub(r"\1…", SECRET.sub("[key]", harmless(text, limit)))
+    return SECRET.sub("[key]", discreet(text, limit))
 
 
 def _fields(body: Any) -> Mapping[str, Any]:
