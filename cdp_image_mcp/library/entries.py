@@ -31,18 +31,21 @@ class Entries:
         self._attendance = attendance
         self._told = told
 
-    def picked(self, rest: str, *values: object, most: int = sys.maxsize) -> list[Entry]:
-        """Of those that the SQL after ``FROM generations`` picks the first ``most`` that can be read: what lies on a
-        drive that is away is gone past. Where one is not where it was, all folders are looked through: it may have been
-        renamed, and a deleted one stands in the place of another."""
-        found = self._read_first(most, rest, values)
+    def picked(
+        self, rest: str, *values: object, most: int = sys.maxsize, fits: Callable[[Record], bool] | None = None
+    ) -> list[Entry]:
+        """Of those that the SQL after ``FROM generations`` picks the first ``most`` that can be read and whose record
+        ``fits``: what lies on a drive that is away is gone past. Where one is not where it was, all folders are looked
+        through: it may have been renamed, and a deleted one stands in the place of another."""
+        read_first = partial(self._read_first, most, rest, values, fits or (lambda _: True))
+        found = read_first()
         if found is None:
             self._index.view(self._index.sync)
-            found = self._read_first(most, rest, values, lost=True)
+            found = read_first(lost=True)
         return found or []
 
     def _read_first(
-        self, most: int, rest: str, values: tuple[object, ...], *, lost: bool = False
+        self, most: int, rest: str, values: tuple[object, ...], fits: Callable[[Record], bool], *, lost: bool = False
     ) -> list[Entry] | None:
         """Read without the lock of the index, for they may be many. None where one is not where it was, unless it may
         be ``lost``."""
@@ -51,7 +54,7 @@ class Entries:
             if visit.is_away(row):
                 continue
             if (entry := self.readable(row, visit, stale=stale)) is not None:
-                found.append(entry)
+                found += [entry] if fits(entry.record) else []
             elif not lost and visit.is_gone(row):
                 return None
             if len(found) == most:

@@ -253,24 +253,30 @@ class Library:
             return False
 
     @in_thread
-    def latest_finished(self, backends: Sequence[BackendName], before: float = math.inf) -> Entry | None:
+    def latest_finished(
+        self, backends: Sequence[BackendName], before: float = math.inf, *, but: Sequence[str] = ()
+    ) -> Entry | None:
         """The generation with pictures (``saved`` or ``partial``) that was seen last of those that ended at one of
-        ``backends`` ``before`` that epoch second. What a clock that was once wrong dated into the future comes behind
-        all others."""
+        ``backends`` ``before`` that epoch second, ``but`` for those made with one of these profiles. What a clock that
+        was once wrong dated into the future comes behind all others."""
         condition = (
             f"WHERE backend IN ({', '.join('?' * len(backends))}) AND state IN ('saved', 'partial')"
             " AND ended < ? ORDER BY ended DESC"
         )
+
+        def fits(record: Record) -> bool:
+            return record.profile_dir not in but
+
         for latest in (min(before, time.time() + CLOCK_SLACK), before):
-            if (found := self._seen_last(condition, *backends, latest)) is not None:
+            if (found := self._seen_last(condition, *backends, latest, fits=fits)) is not None:
                 return found
         return None
 
-    def _seen_last(self, latest_first: str, *values: object) -> Entry | None:
+    def _seen_last(self, latest_first: str, *values: object, fits: Callable[[Record], bool]) -> Entry | None:
         """Nothing is seen after its end, by which they are picked: as a rule the first one is it."""
         most = 1
         while True:
-            found = self._entries.picked(latest_first, *values, most=most)
+            found = self._entries.picked(latest_first, *values, most=most, fits=fits)
             last = max(found, key=lambda entry: entry.record.seen_at, default=None)
             if last is None or len(found) < most or last.record.seen_at >= found[-1].record.ended_at:
                 return last

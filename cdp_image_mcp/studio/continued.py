@@ -5,6 +5,9 @@ come: so the picture that is named is handed down with what the site knows it by
 more unless it sees it standing last. What the call wished, and so what joins it, is the same either way.
 """
 
+import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,14 +18,28 @@ from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.library.references import check_reference
 from cdp_image_mcp.request import AtSite, BackendName, ImageRequest
+from cdp_image_mcp.studio import profiles
 
 LOOKED_THROUGH = 100
 """So many of the newest generations are looked through for the conversation."""
 
 
-async def continued(earlier: Entry, way: BackendName, number: int | None) -> dict[str, Any]:
+async def latest(
+    library: Library, ways: Sequence[BackendName], profile: Path, before: float = math.inf
+) -> Entry | None:
+    """The newest to go on from, that ended ``before``. What only another profile's account has comes behind all others."""
+    theirs: list[str] = []
+    newest = found = await library.latest_finished(ways, before)
+    while found is not None and found.record.on_web and await profiles.is_anothers(found.record, profile):
+        theirs.append(found.record.profile_dir or "")
+        found = await library.latest_finished(ways, before, but=theirs)
+    return found or newest
+
+
+async def continued(earlier: Entry, way: BackendName, number: int | None, profile: Path) -> dict[str, Any]:
     """What is gone on from, as fields of an ImageRequest; ``number``: which of its pictures, where one is named. Raises
-    ImageError ``invalid_input`` when that generation has nothing of the kind."""
+    ImageError ``invalid_input`` when that generation has nothing of the kind, ``configuration`` when only another
+    account than that of ``profile`` has its conversation."""
     record, which = earlier.record, f"continue_from: generation {earlier.record.generation_id}"
     web, there, wanted = way == "chatgpt-web", len(record.images), number or 1
     if wanted > there and not record.finished:
@@ -34,6 +51,8 @@ async def continued(earlier: Entry, way: BackendName, number: int | None) -> dic
     if wanted > max(there, int(web)):
         raise refusal("continue_from", f"{which} has {f'{there} pictures' if there else 'no picture'}.")
     fields: dict[str, Any] = {"conversation_mode": "continue", "continue_from": record.generation_id}
+    if web and await profiles.is_anothers(record, profile):
+        raise profiles.out_of_conversation(record, profile)
     if web:
         return fields | {"continue_url": record.conversation_url, "continue_number": number if there else None}
     picture = record.images[wanted - 1].path

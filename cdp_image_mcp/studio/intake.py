@@ -1,6 +1,7 @@
 """From a call's arguments to one checked, immutable request for each way it may go: references, folders, limits, and
 what makes two requests the same. Nothing is sent and nothing is written here. All refusals are decided here."""
 
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from cdp_image_mcp.library.references import allowed_output_dir, check_reference
 from cdp_image_mcp.request import MOST_REFERENCES, BackendName, ImageRequest, Reference, parse_ratio, parse_size
 from cdp_image_mcp.studio import limits
 from cdp_image_mcp.studio.asked import GenerateImage, asked, fingerprint, given
-from cdp_image_mcp.studio.continued import continued
+from cdp_image_mcp.studio.continued import continued, latest
 from cdp_image_mcp.studio.steering import Steering, account_of
 from cdp_image_mcp.studio.ways import Ways
 from cdp_image_mcp.system.disk import check_room
@@ -62,7 +63,7 @@ class Intake:
         parent = await allowed_output_dir(arguments.output_dir, roots) if given(arguments.output_dir) else None
         # ``ID/3`` names the third of its pictures, ``ID`` the first.
         number = int(arguments.continue_from.partition("/")[2] or 1) if given(arguments.continue_from) else None
-        onward = await continued(earlier, wanted[0], number) if earlier is not None else {}
+        onward = await continued(earlier, wanted[0], number, settings.profile_dir) if earlier is not None else {}
         ways, skipped = await self._ways_of(wanted)
 
         picture: Reference | None = onward.get("continue_image")
@@ -91,7 +92,7 @@ class Intake:
         if earlier is not None and earlier.record.backend == "api" and not given(arguments.continue_from):
             # Asked again because its answer was lost, it goes on from its own picture by now; the first time it went on
             # from the one before. At the site both have the conversation's address.
-            before = await self.library.latest_finished(_named(requested), before=epoch(earlier.record.created_at))
+            before = await self._latest(requested, before=epoch(earlier.record.created_at))
             marks += [mark("api", before.record.images[0].sha256)] if before and before.record.images else []
         if settings.fallback == "never":
             del requests[1:]
@@ -130,10 +131,13 @@ class Intake:
             return entry
         if arguments.conversation_mode == "new":
             return None
-        entry = await self.library.latest_finished(_named(requested))
+        entry = await self._latest(requested)
         if entry is None:
             raise refusal("conversation_mode", "There is no finished generation to go on from.", code="not_found")
         return entry
+
+    async def _latest(self, requested: str, before: float = math.inf) -> Entry | None:
+        return await latest(self.library, _named(requested), self.settings.profile_dir, before)
 
     def _wanted(self, requested: str, earlier: Entry | None, against: ImageError | None) -> list[BackendName]:
         """The ways it may go by what was asked, in order. Raises what speaks ``against`` the site when that is the way

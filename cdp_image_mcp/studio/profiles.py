@@ -3,10 +3,16 @@
 import os
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
+
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.record import Record, request_of
 from cdp_image_mcp.library.references import WINDOWS, may_be_asked
 from cdp_image_mcp.system.presence import OWN_FOLDER
+
+LOOK_SECONDS = 5.0
+"""For a look at the folder of another profile."""
 
 
 def is_needed(record: Record) -> bool:
@@ -14,25 +20,33 @@ def is_needed(record: Record) -> bool:
     return record.at_site and len(record.images) < request_of(record).n
 
 
-def elsewhere(record: Record, own: Path) -> ImageError | None:
-    """Why a picture is not to be looked for with the profile ``own``: it was sent with another one, which is there. One
-    that was moved, renamed or emptied is nobody's any more, and ``own`` may be it. Blocking."""
-    if record.profile_dir is None or not is_needed(record):
-        return None
-    sent_with = Path(record.profile_dir)
-    if sent_with == own:
-        return None
+async def elsewhere(record: Record, own: Path) -> ImageError | None:
+    """Why a picture is not to be looked for with the profile ``own``."""
+    return of_another(record, own) if is_needed(record) and await is_anothers(record, own) else None
+
+
+async def is_anothers(record: Record, own: Path) -> bool:
+    """:func:`has_another`; a share that does not answer may hold the other, and holds nobody up."""
+    with anyio.move_on_after(LOOK_SECONDS):
+        return await anyio.to_thread.run_sync(has_another, record, own, abandon_on_cancel=True)
+    return True
+
+
+def has_another(record: Record, own: Path) -> bool:
+    """Whether it was sent with another profile than ``own``, which is there. One that was moved, renamed or emptied is
+    nobody's any more, and ``own`` may be it. Blocking."""
+    if record.profile_dir is None or (sent_with := Path(record.profile_dir)) == own:
+        return False
     try:
         # Others may have written the record, and Windows signs in to whatever share is asked about.
         if not WINDOWS or may_be_asked(str(sent_with), [str(own)]):
             used = any(entry.name != OWN_FOLDER for entry in sent_with.iterdir())
-            if not used or (own.exists() and own.samefile(sent_with)):
-                return None
+            return used and not (own.exists() and own.samefile(sent_with))
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return False
     except OSError:
         pass  # it is there, or nobody knows
-    return of_another(record, own)
+    return True
 
 
 def of_another(record: Record, own: Path) -> ImageError:
@@ -44,6 +58,19 @@ def of_another(record: Record, own: Path) -> ImageError:
         "the account that is signed in there has it. Nothing was changed.",
         next_step="Ask the user to call wait_for_image from the client that has that profile, or to run "
         f"'cdp-image-mcp collect' with CHATGPT_WEB_PROFILE_DIR={sent_with}. Asking for it anew would cost it twice.",
+        details={"profile_dir": sent_with},
+    )
+
+
+def out_of_conversation(record: Record, own: Path) -> ImageError:
+    """Why nothing goes on in a conversation that another profile's account has."""
+    sent_with, identity = record.profile_dir, record.generation_id
+    return ImageError(
+        "configuration",
+        f"Generation {identity} was made with the browser profile {sent_with}, and CHATGPT_WEB_PROFILE_DIR is {own} "
+        "here: only the account that is signed in there has its conversation. Nothing was sent.",
+        next_step="Ask again with its picture's path in reference_images and without continue_from and "
+        "conversation_mode, or ask the user to have it done by the client that has that profile.",
         details={"profile_dir": sent_with},
     )
 

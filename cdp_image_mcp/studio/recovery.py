@@ -4,17 +4,12 @@ import logging
 from functools import partial
 from pathlib import Path
 
-import anyio.to_thread
-
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.joining import JOIN_SECONDS, Entry
 from cdp_image_mcp.library.library import Library
 from cdp_image_mcp.studio import profiles
 from cdp_image_mcp.studio.jobs.runner import Runner
 from cdp_image_mcp.system.tasks import shielded
-
-LOOK_SECONDS = 5.0
-"""For a look at the folder of another profile."""
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +52,7 @@ class Recovery:
         if entry.record.finished and not ended:
             return
         try:
-            if not entry.alive and (other := await self._elsewhere(entry)) is not None:
+            if not entry.alive and (other := await profiles.elsewhere(entry.record, self._profile)) is not None:
                 raise other
             if (adopted := await self._library.adopt(generation_id)) is not None:
                 self._runner.recover(adopted.record, adopted.folder, background=background)
@@ -102,16 +97,9 @@ class Recovery:
             # Of what this process itself was asked for, each end is told: whoever wants it waits for it again.
             if generation_id in self._runner.jobs or entry.record.session == self._library.token:
                 continue
-            if await self._elsewhere(entry) is not None:
+            if await profiles.elsewhere(entry.record, self._profile) is not None:
                 continue  # for whoever has that profile
             try:
                 await self.revive(generation_id, background=True)
             except ImageError as error:
                 log.warning("%s could not be taken up: %s", generation_id, error)
-
-    async def _elsewhere(self, entry: Entry) -> ImageError | None:
-        """A share that does not answer may hold it, and holds nobody up."""
-        with anyio.move_on_after(LOOK_SECONDS):
-            look = profiles.elsewhere
-            return await anyio.to_thread.run_sync(look, entry.record, self._profile, abandon_on_cancel=True)
-        return profiles.of_another(entry.record, self._profile)

@@ -257,3 +257,64 @@ async def test_what_is_collected_behind_a_call_is_gone_on_from_only_when_it_was_
         await studio.generate(asking(BLUE, conversation_mode="continue"))
     wanted = (fox.generation_id, "http://site/c/fox") if told else (cat.record.generation_id, "http://site/c/cat")
     assert (asked[1].continue_from, asked[1].continue_url) == wanted
+
+
+# --- made with another profile -------------------------------------------------------------------------------------
+
+
+def account(folder: Path, number: int, **fields: str) -> tuple[Path, Scripted]:
+    """A profile that is in use, and a site that knows one conversation of its account."""
+    profile = folder / f"profile {number}"
+    (profile / "Default").mkdir(parents=True, exist_ok=True)
+    url = f"http://site/c/{number}"
+
+    async def draws(request: ImageRequest, report: Report) -> None:
+        if request.continue_url not in {None, url}:
+            raise ImageError("service_error", "The conversation was not found.")
+        told = {"profile_dir": str(profile), "conversation_url": url} | fields
+        await report.state("generating", submitted=True, **told)
+        await report.save(png(number))
+
+    return profile, Scripted(draws)
+
+
+async def test_what_another_account_made_last_is_not_gone_on_from_where_this_one_made_something(
+    tmp_path: Path,
+) -> None:
+    """Two clients with one output root and a profile each."""
+    mine, site = account(tmp_path, 1)
+    theirs, their_site = account(tmp_path, 2)
+    async with (
+        studio_with(tmp_path, site, profile_dir=mine) as studio,
+        studio_with(tmp_path, their_site, profile_dir=theirs) as other,
+    ):
+        with pytest.raises(ImageError, match="no finished generation"):
+            await studio.generate(asking(BLUE, conversation_mode="continue"))
+        first = (await other.generate(asking("a crow"))).record
+        for asked in ({"conversation_mode": "continue"}, {"continue_from": first.generation_id}):
+            with pytest.raises(ImageError, match="only the account that is signed in there has its conv") as caught:
+                await studio.generate(asking(BLUE, **asked))
+            assert (caught.value.code, caught.value.submitted, caught.value.spent) == ("configuration", False, False)
+            assert caught.value.details == {"profile_dir": str(theirs)}
+        await studio.generate(asking("a fox"))
+        await other.generate(asking("a hen"))
+        blue = (await studio.generate(asking(BLUE, conversation_mode="continue"))).record
+        red = (await other.generate(asking("make it red", conversation_mode="continue"))).record
+    assert (blue.state, blue.conversation_url) == ("saved", "http://site/c/1")
+    assert (red.state, red.conversation_url) == ("saved", "http://site/c/2")
+
+
+async def test_the_profile_of_a_conversation_may_have_been_moved_or_be_named_in_another_way(tmp_path: Path) -> None:
+    mine, site = account(tmp_path, 1)
+    async with studio_with(tmp_path, site, profile_dir=mine) as studio:
+        await studio.generate(asking())
+    named = tmp_path / "link"
+    named.symlink_to(mine)
+    moved = tmp_path / "moved"
+    for profile in (named, moved):
+        if profile == moved:
+            named.unlink()
+            mine.rename(moved)
+        async with studio_with(tmp_path, site, profile_dir=profile) as studio:
+            record = (await studio.generate(asking(f"{profile}", conversation_mode="continue"))).record
+        assert (record.state, record.conversation_url) == ("saved", "http://site/c/1")

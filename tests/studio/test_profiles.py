@@ -21,9 +21,7 @@ def test_windows_is_not_asked_about_a_share_that_a_record_names(
 
     monkeypatch.setattr(profiles, "WINDOWS", True)
     monkeypatch.setattr(Path, "iterdir", asked)
-    told = profiles.elsewhere(sent_with("\\\\evil.example\\share\\p"), tmp_path)
-    assert told is not None
-    assert told.code == "configuration"
+    assert profiles.has_another(sent_with("\\\\evil.example\\share\\p"), tmp_path)
 
 
 @pytest.mark.parametrize("fault", [PermissionError(13, "Permission denied"), OSError(116, "Stale file handle")])
@@ -34,9 +32,9 @@ def test_a_profile_that_cannot_be_looked_at_was_not_moved(
         raise fault
 
     monkeypatch.setattr(Path, "iterdir", fails)
-    assert profiles.elsewhere(sent_with(str(tmp_path / "other")), tmp_path / "own") is not None
-    assert profiles.elsewhere(sent_with(str(tmp_path / "own")), tmp_path / "own") is None
+    assert profiles.has_another(sent_with(str(tmp_path / "other")), tmp_path / "own")
+    assert not profiles.has_another(sent_with(str(tmp_path / "own")), tmp_path / "own")
 
 
 def test_a_profile_that_is_gone_is_nobodys(tmp_path: Path) -> None:
-    assert profiles.elsewhere(sent_with(str(tmp_path / "gone")), tmp_path / "own") is None
+    assert not profiles.has_another(sent_with(str(tmp_path / "gone")), tmp_path / "own")
