@@ -16,7 +16,7 @@ from cdp_image_mcp.library.entries import Entries, out_of_reach
 from cdp_image_mcp.library.folder import Folder, Stamp, Visit, new_folder, take_back_folder
 from cdp_image_mcp.library.index import Index
 from cdp_image_mcp.library.joining import JOIN_SECONDS, Admit, Claim, Entry, joinable
-from cdp_image_mcp.library.record import Record, decode_record, encode_record
+from cdp_image_mcp.library.record import CLOCK_SLACK, Record, decode_record, encode_record
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.disk import doing, finish, in_thread, make_path
 
@@ -24,8 +24,6 @@ T = TypeVar("T")
 
 KEPT_PROBLEMS = 100
 ASKED_BEFORE = "The same was asked for before and may be paid for; what came of it was never fetched, and it"
-CLOCK_SLACK = 120.0
-"""Seconds by which the clocks of machines that share a folder may differ."""
 
 
 class Library:

@@ -12,6 +12,8 @@ from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.request import FINAL_STATES, BackendName, ImageRequest, SavedImage, State
 
 VERSION = 1
+CLOCK_SLACK = 120.0
+"""Seconds by which the clocks of machines that share a folder may differ."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 

@@ -6,6 +6,7 @@
 | ``unrecognised-NN``; under a first name what begins none of the files here | ``unrecognised-NN``, in ``kept`` |
 | the same from a site that can still be asked for the whole picture | left until it has been asked |
 | under a first name nothing, what begins a file that is here, or no picture's head | left for ``clean`` |
+| under a name that a person gave, or that came when nothing of ours could come any more | no business of ours |
 
 Nothing is deleted here.
 """
@@ -14,14 +15,16 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from cdp_image_mcp.library.folder import NUMBERED, described, listed, place
+from cdp_image_mcp.library.folder import NUMBERED, SIDECAR, described, listed, place
 from cdp_image_mcp.library.imagefile import NotAPictureError, inspect
-from cdp_image_mcp.library.record import Record, now, request_of
+from cdp_image_mcp.library.record import CLOCK_SLACK, Record, epoch, now, request_of
 from cdp_image_mcp.request import SavedImage
 from cdp_image_mcp.system.disk import PART, doing
 
 MAX_PICTURE_BYTES = 512 * 1024 * 1024
 FIRST = re.compile(r"\.(image|unrecognised)\..*" + re.escape(PART))
+PLACED = re.compile(r"(image|unrecognised)-(0[1-9]|[1-9]\d+)\.\w+")
+"""The names that :func:`place` gives."""
 
 
 class Strays(NamedTuple):
@@ -41,6 +44,7 @@ class Strays(NamedTuple):
     def end_anew(self, record: Record) -> None:
         """Add them to one that has ended, and let its end tell of them."""
         self.add_to(record)
+        record.facts.pop("held", None)
         if self.pictures and record.state != "saved":
             whole = len(record.images) >= request_of(record).n
             record.state, record.finished_at, record.fetched = "saved" if whole else "partial", now(), False
@@ -99,11 +103,24 @@ def worthless(part: Path) -> bool:
 def _unlisted(folder: Path, record: Record) -> list[Path]:
     """What is under its own name first: a first name beside it may be of the same bytes. What bears a number of the
     record's is made from that file, by the person or for them: we never give a number twice."""
+    if record.submitted is False and not record.images:
+        return []  # nothing was paid for
     known = listed(record)
     numbers = {match[0] for name in known if (match := NUMBERED.match(name))}
     found = sorted(path for path in folder.iterdir() if path.name not in known)
-    named = [path for path in found if (match := NUMBERED.match(path.name)) and match[0] not in numbers]
+    named = [path for path in found if PLACED.fullmatch(path.name)]
+    named = [path for path in named if (match := NUMBERED.match(path.name)) and match[0] not in numbers]
+    if named and _is_complete(record):
+        last = min((folder / SIDECAR).stat().st_mtime, epoch(record.updated_at) + CLOCK_SLACK)
+        named = [path for path in named if path.stat().st_mtime <= last]
     return named + [path for path in found if FIRST.fullmatch(path.name)]
+
+
+def _is_complete(record: Record) -> bool:
+    """Whether whoever ended it had nothing more to write but the record. Behind an answer the site's turn may bring
+    more, as long as it was not seen to end; and what a full disk did not take is written when it can be."""
+    more_may_come = record.on_web and record.state == "saved" and record.facts.get("turn_pressed") is not False
+    return record.finished and not (more_may_come or record.collectable or record.facts.get("held"))
 
 
 def _bytes(path: Path) -> bytes:

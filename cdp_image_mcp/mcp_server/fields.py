@@ -23,7 +23,10 @@ TITLE = 40
 """Characters of the words under which a picture is shown."""
 SHORT_PROMPT = 200
 OURS = frozenset(
-    ("user_message_id", "used_message_ids", "reference_sha256", "turn_pressed", "given_up", "account", "taken_up")
+    (
+        *("user_message_id", "used_message_ids", "reference_sha256", "turn_pressed", "given_up", "account"),
+        *("taken_up", "held"),
+    )
 )
 """Facts that only this program needs; they stay in ``metadata.json``."""
 

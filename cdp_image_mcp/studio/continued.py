@@ -27,7 +27,7 @@ LOOKED_THROUGH = 100
 async def latest(
     library: Library, ways: Sequence[BackendName], profile: Path, before: float = math.inf
 ) -> Entry | None:
-    """The newest to go on from, that ended ``before``. What only another profile's account has comes behind all others."""
+    """The newest to go on from that ended ``before``; another account's only where nothing else is there."""
     theirs: list[str] = []
     newest = found = await library.latest_finished(ways, before)
     while found is not None and found.record.on_web and await profiles.is_anothers(found.record, profile):

@@ -440,6 +440,15 @@ def test_of_a_folder_that_was_deleted_no_words_stay_in_the_index(with_key: dict[
         assert "zebrafish" not in "\n".join(index.iterdump())
 
 
+def test_what_is_made_of_a_picture_and_kept_beside_it_is_told_as_delivered_by_nobody(with_key: dict[str, str]) -> None:
+    (fox,) = made(with_key, "a fox")
+    for name in ("image-2.png", "image-02.png"):
+        (Path(fox["output_dir"]) / name).write_bytes(png(64, 64))
+    assert "nothing to collect" in ran(with_key, "collect").stderr
+    told = json.loads(ran(with_key, "wait", fox["generation_id"], "--json").stdout)
+    assert ([image["path"] for image in told["images"]], told["honoured"]) == ([fox["image_path"]], fox["honoured"])
+
+
 @pytest.mark.anyio
 async def test_a_picture_that_lies_in_another_ones_folder_goes_only_when_it_is_named_too(
     environment: dict[str, str], tmp_path: Path

@@ -204,7 +204,7 @@ async def main(root, steps, kind, first, second):
     record.images.append(await folder.add_picture(first, inspect(first)))
     record.sources.append({})
     record.state, record.submitted, record.spent = "partial", True, True
-    record.finished_at, record.fetched = now(), True
+    record.finished_at, record.fetched, record.facts["held"] = now(), True, 1
     await folder.write(record)
     halves = lambda handle, data: (step(), write(handle, data[: max(1, len(data) // 2)]))[1]
     os.write, os.fsync = halves, stepping(fsync)
@@ -215,6 +215,7 @@ async def main(root, steps, kind, first, second):
         record.state = "saved"
     else:
         record.facts["kept"] = [str(await folder.keep(second, "tif"))]
+    del record.facts["held"]
     await folder.write(record)
     left = -1
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ async def test_a_picture_that_came_after_the_answer_is_listed_and_the_end_stays_
     """Behind an answer the site's turn is watched for more."""
     first, late, unlisted = picture(), picture(), picture()
     with anyio.fail_after(60):
-        folder = await create(library, a_record(owner=DEAD, fetched=True))
+        pressed = {"turn_pressed": True}
+        folder = await create(library, a_record(owner=DEAD, fetched=True, submitted=True, facts=pressed))
         record = read_record(folder.path)[0]
         record.session, ended = DEAD.token, "2026-11-27T08:00:00.000+00:00"
         record.finished_at = ended
@@ -136,9 +138,72 @@ async def test_what_was_made_from_a_saved_picture_beside_it_is_no_other_picture(
     assert [Path(image.path).name for image in record.images] == ["image-01.png"]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": "saved", "backend": "chatgpt-web", "facts": {"turn_pressed": False}},
+        {"state": "partial", "backend": "chatgpt-web", "facts": {"turn_pressed": True}},
+        {"state": "saved", "backend": "api"},
+        {"state": "refused", "backend": "api"},
+    ],
+    ids=["its turn ended", "its turn failed", "API", "refused by the API"],
+)
+@pytest.mark.parametrize("noted", [False, True], ids=["", "and its end was told later"])
+async def test_what_is_saved_beside_a_complete_record_later_is_somebody_elses(
+    library: Library, fields: dict[str, Any], noted: bool
+) -> None:
+    """An agent works on the picture and keeps what it made beside it, under the next number."""
+    with anyio.fail_after(60):
+        record = a_record(submitted=True, finished_at=ago(hours=1), updated_at=ago(hours=1), owner=DEAD, **fields)
+        folder = await create(library, record)
+        edited = folder.path / "image-02.png"
+        edited.write_bytes(picture())
+        moment = (folder.path / "metadata.json").stat().st_mtime + (-1 if noted else 1)
+        os.utime(edited, (moment, moment))
+        assert await library.with_strays() == []
+        assert not any(gather(folder.path, record))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": "saved", "backend": "chatgpt-web", "facts": {"turn_pressed": True}},
+        {"state": "saved", "backend": "api", "facts": {"held": 1}},
+        {"state": "partial", "backend": "api", "facts": {"held": 1}},
+        {"state": "generating", "backend": "chatgpt-web"},
+        {"state": "interrupted", "backend": "chatgpt-web"},
+    ],
+    ids=["behind its answer", "one too many", "full disk", "its process died", "at the site"],
+)
+async def test_where_more_was_to_come_what_came_late_is_taken_in(library: Library, fields: dict[str, Any]) -> None:
+    with anyio.fail_after(60):
+        record = a_record(submitted=True, updated_at=ago(hours=1), owner=DEAD, **fields)
+        record.finished_at = record.updated_at if record.finished else None
+        folder = await create(library, record)
+        late, moment = folder.path / "image-02.png", (folder.path / "metadata.json").stat().st_mtime + 600
+        late.write_bytes(picture())
+        os.utime(late, (moment, moment))
+        assert [stray.path for stray in gather(folder.path, record).pictures] == [str(late)]
+
+
+@pytest.mark.parametrize("name", ["image-2.png", "image-002.png", "image-02.final.png", "image-02 final.png"])
+async def test_a_name_that_we_never_give_is_somebody_elses(library: Library, name: str) -> None:
+    with anyio.fail_after(60):
+        _, record = await left(library, lambda path: (path / name).write_bytes(picture()))
+    assert (record.state, record.images) == ("failed", [])
+
+
+async def test_beside_what_was_never_sent_nothing_lies_that_was_paid_for(library: Library) -> None:
+    with anyio.fail_after(60):
+        unsent = {"state": "cancelled", "submitted": False, "spent": False, "error": None}
+        _, record = await left(library, lambda path: (path / "image-01.png").write_bytes(picture()), **unsent)
+    assert (record.state, record.submitted, record.spent, record.images) == ("cancelled", False, False, [])
+
+
 async def test_bytes_that_have_their_name_but_no_place_in_the_record_are_named_in_it(library: Library) -> None:
     with anyio.fail_after(60):
-        folder, record = await left(library, lambda path: (path / "unrecognised-01.bin").write_bytes(b"paid"))
+        lay = partial(Path.write_bytes, data=b"paid")
+        folder, record = await left(library, lambda path: lay(path / "unrecognised-01.bin"), facts={"held": 1})
     assert record.facts["kept"] == [str(folder.path / "unrecognised-01.bin")]
 
 

@@ -1,6 +1,7 @@
 """What could be paid twice, or sent while it must not be: lost replies, the day's limits, what was left at the site."""
 
 import errno
+import json
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -277,6 +278,7 @@ async def test_a_paid_picture_that_a_full_disk_did_not_take_is_given_when_there_
         assert "memory" in full.record.error["next_step"]
         still_full = await studio.wait(generation_id)
         assert still_full.record.state == "failed"
+        assert json.loads((Path(full.folder) / SIDECAR).read_bytes())["facts"]["held"] == 2
         disk_is_full = False
         there = await (studio.wait(generation_id) if by == "waiting" else studio.generate(asking(n=2)))
         on_disk = await studio.library.find(generation_id)
@@ -284,6 +286,7 @@ async def test_a_paid_picture_that_a_full_disk_did_not_take_is_given_when_there_
     assert [Path(image.path).read_bytes() for image in there.record.images] == [png(0), png(1)]
     assert on_disk is not None
     assert (on_disk.record.state, on_disk.record.error, on_disk.record.fetched) == ("saved", None, False)
+    assert "held" not in on_disk.record.facts
     assert api.started == ["a bear"]
 
 

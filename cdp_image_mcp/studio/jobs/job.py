@@ -248,6 +248,9 @@ class Job:
                 # Of a request whose end nobody told the worst is believed.
                 self.record.booked_usd = (self.record.booked_usd or 0.0) + self.record.reserved_usd
             self.record.reserved_usd = 0.0
+            self.record.facts.pop("held", None)
+            if self.held:
+                self.record.facts["held"] = self.held  # whoever finds it after this process knows it to be on its way
             if error is not None:
                 self.record.error = error.as_dict()
                 if self.record.images:
