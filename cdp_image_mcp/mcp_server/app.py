@@ -9,6 +9,7 @@ from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.mcp_server.client.elicitation import Elicitation
 from cdp_image_mcp.mcp_server.client.underway import Underway
 from cdp_image_mcp.mcp_server.tasks.opened import Tasks
@@ -45,8 +46,10 @@ def told() -> Generator[None]:
     except MCPError:
         raise
     except Exception as error:  # noqa: BLE001  it is told
-        from cdp_image_mcp.mcp_server.fields import known_error
+        known = error
+        if not isinstance(known, ImageError):
+            from cdp_image_mcp.mcp_server.fields import known_error
 
-        known = known_error(error, "a request")
+            known = known_error(error, "a request")
         code = types.INVALID_PARAMS if known.code == "not_found" else types.INTERNAL_ERROR
         raise MCPError(code, clean(f"{known.message} {known.next_step}")) from None

@@ -8,6 +8,7 @@ import anyio
 import anyio.abc
 
 from cdp_image_mcp.config import Settings
+from cdp_image_mcp.mcp_server.installed import loading
 from cdp_image_mcp.system.tasks import background, shielded
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ class LateStudio:
             return studio
 
     async def _hold(self, *, task_status: "anyio.abc.TaskStatus[Studio]") -> None:
-        from cdp_image_mcp.mcp_server.ways import InstalledWays
-        from cdp_image_mcp.studio.studio import open_studio
+        with loading("cdp_image_mcp.studio.studio"):
+            from cdp_image_mcp.mcp_server.ways import InstalledWays
+            from cdp_image_mcp.studio.studio import open_studio
 
         with shielded():
             async with open_studio(self._settings, InstalledWays(), self._outliving) as studio:

@@ -1,5 +1,6 @@
 """The MCP server: five tools over a studio, both protocol eras, every failure as data the model can act on."""
 
+import json
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -14,8 +15,10 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
 from cdp_image_mcp import __version__
 from cdp_image_mcp.config import APP_NAME
+from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.mcp_server.app import App, Context, OpenApp, told
 from cdp_image_mcp.mcp_server.client.greeting import INSTRUCTIONS, TITLE, meta_of
+from cdp_image_mcp.mcp_server.installed import loading
 from cdp_image_mcp.mcp_server.tasks.methods import add_tasks
 from cdp_image_mcp.mcp_server.tools import ARGUMENTS, TOOLS
 from cdp_image_mcp.mcp_server.view import apps
@@ -37,32 +40,36 @@ async def _call_tool(
     kind = ARGUMENTS.get(params.name) or (apps.ARGUMENTS.get(params.name) if apps.declared(ctx) else None)
     if kind is None:
         raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {clean(params.name, 100)}")
-    from cdp_image_mcp.mcp_server.call import call_tool
-
+    try:
+        with loading("cdp_image_mcp.mcp_server.call", unsent=params.name == "generate_image"):
+            from cdp_image_mcp.mcp_server.call import call_tool
+    except ImageError as error:
+        told = json.dumps({"status": "failed"} | error.as_dict())
+        return types.CallToolResult(content=[types.TextContent(type="text", text=told)], is_error=True)
     return await call_tool(ctx, params, kind)
 
 
 async def _list_resources(ctx: Context, _: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
-    from cdp_image_mcp.mcp_server.resources import list_pictures
-
-    studio = await ctx.lifespan_context.studio()
     with told():
+        with loading("cdp_image_mcp.mcp_server.resources"):
+            from cdp_image_mcp.mcp_server.resources import list_pictures
+        studio = await ctx.lifespan_context.studio()
         return types.ListResourcesResult(resources=await list_pictures(studio.library))
 
 
 async def _list_templates(_: Context, __: types.PaginatedRequestParams | None) -> types.ListResourceTemplatesResult:
-    from cdp_image_mcp.mcp_server.resources import TEMPLATES
-
+    with told(), loading("cdp_image_mcp.mcp_server.resources"):
+        from cdp_image_mcp.mcp_server.resources import TEMPLATES
     return types.ListResourceTemplatesResult(resource_templates=TEMPLATES)
 
 
 async def _read_resource(ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-    from cdp_image_mcp.mcp_server.resources import read_picture
-
     if params.uri == apps.ADDRESS:
         return types.ReadResourceResult(contents=[apps.page()])
-    studio = await ctx.lifespan_context.studio()
     with told():
+        with loading("cdp_image_mcp.mcp_server.resources"):
+            from cdp_image_mcp.mcp_server.resources import read_picture
+        studio = await ctx.lifespan_context.studio()
         return types.ReadResourceResult(contents=[await read_picture(studio.library, params.uri)])
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from cdp_image_mcp.config import API, Settings
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.mcp_server.installed import loading
 from cdp_image_mcp.request import Backend, BackendName, ImageRequest
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ class InstalledWays:
 
     def make(self, name: BackendName, settings: Settings, ledger: "Ledger", group: "anyio.abc.TaskGroup", /) -> Backend:
         if name == "api":
-            from cdp_image_mcp.openai.backend import ApiBackend
-
+            with loading("cdp_image_mcp.openai.backend", unsent=True):
+                from cdp_image_mcp.openai.backend import ApiBackend
             return ApiBackend(settings)
-        from cdp_image_mcp.chatgpt.backend import WebBackend
-
+        with loading("cdp_image_mcp.chatgpt.backend", unsent=True):
+            from cdp_image_mcp.chatgpt.backend import WebBackend
         return WebBackend(settings, ledger, group)
 
     def key_missing(self, settings: Settings, /) -> bool:
@@ -45,11 +46,11 @@ class InstalledWays:
             return False
         if settings.base_url == API and settings.compat is None:
             return True  # the common case, without loading the back end
-        from cdp_image_mcp.openai.profiles import key_missing
-
+        with loading("cdp_image_mcp.openai.profiles", unsent=True):
+            from cdp_image_mcp.openai.profiles import key_missing
         return key_missing(settings)
 
     def most_usd(self, settings: Settings, request: ImageRequest, /) -> float:
-        from cdp_image_mcp.openai.estimate import most_usd
-
+        with loading("cdp_image_mcp.openai.estimate", unsent=True):
+            from cdp_image_mcp.openai.estimate import most_usd
         return most_usd(settings, request)

@@ -10,6 +10,7 @@ from mcp.server.lowlevel import Server
 
 from cdp_image_mcp.mcp_server.app import App, Context, told
 from cdp_image_mcp.mcp_server.client.elicitation import PERSON_STATES, is_modern
+from cdp_image_mcp.mcp_server.installed import loading
 from cdp_image_mcp.mcp_server.tasks.opened import EXTENSION, task
 
 if TYPE_CHECKING:
@@ -58,8 +59,9 @@ async def _get(ctx: Context, params: TaskParams) -> dict[str, Any]:
 
 
 async def _completed(ctx: Context, standing: "Standing", studio: "Studio") -> dict[str, Any]:
-    from cdp_image_mcp.mcp_server.answer import compose
-    from cdp_image_mcp.mcp_server.call import give, result_of, showing
+    with loading("cdp_image_mcp.mcp_server.call"):
+        from cdp_image_mcp.mcp_server.answer import compose
+        from cdp_image_mcp.mcp_server.call import give, result_of, showing
 
     app, identity = ctx.lifespan_context, standing.record.generation_id
     images, also = standing.record.request.get("images"), None
@@ -98,7 +100,8 @@ async def _cancel(ctx: Context, params: TaskParams) -> dict[str, Any]:
 async def _studio(ctx: Context) -> "Studio":
     if not is_modern(ctx):
         raise MCPError(types.METHOD_NOT_FOUND, "Method not found", ctx.method)
-    return await ctx.lifespan_context.studio()
+    with told():
+        return await ctx.lifespan_context.studio()
 
 
 def add_tasks(server: Server[App]) -> None:
