@@ -1,5 +1,6 @@
 """The site wants to see a person: first a window that nobody sees is tried, then the person gets an ordinary one."""
 
+from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -143,3 +144,32 @@ async def test_a_check_where_the_display_named_is_dead_needs_a_person_and_breaks
             assert (await program.generate("a lighthouse at dusk")).status == "saved"
         async with running_program(tmp_path, site.url, variables=variables) as program:
             assert (await program.generate("a harbour")).status == "saved"
+
+
+@pytest.fixture
+def gone_display(screen: Screen) -> Generator[tuple[str, Callable[[], None]]]:
+    """The name of a display that is not there, and what brings it back."""
+    sockets = Path("/tmp/.X11-unix")  # noqa: S108 - where X has them
+    number = int(screen.name.removeprefix(":"))
+    place = sockets / f"X{5000 + number}"
+    yield f":{5000 + number}", lambda: place.symlink_to(sockets / f"X{number}")
+    place.unlink(missing_ok=True)
+
+
+async def test_a_display_that_has_come_back_is_tried_again_when_the_site_next_wants_a_window(
+    gone_display: tuple[str, Callable[[], None]], site: Site, tmp_path: Path
+) -> None:
+    """As where the user logged in to the desktop again, and the server of the terminal lived on."""
+    display, comes_back = gone_display
+    site.set(challenge="headless")
+    variables = {"CHATGPT_WINDOW_MODE": "auto", "DISPLAY": display}
+    with anyio.fail_after(150):
+        async with running_program(tmp_path, site.url, variables=variables) as program:
+            answer = await program.generate("a lighthouse at dusk")
+            assert answer.code == "verification_required", answer.data
+            assert "no display" in answer.data["message"], answer.data
+            comes_back()
+            answer = await program.generate("a lighthouse at dusk")
+            assert answer.status == "saved", answer.data
+            assert not is_headless(tmp_path)
+    assert len(site.log.prompts) == 1

@@ -101,7 +101,9 @@ class WindowMemory:
         return asked is not None or dead
 
     async def met_check(self) -> None:
-        """A headless browser was checked: windows from now on, for a week."""
+        """A headless browser was checked: windows from now on, for a week. Also where none came before: the display may
+        be back."""
+        self._windowless = False
         until = (self._now() + HIDDEN_FOR).isoformat(timespec="seconds")
         self._until = until
         try:
