@@ -16,6 +16,8 @@ class Stub:
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        """What each request gave as its key."""
         self.arrived = threading.Event()
         self.answering = threading.Event()
         self.answering.set()
@@ -39,6 +41,7 @@ def images_endpoint() -> Generator[Stub]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            stub.keys.append(self.headers.get("Authorization"))
             stub.requests.append(json.loads(body))
             stub.arrived.set()
             stub.answering.wait(60)

@@ -602,11 +602,19 @@ def test_collecting_with_nothing_left_says_so(environment: dict[str, str]) -> No
 def test_the_key_appears_nowhere(with_key: dict[str, str], endpoint: Stub, tmp_path: Path) -> None:
     endpoint.status, endpoint.error = 401, {"message": "Incorrect API key provided: sk-only-a-test", "code": "x"}
     loud = with_key | {"GPT_IMAGE_LOG": "debug"}
-    for arguments in (["generate", "a fox"], ["status", "--json"], ["doctor", "--json"]):
-        done = ran(loud, *arguments)
+    asked = ["generate", "a fox", "--backend", "api"]
+    came = {" ".join(words): ran(loud, *words) for words in (asked, ["status", "--json"], ["doctor", "--json"])}
+    # It was there to be shown: the key went out, and the words that came back with it are told.
+    assert [done.returncode for done in came.values()] == [3, 0, 0]
+    assert endpoint.keys == ["Bearer sk-only-a-test"]
+    assert "Incorrect API key provided: " in came[" ".join(asked)].stderr
+    assert "HTTP 401" in came[" ".join(asked)].stderr
+    for done in came.values():
         assert "sk-only-a-test" not in done.stdout + done.stderr
-    for path in tmp_path.rglob("*"):
-        assert not path.is_file() or b"sk-only-a-test" not in path.read_bytes(), path
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert "metadata.json" in {path.name for path in files}
+    for path in files:
+        assert b"sk-only-a-test" not in path.read_bytes(), path
 
 
 def test_help_and_version_end_well(capsys: pytest.CaptureFixture[str]) -> None:
