@@ -10,7 +10,8 @@ from cdp_image_mcp.errors import Code, ImageError
 from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.request import BackendName, ImageRequest, Report
 from cdp_image_mcp.studio.steering import account_of
-from cdp_image_mcp.studio.studio import Studio
+from cdp_image_mcp.studio.studio import News, Studio
+from tests.clock import leap
 from tests.library.making import ago
 from tests.studio.leaving import asking, sent_then_hangs
 from tests.studio.scripted import Play, Scripted, draw, settings, studio_with
@@ -102,14 +103,26 @@ async def status_of(studio: Studio) -> dict[str, Any]:
     return status
 
 
-async def test_a_limit_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
-    began = anyio.current_time()
-    await rested(tmp_path, "api", "rate_limited", ago(seconds=-1.5), **KEY)
-    async with studio_with(tmp_path, api=Scripted(draw), backend="api", **KEY) as studio:
-        waiting = await studio.generate(asking(wait_seconds=0))
-        assert not waiting.record.finished
-        assert (await studio.wait(waiting.record.generation_id)).record.state == "saved"
-    assert anyio.current_time() - began >= 0.5
+async def test_a_limit_that_ends_in_time_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = anyio.Event()
+
+    async def draws(request: ImageRequest, report: Report) -> None:
+        seen.set()
+        await draw(request, report)
+
+    async def listen(news: News) -> None:
+        if "a limit that was stated earlier ends in" in news.message:
+            seen.set()
+
+    await rested(tmp_path, "api", "rate_limited", ago(seconds=-100), **KEY)
+    api = Scripted(draws)
+    async with studio_with(tmp_path, api=api, backend="api", **KEY) as studio, anyio.create_task_group() as group:
+        identity = (await studio.generate(asking(wait_seconds=0))).record.generation_id
+        group.start_soon(studio.wait, identity, 1000, listen)
+        await seen.wait()
+        assert api.started == []
+        leap(monkeypatch, 100)
+        assert (await studio.wait(identity)).record.state == "saved"
 
 
 async def test_a_limit_that_leaves_no_time_for_a_picture_is_not_waited_for(tmp_path: Path) -> None:
