@@ -338,7 +338,7 @@ class Drawing:
             return
         self._skipped_panel = True
         try:
-            if not await press(self._watch.tab, "witness.one('ab_skip')"):
+            if not await press(self._watch.tab, "witness.panelSkip()"):
                 log.info("the panel has no skip control")
         except cdp.CDPError as error:
             log.info("the panel could not be skipped: %s", error)  # whoever needs the page next finds it lost

@@ -110,6 +110,29 @@ async def test_only_our_own_turns_next_picture_is_pressed_once_what_is_mounted_h
 
 
 @pytest.mark.anyio
+async def test_a_panel_that_another_turn_left_open_is_not_ours(tmp_path: Path) -> None:
+    """Ours would wait for a second picture, and close what a person may want to answer."""
+    with anyio.fail_after(60):
+        async with eye_of(tmp_path) as eye:
+
+            def panel(name: str) -> str:
+                skip = f'<button type="button" id="{name}">Skip</button>'
+                return f'<div data-testid="image-paragen-multigen">Which image do you like more?{skip}</div>'
+
+            async def ours(markup: str) -> tuple[bool, str]:
+                await eye.ask(f"document.body.innerHTML = {quoted(f'<main>{markup}</main>')}")
+                await eye.ask("witness.watch({user: 'ours', known: []})")
+                seen = await eye.ask("witness.snapshot({user: 'ours', known: []})", reply=PageReport)
+                return seen.panel, await eye.ask("witness.panelSkip()?.id || ''", reply=str)
+
+            earlier = turn("old", panel("theirs"))
+            assert await ours(earlier + turn("ours", "a picture")) == (False, "")
+            assert await ours(earlier + turn("ours", panel("own"))) == (True, "own")
+            assert await ours(earlier + turn("ours", "a picture") + panel("loose")) == (True, "loose")
+            assert await ours(earlier + panel("loose")) == (False, "")
+
+
+@pytest.mark.anyio
 async def test_what_waits_for_the_page_is_woken_by_a_state_that_it_shows_later(tmp_path: Path) -> None:
     with anyio.fail_after(90):
         async with eye_of(tmp_path) as eye:

@@ -171,13 +171,19 @@
   const cut = (text, length) => text.slice(0, length).toWellFormed();
   const told = (role) => every(role).map((element) => cut((element.innerText || "").trim(), 500)).filter(Boolean);
 
-  const snapshot = (watched) => {
-    const ours = ourTurns(watched);
-    const within = (role) => every(role).filter((element) => ours.group.some((turn) => turn.contains(element)));
-    const drawing = every("drawing").filter((element) => {
+  // In our turn, or outside of every turn.
+  const aboutOurs = (role, ours) =>
+    every(role).filter((element) => {
       if (ours.group.some((turn) => turn.contains(element))) return true;
       return element.closest("main") !== null && !ours.list.some((turn) => turn.contains(element)) && ours.first !== null;
     });
+  // Of the panel that asks which of our pictures is better.
+  const panelSkip = () => (watched === null ? null : aboutOurs("ab_skip", ourTurns(watched))[0] || null);
+
+  const snapshot = (watched) => {
+    const ours = ourTurns(watched);
+    const within = (role) => every(role).filter((element) => ours.group.some((turn) => turn.contains(element)));
+    const drawing = aboutOurs("drawing", ours);
     const percent = drawing.map((element) => /(\d{1,3})\s?%/.exec((element.parentElement || element).textContent || ""));
     const stop = has("stop");
     const errors = within("turn_error");
@@ -192,7 +198,7 @@
       error: errors.length ? cut(errors[0].innerText || "", 2000) : null,
       retry: within("retry").length > 0,
       text: stop ? "" : cut(answer, 4000),
-      panel: within("ab_panel").length > 0 || (ours.first !== null && has("ab_panel")),
+      panel: aboutOurs("ab_panel", ours).length > 0,
       rate_dialog: has("rate_dialog"),
       expired: has("expired_modal"),
       approval: within("tool_approval").length > 0,
@@ -298,7 +304,7 @@
   const present = () => Object.keys(roles).filter((role) => (role === "composer" ? one(role) : every(role).length));
 
   globalThis.witness = {
-    all, every, one, has, explain, present, snapshot, watch, until, known, shown, usable, nameOf, mounted, pictureNext, told,
-    isWork, standsLast, ...composer({ every, one, cssOf, outermost, usable }),
+    all, every, one, has, explain, present, snapshot, watch, until, known, shown, usable, nameOf, mounted, pictureNext, panelSkip,
+    told, isWork, standsLast, ...composer({ every, one, cssOf, outermost, usable }),
   };
 }
