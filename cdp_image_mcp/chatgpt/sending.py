@@ -89,7 +89,7 @@ class Sending:
         if not (await self._pressed(composer, text) or await self._pressed(composer, text)):
             raise StartOver(ImageError("site_changed", "The composer did not keep the prompt. Nothing was sent."))
         if await self._went_out(composer, text):
-            sent = True if self._watch.request_seen.is_set() else "unknown"
+            sent = True if self._watch.request_seen.is_set() or self._sent_before is True else "unknown"
             await self._report.state("generating", submitted=sent)
         else:
             await self._not_seen(composer, text)

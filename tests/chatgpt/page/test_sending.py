@@ -18,7 +18,7 @@ from cdp_image_mcp.chatgpt.page.pagereport import PageReport
 from cdp_image_mcp.chatgpt.sending import Sending, StartOver
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.chatgpt.window.tab import Tab
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.library.folder import read_record
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.request import ImageRequest, Reference, Report
@@ -275,6 +275,40 @@ async def test_what_hangs_in_the_press_itself_may_have_been_sent(monkeypatch: py
     with pytest.raises(CommandTimeout):
         await one_sending(Page(TEXT), monkeypatch, facts, click)
     assert (facts["submitted"], facts["turn_pressed"]) == ("unknown", True)
+
+
+@pytest.mark.parametrize(("before", "told"), [(False, "unknown"), ("unknown", "unknown"), (True, True)])
+async def test_a_later_prompt_that_is_not_proven_takes_back_nothing_of_an_earlier_one(
+    before: Fact, told: Fact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our turn on the page and an empty editor, and no request."""
+    page, facts = Page(TEXT), dict[str, object](submitted=before)
+
+    async def state(_name: str, **news: object) -> None:
+        facts.update(news)
+
+    async def nothing(*_: object) -> None: ...
+
+    async def stands(_composer: Composer, _text: str) -> bool:
+        return True
+
+    async def click(_node: object, **_more: object) -> None:
+        page.standing = ""
+
+    async def until(condition: Callable[[], bool], _seconds: float) -> bool:
+        return condition()
+
+    monkeypatch.setattr(composer.human, "click", click)
+    monkeypatch.setattr(Composer, "stands", stands)
+    monkeypatch.setattr(sending, "in_the_way", nothing)
+    watch = SimpleNamespace(
+        tab=site_tab(), lost=None, expect=nothing, until=until, request_seen=anyio.Event(), tab_gone=False,
+        challenged=False, kept_out=False, page=PageReport(found=True),
+    )  # fmt: skip
+    with anyio.fail_after(10):
+        report = cast("Report", SimpleNamespace(facts=facts, state=state))
+        await Sending(cast("TurnWatch", watch), report).send(Composer(cast("Tab", page)), TEXT)
+    assert facts["submitted"] == told
 
 
 async def test_a_page_that_takes_the_text_away_right_before_the_press_gets_it_once_more_without_being_loaded(
