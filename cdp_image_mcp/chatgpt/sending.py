@@ -130,6 +130,7 @@ class Sending:
         earlier turn of this generation is not this one's."""
         facts = self._report.facts
         self._asked_before = self._watch.tab.bodies.requests
+        references = [*facts.get("reference_sha256", ()), *(reference.sha256 for reference in self._references)]
         used = [*facts.get("used_message_ids", []), facts.get("user_message_id")]
         site = self._watch.tab.site
         await self._report.state(
@@ -141,8 +142,8 @@ class Sending:
             used_message_ids=[one for one in used if one],
             account=self._watch.tab.who,
             turn_pressed=True,
-            # A later run refuses them too, whoever says that they are pictures.
-            reference_sha256=[reference.sha256 for reference in self._references],
+            # A later turn or run refuses them too, whoever says that they are pictures.
+            reference_sha256=[*dict.fromkeys(references)],
             **site.facts(site.conversation_id(self._watch.tab.page.url)),
         )
 

@@ -277,6 +277,20 @@ async def test_what_hangs_in_the_press_itself_may_have_been_sent(monkeypatch: py
     assert (facts["submitted"], facts["turn_pressed"]) == ("unknown", True)
 
 
+async def test_the_references_of_a_first_prompt_are_still_known_after_a_later_one_that_needed_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The picture that was gone on from is shown with the first alone, and may be shown again as an answer."""
+    facts = dict[str, object](submitted=True, reference_sha256=["of the first"])
+
+    async def click(_node: object, *, again: Again = None, last: Last) -> None:
+        raise CommandTimeout("Input.dispatchMouseEvent", 10)
+
+    with pytest.raises(CommandTimeout):
+        await one_sending(Page(TEXT), monkeypatch, facts, click)
+    assert facts["reference_sha256"] == ["of the first"]
+
+
 @pytest.mark.parametrize(("before", "told"), [(False, "unknown"), ("unknown", "unknown"), (True, True)])
 async def test_a_later_prompt_that_is_not_proven_takes_back_nothing_of_an_earlier_one(
     before: Fact, told: Fact, monkeypatch: pytest.MonkeyPatch
