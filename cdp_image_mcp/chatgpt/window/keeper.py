@@ -211,14 +211,18 @@ class Keeper:
     # --- while it is open --------------------------------------------------------------------------------------
 
     async def _mind(self, held: HeldOpen[cdp.Browser]) -> None:
-        """Close the browser when it is needed no more; clear away when it is gone."""
+        """Close the browser when it is needed no more; clear away when it is gone. A fault is logged: raised, it would
+        end everything beside it, with requests to the API that are paid for."""
         browser = held.value
-        async with background() as tasks:
-            tasks.start_soon(self._until_unused if browser.headless else self._until_windowless, held)
-            log.info("the browser is gone: %s", await browser.connection.wait_gone())
-        async with self._lock:
-            if self._browser is held:
-                await self._close(end=False)
+        try:
+            async with background() as tasks:
+                tasks.start_soon(self._until_unused if browser.headless else self._until_windowless, held)
+                log.info("the browser is gone: %s", await browser.connection.wait_gone())
+            async with self._lock:
+                if self._browser is held:
+                    await self._close(end=False)
+        except Exception:
+            log.exception("nobody looks after the browser any more")
 
     async def _until_unused(self, held: HeldOpen[cdp.Browser]) -> None:
         while self._browser is held:

@@ -69,9 +69,9 @@ async def kept(folder: Path) -> AsyncGenerator[Keeper]:
             group.cancel_scope.cancel()
 
 
-async def test_a_browser_that_is_headless_by_its_switches_is_not_started_again_for_each_prompt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Windows]:
+    """The browsers that were started."""
     started: list[Windows] = []
 
     @asynccontextmanager
@@ -86,8 +86,30 @@ async def test_a_browser_that_is_headless_by_its_switches_is_not_started_again_f
 
     monkeypatch.setattr(keeping, "_launched", launched)
     monkeypatch.setattr(keeping, "open_tab", opened)
+    return started
+
+
+async def test_a_browser_that_is_headless_by_its_switches_is_not_started_again_for_each_prompt(
+    tmp_path: Path, started: list[Windows]
+) -> None:
     async with kept(tmp_path) as keeper:
         tab = await keeper.borrow("hidden")
+        assert await keeper.borrow("hidden") is tab
+    assert len(started) == 1
+
+
+async def test_a_fault_in_looking_after_the_browser_ends_nothing_else(
+    tmp_path: Path, started: list[Windows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What looks after it is a task beside the requests that are out and paid for."""
+
+    async def faulty(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Keeper, "_until_unused", faulty)
+    async with kept(tmp_path) as keeper:
+        tab = await keeper.borrow("hidden")
+        await anyio.wait_all_tasks_blocked()
         assert await keeper.borrow("hidden") is tab
     assert len(started) == 1
 
