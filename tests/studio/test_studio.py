@@ -189,6 +189,30 @@ async def test_cancel_stops_the_job_keeps_its_pictures_and_can_be_repeated(tmp_p
     assert cancelled.record.error["submitted"] is True
 
 
+async def test_a_fault_in_taking_leave_of_one_generation_takes_no_other_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, first_told = anyio.Event(), anyio.Event()
+
+    async def play(request: ImageRequest, report: Report) -> None:
+        if request.prompt == "a fox":
+            out.set()
+            await first_told.wait()
+        await draw(request, report)
+
+    async def faulty(_generation_id: str) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with studio_with(tmp_path, api=Scripted(play), backend="api", api_key="test-key") as studio:
+        fox = await studio.generate(asking("a fox", wait_seconds=0))
+        await out.wait()
+        monkeypatch.setattr(studio.library, "let_go", faulty)
+        bear = await studio.generate(asking("a bear"))
+        first_told.set()
+        fox = await studio.wait(fox.record.generation_id)
+    assert (bear.record.state, fox.record.state) == ("saved", "saved")
+
+
 def after(came: anyio.Event) -> Scripted:
     """Draws once a person has come."""
 

@@ -216,7 +216,7 @@ class Runner:
         finally:
             try:
                 # Whoever is told its end finds none of ours, and may have it taken up again.
-                await self._dismiss(job)
+                await self._guarded(partial(self._dismiss, job))
             finally:
                 job.end()
 
