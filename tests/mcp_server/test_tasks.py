@@ -368,6 +368,27 @@ async def test_a_task_that_nobody_asks_after_is_given_up_in_time_and_may_be_aske
     assert opened.also == {"ignored": ["seed"]}
 
 
+async def test_a_fault_in_giving_up_a_task_does_not_end_the_server(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_up = anyio.Event()
+
+    async def faulty(_library: Library, _waiter: str) -> None:
+        given_up.set()
+        raise RuntimeError("can't start new thread")
+
+    with anyio.fail_after(60):
+        async with open_app(settings) as app:
+            with monkeypatch.context() as patch:
+                patch.setattr(Library, "release", faulty)
+                await app.tasks.open(standing(tmp_path, "generating"), await app.studio(), None, {})
+            leap(monkeypatch, 5)
+            while not given_up.is_set():
+                await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()
+            assert await app.tasks.asked_after(IDENTITY) is not None
+
+
 async def test_the_end_of_one_task_is_told_while_another_is_given_up(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

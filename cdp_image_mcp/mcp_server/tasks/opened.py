@@ -1,5 +1,6 @@
 """The tasks that this process has given out: who asks after them, and what their person was asked."""
 
+import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     # Loaded by the first call, not by the server's start.
     from cdp_image_mcp.studio.asked import Images
     from cdp_image_mcp.studio.studio import Standing, Studio
+
+logger = logging.getLogger(__name__)
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 POLL_SECONDS = 3.0
@@ -173,13 +176,17 @@ class Tasks:
                 await self._close_all()
 
     async def _keep_time(self) -> None:
-        """Give up in time what nobody asks after, also where no further call comes: other processes join it then."""
+        """Give up in time what nobody asks after, also where no further call comes: other processes join it then. A
+        fault is logged: raised, it would end the server."""
         while True:
             self._some = anyio.Event()
             times = [opened.until for opened in self._open.values() if not opened.given_up]
             with anyio.CancelScope(deadline=min(times, default=math.inf)):
                 await self._some.wait()
-            await self.sweep()
+            try:
+                await self.sweep()
+            except Exception:
+                logger.exception("a task that nobody asks after was not given up")
 
     async def _close_all(self) -> None:
         """The client has gone. A generation that outlives it is joined by whoever asks for the same next."""
