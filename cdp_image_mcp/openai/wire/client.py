@@ -146,7 +146,7 @@ class Clients:
             try:
                 return await anyio.to_thread.run_sync(self._ready, proxy)
             except (OSError, ImportError) as error:  # no more open files, or a package updated under the program
-                told = f"No connection can be made here ({type(error).__name__}: {error}). Nothing was sent."
+                told = f"No connection can be made here ({type(error).__name__}: {error})."
                 raise ImageError("configuration", told, next_step="Start the program anew.") from error
 
     def _ready(self, proxy: Proxy | None) -> "httpx.AsyncClient":
@@ -195,6 +195,4 @@ async def unpacked(response: "httpx.Response") -> AsyncGenerator[bytes]:
 
 
 def _unusable(variable: str, why: str) -> ImageError:
-    return ImageError(
-        "configuration", f"{variable} cannot be used: {why}. Nothing was sent.", details={"variables": [variable]}
-    )
+    return ImageError("configuration", f"{variable} cannot be used: {why}.", details={"variables": [variable]})

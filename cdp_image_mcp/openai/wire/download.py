@@ -164,7 +164,7 @@ class Downloader:
         try:
             client = await self._clients.by(proxy)
         except ImageError as error:
-            raise FetchError(error.message) from None
+            raise FetchError(error.message.rstrip(".")) from None
         words, status = "", 0
         try:
             for key in keys:

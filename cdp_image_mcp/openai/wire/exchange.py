@@ -290,7 +290,11 @@ class Line:
     async def _open(self) -> "tuple[httpx.AsyncClient, Proxy | None]":
         """What leads there now, and by which proxy: asked each time, and in a thread, for it may be looked up."""
         proxy = await anyio.to_thread.run_sync(proxy_for, self._settings.base_url)
-        return await self._clients.by(proxy), proxy
+        try:
+            return await self._clients.by(proxy), proxy
+        except ImageError as error:
+            error.message += " The request was not sent."
+            raise
 
     def _make_client(self, proxy: Proxy | None) -> "httpx.AsyncClient":
         import httpx

@@ -192,6 +192,17 @@ async def test_a_failed_download_never_draws_again(
     assert (caught.value.submitted, caught.value.spent) == (True, True)
 
 
+async def test_where_no_client_can_be_made_for_a_picture_nobody_is_told_that_nothing_was_sent(
+    api: ImagesApi, make_backend: MakeBackend, report: DiskReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy is not for the API, which has drawn it and been paid."""
+    monkeypatch.setenv("HTTPS_PROXY", "ftp://proxy.example")
+    api.play(draw(items=[{"url": "https://pictures.example.org/1.png"}]))
+    with anyio.fail_after(10), pytest.raises(ImageError, match="HTTPS_PROXY cannot be used") as caught:
+        await make_backend(compat="localai").generate(ask(), report)
+    assert (caught.value.submitted, "Nothing was sent" in caught.value.message) == (True, False)
+
+
 def one_by_one(answers: list[Play]) -> Play:
     """Each request is answered by the next of ``answers``, which goes out of the list."""
 
