@@ -140,7 +140,7 @@ CODES: dict[Code, ErrorRule] = {
     "site_changed": ErrorRule(
         "Something on the page was not found where it used to be.",
         False,
-        "Update cdp-image-mcp; backend api works meanwhile.",
+        "Ask the user to update cdp-image-mcp and to restart the client; backend api works meanwhile.",
     ),
     "service_error": ErrorRule("The service failed on its own side.", True, "Call again after a minute."),
     "network": ErrorRule("The service could not be reached.", True, "Check the connection, then call again."),

@@ -275,8 +275,8 @@ def read_record(folder: Path, patience: Patience | None = None) -> tuple[Record,
         raise ImageError(
             "disk",
             f"The record {path} cannot be read ({error}). It was left as it is, its pictures too.",
-            next_step="Ask the user to update cdp-image-mcp if a newer one wrote it, else to restore the file from a "
-            "backup or to move the folder out of the output root.",
+            next_step="Ask the user to update cdp-image-mcp and to restart the client if a newer one wrote it, else to "
+            "restore the file from a backup or to move the folder out of the output root.",
             retryable=False,
             details={"path": str(path)},
         ) from error

@@ -63,6 +63,8 @@ async def test_a_record_that_cannot_be_understood_is_never_taken_up_joined_or_wr
             with pytest.raises(ImageError, match="left as it is") as caught:
                 await each.find(orphan.generation_id)
             assert caught.value.code == "disk"
+            # The program that runs stays the old one.
+            assert "update cdp-image-mcp and to restart the client" in caught.value.next_step
             assert any(str(folder.path) in problem for problem in each.problems())
     assert (folder.path / SIDECAR).read_bytes() == written
 

@@ -1,5 +1,6 @@
 """What a caller is told at the end about sending, paying and calling again."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,14 @@ async def test_a_report_of_the_page_is_named_where_there_is_one(tmp_path: Path, 
     assert Path(named["details"]["report"]).is_file()
     assert "details.report" in named["next_step"]
     assert "details.report" not in without["next_step"]
+
+
+@pytest.mark.parametrize("fault", [fails, fails_before_sending])
+async def test_whoever_is_to_update_is_told_that_the_running_program_stays_the_old_one(
+    fault: Callable[[Code], Play], tmp_path: Path
+) -> None:
+    error = await ended(tmp_path, fault("site_changed"), api=False)
+    assert "update cdp-image-mcp and to restart the client" in error["next_step"]
 
 
 @pytest.mark.parametrize("code", sorted(UNREACHED))

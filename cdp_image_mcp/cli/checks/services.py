@@ -79,7 +79,7 @@ async def probe(settings: Settings, on_position: Callable[[int], None]) -> list[
         return [Check("probe", "failed", clean(error.message, 1000), error.next_step, person=person)]
     except Exception as error:  # noqa: BLE001  the other findings are told all the same
         return [fallen_over("probe", error)]
-    advice = "The site may have changed: update, or set CHATGPT_SITE_FILE."
+    advice = "The site may have changed: update, or set CHATGPT_SITE_FILE; then restart the client."
     return [
         Check(f"probe, {role}", "ok" if there else "warning", clean(how), "" if there else advice)
         for role, there, how in found
