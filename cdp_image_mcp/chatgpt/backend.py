@@ -4,7 +4,6 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -38,6 +37,7 @@ from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.ledger import Ledger
 from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.system.day import local_now
 from cdp_image_mcp.system.tasks import shielded
 
 log = logging.getLogger(__name__)
@@ -340,7 +340,7 @@ def _staying(in_place: Callable[[], None], report: Report) -> Generator[None]:
 
 def _refuse_used_up(quotas: tuple[Quota, ...], report: Report) -> None:
     """Raises ImageError ``quota_reached`` instead of sending what the site has just said it will not draw."""
-    used_up = no_pictures_left(quotas, now=datetime.now().astimezone())
+    used_up = no_pictures_left(quotas, now=local_now())
     if used_up is not None:
         raise ImageError(
             "quota_reached",

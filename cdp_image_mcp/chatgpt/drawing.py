@@ -15,7 +15,6 @@ Where the rules stand: who says that a picture is final, ``verdict.py``; what co
 import logging
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
-from datetime import datetime
 
 import anyio
 
@@ -33,6 +32,7 @@ from cdp_image_mcp.chatgpt.watching.evidence import Cause, Verdict
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
+from cdp_image_mcp.system.day import local_now
 from cdp_image_mcp.system.tasks import shielded
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class Drawing:
         if watch.challenged:
             return ChallengeMet()
         if watch.refused is not None:
-            now = datetime.now().astimezone()
+            now = local_now()
             left = next((quota.remaining for quota in watch.tab.quotas if quota.feature == PICTURES), None)
             words = watch.tab.site.words
             refused = watch.refused
@@ -226,7 +226,7 @@ class Drawing:
 
     def _no_picture(self, judged: Verdict) -> ImageError:
         watch = self._watch
-        at, words = datetime.now().astimezone(), watch.tab.site.words
+        at, words = local_now(), watch.tab.site.words
         submitted = "unknown" if judged.kind == "unanswered" else True
         outcome = turn_outcome(judged, watch.turn, now=at, words=words, submitted=submitted)
         # Of a prompt that was not answered it is not even known whether the alert came after it.

@@ -6,7 +6,6 @@ text. What stays unproven is "unknown", and never sent again.
 
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
-from datetime import datetime
 
 import anyio
 
@@ -20,6 +19,7 @@ from cdp_image_mcp.chatgpt.watching.evidence import Cause
 from cdp_image_mcp.chatgpt.watching.turnwatch import TurnWatch
 from cdp_image_mcp.errors import Code, Fact, ImageError
 from cdp_image_mcp.request import Reference, Report
+from cdp_image_mcp.system.day import local_now
 from cdp_image_mcp.system.tasks import shielded
 
 SENT_SECONDS = 15.0
@@ -137,7 +137,7 @@ class Sending:
             "submitting",
             sent_prompt=text,
             submitted="unknown" if self._sent_before is False else self._sent_before,
-            submitted_at=datetime.now().astimezone().isoformat(),
+            submitted_at=local_now().isoformat(),
             user_message_id=None,
             used_message_ids=[one for one in used if one],
             account=self._watch.tab.who,

@@ -10,6 +10,7 @@ import msgspec
 
 from cdp_image_mcp.errors import Fact, ImageError
 from cdp_image_mcp.request import FINAL_STATES, BackendName, ImageRequest, SavedImage, State
+from cdp_image_mcp.system.day import local_now
 
 VERSION = 1
 CLOCK_SLACK = 120.0
@@ -19,7 +20,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 def now() -> str:
     """The local time with offset, ISO 8601 to the millisecond."""
-    return datetime.now().astimezone().isoformat(timespec="milliseconds")
+    return local_now().isoformat(timespec="milliseconds")
 
 
 def epoch(at: str | None) -> float:

@@ -1,6 +1,16 @@
-"""The local day that limits count by."""
+"""The local time, and the day that limits count by."""
 
+import sys
+import time as clock
 from datetime import date, datetime, time, timedelta
+
+
+def local_now() -> datetime:
+    """The time where the machine is now. A laptop travels while the program runs, and but for Windows the zone stays that
+    of the process's start until it is asked for anew."""
+    if sys.platform != "win32":
+        clock.tzset()
+    return datetime.now().astimezone()
 
 
 def last_midnight() -> float:
@@ -16,8 +26,8 @@ def next_midnight() -> str:
 
 def in_seconds(seconds: float) -> str:
     """The time in so many seconds, ISO 8601 with offset."""
-    return (datetime.now().astimezone() + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+    return (local_now() + timedelta(seconds=seconds)).isoformat(timespec="seconds")
 
 
 def _today() -> date:
-    return datetime.now().astimezone().date()
+    return local_now().date()

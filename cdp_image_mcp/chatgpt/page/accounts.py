@@ -9,6 +9,7 @@ from cdp_image_mcp.cdp.errors import CommandTimeout
 from cdp_image_mcp.chatgpt.landing import mitigated
 from cdp_image_mcp.chatgpt.network.wire import moment
 from cdp_image_mcp.chatgpt.window.tab import Tab
+from cdp_image_mcp.system.day import local_now
 
 SESSION_SECONDS = 20.0
 SESSION = """
@@ -60,7 +61,7 @@ async def account_of(tab: Tab, seconds: float = SESSION_SECONDS) -> Account | No
         session = Session(status=0)  # a slow endpoint says nothing about who is signed in
     if mitigated({"cf-mitigated": session.mitigated or ""}):
         return None
-    return read_session(session, now=datetime.now().astimezone())
+    return read_session(session, now=local_now())
 
 
 def read_session(session: Session, *, now: datetime) -> Account:

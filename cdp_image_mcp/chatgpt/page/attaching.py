@@ -22,7 +22,6 @@ Where the bytes of a file did not come through and the page takes its card away,
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -39,6 +38,7 @@ from cdp_image_mcp.chatgpt.page.uploads import Uploads, uploads_of
 from cdp_image_mcp.chatgpt.page.waiting import answering, first_of
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.system.day import local_now
 from cdp_image_mcp.system.tasks import background
 
 log = logging.getLogger(__name__)
@@ -296,7 +296,7 @@ class Attaching:
         """The site says why it does not take a file, by a notice, on its card or in its answer to the page's call: the
         quota of uploads. Raises ImageError then."""
         said = "[...witness.told('attachment_failed'), ...witness.told('alert')]"
-        now, words = datetime.now().astimezone(), self.tab.site.words
+        now, words = local_now(), self.tab.site.words
         answered = None
         if refused is not None:
             body = await self.tab.answer(refused, BODY_SECONDS) or b""

@@ -16,6 +16,7 @@ from cdp_image_mcp.cdp.errors import NoDisplay
 from cdp_image_mcp.cdp.launching.options import Mode
 from cdp_image_mcp.config import WindowMode
 from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.system.day import local_now
 from cdp_image_mcp.system.disk import replace_file
 
 log = logging.getLogger(__name__)
@@ -59,10 +60,6 @@ def _session() -> int | None:
     session = ctypes.c_uint32()
     told = ctypes.WinDLL("kernel32").ProcessIdToSessionId(os.getpid(), ctypes.byref(session))
     return session.value if told else None
-
-
-def local_now() -> datetime:
-    return datetime.now().astimezone()
 
 
 class WindowMemory:
