@@ -20,7 +20,7 @@ from cdp_image_mcp.chatgpt.goingon import at_site, with_picture
 from cdp_image_mcp.chatgpt.network.quota import Quota, no_pictures_left
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.arrival import Arrival
-from cdp_image_mcp.chatgpt.page.composer import Composer
+from cdp_image_mcp.chatgpt.page.composer import Composer, StillAnswering
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
 from cdp_image_mcp.chatgpt.page.sitereport import probe_roles
 from cdp_image_mcp.chatgpt.page.uploads import upload_copies
@@ -215,7 +215,7 @@ class WebBackend:
         try:
             return await fill_in(composer, request, files, first=first)
         except ImageError as error:
-            if any(kept_out(self._site, asked) for asked in tab.here):
+            if isinstance(error, StillAnswering) or any(kept_out(self._site, asked) for asked in tab.here):
                 # The page looks fine: loaded anew it shows the check, or works.
                 raise StartOver(error) from None
             if error.code == "site_changed" and tab.loader_id != document:

@@ -12,6 +12,7 @@ from cdp_image_mcp.cdp.errors import ClickBlocked, DocumentLeft, ProfileNotWrita
 from cdp_image_mcp.chatgpt import backend as backing
 from cdp_image_mcp.chatgpt.drawing import Untraced
 from cdp_image_mcp.chatgpt.network.quota import Quota
+from cdp_image_mcp.chatgpt.page.composer import StillAnswering
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.sending import StartOver
 from cdp_image_mcp.chatgpt.window import person as asking
@@ -271,8 +272,8 @@ def composer(tab: object) -> object:
     return SimpleNamespace(tab=tab)
 
 
-@pytest.mark.parametrize("how", ["looked at", "control gone", "covered"])
-async def test_a_page_that_goes_to_another_document_or_is_covered_while_the_prompt_is_typed_is_begun_anew(
+@pytest.mark.parametrize("how", ["looked at", "control gone", "covered", "answering"])
+async def test_a_page_that_goes_to_another_document_or_takes_no_prompt_while_the_prompt_is_typed_is_begun_anew(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A site that has new scripts loads its pages anew, and a check takes a page's place."""
@@ -287,6 +288,8 @@ async def test_a_page_that_goes_to_another_document_or_is_covered_while_the_prom
     async def fill_in(*_: Any, **__: Any) -> str:
         if how == "covered":
             raise ClickBlocked("the click would land on div.modal")  # a dialog that came late
+        if how == "answering":
+            raise StillAnswering
         page.loader_id = "second"
         if how == "looked at":
             raise DocumentLeft("the page went to another document")

@@ -38,6 +38,9 @@ CHUNK = 16_000
 CHANGED_INTO_FILE = 2_000
 """Characters above which a text may become an attachment: above 5,000 or 10,000 it was seen."""
 TYPE_ATTEMPTS = 4
+ANSWERING_SECONDS = 180.0
+"""How long what was asked before may be answered on a page before it is loaded anew: a picture takes so long, and a
+Stop that only hangs there goes with its page."""
 SEND_READY_SECONDS = 20.0
 GONE_SECONDS = 8.0
 """How long what was removed may stay: a busy page is late, and what is taken for left would be removed again."""
@@ -50,6 +53,15 @@ MISSED_SECONDS = 2.0
 MOST_REMOVED = 20
 COUNTED = "witness.attachments().length + witness.every('tool_remove').length"
 EMPTY = "/^[\\s\\u200b\\ufeff]*$/.test(witness.composerText() || '') && witness.toolPills().length === 0"
+
+
+class StillAnswering(ImageError):  # noqa: N818 - it says what happened
+    """The conversation answers what it was asked before, by us or by a person, and takes no prompt meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "service_error", "The conversation is still answering what it was asked before. Nothing was sent."
+        )
 
 
 class Composer:
@@ -147,13 +159,9 @@ class Composer:
             await self._focus()
             for start in range(0, len(text), CHUNK):
                 await human.insert_text(self.tab.page, text[start : start + CHUNK])
-            outcome: str = await self._eye.ask(
-                "witness.until(() => witness.usable(witness.one('send')) ? 'ready' :"
-                f" (witness.composerText() || '').trim() === '' && 'wiped', {SEND_READY_SECONDS * 1000})"
-                ".then((how) => how || 'late')",
-                reply=str,
-                timeout=SEND_READY_SECONDS + 10,
-            )
+            while (outcome := await self._taken()) == "answering":
+                if not await self._eye.until("!witness.has('stop')", ANSWERING_SECONDS):
+                    raise StillAnswering
             standing = await self._text()
             if same_text(standing, text):
                 if outcome == "ready":
@@ -165,6 +173,17 @@ class Composer:
             log.info("the composer holds %d characters instead of %d (attempt %d)", len(standing), len(text), attempt)
             await self._clear_text()
         raise ImageError("site_changed", "The composer does not keep the prompt as it was typed. Nothing was sent.")
+
+    async def _taken(self) -> str:
+        """What the page makes of a text that was typed: it is ``ready`` for it, has ``wiped`` it, shows a Stop in the
+        place of Send as one that is ``answering``, or neither, and is ``late``."""
+        return await self._eye.ask(
+            "witness.until(() => witness.usable(witness.one('send')) ? 'ready' :"
+            f" (witness.composerText() || '').trim() === '' && 'wiped', {SEND_READY_SECONDS * 1000})"
+            ".then((how) => how || (witness.has('stop') ? 'answering' : 'late'))",
+            reply=str,
+            timeout=SEND_READY_SECONDS + 10,
+        )
 
     async def send(self, text: str, request_seen: anyio.Event, last: Callable[[], None] = lambda: None) -> None:
         """Press the send control; what came of it is for the proofs to say. ``text`` stands in the editor, and

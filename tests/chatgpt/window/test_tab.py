@@ -21,6 +21,7 @@ from cdp_image_mcp.chatgpt.network.sent import same_text
 from cdp_image_mcp.chatgpt.network.transcript import Transcript
 from cdp_image_mcp.chatgpt.page.arrival import arrive
 from cdp_image_mcp.chatgpt.page.composer import Composer
+from cdp_image_mcp.chatgpt.page.eye import quoted
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
 from cdp_image_mcp.chatgpt.sending import Sending
 from cdp_image_mcp.chatgpt.watching.listening import watch_turn
@@ -99,6 +100,28 @@ async def test_what_was_typed_is_read_back_whole_from_a_field_without_an_editor_
         assert await tab.eye.ask(f"(() => {{ {plain} return witness.focusComposer(); }})()", reply=bool)
         await tab.page.session.call("Input.insertText", {"text": text})
         assert same_text(await tab.eye.ask("witness.composerText()", reply=str), text)
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["it ends", "it goes on"])
+async def test_a_prompt_waits_for_the_end_of_what_its_conversation_still_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """A page that answers shows Stop in the place of Send: that it has no Send is no change of the site."""
+    monkeypatch.setattr("cdp_image_mcp.chatgpt.page.composer.SEND_READY_SECONDS", 0.5)
+    monkeypatch.setattr("cdp_image_mcp.chatgpt.page.composer.ANSWERING_SECONDS", 60.0 if ends else 0.5)
+    async with opened(tmp_path) as (tab, _):
+        style = "<style>form button[type=submit] { display: none !important }</style>"
+        stop = f"<div id=answers>{style}<button data-testid=stop-button>Stop</button></div>"
+        await tab.eye.ask(f"document.body.insertAdjacentHTML('beforeend', {quoted(stop)})")
+        if ends:
+            await tab.eye.ask("void setTimeout(() => document.querySelector('#answers').remove(), 2000)")
+            await Composer(tab).write("a fox")
+            assert await tab.eye.ask("witness.composerText()", reply=str) == "a fox"
+        else:
+            with pytest.raises(ImageError, match="still answering") as caught:
+                await Composer(tab).write("a fox")
+            told = caught.value
+            assert (told.code, told.submitted, told.retryable) == ("service_error", False, True)
 
 
 class Ran:
