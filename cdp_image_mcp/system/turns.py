@@ -1,4 +1,5 @@
-"""The queue for one account over all processes: one turn at a time, first come, first served."""
+"""The queue for one account over all processes: one turn at a time, first come, first served, but for what nobody waits
+for, which goes behind all others."""
 
 import os
 import shutil
@@ -21,12 +22,15 @@ POLL_SECONDS = 0.25
 look four times a second. Within one process an event wakes them at once."""
 SETTING = "CHATGPT_WEB_PROFILE_DIR"
 DIGITS = 20
+BEHIND = "behind-"
+"""It sorts behind all numbers, and programs of before 2026-11-29 pass it over."""
 
 
 @dataclass
 class _Ticket:
     """One place in the queue. Places sort as their names do."""
 
+    behind: Callable[[], bool]
     name: str = ""
     holds: bool = False
 
@@ -45,14 +49,17 @@ class Turns:
         self._freed: anyio.Event | None = None
 
     @asynccontextmanager
-    async def take(self, on_position: Callable[[int], None] | None = None) -> AsyncGenerator[None]:
+    async def take(
+        self, on_position: Callable[[int], None] | None = None, *, behind: Callable[[], bool] = lambda: False
+    ) -> AsyncGenerator[None]:
         """Wait for the turn and hold it while the context is open. ``on_position`` is told the place (1 is next)
-        at once and at every change; it is not called when the turn is free.
+        at once and at every change; it is not called when the turn is free. As long as it is ``behind``, it comes after
+        all who are not, whenever they come; see :meth:`wanted`.
 
         Cancelling while waiting gives the ticket back. A dead owner's ticket goes with it; nobody loses a turn by age.
         Raises ImageError ``disk`` when nothing can be written in the profile.
         """
-        ticket = _Ticket()
+        ticket = _Ticket(behind)
         told = 0
         try:
             while True:
@@ -73,6 +80,11 @@ class Turns:
             if freed is not None:
                 freed.set()
 
+    async def wanted(self) -> None:
+        """Until somebody waits for the turn who is not behind. For its holder, who took it behind all others."""
+        while not await finish(self._is_wanted):  # noqa: ASYNC110 - other processes set no event
+            await anyio.sleep(POLL_SECONDS)
+
     # What follows runs in threads.
 
     def busy(self) -> bool:
@@ -90,17 +102,28 @@ class Turns:
     def _look(self, ticket: _Ticket) -> int:
         """How many living tickets are before this one; with none, try to become the holder."""
         with doing("Queueing for the browser", self._lock.path.parent, SETTING):
-            names = [name for name in self._queue.names() if name[:DIGITS].isdigit()]
-            if not ticket.name:
+            names, behind = self._numbered(), ticket.behind()
+            if not ticket.name or (ticket.name.startswith(BEHIND) and not behind):
+                self._queue.leave(ticket.name)
                 # By the clock, and never below one that is there, should the clock have been set back.
                 last = int(names[-1][:DIGITS]) if names else 0
-                ticket.name = f"{max(last + 1, time.time_ns() // 1000):0{DIGITS}}-{new_name()}"
+                number = f"{max(last + 1, time.time_ns() // 1000):0{DIGITS}}-"
+                ticket.name = f"{BEHIND if behind else number}{new_name()}"
             self._queue.enter(ticket.name)
             ahead = sum(self._waits(name) for name in names if name < ticket.name)
             ticket.holds = ahead == 0 and self._lock.try_acquire()
             if ticket.holds:
                 self._queue.sweep()
             return ahead
+
+    def _numbered(self) -> list[str]:
+        """The tickets of those who are not behind, in order. Raises OSError."""
+        return [name for name in self._queue.names() if name[:DIGITS].isdigit()]
+
+    def _is_wanted(self) -> bool:
+        with suppress(OSError):
+            return any(map(self._waits, self._numbered()))
+        return False
 
     def _waits(self, name: str) -> bool:
         """A ticket that cannot be looked at bars nobody's way for ever: the lock itself decides who is the holder."""

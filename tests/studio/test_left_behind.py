@@ -435,6 +435,68 @@ async def test_a_person_may_be_asked_for_what_is_collected_in_the_background_onc
     assert (seen, found.state) == ([True, False], "saved")
 
 
+@pytest.mark.parametrize("who", ["the same server", "another server"])
+async def test_what_is_collected_behind_gives_way_to_a_prompt_and_is_collected_after_it(
+    tmp_path: Path, who: str
+) -> None:
+    """Its turn at the site may never end: nobody waits for that, and a person waits for the prompt."""
+    left_over = await interrupted(tmp_path)
+    looking, drawing, ends = anyio.Event(), anyio.Event(), anyio.Event()
+
+    async def looks(request: ImageRequest, report: Report) -> None:
+        if len(web.collected) == 1:
+            await report.state("generating")
+            looking.set()
+            await anyio.sleep_forever()
+        await collects(request, report)
+
+    async def draws(request: ImageRequest, report: Report) -> None:
+        if request.prompt != "first":
+            drawing.set()
+            await ends.wait()
+        await draw(request, report)
+
+    web = Scripted(draws, looks)
+    async with studio_with(tmp_path, web) as studio, studio_with(tmp_path, Scripted(draws)) as another:
+        asked = studio if who == "the same server" else another
+        await studio.generate(asking("first"))
+        await looking.wait()
+        second = await asked.generate(asking("second", wait_seconds=0))
+        with anyio.fail_after(60):
+            await drawing.wait()
+        behind = await studio.library.find(left_over.generation_id)
+        ends.set()
+        saved = await studio.wait(second.record.generation_id)
+        collected = await studio.wait(left_over.generation_id)
+    assert behind is not None
+    assert (behind.record.state, behind.record.error, behind.alive) == ("queued", None, True)
+    assert [each.record.state for each in (saved, collected)] == ["saved", "saved"]
+    assert len(web.collected) == 2
+
+
+async def test_what_a_call_waits_for_does_not_give_way_though_it_was_begun_behind(tmp_path: Path) -> None:
+    left_over = await interrupted(tmp_path)
+    looking, go_on = anyio.Event(), anyio.Event()
+
+    async def looks(request: ImageRequest, report: Report) -> None:
+        looking.set()
+        await go_on.wait()
+        await collects(request, report)
+
+    web = Scripted(draw, looks)
+    async with studio_with(tmp_path, web) as studio:
+        await studio.generate(asking("first"))
+        await looking.wait()
+        await studio.wait(left_over.generation_id, 0)
+        queued = await studio.generate(asking("second", wait_seconds=0.5))
+        assert (queued.record.state, web.started) == ("queued", ["first"])
+        go_on.set()
+        collected = await studio.wait(left_over.generation_id)
+        saved = await studio.wait(queued.record.generation_id)
+    assert [each.record.state for each in (collected, saved)] == ["saved", "saved"]
+    assert web.collected == [left_over.generation_id]
+
+
 async def test_no_person_is_asked_for_an_orphan_that_somebody_only_looks_on(tmp_path: Path) -> None:
     orphan, seen = await left(tmp_path), list[bool]()
 

@@ -3,6 +3,8 @@
 import errno
 import random
 import stat
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -264,6 +266,58 @@ async def test_four_processes_take_turns_and_killed_holders_free_theirs(profile:
                 for worker in workers:
                     end(worker)
         assert waiting(profile) == 0
+
+
+async def test_who_goes_behind_comes_after_all_others_and_learns_that_one_waits(profile: Path) -> None:
+    turns, other = Turns(profile), Turns(profile)
+    took: list[str] = []
+    tickets: list[int] = []
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+
+            async def call(name: str, queue: Turns, queued: anyio.Event, *, behind: bool) -> None:
+                async with queue.take(on_position=lambda _: queued.set(), behind=lambda: behind):
+                    took.append(name)
+
+            async def watch() -> None:
+                await turns.wanted()
+                tickets.append(waiting(profile))
+
+            async with turns.take(behind=lambda: True):
+                events = [anyio.Event() for _ in range(3)]
+                group.start_soon(partial(call, "behind", turns, events[0], behind=True))
+                await events[0].wait()
+                group.start_soon(watch)
+                for name, queue, queued in (("first", other, events[1]), ("second", turns, events[2])):
+                    group.start_soon(partial(call, name, queue, queued, behind=False))
+                    await queued.wait()
+                while not tickets:  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
+                assert took == []
+    assert tickets[0] > 2  # the holder's and the other's behind tell it nothing
+    assert took == ["first", "second", "behind"]
+    assert waiting(profile) == 0
+
+
+async def test_who_is_behind_no_longer_takes_a_place_like_all_others(profile: Path) -> None:
+    turns, behind, took = Turns(profile), [True], list[str]()
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+
+            async def call(name: str, queued: anyio.Event, is_behind: Callable[[], bool]) -> None:
+                async with turns.take(on_position=lambda _: queued.set(), behind=is_behind):
+                    took.append(name)
+
+            async with turns.take():
+                events = [anyio.Event() for _ in range(2)]
+                group.start_soon(call, "behind", events[0], lambda: behind[0])
+                await events[0].wait()
+                behind[0] = False
+                while any((profile / OWN_FOLDER / "queue").glob("behind-*")):  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
+                group.start_soon(call, "later", events[1], lambda: False)
+                await events[1].wait()
+    assert took == ["behind", "later"]
 
 
 async def test_nobody_is_starved_by_one_that_comes_again_and_again(profile: Path) -> None:

@@ -3,11 +3,13 @@
 import hashlib
 import shutil
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
@@ -395,6 +397,30 @@ async def test_a_conversation_whose_panel_was_left_open_is_gone_on_with(tmp_path
         assert [prompt.text for prompt in site.log.prompts] == ["a lighthouse at dusk", "make it blue"]
         assert len({prompt.conversation_id for prompt in site.log.prompts}) == 1
         assert (site.log.wrong_presses, site.log.untrusted) == ([], [])
+
+
+async def test_a_prompt_does_not_wait_for_a_picture_that_the_site_never_finishes_and_nobody_waits_for(
+    tmp_path: Path,
+) -> None:
+    with running_site(Switches(picture_delay_s=3600.0)) as site:
+        async with running_program(tmp_path, site.url) as program:
+            left = await program.generate("a fox", wait_seconds=0)
+            await becomes(left, lambda record: record["conversation_url"] is not None)
+        site.set(picture_delay_s=0.3)
+        async with running_program(tmp_path, site.url) as program:
+            assert (await program.generate("a cat")).status == "saved"
+            await becomes(left, lambda record: record["state"] == "generating" and "taken_up" in record["facts"])
+            horse = await program.generate("a horse")
+            behind = left.record()
+        assert horse.status == "saved", horse.data
+        assert (behind["finished_at"], behind["submitted"]) == (None, True)
+        assert len(site.log.prompts) == 3
+
+
+async def becomes(answer: Answer, true: Callable[[dict[str, Any]], bool]) -> None:
+    with anyio.fail_after(120):
+        while not true(answer.record()):  # noqa: ASYNC110 - a file of another process
+            await anyio.sleep(0.05)
 
 
 @pytest.mark.nightly

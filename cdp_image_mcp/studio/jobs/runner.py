@@ -1,8 +1,7 @@
-"""Runs jobs: their turn, their clock, the change of back end, and how each one ends."""
+"""Runs jobs: their start, the change of back end, and how each one ends."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import TypeAlias, cast
 
@@ -23,25 +22,21 @@ from cdp_image_mcp.studio import ending, limits, profiles
 from cdp_image_mcp.studio.continued import as_it_stands
 from cdp_image_mcp.studio.jobs import stopfile
 from cdp_image_mcp.studio.jobs.job import Job
+from cdp_image_mcp.studio.jobs.places import Places
 from cdp_image_mcp.studio.jobs.settling import Settling
 from cdp_image_mcp.studio.steering import Steering
 from cdp_image_mcp.studio.ways import Ways
 from cdp_image_mcp.system.disk import finish
 from cdp_image_mcp.system.tasks import background
-from cdp_image_mcp.system.turns import Turns
 
 log = logging.getLogger(__name__)
 
-API_CONCURRENCY = 4
 CLOSING_SECONDS = 15.0
 """How long whoever waits for the end of this process waits for a browser's, while a request is out, and for a picture
 to come from its address."""
 LAST_SECONDS = 10.0
 """How long a request that is out is waited for where no process may outlive its client: the end of this one has fifteen
 seconds in all (``mcp_server/serving``), and a person who pressed Ctrl-C waits for it."""
-LATE_SECONDS = 120.0
-"""How long a turn at the site is waited for when its generation's time is over: twice what a picture typically takes
-there. No prompt goes out beside it meanwhile. A request to the API is waited for by the back end's own patience."""
 FALLS_BACK: frozenset[Code] = frozenset(
     (
         *("api_key_missing", "api_key_invalid", "organization_unverified", "model_unavailable", "billing"),
@@ -74,8 +69,7 @@ class Runner:
         self._ways = ways
         self.backends: dict[BackendName, Backend] = {}
         """Those that were used."""
-        self._turns = Turns(settings.profile_dir)
-        self._api_slots = anyio.Semaphore(API_CONCURRENCY)
+        self._places = Places(settings.profile_dir, library)
         self.gallery = Gallery(library)
         self._closing = False
         self._settling = Settling(self._dismiss, self._end, self.start_soon)
@@ -243,7 +237,7 @@ class Runner:
                 await job.reserve(request.most_usd)
                 await job.state("queued")
             try:
-                await self._with_turn(job, lambda request=request: self._asked(request, job))
+                await self._places.run(job, lambda request=request: self._asked(request, job))
                 break
             except ImageError as error:
                 await self._steering.learn(request.backend, error)
@@ -269,48 +263,14 @@ class Runner:
         if not record.on_web or not (record.at_site or record.images):
             record.facts["given_up"] = True
             raise ending.cut_off(record)
-        if not job.whole and record.at_site:
-            site = cast("SiteBackend", self.backend("chatgpt-web"))
-            await self._with_turn(job, lambda: site.collect(job.request, job))
+
+        async def collect() -> None:
+            await cast("SiteBackend", self.backend("chatgpt-web")).collect(job.request, job)
+
+        while not job.whole and record.at_site:
+            if await self._places.run(job, collect):
+                break
         await self.end_done(job)
-
-    async def _with_turn(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
-        """Run ``work`` when it is this job's turn, within the generation's own limit."""
-        with suppress(ImageError):
-            job.typical = await self._library.typical_seconds(job.request.backend)
-        if job.request.backend == "api":
-            async with self._api_slots:
-                await self._limited(job, work)
-            return
-
-        def at(position: int) -> None:
-            job.position = position
-            job.progress("")
-
-        async with self._turns.take(on_position=at):
-            job.position = None
-            await self._limited(job, work)
-
-    async def _limited(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
-        """The time limit ends what has not been sent. What is out may have been paid: it is waited for."""
-        with anyio.CancelScope() as scope:
-            try:
-                async with background() as group:
-                    group.start_soon(self._keep_time, job, scope)
-                    await work()
-            finally:
-                job.clock.stop()
-        if scope.cancelled_caught:
-            raise job.timed_out()
-
-    async def _keep_time(self, job: Job, scope: anyio.CancelScope) -> None:
-        await job.clock.over()
-        if job.record.submitted is not False:
-            await job.goes_over_time()
-            if job.request.backend == "api":
-                return
-            await job.clock.over(LATE_SECONDS)
-        scope.cancel()
 
     # --- how it ends -------------------------------------------------------------------------------------------
 

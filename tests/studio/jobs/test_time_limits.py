@@ -13,7 +13,7 @@ from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Report
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.ending import ADVICE
-from cdp_image_mcp.studio.jobs import runner
+from cdp_image_mcp.studio.jobs import places
 from cdp_image_mcp.studio.jobs.clock import Clock
 from cdp_image_mcp.studio.studio import Standing, Studio
 from tests import clock
@@ -151,7 +151,7 @@ async def test_the_next_prompt_waits_for_a_turn_that_is_over_its_time_and_not_fo
     hanging = Slow()
     async with studio_with(tmp_path, Scripted(hanging)) as studio:
         late = await over_time(studio, await studio.generate(asking("a fox")), hanging, leap)
-        leap(runner.LATE_SECONDS)
+        leap(places.LATE_SECONDS)
         record = (await studio.wait(late.record.generation_id)).record
     assert hanging.cancelled
     assert record.error is not None
