@@ -9,6 +9,11 @@ from datetime import datetime, time, timedelta
 from cdp_image_mcp.chatgpt.words import folded
 
 FARTHEST = timedelta(days=62)
+DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+JUST_PASSED = 2 * MINUTE
+"""The site tells to the minute, and its clock may be a little behind ours: what passed so short a time ago is not meant
+to come in a day."""
 
 # Everything below is folded text: lower case, accents off, Latin d and l for đ and ł.
 _UNITS: tuple[tuple[timedelta, str], ...] = (
@@ -54,10 +59,16 @@ _STAMP = re.compile(r"20\d\d-\d\d-\d\dt\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:z|[+-]\d\
 def reset_time(text: str, now: datetime) -> datetime | None:
     """The moment ``text`` names, in ``now``'s zone; None when it names none. ``now`` must have an offset.
 
-    A clock time is its next occurrence; beside a year it belongs to a date that is not read, and names none.
+    A clock time is its next occurrence, and in a minute where it has just passed; beside a year it belongs to a date
+    that is not read, and names none.
     """
     plain = folded(text)
-    moment = _stamp(plain, now) or _duration(plain, now) or (None if _YEAR.search(plain) else _clocked(plain, now))
+    cued, uncued = _spans(plain)
+    clock = None if _YEAR.search(plain) else _clocked(plain, now)
+    # "3 images a day" says how many; it is how long to wait only where nothing else says that.
+    says_else = cued is not None or clock is not None or _clock(plain) is not None
+    span = cued if says_else else uncued
+    moment = _stamp(plain, now) or (clock if span is None else now + min(span, 2 * FARTHEST))
     if moment is None or not now <= moment <= now + FARTHEST:
         return None
     return moment.replace(microsecond=0)
@@ -71,16 +82,14 @@ def _stamp(plain: str, now: datetime) -> datetime | None:
         return None
 
 
-def _duration(plain: str, now: datetime) -> datetime | None:
-    """The sum of neighbouring spans in the first sentence that speaks of a reset, else in the last that has any."""
-    found: list[tuple[bool, timedelta]] = []
+def _spans(plain: str) -> tuple[timedelta | None, timedelta | None]:
+    """The sum of neighbouring spans in the first sentence that speaks of a reset, and in the last that does not."""
+    cued: list[timedelta] = []
+    uncued: list[timedelta] = []
     for sentence in _SENTENCE.split(_CLOCK_IN_UNITS.sub(" ", plain)):
-        span = _span(sentence)
-        if span is not None:
-            found.append((any(cue in sentence for cue in _CUES), span))
-    cued = [span for cue, span in found if cue]
-    chosen = cued[0] if cued else found[-1][1] if found else None
-    return now + min(chosen, 2 * FARTHEST) if chosen is not None else None
+        if (span := _span(sentence)) is not None:
+            (cued if any(cue in sentence for cue in _CUES) else uncued).append(span)
+    return next(iter(cued), None), next(reversed(uncued), None)
 
 
 def _span(sentence: str) -> timedelta | None:
@@ -93,7 +102,7 @@ def _span(sentence: str) -> timedelta | None:
         unit = next(unit for index, (unit, _) in enumerate(_UNITS) if found[f"u{index}"])
         total += unit * float((found["number"] or "1").replace(",", "."))
     if end is None and any(words in sentence for words in _UNDER_A_MINUTE):
-        return timedelta(minutes=1)
+        return MINUTE
     return total if end is not None else None
 
 
@@ -103,7 +112,10 @@ def _clocked(plain: str, now: datetime) -> datetime | None:
     if clock is None and not tomorrow:
         return None
     moment = datetime.combine(now, clock or time(), now.tzinfo)
-    return moment + timedelta(days=1) if tomorrow or moment <= now else moment
+    if tomorrow:
+        return moment + DAY
+    ago = (now - moment) % DAY
+    return now + MINUTE if ago < JUST_PASSED else now - ago + DAY
 
 
 def _clock(plain: str) -> time | None:

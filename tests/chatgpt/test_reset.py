@@ -49,10 +49,29 @@ def test_spans_are_added_to_now(text: str, expected: str) -> None:
         ("오후 4시 30분까지", "2026-08-14T16:30:00"),
         ("jusqu’à 16h30", "2026-08-14T16:30:00"),
         ("sau 4:30 CH", "2026-08-14T16:30:00"),
+        ("You've reached your limit of 3 images a day. It resets at 3:45 PM.", "2026-08-14T15:45:00"),
+        ("Try again after 3:45 PM. The plan has 3 images per 24 hours.", "2026-08-14T15:45:00"),
+        ("You've reached your limit of 3 images a day. Try again tomorrow.", "2026-08-15T00:00:00"),
     ],
 )
 def test_clock_times_are_the_next_of_their_kind(text: str, expected: str) -> None:
     moment = reset_time(text, NOW)
+    assert moment is not None
+    assert moment.isoformat() == f"{expected}+02:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "met", "expected"),
+    [
+        ("Try again after 3:00 PM.", "2026-08-14T15:00:30", "2026-08-14T15:01:30"),
+        ("Try again after 3:00 PM.", "2026-08-14T15:01:59", "2026-08-14T15:02:59"),
+        ("Try again after 3:00 PM.", "2026-08-14T15:03:00", "2026-08-15T15:00:00"),
+        ("Try again after 11:59 PM.", "2026-08-15T00:00:30", "2026-08-15T00:01:30"),
+        ("Try again tomorrow at 3:00 PM.", "2026-08-14T15:00:30", "2026-08-15T15:00:00"),
+    ],
+)
+def test_a_clock_time_that_has_just_passed_is_not_that_of_the_next_day(text: str, met: str, expected: str) -> None:
+    moment = reset_time(text, datetime.fromisoformat(f"{met}+02:00"))
     assert moment is not None
     assert moment.isoformat() == f"{expected}+02:00"
 
@@ -76,6 +95,7 @@ def test_a_whole_timestamp_is_taken_as_it_is() -> None:
         "try again in " + "9999 weeks " * 50,
         "reset at 2099-12-31t23:59:59z",
         "after Aug 16, 2026 at 4:30 PM",
+        "You've reached your limit of 3 images a day. It resets on Aug 16, 2026 at 4:30 PM.",
     ],
 )
 def test_what_names_no_time_gives_none(text: str) -> None:
