@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
@@ -622,8 +622,8 @@ async def test_whoever_has_the_turn_after_a_logout_keeps_it_and_no_second_one_ge
         """The other one is quicker to take its turn than this process is to go on."""
 
         @asynccontextmanager
-        async def take(self, on_position: Callable[[int], None] | None = None) -> AsyncGenerator[None]:
-            async with super().take(on_position):
+        async def take(self, *given: Any, **named: Any) -> AsyncGenerator[None]:
+            async with super().take(*given, **named):
                 await queued.wait()
                 yield
             await taken.wait()
