@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 
 
 def local_now() -> datetime:
-    """The time where the machine is now. A laptop travels while the program runs, and but for Windows the zone stays that
+    """The time where the machine is now. A laptop travels while the program runs, and but for Windows the zone is that
     of the process's start until it is asked for anew."""
     if sys.platform != "win32":
         clock.tzset()
