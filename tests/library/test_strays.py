@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,8 @@ FAILED: dict[str, Any] = {
 async def left(library: Library, lay: Callable[[Path], object], **fields: Any) -> tuple[Folder, Record]:
     """An ended generation of a process that is gone, what ``lay`` puts beside its record, and the record after all
     that a process does of its own accord."""
-    folder = await create(library, a_record(**(FAILED | fields)))
+    told: dict[str, Any] = {"facts": {"held": 1}} | fields
+    folder = await create(library, a_record(**(FAILED | told)))
     lay(folder.path)
     for entry in await library.with_strays():
         await library.rescue(entry)
@@ -202,8 +202,7 @@ async def test_beside_what_was_never_sent_nothing_lies_that_was_paid_for(library
 
 async def test_bytes_that_have_their_name_but_no_place_in_the_record_are_named_in_it(library: Library) -> None:
     with anyio.fail_after(60):
-        lay = partial(Path.write_bytes, data=b"paid")
-        folder, record = await left(library, lambda path: lay(path / "unrecognised-01.bin"), facts={"held": 1})
+        folder, record = await left(library, lambda path: (path / "unrecognised-01.bin").write_bytes(b"paid"))
     assert record.facts["kept"] == [str(folder.path / "unrecognised-01.bin")]
 
 
