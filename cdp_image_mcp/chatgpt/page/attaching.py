@@ -33,6 +33,7 @@ from cdp_image_mcp.cdp import keyboard_mouse as human
 from cdp_image_mcp.cdp.bodies import Request
 from cdp_image_mcp.cdp.errors import NodeError
 from cdp_image_mcp.chatgpt.outcome import alert_outcome, http_outcome
+from cdp_image_mcp.chatgpt.page.eye import quoted
 from cdp_image_mcp.chatgpt.page.layers import close_dialogs, press_named
 from cdp_image_mcp.chatgpt.page.uploads import Uploads, uploads_of
 from cdp_image_mcp.chatgpt.page.waiting import answering, first_of
@@ -295,17 +296,25 @@ class Attaching:
     async def told_why(self, refused: Request | None = None) -> None:
         """The site says why it does not take a file, by a notice, on its card or in its answer to the page's call: the
         quota of uploads. Raises ImageError then."""
-        said = "[...witness.told('attachment_failed'), ...witness.told('alert')]"
         now, words = local_now(), self.tab.site.words
-        answered = None
+        answered, patience = None, 0.0
         if refused is not None:
             body = await self.tab.answer(refused, BODY_SECONDS) or b""
             answered = http_outcome(refused.status or 0, body, now=now, words=words, submitted=False)
             # The page shows it a while after its call; where the answer told it, nothing need be shown.
-            patience = 0 if answered is not None and answered.code == "quota_reached" else SAYS_SECONDS
-            await self._eye.until(f"{said}.length > 0", patience)
-        told = await self._eye.ask(said, reply=list[str])
-        shown = [alert_outcome(text, now=now, words=words, submitted=False) for text in told]
+            patience = 0.0 if answered is not None and answered.code == "quota_reached" else SAYS_SECONDS
+        # A notice of something else may stand there already, or come.
+        said, until = (
+            "[...witness.told('attachment_failed'), ...witness.told('alert')]",
+            anyio.current_time() + patience,
+        )
+        while True:
+            told = await self._eye.ask(said, reply=list[str])
+            shown = [alert_outcome(text, now=now, words=words, submitted=False) for text in told]
+            left = until - anyio.current_time()
+            changed = f"JSON.stringify({said}) !== {quoted(quoted(told))}"
+            if any(shown) or left <= 0 or not await self._eye.until(changed, left):
+                break
         for code in ("quota_reached", "rate_limited"):
             for outcome in (*shown, answered):
                 if outcome is not None and outcome.code == code:
