@@ -6,7 +6,6 @@ plays one of them.
 """
 
 import argparse
-import contextlib
 import hashlib
 import random
 import secrets
@@ -22,11 +21,24 @@ import anyio
 import msgspec
 
 from fixtures.site import Site, Switches, make_picture
-from fixtures.site.expectation import Asked, Expectation, contradiction, expectation
+from fixtures.site.expectation import OF_THE_SITE, Asked, Expectation, contradiction, expectation
+from tests.web.failures import untrue
 from tests.web.performance import Performance, Scene, Stage
 from tests.web.program import Answer, profile_processes
 
-__all__ = ["MANNERS", "NOT_DRAWN", "TROUBLES", "Round", "Tally", "draw", "play", "scenes"]
+__all__ = [
+    "GIVEN",
+    "MANNERS",
+    "NOT_DRAWN",
+    "NO_SUCH_VALUE",
+    "TROUBLES",
+    "Round",
+    "Tally",
+    "draw",
+    "given",
+    "play",
+    "scenes",
+]
 
 # How the site does what it does: all of these are drawn for every round.
 MANNERS: dict[str, list[Any]] = {
@@ -125,7 +137,8 @@ TROUBLES: dict[str, list[Any]] = {
     ],
     "cookie_banner": ["dialog", "div"],
     "rate_after_send_s": [0.5],
-    "challenge": ["until_passed", "headless", "mid_session", "in_page", "session"],
+    "analytics": ["unanswered"],
+    "challenge": ["always", "until_passed", "headless", "mid_session", "in_page", "session", "prompt", "from_prompt"],
     "challenge_reload": ["cures"],
     "http_431": ["always", "cookies"],
     "module_fails_once": [True],
@@ -137,7 +150,7 @@ TROUBLES: dict[str, list[Any]] = {
         ("title", "console", "json", "list", "stream", "page"),
     ],
     "work_mode": [True],
-    "work_switch": ["radios", "group", "outside"],
+    "work_switch": ["radios", "group", "outside", "none"],
     "temporary": ["intro", "on"],
     "restored_chat": [True],
     "unloadable": [True],
@@ -147,6 +160,7 @@ TROUBLES: dict[str, list[Any]] = {
     "stale_card": ["document", "pasted"],
     "draft_tools": [("web",), ("app", "research"), ("image", "web")],
     "draft_tool_form": ["chip", "pill"],
+    "editor": ["textarea"],
     "wipe_s": [0.6],
     "inputs": ["ignore", "decoy"],
     "chips": [False],
@@ -155,6 +169,7 @@ TROUBLES: dict[str, list[Any]] = {
     "upload_card": ["after_receipt"],
     "upload_spinner": ["stays"],
     "upload_tile": ["document"],
+    "upload_finish": ["renamed"],
     "upload_limit": [True],
     "upload_limit_told": ["card", "answer"],
     "overloaded": [1, 2],
@@ -165,6 +180,8 @@ TROUBLES: dict[str, list[Any]] = {
     "quota_known": [False],
     "quota_delay_s": [1.0],
     "starter_submits": [True],
+    "stream": ["cut", "json"],
+    "arrival": ["resume"],
     "words_first": [True],
     "moderated_words": [True],
     "between_status": ["null", "done"],
@@ -183,6 +200,8 @@ TROUBLES: dict[str, list[Any]] = {
     "download_chunk_s": [0.2],
     "signature_s": [8.0],
     "skeleton_s": [1.0],
+    "source": ["unpainted"],
+    "file_address": ["raw"],
     "paint_hidden": [False],
     "read_errors": [2],
     "read_error_status": [503],
@@ -199,6 +218,63 @@ TROUBLES: dict[str, list[Any]] = {
     "post_status": [401, 403, 429, 500, 503],
     "post_most_references": [1],
     "sentinel_s": [2.0],
+}
+
+# What makes a trouble count, drawn with it: other switches, how many references are asked for, and whether it goes on
+# from a conversation. `...` stands for any value.
+_PICTURES_UP: dict[str, list[Any]] = {"references": [1, 2]}
+GIVEN: dict[tuple[str, Any], dict[str, list[Any]]] = {
+    ("arrival", "resume"): {"stream": ["cut", "handoff"]},
+    ("asks_before_leaving", ...): {"reload_s": [0.6]},
+    ("carousel", ...): {"pictures": [2, 3]},
+    ("challenge_reload", ...): {"challenge": ["mid_session"]},
+    ("dialogs", ("storage",)): _PICTURES_UP,
+    ("draft_tool_form", ...): {"draft_tools": TROUBLES["draft_tools"]},
+    ("echoes_source", ...): {"continued": [True]},
+    ("editor", "textarea"): {"url_pill": [False], "image_tool": ["pill", "absent"]},
+    ("error_form", ...): {"answers": [("turn_error",)]},
+    ("error_form", "topic"): {"stream": ["handoff"], "arrival": ["websocket"], "websocket_form": ["topic"]},
+    ("limit_reset", ...): {"answers": [("plan_limit",)]},
+    ("moderated_words", ...): {"words_first": [True]},
+    ("paragen", ...): {"stream": ["recorded", "handoff"]},
+    ("post_most_references", ...): {"references": [2]},
+    ("preview_ids", ...): {"previews": [1, 2]},
+    ("read_error_status", ...): {"read_errors": [2]},
+    ("reload_status", ...): {"reload_s": [0.6]},
+    ("send_most_attachments", ...): {"references": [2]},
+    ("skeleton_s", ...): {"generation": ["rebuilt", "october"]},
+    ("stale_attachment_s", ...): {"stale_attachment": [True]},
+    ("stale_card", ...): {"stale_attachment": [True]},
+    ("starter_submits", ...): {"image_tool": ["inline"]},
+    ("stream", "cut"): {"arrival": ["resume", "poll"]},
+    ("text_shown", ...): {"answers": [("refusal",), ("clarify",), ("need_source",), ("text",)]},
+    ("unloadable", ...): {"continued": [True]},
+    ("upload_in_turn", ...): {"references": [2]},
+    ("upload_limit_told", ...): {"upload_limit": [True], **_PICTURES_UP},
+    ("work_switch", ...): {"work_mode": [True]},
+    ("work_switch", "none"): {"continued": [True]},
+    **{
+        (name, ...): _PICTURES_UP
+        for name in (
+            "chips",
+            "inputs",
+            "upload_card",
+            "upload_fails",
+            "upload_limit",
+            "upload_s",
+            "upload_spinner",
+            "upload_tile",
+        )
+    },
+    ("upload_finish", "renamed"): _PICTURES_UP,
+}
+
+# Why a value of a switch that is drawn is not.
+NO_SUCH_VALUE: dict[tuple[str, Any], str] = {
+    ("answers", "silence"): "nothing but the limit ends it; it has a row of its own",
+    ("arrival", "reload"): "a minute and a half each time; it has rows of its own",
+    ("generation", "mobile"): "it is for guests; it has rows of its own",
+    ("stream", "nameless"): "most of a minute each time; it has a row of its own",
 }
 
 # Why a switch is not drawn.
@@ -260,6 +336,8 @@ NOT_DRAWN: dict[str, str] = {
 
 QUICK: dict[str, Any] = {"words_first_s": 2.0, "upload_card_s": 3.0, "upload_spinner_s": 1.0, "picture_delay_s": 0.6}
 TROUBLES_A_ROUND = (0, 1, 2, 2, 3, 4)
+OTHER_MANNERS = 50
+"""So often others are drawn with the same troubles: those that go with few would hardly come up."""
 CLEAN = Switches()
 
 
@@ -282,25 +360,52 @@ class Round(msgspec.Struct, frozen=True):
 def draw(chance: random.Random, number: int, seed: int) -> Round:
     """A mood without a contradiction, and a request to go with it."""
     while True:
-        mood = {name: chance.choice(options) for name, options in MANNERS.items()}
-        for name in chance.sample(list(TROUBLES), chance.choice(TROUBLES_A_ROUND)):
-            mood[name] = chance.choice(TROUBLES[name])
-        references = chance.choice((0, 0, 1, 2))
-        address = " in the style of https://example.org/posters/7" if chance.random() < 0.3 else ""
-        # A document that is refused after a prompt would be refused to the conversation's next prompt too.
-        # One that cannot be read is loaded anew once, and then told.
-        continued = chance.random() < 0.1 and not {"reload_status", "read_errors"} & mood.keys()
-        # Who has begun a conversation is signed in.
-        continued = continued and mood.get("account", "signed_in") in ("signed_in", "expired")
-        asked = Asked(references=references, continued=bool(mood.get("unloadable")) or continued)
-        found = Round(
-            msgspec.convert({**QUICK, **mood}, Switches),
-            asked,
-            f"A lantern on a stair{address}, combination {number} of {seed}",
-            chance.random() < 0.5,
-        )
-        if not contradiction(found.switches):
-            return found
+        some = chance.sample(list(TROUBLES), chance.choice(TROUBLES_A_ROUND))
+        troubles = {name: chance.choice(TROUBLES[name]) for name in some}
+        for _ in range(OTHER_MANNERS):
+            if (found := _with_manners(troubles, chance, f"combination {number} of {seed}")) is not None:
+                return found
+
+
+def _with_manners(troubles: dict[str, Any], chance: random.Random, name: str) -> Round | None:
+    """None where these manners and those troubles do not go together."""
+    mood = {name: chance.choice(options) for name, options in MANNERS.items()}
+    mood |= {"references": chance.choice((0, 0, 1, 2)), "continued": chance.random() < 0.1}
+    for trouble in troubles.items():
+        mood |= {other: chance.choice(options) for other, options in given(*trouble).items()}
+    mood |= troubles
+    address = " in the style of https://example.org/posters/7" if chance.random() < 0.3 else ""
+    alike = chance.random() < 0.5
+    if not _counts(mood):
+        return None
+    asked = Asked(references=mood.pop("references"), continued=mood.pop("continued"))
+    switches = msgspec.convert({**QUICK, **mood}, Switches)
+    return None if contradiction(switches) else Round(switches, asked, f"A lantern on a stair{address}, {name}", alike)
+
+
+def given(name: str, value: Any) -> dict[str, list[Any]]:
+    """What has to hold for a trouble to count."""
+    return {**GIVEN.get((name, ...), {}), **GIVEN.get((name, value), {})}
+
+
+def _counts(mood: dict[str, Any]) -> bool:
+    """Whether each of its troubles counts, and what it goes on from is there to be gone on from."""
+    for name, value in mood.items():
+        if any(mood[other] not in options for other, options in given(name, value).items()):
+            return False
+    if not mood["continued"] or mood.get("unloadable"):
+        return True
+    # A document that is refused after a prompt would be refused to the conversation's next prompt too. One that cannot
+    # be read is loaded anew once, and then told. Who has begun a conversation is signed in.
+    return not {"reload_status", "read_errors"} & mood.keys() and mood.get("account", "expired") == "expired"
+
+
+class Before(msgspec.Struct, frozen=True):
+    """How much of the site's belongs to what came before."""
+
+    prompts: int
+    pictures: int
+    charged: int
 
 
 class Tally:
@@ -333,17 +438,21 @@ def scenes(rounds: int, seed: int, tally: Tally) -> list[Scene]:
 
 
 async def play(rounds: int, seed: int, folder: Path, *, only: int | None = None) -> Tally:
-    """Plays them by several programs side by side; raises what is no fault of a combination."""
+    """Plays them by several programs side by side, and counts each; raises what is no fault of a combination."""
     tally = Tally()
     chosen = scenes(rounds, seed, tally)
     if only is not None:
         chosen = [chosen[only]]
     performance = Performance(chosen)
     await performance.run(folder)
-    for scene in chosen:
-        with contextlib.suppress(AssertionError, TimeoutError):  # noted among the faults
+    for number, scene in enumerate(chosen):
+        try:
             await performance.seen(scene)
+        except (AssertionError, TimeoutError) as error:
+            tally.outcomes["wrong"] += 1
+            tally.faults.append(str(error) or f"number {number if only is None else only}: not over within its limit")
         tally.seconds.append(performance.seconds(scene))
+    assert sum(tally.outcomes.values()) == len(chosen), f"{len(chosen)} were drawn: {tally}"
     if performance.errors:
         raise ExceptionGroup("programs did not end as they should", performance.errors)
     left = [process.pid for process in profile_processes(folder)]
@@ -355,10 +464,8 @@ async def _noted(drawn: Round, name: str, tally: Tally, stage: Stage) -> None:
     try:
         tally.outcomes[await _round(drawn, tally, stage)] += 1
     except (AssertionError, TimeoutError) as error:
-        tally.outcomes["wrong"] += 1
-        tally.faults.append(f"{name}: {error}\n  {drawn.asked} {drawn.changed}")
-        print(tally.faults[-1], flush=True)
-        raise
+        told = f"{name}: {error or repr(error)}\n  {drawn.asked} {drawn.changed}"
+        raise AssertionError(told) from error
 
 
 async def _round(drawn: Round, tally: Tally, stage: Stage) -> str:
@@ -372,7 +479,7 @@ async def _round(drawn: Round, tally: Tally, stage: Stage) -> str:
         # The page leaves that conversation, so that it is loaded anew with what is asked of it below.
         await program.whole(await program.generate(f"beside {drawn.prompt}", images="none"))
         arguments["continue_from"] = first.data["generation_id"]
-    before = len(site.log.prompts), len(site.log.pictures())
+    before = Before(len(site.log.prompts), len(site.log.pictures()), site.state.remaining_taken)
     site.switches = drawn.switches
     answer = await program.generate(drawn.prompt, images="none", timeout_seconds=240, wait_seconds=370, **arguments)
     try:
@@ -383,7 +490,7 @@ async def _round(drawn: Round, tally: Tally, stage: Stage) -> str:
         gone = await anyio.to_thread.run_sync(site.state.popups.gone.wait, 20)
         assert gone, "a window that the page opened is left"
     finally:
-        tally.prompts += len([sent for sent in site.log.prompts[before[0] :] if not sent.person])
+        tally.prompts += len([sent for sent in site.log.prompts[before.prompts :] if not sent.person])
         tally.uploads += len(site.log.uploads)
         if answer.status != "saved" and "generation_id" in answer.data:
             await program.call("cancel_image", generation_id=answer.data["generation_id"])
@@ -400,21 +507,22 @@ def _references(folder: Path, drawn: Round) -> list[Path]:
     return paths
 
 
-def _judge(right: Expectation, drawn: Round, answer: Answer, site: Site, before: tuple[int, int]) -> None:
+def _judge(right: Expectation, drawn: Round, answer: Answer, site: Site, before: Before) -> None:
     log, told = site.log, _told(answer)
     assert log.wrong_presses == [], f"pressed {[press.button for press in log.wrong_presses]}: {told}"
     assert log.untrusted == [], f"{[event.what for event in log.untrusted]}: {told}"
     assert log.evaluations == [], f"script ran in a check: {told}"
-    sent = [prompt for prompt in log.prompts[before[0] :] if not prompt.person]
+    sent = [prompt for prompt in log.prompts[before.prompts :] if not prompt.person]
     assert not site.past() & {prompt.conversation_id for prompt in sent}, f"sent into an old chat: {told}"
     assert {hint for prompt in sent for hint in prompt.system_hints} <= {"picture_v2"}, f"tools sent along: {told}"
     assert len(sent) <= 1, f"{len(sent)} prompts: {told}"
     if right.codes:
-        assert answer.code in right.codes or ("*" in right.codes and answer.code), f"not {sorted(right.codes)}: {told}"
+        codes = right.codes | (OF_THE_SITE if "*" in right.codes else frozenset[str]())
+        assert answer.code in codes, f"not {sorted(right.codes)}: {told}"
         if right.sent is not None:
             assert len(sent) == right.sent, f"{len(sent)} prompts: {told}"
-        if not sent:
-            assert answer.data["submitted"] is not True, f"said to be sent: {told}"
+        wrong = untrue(answer, sent, site.state.remaining_taken - before.charged)
+        assert wrong == "", f"{wrong}: {told}"
         return
     assert answer.status == "saved", f"not saved: {told}"
     assert [prompt.text for prompt in sent] == [drawn.prompt], f"another prompt: {told}"
@@ -423,7 +531,7 @@ def _judge(right: Expectation, drawn: Round, answer: Answer, site: Site, before:
     assert len(set(uploads)) == drawn.asked.references, f"{len(set(uploads))} uploads: {told}"
     # In the place of an old chat a new one is begun, and what was given to that one's composer is given to this.
     assert len(uploads) == len(set(uploads)) or drawn.switches.restored_chat, f"{len(uploads)} uploads: {told}"
-    finals = [made.sha256 for made in log.pictures()[before[1] :] if made.turn == sent[0].turn]
+    finals = [made.sha256 for made in log.pictures()[before.pictures :] if made.turn == sent[0].turn]
     saved = [hashlib.sha256(data).hexdigest() for data in answer.files()]
     # Of more pictures than were asked for, not all need be saved.
     assert saved, f"nothing was saved: {told}"
@@ -433,7 +541,7 @@ def _judge(right: Expectation, drawn: Round, answer: Answer, site: Site, before:
 
 
 def _told(answer: Answer) -> str:
-    kept = ("status", "code", "message", "submitted", "generation_id")
+    kept = ("status", "code", "message", "submitted", "spent", "generation_id")
     return str({name: answer.data[name] for name in kept if name in answer.data})
 
 
@@ -446,7 +554,7 @@ def main() -> int:
     print(f"seed {options.seed}, {options.rounds} combinations", flush=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         tally = anyio.run(_run, options.rounds, options.seed, Path(folder), options.only)
-    print(tally)
+    print(*tally.faults, tally, sep="\n")
     return 1 if tally.faults else 0
 
 

@@ -11,11 +11,13 @@ import msgspec
 import pytest
 
 from fixtures.site import Site
+from fixtures.site.expectation import OF_THE_SITE, Asked, expectation
 from fixtures.site.log import Prompt
 from fixtures.site.pictures import make_picture
 from fixtures.site.switches import Generation, Language, Switches
 from fixtures.site.variants import MORE, VARIANTS, Variant
 from tests.web.awaited import AWAITED
+from tests.web.failures import untrue
 from tests.web.performance import Scene, Stage
 from tests.web.program import Answer
 
@@ -144,7 +146,7 @@ async def play(variant: Variant, generation: Generation, language: Language, sta
         arguments["continue_from"] = first.data["generation_id"]
     # Words of its own: an equal prompt would be taken for a repetition of one that an earlier row left unfinished.
     prompt = f"{variant.prompt} [{variant.key} {generation} {language}]"
-    before = Before(len(site.log.prompts), len(site.log.pictures()), len(site.log.uploads))
+    before = Before(len(site.log.prompts), len(site.log.pictures()), len(site.log.uploads), site.state.remaining_taken)
     site.switches = variant.switches(generation, language)
     answer = await program.generate(
         prompt, images="none", timeout_seconds=variant.limit, wait_seconds=variant.limit + 130, **arguments
@@ -155,6 +157,8 @@ async def play(variant: Variant, generation: Generation, language: Language, sta
             assert len(answer.data["images"]) >= variant.asked, f"{variant.title}: {answer.data}"
         answer = await program.whole(answer)
         judge(variant, prompt, answer, site, before)
+        if answer.code is not None:
+            judge_failure(variant, generation, answer, site, before)
         if variant.switches(generation).popup:
             assert await anyio.to_thread.run_sync(site.state.popups.gone.wait, 20), "a window of the page's is left"
         if variant.then:
@@ -173,6 +177,7 @@ class Before:
     prompts: int
     pictures: int
     uploads: int
+    charged: int
 
 
 def judge(variant: Variant, prompt: str, answer: Answer, site: Site, before: Before) -> None:
@@ -192,7 +197,7 @@ def judge(variant: Variant, prompt: str, answer: Answer, site: Site, before: Bef
         went_up = {upload.file_id: upload.sha256 for upload in log.uploads[before.uploads :]}
         assert len({went_up[file] for file in prompts[0].references}) == variant.references, context
     elif variant.expects == "not_sent":
-        assert answer.code is not None, context
+        assert answer.code in OF_THE_SITE, context
         assert answer.data["submitted"] is False, context
         assert prompts == [], context
     else:
@@ -202,8 +207,17 @@ def judge(variant: Variant, prompt: str, answer: Answer, site: Site, before: Bef
             told = (answer.data["submitted"], answer.data["spent"], answer.data["retryable"])
             assert told == (True, "unknown", True), context
         assert len(prompts) <= 1, context
-        if answer.data["submitted"] is False:
-            assert (prompts, answer.data["spent"]) == ([], False), context
+
+
+def judge_failure(variant: Variant, generation: Generation, answer: Answer, site: Site, before: Before) -> None:
+    """What it says of sending and spending, and whether the prompt was to go out at all."""
+    context = f"{variant.title}: {answer.data}"
+    prompts = [sent for sent in site.log.prompts[before.prompts :] if not sent.person]
+    assert untrue(answer, prompts, site.state.remaining_taken - before.charged) == "", context
+    asked = Asked(references=variant.references, continued=variant.continued)
+    right = expectation(variant.switches(generation), asked)
+    if right.codes and right.sent is not None:
+        assert bool(prompts) == right.sent, context
 
 
 def judge_pictures(variant: Variant, answer: Answer, site: Site, before: Before, context: str) -> None:
