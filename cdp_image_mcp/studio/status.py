@@ -44,6 +44,7 @@ class Status(msgspec.Struct, frozen=True):
                 *(f"{problem.variable}: {problem.message}" for problem in self.settings.problems),
                 *self.library.problems(),
                 *(problem for ledger in ledgers.values() for problem in ledger.problems()),
+                *(problem for status in statuses for problem in status["details"].pop("problems", ())),
             ],
         }
 

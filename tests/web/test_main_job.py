@@ -446,6 +446,22 @@ async def test_a_picture_on_a_branch_that_its_person_left_is_fetched_once_that_i
         assert len(site.log.prompts) == 1
 
 
+async def test_a_users_selector_that_is_none_costs_no_picture_and_is_told_with_its_role(tmp_path: Path) -> None:
+    wrong = 'button:contains("Send")'
+    file = tmp_path / "site.json"
+    file.write_bytes(msgspec.json.encode({"roles": {role: [{"css": wrong}] for role in ("send", "turn", "user_part")}}))
+    with running_site(Switches()) as site:
+        async with running_program(tmp_path, site.url, variables={"CHATGPT_SITE_FILE": str(file)}) as program:
+            before = await program.call("backend_status")
+            answer = await program.whole(await program.generate("a lighthouse at dusk"))
+            status = await program.call("backend_status")
+    assert answer.status == "saved", answer.data
+    assert before.data["problems"] == []
+    for role, problem in zip(("send", "turn", "user_part"), sorted(status.data["problems"]), strict=True):
+        assert problem.startswith(f"CHATGPT_SITE_FILE, role {role}: {wrong} is no selector that this browser can read.")
+        assert problem in (tmp_path / "stderr").read_text("utf-8")
+
+
 @pytest.mark.nightly
 async def test_a_picture_whose_conversation_was_never_learnt_is_found_in_the_history(tmp_path: Path) -> None:
     """The server died between the press of send and the first word of the answer."""

@@ -60,12 +60,18 @@ async def role_not_found(tab: Tab, role: str) -> ImageError:
         tried: list[dict[str, Any]] = await tab.eye.ask(f"witness.explain({quoted(role)})", reply=list[dict[str, Any]])
     except CDPError:
         tried = []
-    listed = "; ".join(f"{one['css']} matched {one['found']}" for one in tried)
+    listed = "; ".join(f"{one['css']} {_result(one)}" for one in tried)
     return ImageError(
         "site_changed",
         f"The page's {role.replace('_', ' ')} was not found, or not just one of it. Tried: {listed or 'nothing'}.",
         details={"role": role, "tried": tried, "page_structure": await page_structure(tab)},
     )
+
+
+def _result(tried: dict[str, Any]) -> str:
+    if tried.get("unread"):
+        return "is no selector that this browser can read (is it in CHATGPT_SITE_FILE?)"
+    return f"matched {tried['found']}"
 
 
 async def probe_roles(tab: Tab) -> list[tuple[str, bool, str]]:
@@ -82,4 +88,5 @@ async def probe_roles(tab: Tab) -> list[tuple[str, bool, str]]:
             rows.append((role, False, f"none of {len(tried)} locators finds it"))
         else:
             rows.append((role, True, f"not on this page; expected only {ELSEWHERE[role]}"))
+    rows += [(f"{one.role} locator", False, str(one)) for one in tab.eye.unread]
     return rows

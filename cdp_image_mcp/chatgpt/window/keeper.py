@@ -28,6 +28,7 @@ from cdp_image_mcp import cdp
 from cdp_image_mcp.cdp.errors import BrowserFailed, CommandTimeout
 from cdp_image_mcp.cdp.launching.options import Mode
 from cdp_image_mcp.chatgpt.address import Site
+from cdp_image_mcp.chatgpt.page.eye import Eye, Unread
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.window.tab import Tab, open_tab, pages
 from cdp_image_mcp.config import Settings
@@ -58,6 +59,7 @@ class Keeper:
         self._lock = anyio.Lock()
         self._browser: HeldOpen[cdp.Browser] | None = None
         self._tab: HeldOpen[Tab] | None = None
+        self._eye: Eye | None = None
         self._mode: Mode = "headless"
         self._asked: Mode = "headless"
         """What it was started as: by CHATGPT_CHROME_ARGS it may be headless all the same."""
@@ -79,6 +81,11 @@ class Keeper:
             return None
         tab = self._tab.value
         return None if tab.closed is not None or tab.page.session.crashed else tab
+
+    @property
+    def unread(self) -> tuple[Unread, ...]:
+        """What our page's script passed over where it ran last, also when that page is closed."""
+        return () if self._eye is None else self._eye.unread
 
     @property
     def mode(self) -> Mode | None:
@@ -189,7 +196,9 @@ class Keeper:
             await self._tab.close()
         manager = open_tab(self._browser.value, self._site, self._script, hidden=self._mode == "hidden")
         self._tab = HeldOpen(manager)
-        return await self._tab.enter(self._group)
+        tab = await self._tab.enter(self._group)
+        self._eye = tab.eye
+        return tab
 
     async def _close(self, *, end: bool) -> None:
         """Close the tab and leave the browser, which ends with the last who leaves it; or ``end`` it, under whomever it

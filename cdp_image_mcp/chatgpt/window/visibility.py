@@ -105,6 +105,7 @@ class Visibility:
             "next_window_reason": choice.why,
             "browser": None if found is None else {"kind": found.kind, "path": str(found.path)},
             "site": self._settings.web_url,
+            "problems": [str(one) for one in self._keeper.unread],
         }
         return {
             "configured": found is not None,

@@ -14,13 +14,13 @@ __all__ = ["eye_of"]
 
 
 @asynccontextmanager
-async def eye_of(folder: Path) -> AsyncGenerator[Eye]:
+async def eye_of(folder: Path, site_file: Path | None = None) -> AsyncGenerator[Eye]:
     """Our script in an empty page of a browser of its own, with its profile in ``folder``."""
     place = folder / "empty.html"  # at no address a page may do less than the site's
     place.write_text("")
     options = LaunchOptions(browser=found_browser(), profile=folder / "profile", extra_args=SWITCHES)
     async with cdp.launch(options) as browser, await Page.create(browser.connection) as page:
         await page.navigate(place.as_uri())
-        eye = Eye(page, witness_source(load()))
+        eye = Eye(page, witness_source(load(site_file)))
         await eye.open()
         yield eye

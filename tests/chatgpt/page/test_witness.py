@@ -1,7 +1,9 @@
 """The page script in a real browser: which turn of the page is ours."""
 
+import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -11,6 +13,7 @@ from cdp_image_mcp.cdp import LaunchOptions, Page
 from cdp_image_mcp.chatgpt.page.eye import Eye, quoted
 from cdp_image_mcp.chatgpt.page.locators import load, witness_source
 from cdp_image_mcp.chatgpt.page.pagereport import PageReport
+from cdp_image_mcp.chatgpt.page.sitereport import role_not_found
 from cdp_image_mcp.chatgpt.watching.evidence import Moment
 from cdp_image_mcp.chatgpt.watching.verdict import verdict
 from fixtures.site.wordings import LOCALES, labels
@@ -42,6 +45,38 @@ async def test_with_our_messages_id_no_other_new_turn_is_taken_for_ours(tmp_path
             found = await text(old + theirs + ours, {"user": "ours"})
             assert "it is ours" in found
             assert "not ours" not in found
+
+
+@pytest.mark.anyio
+async def test_a_selector_that_no_browser_can_read_is_told_and_those_behind_it_are_tried(tmp_path: Path) -> None:
+    users = {
+        "send": [{"css": 'button:contains("Send")'}],
+        "user_part": [{"css": "[data-mine", "hidden": True}, {"css": "[data-theirs]"}],
+        "alert": [{"css": "[role=alert]", "outside": "main["}],
+        "composer": [{"css": ""}],
+    }
+    file = tmp_path / "site.json"
+    file.write_text(json.dumps({"roles": users}))
+    page = (
+        '<main><div data-message-author-role="user">a fox</div><div role="alert">Slow down.</div></main>'
+        '<div id="prompt-textarea" contenteditable="true">x</div><button data-testid="send-button">Send</button>'
+    )
+    with anyio.fail_after(60):
+        async with eye_of(tmp_path, file) as eye:
+            await eye.ask(f"document.body.innerHTML = {quoted(page)}")
+            assert await eye.ask("witness.one('send') !== null && witness.one('composer') !== null", reply=bool)
+            assert await eye.ask("witness.present()", reply=set[str]) >= {"send", "composer", "user_part", "alert"}
+            tried = await eye.ask("witness.explain('send')", reply=list[dict[str, Any]])
+            error = await role_not_found(cast("Any", SimpleNamespace(eye=eye)), "send")
+    assert {(one.role, one.css) for one in eye.unread} == {
+        ("send", 'button:contains("Send")'),
+        ("user_part", "[data-mine"),
+        ("alert", "main["),
+        ("composer", ""),
+    }
+    assert {"css": 'button:contains("Send")', "found": 0, "unread": True} in tried
+    told = 'button:contains("Send") is no selector that this browser can read (is it in CHATGPT_SITE_FILE?)'
+    assert told in error.message
 
 
 @pytest.mark.anyio

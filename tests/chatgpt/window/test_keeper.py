@@ -82,7 +82,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Windows]:
     @asynccontextmanager
     async def opened(*_: Any, **__: Any) -> AsyncGenerator[Any]:
         session = SimpleNamespace(crashed=False, closed=None)
-        yield SimpleNamespace(page=SimpleNamespace(session=session, answers=started[0].answers), closed=None, deaf=None)
+        page = SimpleNamespace(session=session, answers=started[0].answers)
+        yield SimpleNamespace(page=page, closed=None, deaf=None, eye=None)
 
     monkeypatch.setattr(keeping, "_launched", launched)
     monkeypatch.setattr(keeping, "open_tab", opened)

@@ -206,7 +206,8 @@ async def test_a_window_whose_page_went_to_a_check_by_itself_is_hidden_without_r
 ) -> None:
     settings = Settings(output_dir=tmp_path / "pictures", profile_dir=tmp_path / "profile")
     async with opened(tmp_path, mode="visible") as (tab, site):
-        keeper: Any = SimpleNamespace(browser=tab.browser, tab=tab, mode="visible", starting=False, problem=None)
+        running = SimpleNamespace(browser=tab.browser, tab=tab, mode="visible", starting=False, problem=None, unread=())
+        keeper = cast("Any", running)
         sight = Visibility(settings, keeper, WindowMemory(settings.profile_dir, "auto"))
         assert (await sight.act("status", start_browser=False))["chat_ready"]
         ran = Ran(tab, monkeypatch)

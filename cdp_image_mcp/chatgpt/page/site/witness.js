@@ -2,6 +2,25 @@
 // Called as (roles, bindingName, composer); `roles` is locators.json's table after the user's overrides, `composer` the
 // function of composer.js.
 (roles, bindingName, composer) => {
+  // A selector that this browser cannot read throws wherever it is tried: it is passed over, for those behind it to be
+  // tried, and told. Users write some of them.
+  const readable = (selector) => {
+    try {
+      // In a list, as cssOf makes one: an end that is missing goes unpunished in the last of them alone.
+      document.createDocumentFragment().querySelector(`${selector}, *`);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const unread = [];
+  for (const role of Object.keys(roles))
+    roles[role] = roles[role].filter((locator) => {
+      const wrong = [locator.css, locator.outside ?? "*"].find((selector) => !readable(selector));
+      if (wrong !== undefined) unread.push({ role, css: wrong });
+      return wrong === undefined;
+    });
+
   const MESSAGE_IDS = ["data-message-id", "data-chatgpt-selection-message-id"];
 
   const inVisibleTree = (element) => {
@@ -41,8 +60,10 @@
     }
     return null;
   };
-  const explain = (role) =>
-    (roles[role] || []).map((locator) => ({ css: locator.css, found: candidates(locator).length }));
+  const explain = (role) => [
+    ...(roles[role] || []).map((locator) => ({ css: locator.css, found: candidates(locator).length })),
+    ...unread.filter((one) => one.role === role).map(({ css }) => ({ css, found: 0, unread: true })),
+  ];
 
   const has = (role, root) => all(role, root).length > 0;
   const fileId = (address) => {
@@ -305,6 +326,7 @@
 
   globalThis.witness = {
     all, every, one, has, explain, present, snapshot, watch, until, known, shown, usable, nameOf, mounted, pictureNext, panelSkip,
-    told, isWork, standsLast, ...composer({ every, one, cssOf, outermost, usable }),
+    told, isWork, standsLast, unread, ...composer({ every, one, cssOf, outermost, usable }),
   };
+  return unread;
 }
