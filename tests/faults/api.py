@@ -13,7 +13,7 @@ import anyio
 from tests.faults.faults import PROCESS_FAULTS, Stage, browser_processes, records, working_in
 from tests.faults.figures import Side
 from tests.faults.line import TROUBLES, Asked, Line
-from tests.faults.peer import LONGEST, Gone, served
+from tests.faults.peer import LONGEST, served
 from tests.faults.storm import Fault, storm
 from tests.faults.truth import unlike, untrue, untrue_failure
 from tests.faults.versions import versions_round
@@ -191,25 +191,22 @@ class Round:
     async def _ask(self, stage: Stage, prompt: str) -> None:
         """Ask, and do what the answers say: a silent line is given up, a full disk is emptied."""
         call = self.calls[prompt]
-        try:
-            answer = await stage.peer.call("generate_image", **call.arguments, wait_seconds=8)
-            while answer["status"] == "working" and call.slow:
-                call.over_time = call.over_time or bool(answer.get("over_time"))
-                answer = await stage.peer.call(
-                    "wait_for_image", generation_id=answer["generation_id"], wait_seconds=3, images="none"
-                )
-            if answer["status"] == "working":
-                answer = await stage.peer.call("cancel_image", generation_id=answer["generation_id"])
-            elif "generation_id" in answer and "disk" in codes(answer):
-                call.told = answer
-                stage.filler.unlink(missing_ok=True)
-                answer = await stage.peer.call(
-                    "wait_for_image", generation_id=answer["generation_id"], wait_seconds=8, images="none"
-                )
+        answer = await stage.peer.call("generate_image", **call.arguments, wait_seconds=8)
+        while answer["status"] == "working" and call.slow:
+            call.over_time = call.over_time or bool(answer.get("over_time"))
+            answer = await stage.peer.call(
+                "wait_for_image", generation_id=answer["generation_id"], wait_seconds=3, images="none"
+            )
+        if answer["status"] == "working":
+            answer = await stage.peer.call("cancel_image", generation_id=answer["generation_id"])
+        elif "generation_id" in answer and "disk" in codes(answer):
             call.told = answer
-            log.info("%s: %s %s", prompt, answer["status"], answer.get("code"))
-        except Gone:
-            log.info("%s: the server is gone", prompt)
+            stage.filler.unlink(missing_ok=True)
+            answer = await stage.peer.call(
+                "wait_for_image", generation_id=answer["generation_id"], wait_seconds=8, images="none"
+            )
+        call.told = answer
+        log.info("%s: %s %s", prompt, answer["status"], answer.get("code"))
 
     async def _next_start(self) -> None:
         """The next start: who was not told asks the same again, or for the same generation."""

@@ -212,3 +212,6 @@ PROCESS_FAULTS = {
     "disk full": fill_disk,
 }
 """What may happen to one at the API, beside what happens on the line."""
+
+ENDS_SERVERS = {"server killed", "front killed", "group killed", "server ended", "input ended", "client gone"}
+"""Behind these nobody is answered any more."""

@@ -160,7 +160,7 @@ async def served(folder: Path, variables: Mapping[str, str], figures: Side, cont
             await peer.open()
             yield peer
             await peer.end()
-        except TimeoutError:
+        except (Gone, TimeoutError):
             figures.unanswered.append(f"{context}: no answer, or no end, at the next start")
             peer.crash()
         group.cancel_scope.cancel()

@@ -1,14 +1,17 @@
 """One server process, the calls that wait on it, and faults at their moments."""
 
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from tests.faults.faults import Stage
+from tests.faults.faults import ENDS_SERVERS, Stage
 from tests.faults.figures import Side
 from tests.faults.peer import LONGEST, Gone, Peer
+
+log = logging.getLogger(__name__)
 
 Fault = Callable[[Stage], Awaitable[bool]]
 """Answers whether it found anything to hit."""
@@ -28,18 +31,24 @@ async def storm(
     longest: float = LONGEST,
 ) -> set[str]:
     """Start the server, ``ask`` for all prompts at once, let the faults come, and end it in order if it still lives.
-    ``ask`` returns when it has its answer or the server is gone. A fault that finds nothing to hit comes again as long
-    as somebody waits. Answers which faults hit."""
+    ``ask`` raises Gone when its server is, which only some faults excuse. A fault that finds nothing to hit comes again
+    as long as somebody waits. Answers which faults hit."""
     stage = Stage(folder, await Peer.start(folder, variables))
     peer = stage.peer
     hit: set[str] = set()
     waiting = set(prompts)
+    lost = set(prompts)
+    """Who heard nothing before the server was gone."""
 
     async def answered(prompt: str) -> None:
         try:
             with anyio.fail_after(longest):
                 await ask(stage, prompt)
+            lost.discard(prompt)
+        except Gone:
+            log.info("%s: the server is gone", prompt)
         except TimeoutError:
+            lost.discard(prompt)
             figures.unanswered.append(f"{prompt}: not answered ({_listed(hit)})")
         waiting.discard(prompt)
 
@@ -74,7 +83,14 @@ async def storm(
                 await peer.process.wait()
             group.cancel_scope.cancel()
     await peer.process.aclose()
+    figures.unanswered.extend(_unexcused(lost, hit))
     return hit
+
+
+def _unexcused(lost: set[str], hit: set[str]) -> list[str]:
+    if hit & ENDS_SERVERS:
+        return []
+    return [f"{prompt}: the server went by itself ({_listed(hit)})" for prompt in sorted(lost)]
 
 
 def _listed(hit: set[str]) -> str:

@@ -6,6 +6,7 @@ import logging
 import random
 import subprocess
 import tarfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,16 +61,16 @@ class Version:
             group.start_soon(peer.read)
             try:
                 await peer.open()
-                group.start_soon(self._ask, peer)
                 after, end = chance.uniform(0.2, 3.0), chance.choice([peer.crash, peer.process.terminate, None, None])
-                await anyio.sleep(after)
-                if end is not None:
-                    self.broken = True
-                    end()
-                while not self.told and not self.broken:  # noqa: ASYNC110 - the call sets it
-                    await anyio.sleep(0.05)
+                async with anyio.create_task_group() as calls:
+                    calls.start_soon(self._ask, peer)
+                    await anyio.sleep(after)
+                    if end is not None:
+                        self.broken = True
+                        with suppress(ProcessLookupError):
+                            end()
                 await peer.end()
-            except (Gone, ProcessLookupError):
+            except Gone:
                 pass
             with anyio.CancelScope(shield=True):
                 await peer.process.wait()
@@ -80,8 +81,8 @@ class Version:
         try:
             answer = await peer.call("generate_image", prompt=self.prompt, images="none", wait_seconds=20)
             self.told.append(answer)
-        except Gone:
-            return
+        except (Gone, TimeoutError):
+            return  # told of nothing
 
     async def look(self, folder: Path, ids: list[str], figures: Side) -> None:
         """The next start: ask for everything that is there, also for what the other made."""
@@ -129,6 +130,8 @@ async def versions_round(
 def _check(folder: Path, version: Version, line: Line, figures: Side, mark: str) -> None:
     found = [path for path in (folder / "output").glob("*/*/metadata.json") if version.prompt in path.read_text()]
     asked = line.of(version.prompt)
+    if not version.told and not version.broken:
+        figures.unanswered.append(f"{mark}: not answered")
     if len(found) > 1 or len(asked) > 1:
         figures.doubled.append(f"{mark}: {len(found)} records, {len(asked)} requests")
     for path in found:

@@ -11,7 +11,7 @@ import anyio
 from fixtures.site import Site, Switches
 from tests.faults.faults import FAULTS, Stage, records, working_in
 from tests.faults.figures import Side
-from tests.faults.peer import Gone, served
+from tests.faults.peer import served
 from tests.faults.storm import storm
 from tests.faults.truth import unlike, untrue, untrue_failure
 from tests.web.program import environment, words_of
@@ -64,12 +64,10 @@ class Round:
         return [record for record in records(self.folder) if record["prompt"] in self.prompts]
 
     async def _ask(self, stage: Stage, prompt: str) -> None:
-        try:
-            answer = await stage.peer.call("generate_image", prompt=prompt, wait_seconds=25, images="none")
-            self.told[prompt] = answer
-            log.info("%s: %s %s", prompt, answer["status"], answer.get("code"))
-        except Gone:
-            log.info("%s: the server is gone", prompt)
+        self.told[prompt] = answer = await stage.peer.call(
+            "generate_image", prompt=prompt, wait_seconds=25, images="none"
+        )
+        log.info("%s: %s %s", prompt, answer["status"], answer.get("code"))
 
     async def _recover(self) -> None:
         """The next start: every generation of the round is waited for until it is in its end."""
