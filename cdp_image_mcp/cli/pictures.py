@@ -69,15 +69,20 @@ async def _entry(library: Library, name: str | None) -> Entry:
     raise ImageError("not_found", said, submitted="unknown" if problems else False)
 
 
-async def _problems(library: Library, shown: list[Entry]) -> list[str]:
-    """What keeps others from being among those that are ``shown``, which are all that can be read."""
-    known = {entry.record.generation_id for entry in shown}
-    if hidden := [each for each in await library.ids("") if each not in known]:
-        try:
-            await library.find(hidden[0])
-        except ImageError as error:  # such as the drive on which they lie
-            library.tell(error.message)
-    return library.problems()
+async def _newest(library: Library, count: int) -> tuple[list[Entry], list[str]]:
+    """Those that can be read and, where they are fewer, after a look through all folders, what keeps others from being
+    among them."""
+    shown = await library.newest(count)
+    if len(shown) < count:
+        ids = await library.ids("")
+        shown = await library.newest(count)  # some may have come back
+        known = {entry.record.generation_id for entry in shown}
+        if len(shown) < count and (hidden := [each for each in ids if each not in known]):
+            try:
+                await library.find(hidden[0])
+            except ImageError as error:  # such as the drive on which they lie
+                library.tell(error.message)
+    return shown, library.problems()
 
 
 def _line(entry: Entry) -> dict[str, Any]:
@@ -95,11 +100,8 @@ def _line(entry: Entry) -> dict[str, Any]:
 
 
 async def list_pictures(parsed: argparse.Namespace, settings: Settings, terminal: Terminal) -> int:
-    count = min(max(parsed.count, 1), sys.maxsize)
-    library = Library(settings.output_dir)
-    found = await library.newest(count)
+    found, problems = await _newest(Library(settings.output_dir), min(max(parsed.count, 1), sys.maxsize))
     lines = [_line(entry) for entry in found]
-    problems = library.problems() if len(found) == count else await _problems(library, found)
     for problem in problems:
         terminal.say(problem, "yellow")
     if parsed.json:

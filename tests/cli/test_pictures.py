@@ -66,6 +66,16 @@ def test_a_folder_that_was_deleted_hides_none_of_the_others(with_key: dict[str, 
         assert fox["image_path"] in ran(with_key, *words).stdout
 
 
+def test_a_folder_that_came_back_is_in_the_next_list(with_key: dict[str, str], tmp_path: Path) -> None:
+    fox, horse = made(with_key, "a fox", "a horse")
+    folder = Path(fox["output_dir"])
+    folder.rename(tmp_path / "away")
+    assert fox["generation_id"][:8] not in ran(with_key, "list").stdout
+    (tmp_path / "away").rename(folder)
+    listed = [line.strip() for line in ran(with_key, "list").stdout.splitlines()[1::2]]
+    assert listed == [horse["image_path"], fox["image_path"]]
+
+
 @pytest.mark.parametrize("command", ["list", "status"])
 def test_a_prompt_in_a_list_cannot_move_the_cursor(with_key: dict[str, str], command: str) -> None:
     """A model has written it, perhaps from a page that somebody else wrote."""
