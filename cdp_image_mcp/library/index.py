@@ -15,7 +15,7 @@ import msgspec
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import SIDECAR, Row, Stamp, Visit, is_link, read_record, write_record
 from cdp_image_mcp.library.gallery.card import card
-from cdp_image_mcp.library.record import Record, counted, decode_record, encode_record, epoch
+from cdp_image_mcp.library.record import ForeignError, Record, counted, decode_record, encode_record, epoch
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.database import Database
 from cdp_image_mcp.system.day import last_midnight
@@ -221,7 +221,9 @@ class Index:
         try:
             record, stamp = read_record(folder, visit.patience)
         except ImageError as error:
-            self._told(error.message)
+            # Albums of other programs have such a file too, and so has the folder of pictures that this one replaces.
+            if not isinstance(error.__cause__, ForeignError) or self.rows(db, "WHERE folder = ?", self._stored(folder)):
+                self._told(error.message)
             return
         for known in self.rows(db, "WHERE id = ? AND folder != ?", record.generation_id, self._stored(folder)):
             try:

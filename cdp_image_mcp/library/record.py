@@ -243,10 +243,16 @@ def encode_record(record: Record) -> bytes:
     return msgspec.json.format(data, indent=2)
 
 
+class ForeignError(msgspec.ValidationError):
+    """Another program's file: each record of ours, of whatever version, has an id."""
+
+
 def decode_record(data: bytes) -> Record:
     """Raises msgspec.DecodeError, UnicodeDecodeError or RecursionError for bytes that are no record this program may
-    change: garbled, or of a newer version."""
+    change: garbled, of a newer version, or a ForeignError."""
     tree = msgspec.json.decode(data, type=dict[str, Any])
+    if "generation_id" not in tree:
+        raise ForeignError("it has no generation_id")
     if isinstance(version := tree.get("version"), int) and version > VERSION:
         raise msgspec.ValidationError(f"it was written by a newer version of this program, in form {version}")
     record = msgspec.convert(tree, Record)

@@ -2,6 +2,7 @@
 """Creating and finding generations, and an index that may break at any time."""
 
 import errno
+import json
 import os
 import shutil
 import sqlite3
@@ -583,6 +584,28 @@ async def test_a_garbled_sidecar_is_told_and_neither_given_nor_written_from_memo
     assert any("cannot be read" in problem for problem in library.problems())
     assert (folder.path / SIDECAR).read_bytes() == b'{"version": 1, "generation'
     assert Path(record.images[0].path).exists()
+
+
+async def test_what_other_programs_lay_in_the_root_is_not_told_as_damaged_records_of_ours(
+    library: Library, root: Path
+) -> None:
+    theirs: dict[str, Any] = {"backend": "api", "prompt": "a fox", "created_at": ago(days=90), "images": []}
+    with anyio.fail_after(60):
+        record = a_record()
+        folder = await create(library, record)
+        for name, data in (("20260401-120000-a-fox", theirs), ("Holiday 2019", {"title": "Holiday", "access": ""})):
+            (root / name).mkdir()
+            (root / name / SIDECAR).write_text(json.dumps(data))
+        fresh = Library(root)
+        assert await fresh.rescan() == 1
+        assert await fresh.ids("") == [record.generation_id]
+        assert fresh.problems() == []
+        (folder.path / SIDECAR).write_text(json.dumps(theirs))  # where one of ours was it is told all the same
+        await fresh.rescan()
+        with pytest.raises(ImageError, match="it has no generation_id"):
+            await fresh.find(record.generation_id)
+    (told,) = fresh.problems()
+    assert f"{folder.path / SIDECAR} cannot be read (it has no generation_id)" in told
 
 
 async def test_a_garbled_sidecar_does_not_stop_a_rebuild(library: Library, root: Path) -> None:
