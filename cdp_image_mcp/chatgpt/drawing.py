@@ -333,8 +333,8 @@ class Drawing:
             raise _signed_out()
 
     async def _close_panel(self) -> None:
-        """The panel that asks which picture is better locks the composer; both are saved, so it is skipped."""
-        if not self._watch.page.panel or self._skipped_panel:
+        """The panel that asks which picture is better locks the composer; once both are saved it is skipped."""
+        if not self._watch.page.panel or self._skipped_panel or self._failed:
             return
         self._skipped_panel = True
         try:

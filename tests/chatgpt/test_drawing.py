@@ -1,5 +1,6 @@
 """What becomes of a prompt that is out: what is here is saved before anything else is said of it."""
 
+from functools import partial
 from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any, cast
@@ -254,6 +255,25 @@ async def test_a_question_that_cannot_be_closed_takes_nothing_from_what_is_saved
     scene.tab.node = node  # type: ignore[method-assign]
     assert (await scene.drawn()).pictures == [FOX, OWL]
     assert scene.told.facts["turn_pressed"] is False
+
+
+@pytest.mark.parametrize("had", [True, False], ids=["both are saved", "one is still to be fetched"])
+async def test_a_choice_between_two_is_left_open_while_one_of_them_is_not_saved(had: bool) -> None:
+    """What becomes of them at the site once it is closed is not known, and 'wait_for_image' fetches what is missing."""
+    scene = Scene(at_rest(drawn("a", file_id(1), FOX), drawn("b", file_id(2), OWL)))
+    scene.have(file_id(1), FOX)
+    scene.have(file_id(2), OWL if had else None)
+    shown = partial(scene.watch.reported, PageReport(found=True, panel=True))
+    shown()
+    scene.tab.loads = [shown]
+    pressed: list[str] = []
+
+    async def node(expression: str) -> None:
+        pressed.append(expression)
+
+    scene.tab.node = node  # type: ignore[method-assign]
+    assert (await scene.drawn()).pictures == ([FOX, OWL] if had else [FOX])
+    assert pressed == (["witness.panelSkip()"] if had else [])
 
 
 @pytest.mark.parametrize("trouble", ["check", "lost", "session"])
