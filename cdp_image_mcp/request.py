@@ -151,6 +151,11 @@ class Report(Protocol):
         been paid, and is waited for."""
         ...
 
+    @property
+    def time_kept(self) -> float:
+        """Seconds of these that another way has where this one sends nothing; 0 for the last one."""
+        ...
+
     def may_send(self) -> None:
         """Raise ImageError when nothing more may be sent: the time is over, or the server is leaving. :meth:`state`
         with ``"submitting"`` asks by itself."""

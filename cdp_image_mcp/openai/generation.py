@@ -59,7 +59,6 @@ class Generation:
         self._plan = plan = make_plan(request, settings, profile)
         self._url = address(profile, settings, profile.edits if plan.edit else profile.generations)
         self._key = settings.api_key
-        self._deadline = anyio.current_time() + report.time_left
         self._answers: list[Answer] = []
         """Those that were answers, and no refusals."""
         self._warnings = list(plan.warnings)
@@ -116,7 +115,7 @@ class Generation:
     # --- one request ------------------------------------------------------------------------------------------
 
     async def _request_until_done(self, index: int) -> None:
-        tries = Tries(self._deadline)
+        tries = Tries(self._left)
         form: EditForm | None = None
         while True:
             with self._tally.before_sending():
@@ -215,9 +214,13 @@ class Generation:
     async def _wait_for_pace(self) -> None:
         """What other requests were told to wait for. Where that is longer than this generation may take it asks all the
         same: to be turned away costs nothing, and the limit may be over or meant for theirs alone."""
-        while (left := self._means.pace.left) > 0 and anyio.current_time() + left < self._deadline:
-            self._report.progress(f"The API asked for a pause of {left:.0f} s.")
-            await anyio.sleep(left)
+        while 0 < (pause := self._means.pace.left) < self._left():
+            self._report.progress(f"The API asked for a pause of {pause:.0f} s.")
+            await anyio.sleep(pause)
+
+    def _left(self) -> float:
+        """Seconds in which something may be sent again. While another way may follow, its part is left to it."""
+        return self._report.time_left - (self._report.time_kept if self._tally.unsent else 0.0)
 
     async def _may_cost_again(self, error: ImageError) -> bool:
         """Whether the day's budget allows one more try after one that may have been paid."""

@@ -23,6 +23,8 @@ class Tally:
         self.errors: list[ImageError] = []
         self.passed: list[ImageError] = []
         """Failures of single tries: what those may have done stays true, also where a request is sent again."""
+        self._back: set[int] = set()
+        """Requests that were answered or given up at least once."""
         self._paid = False
         """Whether any answer with pictures came."""
         self.usage: dict[str, Any] = {}
@@ -40,6 +42,7 @@ class Tally:
         """That request is answered or given up. What it may have done is known from the same moment on: whatever ends
         the generation now finds it."""
         self.out.discard(index)
+        self._back.add(index)
         if failure is not None:
             self.passed.append(failure)
             if failure.spent == "unknown":
@@ -77,6 +80,11 @@ class Tally:
         submitted: list[Fact] = [bool(self.out), *(error.submitted for error in failures)]
         spent: list[Fact] = ["unknown" if self.out else False, *(error.spent for error in failures)]
         return strongest(submitted), strongest(spent)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether another way may follow: none of the requests has left, or each was turned away."""
+        return not self.was_sent or (len(self._back) == self._plan.requests and self.standing()[0] is False)
 
     @contextmanager
     def before_sending(self) -> Generator[None]:

@@ -134,6 +134,22 @@ async def test_what_is_left_of_the_time_counts_and_not_what_the_request_began_wi
     assert len(api.posts) == 1
 
 
+@pytest.mark.parametrize(("n", "posts"), [(1, 1), (2, 3)])
+async def test_what_is_kept_for_another_way_is_used_once_something_was_paid(
+    n: int, posts: int, api: ImagesApi, backend: ApiBackend, report: DiskReport
+) -> None:
+    """No other way may follow then."""
+    report.another_way = True
+    report.limit = report.time_kept + 0.1
+    api.play(error("rate", {"retry-after-ms": "200"}))
+    with anyio.fail_after(20):
+        if n == 1:
+            assert (await failure(backend, report)).code == "rate_limited"
+        else:
+            await backend.generate(ask(n=n, quality="high"), report)  # each in a request of its own
+    assert (len(api.posts), len(report.pictures)) == (posts, n - 1 and n)
+
+
 async def test_a_limit_met_by_one_request_holds_the_next(
     api: ImagesApi, backend: ApiBackend, report: DiskReport, make_report: MakeReport
 ) -> None:
@@ -553,11 +569,11 @@ async def test_slow_bytes_are_no_failure(api: ImagesApi, backend: ApiBackend, re
 
 async def test_tries_end_and_never_wait_past_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "full_jitter", no_jitter)
-    tries = Tries(anyio.current_time() + 10)
+    tries = Tries(lambda: 10)
     assert [tries.delay("service", None) for _ in range(3)] == [0.0, 0.0, None]
     assert [tries.delay("limit", 4.0) for _ in range(2)] == [4.0, 4.0]
     assert tries.delay("limit", 11.0) is None
-    endless = Tries(math.inf)
+    endless = Tries(lambda: math.inf)
     assert [endless.delay("limit", 1e9) for _ in range(9)] == [1e9] * 8 + [None]
 
 
@@ -570,10 +586,10 @@ async def test_jitter_is_full_without_a_stated_wait_and_only_adds_to_a_stated_on
         return most
 
     monkeypatch.setattr(pacing, "full_jitter", top)
-    tries = Tries(math.inf)
+    tries = Tries(lambda: math.inf)
     delays = [tries.delay("limit", None) for _ in range(8)]
     assert delays == [1, 2, 4, 8, 16, 30, 30, 30]
-    assert Tries(math.inf).delay("limit", 10.0) == 11.0
+    assert Tries(lambda: math.inf).delay("limit", 10.0) == 11.0
 
 
 async def test_a_pause_only_grows() -> None:

@@ -1,7 +1,8 @@
-"""When a request is sent again: how often, after how long, and never past the deadline."""
+"""When a request is sent again: how often, after how long, and never when its time is over."""
 
 import math
 import random
+from collections.abc import Callable
 
 import anyio
 
@@ -22,20 +23,21 @@ def full_jitter(most: float) -> float:
 class Tries:
     """How often one request was sent again, by reason, and how long to wait before the next time."""
 
-    def __init__(self, deadline: float) -> None:
-        self._deadline = deadline
+    def __init__(self, left: Callable[[], float]) -> None:
+        """``left``: the seconds in which it may be sent again."""
+        self._left = left
         self._made: dict[Again, int] = {}
 
     def delay(self, again: Again, wait: float | None) -> float | None:
         """Seconds to wait before sending again; None when it must not be sent again: it was tried often enough, or
-        the deadline comes first. Never less than the server asked for."""
+        no time is left for it. Never less than the server asked for."""
         made = self._made.get(again, 0)
         if made >= MOST[again]:
             return None
         self._made[again] = made + 1
         backoff = full_jitter(min(LONGEST_BACKOFF, FIRST_BACKOFF * 2**made))
         delay = backoff if wait is None else wait + min(backoff, max(1.0, wait / 4))
-        return delay if anyio.current_time() + delay < self._deadline else None
+        return delay if delay < self._left() else None
 
 
 class Pace:

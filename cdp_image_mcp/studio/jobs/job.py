@@ -68,6 +68,8 @@ class Job:
         self.changed = anyio.Event()
         self.message = ""
         self.position: int | None = None
+        self.another_way = False
+        """One follows where this one cannot, as long as nothing was sent."""
         self.collecting = False
         self.background = False
         """Until a call waits for it."""
@@ -155,6 +157,10 @@ class Job:
     @property
     def time_left(self) -> float:
         return 0.0 if self.record.over_time else self.clock.left
+
+    @property
+    def time_kept(self) -> float:
+        return self.clock.seconds / 2 if self.another_way else 0.0
 
     def may_send(self) -> None:
         if self.leaving:

@@ -230,6 +230,7 @@ class Runner:
         for request, following in zip(requests, (*requests[1:], None), strict=True):
             record = job.record
             job.request, record.backend, record.fingerprint = request, request.backend, request.fingerprint
+            job.another_way = following is not None
             if request.backend == "chatgpt-web":
                 self.web_used.set()
             if request is not requests[0]:

@@ -18,6 +18,7 @@ from cdp_image_mcp.studio.jobs.job import Job
 from cdp_image_mcp.studio.standing import News, standing_of
 from cdp_image_mcp.studio.steering import account_of
 from cdp_image_mcp.system.day import in_seconds
+from fixtures.images_api import error, running_api
 from tests.library.making import a_record, create, finished
 from tests.studio.leaving import asking
 from tests.studio.scripted import Scripted, draw, png, studio_with
@@ -55,6 +56,18 @@ async def test_our_own_daily_limit_puts_the_web_to_no_rest(tmp_path: Path) -> No
     assert refused.error is not None
     assert (refused.error["code"], refused.submitted) == ("quota_reached", False)
     assert (allowed.record.state, web.started) == ("saved", ["a hare", "a bear"])
+
+
+async def test_the_api_leaves_half_of_the_time_to_the_site(tmp_path: Path) -> None:
+    """A limit that would clear after half of it is no longer waited for where the site can make the picture."""
+    web = Scripted(draw)
+    with running_api() as api, anyio.fail_after(60):
+        api.always = error("rate", {"retry-after": "250"})
+        own: dict[str, Any] = {"base_url": api.url, "compat": "openai"}
+        async with studio_with(tmp_path, web, **AUTO, **own) as studio:
+            record = (await studio.generate(asking(wait_seconds=50))).record
+    assert (record.state, record.backend, record.fallback_reason) == ("saved", "chatgpt-web", "rate_limited")
+    assert len(api.posts) == 1
 
 
 async def test_when_both_ways_fail_the_answer_tells_why_the_first_one_did(tmp_path: Path) -> None:
