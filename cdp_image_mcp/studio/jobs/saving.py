@@ -32,16 +32,13 @@ class Saving:
         """The new entry of a picture that is here, and so has been paid for, with money or with the day's quota.
         Raises ImageError ``disk``, ``service_error`` for bytes that are no whole picture."""
         facts = await self._recognised(data)
-        began = anyio.current_time()
         self._record.submitted = self._record.spent = True
         try:
-            image = await self._place(data, facts, origin)
+            return await self._place(data, facts, origin)
         except Exception:
             if not self._record.on_web:
                 self.held.append(partial(self._place, data, facts, origin))
             raise
-        self._record.timings.save += anyio.current_time() - began
-        return image
 
     def known(self, file_id: str | None, data: bytes) -> SavedImage | None:
         """The entry of a picture that was saved before. On the web a picture may come again under another sign (a

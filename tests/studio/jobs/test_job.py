@@ -1,15 +1,18 @@
 """How often a job writes its record: each writing waits for the disk, and the answer for each writing."""
 
 from pathlib import Path
+from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder, new_folder, write_record
 from cdp_image_mcp.library.record import Record, new_record
-from cdp_image_mcp.request import ImageRequest
+from cdp_image_mcp.request import ImageRequest, SavedImage, WorkState
 from cdp_image_mcp.studio.jobs.job import Job
+from tests.clock import leap
 from tests.studio.scripted import png
 
 pytestmark = pytest.mark.anyio
@@ -106,3 +109,28 @@ async def test_of_several_that_wait_for_the_disk_one_writes_for_all(job: Job, wr
     assert {f"fact_{number}" for number in range(5)} <= set(job.facts)
     kept = (job.folder.path / "metadata.json").read_text()
     assert all(f"fact_{number}" in kept for number in range(5))
+
+
+async def test_the_parts_of_its_time_come_to_the_whole(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = Folder.add_picture
+
+    async def slowly(*given: Any) -> SavedImage:
+        leap(monkeypatch, 100)
+        return await add(*given)
+
+    monkeypatch.setattr(Folder, "add_picture", slowly)
+    states: tuple[WorkState, ...] = ("starting", "submitting", "generating", "saving")
+    for state in states:
+        await job.state(state)
+        leap(monkeypatch, 10)
+    await job.save(png(1))
+    await job.finish("saved")
+    parts = msgspec.structs.asdict(job.record.timings)
+    assert sum(parts.values()) == pytest.approx(job.record.elapsed_seconds, abs=0.1)
+    assert {name: round(part, -1) for name, part in parts.items()} == {
+        "queue": 0,
+        "browser": 10,
+        "submit": 10,
+        "generate": 10,
+        "save": 110,
+    }
