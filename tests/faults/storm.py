@@ -55,7 +55,7 @@ async def storm(
     async def break_it(kind: str, after: float) -> None:
         await anyio.sleep(after)
         while not (found := await faults[kind](stage)) and waiting:  # noqa: ASYNC110 - processes send no event
-            await anyio.sleep(min(max(after, 0.1), 1.0))  # each at moments of its own
+            await anyio.sleep(0.05 + after % 0.3)  # shorter than an answer is awaited, and each at moments of its own
         (figures.faults if found else figures.not_possible)[kind] += 1
         if found:
             hit.add(kind)
