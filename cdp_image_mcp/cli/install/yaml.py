@@ -61,6 +61,7 @@ def _place(lines: list[str], key: str, name: str, *, listed: bool) -> _Place | N
         return None
     start, end = section
     indent = _inner_indent(lines[start + 1 : end], listed=listed)
+    end = _behind_the_last_word(lines, start, end, indent)
     quoted = rf"[\"']?{re.escape(name)}[\"']?"
     its_name = rf"[\"']?name[\"']?[ \t]*:[ \t]*{quoted}"
     member, named = re.compile(rf"{indent}{quoted}[ \t]*:[ \t]*(.*)"), re.compile(rf"{its_name}[ \t]*(#.*)?")
@@ -74,12 +75,12 @@ def _place(lines: list[str], key: str, name: str, *, listed: bool) -> _Place | N
             raise UnsafeChangeError(BY_HAND)
         behind = range(first + 1, end)
         beside = next((at for at in behind if _says(lines[at]) and _indent(lines[at]) <= len(indent)), end)
-        last = _behind_the_last_word(lines, first, beside)
+        last = _behind_the_last_word(lines, first, beside, indent)
         if not listed or any(map(named.fullmatch, _own_lines(lines[first:last]))):
-            return _Place(section, indent, (first, last))
+            return _Place((start, end), indent, (first, last))
     if listed and any(re.search(its_name, line) for line in lines[start + 1 : end] if _says(line)):
         raise UnsafeChangeError(BY_HAND)
-    return _Place(section, indent, None)
+    return _Place((start, end), indent, None)
 
 
 def _own_lines(item: list[str]) -> list[str]:
@@ -131,8 +132,8 @@ def _block(name: str, value: dict[str, Any], indent: str, *, listed: bool) -> li
 
 
 def _section(lines: list[str], key: str) -> tuple[int, int] | None:
-    """The line of a key at the outermost, and the one behind its last. Raises UnsafeChangeError where lines do not say
-    plainly what belongs to what."""
+    """The line of a key at the outermost, and the one of the next key there. Raises UnsafeChangeError where lines do
+    not say plainly what belongs to what."""
     if any("\t" in line[: len(line) - len(line.lstrip())] for line in lines):
         raise UnsafeChangeError("it is indented with tabs")
     starts = [place for place, line in enumerate(lines) if line[:1].strip() and not line.startswith("#")]
@@ -150,8 +151,7 @@ def _section(lines: list[str], key: str) -> tuple[int, int] | None:
     top = TOP.fullmatch(lines[start])
     if top is None or top[2] not in ("", "{}", "[]"):
         raise UnsafeChangeError(f"{key} is written in one line there")
-    end = next((place for place in starts if place > start and not lines[place].startswith("-")), len(lines))
-    return start, _behind_the_last_word(lines, start, end)
+    return start, next((place for place in starts if place > start and not lines[place].startswith("-")), len(lines))
 
 
 def _inner_indent(lines: list[str], *, listed: bool) -> str:
@@ -163,9 +163,11 @@ def _inner_indent(lines: list[str], *, listed: bool) -> str:
     return inner[0][: _indent(inner[0])]
 
 
-def _behind_the_last_word(lines: list[str], first: int, end: int) -> int:
-    """Empty lines and comments at the end belong to what comes next."""
-    return next((place + 1 for place in range(end - 1, first, -1) if _says(lines[place])), first + 1)
+def _behind_the_last_word(lines: list[str], first: int, end: int, indent: str) -> int:
+    """Empty lines and comments at the end belong to what comes next. What stands further in than the entries do may be
+    the last line of a long text, whatever it begins with."""
+    words = (at for at in range(end - 1, first, -1) if _says(lines[at]) or len(indent) < _indent(lines[at]))
+    return next(words, first) + 1
 
 
 def _says(line: str) -> bool:

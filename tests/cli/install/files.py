@@ -112,6 +112,18 @@ other: 1
     "a document mark": "---\nextensions:\n  developer:\n    enabled: true\n",
     "Windows": "extensions:\r\n  developer:\r\n    enabled: true\r\n",
     "long texts": "note: |\n  extensions:\n    none\nextensions:\n  developer:\n    enabled: true\n",
+    "a long text that ends with a number sign": """extensions:
+  recipes:
+    enabled: true
+    code: |
+      # Recipes
+      print(1)
+      # the end
+    # args: []
+
+# models
+GOOSE_MODEL: x
+""",
     "ours by hand": """extensions:
   cdp-image-mcp:
     name: cdp-image-mcp

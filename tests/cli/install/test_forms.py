@@ -165,6 +165,17 @@ def test_a_file_that_cannot_be_changed_safely_is_left_as_it_is(of: Client, text:
     assert [each.name for each in tmp_path.iterdir()] == ["settings"]
 
 
+def test_what_looks_like_a_comment_at_the_end_of_a_long_text_stays_in_that_text(tmp_path: Path) -> None:
+    """Our block between would cut the text in two; what is a comment on the next section stays above that one."""
+    text = files.GOOSE["a long text that ends with a number sign"]
+    path = kept(tmp_path, text)
+    change = changed(GOOSE, path)
+    assert change is not None
+    write(change)
+    head, tail = text.split("\n\n")
+    assert path.read_text() == f"{head}\n{block(GOOSE, entry(GOOSE)).removeprefix('extensions:' + chr(10))}\n{tail}"
+
+
 def test_a_variable_that_is_given_now_wins_over_what_stands_there(tmp_path: Path) -> None:
     path = kept(tmp_path, files.JSON["ours by hand"])
     change = changed(CURSOR, path, given={"GPT_IMAGE_BACKEND": "chatgpt-web", "GPT_IMAGE_OPEN": "1"})
