@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
 
 TOP = re.compile(r"([A-Za-z_][\w-]*):[ \t]*(.*?)[ \t]*(?:#.*)?")
-PLAIN = re.compile(r"[A-Za-z./_~][\w./@:\\ -]*")
+PLAIN = re.compile(r"(?!.*(?:[ \t]#|:(?:[ \t]|$)))(?:-{0,2}[^\W\d]|\.(?!\d)|[/~])[^\x00-\x1f\x7f]*")
+"""A text without quotation marks, where it can be nothing else: behind some first letters it could be a number."""
+NO_TEXT = {"true", "false", "null", "~", "yes", "no", "on", "off", ".inf", ".nan"}
+SINGLE = re.compile(r"'((?:[^']|'')*)'")
 PAIR = re.compile(r"([\w-]+):(?:[ \t]+(.*?))?[ \t]*")
 
-BY_HAND = "its entry for this server was written by hand, in a way that cannot be read safely"
+UNREAD = "its entry for this server is in a form that this program does not read"
 
 
 class _Place(NamedTuple):
@@ -44,7 +47,7 @@ def edited(text: str, key: str, name: str, value: dict[str, Any] | None, *, list
 
 
 def read_entry(text: str, key: str, name: str, *, listed: bool) -> dict[str, Any] | None:
-    """Our entry, if it is there. Raises UnsafeChangeError if its lines are not as plain as ours are."""
+    """Our entry, if it is there. Raises UnsafeChangeError if its lines are less plain than clients' own."""
     lines = _lines(text)
     place = _place(lines, key, name, listed=listed)
     if place is None or place.ours is None:
@@ -72,14 +75,14 @@ def _place(lines: list[str], key: str, name: str, *, listed: bool) -> _Place | N
         elif (found := member.fullmatch(lines[first])) is None:
             continue
         elif found[1] and not found[1].startswith("#"):
-            raise UnsafeChangeError(BY_HAND)
+            raise UnsafeChangeError(UNREAD)
         behind = range(first + 1, end)
         beside = next((at for at in behind if _says(lines[at]) and _indent(lines[at]) <= len(indent)), end)
         last = _behind_the_last_word(lines, first, beside, indent)
         if not listed or any(map(named.fullmatch, _own_lines(lines[first:last]))):
             return _Place((start, end), indent, (first, last))
     if listed and any(re.search(its_name, line) for line in lines[start + 1 : end] if _says(line)):
-        raise UnsafeChangeError(BY_HAND)
+        raise UnsafeChangeError(UNREAD)
     return _Place((start, end), indent, None)
 
 
@@ -95,22 +98,41 @@ def _mapping(lines: list[str]) -> dict[str, Any]:
     while at < len(lines):
         indent = _indent(lines[at])
         found = PAIR.fullmatch(lines[at].strip())
-        end = next((place for place in range(at + 1, len(lines)) if _indent(lines[place]) <= indent), len(lines))
+        # Items of a list may stand as far out as their key.
+        behind = range(at + 1, len(lines))
+        end = next((to for to in behind if _indent(lines[to]) < indent + (not _is_item(lines[to]))), len(lines))
         inner = lines[at + 1 : end]
         if found is None or (found[2] is not None and inner):
-            raise UnsafeChangeError(BY_HAND)
-        made[found[1]] = _mapping(inner) if found[2] is None else _scalar(found[2])
+            raise UnsafeChangeError(UNREAD)
+        made[found[1]] = _below(inner) if found[2] is None else _scalar(found[2])
         at = end
     return made
 
 
+def _below(lines: list[str]) -> Any:
+    """What the lines below a key say: nothing, a list of single values, or a mapping."""
+    if not lines:
+        return None
+    if not _is_item(lines[0]):
+        return _mapping(lines)
+    if not all(_is_item(line) and _indent(line) == _indent(lines[0]) for line in lines):
+        raise UnsafeChangeError(UNREAD)
+    return [_scalar(line.strip().removeprefix("- ").strip()) for line in lines]
+
+
+def _is_item(line: str) -> bool:
+    return line.lstrip().startswith("- ")
+
+
 def _scalar(raw: str) -> Any:
-    if PLAIN.fullmatch(raw) and raw.lower() not in {"true", "false", "null", "~", "yes", "no", "on", "off"}:
+    if (quoted := SINGLE.fullmatch(raw)) is not None:
+        return quoted[1].replace("''", "'")
+    if PLAIN.fullmatch(raw) and raw.lower() not in NO_TEXT:
         return raw
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
-        raise UnsafeChangeError(BY_HAND) from None
+        raise UnsafeChangeError(UNREAD) from None
 
 
 def _shown(value: dict[str, Any], indent: str) -> list[str]:

@@ -124,6 +124,27 @@ other: 1
 # models
 GOOSE_MODEL: x
 """,
+    "ours as Goose saves it": """extensions:
+  cdp-image-mcp:
+    enabled: true
+    type: stdio
+    name: cdp-image-mcp
+    description: ''
+    cmd: /old/place/python
+    args:
+    - -m
+    - cdp_image_mcp
+    envs:
+      GPT_IMAGE_WAIT_SECONDS: '300'
+      MINE: it's (mine), [all] of it = 1
+      OTHERS: '#1: it''s'
+    env_keys: []
+    timeout: 900
+    bundled: null
+    available_tools: []
+  developer:
+    enabled: true
+""",
     "ours by hand": """extensions:
   cdp-image-mcp:
     name: cdp-image-mcp
@@ -144,6 +165,9 @@ GOOSE_BROKEN = {
     "a list": "extensions:\n  - name: developer\n",
     "two documents": "extensions:\n  a:\n    b: 1\n---\nx: 1\n",
     "ours in one line": "extensions:\n  cdp-image-mcp: {cmd: old}\n",
+    "ours with a list of more than texts": "extensions:\n  cdp-image-mcp:\n    cmd: x\n    args:\n    - a: b\n",
+    "ours with a long text": "extensions:\n  cdp-image-mcp:\n    cmd: x\n    description: |\n      # mine\n",
+    "ours with a comment behind a value": "extensions:\n  cdp-image-mcp:\n    cmd: x # mine\n",
     "ours with an anchor": "extensions:\n  cdp-image-mcp:\n    <<: *base\n    cmd: x\n",
 }
 CONTINUE = {

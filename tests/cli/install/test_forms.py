@@ -82,7 +82,7 @@ def test_the_server_goes_in_and_everything_else_stays(of: Client, text: str, tmp
     assert there[variables] == of.env | before.get(variables, {})
     assert PROGRAM in (there.get("command"), there.get("cmd"))
     for name, value in before.items():  # what the person had set in it
-        assert there[name] == value or name in {"command", "cmd", variables}
+        assert there[name] == value or name in {"command", "cmd", "args", variables}
     # Whatever else a reader of this form finds, and every line that was not ours.
     now = path.read_bytes().decode()
     if of.form == "json":
@@ -163,6 +163,59 @@ def test_a_file_that_cannot_be_changed_safely_is_left_as_it_is(of: Client, text:
         changed(of, path)
     assert path.read_bytes() == text.encode()
     assert [each.name for each in tmp_path.iterdir()] == ["settings"]
+
+
+@pytest.mark.parametrize("shift", ["", "  "])
+def test_an_entry_is_read_as_goose_saves_it(tmp_path: Path, shift: str) -> None:
+    """As serde_yaml writes it, and with the items of its list further in, as people do."""
+    text = files.GOOSE["ours as Goose saves it"].replace("    - ", f"    {shift}- ")
+    assert current_entry(GOOSE, kept(tmp_path, text)) == {
+        "enabled": True,
+        "type": "stdio",
+        "name": NAME,
+        "description": "",
+        "cmd": "/old/place/python",
+        "args": ["-m", "cdp_image_mcp"],
+        "envs": {
+            "GPT_IMAGE_WAIT_SECONDS": "300",
+            "MINE": "it's (mine), [all] of it = 1",
+            "OTHERS": "#1: it's",
+        },
+        "env_keys": [],
+        "timeout": 900,
+        "bundled": None,
+        "available_tools": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        ("", None),
+        ("null", None),
+        ("''", ""),
+        ("'true'", "true"),
+        ("-1", -1),
+        ("1.5", 1.5),
+        ("--flag=a", "--flag=a"),
+        (".hidden/x", ".hidden/x"),
+        ("a:b", "a:b"),
+        ("a#b", "a#b"),
+        ('["a", 1]', ["a", 1]),
+    ],
+)
+def test_a_value_means_what_it_means_in_yaml(tmp_path: Path, raw: str, value: Any) -> None:
+    path = kept(tmp_path, f"extensions:\n  {NAME}:\n    cmd: x\n    mine: {raw}\n")
+    assert current_entry(GOOSE, path) == {"cmd": "x", "mine": value}
+
+
+@pytest.mark.parametrize(
+    "raw", [".5", ".inf", "~", "Yes", "a: b", "a:", "0x10", "- a", "'a' b", "'", "a # b", "*x", "!x"]
+)
+def test_a_value_that_could_be_read_wrongly_is_not_read(tmp_path: Path, raw: str) -> None:
+    path = kept(tmp_path, f"extensions:\n  {NAME}:\n    cmd: x\n    mine: {raw}\n")
+    with pytest.raises(UnsafeChangeError, match="in a form that this program does not read"):
+        current_entry(GOOSE, path)
 
 
 def test_what_looks_like_a_comment_at_the_end_of_a_long_text_stays_in_that_text(tmp_path: Path) -> None:
