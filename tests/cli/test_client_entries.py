@@ -113,6 +113,29 @@ def test_a_time_limit_that_the_wait_does_not_fit_into_is_told(
         assert "GPT_IMAGE_WAIT_SECONDS" in check.advice
 
 
+@pytest.mark.parametrize(
+    ("file", "switch", "told"),
+    [
+        (CURSOR, {"disabled": True}, "says disabled = true: Cursor does not start it."),
+        (".codex/config.toml", {"enabled": False}, "says enabled = false: Codex (CLI and app) does not start it."),
+        (CURSOR, {"disabled": False}, None),
+        (".codex/config.toml", {"enabled": True}, None),
+    ],
+)
+def test_an_entry_that_is_switched_off_is_not_fine(
+    found: Any, file: str, switch: dict[str, Any], told: str | None
+) -> None:
+    checks = found(file, switch)
+    name = "cursor" if file == CURSOR else "codex"
+    if told is None:
+        assert list(checks) == ["clients"]
+        return
+    check = checks[f"client, {name}"]
+    assert (check.level, check.message) == ("warning", f"{Path.home() / file} {told}")
+    assert check.advice == "Switch it on there."
+    assert "Set up in none yet" in checks["clients"].message
+
+
 @pytest.mark.parametrize("variables", [["A=B"], "A=B", 3])
 def test_variables_that_are_no_table_break_nothing(found: Any, variables: Any) -> None:
     checks = found(CURSOR, {"env": variables})

@@ -11,7 +11,7 @@ from typing import Any
 from cdp_image_mcp.cli.checks.check import Check
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
 from cdp_image_mcp.cli.install.configuration import current_entry, file_of, is_there
-from cdp_image_mcp.cli.install.merging import WAITS, too_short, variables_of
+from cdp_image_mcp.cli.install.merging import WAITS, switched_off, too_short, variables_of
 from cdp_image_mcp.cli.overview import in_force
 from cdp_image_mcp.config import APP_NAME, PLACES, READ, WAIT, Settings, load
 from cdp_image_mcp.mcp_server.client.table import CLIENTS, Client
@@ -53,8 +53,8 @@ async def records(settings: Settings) -> Check:
 
 
 def clients() -> list[Check]:
-    """Clients of this user whose entry starts no program, or starts it with variables that are wrong or mean other
-    places than those of the commands here."""
+    """Clients of this user whose entry starts no program or is switched off, or starts it with variables that are wrong
+    or mean other places than those of the commands here."""
     found: list[Check] = []
     fine: list[str] = []
     for client in CLIENTS:
@@ -91,6 +91,8 @@ def _wrongs(
     """What is wrong with an entry, and what to do about it."""
     if (wrong := _wrong(client, entry)) is not None:
         yield f"names {wrong}.", f"Run '{APP_NAME} install {client.name}'."
+    if (off := switched_off(entry)) is not None:
+        yield f"says {off}: {client.title} does not start it.", "Switch it on there."
     for problem in load(variables).problems:
         if problem.variable in variables:
             yield f"sets {problem.variable}: {problem.message}", f"Correct {problem.variable} there."

@@ -26,6 +26,7 @@ from cdp_image_mcp.cli.install.configuration import (
     planned,
     write,
 )
+from cdp_image_mcp.cli.install.merging import switched_off
 from cdp_image_mcp.cli.overview import SECRETS
 from cdp_image_mcp.cli.prompting import absolute
 from cdp_image_mcp.cli.terminal import Terminal
@@ -130,9 +131,12 @@ def _state(client: Client, path: Path | None) -> str:
     if path is None or not is_there(path):
         return ""
     try:
-        return "installed" if current_entry(client, path) is not None else "found"
+        entry = current_entry(client, path)
     except UnsafeChangeError:
         return "unclear"
+    if entry is None:
+        return "found"
+    return "installed" if switched_off(entry) is None else "off"
 
 
 def _tell_block(wish: _Wish, terminal: Terminal, *said: str) -> None:

@@ -8,6 +8,8 @@ from cdp_image_mcp.config import WAIT
 from cdp_image_mcp.mcp_server.client.table import Client, Demand, Limit
 
 WAITS = "GPT_IMAGE_WAIT_SECONDS"
+OFF = {"disabled": True, "enabled": False}
+"""What an entry says that its client is not to start, such as Cline's and Windsurf's, or Codex's, Goose's and Zed's."""
 
 
 def variables_of(client: Client, entry: dict[str, Any]) -> dict[str, Any]:
@@ -21,28 +23,35 @@ def merged(
     client: Client, there: dict[str, Any] | None, ours: dict[str, Any], given: dict[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
     """The entry, and what is to be said of it. What starts the program is ours, what the person has set stays, and
-    ``given`` variables win. Of one that starts no program but names an address only the variables stay: a client would
-    take both for the one or the other."""
+    ``given`` variables win. Of one that starts no program but names an address only the variables stay, and whether it
+    is switched off: a client would take both for the one or the other."""
     starts = {"command", "args", "cmd"}
     before = there or {}
-    kept = {name: value for name, value in before.items() if name not in starts} if starts & before.keys() else {}
+    stays = before.keys() - starts if starts & before.keys() else OFF.keys()
+    kept = {name: value for name, value in before.items() if name in stays}
     theirs: dict[str, Any] = {**variables_of(client, before), **given}
     entry = {**ours, **kept, client.variables: {**ours[client.variables], **theirs}}
     if client.passes and isinstance(kept.get(client.passes), list):
         # Codex also takes a variable's name in a table.
         names = [each.get("name") if isinstance(each, dict) else each for each in kept[client.passes]]  # type: ignore[reportUnknownMemberType]
         entry[client.passes] = [*kept[client.passes], *(each for each in ours[client.passes] if each not in names)]
-    said: list[str] = []
+    off = switched_off(entry)
+    said = [] if off is None else [f"{off} stays: {client.title} does not start the server; switch it on there."]
     if (demand := client.demand) is not None and demand.key not in kept:
         said += _demanded(entry, demand, ours, client.title)
     if (limit := client.limit) is not None:
         if WAITS in theirs:
             if (short := too_short(entry, limit, theirs[WAITS])) is not None:
-                stays = f"{short} Both stay: {client.title} gives such a call up before it is answered,"
-                said.append(f"{stays} and a model that asks again pays again. Lower the one or raise the other.")
+                both = f"{short} Both stay: {client.title} gives such a call up before it is answered,"
+                said.append(f"{both} and a model that asks again pays again. Lower the one or raise the other.")
         else:
             said += _fitted(entry, limit, ours, client.variables)
     return entry, said
+
+
+def switched_off(entry: dict[str, Any]) -> str | None:
+    """How the entry says that its client is not to start the server, where it does."""
+    return next((_shown(entry, key) for key, off in OFF.items() if entry.get(key) is off), None)
 
 
 def _demanded(entry: dict[str, Any], demand: Demand, ours: dict[str, Any], title: str) -> list[str]:

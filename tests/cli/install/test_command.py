@@ -286,6 +286,48 @@ def test_a_wait_that_a_person_has_set_stays_and_is_told_of_where_the_limit_is_sh
         assert ("pays again" in said) is told
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "told"),
+    [
+        ("cline", {"command": "/old/place", "disabled": True}, "disabled = true stays: Cline does not start"),
+        ("codex", {"command": "/old/place", "enabled": False}, "enabled = false stays: Codex (CLI and app) does not"),
+        ("goose", {"cmd": "/old/place", "enabled": False}, "enabled = false stays: Goose does not start"),
+        (
+            "opencode",
+            {"type": "remote", "url": "https://127.0.0.1", "enabled": False},
+            "enabled = false stays: opencode",
+        ),
+        ("cline", {"command": "/old/place", "disabled": False}, None),
+        ("goose", {"cmd": "/old/place", "enabled": True}, None),
+    ],
+)
+def test_what_a_person_has_switched_off_stays_off_and_is_not_told_as_set_up(
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    said: dict[str, Any],
+    told: str | None,
+) -> None:
+    """Who reads 'it stands already' would look for the fault everywhere but there."""
+    monkeypatch.setenv("HOME", environment["HOME"])
+    with_entry(name, tmp_path / "home", **said)
+    key = "disabled" if "disabled" in said else "enabled"
+    for _ in ("changed", "as it is"):
+        done = ran(environment, "install", name, "--yes")
+        assert done.returncode == 0, done.stderr
+        assert entry_of(name)[key] is said[key]
+        assert (told or "nothing else") in done.stderr + "nothing else"
+        assert (" stays: " in done.stderr) is (told is not None)
+    assert "nothing to change" in done.stderr
+    (line,) = [
+        line for line in ran(environment, "install", "--list").stdout.splitlines() if line.startswith(f"{name} ")
+    ]
+    assert line.split()[1] == ("off" if told else "installed")
+    gone = ran(environment, "install", name, "--remove", "--yes")
+    assert (gone.returncode, " stays: " in gone.stderr) == (0, False)
+
+
 def test_names_that_a_person_lets_through_to_the_server_stay_beside_ours(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
