@@ -246,7 +246,8 @@ GIVEN: dict[tuple[str, Any], dict[str, list[Any]]] = {
     ("stale_attachment_s", ...): {"stale_attachment": [True]},
     ("stale_card", ...): {"stale_attachment": [True]},
     ("starter_submits", ...): {"image_tool": ["inline"]},
-    ("stream", "cut"): {"arrival": ["resume", "poll"]},
+    # What stays open without its end is no cut: the page itself waits for it, and reads nothing.
+    ("stream", "cut"): {"arrival": ["resume", "poll"], "stream_closes": [True]},
     ("text_shown", ...): {"answers": [("refusal",), ("clarify",), ("need_source",), ("text",)]},
     ("unloadable", ...): {"continued": [True]},
     ("upload_in_turn", ...): {"references": [2]},
