@@ -76,6 +76,7 @@ async def test_a_check_for_headless_alone_alarms_nobody(screen: Screen, site: Si
             assert answer.status == "saved", answer.data
             assert not is_headless(tmp_path)
             assert screen.windows() == []
+            assert program.messages, "nothing was told at all"
             assert not any("window" in message for message in program.messages), program.messages
             assert site.log.evaluations == []
             remembered(tmp_path)
