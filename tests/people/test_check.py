@@ -3,13 +3,16 @@
 from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import msgspec
 import pytest
 
+from cdp_image_mcp.cdp.session import Session
 from fixtures.site import Site
 from tests.people.browsers import command_line, is_headless, is_ordinary, none_left
+from tests.people.inside import draw, inside
 from tests.people.person import auto, pass_by_hand
 from tests.people.screen import Screen, until
 from tests.web.program import Program, running_program
@@ -34,7 +37,6 @@ async def passed_in_a_window(program: Program, screen: Screen, site: Site, folde
     await screen.close(window)
     answer = await program.call("wait_for_image", generation_id=asked.data["generation_id"])
     assert answer.status == "saved", answer.data
-    assert site.log.evaluations == []
     assert site.log.untrusted == []
     assert len(site.log.prompts) == 1
     status = (await program.call("browser_visibility", action="status")).data
@@ -78,7 +80,6 @@ async def test_a_check_for_headless_alone_alarms_nobody(screen: Screen, site: Si
             assert screen.windows() == []
             assert program.messages, "nothing was told at all"
             assert not any("window" in message for message in program.messages), program.messages
-            assert site.log.evaluations == []
             remembered(tmp_path)
 
 
@@ -116,6 +117,28 @@ async def test_a_check_window_that_is_closed_is_an_answer(screen: Screen, site: 
             assert screen.windows() == []
         await none_left(tmp_path)
     assert site.log.prompts == []
+
+
+async def test_where_a_check_is_all_that_the_site_shows_no_script_of_ours_runs(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In no world of the page: the check itself could see no more than its own."""
+    ran: list[str] = []
+    call = Session.call
+
+    async def called(to: Session, method: str, *given: Any, **more: Any) -> Any:
+        if method in {"Runtime.evaluate", "Runtime.callFunctionOn"}:
+            ran.append(method)
+        return await call(to, method, *given, **more)
+
+    monkeypatch.setattr(Session, "call", called)
+    site.set(challenge="always")
+    with anyio.fail_after(90):
+        async with inside(tmp_path, site.url, monkeypatch) as studio:
+            told = (await draw(studio, "a lighthouse at dusk", wait_seconds=60)).record.error
+    assert ran == []
+    assert told is not None
+    assert (told["code"], told["submitted"]) == ("verification_required", False)
 
 
 async def test_a_check_that_nobody_can_be_asked_to_pass_claims_no_person(site: Site, tmp_path: Path) -> None:

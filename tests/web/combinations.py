@@ -512,7 +512,7 @@ def _judge(right: Expectation, drawn: Round, answer: Answer, site: Site, before:
     log, told = site.log, _told(answer)
     assert log.wrong_presses == [], f"pressed {[press.button for press in log.wrong_presses]}: {told}"
     assert log.untrusted == [], f"{[event.what for event in log.untrusted]}: {told}"
-    assert log.evaluations == [], f"script ran in a check: {told}"
+    assert log.evaluations == [], f"script ran in a check's own world: {told}"
     sent = [prompt for prompt in log.prompts[before.prompts :] if not prompt.person]
     assert not site.past() & {prompt.conversation_id for prompt in sent}, f"sent into an old chat: {told}"
     assert {hint for prompt in sent for hint in prompt.system_hints} <= {"picture_v2"}, f"tools sent along: {told}"

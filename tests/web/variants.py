@@ -186,6 +186,7 @@ def judge(variant: Variant, prompt: str, answer: Answer, site: Site, before: Bef
     context = f"{variant.title}: {answer.data}"
     assert log.wrong_presses == [], context
     assert log.untrusted == [], context
+    # The check sees what runs in its own world alone; of ours, tests/people/test_check.py tells.
     assert log.evaluations == [], context
     assert variant.says in str(answer.data), context
     prompts = [sent for sent in log.prompts[before.prompts :] if not sent.person]
