@@ -17,8 +17,9 @@ def endpoint() -> Generator[Stub]:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    own = ("OPENAI_", "GPT_", "CHATGPT_", "NO_COLOR", "TERM", "CHROME_PATH", "CODEX_HOME", "CLAUDE_", "XDG_CONFIG_HOME")
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    own = ("OPENAI_", "GPT_", "CHATGPT_", "NO_COLOR", "TERM", "CHROME_PATH", "XDG_CONFIG_HOME")
+    clients = ("CODEX_HOME", "CLAUDE_", "COPILOT_", "VSCODE_", "WSL_")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(own + clients)}
     return plain | {
         "GPT_IMAGE_OUTPUT_DIR": str(tmp_path / "pictures"),
         "CHATGPT_WEB_PROFILE_DIR": str(tmp_path / "profile"),

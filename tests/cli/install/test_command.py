@@ -96,6 +96,7 @@ def test_where_nobody_can_be_asked_only_a_yes_beforehand_changes_anything(
     [
         ("codex", "CODEX_HOME", "config.toml"),
         ("claude-code", "CLAUDE_CONFIG_DIR", ".claude.json"),
+        ("copilot-cli", "COPILOT_HOME", "mcp-config.json"),
         ("opencode", "XDG_CONFIG_HOME", "opencode/opencode.json"),
     ],
 )
@@ -633,7 +634,7 @@ def test_without_a_home_no_client_has_a_file_and_nothing_falls_over(
         raise KeyError(number)
 
     monkeypatch.setattr(pwd, "getpwuid", nobody)
-    for name in ("HOME", "XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR"):
+    for name in ("HOME", "XDG_CONFIG_HOME", *(client.home for client in CLIENTS if client.home)):
         monkeypatch.delenv(name, raising=False)
     assert {file_of(client) for client in CLIENTS} == {None}
     assert [check.level for check in clients()] == ["ok"]
