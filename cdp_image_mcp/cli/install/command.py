@@ -24,6 +24,8 @@ from cdp_image_mcp.cli.install.configuration import (
     is_there,
     keep,
     planned,
+    runs_elsewhere,
+    where_of,
     write,
 )
 from cdp_image_mcp.cli.install.merging import switched_off
@@ -120,7 +122,7 @@ def _tell_clients(terminal: Terminal) -> int:
     width = max(len(client.name) for client in CLIENTS)
     for client in CLIENTS:
         path = file_of(client)
-        terminal.result(f"{client.name:<{width}}  {_state(client, path):<9}  {path or client.where}")
+        terminal.result(f"{client.name:<{width}}  {_state(client, path):<9}  {path or where_of(client)}")
     terminal.say(
         f"'{APP_NAME} install NAME' adds the server to one of them; it shows the change and asks first.", "dim"
     )
@@ -141,7 +143,7 @@ def _state(client: Client, path: Path | None) -> str:
 
 def _tell_block(wish: _Wish, terminal: Terminal, *said: str) -> None:
     client = wish.client
-    place = " ".join(str(part) for part in (wish.path, client.where) if part)
+    place = " ".join(str(part) for part in (wish.path, where_of(client)) if part)
     terminal.say(f"For {client.title}: {place}".rstrip(": "), "dim")
     for line in said:
         terminal.say(line)
@@ -151,7 +153,11 @@ def _tell_block(wish: _Wish, terminal: Terminal, *said: str) -> None:
 async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool, own: bool) -> int:
     client = wish.client
     if wish.path is None:
-        terminal.say(f"The servers of {client.title} stand in no file that a program could change.", "yellow")
+        why = f"The servers of {client.title} stand in no file that a program could change."
+        if runs_elsewhere(client):
+            here = "WSL, a container or a system reached by SSH"
+            why = f"{client.title} runs outside of this system ({here}), and its own file is there."
+        terminal.say(why, "yellow")
         return _by_hand(wish, terminal)
     try:
         entry = None if wish.remove else wish.entry
@@ -182,7 +188,7 @@ async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool, 
 
 def _by_hand(wish: _Wish, terminal: Terminal) -> int:
     if wish.remove:
-        terminal.say(f"Take {NAME} out there by hand.")
+        terminal.say(f"Take {NAME} out by hand: {wish.path or where_of(wish.client)}.")
         return PERSON
     _tell_block(wish, terminal, "Put this in by hand:")
     return PERSON

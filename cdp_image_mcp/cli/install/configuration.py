@@ -59,7 +59,7 @@ class Change(msgspec.Struct, frozen=True):
 def file_of(client: Client) -> Path | None:
     """Where the client of this user keeps its servers; None where a program cannot reach that."""
     name = client.files.get(sys.platform) or client.files.get("")
-    if not name:
+    if not name or runs_elsewhere(client):
         return None
     if name.startswith("%APPDATA%"):
         base = os.environ.get("APPDATA")
@@ -75,6 +75,16 @@ def file_of(client: Client) -> Path | None:
         return Path(name).expanduser()
     except RuntimeError:  # no HOME, and no such user: containers run as any number
         return None
+
+
+def runs_elsewhere(client: Client) -> bool:
+    """Whether the client runs on another system than this program: behind WSL, SSH or a container."""
+    return client.remote is not None and any(map(os.environ.get, client.remote.variables))
+
+
+def where_of(client: Client) -> str:
+    """What there is to say of the place beside the file, or where there is no file that a program can reach."""
+    return client.remote.where if client.remote is not None and runs_elsewhere(client) else client.where
 
 
 def is_there(path: Path) -> bool:

@@ -50,6 +50,15 @@ class Demand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The key for the seconds that the server then has."""
 
 
+class Remote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """That the client may run on another system than the shell does: its files here are then none that it reads."""
+
+    variables: tuple[str, ...]
+    """Those of a shell of which this is so."""
+    where: str
+    """The place for the servers that are to run here."""
+
+
 class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One client. What is not said is as the protocol has it."""
 
@@ -65,6 +74,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The variable that names another folder for that file."""
     where: str = ""
     """What the README says of the place, if the file does not say it all."""
+    remote: Remote | None = None
     form: Literal["json", "toml", "yaml"] = "json"
     place: tuple[str, ...] = ("mcpServers",)
     """Keys that lead to the servers."""

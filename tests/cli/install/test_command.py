@@ -163,6 +163,36 @@ def test_a_client_without_a_file_is_told_where_to_paste(environment: dict[str, s
     assert json.loads(done.stdout)["mcpServers"]["cdp-image-mcp"] == {**SERVER, "env": {}}
 
 
+@pytest.mark.parametrize("variable", ["VSCODE_IPC_HOOK_CLI", "WSL_DISTRO_NAME"])
+def test_where_the_client_runs_on_another_system_nothing_is_written_and_the_place_is_told(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """``code`` is another program there, and the file of that name is one that VS Code never reads."""
+    program(tmp_path, "code", f"echo called >> {tmp_path / 'log'}")
+    remote = environment | {variable: "/run/user/1000/vscode-ipc.sock"}
+    place = "the file that 'MCP: Open Remote User Configuration' opens, or .vscode/mcp.json in a project"
+    done = ran(remote, "install", "vscode", "--yes")
+    assert done.returncode == 3, done.stderr
+    assert "runs outside of this system" in done.stderr
+    assert place in done.stderr
+    assert json.loads(done.stdout)["servers"]["cdp-image-mcp"]["command"] == sys.executable
+    gone = ran(remote, "install", "vscode", "--remove", "--yes")
+    assert (gone.returncode, gone.stdout) == (3, "")
+    assert f"Take cdp-image-mcp out by hand: {place}." in gone.stderr
+    (line,) = [line for line in ran(remote, "install", "--list").stdout.splitlines() if line.startswith("vscode ")]
+    assert line.endswith(place)
+    assert not (tmp_path / "log").exists()
+    assert list((tmp_path / "home").iterdir()) == []
+    project = tmp_path / ".vscode" / "mcp.json"
+    named = ran(remote, "install", "vscode", "--yes", "--file", str(project))
+    assert named.returncode == 0, named.stderr
+    assert "cdp-image-mcp" in json.loads(project.read_text())["servers"]
+    with_entry("vscode", tmp_path / "home", command="/nowhere/at/all")
+    monkeypatch.setenv("HOME", environment["HOME"])
+    monkeypatch.setenv(variable, remote[variable])
+    assert "client, vscode" not in {check.name for check in clients()}
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
