@@ -173,7 +173,7 @@ async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool, 
         there = "There is nothing of it in" if wish.remove else "It stands already in"
         terminal.say(f"{there} {wish.path}; nothing to change.", "green")
         return DONE
-    commands = await anyio.to_thread.run_sync(_own_commands, wish) if own else []
+    commands = await anyio.to_thread.run_sync(_own_commands, wish, change) if own else []
     for command in commands:
         shown = shlex.join([Path(command[0]).name, *command[1:]])
         terminal.say(f"By the client's own command: {shown}")
@@ -224,13 +224,15 @@ async def _change(wish: _Wish, change: Change, commands: list[list[str]], termin
     return DONE
 
 
-def _own_commands(wish: _Wish) -> list[list[str]]:
-    """The client's own commands that make the change, where the client is here and has some."""
+def _own_commands(wish: _Wish, change: Change) -> list[list[str]]:
+    """The client's own commands that make the change, where the client is here and has some that lose nothing."""
     client = wish.client
     wanted = client.removes if wish.remove else client.adds
     found = shutil.which(wanted[0]) if wanted else None
     if found is None or found.lower().endswith((".cmd", ".bat")):
         return []  # a batch file would take the quotation marks of an entry apart
+    if client.rewrites and (change.before or b"").strip():
+        return []
     if any(name not in PUBLIC and "$" not in value for name, value in wish.given.items()):
         return []  # everyone on the machine can read what a program is started with
     command, arguments = program()
@@ -240,7 +242,7 @@ def _own_commands(wish: _Wish) -> list[list[str]]:
         "{command}": [command, *arguments],
     }
     line = [found, *(part for word in wanted[1:] for part in filled.get(word, [word]))]
-    if wish.remove or not client.removes or wish.path is None or current_entry(client, wish.path) is None:
+    if wish.remove or not client.removes or not change.has_it:
         return [line]
     return [[found, *client.removes[1:]], line]
 

@@ -92,6 +92,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The client's own command that adds the server; ``{entry}`` is the entry as JSON, ``{named}`` the same with its
     name inside."""
     removes: tuple[str, ...] = ()
+    rewrites: bool = False
+    """Whether those commands write all else in the file anew too, without its comments and what they do not know."""
     short: str = ""
     """What to type instead, where a command brings all that a block does."""
     limit: Limit | None = None

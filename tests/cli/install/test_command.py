@@ -455,17 +455,51 @@ def test_the_clients_own_command_is_used_where_there_is_one(environment: dict[st
 def test_what_the_own_command_cannot_say_is_put_in_afterwards(environment: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "home" / ".codex" / "config.toml"
     file.parent.mkdir()
-    file.write_text('model = "gpt-5-codex"\n')
-    adds = f'printf \'\\n[mcp_servers.%s]\\ncommand = "%s"\\nargs = ["%s", "%s"]\\n\' "$3" "$5" "$6" "$7" >> {file}'
+    adds = f'printf \'[mcp_servers.%s]\\ncommand = "%s"\\nargs = ["%s", "%s"]\\n\' "$3" "$5" "$6" "$7" > {file}'
     program(tmp_path, "codex", adds)
     done = ran(environment, "install", "codex", "--yes")
     assert done.returncode == 0, done.stderr
-    said = tomllib.loads(file.read_text())
-    server = said["mcp_servers"]["cdp-image-mcp"]
-    assert said["model"] == "gpt-5-codex"
+    assert "By the client's own command: codex mcp add" in done.stderr
+    server = tomllib.loads(file.read_text())["mcp_servers"]["cdp-image-mcp"]
     assert (server["command"], server["args"]) == (sys.executable, ["-m", "cdp_image_mcp"])
     assert (server["required"], server["tool_timeout_sec"]) == (True, 900)
     assert "DISPLAY" in server["env_vars"]
+
+
+@pytest.mark.parametrize(
+    ("client", "command", "file", "theirs", "rewritten"),
+    [
+        (
+            "codex",
+            "codex",
+            ".codex/config.toml",
+            '[mcp_servers.files] # mine\ncommand = "npx"\nargs = []\nstartup_timeout_sec = 20\nmine = true\n',
+            '[mcp_servers.files]\ncommand = "npx"\nstartup_timeout_sec = 20.0\n',
+        ),
+        (
+            "vscode",
+            "code",
+            ".config/Code/User/mcp.json",
+            '{\n    // mine\n    "theme": "dark",\n    "servers": {\n        "files": {"command": "npx"}\n    }\n}\n',
+            '{"servers":{"files":{"command":"npx"}}}',
+        ),
+    ],
+    ids=("Codex", "VS Code"),
+)
+def test_what_stands_in_the_file_is_given_to_no_command_that_writes_it_anew(
+    environment: dict[str, str], tmp_path: Path, client: str, command: str, file: str, theirs: str, rewritten: str
+) -> None:
+    """As ``codex mcp add`` does with every server, and ``code --add-mcp`` with the whole file: comments go, and what
+    they do not know."""
+    path = tmp_path / "home" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(theirs)
+    program(tmp_path, command, f"cat > {path} <<'END'\n{rewritten}\nEND")
+    done = ran(environment, "install", client, "--yes")
+    assert done.returncode == 0, done.stderr
+    before, after = ({line.rstrip(",") for line in text.splitlines()} for text in (theirs, path.read_text()))
+    assert before <= after
+    assert "cdp-image-mcp" in path.read_text()
 
 
 def test_what_the_person_had_set_outlives_the_own_command(environment: dict[str, str], tmp_path: Path) -> None:
