@@ -36,6 +36,23 @@ def found(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monke
 
 
 CURSOR = ".cursor/mcp.json"
+CLAUDE = ".claude.json"
+
+
+def test_an_entry_that_claude_code_keeps_for_one_project_is_checked_too(found: Any, tmp_path: Path) -> None:
+    """``claude mcp add`` without a scope puts it there, and there it wins."""
+    assert found(CLAUDE, {})["clients"].message == "Set up in Claude Code."
+    good: Any = {"command": str(tmp_path / "cdp-image-mcp"), "args": []}
+    bad: Any = {"command": "/old/place", "args": []}
+    file = Path.home() / CLAUDE
+    file.write_text(json.dumps({"projects": {"/one": {"mcpServers": {"cdp-image-mcp": good}}, "/two": {}, "/x": None}}))
+    assert [check.message for check in clients()] == ["Set up in Claude Code in /one."]
+    file.write_text(json.dumps({"projects": {"/one": {"mcpServers": {"cdp-image-mcp": bad}}}}))
+    check = {check.name: check for check in clients()}["client, claude-code in /one"]
+    assert check.level == "warning"
+    assert check.message == f"{file} for /one names the program /old/place, which is not there."
+    assert "claude mcp remove --scope local cdp-image-mcp" in check.advice
+    assert "install" not in check.advice
 
 
 def test_a_variable_that_is_wrong_in_a_clients_file_is_told_as_the_server_would(found: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cdp_image_mcp.cli.checks.check import Check
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
-from cdp_image_mcp.cli.install.configuration import current_entry, file_of, is_there
+from cdp_image_mcp.cli.install.configuration import current_entry, file_of, is_there, local_entries
 from cdp_image_mcp.cli.install.merging import WAITS, switched_off, too_short, variables_of
 from cdp_image_mcp.cli.overview import in_force
 from cdp_image_mcp.config import APP_NAME, PLACES, READ, WAIT, Settings, load
@@ -63,22 +63,30 @@ def clients() -> list[Check]:
             continue
         try:
             entry = current_entry(client, path)
-            if entry is None:
-                continue
-            variables = _given(variables_of(client, entry))
+            everywhere = {} if entry is None else {"": entry}
+            for folder, each in (everywhere | local_entries(client, path)).items():
+                title, check = _checked(client, path, clean(folder, 300), each)
+                if check is None:
+                    fine.append(title)
+                else:
+                    found.append(check)
         except UnsafeChangeError as error:
             found.append(Check(f"client, {client.name}", "warning", f"{path}: {error}.", "Correct the file by hand."))
-            continue
-        others = _others(client, variables)
-        if wrongs := dict(_wrongs(client, entry, variables, others)):
-            message, advice = (
-                clean(text, 1000) for text in (f"{path} {' It '.join(wrongs)}", " ".join(wrongs.values()))
-            )
-            found.append(Check(f"client, {client.name}", "warning", message, advice))
-        else:
-            fine.append(f"{client.title} ({', '.join(others)} otherwise than here)" if others else client.title)
     told = f"Set up in {', '.join(fine)}." if fine else f"Set up in none yet; '{APP_NAME} install --list' shows them."
     return [Check("clients", "ok", told), *found]
+
+
+def _checked(client: Client, path: Path, folder: str, entry: dict[str, Any]) -> tuple[str, Check | None]:
+    """What an entry is to be called, and what is found in it; ``folder``: of the one project that it is for. Raises
+    UnsafeChangeError."""
+    variables = _given(variables_of(client, entry))
+    others = _others(client, variables)
+    inside = f" in {folder}" if folder else ""
+    if wrongs := dict(_wrongs(client, entry, variables, others, local=bool(folder))):
+        message = f"{path}{f' for {folder}' if folder else ''} {' It '.join(wrongs)}"
+        message, advice = (clean(text, 1000) for text in (message, " ".join(wrongs.values())))
+        return "", Check(f"client, {client.name}{inside}", "warning", message, advice)
+    return f"{client.title}{inside}" + (f" ({', '.join(others)} otherwise than here)" if others else ""), None
 
 
 REFERENCE = re.compile(r"\$\w|\$\{|%[^%]+%|\{env:")
@@ -86,11 +94,12 @@ REFERENCE = re.compile(r"\$\w|\$\{|%[^%]+%|\{env:")
 
 
 def _wrongs(
-    client: Client, entry: dict[str, Any], variables: dict[str, str], others: list[str]
+    client: Client, entry: dict[str, Any], variables: dict[str, str], others: list[str], *, local: bool
 ) -> Iterator[tuple[str, str]]:
     """What is wrong with an entry, and what to do about it."""
     if (wrong := _wrong(client, entry)) is not None:
-        yield f"names {wrong}.", f"Run '{APP_NAME} install {client.name}'."
+        gone = f"Run '{client.local.removes}' in that folder." if local and client.local is not None else None
+        yield f"names {wrong}.", gone or f"Run '{APP_NAME} install {client.name}'."
     if (off := switched_off(entry)) is not None:
         yield f"says {off}: {client.title} does not start it.", "Switch it on there."
     for problem in load(variables).problems:

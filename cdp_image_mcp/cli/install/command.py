@@ -170,8 +170,8 @@ async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool, 
     for line in said:
         terminal.say(line, "yellow")
     if change is None:
-        there = "There is nothing of it in" if wish.remove else "It stands already in"
-        terminal.say(f"{there} {wish.path}; nothing to change.", "green")
+        nothing = "Beside that there is nothing of it in" if said else "There is nothing of it in"
+        terminal.say(f"{nothing if wish.remove else 'It stands already in'} {wish.path}; nothing to change.", "green")
         return DONE
     commands = await anyio.to_thread.run_sync(_own_commands, wish, change) if own else []
     for command in commands:

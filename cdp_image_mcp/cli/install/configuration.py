@@ -6,7 +6,7 @@ import re
 import stat
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -15,6 +15,7 @@ from cdp_image_mcp.cli.install.changing import UnsafeChangeError
 from cdp_image_mcp.cli.install.merging import merged
 from cdp_image_mcp.mcp_server.client.table import NAME, Client
 from cdp_image_mcp.system.disk import make_path, replace_file
+from cdp_image_mcp.system.plaintext import clean
 
 BYTE_ORDER_MARK = "\ufeff"
 CONFIGURATION = "~/.config/"
@@ -124,14 +125,30 @@ def current_entry(client: Client, path: Path) -> dict[str, Any] | None:
     return _entry_in(client, text.removeprefix(BYTE_ORDER_MARK))
 
 
+def local_entries(client: Client, path: Path) -> dict[str, dict[str, Any]]:
+    """What the client's file says of the server for single projects, by their folders. Raises UnsafeChangeError."""
+    if client.local is None:
+        return {}
+    _, _, text = _read(path)
+    projects = _at(jsonc.read(text.removeprefix(BYTE_ORDER_MARK)), (client.local.key,))
+    if not isinstance(projects, dict):
+        return {}
+    entries = {name: _at(each, (*client.place, NAME)) for name, each in cast("dict[str, Any]", projects).items()}
+    return {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
+
+
 def _entry_in(client: Client, text: str) -> dict[str, Any] | None:
     if client.form == "yaml":
         return yaml.read_entry(text, client.place[0], NAME, listed=client.shape == "listed")
-    found: Any = jsonc.read(text) if client.form == "json" else toml.read(text)
-    for step in (*client.place, NAME):
-        found = found.get(step) if isinstance(found, dict) else None  # type: ignore[reportUnknownMemberType]
+    found = _at(jsonc.read(text) if client.form == "json" else toml.read(text), (*client.place, NAME))
     if found is not None and not isinstance(found, dict):
         raise UnsafeChangeError(f"{NAME} is something else than a server there")
+    return found  # type: ignore[reportUnknownVariableType]
+
+
+def _at(found: Any, path: tuple[str, ...]) -> Any:
+    for step in path:
+        found = found.get(step) if isinstance(found, dict) else None  # type: ignore[reportUnknownMemberType]
     return found  # type: ignore[reportUnknownVariableType]
 
 
@@ -143,7 +160,16 @@ def planned(
     there, said = current_entry(client, path), list[str]()
     if entry is not None:
         entry, said = merged(client, there, entry, given)
-    return change_to(client, path, entry), said
+    return change_to(client, path, entry), [*said, *_beside(client, path)]
+
+
+def _beside(client: Client, path: Path) -> list[str]:
+    return [
+        f"{clean(folder, 300)} has an entry of its own, which wins there; '{client.local.removes}' in that folder "
+        "takes it out."
+        for folder in local_entries(client, path)
+        if client.local is not None
+    ]
 
 
 def change_to(client: Client, path: Path, entry: dict[str, Any] | None) -> Change | None:

@@ -59,6 +59,15 @@ class Remote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The place for the servers that are to run here."""
 
 
+class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """That the client's file also holds servers for one project alone, which win there over the user's own."""
+
+    key: str
+    """For the projects, by their folders."""
+    removes: str
+    """What to type in the project's folder."""
+
+
 class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One client. What is not said is as the protocol has it."""
 
@@ -78,6 +87,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     form: Literal["json", "toml", "yaml"] = "json"
     place: tuple[str, ...] = ("mcpServers",)
     """Keys that lead to the servers."""
+    local: Local | None = None
     shape: Literal["usual", "opencode", "goose", "listed"] = "usual"
     extra: dict[str, Any] = {}
     """What stands beside command, arguments and variables."""

@@ -516,6 +516,32 @@ def test_what_the_person_had_set_outlives_the_own_command(environment: dict[str,
     assert server["env"] == {"GPT_IMAGE_BACKEND": "auto", "MINE": "1"}
 
 
+def test_an_entry_that_wins_in_one_project_is_told_and_left(environment: dict[str, str], tmp_path: Path) -> None:
+    """``claude mcp add`` without a scope puts it there."""
+    file = tmp_path / "home" / ".claude.json"
+    projects = {"/one": {"mcpServers": {"cdp-image-mcp": {"command": "mine", "args": []}}}, "/two": {"mcpServers": {}}}
+    text = json.dumps({"projects": projects})
+    file.write_text(text)
+    wins = (
+        "/one has an entry of its own, which wins there; 'claude mcp remove --scope local cdp-image-mcp' in that folder"
+    )
+    gone = ran(environment, "install", "claude-code", "--remove", "--yes")
+    assert gone.returncode == 0, gone.stderr
+    assert file.read_text() == text
+    assert wins in gone.stderr
+    assert "There is nothing of it" not in gone.stderr
+    assert "/two" not in gone.stderr
+    done = ran(environment, "install", "claude-code", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert wins in done.stderr
+    said = json.loads(file.read_text())
+    assert said["projects"] == projects
+    assert said["mcpServers"]["cdp-image-mcp"]["command"] == sys.executable
+    again = ran(environment, "install", "claude-code", "--yes")
+    assert wins in again.stderr
+    assert "It stands already in" in again.stderr
+
+
 def test_an_own_command_that_fails_half_way_takes_nothing_that_was_there(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
