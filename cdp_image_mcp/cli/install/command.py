@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import re
 import shlex
 import shutil
 import subprocess
@@ -16,6 +17,8 @@ import msgspec
 from cdp_image_mcp.cli.exit_codes import DONE, FAILED, PERSON, USAGE
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
 from cdp_image_mcp.cli.install.configuration import (
+    REFERENCE,
+    SECRET,
     Change,
     block,
     change_to,
@@ -233,7 +236,7 @@ def _own_commands(wish: _Wish, change: Change) -> list[list[str]]:
         return []  # a batch file would take the quotation marks of an entry apart
     if client.rewrites and (change.before or b"").strip():
         return []
-    if any(name not in PUBLIC and "$" not in value for name, value in wish.given.items()):
+    if any(_may_be_secret(name, value) for name, value in wish.given.items()):
         return []  # everyone on the machine can read what a program is started with
     command, arguments = program()
     filled = {
@@ -245,6 +248,11 @@ def _own_commands(wish: _Wish, change: Change) -> list[list[str]]:
     if wish.remove or not client.removes or not change.has_it:
         return [line]
     return [[found, *client.removes[1:]], line]
+
+
+def _may_be_secret(name: str, value: str) -> bool:
+    """Only a value that is a reference as a whole is none in a variable of which nobody here knows what it holds."""
+    return SECRET.search(value) is not None or (name not in PUBLIC and re.fullmatch(REFERENCE, value) is None)
 
 
 def _run(command: list[str]) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from cdp_image_mcp.cli.install import jsonc, toml, yaml
 from cdp_image_mcp.cli.install.changing import UnsafeChangeError
 from cdp_image_mcp.cli.install.merging import merged
+from cdp_image_mcp.config import UNFILLED
 from cdp_image_mcp.mcp_server.client.table import NAME, Client
 from cdp_image_mcp.system.disk import make_path, replace_file
 from cdp_image_mcp.system.plaintext import clean
@@ -20,12 +21,17 @@ from cdp_image_mcp.system.plaintext import clean
 BYTE_ORDER_MARK = "\ufeff"
 CONFIGURATION = "~/.config/"
 KEY_LIKE = r"(?:key|token|secret|password|authorization)[\w-]*"
-VALUE = r"""(?:"(?!\$)(?:[^"\\\n]|\\.)+"|'(?!\$)[^'\n]+'|(?!\d+,?$|true|false|null)[^\s"'$\[{|>#].*)"""
+REFERENCE = rf"(?-i:{UNFILLED.pattern}|\$\{{[^}}\s\"']+\}})"
+"""A value that is the client's to fill in, whole: passwords have dollars in them too."""
+VALUE = (
+    rf"""(?:"(?!{REFERENCE}")(?:[^"\\\n]|\\.)+"|'(?!{REFERENCE}')[^'\n]+'"""
+    rf"""|(?!\d+,?$|true|false|null|{REFERENCE}["',\]\s]*$)[^\s"'\[{{|>#].*)"""
+)
 SECRET = re.compile(
     rf"""({KEY_LIKE}["']?[ \t]*[:=][ \t]*){VALUE}"""
     rf"""|(--?[\w-]*{KEY_LIKE}["']?,?[ \t]*(?:\n[-+ ][ \t]*(?:-[ \t]+)?)?){VALUE}"""
-    r"""|(\bBearer[ \t]+)(?!\$)[^\s"']+"""
-    r"""|(://[^\s/@"'$]*:)[^\s/@"'$]+(?=@)""",
+    rf"""|(\bBearer[ \t]+)(?!{REFERENCE}(?:["'\s]|$))[^\s"']+"""
+    r"""|(://[^\s/@"':]*:)(?!\$\{[^}]*\}@)[^\s/"']+(?=@)""",
     re.IGNORECASE | re.MULTILINE,
 )
 """A value, quoted or as YAML has it plain, that is no reference to a variable: behind a name that says what it is, as

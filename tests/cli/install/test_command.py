@@ -560,7 +560,17 @@ def test_an_own_command_that_fails_half_way_takes_nothing_that_was_there(
     assert file.with_name(".claude.json.before-cdp-image-mcp").read_text() == before
 
 
-@pytest.mark.parametrize("given", ["OPENAI_API_KEY=sk-mine", "HTTPS_PROXY=http://me:sesame@proxy:3128"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "OPENAI_API_KEY=sk-mine",
+        "OPENAI_API_KEY=sk-$mine",
+        "CHATGPT_CHROME_ARGS=--proxy-server=http://me:sesame@proxy:3128",
+        "HTTPS_PROXY=http://me:sesame@proxy:3128",
+        "HTTPS_PROXY=http://me:pa$word@proxy:3128",
+        "HTTPS_PROXY=http://me:sesame@${HOST}:3128",
+    ],
+)
 def test_what_may_be_secret_stands_in_no_command_line(environment: dict[str, str], tmp_path: Path, given: str) -> None:
     """Everybody on the machine can read what a program is started with."""
     program(tmp_path, "claude", CLAUDE.format(log=tmp_path / "log", file=tmp_path / "home" / ".claude.json"))
@@ -568,8 +578,23 @@ def test_what_may_be_secret_stands_in_no_command_line(environment: dict[str, str
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "log").exists()
     name, _, value = given.partition("=")
+    assert value not in done.stdout + done.stderr
     written = json.loads((tmp_path / "home" / ".claude.json").read_text())
     assert written["mcpServers"]["cdp-image-mcp"]["env"][name] == value
+
+
+def test_a_variable_that_the_client_fills_in_is_no_secret(environment: dict[str, str], tmp_path: Path) -> None:
+    log, file = tmp_path / "log", tmp_path / "home" / ".claude.json"
+    program(tmp_path, "claude", CLAUDE.format(log=log, file=file))
+    key = "${OPENAI_API_KEY}"
+    address = "https://me:${PASSWORD}@host/mcp"
+    theirs = {"A_TOKEN": "${input:token}", "KEY": "$KEY", "H": "Bearer ${TOKEN}", "url": address}
+    file.write_text(json.dumps({"mcpServers": {"files": {"env": theirs}}}, indent=1))
+    done = ran(environment, "install", "claude-code", "--yes", "--env", f"OPENAI_API_KEY={key}")
+    assert done.returncode == 0, done.stderr
+    assert f'"OPENAI_API_KEY":"{key}"' in log.read_text()
+    assert f'"OPENAI_API_KEY": "{key}"' in done.stdout
+    assert "…" not in done.stdout
 
 
 def test_an_own_command_that_fails_is_told_in_its_own_words(environment: dict[str, str], tmp_path: Path) -> None:
@@ -635,6 +660,13 @@ def test_what_runs_from_a_cache_is_written_into_no_clients_file(
         ("goose", "goose/config.yaml", "extensions:\n  other:\n    args:\n    - --api-key\n    - hush sesame\n"),
         ("goose", "goose/config.yaml", "extensions:\n  other:\n    uri: https://me:hush-sesame@host/mcp\n"),
         ("zed", "zed/settings.json", '{"context_servers": {"other": {\n"args": ["-H", "X: Bearer hush-sesame"]}}}'),
+        ("zed", "zed/settings.json", '{"context_servers": {"other": {"env": {\n"MY_PASSWORD": "$hush-sesame"\n}}}}'),
+        ("zed", "zed/settings.json", '{"context_servers": {"other": {\n"args": ["--token=$hush", "--key=$esame"]}}}'),
+        ("zed", "zed/settings.json", '{"context_servers": {"other": {\n"args": ["-H", "X: Bearer $hush-sesame"]}}}'),
+        ("goose", "goose/config.yaml", "extensions:\n  other:\n    envs:\n      A_TOKEN: $hush-sesame\n"),
+        ("goose", "goose/config.yaml", "extensions:\n  other:\n    headers:\n      x-api-key: '${hush}sesame'\n"),
+        ("goose", "goose/config.yaml", "extensions:\n  other:\n    uri: https://me:hu$h:sesame$@host/mcp\n"),
+        ("goose", "goose/config.yaml", "extensions:\n  other:\n    uri: https://$me:hush@sesame@host/mcp\n"),
     ],
     ids=(
         "plain",
@@ -645,6 +677,13 @@ def test_what_runs_from_a_cache_is_written_into_no_clients_file(
         "arguments as YAML has them",
         "in an address",
         "in a header",
+        "a dollar",
+        "dollars in arguments on a line",
+        "a dollar in a header",
+        "plain with a dollar",
+        "more than what is filled in",
+        "in an address with dollars",
+        "in an address with an at",
     ),
 )
 def test_what_others_keep_secret_is_not_shown_whatever_way_it_is_written(
