@@ -519,7 +519,8 @@ def test_what_the_person_had_set_outlives_the_own_command(environment: dict[str,
 def test_an_entry_that_wins_in_one_project_is_told_and_left(environment: dict[str, str], tmp_path: Path) -> None:
     """``claude mcp add`` without a scope puts it there."""
     file = tmp_path / "home" / ".claude.json"
-    projects = {"/one": {"mcpServers": {"cdp-image-mcp": {"command": "mine", "args": []}}}, "/two": {"mcpServers": {}}}
+    mine: Any = {"cdp-image-mcp": {"command": "mine", "args": []}}
+    projects: Any = {"/one": {"mcpServers": mine}, "/two": {"mcpServers": {}}}
     text = json.dumps({"projects": projects})
     file.write_text(text)
     wins = (
