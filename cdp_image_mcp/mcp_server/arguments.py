@@ -16,6 +16,11 @@ from cdp_image_mcp.system.plaintext import clean
 MOST_IGNORED = 20
 LONGEST_SHOWN = 60
 """Characters of a value that are repeated: enough to recognise it by."""
+TO_WORK_FROM = (
+    "a picture to work from belongs in reference_images. A place for the new one is to be left out: output_dir takes a "
+    "folder."
+)
+"""Names such as path may mean either, and an edit of what lies where the new one was to lie would be paid for."""
 
 
 class WaitForImage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -91,7 +96,8 @@ def parse(kind: type[msgspec.Struct], arguments: dict[str, Any] | None) -> tuple
                 told += " wait_for_image collects that picture."
             raise refusal(clean(name, 60), told)
         if (meant := carries(name, given.pop(name))) in known:
-            raise refusal(clean(name, 60), f"There is no argument {clean(name, 60)}; what it holds belongs in {meant}.")
+            told = TO_WORK_FROM if meant == "reference_images" else f"what it holds belongs in {meant}."
+            raise refusal(clean(name, 60), f"There is no argument {clean(name, 60)}; {told}")
     for name, value in given.items():
         given[name] = _value(name, value, known[name]["description"])
     try:

@@ -56,13 +56,19 @@ beside it. To ignore such a name would make another picture than was asked for, 
 for."""
 BEGINS = r"data:|~?/|\.{1,2}[/\\]|[a-z]:[\\/]|\\\\|[a-z][a-z0-9+.-]+://"
 """Of paths and addresses."""
-ENDS = r"[^\n]*\.(?:png|jpe?g|webp|gif|avif|heic|bmp|tiff?)(?:\?[^\n]*)?$"
+ENDS = r"[^\n]*[^\s/\\]\.(?:png|jpe?g|webp|gif|avif|heic|bmp|tiff?)(?:\?[^\n]*)?$"
+BARE = r"(?:[^\s?]*[/\\])?[^\s?./\\]+(?:\?\S*)?$"
+"""The rest of one without an ending."""
 SURE = rf"data:image/|iVBORw0KGgo|/9j/|UklGR|R0lGOD|(?:{BEGINS}){ENDS}"
+NAMED = rf"{SURE}|file[-_][a-z0-9_-]+$|{ENDS}|(?:{BEGINS}){BARE}|(?P<id>{ID}(?:/\d+)?$)"
 PICTURE = re.compile(SURE, re.IGNORECASE)
 """What can be nothing but a picture, by its kind, by its first bytes in Base64, or by its file's ending."""
-FILE = re.compile(rf"{SURE}|{BEGINS}|file[-_][a-z0-9_-]+$|{ENDS}|(?P<id>{ID}(?:/\d+)?$)", re.IGNORECASE)
-"""What may be one where the name says so."""
-CARRIES = re.compile(rf"{DRAWN}|references?|refs?|files?|attachments?|inputs?|frames?|sketch|masks?")
+FILE = re.compile(NAMED, re.IGNORECASE)
+"""What may be one where the name says that it is a file: most are texts."""
+ANY = re.compile(rf"{NAMED}|{BEGINS}", re.IGNORECASE)
+"""What may be one where the name says picture."""
+HOLDS = re.compile(r"files?|inputs?")
+CARRIES = re.compile(rf"{DRAWN}|references?|refs?|attachments?|frames?|sketch|masks?")
 SAVES = re.compile(r"outputs?|out|saved?|names?|filenames?|dest|destination|downloads?|results?")
 WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 LONGEST_PATH = 5_000
@@ -89,10 +95,12 @@ def carries(name: str, value: Any) -> str | None:
     words = [word.lower() for word in WORDS.findall(name[:100])]
     if any(SAVES.fullmatch(word) for word in words):
         return None
-    told = any(CARRIES.fullmatch(word) for word in words)
+    says = FILE if any(HOLDS.fullmatch(word) for word in words) else PICTURE
+    if any(CARRIES.fullmatch(word) for word in words):
+        says = ANY
     for text in _texts(value, LEVELS):
-        if (found := (FILE if told else PICTURE).match(text.strip()[:LONGEST_PATH])) is not None:
-            if told and found["id"]:
+        if (found := says.match(text.strip()[:LONGEST_PATH])) is not None:
+            if found.groupdict().get("id"):
                 return "continue_from"
             return "mask" if {"mask", "masks"} & {*words} else "reference_images"
     return None

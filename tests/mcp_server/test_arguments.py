@@ -198,11 +198,25 @@ DATA = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg"
         ("subject", "/a/fox.png", "reference_images"),
         ("sketch", "https://example.com/fox.JPG?width=9", "reference_images"),
         ("init", "/9j/4AAQSkZJRgABAQ", "reference_images"),
+        ("files", ["https://example.com/fox?size=9"], "reference_images"),
+        ("input", "/home/a/upload_1f0e", "reference_images"),
+        ("path", "/proj/public/hero.png", "reference_images"),
+        ("target", "/proj/public/hero.png", "reference_images"),
+        ("write_to", "/proj/public/hero.png", "reference_images"),
+        ("TargetFile", "/proj/public/hero.png", "reference_images"),
+        ("new_image", "/proj/public/hero.png", "reference_images"),
     ],
 )
 def test_a_picture_under_any_name_is_refused_with_the_argument_that_takes_it(name: str, value: Any, right: str) -> None:
+    """Whoever named a place for the new one would otherwise pay for an edit of what lies there."""
     error = complaint(GenerateImage, FOX | {name: value})
-    assert error.message == f"Nothing was sent. There is no argument {name}; what it holds belongs in {right}."
+    told = f"what it holds belongs in {right}."
+    if right == "reference_images":
+        told = (
+            "a picture to work from belongs in reference_images. A place for the new one is to be left out: output_dir "
+            "takes a folder."
+        )
+    assert error.message == f"Nothing was sent. There is no argument {name}; {told}"
     assert error.details == {"field": name}
 
 
@@ -217,6 +231,10 @@ def test_a_picture_under_any_name_is_refused_with_the_argument_that_takes_it(nam
         ("style_reference", "Van Gogh, late"),
         ("reference_artists", ["Monet", "Turner"]),
         ("image_strength", 0.7),
+        ("file_extension", ".png"),
+        ("workspace_file", "/home/a/notes.txt"),
+        ("context_files", ["/home/a/App.tsx", "https://example.com/App.tsx"]),
+        ("input", "/imagine a cat"),
         ("files", []),
         ("attachments", {"count": 0}),
     ],
