@@ -123,7 +123,7 @@ class WebBackend:
         request = at_site(self._site, request)
         last = ImageError("verification_required", "The site asked for a person again and again.")
         rounds = Counter[int]()  # by the pictures that were there: one that has come shows that the site goes on
-        checked = -1
+        begun_anew = -1
         while rounds[len(report.images)] < PERSON_ROUNDS:
             # Later pictures belong into the conversation of the first one.
             begun = report.facts.get("conversation_url") if report.images else None
@@ -140,10 +140,10 @@ class WebBackend:
                 await self._person.ask(late.arrival, report)
             except StartOver as again:
                 last = again.error
-                if again.unseen:
-                    if checked == len(report.images):
-                        break  # it was tried once more: pressing on would look like an attack
-                    checked = len(report.images)
+                if again.once:
+                    if begun_anew == len(report.images):
+                        break
+                    begun_anew = len(report.images)
                 await anyio.sleep(again.pause)
             else:
                 return
@@ -174,7 +174,7 @@ class WebBackend:
 
     async def _one_turn(self, tab: Tab, request: ImageRequest, report: Report, files: list[Path]) -> None:
         first = not report.images
-        composer = Composer(tab)
+        composer = Composer(tab, lambda: report.time_left)
         begun = request.continue_url if first else report.facts.get("conversation_url") or tab.page.url
         in_place = partial(_in_place, tab, begun, later=not first)
         if files:
@@ -217,7 +217,7 @@ class WebBackend:
         except ImageError as error:
             if isinstance(error, StillAnswering) or any(kept_out(self._site, asked) for asked in tab.here):
                 # The page looks fine: loaded anew it shows the check, or works.
-                raise StartOver(error) from None
+                raise StartOver(error, once=isinstance(error, StillAnswering)) from None
             if error.code == "site_changed" and tab.loader_id != document:
                 raise DocumentLeft(error.message) from None
             raise

@@ -40,20 +40,21 @@ class NotReady(Exception):  # noqa: N818 - a state, not a failure
 
 class StartOver(Exception):  # noqa: N818 - a state, not a failure
     """Nothing was sent, and what kept it from being sent may be gone: it may begin anew, ``pause`` seconds later.
-    ``error`` is what to tell when that happens again and again. ``unseen``: it was a check that no page shows, so that
-    nobody can be asked to pass it."""
+    ``error`` is what to tell when that happens again and again; where it is to be tried ``once`` more and not oftener,
+    when it happens again."""
 
-    def __init__(self, error: ImageError, pause: float = 0.0, *, unseen: bool = False) -> None:
+    def __init__(self, error: ImageError, pause: float = 0.0, *, once: bool = False) -> None:
         super().__init__(error.message)
         self.error = error
         self.pause = pause
-        self.unseen = unseen
+        self.once = once
 
 
 def kept_from_sending(pause: float = 0.0, *, shown: bool = False) -> StartOver:
-    """A check answered for the site. ``shown``: in its page too; whoever arrives there asks the person."""
+    """A check answered for the site. ``shown``: in its page too; whoever arrives there asks the person. Where no page
+    shows it nobody can be asked, and pressing on would look like an attack."""
     told = ImageError("verification_required", "A check kept the prompt from being sent: it did not go out.")
-    return StartOver(told, pause, unseen=not shown)
+    return StartOver(told, pause, once=not shown)
 
 
 class ChallengeMet(Exception):  # noqa: N818 - a state, not a failure

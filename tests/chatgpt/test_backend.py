@@ -1,6 +1,7 @@
 """What the web back end does round its turns: starting again, and noting the account's quotas."""
 
 import itertools
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -8,19 +9,23 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from cdp_image_mcp.cdp import keyboard_mouse
 from cdp_image_mcp.cdp.errors import ClickBlocked, DocumentLeft, ProfileNotWritable, SessionClosed
 from cdp_image_mcp.chatgpt import backend as backing
 from cdp_image_mcp.chatgpt.drawing import Untraced
 from cdp_image_mcp.chatgpt.network.quota import Quota
-from cdp_image_mcp.chatgpt.page.composer import StillAnswering
+from cdp_image_mcp.chatgpt.page.composer import SEND_READY_SECONDS, Composer, StillAnswering
 from cdp_image_mcp.chatgpt.problems import problem
 from cdp_image_mcp.chatgpt.sending import StartOver
 from cdp_image_mcp.chatgpt.window import person as asking
 from cdp_image_mcp.chatgpt.window.tab import Tab
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.request import ImageRequest, Reference, Report
+from cdp_image_mcp.studio.jobs.clock import Clock
+from tests.chatgpt.page.scripted import ScriptedPage
 from tests.chatgpt.talk import CONVERSATION, FOREIGN, site_at
 from tests.chatgpt.window.making import backend
+from tests.clock import leap
 
 pytestmark = pytest.mark.anyio
 
@@ -150,7 +155,7 @@ async def test_a_check_that_meets_the_prompt_alone_is_tried_once_more_after_a_pa
 
     async def turns(*_: Any) -> None:
         done.append("pressed")
-        raise StartOver(ImageError("verification_required", "A check."), pause=10.0, unseen=True)
+        raise StartOver(ImageError("verification_required", "A check."), pause=10.0, once=True)
 
     async def arrive(*_: Any, **__: Any) -> None:
         pass
@@ -170,14 +175,14 @@ async def test_a_check_that_meets_the_prompt_alone_is_tried_once_more_after_a_pa
     assert done == ["pressed", 10.0, "pressed"]
 
 
-@pytest.mark.parametrize("unseen", [False, True], ids=["the page goes elsewhere", "a check meets the prompt"])
-async def test_a_page_that_is_begun_anew_after_each_picture_brings_all_of_them(unseen: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("once", [False, True], ids=["the page goes elsewhere", "a check meets the prompt"])
+async def test_a_page_that_is_begun_anew_after_each_picture_brings_all_of_them(once: bool, tmp_path: Path) -> None:
     report = SimpleNamespace(images=list[bytes](), facts={})
 
     async def turns(_tab: Any, request: ImageRequest, _report: Any) -> None:
         report.images.append(b"one more")
         if len(report.images) < request.n:
-            raise StartOver(ImageError("site_changed", "The page went elsewhere."), unseen=unseen)
+            raise StartOver(ImageError("site_changed", "The page went elsewhere."), once=once)
 
     async def arrive(*_: Any, **__: Any) -> None:
         await anyio.lowlevel.checkpoint()
@@ -268,7 +273,7 @@ async def test_a_page_that_answers_nothing_does_not_hold_up_a_cancelled_turn(
     assert asked == ["popups"]
 
 
-def composer(tab: object) -> object:
+def composer(tab: object, *_: object) -> object:
     return SimpleNamespace(tab=tab)
 
 
@@ -336,6 +341,79 @@ async def test_a_prompt_for_a_conversation_is_not_sent_where_the_page_has_left_i
             with pytest.raises(StartOver):
                 await web._one_turn(page, request, report, [])
             group.cancel_scope.cancel()
+
+
+class StillDrawing(ScriptedPage):
+    """A page that draws what its conversation was asked for before, in a time that passes at once."""
+
+    loader_id, here, quotas = "first", (), ()
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.pass_by = partial(leap, monkeypatch)
+
+    async def ask(self, question: str, **named: Any) -> Any:
+        if "'ready'" not in question:
+            return await super().ask(question, **named)
+        self.pass_by(SEND_READY_SECONDS)
+        return "answering"
+
+    async def until(self, _condition: str, seconds: float, **_: Any) -> bool:
+        self.pass_by(seconds)
+        await anyio.lowlevel.checkpoint()
+        return False
+
+    async def close_popups(self) -> None: ...
+
+
+class Limited:
+    """The report of a generation with a time limit that runs."""
+
+    images = ()
+    generation_id = "0" * 32
+
+    def __init__(self, limit: float) -> None:
+        self.facts = dict[str, Any]()
+        self._clock = Clock(limit)
+        self._clock.run()
+
+    @property
+    def time_left(self) -> float:
+        return self._clock.left
+
+
+@pytest.mark.parametrize("limit", [420.0, 120.0])
+async def test_that_a_conversation_still_answers_is_told_before_the_time_for_it_is_over(
+    limit: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the end of the time limit it would be told with advice that helps nobody."""
+    there = site_at("https://chatgpt.com/").conversation(CONVERSATION)
+    page, report = StillDrawing(monkeypatch), Limited(limit)
+    arrived: list[str] = []
+
+    async def arrive(address: str, *_: Any, **__: Any) -> StillDrawing:
+        await anyio.lowlevel.checkpoint()
+        arrived.append(address)
+        page.pass_by(5.0)
+        return page
+
+    async def fill_in(composer: Composer, request: ImageRequest, *_: Any, **__: Any) -> None:
+        await composer.write(request.prompt)
+
+    async def insert_text(*_: Any) -> None: ...
+
+    monkeypatch.setattr(backing, "fill_in", fill_in)
+    monkeypatch.setattr(keyboard_mouse, "insert_text", insert_text)
+    with anyio.fail_after(10_000):  # of which most passes at once
+        async with anyio.create_task_group() as group:
+            web: Any = backend(tmp_path, group)
+            web._arrive = arrive
+            with pytest.raises(ImageError, match="still answering") as caught:
+                await web._generate(ImageRequest(prompt="a fox", backend="chatgpt-web", continue_url=there), report)
+            assert (caught.value.code, caught.value.submitted) == ("service_error", False)
+            group.cancel_scope.cancel()
+    assert arrived == [there, there]
+    assert report.time_left > 0
 
 
 def test_a_later_picture_goes_on_in_our_own_chat_although_its_page_does_not_show_its_name_yet() -> None:

@@ -14,6 +14,7 @@ What could send wrongly or twice, and what is done:
 """
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ CHANGED_INTO_FILE = 2_000
 TYPE_ATTEMPTS = 4
 ANSWERING_SECONDS = 180.0
 """How long what was asked before may be answered on a page before it is loaded anew: a picture takes so long, and a
-Stop that only hangs there goes with its page."""
+Stop that only hangs there goes with its page. At most half of the time that is left, so that it is told before all of
+it is over."""
 SEND_READY_SECONDS = 20.0
 GONE_SECONDS = 8.0
 """How long what was removed may stay: a busy page is late, and what is taken for left would be removed again."""
@@ -67,8 +69,9 @@ class StillAnswering(ImageError):  # noqa: N818 - it says what happened
 class Composer:
     """The composer of the page a tab shows. All errors raised before :meth:`send` mean nothing was sent."""
 
-    def __init__(self, tab: Tab) -> None:
+    def __init__(self, tab: Tab, time_left: Callable[[], float] = lambda: math.inf) -> None:
         self.tab = tab
+        self._time_left = time_left
         self._eye = tab.eye
         self.attaching = Attaching(tab)
         self._files: list[Path] = []
@@ -160,7 +163,7 @@ class Composer:
             for start in range(0, len(text), CHUNK):
                 await human.insert_text(self.tab.page, text[start : start + CHUNK])
             while (outcome := await self._taken()) == "answering":
-                if not await self._eye.until("!witness.has('stop')", ANSWERING_SECONDS):
+                if not await self._eye.until("!witness.has('stop')", min(ANSWERING_SECONDS, self._time_left() / 2)):
                     raise StillAnswering
             standing = await self._text()
             if same_text(standing, text):
