@@ -4,6 +4,7 @@ The JSON's own ``reset_after`` comes first (``network/quota.py``); dates in word
 """
 
 import re
+from collections.abc import Iterator
 from datetime import datetime, time, timedelta
 
 from cdp_image_mcp.chatgpt.words import folded
@@ -51,6 +52,8 @@ _CLOCK = re.compile(
     r"(?:(?::|h|时|時|点|點|시)\s?(?P<minute>[0-5]\d)?(?:分|분)?)?"
     r"\s?(?P<after>a\.?m\.?|p\.?m\.?|sa|ch)?(?![a-z0-9:])"
 )
+_RATIO = re.compile(r"(?<![\d:])9:(?:16|21)(?![\d:]|\s?[ap]\.?m)")
+"""Of a picture, which looks like a clock time; without its half of the day that has a zero ahead."""
 
 _YEAR = re.compile(r"(?<!\d)20\d\d(?!\d)")
 _STAMP = re.compile(r"20\d\d-\d\d-\d\dt\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:z|[+-]\d\d:?\d\d)")
@@ -62,7 +65,7 @@ def reset_time(text: str, now: datetime) -> datetime | None:
     A clock time is its next occurrence, and in a minute where it has just passed; beside a year it belongs to a date
     that is not read, and names none.
     """
-    plain = folded(text)
+    plain = _RATIO.sub(" ", folded(text))
     cued, uncued = _spans(plain)
     clock = None if _YEAR.search(plain) else _clocked(plain, now)
     # "3 images a day" says how many; it is how long to wait only where nothing else says that.
@@ -83,18 +86,36 @@ def _stamp(plain: str, now: datetime) -> datetime | None:
 
 
 def _spans(plain: str) -> tuple[timedelta | None, timedelta | None]:
-    """The sum of neighbouring spans in the first sentence that speaks of a reset, and in the last that does not."""
+    """The sum of neighbouring spans in the first sentence that speaks of a reset, and in the last that does not. Where
+    a clock time comes first behind the word for it, that says when, and a span there only how many are had in it."""
     cued: list[timedelta] = []
     uncued: list[timedelta] = []
-    for sentence in _SENTENCE.split(_CLOCK_IN_UNITS.sub(" ", plain)):
-        if (span := _span(sentence)) is not None:
-            (cued if any(cue in sentence for cue in _CUES) else uncued).append(span)
+    for sentence in _SENTENCE.split(plain):
+        behind = _behind_cue(sentence)
+        if (span := _span(sentence)) is not None and not _begins_with_clock(behind or ""):
+            (uncued if behind is None else cued).append(span)
     return next(iter(cued), None), next(reversed(uncued), None)
+
+
+def _behind_cue(sentence: str) -> str | None:
+    """From its first word of a reset on; None where it speaks of none."""
+    found = [at for cue in _CUES if (at := sentence.find(cue)) >= 0]
+    return sentence[min(found) :] if found else None
+
+
+def _begins_with_clock(text: str) -> bool:
+    starts = [at for at, _ in _clocks(text)] + [found.start() for found in _TOMORROW.finditer(text)]
+    span = next(_durations(text), None)
+    return bool(starts) and (span is None or min(starts) < span.start())
+
+
+def _durations(text: str) -> Iterator[re.Match[str]]:
+    return _DURATION.finditer(_CLOCK_IN_UNITS.sub(lambda clock: " " * len(clock[0]), text))
 
 
 def _span(sentence: str) -> timedelta | None:
     total, end = timedelta(), None
-    for found in _DURATION.finditer(sentence):
+    for found in _durations(sentence):
         if end is not None and found.start() - end > 12:
             # "3 images per 24 hours … in 5 hours": the later one is the answer.
             total = timedelta()
@@ -119,7 +140,14 @@ def _clocked(plain: str, now: datetime) -> datetime | None:
 
 
 def _clock(plain: str) -> time | None:
-    for found in _CLOCK.finditer(plain):
+    """The first behind a word of a reset, else the first of all."""
+    behind = (_behind_cue(sentence) or "" for sentence in _SENTENCE.split(plain))
+    return next((clock for text in (*behind, plain) for _, clock in _clocks(text)), None)
+
+
+def _clocks(text: str) -> Iterator[tuple[int, time]]:
+    """Each clock time, and where it stands."""
+    for found in _CLOCK.finditer(text):
         half = (found["before"] or found["after"] or "").replace(".", "")
         if not half and found["minute"] is None:
             continue
@@ -128,5 +156,4 @@ def _clock(plain: str) -> time | None:
             hour += 12
         elif half in _BEFORE_NOON and hour == 12:
             hour = 0
-        return time(hour % 24, int(found["minute"] or 0))
-    return None
+        yield found.start(), time(hour % 24, int(found["minute"] or 0))

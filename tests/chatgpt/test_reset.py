@@ -19,6 +19,8 @@ NOW = datetime(2026, 8, 14, 15, 0, 30, 500, tzinfo=timezone(timedelta(hours=2)))
         ("in 2 days, 3 hours and 5 minutes", "2026-08-16T18:05:30"),
         ("3 images per 24 hours. It resets in 5 hours.", "2026-08-14T20:00:30"),
         ("It resets in 5 hours. The plan has 3 images per 24 hours.", "2026-08-14T20:00:30"),
+        ("Please try again in 2 days, at 4:30 PM.", "2026-08-16T15:00:30"),
+        ("I could not create the 9:16 image: the limit is used up. More images in 5 hours.", "2026-08-14T20:00:30"),
         ("через час", "2026-08-14T16:00:30"),
         ("менее минуты", "2026-08-14T15:01:30"),
         ("不到一分钟后重置", "2026-08-14T15:01:30"),
@@ -52,6 +54,14 @@ def test_spans_are_added_to_now(text: str, expected: str) -> None:
         ("You've reached your limit of 3 images a day. It resets at 3:45 PM.", "2026-08-14T15:45:00"),
         ("Try again after 3:45 PM. The plan has 3 images per 24 hours.", "2026-08-14T15:45:00"),
         ("You've reached your limit of 3 images a day. Try again tomorrow.", "2026-08-15T00:00:00"),
+        ("You've hit your limit of 3 images a day, please try again after 4:30 PM.", "2026-08-14T16:30:00"),
+        ("The limit is 50 messages every 3 hours, please try again after 4:30 PM.", "2026-08-14T16:30:00"),
+        ("You've hit your limit of 3 images a day, please try again tomorrow.", "2026-08-15T00:00:00"),
+        ("Try again after 4:30 PM, for the plan has 3 images a day.", "2026-08-14T16:30:00"),
+        ("The picture of 2:15 PM was the last of today. Try again after 4:30 PM.", "2026-08-14T16:30:00"),
+        ("The 9:16 image could not be created. Try again after 4:30 PM.", "2026-08-14T16:30:00"),
+        ("It resets at 9:16 PM.", "2026-08-14T21:16:00"),
+        ("Zurückgesetzt wird um 09:16 Uhr.", "2026-08-15T09:16:00"),
     ],
 )
 def test_clock_times_are_the_next_of_their_kind(text: str, expected: str) -> None:
@@ -87,6 +97,8 @@ def test_a_whole_timestamp_is_taken_as_it_is() -> None:
     [
         "",
         "Please upgrade.",
+        "The 9:16 image could not be created.",
+        "The limit is 3 images a day, and it resets on Aug 16, 2026 at 4:30 PM.",
         "wait a few minutes",
         "24h",
         "at 99:99",
