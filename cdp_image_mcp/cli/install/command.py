@@ -37,6 +37,7 @@ from cdp_image_mcp.cli.prompting import absolute
 from cdp_image_mcp.cli.terminal import Terminal
 from cdp_image_mcp.config import APP_NAME, READ, Settings, load
 from cdp_image_mcp.mcp_server.client.table import BY_NAME, CLIENTS, NAME, Client
+from cdp_image_mcp.system.tasks import shielded
 
 OWN_COMMAND_SECONDS = 60.0
 PUBLIC = READ.keys() - SECRETS
@@ -186,7 +187,7 @@ async def _carry_out(wish: _Wish, terminal: Terminal, *, dry: bool, sure: bool, 
     if not sure and not await terminal.agreed(f"Change {change.path}?"):
         terminal.say("Nothing was changed.")
         return PERSON
-    return await _change(wish, change, commands, terminal)
+    return await _change(wish, change, terminal, own=bool(commands))
 
 
 def _by_hand(wish: _Wish, terminal: Terminal) -> int:
@@ -197,34 +198,51 @@ def _by_hand(wish: _Wish, terminal: Terminal) -> int:
     return PERSON
 
 
-async def _change(wish: _Wish, change: Change, commands: list[list[str]], terminal: Terminal) -> int:
+async def _change(wish: _Wish, shown: Change, terminal: Terminal, *, own: bool) -> int:
     try:
-        copy = await anyio.to_thread.run_sync(keep, change)
-        rest: Change | None = change
-        if commands:
-            failure: Exception | None = None
-            try:
-                for command in commands:
-                    await anyio.to_thread.run_sync(_run, command)
-            except (OSError, subprocess.SubprocessError) as error:
-                failure = error
-            # What the client's own command cannot say, and what it took away of what the person had set.
-            rest = await anyio.to_thread.run_sync(change_to, wish.client, change.path, change.entry)
-            if failure is not None and rest is not None and rest.before == change.before:
-                raise failure
-        if rest is not None:
-            await anyio.to_thread.run_sync(write, rest)
+        # Once begun it is seen through, Ctrl-C or not: between two commands the person's entry is in the copy alone.
+        with shielded():
+            change = await anyio.to_thread.run_sync(_as_agreed, wish, shown)
+            if change is not None:
+                copy = await anyio.to_thread.run_sync(keep, change)
+                if copy is not None:
+                    terminal.say(f"The file as it was: {copy}", "dim")
+                await anyio.to_thread.run_sync(_make, wish, change, own)
     except UnsafeChangeError as error:
-        terminal.say(f"{change.path} is left as it is: {error}.", "red")
+        terminal.say(f"{shown.path} is left as it is: {error}.", "red")
         return FAILED
     except (OSError, subprocess.SubprocessError) as error:
         terminal.say(f"It could not be changed: {error}", "red")
         return FAILED
-    if copy is not None:
-        terminal.say(f"The file as it was: {copy}", "dim")
     done = "is taken out of" if wish.remove else "is now in"
-    terminal.say(f"{NAME} {done} {change.path}. Restart {wish.client.title}.", "green")
+    terminal.say(f"{NAME} {done} {shown.path}. Restart {wish.client.title}.", "green")
     return DONE
+
+
+def _as_agreed(wish: _Wish, shown: Change) -> Change | None:
+    """The change that was shown, made to the file as it is now, for some clients write their own state into it while
+    they run; None where somebody has made it. Raises UnsafeChangeError."""
+    change = change_to(wish.client, shown.path, shown.entry)
+    if change is not None and change.there != shown.there:
+        raise UnsafeChangeError(f"what it says of {NAME} has been changed meanwhile; try again")
+    return change
+
+
+def _make(wish: _Wish, change: Change, own: bool) -> None:
+    rest: Change | None = change
+    if commands := _own_commands(wish, change) if own else []:
+        failure: Exception | None = None
+        try:
+            for command in commands:
+                _run(command)
+        except (OSError, subprocess.SubprocessError) as error:
+            failure = error
+        # What the client's own command cannot say, and what it took away of what the person had set.
+        rest = change_to(wish.client, change.path, change.entry)
+        if failure is not None and rest is not None and rest.before == change.before:
+            raise failure
+    if rest is not None:
+        write(rest)
 
 
 def _own_commands(wish: _Wish, change: Change) -> list[list[str]]:
@@ -245,7 +263,7 @@ def _own_commands(wish: _Wish, change: Change) -> list[list[str]]:
         "{command}": [command, *arguments],
     }
     line = [found, *(part for word in wanted[1:] for part in filled.get(word, [word]))]
-    if wish.remove or not client.removes or not change.has_it:
+    if wish.remove or not client.removes or change.there is None:
         return [line]
     return [[found, *client.removes[1:]], line]
 
@@ -264,6 +282,9 @@ def _run(command: list[str]) -> None:
         errors="replace",
         timeout=OWN_COMMAND_SECONDS,
         check=False,
+        # Ctrl-C at the terminal is ours to hear, and does not end it with the file half written.
+        start_new_session=True,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
     )
     if ran.returncode:
         said = (ran.stderr or ran.stdout).strip().splitlines()

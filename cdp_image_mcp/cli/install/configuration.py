@@ -50,8 +50,8 @@ class Change(msgspec.Struct, frozen=True):
     after: bytes
     entry: dict[str, Any] | None
     """What the file then says of the server."""
-    has_it: bool
-    """Whether it says something of the server as it is."""
+    there: dict[str, Any] | None
+    """What it says of the server as it is."""
 
     def difference(self) -> str:
         """The change, as ``diff -u`` shows it; keys and passwords, also other servers', are left out."""
@@ -189,7 +189,7 @@ def change_to(client: Client, path: Path, entry: dict[str, Any] | None) -> Chang
     if there == entry:
         return None
     try:
-        return Change(real, raw, (mark + _edited(client, plain, entry)).encode(), entry, there is not None)
+        return Change(real, raw, (mark + _edited(client, plain, entry)).encode(), entry, there)
     except UnicodeEncodeError:  # of a value or a folder's name, which may be any bytes here
         raise UnsafeChangeError("what belongs into it is not UTF-8") from None
 
@@ -215,7 +215,7 @@ def keep(change: Change) -> Path | None:
     if change.before is None:
         return None
     copy = change.path.with_name(f"{change.path.name}.before-{NAME}")
-    if change.has_it and is_there(copy):
+    if change.there is not None and is_there(copy):
         copy = copy.with_name(f"{copy.name}-changed")
     _put(copy, change.before, change.path.stat())
     return copy

@@ -228,6 +228,39 @@ def test_a_projects_own_file_can_be_named(environment: dict[str, str], tmp_path:
     assert (server["command"], server["timeout"]) == (sys.executable, 900000)
 
 
+def test_what_a_client_that_runs_writes_into_its_file_meanwhile_stays(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Claude Code keeps its state in the same file."""
+    file = tmp_path / "home" / ".claude.json"
+    file.write_text('{"numStartups": 3}')
+    person = Typist(environment, "install", "claude-code")
+    person.until("[y/N]")
+    file.write_text('{"numStartups": 4}')
+    person.types("y\n")
+    code, seen = person.end()
+    assert code == 0, seen
+    said = json.loads(file.read_text())
+    assert (said["numStartups"], said["mcpServers"]["cdp-image-mcp"]["timeout"]) == (4, 900000)
+    assert file.with_name(".claude.json.before-cdp-image-mcp").read_text() == '{"numStartups": 4}'
+
+
+def test_an_entry_that_a_person_changes_meanwhile_is_not_written_over(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "home" / ".claude.json"
+    file.write_text('{"numStartups": 3}')
+    person = Typist(environment, "install", "claude-code")
+    person.until("[y/N]")
+    theirs = json.dumps({"mcpServers": {"cdp-image-mcp": {"command": "mine", "args": [], "env": {"MINE": "1"}}}})
+    file.write_text(theirs)
+    person.types("y\n")
+    code, seen = person.end()
+    assert code == 1, seen
+    assert "what it says of cdp-image-mcp has been changed meanwhile; try again" in " ".join(seen.split())
+    assert file.read_text() == theirs
+
+
 # --- what the person had set ------------------------------------------------------------------------------------
 
 LIMITS = {
@@ -559,6 +592,30 @@ def test_an_own_command_that_fails_half_way_takes_nothing_that_was_there(
     assert (server["command"], server["timeout"]) == (sys.executable, 120000)
     assert server["env"] == {"GPT_IMAGE_WAIT_SECONDS": "100", "OPENAI_API_KEY": "sk-mine"}
     assert file.with_name(".claude.json.before-cdp-image-mcp").read_text() == before
+
+
+def test_ctrl_c_between_two_commands_of_the_client_loses_no_entry(environment: dict[str, str], tmp_path: Path) -> None:
+    file, held = tmp_path / "home" / ".claude.json", tmp_path / "held"
+    os.mkfifo(held)
+    letting_go = os.open(held, os.O_RDWR)
+    takes_out = f"if [ $2 = remove ]; then echo '{{}}' > {file}; read it < {held}; fi"
+    program(tmp_path, "claude", f"{takes_out}\n{CLAUDE.format(log=tmp_path / 'log', file=file)}")
+    mine: Any = {"command": "/old/place", "args": [], "timeout": 120000, "env": {"OPENAI_API_KEY": "sk-mine"}}
+    before = json.dumps({"mcpServers": {"cdp-image-mcp": mine}})
+    file.write_text(before)
+    person = Typist(environment, "install", "claude-code", "--yes")
+    person.until(str(copy := file.with_name(".claude.json.before-cdp-image-mcp")))
+    person.types("\x03")
+    person.until("^C")
+    os.write(letting_go, b"\n")
+    code, seen = person.end()
+    os.close(letting_go)
+    assert code == 130, seen
+    assert "is now in" in seen
+    server = json.loads(file.read_text())["mcpServers"]["cdp-image-mcp"]
+    assert (server["command"], server["env"]["OPENAI_API_KEY"]) == (sys.executable, "sk-mine")
+    assert [each.split()[1] for each in (tmp_path / "log").read_text().splitlines()] == ["remove", "add-json"]
+    assert copy.read_text() == before
 
 
 @pytest.mark.parametrize(
