@@ -6,7 +6,7 @@
 | ``unrecognised-NN``; under a first name what begins none of the files here | ``unrecognised-NN``, in ``kept`` |
 | the same from a site that can still be asked for the whole picture | left until it has been asked |
 | under a first name nothing, what begins a file that is here, or no picture's head | left for ``clean`` |
-| under a name that a person gave, or that came when nothing of ours could come any more | no business of ours |
+| under a name that a person gave, or from a time at which nothing of ours could come | no business of ours |
 
 Nothing is deleted here.
 """
@@ -110,6 +110,8 @@ def _unlisted(folder: Path, record: Record) -> list[Path]:
     found = sorted(path for path in folder.iterdir() if path.name not in known)
     named = [path for path in found if PLACED.fullmatch(path.name)]
     named = [path for path in named if (match := NUMBERED.match(path.name)) and match[0] not in numbers]
+    first = epoch(record.created_at) - CLOCK_SLACK  # a copy is as old as what it was made from
+    named = [path for path in named if path.stat().st_mtime >= first]
     if named and _is_complete(record):
         last = min((folder / SIDECAR).stat().st_mtime, epoch(record.updated_at) + CLOCK_SLACK)
         named = [path for path in named if path.stat().st_mtime <= last]

@@ -10,7 +10,7 @@ import pytest
 
 from cdp_image_mcp.library.folder import Folder, read_record
 from cdp_image_mcp.library.library import Library
-from cdp_image_mcp.library.record import Record
+from cdp_image_mcp.library.record import Record, now
 from cdp_image_mcp.library.strays import gather, worthless
 from cdp_image_mcp.request import SavedImage
 from tests.library.making import DEAD, a_record, ago, create, finished, picture
@@ -162,6 +162,32 @@ async def test_what_is_saved_beside_a_complete_record_later_is_somebody_elses(
         os.utime(edited, (moment, moment))
         assert await library.with_strays() == []
         assert not any(gather(folder.path, record))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": "cancelled", "backend": "api", "submitted": "unknown", "spent": "unknown", "facts": {}},
+        {"state": "interrupted", "backend": "chatgpt-web", "facts": {}},
+        FAILED,
+    ],
+    ids=["cancelled", "at the site", "full disk"],
+)
+async def test_what_is_older_than_the_record_was_copied_there(library: Library, fields: dict[str, Any]) -> None:
+    """A copy keeps the time of what it was made from: by Finder, Explorer, ``cp -p`` or out of an archive."""
+
+    def copy(folder: Path) -> None:
+        copied = folder / "image-02.png"
+        copied.write_bytes(picture())
+        moment = copied.stat().st_mtime - 86_400
+        os.utime(copied, (moment, moment))
+
+    with anyio.fail_after(60):
+        told: dict[str, Any] = {"submitted": True, "owner": DEAD, "finished_at": now()} | fields
+        folder, record = await left(library, copy, **told)
+        found = gather(folder.path, record)
+    assert (record.state, record.submitted, record.images) == (fields["state"], told["submitted"], [])
+    assert not any(found)
 
 
 @pytest.mark.parametrize(
