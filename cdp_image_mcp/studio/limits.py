@@ -34,7 +34,7 @@ def pictures_beyond(limit: float, count: int, of_today: list[Entry]) -> ImageErr
     return ImageError(
         "quota_reached",
         f"GPT_IMAGE_DAILY_LIMIT is {limit} pictures a day; {there} were made today, "
-        + (f"{coming} {'is' if coming == 1 else 'are'} being made or may be fetched, " if coming else "")
+        + (f"{coming} {'is' if coming == 1 else 'are'} being made or may have been drawn, " if coming else "")
         + f"and {count} more asked.",
         reset_at=next_midnight(),
     )

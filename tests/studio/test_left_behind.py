@@ -350,7 +350,7 @@ async def test_what_is_only_being_collected_counts_as_the_one_picture_that_was_a
         (first, _) = await studio.library.collectable()
         await studio.wait(first.record.generation_id, 0)
         await waits.wait()
-        with pytest.raises(ImageError, match="2 are being made or may be fetched"):
+        with pytest.raises(ImageError, match="2 are being made or may have been drawn"):
             await studio.generate(asking("a fox", n=3))
         allowed = await studio.generate(asking("a fox", n=2, wait_seconds=0))
     assert not allowed.joined

@@ -67,10 +67,10 @@ def test_what_no_site_draws_today_does_not_count(free: Callable[[], Entry]) -> N
     assert pictures_beyond(2, 2, [free()]) is None
 
 
-def test_the_refusal_says_that_pictures_may_still_come() -> None:
+def test_the_refusal_says_that_pictures_may_have_been_drawn_and_promises_none_of_them() -> None:
     refusal = pictures_beyond(2, 1, [left(), left()])
     assert refusal is not None
-    assert "2 are being made or may be fetched" in refusal.message
+    assert "2 are being made or may have been drawn" in refusal.message
     assert (refusal.submitted, refusal.reset_at is not None) == (False, True)
 
 

@@ -22,7 +22,7 @@ from cdp_image_mcp.studio.ending import ADVICE
 from cdp_image_mcp.studio.studio import Studio
 from cdp_image_mcp.system.disk import write_part
 from tests.library.making import DEAD, a_record, ago, create, end, other_process
-from tests.studio.leaving import asking, collects, left
+from tests.studio.leaving import asking, collects, interrupted, left
 from tests.studio.scripted import Scripted, draw, png, studio_with
 
 pytestmark = pytest.mark.anyio
@@ -70,6 +70,17 @@ async def test_a_picture_of_today_whose_folder_was_deleted_counts_towards_the_li
             await studio.generate(asking("a fox", n=2))
         await studio.generate(asking("a fox"))
         assert [line["prompt"] for line in (await studio.status())["newest"]] == ["a fox"]
+
+
+async def test_what_was_left_at_the_site_and_then_deleted_may_have_been_drawn_and_cannot_be_fetched(
+    tmp_path: Path,
+) -> None:
+    lost = await Library(tmp_path / "output").find((await interrupted(tmp_path)).generation_id)
+    assert lost is not None
+    shutil.rmtree(lost.folder.path)
+    async with studio_with(tmp_path, Scripted(draw), daily_limit=1) as studio:
+        with pytest.raises(ImageError, match="0 were made today, 1 is being made or may have been drawn, and 1 more"):
+            await studio.generate(asking("a fox"))
 
 
 async def test_a_record_that_cannot_be_read_is_in_the_way_of_nothing_that_it_is_not_about(tmp_path: Path) -> None:
