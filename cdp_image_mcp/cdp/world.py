@@ -58,8 +58,9 @@ class World:
             while (event := created.poll()) is not None:
                 context = event.decode(ContextCreated).context
                 if context.id == number and context.name == self._name:
+                    await self._judge()
                     self._number, self._unique = number, context.unique_id
-                    return await self._judge()
+                    return
         raise DocumentLeft("the page went to another document while it was being looked into")
 
     def _making(self) -> list[tuple[str, Params]]:
@@ -77,9 +78,9 @@ class World:
         return commands
 
     async def _judge(self) -> None:
-        """Asked after it was made: either the document is its own, or its own is gone and nothing can run in it."""
+        """Asked after it was made, and before it may be used: either the document is its own, or its own is gone and
+        nothing can run in it."""
         if not self.page.may_look(await self.page.loader_id()):
-            self.leave()
             raise DocumentLeft("the page went to a document that is not to be looked into")
 
     def leave(self) -> None:

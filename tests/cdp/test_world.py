@@ -53,6 +53,24 @@ async def test_in_another_process_no_script_runs_that_was_meant_for_the_document
         assert await page.evaluate("document.title", reply=str) == ""
 
 
+async def test_ended_before_its_document_was_judged_it_was_not_made(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call may be cancelled, or its time be over, at any moment: what goes on later must not find it usable."""
+    world = World(page, "ours")
+    with anyio.fail_after(30), anyio.CancelScope() as scope:
+
+        async def cancelled() -> str:
+            scope.cancel()
+            await anyio.sleep_forever()
+            raise AssertionError
+
+        monkeypatch.setattr(page, "loader_id", cancelled)
+        await world.make()
+    assert scope.cancelled_caught
+    assert not world.made
+
+
 async def test_only_its_own_world_is_heard(page: Page) -> None:
     with anyio.fail_after(30):
         world = await looking_into(page)
