@@ -15,7 +15,7 @@ from cdp_image_mcp.library.attendance import Attendance
 from cdp_image_mcp.library.entries import Entries, out_of_reach
 from cdp_image_mcp.library.folder import Folder, Stamp, Visit, new_folder, take_back_folder
 from cdp_image_mcp.library.index import Index
-from cdp_image_mcp.library.joining import JOIN_SECONDS, Admit, Claim, Entry, joinable
+from cdp_image_mcp.library.joining import JOIN_SECONDS, Admit, Claim, Entry, Kind, joinable
 from cdp_image_mcp.library.record import CLOCK_SLACK, Record, decode_record, encode_record
 from cdp_image_mcp.request import BackendName
 from cdp_image_mcp.system.disk import doing, finish, in_thread, make_path
@@ -69,10 +69,17 @@ class Library:
         own under ``parent``, by default the root. It is owned by this process.
         """
         made: list[tuple[Path, Stamp]] = []
+        waiters: list[str] = []
+
+        def wait(generation_id: str) -> str:
+            waiters.append(self._attendance.wait(generation_id))
+            return waiters[-1]
 
         def work(db: sqlite3.Connection) -> Claim:
-            if (claim := self._join(db, (record.fingerprint, *marks), record.generation_id)) is not None:
-                return claim
+            self._nobody_waits(waiters)  # as a first look did, in an index that broke at its end
+            if (found := self._joinable(db, (record.fingerprint, *marks), record.generation_id)) is not None:
+                kind, entry = found
+                return Claim(kind, entry.record, entry.folder, wait(entry.record.generation_id))
             if admit is not None:
                 admit(partial(self._entries.of_today, db, strict=True))
             record.owner, record.session = self._attendance.enter(), self.token
@@ -81,13 +88,15 @@ class Library:
                 made.append(self._make(kept, parent or self.root))
             path, stamp = made[0]
             self.index.put(db, path, kept, stamp)
-            return Claim("new", record, self._entries.folder(path), self._attendance.wait(record.generation_id))
+            return Claim("new", record, self._entries.folder(path), wait(record.generation_id))
 
         claim: Claim | None = None
         try:
             claim = self.index.run(work)
             return claim
         finally:
+            if claim is None:
+                self._nobody_waits(waiters)
             # Nothing was sent yet, and no answer will name it; or the index broke half way, and a second look joined.
             if claim is None or claim.joined:
                 self._attendance.end_work(record.generation_id)
@@ -294,7 +303,12 @@ class Library:
         self._attendance.begin_work(record.generation_id, parent)  # before anybody can see its record
         return new_folder(parent, record)
 
-    def _join(self, db: sqlite3.Connection, marks: Sequence[str], own_id: str) -> Claim | None:
+    def _nobody_waits(self, waiters: list[str]) -> None:
+        """Without a claim there is none to give them back, and as long as this process lives nobody would join."""
+        while waiters:
+            self._attendance.release(waiters.pop())
+
+    def _joinable(self, db: sqlite3.Connection, marks: Sequence[str], own_id: str) -> tuple[Kind, Entry] | None:
         condition = f"WHERE fingerprint IN ({', '.join('?' * len(marks))}) AND id != ? AND (finished = 0 OR ended >= ?)"
         visit, away = Visit(self.root), list[Path]()
         values = (*marks, own_id, time.time() - JOIN_SECONDS)
@@ -304,7 +318,7 @@ class Library:
             if (kind := joinable(entry, fetched=entry.record.end in self._fetched)) is None:
                 continue
             if not entry.away:
-                return Claim(kind, entry.record, entry.folder, self._attendance.wait(row.id))
+                return kind, entry
             away.append(row.folder)
         if away:
             raise out_of_reach(away[0], f"Nothing was sent. {ASKED_BEFORE}")

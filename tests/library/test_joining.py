@@ -2,7 +2,9 @@
 
 import json
 import os
+import sqlite3
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -361,6 +363,65 @@ async def test_open_calls_stay_open_when_the_index_is_lost(library: Library, roo
     assert second.kind == "new"
     assert third.kind == "running"
     assert third.record.generation_id == first.record.generation_id
+
+
+def at_the_end_of_a_transaction(monkeypatch: pytest.MonkeyPatch, error: sqlite3.Error) -> None:
+    """The next one fails in its last step with this."""
+    left = [error]
+
+    class Failing(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql == "COMMIT" and left:
+                raise left.pop()
+            return super().execute(sql, *values)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Failing))
+
+
+async def test_a_call_that_found_the_disk_full_joins_when_it_asks_again(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    with anyio.fail_after(60):
+        first = await library.claim_or_register(a_record())
+        await library.release(first.waiter)
+        at_the_end_of_a_transaction(monkeypatch, full)
+        with pytest.raises(ImageError, match="disk is full"):
+            await library.claim_or_register(a_record())
+        again = await library.claim_or_register(a_record())
+    assert (again.kind, again.record.generation_id) == ("running", first.record.generation_id)
+
+
+async def test_a_call_in_whose_middle_the_index_breaks_joins_all_the_same_and_waits_once(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = sqlite3.DatabaseError("database disk image is malformed")
+    broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    with anyio.fail_after(60):
+        first = await library.claim_or_register(a_record())
+        await library.release(first.waiter)
+        at_the_end_of_a_transaction(monkeypatch, broken)
+        claim = await library.claim_or_register(a_record())
+        assert (claim.kind, claim.record.generation_id) == ("running", first.record.generation_id)
+        await library.release(claim.waiter)
+        again = await library.claim_or_register(a_record())
+    assert (again.kind, again.record.generation_id) == ("running", first.record.generation_id)
+
+
+async def test_a_new_one_in_whose_middle_the_index_breaks_is_joined_when_its_call_has_gone(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = sqlite3.DatabaseError("database disk image is malformed")
+    broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    with anyio.fail_after(60):
+        await create(library, a_record(fingerprint="another"))
+        at_the_end_of_a_transaction(monkeypatch, broken)
+        first = await library.claim_or_register(a_record())
+        assert first.kind == "new"
+        await library.release(first.waiter)
+        again = await library.claim_or_register(a_record())
+    assert (again.kind, again.record.generation_id) == ("running", first.record.generation_id)
 
 
 async def test_exactly_one_of_many_adopts_an_orphan(library: Library, root: Path) -> None:
