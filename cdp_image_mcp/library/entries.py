@@ -19,7 +19,8 @@ from cdp_image_mcp.system.day import last_midnight
 
 T = TypeVar("T")
 LOCK_SECONDS = 2.0
-"""How long the end of a generation may wait for the index: calls are answered when it is written."""
+"""How long the writing of a generation may wait for the index: its next picture is saved, or its call answered, when
+that is over."""
 
 
 class Entries:
@@ -167,7 +168,7 @@ class Entries:
         ends = partial(self._write_end, folder, record)
         if not (record.finished and self.keep_books(ends, patience=LOCK_SECONDS)):
             stamp = write_record(folder, record)
-            self.keep_books(lambda db: self._index.put(db, folder, record, stamp))
+            self.keep_books(lambda db: self._index.put(db, folder, record, stamp), patience=LOCK_SECONDS)
 
     def _write_end(self, folder: Path, record: Record, db: sqlite3.Connection) -> bool:
         """Whoever works on it may write on after its end, and another process may have told that end meanwhile."""

@@ -332,8 +332,6 @@ class Generation:
         try:
             # What is paid is written, even while the generation is being cancelled.
             with shielded():
-                if self._plan.requests == 1 and not self._report.images:
-                    await self._try_state("saving")
                 await self._report.save(data)
         except ImageError as error:
             # Programs call again by themselves what is called retryable; this could pay for one picture twice.

@@ -21,11 +21,14 @@ from PIL import Image
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import ImageError
 from cdp_image_mcp.library.folder import Folder
+from cdp_image_mcp.library.index import LOCK
 from cdp_image_mcp.library.record import Record
 from cdp_image_mcp.mcp_server.ways import InstalledWays
 from cdp_image_mcp.studio.asked import GenerateImage
 from cdp_image_mcp.studio.studio import Standing, Studio, open_studio
 from cdp_image_mcp.system.disk import write_part
+from cdp_image_mcp.system.lockfile import LockFile
+from cdp_image_mcp.system.presence import OWN_FOLDER
 from fixtures.images_api import ImagesApi, Request, Response, draw, error, html_page, png, raw
 from tests.library.making import picture
 from tests.openai.doubles import KEY
@@ -640,3 +643,29 @@ async def test_the_largest_picture_that_any_model_makes_is_kept_whole_in_a_form_
             record = (await asked(studio)).record
     (kept,) = record.facts["kept"]
     assert Path(kept).read_bytes() == said
+
+
+async def test_a_picture_is_on_the_disk_though_another_program_holds_the_index(
+    api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Should this process die now, it is there."""
+    lock = LockFile(tmp_path / "p" / OWN_FOLDER / LOCK)
+
+    async def drawn(request: Request, response: Response) -> None:
+        await asyncio.to_thread(lock.acquire)
+        await draw([MADE])(request, response)
+
+    monkeypatch.setattr("cdp_image_mcp.library.entries.LOCK_SECONDS", 0.0)
+    api.play(drawn)
+    with anyio.fail_after(40):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            try:
+                with anyio.fail_after(20):
+                    await studio.generate(GenerateImage(prompt="a fox", wait_seconds=0))
+                    while not (found := list((tmp_path / "p").glob("*-a-fox/image-01.png"))):  # noqa: ASYNC110 - a file
+                        await anyio.sleep(0.01)
+            finally:
+                lock.release()
+            assert [path.read_bytes() for path in found] == [MADE]
+            record = (await asked(studio)).record
+    assert (record.state, [Path(image.path).read_bytes() for image in record.images]) == ("saved", [MADE])
