@@ -108,9 +108,7 @@ class Generation:
         except Exception as fault:
             # Raised, it would cancel the requests beside it, which are paid for.
             log.exception("a request ended with a fault of the program")
-            self._tally.errors.append(
-                ImageError("internal", f"{type(fault).__name__} in the program.", submitted="unknown", spent="unknown")
-            )
+            self._tally.errors.append(_internal(fault))
 
     # --- one request ------------------------------------------------------------------------------------------
 
@@ -324,8 +322,8 @@ class Generation:
         there is none: the next call of the report, or the end, meets the same disk and tells."""
         try:
             await self._report.state(state, **facts)
-        except ImageError as problem:
-            log.warning("The record could not be written: %s", problem.message)
+        except Exception as problem:
+            log.warning("The record could not be written: %s", problem, exc_info=not isinstance(problem, ImageError))
 
     async def _save(self, data: bytes) -> None:
         """Save one picture of a request; a failure is kept and the others still come."""
@@ -333,10 +331,19 @@ class Generation:
             # What is paid is written, even while the generation is being cancelled.
             with shielded():
                 await self._report.save(data)
-        except ImageError as error:
-            # Programs call again by themselves what is called retryable; this could pay for one picture twice.
-            error.submitted, error.spent, error.retryable = True, True, False
-            self._tally.errors.append(error)
+        except ImageError as problem:
+            error = problem
+        except Exception as fault:
+            log.exception("the saving of a picture ended with a fault of the program")
+            error = _internal(fault)
+        else:
+            if self._request.n > 1:
+                self._report.progress(f"{len(self._report.images)} of {self._request.n} pictures are saved.")
             return
-        if self._request.n > 1:
-            self._report.progress(f"{len(self._report.images)} of {self._request.n} pictures are saved.")
+        # Programs call again by themselves what is called retryable; this could pay for one picture twice.
+        error.submitted, error.spent, error.retryable = True, True, False
+        self._tally.errors.append(error)
+
+
+def _internal(fault: Exception) -> ImageError:
+    return ImageError("internal", f"{type(fault).__name__} in the program.", submitted="unknown", spent="unknown")

@@ -71,8 +71,21 @@ Length Limitation", Microsoft, 2026-11)."""
 
 async def finish(work: Callable[[], T]) -> T:
     """Run blocking ``work`` in a thread and see it through, even when the caller is, or already was, cancelled."""
+    begun = False
+
+    def run() -> T:
+        nonlocal begun
+        begun = True
+        return work()
+
     with shielded():
-        return await anyio.to_thread.run_sync(work)
+        try:
+            return await anyio.to_thread.run_sync(run)
+        except RuntimeError:
+            if begun:
+                raise
+            # The system gives no more threads, and what is to be written may be paid for: all else waits meanwhile.
+            return work()
 
 
 def in_thread(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:

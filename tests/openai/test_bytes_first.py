@@ -669,3 +669,53 @@ async def test_a_picture_is_on_the_disk_though_another_program_holds_the_index(
             assert [path.read_bytes() for path in found] == [MADE]
             record = (await asked(studio)).record
     assert (record.state, [Path(image.path).read_bytes() for image in record.images]) == ("saved", [MADE])
+
+
+async def test_pictures_are_saved_though_the_system_gives_no_more_threads(
+    api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def drawn(request: Request, response: Response) -> None:
+        monkeypatch.setattr("anyio.to_thread.run_sync", refuse)
+        await draw([MADE, png(seed=4)])(request, response)
+
+    api.play(drawn)
+    with anyio.fail_after(40):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await studio.generate(GenerateImage(prompt="a fox", n=2))).record
+    monkeypatch.undo()
+    assert [Path(image.path).read_bytes() for image in record.images] == [MADE, png(seed=4)]
+    (sidecar,) = (tmp_path / "p").glob("*-a-fox/metadata.json")
+    written = json.loads(sidecar.read_bytes())
+    assert (written["state"], len(written["images"]), written.get("error")) == ("saved", 2, None)
+
+
+async def test_a_fault_while_a_record_is_written_costs_no_picture(
+    api: ImagesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, out = Folder.write, False
+
+    async def fails(folder: Folder, record: Record) -> None:
+        if out and record.submitted is True:
+            raise MemoryError
+        await write(folder, record)
+
+    async def drawn(request: Request, response: Response) -> None:
+        nonlocal out
+        out = True
+        await draw([MADE, png(seed=4)])(request, response)
+
+    monkeypatch.setattr(Folder, "write", fails)
+    api.play(drawn)
+    with anyio.fail_after(40):
+        async with open_studio(settings(api, tmp_path), InstalledWays()) as studio:
+            record = (await studio.generate(GenerateImage(prompt="a fox", n=2))).record
+            assert [Path(image.path).read_bytes() for image in record.images] == [MADE, png(seed=4)]
+            assert (record.state, record.error) == ("saved", None)
+            out = False
+            await studio.wait(record.generation_id)
+    (sidecar,) = (tmp_path / "p").glob("*-a-fox/metadata.json")
+    written = json.loads(sidecar.read_bytes())
+    assert (written["state"], len(written["images"])) == ("saved", 2)

@@ -239,10 +239,14 @@ class Job:
         """Now, or with what is caught up later: the truth stays in memory until then. Answers why not now."""
         try:
             await self._write()
-        except ImageError as problem:
-            log.warning("the record of %s could not be written: %s", self.generation_id, problem)
+        except Exception as problem:
             self._unwritten = True
-            return problem
+            if isinstance(problem, ImageError):
+                log.warning("the record of %s could not be written: %s", self.generation_id, problem)
+                return problem
+            log.exception("the writing of the record of %s ended with a fault of the program", self.generation_id)
+            told, record = f"{type(problem).__name__} in the program.", self.record
+            return ImageError("internal", told, submitted=record.submitted, spent=record.spent)
         return None
 
     async def finish(self, state: State, error: ImageError | None = None) -> None:

@@ -7,7 +7,6 @@ from typing import TypeAlias, cast
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 
 from cdp_image_mcp.config import Settings
 from cdp_image_mcp.errors import Code, ImageError
@@ -294,7 +293,7 @@ class Runner:
             except ImageError as problem:
                 log.warning("the page report was not written: %s", problem)
         own = self._settings.profile_dir
-        state, told = ending.failed(job, await anyio.to_thread.run_sync(profiles.judged, error, job.record, own))
+        state, told = ending.failed(job, await finish(partial(profiles.judged, error, job.record, own)))
         if told is not None and "report" in told.details:
             told.next_step = f"{told.next_step} If that does not help, report the file named in details.report."
         await self._end(job, state, told)
