@@ -535,6 +535,22 @@ def test_what_stands_in_the_file_is_given_to_no_command_that_writes_it_anew(
     assert "cdp-image-mcp" in path.read_text()
 
 
+def test_a_file_that_comes_to_be_before_the_yes_is_given_to_no_command_that_writes_it_anew(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "home" / ".codex" / "config.toml"
+    file.parent.mkdir()
+    program(tmp_path, "codex", f"echo > {file}")
+    person = Typist(environment, "install", "codex")
+    person.until("[y/N]")
+    file.write_text(theirs := '# mine\nmodel = "gpt-5-codex"\n')
+    person.types("y\n")
+    code, seen = person.end()
+    assert code == 0, seen
+    assert file.read_text().startswith(theirs)
+    assert "[mcp_servers.cdp-image-mcp]" in file.read_text()
+
+
 def test_what_the_person_had_set_outlives_the_own_command(environment: dict[str, str], tmp_path: Path) -> None:
     log, file = tmp_path / "log", tmp_path / "home" / ".claude.json"
     program(tmp_path, "claude", CLAUDE.format(log=log, file=file))
