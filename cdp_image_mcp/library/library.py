@@ -261,18 +261,22 @@ class Library:
 
     @in_thread
     def latest_finished(
-        self, backends: Sequence[BackendName], before: float = math.inf, *, but: Sequence[str] = ()
+        self,
+        backends: Sequence[BackendName],
+        before: float = math.inf,
+        *,
+        but: Sequence[tuple[str | None, object]] = (),
     ) -> Entry | None:
         """The generation with pictures (``saved`` or ``partial``) that was seen last of those that ended at one of
-        ``backends`` ``before`` that epoch second, ``but`` for those made with one of these profiles. What a clock that
-        was once wrong dated into the future comes behind all others."""
+        ``backends`` ``before`` that epoch second, ``but`` for those that one of these sent (``Record.sent_by``). What a
+        clock that was once wrong dated into the future comes behind all others."""
         condition = (
             f"WHERE backend IN ({', '.join('?' * len(backends))}) AND state IN ('saved', 'partial')"
             " AND ended < ? ORDER BY ended DESC"
         )
 
         def fits(record: Record) -> bool:
-            return record.profile_dir not in but
+            return record.sent_by not in but
 
         for latest in (min(before, time.time() + CLOCK_SLACK), before):
             if (found := self._seen_last(condition, *backends, latest, fits=fits)) is not None:

@@ -128,6 +128,11 @@ class Record(msgspec.Struct, kw_only=True):
         return self.backend == "chatgpt-web"
 
     @property
+    def sent_by(self) -> tuple[str | None, object]:
+        """The browser profile, and the account that was signed in to it; nothing where that is not known."""
+        return self.profile_dir, self.facts.get("account")
+
+    @property
     def at_site(self) -> bool:
         """Whether the site may hold, or make, pictures of it that are not here: its last turn was not seen to end."""
         out = self.submitted is not False and self.facts.get("turn_pressed") is not False

@@ -27,19 +27,33 @@ LOOKED_THROUGH = 100
 async def latest(
     library: Library, ways: Sequence[BackendName], profile: Path, before: float = math.inf
 ) -> Entry | None:
-    """The newest to go on from that ended ``before``; another account's only where nothing else is there."""
-    theirs: list[str] = []
+    """The newest to go on from that ended ``before``; what another account may have made only where nothing else is
+    there."""
+    theirs: list[tuple[str | None, object]] = []
     newest = found = await library.latest_finished(ways, before)
-    while found is not None and found.record.on_web and await profiles.is_anothers(found.record, profile):
-        theirs.append(found.record.profile_dir or "")
+    while found is not None and await _is_anothers(library, found.record, profile) is not False:
+        theirs.append(found.record.sent_by)
         found = await library.latest_finished(ways, before, but=theirs)
     return found or newest
 
 
-async def continued(earlier: Entry, way: BackendName, number: int | None, profile: Path) -> dict[str, Any]:
+async def _is_anothers(library: Library, record: Record, profile: Path) -> bool | None:
+    """Whether another account has its conversation than that from which ``profile`` sent last. None where that is not
+    known of one that was made with another profile: the same account may be signed in to both."""
+    if not (record.on_web and await profiles.is_anothers(record, profile)):
+        return False
+    newest = (entry.record.sent_by for entry in await library.newest(LOOKED_THROUGH))
+    ours = next((account for sent_with, account in newest if account and sent_with == str(profile)), None)
+    _, theirs = record.sent_by
+    return theirs != ours if theirs and ours else None
+
+
+async def continued(
+    library: Library, earlier: Entry, way: BackendName, number: int | None, profile: Path
+) -> dict[str, Any]:
     """What is gone on from, as fields of an ImageRequest; ``number``: which of its pictures, where one is named. Raises
-    ImageError ``invalid_input`` when that generation has nothing of the kind, ``configuration`` when only another
-    account than that of ``profile`` has its conversation."""
+    ImageError ``invalid_input`` when that generation has nothing of the kind, ``configuration`` when another
+    account than that of ``profile`` is known to have its conversation."""
     record, which = earlier.record, f"continue_from: generation {earlier.record.generation_id}"
     web, there, wanted = way == "chatgpt-web", len(record.images), number or 1
     if wanted > there and not record.finished:
@@ -51,7 +65,7 @@ async def continued(earlier: Entry, way: BackendName, number: int | None, profil
     if wanted > max(there, int(web)):
         raise refusal("continue_from", f"{which} has {f'{there} pictures' if there else 'no picture'}.")
     fields: dict[str, Any] = {"conversation_mode": "continue", "continue_from": record.generation_id}
-    if web and await profiles.is_anothers(record, profile):
+    if web and await _is_anothers(library, record, profile):
         raise profiles.out_of_conversation(record, profile)
     if web:
         return fields | {"continue_url": record.conversation_url, "continue_number": number if there else None}

@@ -63,7 +63,9 @@ class Intake:
         parent = await allowed_output_dir(arguments.output_dir, roots) if given(arguments.output_dir) else None
         # ``ID/3`` names the third of its pictures, ``ID`` the first.
         number = int(arguments.continue_from.partition("/")[2] or 1) if given(arguments.continue_from) else None
-        onward = await continued(earlier, wanted[0], number, settings.profile_dir) if earlier is not None else {}
+        onward: dict[str, Any] = {}
+        if earlier is not None:
+            onward = await continued(self.library, earlier, wanted[0], number, settings.profile_dir)
         ways, skipped = await self._ways_of(wanted)
 
         picture: Reference | None = onward.get("continue_image")

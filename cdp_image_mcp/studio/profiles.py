@@ -63,12 +63,13 @@ def of_another(record: Record, own: Path) -> ImageError:
 
 
 def out_of_conversation(record: Record, own: Path) -> ImageError:
-    """Why nothing goes on in a conversation that another profile's account has."""
+    """Why nothing goes on in a conversation that another account has than that of the profile ``own``."""
     sent_with, identity = record.profile_dir, record.generation_id
     return ImageError(
         "configuration",
-        f"Generation {identity} was made with the browser profile {sent_with}, and CHATGPT_WEB_PROFILE_DIR is {own} "
-        "here: only the account that is signed in there has its conversation. Nothing was sent.",
+        f"Generation {identity} was made with the browser profile {sent_with}, by another account than the one that is "
+        f"signed in to {own}, which CHATGPT_WEB_PROFILE_DIR is here: only that other one has its conversation. Nothing "
+        "was sent.",
         next_step="Ask again with its picture's path in reference_images and without continue_from and "
         "conversation_mode, or ask the user to have it done by the client that has that profile.",
         details={"profile_dir": sent_with},

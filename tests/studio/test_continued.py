@@ -262,52 +262,86 @@ async def test_what_is_collected_behind_a_call_is_gone_on_from_only_when_it_was_
 # --- made with another profile -------------------------------------------------------------------------------------
 
 
-def account(folder: Path, number: int, **fields: str) -> tuple[Path, Scripted]:
-    """A profile that is in use, and a site that knows one conversation of its account."""
+def profile_in(folder: Path, number: int, account: str | None = None) -> tuple[Path, Scripted]:
+    """A profile that is in use, and the site as the account sees it that is signed in there: it has conversations of
+    its own and no others. Where nothing is known of it they are the profile's."""
     profile = folder / f"profile {number}"
     (profile / "Default").mkdir(parents=True, exist_ok=True)
-    url = f"http://site/c/{number}"
+    own = f"http://site/c/{account or number}/"
 
     async def draws(request: ImageRequest, report: Report) -> None:
-        if request.continue_url not in {None, url}:
+        url = request.continue_url or f"{own}{request.prompt}"
+        if not url.startswith(own):
             raise ImageError("service_error", "The conversation was not found.")
-        told = {"profile_dir": str(profile), "conversation_url": url} | fields
+        told = {"profile_dir": str(profile), "conversation_url": url, "account": account}
         await report.state("generating", submitted=True, **told)
         await report.save(png(number))
 
     return profile, Scripted(draws)
 
 
+ONWARD = {"conversation_mode": "continue"}
+
+
 async def test_what_another_account_made_last_is_not_gone_on_from_where_this_one_made_something(
     tmp_path: Path,
 ) -> None:
     """Two clients with one output root and a profile each."""
-    mine, site = account(tmp_path, 1)
-    theirs, their_site = account(tmp_path, 2)
+    mine, site = profile_in(tmp_path, 1, "a1")
+    theirs, their_site = profile_in(tmp_path, 2, "b2")
     async with (
         studio_with(tmp_path, site, profile_dir=mine) as studio,
         studio_with(tmp_path, their_site, profile_dir=theirs) as other,
     ):
         with pytest.raises(ImageError, match="no finished generation"):
-            await studio.generate(asking(BLUE, conversation_mode="continue"))
-        first = (await other.generate(asking("a crow"))).record
-        for asked in ({"conversation_mode": "continue"}, {"continue_from": first.generation_id}):
-            with pytest.raises(ImageError, match="only the account that is signed in there has its conv") as caught:
-                await studio.generate(asking(BLUE, **asked))
-            assert (caught.value.code, caught.value.submitted, caught.value.spent) == ("configuration", False, False)
-            assert caught.value.details == {"profile_dir": str(theirs)}
+            await studio.generate(asking(BLUE, **ONWARD))
         await studio.generate(asking("a fox"))
-        await other.generate(asking("a hen"))
-        blue = (await studio.generate(asking(BLUE, conversation_mode="continue"))).record
-        red = (await other.generate(asking("make it red", conversation_mode="continue"))).record
-    assert (blue.state, blue.conversation_url) == ("saved", "http://site/c/1")
-    assert (red.state, red.conversation_url) == ("saved", "http://site/c/2")
+        last = (await other.generate(asking("a hen"))).record
+        with pytest.raises(ImageError, match="by another account than the one that is signed in") as caught:
+            await studio.generate(asking(BLUE, continue_from=last.generation_id))
+        blue = (await studio.generate(asking(BLUE, **ONWARD))).record
+        red = (await other.generate(asking("make it red", **ONWARD))).record
+    assert (caught.value.code, caught.value.submitted, caught.value.spent) == ("configuration", False, False)
+    assert caught.value.details == {"profile_dir": str(theirs)}
+    assert (blue.state, blue.conversation_url) == ("saved", "http://site/c/a1/a fox")
+    assert (red.state, red.conversation_url) == ("saved", "http://site/c/b2/a hen")
+
+
+async def test_what_the_same_account_made_with_another_profile_is_gone_on_from(tmp_path: Path) -> None:
+    """Two clients run at once have a profile each, and a person may have signed in to a new one."""
+    mine, site = profile_in(tmp_path, 1, "a1")
+    theirs, their_site = profile_in(tmp_path, 2, "a1")
+    async with (
+        studio_with(tmp_path, site, profile_dir=mine) as studio,
+        studio_with(tmp_path, their_site, profile_dir=theirs) as other,
+    ):
+        await studio.generate(asking("a fox"))
+        hen = (await other.generate(asking("a hen"))).record
+        named = (await studio.generate(asking(BLUE, continue_from=hen.generation_id))).record
+        await other.generate(asking("a crow"))
+        newest = (await studio.generate(asking("make it red", **ONWARD))).record
+    assert (named.state, named.conversation_url) == ("saved", "http://site/c/a1/a hen")
+    assert (newest.state, newest.conversation_url) == ("saved", "http://site/c/a1/a crow")
+
+
+@pytest.mark.parametrize("which", [ONWARD, "continue_from"], ids=["the last", "one that is named"])
+async def test_whether_the_account_has_it_is_left_to_the_site_where_that_is_not_known(
+    tmp_path: Path, which: dict[str, str] | str
+) -> None:
+    theirs, their_site = profile_in(tmp_path, 1, "a1")
+    mine, site = profile_in(tmp_path, 2, "a1")
+    async with studio_with(tmp_path, their_site, profile_dir=theirs) as other:
+        fox = (await other.generate(asking("a fox"))).record
+    async with studio_with(tmp_path, site, profile_dir=mine) as studio:
+        onward = {which: fox.generation_id} if isinstance(which, str) else which
+        blue = (await studio.generate(asking(BLUE, **onward))).record
+    assert (blue.state, blue.conversation_url) == ("saved", "http://site/c/a1/a fox")
 
 
 async def test_the_profile_of_a_conversation_may_have_been_moved_or_be_named_in_another_way(tmp_path: Path) -> None:
-    mine, site = account(tmp_path, 1)
+    mine, site = profile_in(tmp_path, 1)
     async with studio_with(tmp_path, site, profile_dir=mine) as studio:
-        await studio.generate(asking())
+        made = (await studio.generate(asking())).record
     named = tmp_path / "link"
     named.symlink_to(mine)
     moved = tmp_path / "moved"
@@ -317,4 +351,4 @@ async def test_the_profile_of_a_conversation_may_have_been_moved_or_be_named_in_
             mine.rename(moved)
         async with studio_with(tmp_path, site, profile_dir=profile) as studio:
             record = (await studio.generate(asking(f"{profile}", conversation_mode="continue"))).record
-        assert (record.state, record.conversation_url) == ("saved", "http://site/c/1")
+        assert (record.state, record.conversation_url) == ("saved", made.conversation_url)
