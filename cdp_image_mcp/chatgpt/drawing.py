@@ -333,7 +333,9 @@ class Drawing:
             raise _signed_out()
 
     async def _close_panel(self) -> None:
-        """The panel that asks which picture is better locks the composer; once both are saved it is skipped."""
+        """The panel that asks which picture is better locks the composer; once both are saved it is skipped. While one
+        is not it is left alone, for what the site keeps behind it is not known; a prompt that goes on there needs the
+        composer, and skips it all the same."""
         if not self._watch.page.panel or self._skipped_panel or self._failed:
             return
         self._skipped_panel = True

@@ -113,8 +113,8 @@ async def close_dialogs(tab: Tab) -> bool:
 
 
 async def _skip_panels(tab: Tab) -> bool:
-    """Leave open which of two pictures is better: until that panel is answered it keeps the composer locked, and both
-    pictures stay in the conversation. Whether none is left; a choice is never made."""
+    """Leave open which of two pictures is better: until that panel is answered it keeps the composer locked. That both
+    pictures stay in the conversation is assumed. Whether none is left; a choice is never made."""
     panels = "witness.all('ab_panel').length"
     try:
         while (before := await tab.eye.ask(panels, reply=int)) > 0:
