@@ -72,9 +72,12 @@ class Database:
 
     def view(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """As :meth:`run` for reading. Where there is no file and none can be made, ``fill`` makes a passing one in
-        memory."""
+        memory; a root that may not be looked at is told, for its pictures may be there. Raises ImageError ``disk``."""
+        root = self.path.parent.parent
+        with doing("Looking for the index", root):
+            there = is_folder(root)
         try:
-            if is_folder(self.path.parent.parent):
+            if there:
                 return self.run(work)
         except ImageError as error:
             if error.code != "disk":

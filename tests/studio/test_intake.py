@@ -62,6 +62,18 @@ async def test_whatever_is_refused_before_it_is_accepted_says_that_nothing_was_s
     assert (caught.value.code, caught.value.submitted, web.started) == (code, False, [])
 
 
+async def test_an_output_folder_that_cannot_be_looked_at_is_told_as_what_it_is_with_nothing_sent(
+    tmp_path: Path,
+) -> None:
+    root, web = tmp_path / "output", Scripted(draw)
+    root.symlink_to(root)  # no system looks at it, not even for root
+    async with studio_with(tmp_path, web) as studio:
+        with pytest.raises(ImageError, match="Looking for the index failed") as caught:
+            await studio.generate(GenerateImage(prompt="a bear", conversation_mode="continue"))
+    assert (caught.value.code, caught.value.submitted, web.started) == ("disk", False, [])
+    assert caught.value.details["path"] == str(root)
+
+
 async def test_a_bad_setting_says_that_nothing_was_sent(tmp_path: Path) -> None:
     async with studio_with(tmp_path, Scripted(draw), problems=(Problem("GPT_IMAGE_BACKEND", "no"),)) as studio:
         with pytest.raises(ImageError, match="Nothing was sent") as caught:
