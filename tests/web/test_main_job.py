@@ -281,6 +281,19 @@ async def test_what_a_person_asked_for_in_the_conversation_at_the_site_counts_wh
         assert went_up(site) == [[], [hashlib.sha256(first.files()[0]).hexdigest()] if asks else []]
 
 
+async def test_where_a_conversation_does_not_open_it_is_said_that_another_account_may_have_it(tmp_path: Path) -> None:
+    """Waiting alone does not help whoever signed in anew as somebody else."""
+    with running_site(Switches()) as site:
+        async with running_program(tmp_path, site.url) as program:
+            first = await program.whole(await program.generate("a lighthouse at dusk"))
+        site.set(unloadable=True)
+        async with running_program(tmp_path, site.url) as program:
+            blue = await program.generate("make it blue", continue_from=first.data["generation_id"])
+        assert (blue.code, blue.data["submitted"]) == ("service_error", False), blue.data
+        assert "ask the user whether the account" in blue.data["next_step"]
+        assert len(site.log.prompts) == 1
+
+
 async def test_a_page_that_does_not_show_what_was_asked_for_since_goes_on_from_the_picture_itself(
     tmp_path: Path,
 ) -> None:

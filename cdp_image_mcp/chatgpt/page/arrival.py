@@ -57,6 +57,11 @@ LEFT_SECONDS = 8.0
 """How long it may take to show a new chat."""
 OVERLOADED_SECONDS = 1.0
 """How long an overloaded site is left alone before it is asked once more."""
+WHOSE = (
+    "Call again after a minute. If that does not help, ask the user whether the account and workspace that have this "
+    "conversation are signed in with the profile of CHATGPT_WEB_PROFILE_DIR."
+)
+"""What to do about a conversation that does not open: it may be another account's."""
 
 
 async def arrive(tab: Tab, address: str, *, fresh: bool, after: str | None = None, reading: bool = False) -> Arrival:
@@ -141,7 +146,8 @@ async def _look(tab: Tab, address: str, *, fresh: bool, reading: bool, met: set[
     if "cannot_load" in present:
         if "unloadable" in met:
             named = f" {conversation}" if conversation else ""
-            raise ImageError("service_error", f"The site could not load the conversation{named}.")
+            told = f"The site could not load the conversation{named}."
+            raise ImageError("service_error", told, next_step=WHOSE)
         met.add("unloadable")
         await tab.reload()
         raise DocumentLeft("loaded once more")
@@ -214,7 +220,8 @@ async def _return_to(tab: Tab, address: str, *, fresh: bool, met: set[str]) -> N
         await tab.open(address)
         raise DocumentLeft("it was gone to another place of the site")
     if conversation:
-        raise ImageError("service_error", f"The site did not open the conversation {conversation}. Nothing was sent.")
+        told = f"The site did not open the conversation {conversation}. Nothing was sent."
+        raise ImageError("service_error", told, next_step=WHOSE)
     raise ImageError("site_changed", "The page keeps going to other places than a new chat. Nothing was sent.")
 
 
