@@ -67,9 +67,9 @@ def out_of_conversation(record: Record, own: Path) -> ImageError:
     sent_with, identity = record.profile_dir, record.generation_id
     return ImageError(
         "configuration",
-        f"Generation {identity} was made with the browser profile {sent_with}, by another account than the one that is "
-        f"signed in to {own}, which CHATGPT_WEB_PROFILE_DIR is here: only that other one has its conversation. Nothing "
-        "was sent.",
+        f"Generation {identity} was made with the browser profile {sent_with}, by another account or workspace than "
+        f"the one that sent last with {own}, which CHATGPT_WEB_PROFILE_DIR is here: only that other one has its "
+        "conversation. Nothing was sent.",
         next_step="Ask again with its picture's path in reference_images and without continue_from and "
         "conversation_mode, or ask the user to have it done by the client that has that profile.",
         details={"profile_dir": sent_with},

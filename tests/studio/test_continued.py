@@ -297,7 +297,7 @@ async def test_what_another_account_made_last_is_not_gone_on_from_where_this_one
             await studio.generate(asking(BLUE, **ONWARD))
         await studio.generate(asking("a fox"))
         last = (await other.generate(asking("a hen"))).record
-        with pytest.raises(ImageError, match="by another account than the one that is signed in") as caught:
+        with pytest.raises(ImageError, match="another account or workspace than the one that sent last") as caught:
             await studio.generate(asking(BLUE, continue_from=last.generation_id))
         blue = (await studio.generate(asking(BLUE, **ONWARD))).record
         red = (await other.generate(asking("make it red", **ONWARD))).record
