@@ -17,10 +17,9 @@ from cdp_image_mcp.system.front import Front
 from cdp_image_mcp.system.telling import tell
 
 
-def _configure_log(settings: Settings) -> None:
-    logging.basicConfig(
-        stream=sys.stderr, level=settings.log_level.upper(), format=f"{APP_NAME} %(levelname)s %(name)s: %(message)s"
-    )
+def _configure_log(settings: Settings, handler: logging.Handler) -> None:
+    form = f"{APP_NAME} %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), format=form)
 
 
 def _settings() -> Settings:
@@ -55,6 +54,7 @@ def _settings() -> Settings:
 def _serve(front: Front | None) -> int:
     import anyio
 
+    from cdp_image_mcp.mcp_server.client.logpipe import LogPipe
     from cdp_image_mcp.mcp_server.client.wire import Wire
     from cdp_image_mcp.mcp_server.ways import first_way
 
@@ -65,12 +65,13 @@ def _serve(front: Front | None) -> int:
         )
     wire = Wire()  # a client's first question is answered while the rest is loaded
     settings = _settings()
-    _configure_log(settings)
+    heard = LogPipe()
+    _configure_log(settings, heard)
     for problem in settings.problems:
-        tell(f"{APP_NAME}: {problem.variable}: {problem.message}\n")
+        heard.tell(f"{APP_NAME}: {problem.variable}: {problem.message}\n")
     # Clients keep this in their logs: what a question to the makers begins with.
     way, why = first_way(settings)
-    tell(f"{APP_NAME} {__version__} serves; pictures by {way} first ({why}), saved in {settings.output_dir}\n")
+    heard.tell(f"{APP_NAME} {__version__} serves; pictures by {way} first ({why}), saved in {settings.output_dir}\n")
     # A tenth of the start is the collector looking at the SDK's classes again and again while they are made.
     gc.disable()
     from cdp_image_mcp.mcp_server.serving import serve
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None, *, front: Front | None = None) 
     if parsed.command in {None, "serve"}:
         return _serve(front)
     settings = _settings()
-    _configure_log(settings)
+    _configure_log(settings, logging.StreamHandler(sys.stderr))
     from cdp_image_mcp.cli.commands import run
 
     return run(parsed, settings, front)

@@ -6,18 +6,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
+import psutil
 import pytest
 from mcp import Client, StdioServerParameters
 
 from cdp_image_mcp.mcp_server.answer import LIMIT
 from tests.mcp_server.pipes import ENDS, HELLO, READY, Process, ask, receive, send
+from tests.web.program import environment
 
 HOLD = {
     "jsonrpc": "2.0",
@@ -344,3 +347,58 @@ def test_starting_and_listing_loads_nothing_that_only_a_picture_needs(tmp_path: 
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=environment)
     assert (ran.returncode, ran.stdout.strip()) == (0, ""), ran.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def of_users(folder: Path, level: str, errors: int) -> Generator[Process]:
+    """The program as users have it, after the handshake; it is killed when it hangs."""
+    variables = environment(folder, "https://chatgpt.com/", GPT_IMAGE_LOG=level)
+    command = [sys.executable, "-m", "cdp_image_mcp"]
+    with subprocess.Popen(
+        command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+    ) as process:
+        hanging = threading.Timer(ENDS, kill_both, (process.pid,))
+        hanging.start()
+        try:
+            send(process, HELLO)
+            assert receive(process)["result"]["serverInfo"]["name"] == "cdp-image-mcp"
+            send(process, READY)
+            yield process
+        finally:
+            hanging.cancel()
+            kill_both(process.pid)
+
+
+def kill_both(front: int) -> None:
+    """The server first, which is held by what nobody reads and would keep its pipes open."""
+    with suppress(psutil.NoSuchProcess):
+        for process in (*(found := psutil.Process(front)).children(), found):
+            process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what fills a pipe would wait there itself")
+def test_a_client_that_never_reads_standard_error_is_answered_and_can_end_the_server(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(theirs, bytes(4096))
+    os.set_blocking(theirs, True)
+    try:
+        with of_users(tmp_path, "debug", theirs) as process:
+            assert len(ask(process, 2, "tools/list")["result"]["tools"]) == 5
+            process.terminate()
+            assert process.wait(ENDS) == 0
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_what_a_server_says_last_is_out_where_standard_error_is_read(tmp_path: Path) -> None:
+    with of_users(tmp_path, "info", subprocess.PIPE) as process:
+        process.terminate()
+        assert process.wait(ENDS) == 0
+        assert process.stderr is not None
+        said = process.stderr.read().decode()
+    assert "serves; pictures by" in said
+    assert said.rstrip().endswith("stopped by SIGTERM")
