@@ -152,7 +152,7 @@ class Folder:
     async def _finish(self, work: Callable[[], T]) -> T:
         with shielded():
             async with self._turn:
-                return await finish(work)
+                return await finish(work, own_thread=True)  # what was paid for lies in memory alone until then
 
     def _add_file(self, data: bytes, name: str, ending: str, record: Record | None) -> Path:
         with doing("Saving a picture", self.path):

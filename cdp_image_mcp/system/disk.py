@@ -69,9 +69,10 @@ MOST_CHARACTERS = 248
 Length Limitation", Microsoft, 2026-11)."""
 
 
-async def finish(work: Callable[[], T]) -> T:
-    """Run blocking ``work`` in a thread and see it through, even when the caller is, or already was, cancelled."""
-    begun = False
+async def finish(work: Callable[[], T], *, own_thread: bool = False) -> T:
+    """Run blocking ``work`` in a thread and see it through, even when the caller is, or already was, cancelled. All of
+    the loop's threads may hang on a disk that does not answer: with ``own_thread`` it waits for none of them."""
+    begun, limiter = False, anyio.CapacityLimiter(1) if own_thread else None
 
     def run() -> T:
         nonlocal begun
@@ -80,7 +81,7 @@ async def finish(work: Callable[[], T]) -> T:
 
     with shielded():
         try:
-            return await anyio.to_thread.run_sync(run)
+            return await anyio.to_thread.run_sync(run, limiter=limiter)
         except RuntimeError:
             if begun:
                 raise

@@ -233,6 +233,23 @@ def test_no_record_is_not_found(folder: Folder) -> None:
 # Failing disks.
 
 
+async def test_what_was_paid_for_is_saved_while_a_disk_that_does_not_answer_keeps_all_threads(folder: Folder) -> None:
+    limiter, data, record = anyio.to_thread.current_default_thread_limiter(), picture(), a_record()
+    hanging = [object() for _ in range(int(limiter.available_tokens))]
+    for each in hanging:
+        limiter.acquire_on_behalf_of_nowait(each)
+    try:
+        with anyio.fail_after(60):
+            record.images = [await folder.add_picture(data, inspect(data))]
+            await folder.keep(b"half of one", "bin")
+            await folder.write(record)
+    finally:
+        for each in hanging:
+            limiter.release_on_behalf_of(each)
+    assert read_record(folder.path)[0].images == record.images
+    assert Path(record.images[0].path).read_bytes() == data
+
+
 @needs_root
 async def test_a_full_disk_leaves_record_and_pictures_whole(tmp_path: Path) -> None:
     with anyio.fail_after(60), small_disk(tmp_path / "small", 400) as place:
