@@ -21,6 +21,11 @@ RETRY_SECONDS = 0.02
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 """What file systems without locks answer (NFS without lockd, some FUSE ones, Android)."""
 
+HANGING = (
+    "An output folder whose disk or share does not answer may be what it waits for: look at that, restart the client "
+    "if it goes on, then call again."
+)
+
 
 class LockFile:
     """An exclusive lock tied to an open file, never to its existence or age; the file itself stays for ever.
@@ -51,10 +56,11 @@ class LockFile:
         with doing("Locking a file", self.path, self._setting):
             taken = self._take(seconds)
         if not taken:
+            ours = self._handle is not None
             raise ImageError(
                 "disk",
-                f"Another cdp-image-mcp process has kept {self.path} locked for {seconds:g} s.",
-                next_step="Look for a stopped cdp-image-mcp process and end it, then call again.",
+                f"{'This' if ours else 'Another'} cdp-image-mcp process has kept {self.path} locked for {seconds:g} s.",
+                next_step=HANGING if ours else "Look for a stopped cdp-image-mcp process and end it, then call again.",
             )
 
     @contextmanager
@@ -69,10 +75,7 @@ class LockFile:
     @property
     def still_there(self) -> bool:
         """Whether what is held is the file that others would lock: on a deleted one a lock keeps nobody out."""
-        try:
-            return self._handle is not None and os.path.samestat(os.fstat(self._handle), self.path.stat())
-        except FileNotFoundError:
-            return False
+        return self._handle is not None and self._is_at_its_place(self._handle)
 
     def _take(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -89,15 +92,22 @@ class LockFile:
         return taken
 
     def _take_file(self) -> bool:
-        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         taken = False
         try:
-            taken = take(self._handle) and self.still_there
+            taken = take(handle) and self._is_at_its_place(handle)
         finally:
-            if not taken:
-                os.close(self._handle)
-                self._handle = None
+            if taken:
+                self._handle = handle
+            else:
+                os.close(handle)
         return taken
+
+    def _is_at_its_place(self, handle: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(handle), self.path.stat())
+        except FileNotFoundError:
+            return False
 
 
 def take(handle: int, *, shared: bool = False) -> bool:

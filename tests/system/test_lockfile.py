@@ -25,7 +25,7 @@ def test_one_process_holds_it_and_its_death_lets_it_go(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "True\n"
         assert not lock.try_acquire()
-        with pytest.raises(ImageError, match="locked") as caught, lock.held(seconds=0.1):
+        with pytest.raises(ImageError, match="Another cdp-image-mcp process has kept") as caught, lock.held(0.1):
             pass
         assert caught.value.code == "disk"
     finally:
@@ -56,3 +56,13 @@ def test_a_lock_in_a_missing_folder_is_an_error_of_the_disk(tmp_path: Path) -> N
     (tmp_path / "no").mkdir()
     with lock.held(seconds=1):
         pass
+
+
+def test_what_this_very_process_keeps_is_laid_on_no_other(tmp_path: Path) -> None:
+    lock = LockFile(tmp_path / "lock")
+    with lock.held():
+        with pytest.raises(ImageError, match="This cdp-image-mcp process has kept") as caught:
+            lock.acquire(0)
+        assert "end it" not in (caught.value.next_step or "")
+    lock.acquire(0)
+    lock.release()
