@@ -169,8 +169,7 @@ class Library:
 
     @in_thread
     def let_go(self, generation_id: str) -> None:
-        """This process has written all that it will about a generation that it registered or adopted. Idempotent, never
-        raises."""
+        """This process has written all that it will about what it registered or adopted. Idempotent, never raises."""
         self._attendance.end_work(generation_id)
 
     @in_thread
@@ -274,20 +273,16 @@ class Library:
             f"WHERE backend IN ({', '.join('?' * len(backends))}) AND state IN ('saved', 'partial')"
             " AND ended < ? ORDER BY ended DESC"
         )
-
-        def fits(record: Record) -> bool:
-            return record.sent_by not in but
-
         for latest in (min(before, time.time() + CLOCK_SLACK), before):
-            if (found := self._seen_last(condition, *backends, latest, fits=fits)) is not None:
+            if (found := self._seen_last(condition, *backends, latest, but=but)) is not None:
                 return found
         return None
 
-    def _seen_last(self, latest_first: str, *values: object, fits: Callable[[Record], bool]) -> Entry | None:
+    def _seen_last(self, latest_first: str, *values: object, but: Sequence[tuple[str | None, object]]) -> Entry | None:
         """Nothing is seen after its end, by which they are picked: as a rule the first one is it."""
         most = 1
         while True:
-            found = self._entries.picked(latest_first, *values, most=most, fits=fits)
+            found = self._entries.picked(latest_first, *values, most=most, fits=lambda one: one.sent_by not in but)
             last = max(found, key=lambda entry: entry.record.seen_at, default=None)
             if last is None or len(found) < most or last.record.seen_at >= found[-1].record.ended_at:
                 return last
