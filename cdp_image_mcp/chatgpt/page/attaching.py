@@ -59,6 +59,8 @@ REDRAWN_SECONDS = 2.0
 """How long a page may show another number of cards while it draws its composer anew."""
 STILL_SECONDS = 10.0
 """How long nothing must have moved when the bytes are up and the upload's last call was not seen."""
+SPINNER_SECONDS = 60.0
+"""How long a spinner counts then. One may stay when the site has the file (facts F8), and would hold every picture."""
 SAYS_SECONDS, BODY_SECONDS = 3.0, 5.0
 """How long the page may take to show why an upload was refused, and the browser to give the refusal's words."""
 CARD_SECONDS = 15.0
@@ -262,9 +264,13 @@ class Attaching:
             raise ImageError("service_error", "The site could not take a reference picture. Nothing was sent.")
 
     async def _stands_still(self, uploads: Uploads) -> bool:
-        """Whether, once no card has a spinner, nothing moves for a while and nothing goes up."""
-        await self._eye.until("!witness.has('attachment_busy')", self._patience)
-        still = f"witness.attachments().length === {await self.cards()} && !witness.has('attachment_busy')"
+        """Whether, once no card has a spinner or one has stayed for long, nothing moves for a while and nothing goes
+        up."""
+        spins = not await self._eye.until("!witness.has('attachment_busy')", SPINNER_SECONDS)
+        still = (
+            f"witness.attachments().length === {await self.cards()}"
+            f" && witness.has('attachment_busy') === {quoted(spins)}"
+        )
         moved = await self._eye.until(f"!({still})", STILL_SECONDS)
         # Answered is enough: of an answer that its page does not read no end is told.
         return not moved and all(one.ended or one.status for one in uploads.sent)
