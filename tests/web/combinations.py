@@ -250,8 +250,6 @@ GIVEN: dict[tuple[str, Any], dict[str, list[Any]]] = {
     ("stream", "cut"): {"arrival": ["resume", "poll"], "stream_closes": [True]},
     ("text_shown", ...): {"answers": [("refusal",), ("clarify",), ("need_source",), ("text",)]},
     ("unloadable", ...): {"continued": [True]},
-    # Its card alone tells of it.
-    ("upload_fails", ...): {"chips": [True], **_PICTURES_UP},
     ("upload_in_turn", ...): {"references": [2]},
     ("upload_limit_told", ...): {"upload_limit": [True], **_PICTURES_UP},
     ("work_switch", ...): {"work_mode": [True]},
@@ -262,6 +260,7 @@ GIVEN: dict[tuple[str, Any], dict[str, list[Any]]] = {
             "chips",
             "inputs",
             "upload_card",
+            "upload_fails",
             "upload_limit",
             "upload_s",
             "upload_spinner",
