@@ -1,6 +1,7 @@
 """A server's standard error, written by a thread of its own: a client may keep the pipe and never read it. Such a pipe
 takes 64 KB and then holds whoever writes to it for ever, and from the event loop that would be the whole server."""
 
+import errno
 import logging
 import os
 import sys
@@ -16,6 +17,8 @@ MOST_WAITING = 1_000_000
 FLUSHING_SECONDS = 1.0
 """How long the end of the process waits for what was said last: where somebody reads, it is out at once."""
 STANDARD_ERROR = 2
+NOBODY_READS = (errno.EPIPE, errno.EBADF, errno.EINVAL)
+"""A pipe without a reader (the last on Windows), or no file at all."""
 
 
 class LogPipe(logging.Handler):
@@ -70,7 +73,8 @@ def _write_out(data: bytes) -> None:
             rest = rest[os.write(STANDARD_ERROR, rest) :]
         except BlockingIOError:
             time.sleep(0.05)  # the client's end made the pipe one that does not wait
-        except OSError:
-            # Nobody reads any more: this and all that is said later leads nowhere.
-            return silence((STANDARD_ERROR,))
+        except OSError as error:
+            if error.errno in NOBODY_READS:  # nor will what is said later be read
+                return silence((STANDARD_ERROR,))
+            break  # of a file on a full disk, say: what comes next may have room again
     return None
