@@ -54,9 +54,10 @@ def processes_of(profile: Path) -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.pid != os.getpid() and any(str(profile) in argument for argument in process.cmdline()):
+            named = process.pid != os.getpid() and any(str(profile) in argument for argument in process.cmdline())
+            if named and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
-    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+    return found
 
 
 def lives(pid: int) -> bool:

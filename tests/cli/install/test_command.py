@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import select
 import subprocess
 import sys
 import tomllib
@@ -611,20 +612,23 @@ def test_an_own_command_that_fails_half_way_takes_nothing_that_was_there(
 
 
 def test_ctrl_c_between_two_commands_of_the_client_loses_no_entry(environment: dict[str, str], tmp_path: Path) -> None:
-    file, held = tmp_path / "home" / ".claude.json", tmp_path / "held"
+    file, begun, held = tmp_path / "home" / ".claude.json", tmp_path / "begun", tmp_path / "held"
+    os.mkfifo(begun)
     os.mkfifo(held)
-    letting_go = os.open(held, os.O_RDWR)
-    takes_out = f"if [ $2 = remove ]; then echo '{{}}' > {file}; read it < {held}; fi"
+    beginning, letting_go = os.open(begun, os.O_RDWR), os.open(held, os.O_RDWR)
+    takes_out = f"if [ $2 = remove ]; then echo '{{}}' > {file}; echo > {begun}; read it < {held}; fi"
     program(tmp_path, "claude", f"{takes_out}\n{CLAUDE.format(log=tmp_path / 'log', file=file)}")
     mine: Any = {"command": "/old/place", "args": [], "timeout": 120000, "env": {"OPENAI_API_KEY": "sk-mine"}}
     before = json.dumps({"mcpServers": {"cdp-image-mcp": mine}})
     file.write_text(before)
     person = Typist(environment, "install", "claude-code", "--yes")
     person.until(str(copy := file.with_name(".claude.json.before-cdp-image-mcp")))
+    assert select.select([beginning], [], [], 60)[0]
     person.types("\x03")
     person.until("^C")
     os.write(letting_go, b"\n")
     code, seen = person.end()
+    os.close(beginning)
     os.close(letting_go)
     assert code == 130, seen
     assert "is now in" in seen
