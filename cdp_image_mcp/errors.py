@@ -245,6 +245,11 @@ class ImageError(Exception):
         )
 
 
+def fault(error: Exception, *, submitted: Fact = "unknown", spent: Fact | None = None) -> ImageError:
+    """A fault of the program itself, told by its kind alone; the rest is for the log."""
+    return ImageError("internal", f"{type(error).__name__} in the program.", submitted=submitted, spent=spent)
+
+
 def refusal(
     field: str, message: str, *, code: Code = "invalid_input", next_step: str | None = None, **details: Any
 ) -> ImageError:

@@ -66,11 +66,10 @@ def reset_time(text: str, now: datetime) -> datetime | None:
     that is not read, and names none.
     """
     plain = _RATIO.sub(" ", folded(text))
-    cued, uncued = _spans(plain)
+    span, uncued = _spans(plain)
     clock = None if _YEAR.search(plain) else _clocked(plain, now)
-    # "3 images a day" says how many; it is how long to wait only where nothing else says that.
-    says_else = cued is not None or clock is not None or _clock(plain) is not None
-    span = cued if says_else else uncued
+    if span is None and clock is None and _clock(plain) is None:
+        span = uncued  # "3 images a day" says how many, and how long to wait only where nothing else says that
     moment = _stamp(plain, now) or (clock if span is None else now + min(span, 2 * FARTHEST))
     if moment is None or not now <= moment <= now + FARTHEST:
         return None

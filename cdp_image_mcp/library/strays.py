@@ -11,6 +11,7 @@
 Nothing is deleted here.
 """
 
+import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +24,8 @@ from cdp_image_mcp.system.disk import PART, doing
 
 MAX_PICTURE_BYTES = 512 * 1024 * 1024
 FIRST = re.compile(r"\.(image|unrecognised)\..*" + re.escape(PART))
-PLACED = re.compile(r"(image|unrecognised)-(0[1-9]|[1-9]\d+)\.\w+")
-"""The names that :func:`place` gives."""
+PLACED = re.compile(r"((?:image|unrecognised)-(?:0[1-9]|[1-9]\d+)\.)\w+")
+"""The names that :func:`place` gives; first what ``NUMBERED`` finds in them."""
 
 
 class Strays(NamedTuple):
@@ -108,13 +109,12 @@ def _unlisted(folder: Path, record: Record) -> list[Path]:
     known = listed(record)
     numbers = {match[0] for name in known if (match := NUMBERED.match(name))}
     found = sorted(path for path in folder.iterdir() if path.name not in known)
-    named = [path for path in found if PLACED.fullmatch(path.name)]
-    named = [path for path in named if (match := NUMBERED.match(path.name)) and match[0] not in numbers]
-    first = epoch(record.created_at) - CLOCK_SLACK  # a copy is as old as what it was made from
-    named = [path for path in named if path.stat().st_mtime >= first]
-    if named and _is_complete(record):
-        last = min((folder / SIDECAR).stat().st_mtime, epoch(record.updated_at) + CLOCK_SLACK)
-        named = [path for path in named if path.stat().st_mtime <= last]
+    named = [path for path in found if (match := PLACED.fullmatch(path.name)) and match[1] not in numbers]
+    if named:
+        first, last = epoch(record.created_at) - CLOCK_SLACK, math.inf  # a copy is as old as what it was made from
+        if _is_complete(record):
+            last = min((folder / SIDECAR).stat().st_mtime, epoch(record.updated_at) + CLOCK_SLACK)
+        named = [path for path in named if first <= path.stat().st_mtime <= last]
     return named + [path for path in found if FIRST.fullmatch(path.name)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import ImageError, fault
 from cdp_image_mcp.openai.advice import advise
 from cdp_image_mcp.openai.estimate import most_of
 from cdp_image_mcp.openai.habits import Habits
@@ -105,10 +105,10 @@ class Generation:
             await self._request_until_done(index)
         except ImageError as error:
             self._tally.errors.insert(0, error)  # why what came of its pictures is no whole one
-        except Exception as fault:
+        except Exception as problem:
             # Raised, it would cancel the requests beside it, which are paid for.
             log.exception("a request ended with a fault of the program")
-            self._tally.errors.append(_internal(fault))
+            self._tally.errors.append(fault(problem))
 
     # --- one request ------------------------------------------------------------------------------------------
 
@@ -243,14 +243,14 @@ class Generation:
                 data = await self._means.downloader.fetch(place, self._url)
                 answer.addresses.remove(place)
                 await answer.hand_on(data)
-            except FetchError as fault:
-                answer.faults.append(f"a picture could not be fetched: {fault}")
-                if fault.never:
+            except FetchError as problem:
+                answer.faults.append(f"a picture could not be fetched: {problem}")
+                if problem.never:
                     answer.addresses.remove(place)
-            except Exception as fault:
+            except Exception as problem:
                 # Raised, it would cancel the fetches beside it, whose addresses may give their pictures once.
                 log.exception("the fetching of a picture ended with a fault of the program")
-                answer.faults.append(f"a picture could not be fetched: {type(fault).__name__} in the program")
+                answer.faults.append(f"a picture could not be fetched: {type(problem).__name__} in the program")
 
         async with anyio.create_task_group() as group:
             for place in answer.addresses:
@@ -333,9 +333,9 @@ class Generation:
                 await self._report.save(data)
         except ImageError as problem:
             error = problem
-        except Exception as fault:
+        except Exception as problem:
             log.exception("the saving of a picture ended with a fault of the program")
-            error = _internal(fault)
+            error = fault(problem)
         else:
             if self._request.n > 1:
                 self._report.progress(f"{len(self._report.images)} of {self._request.n} pictures are saved.")
@@ -343,7 +343,3 @@ class Generation:
         # Programs call again by themselves what is called retryable; this could pay for one picture twice.
         error.submitted, error.spent, error.retryable = True, True, False
         self._tally.errors.append(error)
-
-
-def _internal(fault: Exception) -> ImageError:
-    return ImageError("internal", f"{type(fault).__name__} in the program.", submitted="unknown", spent="unknown")

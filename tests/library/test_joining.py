@@ -365,9 +365,16 @@ async def test_open_calls_stay_open_when_the_index_is_lost(library: Library, roo
     assert third.record.generation_id == first.record.generation_id
 
 
-def at_the_end_of_a_transaction(monkeypatch: pytest.MonkeyPatch, error: sqlite3.Error) -> None:
+FULL = sqlite3.OperationalError, "database or disk is full", sqlite3.SQLITE_FULL
+BROKEN = sqlite3.DatabaseError, "database disk image is malformed", sqlite3.SQLITE_CORRUPT
+
+
+def at_the_end_of_a_transaction(
+    monkeypatch: pytest.MonkeyPatch, kind: type[sqlite3.Error], words: str, number: int
+) -> None:
     """The next one fails in its last step with this."""
-    left = [error]
+    left = [kind(words)]
+    left[0].sqlite_errorcode = number
 
     class Failing(sqlite3.Connection):
         def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
@@ -381,12 +388,10 @@ def at_the_end_of_a_transaction(monkeypatch: pytest.MonkeyPatch, error: sqlite3.
 async def test_a_call_that_found_the_disk_full_joins_when_it_asks_again(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = sqlite3.OperationalError("database or disk is full")
-    full.sqlite_errorcode = sqlite3.SQLITE_FULL
     with anyio.fail_after(60):
         first = await library.claim_or_register(a_record())
         await library.release(first.waiter)
-        at_the_end_of_a_transaction(monkeypatch, full)
+        at_the_end_of_a_transaction(monkeypatch, *FULL)
         with pytest.raises(ImageError, match="disk is full"):
             await library.claim_or_register(a_record())
         again = await library.claim_or_register(a_record())
@@ -396,12 +401,10 @@ async def test_a_call_that_found_the_disk_full_joins_when_it_asks_again(
 async def test_a_call_in_whose_middle_the_index_breaks_joins_all_the_same_and_waits_once(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = sqlite3.DatabaseError("database disk image is malformed")
-    broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     with anyio.fail_after(60):
         first = await library.claim_or_register(a_record())
         await library.release(first.waiter)
-        at_the_end_of_a_transaction(monkeypatch, broken)
+        at_the_end_of_a_transaction(monkeypatch, *BROKEN)
         claim = await library.claim_or_register(a_record())
         assert (claim.kind, claim.record.generation_id) == ("running", first.record.generation_id)
         await library.release(claim.waiter)
@@ -412,11 +415,9 @@ async def test_a_call_in_whose_middle_the_index_breaks_joins_all_the_same_and_wa
 async def test_a_new_one_in_whose_middle_the_index_breaks_is_joined_when_its_call_has_gone(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = sqlite3.DatabaseError("database disk image is malformed")
-    broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     with anyio.fail_after(60):
         await create(library, a_record(fingerprint="another"))
-        at_the_end_of_a_transaction(monkeypatch, broken)
+        at_the_end_of_a_transaction(monkeypatch, *BROKEN)
         first = await library.claim_or_register(a_record())
         assert first.kind == "new"
         await library.release(first.waiter)

@@ -30,15 +30,19 @@ HOLD = {
 }
 
 
+def shake_hands(process: Process) -> None:
+    send(process, HELLO)
+    assert receive(process)["result"]["serverInfo"]["name"] == "cdp-image-mcp"
+    send(process, READY)
+
+
 @contextmanager
 def started(folder: Path, *how: str) -> Generator[Process]:
     """A server over a scripted studio in that folder, after the handshake."""
     command = [sys.executable, "-m", "tests.mcp_server.served", str(folder), *how]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
-            send(process, HELLO)
-            assert receive(process)["result"]["serverInfo"]["name"] == "cdp-image-mcp"
-            send(process, READY)
+            shake_hands(process)
             yield process
         finally:
             process.kill()
@@ -198,9 +202,7 @@ def test_it_serves_and_ends_though_nobody_reads_its_standard_error(
     ) as process:
         os.close(writing)
         try:
-            send(process, HELLO)
-            assert receive(process)["result"]["serverInfo"]["name"] == "cdp-image-mcp"
-            send(process, READY)
+            shake_hands(process)
             assert "result" in ask(process, 2, "tools/list")
             assert process.stdin is not None
             if name == "end of input":
@@ -360,9 +362,7 @@ def of_users(folder: Path, level: str, errors: int) -> Generator[Process]:
         hanging = threading.Timer(ENDS, kill_both, (process.pid,))
         hanging.start()
         try:
-            send(process, HELLO)
-            assert receive(process)["result"]["serverInfo"]["name"] == "cdp-image-mcp"
-            send(process, READY)
+            shake_hands(process)
             yield process
         finally:
             hanging.cancel()

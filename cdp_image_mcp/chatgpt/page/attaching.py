@@ -310,10 +310,8 @@ class Attaching:
             # The page shows it a while after its call; where the answer told it, nothing need be shown.
             patience = 0.0 if answered is not None and answered.code == "quota_reached" else SAYS_SECONDS
         # A notice of something else may stand there already, or come.
-        said, until = (
-            "[...witness.told('attachment_failed'), ...witness.told('alert')]",
-            anyio.current_time() + patience,
-        )
+        said = "[...witness.told('attachment_failed'), ...witness.told('alert')]"
+        until = anyio.current_time() + patience
         while True:
             told = await self._eye.ask(said, reply=list[str])
             shown = [alert_outcome(text, now=now, words=words, submitted=False) for text in told]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import anyio
 import msgspec
 
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import ImageError, fault
 from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.record import Failure, Record, now
 from cdp_image_mcp.request import PERSON_STATES, ImageRequest, SavedImage, State, WorkState
@@ -245,8 +245,7 @@ class Job:
                 log.warning("the record of %s could not be written: %s", self.generation_id, problem)
                 return problem
             log.exception("the writing of the record of %s ended with a fault of the program", self.generation_id)
-            told, record = f"{type(problem).__name__} in the program.", self.record
-            return ImageError("internal", told, submitted=record.submitted, spent=record.spent)
+            return fault(problem, submitted=self.record.submitted, spent=self.record.spent)
         return None
 
     async def finish(self, state: State, error: ImageError | None = None) -> None:

@@ -9,7 +9,7 @@ import anyio
 import anyio.abc
 
 from cdp_image_mcp.config import Settings
-from cdp_image_mcp.errors import Code, ImageError
+from cdp_image_mcp.errors import Code, ImageError, fault
 from cdp_image_mcp.library import strays
 from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.gallery.gallery import Gallery
@@ -204,8 +204,8 @@ class Runner:
             await self._guarded(partial(self._end_failed, job, error))
         except Exception as error:
             log.exception("generation %s failed", job.generation_id)
-            fault = ImageError("internal", f"{type(error).__name__} in the program.", submitted=job.record.submitted)
-            await self._guarded(partial(self._end_failed, job, fault))
+            told = fault(error, submitted=job.record.submitted)
+            await self._guarded(partial(self._end_failed, job, told))
         finally:
             try:
                 # Whoever is told its end finds none of ours, and may have it taken up again.

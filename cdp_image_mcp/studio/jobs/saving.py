@@ -7,7 +7,7 @@ from functools import partial
 
 import anyio
 
-from cdp_image_mcp.errors import ImageError
+from cdp_image_mcp.errors import ImageError, fault
 from cdp_image_mcp.library.folder import Folder
 from cdp_image_mcp.library.formats import ImageFacts, NotAPictureError
 from cdp_image_mcp.library.imagefile import inspect
@@ -76,11 +76,10 @@ class Saving:
                 self.held.remove(work)
             except ImageError as problem:
                 problems.append(problem)
-            except Exception as fault:
+            except Exception as problem:
                 # Raised, it would cancel what is fetched beside it, and that may be given once.
                 log.exception("what was tried again ended with a fault of the program")
-                told = f"{type(fault).__name__} in the program."
-                problems.append(ImageError("internal", told, submitted=True, spent="unknown"))
+                problems.append(fault(problem, submitted=True))
 
         async with anyio.create_task_group() as group:
             for work in tuple(self.held):

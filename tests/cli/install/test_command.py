@@ -229,17 +229,22 @@ def test_a_projects_own_file_can_be_named(environment: dict[str, str], tmp_path:
     assert (server["command"], server["timeout"]) == (sys.executable, 900000)
 
 
+def agreed_while_it_changes(environment: dict[str, str], file: Path, meanwhile: str) -> tuple[int, str]:
+    """The exit code and what is seen, where the file of Claude Code is another between the question and the yes."""
+    file.write_text('{"numStartups": 3}')
+    person = Typist(environment, "install", "claude-code")
+    person.until("[y/N]")
+    file.write_text(meanwhile)
+    person.types("y\n")
+    return person.end()
+
+
 def test_what_a_client_that_runs_writes_into_its_file_meanwhile_stays(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     """Claude Code keeps its state in the same file."""
     file = tmp_path / "home" / ".claude.json"
-    file.write_text('{"numStartups": 3}')
-    person = Typist(environment, "install", "claude-code")
-    person.until("[y/N]")
-    file.write_text('{"numStartups": 4}')
-    person.types("y\n")
-    code, seen = person.end()
+    code, seen = agreed_while_it_changes(environment, file, '{"numStartups": 4}')
     assert code == 0, seen
     said = json.loads(file.read_text())
     assert (said["numStartups"], said["mcpServers"]["cdp-image-mcp"]["timeout"]) == (4, 900000)
@@ -250,13 +255,8 @@ def test_an_entry_that_a_person_changes_meanwhile_is_not_written_over(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     file = tmp_path / "home" / ".claude.json"
-    file.write_text('{"numStartups": 3}')
-    person = Typist(environment, "install", "claude-code")
-    person.until("[y/N]")
     theirs = json.dumps({"mcpServers": {"cdp-image-mcp": {"command": "mine", "args": [], "env": {"MINE": "1"}}}})
-    file.write_text(theirs)
-    person.types("y\n")
-    code, seen = person.end()
+    code, seen = agreed_while_it_changes(environment, file, theirs)
     assert code == 1, seen
     assert "what it says of cdp-image-mcp has been changed meanwhile; try again" in " ".join(seen.split())
     assert file.read_text() == theirs

@@ -326,7 +326,7 @@
 
   globalThis.witness = {
     all, every, one, has, explain, present, snapshot, watch, until, known, shown, usable, nameOf, mounted, pictureNext, panelSkip,
-    told, isWork, standsLast, unread, ...composer({ every, one, cssOf, outermost, usable }),
+    told, isWork, standsLast, ...composer({ every, one, cssOf, outermost, usable }),
   };
   return unread;
 }
